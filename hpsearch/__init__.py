@@ -1,0 +1,1 @@
+"""Hyperparameter search with cross-validation for Keras, every run in MLflow."""

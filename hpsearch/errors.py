@@ -1,0 +1,43 @@
+"""The error tree: everything that a user's input, file or server can cause.
+
+    HpsearchError
+    ├── SpecError         the study's file: every problem with its line
+    ├── DataError         the table: where, what was found, how to fix it
+    ├── TrainingError     a model that cannot be built or trained as asked
+    ├── JournalError      a study's journal that cannot be read or belongs to another study
+    ├── TrackingError     the MLflow store or server
+    └── PromotionError    a model that cannot be registered, found or served
+
+Only the command line turns these into exit codes. Any other exception is a bug of ours and
+keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class HpsearchError(Exception):
+    """A mistake that the user can fix; its text says where and how."""
+
+
+class SpecError(HpsearchError):
+    """The study's declaration is wrong."""
+
+
+class DataError(HpsearchError):
+    """The data cannot be used as they are."""
+
+
+class TrainingError(HpsearchError):
+    """A model cannot be built or trained as declared."""
+
+
+class JournalError(HpsearchError):
+    """A study's journal is damaged, locked or belongs to another study."""
+
+
+class TrackingError(HpsearchError):
+    """MLflow's store or server cannot be used."""
+
+
+class PromotionError(HpsearchError):
+    """A model cannot be promoted, found or served."""
