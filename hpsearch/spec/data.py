@@ -1,0 +1,129 @@
+"""What a user declares about the data: where they are, what columns mean, how rows are divided.
+
+Declarations alone: reads no file and knows no array library, so `hpsearch check` answers at once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Task = Literal["binary", "multiclass", "regression"]
+Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
+Scaling = Literal["standard", "minmax", "robust", "none"]
+Kind = Literal[
+    "kfold",
+    "stratified",
+    "group",
+    "stratified_group",
+    "time_series",
+    "leave_one_group_out",
+    "predefined",
+    "holdout",
+]
+GROUPED: tuple[Kind, ...] = ("group", "stratified_group", "leave_one_group_out")
+REPEATABLE: tuple[Kind, ...] = ("kfold", "stratified", "holdout")
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Declaration(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnSpec(_Declaration):
+    """What one column means, where that differs from what its cells suggest."""
+
+    kind: Literal["numeric", "categorical", "date"] | None = None  # None: inferred
+    missing: list[str | int | float] = []  # values of this column that mean "missing"
+    replace: dict[str, str] = {}  # a cell's text -> the text it stands for
+    impute: Impute | None = None  # numbers; None: `DataSpec.impute`
+    scaling: Scaling | None = None  # numbers; None: `DataSpec.scaling`
+    indicator: bool | None = None  # a feature that says "missing"; None: `DataSpec.indicator`
+    clip: tuple[float, float] | None = None  # numbers beyond are moved to the bound
+    transform: Literal["log", "log1p"] | None = None  # numbers, before they are scaled
+    group_rare: Count | None = None  # categories of fewer rows become one, "(other)"
+    buckets: Annotated[int, Field(ge=2, le=4096)] | None = None  # categories hashed into so many
+    round: bool = False  # whole numbers beyond 2**24 may lose digits
+
+    @model_validator(mode="after")
+    def _check(self) -> ColumnSpec:
+        if self.clip is not None and not self.clip[0] < self.clip[1]:
+            raise ValueError(f"clip: low={self.clip[0]} must be less than high={self.clip[1]}")
+        if self.group_rare is not None and self.buckets is not None:
+            raise ValueError("group_rare and buckets exclude each other: leave one of them out")
+        return self
+
+
+class DataSpec(_Declaration):
+    """Where the rows come from and which of their columns are used for what."""
+
+    source: str | None = None  # a file, folder or glob; sklearn:NAME; MODULE:FUNCTION
+    target: str | None = None  # the column to predict
+    drop: list[str] = []  # columns that are not used
+    test_fraction: Fraction = 0.2  # of the rows, locked until the winner is chosen
+    test_source: str | None = None  # the locked rows, where they have a file of their own
+    missing: list[str | int | float] = []  # markers of missing values, in every column
+    columns: dict[str, ColumnSpec] = {}
+    weights: str | None = None  # the column that says how much a row counts
+    positive: str | None = None  # a binary target's class 1; None: the last in order
+    missing_target: Literal["error", "drop"] = "error"  # rows without a target
+    drop_duplicates: bool = False  # identical rows, before any of them is set aside
+    impute: Impute = "median"
+    scaling: Scaling = "standard"
+    indicator: bool = False
+    group_rare: Count | None = None
+    separator: str | None = Field(default=None, min_length=1, max_length=1)  # None: found out
+    decimal: Literal[".", ","] = "."
+    header: bool = True  # whether the first line names the columns
+    names: list[str] | None = None  # the columns of a file without a header
+
+    @model_validator(mode="after")
+    def _check(self) -> DataSpec:
+        for role, name in (("target", self.target), ("weights", self.weights)):
+            if name is not None and name in self.drop:
+                raise ValueError(f"{role} {name!r} is also in drop: leave it in one of them")
+        if self.names is not None and len(set(self.names)) < len(self.names):
+            twice = sorted({n for n in self.names if self.names.count(n) > 1})
+            raise ValueError(f"names: {', '.join(twice)} more than once")
+        return self
+
+
+class CrossValidation(_Declaration):
+    """How the development rows are divided into folds."""
+
+    kind: Kind | None = None  # None: stratified in a classification, kfold in a regression
+    folds: Annotated[int, Field(ge=2)] = 5
+    repeats: Count = 1
+    shuffle: bool = True
+    group: str | None = None  # the column whose equal values stay together; no feature
+    time: str | None = None  # the column that orders the rows; no feature
+    gap: Annotated[int, Field(ge=0)] = 0  # time_series: rows left out before the validation rows
+    window: Count | None = None  # time_series: at most so many training rows; None: all earlier
+    validation_rows: Count | None = None  # time_series: rows a fold; None: n_rows / (folds + 1)
+    fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2  # holdout: share that validates
+    column: str | None = None  # predefined: each value's rows are one fold; no feature
+
+    @model_validator(mode="after")
+    def _check(self) -> CrossValidation:
+        if self.kind in GROUPED and self.group is None:
+            raise ValueError(f"kind: {self.kind} needs group: the column that says who belongs")
+        if self.group is not None and self.kind not in GROUPED:
+            raise ValueError(f"group is for {', '.join(GROUPED)}; got kind: {self.kind}")
+        if (self.kind == "predefined") != (self.column is not None):
+            raise ValueError("kind: predefined and column: NAME belong together")
+        for key in ("time", "gap", "window", "validation_rows"):
+            if self.kind != "time_series" and getattr(self, key):
+                raise ValueError(f"{key} is for kind: time_series; got kind: {self.kind}")
+        if self.repeats > 1 and self.kind not in (*REPEATABLE, None):
+            raise ValueError(f"repeats is for {', '.join(REPEATABLE)}; got kind: {self.kind}")
+        if self.repeats > 1 and not self.shuffle:
+            raise ValueError("repeats without shuffle gives the same folds each time")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that divide the rows and are no features."""
+        return tuple(c for c in (self.group, self.time, self.column) if c is not None)
