@@ -1,0 +1,66 @@
+"""The protocol of an executor: it runs trials somewhere and says what became of them.
+
+It knows no sampler, no journal and no MLflow; trials and their reports are plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..training.final import FinalFit
+from ..trial import EpochReport, TrialResult, TrialSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A worker has begun to train a trial."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The worker died under a trial; its spec can be submitted again."""
+
+    trial: int
+    reason: str
+
+
+Report = Started | EpochReport | TrialResult | Lost
+
+
+class Executor(Protocol):
+    """What runs trials."""
+
+    @property
+    def capacity(self) -> int:
+        """How many trials it wants at once: those that train and those it prepares meanwhile."""
+        ...
+
+    def submit(self, trial: TrialSpec) -> None:
+        """Take one more trial."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> Report | None:
+        """The next report; None after `timeout` seconds without one."""
+        ...
+
+    def prune(self, trial: int) -> None:
+        """Stop a running trial after its current epoch; its result will be PRUNED."""
+        ...
+
+    def recall(self) -> Sequence[int]:
+        """Take back the trials that have not begun to train, and name them."""
+        ...
+
+    def finish(self, final: FinalFit) -> np.ndarray:
+        """Do the final fit and give its predictions for the locked rows."""
+        ...
+
+    def close(self) -> None:
+        """End at once; no process is left behind."""
+        ...

@@ -1,0 +1,46 @@
+"""What coordinator and worker tell each other beside trials and their reports.
+
+They live here and not in `worker.py`, which is `__main__` in a worker: the other side could not
+read what is named after it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..training.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What all trials share, and what is to train them."""
+
+    problem: Problem
+    trainer: str  # "vectorized" or "keras_fit"
+
+
+@dataclass(frozen=True, slots=True)
+class Prune:
+    """Stop this trial after its current epoch."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """Give back the trials that have not begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The numbers of the trials given back."""
+
+    trials: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What the worker could not do: the user's mistake in a line, or our bug's traceback."""
+
+    reason: str
+    is_bug: bool
