@@ -1,0 +1,10 @@
+"""The command line: parse, call one function, print.
+
+Every import that takes time stands inside the command that needs it: `hpsearch --help` answers
+at once.
+"""
+
+from . import models, study
+from .group import main
+
+__all__ = ["main", "models", "study"]

@@ -1,0 +1,116 @@
+"""How results look on a terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..spec.space import Categorical, Parameter
+from ..spec.study import StudySpec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..data import Dataset
+    from ..study import StudyResult
+
+
+def console() -> Console:
+    """Standard output."""
+    from rich.console import Console
+
+    return Console()
+
+
+def _table(*columns: str, title: str | None = None) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right")
+    return table
+
+
+def show_result(result: StudyResult) -> None:
+    """The winner, the locked rows and what to do next."""
+    from .progress import shown
+
+    out = console()
+    best, counts = result.best, result.trials
+    states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
+    out.print(f"[bold]{result.study}[/]: {states} in {result.seconds:.0f} s")
+    score = f"{best.score:.4f} ± {best.score_std:.4f}"
+    out.print(f"best: trial {best.trial}, {result.objective} {score} over the folds")
+    out.print(f"  {shown(best.params)}", highlight=False)
+    if result.test:
+        _show_test(out, result)
+    out.print(f"model: {result.model}", highlight=False, soft_wrap=True)
+    out.print(f"next:  hpsearch top {result.study} · hpsearch ui · hpsearch promote {result.study}")
+
+
+def _show_test(out: Console, result: StudyResult) -> None:
+    title = f"{result.n_test} locked rows, read once"
+    name = str(result.baseline["name"]).replace("_", " ")
+    table = _table("metric", "winner", "95% interval", name, title=title)
+    for metric, value in result.test.items():
+        low, high = result.intervals[metric]
+        plain = result.baseline["metrics"][metric]
+        table.add_row(metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}", f"{plain:.4f}")
+    out.print(table)
+    if result.confusion and len(result.confusion) <= 12:
+        table = _table("true", *(f"as {c}" for c in result.classes))
+        for label, row in zip(result.classes, result.confusion, strict=True):
+            table.add_row(label, *map(str, row))
+        out.print(table)
+
+
+def show_space(spec: StudySpec) -> None:
+    """The search space as a table, with its size where it is finite."""
+    out = console()
+    size = spec.space.size
+    points = "without end" if math.isinf(size) else f"{size:,.0f} points"
+    title = f"{spec.study}: {len(spec.space)} hyperparameters, {points}"
+    table = _table("hyperparameter", "values", "scale", "when", title=title)
+    table.columns[1].justify = table.columns[3].justify = "left"
+    for parameter in spec.space:
+        table.add_row(parameter.name, _values(parameter), _scale(parameter), _when(parameter))
+    for name, value in spec.fixed.items():
+        table.add_row(name, f"{value}", "fixed", "")
+    out.print(table)
+    minutes = f" or {spec.budget.minutes:g} minutes" if spec.budget.minutes else ""
+    sampler = f"sampler {spec.sampler.kind}, model {spec.model}"
+    out.print(f"{sampler}, {spec.budget.trials} trials{minutes}, {spec.training.epochs} epochs")
+
+
+def _values(p: Parameter) -> str:
+    if isinstance(p, Categorical):
+        return ", ".join(map(str, p.choices))
+    return f"{p.low:g} to {p.high:g}"
+
+
+def _scale(p: Parameter) -> str:
+    if isinstance(p, Categorical):
+        return "choice"
+    step = f" in steps of {p.step:g}" if p.step not in (None, 1) else ""
+    return f"{type(p).__name__.lower()}{' log' if p.log else ''}{step}"
+
+
+def _when(p: Parameter) -> str:
+    return " and ".join(f"{k} is {' or '.join(map(str, v))}" for k, v in p.when.items())
+
+
+def show_data(dataset: Dataset) -> None:
+    """What was read and what was inferred."""
+    out = console()
+    table = _table("column", "kind", "values", title=f"{dataset.name}: {dataset.task}")
+    table.columns[1].justify = table.columns[2].justify = "left"
+    for column in dataset.schema.columns:
+        values = ", ".join(column.vocabulary[:6]) + (" …" if len(column.vocabulary) > 6 else "")
+        table.add_row(column.name, column.kind, values)
+    out.print(table)
+    locked = len(dataset.locked) if dataset.locked else 0
+    rows = f"{dataset.n_rows:,} development rows in {len(dataset.folds)} folds ({dataset.kind})"
+    out.print(f"{rows}, {locked:,} locked rows, {dataset.n_features} features")
+    for note in dataset.notes:
+        out.print(f"  note: {note}", highlight=False)

@@ -1,0 +1,122 @@
+"""Commands about a study: tune, check, top, ui."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .group import main
+
+SPEC = click.Path(dir_okay=False, path_type=Path)
+
+
+def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | None]:
+    """A flag that is short for `--set key=value`."""
+    return lambda context, parameter, value: None if value is None else f"{key}={value}"
+
+
+@main.command()
+@click.argument("spec", type=SPEC)
+@click.option("--trials", type=int, callback=_setting("budget.trials"), help="Finished trials.")
+@click.option("--timeout", type=float, help="Seconds of search, instead of budget.minutes.")
+@click.option("--sampler", callback=_setting("sampler.kind"), help="What proposes trials.")
+@click.option("--trainer", callback=_setting("training.trainer"), help="What trains them.")
+@click.option("--seed", type=int, callback=_setting("seed"), help="Seed of every random draw.")
+@click.option("--study", callback=_setting("study"), help="Another name for the study.")
+@click.option("--workers", type=click.IntRange(1), default=1, help="Processes that train.")
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
+@click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
+@click.option("--fresh", is_flag=True, help="Begin anew; the earlier study is set aside.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def tune(
+    spec: Path,
+    timeout: float | None,
+    workers: int,
+    tracking_uri: str | None,
+    settings: tuple[str, ...],
+    fresh: bool,
+    as_json: bool,
+    quiet: bool,
+    **flags: str | None,
+) -> None:
+    """Run the study that SPEC declares, or go on with it."""
+    overrides = [*settings, *(flag for flag in flags.values() if flag is not None)]
+    if timeout is not None:
+        overrides.append(f"budget.minutes={timeout / 60}")
+    from ..study import read_spec
+    from ..study import tune as run
+    from .interrupt import Interrupt
+    from .progress import display
+
+    total = read_spec(spec, overrides).spec.budget.trials
+    with Interrupt() as interrupt, display(total, quiet=quiet) as shown:
+        result = run(
+            spec,
+            overrides=overrides,
+            tracking_uri=tracking_uri,
+            workers=workers,
+            fresh=fresh,
+            listeners=[shown.listen],
+            stop_requested=interrupt.requested,
+        )
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+    elif not quiet:
+        from .answer import show_result
+
+        show_result(result)
+
+
+@main.command()
+@click.argument("spec", type=SPEC)
+@click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
+@click.option("--data/--no-data", default=True, help="Read the data as well.")
+def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
+    """Validate SPEC and describe it, without training anything."""
+    from ..study import read_spec
+    from .answer import show_data, show_space
+
+    file = read_spec(spec, settings)
+    show_space(file.spec)
+    if data and file.spec.data.source is not None:
+        from ..study.prepare import load_data
+
+        show_data(load_data(file))
+
+
+@main.command()
+@click.argument("study")
+@click.option("-n", "--rows", type=click.IntRange(1), default=10, help="How many trials.")
+def top(study: str, rows: int) -> None:
+    """The best trials of STUDY, as a table."""
+    from ..reporting.table import top as table
+    from .answer import console
+    from .names import journal_of
+
+    console().print(table(journal_of(study), rows))
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, help="Port on loopback.")
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
+def ui(port: int, tracking_uri: str | None) -> None:
+    """MLflow's user interface on the right store, for this machine alone."""
+    import subprocess
+
+    from ..tracking.store import default_uri, is_server
+
+    uri = tracking_uri or default_uri(Path.cwd())
+    if is_server(uri):
+        click.echo(f"{uri} is a server and has its own user interface: open it in a browser")
+        return
+    artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
+    click.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", uri, "--default-artifact-root", str(artifacts)]
+    raise SystemExit(subprocess.run(command, check=False).returncode)

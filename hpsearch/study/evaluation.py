@@ -1,0 +1,101 @@
+"""What the locked rows say: metrics with intervals, beside a plain linear model.
+
+It is read once, after the winner is fixed. Knows the rows and the predictions, and no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..training.metrics import METRICS
+
+RESAMPLES = 1000
+
+
+def measured(
+    names: Sequence[str],
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Each metric on the locked rows; arrays of shape (n_rows, n_outputs), weights (n_rows,)."""
+    return {name: METRICS[name](truth, prediction, weights) for name in names}
+
+
+def intervals(
+    names: Sequence[str],
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    weights: np.ndarray | None = None,
+) -> dict[str, list[float]]:
+    """95% intervals: Wilson's for the accuracy, percentiles of a bootstrap over rows for others.
+
+    Wilson, E. B. (1927), JASA 22; Efron, B. (1979), Annals of Statistics 7. A resample in which a
+    metric is not defined, such as one with a single class, does not count.
+    """
+    w = np.ones(len(truth)) if weights is None else weights
+    rng = np.random.default_rng(0)  # the same rows give the same interval
+    draws = [rng.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES)]
+    result = {}
+    for name in names:
+        if name == "accuracy" and weights is None:
+            result[name] = list(wilson(METRICS[name](truth, prediction), len(truth)))
+            continue
+        scores = np.array([METRICS[name](truth[d], prediction[d], w[d]) for d in draws])
+        low, high = np.nanpercentile(np.where(np.isfinite(scores), scores, np.nan), [2.5, 97.5])
+        result[name] = [float(low), float(high)]
+    return result
+
+
+def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
+    """The Wilson score interval of a share seen among `n` rows."""
+    center = share + z * z / (2 * n)
+    half = z * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
+    return (center - half) / (1 + z * z / n), (center + half) / (1 + z * z / n)
+
+
+def confusion(truth: np.ndarray, prediction: np.ndarray) -> list[list[int]]:
+    """Rows by true class, columns by predicted class."""
+    n_classes = max(2, truth.shape[1])
+    labels = [
+        (a[:, 0] > 0.5).astype(int) if a.shape[1] == 1 else a.argmax(axis=1)
+        for a in (truth, prediction)
+    ]
+    table = np.zeros((n_classes, n_classes), int)
+    np.add.at(table, tuple(labels), 1)
+    return [[int(v) for v in row] for row in table]
+
+
+def baseline(
+    task: str, features: np.ndarray, target: np.ndarray, locked: np.ndarray
+) -> tuple[str, np.ndarray]:
+    """A linear model's name and its predictions for the locked rows.
+
+    Args:
+        task: The study's.
+        features: What a network sees of the development rows, (n_dev, n_features).
+        target: Theirs, (n_dev, n_outputs).
+        locked: The same features of the locked rows, (n_test, n_features).
+
+    Returns:
+        scikit-learn's `LogisticRegression` or `Ridge` with its defaults, and its predictions of
+        shape (n_test, n_outputs).
+    """
+    if task == "regression":
+        from sklearn.linear_model import Ridge
+
+        return "ridge", _column(Ridge().fit(features, target).predict(locked))
+    from sklearn.linear_model import LogisticRegression
+
+    labels = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
+    model = LogisticRegression(max_iter=2000).fit(features, labels)
+    probability = model.predict_proba(locked)
+    return "logistic_regression", probability[:, 1:] if target.shape[1] == 1 else probability
+
+
+def _column(values: Any) -> np.ndarray:
+    array = np.asarray(values)
+    return array[:, None] if array.ndim == 1 else array

@@ -1,0 +1,304 @@
+"""Running a study, or going on with one.
+
+Separation of concerns: this file connects the rooms and decides nothing that one of them knows.
+What happened is read from the journal.
+"""
+
+from __future__ import annotations
+
+import platform
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..data import Dataset
+from ..errors import JournalError, SpecError
+from ..journal import Journal, Record, read
+from ..search.history import History
+from ..search.loop import Limits, Listener, Search
+from ..search.samplers import make_sampler
+from ..spec.file import StudyFile, load_dict, load_file
+from ..tracking.store import artifact_location, default_uri, journal_path, redacted
+from ..tracking.uploader import Uploader
+from ..training.metrics import metric_for
+from ..training.problem import Problem
+from .checks import check
+from .finale import fit_winner, winner_of
+from .prepare import Crew, described, load_data, problem_of
+from .result import BestTrial, StudyResult, StudyStopped
+
+PACKAGES = ("keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
+FLUSH_SECONDS = 60  # for MLflow to take the last records
+MAY_CHANGE = ("budget",)  # of a declaration, when a study goes on
+
+
+def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyFile:
+    """A checked declaration, from a file or a dict.
+
+    Raises:
+        SpecError: With every mistake on a line of its own.
+    """
+    file = (
+        load_dict(spec, overrides)
+        if isinstance(spec, Mapping)
+        else load_file(Path(spec), overrides)
+    )
+    check(file)
+    return file
+
+
+def tune(
+    spec: str | Path | Mapping[str, Any],
+    data: Any = None,
+    *,
+    overrides: Sequence[str] = (),
+    tracking_uri: str | None = None,
+    workers: int = 1,
+    fresh: bool = False,
+    root: Path | None = None,
+    listeners: Sequence[Listener] = (),
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> StudyResult:
+    """Run a study, or go on with one.
+
+    Args:
+        spec: A YAML file, or what it would hold as a dict.
+        data: `(X, y)` or a data frame, where the declaration names no source.
+        overrides: `key.path=value` texts that replace keys of the declaration.
+        tracking_uri: Where MLflow's runs go; a file below `root` where it is None.
+        workers: Processes that train.
+        fresh: Begin anew; the earlier life of the study is set aside, not deleted.
+        root: The folder that holds `mlruns/`; the working folder where it is None.
+        listeners: Called with every record of the journal.
+        stop_requested: Polled; once true, nothing more is asked and `StudyStopped` is raised.
+
+    Raises:
+        HpsearchError: For whatever the caller can mend.
+    """
+    began = time.monotonic()
+    file = read_spec(spec, overrides)
+    root = (root or Path.cwd()).resolve()
+    path = journal_path(root, file.spec.study)
+    if fresh:
+        _set_aside(path.parent)
+    with ExitStack() as stack:
+        crew = stack.enter_context(Crew(file.spec, workers=workers, logs=path.parent / "logs"))
+        journal = stack.enter_context(Journal(path))
+        dataset = load_data(file, data)
+        problem = problem_of(file.spec, dataset)
+        crew.set_up(problem)
+        for record in _introduction(journal, file, dataset, problem, crew):
+            for listener in listeners:
+                listener(record)
+        uri = tracking_uri or default_uri(root)
+        uploader = stack.enter_context(Uploader(path, uri, artifacts=artifact_location(uri, root)))
+        told = [*listeners, lambda record: uploader.wake()]
+        history = _search(file, problem, journal, crew, told, stop_requested)
+        _finish(history, dataset, problem, journal, crew, told)
+        uploader.flush(FLUSH_SECONDS)
+        result = _result(file, dataset, problem, path, uploader, redacted(uri))
+    return replace(result, seconds=time.monotonic() - began)
+
+
+def _search(
+    file: StudyFile,
+    problem: Problem,
+    journal: Journal,
+    crew: Crew,
+    listeners: Sequence[Listener],
+    stop_requested: Callable[[], bool],
+) -> History:
+    spec = file.spec
+    direction = metric_for(problem.objective, problem.task).direction
+    minutes = spec.budget.minutes
+    search = Search(
+        journal=journal,
+        direction=direction,
+        sampler=make_sampler(spec.sampler.kind, spec.space, direction=direction, seed=spec.seed),
+        executor=crew.executor,
+        limits=Limits(spec.budget.trials, None if minutes is None else minutes * 60),
+        seed=spec.seed,
+        epochs=spec.training.epochs,
+        fixed=spec.fixed,
+        listeners=listeners,
+        stop_requested=stop_requested,
+    )
+    history = search.run()
+    if stop_requested():
+        raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
+    return history
+
+
+def _finish(
+    history: History,
+    dataset: Dataset,
+    problem: Problem,
+    journal: Journal,
+    crew: Crew,
+    listeners: Sequence[Listener],
+) -> None:
+    """The final fit of the winner, unless an earlier run of the study has done it."""
+
+    def record(event: str, **fields: Any) -> None:
+        written = journal.append(event, **fields)
+        for listener in listeners:
+            listener(written)
+
+    best = winner_of(history)
+    earlier = [r for r in journal.records if r["event"] == "final"]
+    if earlier and earlier[-1]["trial"] == best.number:
+        return
+    assert best.best_epoch is not None
+    record(
+        "winner",
+        trial=best.number,
+        attempt=best.attempt,
+        epochs=best.best_epoch + 1,
+        score=best.score,
+        spread=best.spread,
+    )
+    fields = fit_winner(
+        best,
+        dataset=dataset,
+        problem=problem,
+        executor=crew.executor,
+        folder=journal.path.parent / "final",
+    )
+    record("final", reads=len(earlier) + 1, **fields)  # of the locked rows, in the study's life
+
+
+# ---- the journal's first record ----
+
+
+def _introduction(
+    journal: Journal, file: StudyFile, dataset: Dataset, problem: Problem, crew: Crew
+) -> Sequence[Record]:
+    """Begin the journal, or make sure that it belongs to this declaration and these data."""
+    if journal.records:
+        _compare(journal.records[0], file, dataset)
+        return [*journal.records, journal.append("resumed")]
+    spec = file.spec
+    return [
+        journal.append(
+            "study",
+            study=spec.study,
+            key=secrets.token_hex(8),
+            spec=file.raw,
+            fingerprint=dataset.fingerprint,
+            data=described(dataset),
+            task=problem.task,
+            objective={
+                "metric": problem.objective,
+                "direction": metric_for(problem.objective, problem.task).direction,
+            },
+            seed=spec.seed,
+            sampler=spec.sampler.kind,
+            trainer=crew.trainer,
+            trainer_reason=crew.reason,
+            environment=_environment(),
+        )
+    ]
+
+
+def _compare(first: Record, file: StudyFile, dataset: Dataset) -> None:
+    """Refuse to go on with another study under the same name."""
+    before, now = (_flat(load_dict(r).spec.model_dump()) for r in (first["spec"], file.raw))
+    changed = [
+        f"  {key}: {before.get(key)!r} then, {now.get(key)!r} now"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and key.split(".")[0] not in MAY_CHANGE
+    ]
+    if first["fingerprint"] != dataset.fingerprint:
+        changed.append(
+            f"  the data: {first['fingerprint'][:12]} then, {dataset.fingerprint[:12]} now"
+        )
+    if changed:
+        raise SpecError(
+            f"study {first['study']} exists and was declared otherwise:\n"
+            + "\n".join(changed)
+            + "\nName another with --study NAME, or begin anew with --fresh."
+        )
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    prefix = f"{key}." if key else ""
+    return {
+        k: v for name, child in value.items() for k, v in _flat(child, f"{prefix}{name}").items()
+    }
+
+
+def _environment() -> dict[str, str]:
+    """Versions and machine; nothing of the environment's variables."""
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "machine": platform.machine(), **versions}
+
+
+def _set_aside(folder: Path) -> None:
+    """Keep an earlier life of the study under another name."""
+    if not folder.exists():
+        return
+    with Journal(folder / "journal.jsonl"):
+        pass  # nobody else holds it
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    try:
+        folder.rename(aside)
+    except OSError as error:
+        raise JournalError(f"{folder}: cannot be set aside: {error.strerror}") from None
+
+
+# ---- the result ----
+
+
+def _result(
+    file: StudyFile,
+    dataset: Dataset,
+    problem: Problem,
+    path: Path,
+    uploader: Uploader,
+    uri: str,
+) -> StudyResult:
+    records = read(path).records
+    direction = metric_for(problem.objective, problem.task).direction
+    history = History.of(records, direction)
+    best = winner_of(history)
+    final = [r for r in records if r["event"] == "final"][-1]
+    assert best.score is not None
+    assert best.spread is not None
+    target = dataset.schema.target
+    return StudyResult(
+        study=file.spec.study,
+        tracking_uri=uri,
+        experiment_id=uploader.experiment_id,
+        run_id=uploader.parent_run_id,
+        trials={
+            "complete": history.count("COMPLETE"),
+            "pruned": history.count("PRUNED"),
+            "failed": history.count("FAILED"),
+        },
+        best=BestTrial(
+            trial=best.number,
+            run_id=uploader.run_id(best.number),
+            params=best.params,
+            score=best.score,
+            score_std=best.spread,
+            epochs=final["epochs"],
+        ),
+        test=final.get("test", {}),
+        seconds=0.0,
+        objective=problem.objective,
+        intervals=final.get("intervals", {}),
+        baseline=final.get("baseline", {}),
+        confusion=final.get("confusion"),
+        classes=[str(c) for c in target.classes] if target else [],
+        n_test=final["test_rows"],
+        model=path.parent / "final" / "model.keras",
+    )
