@@ -16,7 +16,6 @@ Knows no sampler, no trainer and no MLflow.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -27,7 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 from .errors import JournalError
 
@@ -108,14 +107,13 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _take_lock(path.with_suffix(".lock"))
         try:
-            new = not path.exists() or path.stat().st_size == 0
-            page = Page((), 0) if new else read(path)
+            page = read(path) if path.exists() else Page((), 0)
             self.records = page.records  # what was there when it was opened
             self._seq = len(page.records)
-            self._file = path.open("ab")
-            self._file.truncate(page.end)
-            if new:
-                _sync_folder(path.parent)
+            self._file: BinaryIO | None = None  # a new journal appears with its first line
+            if path.exists():
+                self._file = path.open("ab")
+                self._file.truncate(page.end)
         except BaseException:
             self._lock.close()
             raise
@@ -123,19 +121,21 @@ class Journal:
     def append(self, event: str, *, sync: bool = True, **fields: Any) -> Record:
         """Write one event, and wait for the disk where something will be done because of it."""
         record = {"seq": self._seq, "time": time.time_ns() // 1_000_000, "event": event, **fields}
-        self._file.write(encode(record))
-        self._file.flush()
-        if sync:
-            os.fdatasync(self._file.fileno())
+        if self._file is None:
+            self._file = _begin(self.path, encode(record))
+        else:
+            self._file.write(encode(record))
+            self._file.flush()
+            if sync:
+                os.fdatasync(self._file.fileno())
         self._seq += 1
         return record
 
     def close(self) -> None:
         """Sync, and let another process have the study."""
-        with contextlib.suppress(ValueError):  # closed twice
-            self._file.flush()
+        if self._file is not None and not self._file.closed:
             os.fsync(self._file.fileno())
-        self._file.close()
+            self._file.close()
         self._lock.close()
 
     def __enter__(self) -> Self:
@@ -168,12 +168,20 @@ def _take_lock(path: Path) -> Any:
     return file
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _begin(path: Path, line: bytes) -> BinaryIO:
+    """A journal of one line; it is never seen without it, so an empty file is a damaged one."""
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+    descriptor = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    return path.open("ab")
 
 
 def events(records: tuple[Record, ...], event: str) -> Iterator[Record]:

@@ -19,6 +19,7 @@ from ..training.final import FinalFit, final_fit
 from ..training.make import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .executor import Started
+from .keras_import import import_keras
 from .messages import Failure, Prune, Recall, Recalled, Setup
 
 
@@ -117,8 +118,7 @@ def main() -> None:
     """Serve the coordinator at the other end of the file descriptor."""
     worker = Worker(Connection(int(sys.argv[1])))
     threading.Thread(target=worker.listen_or_die, daemon=True).start()
-    import keras  # noqa: F401  # seconds: while the coordinator reads the data
-
+    import_keras()  # seconds: while the coordinator reads the data
     worker.work()
     os._exit(0)  # JAX's and TensorFlow's threads have nothing left to say
 

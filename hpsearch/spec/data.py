@@ -27,6 +27,7 @@ REPEATABLE: tuple[Kind, ...] = ("kfold", "stratified", "holdout")
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
+Cell = str | int | float | bool  # as YAML writes it; 1, 1.0 and "1" are one
 
 
 class _Declaration(BaseModel):
@@ -37,8 +38,8 @@ class ColumnSpec(_Declaration):
     """What one column means, where that differs from what its cells suggest."""
 
     kind: Literal["numeric", "categorical", "date"] | None = None  # None: inferred
-    missing: list[str | int | float] = []  # values of this column that mean "missing"
-    replace: dict[str, str] = {}  # a cell's text -> the text it stands for
+    missing: list[Cell] = []  # values of this column that mean "missing"
+    replace: dict[Cell, Cell] = {}  # a cell -> what it stands for
     impute: Impute | None = None  # numbers; None: `DataSpec.impute`
     scaling: Scaling | None = None  # numbers; None: `DataSpec.scaling`
     indicator: bool | None = None  # a feature that says "missing"; None: `DataSpec.indicator`
@@ -65,10 +66,10 @@ class DataSpec(_Declaration):
     drop: list[str] = []  # columns that are not used
     test_fraction: Fraction = 0.2  # of the rows, locked until the winner is chosen
     test_source: str | None = None  # the locked rows, where they have a file of their own
-    missing: list[str | int | float] = []  # markers of missing values, in every column
+    missing: list[Cell] = []  # markers of missing values, in every column
     columns: dict[str, ColumnSpec] = {}
     weights: str | None = None  # the column that says how much a row counts
-    positive: str | None = None  # a binary target's class 1; None: the last in order
+    positive: Cell | None = None  # a binary target's class 1; None: the last in order
     missing_target: Literal["error", "drop"] = "error"  # rows without a target
     drop_duplicates: bool = False  # identical rows, before any of them is set aside
     impute: Impute = "median"

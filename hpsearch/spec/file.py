@@ -20,6 +20,7 @@ from .study import StudySpec
 Key = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 12
+PATHS = (["data", "source"], ["data", "test_source"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +128,7 @@ class _Walker:
     def value(self, node: Any, key: Key) -> Any:
         if node is None:
             return None
-        line = f"{self.path}:{node.start_mark.line + 1}"
-        self.lines.setdefault(key, line)
+        line = self.lines.setdefault(key, f"{self.path}:{node.start_mark.line + 1}")
         if id(node) in self._seen:
             return self._problem(line, key, "aliases (*name) are not allowed; write the value out")
         self._seen.add(id(node))
@@ -182,10 +182,18 @@ def _override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> None:
         place[path[-1]] = _yaml().load(value)
     except YAMLError as error:
         raise SpecError(f"--set {text}: the value is not valid YAML: {error}") from None
+    if path in PATHS and isinstance(place[path[-1]], str):
+        place[path[-1]] = _from_here(place[path[-1]])
     stale = [k for k in lines if k[: len(path)] == tuple(path)]
     for key in stale:
         del lines[key]
     lines[tuple(path)] = f"--set {name}"
+
+
+def _from_here(source: str) -> str:
+    """A path given on the command line is relative to the working folder, not to the file."""
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else source
 
 
 # ---- validation ----

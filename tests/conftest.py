@@ -1,0 +1,18 @@
+"""What every test shares: the backend, and where the real data sets are."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["KERAS_BACKEND"] = "jax"  # a process has one; TensorFlow's tests run in a child
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets."""
+    folder = os.environ.get("HPSEARCH_DATA")
+    if not folder:
+        pytest.skip("HPSEARCH_DATA is not set: the real data sets are not here")
+    return Path(folder)

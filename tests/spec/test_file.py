@@ -1,0 +1,190 @@
+"""A study's file: what is accepted, and how each mistake is told."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hpsearch.errors import SpecError
+from hpsearch.spec.file import load_dict, load_file
+from hpsearch.spec.space import Categorical, Float, Int
+
+HEAD = "data: {source: 'sklearn:iris'}\n"
+
+
+def load(tmp_path: Path, text: str, *overrides: str):
+    path = tmp_path / "my study.yaml"
+    path.write_text(text, encoding="utf-8")
+    return load_file(path, overrides)
+
+
+def mistakes(tmp_path: Path, text: str, *overrides: str) -> list[str]:
+    """The lines of the error, without the folder."""
+    with pytest.raises(SpecError) as caught:
+        load(tmp_path, text, *overrides)
+    return [line.removeprefix(f"{tmp_path}/") for line in str(caught.value).splitlines()]
+
+
+def test_a_file_of_two_keys_is_a_study(tmp_path):
+    spec = load(tmp_path, HEAD + "search_space: {units: [8, 16]}").spec
+    assert ("my-study", 30, "mlp", "tpe") == (
+        spec.study,
+        spec.budget.trials,
+        spec.model,
+        spec.sampler.kind,
+    )
+
+
+def test_short_forms_are_a_choice_and_a_fixed_value(tmp_path):
+    spec = load(tmp_path, HEAD + "search_space: {units: [8, 16], optimizer: adam}").spec
+    assert (Categorical("units", (8, 16)),) == spec.space.parameters
+    assert {"optimizer": "adam"} == spec.fixed
+
+
+def test_yaml_1_2_reads_exponents_as_numbers_and_no_as_text(tmp_path):
+    text = HEAD + "search_space: {a: [no, on, off], l2: 1e-5, b: {type: float, low: 1e-4, high: 1}}"
+    spec = load(tmp_path, text).spec
+    assert Categorical("a", ("no", "on", "off")) == spec.space.parameters[0]
+    assert 1e-5 == spec.fixed["l2"]
+    assert Float("b", 1e-4, 1.0) == spec.space.parameters[1]
+
+
+def test_a_parent_comes_before_its_children_wherever_it_is_written(tmp_path):
+    text = (
+        HEAD
+        + """
+search_space:
+  c: {type: int, low: 1, high: 3, when: {b: 2}}
+  b: {type: int, low: 1, high: 3, when: {a: x}}
+  a: [x, y]
+"""
+    )
+    assert ["a", "b", "c"] == [p.name for p in load(tmp_path, text).spec.space]
+
+
+def test_all_mistakes_are_told_at_once_with_their_lines(tmp_path):
+    text = """\
+study: ../escape
+data:
+  source: a.csv
+  tarket: y
+  test_fraction: 1.5
+search_space:
+  l2: {type: float, low: 0.5, high: 0.1}
+  l1: {type: float, low: 0, high: 0.1, log: true}
+  x: {type: flot, low: 1}
+  n: {type: int, low: 1.5, high: 3}
+  v: {type: float, low: .nan, high: .inf}
+  c: []
+training: {epochs: many, patience: 3}
+"""
+    told = mistakes(tmp_path, text)
+    starts = {
+        1: "study: '../escape' may hold letters",
+        4: "data.tarket: unknown key. Did you mean 'target'?",
+        5: "data.test_fraction: input should be less than 1",
+        7: "search_space.l2: low=0.5 must not be greater than high=0.1",
+        8: "search_space.l1: a log scale needs low > 0, got low=0.0",
+        9: "search_space.x: type 'flot' does not exist. Known: float, int,",
+        10: "search_space.n.low: input should be a valid integer. Received: 1.5",
+        11: "search_space.v: low=nan must be a finite number",
+        12: "search_space.c: choices is empty",
+    }
+    for line, start in starts.items():
+        assert any(t.startswith(f"my study.yaml:{line}: {start}") for t in told), (line, told)
+    last = [t for t in told if t.startswith("my study.yaml:13: ")]
+    assert ["training.epochs", "training.patience"] == sorted(t.split(": ")[1] for t in last)
+    assert len(starts) + 2 == len(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data: {source: a}\ndata: {source: b}", "2: data: stands twice; first in line 1"),
+        ("a: &x [1]\nb: *x", "2: b: aliases (*name) are not allowed"),
+        ("a: !!python/object:os.system ls", "1: a: not a plain value"),
+        ("a: [1\nb: 2", "2: not valid YAML"),
+        ("- 1", "1: a study is a mapping of keys"),
+        ("a: " + "[" * 40 + "]" * 40, "1: a.0.0: nested deeper than 12 levels"),
+        ("[1, 2]: x", "1: the file: a key must be a plain word"),
+    ],
+)
+def test_yaml_that_is_damaged_or_hostile_is_refused_with_its_line(tmp_path, text, message):
+    assert mistakes(tmp_path, text)[0].startswith(f"my study.yaml:{message}")
+
+
+def test_a_bomb_of_aliases_is_refused_without_being_expanded(tmp_path):
+    levels = "".join(f"l{i}: &l{i} [{', '.join([f'*l{i - 1}'] * 9)}]\n" for i in range(1, 30))
+    assert "aliases" in mistakes(tmp_path, "l0: &l0 [x]\n" + levels)[0]
+
+
+def test_files_that_are_no_text_or_too_large_are_refused(tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_bytes(b"study: \xff\xfe")
+    with pytest.raises(SpecError, match="not UTF-8 at byte 7"):
+        load_file(path)
+    path.write_bytes(b"#" * 2_000_000)
+    with pytest.raises(SpecError, match="2,000,000 bytes are too many"):
+        load_file(path)
+    with pytest.raises(SpecError, match="cannot be read: No such file"):
+        load_file(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("{optimzer: sgd}", "there is no parameter 'optimzer'"),
+        ("{optimizer: adagrad}", "optimizer never takes the value 'adagrad'"),
+        ("{loss: huber}", "loss is fixed, so the condition decides nothing"),
+        ("{momentum: 0.5}", "their conditions wait for each other"),
+    ],
+)
+def test_conditions_that_cannot_hold_are_refused(tmp_path, condition, message):
+    text = HEAD + (
+        "search_space:\n  optimizer: [sgd, adam]\n  loss: huber\n"
+        f"  momentum: {{type: float, low: 0, high: 1, when: {condition}}}\n"
+    )
+    assert message in mistakes(tmp_path, text)[0]
+
+
+def test_set_replaces_any_key_and_its_mistakes_name_it(tmp_path):
+    text = HEAD + "search_space: {units: [8, 16]}\nbudget: {trials: 3}"
+    spec = load(tmp_path, text, "budget.trials=7", "training.early_stopping=null").spec
+    assert (7, None) == (spec.budget.trials, spec.training.early_stopping)
+    told = mistakes(tmp_path, text, "budget.trials=none")
+    assert told[0].startswith("--set budget.trials: budget.trials: input should be a valid integer")
+    assert "write key.path=value" in mistakes(tmp_path, text, "budget.trials")[0]
+
+
+def test_a_source_given_by_set_is_relative_to_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "rows.csv").write_text("a\n1\n")
+    monkeypatch.chdir(tmp_path / "here")
+    spec = load(tmp_path, HEAD + "search_space: {units: 8}", "data.source=rows.csv").spec
+    assert str(tmp_path / "here" / "rows.csv") == spec.data.source
+
+
+names = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
+floats = st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)).map(sorted)
+ints = st.tuples(st.integers(-999, 999), st.integers(-999, 999)).map(sorted)
+choices = st.lists(st.one_of(st.integers(), st.text("abc", min_size=1)), min_size=1, unique=True)
+declared = st.one_of(
+    floats.map(lambda b: {"type": "float", "low": b[0], "high": b[1]}),
+    ints.map(lambda b: {"type": "int", "low": b[0], "high": b[1]}),
+    choices.map(lambda c: {"type": "categorical", "choices": c}),
+)
+
+
+@given(st.dictionaries(names, declared, min_size=1))
+def test_every_declared_parameter_stands_in_the_space_as_it_was_declared(space):
+    spec = load_dict({"data": {"source": "a.csv"}, "search_space": space}).spec
+    kinds = {"float": Float, "int": Int, "categorical": Categorical}
+    assert space.keys() == {p.name for p in spec.space}
+    for p in spec.space:
+        wanted = space[p.name]
+        assert isinstance(p, kinds[wanted["type"]])
+        if isinstance(p, Categorical):
+            assert tuple(wanted["choices"]) == p.choices
+        else:
+            assert (wanted["low"], wanted["high"]) == (p.low, p.high)

@@ -1,0 +1,78 @@
+"""Spaces: what belongs to them, what is active, how large they are."""
+
+import math
+
+import pytest
+
+from hpsearch.errors import SpecError
+from hpsearch.spec.space import Categorical, Float, Int, Space
+
+SPACE = Space(
+    (
+        Categorical("optimizer", ("sgd", "adam")),
+        Float("momentum", 0.0, 0.9, step=0.3, when={"optimizer": ("sgd",)}),
+        Int("layers", 1, 3),
+    )
+)
+
+
+def test_bounds_belong_to_the_space_and_what_lies_beyond_does_not():
+    p = Float("x", 0.5, 1.5)
+    assert [True, True, False, False] == [p.contains(v) for v in (0.5, 1.5, 1.6, "1")]
+
+
+def test_steps_are_the_only_values_between_the_bounds():
+    assert [True, False] == [Float("x", 0.0, 1.0, step=0.1).contains(v) for v in (0.3, 0.35)]
+    assert [True, False] == [Int("x", 1, 9, step=4).contains(v) for v in (5, 6)]
+
+
+def test_true_and_one_are_different_choices():
+    p = Categorical("x", (True, 0))
+    assert [True, False, True, False] == [p.contains(v) for v in (True, 1, 0, False)]
+
+
+def test_a_child_is_active_only_under_its_parents_values():
+    momentum = SPACE.parameters[1]
+    assert SPACE.is_active(momentum, {"optimizer": "sgd"})
+    assert not SPACE.is_active(momentum, {"optimizer": "adam"})
+    assert not SPACE.is_active(momentum, {})
+
+
+@pytest.mark.parametrize(
+    ("params", "why"),
+    [
+        ({"optimizer": "adam", "layers": 2}, None),
+        ({"optimizer": "sgd", "momentum": 0.3, "layers": 2}, None),
+        ({"optimizer": "sgd", "layers": 2}, "momentum is missing"),
+        ({"optimizer": "adam", "momentum": 0.3, "layers": 2}, "its condition"),
+        ({"optimizer": "adam", "layers": 4}, "layers=4 is not a value"),
+        ({"optimizer": "adam", "layers": 2, "x": 1}, "unknown: x"),
+    ],
+)
+def test_a_point_that_is_none_says_why(params, why):
+    violation = SPACE.violation(params)
+    assert why is None if violation is None else why in violation
+
+
+def test_the_size_counts_a_child_only_where_it_is_active():
+    assert (4 + 1) * 3 == SPACE.size
+
+
+def test_a_float_without_step_makes_the_space_infinite():
+    assert math.isinf(Space((Float("x", 0.0, 1.0), Int("n", 1, 2))).size)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: Float("x", 1.0, 0.0), "must not be greater"),
+        (lambda: Float("x", 0.0, 1.0, log=True), "low > 0"),
+        (lambda: Float("x", 0.0, math.inf), "finite"),
+        (lambda: Float("x", 1.0, 2.0, log=True, step=0.1), "exclude each other"),
+        (lambda: Int("x", 0, 9, step=0), "greater than 0"),
+        (lambda: Categorical("x", (1, 1)), "repeats"),
+    ],
+)
+def test_parameters_that_make_no_sense_cannot_be_made(make, why):
+    with pytest.raises(SpecError, match=why):
+        make()

@@ -1,0 +1,98 @@
+"""The journal: every line whole or not there, one writer, no bit lost."""
+
+import math
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hpsearch.errors import JournalError
+from hpsearch.journal import Journal, read
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "study" / "journal.jsonl"
+
+
+def write(path, n: int) -> None:
+    with Journal(path) as journal:
+        for i in range(n):
+            journal.append("epoch", value=i)
+
+
+def test_what_was_appended_is_read_back_bit_for_bit(path):
+    values = [0.1 + 0.2, -0.0, 5e-324, math.inf, -math.inf, 1e22]
+    with Journal(path) as journal:
+        journal.append("a", values=values, text="ü\n\u2028")
+        journal.append("b", value=math.nan)
+    first, second = read(path).records
+    assert [v.hex() for v in values] == [v.hex() for v in first["values"]]
+    assert "ü\n\u2028" == first["text"]
+    assert math.isnan(second["value"])
+    assert [0, 1] == [first["seq"], second["seq"]]
+
+
+def test_reading_goes_on_where_it_ended(path):
+    write(path, 2)
+    end = read(path).end
+    write(path, 3)
+    assert [0, 1, 2] == [r["value"] for r in read(path, end).records]
+
+
+@pytest.mark.parametrize("cut", range(1, 30, 7))
+def test_a_torn_last_line_is_dropped_and_the_next_takes_its_place(path, cut):
+    write(path, 3)
+    os.truncate(path, path.stat().st_size - cut)
+    with Journal(path) as journal:
+        assert [0, 1] == [r["value"] for r in journal.records]
+        journal.append("epoch", value=9)
+    assert [(0, 0), (1, 1), (2, 9)] == [(r["seq"], r["value"]) for r in read(path).records]
+
+
+@pytest.mark.parametrize("place", [0, 40, 100])
+def test_a_changed_byte_before_the_last_line_is_refused_with_its_place(path, place):
+    write(path, 4)
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(JournalError, match=r"line \d from byte 0 is damaged"):
+        Journal(path)
+    assert bytes(data) == path.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"\0" * 100, b"\n\n", b""])
+def test_an_emptied_journal_is_no_new_study(path, content):
+    write(path, 1)
+    path.write_bytes(content)
+    with pytest.raises(JournalError, match="the journal is empty"):
+        Journal(path)
+
+
+def test_a_second_writer_is_refused_and_told_who_the_first_is(path):
+    with Journal(path):
+        code = (
+            "import sys; from pathlib import Path\n"
+            "from hpsearch.journal import Journal\nJournal(Path(sys.argv[1]))"
+        )
+        child = subprocess.run(
+            [sys.executable, "-c", code, path], capture_output=True, text=True, check=False
+        )
+    assert f"is being run by process {os.getpid()}" in child.stderr
+
+
+def test_the_lock_ends_with_the_process_that_held_it(path):
+    code = (
+        "import os, sys; from pathlib import Path\n"
+        "from hpsearch.journal import Journal\n"
+        "journal = Journal(Path(sys.argv[1])); journal.append('a'); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", code, path], check=False)
+    with Journal(path) as journal:
+        assert ["a"] == [r["event"] for r in journal.records]
+
+
+def test_a_journal_that_is_not_there_says_so(path):
+    with pytest.raises(JournalError, match="there is no journal"):
+        read(path)
