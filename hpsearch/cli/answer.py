@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ..data import Dataset
     from ..study import StudyResult
+    from ..study.plan import Plan
 
 
 def console() -> Console:
@@ -22,14 +23,15 @@ def console() -> Console:
     return Console()
 
 
-def _table(*columns: str, title: str | None = None) -> Any:
+def table(*columns: str, title: str | None = None) -> Any:
+    """An empty table in the house's look; the first column is text, the others are figures."""
     from rich import box
     from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right")
-    return table
+        made.add_column(column, justify="left" if i == 0 else "right")
+    return made
 
 
 def show_result(result: StudyResult) -> None:
@@ -52,17 +54,17 @@ def show_result(result: StudyResult) -> None:
 def _show_test(out: Console, result: StudyResult) -> None:
     title = f"{result.n_test} locked rows, read once"
     name = str(result.baseline["name"]).replace("_", " ")
-    table = _table("metric", "winner", "95% interval", name, title=title)
+    grid = table("metric", "winner", "95% interval", name, title=title)
     for metric, value in result.test.items():
         low, high = result.intervals[metric]
         plain = result.baseline["metrics"][metric]
-        table.add_row(metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}", f"{plain:.4f}")
-    out.print(table)
+        grid.add_row(metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}", f"{plain:.4f}")
+    out.print(grid)
     if result.confusion and len(result.confusion) <= 12:
-        table = _table("true", *(f"as {c}" for c in result.classes))
+        grid = table("true", *(f"as {c}" for c in result.classes))
         for label, row in zip(result.classes, result.confusion, strict=True):
-            table.add_row(label, *map(str, row))
-        out.print(table)
+            grid.add_row(label, *map(str, row))
+        out.print(grid)
 
 
 def show_space(spec: StudySpec) -> None:
@@ -71,13 +73,13 @@ def show_space(spec: StudySpec) -> None:
     size = spec.space.size
     points = "without end" if math.isinf(size) else f"{size:,.0f} points"
     title = f"{spec.study}: {len(spec.space)} hyperparameters, {points}"
-    table = _table("hyperparameter", "values", "scale", "when", title=title)
-    table.columns[1].justify = table.columns[3].justify = "left"
+    grid = table("hyperparameter", "values", "scale", "when", title=title)
+    grid.columns[1].justify = grid.columns[3].justify = "left"
     for parameter in spec.space:
-        table.add_row(parameter.name, _values(parameter), _scale(parameter), _when(parameter))
+        grid.add_row(parameter.name, _values(parameter), _scale(parameter), _when(parameter))
     for name, value in spec.fixed.items():
-        table.add_row(name, f"{value}", "fixed", "")
-    out.print(table)
+        grid.add_row(name, f"{value}", "fixed", "")
+    out.print(grid)
     minutes = f" or {spec.budget.minutes:g} minutes" if spec.budget.minutes else ""
     sampler = f"sampler {spec.sampler.kind}, model {spec.model}"
     out.print(f"{sampler}, {spec.budget.trials} trials{minutes}, {spec.training.epochs} epochs")
@@ -103,14 +105,30 @@ def _when(p: Parameter) -> str:
 def show_data(dataset: Dataset) -> None:
     """What was read and what was inferred."""
     out = console()
-    table = _table("column", "kind", "values", title=f"{dataset.name}: {dataset.task}")
-    table.columns[1].justify = table.columns[2].justify = "left"
+    grid = table("column", "kind", "values", title=f"{dataset.name}: {dataset.task}")
+    grid.columns[1].justify = grid.columns[2].justify = "left"
     for column in dataset.schema.columns:
         values = ", ".join(column.vocabulary[:6]) + (" …" if len(column.vocabulary) > 6 else "")
-        table.add_row(column.name, column.kind, values)
-    out.print(table)
+        grid.add_row(column.name, column.kind, values)
+    out.print(grid)
     locked = len(dataset.locked) if dataset.locked else 0
     rows = f"{dataset.n_rows:,} development rows in {len(dataset.folds)} folds ({dataset.kind})"
     out.print(f"{rows}, {locked:,} locked rows, {dataset.n_features} features")
     for note in dataset.notes:
         out.print(f"  note: {note}", highlight=False)
+
+
+def show_plan(plan: Plan) -> None:
+    """What was timed, and the estimate."""
+    from .progress import duration, shown
+
+    out = console()
+    out.print(f"{plan.rows:,} development rows, {plan.features} features, {plan.folds} folds")
+    out.print(f"trainer: {plan.trainer} ({plan.reason})", highlight=False)
+    grid = table("timed", "first epoch", "each further epoch")
+    for probe in plan.probes:
+        grid.add_row(shown(probe.params), f"{probe.first:.2f} s", f"{1000 * probe.epoch:.1f} ms")
+    out.print(grid)
+    trial = f"a trial of {plan.epochs} epochs takes about {plan.trial:.1f} s"
+    total = f"{plan.trials} trials at most {duration(plan.total)}"
+    out.print(f"{trial}, {total}; early stopping and shared programs save some of it")

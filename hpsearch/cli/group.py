@@ -27,4 +27,3 @@ class Commands(click.Group):
 @click.version_option(package_name="hpsearch")
 def main() -> None:
     """Find the best Keras model, and keep the record of how it was found."""
-

@@ -1,1 +1,124 @@
 """Commands about models in use: promote, rollback, models, predict."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .group import main
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+STORE = click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
+
+
+def _client(tracking_uri: str | None) -> MlflowClient:
+    from ..tracking.store import default_uri, open_store
+
+    return open_store(tracking_uri or default_uri(Path.cwd()))
+
+
+@main.command()
+@click.argument("study")
+@click.option("--as", "reference", required=True, help="NAME or NAME@ALIAS; champion by default.")
+@click.option("--margin", type=float, default=0.0, help="How much better it must be.")
+@click.option("--confidence", type=click.FloatRange(0.5, 1, max_open=True), default=0.95)
+@click.option("--force", is_flag=True, help="Promote whatever the comparison says.")
+@STORE
+def promote(
+    study: str,
+    reference: str,
+    margin: float,
+    confidence: float,
+    force: bool,
+    tracking_uri: str | None,
+) -> None:
+    """Put the winner of STUDY in use, if it beats the champion on the same locked rows.
+
+    The comparison is a paired bootstrap over the locked rows. A challenger that is not better
+    leaves the champion where it is: exit code 3.
+    """
+    from .. import promotion
+
+    client = _client(tracking_uri)
+    done = promotion.promote(
+        client,
+        promotion.study_run(client, study),
+        promotion.parse_reference(reference),
+        gate=promotion.Gate(margin, confidence),
+        force=force,
+    )
+    _note(study, done.event())
+    if done.comparison is not None:
+        click.echo(str(done.comparison))
+    click.echo(f"{done.name}@{done.alias} is version {done.version} of {study}")
+    click.echo(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv")
+
+
+def _note(study: str, event: dict[str, Any]) -> None:
+    """Write a promotion into the study's journal, where this machine has it."""
+    from ..journal import Journal
+    from ..tracking.store import journal_path
+
+    path = journal_path(Path.cwd(), study)
+    if path.exists():
+        with Journal(path) as journal:
+            journal.append("promoted", **event)
+
+
+@main.command()
+@click.argument("name")
+@STORE
+def rollback(name: str, tracking_uri: str | None) -> None:
+    """Make the last champion of NAME the champion again."""
+    from .. import promotion
+
+    done = promotion.rollback(_client(tracking_uri), promotion.parse_reference(name).name)
+    click.echo(f"{done.name}@{done.alias} is version {done.version} again, before: {done.before}")
+
+
+@main.command()
+@STORE
+def models(tracking_uri: str | None) -> None:
+    """The registered models: names, versions, aliases, scores and since when."""
+    from .. import promotion
+    from .answer import console, table
+
+    shown = table("model", "version", "alias", "study", "trial", "score", "since")
+    for row in promotion.models(_client(tracking_uri)):
+        since = datetime.fromtimestamp(row.created / 1000).strftime("%Y-%m-%d %H:%M")
+        of = row.lineage
+        score = f"{of.get('metric', '')} {float(of['score']):.4f}" if "score" in of else ""
+        aliases = ", ".join(row.aliases)
+        study, trial = of.get("study", ""), of.get("trial", "")
+        shown.add_row(row.name, str(row.version), aliases, study, trial, score, since)
+    console().print(shown)
+
+
+@main.command()
+@click.argument("model")
+@click.argument("rows", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A CSV file.")
+@click.option("--separator", help="Of the CSV file; found out where it is left out.")
+@STORE
+def predict(
+    model: str, rows: Path, output: Path | None, separator: str | None, tracking_uri: str | None
+) -> None:
+    """Answer for the rows of a CSV or Parquet file with MODEL, given as NAME@ALIAS."""
+    from .. import promotion
+
+    reference = promotion.parse_reference(model)
+    client = _client(tracking_uri)
+    if output is None:
+        promotion.predict(client, reference, rows, sys.stdout, separator=separator)
+        return
+    partial = output.with_name(f"{output.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as file:
+        n_rows = promotion.predict(client, reference, rows, file, separator=separator)
+    partial.replace(output)
+    click.echo(f"{n_rows:,} rows to {output}", err=True)

@@ -91,6 +91,18 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
 
 
 @main.command()
+@click.argument("spec", type=SPEC)
+@click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
+def plan(spec: Path, settings: tuple[str, ...]) -> None:
+    """Time a few epochs of SPEC on the real data and estimate the study."""
+    from ..study import read_spec
+    from ..study.plan import plan as make_plan
+    from .answer import show_plan
+
+    show_plan(make_plan(read_spec(spec, settings)))
+
+
+@main.command()
 @click.argument("study")
 @click.option("-n", "--rows", type=click.IntRange(1), default=10, help="How many trials.")
 def top(study: str, rows: int) -> None:
@@ -100,6 +112,55 @@ def top(study: str, rows: int) -> None:
     from .names import journal_of
 
     console().print(table(journal_of(study), rows))
+
+
+@main.command()
+@click.argument("study")
+@click.argument("trial", type=click.IntRange(0))
+def show(study: str, trial: int) -> None:
+    """One TRIAL of STUDY: its hyperparameters, folds and curve, or why it failed."""
+    from ..reporting.table import show as table
+    from .answer import console
+    from .names import journal_of
+
+    console().print(table(journal_of(study), trial))
+
+
+@main.command()
+@click.argument("study")
+@click.argument("trials", type=click.IntRange(0), nargs=-1, required=True)
+def compare(study: str, trials: tuple[int, ...]) -> None:
+    """TRIALS of STUDY side by side."""
+    from ..reporting.table import compare as table
+    from .answer import console
+    from .names import journal_of
+
+    console().print(table(journal_of(study), trials))
+
+
+@main.command()
+@click.argument("study")
+@click.option("-o", "--output", type=SPEC, required=True, help="The file to write.")
+@click.option("--format", "form", type=click.Choice(["csv", "parquet", "optuna"]), default="csv")
+def export(study: str, output: Path, form: str) -> None:
+    """All trials of STUDY: as a table with scikit-learn's column names, or as an Optuna study."""
+    from ..reporting.export import export as write
+    from .names import journal_of
+
+    count = write(journal_of(study), output, form=form)
+    click.echo(f"{count} trials to {output}", err=True)
+
+
+@main.command()
+@click.argument("study")
+@click.option("-o", "--output", type=SPEC, required=True, help="The HTML page to write.")
+def report(study: str, output: Path) -> None:
+    """STUDY on one page that needs no server: plots, tables, data, declaration, environment."""
+    from ..reporting.html import write
+    from .names import journal_of
+
+    write(journal_of(study), output)
+    click.echo(f"{output}", err=True)
 
 
 @main.command()

@@ -17,7 +17,7 @@ UNUSED = ("sklearn", "matplotlib", "pandas")
 def import_keras() -> None:
     """Import Keras; what has already been imported stays as it is."""
     hidden = [name for name in UNUSED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # None: an import of it raises ImportError
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not there
     try:
         import keras
         from keras.src.utils import module_utils

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +16,7 @@ from ..data import Dataset, TestRows
 from ..data.split import Split
 from ..errors import TrainingError
 from ..execution.executor import Executor
+from ..promotion.package import MODEL_FOLDER, Lineage, save_served_model
 from ..search.history import History, Trial
 from ..training.final import FinalFit
 from ..training.problem import Problem
@@ -41,20 +43,22 @@ def fit_winner(
     """Train the winner on all development rows and judge it on the locked ones.
 
     Returns:
-        The fields of the journal's `final` event. `folder` then holds the model, its schema and
-        the locked rows' truth and predictions.
+        The fields of the journal's `final` event. `folder` then holds the network, its schema,
+        the locked rows' truth and predictions, and the MLflow model that is promoted. It appears
+        when it is complete; that of an earlier winner stays until then.
     """
     began = time.monotonic()
     assert best.best_epoch is not None
-    rows = np.arange(len(problem.target))
-    statistics = dataset.statistics(rows)
     locked = dataset.locked.read() if dataset.locked else None
-    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder.with_name(f"{folder.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    rows = np.arange(len(problem.target))
     epochs = best.best_epoch + 1
     alone = replace(
         problem,
         folds=(Split(rows, rows[:0]),),
-        statistics=(statistics,),
+        statistics=(dataset.statistics(rows),),
         early_stopping=None,
     )
     final = FinalFit(
@@ -62,22 +66,13 @@ def fit_winner(
         problem=alone,
         schema=dataset.schema,
         locked=locked.columns if locked else dataset.columns[:0],
-        path=folder / "model.keras",
+        path=partial / "model.keras",
     )
     prediction = executor.finish(final)
-    schema = json.dumps(dataset.schema.to_json(), indent=1)
-    (folder / "schema.json").write_text(schema + "\n", encoding="utf-8")
-    judged: Mapping[str, Any] = {}
-    if locked:
-        weights = np.ones(len(locked.target)) if locked.weights is None else locked.weights
-        np.savez(
-            folder / "predictions.npz",
-            truth=locked.target,
-            prediction=prediction,
-            weights=weights,
-            fingerprint=dataset.fingerprint,
-        )
-        judged = _judged(dataset, alone, locked, prediction)
+    judged = _judged(dataset, alone, locked, prediction) if locked else {}
+    _write(partial, dataset, problem, best, locked, prediction, judged)
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
     return {
         "trial": best.number,
         "epochs": epochs,
@@ -86,6 +81,49 @@ def fit_winner(
         "seconds": time.monotonic() - began,
         **judged,
     }
+
+
+def _write(
+    folder: Path,
+    dataset: Dataset,
+    problem: Problem,
+    best: Trial,
+    locked: TestRows | None,
+    prediction: np.ndarray,
+    judged: Mapping[str, Any],
+) -> None:
+    """The files of the final fit beside the network."""
+    schema = json.dumps(dataset.schema.to_json(), indent=1)
+    (folder / "schema.json").write_text(schema + "\n", encoding="utf-8")
+    if locked:
+        weights = np.ones(len(prediction)) if locked.weights is None else locked.weights
+        np.savez(
+            folder / "predictions.npz",
+            truth=locked.target,
+            prediction=prediction,
+            weights=weights,
+            fingerprint=dataset.fingerprint,
+        )
+    assert best.score is not None
+    assert best.spread is not None
+    assert best.best_epoch is not None
+    lineage = Lineage(
+        study=folder.parent.name,
+        trial=best.number,
+        fingerprint=dataset.fingerprint,
+        metric=problem.objective,
+        score=best.score,
+        spread=best.spread,
+        epochs=best.best_epoch + 1,
+        test=judged.get("test", {}),
+    )
+    save_served_model(
+        folder / MODEL_FOLDER,
+        model=folder / "model.keras",
+        schema=dataset.schema,
+        columns=dataset.columns,
+        lineage=lineage,
+    )
 
 
 def _judged(

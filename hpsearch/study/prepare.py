@@ -7,7 +7,6 @@ from typing import Any
 
 from ..data import Dataset, load
 from ..execution.processes import ProcessExecutor
-from ..models import FAMILIES
 from ..spec.file import StudyFile
 from ..spec.study import StudySpec
 from ..training.choice import choose
@@ -74,8 +73,7 @@ class Crew:
         self._kind = spec.training.trainer
         self._workers = workers
         self._logs = logs
-        is_ours = self._kind == "auto" and spec.model in FAMILIES
-        self.trainer = "vectorized" if is_ours or self._kind == "auto" else self._kind
+        self.trainer: str = "vectorized" if self._kind == "auto" else self._kind
         self.reason = ""  # why this trainer, for people
         self.executor = self._start()
 

@@ -169,7 +169,16 @@ def _finish(
         executor=crew.executor,
         folder=journal.path.parent / "final",
     )
+    _draw(journal.path.parent)
     record("final", reads=len(earlier) + 1, **fields)  # of the locked rows, in the study's life
+
+
+def _draw(folder: Path) -> None:
+    """The plots that go to the study's run."""
+    from ..tracking.history import load
+    from ..tracking.plots import draw
+
+    draw(load(folder / "journal.jsonl"), folder)
 
 
 # ---- the journal's first record ----

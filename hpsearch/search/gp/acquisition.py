@@ -1,0 +1,224 @@
+"""Where to look next: expected improvement and its maximum over a mixed, conditional space.
+
+Candidates from the whole space and around the best points, gradients along the axes that are
+fine enough to have them, then one-parameter moves along all others. Knows no trial.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import erfcx, log_ndtr
+
+from .axes import Array, Lattice, Line, Unordered
+from .kernel import Features
+from .model import Posterior
+from .space import Space
+
+_GLOBAL = 384  # candidates from the whole space
+_LOCAL = 32  # candidates around each of the best points
+_CENTRES = 8  # best points
+_STARTS = 5  # candidates that are refined
+_STEPS = 15  # of the gradient search
+_ROUNDS = 8  # of one-parameter moves
+_SMOOTH = 12  # axes with more values than that have gradients
+_WIDTHS = (0.03, 0.1, 0.3)  # of local candidates, as shares of an axis
+_ROOT_2PI = math.sqrt(2 * math.pi)
+
+
+def log_expected_improvement(
+    mean: Array, variance: Array, best: float
+) -> tuple[Array, Array, Array]:
+    """The logarithm of the expected improvement below `best`, and its slopes.
+
+    Stable where the improvement itself underflows (Ament et al., "Unexpected improvements to
+    expected improvement for Bayesian optimization", 2023).
+
+    Args:
+        mean: Of the function, shape (n,).
+        variance: Of the function, shape (n,).
+        best: The value to improve on.
+
+    Returns:
+        The logarithm, its derivative along the mean and along the variance, each of shape (n,).
+    """
+    sigma = np.sqrt(variance)
+    u = (best - mean) / sigma
+    log_density = -0.5 * u * u - math.log(_ROOT_2PI)
+    near = np.maximum(u, -1.0)
+    far = np.minimum(u, -1.0)
+    direct = np.log(np.exp(-0.5 * near * near) / _ROOT_2PI + near * np.exp(log_ndtr(near)))
+    mills = math.sqrt(math.pi / 2) * erfcx(-far / math.sqrt(2))
+    rest = np.where(far > -1e4, 1.0 + far * mills, 1.0 / (far * far))
+    tail = log_density + np.log(np.maximum(rest, 1e-300))
+    log_h = np.where(u > -1.0, direct, tail)
+    by_mean = -np.exp(log_ndtr(u) - log_h) / sigma
+    by_sigma = np.exp(log_density - log_h) / sigma
+    return np.log(sigma) + log_h, by_mean, by_sigma / (2 * sigma)
+
+
+@dataclass(frozen=True, slots=True)
+class Acquisition:
+    """Log expected improvement over points of a space."""
+
+    space: Space
+    features: Features
+    posterior: Posterior
+    best: float
+
+    def __call__(self, points: Array) -> Array:
+        """At `points` (n, n_parameters): shape (n,)."""
+        rows = self.features(points, self.space.active(points))
+        return log_expected_improvement(*self.posterior.predict(rows), self.best)[0]
+
+    def with_slopes(self, points: Array) -> tuple[Array, Array]:
+        """Values (n,) and their derivatives along the coordinates (n, n_parameters)."""
+        active = self.space.active(points)
+        rows = self.features(points, active)
+        mean, variance, d_mean, d_variance = self.posterior.predict_with_slopes(rows)
+        value, by_mean, by_variance = log_expected_improvement(mean, variance, self.best)
+        slopes = by_mean[:, None] * d_mean + by_variance[:, None] * d_variance
+        return value, self.features.pull_back(points, active, slopes)
+
+
+def propose(
+    acquisition: Acquisition,
+    centres: Array,
+    allowed: Callable[[Array], bool],
+    rng: np.random.Generator,
+) -> Array | None:
+    """The allowed point of the largest acquisition that the search finds.
+
+    Args:
+        acquisition: What is maximised.
+        centres: The best points so far, best first, shape (n, n_parameters).
+        allowed: Whether one point, shape (n_parameters,), may be proposed.
+        rng: Its draws are the only ones.
+
+    Returns:
+        Shape (n_parameters,), or None where no candidate is allowed.
+    """
+    space = acquisition.space
+    pool = candidates(space, centres[:_CENTRES], rng)
+    values = acquisition(pool)
+    starts = list(_best_allowed(pool, values, allowed, _STARTS))
+    if not starts:
+        return None
+    climbed = climb(acquisition, np.array(starts))
+    stepped, scores = step(acquisition, climbed)
+    polished = climb(acquisition, stepped[[np.argmax(scores)]])
+    pool = np.concatenate([polished, stepped, np.array(starts)])
+    return next(_best_allowed(pool, acquisition(pool), allowed, 1))
+
+
+def candidates(space: Space, centres: Array, rng: np.random.Generator) -> Array:
+    """Points all over the space and around the centres, shape (n, n_parameters)."""
+    everywhere = space.draw(rng.random((_GLOBAL, len(space))))
+    around = [everywhere]
+    for centre in centres:
+        fresh = space.draw(rng.random((_LOCAL, len(space))))
+        width = rng.choice(_WIDTHS, size=(_LOCAL, 1))
+        moved = centre + width * rng.standard_normal(fresh.shape)
+        ordered = np.array([axis.choices == 0 for axis in space.axes])
+        changed = rng.random(fresh.shape) < min(0.5, 2.0 / len(space)) + 0.3 * (
+            rng.random((_LOCAL, 1)) < 0.3
+        )
+        around.append(np.where(changed, np.where(ordered, moved, fresh), centre))
+    return space.snap(np.concatenate(around))
+
+
+def climb(acquisition: Acquisition, points: Array) -> Array:
+    """Follow the gradient from all points at once along the fine axes; snapped at the end."""
+    space = acquisition.space
+    smooth = np.array([_is_smooth(axis) for axis in space.axes])
+    if not smooth.any():
+        return points
+    shape = (len(points), int(smooth.sum()))
+
+    def negative(flat: Array) -> tuple[float, Array]:
+        moved = points.copy()
+        moved[:, smooth] = flat.reshape(shape)
+        value, slopes = acquisition.with_slopes(moved)
+        return -float(value.sum()), -slopes[:, smooth].reshape(-1)
+
+    start = points[:, smooth].reshape(-1)
+    result = minimize(
+        negative,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(0.0, 1.0)] * len(start),
+        options={"maxiter": _STEPS, "maxfun": 2 * _STEPS},
+    )
+    moved = points.copy()
+    moved[:, smooth] = result.x.reshape(shape)
+    return space.snap(moved)
+
+
+def step(acquisition: Acquisition, points: Array) -> tuple[Array, Array]:
+    """Take the best one-parameter move of each point until none helps."""
+    points, values = points.copy(), acquisition(points)
+    improving = np.ones(len(points), bool)
+    for _ in range(_ROUNDS):
+        moves = [
+            (i, moved)
+            for i in np.flatnonzero(improving)
+            for moved in _neighbours(acquisition.space, points[i])
+        ]
+        if not moves:
+            break
+        owners = np.array([i for i, _ in moves])
+        moved = np.array([m for _, m in moves])
+        scores = acquisition(moved)
+        improving[:] = False
+        for i in np.unique(owners):
+            mine = np.flatnonzero(owners == i)
+            top = mine[np.argmax(scores[mine])]
+            if scores[top] > values[i] + 1e-9:
+                points[i], values[i], improving[i] = moved[top], scores[top], True
+    return points, values
+
+
+def _neighbours(space: Space, point: Array) -> Iterator[Array]:
+    """Points that differ in one existing parameter with listed values."""
+    active = space.active(point[None, :])[0]
+    for j, axis in enumerate(space.axes):
+        if not active[j] or not isinstance(axis, Lattice | Unordered):
+            continue
+        for coordinate in _steps(axis, float(point[j])):
+            moved = point.copy()
+            moved[j] = coordinate
+            yield moved
+
+
+def _steps(axis: Lattice | Unordered, coordinate: float) -> list[float]:
+    if isinstance(axis, Unordered):
+        return [float(c) for c in range(axis.choices) if c != coordinate]
+    here = int(axis.index(np.array([coordinate]))[0])
+    if axis.size <= _SMOOTH:
+        indices = [i for i in range(axis.size) if i != here]
+    else:
+        indices = [i for i in (here - 2, here - 1, here + 1, here + 2) if 0 <= i < axis.size]
+    return [float(axis.positions[i]) for i in indices]
+
+
+def _is_smooth(axis: object) -> bool:
+    return isinstance(axis, Line) or (isinstance(axis, Lattice) and axis.size > _SMOOTH)
+
+
+def _best_allowed(
+    pool: Array, values: Array, allowed: Callable[[Array], bool], count: int
+) -> Iterator[Array]:
+    """The first `count` different points, largest value first, that are allowed."""
+    seen: set[bytes] = set()
+    for i in np.argsort(-values, kind="stable"):
+        key = pool[i].tobytes()
+        if key not in seen and allowed(pool[i]):
+            yield pool[i]
+            seen.add(key)
+            if len(seen) == count:
+                return

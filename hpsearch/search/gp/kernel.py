@@ -1,0 +1,108 @@
+"""Distances between points of a conditional space, and the Matérn-5/2 kernel over them.
+
+Each parameter adds its own squared distance, times a weight that is learned:
+
+* both points have it: the squared difference of its coordinates (0 or 1 for unordered choices);
+* neither has it: 0;
+* only one has it: a constant, whatever its value.
+
+That is a distance in a Euclidean space (Hutter and Osborne, "A kernel for hierarchical parameter
+spaces", 2013): a conditional number lies on an arc and its absence is the centre of the circle;
+an unordered choice is a corner of a simplex and its absence the centre. So any kernel of the
+distance is positive definite, and a point is a row of features. One more feature per condition
+lets the constant grow. Knows no trial and no target.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .axes import Array
+from .space import Space
+
+_ROOT5 = math.sqrt(5.0)
+
+
+class Features:
+    """The map from points to rows whose weighted squared distance is the kernel's."""
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self.starts: list[int] = []  # each parameter's first feature
+        owners: list[int] = []
+        for j, axis in enumerate(space.axes):
+            self.starts.append(len(owners))
+            owners.extend([j] * (axis.choices or (1 if space.groups[j] < 0 else 2)))
+        groups = range(max(space.groups, default=-1) + 1)
+        self.members = [space.groups.index(g) for g in groups]  # one parameter of each condition
+        owners.extend(len(space) + g for g in groups)
+        self.owners = np.array(owners, int)  # the weight of each feature, shape (n_features,)
+
+    def __call__(self, points: Array, active: Array) -> Array:
+        """Features of points.
+
+        Args:
+            points: Coordinates, shape (n_points, n_parameters).
+            active: Which parameters exist, the same shape.
+
+        Returns:
+            Shape (n_points, n_features).
+        """
+        rows = np.zeros((len(points), len(self.owners)))
+        for j, axis in enumerate(self.space.axes):
+            start = self.starts[j]
+            x, here = points[:, j], active[:, j]
+            if axis.choices:
+                corners = x[:, None] == np.arange(axis.choices)
+                rows[:, start : start + axis.choices] = math.sqrt(0.5) * np.where(
+                    here[:, None], corners, 1.0 / axis.choices
+                )
+            elif self.space.groups[j] < 0:
+                rows[:, start] = x
+            else:
+                rows[:, start] = np.where(here, 0.5 * np.cos(2 * x), 0.0)
+                rows[:, start + 1] = np.where(here, 0.5 * np.sin(2 * x), 0.0)
+        if self.members:
+            rows[:, -len(self.members) :] = active[:, self.members]
+        return rows
+
+    def pull_back(self, points: Array, active: Array, slopes: Array) -> Array:
+        """Slopes along coordinates from slopes along features; 0 along unordered choices.
+
+        Args:
+            points: Coordinates, shape (n_points, n_parameters).
+            active: Which parameters exist, the same shape.
+            slopes: Derivatives along the features, shape (n_points, n_features).
+
+        Returns:
+            Derivatives along the coordinates, shape (n_points, n_parameters).
+        """
+        out = np.zeros(points.shape)
+        for j, axis in enumerate(self.space.axes):
+            start = self.starts[j]
+            if axis.choices:
+                continue
+            if self.space.groups[j] < 0:
+                out[:, j] = slopes[:, start]
+            else:
+                x = 2 * points[:, j]
+                turned = np.cos(x) * slopes[:, start + 1] - np.sin(x) * slopes[:, start]
+                out[:, j] = np.where(active[:, j], turned, 0.0)
+        return out
+
+
+def squared_distances(a: Array, b: Array) -> Array:
+    """Between the rows of `a` (n, f) and of `b` (m, f): shape (n, m), never negative."""
+    squares = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
+    squares -= 2 * (a @ b.T)
+    return np.asarray(np.maximum(squares, 0.0, out=squares))
+
+
+def matern52(squares: Array) -> tuple[Array, Array]:
+    """The Matérn-5/2 kernel at squared distances, and its derivative along them."""
+    r = _ROOT5 * np.sqrt(squares)
+    decay = np.exp(-r)
+    slope = (-5.0 / 6.0) * (1.0 + r) * decay
+    return (1.0 + r + r * r / 3.0) * decay, slope

@@ -1,0 +1,225 @@
+"""The Gaussian process: fitting its hyperparameters and predicting with it.
+
+Rows of features and targets in, means and variances out. Knows no trial, no space and no
+acquisition. Targets are expected to have mean 0 and variance 1, about.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import lapack
+from scipy.optimize import minimize
+
+from .axes import Array
+from .kernel import matern52, squared_distances
+from .warp import Scores
+
+# Priors over logarithms: (mean, standard deviation). Lengthscales after Hvarfner, Hellsten and
+# Nardi, "Vanilla Bayesian optimization performs great in high dimensions", 2024: they grow with
+# the root of the number of dimensions, so that a wide space starts smooth.
+_LENGTH_MEAN, _LENGTH_SPREAD = math.log(0.5), 1.2
+_SIGNAL = (0.0, 1.0)
+_NOISE = (math.log(1e-3), 2.0)
+_OFFSET = (1.0, 2.0)  # of the warp, in units of the median gap to the best score
+_NOISE_FLOOR = 1e-6
+_MEAN_VARIANCE = 1.0  # of the unknown constant mean, which is integrated out
+_BOUND = 12.0  # on every logarithm
+_ITERATIONS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Hyperparameters:
+    """What a fit learns."""
+
+    weights: Array  # inverse squared lengthscales, shape (n_weights,)
+    signal: float  # variance of the function
+    noise: float  # variance of an observation beyond its known noise
+    log_offset: float  # of the warp of the scores
+
+
+@dataclass(frozen=True, slots=True)
+class Posterior:
+    """The process given its observations."""
+
+    scale: Array  # what the features are multiplied with, shape (n_features,)
+    rows: Array  # scaled features of the observations, shape (n, n_features)
+    targets: Array  # shape (n,)
+    noise: Array  # variances of the observations, shape (n,)
+    signal: float
+    factor: Array  # lower Cholesky factor, shape (n, n)
+    alpha: Array  # inverse covariance times targets, shape (n,)
+
+    def predict(self, features: Array) -> tuple[Array, Array]:
+        """Mean and variance of the function, each of shape (m,), at `features` (m, f)."""
+        cross = self._cross(features * self.scale)[0]
+        return self._moments(cross)[:2]
+
+    def predict_with_slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
+        """Mean, variance (m,) and their derivatives along the features (m, f)."""
+        rows = features * self.scale
+        cross, slope = self._cross(rows)
+        mean, variance, solved = self._moments(cross)
+
+        def along(weights: Array) -> Array:
+            """Of sum_i weights_i * k(x, x_i), per feature."""
+            c = 2.0 * weights * slope
+            return np.asarray((c.sum(1)[:, None] * rows - c @ self.rows) * self.scale)
+
+        return mean, variance, along(self.alpha[None, :]), -2.0 * along(solved)
+
+    def believing(self, features: Array) -> Posterior:
+        """The process that has also observed its own mean at `features` (m, f).
+
+        The kriging believer of Ginsbourger, Le Riche and Carraro, 2010: for pending trials.
+        """
+        mean, _ = self.predict(features)
+        rows = np.concatenate([self.rows, features * self.scale])
+        targets = np.concatenate([self.targets, mean])
+        noise = np.concatenate([self.noise, np.full(len(mean), self.noise.min())])
+        return _condition(self.scale, rows, targets, noise, self.signal)
+
+    def leave_one_out(self) -> tuple[Array, Array]:
+        """Mean and variance of each observation given all the others, each of shape (n,)."""
+        inverse = np.diag(_inverse(self.factor))
+        return self.targets - self.alpha / inverse, 1.0 / inverse
+
+    def _cross(self, rows: Array) -> tuple[Array, Array]:
+        kernel, slope = matern52(squared_distances(rows, self.rows))
+        return self.signal * kernel + _MEAN_VARIANCE, self.signal * slope
+
+    def _moments(self, cross: Array) -> tuple[Array, Array, Array]:
+        solved, _ = lapack.dpotrs(self.factor, cross.T, lower=1)
+        prior = self.signal + _MEAN_VARIANCE
+        variance = prior - np.einsum("ij,ji->i", cross, solved)
+        return cross @ self.alpha, np.maximum(variance, 1e-10), solved.T
+
+
+def condition(features: Array, owners: Array, scores: Scores, found: Hyperparameters) -> Posterior:
+    """The process with `found` hyperparameters and these observations.
+
+    Args:
+        features: Shape (n, n_features).
+        owners: The weight of each feature, shape (n_features,).
+        scores: Of n trials.
+        found: From `fit`.
+    """
+    scale = np.sqrt(found.weights)[owners]
+    warped = scores.warp(found.log_offset)
+    return _condition(
+        scale, features * scale, warped.targets, found.noise + warped.noise, found.signal
+    )
+
+
+def _condition(scale: Array, rows: Array, targets: Array, noise: Array, signal: float) -> Posterior:
+    covariance = signal * matern52(squared_distances(rows, rows))[0] + _MEAN_VARIANCE
+    factor = _cholesky(covariance, noise)
+    alpha, _ = lapack.dpotrs(factor, targets, lower=1)
+    return Posterior(scale, rows, targets, noise, signal, factor, alpha)
+
+
+def _cholesky(covariance: Array, noise: Array) -> Array:
+    """Lower factor; rounding errors are met with a growing diagonal."""
+    jitter = 1e-10
+    while True:
+        matrix = covariance.copy()
+        matrix[np.diag_indices_from(matrix)] += noise + jitter
+        factor, info = lapack.dpotrf(matrix, lower=1, clean=1)
+        if info == 0:
+            return np.asarray(factor)
+        jitter *= 100
+
+
+def _inverse(factor: Array) -> Array:
+    """The full inverse from a lower factor; only its lower triangle is filled."""
+    inverse, _ = lapack.dpotri(factor, lower=1)
+    return np.asarray(inverse)
+
+
+def fit(features: Array, owners: Array, scores: Scores) -> Hyperparameters:
+    """The most probable hyperparameters, the warp's among them, by L-BFGS with exact slopes.
+
+    Args:
+        features: Shape (n, n_features).
+        owners: The weight of each feature, shape (n_features,).
+        scores: Of n trials.
+    """
+    posterior = LogPosterior(features, owners, scores)
+    start = posterior.prior_mean
+    result = minimize(
+        posterior,
+        start,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(-_BOUND, _BOUND)] * len(start),
+        options={"maxiter": _ITERATIONS, "ftol": 1e-6, "gtol": 1e-3},
+    )
+    return posterior.read(result.x)
+
+
+class LogPosterior:
+    """Minus the log posterior of the hyperparameters' logarithms, and its slope.
+
+    Only the lower triangle of every matrix is used, as a vector of its entries.
+    """
+
+    def __init__(self, features: Array, owners: Array, scores: Scores) -> None:
+        n, self.n_weights = len(features), int(owners.max()) + 1
+        self.lower = np.tril_indices(n, -1)
+        self.flat = self.lower[0] * n + self.lower[1]
+        squares = (features[self.lower[0]] - features[self.lower[1]]) ** 2
+        owned = owners[:, None] == np.arange(self.n_weights)
+        self.squares = squares @ owned.astype(float)  # shape (n_pairs, n_weights)
+        self.scores = scores
+        length = _LENGTH_MEAN + 0.5 * math.log(self.n_weights)
+        others = (_SIGNAL, _NOISE, _OFFSET)
+        self.prior_mean = np.array([-2 * length] * self.n_weights + [m for m, _ in others])
+        self.prior_spread = np.array([2 * _LENGTH_SPREAD] * self.n_weights + [s for _, s in others])
+
+    def read(self, theta: Array) -> Hyperparameters:
+        """The hyperparameters from their logarithms, shape (n_weights + 3,)."""
+        signal, noise, log_offset = theta[self.n_weights :]
+        return Hyperparameters(
+            weights=np.exp(theta[: self.n_weights]),
+            signal=float(np.exp(signal)),
+            noise=float(np.exp(noise)) + _NOISE_FLOOR,
+            log_offset=float(log_offset),
+        )
+
+    def __call__(self, theta: Array) -> tuple[float, Array]:
+        """Value and slope at the logarithms `theta`, shape (n_weights + 3,)."""
+        h, n = self.read(theta), len(self.scores.gaps)
+        warped = self.scores.warp(h.log_offset)
+        kernel, slope = matern52(self.squares @ h.weights)
+        matrix = np.zeros((n, n))
+        matrix.reshape(-1)[self.flat] = h.signal * kernel + _MEAN_VARIANCE
+        matrix[np.diag_indices(n)] = h.signal + _MEAN_VARIANCE + h.noise + warped.noise
+        factor, info = lapack.dpotrf(matrix, lower=1, clean=0)
+        if info != 0:
+            return 1e25, np.zeros_like(theta)
+        alpha, _ = lapack.dpotrs(factor, warped.targets, lower=1)
+        inverse = _inverse(factor)
+        deviation = (theta - self.prior_mean) / self.prior_spread
+        value = (
+            0.5 * float(warped.targets @ alpha)
+            + float(np.log(np.diag(factor)).sum())
+            - warped.log_density
+            + 0.5 * float(deviation @ deviation)
+        )
+        # The slope along the covariance is (K^-1 - alpha alpha') / 2; pairs count twice.
+        outer = alpha[self.lower[0]] * alpha[self.lower[1]]
+        pairs = np.ascontiguousarray(inverse).reshape(-1)[self.flat] - outer
+        diagonal = 0.5 * (np.diag(inverse) - alpha * alpha)
+        total = float(diagonal.sum())
+        gradient = np.empty_like(theta)
+        gradient[: self.n_weights] = h.signal * ((pairs * slope) @ self.squares) * h.weights
+        gradient[-3] = h.signal * (float(pairs @ kernel) + total)
+        gradient[-2] = (h.noise - _NOISE_FLOOR) * total
+        gradient[-1] = (
+            float(alpha @ warped.d_targets)
+            + float(diagonal @ warped.d_noise)
+            - warped.d_log_density
+        )
+        return value, gradient + deviation / self.prior_spread

@@ -1,0 +1,80 @@
+"""Targets that a Gaussian process can believe in: a monotone warp of the scores.
+
+Scores of bad hyperparameters have heavy tails, and the differences that matter are those near
+the best. The warp is `log(1 + (score - best) / offset)`, then mean 0 and variance 1. A large
+offset leaves the scores as they are but for a far tail; a small one looks at orders of magnitude
+above the best. The offset is learned with the kernel: as the warp has a density, the evidence of
+all offsets is compared in the unit of the scores (Snelson, Rasmussen and Ghahramani, "Warped
+Gaussian processes", 2003). Smaller is better. Knows no trial and no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .axes import Array
+
+GUESS_VARIANCE = 1.0  # of a target whose error is infinite
+
+
+@dataclass(frozen=True, slots=True)
+class Warped:
+    """Scores under one warp, and what changes with the logarithm of its offset."""
+
+    targets: Array  # shape (n,), mean 0, variance 1
+    noise: Array  # known variances of the targets, shape (n,)
+    log_density: float  # sum of the logarithms of the warp's slopes
+    d_targets: Array  # derivatives along the logarithm of the offset, each of the same shape
+    d_noise: Array
+    d_log_density: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Scores, smaller being better, with their standard errors.
+
+    Args:
+        gaps: Scores above the best one in units of the median gap, shape (n,).
+        errors: Standard errors in the same unit, infinite for a guess, shape (n,).
+    """
+
+    gaps: Array
+    errors: Array
+
+    @classmethod
+    def of(cls, values: Sequence[float], errors: Sequence[float]) -> Scores:
+        """From finite values and their standard errors."""
+        gaps = np.array(values) - min(values)
+        positive = gaps[gaps > 0]
+        unit = float(np.median(positive)) if len(positive) else 1.0
+        return cls(gaps / unit, np.array(errors) / unit)
+
+    def part(self, index: Sequence[int]) -> Scores:
+        """Some of the scores, in the same unit and above the same best."""
+        return Scores(self.gaps[index], self.errors[index])
+
+    def warp(self, log_offset: float) -> Warped:
+        """The scores as targets, for the offset `exp(log_offset)` in units of the median gap."""
+        offset = np.exp(log_offset)
+        raised = self.gaps + offset
+        logs = np.log1p(self.gaps / offset)
+        spread = max(float(logs.std()), 1e-12)
+        targets = (logs - logs.mean()) / spread
+        d_logs = -self.gaps / raised
+        d_spread = float((targets * d_logs).mean())
+        d_targets = (d_logs - d_logs.mean() - targets * d_spread) / spread
+        guess = np.isinf(self.errors)
+        slopes = 1.0 / (raised * spread)
+        d_log_slopes = -offset / raised - d_spread / spread
+        noise = np.where(guess, 0.0, self.errors * slopes) ** 2
+        return Warped(
+            targets=targets,
+            noise=np.where(guess, GUESS_VARIANCE, noise),
+            log_density=float(np.log(slopes).sum()),
+            d_targets=d_targets,
+            d_noise=np.where(guess, 0.0, 2.0 * noise * d_log_slopes),
+            d_log_density=float(d_log_slopes.sum()),
+        )

@@ -1,0 +1,102 @@
+"""The house: who may import whom, and what the command line must not wait for."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1] / "hpsearch"
+
+# Each room and the rooms it may use. Arrows run downwards only.
+MAY_USE = {
+    "errors": set(),
+    "trial": set(),
+    "spec": {"errors", "trial"},
+    "journal": {"errors"},
+    "history": {"journal", "trial"},
+    "data": {"errors", "trial", "spec"},
+    "models": {"errors", "trial", "data"},
+    "training": {"errors", "trial", "data", "models"},
+    "execution": {"errors", "trial", "training"},
+    "search": {"errors", "trial", "spec", "journal", "history", "execution"},
+    "tracking": {"errors", "trial", "spec", "journal", "history", "training"},
+    "promotion": {"errors", "trial", "journal", "history", "data", "training", "tracking"},
+    "reporting": {"errors", "trial", "journal", "history", "tracking"},
+}
+MAY_USE["study"] = set(MAY_USE)
+MAY_USE["cli"] = set(MAY_USE)
+MAY_USE["__init__"] = {"study"}
+
+# Who may use the libraries that a study stands on.
+LIBRARIES = {
+    "mlflow": {"tracking", "promotion"},
+    "optuna": {"search", "tracking", "reporting"},
+    "keras": {"models", "training", "execution", "promotion"},
+    "jax": {"training"},
+    "keras_tuner": {"search"},
+    "sklearn": {"data", "study"},
+    "pyarrow": {"data", "promotion", "reporting"},
+    "pandas": {"data", "promotion", "reporting"},
+    "matplotlib": {"tracking"},
+    "click": {"cli"},
+    "rich": {"cli", "reporting"},
+    "pydantic": {"spec", "tracking"},
+    "ruamel": {"spec", "tracking"},
+}
+
+HEAVY = "tensorflow keras jax mlflow optuna ray sklearn pandas matplotlib pyarrow numpy".split()
+
+
+def room(path: Path) -> str:
+    """The package or module right below `hpsearch`."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """What a file imports, as dotted absolute names."""
+    package = ("hpsearch", *path.relative_to(ROOT).parts[:-1])
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            base = ".".join((*package[: len(package) - node.level + 1], node.module or ""))
+            found.update(f"{base.rstrip('.')}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module or "")
+    return found
+
+
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_arrows_run_downwards_only(path):
+    used = {n.split(".")[1] for n in imports(path) if n.startswith("hpsearch.")}
+    here = room(path)
+    assert set() == used - MAY_USE[here] - {here}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_a_library_is_used_in_its_rooms_alone(path):
+    used = {n.split(".")[0] for n in imports(path)} & LIBRARIES.keys()
+    assert set() == {name for name in used if room(path) not in LIBRARIES[name]}
+
+
+def test_the_command_line_waits_for_no_heavy_import():
+    code = "import sys, hpsearch.cli; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert [] == [name for name in HEAVY if name in loaded]
+
+
+def test_the_public_names_are_these():
+    code = "import hpsearch; print(hpsearch.__all__, hpsearch.tune, hpsearch.StudyResult)"
+    printed = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.startswith("['BestTrial', 'StudyResult', 'tune'] <function tune")
+
