@@ -1,0 +1,147 @@
+"""Which columns of a table are used for what, and which rows, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..spec.data import ColumnSpec, CrossValidation, DataSpec
+from .schema import (
+    NOT_A_NUMBER,
+    as_number,
+    as_text,
+    dates,
+    distinct,
+    plain_numbers,
+    require,
+    spread,
+)
+from .sources import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which column is used for what."""
+
+    target: str
+    features: tuple[str, ...]
+    weights: str | None
+    group: str | None
+    time: str | None
+    fold: str | None
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """Columns that are neither feature nor target."""
+        return tuple(c for c in (self.weights, self.group, self.time, self.fold) if c)
+
+    @property
+    def used(self) -> list[str]:
+        """All columns that matter to the study."""
+        return list(dict.fromkeys((*self.features, self.target, *self.others)))
+
+
+def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
+    """Which column is what.
+
+    Raises:
+        DataError: If a declared column is missing, or none is left to learn from.
+    """
+    names = source.table.column_names
+    target = data.target or source.target
+    if target is None:
+        raise DataError(f"data.target is missing: one of {', '.join(names)}")
+    declared = [target, *data.drop, *data.columns, *cv.columns]
+    require(source.table, [*declared, *([data.weights] if data.weights else [])])
+    apart = {target, data.weights, *data.drop, *cv.columns}
+    features = tuple(n for n in names if n not in apart)
+    if not features:
+        raise DataError("no column is left to learn from")
+    for name in features:
+        if name.startswith("unnamed_") and name not in data.columns:
+            raise DataError(
+                f"column {name.removeprefix('unnamed_')} has no name; a row number written by "
+                f"pandas? Leave it out with data.drop: [{name}], or name it in the file."
+            )
+    if source.test is not None:
+        require(source.test, [*features, target, *([data.weights] if data.weights else [])])
+    return Roles(target, features, data.weights, cv.group, cv.time, cv.column)
+
+
+def rows_in_order(table: Any, roles: Roles, data: DataSpec) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The places of the rows that are used, in the order of time where there is one."""
+    notes = []
+    order = np.arange(table.num_rows)
+    missing = missing_target(table, roles.target, data)
+    if missing.any():
+        if data.missing_target == "error":
+            raise DataError(
+                f"target {roles.target!r} is missing in {int(missing.sum())} of {len(missing)} "
+                f"rows, first in row {int(missing.argmax()) + 1}. To leave them out: "
+                "data.missing_target: drop."
+            )
+        order = order[~missing[order]]
+        notes.append(f"{int(missing.sum())} rows without {roles.target} left out")
+    doubles = duplicates(table, roles.used)
+    if doubles.any() and data.drop_duplicates:
+        order = order[~doubles[order]]
+        notes.append(f"{int(doubles.sum())} duplicate rows left out")
+    elif doubles.any():
+        notes.append(
+            f"{int(doubles.sum())} duplicate rows can stand on both sides of a split; "
+            "data.drop_duplicates: true leaves them out"
+        )
+    if roles.time is not None:
+        order = order[np.argsort(_times(table, roles.time)[order], kind="stable")]
+    return order, tuple(notes)
+
+
+def declared_missing(name: str, data: DataSpec) -> tuple[str, ...]:
+    """The texts that mean "missing" in a column, beside blanks."""
+    spec = data.columns.get(name, ColumnSpec())
+    return tuple(as_text(m) for m in (*data.missing, *spec.missing))
+
+
+def missing_target(table: Any, name: str, data: DataSpec) -> np.ndarray:
+    """Which rows lack their target, shape (n_rows,) bool."""
+    markers = declared_missing(name, data)
+    values, places = distinct(table[name])
+    texts = [as_text(v) for v in values]
+    numeric = all(as_number(t) is not None or t.lower() in NOT_A_NUMBER for t in texts)
+    blank = [t in markers or (t.lower() in NOT_A_NUMBER if numeric else not t) for t in texts]
+    return spread(blank, places, bool)
+
+
+def duplicates(table: Any, names: Sequence[str]) -> np.ndarray:
+    """Which rows equal an earlier one in all of the named columns, shape (n_rows,) bool."""
+    mixed = np.zeros(table.num_rows, np.uint64)
+    for name in names:
+        mixed ^= distinct(table[name])[1].astype(np.uint64)
+        mixed = _scrambled(mixed)
+    _, first = np.unique(mixed, return_index=True)
+    repeated = np.ones(table.num_rows, bool)
+    repeated[first] = False
+    return repeated
+
+
+def _scrambled(x: np.ndarray) -> np.ndarray:
+    """One round of splitmix64, a bijection: different rows meet with probability 2**-64."""
+    x = x + np.uint64(0x9E3779B97F4A7C15)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    scrambled: np.ndarray = x ^ (x >> np.uint64(31))
+    return scrambled
+
+
+def _times(table: Any, name: str) -> np.ndarray:
+    """What orders the rows, from dates or numbers; a missing one is refused."""
+    numbers = plain_numbers(table[name])
+    moments = dates(table[name], name) if numbers is None else numbers
+    missing = np.isnat(moments) if numbers is None else np.isnan(moments)
+    if missing.any():
+        raise DataError(f"time {name!r} is missing in row {int(missing.argmax()) + 1}")
+    return moments

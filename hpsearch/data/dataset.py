@@ -1,0 +1,97 @@
+"""A table made ready for a study: cleaned columns, target, folds, and test rows under lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..spec.data import CrossValidation, Kind, Task
+from .schema import Schema
+from .split import Split
+from .statistics import Statistics, fit_statistics
+
+
+@dataclass(frozen=True, slots=True)
+class TestRows:
+    """The rows that judge the winner."""
+
+    __test__ = False  # pytest: this is no test class
+
+    table: Any  # pyarrow.Table as it was read, for the served model
+    columns: np.ndarray  # (n_test, n_columns) float32, cleaned
+    target: np.ndarray  # (n_test, n_outputs) float32
+    weights: np.ndarray | None  # (n_test,) float32
+
+
+class LockedRows:
+    """Test rows that can be read once, after the winner is fixed."""
+
+    __slots__ = ("_rows", "n_rows")
+
+    def __init__(self, rows: TestRows) -> None:
+        self._rows: TestRows | None = rows
+        self.n_rows = len(rows.target)
+
+    def __len__(self) -> int:
+        return self.n_rows
+
+    def read(self) -> TestRows:
+        """The rows, to the first who asks.
+
+        Raises:
+            RuntimeError: If they have been read: a second look would choose by them.
+        """
+        if self._rows is None:
+            raise RuntimeError("the locked test rows have already been read")
+        rows, self._rows = self._rows, None
+        return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """What a study knows about its data. Rows are development rows unless they are locked."""
+
+    name: str
+    task: Task
+    schema: Schema
+    fingerprint: str  # SHA-256 of every cell, name and type that is used
+    columns: np.ndarray  # (n_rows, n_columns) float32, as `Schema.clean` gives them
+    target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, or the number
+    weights: np.ndarray | None  # (n_rows,) float32
+    folds: tuple[Split, ...]
+    cross_validation: CrossValidation  # with its kind resolved
+    locked: LockedRows | None  # None: there are no test rows
+    rows: np.ndarray  # (n_rows,) places of the development rows in the source, 0-based
+    notes: tuple[str, ...]  # what was inferred, left out or looks odd, for people
+
+    @property
+    def n_rows(self) -> int:
+        """Development rows."""
+        return len(self.target)
+
+    @property
+    def n_columns(self) -> int:
+        """Cleaned columns."""
+        return int(self.columns.shape[1])
+
+    @property
+    def n_features(self) -> int:
+        """Features that the network's statistics see."""
+        return len(self.schema.feature_names)
+
+    @property
+    def kind(self) -> Kind:
+        """How the folds were made."""
+        assert self.cross_validation.kind is not None
+        return self.cross_validation.kind
+
+    @property
+    def features(self) -> np.ndarray:
+        """(n_rows, n_features) float32; NaN is a missing number. Made anew at each call."""
+        return self.schema.expand(self.columns)
+
+    def statistics(self, rows: np.ndarray) -> Statistics:
+        """What these training rows alone say about columns and target."""
+        return fit_statistics(self.schema, self.columns, self.target, rows)

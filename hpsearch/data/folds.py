@@ -1,0 +1,275 @@
+"""Dividing rows: the locked test rows, and the folds of the development rows.
+
+Takes labels and groups, gives indices; knows no table. A division that would leave a fold without
+a class, a group or a row is refused with the counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DataError
+from ..spec.data import GROUPED, CrossValidation, Kind
+from ..trial import derive_seed
+from .split import Split
+
+MOST_BINS = 10  # quantiles by which a regression is stratified
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a division may look at, in the order of the rows."""
+
+    labels: np.ndarray  # (n_rows,) int, the class; or a regression's quantile bin
+    classes: tuple[str, ...]  # names of the labels; empty in a regression
+    groups: np.ndarray | None = None  # (n_rows,) int
+    predefined: np.ndarray | None = None  # (n_rows,) int, the fold that validates; -1: none
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """The same of some rows."""
+        groups = None if self.groups is None else self.groups[rows]
+        predefined = None if self.predefined is None else self.predefined[rows]
+        return Rows(self.labels[rows], self.classes, groups, predefined)
+
+
+def quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
+    """The quantile in which each of (n_rows,) numbers lies, at least `folds` rows in each."""
+    bins = int(np.clip(len(numbers) // (2 * folds), 1, MOST_BINS))
+    edges: list[float] = []
+    below = 0  # rows up to the last edge; equal numbers can leave next to none up to another
+    for edge in np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1]):
+        count = int((numbers <= edge).sum())
+        if count - below >= folds and len(numbers) - count >= folds:
+            edges.append(edge)
+            below = count
+    return np.searchsorted(edges, numbers, side="left")
+
+
+def resolve_kind(cv: CrossValidation, rows: Rows) -> Kind:
+    """The declared kind, or the task's."""
+    return cv.kind or ("stratified" if rows.classes else "kfold")
+
+
+def split_test(
+    rows: Rows, cv: CrossValidation, *, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the development rows and of the locked test rows, each sorted.
+
+    The test rows are the last ones in time, whole groups, or drawn by class, as the folds are.
+
+    Raises:
+        DataError: If there are too few rows or groups for the fraction.
+    """
+    n_rows = len(rows.labels)
+    everything = np.arange(n_rows)
+    if fraction == 0:
+        return everything, everything[:0]
+    kind = resolve_kind(cv, rows)
+    seed = derive_seed(seed, "test")
+    if kind in GROUPED:
+        test = _drawn_groups(rows, kind, fraction, seed)
+    elif kind == "time_series" or not cv.shuffle:
+        test = everything[-_count(n_rows, fraction) :]
+    else:
+        # Always by class, even where the folds are not; by quantile only where they are.
+        by = rows.labels if rows.classes or kind == "stratified" else np.zeros(n_rows, int)
+        test = _drawn(by, fraction, seed)
+    if n_rows - test.size < 2:
+        raise DataError(f"test_fraction: {fraction:g} of {n_rows} rows leaves {n_rows - test.size}")
+    return _others(n_rows, test), test
+
+
+def make_folds(rows: Rows, cv: CrossValidation, *, seed: int) -> tuple[Split, ...]:
+    """The folds of the development rows.
+
+    Raises:
+        DataError: If there are more folds than rows, groups or rows of a class; if a fold's
+            training or validation rows would miss a class.
+    """
+    kind = resolve_kind(cv, rows)
+    _require_enough(rows, cv, kind)
+    seeds = [derive_seed(seed, "folds", repeat) for repeat in range(cv.repeats)]
+    if kind == "time_series":
+        folds = _in_time(len(rows.labels), cv)
+    elif kind == "holdout":
+        folds = [f for s in seeds for f in _held_out(rows, cv, s)]
+    else:
+        folds = [f for s in seeds for f in _each_once(_fold_of(rows, cv, kind, s))]
+    _require_every_class(rows, folds)
+    return tuple(folds)
+
+
+def _count(n_rows: int, fraction: float) -> int:
+    return int(np.ceil(n_rows * fraction))
+
+
+def _others(n_rows: int, rows: np.ndarray) -> np.ndarray:
+    """All rows but these, sorted."""
+    is_other = np.ones(n_rows, bool)
+    is_other[rows] = False
+    return np.flatnonzero(is_other)
+
+
+def _by_label(labels: np.ndarray, seed: int | None) -> np.ndarray:
+    """The rows sorted by label, in random order within each; in their own with no seed."""
+    rows = np.arange(len(labels))
+    if seed is not None:
+        rows = np.random.default_rng(seed).permutation(rows)
+    return rows[np.argsort(labels[rows], kind="stable")]
+
+
+def _drawn(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+    """A random `fraction` of the rows, with each label's share to within one row; sorted."""
+    order = _by_label(labels, seed)
+    wanted = _count(len(labels), fraction)
+    places = ((np.arange(wanted) + 0.5) * len(labels) / wanted).astype(np.intp)
+    return np.sort(order[places])
+
+
+def _drawn_groups(rows: Rows, kind: Kind, fraction: float, seed: int) -> np.ndarray:
+    """Whole groups that hold about `fraction` of the rows; sorted."""
+    assert rows.groups is not None
+    _, group_of, sizes = np.unique(rows.groups, return_inverse=True, return_counts=True)
+    if len(sizes) < 3:
+        raise DataError(f"test_fraction takes whole groups away, but there are {len(sizes)} groups")
+    wanted = _count(len(rows.labels), fraction)
+    if kind == "stratified_group":
+        parts = int(np.clip(round(1 / fraction), 2, len(sizes)))
+        part_of = _stratified_groups(rows, parts, seed)
+        return np.flatnonzero(part_of == np.abs(np.bincount(part_of) - wanted).argmin())
+    chosen: list[int] = []
+    for group in np.random.default_rng(seed).permutation(len(sizes)):
+        if sizes[[*chosen, group]].sum() <= wanted:
+            chosen.append(group)
+    return np.flatnonzero(np.isin(group_of, chosen or [sizes.argmin()]))
+
+
+def _fold_of(rows: Rows, cv: CrossValidation, kind: Kind, seed: int) -> np.ndarray:
+    """The fold in which each row validates, (n_rows,); -1: in none."""
+    random = seed if cv.shuffle else None
+    n_rows = len(rows.labels)
+    if kind == "predefined":
+        assert rows.predefined is not None
+        return rows.predefined
+    if kind == "leave_one_group_out":
+        assert rows.groups is not None
+        return np.unique(rows.groups, return_inverse=True)[1]
+    if kind == "group":
+        assert rows.groups is not None
+        return _balanced_groups(rows.groups, cv.folds, random)
+    if kind == "stratified_group":
+        return _stratified_groups(rows, cv.folds, random)
+    if kind == "kfold" and not cv.shuffle:
+        return np.arange(n_rows) * cv.folds // n_rows
+    # Dealt like cards, label by label: folds differ by one row at most, in all and in each label.
+    labels = rows.labels if kind == "stratified" else np.zeros(n_rows, int)
+    fold_of = np.empty(n_rows, np.intp)
+    fold_of[_by_label(labels, random)] = np.arange(n_rows) % cv.folds
+    return fold_of
+
+
+def _balanced_groups(groups: np.ndarray, folds: int, seed: int | None) -> np.ndarray:
+    """The fold of each row: the largest groups first, each to the fold with the fewest rows."""
+    _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    fold_of = np.empty(len(sizes), np.intp)
+    rows = np.zeros(folds, np.int64)
+    for group in _by_label(-sizes, seed):
+        fold_of[group] = rows.argmin()
+        rows[fold_of[group]] += sizes[group]
+    return fold_of[group_of]
+
+
+def _stratified_groups(rows: Rows, folds: int, seed: int | None) -> np.ndarray:
+    """The fold of each row by scikit-learn, which balances the classes of whole groups."""
+    from sklearn.model_selection import StratifiedGroupKFold  # seconds: only where it is declared
+
+    fold_of = np.empty(len(rows.labels), np.intp)
+    splitter = StratifiedGroupKFold(folds, shuffle=seed is not None, random_state=seed)
+    try:
+        for fold, (_, held) in enumerate(splitter.split(rows.labels, rows.labels, rows.groups)):
+            fold_of[held] = fold
+    except ValueError as error:
+        raise DataError(f"cross_validation: {error}") from None
+    if len(np.unique(fold_of)) < folds:
+        raise DataError(f"the groups are too uneven for {folds} parts: use fewer folds")
+    return fold_of
+
+
+def _each_once(fold_of: np.ndarray) -> list[Split]:
+    return [
+        Split(np.flatnonzero(fold_of != k), np.flatnonzero(fold_of == k))
+        for k in np.unique(fold_of[fold_of >= 0])
+    ]
+
+
+def _held_out(rows: Rows, cv: CrossValidation, seed: int) -> list[Split]:
+    n_rows = len(rows.labels)
+    labels = rows.labels if rows.classes else np.zeros(n_rows, int)
+    last = np.arange(n_rows)[-_count(n_rows, cv.fraction) :]
+    held = _drawn(labels, cv.fraction, seed) if cv.shuffle else last
+    return [Split(_others(n_rows, held), held)]
+
+
+def _in_time(n_rows: int, cv: CrossValidation) -> list[Split]:
+    """As scikit-learn's TimeSeriesSplit: each fold validates on the rows after its training."""
+    size = cv.validation_rows or n_rows // (cv.folds + 1)
+    folds = []
+    for first in range(n_rows - cv.folds * size, n_rows, size):
+        end = first - cv.gap
+        begin = 0 if cv.window is None else max(0, end - cv.window)
+        if end <= begin:
+            raise DataError(
+                f"{cv.folds} folds of {size} validation rows and a gap of {cv.gap} leave no "
+                f"training rows to the first of them: there are {n_rows} development rows"
+            )
+        folds.append(Split(np.arange(begin, end), np.arange(first, first + size)))
+    return folds
+
+
+def _require_enough(rows: Rows, cv: CrossValidation, kind: Kind) -> None:
+    n_rows = len(rows.labels)
+    if kind == "predefined":
+        if rows.predefined is not None and len(np.unique(rows.predefined[rows.predefined >= 0])):
+            return
+        raise DataError(f"cross_validation.column {cv.column!r} names no fold that validates")
+    if kind in GROUPED:
+        assert rows.groups is not None
+        n_groups = len(np.unique(rows.groups))
+        needed = 2 if kind == "leave_one_group_out" else cv.folds
+        if n_groups < needed:
+            raise DataError(f"{needed} folds, but {cv.group!r} has {n_groups} groups")
+    elif kind != "holdout" and n_rows < cv.folds + (kind == "time_series"):
+        raise DataError(f"{cv.folds} folds, but {n_rows} development rows")
+    if kind == "stratified" and rows.classes:
+        _require_rows_per_class(rows, cv.folds, f"for {cv.folds} stratified folds")
+
+
+def _require_rows_per_class(rows: Rows, least: int, purpose: str) -> None:
+    if not rows.classes:
+        return
+    counts = np.bincount(rows.labels, minlength=len(rows.classes))
+    few = [f"{c!r} has {n}" for c, n in zip(rows.classes, counts, strict=True) if n < least]
+    if few:
+        raise DataError(
+            f"every class needs at least {least} development rows {purpose}; class "
+            f"{', '.join(few[:8])}{', …' if len(few) > 8 else ''}"
+        )
+
+
+def _require_every_class(rows: Rows, folds: Sequence[Split]) -> None:
+    for number, fold in enumerate(folds):
+        for role, part in (("training", fold.train), ("validation", fold.validation)):
+            if part.size == 0:
+                raise DataError(f"fold {number} of {len(folds)} has no {role} rows")
+            counts = np.bincount(rows.labels[part], minlength=len(rows.classes))
+            if not rows.classes or counts.all():
+                continue
+            said = ", ".join(f"{c!r} {n}" for c, n in zip(rows.classes, counts, strict=True))
+            raise DataError(
+                f"fold {number} of {len(folds)} would miss a class among its {role} rows "
+                f"({said}): use fewer folds, a stratified kind, or put rare classes together with "
+                "data.columns.TARGET.replace"
+            )

@@ -1,0 +1,182 @@
+"""From a declaration to a `Dataset`: read, choose, lock the test rows, clean, divide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..spec.data import CrossValidation, DataSpec, Task
+from .choice import Roles, missing_target, roles_of, rows_in_order
+from .dataset import Dataset, LockedRows, TestRows
+from .fingerprint import fingerprint
+from .folds import Rows, make_folds, quantile_bins, resolve_kind, split_test
+from .infer import infer_columns, infer_target, text_order
+from .schema import Column, Schema, Target, as_text, column_numbers, distinct, spread
+from .sources import Source, from_memory, read_source
+
+
+def load(
+    data: DataSpec,
+    *,
+    task: Task | None,
+    cross_validation: CrossValidation | None,
+    seed: int,
+    folder: Path,
+    arrays: Any = None,
+) -> Dataset:
+    """The data of a study.
+
+    Args:
+        data: Where they are and what they mean.
+        task: None: inferred from the target.
+        cross_validation: None: five folds, stratified in a classification.
+        seed: The study's; test rows and folds derive from it alone.
+        folder: What relative paths are relative to.
+        arrays: Data in memory instead of `data.source`: (X, y), (frame, y) or a frame.
+
+    Raises:
+        DataError: One line that says where, what was found and how to mend it.
+    """
+    source = read_source(data, folder) if arrays is None else from_memory(arrays, data)
+    cv = cross_validation or CrossValidation()
+    try:
+        return _prepare(source, data, cv, task=task, seed=seed)
+    except DataError as error:
+        raise DataError(f"{source.name}: {error}") from None
+
+
+def _prepare(
+    source: Source, data: DataSpec, cv: CrossValidation, *, task: Task | None, seed: int
+) -> Dataset:
+    table = source.table
+    roles = roles_of(source, data, cv)
+    order, said = rows_in_order(table, roles, data)
+    labelled = table.select([roles.target]).take(order)
+    target, why = infer_target(labelled, roles.target, data, task)
+    number = Schema((), target).encode_target(labelled)
+    rows = _rows(table, order, roles, target, number, cv)
+    cv = cv.model_copy(update={"kind": resolve_kind(cv, rows)})
+    fraction = 0.0 if source.test is not None else data.test_fraction
+    development, test = split_test(rows, cv, fraction=fraction, seed=seed)
+    here = order[development]
+    inferred, odd = infer_columns(table, roles.features, data, here)
+    schema = Schema(inferred, target)
+    cleaned = schema.clean(table)
+    weights = _weights(table, roles.weights)
+    if source.test is None:
+        locked = _locked(table, cleaned, number[test], weights, order[test])
+    else:
+        locked = _locked_file(source.test, schema, roles, data)
+    columns = cleaned[here]
+    del cleaned  # the largest array; the folds need room of their own
+    return Dataset(
+        name=source.name,
+        task=target.kind,
+        schema=schema,
+        fingerprint=_fingerprint(source, roles),
+        columns=columns,
+        target=number[development],
+        weights=None if weights is None else weights[here],
+        folds=make_folds(rows.take(development), cv, seed=seed),
+        cross_validation=cv,
+        locked=locked,
+        rows=here,
+        notes=(*said, *why, *odd, *_constant(schema, columns)),
+    )
+
+
+def _fingerprint(source: Source, roles: Roles) -> str:
+    """Of every column that is used, in the development and in the test table."""
+    tables = [source.table] if source.test is None else [source.table, source.test]
+    return fingerprint(t.select([c for c in roles.used if c in t.column_names]) for t in tables)
+
+
+def _rows(
+    table: Any,
+    order: np.ndarray,
+    roles: Roles,
+    target: Target,
+    number: np.ndarray,
+    cv: CrossValidation,
+) -> Rows:
+    """What the rows in `order` are divided by."""
+    classes = tuple(str(c) for c in target.classes)
+    if classes:
+        one_hot = target.kind == "multiclass"
+        labels = number.argmax(axis=1) if one_hot else number[:, 0].astype(np.int64)
+    else:
+        labels = quantile_bins(number[:, 0], cv.folds)
+    groups = None if roles.group is None else _codes(table, roles.group)[order]
+    fold = None if roles.fold is None else _codes(table, roles.fold)[order]
+    return Rows(labels, classes, groups, fold)
+
+
+def _codes(table: Any, name: str) -> np.ndarray:
+    """The different values of a column as 0, 1, … in their order; -1 stays -1."""
+    values, places = distinct(table[name])
+    texts = [as_text(v) for v in values]
+    missing = spread([not t for t in texts], places, bool)
+    if missing.any():
+        raise DataError(f"column {name!r} is missing in row {int(missing.argmax()) + 1}")
+    ranked = sorted({t for t in texts if t != "-1"}, key=text_order)
+    code = {"-1": -1, **{t: k for k, t in enumerate(ranked)}}
+    return spread([code.get(t, -1) for t in texts], places, np.intp)
+
+
+def _weights(table: Any, name: str | None) -> np.ndarray | None:
+    if name is None:
+        return None
+    weights = column_numbers(table, Column(name, "numeric"))
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if wrong.size:
+        raise DataError(
+            f"weights {name!r}, row {wrong[0] + 1}: {weights[wrong[0]]:g} is no weight; give a "
+            "finite number of at least 0"
+        )
+    return weights.astype(np.float32)
+
+
+def _locked(
+    table: Any,
+    cleaned: np.ndarray,
+    target: np.ndarray,
+    weights: np.ndarray | None,
+    rows: np.ndarray,
+) -> LockedRows | None:
+    if rows.size == 0:
+        return None
+    theirs = None if weights is None else weights[rows]
+    return LockedRows(TestRows(table.take(rows), cleaned[rows], target, theirs))
+
+
+def _locked_file(table: Any, schema: Schema, roles: Roles, data: DataSpec) -> LockedRows:
+    """The rows of a test file; looked at now, so that what is wrong with them is known now."""
+    try:
+        missing = missing_target(table, roles.target, data)
+        if missing.any() and data.missing_target == "drop":
+            table = table.take(np.flatnonzero(~missing))
+        weights = _weights(table, roles.weights)
+        return LockedRows(
+            TestRows(table, schema.clean(table), schema.encode_target(table), weights)
+        )
+    except DataError as error:
+        raise DataError(f"test rows: {error}") from None
+
+
+def _constant(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:
+    notes = []
+    empty, constant = [], []
+    for values, column in zip(columns.T, schema.columns, strict=True):
+        known = values[~np.isnan(values)]
+        if known.size == 0:
+            empty.append(column.name)
+        elif known.size == values.size and known.max() == known.min():
+            constant.append(column.name)
+    for names, what in ((empty, "without a value"), (constant, "with one value in all rows")):
+        if names:
+            shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+            notes.append(f"{len(names)} columns {what}, which the network never sees: {shown}")
+    return tuple(notes)

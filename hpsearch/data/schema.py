@@ -1,0 +1,480 @@
+"""The schema: what the columns of a table mean, and how its cells become numbers.
+
+The same code cleans the rows a study trains on and the raw table a served model is given, so
+this file stands alone beside that model: it needs numpy, and of hpsearch only the errors. It
+takes whatever has columns by name (pandas, pyarrow, a dict of lists) and imports none of them.
+It keeps no statistic of the rows but the vocabulary of their categories.
+"""
+
+from __future__ import annotations
+
+import difflib
+import zlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime, time
+from typing import Any, Literal
+
+import numpy as np
+
+try:
+    from ..errors import DataError
+except ImportError:  # beside a served model there is no hpsearch
+
+    class DataError(ValueError):  # type: ignore[no-redef]
+        """The table cannot be used as it is."""
+
+
+NOT_A_NUMBER = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
+OTHER = "(other)"
+EXACT = 2**24  # the first whole number after which float32 skips some
+DATE_PARTS = ("year", "month", "day", "weekday", "hour")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One cleaned column: a number, or a code into a vocabulary."""
+
+    name: str
+    kind: Literal["numeric", "categorical"]
+    vocabulary: tuple[str, ...] = ()  # categories; code k is vocabulary[k]
+    buckets: int = 0  # categories are hashed into so many, and there is no vocabulary
+    source: str = ""  # the raw table's column, where its name is another
+    part: str = ""  # of a date: one of DATE_PARTS
+    missing: tuple[str, ...] = ()  # texts that mean "missing" beside blanks
+    replace: tuple[tuple[str, str], ...] = ()  # (a cell's text, the text it stands for)
+    indicator: bool = False  # a feature that says "missing"
+    clip: tuple[float, float] | None = None
+    transform: str = ""  # "log" or "log1p"
+    impute: str | float = "median"  # numbers, from a fold's training rows; or a constant
+    scaling: str = "standard"  # numbers, from a fold's training rows
+
+    @property
+    def raw(self) -> str:
+        """The raw table's column."""
+        return self.source or self.name
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What the column becomes in the features."""
+        if self.kind == "numeric":
+            names = [self.name]
+        elif self.buckets:
+            names = [f"{self.name}#{k}" for k in range(self.buckets)]
+        else:
+            names = [f"{self.name}={category}" for category in self.vocabulary]
+        return (*names, f"{self.name} is missing") if self.indicator else tuple(names)
+
+    def code(self, text: str) -> int | None:
+        """The category of a cell's text; None where the vocabulary does not hold it.
+
+        Beside the text itself, its number or truth value counts: "1.0" finds "1".
+        """
+        if self.buckets:
+            return zlib.crc32(text.encode()) % self.buckets
+        for candidate in (text, text.lower(), as_text(as_number(text))):
+            if candidate in self.vocabulary:
+                return self.vocabulary.index(candidate)
+        return len(self.vocabulary) - 1 if self.vocabulary[-1:] == (OTHER,) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The column to predict."""
+
+    name: str
+    kind: Literal["binary", "multiclass", "regression"]
+    classes: tuple[str | int, ...] = ()  # output k is the probability of classes[k]
+    replace: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers that a prediction consists of; a binary one is that of `classes[1]`."""
+        return len(self.classes) if self.kind == "multiclass" else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """What a model takes and what it answers."""
+
+    columns: tuple[Column, ...]
+    target: Target | None = None
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the features that `expand` makes, in their order."""
+        return tuple(name for c in self.columns for name in c.feature_names)
+
+    @property
+    def raw_columns(self) -> tuple[str, ...]:
+        """The columns a raw table must have."""
+        return tuple(dict.fromkeys(c.raw for c in self.columns))
+
+    def clean(self, table: Any) -> np.ndarray:
+        """The cleaned columns of a raw table.
+
+        Args:
+            table: A pandas DataFrame, a pyarrow Table or a mapping of names to sequences, with
+                at least `raw_columns`. Others are ignored, and so is their order.
+
+        Returns:
+            (n_rows, n_columns) float32: numbers, and the codes of categories. NaN is a missing
+            cell, and a category that the vocabulary does not hold (see `unknown`).
+
+        Raises:
+            DataError: If a column is missing, or a cell of a numeric one is no number.
+        """
+        require(table, self.raw_columns)
+        cleaned: np.ndarray | None = None
+        for j, column in enumerate(self.columns):
+            values = column_numbers(table, column)
+            if cleaned is None:
+                cleaned = np.empty((len(values), len(self.columns)), np.float32)
+            cleaned[:, j] = _to_float32(values, column.name)
+        return np.empty((0, 0), np.float32) if cleaned is None else cleaned
+
+    def unknown(self, table: Any) -> dict[str, tuple[str, ...]]:
+        """The categories of a raw table that no vocabulary holds, by column."""
+        found = {}
+        for column in self.columns:
+            if column.kind == "categorical":
+                texts = category_texts(distinct(table[column.raw])[0], column)
+                strange = sorted({t for t in texts if t and column.code(t) is None})
+                if strange:
+                    found[column.name] = tuple(strange)
+        return found
+
+    def expand(self, columns: np.ndarray) -> np.ndarray:
+        """The features of cleaned columns: categories become one-hot, indicators are added.
+
+        Args:
+            columns: (n_rows, n_columns) float32, as `clean` gives them.
+
+        Returns:
+            (n_rows, n_features) float32. NaN is a missing number; a missing or unknown category
+            is zero in all its features.
+        """
+        if all(c.kind == "numeric" and not c.indicator for c in self.columns):
+            return columns
+        features = np.zeros((len(columns), len(self.feature_names)), np.float32)
+        at = 0
+        for values, column in zip(columns.T, self.columns, strict=True):
+            known = np.flatnonzero(~np.isnan(values))
+            if column.kind == "categorical":
+                features[known, at + values[known].astype(np.intp)] = 1
+            else:
+                features[:, at] = values
+            at += len(column.feature_names)
+            if column.indicator:
+                features[:, at - 1] = np.isnan(values)
+        return features
+
+    def encode_target(self, table: Any) -> np.ndarray:
+        """The target of a raw table: 0/1, one-hot or the number, (n_rows, n_outputs) float32.
+
+        Raises:
+            DataError: If the column or a cell is missing, or a class is none of the target's.
+        """
+        if self.target is None:
+            raise DataError("this schema has no target")
+        target = self.target
+        require(table, (target.name,))
+        if target.kind == "regression":
+            numbers = column_numbers(table, target_column(target))
+            _refuse_missing(target.name, np.isnan(numbers))
+            return _to_float32(numbers, target.name)[:, None]
+        codes = class_codes(table, target)
+        if target.kind == "binary":
+            return codes.astype(np.float32)[:, None]
+        return spread(np.eye(len(target.classes)), codes, np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values that `from_json` takes."""
+        return {
+            "columns": [_sparse(c) for c in self.columns],
+            "target": None if self.target is None else _sparse(self.target),
+        }
+
+    @classmethod
+    def from_json(cls, plain: Mapping[str, Any]) -> Schema:
+        """The schema behind `to_json`'s values, after a way through JSON."""
+        target = plain["target"]
+        return cls(
+            columns=tuple(Column(**_tuples(c)) for c in plain["columns"]),
+            target=None if target is None else Target(**_tuples(target)),
+        )
+
+
+def require(table: Any, names: Iterable[str]) -> None:
+    """Refuse a table that lacks a column.
+
+    Raises:
+        DataError: Naming the missing columns, each with the closest names there are.
+    """
+    there = [str(n) for n in table_names(table)]
+    lines = []
+    for name in names:
+        if there.count(name) > 1:
+            lines.append(f"column {name!r} is there {there.count(name)} times")
+        elif name not in there:
+            close = difflib.get_close_matches(name, there, n=3) or there[:5]
+            lines.append(f"column {name!r} is missing; the closest: {', '.join(close)}")
+    if lines:
+        raise DataError("; ".join(lines))
+
+
+def table_names(table: Any) -> list[Any]:
+    """The names of the columns of a mapping, a pyarrow or a pandas table."""
+    if isinstance(table, Mapping):
+        return list(table)
+    return list(table.column_names if hasattr(table, "column_names") else table.columns)
+
+
+def distinct(column: Any) -> tuple[list[Any], np.ndarray]:
+    """The different values of a raw column and, for each row, the place of its own.
+
+    Works on any values, so text is looked at once however often it stands there.
+    """
+    if hasattr(column, "dictionary_encode"):  # pyarrow
+        encoded = column.combine_chunks()
+        if not hasattr(encoded, "dictionary"):
+            encoded = encoded.dictionary_encode()
+        values = encoded.dictionary.to_pylist()
+        places = encoded.indices.to_numpy(zero_copy_only=False)  # a null is NaN, and last
+        if encoded.null_count:
+            places = np.where(np.isnan(places), len(values), places)
+        return [*values, None], places.astype(np.intp)
+    cells = column.tolist() if hasattr(column, "tolist") else list(column)
+    seen: dict[Any, int] = {}
+    places = np.empty(len(cells), np.intp)
+    for row, value in enumerate(cells):
+        try:
+            places[row] = seen.setdefault(_key(value), len(seen))
+        except TypeError:  # a list, a dict, an array
+            raise DataError(
+                f"row {row + 1} holds a {type(value).__name__}; cells are numbers, texts, truth "
+                "values or dates"
+            ) from None
+    return [None if v is None else v[1] for v in seen], places
+
+
+def spread(per_value: Any, places: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """What holds for each different value, for each row: the inverse of `distinct`."""
+    rows: np.ndarray = np.asarray(per_value, dtype)[places]
+    return rows
+
+
+def _key(value: Any) -> tuple[type, Any] | None:
+    """A dictionary key: all missing values are one, and 1 is not True."""
+    return None if is_missing(value) else (type(value), value)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA."""
+    if value is None or (isinstance(value, float) and value != value):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def as_text(value: Any) -> str:
+    """A cell's text; equal for 1, 1.0 and "1", for True and "true", for a day and its midnight."""
+    if is_missing(value):
+        return ""
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    if isinstance(value, datetime) and value.time() == time():
+        return str(value.date())
+    return str(value).strip()
+
+
+def as_number(text: str) -> float | None:
+    """The number that a text stands for, if any."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
+
+
+def column_numbers(table: Any, column: Column) -> np.ndarray:
+    """One cleaned column in float64, shape (n_rows,): see `Schema.clean`."""
+    raw = table[column.raw]
+    if column.part:
+        return _date_part(raw, column)
+    if column.kind == "categorical":
+        values, places = distinct(raw)
+        texts = category_texts(values, column)
+        codes = [column.code(t) if t else None for t in texts]
+        return spread([np.nan if c is None else c for c in codes], places, np.float64)
+    numbers = _numbers(raw, column)
+    if column.clip is not None:
+        numbers = np.clip(numbers, *column.clip)
+    if column.transform:
+        numbers = _transformed(numbers, column)
+    return numbers
+
+
+def category_texts(values: Iterable[Any], column: Column) -> list[str]:
+    """Each value's text as the vocabulary has it; "" is missing."""
+    replace, missing = dict(column.replace), set(column.missing)
+    texts = (as_text(v) for v in values)
+    return ["" if t in missing else replace.get(t, t) for t in texts]
+
+
+def plain_numbers(raw: Any) -> np.ndarray | None:
+    """The column in float64 where it already holds numbers, NaN for missing ones."""
+    if hasattr(raw, "combine_chunks"):  # pyarrow: nulls become NaN without a detour
+        kind = str(raw.type)
+        if not kind.startswith(("int", "uint", "float", "double", "halffloat")):
+            return None
+        return np.asarray(raw.to_numpy(), np.float64)
+    array = raw.to_numpy() if hasattr(raw, "to_numpy") else raw
+    is_numeric = isinstance(array, np.ndarray) and array.dtype.kind in "iuf"
+    return array.astype(np.float64) if is_numeric else None
+
+
+def _numbers(raw: Any, column: Column) -> np.ndarray:
+    numbers = plain_numbers(raw)
+    if numbers is None:
+        values, places = distinct(raw)
+        table = [_cell_number(v, column) for v in values]
+        wrong = [i for i, number in enumerate(table) if number is None]
+        if wrong:
+            row = int(np.flatnonzero(np.isin(places, wrong))[0])
+            raise DataError(
+                f"column {column.name!r}, row {row + 1}: {as_text(values[places[row]])!r} is no "
+                "number. If it means missing, declare it in data.missing."
+            )
+        return spread(table, places, np.float64)
+    for marker in (as_number(m) for m in column.missing):
+        if marker is not None:
+            numbers = np.where(numbers == marker, np.nan, numbers)
+    return numbers
+
+
+def _cell_number(value: Any, column: Column) -> float | None:
+    text = as_text(value)
+    text = dict(column.replace).get(text, text)
+    if text in column.missing or text.lower() in NOT_A_NUMBER:
+        return float("nan")
+    if text in ("true", "false"):
+        return float(text == "true")
+    return as_number(text)
+
+
+def _transformed(numbers: np.ndarray, column: Column) -> np.ndarray:
+    function: Callable[[np.ndarray], np.ndarray]
+    low, function = {"log": (0.0, np.log), "log1p": (-1.0, np.log1p)}[column.transform]
+    wrong = np.flatnonzero(numbers <= low)
+    if wrong.size:
+        raise DataError(
+            f"column {column.name!r}, row {wrong[0] + 1}: {column.transform} needs numbers above "
+            f"{low:g}, got {numbers[wrong[0]]:g}"
+        )
+    transformed: np.ndarray = function(numbers)
+    return transformed
+
+
+def _date_part(raw: Any, column: Column) -> np.ndarray:
+    """One part of a column of dates, from datetimes or ISO 8601 texts."""
+    moments = dates(raw, column.raw, column.missing)
+    missing = np.isnat(moments)
+    days = moments.astype("datetime64[D]")
+    months = moments.astype("datetime64[M]")
+    parts = {
+        "year": moments.astype("datetime64[Y]").astype(int) + 1970,
+        "month": months.astype(int) % 12 + 1,
+        "day": (days - months).astype(int) + 1,
+        "weekday": (days.astype(int) + 3) % 7,  # 0 is Monday
+        "hour": (moments - days).astype("timedelta64[h]").astype(int),
+    }
+    return np.where(missing, np.nan, parts[column.part].astype(np.float64))
+
+
+def dates(raw: Any, name: str, missing: tuple[str, ...] = ()) -> np.ndarray:
+    """A column of dates as datetime64[s], NaT for missing ones.
+
+    Raises:
+        DataError: If a cell is no ISO 8601 date.
+    """
+    values, places = distinct(raw)
+    table = []
+    for value in values:
+        text = "" if is_missing(value) else str(value).strip()
+        try:  # the time of day on the clock where it was written
+            is_there = text and text not in missing
+            moment = datetime.fromisoformat(text).replace(tzinfo=None) if is_there else "NaT"
+            table.append(np.datetime64(moment, "s"))
+        except ValueError:
+            row = int(np.flatnonzero(places == len(table))[0])
+            raise DataError(
+                f"column {name!r}, row {row + 1}: {text!r} is no date like 2024-12-31 or "
+                "2024-12-31 23:59:59"
+            ) from None
+    return spread(table, places, "datetime64[s]")
+
+
+def target_column(target: Target) -> Column:
+    """The target, read as a numeric column."""
+    return Column(target.name, "numeric", missing=target.missing, replace=target.replace)
+
+
+def class_codes(table: Any, target: Target) -> np.ndarray:
+    """The class of each row as a place in `target.classes`, shape (n_rows,) int.
+
+    Raises:
+        DataError: If a row has none, or one that the target does not know.
+    """
+    values, places = distinct(table[target.name])
+    texts = category_texts(values, target_column(target))
+    names = tuple(str(c) for c in target.classes)
+    classes = Column(target.name, "categorical", names)
+    codes = spread([-1 if (c := classes.code(t)) is None else c for t in texts], places, np.intp)
+    _refuse_missing(target.name, np.isin(places, [i for i, t in enumerate(texts) if not t]))
+    if (codes < 0).any():
+        wrong = {texts[i]: int((places == i).sum()) for i in np.unique(places[codes < 0])}
+        said = ", ".join(f"{n} rows say {t!r}" for t, n in list(wrong.items())[:5])
+        raise DataError(
+            f"target {target.name!r}: {said}; the classes are {', '.join(map(repr, names))}. "
+            f"If one stands for another, say so in data.columns.{target.name}.replace."
+        )
+    return codes
+
+
+def _refuse_missing(name: str, missing: np.ndarray) -> None:
+    if missing.any():
+        raise DataError(
+            f"target {name!r} is missing in {int(missing.sum())} of {len(missing)} rows, first in "
+            f"row {int(np.flatnonzero(missing)[0]) + 1}. To leave them out: "
+            "data.missing_target: drop."
+        )
+
+
+def _to_float32(numbers: np.ndarray, name: str) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        narrow = numbers.astype(np.float32)
+    endless = np.flatnonzero(np.isinf(narrow))
+    if endless.size:
+        raise DataError(
+            f"column {name!r}, row {endless[0] + 1}: {numbers[endless[0]]} is infinite or beyond "
+            "the range of float32. If it means missing, declare it in "
+            f"data.columns.{name}.missing; or bound it with data.columns.{name}.clip."
+        )
+    return narrow
+
+
+def _sparse(record: Column | Target) -> dict[str, Any]:
+    """A record's fields that are not at their default."""
+    defaults = {f.name: f.default for f in fields(record)}
+    return {k: v for k, v in asdict(record).items() if v != defaults[k]}
+
+
+def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples they were."""
+    return {k: _tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+
+
+def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(_tuple(v) if isinstance(v, list) else v for v in values)

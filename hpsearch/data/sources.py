@@ -1,0 +1,331 @@
+"""Where tables come from: files, folders, scikit-learn's own sets, the user's functions, memory.
+
+Every source ends as an Arrow table with plain column types. What the columns mean, and which of
+them are used, is not known here.
+"""
+
+from __future__ import annotations
+
+import glob
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..spec.data import DataSpec
+from .delimited import read_delimited, unique_names
+
+SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+DOWNLOADED = ("20newsgroups", "california_housing", "covtype", "kddcup99", "olivetti_faces")
+FEATURE_KEYS, TARGET_KEYS = ("X", "x", "x_train", "X_train"), ("y", "y_train")
+TEST_KEYS = (("x_test", "y_test"), ("X_test", "y_test"))
+TARGET = "target"  # what a target without a name of its own is called
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table as it came."""
+
+    name: str
+    table: Any  # pyarrow.Table
+    target: str | None = None  # where the source itself says which column it is
+    test: Any = None  # pyarrow.Table of the locked rows, where the source sets them apart
+
+
+def read_source(data: DataSpec, folder: Path) -> Source:
+    """The table that `data.source` names.
+
+    Args:
+        data: The declaration.
+        folder: What relative paths are relative to.
+
+    Raises:
+        DataError: If there is no such thing, or it cannot be read without guessing.
+    """
+    if data.source is None:
+        raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
+    source = _open(data.source, data, folder)
+    if data.test_source is not None:
+        source = replace(source, test=_open(data.test_source, data, folder).table)
+    return _plain(source)
+
+
+def _plain(source: Source) -> Source:
+    """The source with tables of plain column types."""
+    test = None if source.test is None else _plain_table(source.test)
+    return replace(source, table=_plain_table(source.table), test=test)
+
+
+def _plain_table(table: Any) -> Any:
+    unique_names(table.column_names)
+    for i, field in enumerate(table.schema):
+        kind = _plain_type(field.type, field.name)
+        if kind != field.type:
+            table = table.set_column(i, field.name, table.column(i).cast(kind))
+    return table
+
+
+def _plain_type(kind: Any, name: str) -> Any:
+    """Number, truth value, text or date: the Arrow type as which a column is kept."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _plain_type(kind.value_type, name)
+    if types.is_decimal(kind) or types.is_null(kind) or types.is_float16(kind):
+        return pa.float64()
+    if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):
+        return pa.string()
+    kept = (
+        *(types.is_integer, types.is_floating, types.is_boolean, types.is_string),
+        *(types.is_date, types.is_timestamp),
+    )
+    if any(check(kind) for check in kept):
+        return kind
+    raise DataError(
+        f"column {name!r} holds {kind}: numbers, text, truth values and dates are read; leave it "
+        f"out of the file or take it apart into columns"
+    )
+
+
+def _open(place: str, data: DataSpec, folder: Path) -> Source:
+    scheme, _, rest = place.partition(":")
+    if scheme == "sklearn":
+        return _sklearn(rest)
+    if rest.startswith("//"):
+        raise DataError(f"{place} is an address: download it and give the file")
+    try:
+        if rest and not (folder / place).exists() and not glob.has_magic(place):
+            return _called(place, data, folder)
+        return _files(place, data, folder)
+    except DataError as error:
+        raise DataError(f"{place}: {error}") from None
+
+
+def _sklearn(name: str) -> Source:
+    if name not in SKLEARN:
+        raise DataError(
+            f"sklearn:{name} does not come with scikit-learn"
+            + (" (it would be downloaded)" if name in DOWNLOADED else "")
+            + f". Known: {', '.join(SKLEARN)}."
+        )
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{name}")()
+    names = [str(n) for n in bunch.feature_names]
+    return Source(name, _from_arrays(bunch.data, bunch.target, names), TARGET)
+
+
+def _called(reference: str, data: DataSpec, folder: Path) -> Source:
+    """What the user's `MODULE:FUNCTION` or `FILE.py:FUNCTION` returns, called with nothing."""
+    place, _, attribute = reference.rpartition(":")
+    function = getattr(_module(place, folder), attribute, None)
+    if not callable(function):
+        raise DataError(f"{place} has no function {attribute!r}")
+    try:
+        value = function()
+    except Exception as error:
+        raise DataError(f"it raised {type(error).__name__}: {error}") from error
+    return from_memory(value, data, attribute)
+
+
+def _module(place: str, folder: Path) -> Any:
+    if not place.endswith(".py"):
+        try:
+            return importlib.import_module(place)
+        except ModuleNotFoundError as error:
+            raise DataError(f"neither a file nor a module: {error}") from None
+    path = folder / place
+    if not path.is_file():
+        raise DataError(f"there is no file {place}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+def from_memory(value: Any, data: DataSpec, name: str = "memory") -> Source:
+    """The table in arrays or frames: (X, y), (X_frame, y), a frame that holds its target.
+
+    Raises:
+        DataError: If it is none of these.
+    """
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return _plain(_pair(*value, data=data, name=name))
+    return _plain(Source(name, _from_frame(value)))
+
+
+def _pair(x: Any, y: Any, *, data: DataSpec, name: str) -> Source:
+    target = data.target or str(getattr(y, "name", None) or TARGET)
+    if not hasattr(x, "columns") and not hasattr(x, "column_names"):
+        table = _from_arrays(np.asarray(x), np.asarray(y), None, target)
+        return Source(name, table, target)
+    table = _from_frame(x)
+    if target in table.column_names:
+        raise DataError(f"column {target!r} is both in X and y: take it out of X")
+    return Source(name, table.append_column(target, _aligned(y, x, table.num_rows)), target)
+
+
+def _aligned(y: Any, x: Any, n_rows: int) -> Any:
+    """The target as an Arrow array, refused where its rows are not those of `x`."""
+    import pyarrow as pa
+
+    if len(y) != n_rows:
+        raise DataError(f"X has {n_rows} rows, y has {len(y)}")
+    if getattr(y, "ndim", 1) == 2 and hasattr(y, "columns"):
+        y = y[y.columns[0]]
+    if hasattr(y, "index") and hasattr(x, "index") and not callable(y.index):
+        if not x.index.equals(y.index):
+            raise DataError("X and y have different indices: their rows do not belong together")
+        return pa.array(y, from_pandas=True)
+    return y.to_arrow() if hasattr(y, "to_arrow") else pa.array(np.asarray(y).ravel())
+
+
+def _from_frame(frame: Any) -> Any:
+    """An Arrow table from Arrow, pandas or polars."""
+    import pyarrow as pa
+
+    if isinstance(frame, pa.Table):
+        return frame
+    if hasattr(frame, "to_arrow"):
+        return frame.to_arrow()
+    if not hasattr(frame, "columns"):
+        raise DataError(
+            f"got a {type(frame).__name__}: give (X, y), a pandas or polars DataFrame or an Arrow "
+            "table"
+        )
+    names = unique_names([str(c) for c in frame.columns])
+    arrays = []
+    for i, name in enumerate(names):
+        try:
+            arrays.append(pa.array(frame.iloc[:, i], from_pandas=True))
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            # An object column of numbers and texts, as pandas reads "?" among numbers.
+            texts = [None if v is None or v != v else str(v) for v in frame.iloc[:, i].tolist()]
+            arrays.append(pa.array(texts, pa.string()))
+        except pa.ArrowNotImplementedError as error:
+            raise DataError(f"column {name!r}: {error}") from None
+    return pa.table(arrays, names=names)
+
+
+def _from_arrays(
+    x: np.ndarray, y: np.ndarray | None, names: list[str] | None, target: str = TARGET
+) -> Any:
+    """An Arrow table from (n, ...) features, flattened, and an (n,) or (n, 1) target."""
+    import pyarrow as pa
+
+    if x.ndim < 2:
+        raise DataError(f"X has shape {x.shape}: give (n_rows, n_features)")
+    flat = x.reshape(len(x), -1)
+    names = names or [f"x{i}" for i in range(flat.shape[1])]
+    columns = {n: pa.array(np.ascontiguousarray(c)) for n, c in zip(names, flat.T, strict=True)}
+    if y is None:
+        return pa.table(columns)
+    if len(y) != len(x) or y.size != len(y):
+        raise DataError(f"X has shape {x.shape}, y has shape {y.shape}: give y as ({len(x)},)")
+    return pa.table({**columns, target: pa.array(y.ravel())})
+
+
+def _files(place: str, data: DataSpec, folder: Path) -> Source:
+    import pyarrow as pa
+
+    paths = _paths(place, folder)
+    whole = folder / place
+    name = paths[0].name.partition(".")[0] if len(paths) == 1 else whole.parent.name
+    name = whole.name if whole.is_dir() else name
+    if paths[0].suffix == ".npz":
+        return _npz(paths[0], data)
+    tables = [_read(path, data, alone=len(paths) == 1) for path in paths]
+    for path, table in zip(paths, tables, strict=True):
+        if table.column_names != tables[0].column_names:
+            raise DataError(f"{path.name} has other columns than {paths[0].name}")
+    try:
+        table = pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowInvalid as error:
+        raise DataError(f"its files do not agree in the type of a column: {error}") from None
+    if table.num_rows == 0:
+        raise DataError("there are no rows")
+    return Source(name, table)
+
+
+def _paths(place: str, folder: Path) -> list[Path]:
+    """The files behind a path, in order of their names."""
+    path = folder / Path(place).expanduser()
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix in (*READERS, *DELIMITED))
+    elif glob.has_magic(place) and not path.exists():
+        found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
+    else:
+        found = [path] if path.is_file() else []
+    if not found:
+        raise DataError(f"there is no such file (looked in {path.parent})")
+    return found
+
+
+def _read(path: Path, data: DataSpec, *, alone: bool) -> Any:
+    import pyarrow as pa
+
+    reader = READERS.get(path.suffix)
+    try:
+        return reader(path) if reader else read_delimited(path, data)
+    except DataError as error:
+        raise error if alone else DataError(f"{path.name}: {error}") from None
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, ValueError) as error:
+        raise DataError(f"not readable as {path.suffix[1:] or 'text'}: {error}") from None
+
+
+def _parquet(path: Path) -> Any:
+    from pyarrow import parquet
+
+    return parquet.ParquetFile(path).read()
+
+
+def _feather(path: Path) -> Any:
+    from pyarrow import feather
+
+    return feather.read_table(path)
+
+
+def _npy(path: Path) -> Any:
+    return _from_arrays(np.load(path, allow_pickle=False), None, None)
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    ".parquet": _parquet,
+    ".pq": _parquet,
+    ".feather": _feather,
+    ".arrow": _feather,
+    ".npy": _npy,
+}
+DELIMITED = (".csv", ".tsv", ".gz")  # in a folder; a file may be called anything
+
+
+def _npz(path: Path, data: DataSpec) -> Source:
+    """X and y, or x_train, y_train, x_test and y_test."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"not readable as npz: {error}") from None
+    x, y = _first(arrays, FEATURE_KEYS), _first(arrays, TARGET_KEYS)
+    if x is None or y is None:
+        raise DataError(f"holds {', '.join(arrays)}; expected X and y, or x_train and y_train")
+    target = data.target or TARGET
+    test = None
+    for x_key, y_key in TEST_KEYS:
+        if x_key in arrays and y_key in arrays:
+            test = _from_arrays(arrays[x_key], arrays[y_key], None, target)
+    return Source(path.stem, _from_arrays(x, y, None, target), target, test)
+
+
+def _first(arrays: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray | None:
+    return next((arrays[k] for k in keys if k in arrays), None)

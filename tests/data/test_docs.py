@@ -1,0 +1,28 @@
+"""docs/data.md documents every key, and its examples are accepted."""
+
+import re
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from hpsearch.spec.data import ColumnSpec, CrossValidation, DataSpec
+
+PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize("model", [DataSpec, ColumnSpec, CrossValidation])
+def test_every_key_is_documented(model):
+    missing = [k for k in model.model_fields if not re.search(rf"\b{k}\b", PAGE)]
+    assert [] == missing
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_every_example_is_accepted(block):
+    plain = YAML(typ="safe", pure=True).load(block)
+    if "data" in plain:
+        DataSpec(**plain["data"])
+    if "cross_validation" in plain:
+        CrossValidation(**plain["cross_validation"])
+    assert {"data", "cross_validation"} >= plain.keys()

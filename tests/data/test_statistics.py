@@ -1,0 +1,125 @@
+"""A fold's statistics: scikit-learn's numbers, from the training rows and no other."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from hpsearch.data import Column, Schema, Target
+from hpsearch.data.statistics import fit_statistics
+
+SCHEMA = Schema(
+    (
+        Column("a", "numeric"),
+        Column("b", "numeric", indicator=True, impute="mean"),
+        Column("c", "categorical", ("x", "y", "z"), indicator=True),
+        Column("d", "numeric", scaling="minmax", impute="most_frequent"),
+        Column("e", "numeric", scaling="robust", impute=-1.0),
+    ),
+    Target("y", "regression"),
+)
+
+
+def rows_of(seed: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    columns = rng.integers(-9, 9, size=(n_rows, 5)).astype(np.float32)
+    columns[:, 2] = rng.integers(0, 3, n_rows)
+    columns[rng.random(columns.shape) < 0.2] = np.nan
+    return columns, rng.normal(size=(n_rows, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("impute", "scaling"),
+    [
+        (impute, scaling)
+        for impute in ("median", "mean", "most_frequent", 3.0)
+        for scaling in ("standard", "minmax", "robust", "none")
+    ],
+)
+def test_numbers_are_scikit_learns(impute, scaling):
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import (
+        FunctionTransformer,
+        MinMaxScaler,
+        RobustScaler,
+        StandardScaler,
+    )
+
+    schema = Schema((Column("a", "numeric", impute=impute, scaling=scaling),))
+    columns = rows_of(1, 101)[0][:, :1]
+    train, held = np.arange(0, 101, 2), np.arange(1, 101, 2)
+    if isinstance(impute, float):
+        imputer = SimpleImputer(strategy="constant", fill_value=impute)
+    else:
+        imputer = SimpleImputer(strategy=impute)
+    scaler = {
+        "standard": StandardScaler,
+        "minmax": MinMaxScaler,
+        "robust": RobustScaler,
+        "none": FunctionTransformer,
+    }[scaling]()
+    expected = make_pipeline(imputer, scaler).fit(columns[train]).transform(columns[held])
+    statistics = fit_statistics(schema, columns, np.zeros((101, 0)), train)
+    np.testing.assert_allclose(expected, statistics.apply(columns[held]), rtol=1e-5, atol=1e-6)
+
+
+def test_categories_are_passed_through_and_unseen_ones_hidden():
+    schema = Schema((Column("c", "categorical", ("x", "y", "z")),))
+    codes = np.array([[0], [1], [np.nan], [2]], np.float32)
+    statistics = fit_statistics(schema, codes, np.zeros((4, 1)), np.arange(3))
+    np.testing.assert_array_equal(
+        [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]], statistics.apply(schema.expand(codes))
+    )
+
+
+def test_constant_and_empty_columns_become_zero():
+    schema = Schema((Column("a", "numeric"), Column("b", "numeric")))
+    columns = np.array([[0.1, np.nan], [0.1, np.nan], [5, 7]], np.float32)
+    statistics = fit_statistics(schema, columns, np.zeros((3, 1)), np.arange(2))
+    np.testing.assert_array_equal(np.zeros((3, 2)), statistics.apply(columns))
+
+
+def test_indicator_is_hidden_where_no_training_row_lacks_the_value():
+    schema = Schema((Column("a", "numeric", indicator=True),))
+    columns = np.array([[1], [2], [np.nan]], np.float32)
+    full = fit_statistics(schema, columns, np.zeros((3, 1)), np.arange(2))
+    some = fit_statistics(schema, columns, np.zeros((3, 1)), np.arange(3))
+    assert [0, 1] == [full.scale[1], some.scale[1]]
+
+
+def test_regression_target_is_standardised_and_others_are_not():
+    target = np.array([[1.0], [3.0], [99.0]], np.float32)
+    of = {
+        kind: fit_statistics(Schema((), Target("y", kind)), np.zeros((3, 0)), target, np.arange(2))
+        for kind in ("regression", "binary")
+    }
+    assert ([2], [1]) == (of["regression"].target_center, of["regression"].target_scale)
+    assert ([0], [1]) == (of["binary"].target_center, of["binary"].target_scale)
+
+
+@given(st.integers(0, 10_000), st.integers(4, 40), st.data())
+@settings(max_examples=60, deadline=None)
+def test_statistics_depend_on_their_training_rows_alone(seed, n_rows, draw):
+    """Whatever stands in the other rows, not a bit of a fold's statistics changes."""
+    columns, target = rows_of(seed, n_rows)
+    train = np.flatnonzero(draw.draw(arrays(bool, n_rows)))
+    if train.size == 0:
+        return
+    before = fit_statistics(SCHEMA, columns, target, train)
+    others = np.setdiff1d(np.arange(n_rows), train)
+    columns[others], target[others] = rows_of(seed + 1, n_rows)[0][others] * 1e3, 1e6
+    after = fit_statistics(SCHEMA, columns, target, train)
+    for name in ("impute", "center", "scale", "target_center", "target_scale"):
+        assert getattr(before, name).tobytes() == getattr(after, name).tobytes(), name
+
+
+@given(st.integers(0, 10_000), st.integers(1, 40))
+@settings(max_examples=60, deadline=None)
+def test_what_the_network_sees_is_finite(seed, n_rows):
+    columns, target = rows_of(seed, n_rows)
+    statistics = fit_statistics(SCHEMA, columns, target, np.arange(n_rows))
+    seen = statistics.apply(SCHEMA.expand(columns))
+    assert (n_rows, len(SCHEMA.feature_names)) == seen.shape
+    assert np.isfinite(seen).all()
