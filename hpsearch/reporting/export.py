@@ -1,0 +1,123 @@
+"""A study's trials for other programs: CSV, Parquet, or a study of Optuna's.
+
+The columns are those of scikit-learn's `cv_results_`. Scores keep their sign: rank 1 is the best
+in the study's own direction, where scikit-learn would negate what is minimised.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import HpsearchError
+from ..tracking.history import History, load
+from .table import param_names
+
+Row = dict[str, Any]
+
+
+def export(journal: Path, output: Path, *, form: str = "csv") -> int:
+    """Write the trials of a study to `output`; how many there are.
+
+    Args:
+        journal: The study's journal.
+        output: A file that must not exist yet for `optuna`, and is replaced otherwise.
+        form: One of `FORMATS`.
+
+    Raises:
+        JournalError: If there is no journal, or it is damaged.
+        HpsearchError: If the format is unknown or the file cannot be written.
+    """
+    if form not in FORMATS:
+        raise HpsearchError(f"Unknown format {form!r}. Known: {', '.join(sorted(FORMATS))}.")
+    history = load(journal)
+    try:
+        return FORMATS[form](history, output)
+    except OSError as error:
+        raise HpsearchError(f"{output}: cannot be written: {error.strerror or error}") from None
+
+
+def rows(history: History) -> list[Row]:
+    """One row a trial, all with the same keys; None where there is nothing."""
+    ranks = {trial.number: rank for rank, trial in enumerate(history.ranked(), start=1)}
+    folds = max((len(t.fold_scores or ()) for t in history.trials), default=0)
+    names = param_names(history.trials)
+    table = []
+    for trial in history.trials:
+        scores = list(trial.fold_scores or ())
+        row: Row = {"trial": trial.number, "state": trial.state}
+        row |= {f"param_{name}": trial.params.get(name) for name in names}
+        row |= {
+            f"split{k}_test_score": scores[k] if k < len(scores) else None for k in range(folds)
+        }
+        row |= {
+            "mean_test_score": trial.score,
+            "std_test_score": trial.spread,
+            "rank_test_score": ranks.get(trial.number),
+            "best_epoch": trial.best_epoch,
+            "n_epochs": trial.n_epochs,
+            "seconds": trial.seconds,
+            "n_parameters": trial.n_parameters,
+            "seed": trial.seed,
+            "attempt": trial.attempt,
+            "trainer": trial.trainer or None,
+            "error": trial.error,
+        }
+        table.append(row)
+    return table
+
+
+def _csv(history: History, output: Path) -> int:
+    table = rows(history)
+    with output.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(table[0]) if table else ["trial"])
+        writer.writeheader()
+        writer.writerows(table)
+    return len(table)
+
+
+def _parquet(history: History, output: Path) -> int:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    table = rows(history)
+    columns = {name: _uniform([row[name] for row in table]) for name in (table or [{}])[0]}
+    pq.write_table(pa.table(columns), output)
+    return len(table)
+
+
+def _uniform(values: list[Any]) -> list[Any]:
+    """A column of one type: texts where a categorical mixes types."""
+    kinds = {type(v) for v in values if v is not None}
+    if kinds <= {int, float} or len(kinds) <= 1:
+        return (
+            [float(v) for v in values] if kinds == {int, float} and None not in values else values
+        )
+    return [None if v is None else str(v) for v in values]
+
+
+def _optuna(history: History, output: Path) -> int:
+    from ..tracking.as_optuna import as_study
+
+    if output.exists():
+        raise HpsearchError(f"{output}: exists already. Optuna would add to it; name another file.")
+    return len(as_study(history, _storage(output)).get_trials(deepcopy=False))
+
+
+def _storage(output: Path) -> Any:
+    """SQLite for .db, .sqlite and .sqlite3; else Optuna's journal, which is written faster."""
+    if output.suffix in (".db", ".sqlite", ".sqlite3"):
+        return f"sqlite:///{output.resolve()}"
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(str(output)))
+
+
+FORMATS: dict[str, Callable[[History, Path], int]] = {
+    "csv": _csv,
+    "parquet": _parquet,
+    "optuna": _optuna,
+}

@@ -1,0 +1,250 @@
+"""A study on one HTML page that needs no server and no network.
+
+Figures are embedded, every text from the study is escaped.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ..errors import HpsearchError
+from ..tracking.history import History, Trial, load
+from ..tracking.layout import spec_yaml
+from ..trial import Value
+from . import table
+from .page import SCRIPT, STYLE
+
+
+def write(journal: Path, output: Path) -> None:
+    """Write the report of a study to a file.
+
+    Raises:
+        JournalError: If there is no journal, or it is damaged.
+        HpsearchError: If the file cannot be written.
+    """
+    page = report(journal)
+    try:
+        output.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise HpsearchError(f"{output}: cannot be written: {error.strerror or error}") from None
+
+
+def report(journal: Path) -> str:
+    """The page of a study.
+
+    Raises:
+        JournalError: If there is no journal, or it is damaged.
+    """
+    history = load(journal)
+    title = escape(history.name)
+    parts = [
+        _header(history),
+        _cards(history),
+        _winner(history),
+        _test(history),
+        _figures(history, journal.parent),
+        _trials(history),
+        _declaration(history),
+    ]
+    body = "\n".join(part for part in parts if part)
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main>\n"
+        f"<script>{SCRIPT}</script></body></html>\n"
+    )
+
+
+def _header(history: History) -> str:
+    study = history.study
+    goal = "highest" if history.maximize else "lowest"
+    facts = [f"the {goal} {history.metric}"]
+    facts += [str(study[key]) for key in ("task", "sampler", "trainer") if study.get(key)]
+    facts.append(f"seed {study.get('seed')}")
+    when = datetime.fromtimestamp(history.last_time / 1000, UTC).strftime("%d %B %Y, %H:%M UTC")
+    line = escape(" · ".join([*facts, when]))
+    return f"<header><h1>{escape(history.name)}</h1><p>{line}</p></header>"
+
+
+def _cards(history: History) -> str:
+    counts = Counter(t.state.lower() for t in history.trials)
+    cards = []
+    best = history.winning_trial()
+    if best is not None:
+        spread = "" if best.spread is None else f" ± {best.spread:.2g} over the folds"
+        verb = "cross-validated" if history.winner else "best so far"
+        cards.append((f"{best.score:.4f}", f"{history.metric}, {verb}{spread}"))
+    final = history.final or {}
+    if history.metric in final.get("test", {}):
+        low, high = final.get("intervals", {}).get(history.metric, (None, None))
+        between = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+        score = final["test"][history.metric]
+        cards.append((f"{score:.4f}", f"{history.metric} on the locked rows{between}"))
+    other = final.get("baseline") or {}
+    if history.metric in other.get("metrics", {}):
+        name = str(other["name"]).replace("_", " ")
+        cards.append((f"{other['metrics'][history.metric]:.4f}", f"{name} on the same rows"))
+    detail = ", ".join(f"{n} {state}" for state, n in counts.most_common())
+    cards.append((str(len(history.trials)), f"trials: {detail}" if detail else "trials"))
+    cards.append((_training_time(history), "of training"))
+    inner = "".join(
+        f'<div class="card"><b>{escape(number)}</b><span>{escape(text)}</span></div>'
+        for number, text in cards
+    )
+    return f'<div class="cards">{inner}</div>'
+
+
+def _training_time(history: History) -> str:
+    return table.seconds(math.fsum(t.seconds or 0.0 for t in history.attempts.values()))
+
+
+def _winner(history: History) -> str:
+    best = history.winning_trial()
+    if best is None:
+        return ""
+    title = "The winner" if history.winner else "The best so far"
+    facts = {
+        "trial": best.name,
+        "epochs": "" if best.best_epoch is None else str(best.best_epoch + 1),
+        "parameters": "" if best.n_parameters is None else f"{best.n_parameters:,}",
+        "time": table.seconds(best.seconds),
+    }
+    facts |= {
+        f"{history.metric}, fold {k}": table.number(score, 5)
+        for k, score in enumerate(best.fold_scores or ())
+    }
+    params = {name: table.value(v) for name, v in best.params.items()}
+    boxes = f'<div class="columns">{_box(_pairs(params))}{_box(_pairs(facts))}</div>'
+    honest = (
+        '<p class="note">The best of many noisy scores is too good by nature: believe the locked '
+        "rows.</p>"
+    )
+    return f"<h2>{title}</h2>{boxes}{honest}"
+
+
+def _test(history: History) -> str:
+    final = history.final or {}
+    if not final.get("test"):
+        return ""
+    other = final.get("baseline") or {}
+    theirs = other.get("metrics", {})
+    head = ["metric", history.name, "95% interval"]
+    head += [str(other.get("name", "")).replace("_", " ")] if theirs else []
+    rows = []
+    for name, score in final["test"].items():
+        low, high = final.get("intervals", {}).get(name, (None, None))
+        between = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+        row = [name, f"{score:.4f}", between]
+        if theirs:
+            row.append(f"{theirs[name]:.4f}" if name in theirs else "")
+        rows.append(row)
+    rows_read = final.get("test_rows")
+    about = f"{rows_read:,} rows" if isinstance(rows_read, int) else "Rows"
+    reads = final.get("reads", 1)
+    times = "once" if reads == 1 else f"{reads} times in the study's life"
+    note = f'<p class="note">{about} that no trial saw, read {times}.</p>'
+    return f"<h2>Locked test rows</h2>{_box(_plain(head, rows))}{note}"
+
+
+def _figures(history: History, study: Path) -> str:
+    from ..tracking.plots import figures, read_predictions
+
+    inner = []
+    for name, made in figures(history, read_predictions(study / "final")):
+        image = io.BytesIO()
+        made.savefig(image, format="png")
+        data = base64.b64encode(image.getvalue()).decode()
+        alt = escape(name.replace("_", " "))
+        inner.append(f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"></figure>')
+    if not inner:
+        return ""
+    return f'<h2>Figures</h2><div class="figures">{"".join(inner)}</div>'
+
+
+def _trials(history: History) -> str:
+    if not history.trials:
+        return ""
+    names = table.param_names(history.trials)
+    head = ["trial", "state", history.metric, "±", "epoch", "time", *names]
+    chosen = history.winning_trial()
+    ranked = history.ranked()
+    places = {id(trial): place for place, trial in enumerate(ranked)}
+    order = sorted(history.trials, key=lambda t: (places.get(id(t), len(ranked)), t.number))
+    body = "".join(_trial_row(t, names, is_winner=t is chosen) for t in order)
+    heads = "".join(f"<th>{escape(h)}</th>" for h in head)
+    inner = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
+    return f"<h2>Trials</h2>{_box(inner)}"
+
+
+def _trial_row(trial: Trial, names: Sequence[str], *, is_winner: bool) -> str:
+    epoch = None if trial.best_epoch is None else trial.best_epoch + 1
+    cells = [
+        _cell(trial.number, str(trial.number)),
+        f'<td><span class="state {trial.state}">{trial.state.lower()}</span></td>',
+        _cell(trial.score, table.number(trial.score, 5)),
+        _cell(trial.spread, table.number(trial.spread, 2)),
+        _cell(epoch, "" if epoch is None else str(epoch)),
+        _cell(trial.seconds, table.seconds(trial.seconds)),
+    ]
+    for name in names:
+        param = trial.params.get(name)
+        cells.append(_cell(param, table.value(param) if name in trial.params else ""))
+    if trial.error:
+        cells[1] = cells[1].replace("<span ", f'<span title="{escape(trial.error)}" ', 1)
+    mark = ' class="winner"' if is_winner else ""
+    return f"<tr{mark}>{''.join(cells)}</tr>"
+
+
+def _cell(key: Value, text: str) -> str:
+    sort = "" if key is None else escape(str(key))
+    return f'<td data-key="{sort}">{escape(text)}</td>'
+
+
+def _declaration(history: History) -> str:
+    study = history.study
+    data = {k: v for k, v in study.get("data", {}).items() if k != "notes"}
+    data["fingerprint"] = study.get("fingerprint", "")
+    notes = study.get("data", {}).get("notes") or ()
+    listed = "".join(f"<li>{escape(str(note))}</li>" for note in notes)
+    boxes = (
+        f'<div class="columns">{_box(_pairs(_texts(data)))}'
+        f"{_box(_pairs(_texts(study.get('environment', {}))))}</div>"
+    )
+    spec = f"<pre>{escape(spec_yaml(history))}</pre>"
+    return (
+        f"<h2>Data and environment</h2>{boxes}"
+        + (f'<ul class="note">{listed}</ul>' if listed else "")
+        + f"<h2>Declaration</h2>{_box(spec)}"
+    )
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        str(k): v if isinstance(v, str) else json.dumps(v, default=str) for k, v in values.items()
+    }
+
+
+def _pairs(values: Mapping[str, str]) -> str:
+    rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in values.items())
+    return f'<table class="pairs"><tbody>{rows}</tbody></table>'
+
+
+def _plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    heads = "".join(f"<th>{escape(h)}</th>" for h in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _box(inner: str) -> str:
+    return f'<div class="box">{inner}</div>'

@@ -1,0 +1,250 @@
+"""Tables of a study for the terminal, read from its journal.
+
+Knows no MLflow, no data frame and no model, so `hpsearch top` answers at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import JournalError
+from ..journal import Record
+from ..tracking.history import History, Trial, load
+from ..trial import Value
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
+STYLES = {
+    "COMPLETE": "green",
+    "PRUNED": "yellow",
+    "FAILED": "red",
+    "RUNNING": "cyan",
+    "WAITING": "dim",
+    "LOST": "red",
+}
+NONE = "–"  # noqa: RUF001  what is not there
+
+
+def trials(records: Iterable[Record]) -> list[Trial]:
+    """The last attempt of every trial, by number."""
+    return History(records).trials
+
+
+def top(journal: Path, rows: int = 10) -> Table:
+    """The best trials of a study.
+
+    Raises:
+        JournalError: If there is no journal, or it is damaged.
+    """
+    history = load(journal, without=("epoch",))
+    ranked = history.ranked()
+    names = param_names(history.trials)
+    table = _table(title=_title(history), caption=_caption(history, len(ranked), rows))
+    for head in ("rank", "trial", history.metric, "±", "epoch", "time"):
+        table.add_column(head, justify="right")
+    for name in names:
+        table.add_column(name, justify="right")
+    chosen = history.winning_trial() if history.winner else None
+    for rank, trial in enumerate(ranked[:rows], start=1):
+        mark = " ★" if trial is chosen else ""
+        cells = [
+            str(rank),
+            f"{trial.number}{mark}",
+            number(trial.score, 5),
+            number(trial.spread, 2),
+            NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
+            seconds(trial.seconds),
+        ]
+        cells += [value(trial.params.get(name)) for name in names]
+        table.add_row(*cells, style="bold" if rank == 1 else "")
+    return table
+
+
+def show(journal: Path, trial: int) -> RenderableType:
+    """Everything that is known of one trial.
+
+    Raises:
+        JournalError: If there is no such trial.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    history = load(journal)
+    shown = find(history, trial)
+    state = Text.assemble(
+        (f"{history.name} {shown.name} ", "bold"), (shown.state, STYLES[shown.state])
+    )
+    parts: list[RenderableType] = [state, _facts(history, shown), _values(shown)]
+    if shown.fold_scores:
+        parts.append(_folds(history, shown))
+    if shown.scores:
+        parts.append(_curve(history, shown))
+    if shown.error:
+        parts.append(Text(shown.error, style="red"))
+    if shown.traceback:
+        parts.append(Text(shown.traceback.rstrip(), style="dim"))
+    return Group(*parts)
+
+
+def compare(journal: Path, numbers: Sequence[int]) -> Table:
+    """Some trials side by side; where their hyperparameters differ stands out.
+
+    Raises:
+        JournalError: If one of them does not exist.
+    """
+    history = load(journal)
+    chosen = [find(history, n) for n in numbers]
+    table = _table(title=_title(history))
+    table.add_column("")
+    for trial in chosen:
+        table.add_column(trial.name, justify="right")
+    for label, cells in _comparison(history, chosen):
+        differs = len(set(cells)) > 1
+        table.add_row(label, *cells, style="bold" if differs else "dim")
+    return table
+
+
+def find(history: History, number: int) -> Trial:
+    """The last attempt of trial `number`.
+
+    Raises:
+        JournalError: If there is none; it says which there are.
+    """
+    known = {trial.number: trial for trial in history.trials}
+    if number not in known:
+        there = f"0 to {max(known)}" if known else "none yet"
+        raise JournalError(f"{history.name} has no trial {number}. Trials: {there}.")
+    return known[number]
+
+
+def param_names(shown: Iterable[Trial]) -> list[str]:
+    """The names of all hyperparameters, in the order of their first appearance."""
+    return list(dict.fromkeys(name for trial in shown for name in trial.params))
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A measured number for a table."""
+    return NONE if value is None else f"{value:#.{digits}g}"
+
+
+def value(param: Value) -> str:
+    """A hyperparameter for a table; a dash where it is not active."""
+    if param is None:
+        return NONE
+    return f"{param:.3g}" if isinstance(param, float) else str(param)
+
+
+def seconds(duration: float | None) -> str:
+    """A duration for a table, such as 0.8 s, 12 s, 3:05 or 1:02:03."""
+    if duration is None or not math.isfinite(duration):
+        return NONE
+    if duration < 60:
+        return f"{duration:.1f} s" if duration < 10 else f"{duration:.0f} s"
+    minutes, rest = divmod(round(duration), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _table(*, title: str = "", caption: str = "") -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(
+        box=box.SIMPLE_HEAD,
+        title=title or None,
+        caption=caption or None,
+        title_style="bold",
+        caption_style="dim",
+    )
+
+
+def _title(history: History) -> str:
+    arrow = "↑" if history.maximize else "↓"
+    return f"{history.name}  {history.metric} {arrow}"
+
+
+def _caption(history: History, ranked: int, rows: int) -> str:
+    states = [trial.state for trial in history.trials]
+    counts = [f"{states.count(s)} {s.lower()}" for s in STYLES if s in states]
+    shown = f"best {min(rows, ranked)} of " if ranked > rows else ""
+    mark = "; ★ the winner" if history.winner else ""
+    return f"{shown}{', '.join(counts) or 'no trial yet'}{mark}"
+
+
+def _facts(history: History, trial: Trial) -> Table:
+    ranks = {id(t): rank for rank, t in enumerate(history.ranked(), start=1)}
+    rows = {
+        history.metric: f"{number(trial.score, 6)} ± {number(trial.spread, 2)}",
+        "rank": f"{ranks[id(trial)]} of {len(ranks)}" if id(trial) in ranks else NONE,
+        "best epoch": NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
+        "epochs": f"{trial.n_epochs} of at most {trial.epochs}",
+        "time": seconds(trial.seconds),
+        "parameters": NONE if trial.n_parameters is None else f"{trial.n_parameters:,}",
+        "trainer": trial.trainer or NONE,
+        "seed": str(trial.seed),
+        "attempt": str(trial.attempt),
+    }
+    return _pairs(rows)
+
+
+def _values(trial: Trial) -> Table:
+    return _pairs({name: repr(v) for name, v in trial.params.items()}, title="hyperparameters")
+
+
+def _pairs(rows: dict[str, str], title: str = "") -> Table:
+    table = _table(title=title)
+    table.show_header = False
+    table.add_column(style="dim")
+    table.add_column()
+    for label, text in rows.items():
+        table.add_row(label, text)
+    return table
+
+
+def _folds(history: History, trial: Trial) -> Table:
+    table = _table(title=f"{history.metric} by fold")
+    scores = trial.fold_scores or ()
+    for fold in range(len(scores)):
+        table.add_column(str(fold), justify="right")
+    table.add_row(*(number(score, 5) for score in scores))
+    return table
+
+
+def _curve(history: History, trial: Trial) -> Table:
+    table = _table(title="mean over the folds by epoch")
+    names = list(trial.curves)
+    for head in ("epoch", history.metric, *names):
+        table.add_column(head, justify="right")
+    means = trial.mean_scores()
+    for epoch in range(trial.n_epochs):
+        rows = [trial.curves[n][epoch] for n in names if epoch < len(trial.curves[n])]
+        cells = [number(math.fsum(row) / len(row), 5) for row in rows]
+        best = trial.best_epoch == epoch
+        table.add_row(
+            str(epoch + 1), number(means[epoch], 5), *cells, style="bold green" if best else ""
+        )
+    return table
+
+
+def _comparison(history: History, chosen: Sequence[Trial]) -> list[tuple[str, list[str]]]:
+    rows = [
+        ("state", [t.state.lower() for t in chosen]),
+        (history.metric, [number(t.score, 5) for t in chosen]),
+        ("±", [number(t.spread, 2) for t in chosen]),
+        ("best epoch", [NONE if t.best_epoch is None else str(t.best_epoch + 1) for t in chosen]),
+        ("time", [seconds(t.seconds) for t in chosen]),
+        ("parameters", [NONE if t.n_parameters is None else f"{t.n_parameters:,}" for t in chosen]),
+    ]
+    folds = max((len(t.fold_scores or ()) for t in chosen), default=0)
+    for fold in range(folds):
+        scores = [t.fold_scores for t in chosen]
+        rows.append(
+            (f"fold {fold}", [number(s[fold], 5) if s and fold < len(s) else NONE for s in scores])
+        )
+    rows += [(n, [value(t.params.get(n)) for t in chosen]) for n in param_names(chosen)]
+    return [(label, list(cells)) for label, cells in rows]

@@ -1,0 +1,106 @@
+"""A study as Optuna holds one, rebuilt from its history.
+
+For Optuna's importance evaluators and for the export that `optuna-dashboard` opens. Knows no
+sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..spec.parameters import Declaration, space_of
+from ..spec.space import Categorical, Float, Int, Parameter, Space
+from ..trial import Value
+from .history import History, Trial, is_score
+
+if TYPE_CHECKING:
+    import optuna
+
+OPTUNA_STATES = {
+    "COMPLETE": "COMPLETE",
+    "PRUNED": "PRUNED",
+    "FAILED": "FAIL",
+    "LOST": "FAIL",
+    "RUNNING": "RUNNING",
+    "WAITING": "RUNNING",
+}
+
+
+def space_in(history: History) -> Space:
+    """The search space that the study was declared with."""
+    from pydantic import TypeAdapter
+
+    declared = history.study.get("spec", {}).get("search_space", {})
+    adapter: TypeAdapter[Mapping[str, Declaration]] = TypeAdapter(dict[str, Declaration])
+    return space_of(adapter.validate_python(declared))
+
+
+def as_study(history: History, storage: Any = None) -> optuna.Study:
+    """The study with all its trials, in memory unless a storage of Optuna's is given.
+
+    Trials that have not ended are left out: in another process they would run for ever.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=history.name,
+        direction="maximize" if history.maximize else "minimize",
+        storage=storage,
+    )
+    parameters = {p.name: p for p in space_in(history)}
+    ended = [t for t in history.trials if t.state in ("COMPLETE", "PRUNED", "FAILED")]
+    study.add_trials([_frozen(trial, parameters) for trial in ended])
+    return study
+
+
+def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+    """Optuna's distribution of a parameter."""
+    from optuna import distributions
+
+    match parameter:
+        case Categorical():
+            return distributions.CategoricalDistribution(_choices(parameter))
+        case Int():
+            return distributions.IntDistribution(
+                parameter.low, parameter.high, log=parameter.log, step=parameter.step
+            )
+        case Float():
+            return distributions.FloatDistribution(
+                parameter.low, parameter.high, log=parameter.log, step=parameter.step
+            )
+
+
+def _choices(parameter: Categorical) -> tuple[Value, ...]:
+    """The choices; as texts where Optuna could not tell them apart, such as 1 and True."""
+    distinct = len(set(parameter.choices)) == len(parameter.choices)
+    return parameter.choices if distinct else tuple(map(repr, parameter.choices))
+
+
+def _frozen(trial: Trial, parameters: Mapping[str, Parameter]) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    params: dict[str, Value] = {}
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {}
+    for name, value in trial.params.items():
+        if name in parameters:
+            distributions[name] = distribution(parameters[name])
+            params[name] = _value(parameters[name], value)
+    complete = trial.state == "COMPLETE" and is_score(trial.score)
+    state = OPTUNA_STATES[trial.state] if complete or trial.state != "COMPLETE" else "FAIL"
+    shown = {"number": trial.number, "attempt": trial.attempt, "score_std": trial.spread}
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState[state],
+        value=trial.score if complete else None,
+        params=params,
+        distributions=distributions,
+        intermediate_values=dict(enumerate(trial.mean_scores())),
+        user_attrs={k: v for k, v in shown.items() if v is not None},
+    )
+
+
+def _value(parameter: Parameter, value: Value) -> Value:
+    if isinstance(parameter, Categorical) and value not in _choices(parameter):
+        return repr(value)
+    return value

@@ -1,0 +1,211 @@
+"""What MLflow shows of a study: names, tags, params and points.
+
+Pure functions from a `History` to plain values. Knows no client, so the layout can be read,
+tested and changed in one place. `docs/tracking.md` describes it for users.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .history import History, Trial, is_score, mean
+
+KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
+LONGEST_TAG = 8000  # characters, MLflow's limit, as are the next two
+LONGEST_PARAM = 6000
+LONGEST_DIGEST = 36
+
+_SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
+# A pruned trial did what it was asked to: its run is FINISHED, and its tag says PRUNED.
+RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED", "LOST": "KILLED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a metric."""
+
+    name: str
+    value: float
+    time: int  # milliseconds since the epoch, from the journal: a replay repeats it
+    step: int
+
+
+def trial_key(history: History, trial: Trial) -> str:
+    """By which a trial's run is found again."""
+    return f"{history.key}/{trial.number}/{trial.attempt}"
+
+
+def experiment_tags(history: History) -> dict[str, str]:
+    """What the experiment's table of runs shows first."""
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": "score",
+        "mlflow.experiment.primaryMetric.greaterIsBetter": str(history.maximize),
+    }
+
+
+def study_tags(history: History) -> dict[str, str]:
+    """The tags of the study's run."""
+    study = history.study
+    shown = ("task", "sampler", "trainer", "seed", "fingerprint")
+    return {
+        KEY_TAG: history.key,
+        "hpsearch.kind": "study",
+        "objective": f"{history.metric} ({'maximize' if history.maximize else 'minimize'})",
+        **{name: tag_value(study[name]) for name in shown if study.get(name) is not None},
+        **_SOURCE,
+    }
+
+
+def study_params(history: History) -> dict[str, str]:
+    """The declaration but its search space, as `section.key` params of the study's run."""
+    spec = {k: v for k, v in history.study.get("spec", {}).items() if k != "search_space"}
+    return dict(_flattened(spec))
+
+
+def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
+    """The tags of a trial's run from its beginning on."""
+    return {
+        KEY_TAG: trial_key(history, trial),
+        "mlflow.parentRunId": parent,
+        "hpsearch.kind": "trial",
+        "number": str(trial.number),
+        "attempt": str(trial.attempt),
+        "seed": str(trial.seed),
+        "sampler": tag_value(history.study.get("sampler", "")),
+        **_SOURCE,
+    }
+
+
+def trial_params(trial: Trial) -> dict[str, str]:
+    """The hyperparameters, as MLflow's params."""
+    return {metric_name(name): str(value)[:LONGEST_PARAM] for name, value in trial.params.items()}
+
+
+def result_tags(trial: Trial) -> dict[str, str]:
+    """The tags that change while a trial goes on."""
+    tags = {"state": str(trial.state)}
+    if trial.trainer:
+        tags["trainer"] = trial.trainer
+    if trial.error:
+        tags["error"] = tag_value(trial.error)
+    return tags
+
+
+def curve_points(trial: Trial, objective: str, first: int) -> Iterator[Point]:
+    """The curves from epoch `first` on: the mean of each, and each fold's loss and objective."""
+    for name, rows in trial.curves.items():
+        per_fold = name in ("val/loss", f"val/{objective}")
+        for epoch in range(first, len(rows)):
+            time, values = trial.times[epoch], rows[epoch]
+            yield Point(metric_name(name), mean(values), time, epoch)
+            if per_fold:
+                for fold, value in enumerate(values):
+                    label = f"fold_{fold}/{name.replace('/', '_')}"
+                    yield Point(metric_name(label), float(value), time, epoch)
+
+
+def result_points(trial: Trial) -> Iterator[Point]:
+    """What a trial's result adds: one value each, at step 0."""
+    values = {
+        "score": trial.score,
+        "score_std": trial.spread,
+        "best_epoch": trial.best_epoch,
+        "n_parameters": trial.n_parameters,
+        "seconds": trial.seconds,
+    }
+    for name, value in values.items():
+        if value is not None and trial.ended is not None:
+            yield Point(name, float(value), trial.ended, 0)
+
+
+def best_points(history: History) -> Iterator[tuple[Trial, Point]]:
+    """The best score so far, at the number of each trial that had just ended."""
+    for trial, best in history.improvements():
+        yield trial, Point("best_score", best, trial.ended or 0, trial.number)
+
+
+def outcome_tags(history: History) -> dict[str, str]:
+    """What came out, as tags of the study's run."""
+    tags = {}
+    if history.winner is not None and (chosen := history.winning_trial()):
+        tags["winner"] = chosen.name
+    if history.promotions:
+        last = history.promotions[-1]
+        tags["promoted"] = f"{last['name']} version {last['version']} @{last['alias']}"
+    return tags
+
+
+def winner_points(history: History) -> Iterator[Point]:
+    """What the search chose, on the study's run."""
+    record = history.winner or {}
+    values = {"winner_score": "score", "winner_score_std": "spread", "winner_epochs": "epochs"}
+    for name, field in values.items():
+        if record.get(field) is not None:
+            yield Point(name, float(record[field]), record["time"], 0)
+
+
+def final_points(history: History) -> Iterator[Point]:
+    """What the locked rows said, on the study's run: `test/...` and `baseline/...`."""
+    record = history.final or {}
+    values: dict[str, Any] = {f"test/{k}": v for k, v in record.get("test", {}).items()}
+    for name, (low, high) in record.get("intervals", {}).items():
+        values[f"test/{name}_low"], values[f"test/{name}_high"] = low, high
+    baseline = (record.get("baseline") or {}).get("metrics", {})
+    values |= {f"baseline/{k}": v for k, v in baseline.items()}
+    for name, value in values.items():
+        if is_score(value):
+            yield Point(metric_name(name), float(value), record["time"], 0)
+
+
+def dataset(history: History) -> dict[str, str]:
+    """The fields of the dataset that every run was given, its digest our own fingerprint."""
+    data = history.study.get("data", {})
+    rows, columns = data.get("rows"), data.get("columns")
+    width = len(columns) if isinstance(columns, list | dict) else columns
+    profile = {k: v for k, v in data.items() if k not in ("name", "columns")}
+    if isinstance(rows, int) and isinstance(width, int):
+        profile |= {"num_rows": rows, "num_columns": width, "num_elements": rows * width}
+    name = str(data.get("name") or history.name)
+    return {
+        "name": name[:500],
+        "digest": str(history.study.get("fingerprint", ""))[:LONGEST_DIGEST] or "unknown",
+        "source_type": "local",
+        "source": json.dumps({"uri": name}),
+        "profile": json.dumps(profile, default=str),
+    }
+
+
+def spec_yaml(history: History) -> str:
+    """The declaration as a person would write it."""
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    yaml = YAML()  # keeps the user's order
+    yaml.default_flow_style = False
+    yaml.dump(history.study.get("spec", {}), text)
+    return text.getvalue()
+
+
+def metric_name(name: str) -> str:
+    """`name` with what MLflow does not allow in the name of a metric or a param replaced."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+
+
+def tag_value(value: Any) -> str:
+    """A tag's value, cut to what MLflow holds."""
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= LONGEST_TAG else text[: LONGEST_TAG - 1] + "…"
+
+
+def _flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flattened(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield metric_name(prefix), str(value)[:LONGEST_PARAM]

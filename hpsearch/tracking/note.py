@@ -1,0 +1,80 @@
+"""The Markdown that describes a study on its run in MLflow. Pure text from a `History`."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from .history import History, Trial
+
+SHOWN = 10  # trials in the table
+
+
+def study_note(history: History) -> str:
+    """Best trial, top ten, test scores and what to look at."""
+    parts = [_summary(history), _test(history), _table(history), _look(history)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _summary(history: History) -> str:
+    states = Counter(trial.state.lower() for trial in history.trials)
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no trial yet"
+    goal = "highest" if history.maximize else "lowest"
+    lines = [f"**{history.name}**: the {goal} `{history.metric}`, {counts}."]
+    best = history.winning_trial()
+    if best is not None:
+        verb = "Chosen" if history.winner else "Best so far"
+        lines.append(f"{verb}: **{best.name}** with {_score(best)}.")
+    return "\n\n".join(lines)
+
+
+def _score(trial: Trial) -> str:
+    spread = "" if trial.spread is None else f" ± {trial.spread:.2g}"
+    return f"{trial.score:.5g}{spread}"
+
+
+def _test(history: History) -> str:
+    if history.final is None:
+        return ""
+    intervals = history.final.get("intervals") or {}
+    baseline = history.final.get("baseline") or {}
+    theirs = baseline.get("metrics") or {}
+    title = f" {baseline['name']} |" if baseline.get("name") else ""
+    lines = [
+        f"| locked test rows | {history.name} | 95% interval |{title}",
+        "|---|---|---|" + ("---|" if title else ""),
+    ]
+    for name, value in history.final.get("test", {}).items():
+        low, high = intervals.get(name, (None, None))
+        between = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+        other = f" {theirs[name]:.4g} |" if name in theirs else " |"
+        lines.append(f"| {name} | {value:.4g} | {between} |{other if title else ''}")
+    return "\n".join(lines)
+
+
+def _table(history: History) -> str:
+    best = history.ranked()[:SHOWN]
+    if not best:
+        return ""
+    names = list(dict.fromkeys(name for trial in best for name in trial.params))
+    head = ["trial", history.metric, "best epoch", *names]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for trial in best:
+        epoch = "" if trial.best_epoch is None else str(trial.best_epoch + 1)
+        cells = [trial.name, _score(trial), epoch, *(_param(trial, name) for name in names)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _param(trial: Trial, name: str) -> str:
+    value = trial.params.get(name, "")
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.replace("|", "\\|")
+
+
+def _look(history: History) -> str:
+    return (
+        "Epochs count from 1 here and from 0 in the curves. Look at `best_score` (has the search "
+        f"settled?), at the trials below with `score` and `val/{history.metric}`, and under "
+        "Artifacts at `plots/` and `report.html` once the study is over. `spec.yaml` and "
+        "`journal.jsonl` are all it takes to go on elsewhere."
+    )

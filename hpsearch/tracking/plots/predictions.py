@@ -1,0 +1,61 @@
+"""The locked rows' truth and the winner's predictions, as the final fit left them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Truth and prediction of the same rows."""
+
+    truth: np.ndarray  # (n_rows, n_outputs): 0/1, one-hot, or the raw number
+    prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the raw number
+    classes: tuple[str, ...]  # their names; empty in a regression
+
+    @property
+    def one_hot(self) -> tuple[np.ndarray, np.ndarray]:
+        """Truth and probabilities with one column a class, a binary task's too."""
+        if self.truth.shape[1] > 1:
+            return self.truth, self.prediction
+        return (
+            np.hstack([1 - self.truth, self.truth]),
+            np.hstack([1 - self.prediction, self.prediction]),
+        )
+
+    def scored_classes(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
+        """(name, 0/1 truth, score) of each class: the positive one alone in a binary task."""
+        truth, score = self.one_hot
+        first = 1 if self.truth.shape[1] == 1 else 0
+        return [
+            (self.classes[k], truth[:, k], score[:, k])
+            for k in range(first, truth.shape[1])
+            if 0 < truth[:, k].sum() < len(truth)
+        ]
+
+
+def read_predictions(folder: Path) -> Predictions | None:
+    """What the final fit left in `folder`; None where no locked rows were read."""
+    path = folder / "predictions.npz"
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as file:
+        truth, prediction = (np.asarray(file[name], np.float64) for name in ("truth", "prediction"))
+    if not len(truth):
+        return None
+    truth, prediction = (a[:, None] if a.ndim == 1 else a for a in (truth, prediction))
+    return Predictions(truth, prediction, _classes(folder, truth.shape[1]))
+
+
+def _classes(folder: Path, outputs: int) -> tuple[str, ...]:
+    try:
+        target = json.loads((folder / "schema.json").read_text(encoding="utf-8"))["target"]
+        named = tuple(str(name) for name in target.get("classes") or ())
+    except (FileNotFoundError, KeyError, TypeError, AttributeError):
+        named = ()
+    wanted = max(2, outputs)
+    return named if len(named) == wanted else tuple(str(k) for k in range(wanted))

@@ -1,0 +1,139 @@
+"""How every figure looks. The only place with colours, sizes and fonts.
+
+Figures are made without pyplot, so no state is shared with the user's own plots or threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..history import History
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK = "#1f2937"
+MUTED = "#6b7280"
+LINE = "#e5e7eb"
+BLUE = "#2563eb"
+ORANGE = "#ea580c"
+GREEN = "#059669"
+RED = "#dc2626"
+PALE = "#bfd4fb"
+CYCLE = (BLUE, ORANGE, GREEN, "#7c3aed", "#db2777", "#0891b2", "#ca8a04", "#4b5563")
+STATES = {
+    "COMPLETE": BLUE,
+    "PRUNED": ORANGE,
+    "FAILED": RED,
+    "LOST": RED,
+    "RUNNING": MUTED,
+    "WAITING": LINE,
+}
+SCALE = "viridis"  # from bad to good; equally readable without colour vision
+DPI = 150  # 8 inches are 1200 pixels
+
+
+def figure(
+    title: str,
+    subtitle: str = "",
+    *,
+    rows: int = 1,
+    columns: int = 1,
+    height: float = 4.6,
+    **grid: Any,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of 8 inches by `height`, with its axes row by row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(8, height), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(made)
+    top = 1 - 0.68 / height
+    made.subplots_adjust(
+        left=0.09, right=0.97, bottom=0.58 / height, top=top, wspace=0.26, hspace=0.55
+    )
+    axes = made.subplots(rows, columns, squeeze=False, **grid)
+    made.text(0.02, 1 - 0.30 / height, title, size=12.5, weight="bold", color=INK)
+    made.text(0.02, 1 - 0.50 / height, subtitle, size=8.5, color=MUTED)
+    flat = [axis for row in axes for axis in row]
+    for axis in flat:
+        dress(axis)
+    return made, flat
+
+
+def dress(axis: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
+    """Quiet axes: no box, a pale grid, small labels."""
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axis.spines[side].set_color("#9ca3af")
+    axis.tick_params(colors=MUTED, labelsize=8, length=3)
+    axis.xaxis.label.set(size=9, color=INK)
+    axis.yaxis.label.set(size=9, color=INK)
+    axis.set_axisbelow(True)
+    axis.grid(False)
+    axis.grid(True, axis=grid, color=LINE, linewidth=0.8)
+
+
+def legend(axis: Axes, **where: Any) -> None:
+    """A legend without a frame."""
+    shown = axis.legend(frameon=False, fontsize=8, labelcolor=INK, **where)
+    shown.set_zorder(5)
+
+
+def legend_above(axis: Axes) -> None:
+    """A legend in one line beside the title, out of the data's way."""
+    height = axis.get_window_extent().height / DPI
+    legend(axis, loc="lower right", bbox_to_anchor=(1.015, 1 + 0.3 / height), ncols=8)
+
+
+def label(axis: Axes, x: str = "", y: str = "", title: str = "") -> None:
+    """Names of the axes and, in a grid, of the panel."""
+    axis.set_xlabel(x)
+    axis.set_ylabel(y)
+    if title:
+        axis.set_title(title, size=9, color=INK, loc="left", pad=5)
+
+
+def goal(history: History) -> str:
+    """What the score is, for a subtitle."""
+    return f"{history.metric}, {'larger' if history.maximize else 'smaller'} is better"
+
+
+def whole_numbers(axis: Axes) -> None:
+    """No half trials and no half epochs."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def logarithmic(axis: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic scale whose labels do not run into each other."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    (axis.set_xscale if which == "x" else axis.set_yscale)("log")
+    own = axis.xaxis if which == "x" else axis.yaxis
+    low, high = sorted(own.get_view_interval())
+    own.set_minor_formatter(NullFormatter())
+    if high < 150 * low:
+        own.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        own.set_major_formatter(lambda x, _: f"{x:g}")
+
+
+def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
+    """Limits that show where the good values are.
+
+    A few far worse values, which every search has, would squeeze the others together.
+    """
+    import numpy as np
+
+    good, bad = (np.max, 10) if maximize else (np.min, 90)
+    array = np.asarray(values, float)
+    low, high = sorted((float(good(array)), float(np.percentile(array, bad))))
+    room = (high - low) or abs(high) * 0.05 or 1.0
+    near = array[(array >= low - 1.5 * room) & (array <= high + 1.5 * room)]
+    low, high = min(low, float(near.min())), max(high, float(near.max()))
+    room = (high - low) or room
+    return low - 0.08 * room, high + 0.08 * room

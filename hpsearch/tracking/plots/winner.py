@@ -1,0 +1,221 @@
+"""Figures of the winner on the locked rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..history import History
+from . import style
+from .predictions import Predictions
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_CLASSES = 8  # curves in one figure
+MOST_CELLS = 12  # classes whose confusion is written into the cells
+BINS = 10  # of a calibration curve
+
+
+def confusion(history: History, rows: Predictions) -> Figure | None:
+    """Rows by true class, columns by predicted class, shaded by the share of the true class."""
+    if _is_regression(history):
+        return None
+    truth, score = rows.one_hot
+    n = truth.shape[1]
+    # A binary probability of exactly one half counts as class 0, as in training/metrics.py.
+    table = np.zeros((n, n), int)
+    np.add.at(table, (truth.argmax(1), score.argmax(1)), 1)
+    share = table / np.maximum(1, table.sum(1, keepdims=True))
+    right = int(np.trace(table))
+    figure, (axis,) = style.figure(
+        "Confusion", f"{right:,} of {table.sum():,} locked rows right", height=5.2
+    )
+    axis.grid(False)
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(n, n):
+        if n <= MOST_CELLS and table[i, j]:
+            color = "white" if share[i, j] > 0.55 else style.INK
+            text = f"{table[i, j]:,}\n{share[i, j]:.0%}" if n <= 6 else f"{table[i, j]:,}"
+            size = 12 if n <= 4 else 8
+            axis.text(j, i, text, ha="center", va="center", color=color, size=size)
+    ticks = range(n) if n <= 30 else range(0, n, n // 15)
+    axis.set_xticks(ticks, [rows.classes[k] for k in ticks], rotation=0 if n <= 10 else 90)
+    axis.set_yticks(ticks, [rows.classes[k] for k in ticks])
+    style.label(axis, "predicted", "true")
+    return figure
+
+
+def roc(history: History, rows: Predictions) -> Figure | None:
+    """True positives against false positives over all thresholds."""
+    if _is_regression(history) or not rows.scored_classes():
+        return None
+    figure, (axis,) = style.figure("ROC", "each class against the rest, locked rows", height=5.2)
+    axis.plot([0, 1], [0, 1], color=style.MUTED, lw=1, ls=(0, (4, 4)))
+    for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
+        false, true = _rates(truth, score)
+        area = np.trapezoid(true, false)
+        axis.plot(false, true, color=color, lw=1.8, label=f"{name}   area {area:.3f}")
+    _square(axis)
+    style.label(axis, "false positive rate", "true positive rate")
+    style.legend(axis, loc="lower right")
+    return figure
+
+
+def precision_recall(history: History, rows: Predictions) -> Figure | None:
+    """Precision against recall over all thresholds."""
+    if _is_regression(history) or not rows.scored_classes():
+        return None
+    figure, (axis,) = style.figure(
+        "Precision and recall", "each class against the rest; dashed: a guess", height=5.2
+    )
+    for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
+        precision, recall = _precision_recall(truth, score)
+        mean = float(np.sum(np.diff(recall) * precision[1:]))
+        axis.step(recall, precision, where="pre", color=color, lw=1.8)
+        axis.plot([], [], color=color, label=f"{name}   average precision {mean:.3f}")
+        axis.axhline(truth.mean(), color=color, lw=0.9, ls=(0, (4, 4)), alpha=0.6)
+    _square(axis)
+    style.label(axis, "recall", "precision")
+    style.legend(axis, loc="lower left")
+    return figure
+
+
+def calibration(history: History, rows: Predictions) -> Figure | None:
+    """How often a predicted probability comes true, in bins of equal width."""
+    if _is_regression(history) or not rows.scored_classes():
+        return None
+    figure, (axis, below) = style.figure(
+        "Calibration",
+        "on the dashed line a probability means what it says; bars: 95% interval",
+        rows=2,
+        height=5.6,
+        sharex=True,
+        gridspec_kw={"height_ratios": [3, 1], "hspace": 0.14},
+    )
+    axis.plot([0, 1], [0, 1], color=style.MUTED, lw=1, ls=(0, (4, 4)))
+    for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
+        place = np.minimum((score * BINS).astype(int), BINS - 1)
+        count = np.bincount(place, minlength=BINS)
+        used = count > 0
+        said = np.bincount(place, score, BINS)[used] / count[used]
+        came = np.bincount(place, truth, BINS)[used] / count[used]
+        error = 1.96 * np.sqrt(np.maximum(came * (1 - came), 0.25 / count[used]) / count[used])
+        axis.errorbar(
+            said,
+            came,
+            np.vstack([np.minimum(error, came), np.minimum(error, 1 - came)]),
+            color=color,
+            marker="o",
+            ms=4,
+            lw=1.6,
+            elinewidth=0.8,
+            label=name,
+        )
+        edges = np.linspace(0, 1, 2 * BINS + 1).tolist()
+        below.hist(score, edges, histtype="step", color=color, lw=1.2)
+    axis.set_ylim(-0.03, 1.03)
+    below.set_xlim(-0.02, 1.02)
+    style.label(axis, y="share that came true")
+    style.label(below, "predicted probability", "rows")
+    style.legend(axis, loc="upper left")
+    return figure
+
+
+def prediction_against_truth(history: History, rows: Predictions) -> Figure | None:
+    """Each locked row of a regression: what was predicted against what was true."""
+    if not _is_regression(history):
+        return None
+    figure, axes = _panels("Prediction against truth", "locked rows; dashed: exact", rows)
+    for k, axis in enumerate(axes):
+        truth, predicted = rows.truth[:, k], rows.prediction[:, k]
+        ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
+        _cloud(axis, truth, predicted)
+        axis.plot(ends, ends, color=style.MUTED, lw=1, ls=(0, (4, 4)))
+        style.dress(axis, "both")
+        style.label(axis, "truth", "prediction")
+    return figure
+
+
+def residuals(history: History, rows: Predictions) -> Figure | None:
+    """What a regression left over, against its prediction and as a histogram."""
+    if not _is_regression(history):
+        return None
+    left = rows.prediction - rows.truth
+    figure, axes = style.figure(
+        "Residuals",
+        f"prediction - truth on the locked rows: mean {left.mean():.4g}, "
+        f"standard deviation {left.std():.4g}",
+        rows=rows.truth.shape[1],
+        columns=2,
+        height=1.2 + 3.4 * rows.truth.shape[1],
+        gridspec_kw={"width_ratios": [3, 1], "wspace": 0.08},
+        sharey="row",
+    )
+    for k in range(rows.truth.shape[1]):
+        axis, side = axes[2 * k : 2 * k + 2]
+        _cloud(axis, rows.prediction[:, k], left[:, k])
+        for each in (axis, side):
+            each.axhline(0, color=style.MUTED, lw=1, ls=(0, (4, 4)))
+        low, high = float(left[:, k].min()), float(left[:, k].max())
+        room = 0.0 if high > low else abs(high) * 0.05 or 1.0  # all residuals may be equal
+        edges = np.linspace(low - room, high + room, 41).tolist()
+        side.hist(left[:, k], edges, orientation="horizontal", color=style.PALE)
+        side.tick_params(labelleft=False)
+        style.label(axis, "prediction", "residual")
+        style.label(side, "rows")
+    return figure
+
+
+def _is_regression(history: History) -> bool:
+    return bool(history.study.get("task") == "regression")
+
+
+def _shown(rows: Predictions) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """The classes that get a curve: the most frequent ones where there are many."""
+    classes = rows.scored_classes()
+    common = sorted(classes, key=lambda c: -c[1].sum())[:MOST_CLASSES]
+    return [c for c in classes if any(c is kept for kept in common)]
+
+
+def _rates(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """False and true positive rates over falling thresholds, from (0, 0) to (1, 1)."""
+    hits, chosen = _cumulated(truth, score)
+    true = hits / truth.sum()
+    false = (chosen - hits) / (len(truth) - truth.sum())
+    return np.r_[0, false], np.r_[0, true]
+
+
+def _precision_recall(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Precision and recall over falling thresholds, recall rising from 0."""
+    hits, chosen = _cumulated(truth, score)
+    precision = hits / chosen
+    return np.r_[precision[0], precision], np.r_[0, hits / truth.sum()]
+
+
+def _cumulated(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positives and rows at or above each distinct score, highest score first."""
+    order = np.argsort(-score, kind="stable")
+    last = np.r_[np.nonzero(np.diff(score[order]))[0], len(score) - 1]
+    return np.cumsum(truth[order])[last], last + 1.0
+
+
+def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    """Points, fainter and smaller the more there are."""
+    alpha = float(np.clip(40 / np.sqrt(len(x)) / 2, 0.12, 0.8))
+    size = float(np.clip(4000 / len(x), 4, 22))
+    axis.scatter(x, y, s=size, alpha=alpha, color=style.BLUE, linewidths=0, rasterized=True)
+
+
+def _panels(title: str, subtitle: str, rows: Predictions) -> tuple[Figure, list[Axes]]:
+    n = rows.truth.shape[1]
+    return style.figure(title, subtitle, columns=min(n, 3), rows=-(-n // 3), height=5.2)
+
+
+def _square(axis: Axes) -> None:
+    style.dress(axis, "both")
+    axis.set_xlim(-0.01, 1.01)
+    axis.set_ylim(-0.01, 1.03)
+    axis.set_aspect("equal")

@@ -1,0 +1,148 @@
+"""One journal, one store: what has not been acknowledged is sent, and the cursor moves.
+
+Works in the caller's thread and raises what goes wrong; calling `send` again goes on with the
+step that failed. Knows no thread and no patience.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import JournalError, TrackingError
+from ..journal import read
+from .cursor import Cursor
+from .projection import Projection, Step
+from .store import limited_requests, open_store, redacted
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger("hpsearch.tracking")
+
+# Answers to which no repetition helps: the request is skipped, so that the rest gets through.
+HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "INVALID_STATE")
+
+
+class Sender:
+    """Sends one journal to one store."""
+
+    def __init__(self, journal: Path, uri: str, artifacts: str | None = None) -> None:
+        """Take the right to send `journal` to the store at `uri`.
+
+        Args:
+            journal: The study's journal; its folder holds `final/` and `plots/`.
+            uri: An MLflow tracking URI.
+            artifacts: Where a new experiment keeps its files; None: the server decides.
+
+        Raises:
+            TrackingError: If another process is sending it.
+        """
+        self.journal = journal
+        self.uri = uri
+        self.acknowledged = 0  # bytes of the journal
+        self.problems: list[str] = []  # requests that were refused for good
+        self.projection: Projection | None = None
+        self._artifacts = artifacts
+        self._client: MlflowClient | None = None
+        self._cursor = Cursor(journal, uri)
+        self._steps: deque[Step] = deque()
+        self._read = 0  # bytes of the journal that are in `_steps` or done
+
+    def open(self) -> bool:
+        """Open the store and the study's run; False where there is no journal yet.
+
+        Raises:
+            TrackingError: If the store cannot be used.
+            JournalError: If the journal is damaged.
+        """
+        client = self._client = self._client or open_store(self.uri)
+        if not self.journal.exists() or self.journal.stat().st_size == 0:
+            return False
+        records = read(self.journal).records
+        if not records:
+            return False
+        projection = Projection(client, self.journal, self._artifacts)
+        new = projection.open(records[0])
+        offset = 0 if new else self._cursor.load(projection.history.key)
+        unsent = read(self.journal, offset).records
+        projection.recall(records[: len(records) - len(unsent)] if offset else ())
+        self.acknowledged = self._read = offset
+        self.projection = projection
+        return True
+
+    def send(self) -> None:
+        """Send every whole line that the journal holds now.
+
+        Raises:
+            Exception: Of whatever kind the store's client raises. Call again to go on.
+        """
+        projection = self._opened()
+        while self._steps or self._load_steps(projection):
+            self._work_off()
+            self._cursor.save(projection.history.key, self._read)
+            self.acknowledged = self._read
+
+    def park(self) -> None:
+        """Say that nothing more will come for now: no run is left RUNNING."""
+        self._steps.extend(self._opened().park())
+        self._work_off()
+
+    def close(self) -> None:
+        """Give the right to send back."""
+        self._cursor.close()
+
+    def _opened(self) -> Projection:
+        if self.projection is None:
+            raise JournalError(f"{self.journal}: there is no journal. Has the study been started?")
+        return self.projection
+
+    def _load_steps(self, projection: Projection) -> bool:
+        page = read(self.journal, self._read)
+        if not page.records:
+            return False
+        self._steps.extend(projection.steps(page.records))
+        self._read = page.end
+        return True
+
+    def _work_off(self) -> None:
+        from mlflow.exceptions import MlflowException
+
+        while self._steps:
+            try:
+                self._steps[0]()
+            except MlflowException as error:
+                if error.error_code not in HOPELESS:
+                    raise
+                self.problems.append(redacted(str(error)))
+                logger.warning("MLflow refused a request for good: %s", self.problems[-1])
+            self._steps.popleft()
+
+
+def sync(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
+    """Send what a store lacks of a journal, once, in this thread.
+
+    Raises:
+        TrackingError: If the store cannot be used, or goes away meanwhile; calling again goes on.
+        JournalError: If the journal is missing or damaged.
+    """
+    sender = Sender(journal, uri, artifacts)
+    try:
+        with limited_requests(uri):
+            sender.open()
+            projection = sender._opened()
+            try:
+                sender.send()
+                sender.park()
+            except (TrackingError, JournalError):
+                raise
+            except Exception as error:  # every backend raises its own kind
+                raise TrackingError(
+                    f"{redacted(uri)}: the store went away: {redacted(str(error))[:300]} "
+                    "Nothing is lost: run the command again to go on."
+                ) from None
+            return projection
+    finally:
+        sender.close()

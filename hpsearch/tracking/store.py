@@ -1,0 +1,151 @@
+"""Where runs go: a file beside the studies unless a tracking URI is given.
+
+Opens stores and knows their limits. Knows no study and no run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+CONNECT_SECONDS = 4  # for one answer of a server while the store is being opened
+REQUEST_SECONDS = 30  # for one answer later on
+
+
+def default_uri(root: Path) -> str:
+    """The SQLite store below `root`."""
+    return f"sqlite:///{(root / 'mlruns' / 'mlflow.db').resolve()}"
+
+
+def study_folder(root: Path, study: str) -> Path:
+    """Where a study's journal, predictions and plots lie."""
+    return root / "mlruns" / "studies" / study
+
+
+def journal_path(root: Path, study: str) -> Path:
+    """A study's journal."""
+    return study_folder(root, study) / "journal.jsonl"
+
+
+def artifact_location(uri: str, root: Path) -> str | None:
+    """Where a new experiment's artifacts go; None where the server decides.
+
+    Without one, MLflow would put those of a database store into the current directory.
+    """
+    return None if is_server(uri) else str((root / "mlruns" / "artifacts").resolve())
+
+
+def is_server(uri: str) -> bool:
+    """Whether a tracking server is spoken to, not a database."""
+    return uri.startswith(("http://", "https://", "databricks"))
+
+
+def redacted(text: str) -> str:
+    """`text` with every password, and every user name before one, hidden.
+
+    Examples:
+        >>> redacted("postgresql://ann:secret@db/runs?password=x")
+        'postgresql://***@db/runs?password=***'
+    """
+    text = re.sub(r"://[^/\s@]+@", "://***@", text)
+    return re.sub(r"(?i)((?:password|passwd|pwd|token|secret|key)=)[^&;\s]+", r"\1***", text)
+
+
+def open_store(uri: str) -> MlflowClient:
+    """A client of the store at `uri`, which has answered once.
+
+    A missing SQLite file is created, which takes about two seconds.
+
+    Raises:
+        TrackingError: If the store cannot be opened, in less than 10 seconds for a server that
+            does not answer. It names the URI without its password.
+    """
+    _be_discreet()
+    if uri.startswith("sqlite:///"):
+        _make_folder(uri)
+    from mlflow import MlflowClient  # 5 s
+
+    try:
+        with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS):
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+    except Exception as error:  # every backend raises its own kind
+        raise TrackingError(
+            f"{redacted(uri)}: the tracking store cannot be used: {_reason(error)} "
+            "Start the server, correct --tracking-uri, or leave it out to write to a file."
+        ) from None
+    return client
+
+
+@contextmanager
+def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[None]:
+    """Requests to a server are tried once, take at most `seconds`, and print nothing.
+
+    MLflow reads its limits from the environment; its own would block a call for 244 s, and it
+    prints a link to stdout whenever a run ends. A database needs none of this.
+    """
+    if not is_server(uri):
+        yield
+        return
+    wanted = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
+    before = {name: os.environ.get(name) for name in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _be_discreet() -> None:
+    """A study tells nobody but its own store that it runs."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of every small file
+
+
+def _make_folder(uri: str) -> None:
+    path = uri.removeprefix("sqlite:///").partition("?")[0]
+    if path and path != ":memory:":
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TrackingError(f"{redacted(uri)}: the folder cannot be made: {error}") from None
+
+
+@contextmanager
+def _quiet_migrations() -> Iterator[None]:
+    """No line per table while a database is created."""
+    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one sentence."""
+    text = redacted(str(error).strip()) or type(error).__name__
+    known = re.search(r"\[Errno -?\d+\] ([\w ]+)|((?:Read|Connect)\w* timed out)", text)
+    line = (known[1] or known[2]) if known else text.splitlines()[0][:300]
+    return line if line.endswith(".") else f"{line}."

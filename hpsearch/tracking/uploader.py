@@ -1,0 +1,245 @@
+"""A study's journal goes to MLflow while the study runs, and never holds it up.
+
+A daemon thread sends what the journal holds every few seconds, and tries again with growing
+pauses while the store is away. The study's loop never waits for it: what was not sent lies in
+the journal, for the next `tune` or `sync`.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ..errors import HpsearchError, TrackingError
+from .sender import Sender
+from .store import limited_requests, redacted
+
+logger = logging.getLogger("hpsearch.tracking")
+
+LONGEST_PAUSE = 60.0  # seconds between two tries
+SHORTEST_PAUSE = 0.01  # seconds between two looks at the journal
+
+
+class Uploader:
+    """Sends a journal from a thread of its own.
+
+    Examples:
+        with Uploader(journal, uri) as uploader:
+            uploader.wait_open(30)  # a wrong URI is told here, before anything is trained
+            ...
+            uploader.flush(30)
+            uploader.run_id(12)
+    """
+
+    def __init__(
+        self,
+        journal: Path,
+        uri: str,
+        *,
+        artifacts: str | None = None,
+        interval: float = 5.0,
+        first_pause: float = 1.0,
+    ) -> None:
+        """Take the right to send; nothing is sent before `start`.
+
+        Args:
+            journal: The study's journal. It need not exist yet.
+            uri: An MLflow tracking URI.
+            artifacts: Where a new experiment keeps its files (`store.artifact_location`).
+            interval: Seconds between two sendings, so that many small trials share one.
+            first_pause: Seconds before the first new try; each further one doubles.
+
+        Raises:
+            TrackingError: If another process is sending this journal.
+        """
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        self._sender = Sender(journal, uri, artifacts)
+        self._interval = interval
+        self._first_pause = first_pause
+        self._thread = threading.Thread(target=self._run, name="hpsearch-uploader", daemon=True)
+        self._changed = threading.Condition()
+        self._news = False  # the journal grew
+        self._hurry = 0  # callers of flush and close that wait
+        self._ending = False  # close was called
+        self._abandoned = False  # close gave up waiting
+        self._reached = False  # the store has answered once
+        self._problem: HpsearchError | None = None  # why the last try failed
+
+    def start(self) -> Self:
+        """Begin to send."""
+        self._thread.start()
+        return self
+
+    def wake(self) -> None:
+        """The journal grew. Returns at once."""
+        with self._changed:
+            self._news = True
+            self._changed.notify_all()
+
+    def wait_open(self, timeout: float) -> bool:
+        """Wait until the store has answered once; False after `timeout` seconds.
+
+        Raises:
+            TrackingError: If the first try failed; the thread goes on trying.
+            JournalError: If the journal is damaged.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._reached or self._problem is not None, timeout)
+            if self._reached:
+                return True
+            if self._problem is not None:
+                raise self._problem
+            return False
+
+    def flush(self, timeout: float) -> bool:
+        """Wait until the store has all that the journal holds now; False after `timeout` seconds.
+
+        False also says that the store is away: nothing is lost, the thread goes on trying.
+        """
+        target = self._size()
+        with self._changed:
+            self._hurry += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(
+                    lambda: self._sender.acknowledged >= target or not self._thread.is_alive(),
+                    timeout,
+                )
+            finally:
+                self._hurry -= 1
+            return self._sender.acknowledged >= target
+
+    def close(self, timeout: float = 30.0) -> bool:
+        """Send the rest, leave no run RUNNING and stop; whether everything was acknowledged."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
+        if self._thread.ident is None:
+            self._sender.close()
+        else:
+            self._thread.join(timeout)
+        with self._changed:
+            self._abandoned = True
+            self._changed.notify_all()
+        return self.pending == 0 and not self._thread.is_alive()
+
+    @property
+    def pending(self) -> int:
+        """Bytes of the journal that the store has not acknowledged."""
+        return max(0, self._size() - self._sender.acknowledged)
+
+    @property
+    def problem(self) -> HpsearchError | None:
+        """Why the last try failed; None while all goes well."""
+        return self._problem
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """What the store refused for good, one line each."""
+        return tuple(self._sender.problems)
+
+    @property
+    def experiment_id(self) -> str | None:
+        """The study's experiment; None before the store has answered."""
+        projection = self._sender.projection
+        return projection.experiment_id if projection else None
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """The study's run; None before the store has answered."""
+        projection = self._sender.projection
+        return projection.parent if projection else None
+
+    def run_id(self, trial: int) -> str | None:
+        """The run of a trial's last attempt; None where it is not there yet. Flush first."""
+        projection = self._sender.projection
+        return projection.run_id(trial) if projection else None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not self._ending:
+            self.close()
+
+    # -- the thread -------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        pause = self._first_pause
+        try:
+            with limited_requests(self._sender.uri):
+                while not self._abandoned:
+                    ending = self._ending
+                    if self._try_once(ending):
+                        pause = self._first_pause
+                        if ending:
+                            return
+                        self._wait_for_news()
+                    else:
+                        self._wait(pause)
+                        pause = min(2 * pause, LONGEST_PAUSE)
+        finally:
+            self._sender.close()
+            with self._changed:
+                self._changed.notify_all()
+
+    def _try_once(self, ending: bool) -> bool:
+        """Send what there is; whether nothing went wrong."""
+        problem: HpsearchError | None = None
+        try:
+            if self._sender.projection is not None or self._sender.open():
+                self._answered()
+                self._sender.send()
+                if ending:
+                    self._sender.park()
+        except HpsearchError as error:
+            problem = error
+        except Exception as error:  # every backend raises its own kind
+            reason = redacted(str(error))[:300] or type(error).__name__
+            problem = TrackingError(f"{redacted(self._sender.uri)}: {reason}")
+        with self._changed:
+            if problem is not None and self._problem is None:
+                logger.warning("MLflow is away, trying again: %s", problem)
+            self._problem = problem
+            self._reached = self._reached or problem is None
+            self._changed.notify_all()
+        return problem is None
+
+    def _answered(self) -> None:
+        with self._changed:
+            self._reached = True
+            self._changed.notify_all()
+
+    def _wait_for_news(self) -> None:
+        """Wait for something to send, but not shorter than the interval."""
+        end = time.monotonic() + self._interval
+        with self._changed:
+            self._changed.wait_for(lambda: self._news or self._urgent())
+            self._news = False
+            self._changed.wait_for(self._urgent, max(0.0, end - time.monotonic()))
+            if not self._ending:
+                self._changed.wait(SHORTEST_PAUSE)  # a line may be half written
+
+    def _wait(self, seconds: float) -> None:
+        """Wait before a new try, less where somebody waits for it."""
+        with self._changed:
+            limit = min(seconds, self._first_pause) if self._urgent() else seconds
+            self._changed.wait_for(lambda: self._abandoned, limit)
+
+    def _urgent(self) -> bool:
+        return bool(self._ending or self._abandoned or (self._hurry and self.pending))
+
+    def _size(self) -> int:
+        try:
+            return self._sender.journal.stat().st_size
+        except FileNotFoundError:
+            return 0

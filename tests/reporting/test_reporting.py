@@ -1,0 +1,205 @@
+"""Tables, exports and the page say what the journal says."""
+
+import csv
+import io
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import synthetic
+from rich.console import Console, RenderableType
+
+from hpsearch.errors import HpsearchError, JournalError
+from hpsearch.reporting import html, table
+from hpsearch.reporting.export import export
+from hpsearch.tracking.history import History
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return synthetic.write(tmp_path / "journal.jsonl", synthetic.study(24, folds=3, epochs=3))
+
+
+def text(shown: RenderableType) -> str:
+    console = Console(width=200, file=io.StringIO(), color_system=None)
+    console.print(shown)
+    return console.file.getvalue()
+
+
+def test_top_shows_the_best_trials_best_first(journal: Path) -> None:
+    shown = text(table.top(journal, 5))
+    best = History(synthetic.study(24, folds=3, epochs=3)).ranked()[:5]
+    rows = re.findall(r"^ +(\d+) +(\d+)(?: ★)? +(0\.\d+)", shown, re.MULTILINE)
+    expected = [(str(k), str(t.number), f"{t.score:#.5g}") for k, t in enumerate(best, start=1)]
+    assert expected == rows
+    assert "best 5 of 18 complete, 3 pruned, 3 failed" in shown
+
+
+def test_top_of_two_thousand_trials_works(tmp_path: Path) -> None:
+    records = synthetic.study(2000, folds=2, epochs=2)
+    shown = text(table.top(synthetic.write(tmp_path / "journal.jsonl", records)))
+    assert "best 10 of 1600 complete, 200 pruned, 200 failed" in shown
+
+
+def test_top_of_a_study_that_has_only_begun_is_empty(tmp_path: Path) -> None:
+    journal = synthetic.write(tmp_path / "journal.jsonl", synthetic.study(1)[:1])
+    assert "no trial yet" in text(table.top(journal))
+
+
+def test_show_tells_params_folds_and_curve(journal: Path) -> None:
+    trial = History(synthetic.study(24, folds=3, epochs=3)).trials[0]
+    shown = text(table.show(journal, 0))
+    assert repr(trial.params["learning_rate"]) in shown
+    assert all(f"{score:#.5g}" in shown for score in trial.fold_scores)
+    assert "val/accuracy" in shown
+
+
+def test_show_of_a_failed_trial_tells_its_traceback(journal: Path) -> None:
+    assert "ValueError: NaN" in text(table.show(journal, 3))
+
+
+def test_compare_shows_trials_side_by_side(journal: Path) -> None:
+    shown = text(table.compare(journal, [0, 3, 4]))
+    assert re.search(r"trial-000 +trial-003 +trial-004-retry-1", shown)
+    assert re.search(r"state +complete +failed +complete", shown)
+
+
+def test_a_trial_that_does_not_exist_is_refused_with_those_that_do(journal: Path) -> None:
+    with pytest.raises(JournalError, match=r"no trial 99\. Trials: 0 to 23"):
+        table.show(journal, 99)
+
+
+def test_csv_has_the_columns_of_cv_results(journal: Path, tmp_path: Path) -> None:
+    assert 24 == export(journal, tmp_path / "trials.csv", form="csv")
+    with (tmp_path / "trials.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    best = min((r for r in rows if r["rank_test_score"]), key=lambda r: int(r["rank_test_score"]))
+    expected = History(synthetic.study(24, folds=3, epochs=3)).ranked()[0]
+    assert str(expected.number) == best["trial"]
+    assert expected.score == float(best["mean_test_score"])
+    assert list(expected.fold_scores) == [float(best[f"split{k}_test_score"]) for k in range(3)]
+    assert str(expected.params["optimizer"]) == best["param_optimizer"]
+    assert "" == rows[3]["mean_test_score"]
+
+
+def test_parquet_holds_the_same_rows(journal: Path, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    export(journal, tmp_path / "trials.parquet", form="parquet")
+    stored = pq.read_table(tmp_path / "trials.parquet").to_pylist()
+    trials = History(synthetic.study(24, folds=3, epochs=3)).trials
+    assert [t.score for t in trials] == [row["mean_test_score"] for row in stored]
+    assert [t.params.get("momentum") for t in trials] == [row["param_momentum"] for row in stored]
+
+
+def test_a_choice_of_mixed_types_is_exported_as_text(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    records = synthetic.study(3)
+    for record, value in zip(
+        (r for r in records if r["event"] == "asked"), (1, "auto"), strict=False
+    ):
+        record["params"]["units"] = value
+    journal = synthetic.write(tmp_path / "journal.jsonl", records)
+    export(journal, tmp_path / "trials.parquet", form="parquet")
+    column = pq.read_table(tmp_path / "trials.parquet")["param_units"].to_pylist()
+    assert ["1", "auto"] == column[:2]
+
+
+@pytest.mark.parametrize("name", ["study.log", "study.db"])
+def test_optuna_opens_the_exported_study(journal: Path, tmp_path: Path, name: str) -> None:
+    import optuna
+
+    export(journal, tmp_path / name, form="optuna")
+    storage = f"sqlite:///{tmp_path / name}"
+    if name == "study.log":
+        backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
+        storage = optuna.storages.JournalStorage(backend)
+    study = optuna.load_study(study_name="churn", storage=storage)
+    best = History(synthetic.study(24, folds=3, epochs=3)).ranked()[0]
+    assert dict(best.params) == study.best_trial.params
+    assert best.score == study.best_value
+    assert 3 == len(study.best_trial.intermediate_values)
+    assert 3 == len(study.get_trials(states=[optuna.trial.TrialState.PRUNED]))
+    with pytest.raises(HpsearchError, match="exists already"):
+        export(journal, tmp_path / name, form="optuna")
+
+
+def test_an_unknown_format_is_refused_with_the_known_ones(journal: Path, tmp_path: Path) -> None:
+    with pytest.raises(HpsearchError, match="Known: csv, optuna, parquet"):
+        export(journal, tmp_path / "x", form="xlsx")
+
+
+class Page(HTMLParser):
+    """Collects what a page would load, its text, and whether its tags close."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [v or "" for k, v in attrs if k in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert tag == self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_report_is_one_page_that_loads_nothing(journal: Path) -> None:
+    page = Page(html.report(journal))
+    assert [] == page.open
+    assert all(load.startswith("data:image/png;base64,") for load in page.loads)
+    assert 8 == len(page.loads)
+    for part in ("Locked test rows", "0.83", "Declaration", "search_space:", "keras", "trial-0"):
+        assert part in page.text
+
+
+def test_texts_of_a_study_are_escaped(tmp_path: Path) -> None:
+    records = synthetic.study(4)
+    hostile = "<script>alert(1)</script>"
+    records[0]["data"]["name"] = records[0]["spec"]["data"]["source"] = hostile
+    for record in records:
+        if record["event"] == "asked":
+            record["params"]["optimizer"] = hostile
+        if record.get("error"):
+            record["error"] = f'"{hostile}'
+    journal = synthetic.write(tmp_path / "journal.jsonl", records)
+    records[0]["spec"]["search_space"]["optimizer"]["choices"].append(hostile)
+    journal = synthetic.write(tmp_path / "journal.jsonl", records)
+    page = html.report(journal)
+    assert hostile not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+def test_a_study_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
+    journal = synthetic.write(tmp_path / "journal.jsonl", synthetic.study(1)[:1])
+    assert "Declaration" in Page(html.report(journal)).text
+
+
+def test_tables_import_nothing_heavy(journal: Path) -> None:
+    code = (
+        "import sys, pathlib, rich; from hpsearch.reporting.table import top\n"
+        "top(pathlib.Path(sys.argv[1]))\n"
+        "heavy = {'mlflow', 'keras', 'jax', 'tensorflow', 'pandas', 'optuna', 'sklearn', "
+        "'matplotlib'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(journal)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(table.__file__).parents[2])},
+        check=True,
+    )
+    assert "[]" == done.stdout.strip()

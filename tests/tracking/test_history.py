@@ -1,0 +1,105 @@
+"""A study is what its journal says, however often it says it."""
+
+import math
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from hpsearch.errors import JournalError
+from hpsearch.tracking.history import History, load
+from hpsearch.tracking.layout import curve_points, metric_name, tag_value
+from hpsearch.tracking.note import study_note
+from hpsearch.tracking.store import artifact_location, redacted
+
+
+def test_records_applied_twice_change_nothing() -> None:
+    records = synthetic.study(6)
+    once, twice = History(records), History(r for record in records for r in (record, record))
+    assert once.attempts == twice.attempts
+    assert once.ended == twice.ended
+
+
+def test_a_later_attempt_takes_the_place_of_a_lost_one() -> None:
+    history = History(synthetic.study(6))
+    assert "LOST" == history.attempts[4, 0].state
+    assert [0, 0, 0, 0, 1, 0] == [trial.attempt for trial in history.trials]
+
+
+def test_an_epoch_of_a_lost_attempt_is_not_taken() -> None:
+    records = synthetic.study(6, epochs=2)
+    late = next(r for r in records if r["event"] == "epoch" and r["trial"] == 4)
+    history = History([*records, {**late, "epoch": 1}])
+    assert 1 == history.attempts[4, 0].n_epochs
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_ranking_follows_the_direction_and_leaves_out_what_has_no_score(direction: str) -> None:
+    records = synthetic.study(8)
+    records[0]["objective"]["direction"] = direction
+    next(r for r in records if r["event"] == "result" and r["trial"] == 0)["score"] = math.inf
+    ranked = History(records).ranked()
+    scores = [trial.score for trial in ranked]
+    assert sorted(scores, reverse=direction == "maximize") == scores
+    assert {1, 4, 5, 6, 7} == {trial.number for trial in ranked}
+
+
+def test_a_history_without_epochs_has_the_same_results(tmp_path: Path) -> None:
+    records = synthetic.study(12)
+    records[0]["spec"]["study"] = '"event":"epoch"'  # only the event itself counts
+    journal = synthetic.write(tmp_path / "journal.jsonl", records)
+    whole, short = load(journal), load(journal, without=("epoch",))
+    assert whole.study == short.study
+    assert [(t.number, t.score) for t in whole.ranked()] == [
+        (t.number, t.score) for t in short.ranked()
+    ]
+    assert {0} == {t.n_epochs for t in short.trials}
+    journal.write_bytes(journal.read_bytes().replace(b'"val/loss"', b'"val/lost"', 1))
+    with pytest.raises(JournalError, match="damaged"):
+        load(journal, without=("epoch",))
+
+
+def test_best_so_far_never_gets_worse() -> None:
+    history = History(synthetic.study(30))
+    best = [score for _, score in history.improvements()]
+    assert sorted(best) == best
+    assert history.ranked()[0].score == best[-1]
+
+
+def test_curves_go_on_where_they_were_left() -> None:
+    trial = History(synthetic.study(1, epochs=4)).trials[0]
+    everything = list(curve_points(trial, "roc_auc", 0))
+    later = list(curve_points(trial, "roc_auc", 3))
+    assert [p for p in everything if p.step == 3] == later
+
+
+def test_the_note_names_the_winner_the_test_scores_and_ten_trials() -> None:
+    records = synthetic.study(30)
+    history = History(records)
+    note = study_note(history)
+    assert f"Chosen: **{history.winning_trial().name}**" in note
+    assert "| roc_auc | 0.85 | 0.83 to 0.87 | 0.84 |" in note
+    assert 10 == note.count("| trial-")
+
+
+def test_names_and_values_fit_into_mlflow() -> None:
+    assert "val/f1_a=b_".replace("=", "_") == metric_name("val/f1\na=b\t")
+    assert 8000 == len(tag_value("x" * 9000))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("http://ann:secret@host:5000", "http://***@host:5000"),
+        ("postgresql://ann:p%40ss@db/runs", "postgresql://***@db/runs"),
+        ("https://host/?token=secret&x=1", "https://host/?token=***&x=1"),
+        ("sqlite:////data/mlruns/mlflow.db", "sqlite:////data/mlruns/mlflow.db"),
+    ],
+)
+def test_passwords_are_redacted(text: str, expected: str) -> None:
+    assert expected == redacted(text)
+
+
+def test_a_server_decides_where_its_artifacts_lie(tmp_path: Path) -> None:
+    assert artifact_location("https://host", tmp_path) is None
+    assert str(tmp_path / "mlruns" / "artifacts") == artifact_location("sqlite:///x.db", tmp_path)

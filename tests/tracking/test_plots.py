@@ -1,0 +1,108 @@
+"""Figures: what has data is drawn, and what they compute is right."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+
+from hpsearch.tracking import plots
+from hpsearch.tracking.history import History
+from hpsearch.tracking.plots import search, space, winner
+from hpsearch.tracking.plots.predictions import read_predictions
+
+SEARCH = ("history", "importance", "parallel", "slices", "contour")
+SEARCH += ("learning_curves", "intermediate_values", "timeline")
+
+
+def leave_predictions(folder: Path, truth: np.ndarray, prediction: np.ndarray) -> None:
+    folder.mkdir()
+    np.savez(folder / "predictions.npz", truth=truth, prediction=prediction)
+    (folder / "schema.json").write_text(json.dumps({"target": {"classes": ["No", "Yes"]}}))
+
+
+def binary_rows() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    truth = (random.random((200, 1)) < 0.3).astype(float)
+    return truth, np.clip(0.3 * truth + 0.7 * random.random((200, 1)), 0, 1)
+
+
+def test_a_finished_binary_study_gets_every_figure(tmp_path: Path) -> None:
+    leave_predictions(tmp_path / "final", *binary_rows())
+    files = plots.draw(History(synthetic.study(24)), tmp_path)
+    names = [path.stem[3:] for path in files]
+    assert [*SEARCH, "confusion", "roc", "precision_recall", "calibration"] == names
+    for path in files:
+        header = path.read_bytes()[:24]
+        assert b"\x89PNG" == header[:4]
+        assert 1200 == int.from_bytes(header[16:20])
+
+
+def test_a_regression_gets_residuals_and_prediction_against_truth(tmp_path: Path) -> None:
+    truth = np.linspace(0, 10, 50)[:, None]
+    leave_predictions(tmp_path / "final", truth, truth + 1)
+    records = synthetic.study(2)
+    records[0]["task"] = "regression"
+    made = plots.figures(History(records), read_predictions(tmp_path / "final"))
+    assert ["prediction", "residuals"] == [name for name, _ in made][-2:]
+
+
+def test_a_study_without_a_result_is_drawn_without_a_figure() -> None:
+    assert [] == list(plots.figures(History(synthetic.study(4)[:2]), None))
+
+
+@pytest.mark.parametrize("count", range(1, len(synthetic.study(5, epochs=2)) + 1))
+def test_every_beginning_of_a_study_can_be_drawn(count: int) -> None:
+    for _, made in plots.figures(History(synthetic.study(5, epochs=2)[:count]), None):
+        assert made.axes
+
+
+def test_equal_scores_have_no_importance_and_still_a_history() -> None:
+    records = synthetic.study(8)
+    for record in records:
+        if record["event"] == "result" and record["score"] is not None:
+            record["score"] = 0.5
+    history = History(records)
+    assert {} == space.importances(history)
+    assert search.optimisation_history(history) is not None
+    assert space.slices(history) is not None
+
+
+def test_the_deciding_hyperparameter_is_found() -> None:
+    records = synthetic.study(60)
+    asked = {r["trial"]: r["params"] for r in records if r["event"] == "asked"}
+    for record in records:
+        if record["event"] == "result" and record["score"] is not None:
+            record["score"] = -abs(asked[record["trial"]]["dropout"] - 0.1)
+    assert "dropout" == next(iter(space.importances(History(records))))
+
+
+def test_attempts_at_the_same_time_lie_in_lanes_of_their_own() -> None:
+    assert [0, 1, 0, 2, 1] == search._lanes([(0, 5), (1, 9), (5, 12), (6, 8), (9, 10)])
+
+
+def test_roc_and_precision_recall_agree_with_scikit_learn() -> None:
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    truth, score = (a[:, 0].round(2) for a in binary_rows())
+    false, true = winner._rates(truth, score)
+    assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(truth, score))
+    precision, recall = winner._precision_recall(truth, score)
+    mean = np.sum(np.diff(recall) * precision[1:])
+    assert mean == pytest.approx(average_precision_score(truth, score))
+
+
+def test_classes_are_named_as_in_the_schema(tmp_path: Path) -> None:
+    leave_predictions(tmp_path / "final", *binary_rows())
+    rows = read_predictions(tmp_path / "final")
+    assert ("No", "Yes") == rows.classes
+    assert ["Yes"] == [name for name, _, _ in rows.scored_classes()]
+
+
+def test_drawing_leaves_the_users_matplotlib_alone(tmp_path: Path) -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plots.draw(History(synthetic.study(5)), tmp_path)
+    assert before == dict(matplotlib.rcParams)

@@ -1,0 +1,161 @@
+"""A real server behind a proxy that cuts answers off: nothing is lost, nothing is doubled."""
+
+import contextlib
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from hpsearch.tracking.sender import sync
+from hpsearch.tracking.store import journal_path
+from hpsearch.tracking.uploader import Uploader
+
+
+class Proxy:
+    """Forwards TCP to a port; cuts the connection instead of giving back every n-th answer."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.cut_every = 0  # 0: never
+        self.answers = 0
+        self.cuts = 0
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                near, _ = self._server.accept()
+                far = socket.create_connection(("127.0.0.1", self.target))
+                for one, other, back in ((near, far, False), (far, near, True)):
+                    threading.Thread(
+                        target=self._pump, args=(one, other, back), daemon=True
+                    ).start()
+
+    def _pump(self, source: socket.socket, sink: socket.socket, back: bool) -> None:
+        with contextlib.suppress(OSError), source, sink:
+            while data := source.recv(65536):
+                self.answers += back
+                if back and self.cut_every and self.answers % self.cut_every == 0:
+                    self.cuts += 1
+                    sink.shutdown(socket.SHUT_RDWR)
+                    return
+                sink.sendall(data)
+
+    def close(self) -> None:
+        self._server.close()
+
+
+@pytest.fixture(scope="module")
+def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+    """The port of an MLflow server, and its database."""
+    folder = tmp_path_factory.mktemp("server")
+    database = folder / "mlflow.db"
+    database.write_bytes((template / "mlruns" / "mlflow.db").read_bytes())
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--workers", "1", "--backend-store-uri"]
+    command += [f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts")]
+    # Its job runner is a second process, which tracking does not need.
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **quiet})
+    try:
+        _wait_for(process, port, folder / "log")
+        yield port, database
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"http://127.0.0.1:{port}")
+    while process.poll() is None:
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            client.search_experiments(max_results=1)
+            return
+        threading.Event().wait(0.1)
+    pytest.fail(log.read_text())
+
+
+@pytest.fixture
+def proxy(server: tuple[int, Path]) -> Iterator[Proxy]:
+    made = Proxy(server[0])
+    yield made
+    made.close()
+
+
+def stored(database: Path, experiment: str) -> tuple[Counter[object], Counter[object]]:
+    """How often each run and each point of an experiment is there."""
+    where = (
+        "from runs r join experiments e using (experiment_id) {} "
+        "where r.lifecycle_stage = 'active' and e.name = ?"
+    )
+    points = where.format("join metrics m using (run_uuid)")
+    with sqlite3.connect(database) as connection:
+        runs = connection.execute(f"select r.name, r.status {where.format('')}", [experiment])
+        values = connection.execute(
+            f"select r.name, m.key, m.step, m.timestamp, m.value {points}", [experiment]
+        )
+        return Counter(runs.fetchall()), Counter(values.fetchall())
+
+
+def place(root: Path, name: str, study: str) -> Path:
+    records = synthetic.study(5, folds=2, epochs=3)
+    records[0] |= {"key": f"key-of-{name}", "study": study}
+    return synthetic.write(journal_path(root, name), records)
+
+
+def test_answers_that_get_lost_lose_and_double_nothing(
+    server: tuple[int, Path], proxy: Proxy, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    port, database = server
+    sync(place(tmp_path, "direct", "study"), f"http://127.0.0.1:{port}")
+    proxy.cut_every = 13
+    journal = place(tmp_path, "cut", "study-cut")
+    uploader = Uploader(journal, f"http://127.0.0.1:{proxy.port}", first_pause=0.01).start()
+    assert uploader.flush(100)
+    assert uploader.close(100)
+    assert proxy.cuts > 5
+    assert () == uploader.refused
+    direct, cut = stored(database, "study"), stored(database, "study-cut")
+    renamed = [
+        Counter({(name.replace("study-cut", "study"), *rest): n for (name, *rest), n in c.items()})
+        for c in cut
+    ]
+    assert list(direct) == renamed
+    assert {1} == {*cut[0].values(), *cut[1].values()}
+    assert "" == capfd.readouterr().out  # `tune --json` owns stdout
+
+
+def test_a_server_that_comes_back_gets_what_it_missed(
+    server: tuple[int, Path], proxy: Proxy, tmp_path: Path
+) -> None:
+    _, database = server
+    journal = place(tmp_path, "away", "study-away")
+    proxy.cut_every = 1
+    uri = f"http://127.0.0.1:{proxy.port}"
+    with Uploader(journal, uri, first_pause=0.01) as uploader:
+        with pytest.raises(Exception, match="tracking store cannot be used"):
+            uploader.wait_open(60)
+        assert not uploader.flush(0.2)
+        assert uploader.pending > 0
+        proxy.cut_every = 0
+        assert uploader.flush(100)
+        assert uploader.run_id(0) is not None
+    runs, points = stored(database, "study-away")
+    assert 7 == len(runs)
+    assert {1} == set(points.values())
