@@ -22,7 +22,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from typing import Any, BinaryIO, Self
 from .errors import JournalError
 
 Record = dict[str, Any]
+HEAD = 80  # bytes of a line's JSON within which `seq`, `time` and `event` stand
 
 
 def encode(record: Record) -> bytes:
@@ -41,9 +42,17 @@ def encode(record: Record) -> bytes:
 
 def decode(line: bytes) -> Record | None:
     """The record in `line`, or None where the checksum does not hold."""
+    text = _sound(line)
+    return None if text is None else _record(text)
+
+
+def _sound(line: bytes) -> bytes | None:
+    """The JSON in `line`, or None where the checksum does not hold."""
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
-    if checksum != b"%08x" % zlib.crc32(text):
-        return None
+    return text if checksum == b"%08x" % zlib.crc32(text) else None
+
+
+def _record(text: bytes) -> Record:
     record: Record = json.loads(text)
     return record
 
@@ -56,8 +65,11 @@ class Page:
     end: int  # offset in bytes behind the last whole line
 
 
-def read(path: Path, offset: int = 0) -> Page:
+def read(path: Path, offset: int = 0, *, without: Collection[str] = ()) -> Page:
     """All whole lines from `offset` (bytes) on. A torn last line is left out.
+
+    Events named in `without` are checked and left out, but not parsed: a journal consists of
+    epochs for the most part, and a table of results needs none of them.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
@@ -68,18 +80,20 @@ def read(path: Path, offset: int = 0) -> Page:
         raise JournalError(f"{path}: there is no journal. Has the study been started?") from None
     if offset == 0 and not data.strip(b"\0\n "):
         raise JournalError(f"{path}: the journal is empty. Repair: hpsearch tune --fresh.")
+    left_out = [f'"event":"{event}"'.encode() for event in without]
     records: list[Record] = []
     end = offset
-    for line in data.splitlines(keepends=True):
-        record = decode(line) if line.endswith(b"\n") else None
-        if record is None:
+    for number, line in enumerate(data.splitlines(keepends=True), start=1):
+        text = _sound(line) if line.endswith(b"\n") else None
+        if text is None:
             if end + len(line) < offset + len(data):
                 raise JournalError(
-                    f"{path}: line {len(records) + 1} from byte {offset} is damaged (byte {end}). "
+                    f"{path}: line {number} from byte {offset} is damaged (byte {end}). "
                     "Restore the file from the study's run in MLflow, or start over with --fresh."
                 )
             break
-        records.append(record)
+        if not any(mark in text[:HEAD] for mark in left_out):
+            records.append(_record(text))
         end += len(line)
     return Page(tuple(records), end)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..spec.space import Categorical, Parameter
@@ -15,12 +16,14 @@ if TYPE_CHECKING:
     from ..study import StudyResult
     from ..study.plan import Plan
 
+WIDE = 200  # characters
+
 
 def console() -> Console:
-    """Standard output."""
+    """Standard output; what is no terminal gets lines as long as they need to be."""
     from rich.console import Console
 
-    return Console()
+    return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def table(*columns: str, title: str | None = None) -> Any:

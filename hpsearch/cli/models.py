@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from .group import main
 
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
-
 STORE = click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
 
 
-def _client(tracking_uri: str | None) -> MlflowClient:
+def _client(tracking_uri: str | None) -> Any:
+    """An `MlflowClient` of the store."""
     from ..tracking.store import default_uri, open_store
 
     return open_store(tracking_uri or default_uri(Path.cwd()))

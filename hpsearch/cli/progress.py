@@ -139,16 +139,16 @@ class Lines(Quiet):
     def __init__(self, progress: Progress) -> None:
         """Print what `progress` knows."""
         self._progress = progress
-        self._is_old = True  # records of an earlier run are not news
+        self._began = time.time() * 1000  # records of an earlier run are not news
 
     def listen(self, record: Record) -> None:
         """Print a finished trial."""
         self._progress.listen(record)
-        if record["event"] in ("study", "resumed"):
-            self._is_old = False
-            if record["event"] == "resumed":
-                self._say(f"going on: {self._progress.headline()}")
-        elif record["event"] == "result" and not self._is_old:
+        if record["time"] < self._began:
+            return
+        if record["event"] == "resumed":
+            self._say(f"going on: {self._progress.headline()}")
+        elif record["event"] == "result":
             score = "" if record["score"] is None else f" {record['score']:.4f}"
             error = f" {record['error']}" if record["error"] else ""
             ended = f"trial {record['trial']} {record['state']}{score}{error}"

@@ -23,7 +23,7 @@ from ..search.history import History
 from ..search.loop import Limits, Listener, Search
 from ..search.samplers import make_sampler
 from ..spec.file import StudyFile, load_dict, load_file
-from ..tracking.store import artifact_location, default_uri, journal_path, redacted
+from ..tracking.store import artifact_location, default_uri, is_server, journal_path, redacted
 from ..tracking.uploader import Uploader
 from ..training.metrics import metric_for
 from ..training.problem import Problem
@@ -33,6 +33,7 @@ from .prepare import Crew, described, load_data, problem_of
 from .result import BestTrial, StudyResult, StudyStopped
 
 PACKAGES = ("keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
+CONNECT_SECONDS = 30  # for a tracking server to answer at the start
 FLUSH_SECONDS = 60  # for MLflow to take the last records
 MAY_CHANGE = ("budget",)  # of a declaration, when a study goes on
 
@@ -97,6 +98,8 @@ def tune(
                 listener(record)
         uri = tracking_uri or default_uri(root)
         uploader = stack.enter_context(Uploader(path, uri, artifacts=artifact_location(uri, root)))
+        if is_server(uri):  # a wrong address is told now, not after a night of training
+            uploader.wait_open(CONNECT_SECONDS)
         told = [*listeners, lambda record: uploader.wake()]
         history = _search(file, problem, journal, crew, told, stop_requested)
         _finish(history, dataset, problem, journal, crew, told)

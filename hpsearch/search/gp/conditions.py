@@ -7,8 +7,10 @@ lack it. Knows Optuna's trials; knows no model.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -48,10 +50,12 @@ def infer_parameters(trials: Sequence[FrozenTrial]) -> tuple[Parameter, ...]:
     distributions: dict[str, BaseDistribution] = {}
     for t in trials:
         distributions.update(t.distributions)
-    rows = [t.params for t in trials]
+    rows = [t.params for t in trials if t.params]
+    counts = Counter(chain.from_iterable(rows))
     conditions: dict[str, dict[str, Container[Any]]] = {}
     for name in distributions:
-        conditions[name] = _condition(name, distributions, rows, conditions)
+        always = counts[name] == len(rows)
+        conditions[name] = {} if always else _condition(name, distributions, rows, conditions)
     return tuple(Parameter(n, d, conditions[n]) for n, d in distributions.items())
 
 
@@ -63,8 +67,6 @@ def _condition(
 ) -> dict[str, Container[Any]]:
     having = [r for r in rows if name in r]
     lacking = [r for r in rows if name not in r]
-    if not lacking:
-        return {}
     for parent in found:  # suggested before, as parents are
         if not all(parent in r for r in having):
             continue

@@ -78,7 +78,7 @@ class GaussianProcessSampler(BaseSampler):
         self._start = _START if budget is None else max(4, min(_START, budget // 4))
         # Memory of pure functions: it makes asks quicker and changes none.
         self._last_fit: tuple[object, Hyperparameters] | None = None
-        self._inferred: Space | None = None
+        self._inferred: tuple[object, Space] | None = None  # trial, its space
         self._encoded_space: Space | None = None
         self._encoded: dict[object, tuple[Array, bytes] | None] = {}
 
@@ -120,10 +120,14 @@ class GaussianProcessSampler(BaseSampler):
     def _space(self, study: Study, trial: FrozenTrial) -> Space:
         if self._declared is not None:
             return self._declared
-        parameters = infer_parameters(_others(study, trial))
-        if self._inferred is None or not self._inferred.describes(parameters):
-            self._inferred = Space(parameters)
-        return self._inferred
+        asking = (trial._trial_id, trial.datetime_start)
+        if self._inferred is None or self._inferred[0] != asking:
+            parameters = infer_parameters(_others(study, trial))
+            space = None if self._inferred is None else self._inferred[1]
+            if space is None or not space.describes(parameters):
+                space = Space(parameters)
+            self._inferred = (asking, space)
+        return self._inferred[1]
 
     def _propose(self, study: Study, number: int, space: Space, trials: list[FrozenTrial]) -> Array:
         """The coordinates of trial `number` after the other `trials`."""
@@ -186,7 +190,7 @@ class GaussianProcessSampler(BaseSampler):
         return self._last_fit[1]
 
     def _encode(self, space: Space, trials: list[FrozenTrial]) -> dict[int, tuple[Array, bytes]]:
-        """Each trial's coordinates and key, remembered by its values.
+        """Each trial's coordinates and key, remembered once it has finished.
 
         Trials with a value that the space does not have are left out.
         """
@@ -194,10 +198,12 @@ class GaussianProcessSampler(BaseSampler):
             self._encoded_space, self._encoded = space, {}
         found = {}
         for t in trials:
-            content = tuple((n, type(v), v) for n, v in t.params.items())
-            if content not in self._encoded:
-                self._encoded[content] = _encoded(space, t.params)
-            entry = self._encoded[content]
+            if not t.state.is_finished():
+                entry = _encoded(space, t.params)
+            elif (key := (t._trial_id, t.datetime_start)) in self._encoded:
+                entry = self._encoded[key]
+            else:
+                entry = self._encoded[key] = _encoded(space, t.params)
             if entry is not None:
                 found[t.number] = entry
         return found

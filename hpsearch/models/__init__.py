@@ -1,0 +1,6 @@
+"""Networks: families that ship with the product, and the user's own `build`."""
+
+from .families import FAMILIES, Family, load_family
+from .outputs import Outputs, outputs_for
+
+__all__ = ["FAMILIES", "Family", "Outputs", "load_family", "outputs_for"]

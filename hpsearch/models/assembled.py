@@ -1,0 +1,96 @@
+"""One Keras model from cleaned columns to answers: what is saved, served and scored.
+
+It holds a fold's imputation, encoding, scaling and, in a regression, the target's unit as
+constants of its graph. It is made of Keras's own operations alone, so plain Keras opens the file
+under any backend, with `safe_mode=True` and without this package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.schema import Schema
+from ..data.statistics import Statistics
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, slots=True)
+class _Features:
+    """Where each feature comes from; all of shape (n_features,)."""
+
+    column: np.ndarray  # the cleaned column that it reads, int32
+    code: np.ndarray  # the category that it marks, float32; NaN: none
+    marks_missing: np.ndarray  # whether it says "missing", bool
+
+    @property
+    def marks_category(self) -> np.ndarray:
+        """Which features are one category of a column, bool."""
+        marks: np.ndarray = ~np.isnan(self.code)
+        return marks
+
+
+def assemble(
+    network: keras.Model, schema: Schema, statistics: Statistics, task: str
+) -> keras.Model:
+    """`network` behind its preprocessing, and before the target's original unit.
+
+    Args:
+        network: Trained on what `statistics` makes of the schema's features.
+        schema: Names the cleaned columns, in their order.
+        statistics: Of the rows that the network was trained on.
+        task: "binary", "multiclass" or "regression".
+
+    Returns:
+        A model of one input, cleaned columns of shape (n, n_columns) float32 with NaN for missing
+        cells, that equals `network(statistics.apply(schema.expand(columns)))`. It shares the
+        network's weights.
+    """
+    import keras
+    from keras import ops
+
+    columns = keras.Input((len(schema.columns),), dtype="float32", name="columns")
+    features = _expanded(columns, _features(schema), statistics.impute)
+    seen = ops.multiply(ops.subtract(features, statistics.center), statistics.scale)
+    answer = network(seen)
+    if task == "regression":
+        answer = ops.multiply(answer, statistics.target_scale)
+        answer = ops.add(answer, statistics.target_center)
+    return keras.Model(columns, answer, name="assembled")
+
+
+def _features(schema: Schema) -> _Features:
+    column: list[int] = []
+    code: list[float] = []
+    marks_missing: list[bool] = []
+    for place, c in enumerate(schema.columns):
+        n_values = len(c.feature_names) - c.indicator
+        column += [place] * len(c.feature_names)
+        code += [np.nan] if c.kind == "numeric" else list(range(n_values))
+        marks_missing += [False] * n_values
+        if c.indicator:
+            code.append(np.nan)
+            marks_missing.append(True)
+    return _Features(
+        np.array(column, np.int32), np.array(code, np.float32), np.array(marks_missing, bool)
+    )
+
+
+def _expanded(columns: Any, features: _Features, impute: np.ndarray) -> Any:
+    """What `Schema.expand` makes of cleaned columns, its missing numbers imputed."""
+    from keras import ops
+
+    if not np.array_equal(features.column, np.arange(columns.shape[1])):
+        columns = ops.take(columns, features.column, axis=1)
+    missing = ops.isnan(columns)
+    values = ops.where(missing, impute, columns)
+    if features.marks_category.any():
+        hot = ops.cast(ops.equal(columns, np.nan_to_num(features.code, nan=-1)), "float32")
+        values = ops.where(features.marks_category, hot, values)
+    if features.marks_missing.any():
+        values = ops.where(features.marks_missing, ops.cast(missing, "float32"), values)
+    return values

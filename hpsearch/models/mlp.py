@@ -1,0 +1,57 @@
+"""The `mlp` family: dense layers of one width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..trial import Value
+from .outputs import Outputs
+
+if TYPE_CHECKING:
+    import keras
+
+# What the family reads and what it takes where the space is silent.
+DEFAULTS: dict[str, Value] = {
+    "layers": 2,
+    "units": 64,
+    "activation": "relu",
+    "initializer": "glorot_uniform",
+    "normalization": "none",  # or "batch", "layer"
+    "dropout": 0.0,
+    "l1": 0.0,
+    "l2": 0.0,
+}
+
+
+def build(params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs) -> keras.Model:
+    """An uncompiled network.
+
+    Args:
+        params: Hyperparameters; those missing take their `DEFAULTS`.
+        inputs: Shape of one row, (n_features,).
+        outputs: The last layer.
+    """
+    import keras
+
+    p: dict[str, Any] = {**DEFAULTS, **params}
+    regularizer = keras.regularizers.L1L2(l1=p["l1"], l2=p["l2"]) if p["l1"] or p["l2"] else None
+    first = x = keras.Input(inputs, name="features")
+    for i in range(p["layers"]):
+        x = keras.layers.Dense(
+            p["units"],
+            activation=None if p["normalization"] != "none" else p["activation"],
+            kernel_initializer=p["initializer"],
+            kernel_regularizer=regularizer,
+            name=f"dense_{i}",
+        )(x)
+        if p["normalization"] == "batch":
+            x = keras.layers.BatchNormalization(name=f"normalization_{i}")(x)
+        elif p["normalization"] == "layer":
+            x = keras.layers.LayerNormalization(name=f"normalization_{i}")(x)
+        if p["normalization"] != "none":
+            x = keras.layers.Activation(p["activation"], name=f"activation_{i}")(x)
+        if p["dropout"]:
+            x = keras.layers.Dropout(p["dropout"], name=f"dropout_{i}")(x)
+    last = keras.layers.Dense(outputs.units, activation=outputs.activation, name="output")(x)
+    return keras.Model(first, last, name="mlp")

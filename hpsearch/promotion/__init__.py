@@ -1,0 +1,25 @@
+"""From a study's winner to a model in use: packing, the registry, the gate, scoring."""
+
+from .gate import Comparison, Gate, NotBetterError
+from .package import Lineage, save_served_model
+from .reference import Reference, parse_reference
+from .registry import Promotion, RegisteredVersion, models, promote, rollback, study_run
+from .scoring import open_served, predict
+
+__all__ = [
+    "Comparison",
+    "Gate",
+    "Lineage",
+    "NotBetterError",
+    "Promotion",
+    "Reference",
+    "RegisteredVersion",
+    "models",
+    "open_served",
+    "parse_reference",
+    "predict",
+    "promote",
+    "rollback",
+    "save_served_model",
+    "study_run",
+]

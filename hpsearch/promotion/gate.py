@@ -1,0 +1,125 @@
+"""Whether a challenger is better than the champion on the rows that neither was trained on.
+
+Pure functions. Knows no MLflow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import PromotionError
+from ..training.metrics import METRICS, Metric
+
+RESAMPLES = 1000
+
+
+class NotBetterError(PromotionError):
+    """The challenger did not pass the gate."""
+
+    exit_code = 3  # of the command line, where other mistakes are 2
+
+    exit_code = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model said of the locked rows of its study."""
+
+    truth: np.ndarray  # (n_rows, n_outputs)
+    prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the target's unit
+    weights: np.ndarray  # (n_rows,)
+    fingerprint: str  # of the study's data
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How sure one must be, and of how much."""
+
+    margin: float = 0.0  # by which the challenger must be better, in units of the metric
+    confidence: float = 0.95  # one-sided
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Challenger and champion on the same rows."""
+
+    metric: str
+    n_rows: int
+    challenger: float
+    champion: float
+    gain: float  # positive where the challenger is better
+    certain_gain: float  # the gain that is exceeded with the gate's confidence
+    gate: Gate
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger is better."""
+        return self.certain_gain > self.gate.margin
+
+    def __str__(self) -> str:
+        verdict = "better" if self.passed else "not better"
+        return (
+            f"{self.metric} on the same {self.n_rows:,} locked rows: challenger "
+            f"{self.challenger:.4f}, champion {self.champion:.4f}. The gain is {self.gain:+.4f}, "
+            f"and with {self.gate.confidence:.0%} confidence more than {self.certain_gain:+.4f}: "
+            f"{verdict} by the required {self.gate.margin:g}."
+        )
+
+
+def read_judged(path: Path) -> Judged:
+    """The locked rows' truth and predictions that a study wrote."""
+    with np.load(path, allow_pickle=False) as held:
+        return Judged(held["truth"], held["prediction"], held["weights"], str(held["fingerprint"]))
+
+
+def compare(challenger: Judged, champion: Judged, metric: str, gate: Gate) -> Comparison:
+    """A paired bootstrap of the difference (Efron & Tibshirani 1993, ch. 16), seeded.
+
+    Raises:
+        NotBetterError: If the two were not judged on the same rows.
+    """
+    if challenger.fingerprint != champion.fingerprint:
+        raise NotBetterError(
+            "challenger and champion cannot be compared: they come from different data "
+            f"({challenger.fingerprint[:12]} and {champion.fingerprint[:12]})."
+        )
+    if not np.array_equal(challenger.truth, champion.truth):
+        raise NotBetterError(
+            "challenger and champion cannot be compared: their studies locked other rows "
+            f"({len(challenger.truth):,} and {len(champion.truth):,})."
+        )
+    measure = METRICS[metric]
+    gains = _resampled_gains(challenger, champion, measure)
+    ours = measure(challenger.truth, challenger.prediction, challenger.weights)
+    theirs = measure(champion.truth, champion.prediction, champion.weights)
+    return Comparison(
+        metric=metric,
+        n_rows=len(challenger.truth),
+        challenger=ours,
+        champion=theirs,
+        gain=_gain(measure, ours, theirs),
+        certain_gain=float(np.quantile(gains, 1 - gate.confidence)),
+        gate=gate,
+    )
+
+
+def _resampled_gains(challenger: Judged, champion: Judged, measure: Metric) -> np.ndarray:
+    """The gain on rows drawn with replacement, which are rows counted several times or never."""
+    rng = np.random.default_rng(0)
+    n_rows = len(challenger.truth)
+    gains = np.full(RESAMPLES, np.nan)
+    for i in range(RESAMPLES):
+        counts = np.bincount(rng.integers(0, n_rows, n_rows), minlength=n_rows)
+        weights = counts * challenger.weights
+        ours = measure(challenger.truth, challenger.prediction, weights)
+        theirs = measure(champion.truth, champion.prediction, weights)
+        gains[i] = _gain(measure, ours, theirs)
+    known: np.ndarray = gains[np.isfinite(gains)]  # a resample may lack a class
+    return known
+
+
+def _gain(measure: Metric, ours: float, theirs: float) -> float:
+    return ours - theirs if measure.direction == "maximize" else theirs - ours

@@ -1,0 +1,156 @@
+"""Packing a study's winner as the MLflow model that is promoted and served.
+
+Writes a folder and knows no store: whoever uploads it may do so twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data import schema as schema_module
+from ..data.schema import Column, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODEL_FOLDER = "model"  # below the folder of the final fit
+EXAMPLE_ROWS = 3
+# Beside MLflow, all that a server needs; without them MLflow would find out in half a minute.
+REQUIREMENTS = ("keras", "jax", "numpy", "pandas")
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Where a model comes from; kept beside it, and shown by the registry."""
+
+    study: str
+    trial: int
+    fingerprint: str  # of the data
+    metric: str  # the study's objective
+    score: float  # mean over the folds of the search
+    spread: float  # standard deviation over the folds
+    epochs: int  # of the final fit
+    test: Mapping[str, float]  # what the locked rows said, by metric
+
+
+def save_served_model(
+    path: Path, *, model: Path, schema: Schema, columns: np.ndarray, lineage: Lineage
+) -> None:
+    """Write the MLflow model to `path`, which must not exist.
+
+    Args:
+        path: The folder to make.
+        model: The assembled network's `.keras` file.
+        schema: What the columns mean.
+        columns: Some cleaned rows for the input example, (n, n_columns).
+        lineage: Kept beside the model.
+    """
+    from mlflow import pyfunc
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: Path(folder) / name for name in ("schema.json", "digests.json")}
+        files["schema.json"].write_text(json.dumps(schema.to_json()), encoding="utf-8")
+        digests = {"model": sha256(model), "schema": sha256(files["schema.json"])}
+        files["digests.json"].write_text(json.dumps(digests), encoding="utf-8")
+        code = Path(folder) / "hpsearch_schema.py"
+        shutil.copyfile(schema_module.__file__, code)
+        with _quiet():
+            pyfunc.save_model(
+                path,
+                python_model=str(Path(__file__).with_name("served_model.py")),
+                artifacts={
+                    "model": str(model),
+                    "schema": str(files["schema.json"]),
+                    "digests": str(files["digests.json"]),
+                },
+                code_paths=[str(code)],
+                signature=_signature(schema),
+                input_example=example_rows(schema, columns[:EXAMPLE_ROWS]),
+                pip_requirements=_requirements(),
+                metadata=asdict(lineage),
+            )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar for the copy of a file, no line that the example fits the signature."""
+    bar, logger = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", logging.getLogger("mlflow.pyfunc")
+    before, level = os.environ.get(bar), logger.level
+    os.environ[bar] = "false"
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        if before is None:
+            del os.environ[bar]
+        else:
+            os.environ[bar] = before
+
+
+def sha256(path: Path) -> str:
+    """The digest of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame:
+    """A raw table whose cleaning gives `columns`, as far as these still tell.
+
+    Args:
+        schema: What the columns mean.
+        columns: Cleaned rows, (n, n_columns).
+    """
+    import pandas as pd
+
+    raw: dict[str, list[Any]] = {}
+    for column, values in zip(schema.columns, columns.T, strict=True):
+        raw.setdefault(column.raw, [_raw_cell(column, float(v)) for v in values])
+    return pd.DataFrame(raw)
+
+
+def _raw_cell(column: Column, value: float) -> Any:
+    if np.isnan(value):
+        return None
+    if column.part:  # the other parts of the moment are not here
+        return "2024-12-31 12:00:00"
+    if column.buckets:
+        return "text"
+    if column.kind == "categorical":
+        return column.vocabulary[int(value)]
+    if column.transform:
+        return float({"log": np.exp, "log1p": np.expm1}[column.transform](value))
+    return value
+
+
+def _signature(schema: Schema) -> Any:
+    """Raw columns of any type, since a cell may be a number, a text or missing."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import schema as types
+
+    columns = [types.ColSpec(types.AnyType(), name) for name in schema.raw_columns]
+    assert schema.target is not None
+    if schema.target.kind == "regression":
+        answers = [types.ColSpec("double", "prediction")]
+    else:
+        numbers = all(isinstance(c, int) for c in schema.target.classes)
+        answers = [types.ColSpec("long" if numbers else "string", "label")]
+        answers += [types.ColSpec("double", f"probability_{c}") for c in schema.target.classes]
+    return ModelSignature(types.Schema(columns), types.Schema(answers))
+
+
+def _requirements() -> list[str]:
+    return [f"{name}=={metadata.version(name)}" for name in ("mlflow", *REQUIREMENTS)]

@@ -1,0 +1,60 @@
+"""What a registered model may be called, and how it is referred to."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..errors import PromotionError
+
+CHAMPION, PREVIOUS = "champion", "previous"
+LONGEST = 250  # characters
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_RESERVED = re.compile(r"latest|v?\d+", re.IGNORECASE)  # MLflow means versions by these
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A registered model's name and the alias of one of its versions."""
+
+    name: str
+    alias: str = CHAMPION
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.alias}"
+
+    @property
+    def uri(self) -> str:
+        """What MLflow calls it."""
+        return f"models:/{self.name}@{self.alias}"
+
+
+def parse_reference(text: str) -> Reference:
+    """`NAME@ALIAS`, or `NAME` for its champion.
+
+    Raises:
+        PromotionError: If either is no allowed name.
+
+    Examples:
+        >>> parse_reference("cancer@champion")
+        Reference(name='cancer', alias='champion')
+    """
+    name, at, alias = text.partition("@")
+    reference = Reference(name, alias if at else CHAMPION)
+    _check("model's name", reference.name)
+    _check("alias", reference.alias)
+    if _RESERVED.fullmatch(reference.alias):
+        raise PromotionError(
+            f"alias {reference.alias!r} is reserved by MLflow for versions. "
+            f"Take a word, as in {reference.name}@{CHAMPION}."
+        )
+    return reference
+
+
+def _check(what: str, name: str) -> None:
+    if not _NAME.fullmatch(name) or ".." in name or len(name) > LONGEST:
+        shown = name if len(name) <= 60 else f"{name[:60]}…"
+        raise PromotionError(
+            f"{what} {shown!r}: 1 to {LONGEST} of the characters A-Z a-z 0-9 . _ - are allowed, "
+            "with no dot first and no two dots in a row."
+        )

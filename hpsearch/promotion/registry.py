@@ -1,0 +1,302 @@
+"""The registry: which model versions there are and which of them are in use.
+
+Every call names its client; nothing of MLflow's global state is read or set.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PromotionError
+from .gate import Comparison, Gate, Judged, NotBetterError, compare, read_judged
+from .reference import CHAMPION, PREVIOUS, Reference
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+# Artifacts of a study's run: the folder of its final fit.
+MODEL, PREDICTIONS = "final/model", "final/predictions.npz"
+TAG = "hpsearch."
+
+
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """What a promotion or a rollback left behind."""
+
+    name: str
+    version: int
+    alias: str
+    before: int | None  # the version that the alias left
+    comparison: Comparison | None  # None: there was nobody to beat, or nobody was asked
+
+    def event(self) -> dict[str, Any]:
+        """The fields of the journal's `promoted` event."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "alias": self.alias,
+            "before": self.before,
+            "comparison": None if self.comparison is None else str(self.comparison),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredVersion:
+    """One line of `hpsearch models`."""
+
+    name: str
+    version: int
+    aliases: tuple[str, ...]
+    created: int  # milliseconds since the epoch
+    lineage: Mapping[str, str]  # study, trial, run, fingerprint, metric, score, …
+
+
+def study_run(client: MlflowClient, study: str) -> str:
+    """The id of a study's latest run.
+
+    Raises:
+        PromotionError: If the store has no such study.
+    """
+    experiment = client.get_experiment_by_name(study)
+    runs = experiment and client.search_runs(
+        [experiment.experiment_id],
+        "tags.`hpsearch.kind` = 'study'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
+    )
+    if not runs:
+        raise PromotionError(
+            f"the store has no study {study!r}. Run it first: hpsearch tune SPEC, or name the "
+            "store with --tracking-uri."
+        )
+    return str(runs[0].info.run_id)
+
+
+def promote(
+    client: MlflowClient,
+    run_id: str,
+    reference: Reference,
+    *,
+    gate: Gate | None = None,
+    force: bool = False,
+) -> Promotion:
+    """Register the model of a study's run and let the alias point to it.
+
+    A run that was registered under the name before keeps its version.
+
+    Args:
+        client: Of the store that holds the run.
+        run_id: The study's run, which holds the final fit.
+        reference: Name and alias to be.
+        gate: What the challenger must achieve against the version that has the alias.
+        force: Promote whatever the comparison says; the version's tags tell.
+
+    Raises:
+        NotBetterError: If the challenger does not pass the gate.
+        PromotionError: If the run has no model, or somebody else moved the alias meanwhile.
+    """
+    if reference.alias == PREVIOUS:
+        raise PromotionError(f"alias {PREVIOUS!r} is kept by hpsearch: it is the last champion.")
+    lineage = _lineage(client, run_id)
+    holder = version_at(client, reference)
+    if holder is not None and holder.tags.get(f"{TAG}run") == run_id:
+        return Promotion(reference.name, int(holder.version), reference.alias, None, None)
+    comparison = None
+    if holder is not None and not force:
+        comparison = _compare(client, run_id, holder, lineage["metric"], gate or Gate())
+        if not comparison.passed:
+            raise NotBetterError(f"{reference} stays version {holder.version}. {comparison}")
+    with _one_at_a_time(client):
+        _expect(client, reference, holder)
+        version = _registered(client, run_id, reference.name, lineage)
+        if force and holder is not None:
+            client.set_model_version_tag(reference.name, str(version), f"{TAG}forced", "true")
+        if comparison is not None:
+            key = f"{TAG}comparison"
+            client.set_model_version_tag(reference.name, str(version), key, str(comparison))
+        before = _move(client, reference, version, holder)
+    return Promotion(reference.name, version, reference.alias, before, comparison)
+
+
+def rollback(client: MlflowClient, name: str) -> Promotion:
+    """Let the last champion be the champion again; the two change places.
+
+    Raises:
+        PromotionError: If there was none.
+    """
+    reference = Reference(name)
+    last = version_at(client, Reference(name, PREVIOUS))
+    if last is None:
+        raise PromotionError(f"{name} has no version before its champion: nothing to go back to.")
+    with _one_at_a_time(client):
+        holder = version_at(client, reference)
+        before = _move(client, reference, int(last.version), holder)
+    return Promotion(name, int(last.version), reference.alias, before, None)
+
+
+def models(client: MlflowClient, name: str | None = None) -> list[RegisteredVersion]:
+    """Every version that hpsearch registered, by name, the newest first."""
+    names = [name] if name else sorted(m.name for m in _all(client.search_registered_models))
+    found = []
+    for each in names:
+        aliases = _aliases(client, each)
+        versions = _all(client.search_model_versions, filter_string=f"name = '{each}'")
+        found += [_row(version, aliases) for version in versions if f"{TAG}run" in version.tags]
+    return sorted(found, key=lambda row: (row.name, -row.version))
+
+
+def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | None:
+    """The version that has the alias; None where none has."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_model_version_by_alias(reference.name, reference.alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise PromotionError(f"{reference}: the registry does not answer: {error}") from error
+
+
+def _lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
+    """What the packed model says of where it comes from."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            run = client.get_run(run_id)
+            model = client.download_artifacts(run_id, f"{MODEL}/MLmodel", folder)
+            digests = client.download_artifacts(run_id, f"{MODEL}/artifacts/digests.json", folder)
+        except (MlflowException, OSError) as error:
+            raise PromotionError(
+                f"run {run_id} holds no fitted winner ({MODEL}). Let the study end, or wait "
+                "until its files have been uploaded: hpsearch tune SPEC goes on with it."
+            ) from error
+        plain = Model.load(model).metadata or {}
+        sha256 = json.loads(Path(digests).read_text(encoding="utf-8"))["model"]
+    flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
+    flat |= {f"test.{k}": v for k, v in plain.get("test", {}).items()}
+    return {
+        **{key: str(value) for key, value in flat.items()},
+        "run": run_id,
+        "experiment": str(run.info.experiment_id),
+        "sha256": sha256,
+    }
+
+
+def _compare(
+    client: MlflowClient, run_id: str, holder: ModelVersion, metric: str, gate: Gate
+) -> Comparison:
+    with tempfile.TemporaryDirectory() as folder:
+        challenger = _judged(client, run_id, Path(folder) / "challenger")
+        champion = _judged(client, holder.tags.get(f"{TAG}run", ""), Path(folder) / "champion")
+    return compare(challenger, champion, metric, gate)
+
+
+def _judged(client: MlflowClient, run_id: str, folder: Path) -> Judged:
+    from mlflow.exceptions import MlflowException
+
+    folder.mkdir()
+    try:
+        path = client.download_artifacts(run_id, PREDICTIONS, str(folder))
+    except (MlflowException, OSError):
+        raise NotBetterError(
+            f"challenger and champion cannot be compared: the {folder.name}'s study kept no "
+            "predictions for locked rows (data.test_fraction)."
+        ) from None
+    return read_judged(Path(path))
+
+
+def _registered(client: MlflowClient, run_id: str, name: str, lineage: Mapping[str, str]) -> int:
+    """The version of the run's model under `name`, made where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise PromotionError(f"{name} cannot be registered: {error}") from error
+    for version in _all(client.search_model_versions, filter_string=f"name = '{name}'"):
+        known = (version.tags.get(f"{TAG}run"), version.tags.get(f"{TAG}sha256"))
+        if known == (run_id, lineage["sha256"]):
+            return int(version.version)
+    source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
+    tags = {f"{TAG}{key}": value for key, value in lineage.items()}
+    return int(client.create_model_version(name, source, run_id, tags=tags).version)
+
+
+def _move(
+    client: MlflowClient, reference: Reference, version: int, holder: ModelVersion | None
+) -> int | None:
+    """Point the alias to `version`; a champion becomes the previous one first."""
+    before = None if holder is None else int(holder.version)
+    if before is not None and before != version and reference.alias == CHAMPION:
+        client.set_registered_model_alias(reference.name, PREVIOUS, str(before))
+    client.set_registered_model_alias(reference.name, reference.alias, str(version))
+    since = f"{TAG}since.{reference.alias}"
+    client.set_model_version_tag(reference.name, str(version), since, str(int(time.time() * 1000)))
+    return before
+
+
+def _expect(client: MlflowClient, reference: Reference, holder: ModelVersion | None) -> None:
+    """Refuse where the alias is no longer where the comparison found it."""
+    now = version_at(client, reference)
+    if (now and now.version) != (holder and holder.version):
+        assert now is not None
+        who = now.tags.get(f"{TAG}study", "somebody")
+        raise PromotionError(
+            f"{reference} was moved to version {now.version} (study {who}) meanwhile. "
+            "Promote again to be compared with it."
+        )
+
+
+@contextmanager
+def _one_at_a_time(client: MlflowClient) -> Iterator[None]:
+    """No two promotions on one machine at once; a server's clients rely on `_expect` alone."""
+    uri = client.tracking_uri
+    if not uri.startswith("sqlite:///"):
+        yield
+        return
+    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
+    with path.with_name(f"{path.name}.promoting").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _aliases(client: MlflowClient, name: str) -> Mapping[str, str]:
+    """Alias -> version."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        aliases: Mapping[str, str] = client.get_registered_model(name).aliases
+    except MlflowException as error:
+        raise PromotionError(f"there is no registered model {name!r}.") from error
+    return aliases
+
+
+def _row(version: ModelVersion, aliases: Mapping[str, str]) -> RegisteredVersion:
+    held = tuple(sorted(a for a, v in aliases.items() if int(v) == int(version.version)))
+    tags = {k.removeprefix(TAG): v for k, v in version.tags.items() if k.startswith(TAG)}
+    created = int(version.creation_timestamp)
+    return RegisteredVersion(version.name, int(version.version), held, created, tags)
+
+
+def _all(search: Any, **arguments: Any) -> list[Any]:
+    """Every page of a search."""
+    found: list[Any] = []
+    token = None
+    while True:
+        page = search(**arguments, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found

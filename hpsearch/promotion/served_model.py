@@ -1,0 +1,107 @@
+"""The model as MLflow serves it: a raw table in, probabilities and label out.
+
+MLflow keeps this file as the model's code (models from code: nothing is pickled) and runs it
+where hpsearch is not installed. It needs Keras with one backend, numpy, pandas, MLflow, and
+beside it the schema's module as `hpsearch_schema`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from mlflow.models import set_model
+from mlflow.pyfunc import PythonModel, PythonModelContext
+
+ROWS_AT_ONCE = 4096  # which bounds the memory of activations
+
+
+class ServedModel(PythonModel):  # type: ignore[misc]
+    """One Keras model behind the schema of the table that it was trained on."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Open the model, if its files are those that were saved.
+
+        Raises:
+            ValueError: If a byte of them has changed.
+        """
+        files = {name: Path(place) for name, place in context.artifacts.items()}
+        digests = json.loads(files["digests"].read_text(encoding="utf-8"))
+        for name, expected in digests.items():
+            found = hashlib.sha256(files[name].read_bytes()).hexdigest()
+            if found != expected:
+                raise ValueError(
+                    f"{files[name].name} is damaged: its SHA-256 is {found}, {expected} was "
+                    "saved. Fetch the model again, or promote it again from its study."
+                )
+        _choose_backend()
+        import keras
+        from hpsearch_schema import Schema  # type: ignore[import-not-found]
+
+        self.schema = Schema.from_json(json.loads(files["schema"].read_text(encoding="utf-8")))
+        self.model = keras.models.load_model(files["model"], safe_mode=True, compile=False)
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """The answers for a raw table's rows, in their order; see `answer`."""
+        return self.answer(model_input)
+
+    def answer(self, table: Any) -> pd.DataFrame:
+        """What the model says of each row of a raw table.
+
+        Args:
+            table: A pandas DataFrame or pyarrow Table with the schema's raw columns, text and
+                missing cells as they come. Other columns are ignored.
+
+        Returns:
+            `label` and one `probability_<class>` a class; `prediction` for a regression.
+
+        Raises:
+            ValueError: Naming the column that is missing, or the cell that is no number.
+        """
+        target = self.schema.target
+        scores = self._scores(self.schema.clean(table))
+        if target.kind == "regression":
+            return pd.DataFrame({"prediction": scores[:, 0].astype(np.float64)})
+        if target.kind == "binary":
+            scores = np.concatenate([1 - scores, scores], axis=1)
+            places = (scores[:, 1] > 0.5).astype(int)
+        else:
+            places = scores.argmax(axis=1)
+        answers = {f"probability_{c}": scores[:, k] for k, c in enumerate(target.classes)}
+        return pd.DataFrame({"label": np.array(target.classes)[places], **answers})
+
+    def _scores(self, columns: np.ndarray) -> np.ndarray:
+        """The Keras model's answers, (n_rows, n_outputs) float64.
+
+        Rows are filled up to a power of two, so that few shapes are compiled.
+        """
+        answers = [np.empty((0, self.model.output_shape[-1]))]
+        for start in range(0, len(columns), ROWS_AT_ONCE):
+            rows = columns[start : start + ROWS_AT_ONCE]
+            size = 1 << (len(rows) - 1).bit_length()
+            filled = np.full((size, rows.shape[1]), np.nan, np.float32)
+            filled[: len(rows)] = rows
+            answers.append(np.asarray(self.model.predict_on_batch(filled))[: len(rows)])
+        return np.concatenate(answers).astype(np.float64)
+
+
+def _choose_backend() -> None:
+    """Keras takes TensorFlow unless told otherwise; take what is installed."""
+    if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
+        installed = (b for b in ("jax", "tensorflow", "torch") if importlib.util.find_spec(b))
+        os.environ["KERAS_BACKEND"] = next(installed, "jax")
+
+
+set_model(ServedModel())

@@ -1,0 +1,87 @@
+"""An epoch as one call of a TensorFlow graph, which gathers, prepares and trains.
+
+Batch size, row order and statistics are its inputs, so one trace serves every fold, every
+learning rate and every batch size.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.statistics import Statistics
+
+if TYPE_CHECKING:
+    import keras
+
+    from .problem import Problem
+
+
+class GraphSteps:
+    """The steps of `network.Network` under TensorFlow."""
+
+    def __init__(self, model: keras.Model, problem: Problem, features: Any) -> None:
+        import tensorflow as tf
+
+        self._model = model
+        self._regression = problem.task == "regression"
+        self._features = features
+        self._target = tf.convert_to_tensor(problem.target)
+        weights = problem.weights
+        self._weights = None if weights is None else tf.convert_to_tensor(weights)
+        order = tf.TensorSpec([None], tf.int32)
+        vectors = [tf.TensorSpec([None], tf.float32)] * 5
+        self._epoch = tf.function(
+            self._train, [order, tf.TensorSpec([], tf.int32), *vectors], autograph=False
+        )
+        self._answer = tf.function(self._evaluate, [order, *vectors], autograph=False)
+
+    def train(self, statistics: Statistics, rows: np.ndarray, batch_size: int) -> float:
+        """See `Network.train_epoch`."""
+        self._model.reset_metrics()
+        loss = self._epoch(rows.astype(np.int32), np.int32(batch_size), *_vectors(statistics))
+        return float(loss)
+
+    def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        """Predictions as the network sees the target, and their mean loss."""
+        answer, loss = self._answer(rows.astype(np.int32), *_vectors(statistics))
+        return answer.numpy(), float(loss)
+
+    def _train(self, order: Any, batch_size: Any, *vectors: Any) -> Any:
+        import tensorflow as tf
+
+        def body(start: Any, _: Any) -> tuple[Any, Any]:
+            batch = self._gather(order[start : start + batch_size], *vectors)
+            return start + batch_size, self._model.train_step(batch)["loss"]
+
+        n_rows = tf.size(order)
+        _, loss = tf.while_loop(lambda start, _: start < n_rows, body, (0, 0.0))
+        return loss
+
+    def _evaluate(self, rows: Any, *vectors: Any) -> tuple[Any, Any]:
+        x, y, weights = self._gather(rows, *vectors)
+        answer = self._model(x, training=False)
+        return answer, self._model.compute_loss(x, y, answer, weights, training=False)
+
+    def _gather(
+        self, rows: Any, impute: Any, center: Any, scale: Any, shift: Any, unit: Any
+    ) -> tuple[Any, Any, Any]:
+        import tensorflow as tf
+
+        x = tf.gather(self._features, rows)
+        x = (tf.where(tf.math.is_nan(x), impute, x) - center) * scale
+        y = tf.gather(self._target, rows)
+        if self._regression:
+            y = (y - shift) / unit
+        return x, y, None if self._weights is None else tf.gather(self._weights, rows)
+
+
+def _vectors(statistics: Statistics) -> tuple[np.ndarray, ...]:
+    return (
+        statistics.impute,
+        statistics.center,
+        statistics.scale,
+        statistics.target_center,
+        statistics.target_scale,
+    )

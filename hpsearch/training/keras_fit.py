@@ -1,0 +1,227 @@
+"""The `keras_fit` trainer: any Keras model on any backend, its folds in lockstep.
+
+One model serves all folds in turn (`network`), and the next trial of the same architecture too,
+because building and tracing cost more than many epochs. Knows no sampler and no MLflow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..errors import TrainingError
+from ..models import load_family
+from ..trial import EpochReport, State, TrialResult, TrialSpec, Value
+from .architecture import Architecture, architecture_key, make_architecture
+from .metrics import Direction, metric_for
+from .network import Values, resident
+from .order import batch_size, epoch_order
+from .outcome import divergence, failed, has_stopped, out_of_fold, score_of, stopped_folds
+from .problem import Problem
+from .trainer import Reports
+
+ARCHITECTURES_KEPT = 4  # with their traced programs, some megabytes each
+
+
+@dataclass(slots=True)
+class _Run:
+    """A trial under way: its folds and what they have shown."""
+
+    trial: TrialSpec
+    params: Mapping[str, Value]
+    started: float  # time.perf_counter()
+    architecture: Architecture | None = None
+    folds: list[Values] = field(default_factory=list)
+    rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # name -> (n_folds,) an epoch
+    predictions: list[np.ndarray] = field(default_factory=list)  # a fold each, of the last epoch
+    best: list[np.ndarray] = field(default_factory=list)  # a fold each, of the best epoch
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """Name -> (n_epochs, n_folds)."""
+        return {name: np.stack(rows) for name, rows in self.rows.items()}
+
+
+class KerasFitTrainer:
+    """Trains trials one after another with Keras's own training step; a `trainer.Trainer`."""
+
+    name = "keras_fit"
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self._objective = metric_for(problem.objective, problem.task)
+        self._metrics = [metric_for(name, problem.task) for name in problem.metrics]
+        self._family = load_family(problem.model)
+        self._architectures: OrderedDict[str, Architecture] = OrderedDict()
+
+    def train(self, trials: Sequence[TrialSpec]) -> Reports:
+        """See `trainer.Trainer.train`."""
+        for trial in trials:
+            yield from self._train(trial)
+
+    def prepare(self, trial: TrialSpec) -> None:
+        """Nothing: a graph is traced when its first batch comes."""
+
+    def fit(self, trial: TrialSpec) -> list[np.ndarray]:
+        """See `trainer.Trainer.fit`.
+
+        Raises:
+            TrainingError: If the training diverges.
+        """
+        params = self._params(trial)
+        architecture = self._architecture(params, trial.seed)
+        network = architecture.network
+        network.load(architecture.begin(trial, 0, params))
+        for epoch in range(trial.epochs):
+            loss = self._train_epoch(architecture, trial, params, epoch, fold=0)
+            if reason := divergence({"train/loss": np.array([loss])}):
+                raise TrainingError(f"final fit, epoch {epoch}: {reason}")
+        network.finish()
+        weights: list[np.ndarray] = network.model.get_weights()
+        return weights
+
+    def _train(self, trial: TrialSpec) -> Reports:
+        run = _Run(trial, self._params(trial), time.perf_counter())
+        try:
+            self._start(run)
+        except Exception as error:
+            yield self._failed(run, error)
+            return
+        for epoch in range(trial.epochs):
+            try:
+                report = self._advance(run, epoch)
+            except Exception as error:
+                yield self._failed(run, error)
+                return
+            if isinstance(report, str):
+                yield self._failed(run, report)
+                return
+            if (yield report):
+                yield self._result(run, "PRUNED")
+                return
+            if has_stopped(self._curve(run), self.problem.early_stopping, self._direction):
+                break
+        dead = divergence({}, run.best)
+        yield self._failed(run, dead) if dead else self._result(run, "COMPLETE")
+
+    def _start(self, run: _Run) -> None:
+        run.architecture = self._architecture(run.params, run.trial.seed)
+        n_folds = len(self.problem.folds)
+        run.folds = [run.architecture.begin(run.trial, f, run.params) for f in range(n_folds)]
+
+    def _advance(self, run: _Run, epoch: int) -> EpochReport | str:
+        """Train every fold for one epoch and score it, or say why the trial has failed."""
+        stopped = np.zeros(len(run.folds), bool)
+        if epoch:
+            early = self.problem.early_stopping
+            stopped = stopped_folds(self._curve(run), early, self._direction)
+        figures, predictions = [], []
+        for fold in range(len(run.folds)):
+            if stopped[fold]:
+                figures.append({name: rows[-1][fold] for name, rows in run.rows.items()})
+                predictions.append(run.predictions[fold])
+            else:
+                figure, table = self._advance_fold(run, epoch, fold)
+                figures.append(figure)
+                predictions.append(table)
+        measured = {name: np.array([f[name] for f in figures]) for name in figures[0]}
+        for name, values in measured.items():
+            run.rows.setdefault(name, []).append(values)
+        run.predictions = predictions
+        score = measured[f"val/{self.problem.objective}"]
+        vital = {name: measured[name] for name in ("train/loss", "val/loss")}
+        if reason := divergence({**vital, self.problem.objective: score}):
+            return reason
+        if score_of(self._curve(run), self._direction).best_epoch == epoch:
+            run.best = predictions
+        return EpochReport(run.trial.number, epoch, score, measured)
+
+    def _advance_fold(
+        self, run: _Run, epoch: int, fold: int
+    ) -> tuple[dict[str, float], np.ndarray]:
+        """One fold's figures by name, and its predictions for its validation rows."""
+        assert run.architecture is not None
+        network = run.architecture.network
+        network.load(run.folds[fold])
+        loss = self._train_epoch(run.architecture, run.trial, run.params, epoch, fold=fold)
+        run.folds[fold] = network.values()
+        validation = self.problem.folds[fold].validation
+        seen = network.evaluate(self.problem.statistics[fold], validation)
+        truth, weights = self.problem.target[validation], self.problem.weights
+        weights = None if weights is None else weights[validation]
+        figures = {"train/loss": loss, "val/loss": seen.loss}
+        for metric in self._metrics:
+            figures[f"val/{metric.name}"] = metric(truth, seen.predictions, weights)
+        return figures, seen.predictions
+
+    def _train_epoch(
+        self,
+        architecture: Architecture,
+        trial: TrialSpec,
+        params: Mapping[str, Value],
+        epoch: int,
+        *,
+        fold: int,
+    ) -> float:
+        rows = self.problem.folds[fold].train
+        order = epoch_order(trial.fold_seed(fold, "order"), epoch, len(rows))
+        statistics = self.problem.statistics[fold]
+        return architecture.network.train_epoch(statistics, rows[order], batch_size(params))
+
+    def _params(self, trial: TrialSpec) -> dict[str, Value]:
+        return {**(self.problem.fixed or {}), **trial.params}
+
+    def _architecture(self, params: Mapping[str, Value], seed: int) -> Architecture:
+        """A network for `params`: one that was traced before, if there is one."""
+        key = architecture_key(self._family, self.problem.task, params, seed)
+        if key not in self._architectures:
+            while len(self._architectures) >= ARCHITECTURES_KEPT:
+                self._architectures.popitem(last=False)
+            self._architectures[key] = make_architecture(
+                self._family, self.problem, self._features, params, seed
+            )
+        self._architectures.move_to_end(key)
+        return self._architectures[key]
+
+    @cached_property
+    def _features(self) -> Any:
+        return resident(self.problem.features)
+
+    @property
+    def _direction(self) -> Direction:
+        return self._objective.direction
+
+    def _curve(self, run: _Run) -> np.ndarray:
+        return np.stack(run.rows[f"val/{self.problem.objective}"])
+
+    def _result(self, run: _Run, state: State) -> TrialResult:
+        assert run.architecture is not None
+        score = score_of(self._curve(run), self._direction)
+        return TrialResult(
+            run.trial.number,
+            state,
+            time.perf_counter() - run.started,
+            attempt=run.trial.attempt,
+            score=score.mean,
+            spread=score.spread,
+            best_epoch=score.best_epoch,
+            fold_scores=score.folds,
+            curves=run.curves(),
+            predictions=out_of_fold(self.problem, run.best),
+            n_parameters=run.architecture.network.model.count_params(),
+            trainer=self.name,
+        )
+
+    def _failed(self, run: _Run, reason: str | BaseException) -> TrialResult:
+        return failed(
+            run.trial,
+            reason,
+            seconds=time.perf_counter() - run.started,
+            trainer=self.name,
+            curves=run.curves(),
+        )

@@ -1,0 +1,199 @@
+"""Metrics, written once for numpy and for JAX.
+
+Every function takes the array module `xp`, the truth and the prediction of shape
+(n_rows, n_outputs) and row weights of shape (n_rows,), and returns a scalar. A row of weight 0
+does not count, which is how padded rows vanish. Binary tasks have one column (0/1 against the
+probability of the positive class), multiclass tasks one column a class (one-hot against
+probabilities), regressions one column a target in its original unit.
+
+The definitions are scikit-learn's; `tests/training/test_metrics.py` holds them to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import SpecError
+
+Direction = Literal["maximize", "minimize"]
+CLASSIFICATION = ("binary", "multiclass")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A measure of predictions against the truth."""
+
+    name: str
+    direction: Direction
+    tasks: tuple[str, ...]
+    function: Callable[..., Any]  # (xp, truth, prediction, weights) -> scalar
+
+    def __call__(
+        self,
+        truth: np.ndarray,
+        prediction: np.ndarray,
+        weights: np.ndarray | None = None,
+    ) -> float:
+        """The measure in float64 on the host; see the module for shapes."""
+        weights = np.ones(len(truth)) if weights is None else weights
+        wide = (np.asarray(a, np.float64) for a in (truth, prediction, weights))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(self.function(np, *wide))
+
+
+def _mean(xp: Any, values: Any, w: Any) -> Any:
+    return xp.sum(values * w) / xp.sum(w)
+
+
+def _labels(xp: Any, table: Any) -> Any:
+    """The predicted or true class of each row, as an index."""
+    if table.shape[1] == 1:
+        return (table[:, 0] > 0.5).astype(int)
+    return xp.argmax(table, axis=1)
+
+
+def _accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    return _mean(xp, (_labels(xp, y) == _labels(xp, p)) * 1.0, w)
+
+
+def _counts(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
+    """Weighted true positives, predicted and actual rows of each class, (n_classes,) each."""
+    n_classes = max(2, y.shape[1])
+    classes = xp.arange(n_classes)
+    actual = (_labels(xp, y)[:, None] == classes) * w[:, None]
+    hit = _labels(xp, p)[:, None] == classes
+    return xp.sum(actual * hit, 0), xp.sum(hit * w[:, None], 0), xp.sum(actual, 0)
+
+
+def _balanced_accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    hits, _, actual = _counts(xp, y, p, w)
+    present = actual > 0
+    recall = xp.where(present, hits / xp.where(present, actual, 1), 0)
+    return xp.sum(recall) / xp.sum(present)
+
+
+def _f1(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    hits, predicted, actual = _counts(xp, y, p, w)
+    total = predicted + actual
+    scores = xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
+    if y.shape[1] == 1:
+        return scores[1]
+    seen = total > 0
+    return xp.sum(scores) / xp.sum(seen)
+
+
+def _log_loss(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    tiny = float(np.finfo(p.dtype).eps)
+    if y.shape[1] == 1:
+        q = xp.clip(p[:, 0], tiny, 1 - tiny)
+        t = y[:, 0]
+        return -_mean(xp, t * xp.log(q) + (1 - t) * xp.log1p(-q), w)
+    q = xp.clip(p, tiny, 1)
+    q = q / xp.sum(q, axis=1, keepdims=True)
+    return -_mean(xp, xp.sum(y * xp.log(q), axis=1), w)
+
+
+def _brier(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    return _mean(xp, xp.sum((y - p) ** 2, axis=1), w)
+
+
+def _ranked(xp: Any, t: Any, s: Any, w: Any) -> tuple[Any, Any, Any, Any, Any]:
+    """Rows by rising score: positive weight, and what lies below each row and up to it.
+
+    Returns the rows' positive weights, the cumulated positive and negative weight (each with a
+    leading 0), and for each row the first and the one-past-last place of its ties.
+    """
+    order = xp.argsort(s)
+    s, t, w = s[order], t[order], w[order]
+    zero = xp.zeros(1, w.dtype)
+    positive = xp.concatenate([zero, xp.cumsum(w * t)])
+    negative = xp.concatenate([zero, xp.cumsum(w * (1 - t))])
+    left = xp.searchsorted(s, s, side="left")
+    right = xp.searchsorted(s, s, side="right")
+    return w * t, positive, negative, left, right
+
+
+def _binary_auc(xp: Any, t: Any, s: Any, w: Any) -> Any:
+    weight, positive, negative, left, right = _ranked(xp, t, s, w)
+    below = (negative[left] + negative[right]) / 2
+    return xp.sum(weight * below) / (positive[-1] * negative[-1])
+
+
+def _binary_precision(xp: Any, t: Any, s: Any, w: Any) -> Any:
+    weight, positive, negative, left, _ = _ranked(xp, t, s, w)
+    hits = positive[-1] - positive[left]
+    chosen = hits + negative[-1] - negative[left]
+    return xp.sum(weight * hits / xp.where(chosen > 0, chosen, 1)) / positive[-1]
+
+
+def _over_classes(binary: Callable[..., Any]) -> Callable[..., Any]:
+    """The plain mean of a binary measure over the classes, each against the rest."""
+
+    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
+        scores = [binary(xp, y[:, k], p[:, k], w) for k in range(y.shape[1])]
+        return sum(scores) / len(scores)
+
+    return measure
+
+
+def _mse(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    return _mean(xp, xp.mean((y - p) ** 2, axis=1), w)
+
+
+def _rmse(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    return xp.mean(xp.sqrt(xp.sum((y - p) ** 2 * w[:, None], axis=0) / xp.sum(w)))
+
+
+def _mae(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    return _mean(xp, xp.mean(xp.abs(y - p), axis=1), w)
+
+
+def _r2(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    w = w[:, None]
+    center = xp.sum(y * w, axis=0) / xp.sum(w)
+    residual = xp.sum((y - p) ** 2 * w, axis=0)
+    return xp.mean(1 - residual / xp.sum((y - center) ** 2 * w, axis=0))
+
+
+METRICS: dict[str, Metric] = {
+    m.name: m
+    for m in (
+        Metric("accuracy", "maximize", CLASSIFICATION, _accuracy),
+        Metric("balanced_accuracy", "maximize", CLASSIFICATION, _balanced_accuracy),
+        Metric("f1", "maximize", CLASSIFICATION, _f1),
+        Metric("roc_auc", "maximize", CLASSIFICATION, _over_classes(_binary_auc)),
+        Metric("average_precision", "maximize", CLASSIFICATION, _over_classes(_binary_precision)),
+        Metric("log_loss", "minimize", CLASSIFICATION, _log_loss),
+        Metric("brier", "minimize", CLASSIFICATION, _brier),
+        Metric("mse", "minimize", ("regression",), _mse),
+        Metric("rmse", "minimize", ("regression",), _rmse),
+        Metric("mae", "minimize", ("regression",), _mae),
+        Metric("r2", "maximize", ("regression",), _r2),
+    )
+}
+
+
+def default_metrics(task: str, objective: str) -> tuple[str, ...]:
+    """What is measured every epoch: the task's everyday metrics and the objective."""
+    everyday = {
+        "binary": ("accuracy", "roc_auc", "log_loss"),
+        "multiclass": ("accuracy", "log_loss"),
+        "regression": ("rmse", "mae", "r2"),
+    }[task]
+    return everyday if objective in everyday else (objective, *everyday)
+
+
+def metric_for(name: str, task: str) -> Metric:
+    """The metric called `name`.
+
+    Raises:
+        SpecError: If there is none, or it does not suit the task.
+    """
+    known = sorted(m.name for m in METRICS.values() if task in m.tasks)
+    if name not in known:
+        raise SpecError(f"metric {name!r} does not exist for {task}. Known: {', '.join(known)}.")
+    return METRICS[name]

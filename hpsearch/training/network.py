@@ -1,0 +1,175 @@
+"""One compiled Keras model that stands for every fold in turn.
+
+A fold is a list of values: weights, seeds and optimizer state. They are loaded into the model,
+which trains on them for an epoch and gives them back, so the folds share one traced program, and
+so do later trials of the same architecture. Under TensorFlow an epoch is one call; under every
+other backend it is a loop over `train_on_batch`. Both are the arithmetic of `keras.Model.fit`.
+
+Knows nothing of trials, scores or early stopping.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.statistics import Statistics
+from ..trial import derive_seed
+from .graph_steps import GraphSteps
+from .problem import Problem
+
+if TYPE_CHECKING:
+    import keras
+
+EVALUATION_ROWS = 1024  # rows predicted at once, which bounds the memory of activations
+
+Values = list[Any]  # of weights, seeds and optimizer variables, in the backend's arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a network says about some rows."""
+
+    predictions: np.ndarray  # (n, n_outputs) float32, in the target's original unit
+    loss: float  # as the network sees the target, regularization included
+
+
+class Network:
+    """A compiled model and the values of the fold that it stands for."""
+
+    def __init__(self, model: keras.Model, problem: Problem, features: Any) -> None:
+        """Take over a model.
+
+        Args:
+            model: Built and compiled.
+            problem: Whose rows it is trained on.
+            features: `resident(problem.features)`, which all networks share.
+        """
+        import keras
+
+        self.model = model
+        model.optimizer.build(model.trainable_variables)
+        self._seeds = [v for v in model.variables if v.name == "seed_generator_state"]
+        self._steps: GraphSteps | BatchSteps
+        if keras.backend.backend() == "tensorflow" and not model.run_eagerly:
+            self._steps = GraphSteps(model, problem, features)
+        else:
+            self._steps = BatchSteps(model, problem)
+
+    def begin(self, weights: list[np.ndarray], seed: int, learning_rate: float | None) -> Values:
+        """The values of a fold that has not trained yet.
+
+        Args:
+            weights: In the order of `keras.Model.get_weights`.
+            seed: Of dropout and its relatives.
+            learning_rate: Replaces the compiled one.
+        """
+        self.model.set_weights(weights)
+        for place, variable in enumerate(self._seeds):
+            variable.assign([derive_seed(seed, place), 0])
+        # Some optimizers start from the weights (ScheduleFreeAdamW), so a twin is built on them.
+        optimizer = self.model.optimizer
+        twin = type(optimizer).from_config(optimizer.get_config())
+        twin.build(self.model.trainable_variables)
+        for variable, fresh in zip(optimizer.variables, twin.variables, strict=True):
+            variable.assign(fresh)
+        if learning_rate is not None:
+            optimizer.learning_rate = learning_rate
+        return self.values()
+
+    def values(self) -> Values:
+        """A copy of what the model holds."""
+        from keras import ops
+
+        return [ops.copy(v.value) for v in self._variables()]
+
+    def load(self, values: Values) -> None:
+        """Let the model stand for the fold of `values`."""
+        for variable, value in zip(self._variables(), values, strict=True):
+            variable.assign(value)
+
+    def train_epoch(self, statistics: Statistics, rows: np.ndarray, batch_size: int) -> float:
+        """Train on `rows` in their order, and return the loss as `fit` reports it."""
+        return self._steps.train(statistics, rows, batch_size)
+
+    def evaluate(self, statistics: Statistics, rows: np.ndarray) -> Evaluation:
+        """Predictions and loss of the model as it would be kept, without training it.
+
+        An optimizer that averages the weights (`use_ema`) answers with the averages, because
+        they are what `fit` leaves in the model at its end.
+        """
+        averages = getattr(self.model.optimizer, "use_ema", False)
+        values = self.values() if averages else []
+        if averages:
+            self.finish()
+        answers, losses = [], []
+        for chunk in np.split(rows, range(EVALUATION_ROWS, len(rows), EVALUATION_ROWS)):
+            answer, loss = self._steps.evaluate(statistics, chunk)
+            answers.append(answer)
+            losses.append(loss * len(chunk))
+        if averages:
+            self.load(values)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
+            seen = np.concatenate(answers)
+            predictions = seen * statistics.target_scale + statistics.target_center
+            return Evaluation(predictions.astype(np.float32), sum(losses) / len(rows))
+
+    def finish(self) -> None:
+        """What `fit` does to the weights after its last epoch."""
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def _variables(self) -> list[Any]:
+        return [*self.model.weights, *self._seeds, *self.model.optimizer.variables]
+
+
+def resident(features: np.ndarray) -> Any:
+    """The rows where the backend reads them; TensorFlow keeps a copy of its own."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return features
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(features)
+
+
+def standardized(statistics: Statistics, target: np.ndarray) -> np.ndarray:
+    """What a network learns of a regression's `target`, shape (n, n_outputs)."""
+    learned: np.ndarray = (target - statistics.target_center) / statistics.target_scale
+    return learned
+
+
+class BatchSteps:
+    """Epochs as a loop over batches: every backend, every model that Keras can train."""
+
+    def __init__(self, model: keras.Model, problem: Problem) -> None:
+        self._model = model
+        self._problem = problem
+
+    def train(self, statistics: Statistics, rows: np.ndarray, batch_size: int) -> float:
+        """See `Network.train_epoch`."""
+        total = 0.0
+        for chunk in np.split(rows, range(batch_size, len(rows), batch_size)):
+            x, y, weights = self._gather(statistics, chunk)
+            logs = self._model.train_on_batch(x, y, sample_weight=weights, return_dict=True)
+            total += float(logs["loss"]) * len(chunk)
+        return total / len(rows)
+
+    def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        """Predictions as the network sees the target, and their mean loss."""
+        import keras
+
+        x, y, weights = self._gather(statistics, rows)
+        answer = self._model(x, training=False)
+        loss = self._model.compute_loss(x, y, answer, weights, training=False)
+        return keras.ops.convert_to_numpy(answer), float(loss)
+
+    def _gather(self, statistics: Statistics, rows: np.ndarray) -> tuple[Any, Any, Any]:
+        data = self._problem
+        x = statistics.apply(data.features[rows])
+        y = data.target[rows]
+        if data.task == "regression":
+            y = standardized(statistics, y)
+        return x, y, None if data.weights is None else data.weights[rows]

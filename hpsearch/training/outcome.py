@@ -1,0 +1,167 @@
+"""What curves and predictions say about a trial: its best epoch, its end, its health.
+
+Pure functions that both trainers share, so that a trial ends in the same way under either.
+Knows no Keras.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..trial import TrialResult, TrialSpec
+from .metrics import Direction
+from .problem import EarlyStopping, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a trial is worth: its folds at the best epoch of their mean."""
+
+    best_epoch: int  # 0-based
+    mean: float
+    spread: float  # standard deviation over folds, of the population
+    folds: np.ndarray  # (n_folds,)
+
+
+def best_epoch(curve: np.ndarray, direction: Direction) -> int:
+    """The epoch at which the mean over folds is best.
+
+    Args:
+        curve: Validation scores, shape (n_epochs, n_folds).
+        direction: Whether larger or smaller is better.
+
+    Returns:
+        0-based epoch; the earliest of equals. A mean that is not finite is worse than any other.
+
+    Raises:
+        ValueError: If `curve` has no epoch.
+    """
+    mean = _upwards(curve, direction).mean(axis=1)
+    return int(np.argmax(np.where(np.isfinite(mean), mean, -np.inf)))
+
+
+def score_of(curve: np.ndarray, direction: Direction) -> Score:
+    """The score of a trial whose validation scores are `curve`, shape (n_epochs, n_folds)."""
+    epoch = best_epoch(curve, direction)
+    folds = np.asarray(curve[epoch], np.float64)
+    return Score(epoch, float(folds.mean()), float(folds.std()), folds)
+
+
+def stopped_folds(
+    curve: np.ndarray, early_stopping: EarlyStopping | None, direction: Direction
+) -> np.ndarray:
+    """Which folds train no more after the epochs of `curve`, shape (n_folds,), bool.
+
+    With scope "mean" all stop together or none does. With scope "fold" a stopped fold repeats
+    its last score in the curve, so it stays stopped.
+    """
+    curve = np.asarray(curve)
+    if early_stopping is None:
+        return np.zeros(curve.shape[1], bool)
+    rising = _upwards(curve, direction)
+    if early_stopping.scope == "mean":
+        rising = rising.mean(axis=1, keepdims=True)
+    waited = _epochs_without_improvement(rising, early_stopping.min_delta)
+    return np.broadcast_to(waited >= early_stopping.patience, curve.shape[1]).copy()
+
+
+def has_stopped(
+    curve: np.ndarray, early_stopping: EarlyStopping | None, direction: Direction
+) -> bool:
+    """Whether a trial is over after the epochs of `curve`, shape (n_epochs, n_folds)."""
+    return bool(stopped_folds(curve, early_stopping, direction).all())
+
+
+def divergence(
+    figures: Mapping[str, np.ndarray], predictions: Sequence[np.ndarray] = ()
+) -> str | None:
+    """Why a trial can be no candidate, or None where its numbers are sound.
+
+    Args:
+        figures: The losses and the objective of an epoch by name, (n_folds,) each.
+        predictions: Of each fold's network for its validation rows, (n_rows, n_outputs) each.
+
+    A ReLU network that died answers every row alike while its loss stays finite, so constant
+    predictions in every fold are a failure too.
+    """
+    for name, values in figures.items():
+        for fold, value in enumerate(values):
+            if not np.isfinite(value):
+                return f"{name} is {float(value)} in fold {fold}: the training diverged"
+    for fold, table in enumerate(predictions):
+        if not np.isfinite(table).all():
+            return f"predictions of fold {fold} are not finite: the training diverged"
+    judged = [table for table in predictions if len(table) > 1]
+    if judged and all((table == table[0]).all() for table in judged):
+        return "every fold predicts a constant: the network is dead"
+    return None
+
+
+def out_of_fold(problem: Problem, predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """Each fold's predictions in the places of its validation rows.
+
+    Args:
+        problem: Whose folds they are.
+        predictions: One table a fold, (n_validation, n_outputs), in the order of the split.
+
+    Returns:
+        Shape (n_rows, n_outputs) float32; the mean where a row was validated several times,
+        NaN where it never was.
+    """
+    total = np.zeros(problem.target.shape, np.float64)
+    times = np.zeros((len(total), 1))
+    for split, table in zip(problem.folds, predictions, strict=True):
+        total[split.validation] += table
+        times[split.validation] += 1
+    return np.where(times > 0, total / np.maximum(times, 1), np.nan).astype(np.float32)
+
+
+def failed(
+    trial: TrialSpec,
+    reason: str | BaseException,
+    *,
+    seconds: float,
+    trainer: str,
+    curves: Mapping[str, np.ndarray] | None = None,
+    n_parameters: int | None = None,
+) -> TrialResult:
+    """A FAILED result; an exception brings its traceback along."""
+    trace = None
+    if isinstance(reason, BaseException):
+        trace = "".join(traceback.format_exception(reason))
+        text = str(reason).strip()
+        reason = f"{type(reason).__name__}: {text.splitlines()[0] if text else 'no message'}"
+    return TrialResult(
+        trial.number,
+        "FAILED",
+        seconds,
+        attempt=trial.attempt,
+        curves=dict(curves or {}),
+        n_parameters=n_parameters,
+        trainer=trainer,
+        error=reason,
+        traceback=trace,
+    )
+
+
+def _upwards(curve: np.ndarray, direction: Direction) -> np.ndarray:
+    """The curve with its sign such that larger is better, float64."""
+    curve = np.asarray(curve, np.float64)
+    if curve.ndim != 2 or not len(curve):
+        raise ValueError(f"a curve has shape (n_epochs, n_folds), got {curve.shape}")
+    return curve if direction == "maximize" else -curve
+
+
+def _epochs_without_improvement(rising: np.ndarray, min_delta: float) -> np.ndarray:
+    """How many epochs ago each column last beat its best by more than `min_delta`."""
+    best = np.full(rising.shape[1], -np.inf)
+    waited = np.zeros(rising.shape[1], int)
+    for row in rising:
+        better = row > best + min_delta
+        best = np.where(better, row, best)
+        waited = np.where(better, 0, waited + 1)
+    return waited

@@ -1,0 +1,58 @@
+"""What every trial of a study shares: the rows, the folds, the goal.
+
+Arrays and plain values: it is sent to a worker once. Knows no trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ..data.split import Split
+from ..data.statistics import Statistics
+from ..trial import Value
+
+Task = Literal["binary", "multiclass", "regression"]
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    """Stop a trial whose mean curve has not improved for `patience` epochs.
+
+    With `scope="fold"` each fold also stops on its own curve: its weights and its score are
+    frozen at its last epoch, and the trial ends when every fold has stopped.
+    """
+
+    patience: int  # epochs without improvement
+    min_delta: float = 0.0  # what counts as an improvement, in units of the objective
+    scope: Literal["mean", "fold"] = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Rows, folds and goal.
+
+    `features` holds one copy of the rows, whatever the number of folds; NaN means missing.
+    What a fold does to them before the network sees them is in its `Statistics`:
+    `(where(isnan(x), impute, x) - center) * scale`.
+    """
+
+    task: Task
+    features: np.ndarray  # (n_rows, n_features) float32
+    target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, or the raw number
+    folds: tuple[Split, ...]
+    statistics: tuple[Statistics, ...]  # one per fold
+    objective: str  # a key of metrics.METRICS
+    metrics: tuple[str, ...]  # measured every epoch; contains the objective
+    model: str = "mlp"  # a family of models.FAMILIES, or FILE.py:FUNCTION
+    fixed: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
+    weights: np.ndarray | None = None  # (n_rows,) float32, in training and in scores
+    early_stopping: EarlyStopping | None = None
+
+    @property
+    def n_outputs(self) -> int:
+        """Units of the network's last layer."""
+        return int(self.target.shape[1])

@@ -1,0 +1,46 @@
+"""The protocol of a trainer: all folds of a trial advance together, one epoch at a time.
+
+A trainer owns one `Problem` and lives through many trials. It knows no sampler, no MLflow and
+no other process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ..trial import EpochReport, TrialResult, TrialSpec
+
+Reports = Generator[EpochReport | TrialResult, bool | None, None]
+
+
+class Trainer(Protocol):
+    """What trains trials."""
+
+    name: str
+
+    def train(self, trials: Sequence[TrialSpec]) -> Reports:
+        """Train trials together, and report each after every epoch.
+
+        Yields an `EpochReport` a trial and epoch, and a trial's `TrialResult` as its last word.
+        The answer to an `EpochReport` (`generator.send(True)`) stops that trial as PRUNED.
+        A model that diverges, predicts a constant or raises is a result of state FAILED.
+        """
+        ...
+
+    def prepare(self, trial: TrialSpec) -> None:
+        """Get ready for a trial that comes after the running one; may do nothing.
+
+        Called from another thread than `train`, and returns at once.
+        """
+        ...
+
+    def fit(self, trial: TrialSpec) -> list[np.ndarray]:
+        """Train one network on the training rows of the problem's first fold.
+
+        For exactly `trial.epochs` epochs, looking at no validation row: the final fit. The
+        weights come in the order of `keras.Model.get_weights` of the family's network.
+        """
+        ...

@@ -1,0 +1,83 @@
+"""A trial under way: its lanes' inputs, and what they have shown.
+
+Knows neither programs nor where they run.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...trial import TrialSpec
+from ..order import epoch_order
+from ..problem import Problem
+from .program import Epoch, Lane, Recipe, State
+from .table import Table
+
+
+class Outcome(NamedTuple):
+    """What one lane measured in one epoch."""
+
+    train_loss: float
+    validation_loss: float = math.nan
+    metrics: Any = ()  # (n_metrics,)
+    predictions: Any = None  # (n_validation or more, n_outputs), still on the device
+
+
+@dataclass(slots=True)
+class Course:
+    """A trial under way."""
+
+    trial: TrialSpec
+    recipe: Recipe
+    judged: bool = True  # whether validation rows are looked at
+    started: float = field(default_factory=time.perf_counter)
+    rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) an epoch
+    last: list[Outcome] = field(default_factory=list)  # of the last epoch, a fold each
+    best: list[Outcome] = field(default_factory=list)  # of the best epoch, a fold each
+
+    def curves(self) -> dict[str, np.ndarray]:
+        """Name -> (n_epochs, n_folds)."""
+        return {name: np.stack(rows) for name, rows in self.rows.items()}
+
+    def lane(self, fold: int, table: Table) -> Lane:
+        """What does not change in the lane of `fold`."""
+        key = np.uint32(self.trial.fold_seed(fold, "dropout"))
+        recipe = self.recipe
+        return Lane(recipe.network.strengths, recipe.objective.numbers, key, table.folds[fold])
+
+    def initial(self, fold: int) -> State:
+        """The state of the lane of `fold` before its first step."""
+        seeds = (self.trial.fold_seed(fold, purpose) for purpose in ("weights", "dropout"))
+        return self.recipe.initial(*seeds)
+
+    def epoch(
+        self,
+        problem: Problem,
+        fold: int,
+        number: int,
+        *,
+        steps: int,
+        width: int,
+        active: bool = True,
+    ) -> Epoch:
+        """The rows of one epoch of `fold` in their order.
+
+        Args:
+            problem: Whose fold it is.
+            fold: 0-based.
+            number: 0-based epoch.
+            steps: Batches to train.
+            width: Batches of the longest fold, which the program has room for.
+            active: Whether the lane moves.
+        """
+        train = problem.folds[fold].train
+        rows = np.zeros(width * self.recipe.batch_size, np.int32)
+        order = epoch_order(self.trial.fold_seed(fold, "order"), number, len(train))
+        rows[: len(train)] = train[order]
+        rates = self.recipe.update.numbers
+        return Epoch(np.int32(number), rows, np.int32(steps), np.bool_(active), rates)

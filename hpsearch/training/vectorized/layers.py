@@ -1,0 +1,193 @@
+"""Keras layers as a lane of a program needs them: strengths as inputs, padded rows ignored.
+
+Dropout bits come from a counter-based integer hash (the finalizer of H. Prospector's
+`lowbias32`), because drawing them with Threefry takes about half of a step.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+from keras import layers as k
+
+_active = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What layers see of the training step that is being traced."""
+
+    strengths: Any  # (n_strengths,) float32
+    key: Any  # uint32, another one in every step of every lane
+    valid: Any  # (batch_size,) bool: which rows are real
+
+
+@contextmanager
+def tracing(step: Step | None) -> Iterator[None]:
+    """Let the layers called inside see `step`; None: inference."""
+    _active.step = step
+    try:
+        yield
+    finally:
+        _active.step = None
+
+
+def mixed(bits: Any) -> Any:
+    """A hash of uint32 to uint32 in which every bit depends on every other."""
+    bits = bits ^ (bits >> 16)
+    bits = bits * jnp.uint32(0x7FEB352D)
+    bits = bits ^ (bits >> 15)
+    bits = bits * jnp.uint32(0x846CA68B)
+    return bits ^ (bits >> 16)
+
+
+def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:
+    """Random uint32 of `shape`; another `stream` of the same key is independent of it."""
+    start = mixed(key ^ jnp.uint32((stream * 0x9E3779B9) & 0xFFFFFFFF))
+    count = jax.lax.iota(jnp.uint32, math.prod(shape))
+    return mixed(count * jnp.uint32(0x9E3779B9) + start).reshape(shape)
+
+
+def kept(shape: tuple[int, ...], rate: Any, key: Any, stream: int) -> Any:
+    """A mask that is False with probability `rate`, to 1/65536.
+
+    A hashed word makes two bits of the mask, and is kept for the gradient, which would hash again.
+    """
+    half = -(-shape[0] // 2)
+    words = jax.lax.optimization_barrier(uniform_bits((half, *shape[1:]), key, stream))
+    shifts = jnp.array([0, 16], jnp.uint32).reshape(2, *(1 for _ in shape))
+    parts = (words >> shifts) & jnp.uint32(0xFFFF)
+    bits = parts.reshape(2 * half, *shape[1:])[: shape[0]]
+    return bits >= jnp.round(rate * 65536).astype(jnp.uint32)
+
+
+def normal(shape: tuple[int, ...], key: Any, stream: int) -> Any:
+    """Standard normal draws, after Box and Muller."""
+    u = (uniform_bits(shape, key, stream) >> 8).astype(jnp.float32)
+    v = (uniform_bits(shape, key, stream + 0x10000) >> 8).astype(jnp.float32)
+    scale = jnp.float32(1 / (1 << 24))
+    return jnp.sqrt(-2 * jnp.log((u + 1) * scale)) * jnp.cos(2 * jnp.pi * v * scale)
+
+
+class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
+    """Dropout or one of its relatives, with its strength among the program's inputs."""
+
+    def __init__(self, kind: type, slot: int, noise_shape: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.slot = slot  # among the strengths; also the stream of its random bits
+        self.noise_shape = noise_shape
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """The inputs with noise in training, as they are otherwise."""
+        step: Step | None = getattr(_active, "step", None)
+        if not training or step is None:
+            return inputs
+        strength = step.strengths[self.slot]
+        if self.kind is k.GaussianNoise:
+            return inputs + strength * normal(inputs.shape, step.key, self.slot)
+        if self.kind is k.GaussianDropout:
+            deviation = jnp.sqrt(strength / (1 - strength))
+            return inputs * (1 + deviation * normal(inputs.shape, step.key, self.slot))
+        mask = kept(self._mask_shape(inputs.shape), strength, step.key, self.slot)
+        if self.kind is k.AlphaDropout:
+            return _alpha_dropout(inputs, mask, strength)
+        return jnp.where(mask, inputs / (1 - strength), 0)
+
+    def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
+        """The shape and type of the inputs."""
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """What two layers that compute the same have in common."""
+        own = {"kind": self.kind.__name__, "slot": self.slot, "noise_shape": self.noise_shape}
+        return {**super().get_config(), **own}
+
+    def _mask_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        if self.kind in (k.SpatialDropout1D, k.SpatialDropout2D, k.SpatialDropout3D):
+            return (shape[0], *(1 for _ in shape[1:-1]), shape[-1])
+        if self.noise_shape is None:
+            return shape
+        return tuple(n if s is None else s for n, s in zip(shape, self.noise_shape, strict=True))
+
+
+def _alpha_dropout(inputs: Any, mask: Any, rate: Any) -> Any:
+    """`keras.layers.AlphaDropout`: mean and variance stay, for self-normalizing networks."""
+    low = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946
+    a = ((1 - rate) * (1 + rate * low**2)) ** -0.5
+    return a * jnp.where(mask, inputs, low) - a * low * rate
+
+
+class MaskedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
+    """Batch normalization whose statistics leave out the rows that pad a short batch."""
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """As Keras's, with the padded rows masked in training."""
+        step: Step | None = getattr(_active, "step", None)
+        if training and step is not None:
+            rows = step.valid.reshape(-1, *(1 for _ in inputs.shape[1:-1]))
+            rows = jnp.broadcast_to(rows, inputs.shape[:-1])
+            mask = rows if mask is None else rows & mask
+        return super().call(inputs, training=training, mask=mask)
+
+
+@jax.custom_vjp  # type: ignore[untyped-decorator]
+def product(inputs: Any, kernel: Any) -> Any:
+    """`inputs @ kernel` whose gradient suits a CPU.
+
+    XLA multiplies a transposed left factor at two thirds of the speed of one that was copied into
+    its transpose before, which the gradient of the kernel would otherwise need.
+    """
+    return inputs @ kernel
+
+
+def _product_forward(inputs: Any, kernel: Any) -> tuple[Any, tuple[Any, Any]]:
+    return inputs @ kernel, (inputs, kernel)
+
+
+def _product_backward(kept: tuple[Any, Any], gradient: Any) -> tuple[Any, Any]:
+    inputs, kernel = kept
+    to_inputs = jax.lax.dot_general(gradient, kernel, (((1,), (1,)), ((), ())))
+    return to_inputs, jax.lax.optimization_barrier(inputs.T) @ gradient
+
+
+product.defvjp(_product_forward, _product_backward)
+
+
+class CpuDense(keras.layers.Dense):  # type: ignore[misc]
+    """Keras's dense layer, its product that of `product`."""
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """As Keras's."""
+        if inputs.ndim != 2:
+            return super().call(inputs, training=training)
+        outputs = product(inputs, self.kernel.value)
+        if self.bias is not None:
+            outputs = outputs + self.bias.value
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+        """Found without tracing, which a twin is spared."""
+        return keras.KerasTensor((*inputs.shape[:-1], self.units), dtype=self.compute_dtype)
+
+
+# layer -> the attribute that holds its strength
+NOISES: dict[type, str] = {
+    k.Dropout: "rate",
+    k.SpatialDropout1D: "rate",
+    k.SpatialDropout2D: "rate",
+    k.SpatialDropout3D: "rate",
+    k.GaussianDropout: "rate",
+    k.GaussianNoise: "stddev",
+    k.AlphaDropout: "rate",
+}

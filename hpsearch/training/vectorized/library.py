@@ -1,0 +1,102 @@
+"""The compiled programs of a problem: each is compiled once, ahead of its use where it can be."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import jax
+
+from ..metrics import Metric
+from .program import Epoch, Recipe, evaluate_function, measure_function, train_function
+
+Compiled = Callable[..., Any]
+
+KEPT = 64  # compiled programs, about a megabyte each
+
+
+class Library:
+    """Compiled programs by what they compute; safe to ask from several threads."""
+
+    def __init__(self, metrics: Sequence[Metric], *, batched: bool, threads: bool) -> None:
+        """An empty library.
+
+        Args:
+            metrics: What is measured on the validation rows.
+            batched: Whether every program is mapped over lanes: a leading axis of all its
+                arguments but the rows.
+            threads: Whether one program may use several cores.
+        """
+        self._metrics = tuple(metrics)
+        self._batched = batched
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._futures: OrderedDict[str, Future[Compiled]] = OrderedDict()
+        self.compilations = 0
+
+    def train(self, recipe: Recipe, *examples: Any) -> Compiled:
+        """The program of `program.train_function`; `examples` are its arguments."""
+
+        def make() -> Compiled:
+            function = train_function(recipe, batched=self._batched)
+            return self._compiled(function, (0, 0, Epoch(0, 0, None, 0, 0), None), examples, (0,))
+
+        return self._get(f"train {recipe.train_key} {_shapes(examples)}", make)
+
+    def evaluate(self, recipe: Recipe, *examples: Any) -> Compiled:
+        """The program of `program.evaluate_function`; `examples` are its arguments."""
+
+        def make() -> Compiled:
+            return self._compiled(evaluate_function(recipe), (0, 0, 0, None), examples)
+
+        return self._get(f"evaluate {recipe.evaluate_key} {_shapes(examples)}", make)
+
+    def measure(self, *examples: Any) -> Compiled:
+        """The program of `program.measure_function`; `examples` are its arguments."""
+
+        def make() -> Compiled:
+            return self._compiled(measure_function(self._metrics), (0, 0, None), examples)
+
+        return self._get(f"measure {_shapes(examples)}", make)
+
+    def _compiled(
+        self,
+        function: Callable[..., Any],
+        axes: tuple[Any, ...],
+        examples: tuple[Any, ...],
+        donated: tuple[int, ...] = (),
+    ) -> Compiled:
+        if self._batched:
+            function = jax.vmap(function, in_axes=axes)
+        shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), examples)
+        lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
+        options = {} if self._threads else {"xla_cpu_multi_thread_eigen": False}
+        program: Compiled = lowered.compile(compiler_options=options)
+        return program
+
+    def _get(self, key: str, make: Callable[[], Compiled]) -> Compiled:
+        """The program of `key`, made here and now unless it is there or under way."""
+        with self._lock:
+            future = self._futures.get(key)
+            mine = future is None
+            if future is None:
+                future = self._futures[key] = Future()
+                self.compilations += 1
+                while len(self._futures) > KEPT:
+                    self._futures.popitem(last=False)
+            self._futures.move_to_end(key)
+        if mine:
+            try:
+                future.set_result(make())
+            except BaseException as error:
+                future.set_exception(error)
+                with self._lock:
+                    self._futures.pop(key, None)
+        return future.result()
+
+
+def _shapes(examples: tuple[Any, ...]) -> str:
+    return str([tuple(a.shape) for a in jax.tree.leaves(examples)])

@@ -1,0 +1,238 @@
+"""A Keras model as a pure function of one vector of weights, its strengths as inputs.
+
+Of a functional or sequential model a twin is made in which dropout and its relatives, batch
+normalization and the widths of hidden layers are replaced (`layers`, `padding`). Any other model
+is called as it is: what its params say is then part of the program.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+from keras.src.backend.common import global_state
+
+from ...errors import TrainingError
+from ...trial import Value, derive_seed
+from ..initial import blueprint, initial_weights
+from . import session
+from .layers import NOISES, CpuDense, MaskedBatchNormalization, Noise, Step, tracing
+from .padding import LEVELS, is_free, padded_widths
+
+Arrays = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Penalty:
+    """An L1 and L2 regularizer of a trainable variable: the places of its strengths."""
+
+    variable: int  # among the trainable variables
+    l1: int  # among the strengths
+    l2: int
+
+
+class Network:
+    """One trial's network: what is drawn for it, and what its program computes."""
+
+    def __init__(
+        self,
+        build: Callable[[], keras.Model],
+        params: Mapping[str, Value],
+        *,
+        pad: bool,
+    ) -> None:
+        """Make the network of `build`.
+
+        Args:
+            build: Makes the user's model; whatever it raises is raised here.
+            params: Hyperparameters, which name the program of a model that cannot be cloned.
+            pad: Whether hidden layers may be computed in wider ones.
+
+        Raises:
+            TrainingError: If the model cannot be vectorised.
+        """
+        self.plan = blueprint(build)
+        strengths: list[float] = []
+        self.model = _twin(self.plan, padded_widths(self.plan) if pad else {}, strengths)
+        cloned = self.model is not self.plan
+        self._penalties = _penalties(self.plan, strengths) if cloned else []
+        self.strengths = np.asarray(strengths, np.float32)
+        self.n_parameters: int = self.plan.count_params()
+        self.structure = _structure(self.model) if cloned else ""
+        if not cloned or not all(map(_is_told_by_its_config, self.model._flatten_layers())):
+            self.structure += repr(sorted(params.items()))
+        self._places = {id(v): i for i, v in enumerate(self.model.weights)}
+        self._tracing = threading.Lock()  # recurrent cells keep masks between two calls
+        wrong = {v.dtype for v in self.model.trainable_variables} - {"float32"}
+        if wrong:
+            raise TrainingError(f"the model holds {', '.join(sorted(wrong))} weights, not float32")
+
+    @property
+    def trainable(self) -> list[Any]:
+        """The twin's trainable variables."""
+        trainable: list[Any] = self.model.trainable_variables
+        return trainable
+
+    @property
+    def size(self) -> int:
+        """Length of the vector of weights."""
+        return sum(int(np.prod(v.shape)) for v in self.trainable)
+
+    def initial(self, seed: int, dropout_seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Drawn weights: the vector of the trainable ones, and the other variables' values."""
+        drawn = initial_weights(self.plan, seed)
+        vector = np.concatenate(
+            [_widened(drawn[self._places[id(v)]], v.shape).ravel() for v in self.trainable]
+            or [np.zeros(0, np.float32)]
+        )
+        others = [
+            _widened(drawn[self._places[id(v)]], v.shape)
+            if id(v) in self._places
+            else np.asarray([derive_seed(dropout_seed, place), 0], v.dtype)
+            for place, v in enumerate(self.model.non_trainable_variables)
+        ]
+        return vector, others
+
+    def weights(self, vector: np.ndarray, others: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """What `keras.Model.get_weights` of the user's model would give."""
+        values = dict(zip(map(id, self.trainable), self.split(np.asarray(vector)), strict=True))
+        values |= dict(zip(map(id, self.model.non_trainable_variables), others, strict=True))
+        return [
+            np.array(values[id(twin)])[tuple(slice(n) for n in own.shape)]
+            for twin, own in zip(self.model.weights, self.plan.weights, strict=True)
+        ]
+
+    def split(self, vector: Any) -> Arrays:
+        """The trainable variables' values in the vector of weights."""
+        parts, start = [], 0
+        for variable in self.trainable:
+            n = int(np.prod(variable.shape))
+            parts.append(vector[start : start + n].reshape(variable.shape))
+            start += n
+        return parts
+
+    def __call__(
+        self, values: Arrays, others: Arrays, inputs: Any, step: Step | None
+    ) -> tuple[Any, Arrays, Any]:
+        """Outputs for `inputs`, the other variables' new values, and penalties of layers.
+
+        Args:
+            values: Of the trainable variables.
+            others: Values of the non-trainable ones.
+            inputs: (n, n_features).
+            step: What layers see of a training step; None: inference.
+        """
+        model = self.model
+        mapping = [
+            *zip(model.trainable_variables, values, strict=True),
+            *zip(model.non_trainable_variables, others, strict=True),
+        ]
+        scope = keras.StatelessScope(mapping, collect_losses=True, initialize_variables=False)
+        with self._tracing, scope, tracing(step):
+            outputs = model(inputs, training=step is not None)
+        after = [scope.get_current_value(v) for v in model.non_trainable_variables]
+        return outputs, after, sum(scope.losses, jnp.float32(0))
+
+    def penalty(self, values: Arrays, strengths: Any) -> Any:
+        """What the regularizers of the weights add to the loss."""
+        total = jnp.float32(0)
+        known = {p.variable for p in self._penalties}
+        for p in self._penalties:
+            w = values[p.variable]
+            # JAX derives abs to 1 at 0, where TensorFlow and a surplus weight need 0.
+            total += strengths[p.l1] * jnp.sum(w * jax.lax.stop_gradient(jnp.sign(w)))
+            total += strengths[p.l2] * jnp.sum(jnp.square(w))
+        for place, variable in enumerate(self.trainable):
+            if place not in known and variable.regularizer is not None:
+                total += variable.regularizer(values[place])
+        return total
+
+
+def _widened(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return np.pad(value, [(0, wide - own) for wide, own in zip(shape, value.shape, strict=True)])
+
+
+def _penalties(model: keras.Model, strengths: list[float]) -> list[Penalty]:
+    """The model's L1 and L2 regularizers, their strengths appended to `strengths`."""
+    found = []
+    for place, variable in enumerate(model.trainable_variables):
+        if type(variable.regularizer) in LEVELS:
+            start = len(strengths)
+            strengths += [float(getattr(variable.regularizer, x, 0.0)) for x in ("l1", "l2")]
+            found.append(Penalty(place, start, start + 1))
+    return found
+
+
+def _twin(model: keras.Model, widths: Mapping[str, int], strengths: list[float]) -> keras.Model:
+    """The model with its layers replaced; itself where it is neither functional nor sequential."""
+    from keras.src.models.functional import Functional
+
+    if not isinstance(model, Functional | keras.Sequential):
+        return model
+
+    def replaced(layer: Any) -> Any:
+        if not isinstance(layer, keras.layers.Layer):  # an operation of `keras.ops`
+            return layer
+        if type(layer) in NOISES:
+            slot = len(strengths)
+            strengths.append(float(getattr(layer, NOISES[type(layer)])))
+            shape = getattr(layer, "noise_shape", None)
+            return Noise(type(layer), slot, shape, name=layer.name, dtype=layer.dtype_policy)
+        config = _without_numbers(layer.get_config())
+        if layer.name in widths:
+            config["units"] = widths[layer.name]
+        if type(layer) is keras.layers.Dense and session.on_cpu() and is_free(layer):
+            return CpuDense.from_config(config)
+        if type(layer) is keras.layers.BatchNormalization:
+            return MaskedBatchNormalization.from_config(config)
+        try:
+            return type(layer).from_config(config)
+        except Exception:  # a lambda, or a layer of the user's without a config: it serves itself
+            return layer
+
+    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            return keras.models.clone_model(model, clone_function=replaced, recursive=True)
+    finally:
+        global_state.set_global_attribute("uninitialized_variables", waiting)
+
+
+def _is_told_by_its_config(layer: Any) -> bool:
+    """Whether two layers of equal config compute the same."""
+    ours = isinstance(layer, Noise | MaskedBatchNormalization | CpuDense)
+    known = type(layer).__module__.startswith("keras.")
+    return ours or (known and not isinstance(layer, keras.layers.Lambda))
+
+
+def _without_numbers(config: dict[str, Any]) -> dict[str, Any]:
+    """A layer's config without what is drawn or given as an input."""
+    levels = {kind.__name__ for kind in LEVELS}
+    nothing = {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.0}}
+    cleaned = dict(config)
+    for name, value in config.items():
+        if name.endswith("_initializer") and value is not None:
+            cleaned[name] = "zeros"
+        elif name.endswith("_regularizer") and name != "activity_regularizer":
+            known = isinstance(value, dict) and value.get("class_name") in levels
+            cleaned[name] = nothing if known else value
+    return cleaned
+
+
+def _structure(model: keras.Model) -> str:
+    """The twin's config, in which layers are called by their places."""
+    text = json.dumps(model.get_config(), sort_keys=True, default=str)
+    named = [*model._flatten_layers(), *getattr(model, "operations", ())]
+    names = {layer.name: f"layer{place}" for place, layer in enumerate(named)}
+    names[model.name] = "model"
+    return re.sub(
+        r'"([^"]+)"', lambda found: json.dumps(names.get(found.group(1), found.group(1))), text
+    )

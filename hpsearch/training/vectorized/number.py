@@ -1,0 +1,82 @@
+"""Hyperparameters that are numbers, as inputs of a compiled program instead of constants of it.
+
+Keras's optimizers and losses hold them as Python floats and ask them questions (`if
+self.momentum > 0`), which a traced value cannot answer. A `Number` answers as the number that it
+stands for will: present and greater than zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+
+class Number:
+    """A traced number that stands in for a Python float greater than zero.
+
+    Its complement `1 - number` comes along, because Keras takes it in double precision and one
+    float32 from another is not that.
+    """
+
+    __array_priority__ = 1000
+
+    def __init__(self, value: Any, complement: Any) -> None:
+        self.value = value
+        self.complement = complement
+
+    def __jax_array__(self) -> Any:
+        return self.value
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __gt__(self, other: float) -> bool:
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __neg__(self) -> Any:
+        return -self.value
+
+    def __add__(self, other: Any) -> Any:
+        return self.value + other
+
+    __radd__ = __add__
+
+    def __mul__(self, other: Any) -> Any:
+        return self.value * other
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: Any) -> Any:
+        return -self.complement if _is_one(other) else self.value - other
+
+    def __rsub__(self, other: Any) -> Any:
+        return self.complement if _is_one(other) else other - self.value
+
+    def __truediv__(self, other: Any) -> Any:
+        return self.value / other
+
+    def __rtruediv__(self, other: Any) -> Any:
+        return other / self.value
+
+
+def _is_one(other: Any) -> bool:
+    return isinstance(other, int | float) and other == 1
+
+
+def packed(numbers: Sequence[float]) -> np.ndarray:
+    """Numbers and their complements, shape (2 * n,) float32, as a program takes them."""
+    wide = np.asarray(numbers, np.float64).reshape(-1)
+    return np.concatenate([wide, 1 - wide]).astype(np.float32)
+
+
+def unpacked(vector: Any) -> Iterator[Number]:
+    """The traced numbers behind what `packed` made."""
+    n = vector.shape[0] // 2
+    return (Number(vector[i], vector[n + i]) for i in range(n))

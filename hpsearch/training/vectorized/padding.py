@@ -1,0 +1,111 @@
+"""Which networks may be computed inside a wider one, so that widths share a program.
+
+A layer of 40 units inside one of 64 whose surplus weights are zero stays the layer of 40 units
+where f(0) = 0: the surplus units answer 0, their gradients are 0, and every elementwise update
+of a zero with a zero gradient is zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers as k
+
+from .layers import NOISES
+
+# Elementwise activations with f(0) = 0.
+THROUGH_ZERO = {
+    "linear",
+    "relu",
+    "relu6",
+    "leaky_relu",
+    "elu",
+    "selu",
+    "celu",
+    "gelu",
+    "silu",
+    "swish",
+    "mish",
+    "tanh",
+    "softsign",
+    "hard_tanh",
+    "tanh_shrink",
+    "hard_silu",
+    "hard_swish",
+}
+LEVELS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
+ELEMENTWISE = (k.ReLU, k.LeakyReLU, k.ELU, k.Identity)
+
+
+def padded(units: int) -> int:
+    """The width of the layer in which a layer of `units` is computed.
+
+    Examples:
+        >>> [padded(n) for n in (20, 64, 65, 200, 300)]
+        [64, 64, 128, 256, 384]
+    """
+    if units <= 64:
+        return 64
+    return 128 * -(-units // 128)
+
+
+def padded_widths(model: keras.Model) -> dict[str, int]:
+    """Hidden dense layers by name and the widths to compute them in; empty: none may be padded."""
+    chain = _chain(model)
+    if chain is None:
+        return {}
+    dense = [layer for layer in chain if type(layer) is k.Dense]
+    if not dense or chain[-1] is not dense[-1]:
+        return {}
+    if not all(_is_exact(layer) for layer in chain[:-1]) or not is_free(dense[-1]):
+        return {}
+    return {layer.name: padded(layer.units) for layer in dense[:-1]}
+
+
+def _chain(model: keras.Model) -> list[Any] | None:
+    """The layers in their order where each feeds the next alone."""
+    if not isinstance(model, keras.Sequential | keras.models.Model):
+        return None
+    if not hasattr(model, "_nodes_by_depth") and not isinstance(model, keras.Sequential):
+        return None
+    layers = [layer for layer in model.layers if not isinstance(layer, k.InputLayer)]
+    if isinstance(model, keras.Sequential):
+        return layers
+    for before, after in zip(model.layers, model.layers[1:], strict=False):
+        if len(before._outbound_nodes) != 1 or len(after._inbound_nodes) != 1:
+            return None
+        parents = after._inbound_nodes[0].parent_nodes
+        if len(parents) != 1 or parents[0].operation is not before:
+            return None
+    return layers
+
+
+def _is_exact(layer: Any) -> bool:
+    """Whether zero in gives zero out, unit by unit."""
+    if type(layer) is k.Dense:
+        return _passes_zero(layer.activation) and is_free(layer)
+    if type(layer) is k.Activation:
+        return _passes_zero(layer.activation)
+    if type(layer) is k.BatchNormalization:
+        return layer.axis in (-1, 1) and not layer.renorm and is_free(layer)
+    return (type(layer) in NOISES and type(layer) not in (k.AlphaDropout, k.GaussianNoise)) or (
+        type(layer) in ELEMENTWISE
+    )
+
+
+def _passes_zero(activation: Any) -> bool:
+    return activation is None or getattr(activation, "__name__", "") in THROUGH_ZERO
+
+
+def is_free(layer: Any) -> bool:
+    """Whether nothing but the loss acts on the layer's values."""
+    held = vars(layer).items()
+    regularizers = [v for name, v in held if name.endswith("_regularizer") and v is not None]
+    return (
+        not any(v for name, v in held if name.endswith("_constraint"))
+        and all(type(v) in LEVELS for v in regularizers)
+        and getattr(layer, "activity_regularizer", None) is None
+        and getattr(layer, "lora_rank", None) is None
+        and getattr(layer, "quantization_mode", None) is None
+    )

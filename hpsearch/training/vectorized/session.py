@@ -1,0 +1,88 @@
+"""The process in which programs run: its backend, its cores, its cache of compiled programs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from ...errors import TrainingError
+
+
+def start() -> None:
+    """Make JAX and Keras ready; cheap when they already are.
+
+    Compiled programs are kept in the folder `HPSEARCH_CACHE` (default: `~/.cache/hpsearch`, empty:
+    nowhere), so a second process need not compile them again. A folder that cannot be written is
+    read from.
+
+    Raises:
+        TrainingError: If this process has started Keras with another backend.
+    """
+    import jax
+
+    folder = cache_folder()
+    if folder is not None:
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "jax"
+        _import_keras()
+    import keras
+
+    if keras.backend.backend() != "jax":
+        raise TrainingError(
+            f"the vectorized trainer needs KERAS_BACKEND=jax, but this process has started Keras "
+            f"with {keras.backend.backend()!r}: start it anew, or use trainer: keras_fit"
+        )
+
+
+def _import_keras() -> None:
+    """Import Keras without what it takes along in case it is needed: 3 s instead of 12.
+
+    It imports pandas to accept data frames, scikit-learn and matplotlib for its wrappers and
+    plots, and TensorFlow to ask whether an object is one of its shapes. Those that this process
+    has imported before stay; pandas and TensorFlow still come when they are used.
+    """
+    optional = [name for name in ("pandas", "sklearn", "matplotlib") if name not in sys.modules]
+    for name in optional:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        import keras  # noqa: F401
+    finally:
+        for name in optional:
+            del sys.modules[name]
+    from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
+    from keras.src.utils import module_utils
+
+    if "pandas" in optional:
+        array_data_adapter.pandas = module_utils.LazyModule("pandas")
+        array_slicing.pandas = array_data_adapter.pandas
+    if "tensorflow" not in sys.modules:
+        module_utils.tensorflow._available = False
+
+
+def cache_folder() -> Path | None:
+    """Where compiled programs are kept; None: nowhere."""
+    named = os.environ.get("HPSEARCH_CACHE")
+    if named is not None and not named.strip():
+        return None
+    folder = Path(named) if named else Path.home() / ".cache" / "hpsearch"
+    return folder.expanduser() / "programs"
+
+
+def on_cpu() -> bool:
+    """Whether programs run on the processor itself."""
+    import jax
+
+    return bool(jax.default_backend() == "cpu")
+
+
+def cores() -> int:
+    """Threads that lanes may use: `HPSEARCH_THREADS`, or the cores this process may run on."""
+    named = os.environ.get("HPSEARCH_THREADS")
+    if named:
+        return max(1, int(named))
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1

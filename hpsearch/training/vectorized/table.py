@@ -1,0 +1,80 @@
+"""The rows and folds on the device: one copy of the rows, and small vectors a fold.
+
+Folds differ in length, so their rows are lists of indices, padded to the longest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ..problem import Problem
+
+EVALUATION_ROWS = 2048  # at most so many rows are evaluated at once
+
+
+class Rows(NamedTuple):
+    """What all lanes read."""
+
+    features: Any  # (n_rows, n_features) float32, NaN: missing
+    target: Any  # (n_rows, n_outputs) float32
+    weights: Any  # (n_rows,) float32, or None
+
+
+class Fold(NamedTuple):
+    """What the lanes of one fold read beside the rows."""
+
+    impute: Any  # (n_features,)
+    center: Any  # (n_features,)
+    scale: Any  # (n_features,)
+    target_center: Any  # (n_outputs,)
+    target_scale: Any  # (n_outputs,)
+    n_train: Any  # int32
+    validation: Any  # (n_chunks, n_chunk) int32, padded with 0
+    n_validation: Any  # int32
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A problem's arrays on the device."""
+
+    rows: Rows
+    folds: tuple[Fold, ...]
+    longest: int  # training rows of the longest fold
+
+    def steps(self, batch_size: int) -> int:
+        """Batches of the longest fold."""
+        return -(-self.longest // batch_size)
+
+
+def make_table(problem: Problem) -> Table:
+    """Bring `problem` to the device; on a CPU the rows stay where they are if they are aligned."""
+    rows = Rows(
+        _shared(problem.features),
+        _shared(problem.target),
+        None if problem.weights is None else _shared(problem.weights),
+    )
+    longest = max((len(f.validation) for f in problem.folds), default=0)
+    chunks = -(-longest // EVALUATION_ROWS)
+    size = -(-longest // max(1, chunks))
+    folds = []
+    for split, s in zip(problem.folds, problem.statistics, strict=True):
+        validation = np.zeros(chunks * size, np.int32)
+        validation[: len(split.validation)] = split.validation
+        given = (s.impute, s.center, s.scale, s.target_center, s.target_scale)
+        vectors = [np.asarray(v, np.float32) for v in given]
+        fold = Fold(
+            **dict(zip(Fold._fields, vectors, strict=False)),
+            n_train=np.int32(len(split.train)),
+            validation=validation.reshape(chunks, size),
+            n_validation=np.int32(len(split.validation)),
+        )
+        folds.append(jax.device_put(fold))
+    return Table(rows, tuple(folds), max(len(f.train) for f in problem.folds))
+
+
+def _shared(array: np.ndarray) -> Any:
+    return jax.device_put(np.asarray(array, np.float32), may_alias=True)

@@ -1,0 +1,258 @@
+"""The protocol of `training.trainer`, and what makes a trial's end of its curves.
+
+Knows neither programs nor devices: `course` describes a trial, `threads` or `batch` runs it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ...errors import TrainingError
+from ...trial import EpochReport, State, TrialResult, TrialSpec, Value
+from ..metrics import metric_for
+from ..outcome import divergence, failed, out_of_fold, score_of, stopped_folds
+from ..problem import Problem
+from ..trainer import Reports
+from . import session
+
+if TYPE_CHECKING:
+    from .batch import Batch
+    from .course import Course
+    from .threads import Threads
+
+Placement = Literal["threads", "batch"]
+Key = tuple[int, int]  # a trial's number and attempt
+
+
+class VectorizedTrainer:
+    """Trains all folds of all trials side by side; a `trainer.Trainer`."""
+
+    name = "vectorized"
+
+    def __init__(self, problem: Problem, *, placement: Placement | None = None) -> None:
+        """Bring `problem` to the device.
+
+        Args:
+            problem: Rows, folds and goal.
+            placement: Lanes on threads, or as one batch; None: what suits the device.
+
+        Raises:
+            TrainingError: If this process has started Keras with another backend than JAX.
+        """
+        session.start()
+        from .library import Library
+        from .table import make_table
+
+        self.problem = problem
+        self._metrics = [metric_for(name, problem.task) for name in problem.metrics]
+        self._objective = metric_for(problem.objective, problem.task)
+        self._placement = placement or ("threads" if session.on_cpu() else "batch")
+        batched = self._placement == "batch"
+        # One lane alone may use all cores; several use one each.
+        alone = len(problem.folds) == 1
+        self._library = Library(self._metrics, batched=batched, threads=batched or alone)
+        self._engine = self._make_engine(make_table(problem))
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        self._prepared: dict[Key, Future[Course]] = {}
+
+    @property
+    def compilations(self) -> int:
+        """How many programs were compiled or taken from the cache so far."""
+        return self._library.compilations
+
+    def prepare(self, trial: TrialSpec) -> None:
+        """Begin to compile the programs of a trial that will be trained later; returns at once."""
+        key = trial.number, trial.attempt
+        if key not in self._prepared:
+            self._prepared[key] = self._ahead.submit(self._ready, trial)
+
+    def train(self, trials: Sequence[TrialSpec]) -> Reports:
+        """See `trainer.Trainer.train`."""
+        courses = []
+        for trial in trials:
+            started = time.perf_counter()
+            try:
+                courses.append(self._course(trial))
+            except Exception as error:
+                seconds = time.perf_counter() - started
+                yield failed(trial, error, seconds=seconds, trainer=self.name)
+        for group in self._engine.groups(courses):
+            yield from self._advance(group)
+
+    def fit(self, trial: TrialSpec) -> list[np.ndarray]:
+        """See `trainer.Trainer.fit`.
+
+        Raises:
+            TrainingError: If the training diverges.
+        """
+        course = self._made(trial)
+        course.judged = False
+        self._engine.begin([course])
+        for epoch in range(trial.epochs):
+            self._engine.submit(course, epoch, [0])
+            [outcome] = self._engine.collect(course, epoch, [0])
+            if reason := divergence({"train/loss": np.array([outcome.train_loss])}):
+                self._engine.end(course)
+                raise TrainingError(f"final fit, epoch {epoch}: {reason}")
+        vector, others = self._engine.weights(course, trial.epochs - 1, 0)
+        self._engine.end(course)
+        return course.recipe.network.weights(vector, others)
+
+    def _make_engine(self, table: Any) -> Threads | Batch:
+        if self._placement == "batch":
+            from .batch import Batch
+
+            return Batch(self.problem, table, self._library)
+        from .threads import Threads
+
+        return Threads(self.problem, table, self._library, cores=session.cores())
+
+    def _course(self, trial: TrialSpec) -> Course:
+        """The trial, ready to train: made and compiled ahead, or here and now."""
+        ahead = self._prepared.pop((trial.number, trial.attempt), None)
+        if ahead is None:
+            return self._made(trial)
+        course = ahead.result()
+        course.started = time.perf_counter()
+        return course
+
+    def _ready(self, trial: TrialSpec) -> Course:
+        course = self._made(trial)
+        self._engine.prepare(course)
+        return course
+
+    def _made(self, trial: TrialSpec) -> Course:
+        from .course import Course
+        from .recipe import make_recipe
+
+        params = {**(self.problem.fixed or {}), **trial.params}
+        return Course(trial, make_recipe(self.problem, params, trial.seed))
+
+    def _advance(self, group: list[Course]) -> Reports:
+        """Train a group epoch by epoch until each of its trials has ended."""
+        engine, running = self._engine, []
+        engine.begin(group)
+        for course in group:
+            for epoch in range(min(1 + engine.lead, course.trial.epochs)):
+                engine.submit(course, epoch, self._folds)
+            running.append(course)
+        epoch = 0
+        while running:
+            for course in list(running):
+                result = yield from self._advance_one(course, epoch)
+                if result is not None:
+                    engine.end(course)
+                    running.remove(course)
+                    yield result
+            epoch += 1
+
+    def _advance_one(
+        self, course: Course, epoch: int
+    ) -> Generator[EpochReport, bool | None, TrialResult | None]:
+        """Report one epoch of a trial; its result where it was the last."""
+        try:
+            report = self._report(course, epoch)
+        except Exception as error:
+            return self._failed(course, error)
+        if isinstance(report, str):
+            return self._failed(course, report)
+        if (yield report):
+            return self._result(course, "PRUNED")
+        stopped = self._stopped(course)
+        if stopped.all() or epoch + 1 == course.trial.epochs:
+            predictions = [self._predictions(course, fold) for fold in self._folds]
+            dead = divergence({}, predictions)
+            return self._failed(course, dead) if dead else self._result(course, "COMPLETE")
+        ahead = epoch + 1 + self._engine.lead
+        if ahead < course.trial.epochs:
+            self._engine.submit(course, ahead, np.flatnonzero(~stopped).tolist())
+        return None
+
+    def _report(self, course: Course, epoch: int) -> EpochReport | str:
+        """What all folds measured in an epoch, or why the trial has failed."""
+        going = [f for f in self._folds if epoch == 0 or not self._stopped(course)[f]]
+        moved = dict(zip(going, self._engine.collect(course, epoch, going), strict=True))
+        outcomes = [moved[f] if f in moved else course.last[f] for f in self._folds]
+        course.last = outcomes
+        measured = {
+            "train/loss": np.array([o.train_loss for o in outcomes]),
+            "val/loss": np.array([o.validation_loss for o in outcomes]),
+        }
+        vital = dict(measured)
+        for place, metric in enumerate(self._metrics):
+            values = np.array([o.metrics[place] for o in outcomes], np.float64)
+            measured[f"val/{metric.name}"] = values
+        for name, values in measured.items():
+            course.rows.setdefault(name, []).append(values)
+        scores = measured[f"val/{self.problem.objective}"]
+        if reason := divergence({**vital, self.problem.objective: scores}):
+            return reason
+        if score_of(self._curve(course), self._objective.direction).best_epoch == epoch:
+            course.best = outcomes
+        return EpochReport(course.trial.number, epoch, scores, measured)
+
+    def _failed(self, course: Course, reason: str | BaseException) -> TrialResult:
+        return failed(
+            course.trial,
+            reason,
+            seconds=time.perf_counter() - course.started,
+            trainer=self.name,
+            curves=course.curves(),
+            n_parameters=course.recipe.network.n_parameters,
+        )
+
+    def _result(self, course: Course, state: State) -> TrialResult:
+        score = score_of(self._curve(course), self._objective.direction)
+        predictions = [self._predictions(course, fold) for fold in self._folds]
+        return TrialResult(
+            course.trial.number,
+            state,
+            time.perf_counter() - course.started,
+            attempt=course.trial.attempt,
+            score=score.mean,
+            spread=score.spread,
+            best_epoch=score.best_epoch,
+            fold_scores=score.folds,
+            curves=course.curves(),
+            predictions=out_of_fold(self.problem, predictions),
+            n_parameters=course.recipe.network.n_parameters,
+            trainer=self.name,
+        )
+
+    @property
+    def _folds(self) -> range:
+        return range(len(self.problem.folds))
+
+    def _curve(self, course: Course) -> np.ndarray:
+        return np.stack(course.rows[f"val/{self.problem.objective}"])
+
+    def _stopped(self, course: Course) -> np.ndarray:
+        early, direction = self.problem.early_stopping, self._objective.direction
+        return stopped_folds(self._curve(course), early, direction)
+
+    def _predictions(self, course: Course, fold: int) -> np.ndarray:
+        """Of the best epoch, (n_validation, n_outputs), in the order of the split."""
+        n = len(self.problem.folds[fold].validation)
+        return np.asarray(course.best[fold].predictions)[:n]
+
+
+def why_not(problem: Problem, params: Mapping[str, Value], seed: int = 0) -> str | None:
+    """Why a trial of `params` cannot be vectorised on this device, or None where it can.
+
+    An exception of the user's own model is no reason: it is a failed trial in either trainer.
+    """
+    session.start()
+    from .recipe import make_recipe
+
+    try:
+        make_recipe(problem, {**(problem.fixed or {}), **params}, seed)
+    except TrainingError as error:
+        return str(error)
+    except Exception:
+        return None
+    return None

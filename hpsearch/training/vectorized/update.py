@@ -1,0 +1,171 @@
+"""A Keras optimizer as a pure function: its own update rules, its numbers as inputs.
+
+Where every weight is updated by itself all weights are one vector, so a program holds a handful
+of operations for them, whatever the number of layers.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from ...trial import Value
+from ..optimizers import make_optimizer
+from .number import packed, unpacked
+
+Arrays = list[Any]
+
+# Their updates look at a variable's shape or norm, not at each weight by itself.
+BY_VARIABLE = (keras.optimizers.Lamb, keras.optimizers.Adafactor, keras.optimizers.Muon)
+# Their updates look at a variable's shape, so that a padded one is another one.
+BY_SHAPE = (keras.optimizers.Adafactor, keras.optimizers.Muon)
+CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+PLAIN = ("l1_regularization_strength",)  # goes into an operation that takes arrays alone
+OPTIONAL = ("weight_decay", "adam_weight_decay")  # None does what 0 does
+
+
+class Update:
+    """One trial's optimizer."""
+
+    def __init__(self, params: Mapping[str, Value]) -> None:
+        """Make the optimizer that `params` name; Keras's errors are raised here."""
+        self.params = dict(params)
+        self._optimizer = make_optimizer(params)
+        self._names = _number_names(self._optimizer)
+        self.numbers = packed([_value(self._optimizer, name) for name in self._names])
+        self.by_shape = isinstance(self._optimizer, BY_SHAPE)
+        self.structure = _structure(self._optimizer, self._names)
+        self._built: list[Any] = []  # the variables that the optimizer of the trace is built on
+
+    def is_flat(self, trainable: list[Any]) -> bool:
+        """Whether all weights can be updated as one vector."""
+        return (
+            not isinstance(self._optimizer, BY_VARIABLE)
+            and not self._optimizer.clipnorm
+            and not any(v.constraint is not None for v in trainable)
+        )
+
+    def initial(self, trainable: list[Any], values: list[np.ndarray]) -> Arrays:
+        """The optimizer's variables before its first step, as they depend on the weights.
+
+        Args:
+            trainable: The network's trainable variables.
+            values: Their values; one vector where the update is flat.
+        """
+        optimizer = _built(make_optimizer(self.params), _stand_ins(trainable, values))
+        return [np.asarray(v.value) for v in optimizer.variables if v is not _rate(optimizer)]
+
+    def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
+        """Get ready to be traced for weights of `shapes`; see `initial`."""
+        self._built = _stand_ins(trainable, [np.zeros(s, np.float32) for s in shapes])
+        _built(self._optimizer, self._built)
+
+    def __call__(
+        self, numbers: Any, state: Arrays, gradients: Arrays, values: Arrays
+    ) -> tuple[Arrays, Arrays]:
+        """New values of the weights, and the new state."""
+        optimizer = self._optimizer
+        given: dict[str, Any] = dict(zip(self._names, unpacked(numbers), strict=True))
+        rate = given.pop("learning_rate").value
+        given |= {name: given[name].value for name in PLAIN if name in given}
+        if "clipvalue" in given:  # like PLAIN, but Keras also asks whether it is there
+            limit, given["clipvalue"] = given["clipvalue"].value, None
+            gradients = [jnp.clip(g, -limit, limit) for g in gradients]
+        own = [v for v in optimizer.variables if v is not _rate(optimizer)]
+        mapping = [
+            *zip(self._built, values, strict=True),
+            *zip(own, state, strict=True),
+            (_rate(optimizer), rate),
+        ]
+        kept = {name: getattr(optimizer, name) for name in given}
+        scope = keras.StatelessScope(mapping, initialize_variables=False)
+        try:
+            for name, number in given.items():
+                setattr(optimizer, name, number)
+            with scope:
+                optimizer.apply(gradients)
+        finally:
+            for name, value in kept.items():
+                setattr(optimizer, name, value)
+        return (
+            [scope.get_current_value(v) for v in self._built],
+            [scope.get_current_value(v) for v in own],
+        )
+
+    def kept(self, state: Arrays, values: Arrays) -> Arrays:
+        """The weights that `fit` leaves in a model: their averages where there are any."""
+        if not self._optimizer.use_ema:
+            return values
+        own = [v for v in self._optimizer.variables if v is not _rate(self._optimizer)]
+        by_variable = {id(v): value for v, value in zip(own, state, strict=True)}
+        return [by_variable[id(v)] for v in self._optimizer._model_variables_moving_average]
+
+
+def _built(optimizer: Any, variables: list[Any]) -> Any:
+    """The optimizer with its variables; with those of its momentum even where that is 0."""
+    momentum = getattr(optimizer, "momentum", None)
+    if momentum == 0:
+        optimizer.momentum = 0.5
+    optimizer.build(variables)
+    if momentum == 0:
+        optimizer.momentum = momentum
+    return optimizer
+
+
+def _rate(optimizer: Any) -> Any:
+    return optimizer._learning_rate
+
+
+def _value(optimizer: Any, name: str) -> float:
+    value = getattr(optimizer, name)
+    return 0.0 if value is None else float(value)
+
+
+def _number_names(optimizer: Any) -> list[str]:
+    """The optimizer's arguments that are real numbers, where None does not mean "leave it"."""
+    names = ["learning_rate"]
+    for kind in type(optimizer).__mro__:
+        for name, parameter in inspect.signature(kind).parameters.items():
+            if name in names or not hasattr(optimizer, name):
+                continue
+            present = name in CLIPS and getattr(optimizer, name)
+            if isinstance(parameter.default, float) or name in OPTIONAL or present:
+                names.append(name)
+        if kind is keras.optimizers.Optimizer:
+            break
+    return names
+
+
+def _structure(optimizer: Any, names: list[str]) -> str:
+    config = optimizer.get_config()
+    fixed = {k: v for k, v in sorted(config.items()) if k not in names and k != "name"}
+    return f"{type(optimizer).__name__} {fixed} {names}"
+
+
+def _stand_ins(trainable: list[Any], values: list[np.ndarray]) -> list[Any]:
+    """Variables with values, as an optimizer wants them to be built on."""
+    if len(values) != len(trainable) or any(
+        tuple(v.shape) != a.shape for v, a in zip(trainable, values, strict=True)
+    ):
+        return [keras.Variable(values[0], name="weights")]
+    made = []
+    for variable, value in zip(trainable, values, strict=True):
+        stand_in = keras.Variable(value, name=variable.name)
+        stand_in._path = variable.path
+        stand_in.constraint = variable.constraint
+        made.append(stand_in)
+    return made
+
+
+def flattened(arrays: Arrays) -> Any:
+    """One vector of all."""
+    if not arrays:
+        return jnp.zeros(0)
+    # Fused with what makes the arrays, a concatenation asks each element where it belongs.
+    return jnp.concatenate([jax.lax.optimization_barrier(jnp.ravel(a)) for a in arrays])

@@ -1,0 +1,213 @@
+"""Promotion moves an alias to a better model, and back."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from promotion.conftest import RAW, Store
+
+from hpsearch.errors import PromotionError
+from hpsearch.promotion import (
+    Gate,
+    NotBetterError,
+    Reference,
+    models,
+    parse_reference,
+    promote,
+    rollback,
+    study_run,
+)
+from hpsearch.promotion.registry import version_at
+
+
+@pytest.fixture(scope="module")
+def weak(store: Store) -> str:
+    return store.study("weak", skill=1.0)
+
+
+@pytest.fixture(scope="module")
+def strong(store: Store) -> str:
+    return store.study("strong", skill=2.0)
+
+
+def held(store: Store, name: str, alias: str = "champion") -> int | None:
+    version = version_at(store.client, Reference(name, alias))
+    return None if version is None else int(version.version)
+
+
+def test_a_promoted_model_answers_under_its_alias(store: Store, weak: str) -> None:
+    import mlflow
+
+    done = promote(store.client, weak, parse_reference("served@champion"))
+    assert ("served", 1, "champion", None) == (done.name, done.version, done.alias, done.before)
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(store.uri)  # as its user would
+    try:
+        answer = mlflow.pyfunc.load_model("models:/served@champion").predict(RAW)
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert ["label", "probability_no", "probability_yes"] == list(answer.columns)
+    assert len(RAW) == len(answer)
+
+
+def test_a_version_says_where_it_comes_from(store: Store, weak: str) -> None:
+    promote(store.client, weak, Reference("lineage"))
+    (row,) = models(store.client, "lineage")
+    assert ("lineage", 1, ("champion",)) == (row.name, row.version, row.aliases)
+    expected = {
+        "study": "weak",
+        "trial": "3",
+        "run": weak,
+        "metric": "roc_auc",
+        "score": "0.9",
+        "test.roc_auc": "0.88",
+    }
+    assert expected.items() <= row.lineage.items()
+    assert 64 == len(row.lineage["sha256"])
+    assert row.created <= int(row.lineage["since.champion"])
+
+
+def test_a_better_challenger_becomes_champion_and_rollback_undoes_it(
+    store: Store, weak: str, strong: str
+) -> None:
+    promote(store.client, weak, Reference("steps"))
+    done = promote(store.client, strong, Reference("steps"))
+    assert (2, 1) == (done.version, done.before)
+    assert done.comparison is not None
+    assert done.comparison.certain_gain > 0
+    assert (2, 1) == (held(store, "steps"), held(store, "steps", "previous"))
+    assert 1 == rollback(store.client, "steps").version
+    assert (1, 2) == (held(store, "steps"), held(store, "steps", "previous"))
+    assert [("steps", 2), ("steps", 1)] == [(r.name, r.version) for r in models(store.client)][-2:]
+
+
+def test_a_worse_challenger_is_refused_in_words(store: Store, weak: str, strong: str) -> None:
+    promote(store.client, strong, Reference("worse"))
+    with pytest.raises(NotBetterError) as refused:
+        promote(store.client, weak, Reference("worse"))
+    words = str(refused.value)
+    assert words.startswith("worse@champion stays version 1. roc_auc on the same 400 locked rows")
+    assert "not better" in words
+    assert 3 == refused.value.exit_code
+    assert 1 == held(store, "worse")
+    assert 1 == len(models(store.client, "worse"))
+
+
+def test_a_margin_can_be_asked_for(store: Store, weak: str, strong: str) -> None:
+    promote(store.client, weak, Reference("margin"))
+    with pytest.raises(NotBetterError, match=r"by the required 0\.5"):
+        promote(store.client, strong, Reference("margin"), gate=Gate(margin=0.5))
+
+
+def test_force_promotes_and_says_so(store: Store, weak: str, strong: str) -> None:
+    promote(store.client, strong, Reference("forced"))
+    done = promote(store.client, weak, Reference("forced"), force=True)
+    assert 2 == done.version
+    assert "true" == models(store.client, "forced")[0].lineage["forced"]
+
+
+def test_promoting_the_champion_again_changes_nothing(store: Store, weak: str) -> None:
+    first = promote(store.client, weak, Reference("again"))
+    assert first.version == promote(store.client, weak, Reference("again")).version
+    assert 1 == len(models(store.client, "again"))
+
+
+def test_another_alias_of_the_same_run_shares_its_version(store: Store, weak: str) -> None:
+    promote(store.client, weak, Reference("aliases"))
+    promote(store.client, weak, Reference("aliases", "staging"))
+    (row,) = models(store.client, "aliases")
+    assert ("champion", "staging") == row.aliases
+
+
+@pytest.mark.parametrize(
+    ("study", "reason"),
+    [({"fingerprint": "0" * 64}, "different data"), ({"locked": 10}, "locked other rows")],
+)
+def test_models_judged_on_different_rows_are_not_compared(
+    store: Store, weak: str, study: dict[str, str], reason: str
+) -> None:
+    name = reason.replace(" ", "-")
+    other = store.study(name, skill=3.0, **study)
+    promote(store.client, weak, Reference(name))
+    with pytest.raises(NotBetterError, match=reason):
+        promote(store.client, other, Reference(name))
+
+
+def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
+    store: Store, weak: str, strong: str
+) -> None:
+    stronger = store.study("stronger", skill=4.0)
+    promote(store.client, weak, Reference("race"))
+
+    def attempt(run: str) -> str:
+        try:
+            return f"version {promote(store.client, run, Reference('race')).version}"
+        except PromotionError as error:
+            return str(error)
+
+    with ThreadPoolExecutor() as pool:
+        answers = list(pool.map(attempt, (strong, stronger)))
+    won = [a for a in answers if a.startswith("version")]
+    assert 1 <= len(won)
+    for lost in set(answers) - set(won):
+        assert "meanwhile" in lost or "stays" in lost
+    if len(won) == 2:  # one after the other: the second was compared with the first
+        assert held(store, "race") == 3
+
+
+def test_a_run_without_a_fitted_winner_is_refused(store: Store) -> None:
+    run = store.client.create_run(store.client.create_experiment("unfinished"))
+    with pytest.raises(PromotionError, match="holds no fitted winner"):
+        promote(store.client, run.info.run_id, Reference("unfinished"))
+
+
+def test_a_study_is_found_by_its_name(store: Store, weak: str) -> None:
+    assert weak == study_run(store.client, "weak")
+    with pytest.raises(PromotionError, match="no study 'nothing'"):
+        study_run(store.client, "nothing")
+
+
+def test_there_is_nothing_to_go_back_to(store: Store, weak: str) -> None:
+    promote(store.client, weak, Reference("first"))
+    with pytest.raises(PromotionError, match="nothing to go back to"):
+        rollback(store.client, "first")
+
+
+@pytest.mark.parametrize("text", ["cancer", "cancer@champion"])
+def test_a_reference_is_a_name_and_an_alias(text: str) -> None:
+    assert Reference("cancer", "champion") == parse_reference(text)
+    assert "models:/cancer@champion" == parse_reference(text).uri
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "@", "a@", "../a", "a/b", "a..b", ".a", "a\n", "ä", "a%2fb", "a b", "x" * 251),
+        *("a@latest", "a@LATEST", "a@v3", "a@3", "a@b@c", "a@../b"),
+    ],
+)
+def test_a_bad_name_is_refused(text: str) -> None:
+    with pytest.raises(PromotionError, match=r"are allowed|reserved"):
+        parse_reference(text)
+
+
+def test_the_alias_of_the_last_champion_is_ours(store: Store, weak: str) -> None:
+    with pytest.raises(PromotionError, match="kept by hpsearch"):
+        promote(store.client, weak, Reference("kept", "previous"))
+
+
+def test_the_bootstrap_agrees_with_the_normal_theory_of_a_mean(tmp_path: Path) -> None:
+    from hpsearch.promotion.gate import Judged, compare
+
+    rng = np.random.default_rng(0)
+    truth, weights = np.zeros((2000, 1)), np.ones(2000)
+    champion = Judged(truth, rng.normal(0, 1.1, truth.shape), weights, "f")
+    challenger = Judged(truth, rng.normal(0, 1.0, truth.shape), weights, "f")
+    gains = champion.prediction[:, 0] ** 2 - challenger.prediction[:, 0] ** 2
+    expected = gains.mean() - 1.645 * gains.std() / np.sqrt(len(gains))
+    found = compare(challenger, champion, "mse", Gate())
+    np.testing.assert_allclose(gains.mean(), found.gain)
+    np.testing.assert_allclose(expected, found.certain_gain, atol=0.01)

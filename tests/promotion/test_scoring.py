@@ -1,0 +1,165 @@
+"""`predict` streams a file, and answers as the served model does."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from promotion.conftest import Store
+
+from hpsearch.errors import DataError, PromotionError
+from hpsearch.promotion import Reference, predict, promote, scoring
+from hpsearch.promotion.registry import version_at
+
+CANCER = Reference("scored")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def promoted(store: Store) -> None:
+    promote(store.client, store.study("scored"), CANCER)
+
+
+def answers(store: Store, source: Path, **options: Any) -> pd.DataFrame:
+    output = io.StringIO()
+    rows = predict(store.client, CANCER, source, output, **options)
+    table = pd.read_csv(io.StringIO(output.getvalue()))
+    assert rows == len(table)
+    return table
+
+
+def served(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
+    from mlflow import pyfunc
+
+    version = version_at(store.client, CANCER)
+    assert version is not None
+    uri = store.client.get_model_version_download_uri(CANCER.name, version.version)
+    return pyfunc.load_model(uri).predict(frame)
+
+
+def test_a_file_is_answered_as_the_mlflow_model_answers_it(
+    store: Store, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "BLOCK", 1000)  # bytes: many blocks
+    expected = served(store, pd.read_csv(table))
+    found = answers(store, table)
+    assert list(expected.columns) == list(found.columns)
+    assert expected["label"].tolist() == found["label"].tolist()
+    for name in ("probability_no", "probability_yes"):
+        np.testing.assert_allclose(expected[name], found[name], atol=1e-6)
+
+
+def test_gzip_parquet_and_other_separators_are_read(
+    store: Store, table: Path, tmp_path: Path
+) -> None:
+    expected = answers(store, table)
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+    (tmp_path / "new.csv.gz").write_bytes(gzip.compress(table.read_bytes()))
+    (tmp_path / "bom.csv").write_bytes(b"\xef\xbb\xbf" + table.read_bytes())
+    frame.to_csv(tmp_path / "new.tsv", sep="\t", index=False)
+    frame.to_parquet(tmp_path / "new.parquet")
+    for name in ("new.csv.gz", "bom.csv", "new.tsv", "new.parquet"):
+        pd.testing.assert_frame_equal(expected, answers(store, tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("city,age\nBonn,3\n", "'charges' is missing"),
+        ("city,age,charges\nBonn,3,1\nKöln,4\n", "Expected 3 columns, got 2"),
+        ("city,age,charges\nBonn,old,1\n", "'old' is no number"),
+        ("city,age,age,charges\nBonn,3,3,1\n", "duplicate column names"),
+        ("city,age,charges\n", "no rows"),
+        ("", "empty"),
+    ],
+)
+def test_a_bad_file_is_one_line_of_error(
+    store: Store, tmp_path: Path, content: str, reason: str
+) -> None:
+    path = tmp_path / "bad.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=reason) as error:
+        answers(store, path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_text_that_is_no_utf8_is_refused(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("city,age,charges\nKöln,1,2\n".encode("latin-1"))
+    with pytest.raises(DataError, match="UTF"):
+        answers(store, path)
+
+
+def test_a_model_that_is_not_there_is_named(store: Store, table: Path) -> None:
+    with pytest.raises(PromotionError, match="there is no nobody@champion"):
+        predict(store.client, Reference("nobody"), table, io.StringIO())
+
+
+def test_a_model_that_was_exchanged_is_refused(store: Store, table: Path) -> None:
+    exchanged = Reference("exchanged")
+    promote(store.client, store.study("exchanged"), exchanged)
+    version = version_at(store.client, exchanged)
+    assert version is not None
+    folder = store.client.get_model_version_download_uri("exchanged", version.version)
+    path = Path(folder) / "artifacts" / "model.keras"
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(PromotionError, match="its file has changed"):
+        predict(store.client, exchanged, table, io.StringIO())
+
+
+def scored(server: subprocess.Popen[str], port: int, rows: pd.DataFrame) -> pd.DataFrame:
+    """What a server that has just been started answers for `rows`."""
+    assert server.stdout is not None
+    said = []
+    for line in server.stdout:
+        said.append(line)
+        if "Uvicorn running" in line:
+            break
+    else:
+        pytest.fail("".join(said)[-3000:])
+    body = json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split"))})
+    address = f"http://127.0.0.1:{port}/invocations"
+    head = {"Content-Type": "application/json"}
+    request = urllib.request.Request(address, body.encode(), head)
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        return pd.DataFrame(json.load(answer)["predictions"])
+
+
+def test_mlflow_serves_the_documented_json(store: Store, table: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    rows = pd.read_csv(table).head(5)
+    expected = served(store, rows)
+    command = [
+        *(sys.executable, "-m", "mlflow", "models", "serve", "-m", CANCER.uri),
+        *("--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)),
+    ]
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn is there
+    environment = {**os.environ, "MLFLOW_TRACKING_URI": store.uri, "PATH": beside}
+    with subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        try:
+            found = scored(server, port, rows)
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+    np.testing.assert_allclose(expected["probability_yes"], found["probability_yes"], atol=1e-6)
+    assert expected["label"].tolist() == found["label"].tolist()

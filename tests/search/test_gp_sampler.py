@@ -1,0 +1,185 @@
+"""The Gaussian process sampler in Optuna studies."""
+
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from hpsearch.search.gp import GaussianProcessSampler, Parameter
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+SPACE = (
+    Parameter("x", FloatDistribution(-5, 5)),
+    Parameter("kind", CategoricalDistribution(("a", "b"))),
+    Parameter("y", FloatDistribution(-5, 5), {"kind": ("b",)}),
+    Parameter("rate", FloatDistribution(1e-4, 1.0, log=True)),
+    Parameter("n", IntDistribution(1, 4)),
+)
+
+
+def quadratic(trial):
+    """Best at x=0, kind=b, y=2; the branch a ends at 3."""
+    x, kind = trial.suggest_float("x", -5, 5), trial.suggest_categorical("kind", ["a", "b"])
+    return x * x + (3 if kind == "a" else (trial.suggest_float("y", -5, 5) - 2) ** 2)
+
+
+def wide(trial):
+    """All of SPACE."""
+    return (
+        quadratic(trial)
+        + trial.suggest_float("rate", 1e-4, 1.0, log=True)
+        + trial.suggest_int("n", 1, 4)
+    )
+
+
+def study(seed=0, direction="minimize", **arguments):
+    sampler = GaussianProcessSampler(seed=seed, **arguments)
+    return optuna.create_study(sampler=sampler, direction=direction)
+
+
+def run(made, objective, n_trials, states=("COMPLETE",)):
+    for _ in range(n_trials):
+        trial = made.ask()
+        value, state = objective(trial), states[trial.number % len(states)]
+        trial.report(value, 1)
+        if state == "COMPLETE":
+            made.tell(trial, value)
+        else:
+            made.tell(trial, state=TrialState[state])
+    return [t.params for t in made.trials]
+
+
+@pytest.mark.parametrize("space", [None, SPACE], ids=["inferred", "declared"])
+class TestWithAndWithoutTheSpace:
+    def test_conditions_hold_and_values_lie_in_the_space(self, space):
+        for params in run(study(space=space), wide, 25):
+            assert ("y" in params) == (params["kind"] == "b")
+
+    def test_the_same_seed_suggests_the_same(self, space):
+        again = [run(study(3, space=space), wide, 20) for _ in range(2)]
+        assert again[0] == again[1]
+
+    def test_another_seed_suggests_something_else(self, space):
+        assert run(study(3, space=space), wide, 5) != run(study(4, space=space), wide, 5)
+
+    def test_a_stopped_study_continued_equals_one_never_stopped(self, space):
+        states = ("COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "FAIL")
+        never = run(study(space=space), wide, 26, states)
+        stopped = study(space=space)
+        run(stopped, wide, 17, states)
+        stopped.sampler = GaussianProcessSampler(seed=0, space=space)
+        assert never == run(stopped, wide, 9, states)
+
+    def test_a_batch_of_asks_is_diverse(self, space):
+        made = study(space=space)
+        run(made, wide, 16)
+        batch = [made.ask() for _ in range(8)]
+        for trial in batch:
+            wide(trial)
+        assert 8 == len({tuple(sorted(t.params.items())) for t in batch})
+        spread = [t.params["x"] for t in batch]
+        assert max(spread) - min(spread) > 0.1
+
+    def test_nothing_finite_is_tried_twice(self, space):
+        def finite(trial):
+            return (trial.suggest_int("i", 0, 4) - 2) ** 2 + trial.suggest_int("j", 0, 4)
+
+        declared = space and [Parameter(n, IntDistribution(0, 4)) for n in "ij"]
+        tried = run(study(space=declared), finite, 25)
+        assert 25 == len({tuple(p.values()) for p in tried})
+
+
+def test_an_exhausted_space_still_answers():
+    def two(trial):
+        return float(trial.suggest_categorical("c", ["a", "b"]) == "a")
+
+    assert 9 == len(run(study(), two, 9))
+
+
+def test_beats_random_on_a_quadratic_with_a_condition_in_18_of_20_seeds():
+    def best(sampler):
+        made = optuna.create_study(sampler=sampler)
+        made.optimize(quadratic, n_trials=60)
+        return made.best_value
+
+    wins = sum(
+        best(GaussianProcessSampler(seed=seed)) < best(optuna.samplers.RandomSampler(seed=seed))
+        for seed in range(20)
+    )
+    assert wins >= 18
+
+
+def test_larger_is_better_where_the_study_says_so():
+    made = study(direction="maximize", space=SPACE[:1])
+    made.optimize(lambda trial: -((trial.suggest_float("x", -5, 5) - 1) ** 2), n_trials=25)
+    assert 1 == pytest.approx(made.best_params["x"], abs=0.05)
+
+
+def test_a_region_where_trials_fail_is_left():
+    def crash(trial):
+        if trial.suggest_float("x", -5, 5) > 0:
+            raise ValueError
+        return (trial.params["x"] - 1) ** 2
+
+    made = study()
+    made.optimize(crash, n_trials=40, catch=ValueError)
+    late = [t.params["x"] for t in made.trials[20:]]
+    assert sum(x > 0.5 for x in late) <= 5
+    assert -0.2 < made.best_params["x"] <= 0
+
+
+def test_pruned_trials_shape_the_search():
+    def told(state):
+        return run(study(), quadratic, 24, ("COMPLETE", "COMPLETE", state))
+
+    assert told("PRUNED") != told("FAIL")
+
+
+def test_only_feasible_points_are_suggested():
+    made = study(space=SPACE, feasible=lambda p: p["x"] + p.get("y", 0) < -1)
+    for params in run(made, wide, 30):
+        assert params["x"] + params.get("y", 0) < -1
+
+
+def test_enqueued_values_decide_what_else_exists():
+    made = study(space=SPACE)
+    made.enqueue_trial({"kind": "b"})
+    made.enqueue_trial({"kind": "a"})
+    assert [True, False] == ["y" in params for params in run(made, wide, 2)]
+
+
+def test_known_noise_changes_the_search():
+    def told(sem):
+        made = study(space=SPACE)
+        for _ in range(15):
+            trial = made.ask()
+            value = wide(trial)
+            trial.set_user_attr("score_sem", sem * (1 + trial.number % 3))
+            made.tell(trial, value)
+        return made.trials[-1].params
+
+    assert told(0.0) != told(2.0)
+
+
+def test_a_small_budget_has_a_short_start():
+    starts = [GaussianProcessSampler(budget=b)._start for b in (8, 30, 200)]
+    assert [4, 7, 12] == starts
+
+
+def test_several_objectives_are_refused():
+    made = optuna.create_study(
+        sampler=GaussianProcessSampler(space=SPACE), directions=["minimize", "minimize"]
+    )
+    with pytest.raises(ValueError, match="multi-objective"):
+        made.ask().suggest_float("x", -5, 5)
+
+
+def test_trials_of_another_space_are_left_out():
+    made = study(space=SPACE)
+    other = {"kind": CategoricalDistribution(("a", "z"))}
+    made.add_trial(optuna.trial.create_trial(value=0.0, params={"kind": "z"}, distributions=other))
+    declared = [Parameter("kind", CategoricalDistribution(("a", "b")))]
+    sampler = GaussianProcessSampler(space=declared)
+    proposed = sampler.sample_relative(made, made.ask()._cached_frozen_trial, {"kind": other})
+    assert proposed["kind"] in ("a", "b")

@@ -1,0 +1,78 @@
+"""One finished study, made by the command line in a folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SPEC = """\
+study: cancer
+seed: 3
+data: {source: "sklearn:breast_cancer", test_fraction: 0.2}
+cross_validation: {folds: 3}
+training: {epochs: 12, early_stopping: null}
+search_space:
+  optimizer: [adam, sgd]
+  learning_rate: {type: float, low: 1e-3, high: 1e-1, log: true}
+  momentum: {type: float, low: 0.0, high: 0.9, when: {optimizer: sgd}}
+  units: {type: int, low: 8, high: 32}
+  dropout: {type: float, low: 0.0, high: 0.3}
+  batch_size: 32
+budget: {trials: 5}
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What the command left behind and printed."""
+
+    root: Path
+    spec: Path
+    stdout: str
+    stderr: str
+
+    @property
+    def answer(self) -> dict:
+        return json.loads(self.stdout)
+
+    @property
+    def uri(self) -> str:
+        return f"sqlite:///{self.root}/mlruns/mlflow.db"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "mlruns" / "studies" / "cancer"
+
+
+def command(*arguments: object) -> list[str]:
+    """A command line of this environment's hpsearch."""
+    return [sys.executable, "-c", "from hpsearch.cli import main; main()", *map(str, arguments)]
+
+
+def run(root: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess:
+    """Run a command in `root`, which must end with `code`."""
+    done = subprocess.run(
+        command(*arguments),
+        cwd=root,
+        env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert code == done.returncode, done.stderr
+    return done
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Finished:
+    """The study of `SPEC`, run once for all tests."""
+    root = tmp_path_factory.mktemp("finished")
+    spec = root / "cancer.yaml"
+    spec.write_text(SPEC)
+    done = run(root, "tune", spec, "--json")
+    return Finished(root, spec, done.stdout, done.stderr)

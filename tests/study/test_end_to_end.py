@@ -1,0 +1,156 @@
+"""A whole study through the command line: MLflow's store, the model in use, going on with it."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from hpsearch.journal import read
+from hpsearch.study import read_spec
+from hpsearch.study.prepare import load_data
+from tests.study.conftest import SPEC, run
+
+
+@pytest.fixture(scope="module")
+def client(finished):
+    from mlflow import MlflowClient
+
+    return MlflowClient(finished.uri)
+
+
+@pytest.fixture(scope="module")
+def locked(finished):
+    """The locked rows as a table, as a user would hand them in."""
+    return load_data(read_spec(finished.spec)).locked.read().table.to_pandas()
+
+
+def test_json_is_one_object_and_nothing_else(finished):
+    answer = finished.answer
+    head = ["study", "tracking_uri", "experiment_id", "run_id", "trials", "best", "test", "seconds"]
+    assert head == list(answer)
+    best = ["trial", "run_id", "params", "score", "score_std", "epochs"]
+    assert best == list(answer["best"])
+    assert {"complete": 5, "pruned": 0, "failed": 0} == answer["trials"]
+    assert {"accuracy", "roc_auc", "log_loss"} == answer["test"].keys()
+
+
+def test_the_score_is_a_good_one(finished):
+    assert finished.answer["best"]["score"] > 0.97
+    assert finished.answer["test"]["roc_auc"] > 0.95
+
+
+def test_progress_goes_to_stderr_as_plain_lines(finished):
+    lines = finished.stderr.splitlines()
+    assert 5 == sum(line.startswith("trial ") and " COMPLETE " in line for line in lines)
+    assert "5/5 trials" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_mlflow_holds_a_run_a_trial_below_the_study(finished, client):
+    answer = finished.answer
+    runs = client.search_runs([answer["experiment_id"]])
+    study = next(r for r in runs if r.info.run_id == answer["run_id"])
+    trials = [r for r in runs if r is not study]
+    assert {r.data.tags["mlflow.parentRunId"] for r in trials} == {study.info.run_id}
+    assert ["0", "1", "2", "3", "4"] == sorted(r.data.tags["number"] for r in trials)
+    assert {"FINISHED"} == {r.info.status for r in runs}
+    for name, value in answer["test"].items():
+        assert value == study.data.metrics[f"test/{name}"]
+
+
+def test_a_trials_run_has_params_scores_and_curves_of_the_mean_and_of_each_fold(finished, client):
+    best = finished.answer["best"]
+    data = client.get_run(best["run_id"]).data
+    assert {k: str(v) for k, v in best["params"].items()} == data.params
+    assert (best["score"], best["score_std"]) == (data.metrics["score"], data.metrics["score_std"])
+    mean = {m.step: m.value for m in client.get_metric_history(best["run_id"], "val/roc_auc")}
+    folds = [client.get_metric_history(best["run_id"], f"fold_{k}/val_roc_auc") for k in range(3)]
+    assert list(range(12)) == sorted(mean)
+    for epoch in mean:
+        values = [m.value for fold in folds for m in fold if m.step == epoch]
+        assert mean[epoch] == pytest.approx(np.mean(values), abs=1e-12)
+    assert best["score"] == pytest.approx(max(mean.values()), abs=1e-12)
+
+
+def test_the_studys_run_holds_plots_spec_dataset_and_the_model(finished, client):
+    run_id = finished.answer["run_id"]
+    top = {a.path for a in client.list_artifacts(run_id)}
+    assert {"final", "plots", "spec.yaml", "environment.json"} <= top
+    plots = {a.path.split("_", 1)[1] for a in client.list_artifacts(run_id, "plots")}
+    assert {"confusion.png", "roc.png", "learning_curves.png"} <= plots
+    final = {a.path for a in client.list_artifacts(run_id, "final")}
+    assert {"final/model", "final/model.keras", "final/schema.json"} <= final
+    digest = client.get_run(run_id).inputs.dataset_inputs[0].dataset.digest
+    assert read(finished.folder / "journal.jsonl").records[0]["fingerprint"].startswith(digest)
+
+
+def test_the_promoted_model_answers_raw_rows_as_it_was_scored(finished, locked, monkeypatch):
+    run(finished.root, "promote", "cancer", "--as", "cancer@champion")
+    import mlflow
+
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(finished.uri)
+    try:
+        answers = mlflow.pyfunc.load_model("models:/cancer@champion").predict(
+            locked.drop(columns="target")
+        )
+    finally:
+        mlflow.set_tracking_uri(before)
+    held = np.load(finished.folder / "final" / "predictions.npz")
+    ours = answers["probability_1"].to_numpy()
+    np.testing.assert_allclose(held["prediction"][:, 0], ours, atol=1e-6)
+    assert np.array_equal(locked["target"].to_numpy(), held["truth"][:, 0])
+    right = np.mean(answers["label"].astype(int).to_numpy() == locked["target"].to_numpy())
+    assert finished.answer["test"]["accuracy"] == pytest.approx(right)
+
+    locked.to_csv(finished.root / "rows.csv", index=False)
+    printed = run(finished.root, "predict", "cancer@champion", "rows.csv").stdout
+    told = [float(row["probability_1"]) for row in csv.DictReader(io.StringIO(printed))]
+    np.testing.assert_allclose(ours, told, atol=1e-6)
+
+
+def test_a_second_call_trains_nothing_and_says_the_same(finished):
+    again = json.loads(run(finished.root, "tune", finished.spec, "--json", "--quiet").stdout)
+    first = finished.answer
+    for key in ("study", "run_id", "experiment_id", "trials", "best", "test"):
+        assert first[key] == again[key]
+
+
+def test_another_declaration_under_the_same_name_is_refused_with_the_difference(finished):
+    done = run(finished.root, "tune", finished.spec, "--seed", 4, code=2)
+    assert "study cancer exists and was declared otherwise" in done.stderr
+    assert "seed: 3 then, 4 now" in done.stderr
+    assert "--fresh" in done.stderr
+    done = run(finished.root, "tune", finished.spec, "--set", "data.drop=[mean radius]", code=2)
+    assert "the data: " in done.stderr
+
+
+def test_the_same_study_elsewhere_gives_the_same_scores_bit_for_bit(finished, tmp_path):
+    spec = tmp_path / "cancer.yaml"
+    spec.write_text(SPEC)
+    run(tmp_path, "tune", spec, "--quiet")
+
+    def told(root):
+        records = read(root / "mlruns/studies/cancer/journal.jsonl").records
+        return [
+            (r["trial"], r.get("params"), r.get("fold_scores"))
+            for r in records
+            if r["event"] in ("asked", "result")
+        ]
+
+    assert told(finished.root) == told(tmp_path)
+
+
+def test_top_show_compare_export_and_report_read_the_study(finished):
+    assert "0.9" in run(finished.root, "top", "cancer").stdout
+    assert "hyperparameters" in run(finished.root, "show", "cancer", 1).stdout
+    assert "learning_rate" in run(finished.root, "compare", "cancer", 0, 1).stdout
+    run(finished.root, "export", "cancer", "-o", "trials.csv")
+    with (finished.root / "trials.csv").open() as file:
+        assert 5 == sum(1 for _ in csv.DictReader(file))
+    run(finished.root, "report", "cancer", "-o", "report.html")
+    page = (finished.root / "report.html").read_text()
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "cancer" in page

@@ -1,0 +1,48 @@
+"""`keras_fit`: under TensorFlow in a process of its own, and under the backend of this one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from training.trainer_contract import curves_of_fit, first_fold, linear, run, same, separable, spec
+
+from hpsearch.training.keras_fit import KerasFitTrainer
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_contract_holds_under_tensorflow() -> None:
+    child = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "--noconftest", "-q", "-p", "no:cacheprovider"),
+            str(Path(__file__).with_name("keras_fit_under_tensorflow.py")),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == child.returncode, child.stdout[-6000:]
+    assert "passed" in child.stdout
+
+
+def test_another_backend_trains_batch_by_batch() -> None:
+    trainer = KerasFitTrainer(linear())
+    trial = spec(layers=0, epochs=12, learning_rate=0.2)
+    result = run(trainer, [trial])[1][0]
+    assert (None, "COMPLETE") == (result.traceback, result.state)
+    assert result.score is not None
+    assert result.score > 0.98
+    assert same(result, run(trainer, [trial])[1][0])
+
+
+def test_every_loss_is_that_of_fit_on_another_backend() -> None:
+    problem, trial = first_fold(separable()), spec(epochs=2, l2=0.01)
+    curves = run(KerasFitTrainer(problem), [trial])[1][0].curves
+    for name, expected in curves_of_fit(problem, trial).items():
+        np.testing.assert_allclose(expected, curves[name], rtol=1e-5)

@@ -1,0 +1,53 @@
+"""Losses carry the names and the arguments of Keras."""
+
+from __future__ import annotations
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+from hpsearch.errors import SpecError
+from hpsearch.training.losses import LOSSES, accepted, make_loss
+
+CASES = [(task, name) for task, losses in LOSSES.items() for name in losses]
+VALUES: dict[str, float] = {"label_smoothing": 0.1, "alpha": 0.3, "gamma": 1.5, "delta": 0.5}
+
+
+@pytest.mark.parametrize(("task", "name"), CASES)
+def test_every_loss_reads_what_its_keras_class_takes(task: str, name: str) -> None:
+    kind = getattr(keras.losses, LOSSES[task][name][0])
+    assert set(accepted(task, name)) <= inspect.signature(kind).parameters.keys()
+    assert keras.losses.get(name).__name__ == name  # as Keras calls it
+
+
+@pytest.mark.parametrize(("task", "name"), CASES)
+def test_every_loss_is_finite_and_zero_arguments_are_defaults(task: str, name: str) -> None:
+    truth = np.eye(3, dtype=np.float32) if task == "multiclass" else np.ones((3, 1), np.float32)
+    answer = np.full_like(truth, 1 / 3)
+    plain = float(make_loss(task, {"loss": name})(truth, answer))
+    expected = float(getattr(keras.losses, LOSSES[task][name][0])()(truth, answer))
+    assert np.isfinite(plain)
+    assert expected == plain
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "argument"), [(*c, argument) for c in CASES for argument in accepted(*c)]
+)
+def test_every_argument_changes_the_loss(task: str, name: str, argument: str) -> None:
+    truth = np.eye(3, dtype=np.float32) if task == "multiclass" else np.ones((3, 1), np.float32)
+    answer = np.full_like(truth, 0.2) + 0.4 * np.eye(*truth.shape, dtype=np.float32)
+    plain = float(make_loss(task, {"loss": name})(truth, answer))
+    changed = make_loss(task, {"loss": name, argument: VALUES[argument], "units": 3})
+    assert plain != float(changed(truth, answer))
+
+
+@pytest.mark.parametrize("task", list(LOSSES))
+def test_the_first_loss_is_the_default(task: str) -> None:
+    assert next(iter(LOSSES[task])) == make_loss(task, {}).name
+
+
+def test_an_unknown_loss_is_named_with_the_known_ones() -> None:
+    with pytest.raises(SpecError, match=r"'hinge' does not exist for regression\. Known: huber, "):
+        accepted("regression", "hinge")

@@ -1,0 +1,153 @@
+"""Every metric is scikit-learn's, in numpy and in JAX under jit, whatever the ties and weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from hpsearch.errors import SpecError
+from hpsearch.training.metrics import METRICS, default_metrics, metric_for
+
+N_ROWS, PADDING = 60, 7
+
+
+def _labels(table: np.ndarray) -> np.ndarray:
+    return (table[:, 0] > 0.5).astype(int) if table.shape[1] == 1 else table.argmax(axis=1)
+
+
+def _of_labels(function: Callable[..., float], **options: Any) -> Callable[..., float]:
+    def score(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
+        chosen = options
+        if function is sk.f1_score:
+            chosen = {"average": "binary" if y.shape[1] == 1 else "macro"}
+        return function(_labels(y), _labels(p), sample_weight=w, **chosen)
+
+    return score
+
+
+def _of_tables(function: Callable[..., float], **options: Any) -> Callable[..., float]:
+    def score(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
+        if y.shape[1] == 1:
+            y, p = y[:, 0], p[:, 0]
+        return function(y, p, sample_weight=w, **options)
+
+    return score
+
+
+def _rmse(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
+    return sk.root_mean_squared_error(y, p, sample_weight=w)
+
+
+# Ours -> scikit-learn's.
+TWINS: dict[str, Callable[..., float]] = {
+    "accuracy": _of_labels(sk.accuracy_score),
+    "balanced_accuracy": _of_labels(sk.balanced_accuracy_score),
+    "f1": _of_labels(sk.f1_score),
+    "roc_auc": _of_tables(sk.roc_auc_score),
+    "average_precision": _of_tables(sk.average_precision_score),
+    "log_loss": _of_tables(sk.log_loss),
+    "brier": _of_tables(sk.brier_score_loss),
+    "mse": _of_tables(sk.mean_squared_error),
+    "rmse": _rmse,
+    "mae": _of_tables(sk.mean_absolute_error),
+    "r2": _of_tables(sk.r2_score),
+}
+
+
+def rows_of(task: str, ties: str) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and predictions; some or all predictions tie."""
+    rng = np.random.default_rng(3)
+    if task == "regression":
+        truth = rng.normal(50, 20, (N_ROWS, 2))
+        prediction = truth + rng.normal(0, 10, truth.shape)
+        return truth, np.round(prediction, -1) if ties != "none" else prediction
+    if task == "binary":
+        truth = rng.integers(0, 2, (N_ROWS, 1)).astype(float)
+        prediction = np.clip(0.3 * truth + rng.uniform(0.05, 0.6, truth.shape), 0, 1)
+    else:
+        truth = np.eye(3)[rng.integers(0, 3, N_ROWS)]
+        prediction = truth + rng.uniform(0.1, 1.5, truth.shape)
+        prediction /= prediction.sum(axis=1, keepdims=True)
+    if ties == "some" and task == "binary":
+        prediction = np.round(prediction, 1)
+    if ties == "some" and task == "multiclass":
+        prediction[::2] = prediction[0]
+    if ties == "all":
+        prediction[:] = prediction[0]
+    return truth, prediction
+
+
+CASES = [(name, task) for name, metric in METRICS.items() for task in metric.tasks]
+
+
+def test_every_metric_has_its_twin() -> None:
+    assert METRICS.keys() == TWINS.keys()
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")  # scikit-learn's
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ties", ["none", "some", "all"])
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_it_equals_scikit_learn(name: str, task: str, ties: str, weighted: bool) -> None:
+    truth, prediction = rows_of(task, ties)
+    weights = np.random.default_rng(5).uniform(0.1, 3, N_ROWS) if weighted else np.ones(N_ROWS)
+    expected = TWINS[name](truth, prediction, weights)
+    found = METRICS[name](truth, prediction, weights if weighted else None)
+    np.testing.assert_allclose(expected, found, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_padded_rows_vanish(name: str, task: str) -> None:
+    truth, prediction = rows_of(task, "some")
+    weights = np.random.default_rng(5).uniform(0.1, 3, N_ROWS)
+    expected = METRICS[name](truth, prediction, weights)
+    padded = [np.concatenate([a, a[:PADDING]]) for a in (truth, prediction[::-1])]
+    padded[1][:N_ROWS] = prediction
+    found = METRICS[name](*padded, np.concatenate([weights, np.zeros(PADDING)]))
+    np.testing.assert_allclose(expected, found, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "task"), CASES)
+def test_it_is_the_same_in_jax_under_jit(name: str, task: str) -> None:
+    truth, prediction = rows_of(task, "some")
+    weights = np.append(np.random.default_rng(5).uniform(0.1, 3, N_ROWS - PADDING), [0.0] * PADDING)
+    expected = METRICS[name](truth, prediction, weights)
+    compiled = jax.jit(lambda y, p, w: METRICS[name].function(jnp, y, p, w))
+    narrow = (a.astype(np.float32) for a in (truth, prediction, weights))
+    np.testing.assert_allclose(expected, float(compiled(*narrow)), rtol=2e-5)
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")  # scikit-learn's
+@pytest.mark.parametrize("name", ["balanced_accuracy", "f1", "accuracy"])
+def test_a_class_that_no_row_shows_counts_as_in_scikit_learn(name: str) -> None:
+    truth = np.eye(3)[[0, 0, 1, 1, 1]]
+    prediction = np.eye(3)[[0, 2, 1, 1, 0]]
+    expected = TWINS[name](truth, prediction, np.ones(5))
+    np.testing.assert_allclose(expected, METRICS[name](truth, prediction))
+
+
+def test_perfect_predictions_have_a_finite_log_loss() -> None:
+    truth = np.array([[0.0], [1.0]])
+    expected = sk.log_loss(truth[:, 0], truth[:, 0])
+    np.testing.assert_allclose(expected, METRICS["log_loss"](truth, truth), atol=1e-12)
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_the_objective_is_always_measured(task: str) -> None:
+    for name, metric in METRICS.items():
+        if task in metric.tasks:
+            measured = default_metrics(task, name)
+            assert name in measured
+            assert len(set(measured)) == len(measured)
+            assert all(task in METRICS[m].tasks for m in measured)
+
+
+def test_an_unsuitable_metric_is_named_with_those_that_suit() -> None:
+    with pytest.raises(SpecError, match=r"'r2' does not exist for binary\. Known: accuracy, "):
+        metric_for("r2", "binary")

@@ -1,0 +1,53 @@
+"""`trainer: auto` chooses without importing Keras, and says why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from training.trainer_contract import separable
+
+from hpsearch.training import choice
+from hpsearch.training.choice import choose
+
+
+@pytest.fixture(autouse=True)
+def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "has_accelerator", lambda: False)
+
+
+def chosen(folder: Path, text: str) -> tuple[str, str]:
+    path = folder / "mine.py"
+    path.write_text(text)
+    return choose("auto", replace(separable(), model=f"{path}:build"))
+
+
+def test_a_family_is_vectorised() -> None:
+    assert "vectorized" == choose("auto", separable())[0]
+
+
+def test_who_names_a_trainer_gets_it() -> None:
+    assert ("keras_fit", "asked for") == choose("keras_fit", separable())
+
+
+def test_a_function_with_convolutions_goes_to_keras_on_a_cpu(tmp_path: Path) -> None:
+    name, reason = chosen(tmp_path, "x = keras.layers.SeparableConv2D(8, 3)(x)")
+    assert ("keras_fit", "SeparableConv2D is slow under XLA on a CPU") == (name, reason)
+
+
+def test_a_function_that_compiles_its_model_goes_to_keras(tmp_path: Path) -> None:
+    assert ("keras_fit", "the model's function calls compile") == chosen(
+        tmp_path, "model.compile('adam', 'mse')"
+    )
+
+
+def test_a_function_of_dense_layers_is_vectorised(tmp_path: Path) -> None:
+    assert "vectorized" == chosen(tmp_path, "x = keras.layers.Dense(8)(x)")[0]
+
+
+def test_a_convolution_on_an_accelerator_is_vectorised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "has_accelerator", lambda: True)
+    assert "vectorized" == chosen(tmp_path, "x = keras.layers.Conv2D(8, 3)(x)")[0]
