@@ -99,4 +99,3 @@ def test_the_public_names_are_these():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert printed.startswith("['BestTrial', 'StudyResult', 'tune'] <function tune")
-

@@ -25,7 +25,12 @@ def _client(tracking_uri: str | None) -> Any:
 @click.argument("study")
 @click.option("--as", "reference", required=True, help="NAME or NAME@ALIAS; champion by default.")
 @click.option("--margin", type=float, default=0.0, help="How much better it must be.")
-@click.option("--confidence", type=click.FloatRange(0.5, 1, max_open=True), default=0.95)
+@click.option(
+    "--confidence",
+    type=click.FloatRange(0.5, 1, max_open=True),
+    default=0.95,
+    help="How sure one must be of it.",
+)
 @click.option("--force", is_flag=True, help="Promote whatever the comparison says.")
 @STORE
 def promote(

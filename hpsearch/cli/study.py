@@ -141,7 +141,13 @@ def compare(study: str, trials: tuple[int, ...]) -> None:
 @main.command()
 @click.argument("study")
 @click.option("-o", "--output", type=SPEC, required=True, help="The file to write.")
-@click.option("--format", "form", type=click.Choice(["csv", "parquet", "optuna"]), default="csv")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "parquet", "optuna"]),
+    default="csv",
+    help="Of the file; optuna: a study that optuna-dashboard opens.",
+)
 def export(study: str, output: Path, form: str) -> None:
     """All trials of STUDY: as a table with scikit-learn's column names, or as an Optuna study."""
     from ..reporting.export import export as write

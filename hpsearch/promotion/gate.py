@@ -21,8 +21,6 @@ class NotBetterError(PromotionError):
 
     exit_code = 3  # of the command line, where other mistakes are 2
 
-    exit_code = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Judged:

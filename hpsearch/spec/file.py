@@ -205,7 +205,14 @@ def _validated(raw: dict[str, Any], lines: dict[Key, str], origin: str, folder: 
     except ValidationError as error:
         problems = [_told(dict(e), raw, lines, origin) for e in error.errors()]
         raise SpecError("\n".join(dict.fromkeys(problems))) from None
-    return StudyFile(spec, raw, origin, folder, lines)
+    model = _model_from(folder, spec.model)
+    return StudyFile(spec.model_copy(update={"model": model}), raw, origin, folder, lines)
+
+
+def _model_from(folder: Path, model: str) -> str:
+    """A model's file is relative to the file that names it."""
+    place, colon, name = model.rpartition(":")
+    return f"{(folder / place).resolve()}:{name}" if colon and place.endswith(".py") else model
 
 
 def _told(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: str) -> str:

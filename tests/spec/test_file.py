@@ -165,6 +165,11 @@ def test_a_source_given_by_set_is_relative_to_the_working_folder(tmp_path, monke
     assert str(tmp_path / "here" / "rows.csv") == spec.data.source
 
 
+def test_a_models_file_is_relative_to_the_file_that_names_it(tmp_path):
+    spec = load(tmp_path, HEAD + "model: nets/mine.py:build\nsearch_space: {width: 8}").spec
+    assert f"{tmp_path / 'nets' / 'mine.py'}:build" == spec.model
+
+
 names = st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True)
 floats = st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)).map(sorted)
 ints = st.tuples(st.integers(-999, 999), st.integers(-999, 999)).map(sorted)

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -86,26 +88,28 @@ def test_the_studys_run_holds_plots_spec_dataset_and_the_model(finished, client)
     assert read(finished.folder / "journal.jsonl").records[0]["fingerprint"].startswith(digest)
 
 
-def test_the_promoted_model_answers_raw_rows_as_it_was_scored(finished, locked, monkeypatch):
-    run(finished.root, "promote", "cancer", "--as", "cancer@champion")
-    import mlflow
+USERS_CODE = """
+import sys, mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/cancer@champion")
+model.predict(pd.read_csv("rows.csv")).to_csv("answers.csv", index=False)
+"""
 
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(finished.uri)
-    try:
-        answers = mlflow.pyfunc.load_model("models:/cancer@champion").predict(
-            locked.drop(columns="target")
-        )
-    finally:
-        mlflow.set_tracking_uri(before)
+
+def test_the_promoted_model_answers_raw_rows_as_it_was_scored(finished, locked):
+    locked.to_csv(finished.root / "rows.csv", index=False)
+    run(finished.root, "promote", "cancer", "--as", "cancer@champion")
+    python = [sys.executable, "-c", USERS_CODE, finished.uri]
+    subprocess.run(python, cwd=finished.root, check=True, capture_output=True)
+    with (finished.root / "answers.csv").open() as file:
+        answers = list(csv.DictReader(file))
     held = np.load(finished.folder / "final" / "predictions.npz")
-    ours = answers["probability_1"].to_numpy()
+    ours = [float(row["probability_1"]) for row in answers]
     np.testing.assert_allclose(held["prediction"][:, 0], ours, atol=1e-6)
-    assert np.array_equal(locked["target"].to_numpy(), held["truth"][:, 0])
-    right = np.mean(answers["label"].astype(int).to_numpy() == locked["target"].to_numpy())
+    labels = np.array([int(row["label"]) for row in answers])
+    right = np.mean(labels == locked["target"].to_numpy())
     assert finished.answer["test"]["accuracy"] == pytest.approx(right)
 
-    locked.to_csv(finished.root / "rows.csv", index=False)
     printed = run(finished.root, "predict", "cancer@champion", "rows.csv").stdout
     told = [float(row["probability_1"]) for row in csv.DictReader(io.StringIO(printed))]
     np.testing.assert_allclose(ours, told, atol=1e-6)

@@ -59,14 +59,15 @@ def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:
 def kept(shape: tuple[int, ...], rate: Any, key: Any, stream: int) -> Any:
     """A mask that is False with probability `rate`, to 1/65536.
 
-    A hashed word makes two bits of the mask, and is kept for the gradient, which would hash again.
+    A hashed word makes two bits of the mask, and the mask is kept for the gradient, which would
+    hash again.
     """
     half = -(-shape[0] // 2)
-    words = jax.lax.optimization_barrier(uniform_bits((half, *shape[1:]), key, stream))
-    shifts = jnp.array([0, 16], jnp.uint32).reshape(2, *(1 for _ in shape))
-    parts = (words >> shifts) & jnp.uint32(0xFFFF)
-    bits = parts.reshape(2 * half, *shape[1:])[: shape[0]]
-    return bits >= jnp.round(rate * 65536).astype(jnp.uint32)
+    words = uniform_bits((half, *shape[1:]), key, stream)
+    limit = jnp.round(rate * 65536).astype(jnp.uint32)
+    low, high = (words & jnp.uint32(0xFFFF)) >= limit, (words >> 16) >= limit
+    parts = [jax.lax.optimization_barrier(part) for part in (low, high)]
+    return jnp.concatenate(parts)[: shape[0]]
 
 
 def normal(shape: tuple[int, ...], key: Any, stream: int) -> Any:

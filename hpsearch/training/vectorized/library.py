@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from ..metrics import Metric
+from . import session
 from .program import Epoch, Recipe, evaluate_function, measure_function, train_function
 
 Compiled = Callable[..., Any]
@@ -73,7 +74,10 @@ class Library:
             function = jax.vmap(function, in_axes=axes)
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), examples)
         lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
-        options = {} if self._threads else {"xla_cpu_multi_thread_eigen": False}
+        options: dict[str, bool | int] = {}
+        if session.on_cpu():  # level 1 compiles a fifth faster what runs as fast
+            options["xla_backend_optimization_level"] = 1
+            options["xla_cpu_multi_thread_eigen"] = self._threads
         program: Compiled = lowered.compile(compiler_options=options)
         return program
 
