@@ -1,9 +1,9 @@
 """Hyperparameter search with cross-validation for Keras, every run in MLflow.
 
-    import hpsearch
+import hpsearch
 
-    result = hpsearch.tune("search_spaces/breast_cancer.yaml")
-    result.best.params, result.test
+result = hpsearch.tune("search_spaces/breast_cancer.yaml")
+result.best.params, result.test
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 State = Literal["COMPLETE", "PRUNED", "FAILED"]
+Direction = Literal["maximize", "minimize"]
 Value = bool | int | float | str | None  # what a hyperparameter may be
 
 

@@ -46,7 +46,19 @@ LIBRARIES = {
     "ruamel": {"spec", "tracking"},
 }
 
-HEAVY = "tensorflow keras jax mlflow optuna ray sklearn pandas matplotlib pyarrow numpy".split()
+HEAVY = [
+    "tensorflow",
+    "keras",
+    "jax",
+    "mlflow",
+    "optuna",
+    "ray",
+    "sklearn",
+    "pandas",
+    "matplotlib",
+    "pyarrow",
+    "numpy",
+]
 
 
 def room(path: Path) -> str:

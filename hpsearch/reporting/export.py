@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HpsearchError
-from ..tracking.history import History, load
+from ..history import History, load
 from .table import param_names
 
 Row = dict[str, Any]

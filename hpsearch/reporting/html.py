@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HpsearchError
-from ..tracking.history import History, Trial, load
+from ..history import History, Trial, load
 from ..tracking.layout import spec_yaml
 from ..trial import Value
 from . import table

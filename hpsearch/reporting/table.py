@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError
+from ..history import History, Trial, load
 from ..journal import Record
-from ..tracking.history import History, Trial, load
 from ..trial import Value
 
 if TYPE_CHECKING:

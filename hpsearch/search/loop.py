@@ -17,9 +17,9 @@ import numpy as np
 
 from ..errors import TrainingError
 from ..execution.executor import Executor, Lost, Report, Started
+from ..history import History, Trial
 from ..journal import Journal, Record
 from ..trial import EpochReport, TrialResult, Value, derive_seed
-from .history import Direction, History, Trial
 from .sampler import Sampler
 
 Listener = Callable[[Record], None]
@@ -43,7 +43,6 @@ class Search:
         self,
         *,
         journal: Journal,
-        direction: Direction,
         sampler: Sampler,
         executor: Executor,
         limits: Limits,
@@ -54,7 +53,7 @@ class Search:
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
         """A loop that goes on where the journal ends."""
-        self.history = History.of(journal.records, direction)
+        self.history = History(journal.records)
         self._journal = journal
         self._sampler = sampler
         self._executor = executor
@@ -65,6 +64,7 @@ class Search:
         self._listeners = listeners
         self._submitted: set[int] = set()
         self._began = time.monotonic()
+        self._spent = self.history.seconds  # by earlier runs
         self._stop_requested = stop_requested
         self._exhausted = False
 
@@ -74,10 +74,11 @@ class Search:
         Raises:
             TrainingError: If trial after trial fails, with the last reason.
         """
-        for trial in self.history:
+        for trial in self.history.trials:
             self._sampler.tell(trial)
-        for trial in self.history.running:
-            self._again(trial)
+        for trial in self.history.trials:
+            if not trial.is_finished:
+                self._again(trial)
         while True:
             self._fill()
             if not self._submitted:
@@ -92,7 +93,7 @@ class Search:
 
     def _fill(self) -> None:
         while len(self._submitted) < self._executor.capacity and self._wants_more():
-            number = self.history.next_number
+            number = len(self.history.last)
             params = self._sampler.ask(number)
             if params is None:
                 self._exhausted = True
@@ -105,7 +106,7 @@ class Search:
                 seed=derive_seed(self._seed, "trial", number),
                 epochs=int(params.get("epochs") or self._epochs),
             )
-            self._submit(self.history.trials[number])
+            self._submit(self.history.last[number])
 
     def _submit(self, trial: Trial) -> None:
         self._submitted.add(trial.number)
@@ -122,16 +123,16 @@ class Search:
             seed=spec.seed,
             epochs=spec.epochs,
         )
-        self._submit(trial)
+        self._submit(self.history.last[trial.number])
 
     def _wants_more(self) -> bool:
-        asked = len(self.history.trials)
+        asked = len(self.history.last)
         return not (self._exhausted or self._is_over() or asked >= self._limits.trials)
 
     def _is_over(self) -> bool:
         if self._stop_requested():
             return True
-        seconds = self.history.seconds + time.monotonic() - self._began
+        seconds = self._spent + time.monotonic() - self._began
         return self._limits.seconds is not None and seconds >= self._limits.seconds
 
     # ---- answers ----
@@ -139,7 +140,7 @@ class Search:
     def _take(self, report: Report) -> None:
         match report:
             case Started(number):
-                attempt = self.history.trials[number].attempt
+                attempt = self.history.last[number].attempt
                 self._record("started", sync=False, trial=number, attempt=attempt)
             case EpochReport():
                 self._take_epoch(report)
@@ -153,7 +154,7 @@ class Search:
             "epoch",
             sync=False,  # lost with the process, it is measured again
             trial=report.trial,
-            attempt=self.history.trials[report.trial].attempt,
+            attempt=self.history.last[report.trial].attempt,
             epoch=report.epoch,
             scores=_numbers(report.scores),
             metrics={name: _numbers(values) for name, values in report.metrics.items()},
@@ -177,11 +178,11 @@ class Search:
             traceback=result.traceback,
             predictions=self._keep_predictions(result),
         )
-        self._sampler.tell(self.history.trials[result.number])
+        self._sampler.tell(self.history.last[result.number])
         self._check_failures()
 
     def _take_loss(self, lost: Lost) -> None:
-        trial = self.history.trials[lost.trial]
+        trial = self.history.last[lost.trial]
         if trial.attempt + 1 < ATTEMPTS:
             self._again(trial)
             return
@@ -203,7 +204,7 @@ class Search:
         return name
 
     def _check_failures(self) -> None:
-        latest = self.history.finished[-FAILURES_IN_A_ROW:]
+        latest = self.history.ended[-FAILURES_IN_A_ROW:]
         if len(latest) == FAILURES_IN_A_ROW and all(t.state == "FAILED" for t in latest):
             raise TrainingError(
                 f"{FAILURES_IN_A_ROW} trials in a row failed, so the study stops. "
@@ -213,7 +214,7 @@ class Search:
 
     def _record(self, event: str, *, sync: bool = True, **fields: Any) -> None:
         record = self._journal.append(event, sync=sync, **fields)
-        self.history.add(record)
+        self.history.apply(record)
         for listener in self._listeners:
             listener(record)
 

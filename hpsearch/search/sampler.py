@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from ..history import Trial
 from ..trial import Value
-from .history import Trial
 
 
 class Sampler(Protocol):

@@ -16,8 +16,8 @@ from ..data import Dataset, TestRows
 from ..data.split import Split
 from ..errors import TrainingError
 from ..execution.executor import Executor
+from ..history import History, Trial
 from ..promotion.package import MODEL_FOLDER, Lineage, save_served_model
-from ..search.history import History, Trial
 from ..training.final import FinalFit
 from ..training.problem import Problem
 from ..trial import TrialSpec
@@ -32,9 +32,9 @@ def winner_of(history: History) -> Trial:
     """
     if history.best is not None:
         return history.best
-    failed = [t for t in history if t.state == "FAILED"]
+    failed = [t for t in history.ended if t.state == "FAILED"]
     reason = f" The last one, trial {failed[-1].number}: {failed[-1].error}" if failed else ""
-    raise TrainingError(f"none of {len(history.finished)} trials completed.{reason}")
+    raise TrainingError(f"none of {len(history.ended)} trials completed.{reason}")
 
 
 def fit_winner(

@@ -18,8 +18,8 @@ from typing import Any
 
 from ..data import Dataset
 from ..errors import JournalError, SpecError
+from ..history import History
 from ..journal import Journal, Record, read
-from ..search.history import History
 from ..search.loop import Limits, Listener, Search
 from ..search.samplers import make_sampler
 from ..spec.file import StudyFile, load_dict, load_file
@@ -121,7 +121,6 @@ def _search(
     minutes = spec.budget.minutes
     search = Search(
         journal=journal,
-        direction=direction,
         sampler=make_sampler(spec.sampler.kind, spec.space, direction=direction, seed=spec.seed),
         executor=crew.executor,
         limits=Limits(spec.budget.trials, None if minutes is None else minutes * 60),
@@ -178,10 +177,9 @@ def _finish(
 
 def _draw(folder: Path) -> None:
     """The plots that go to the study's run."""
-    from ..tracking.history import load
     from ..tracking.plots import draw
 
-    draw(load(folder / "journal.jsonl"), folder)
+    draw(History(read(folder / "journal.jsonl").records), folder)
 
 
 # ---- the journal's first record ----
@@ -279,8 +277,7 @@ def _result(
     uri: str,
 ) -> StudyResult:
     records = read(path).records
-    direction = metric_for(problem.objective, problem.task).direction
-    history = History.of(records, direction)
+    history = History(records)
     best = winner_of(history)
     final = [r for r in records if r["event"] == "final"][-1]
     assert best.score is not None

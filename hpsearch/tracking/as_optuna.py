@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..history import History, Trial, is_score
 from ..spec.parameters import Declaration, space_of
 from ..spec.space import Categorical, Float, Int, Parameter, Space
 from ..trial import Value
-from .history import History, Trial, is_score
 
 if TYPE_CHECKING:
     import optuna

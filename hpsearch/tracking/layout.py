@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .history import History, Trial, is_score, mean
+from ..history import History, Trial, is_score, mean
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
 LONGEST_TAG = 8000  # characters, MLflow's limit, as are the next two

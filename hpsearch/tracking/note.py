@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from .history import History, Trial
+from ..history import History, Trial
 
 SHOWN = 10  # trials in the table
 

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError
+from ..history import History, Trial
 from ..journal import Record
 from . import layout
 from .bulk import BulkPoints
-from .history import History, Trial
 from .note import study_note
 
 if TYPE_CHECKING:

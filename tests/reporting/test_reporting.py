@@ -14,9 +14,9 @@ import synthetic
 from rich.console import Console, RenderableType
 
 from hpsearch.errors import HpsearchError, JournalError
+from hpsearch.history import History
 from hpsearch.reporting import html, table
 from hpsearch.reporting.export import export
-from hpsearch.tracking.history import History
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 
 from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
+from hpsearch.history import History
 from hpsearch.journal import Journal, read
-from hpsearch.search.history import History
 from hpsearch.search.loop import ATTEMPTS, Limits, Search
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.space import Categorical, Float, Space
@@ -84,10 +84,9 @@ class Quadratic:
 def search(path: Path, executor=None, *, trials=12, sampler="tpe", listeners=(), **limits):
     with Journal(path) as journal:
         if not journal.records:
-            journal.append("study")
+            journal.append("study", objective={"direction": "maximize"})
         loop = Search(
             journal=journal,
-            direction="maximize",
             sampler=make_sampler(sampler, SPACE, direction="maximize", seed=3),
             executor=executor or Quadratic(),
             limits=Limits(trials, **limits),
@@ -122,7 +121,7 @@ def test_a_study_asks_trains_and_tells_until_its_budget_is_spent(path):
 
 
 def test_every_point_lies_in_the_space_with_the_fixed_values_beside_it(path):
-    for trial in search(path):
+    for trial in search(path).trials:
         params = dict(trial.params)
         assert 8 == params.pop("units")
         assert SPACE.violation(params) is None
@@ -130,7 +129,7 @@ def test_every_point_lies_in_the_space_with_the_fixed_values_beside_it(path):
 
 def test_the_best_is_the_earliest_of_the_highest_scores(path):
     history = search(path)
-    scores = [t.score for t in history]
+    scores = [t.score for t in history.trials]
     assert scores.index(max(scores)) == history.best.number
 
 
@@ -168,9 +167,9 @@ def test_a_study_killed_at_any_record_and_resumed_equals_one_never_stopped(
 def test_a_budget_is_a_total(path):
     search(path, trials=5)
     executor = Quadratic()
-    assert 5 == len(search(path, executor, trials=5).finished)
+    assert 5 == len(search(path, executor, trials=5).ended)
     assert [] == executor.trained
-    assert 8 == len(search(path, trials=8).finished)
+    assert 8 == len(search(path, trials=8).ended)
 
 
 def test_a_trial_whose_worker_died_is_trained_again_with_the_same_params(path):
@@ -185,8 +184,8 @@ def test_a_trial_whose_worker_died_is_trained_again_with_the_same_params(path):
 
 def test_a_trial_that_always_kills_its_worker_fails_and_the_search_goes_on(path):
     history = search(path, Quadratic(faults={3: 99}))
-    assert "FAILED" == history.trials[3].state
-    assert f"given up after {ATTEMPTS} attempts" in history.trials[3].error
+    assert "FAILED" == history.last[3].state
+    assert f"given up after {ATTEMPTS} attempts" in history.last[3].error
     assert 11 == history.count("COMPLETE")
 
 
@@ -202,12 +201,12 @@ def test_failure_after_failure_stops_the_study_with_the_reason_and_it_can_go_on(
     executor.fails = lambda trial: True
     with pytest.raises(TrainingError, match=r"5 trials in a row failed.*ValueError: no"):
         search(path, executor)
-    assert 12 == len(search(path).finished)
+    assert 12 == len(search(path).ended)
 
 
 def test_nothing_is_asked_once_the_time_is_over(path):
     executor = Quadratic()
-    assert [] == search(path, executor, seconds=0).finished
+    assert [] == search(path, executor, seconds=0).ended
     assert [] == executor.trained
 
 
@@ -224,5 +223,5 @@ def test_predictions_lie_beside_the_journal_before_the_result_is_written(path):
 
 def test_the_history_of_a_journal_is_the_one_the_loop_had(path):
     history = search(path)
-    again = History.of(read(path).records, "maximize")
+    again = History(read(path).records)
     assert history.trials == again.trials

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import SpecError
-from hpsearch.search.history import Trial
+from hpsearch.history import Trial
 from hpsearch.search.samplers import SAMPLERS, make_sampler
 from hpsearch.spec.space import Categorical, Float, Int, Space
 
@@ -28,11 +28,13 @@ def sampler(kind, seed=5):
 def trial(number, params, state="COMPLETE"):
     score = abs(np.log10(params["lr"]) + 2) + params["rate"]
     return Trial(
-        number,
-        dict(params),
+        number=number,
+        attempt=0,
+        params=dict(params),
         seed=0,
         epochs=2,
-        curve=[score + 1, score],
+        asked=0,
+        scores=[[score + 1], [score]],
         state=state,
         score=score if state == "COMPLETE" else None,
         best_epoch=1,
@@ -89,7 +91,7 @@ class TestEverySampler:
         params = s.ask(0)
         again = sampler(kind)
         running = trial(0, params)
-        running.state = running.score = None
+        running.state, running.score = "RUNNING", None
         again.tell(running)
         again.tell(trial(0, params))
         assert SPACE.violation(again.ask(1)) is None

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import synthetic
 
+from hpsearch.history import History
 from hpsearch.tracking import plots
-from hpsearch.tracking.history import History
 from hpsearch.tracking.plots import search, space, winner
 from hpsearch.tracking.plots.predictions import read_predictions
 

@@ -158,6 +158,23 @@ def test_layers_of_a_users_model_can_be_vectorised(kind: str, tmp_path: Path) ->
     assert 3 == trainer.compilations
 
 
+def test_a_layer_that_raises_when_it_is_traced_fails_its_trial_alone(tmp_path: Path) -> None:
+    body = (
+        "class Touchy(k.Layer):\n"
+        "    def call(self, x):\n"
+        "        if x.shape[0] is not None and params['units'] == 13: raise KeyError('13')\n"
+        "        return x\n"
+        "x = Touchy()(k.Dense(params['units'])(x))"
+    )
+    problem = replace(separable(), model=model_file(tmp_path, body))
+    trials = [spec(number=n, units=units, epochs=2) for n, units in enumerate((8, 13))]
+    trainer = VectorizedTrainer(problem, placement="threads")
+    trainer.prepare(trials[1])
+    _, results = run(trainer, trials)
+    assert ["COMPLETE", "FAILED"] == [results[n].state for n in range(2)]
+    assert "KeyError" in (results[1].error or "")
+
+
 def test_a_convolution_is_left_to_keras_on_a_cpu(tmp_path: Path) -> None:
     body = "x = k.Flatten()(k.Conv1D(4, 2)(k.Reshape((-1, 1))(x)))"
     problem = replace(separable(), model=model_file(tmp_path, body))

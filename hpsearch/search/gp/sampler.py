@@ -45,8 +45,9 @@ class GaussianProcessSampler(BaseSampler):
     The standard error of a trial's score, where it is known (the standard deviation over folds
     divided by the root of their number), belongs into its user attribute `score_sem`.
 
-    An ask takes some ten to thirty milliseconds, whatever the number of trials: beyond 200 the
-    model rests on the best and the latest.
+    An ask at 100 trials takes about 30 ms of processor time. The model is fitted to at most 100
+    trials and rests on at most 200, the best and the latest; beyond, only reading the trials
+    grows.
 
     Args:
         seed: Of all draws.

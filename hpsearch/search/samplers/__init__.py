@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ...errors import SpecError
-from ...spec.space import Space
-from ..history import Direction
+from ...spec.space import Categorical, Space
+from ...trial import Direction, derive_seed
 from ..sampler import Sampler
+from .optuna_sampler import MakeSampler, OptunaSampler, distribution, stored
 
 
-def _tpe(seed: int, space: Space) -> Any:
+def _tpe(seed: int, space: Space) -> MakeSampler:
     from optuna.samplers import TPESampler
 
-    return TPESampler(seed=seed)
+    return lambda number: TPESampler(seed=derive_seed(seed, "sampler", number))
 
 
-def _random(seed: int, space: Space) -> Any:
+def _random(seed: int, space: Space) -> MakeSampler:
     from optuna.samplers import RandomSampler
 
-    return RandomSampler(seed=seed)
+    return lambda number: RandomSampler(seed=derive_seed(seed, "sampler", number))
 
 
-# name -> Optuna's sampler from (seed, space)
-OPTUNA: dict[str, Callable[[int, Space], Any]] = {"tpe": _tpe, "random": _random}
+def _gp(seed: int, space: Space) -> MakeSampler:
+    from ..gp import GaussianProcessSampler, Parameter
+
+    parents = {p.name: p for p in space}
+    declared = [
+        Parameter(
+            p.name,
+            distribution(p),
+            {
+                name: tuple(stored(parents[name], value) for value in values)
+                for name, values in p.when.items()
+            },
+            meaning=p.choices if isinstance(p, Categorical) else None,
+        )
+        for p in space
+    ]
+    sampler = GaussianProcessSampler(seed=derive_seed(seed, "sampler"), space=declared)
+    return lambda number: sampler  # its draws depend on the trial's number by themselves
+
+
+OPTUNA: dict[str, Callable[[int, Space], MakeSampler]] = {
+    "gp": _gp,
+    "random": _random,
+    "tpe": _tpe,
+}
 
 SAMPLERS = tuple(sorted(OPTUNA))
 
@@ -37,7 +60,4 @@ def make_sampler(kind: str, space: Space, *, direction: Direction, seed: int) ->
     """
     if kind not in OPTUNA:
         raise SpecError(f"sampler {kind!r} does not exist. Known: {', '.join(SAMPLERS)}.")
-    from .optuna_sampler import OptunaSampler  # half a second: only when searching
-
-    make = OPTUNA[kind]
-    return OptunaSampler(lambda s: make(s, space), space, direction=direction, seed=seed)
+    return OptunaSampler(OPTUNA[kind](seed, space), space, direction=direction)

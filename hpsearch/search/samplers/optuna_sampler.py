@@ -1,41 +1,40 @@
 """Optuna's samplers behind our protocol, by ask and tell in memory.
 
-Optuna's numbering is kept equal to ours. Its sampler is made anew for each ask with a seed
-derived from the trial's number, because one that lives on draws differently after a resume.
+Optuna's numbering is kept equal to ours. Which of its samplers a trial is asked from depends on
+the trial's number alone, because one that lives on would draw differently after a resume.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...trial import Value, derive_seed
-from ..history import Direction, Trial
+from ...history import Trial
+from ...trial import Direction, Value
 
 if TYPE_CHECKING:
     import optuna
 
 from ...spec.space import Categorical, Float, Int, Parameter, Space
 
-MakeSampler = Callable[[int], "optuna.samplers.BaseSampler"]  # from a seed
+MakeSampler = Callable[[int], "optuna.samplers.BaseSampler"]  # from a trial's number
 
 
 class OptunaSampler:
     """An `optuna.Study` in memory that never sees more than points and scores."""
 
-    def __init__(self, make: MakeSampler, space: Space, *, direction: Direction, seed: int) -> None:
-        """A sampler over `space`; `make` builds Optuna's from a seed."""
+    def __init__(self, make: MakeSampler, space: Space, *, direction: Direction) -> None:
+        """A sampler over `space`; `make` gives Optuna's for a trial's number."""
         import optuna
 
         self._make = make
         self._space = space
-        self._seed = seed
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is none of the user's
         self._study = optuna.create_study(direction=direction, sampler=make(0))
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
         """See `Sampler`."""
-        self._study.sampler = self._make(derive_seed(self._seed, "sampler", number))
+        self._study.sampler = self._make(number)
         trial = self._study.ask()
         params: dict[str, Value] = {}
         for p in self._space:
@@ -50,7 +49,7 @@ class OptunaSampler:
             self._study.add_trial(self._frozen(trial))
             return
         storage, identity = self._study._storage, known[trial.number]._trial_id
-        for epoch, score in enumerate(trial.curve):
+        for epoch, score in enumerate(trial.mean_scores()):
             storage.set_trial_intermediate_value(identity, epoch, score)
         frozen = self._frozen(trial)
         self._study.tell(trial.number, frozen.value, state=frozen.state)
@@ -61,13 +60,13 @@ class OptunaSampler:
 
         active = [p for p in self._space if p.name in trial.params]
         states = optuna.trial.TrialState
-        names = {None: "RUNNING", "COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}
+        names = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}
         return optuna.trial.create_trial(
-            state=states[names[trial.state]],
+            state=states[names.get(trial.state, "RUNNING")],
             value=trial.score if trial.state == "COMPLETE" else None,
-            params={p.name: _stored(p, trial.params[p.name]) for p in active},
+            params={p.name: stored(p, trial.params[p.name]) for p in active},
             distributions={p.name: distribution(p) for p in active},
-            intermediate_values=dict(enumerate(trial.curve)),
+            intermediate_values=dict(enumerate(trial.mean_scores())),
         )
 
 
@@ -81,7 +80,7 @@ def _suggest(trial: optuna.Trial, p: Parameter) -> Value:
             return trial.suggest_float(p.name, p.low, p.high, log=p.log, step=p.step)
 
 
-def _stored(p: Parameter, value: Value) -> Value:
+def stored(p: Parameter, value: Value) -> Value:
     """A choice's place in the list: Optuna takes 1, 1.0 and True for the same choice."""
     if not isinstance(p, Categorical):
         return value

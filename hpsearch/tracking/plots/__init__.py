@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..history import History
+from ...history import History
 from . import search, space, winner
 from .predictions import Predictions, read_predictions
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..history import History, mean
+from ...history import History, mean
 from . import style
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ...history import History, Trial
 from ...spec.space import Categorical, Parameter
 from ...trial import Value
 from ..as_optuna import as_study, space_in
-from ..history import History, Trial
 from . import style
 
 if TYPE_CHECKING:

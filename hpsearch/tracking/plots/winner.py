@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..history import History
+from ...history import History
 from . import style
 from .predictions import Predictions
 

@@ -38,19 +38,28 @@ class Threads:
         return [list(courses)]
 
     def prepare(self, course: Course) -> None:
-        """Compile what the course needs, two programs at a time."""
-        state, lane, rows = course.initial(0), course.lane(0, self._table), self._table.rows
-        epoch = self._epoch(course, 0, 0)
-        recipe = course.recipe
-        train = self._compilers.submit(self._library.train, recipe, state, lane, epoch, rows)
-        if course.judged:
-            self._library.evaluate(recipe, state.vector, state.others, lane, rows)
-        train.result()
+        """Compile what the course needs.
+
+        Raises:
+            Exception: What the model raised while it was traced.
+        """
+        for program in self._compile(course):
+            program.result()
 
     def begin(self, courses: Sequence[Course]) -> None:
-        """Get ready for a group."""
+        """Get ready for a group; a program that cannot be made fails its lanes."""
         for course in courses:
-            self.prepare(course)
+            self._compile(course)
+
+    def _compile(self, course: Course) -> list[Future[Any]]:
+        """The course's programs, each compiled by a thread of its own."""
+        state, lane, rows = course.initial(0), course.lane(0, self._table), self._table.rows
+        given = (state, lane, self._epoch(course, 0, 0), rows)
+        programs = [self._compilers.submit(self._library.train, course.recipe, *given)]
+        if course.judged:
+            seen = (state.vector, state.others, lane, rows)
+            programs.append(self._compilers.submit(self._library.evaluate, course.recipe, *seen))
+        return programs
 
     def submit(self, course: Course, epoch: int, folds: Sequence[int]) -> None:
         """Train an epoch of some lanes, after all that was submitted before."""
@@ -65,7 +74,10 @@ class Threads:
         Raises:
             Exception: What a lane raised.
         """
-        return [self._steps[id(course), fold, epoch].result()[1] for fold in folds]
+        outcomes = [self._steps[id(course), fold, epoch].result()[1] for fold in folds]
+        for fold in folds:  # with its predictions
+            self._steps.pop((id(course), fold, epoch - 1), None)
+        return outcomes
 
     def weights(self, course: Course, epoch: int, fold: int) -> tuple[Any, Any]:
         """The weights after an epoch, which no later one may have begun to change."""

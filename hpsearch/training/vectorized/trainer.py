@@ -5,6 +5,7 @@ Knows neither programs nor devices: `course` describes a trial, `threads` or `ba
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -135,21 +136,28 @@ class VectorizedTrainer:
 
     def _advance(self, group: list[Course]) -> Reports:
         """Train a group epoch by epoch until each of its trials has ended."""
-        engine, running = self._engine, []
-        engine.begin(group)
-        for course in group:
-            for epoch in range(min(1 + engine.lead, course.trial.epochs)):
-                engine.submit(course, epoch, self._folds)
-            running.append(course)
-        epoch = 0
-        while running:
-            for course in list(running):
-                result = yield from self._advance_one(course, epoch)
-                if result is not None:
-                    engine.end(course)
-                    running.remove(course)
-                    yield result
-            epoch += 1
+        engine, running = self._engine, list(group)
+        try:
+            engine.begin(group)
+        except Exception as error:
+            yield from (self._failed(course, error) for course in group)
+            return
+        try:
+            for course in group:
+                for epoch in range(min(1 + engine.lead, course.trial.epochs)):
+                    engine.submit(course, epoch, self._folds)
+            for epoch in itertools.count():
+                for course in list(running):
+                    result = yield from self._advance_one(course, epoch)
+                    if result is not None:
+                        engine.end(course)
+                        running.remove(course)
+                        yield result
+                if not running:
+                    return
+        finally:  # whoever closes the generator wants no more epochs
+            for course in running:
+                engine.end(course)
 
     def _advance_one(
         self, course: Course, epoch: int

@@ -1,7 +1,8 @@
 """A study as its journal tells it: the records, folded into trials.
 
-Pure data. The uploader, the plots and the reports all look at a study through this. Knows no
-MLflow, no plot and no other file than the journal.
+Pure data. The search, the uploader, the plots and the reports all look at a study through this:
+the same records give the same history, so a resumed study goes on exactly where it stopped. Knows
+no sampler, no MLflow and no other file than the journal.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..journal import Record, read
-from ..trial import Value
+from .journal import Record, read
+from .trial import TrialSpec, Value
 
 TrialState = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAILED", "LOST"]
 FINAL_STATES = ("COMPLETE", "PRUNED", "FAILED")
@@ -53,6 +54,16 @@ class Trial:
         return f"trial-{self.number:03d}{retry}"
 
     @property
+    def spec(self) -> TrialSpec:
+        """What a trainer is asked for."""
+        return TrialSpec(self.number, self.params, self.seed, self.epochs, self.attempt)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has a result."""
+        return self.state in FINAL_STATES
+
+    @property
     def n_epochs(self) -> int:
         """Epochs that were reported."""
         return len(self.times)
@@ -77,16 +88,22 @@ class History:
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.study: Record = {}
         self.attempts: dict[tuple[int, int], Trial] = {}
+        self.last: dict[int, Trial] = {}  # number -> last attempt, in the order of asking
         self.ended: list[Trial] = []  # in the order of their results
         self.winner: Record | None = None
         self.final: Record | None = None
         self.promotions: list[Record] = []
         self.last_time = 0  # of the last record, milliseconds since the epoch
+        self._began = 0  # the study or its latest resumption, likewise
+        self._past = 0  # milliseconds of the runs before
         for record in records:
             self.apply(record)
 
     def apply(self, record: Record) -> tuple[Trial, ...]:
         """Take one record in; the trials that it changed."""
+        if record["event"] in ("study", "resumed"):
+            self._past += self.last_time - self._began
+            self._began = int(record["time"])
         self.last_time = max(self.last_time, int(record["time"]))
         match record["event"]:
             case "study":
@@ -122,7 +139,7 @@ class History:
             epochs=record["epochs"],
             asked=int(record["time"]),
         )
-        self.attempts[number, attempt] = asked
+        self.attempts[number, attempt] = self.last[number] = asked
         return (asked, *lost)
 
     def _grown(self, record: Record) -> tuple[Trial, ...]:
@@ -156,8 +173,22 @@ class History:
     @property
     def trials(self) -> list[Trial]:
         """The last attempt of every trial, by number."""
-        last = {number: trial for (number, _), trial in sorted(self.attempts.items())}
-        return list(last.values())
+        return [self.last[number] for number in sorted(self.last)]
+
+    def count(self, state: TrialState) -> int:
+        """How many trials are in this state."""
+        return sum(t.state == state for t in self.last.values())
+
+    @property
+    def best(self) -> Trial | None:
+        """The best complete trial, the earliest of equals; None where there is none."""
+        ranked = self.ranked()
+        return ranked[0] if ranked else None
+
+    @property
+    def seconds(self) -> float:
+        """Wall clock of the study's runs together."""
+        return (self._past + self.last_time - self._began) / 1000
 
     def ranked(self) -> list[Trial]:
         """The complete trials with a finite score, best first; the earlier of equals first."""

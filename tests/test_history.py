@@ -7,7 +7,7 @@ import pytest
 import synthetic
 
 from hpsearch.errors import JournalError
-from hpsearch.tracking.history import History, load
+from hpsearch.history import History, load
 from hpsearch.tracking.layout import curve_points, metric_name, tag_value
 from hpsearch.tracking.note import study_note
 from hpsearch.tracking.store import artifact_location, redacted

@@ -1,0 +1,600 @@
+"""Samplers and pruners on public tables: regret, mean rank and milliseconds an ask.
+
+    python benchmarks/samplers.py run --tables DIR --results FILE   # append what is missing
+    python benchmarks/samplers.py table --results FILE              # print the tables
+
+The tables are FCNet (protein and naval: 62,208 trained networks each, four seeds a network) and
+the surrogates of LCBench (2,000 networks on each of 34 data sets, with learning curves).
+Knows samplers by the ask-and-tell of their own library and nothing of this package but
+`hpsearch.search.gp`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+CHECKPOINTS = (30, 100)  # trials at which the incumbent is judged
+EPOCHS = 52  # a full training of an LCBench network
+FULL_TRAININGS = 20  # what a pair of sampler and pruner may spend
+LCBENCH_TASKS = ("3945", "34539", "126026", "146212", "167149", "167168", "168330", "189908")
+
+Params = dict[str, Any]
+Space = dict[str, BaseDistribution]
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A black box whose truth is known; smaller is better."""
+
+    name: str
+    space: Space
+    observe: Callable[[Params, np.random.Generator], float]  # what a sampler is told
+    truth: Callable[[Params], float]  # what its choice is judged by
+    best: float  # the best known
+    median: float  # of random configurations
+    curve: Callable[[Params], np.ndarray] | None = None  # shape (EPOCHS,), where there is one
+
+    def regret(self, params: Params) -> float:
+        """0 for the best known configuration, 1 for the median random one."""
+        return (self.truth(params) - self.best) / (self.median - self.best)
+
+
+def fcnet(path: Path) -> Task:
+    """One FCNet table: an observation is one of four seeds, the truth is their mean.
+
+    Klein and Hutter, "Tabular benchmarks for joint architecture and hyperparameter
+    optimization", 2019. Ordered choices are integers (their position), the others categories.
+    """
+    with np.load(path, allow_pickle=False) as archive:
+        table, meta = archive["table"], json.loads(str(archive["meta"]))
+    space: Space = {}
+    for name, choices in zip(meta["params"], meta["choices"], strict=True):
+        ordered = not isinstance(choices[0], str)
+        space[name] = (
+            IntDistribution(0, len(choices) - 1) if ordered else CategoricalDistribution(choices)
+        )
+    texts = {
+        n: c for n, c in zip(meta["params"], meta["choices"], strict=True) if isinstance(c[0], str)
+    }
+
+    def cell(params: Params) -> np.ndarray:
+        index = tuple(
+            texts[n].index(params[n]) if n in texts else params[n] for n in meta["params"]
+        )
+        return np.asarray(table[index])
+
+    means = table.mean(axis=-1)
+    return Task(
+        name=f"fcnet {meta['dataset']}",
+        space=space,
+        observe=lambda params, rng: float(rng.choice(cell(params))),
+        truth=lambda params: float(cell(params).mean()),
+        best=float(np.nanmin(means)),
+        median=float(np.nanmedian(means)),
+    )
+
+
+LCBENCH_SPACE: Space = {
+    "batch_size": IntDistribution(16, 512, log=True),
+    "learning_rate": FloatDistribution(1e-4, 1e-1, log=True),
+    "momentum": FloatDistribution(0.1, 0.99),
+    "weight_decay": FloatDistribution(1e-5, 1e-1),
+    "num_layers": IntDistribution(1, 5),
+    "max_units": IntDistribution(64, 1024, log=True),
+    "max_dropout": FloatDistribution(0.0, 1.0),
+}
+
+
+def lcbench(surrogate: Callable[[Sequence[Params]], list[dict[str, float]]], task: str) -> Task:
+    """One LCBench data set: 100 minus the validation accuracy in percent after 52 epochs.
+
+    Zimmer, Lindauer and Hutter, "Auto-PyTorch Tabular", 2021; surrogates by Pfisterer et al.,
+    "YAHPO Gym", 2022.
+    """
+
+    def errors(rows: Sequence[Params]) -> np.ndarray:
+        filled = [{"epoch": EPOCHS, **row, "OpenML_task_id": task} for row in rows]
+        return np.array([100.0 - r["val_accuracy"] for r in surrogate(filled)])
+
+    def curve(params: Params) -> np.ndarray:
+        return errors([{**params, "epoch": epoch} for epoch in range(1, EPOCHS + 1)])
+
+    def truth(params: Params) -> float:
+        return float(errors([params])[0])
+
+    best, median = known_best(errors, LCBENCH_SPACE)
+    return Task(
+        name=f"lcbench {task}",
+        space=LCBENCH_SPACE,
+        observe=lambda params, rng: truth(params),
+        truth=truth,
+        best=best,
+        median=median,
+        curve=curve,
+    )
+
+
+def known_best(
+    errors: Callable[[Sequence[Params]], np.ndarray], space: Space
+) -> tuple[float, float]:
+    """The best of 20,000 random points and of 40 rounds of local search, and the median."""
+    rng = np.random.default_rng(0)
+    rows = [{n: draw(d, rng.random()) for n, d in space.items()} for _ in range(20_000)]
+    values = errors(rows)
+    median = float(np.median(values))
+    order = np.argsort(values)[:20]
+    rows, values = [rows[i] for i in order], values[order]
+    for round_ in range(40):
+        width = 0.2 * 0.9**round_
+        moved = [
+            {
+                n: nudge(d, row[n], width, rng) if rng.random() < 0.5 else row[n]
+                for n, d in space.items()
+            }
+            for row in rows
+            for _ in range(50)
+        ]
+        pool, scores = rows + moved, np.concatenate([values, errors(moved)])
+        order = np.argsort(scores)[:20]
+        rows, values = [pool[i] for i in order], scores[order]
+    return float(values[0]), median
+
+
+def draw(distribution: BaseDistribution, quantile: float) -> Any:
+    """The value at `quantile` in [0, 1] of a numeric distribution on its own scale."""
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = distribution.low, distribution.high
+    if distribution.log:
+        value = float(np.exp(np.log(low) + quantile * (np.log(high) - np.log(low))))
+    else:
+        value = low + quantile * (high - low)
+    value = min(max(value, low), high)
+    return round(value) if isinstance(distribution, IntDistribution) else value
+
+
+def nudge(
+    distribution: BaseDistribution, value: Any, width: float, rng: np.random.Generator
+) -> Any:
+    """A neighbour of `value`, about `width` of the range away."""
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    low, high = distribution.low, distribution.high
+    scale = np.log if distribution.log else float
+    position = (scale(value) - scale(low)) / (scale(high) - scale(low))
+    return draw(distribution, float(np.clip(position + width * rng.standard_normal(), 0, 1)))
+
+
+def load_surrogate(path: Path) -> Callable[[Sequence[Params]], list[dict[str, float]]]:
+    """The evaluator that lies beside the surrogates (numpy only)."""
+    scope: dict[str, Any] = {}
+    source = path / "eval_numpy.py"
+    exec(compile(source.read_text(), str(source), "exec"), scope)
+    surrogate: Callable[[Sequence[Params]], list[dict[str, float]]] = scope["Surrogate"](
+        path / "lcbench" / "model_numpy.npz"
+    )
+    return surrogate
+
+
+def load_tasks(tables: Path) -> list[Task]:
+    """Every task of the benchmark, from the folder that holds `fcnet_hpolib`."""
+    folder = tables / "fcnet_hpolib"
+    surrogate = load_surrogate(tables / "yahpo_surrogates")
+    return [
+        fcnet(folder / "protein_structure.npz"),
+        fcnet(folder / "naval_propulsion.npz"),
+        *(lcbench(surrogate, task) for task in LCBENCH_TASKS),
+    ]
+
+
+class Search(Protocol):
+    """Ask and tell, whatever the library."""
+
+    def ask(self) -> tuple[Any, Params]:
+        """A handle for `tell`, and the values to try."""
+        ...
+
+    def tell(self, handle: Any, value: float) -> None:
+        """What the trial measured; smaller is better."""
+        ...
+
+
+class OptunaSearch:
+    """Any sampler of Optuna, ours included."""
+
+    def __init__(self, sampler: optuna.samplers.BaseSampler, space: Space) -> None:
+        self.study, self.space = optuna.create_study(sampler=sampler), space
+
+    def ask(self) -> tuple[Any, Params]:
+        trial = self.study.ask(self.space)
+        return trial, trial.params
+
+    def tell(self, handle: Any, value: float) -> None:
+        self.study.tell(handle, value)
+
+
+class KerasTunerSearch:
+    """An oracle of Keras Tuner, driven as its Tuner would."""
+
+    def __init__(self, oracle: str, space: Space, seed: int, folder: str) -> None:
+        import keras_tuner as kt  # ten seconds: only for its own rows
+
+        hp = kt.HyperParameters()
+        for name, d in space.items():
+            if isinstance(d, CategoricalDistribution):
+                hp.Choice(name, list(d.choices))
+            elif isinstance(d, IntDistribution):
+                hp.Int(name, d.low, d.high, sampling="log" if d.log else "linear", step=None)
+            elif isinstance(d, FloatDistribution):
+                hp.Float(name, d.low, d.high, sampling="log" if d.log else "linear")
+        self.space = space
+        self.oracle = getattr(kt.oracles, oracle)(
+            objective=kt.Objective("value", "min"),
+            max_trials=10_000,
+            hyperparameters=hp,
+            seed=seed + 1,  # 0 means a random one there
+        )
+        self.oracle.verbose = 0
+        self.oracle._set_project_dir(folder, f"{oracle}-{seed}")
+        self.oracle.save = lambda: None  # its files would be timed with its asks
+        self.oracle._save_trial = lambda trial: None
+        self.asked = 0
+
+    def ask(self) -> tuple[Any, Params]:
+        self.asked += 1
+        trial = self.oracle.create_trial(f"worker-{self.asked}")
+        values = dict(trial.hyperparameters.values)
+        for name, d in self.space.items():
+            if isinstance(d, IntDistribution):  # its Int can return max + 1
+                values[name] = min(max(int(values[name]), d.low), d.high)
+        return trial, values
+
+    def tell(self, handle: Any, value: float) -> None:
+        self.oracle.update_trial(handle.trial_id, {"value": value})
+        handle.status = "COMPLETED"
+        self.oracle.end_trial(handle)
+
+
+def make_search(sampler: str, task: Task, seed: int, folder: str) -> Search:
+    """A fresh search by the name of its row."""
+    if sampler.startswith("Keras Tuner"):
+        oracle = "RandomSearchOracle" if "random" in sampler else "BayesianOptimizationOracle"
+        return KerasTunerSearch(oracle, task.space, seed, folder)
+    return OptunaSearch(make_sampler(sampler, seed), task.space)
+
+
+def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    """An Optuna sampler by the name of its row."""
+    from hpsearch.search.gp import GaussianProcessSampler
+
+    samplers: dict[str, Callable[[], optuna.samplers.BaseSampler]] = {
+        "ours: gp": lambda: GaussianProcessSampler(seed=seed),
+        "Optuna TPE (its default)": lambda: optuna.samplers.TPESampler(seed=seed),
+        "Optuna GP": lambda: optuna.samplers.GPSampler(seed=seed),
+        "Optuna CMA-ES": lambda: optuna.samplers.CmaEsSampler(seed=seed),
+        "Sobol": lambda: optuna.samplers.QMCSampler(seed=seed, scramble=True),
+        "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+    }
+    return samplers[name]()
+
+
+SAMPLERS = (
+    "ours: gp",
+    "Optuna GP",
+    "Optuna TPE (its default)",
+    "Optuna CMA-ES",
+    "Keras Tuner Bayesian",
+    "Keras Tuner random",
+    "Sobol",
+    "random",
+)
+NEEDS = {"Optuna GP": "torch", "Optuna CMA-ES": "cmaes"}  # rows that need an extra package
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One run of the benchmark."""
+
+    sampler: str
+    task: str
+    batch: int  # trials asked before any of them is told
+    seed: int
+
+
+def run_search(search: Search, task: Task, batch: int, seed: int) -> dict[str, Any]:
+    """100 trials in batches: regret at the checkpoints, wall clock and CPU time of an ask."""
+    rng = np.random.default_rng([seed, 1])
+    seen, regret, incumbent = np.inf, np.inf, []
+    wall: list[float] = []
+    busy: list[float] = []
+    while len(incumbent) < max(CHECKPOINTS):
+        asked = []
+        for _ in range(min(batch, max(CHECKPOINTS) - len(incumbent))):
+            start, used = time.perf_counter(), time.process_time()
+            asked.append(search.ask())
+            wall.append(time.perf_counter() - start)
+            busy.append(time.process_time() - used)
+        for handle, params in asked:
+            value = task.observe(params, rng)
+            search.tell(handle, value)
+            if value < seen:
+                seen, regret = value, task.regret(params)
+            incumbent.append(regret)
+    return {
+        "regret": [incumbent[c - 1] for c in CHECKPOINTS],
+        "ms": [before(wall, c) for c in CHECKPOINTS],
+        "cpu_ms": [before(busy, c) for c in CHECKPOINTS],
+    }
+
+
+def before(seconds: Sequence[float], checkpoint: int) -> float:
+    """The median of the 10 asks before a checkpoint, in milliseconds."""
+    return 1e3 * float(np.median(seconds[max(checkpoint - 10, 0) : checkpoint]))
+
+
+def make_pruner(name: str) -> optuna.pruners.BasePruner:
+    """An Optuna pruner by the name of its row; none decides before epoch 3."""
+    pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+        "none": optuna.pruners.NopPruner,
+        "ASHA": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=3, reduction_factor=3),
+        "Hyperband": lambda: optuna.pruners.HyperbandPruner(
+            min_resource=3, max_resource=EPOCHS, reduction_factor=3
+        ),
+        "median": lambda: optuna.pruners.MedianPruner(n_warmup_steps=3),
+    }
+    return pruners[name]()
+
+
+PRUNED_SAMPLERS = ("ours: gp", "Optuna TPE (its default)", "random")
+PRUNERS = ("none", "ASHA", "Hyperband", "median")
+
+
+def run_pruned(sampler: str, pruner: str, task: Task, seed: int) -> dict[str, Any]:
+    """Trials one after another until 20 full trainings' epochs are spent.
+
+    The incumbent is the trial with the best last value seen, pruned ones included; it is judged
+    by the regret of its configuration after a full training.
+    """
+    assert task.curve is not None
+    study = optuna.create_study(
+        study_name=f"{task.name} {seed}",  # Hyperband draws its brackets from the name
+        sampler=make_sampler(sampler, seed),
+        pruner=make_pruner(pruner),
+    )
+    left, seen, regret, trials = FULL_TRAININGS * EPOCHS, np.inf, np.inf, 0
+    while left > 0:
+        trial = study.ask(task.space)
+        curve, pruned = task.curve(trial.params), False
+        for epoch in range(1, min(EPOCHS, left) + 1):
+            trial.report(float(curve[epoch - 1]), epoch)
+            pruned = epoch < EPOCHS and trial.should_prune()
+            if pruned:
+                break
+        left -= epoch
+        trials += 1
+        if curve[epoch - 1] < seen:
+            seen, regret = curve[epoch - 1], task.regret(trial.params)
+        if pruned or epoch < EPOCHS:
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            study.tell(trial, float(curve[-1]))
+    return {"regret": [regret], "trials": trials}
+
+
+def importable(sampler: str) -> bool:
+    """Whether the packages of a row are installed."""
+    from importlib.util import find_spec
+
+    return sampler not in NEEDS or find_spec(NEEDS[sampler]) is not None
+
+
+def read_results(path: Path) -> dict[Key, dict[str, Any]]:
+    """What was measured before, by its key."""
+    if not path.exists():
+        return {}
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return {Key(**r["key"]): r for r in records}
+
+
+def missing(
+    done: dict[Key, dict[str, Any]],
+    tasks: Sequence[Task],
+    samplers: Sequence[str],
+    batches: Sequence[int],
+    seeds: int,
+) -> Iterator[tuple[Key, Task]]:
+    """The runs still to make; seeds outermost, so that an aborted benchmark is balanced."""
+    for seed in range(seeds):
+        for task in tasks:
+            for sampler in samplers:
+                for batch in batches:
+                    key = Key(sampler, task.name, batch, seed)
+                    if key not in done and importable(sampler):
+                        yield key, task
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure what the results file lacks, one line a run."""
+    import tempfile
+
+    tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
+    tasks = load_tasks(tables)
+    done = read_results(args.results)
+    with args.results.open("a") as out, tempfile.TemporaryDirectory() as folder:
+        if args.pruners:
+            pairs = [f"{s} + {p}" for s in PRUNED_SAMPLERS for p in PRUNERS]
+            curved = [t for t in tasks if t.curve is not None]
+            for key, task in missing(done, curved, pairs, (1,), args.seeds):
+                sampler, pruner = key.sampler.split(" + ")
+                write(out, key, run_pruned(sampler, pruner, task, key.seed))
+            return
+        for key, task in missing(done, tasks, args.samplers, args.batches, args.seeds):
+            search = make_search(key.sampler, task, key.seed, f"{folder}/{task.name}-{key.batch}")
+            write(out, key, run_search(search, task, key.batch, key.seed))
+
+
+def write(out: Any, key: Key, record: dict[str, Any]) -> None:
+    """Append one run."""
+    fields = {name: getattr(key, name) for name in Key.__slots__}
+    out.write(json.dumps({"key": fields, **record}) + "\n")
+    out.flush()
+
+
+def average_ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks along axis 0, 1 the smallest, ties share their mean; NaN stays NaN."""
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(values, axis=0, nan_policy="omit"))
+
+
+def standard_error(values: np.ndarray) -> float:
+    """Of the mean of values, NaN where there is one alone."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
+
+
+Cells = dict[tuple[str, int], dict[str, dict[str, Any]]]  # (task, seed) -> sampler -> record
+
+
+def cells_of(results: dict[Key, dict[str, Any]], samplers: Sequence[str], batch: int) -> Cells:
+    """The runs of these rows by task and seed, where every row ran."""
+    cells: Cells = defaultdict(dict)
+    for key, record in results.items():
+        if key.batch == batch and key.sampler in samplers:
+            cells[key.task, key.seed][key.sampler] = record
+    return {c: rows for c, rows in sorted(cells.items()) if len(rows) == len(samplers)}
+
+
+def runs_of(results: dict[Key, dict[str, Any]], sampler: str, batch: int) -> int:
+    """How many tasks and seeds a row ran."""
+    return sum(k.sampler == sampler and k.batch == batch for k in results)
+
+
+def summary(
+    cells: Cells, samplers: Sequence[str], checkpoint: int
+) -> dict[str, tuple[float, float, float, float]]:
+    """Mean regret and mean rank of each row, each with its standard error over (task, seed)."""
+    grid = np.array([[rows[s]["regret"][checkpoint] for rows in cells.values()] for s in samplers])
+    ranks = average_ranks(grid)
+    return {
+        s: (g.mean(), standard_error(g), r.mean(), standard_error(r))
+        for s, g, r in zip(samplers, grid, ranks, strict=True)
+    }
+
+
+def milliseconds(cells: Cells, sampler: str) -> list[float]:
+    """CPU time of an ask before each checkpoint: wall clock depends on what else runs."""
+    runs = [rows[sampler].get("cpu_ms", rows[sampler]["ms"]) for rows in cells.values()]
+    return [float(v) for v in np.median(runs, axis=0)]
+
+
+def families(results: dict[Key, dict[str, Any]]) -> dict[str, dict[Key, dict[str, Any]]]:
+    """All runs, and those of each family of tasks."""
+    groups = {"all tasks": results}
+    for family in ("fcnet", "lcbench"):
+        groups[family] = {k: r for k, r in results.items() if k.task.startswith(family)}
+    return groups
+
+
+def table(args: argparse.Namespace) -> None:
+    """Print the tables of the results file as Markdown.
+
+    Every row of a table counts only where all of its rows ran. Rows with less than half as many
+    runs as others are left to a table of their own.
+    """
+    results = read_results(args.results)
+    for batch in (1, 8):
+        rows = [s for s in SAMPLERS if runs_of(results, s, batch)]
+        most = max((runs_of(results, s, batch) for s in rows), default=0)
+        full = [s for s in rows if 2 * runs_of(results, s, batch) >= most]
+        for title, part in families(results).items():
+            print_samplers(f"batches of {batch}, {title}", part, full, batch)
+        if len(full) < len(rows):
+            print_samplers(f"batches of {batch}, where every row ran", results, rows, batch)
+    for s, package in NEEDS.items():
+        if not any(k.sampler == s for k in results):
+            print(f"\n{s}: not run, `{package}` is not installed.")
+    print_pruners(results)
+
+
+def print_samplers(
+    title: str, results: dict[Key, dict[str, Any]], rows: Sequence[str], batch: int
+) -> None:
+    """One table, best regret at the last checkpoint first."""
+    cells = cells_of(results, rows, batch)
+    if not cells:
+        return
+    print(f"\n### {title}: {describe(cells)}\n")
+    print(
+        "| sampler | regret at 30 | rank at 30 | regret at 100 | rank at 100 "
+        "| CPU ms an ask at 30 / 100 |"
+    )
+    print("|---|---|---|---|---|---|")
+    early, late = (summary(cells, rows, i) for i in range(len(CHECKPOINTS)))
+    for s in sorted(rows, key=lambda s: late[s][0]):
+        a, b, ms = early[s], late[s], milliseconds(cells, s)
+        print(
+            f"| {s} | {a[0]:.3f} ± {a[1]:.3f} | {a[2]:.2f} ± {a[3]:.2f} "
+            f"| {b[0]:.3f} ± {b[1]:.3f} | {b[2]:.2f} ± {b[3]:.2f} | {ms[0]:.1f} / {ms[1]:.1f} |"
+        )
+
+
+def print_pruners(results: dict[Key, dict[str, Any]]) -> None:
+    """Pairs of sampler and pruner, best regret first."""
+    pairs = [f"{s} + {p}" for s in PRUNED_SAMPLERS for p in PRUNERS]
+    rows = [p for p in pairs if runs_of(results, p, 1)]
+    cells = cells_of(results, rows, 1)
+    if not cells:
+        return
+    print(f"\n### pruners at {FULL_TRAININGS} full trainings: {describe(cells)}\n")
+    print("| pair | regret | rank | trials |\n|---|---|---|---|")
+    found = summary(cells, rows, 0)
+    for p in sorted(rows, key=lambda p: found[p][0]):
+        a, trials = found[p], np.mean([rows[p]["trials"] for rows in cells.values()])
+        print(f"| {p} | {a[0]:.3f} ± {a[1]:.3f} | {a[2]:.2f} ± {a[3]:.2f} | {trials:.0f} |")
+
+
+def describe(cells: Cells) -> str:
+    """How much a table rests on."""
+    tasks, seeds = ({c[i] for c in cells} for i in (0, 1))
+    return f"{len(tasks)} tasks, {len(seeds)} seeds, {len(cells)} runs"
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    runs = commands.add_parser("run", help="measure what the results file lacks")
+    runs.add_argument("--tables", type=Path, help="default: $HPSEARCH_DATA/hpo_tables")
+    runs.add_argument("--samplers", nargs="+", default=SAMPLERS, choices=SAMPLERS)
+    runs.add_argument("--batches", nargs="+", type=int, default=(1, 8))
+    runs.add_argument("--seeds", type=int, default=20)
+    runs.add_argument("--pruners", action="store_true", help="pairs of sampler and pruner instead")
+    runs.set_defaults(function=run)
+    prints = commands.add_parser("table", help="print the tables")
+    prints.set_defaults(function=table)
+    for sub in (runs, prints):
+        sub.add_argument("--results", type=Path, required=True)
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    args.function(args)
+
+
+if __name__ == "__main__":
+    main()
