@@ -156,14 +156,16 @@ def _test(history: History) -> str:
 
 
 def _figures(history: History, study: Path) -> str:
-    from ..tracking.plots import figures, read_predictions
+    from ..tracking.plots import read_predictions, search_figures, winner_figures
 
+    predictions = read_predictions(study / "final")
+    judged = () if predictions is None else winner_figures(history, predictions)
     inner = []
-    for name, made in figures(history, read_predictions(study / "final")):
+    for name, made in (*search_figures(history), *judged):
         image = io.BytesIO()
         made.savefig(image, format="png")
         data = base64.b64encode(image.getvalue()).decode()
-        alt = escape(name.replace("_", " "))
+        alt = escape(name[3:].replace("_", " "))
         inner.append(f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"></figure>')
     if not inner:
         return ""

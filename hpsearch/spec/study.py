@@ -51,7 +51,7 @@ class Training(_Section):
 class Sampler(_Section):
     """What proposes trials."""
 
-    kind: str = "tpe"
+    kind: str = "gp"
 
 
 class Budget(_Section):

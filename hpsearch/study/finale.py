@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,17 @@ def winner_of(history: History) -> Trial:
 
 
 def fit_winner(
-    best: Trial, *, dataset: Dataset, problem: Problem, executor: Executor, folder: Path
+    best: Trial,
+    *,
+    dataset: Dataset,
+    problem: Problem,
+    executor: Executor,
+    folder: Path,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> dict[str, Any]:
     """Train the winner on all development rows and judge it on the locked ones.
+
+    While the executor trains, the linear model beside it is fitted and `meanwhile` is called.
 
     Returns:
         The fields of the journal's `final` event. `folder` then holds the network, its schema,
@@ -68,8 +77,12 @@ def fit_winner(
         locked=locked.columns if locked else dataset.columns[:0],
         path=partial / "model.keras",
     )
-    prediction = executor.finish(final)
-    judged = _judged(dataset, alone, locked, prediction) if locked else {}
+    with ThreadPoolExecutor(1) as pool:
+        fitting = pool.submit(executor.finish, final)
+        plain = _plain(dataset, alone, locked) if locked else ("", np.empty(0))
+        meanwhile()
+        prediction = fitting.result()
+    judged = _judged(alone, locked, prediction, plain) if locked else {}
     _write(partial, dataset, problem, best, locked, prediction, judged)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
@@ -126,24 +139,30 @@ def _write(
     )
 
 
-def _judged(
-    dataset: Dataset, problem: Problem, locked: TestRows, prediction: np.ndarray
-) -> Mapping[str, Any]:
-    """What the locked rows say of the winner and, beside it, of a linear model."""
-    names, statistics, truth = problem.metrics, problem.statistics[0], locked.target
-    name, plain = evaluation.baseline(
+def _plain(dataset: Dataset, problem: Problem, locked: TestRows) -> tuple[str, np.ndarray]:
+    """A linear model's name and its predictions for the locked rows."""
+    statistics = problem.statistics[0]
+    return evaluation.baseline(
         problem.task,
         statistics.apply(problem.features),
         problem.target,
         statistics.apply(dataset.schema.expand(locked.columns)),
     )
+
+
+def _judged(
+    problem: Problem, locked: TestRows, prediction: np.ndarray, plain: tuple[str, np.ndarray]
+) -> Mapping[str, Any]:
+    """What the locked rows say of the winner and, beside it, of a linear model."""
+    names, truth, weights = problem.metrics, locked.target, locked.weights
+    name, simple = plain
     is_class = problem.task != "regression"
     return {
-        "test": evaluation.measured(names, truth, prediction, locked.weights),
-        "intervals": evaluation.intervals(names, truth, prediction, locked.weights),
+        "test": evaluation.measured(names, truth, prediction, weights),
+        "intervals": evaluation.intervals(names, truth, prediction, weights),
         "baseline": {
             "name": name,
-            "metrics": evaluation.measured(names, truth, plain, locked.weights),
+            "metrics": evaluation.measured(names, truth, simple, weights),
         },
         "confusion": evaluation.confusion(truth, prediction) if is_class else None,
     }

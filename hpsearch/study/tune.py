@@ -145,6 +145,7 @@ def _finish(
     listeners: Sequence[Listener],
 ) -> None:
     """The final fit of the winner, unless an earlier run of the study has done it."""
+    from ..tracking.plots import draw_search, draw_winner  # matplotlib: a second
 
     def record(event: str, **fields: Any) -> None:
         written = journal.append(event, **fields)
@@ -164,22 +165,18 @@ def _finish(
         score=best.score,
         spread=best.spread,
     )
+    folder = journal.path.parent
+    known = History(read(journal.path).records)
     fields = fit_winner(
         best,
         dataset=dataset,
         problem=problem,
         executor=crew.executor,
-        folder=journal.path.parent / "final",
+        folder=folder / "final",
+        meanwhile=lambda: draw_search(known, folder),
     )
-    _draw(journal.path.parent)
+    draw_winner(known, folder)
     record("final", reads=len(earlier) + 1, **fields)  # of the locked rows, in the study's life
-
-
-def _draw(folder: Path) -> None:
-    """The plots that go to the study's run."""
-    from ..tracking.plots import draw
-
-    draw(History(read(folder / "journal.jsonl").records), folder)
 
 
 # ---- the journal's first record ----

@@ -17,9 +17,9 @@ import numpy as np
 
 from ..errors import TrainingError
 from ..models import load_family
-from ..trial import EpochReport, State, TrialResult, TrialSpec, Value
+from ..trial import Direction, EpochReport, State, TrialResult, TrialSpec, Value
 from .architecture import Architecture, architecture_key, make_architecture
-from .metrics import Direction, metric_for
+from .metrics import metric_for
 from .network import Values, resident
 from .order import batch_size, epoch_order
 from .outcome import divergence, failed, has_stopped, out_of_fold, score_of, stopped_folds

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ..errors import SpecError
+from ..trial import Direction
 
-Direction = Literal["maximize", "minimize"]
 CLASSIFICATION = ("binary", "multiclass")
 
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..trial import TrialResult, TrialSpec
-from .metrics import Direction
+from ..trial import Direction, TrialResult, TrialSpec
 from .problem import EarlyStopping, Problem
 
 

@@ -28,7 +28,7 @@ def mistakes(tmp_path: Path, text: str, *overrides: str) -> list[str]:
 
 def test_a_file_of_two_keys_is_a_study(tmp_path):
     spec = load(tmp_path, HEAD + "search_space: {units: [8, 16]}").spec
-    assert ("my-study", 30, "mlp", "tpe") == (
+    assert ("my-study", 30, "mlp", "gp") == (
         spec.study,
         spec.budget.trials,
         spec.model,

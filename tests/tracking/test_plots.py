@@ -30,7 +30,8 @@ def binary_rows() -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_finished_binary_study_gets_every_figure(tmp_path: Path) -> None:
     leave_predictions(tmp_path / "final", *binary_rows())
-    files = plots.draw(History(synthetic.study(24)), tmp_path)
+    history = History(synthetic.study(24))
+    files = [*plots.draw_search(history, tmp_path), *plots.draw_winner(history, tmp_path)]
     names = [path.stem[3:] for path in files]
     assert [*SEARCH, "confusion", "roc", "precision_recall", "calibration"] == names
     for path in files:
@@ -44,17 +45,17 @@ def test_a_regression_gets_residuals_and_prediction_against_truth(tmp_path: Path
     leave_predictions(tmp_path / "final", truth, truth + 1)
     records = synthetic.study(2)
     records[0]["task"] = "regression"
-    made = plots.figures(History(records), read_predictions(tmp_path / "final"))
-    assert ["prediction", "residuals"] == [name for name, _ in made][-2:]
+    made = plots.winner_figures(History(records), read_predictions(tmp_path / "final"))
+    assert ["prediction", "residuals"] == [name[3:] for name, _ in made]
 
 
 def test_a_study_without_a_result_is_drawn_without_a_figure() -> None:
-    assert [] == list(plots.figures(History(synthetic.study(4)[:2]), None))
+    assert [] == list(plots.search_figures(History(synthetic.study(4)[:2])))
 
 
 @pytest.mark.parametrize("count", range(1, len(synthetic.study(5, epochs=2)) + 1))
 def test_every_beginning_of_a_study_can_be_drawn(count: int) -> None:
-    for _, made in plots.figures(History(synthetic.study(5, epochs=2)[:count]), None):
+    for _, made in plots.search_figures(History(synthetic.study(5, epochs=2)[:count])):
         assert made.axes
 
 
@@ -104,5 +105,5 @@ def test_drawing_leaves_the_users_matplotlib_alone(tmp_path: Path) -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plots.draw(History(synthetic.study(5)), tmp_path)
+    plots.draw_search(History(synthetic.study(5)), tmp_path)
     assert before == dict(matplotlib.rcParams)

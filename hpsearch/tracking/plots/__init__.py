@@ -16,7 +16,7 @@ from .predictions import Predictions, read_predictions
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw", "figures", "read_predictions"]
+__all__ = ["draw_search", "draw_winner", "read_predictions", "search_figures", "winner_figures"]
 
 SEARCH: dict[str, Callable[[History], Figure | None]] = {
     "history": search.optimisation_history,
@@ -38,30 +38,38 @@ WINNER: dict[str, Callable[[History, Predictions], Figure | None]] = {
 }
 
 
-def figures(history: History, predictions: Predictions | None) -> Iterator[tuple[str, Figure]]:
-    """Every figure that has data, with its name."""
-    for name, function in SEARCH.items():
+def search_figures(history: History) -> Iterator[tuple[str, Figure]]:
+    """Every figure of the search that has data, with its name."""
+    for number, (name, function) in enumerate(SEARCH.items()):
         made = function(history)
         if made is not None:
-            yield name, made
-    if predictions is not None:
-        for name, drawing in WINNER.items():
-            made = drawing(history, predictions)
-            if made is not None:
-                yield name, made
+            yield f"{number:02d}_{name}", made
 
 
-def draw(history: History, study: Path) -> list[Path]:
-    """Draw into `plots/` of a study's folder; the files, in the order of reading.
+def winner_figures(history: History, predictions: Predictions) -> Iterator[tuple[str, Figure]]:
+    """Every figure of the locked rows that has data, with its name."""
+    for number, (name, function) in enumerate(WINNER.items(), len(SEARCH)):
+        made = function(history, predictions)
+        if made is not None:
+            yield f"{number:02d}_{name}", made
 
-    Where `final/predictions.npz` holds the locked rows' truth and prediction, the winner is
-    drawn too.
-    """
+
+def draw_search(history: History, study: Path) -> list[Path]:
+    """Draw the search into `plots/` of a study's folder; the files, in the order of reading."""
+    return _saved(search_figures(history), study)
+
+
+def draw_winner(history: History, study: Path) -> list[Path]:
+    """Likewise what `final/predictions.npz` holds of the locked rows; none where it is missing."""
+    predictions = read_predictions(study / "final")
+    return [] if predictions is None else _saved(winner_figures(history, predictions), study)
+
+
+def _saved(figures: Iterator[tuple[str, Figure]], study: Path) -> list[Path]:
     folder = study / "plots"
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for number, (name, made) in enumerate(figures(history, read_predictions(study / "final"))):
-        path = folder / f"{number:02d}_{name}.png"
-        made.savefig(path)
-        files.append(path)
+    for name, made in figures:
+        files.append(folder / f"{name}.png")
+        made.savefig(files[-1])
     return files
