@@ -7,6 +7,8 @@ import pytest
 
 os.environ["KERAS_BACKEND"] = "jax"  # a process has one; TensorFlow's tests run in a child
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Compiled programs are kept beside pytest's own cache, not in the user's.
+os.environ["HPSEARCH_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "programs")
 
 
 @pytest.fixture(scope="session")

@@ -185,11 +185,14 @@ class Live(Quiet):
 
     def _draw(self) -> Any:
         from rich.console import Group
+        from rich.padding import Padding
         from rich.progress_bar import ProgressBar
         from rich.text import Text
 
         p = self._progress
-        bar = ProgressBar(total=p.total, completed=p.done, width=50)
+        bar = Padding(
+            ProgressBar(total=p.total, completed=p.done, width=50), 0
+        )  # a line of its own
         head = Text(p.headline(), style="bold")
         passed = duration(time.monotonic() - p.began)
         foot = Text(f"{self._note} · {passed} · {p.best_params()}", style="dim")

@@ -45,7 +45,8 @@ class _Process:
         }
         environment.pop("MLFLOW_RUN_ID", None)
         if threads:
-            environment["OMP_NUM_THREADS"] = str(threads)
+            for name in ("HPSEARCH_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
+                environment[name] = str(threads)
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
                 [sys.executable, "-m", "hpsearch.execution.worker", str(theirs.fileno())],

@@ -16,10 +16,10 @@ from typing import Any
 
 from ..errors import HpsearchError
 from ..training.final import FinalFit, final_fit
+from ..training.keras_import import import_keras
 from ..training.make import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .executor import Started
-from .keras_import import import_keras
 from .messages import Failure, Prune, Recall, Recalled, Setup
 
 

@@ -43,12 +43,10 @@ def top(journal: Path, rows: int = 10) -> Table:
     """
     history = load(journal, without=("epoch",))
     ranked = history.ranked()
-    names = param_names(history.trials)
     table = _table(title=_title(history), caption=_caption(history, len(ranked), rows))
     for head in ("rank", "trial", history.metric, "±", "epoch", "time"):
-        table.add_column(head, justify="right")
-    for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("hyperparameters")  # in one column: a dozen do not fit a terminal
     chosen = history.winning_trial() if history.winner else None
     for rank, trial in enumerate(ranked[:rows], start=1):
         mark = " ★" if trial is chosen else ""
@@ -60,8 +58,8 @@ def top(journal: Path, rows: int = 10) -> Table:
             NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
             seconds(trial.seconds),
         ]
-        cells += [value(trial.params.get(name)) for name in names]
-        table.add_row(*cells, style="bold" if rank == 1 else "")
+        params = " ".join(f"{k}={value(v)}" for k, v in trial.params.items())
+        table.add_row(*cells, params, style="bold" if rank == 1 else "")
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,13 @@ class Crew:
 
     def _start(self) -> ProcessExecutor:
         ahead = 1 if self.trainer == "vectorized" else 0  # it compiles the next trial meanwhile
+        cores = len(os.sched_getaffinity(0))
         return ProcessExecutor(
-            trainer=self.trainer, workers=self._workers, ahead=ahead, logs=self._logs
+            trainer=self.trainer,
+            workers=self._workers,
+            ahead=ahead,
+            threads=max(1, cores // self._workers) if self._workers > 1 else None,
+            logs=self._logs,
         )
 
     def set_up(self, problem: Problem) -> None:

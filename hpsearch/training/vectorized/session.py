@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ...errors import TrainingError
+from ..keras_import import import_keras
 
 
 def start() -> None:
@@ -28,7 +29,7 @@ def start() -> None:
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "jax"
-        _import_keras()
+        import_keras()
     import keras
 
     if keras.backend.backend() != "jax":
@@ -36,31 +37,6 @@ def start() -> None:
             f"the vectorized trainer needs KERAS_BACKEND=jax, but this process has started Keras "
             f"with {keras.backend.backend()!r}: start it anew, or use trainer: keras_fit"
         )
-
-
-def _import_keras() -> None:
-    """Import Keras without what it takes along in case it is needed: 3 s instead of 12.
-
-    It imports pandas to accept data frames, scikit-learn and matplotlib for its wrappers and
-    plots, and TensorFlow to ask whether an object is one of its shapes. Those that this process
-    has imported before stay; pandas and TensorFlow still come when they are used.
-    """
-    optional = [name for name in ("pandas", "sklearn", "matplotlib") if name not in sys.modules]
-    for name in optional:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        import keras  # noqa: F401
-    finally:
-        for name in optional:
-            del sys.modules[name]
-    from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
-    from keras.src.utils import module_utils
-
-    if "pandas" in optional:
-        array_data_adapter.pandas = module_utils.LazyModule("pandas")
-        array_slicing.pandas = array_data_adapter.pandas
-    if "tensorflow" not in sys.modules:
-        module_utils.tensorflow._available = False
 
 
 def cache_folder() -> Path | None:

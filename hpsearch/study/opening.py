@@ -1,0 +1,101 @@
+"""How a study begins, and whether an existing one may be gone on with."""
+
+from __future__ import annotations
+
+import platform
+import secrets
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from ..data import Dataset
+from ..errors import JournalError, SpecError
+from ..journal import Journal, Record
+from ..spec.file import StudyFile, load_dict
+from ..training.metrics import metric_for
+from ..training.problem import Problem
+from .prepare import Crew, described
+
+PACKAGES = ("keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
+MAY_CHANGE = ("budget",)  # of a declaration, when a study goes on
+
+
+def introduction(
+    journal: Journal, file: StudyFile, dataset: Dataset, problem: Problem, crew: Crew
+) -> Sequence[Record]:
+    """Begin the journal, or make sure that it belongs to this declaration and these data."""
+    if journal.records:
+        _compare(journal.records[0], file, dataset)
+        return [*journal.records, journal.append("resumed")]
+    spec = file.spec
+    return [
+        journal.append(
+            "study",
+            study=spec.study,
+            key=secrets.token_hex(8),
+            spec=file.raw,
+            fingerprint=dataset.fingerprint,
+            data=described(dataset),
+            task=problem.task,
+            objective={
+                "metric": problem.objective,
+                "direction": metric_for(problem.objective, problem.task).direction,
+            },
+            seed=spec.seed,
+            sampler=spec.sampler.kind,
+            trainer=crew.trainer,
+            trainer_reason=crew.reason,
+            environment=_environment(),
+        )
+    ]
+
+
+def _compare(first: Record, file: StudyFile, dataset: Dataset) -> None:
+    """Refuse to go on with another study under the same name."""
+    before, now = (_flat(load_dict(r).spec.model_dump()) for r in (first["spec"], file.raw))
+    changed = [
+        f"  {key}: {before.get(key)!r} then, {now.get(key)!r} now"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key) and key.split(".")[0] not in MAY_CHANGE
+    ]
+    if first["fingerprint"] != dataset.fingerprint:
+        changed.append(
+            f"  the data: {first['fingerprint'][:12]} then, {dataset.fingerprint[:12]} now"
+        )
+    if changed:
+        raise SpecError(
+            f"study {first['study']} exists and was declared otherwise:\n"
+            + "\n".join(changed)
+            + "\nName another with --study NAME, or begin anew with --fresh."
+        )
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    prefix = f"{key}." if key else ""
+    return {
+        k: v for name, child in value.items() for k, v in _flat(child, f"{prefix}{name}").items()
+    }
+
+
+def _environment() -> dict[str, str]:
+    """Versions and machine; nothing of the environment's variables."""
+    versions = {name: metadata.version(name) for name in PACKAGES}
+    return {"python": platform.python_version(), "machine": platform.machine(), **versions}
+
+
+def set_aside(folder: Path) -> None:
+    """Keep an earlier life of the study under another name."""
+    if not folder.exists():
+        return
+    with Journal(folder / "journal.jsonl"):
+        pass  # nobody else holds it
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    try:
+        folder.rename(aside)
+    except OSError as error:
+        raise JournalError(f"{folder}: cannot be set aside: {error.strerror}") from None
