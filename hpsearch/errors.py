@@ -4,6 +4,7 @@
     ├── SpecError         the study's file: every problem with its line
     ├── DataError         the table: where, what was found, how to fix it
     ├── TrainingError     a model that cannot be built or trained as asked
+    │   └── UnsuitableError   by this trainer, though another may
     ├── JournalError      a study's journal that cannot be read or belongs to another study
     ├── TrackingError     the MLflow store or server
     └── PromotionError    a model that cannot be registered, found or served
@@ -29,6 +30,10 @@ class DataError(HpsearchError):
 
 class TrainingError(HpsearchError):
     """A model cannot be built or trained as declared."""
+
+
+class UnsuitableError(TrainingError):
+    """This trainer cannot train the model; another may."""
 
 
 class JournalError(HpsearchError):

@@ -7,6 +7,7 @@ gap), `time` (milliseconds since the epoch), `event` and the event's own fields:
     asked     trial, attempt, params, seed, epochs
     epoch     trial, attempt, epoch, scores, metrics
     result    trial, attempt, state, score, spread, best_epoch, ...
+    trainer   trainer, reason                                      another one took over
     winner    trial, epochs, ...                                   what the search chose
     final     test, artifacts, ...                                 the locked rows were read
     promoted  name, version, alias

@@ -153,6 +153,8 @@ class Lines(Quiet):
             error = f" {record['error']}" if record["error"] else ""
             ended = f"trial {record['trial']} {record['state']}{score}{error}"
             self._say(f"{ended} · {self._progress.headline()}")
+        elif record["event"] == "trainer":
+            self._say(f"trainer: {record['trainer']}, because {record['reason']}")
         elif record["event"] == "winner":
             self._say(f"winner: trial {record['trial']}, fitted for {record['epochs']} epochs")
 

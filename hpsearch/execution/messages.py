@@ -7,6 +7,7 @@ read what is named after it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ..training.problem import Problem
 
@@ -40,7 +41,7 @@ class Recalled:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the worker could not do: the user's mistake in a line, or our bug's traceback."""
+    """What the worker could not do: the reason in a line, or a bug's traceback."""
 
     reason: str
-    is_bug: bool
+    kind: Literal["mistake", "unsuitable", "bug"]

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TrainingError
+from ..errors import TrainingError, UnsuitableError
 from ..training.final import FinalFit
 from ..training.make import BACKENDS
 from ..training.problem import Problem
@@ -149,9 +149,7 @@ class ProcessExecutor:
         except (EOFError, ConnectionResetError):
             return self._replace(process)
         if isinstance(message, Failure):
-            if message.is_bug:
-                raise RuntimeError(f"a worker failed:\n{message.reason}")
-            raise TrainingError(message.reason)
+            raise _raised(message)
         if isinstance(message, TrialResult):
             process.drop({message.number})
         return message
@@ -205,3 +203,13 @@ class ProcessExecutor:
         """See `Executor`."""
         for process in self._processes:
             process.end()
+
+
+def _raised(failure: Failure) -> Exception:
+    match failure.kind:
+        case "unsuitable":
+            return UnsuitableError(failure.reason)
+        case "mistake":
+            return TrainingError(failure.reason)
+        case "bug":
+            return RuntimeError(f"a worker failed:\n{failure.reason}")

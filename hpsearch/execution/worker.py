@@ -14,7 +14,7 @@ import traceback
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ..errors import HpsearchError
+from ..errors import HpsearchError, UnsuitableError
 from ..training.final import FinalFit, final_fit
 from ..training.keras_import import import_keras
 from ..training.make import make_trainer
@@ -79,10 +79,12 @@ class Worker:
         while (order := self._orders.get()) is not None:
             try:
                 self._carry_out(order)
+            except UnsuitableError as error:
+                self.send(Failure(str(error), "unsuitable"))
             except HpsearchError as error:
-                self.send(Failure(str(error), is_bug=False))
+                self.send(Failure(str(error), "mistake"))
             except Exception:
-                self.send(Failure(traceback.format_exc(), is_bug=True))
+                self.send(Failure(traceback.format_exc(), "bug"))
 
     def _carry_out(self, order: Setup | FinalFit | TrialSpec) -> None:
         match order:

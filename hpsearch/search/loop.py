@@ -43,6 +43,7 @@ class Search:
         self,
         *,
         journal: Journal,
+        history: History,
         sampler: Sampler,
         executor: Executor,
         limits: Limits,
@@ -52,8 +53,8 @@ class Search:
         listeners: Sequence[Listener] = (),
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        """A loop that goes on where the journal ends."""
-        self.history = History(journal.records)
+        """A loop that goes on where `history`, which is the journal's, ends."""
+        self.history = history
         self._journal = journal
         self._sampler = sampler
         self._executor = executor

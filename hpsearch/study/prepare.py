@@ -91,11 +91,18 @@ class Crew:
 
     def set_up(self, problem: Problem) -> None:
         """Settle the trainer, and tell the workers what all trials share."""
-        trainer, self.reason = choose(self._kind, problem)
+        trainer, reason = choose(self._kind, problem)
         if trainer != self.trainer:
-            self.executor.close()
-            self.trainer = trainer
-            self.executor = self._start()
+            self.fall_back(problem, reason)
+            return
+        self.reason = reason
+        self.executor.set_up(problem)
+
+    def fall_back(self, problem: Problem, reason: str) -> None:
+        """Go on with the trainer that takes any model."""
+        self.executor.close()
+        self.trainer, self.reason = "keras_fit", reason
+        self.executor = self._start()
         self.executor.set_up(problem)
 
     def __enter__(self) -> Crew:

@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
+from ..errors import UnsuitableError
 from ..history import History
-from ..journal import Journal, read
+from ..journal import Journal, Record, read
 from ..search.loop import Limits, Listener, Search
+from ..search.sampler import Sampler
 from ..search.samplers import make_sampler
 from ..spec.file import StudyFile, load_dict, load_file
+from ..spec.study import StudySpec
 from ..tracking.store import artifact_location, default_uri, is_server, journal_path, redacted
 from ..tracking.uploader import Uploader
 from ..training.metrics import metric_for
@@ -89,34 +92,52 @@ def tune(
         problem = problem_of(file.spec, dataset)
         crew.set_up(problem)
         for record in introduction(journal, file, dataset, problem, crew):
-            for listener in listeners:
-                listener(record)
+            _tell(listeners, record)
+        # Before the uploader's thread imports MLflow: two threads in one import can trip up.
+        sampler = _sampler(file.spec, problem)
         uri = tracking_uri or default_uri(root)
         uploader = stack.enter_context(Uploader(path, uri, artifacts=artifact_location(uri, root)))
         if is_server(uri):  # a wrong address is told now, not after a night of training
             uploader.wait_open(CONNECT_SECONDS)
         told = [*listeners, lambda record: uploader.wake()]
-        history = _search(file, problem, journal, crew, told, stop_requested)
+        try:
+            history = _search(file.spec, sampler, journal, crew, told, stop_requested)
+        except UnsuitableError as error:
+            if file.spec.training.trainer != "auto":
+                raise
+            crew.fall_back(problem, str(error))
+            _tell(told, journal.append("trainer", trainer=crew.trainer, reason=crew.reason))
+            again = _sampler(file.spec, problem)
+            history = _search(file.spec, again, journal, crew, told, stop_requested)
         _finish(history, dataset, problem, journal, crew, told)
         uploader.flush(FLUSH_SECONDS)
         result = _result(file, dataset, problem, path, uploader, redacted(uri))
     return replace(result, seconds=time.monotonic() - began)
 
 
+def _tell(listeners: Sequence[Listener], record: Record) -> None:
+    for listener in listeners:
+        listener(record)
+
+
+def _sampler(spec: StudySpec, problem: Problem) -> Sampler:
+    direction = metric_for(problem.objective, problem.task).direction
+    return make_sampler(spec.sampler.kind, spec.space, direction=direction, seed=spec.seed)
+
+
 def _search(
-    file: StudyFile,
-    problem: Problem,
+    spec: StudySpec,
+    sampler: Sampler,
     journal: Journal,
     crew: Crew,
     listeners: Sequence[Listener],
     stop_requested: Callable[[], bool],
 ) -> History:
-    spec = file.spec
-    direction = metric_for(problem.objective, problem.task).direction
     minutes = spec.budget.minutes
     search = Search(
         journal=journal,
-        sampler=make_sampler(spec.sampler.kind, spec.space, direction=direction, seed=spec.seed),
+        history=History(read(journal.path).records),
+        sampler=sampler,
         executor=crew.executor,
         limits=Limits(spec.budget.trials, None if minutes is None else minutes * 60),
         seed=spec.seed,
@@ -143,9 +164,7 @@ def _finish(
     from ..tracking.plots import draw_search, draw_winner  # matplotlib: a second
 
     def record(event: str, **fields: Any) -> None:
-        written = journal.append(event, **fields)
-        for listener in listeners:
-            listener(written)
+        _tell(listeners, journal.append(event, **fields))
 
     best = winner_of(history)
     earlier = [r for r in journal.records if r["event"] == "final"]

@@ -87,6 +87,7 @@ def search(path: Path, executor=None, *, trials=12, sampler="tpe", listeners=(),
             journal.append("study", objective={"direction": "maximize"})
         loop = Search(
             journal=journal,
+            history=History(read(path).records),
             sampler=make_sampler(sampler, SPACE, direction="maximize", seed=3),
             executor=executor or Quadratic(),
             limits=Limits(trials, **limits),

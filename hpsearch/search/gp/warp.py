@@ -17,6 +17,7 @@ import numpy as np
 
 from .axes import Array
 
+LARGEST_ERROR = 1e6  # of a target, in its standard deviations; beyond, squares overflow
 GUESS_VARIANCE = 1.0  # of a target whose error is infinite
 
 
@@ -69,7 +70,7 @@ class Scores:
         guess = np.isinf(self.errors)
         slopes = 1.0 / (raised * spread)
         d_log_slopes = -offset / raised - d_spread / spread
-        noise = np.where(guess, 0.0, self.errors * slopes) ** 2
+        noise = np.minimum(np.where(guess, 0.0, self.errors * slopes), LARGEST_ERROR) ** 2
         return Warped(
             targets=targets,
             noise=np.where(guess, GUESS_VARIANCE, noise),

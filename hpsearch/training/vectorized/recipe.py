@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from ...errors import TrainingError
+from ...errors import TrainingError, UnsuitableError
 from ...models import load_family, outputs_for
 from ...trial import Value, derive_seed
 from ..order import batch_size
@@ -28,7 +28,8 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
         seed: The trial's, for what the user's own function draws.
 
     Raises:
-        TrainingError: If the model cannot be vectorised; whatever the user's function raises.
+        UnsuitableError: If the model cannot be vectorised.
+        Exception: Whatever the user's function raises.
     """
     family = load_family(problem.model)
     outputs = outputs_for(problem.task, problem.n_outputs)
@@ -46,7 +47,7 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
     try:
         network = Network(build, {"model": problem.model, **params}, pad=not update.by_shape)
     except TrainingError as error:
-        raise TrainingError(f"{error}: use trainer: keras_fit") from error
+        raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     _check(network.plan, outputs.units)
     objective = Objective(problem.task, params)
     return Recipe(network, update, objective, batch_size(params))
@@ -54,7 +55,7 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
 
 def _check(model: keras.Model, units: int) -> None:
     if session.on_cpu() and (found := _convolutions(model)):
-        raise TrainingError(
+        raise UnsuitableError(
             f"{found[0]} is a convolution, which XLA trains many times slower than TensorFlow "
             "on a CPU: use trainer: keras_fit"
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ...errors import TrainingError
+from ...errors import TrainingError, UnsuitableError
 from ...trial import EpochReport, State, TrialResult, TrialSpec, Value
 from ..metrics import metric_for
 from ..outcome import divergence, failed, out_of_fold, score_of, stopped_folds
@@ -79,6 +79,8 @@ class VectorizedTrainer:
             started = time.perf_counter()
             try:
                 courses.append(self._course(trial))
+            except UnsuitableError:
+                raise
             except Exception as error:
                 seconds = time.perf_counter() - started
                 yield failed(trial, error, seconds=seconds, trainer=self.name)

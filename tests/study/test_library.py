@@ -1,0 +1,71 @@
+"""`hpsearch.tune` from Python: data in memory, one's own model, regressions and classes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hpsearch
+from hpsearch.errors import SpecError
+from hpsearch.journal import read
+
+MODELS = Path(__file__).with_name("own_models.py")
+
+
+def line(n: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """Linear data without noise, on a scale of its own."""
+    x = np.random.default_rng(0).normal(size=(n, 3))
+    return x, 1000 + 50 * x @ [1.0, -2.0, 0.5]
+
+
+def spec(name: str, **more) -> dict:
+    return {
+        "study": name,
+        "data": {"test_fraction": 0.2},
+        "cross_validation": {"folds": 3},
+        "training": {"epochs": 60, "early_stopping": None},
+        "search_space": {"units": [16, 32], "layers": 1, "learning_rate": [0.01, 0.03]},
+        "budget": {"trials": 2},
+        **more,
+    }
+
+
+def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
+    records = []
+    result = hpsearch.tune(spec("line"), data=line(), root=tmp_path, listeners=[records.append])
+    assert result.test["r2"] > 0.98
+    assert 0 < result.test["rmse"] < 20
+    assert ("rmse", 60) == (result.objective, result.n_test)
+    assert result.confusion is None
+    assert "ridge" == result.baseline["name"]
+    assert result.baseline["metrics"]["r2"] > 0.99
+    assert ["study", "asked"] == [r["event"] for r in records][:2]
+    assert result.model.is_file()
+
+
+def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_reason(tmp_path):
+    own = spec("conv", model=f"{MODELS}:hidden_convolution", search_space={"width": [2, 4]})
+    x, y = line(120)
+    result = hpsearch.tune(own, data=(x, (y > 1000).astype(int)), root=tmp_path)
+    assert 2 == result.trials["complete"]
+    records = read(tmp_path / "mlruns/studies/conv/journal.jsonl").records
+    [event] = [r for r in records if r["event"] == "trainer"]
+    assert "keras_fit" == event["trainer"]
+    assert "is a convolution" in event["reason"]
+    assert {"keras_fit"} == {r["trainer"] for r in records if r["event"] == "result"}
+
+
+def test_a_model_of_ones_own_is_searched_like_any_other(tmp_path):
+    own = spec("own", model=f"{MODELS}:dense", search_space={"width": [4, 8]})
+    x, _ = line(240)
+    y = np.array(["low", "mid", "high"])[np.digitize(x[:, 0], [-0.5, 0.5])]
+    result = hpsearch.tune(own, data=(x, y), root=tmp_path)
+    assert result.best.params["width"] in (4, 8)
+    assert {"high", "low", "mid"} == set(result.classes)
+    assert result.test["accuracy"] > 0.6
+    assert 3 == len(result.confusion)
+
+
+def test_without_any_data_the_missing_key_is_named(tmp_path):
+    with pytest.raises(SpecError, match=r"data\.source: is required, unless data are handed"):
+        hpsearch.tune(spec("none"), root=tmp_path)
