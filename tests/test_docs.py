@@ -1,6 +1,8 @@
 """What the documents say is so: examples are valid, and nothing is left out."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,16 @@ def test_every_yaml_example_is_a_valid_study(block, tmp_path):
     path = tmp_path / "example.yaml"
     path.write_text(block, encoding="utf-8")
     read_spec(path)
+
+
+def test_the_python_example_of_readme_runs_and_prints_a_winner(tmp_path):
+    code = next(b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "hpsearch.tune" in b)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
+    assert "'units': " in done.stdout
+    assert "'accuracy': " in done.stdout
 
 
 def test_the_python_example_is_a_model_that_trains(tmp_path):
