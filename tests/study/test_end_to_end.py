@@ -3,16 +3,23 @@
 import csv
 import io
 import json
+import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+import urllib.error
+import urllib.request
 
 import numpy as np
+import psutil
 import pytest
 
 from hpsearch.journal import read
 from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
-from tests.study.conftest import SPEC, run
+from tests.study.conftest import SPEC, command, run
 
 
 @pytest.fixture(scope="module")
@@ -158,3 +165,59 @@ def test_top_show_compare_export_and_report_read_the_study(finished):
     page = (finished.root / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "cancer" in page
+
+
+def test_plan_times_a_few_epochs_and_writes_nothing(finished):
+    before = (finished.folder / "journal.jsonl").read_bytes()
+    told = run(finished.root, "plan", finished.spec).stdout
+    assert "trainer: vectorized (" in told
+    assert 3 == told.count("optimizer=")
+    assert "5 trials at most" in told
+    assert before == (finished.folder / "journal.jsonl").read_bytes()
+
+
+def test_models_lists_what_is_in_use_and_without_a_predecessor_nothing_is_rolled_back(finished):
+    run(finished.root, "promote", "cancer", "--as", "listed")
+    told = run(finished.root, "models").stdout
+    assert "listed" in told
+    assert "champion" in told
+    done = run(finished.root, "rollback", "listed", code=2)
+    assert "nothing to go back to" in done.stderr
+    events = [r for r in read(finished.folder / "journal.jsonl").records if "promot" in r["event"]]
+    assert "listed" in {r["name"] for r in events}
+
+
+def test_ui_shows_the_store_of_the_folder_on_loopback_alone(finished):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    child = subprocess.Popen(
+        command("ui", "--port", port),
+        cwd=finished.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        text=True,
+    )
+    with child:
+        try:
+            assert f"http://127.0.0.1:{port}" in child.stdout.readline()
+            assert "cancer" in experiments(port)
+            listening = psutil.net_connections("tcp")
+            assert {"127.0.0.1"} == {
+                c.laddr.ip for c in listening if c.status == "LISTEN" and c.laddr.port == port
+            }
+        finally:
+            os.killpg(child.pid, signal.SIGTERM)
+
+
+def experiments(port: int) -> set[str]:
+    """The names that the server tells, once it answers; tried for a minute."""
+    url = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow/experiments/search?max_results=10"
+    for _ in range(120):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return {e["name"] for e in json.load(answer)["experiments"]}
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.5)
+    return set()
