@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import TrainingError
-from ..models import Family, outputs_for
-from ..trial import TrialSpec, Value, derive_seed
+from ..models import Family
+from ..trial import TrialSpec, Value
 from .initial import blueprint, initial_weights
 from .losses import accepted, make_loss
 from .network import Network, Values
@@ -58,35 +57,23 @@ def architecture_key(family: Family, task: str, params: Mapping[str, Value], see
 
 
 def make_architecture(
-    family: Family, problem: Problem, features: Any, params: Mapping[str, Value], seed: int
+    problem: Problem, features: Any, params: Mapping[str, Value], seed: int
 ) -> Architecture:
     """Build and compile the network for `params`.
 
     Args:
-        family: What builds it.
         problem: What it is trained on.
         features: `resident(problem.features)`.
-        params: The hyperparameters, fixed ones included.
+        params: The hyperparameters.
         seed: The trial's.
 
     Raises:
         TrainingError: If the network's output does not suit the task.
     """
-    import keras
 
-    outputs = outputs_for(problem.task, problem.n_outputs)
-    inputs = problem.features.shape[1:]
-
-    def build() -> keras.Model:
-        model = family.build(params, inputs, outputs)
-        if not model.built:
-            model.build((None, *inputs))
-        return model
-
-    if family.reads is None:  # a user's function may draw random numbers of its own
-        keras.utils.set_random_seed(derive_seed(seed, "build"))
+    build = problem.builder(params, seed)
     model = build()
-    _check_output(model, outputs.units)
+    problem.check_output(model.compute_output_shape(model.input_shape))
     compiled = bool(model.compiled)
     plan = _plan(build)
     given = model.get_weights() if plan is None else []
@@ -105,15 +92,6 @@ def _plan(build: Callable[[], keras.Model]) -> keras.Model | None:
         return blueprint(build)
     except Exception:  # a user's function that works with values: then its values are the start
         return None
-
-
-def _check_output(model: keras.Model, units: int) -> None:
-    shape = model.compute_output_shape(model.input_shape)
-    if tuple(shape) != (None, units):
-        raise TrainingError(
-            f"the network's output has shape {tuple(shape)}, but the task needs (None, {units}). "
-            "Let the last layer have outputs.units units and outputs.activation."
-        )
 
 
 def _is_sparse(loss: object) -> bool:

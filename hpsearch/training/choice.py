@@ -1,11 +1,13 @@
 """Which trainer suits a problem, and why; decided without importing Keras.
 
 A user's function is judged by its text, because building its model would take seconds and
-hyperparameters that no sampler has chosen yet. Whoever knows better names the trainer.
+hyperparameters that no sampler has chosen yet. What the text does not show is found out by the
+first trial, and the study falls back then. Whoever knows better names the trainer.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -26,7 +28,7 @@ def choose(kind: str, problem: Problem) -> tuple[str, str]:
     """
     if kind != "auto":
         return kind, "asked for"
-    text = model_text(problem.model)
+    text = function_text(problem.model)
     if found := NEEDS_VALUES.search(text):
         return "keras_fit", f"the model's function calls {found.group(0)[1:-1]}"
     if has_accelerator():
@@ -38,9 +40,9 @@ def choose(kind: str, problem: Problem) -> tuple[str, str]:
     return "vectorized", "all folds train side by side in compiled programs"
 
 
-def model_text(model: str) -> str:
-    """The source of the file or module that a user's function is in; empty for a family."""
-    place, _, _ = model.rpartition(":")
+def function_text(model: str) -> str:
+    """The source of a user's function; empty for a family, or where it cannot be found."""
+    place, _, name = model.rpartition(":")
     if not place:
         return ""
     path = Path(place)
@@ -50,7 +52,13 @@ def model_text(model: str) -> str:
         except (ImportError, ValueError):  # trials will say what is wrong with it
             return ""
         path = Path(spec.origin) if spec is not None and spec.origin else path
-    return path.read_text(errors="replace") if path.is_file() else ""
+    text = path.read_text(errors="replace") if path.is_file() else ""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # likewise
+        return ""
+    named = [n for n in tree.body if getattr(n, "name", None) == name]
+    return ast.get_source_segment(text, named[0]) or "" if named else ""
 
 
 def has_accelerator() -> bool:

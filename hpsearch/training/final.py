@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from ..data.schema import Schema
-from ..models import load_family, outputs_for
 from ..models.assembled import assemble
 from ..trial import TrialSpec
 from .problem import Problem
@@ -39,11 +38,7 @@ def final_fit(trainer: Trainer, final: FinalFit) -> np.ndarray:
 
     problem, trial = final.problem, final.trial
     weights = trainer.fit(trial)
-    network = load_family(problem.model).build(
-        {**(problem.fixed or {}), **trial.params},
-        problem.features.shape[1:],
-        outputs_for(problem.task, problem.n_outputs),
-    )
+    network = problem.builder(trial.params, trial.seed)()
     network.set_weights(weights)
     model = assemble(network, final.schema, problem.statistics[0], problem.task)
     partial = final.path.with_name(f"partial-{final.path.name}")

@@ -182,9 +182,7 @@ class KerasFitTrainer:
         if key not in self._architectures:
             while len(self._architectures) >= ARCHITECTURES_KEPT:
                 self._architectures.popitem(last=False)
-            self._architectures[key] = make_architecture(
-                self._family, self.problem, self._features, params, seed
-            )
+            self._architectures[key] = make_architecture(self.problem, self._features, params, seed)
         self._architectures.move_to_end(key)
         return self._architectures[key]
 

@@ -5,15 +5,20 @@ Arrays and plain values: it is sent to a worker once. Knows no trainer.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from ..data.split import Split
 from ..data.statistics import Statistics
-from ..trial import Value
+from ..errors import TrainingError
+from ..models import load_family, outputs_for
+from ..trial import Value, derive_seed
+
+if TYPE_CHECKING:
+    import keras
 
 Task = Literal["binary", "multiclass", "regression"]
 
@@ -51,6 +56,43 @@ class Problem:
     fixed: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
     weights: np.ndarray | None = None  # (n_rows,) float32, in training and in scores
     early_stopping: EarlyStopping | None = None
+
+    def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
+        """A function that makes the network of `params`, the same one at each call.
+
+        Args:
+            params: The trial's hyperparameters; the fixed ones are added.
+            seed: The trial's, for what the user's own function draws.
+        """
+        family = load_family(self.model)
+        inputs = self.features.shape[1:]
+        outputs = outputs_for(self.task, self.n_outputs)
+        chosen = {**(self.fixed or {}), **params}
+        if family.reads is None:  # a user's function may draw random numbers of its own
+            import keras
+
+            keras.utils.set_random_seed(derive_seed(seed, "build"))
+
+        def build() -> keras.Model:
+            model = family.build(chosen, inputs, outputs)
+            if not model.built:
+                model.build((None, *inputs))
+            return model
+
+        return build
+
+    def check_output(self, shape: object) -> None:
+        """Refuse a network whose output has another shape than the task's targets.
+
+        Raises:
+            TrainingError: With both shapes.
+        """
+        if shape != (None, self.n_outputs):
+            raise TrainingError(
+                f"the network's output has shape {shape}, but the task needs "
+                f"(None, {self.n_outputs}). Let the last layer have outputs.units units and "
+                "outputs.activation."
+            )
 
     @property
     def n_outputs(self) -> int:

@@ -19,7 +19,7 @@ def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def chosen(folder: Path, text: str) -> tuple[str, str]:
     path = folder / "mine.py"
-    path.write_text(text)
+    path.write_text(f"def other():\n    model.compile(Conv1D)\n\ndef build():\n    {text}\n")
     return choose("auto", replace(separable(), model=f"{path}:build"))
 
 
