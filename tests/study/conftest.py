@@ -1,7 +1,6 @@
 """One finished study, made by the command line in a folder of its own."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -58,7 +57,6 @@ def run(root: Path, *arguments: object, code: int = 0) -> subprocess.CompletedPr
     done = subprocess.run(
         command(*arguments),
         cwd=root,
-        env={k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"},
         capture_output=True,
         text=True,
         check=False,
