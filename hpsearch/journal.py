@@ -23,7 +23,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -197,8 +197,3 @@ def _begin(path: Path, line: bytes) -> BinaryIO:
     finally:
         os.close(descriptor)
     return path.open("ab")
-
-
-def events(records: tuple[Record, ...], event: str) -> Iterator[Record]:
-    """The records of one kind, in their order."""
-    return (r for r in records if r["event"] == event)

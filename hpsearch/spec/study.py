@@ -13,11 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..errors import SpecError
 from ..trial import Value
-from .data import CrossValidation, DataSpec
+from .data import CrossValidation, DataSpec, Task
 from .parameters import Declaration, Name, fixed_params, space_of
 from .space import Space
 
-Task = Literal["binary", "multiclass", "regression"]
 StudyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
