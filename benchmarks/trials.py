@@ -250,7 +250,7 @@ def trainer_scores(
     scores = []
     for trial, following in zip(trials, [*trials[1:], None], strict=True):
         if following is not None and hasattr(trainer, "prepare"):
-            trainer.prepare(following)
+            trainer.prepare([following])
         for word in trainer.train([trial]):
             if isinstance(word, TrialResult):
                 assert word.score is not None, word.traceback or word.error

@@ -39,6 +39,7 @@ class TrialSpec:
     seed: int  # every random draw of the trial derives from it
     epochs: int  # at most so many
     attempt: int = 0  # 0-based; grows when a worker died under the trial
+    rungs: tuple[int, ...] = ()  # numbers of finished epochs after which it waits for a verdict
 
     def fold_seed(self, fold: int, purpose: str) -> int:
         """The seed of one fold for one purpose ("weights", "order" or "dropout")."""

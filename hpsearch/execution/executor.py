@@ -37,12 +37,17 @@ class Executor(Protocol):
     """What runs trials."""
 
     @property
+    def population(self) -> int:
+        """How many trials it wants in one `submit`, to train them together."""
+        ...
+
+    @property
     def capacity(self) -> int:
         """How many trials it wants at once: those that train and those it prepares meanwhile."""
         ...
 
-    def submit(self, trial: TrialSpec) -> None:
-        """Take one more trial."""
+    def submit(self, *trials: TrialSpec) -> None:
+        """Take a population: trials that one worker trains together, epoch by epoch."""
         ...
 
     def wait(self, timeout: float | None = None) -> Report | None:
@@ -50,7 +55,14 @@ class Executor(Protocol):
         ...
 
     def prune(self, trial: int) -> None:
-        """Stop a running trial after its current epoch; its result will be PRUNED."""
+        """Stop a running trial; its result will be PRUNED.
+
+        One that waits at a rung stops right there, another after the epoch it is in.
+        """
+        ...
+
+    def resume(self, trial: int) -> None:
+        """Let a trial go on that waits at a rung."""
         ...
 
     def recall(self) -> Sequence[int]:

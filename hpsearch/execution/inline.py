@@ -10,51 +10,80 @@ import numpy as np
 from ..training.final import FinalFit, final_fit
 from ..training.problem import Problem
 from ..training.trainer import Reports, Trainer
-from ..trial import TrialResult, TrialSpec
+from ..trial import EpochReport, TrialResult, TrialSpec
 from .executor import Report, Started
 
 
 class InlineExecutor:
-    """One trial at a time, here; for notebooks and tests."""
+    """One population at a time, here; for notebooks and tests."""
 
-    capacity = 1
-
-    def __init__(self, problem: Problem, make: Callable[[Problem], Trainer]) -> None:
+    def __init__(
+        self, problem: Problem, make: Callable[[Problem], Trainer], *, population: int = 1
+    ) -> None:
         """An executor whose trainers `make` builds."""
+        self.population = population
         self._make = make
         self._trainer = make(problem)
-        self._waiting: deque[TrialSpec] = deque()
+        self._waiting: deque[tuple[TrialSpec, ...]] = deque()
         self._running: Reports | None = None
-        self._answer: bool | None = None
+        self._rungs: dict[int, tuple[int, ...]] = {}  # of the running trials
+        self._held: set[int] = set()  # trials that wait for a verdict
+        self._pruned: set[int] = set()
+        self._answer: set[int] | None = None  # None: the trainer has not asked yet
+        self._arrived: deque[Report] = deque()
 
-    def submit(self, trial: TrialSpec) -> None:
+    @property
+    def capacity(self) -> int:
         """See `Executor`."""
-        self._waiting.append(trial)
+        return self.population
+
+    def submit(self, *trials: TrialSpec) -> None:
+        """See `Executor`."""
+        self._waiting.append(trials)
 
     def wait(self, timeout: float | None = None) -> Report | None:
         """See `Executor`."""
-        if self._running is None:
-            if not self._waiting:
-                return None
-            trial = self._waiting.popleft()
-            self._running = self._trainer.train([trial])
-            return Started(trial.number)
-        answer, self._answer = self._answer, None
-        report = self._running.send(answer)
-        if isinstance(report, TrialResult):
-            self._running.close()
-            self._running = self._answer = None
-        else:
-            self._answer = False
-        return report
+        if not self._arrived and not self._held:
+            self._advance()
+        return self._arrived.popleft() if self._arrived else None
+
+    def _advance(self) -> None:
+        """Let the trainer say one thing more; where it has ended, begin the next population."""
+        if self._running is not None:
+            try:
+                said = self._running.send(self._answer)
+            except StopIteration:
+                self._running = None
+            else:
+                self._take(said)
+                return
+        if self._waiting:
+            trials = self._waiting.popleft()
+            self._rungs = {t.number: t.rungs for t in trials}
+            self._pruned, self._answer = set(), None
+            self._running = self._trainer.train(trials)
+            self._arrived.extend(Started(number) for number in self._rungs)
+
+    def _take(self, said: list[EpochReport] | TrialResult) -> None:
+        self._answer = self._pruned
+        if isinstance(said, TrialResult):
+            self._arrived.append(said)
+            return
+        self._held = {r.trial for r in said if r.epoch + 1 in self._rungs[r.trial]}
+        self._arrived.extend(said)
 
     def prune(self, trial: int) -> None:
         """See `Executor`."""
-        self._answer = True
+        self._pruned.add(trial)
+        self._held.discard(trial)
+
+    def resume(self, trial: int) -> None:
+        """See `Executor`."""
+        self._held.discard(trial)
 
     def recall(self) -> Sequence[int]:
         """See `Executor`."""
-        numbers = [t.number for t in self._waiting]
+        numbers = [t.number for trials in self._waiting for t in trials]
         self._waiting.clear()
         return numbers
 

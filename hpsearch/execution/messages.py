@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..training.problem import Problem
+from ..trial import TrialSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,22 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
+class Population:
+    """Train these together."""
+
+    trials: tuple[TrialSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Prune:
-    """Stop this trial after its current epoch."""
+    """Stop this trial at the rung where it waits, or after its current epoch."""
+
+    trial: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Let this trial go on beyond the rung at which it waits."""
 
     trial: int
 

@@ -26,7 +26,7 @@ from ..training.make import BACKENDS
 from ..training.problem import Problem
 from ..trial import TrialResult, TrialSpec
 from .executor import Lost, Report
-from .messages import Failure, Prune, Recall, Recalled, Setup
+from .messages import Failure, Population, Prune, Recall, Recalled, Resume, Setup
 
 GRACE = 2.0  # seconds between asking a worker to end and killing it
 
@@ -60,7 +60,7 @@ class _Process:
         theirs.close()
         self.connection = Connection(ours.detach())
         self.log = log
-        self.trials: deque[TrialSpec] = deque()
+        self.populations: deque[tuple[TrialSpec, ...]] = deque()
 
     def send(self, order: Any) -> None:
         """Give an order; a dead worker is noticed when its reports are read."""
@@ -69,9 +69,20 @@ class _Process:
         except (BrokenPipeError, ConnectionResetError):
             return
 
+    @property
+    def trials(self) -> list[TrialSpec]:
+        """Those that train and those that wait."""
+        return [trial for population in self.populations for trial in population]
+
+    def take(self, trials: tuple[TrialSpec, ...]) -> None:
+        """Train these together after what was given before."""
+        self.populations.append(trials)
+        self.send(Population(trials))
+
     def drop(self, numbers: set[int]) -> None:
         """Hold these trials no more."""
-        self.trials = deque(t for t in self.trials if t.number not in numbers)
+        left = (tuple(t for t in p if t.number not in numbers) for p in self.populations)
+        self.populations = deque(population for population in left if population)
 
     def end(self) -> None:
         self.connection.close()
@@ -91,6 +102,7 @@ class ProcessExecutor:
         trainer: str,
         workers: int = 1,
         ahead: int = 1,
+        population: int = 1,
         threads: int | None = None,
         logs: Path,
     ) -> None:
@@ -99,12 +111,14 @@ class ProcessExecutor:
         Args:
             trainer: What trains; it decides the Keras backend of the processes.
             workers: How many processes.
-            ahead: How many trials a worker holds beside the running one, to prepare them.
+            ahead: How many populations a worker holds beside the running one, to prepare them.
+            population: How many trials a worker trains together.
             threads: Threads of each worker; None leaves it to the libraries.
             logs: Folder for what workers print.
         """
         self._trainer = trainer
         self._ahead = ahead
+        self.population = population
         self._threads = threads
         self._logs = logs
         self._setup: Setup | None = None
@@ -123,13 +137,11 @@ class ProcessExecutor:
     @property
     def capacity(self) -> int:
         """See `Executor`."""
-        return len(self._processes) * (1 + self._ahead)
+        return len(self._processes) * (1 + self._ahead) * self.population
 
-    def submit(self, trial: TrialSpec) -> None:
+    def submit(self, *trials: TrialSpec) -> None:
         """See `Executor`."""
-        process = min(self._processes, key=lambda p: len(p.trials))
-        process.trials.append(trial)
-        process.send(trial)
+        min(self._processes, key=lambda p: len(p.trials)).take(trials)
 
     def wait(self, timeout: float | None = None) -> Report | None:
         """See `Executor`."""
@@ -161,20 +173,29 @@ class ProcessExecutor:
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
         if not dead.trials:
             raise TrainingError(f"a worker ended {how} before its first trial; see {dead.log}")
-        running, *queued = dead.trials
+        running, *queued = dead.populations
         place = self._processes.index(dead)
         fresh = self._processes[place] = self._start(place)
         fresh.send(self._setup)
-        for trial in queued:
-            fresh.trials.append(trial)
-            fresh.send(trial)
-        return Lost(running.number, f"the worker ended {how}; its log is {dead.log}")
+        for population in queued:
+            fresh.take(population)
+        reason = f"the worker ended {how}; its log is {dead.log}"
+        first, *others = (Lost(trial.number, reason) for trial in running)
+        self._arrived.extend(others)
+        return first
 
     def prune(self, trial: int) -> None:
         """See `Executor`."""
+        self._judge(Prune(trial))
+
+    def resume(self, trial: int) -> None:
+        """See `Executor`."""
+        self._judge(Resume(trial))
+
+    def _judge(self, verdict: Prune | Resume) -> None:
         for process in self._processes:
-            if any(t.number == trial for t in process.trials):
-                process.send(Prune(trial))
+            if any(t.number == verdict.trial for t in process.trials):
+                process.send(verdict)
 
     def recall(self) -> Sequence[int]:
         """See `Executor`."""

@@ -11,6 +11,8 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,7 +22,7 @@ from ..training.keras_import import import_keras
 from ..training.make import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .executor import Started
-from .messages import Failure, Prune, Recall, Recalled, Setup
+from .messages import Failure, Population, Prune, Recall, Recalled, Resume, Setup
 
 
 class Worker:
@@ -30,9 +32,9 @@ class Worker:
         """Listen on `connection`."""
         self._connection = connection
         self._orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._recalled: set[int] = set()
-        self._queued: list[int] = []  # trials that have not begun
+        self._verdicts = threading.Condition()  # guards the next two
         self._pruned: set[int] = set()
+        self._resumed: set[int] = set()
         self._lock = threading.Lock()
         self._trainer: Any = None  # there once the Setup has come
 
@@ -58,21 +60,36 @@ class Worker:
                 os._exit(1)
             match order:
                 case Prune(trial):
-                    self._pruned.add(trial)
+                    self._judge(trial, self._pruned)
+                case Resume(trial):
+                    self._judge(trial, self._resumed)
                 case Recall():
-                    with self._lock:
-                        self._recalled.update(self._queued)
-                        numbers, self._queued = tuple(self._queued), []
-                    self.send(Recalled(numbers))
-                case TrialSpec():
-                    with self._lock:
-                        self._queued.append(order.number)
-                    self._recalled.discard(order.number)
+                    self.send(Recalled(self._take_back()))
+                case Population():
+                    with self._verdicts:  # those of an earlier attempt count no more
+                        self._pruned.difference_update(t.number for t in order.trials)
                     self._orders.put(order)
                     if self._trainer is not None:
-                        self._trainer.prepare(order)
+                        self._trainer.prepare(order.trials)
                 case _:
                     self._orders.put(order)
+
+    def _take_back(self) -> tuple[int, ...]:
+        """Empty the queue of trials; their numbers."""
+        waiting = []
+        with suppress(queue.Empty):
+            while True:
+                waiting.append(self._orders.get_nowait())
+        populations = [order for order in waiting if isinstance(order, Population)]
+        for order in waiting:
+            if not isinstance(order, Population):
+                self._orders.put(order)
+        return tuple(trial.number for order in populations for trial in order.trials)
+
+    def _judge(self, trial: int, verdict: set[int]) -> None:
+        with self._verdicts:
+            verdict.add(trial)
+            self._verdicts.notify()
 
     def work(self) -> None:
         """Carry orders out; None ends it."""
@@ -86,7 +103,7 @@ class Worker:
             except Exception:
                 self.send(Failure(traceback.format_exc(), "bug"))
 
-    def _carry_out(self, order: Setup | FinalFit | TrialSpec) -> None:
+    def _carry_out(self, order: Setup | FinalFit | Population) -> None:
         match order:
             case Setup():
                 self._setup = order
@@ -94,26 +111,36 @@ class Worker:
             case FinalFit():
                 trainer = make_trainer(self._setup.trainer, order.problem)
                 self.send(final_fit(trainer, order))
-            case TrialSpec():
-                self._train(order)
+            case Population(trials):
+                self._train(trials)
 
-    def _train(self, trial: TrialSpec) -> None:
-        with self._lock:
-            if trial.number in self._recalled:
-                return
-            self._queued.remove(trial.number)
-        self.send(Started(trial.number))
-        reports = self._trainer.train([trial])
-        answer: bool | None = None
+    def _train(self, trials: Sequence[TrialSpec]) -> None:
+        for trial in trials:
+            self.send(Started(trial.number))
+        rungs = {t.number: t.rungs for t in trials}
+        reports = self._trainer.train(trials)
+        answer: set[int] | None = None
         try:
             while True:
-                report = reports.send(answer)
-                self.send(report)
-                if isinstance(report, TrialResult):
-                    return
-                answer = trial.number in self._pruned
+                said = reports.send(answer)
+                answer = set()
+                if isinstance(said, TrialResult):
+                    self.send(said)
+                    continue
+                for report in said:
+                    self.send(report)
+                answer = self._verdict({r.trial for r in said if r.epoch + 1 in rungs[r.trial]})
+        except StopIteration:
+            return
         finally:
             reports.close()
+
+    def _verdict(self, held: set[int]) -> set[int]:
+        """The trials to stop, once each of those `held` at a rung was pruned or resumed."""
+        with self._verdicts:
+            self._verdicts.wait_for(lambda: held <= self._pruned | self._resumed)
+            self._resumed -= held
+            return set(self._pruned)
 
 
 def main() -> None:

@@ -6,9 +6,10 @@ because building and tracing cost more than many epochs. Knows no sampler and no
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -48,7 +49,7 @@ class _Run:
 
 
 class KerasFitTrainer:
-    """Trains trials one after another with Keras's own training step; a `trainer.Trainer`."""
+    """Trains a population in turn, epoch by epoch, with Keras's training step; a `Trainer`."""
 
     name = "keras_fit"
 
@@ -61,10 +62,31 @@ class KerasFitTrainer:
 
     def train(self, trials: Sequence[TrialSpec]) -> Reports:
         """See `trainer.Trainer.train`."""
+        running = []
         for trial in trials:
-            yield from self._train(trial)
+            run = _Run(trial, self._params(trial), time.perf_counter())
+            try:
+                self._start(run)
+            except Exception as error:
+                yield self._failed(run, error)
+            else:
+                running.append(run)
+        for epoch in itertools.count():
+            if not running:
+                return
+            said = {run.trial.number: self._said(run, epoch) for run in running}
+            reports = [word for word in said.values() if isinstance(word, EpochReport)]
+            pruned: Collection[int] = ()
+            if reports:
+                pruned = (yield reports) or ()
+            for run in list(running):
+                word = said[run.trial.number]
+                result = word if isinstance(word, TrialResult) else self._ended(run, pruned)
+                if result is not None:
+                    running.remove(run)
+                    yield result
 
-    def prepare(self, trial: TrialSpec) -> None:
+    def prepare(self, trials: Sequence[TrialSpec]) -> None:
         """Nothing: a graph is traced when its first batch comes."""
 
     def fit(self, trial: TrialSpec) -> list[np.ndarray]:
@@ -85,29 +107,25 @@ class KerasFitTrainer:
         weights: list[np.ndarray] = network.model.get_weights()
         return weights
 
-    def _train(self, trial: TrialSpec) -> Reports:
-        run = _Run(trial, self._params(trial), time.perf_counter())
+    def _said(self, run: _Run, epoch: int) -> EpochReport | TrialResult:
+        """What a trial measured in an epoch, or that it has failed."""
         try:
-            self._start(run)
+            report = self._advance(run, epoch)
         except Exception as error:
-            yield self._failed(run, error)
-            return
-        for epoch in range(trial.epochs):
-            try:
-                report = self._advance(run, epoch)
-            except Exception as error:
-                yield self._failed(run, error)
-                return
-            if isinstance(report, str):
-                yield self._failed(run, report)
-                return
-            if (yield report):
-                yield self._result(run, "PRUNED")
-                return
-            if has_stopped(self._curve(run), self.problem.early_stopping, self._direction):
-                break
+            return self._failed(run, error)
+        return self._failed(run, report) if isinstance(report, str) else report
+
+    def _ended(self, run: _Run, pruned: Collection[int]) -> TrialResult | None:
+        """The result of a trial that ends with the epoch just reported."""
+        if run.trial.number in pruned:
+            return self._result(run, "PRUNED")
+        curve = self._curve(run)
+        if len(curve) < run.trial.epochs and not has_stopped(
+            curve, self.problem.early_stopping, self._direction
+        ):
+            return None
         dead = divergence({}, run.best)
-        yield self._failed(run, dead) if dead else self._result(run, "COMPLETE")
+        return self._failed(run, dead) if dead else self._result(run, "COMPLETE")
 
     def _start(self, run: _Run) -> None:
         run.architecture = self._architecture(run.params, run.trial.seed)

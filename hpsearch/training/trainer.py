@@ -6,14 +6,14 @@ no other process.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from ..trial import EpochReport, TrialResult, TrialSpec
 
-Reports = Generator[EpochReport | TrialResult, bool | None, None]
+Reports = Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]
 
 
 class Trainer(Protocol):
@@ -22,16 +22,18 @@ class Trainer(Protocol):
     name: str
 
     def train(self, trials: Sequence[TrialSpec]) -> Reports:
-        """Train trials together, and report each after every epoch.
+        """Train a population: all its trials advance together, one epoch at a time.
 
-        Yields an `EpochReport` a trial and epoch, and a trial's `TrialResult` as its last word.
-        The answer to an `EpochReport` (`generator.send(True)`) stops that trial as PRUNED.
-        A model that diverges, predicts a constant or raises is a result of state FAILED.
+        Yields the `EpochReport`s of the trials that go on, all of one epoch in a list, and each
+        trial's `TrialResult` as its last word. The answer to the list (`generator.send`) names
+        the trials that stop there as PRUNED; nothing beyond a trial's next rung is trained
+        before the answer comes. A model that diverges, predicts a constant or raises is a
+        result of state FAILED.
         """
         ...
 
-    def prepare(self, trial: TrialSpec) -> None:
-        """Get ready for a trial that comes after the running one; may do nothing.
+    def prepare(self, trials: Sequence[TrialSpec]) -> None:
+        """Get ready for a population that comes after the running one; may do nothing.
 
         Called from another thread than `train`, and returns at once.
         """

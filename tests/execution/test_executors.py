@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,28 @@ def test_trials_that_have_not_begun_can_be_taken_back(executor):
     assert ([3], 2) == (taken, last.number)
     executor.submit(trial(3))
     assert 3 == until_result(executor)[-1].number
+
+
+def test_a_population_waits_at_its_rung_until_every_member_has_its_verdict(executor):
+    trials = [replace(trial(n, epochs=6), rungs=(2,)) for n in (20, 21, 22)]
+    executor.submit(*trials)
+    reports = []
+    while len([r for r in reports if isinstance(r, EpochReport)]) < 6:
+        reports.append(executor.wait(60))
+    assert [(20, 0), (21, 0), (22, 0), (20, 1), (21, 1), (22, 1)] == [
+        (r.trial, r.epoch) for r in reports if isinstance(r, EpochReport)
+    ]
+    executor.prune(20)
+    executor.resume(21)
+    assert executor.wait(0.05) is None
+    executor.prune(22)
+    results = {}
+    while len(results) < 3:
+        report = executor.wait(60)
+        if isinstance(report, TrialResult):
+            results[report.number] = report
+    assert ["PRUNED", "COMPLETE", "PRUNED"] == [results[n].state for n in (20, 21, 22)]
+    assert [2, 6, 2] == [len(results[n].curves["val/loss"]) for n in (20, 21, 22)]
 
 
 def test_a_raising_model_is_a_failed_trial_and_the_worker_lives_on(tmp_path):

@@ -80,7 +80,7 @@ def test_another_optimizer_shares_the_program_that_evaluates() -> None:
 def test_a_prepared_trial_compiles_nothing_when_it_trains() -> None:
     trainer = VectorizedTrainer(separable(), placement="threads")
     run(trainer, [spec(number=0, epochs=1)])
-    trainer.prepare(spec(number=1, epochs=1, layers=3))
+    trainer.prepare([spec(number=1, epochs=1, layers=3)])
     result = run(trainer, [spec(number=1, epochs=1, layers=3)])[1][1]
     assert ("COMPLETE", 5) == (result.state, trainer.compilations)
     run(trainer, [spec(number=2, epochs=1, layers=3)])
@@ -169,7 +169,7 @@ def test_a_layer_that_raises_when_it_is_traced_fails_its_trial_alone(tmp_path: P
     problem = replace(separable(), model=model_file(tmp_path, body))
     trials = [spec(number=n, units=units, epochs=2) for n, units in enumerate((8, 13))]
     trainer = VectorizedTrainer(problem, placement="threads")
-    trainer.prepare(trials[1])
+    trainer.prepare([trials[1]])
     _, results = run(trainer, trials)
     assert ["COMPLETE", "FAILED"] == [results[n].state for n in range(2)]
     assert "KeyError" in (results[1].error or "")

@@ -65,7 +65,7 @@ def vectorized_curves(problem: Problem, trial: TrialSpec, **placed: Any) -> list
         TRAINERS[key] = VectorizedTrainer(problem, **placed)
     said = list(TRAINERS[key].train([trial]))
     assert said[-1].error is None, said[-1].traceback or said[-1].error
-    return said[:-1]
+    return [report for [report] in said[:-1]]
 
 
 def fit_curves(problem: Problem, trial: TrialSpec, fold: int) -> tuple[list[float], list[float]]:

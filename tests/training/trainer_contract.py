@@ -118,20 +118,21 @@ def run(
     reports: list[EpochReport] = []
     results: dict[int, TrialResult] = {}
     generator = trainer.train(trials)
-    answer: bool | None = None
+    answer: set[int] | None = None
     while True:
         try:
             word = generator.send(answer)
         except StopIteration:
             return reports, results
         answer = None
-        if isinstance(word, EpochReport):
-            assert word.trial not in results, "a report after the last word"
-            reports.append(word)
-            answer = stop(word)
-        else:
+        if isinstance(word, TrialResult):
             assert word.number not in results, "two last words"
             results[word.number] = word
+            continue
+        assert 1 == len({r.epoch for r in word}), "a population advances one epoch at a time"
+        assert not results.keys() & {r.trial for r in word}, "a report after the last word"
+        reports += word
+        answer = {r.trial for r in word if stop(r)}
 
 
 def same(a: TrialResult, b: TrialResult) -> bool:
@@ -261,6 +262,15 @@ class TrainerContract:
         _, results = run(self.trainer(separable()), trials, lambda r: (r.trial, r.epoch) == (1, 1))
         assert ["COMPLETE", "PRUNED", "COMPLETE"] == [results[n].state for n in range(3)]
         assert [5, 2, 5] == [len(results[n].curves["val/loss"]) for n in range(3)]
+
+    def test_a_trial_waits_at_its_rung_and_trains_nothing_beyond_it(self) -> None:
+        held = replace(spec(epochs=6), rungs=(2, 4))
+        _, results = run(self.trainer(separable()), [held])
+        free = self.result(separable(), spec(epochs=6))
+        for name, curve in free.curves.items():
+            np.testing.assert_array_equal(curve, results[0].curves[name])
+        _, results = run(self.trainer(separable()), [held], lambda r: r.epoch == 1)
+        assert ("PRUNED", 2) == (results[0].state, len(results[0].curves["val/loss"]))
 
     def test_a_trial_scores_the_same_alone_and_among_others(self) -> None:
         trials = [spec(number=n, seed=n, learning_rate=0.01 * (n + 1)) for n in range(3)]

@@ -41,26 +41,20 @@ class Batch:
         self._problem, self._table, self._library = problem, table, library
         self._groups: dict[int, _Group] = {}  # by course
 
-    def groups(self, courses: Sequence[Course]) -> list[list[Course]]:
-        """The trials that advance together: those that share a program."""
-        by_key: dict[str, list[Course]] = {}
-        for course in courses:
-            by_key.setdefault(course.recipe.train_key, []).append(course)
-        return list(by_key.values())
-
-    def prepare(self, course: Course) -> None:
-        """Compile what the course needs when it trains alone."""
-        group = self._made([course])
-        given = (group.state, group.lanes, self._epoch(group, 0), self._table.rows)
-        self._library.train(course.recipe, *given)
-        seen = (group.state.vector, group.state.others, group.lanes, self._table.rows)
-        self._library.evaluate(course.recipe, *seen)
+    def prepare(self, courses: Sequence[Course]) -> None:
+        """Compile what the courses need when they train together."""
+        for group in map(self._made, _by_program(courses)):
+            recipe = group.courses[0].recipe
+            given = (group.state, group.lanes, self._epoch(group, 0), self._table.rows)
+            self._library.train(recipe, *given)
+            seen = (group.state.vector, group.state.others, group.lanes, self._table.rows)
+            self._library.evaluate(recipe, *seen)
 
     def begin(self, courses: Sequence[Course]) -> None:
-        """Bring a group to the device."""
-        group = self._made(list(courses))
-        for course in courses:
-            self._groups[id(course)] = group
+        """Bring a population to the device."""
+        for group in map(self._made, _by_program(courses)):
+            for course in group.courses:
+                self._groups[id(course)] = group
 
     def submit(self, course: Course, epoch: int, folds: Sequence[int]) -> None:
         """Have some lanes take part in an epoch."""
@@ -133,6 +127,14 @@ class Batch:
             )
             for i, (c, f) in places
         }
+
+
+def _by_program(courses: Sequence[Course]) -> list[list[Course]]:
+    """The trials that share a program, side by side."""
+    groups: dict[str, list[Course]] = {}
+    for course in courses:
+        groups.setdefault(course.recipe.train_key, []).append(course)
+    return list(groups.values())
 
 
 def _stacked(trees: list[Any]) -> Any:

@@ -37,6 +37,7 @@ class Course:
     judged: bool = True  # whether validation rows are looked at
     started: float = field(default_factory=time.perf_counter)
     rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) an epoch
+    submitted: int = 0  # epochs whose training was begun
     last: list[Outcome] = field(default_factory=list)  # of the last epoch, a fold each
     best: list[Outcome] = field(default_factory=list)  # of the best epoch, a fold each
 

@@ -33,21 +33,17 @@ class Threads:
         self._compilers = ThreadPoolExecutor(2, thread_name_prefix="compiler")
         self._steps: dict[tuple[int, int, int], Future[Step]] = {}  # by course, fold and epoch
 
-    def groups(self, courses: Sequence[Course]) -> list[list[Course]]:
-        """The trials that advance together: all."""
-        return [list(courses)]
-
-    def prepare(self, course: Course) -> None:
-        """Compile what the course needs.
+    def prepare(self, courses: Sequence[Course]) -> None:
+        """Compile what the courses need.
 
         Raises:
             Exception: What the model raised while it was traced.
         """
-        for program in self._compile(course):
+        for program in [p for course in courses for p in self._compile(course)]:
             program.result()
 
     def begin(self, courses: Sequence[Course]) -> None:
-        """Get ready for a group; a program that cannot be made fails its lanes."""
+        """Get ready for a population; a program that cannot be made fails its lanes."""
         for course in courses:
             self._compile(course)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .threads import Threads
 
 Placement = Literal["threads", "batch"]
-Key = tuple[int, int]  # a trial's number and attempt
+Key = tuple[tuple[int, int], ...]  # of a population: each trial's number and attempt
 
 
 class VectorizedTrainer:
@@ -59,33 +60,43 @@ class VectorizedTrainer:
         self._library = Library(self._metrics, batched=batched, threads=batched or alone)
         self._engine = self._make_engine(make_table(problem))
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-        self._prepared: dict[Key, Future[Course]] = {}
+        self._prepared: dict[Key, Future[list[Course | TrialResult]]] = {}
 
     @property
     def compilations(self) -> int:
         """How many programs were compiled or taken from the cache so far."""
         return self._library.compilations
 
-    def prepare(self, trial: TrialSpec) -> None:
-        """Begin to compile the programs of a trial that will be trained later; returns at once."""
-        key = trial.number, trial.attempt
+    def prepare(self, trials: Sequence[TrialSpec]) -> None:
+        """Begin to compile the programs of trials that will be trained later; returns at once."""
+        key = _key(trials)
         if key not in self._prepared:
-            self._prepared[key] = self._ahead.submit(self._ready, trial)
+            self._prepared[key] = self._ahead.submit(self._ready, tuple(trials))
 
     def train(self, trials: Sequence[TrialSpec]) -> Reports:
         """See `trainer.Trainer.train`."""
-        courses = []
-        for trial in trials:
-            started = time.perf_counter()
-            try:
-                courses.append(self._course(trial))
-            except UnsuitableError:
-                raise
-            except Exception as error:
-                seconds = time.perf_counter() - started
-                yield failed(trial, error, seconds=seconds, trainer=self.name)
-        for group in self._engine.groups(courses):
-            yield from self._advance(group)
+        made = self._courses(trials)
+        running = [m for m in made if not isinstance(m, TrialResult)]
+        yield from (m for m in made if isinstance(m, TrialResult))
+        try:
+            self._engine.begin(running)
+        except Exception as error:
+            yield from (self._failed(course, error) for course in running)
+            return
+        try:
+            for course in running:
+                self._submit(course, finished=0, folds=self._folds)
+            for epoch in itertools.count():
+                if not running:
+                    return
+                for result in (yield from self._advance(running, epoch)):
+                    [course] = [c for c in running if c.trial.number == result.number]
+                    self._engine.end(course)
+                    running.remove(course)
+                    yield result
+        finally:  # whoever closes the generator wants no more epochs
+            for course in running:
+                self._engine.end(course)
 
     def fit(self, trial: TrialSpec) -> list[np.ndarray]:
         """See `trainer.Trainer.fit`.
@@ -115,19 +126,34 @@ class VectorizedTrainer:
 
         return Threads(self.problem, table, self._library, cores=session.cores())
 
-    def _course(self, trial: TrialSpec) -> Course:
-        """The trial, ready to train: made and compiled ahead, or here and now."""
-        ahead = self._prepared.pop((trial.number, trial.attempt), None)
-        if ahead is None:
-            return self._made(trial)
-        course = ahead.result()
-        course.started = time.perf_counter()
-        return course
+    def _courses(self, trials: Sequence[TrialSpec]) -> list[Course | TrialResult]:
+        """The trials, ready to train: made and compiled ahead, or here and now."""
+        ahead = self._prepared.pop(_key(trials), None)
+        courses = self._made_all(trials) if ahead is None else ahead.result()
+        for course in courses:
+            if not isinstance(course, TrialResult):
+                course.started = time.perf_counter()
+        return courses
 
-    def _ready(self, trial: TrialSpec) -> Course:
-        course = self._made(trial)
-        self._engine.prepare(course)
-        return course
+    def _ready(self, trials: Sequence[TrialSpec]) -> list[Course | TrialResult]:
+        courses = self._made_all(trials)
+        with suppress(Exception):  # a program that cannot be made fails its trial in training
+            self._engine.prepare([c for c in courses if not isinstance(c, TrialResult)])
+        return courses
+
+    def _made_all(self, trials: Sequence[TrialSpec]) -> list[Course | TrialResult]:
+        """Each trial's course; a model that cannot be made has failed its trial."""
+        courses: list[Course | TrialResult] = []
+        for trial in trials:
+            started = time.perf_counter()
+            try:
+                courses.append(self._made(trial))
+            except UnsuitableError:
+                raise
+            except Exception as error:
+                seconds = time.perf_counter() - started
+                courses.append(failed(trial, error, seconds=seconds, trainer=self.name))
+        return courses
 
     def _made(self, trial: TrialSpec) -> Course:
         from .course import Course
@@ -136,51 +162,46 @@ class VectorizedTrainer:
         params = {**(self.problem.fixed or {}), **trial.params}
         return Course(trial, make_recipe(self.problem, params, trial.seed))
 
-    def _advance(self, group: list[Course]) -> Reports:
-        """Train a group epoch by epoch until each of its trials has ended."""
-        engine, running = self._engine, list(group)
-        try:
-            engine.begin(group)
-        except Exception as error:
-            yield from (self._failed(course, error) for course in group)
-            return
-        try:
-            for course in group:
-                for epoch in range(min(1 + engine.lead, course.trial.epochs)):
-                    engine.submit(course, epoch, self._folds)
-            for epoch in itertools.count():
-                for course in list(running):
-                    result = yield from self._advance_one(course, epoch)
-                    if result is not None:
-                        engine.end(course)
-                        running.remove(course)
-                        yield result
-                if not running:
-                    return
-        finally:  # whoever closes the generator wants no more epochs
-            for course in running:
-                engine.end(course)
+    def _submit(self, course: Course, *, finished: int, folds: Sequence[int]) -> None:
+        """Begin the epochs that need no answer but those to the `finished` ones."""
+        limit = min(finished + 1 + self._engine.lead, course.trial.epochs)
+        limit = min([limit, *(r for r in course.trial.rungs if r > finished)])
+        while course.submitted < limit:
+            self._engine.submit(course, course.submitted, folds)
+            course.submitted += 1
 
-    def _advance_one(
-        self, course: Course, epoch: int
-    ) -> Generator[EpochReport, bool | None, TrialResult | None]:
-        """Report one epoch of a trial; its result where it was the last."""
+    def _advance(
+        self, running: list[Course], epoch: int
+    ) -> Generator[list[EpochReport] | TrialResult, Collection[int] | None, list[TrialResult]]:
+        """Report one epoch of a population; the results of the trials that end with it."""
+        said = {course.trial.number: self._said(course, epoch) for course in running}
+        reports = [word for word in said.values() if isinstance(word, EpochReport)]
+        stopped: Collection[int] = ()
+        if reports:
+            stopped = (yield reports) or ()
+        results = [word for word in said.values() if isinstance(word, TrialResult)]
+        going = [c for c in running if isinstance(said[c.trial.number], EpochReport)]
+        ended = [self._ended(c, epoch, pruned=c.trial.number in stopped) for c in going]
+        return results + [result for result in ended if result is not None]
+
+    def _said(self, course: Course, epoch: int) -> EpochReport | TrialResult:
+        """What a trial measured in an epoch, or that it has failed."""
         try:
             report = self._report(course, epoch)
         except Exception as error:
             return self._failed(course, error)
-        if isinstance(report, str):
-            return self._failed(course, report)
-        if (yield report):
+        return self._failed(course, report) if isinstance(report, str) else report
+
+    def _ended(self, course: Course, epoch: int, *, pruned: bool) -> TrialResult | None:
+        """The result of a trial that ends with this epoch; else its next epochs begin."""
+        if pruned:
             return self._result(course, "PRUNED")
         stopped = self._stopped(course)
         if stopped.all() or epoch + 1 == course.trial.epochs:
             predictions = [self._predictions(course, fold) for fold in self._folds]
             dead = divergence({}, predictions)
             return self._failed(course, dead) if dead else self._result(course, "COMPLETE")
-        ahead = epoch + 1 + self._engine.lead
-        if ahead < course.trial.epochs:
-            self._engine.submit(course, ahead, np.flatnonzero(~stopped).tolist())
+        self._submit(course, finished=epoch + 1, folds=np.flatnonzero(~stopped).tolist())
         return None
 
     def _report(self, course: Course, epoch: int) -> EpochReport | str:
@@ -249,6 +270,10 @@ class VectorizedTrainer:
         """Of the best epoch, (n_validation, n_outputs), in the order of the split."""
         n = len(self.problem.folds[fold].validation)
         return np.asarray(course.best[fold].predictions)[:n]
+
+
+def _key(trials: Sequence[TrialSpec]) -> Key:
+    return tuple((trial.number, trial.attempt) for trial in trials)
 
 
 def why_not(problem: Problem, params: Mapping[str, Value], seed: int = 0) -> str | None:
