@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -101,6 +102,23 @@ def models(tracking_uri: str | None) -> None:
         study, trial = of.get("study", ""), of.get("trial", "")
         shown.add_row(row.name, str(row.version), aliases, study, trial, score, since)
     console().print(shown)
+
+
+@main.command("export-model")
+@click.argument("model")
+@click.option("--format", type=click.Choice(["keras", "savedmodel", "onnx"]), default="keras")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="A folder to make."
+)
+@STORE
+def export_model(model: str, format: str, output: Path, tracking_uri: str | None) -> None:
+    """Write the network of MODEL, given as NAME@ALIAS, for another runtime, with its schema."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # what writes a SavedModel, and ONNX from it
+    from .. import promotion
+
+    reference = promotion.parse_reference(model)
+    for path in promotion.export_model(_client(tracking_uri), reference, output, format=format):
+        click.echo(str(path))
 
 
 @main.command()

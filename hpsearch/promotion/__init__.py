@@ -1,5 +1,6 @@
 """From a study's winner to a model in use: packing, the registry, the gate, scoring."""
 
+from .export import export_model
 from .gate import Comparison, Gate, NotBetterError
 from .package import Lineage, save_served_model
 from .reference import Reference, parse_reference
@@ -14,6 +15,7 @@ __all__ = [
     "Promotion",
     "Reference",
     "RegisteredVersion",
+    "export_model",
     "models",
     "open_served",
     "parse_reference",

@@ -77,6 +77,21 @@ def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:
         PromotionError: If there is no such model, it is damaged, or it is none of ours.
     """
     from mlflow import pyfunc
+    from mlflow.exceptions import MlflowException
+
+    path = fetch(client, reference, folder)
+    try:
+        return pyfunc.load_model(str(path)).unwrap_python_model()
+    except (MlflowException, OSError, ValueError) as error:
+        raise PromotionError(f"{reference} cannot be opened: {error}") from error
+
+
+def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
+    """The folder of the MLflow model behind a reference, its digest checked.
+
+    Raises:
+        PromotionError: If there is no such model, it is damaged, or it is none of ours.
+    """
     from mlflow.artifacts import download_artifacts
     from mlflow.exceptions import MlflowException
 
@@ -90,16 +105,16 @@ def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:
         raise PromotionError(f"{reference} (version {version.version}) is no model of hpsearch's.")
     try:
         uri = client.get_model_version_download_uri(reference.name, version.version)
-        path = download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri)
-        found = sha256(Path(path) / "artifacts" / "model.keras")
-        if found != version.tags[f"{TAG}sha256"]:
-            raise PromotionError(
-                f"{reference} (version {version.version}) is not the model that was promoted: "
-                "its file has changed. Promote it again from its study."
-            )
-        return pyfunc.load_model(path).unwrap_python_model()
-    except (MlflowException, OSError, ValueError) as error:
-        raise PromotionError(f"{reference} cannot be opened: {error}") from error
+        path = Path(download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri))
+        found = sha256(path / "artifacts" / "model.keras")
+    except (MlflowException, OSError) as error:
+        raise PromotionError(f"{reference} cannot be fetched: {error}") from error
+    if found != version.tags[f"{TAG}sha256"]:
+        raise PromotionError(
+            f"{reference} (version {version.version}) is not the model that was promoted: "
+            "its file has changed. Promote it again from its study."
+        )
+    return path
 
 
 def _blocks(source: Path, needed: tuple[str, ...], separator: str | None) -> Iterator[Any]:
