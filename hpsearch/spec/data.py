@@ -128,3 +128,10 @@ class CrossValidation(_Declaration):
     def columns(self) -> tuple[str, ...]:
         """Columns that divide the rows and are no features."""
         return tuple(c for c in (self.group, self.time, self.column) if c is not None)
+
+
+def n_folds(declared: CrossValidation) -> int | None:
+    """How many folds there will be; None where the rows decide."""
+    if declared.kind in ("predefined", "leave_one_group_out"):
+        return None
+    return declared.repeats * (1 if declared.kind == "holdout" else declared.folds)

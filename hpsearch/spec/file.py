@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ..errors import SpecError
+from .constraints import with_files
+from .inheritance import complete
+from .lines import Key, dotted, parse, yaml_reader
+from .model import located
 from .study import StudySpec
 
-Key = tuple[str | int, ...]
-MAX_BYTES = 1_000_000
-MAX_DEPTH = 12
 PATHS = (["data", "source"], ["data", "test_source"])
 
 
@@ -32,14 +33,52 @@ class StudyFile:
     origin: str  # the file's name, or "spec" where it was given as a dict
     folder: Path  # what relative paths in the file are relative to
     lines: Mapping[Key, str] = field(default_factory=dict)  # key -> "FILE:LINE"
+    facts: Mapping[str, Any] = field(default_factory=dict)  # of a model that was asked
 
     def where(self, key: str) -> str:
         """`FILE:LINE: key`, with the line of the nearest key that the file holds."""
-        return _where(tuple(key.split(".")), self.lines, self.origin)
+        return _where(_key(key), self.lines, self.origin)
+
+    def with_space(self, declared: Mapping[str, Any]) -> StudyFile:
+        """The declaration with the hyperparameters that its model asks for.
+
+        What the file says of a hyperparameter stands; it keeps the model's condition where it
+        gives none.
+
+        Args:
+            declared: A `search_space` section.
+
+        Raises:
+            SpecError: With every mistake on a line of its own.
+        """
+        own = self.raw.get("search_space") or {}
+        merged = {
+            **declared,
+            **{name: _completed(d, declared.get(name)) for name, d in own.items()},
+        }
+        raw = {**self.raw, "search_space": merged}
+        file = _validated(raw, dict(self.lines), self.origin, self.folder)
+        try:
+            file.spec.check_space()
+        except ValueError as error:
+            told = (_nested((), line, self.lines, self.origin) for line in str(error).split("\n"))
+            raise SpecError("\n".join(told)) from None
+        return file
 
     def problem(self, key: str, message: str) -> SpecError:
         """An error that shows its place."""
         return SpecError(f"{self.where(key)}: {message}")
+
+
+def _completed(own: Any, found: Any) -> Any:
+    """A hyperparameter as the file says it, with the condition that its model gave it."""
+    when = found.get("when") if isinstance(found, Mapping) else None
+    if not when or not isinstance(own, Mapping | list):
+        return own
+    spelled = dict(own) if isinstance(own, Mapping) else {"type": "categorical", "choices": own}
+    if spelled.get("type") == "fixed":
+        return own
+    return {"when": when, **spelled}
 
 
 def load_file(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
@@ -52,24 +91,27 @@ def load_file(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    raw, lines = _parse(path)
+    raw, lines = complete(*parse(path), folder=path.parent, chain=(path,))
     for text in overrides:
         _override(raw, lines, text)
     raw.setdefault("study", re.sub(r"[^A-Za-z0-9.-]+", "-", path.stem))
     return _validated(raw, lines, str(path), path.resolve().parent)
 
 
-def load_dict(declared: Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyFile:
-    """The same for a declaration that is already a dict; paths are relative to the working folder.
+def load_dict(
+    declared: Mapping[str, Any], overrides: Sequence[str] = (), *, folder: Path | None = None
+) -> StudyFile:
+    """The same for a declaration that is already a dict.
+
+    Its paths are relative to `folder`, or to the working folder where that is None.
 
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    raw = _copied(declared)
-    lines: dict[Key, str] = {}
+    raw, lines = complete(_copied(declared), {}, folder=folder or Path(), chain=())
     for text in overrides:
         _override(raw, lines, text)
-    return _validated(raw, lines, "spec", Path.cwd())
+    return _validated(raw, lines, "spec", folder or Path.cwd())
 
 
 def _copied(value: Any) -> Any:
@@ -78,91 +120,7 @@ def _copied(value: Any) -> Any:
     return [_copied(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-# ---- YAML ----
-
-
-def _yaml() -> Any:
-    from ruamel.yaml import YAML
-
-    return YAML(typ="safe", pure=True)  # YAML 1.2: 1e-5 is a number, `on` and `no` are texts
-
-
-def _parse(path: Path) -> tuple[dict[str, Any], dict[Key, str]]:
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise SpecError(f"{path}: {len(content):,} bytes are too many; at most {MAX_BYTES:,}")
-    yaml = _yaml()
-    try:
-        node = yaml.compose(content.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
-    except MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SpecError(f"{path}:{line}: not valid YAML: {error.problem}") from None
-    except (YAMLError, RecursionError) as error:
-        raise SpecError(f"{path}: not valid YAML: {type(error).__name__}: {error}") from None
-    walker = _Walker(path, yaml.constructor)
-    raw = walker.value(node, ())
-    if walker.problems:
-        raise SpecError("\n".join(walker.problems))
-    if not isinstance(raw, dict):
-        raise SpecError(f"{path}:1: a study is a mapping of keys, such as `data:`")
-    return raw, walker.lines
-
-
-class _Walker:
-    """From YAML nodes to plain values, noting each key's line."""
-
-    def __init__(self, path: Path, constructor: Any) -> None:
-        self.path = path
-        self.constructor = constructor
-        self.lines: dict[Key, str] = {}
-        self.problems: list[str] = []
-        self._seen: set[int] = set()
-
-    def value(self, node: Any, key: Key) -> Any:
-        if node is None:
-            return None
-        line = self.lines.setdefault(key, f"{self.path}:{node.start_mark.line + 1}")
-        if id(node) in self._seen:
-            return self._problem(line, key, "aliases (*name) are not allowed; write the value out")
-        self._seen.add(id(node))
-        if len(key) > MAX_DEPTH:
-            return self._problem(line, key[:3], f"nested deeper than {MAX_DEPTH} levels")
-        if node.id == "mapping":
-            return self._mapping(node, key)
-        if node.id == "sequence":
-            return [self.value(child, (*key, i)) for i, child in enumerate(node.value)]
-        if str(node.tag).endswith(":timestamp"):
-            return node.value
-        try:
-            return self.constructor.construct_object(node, deep=True)
-        except Exception as error:  # a tag such as !!python/object, or a malformed number
-            return self._problem(line, key, f"not a plain value: {str(error).splitlines()[0]}")
-
-    def _mapping(self, node: Any, key: Key) -> dict[str, Any]:
-        result: dict[str, Any] = {}
-        for name_node, child in node.value:
-            name = name_node.value
-            line = f"{self.path}:{name_node.start_mark.line + 1}"
-            if not isinstance(name, str):
-                self._problem(line, key, "a key must be a plain word")
-                continue
-            if name in result:
-                first = self.lines[(*key, name)].rpartition(":")[2]
-                self._problem(line, (*key, name), f"stands twice; first in line {first}")
-                continue
-            self.lines[(*key, name)] = line
-            result[name] = self.value(child, (*key, name))
-        return result
-
-    def _problem(self, line: str, key: Key, message: str) -> None:
-        self.problems.append(f"{line}: {_dotted(key)}: {message}")
+# ---- overrides ----
 
 
 def _override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> None:
@@ -179,7 +137,7 @@ def _override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> None:
     from ruamel.yaml.error import YAMLError
 
     try:
-        place[path[-1]] = _yaml().load(value)
+        place[path[-1]] = yaml_reader().load(value)
     except YAMLError as error:
         raise SpecError(f"--set {text}: the value is not valid YAML: {error}") from None
     if path in PATHS and isinstance(place[path[-1]], str):
@@ -205,14 +163,11 @@ def _validated(raw: dict[str, Any], lines: dict[Key, str], origin: str, folder: 
     except ValidationError as error:
         problems = [_told(dict(e), raw, lines, origin) for e in error.errors()]
         raise SpecError("\n".join(dict.fromkeys(problems))) from None
-    model = _model_from(folder, spec.model)
-    return StudyFile(spec.model_copy(update={"model": model}), raw, origin, folder, lines)
-
-
-def _model_from(folder: Path, model: str) -> str:
-    """A model's file is relative to the file that names it."""
-    place, colon, name = model.rpartition(":")
-    return f"{(folder / place).resolve()}:{name}" if colon and place.endswith(".py") else model
+    update = {
+        "model": located(spec.model, folder),
+        "constraints": with_files(spec.constraints, folder),
+    }
+    return StudyFile(spec.model_copy(update=update), raw, origin, folder, lines)
 
 
 def _told(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: str) -> str:
@@ -234,8 +189,15 @@ def _told(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: 
         message = f"{error['input']!r} may hold letters, digits, '.', '_' and '-' only"
     elif error["type"] not in ("value_error",) and not isinstance(error["input"], dict | list):
         message = f"{message[0].lower()}{message[1:]}. Received: {error['input']!r}"
-    if error["type"] == "value_error" and (nested := re.match(r"([\w.]+?): (.*)", message, re.S)):
-        inner = (*key, *nested[1].split("."))
+    if error["type"] == "value_error":
+        return "\n".join(_nested(key, part, lines, origin) for part in message.split("\n"))
+    return f"{_where(key, lines, origin)}: {message}"
+
+
+def _nested(key: Key, message: str, lines: Mapping[Key, str], origin: str) -> str:
+    """A mistake that a section found within itself, which begins with the rest of its key."""
+    if nested := re.match(r"([\w.]+?): (.*)", message):
+        inner = (*key, *_key(nested[1]))
         if inner[:-1] in lines or inner in lines:
             key, message = inner, nested[2]
     return f"{_where(key, lines, origin)}: {message}"
@@ -258,7 +220,18 @@ def _holds(raw: Any, part: str | int) -> bool:
     return isinstance(raw, dict) and part in raw
 
 
-_TAGS = {"float", "int", "categorical", "fixed", "[key]"}
+_TAGS = {
+    "float",
+    "int",
+    "categorical",
+    "fixed",
+    "[key]",
+    "value",
+    "values",
+    "range",
+    "family",
+    "convention",
+}
 
 
 def _fields_at(key: Key) -> list[str]:
@@ -286,12 +259,12 @@ def _unknown(name: str, allowed: Sequence[str]) -> str:
     return f"unknown key.{hint}{known}"
 
 
-def _dotted(key: Key) -> str:
-    return ".".join(map(str, key)) or "the file"
+def _key(text: str) -> Key:
+    return tuple(int(part) if part.isdigit() else part for part in text.split("."))
 
 
 def _where(key: Key, lines: Mapping[Key, str], origin: str) -> str:
     for length in range(len(key), 0, -1):
         if key[:length] in lines:
-            return f"{lines[key[:length]]}: {_dotted(key)}"
-    return f"{origin}: {_dotted(key)}"
+            return f"{lines[key[:length]]}: {dotted(key)}"
+    return f"{origin}: {dotted(key)}"

@@ -5,25 +5,79 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 from ..errors import SpecError
 from ..trial import Value
-from .space import Categorical, Condition, Float, Int, Parameter, Space
+from .conditions import Allowed, Condition, Range, allows
+from .constraints import Constraint
+from .counting import stretches
+from .space import Categorical, Float, Int, Parameter, Space
 
 Scalar = bool | int | float | str | None
-Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,99}$")]
+# Keras Tuner's scopes put a "/" between names; what else MLflow takes in the key of a parameter.
+NAME = r"^[A-Za-z_][A-Za-z0-9_ .:-]*(/[A-Za-z0-9_][A-Za-z0-9_ .:-]*)*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=100)]
 
 
 class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+class RangeDeclaration(_Declared):
+    """`{min: 2}`, `{max: 1e-2}` or both: numbers of a parent; both ends belong to it."""
+
+    min: float | None = None
+    max: float | None = None
+
+    def range(self) -> Range:
+        given = {"low": self.min, "high": self.max}
+        return Range(**{k: v for k, v in given.items() if v is not None})
+
+    @model_validator(mode="after")
+    def _check(self) -> RangeDeclaration:
+        if self.min is None and self.max is None:
+            raise ValueError("give min, max or both")
+        try:
+            self.range()
+        except SpecError as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+def _form(allowed: Any) -> str:
+    if isinstance(allowed, Mapping | BaseModel):
+        return "range"
+    return "values" if isinstance(allowed, list) else "value"
+
+
+AllowedDeclaration = Annotated[
+    Annotated[Scalar, Tag("value")]
+    | Annotated[list[Scalar], Field(min_length=1), Tag("values")]
+    | Annotated[RangeDeclaration, Tag("range")],
+    Discriminator(_form),
+]
+
+
+def _allowed(declared: Scalar | list[Scalar] | RangeDeclaration) -> Allowed:
+    if isinstance(declared, RangeDeclaration):
+        return declared.range()
+    return tuple(declared) if isinstance(declared, list) else (declared,)
+
+
 class _Variable(_Declared):
-    when: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+    when: dict[str, AllowedDeclaration] = Field(default_factory=dict)
 
     def condition(self) -> Condition:
-        return {k: tuple(v) if isinstance(v, list) else (v,) for k, v in self.when.items()}
+        return {parent: _allowed(declared) for parent, declared in self.when.items()}
 
     def parameter(self, name: str) -> Parameter:
         raise NotImplementedError
@@ -103,7 +157,9 @@ def fixed_params(declared: Mapping[str, Declaration]) -> dict[str, Value]:
     return {k: d.value for k, d in declared.items() if isinstance(d, FixedDeclaration)}
 
 
-def space_of(declared: Mapping[str, Declaration]) -> Space:
+def space_of(
+    declared: Mapping[str, Declaration], constraints: tuple[Constraint, ...] = ()
+) -> Space:
     """The space of the hyperparameters that vary, parents before their children.
 
     Raises:
@@ -111,26 +167,38 @@ def space_of(declared: Mapping[str, Declaration]) -> Space:
     """
     variable = {k: d.parameter(k) for k, d in declared.items() if isinstance(d, _Variable)}
     for name, parameter in variable.items():
-        for parent, values in parameter.when.items():
-            _check_condition(name, parent, values, variable, declared)
-    return Space(tuple(_parents_first(variable)))
+        for parent in parameter.when:
+            _check_parent(f"{name}.when", parent, declared)
+    parameters = tuple(_parents_first(variable))
+    for name, parameter in variable.items():
+        for parent, allowed in parameter.when.items():
+            _check_allowed(f"{name}.when", variable[parent], allowed)
+    return Space(parameters, constraints, fixed_params(declared))
 
 
-def _check_condition(
-    name: str,
-    parent: str,
-    values: tuple[Value, ...],
-    variable: Mapping[str, Parameter],
-    declared: Mapping[str, Declaration],
-) -> None:
+def _check_parent(where: str, parent: str, declared: Mapping[str, Declaration]) -> None:
     if parent not in declared:
-        known = ", ".join(sorted(declared.keys() - {name}))
-        raise SpecError(f"{name}.when: there is no parameter {parent!r}. Known: {known}.")
-    if parent not in variable:
-        raise SpecError(f"{name}.when: {parent} is fixed, so the condition decides nothing")
-    for value in values:
-        if not variable[parent].contains(value):
-            raise SpecError(f"{name}.when: {parent} never takes the value {value!r}")
+        known = ", ".join(sorted(declared.keys() - {where.removesuffix(".when")}))
+        raise SpecError(f"{where}: there is no parameter {parent!r}. Known: {known}.")
+    if isinstance(declared[parent], FixedDeclaration):
+        raise SpecError(f"{where}: {parent} is fixed, so the condition decides nothing")
+
+
+def _check_allowed(where: str, parent: Parameter, allowed: Allowed) -> None:
+    """Refuse a condition under which the child would never exist."""
+    values = [value for value, _ in stretches(parent, [allowed])]
+    if isinstance(allowed, Range):
+        if not any(value in allowed for value in values):
+            raise SpecError(f"{where}: {parent.name} is never {allowed}")
+        return
+    for value in allowed:
+        if not parent.contains(value):
+            raise SpecError(f"{where}: {parent.name} never takes the value {value!r}")
+    if not any(allows(allowed, value) for value in values):
+        raise SpecError(
+            f"{where}: {parent.name} is continuous and never meets {allowed[0]!r}: give a range, "
+            f"such as {parent.name}: {{max: {allowed[0]}}}"
+        )
 
 
 def _parents_first(variable: Mapping[str, Parameter]) -> list[Parameter]:

@@ -8,11 +8,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
+from random import Random
 
 from ..errors import SpecError
 from ..trial import Value
+from .conditions import Condition, described, holds
+from .constraints import Constraint
+from .counting import count
 
-Condition = Mapping[str, tuple[Value, ...]]  # parent -> the values under which the child lives
+ROUNDING = 1e-6  # of a step, by which a value may miss its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +38,47 @@ class Float:
         """Whether `value` may be suggested."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        if not self.low <= value <= self.high:
-            return False
         if self.step is None:
-            return True
+            return self.low <= value <= self.high
         steps = (value - self.low) / self.step
-        return math.isclose(steps, round(steps), abs_tol=1e-6)
+        return -ROUNDING < steps < self.size - 1 + ROUNDING and math.isclose(
+            steps, round(steps), abs_tol=ROUNDING
+        )
 
     @property
     def size(self) -> float:
         """How many values there are."""
         if self.low == self.high:
             return 1
-        return math.inf if self.step is None else math.floor((self.high - self.low) / self.step) + 1
+        if self.step is None:
+            return math.inf
+        # In decimals, as they are written: a step of 0.1 from 0 meets 0.3.
+        return int((_decimal(self.high) - _decimal(self.low)) // _decimal(self.step)) + 1
+
+    @property
+    def top(self) -> float:
+        """The largest value: `high`, or the last step below it."""
+        return self.high if self.step is None else self.value(int(self.size) - 1)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether `value` grows."""
+        return True
+
+    def value(self, place: int) -> float:
+        """The value at a place of the listed ones; without a step, the low end and the high."""
+        if self.step is None:
+            return self.high if place else self.low
+        return float(_decimal(self.low) + place * _decimal(self.step))
+
+    def draw(self, rng: Random) -> float:
+        """A random value, uniform on the scale."""
+        if self.step is not None:
+            return self.value(rng.randrange(int(self.size)))
+        if not self.log:
+            return min(max(rng.uniform(self.low, self.high), self.low), self.high)
+        drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(drawn, self.low), self.high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +106,27 @@ class Int:
         """How many values there are."""
         return (self.high - self.low) // self.step + 1
 
+    @property
+    def top(self) -> int:
+        """The largest value: `high`, or the last step below it."""
+        return self.value(int(self.size) - 1)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether `value` grows."""
+        return True
+
+    def value(self, place: int) -> int:
+        """The value at a place of all of them."""
+        return self.low + place * self.step
+
+    def draw(self, rng: Random) -> int:
+        """A random value, uniform on the scale."""
+        if not self.log:
+            return self.value(rng.randrange(int(self.size)))
+        drawn = math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
+        return min(max(round(drawn), self.low), self.high)
+
 
 @dataclass(frozen=True, slots=True)
 class Categorical:
@@ -97,8 +151,25 @@ class Categorical:
         """How many values there are."""
         return len(self.choices)
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether `value` grows."""
+        return False
+
+    def value(self, place: int) -> Value:
+        """The choice at a place of the list."""
+        return self.choices[place]
+
+    def draw(self, rng: Random) -> Value:
+        """A random choice."""
+        return rng.choice(self.choices)
+
 
 Parameter = Float | Int | Categorical
+
+
+def _decimal(number: float) -> Decimal:
+    return Decimal(repr(number))
 
 
 def _check_bounds(p: Float | Int) -> None:
@@ -117,9 +188,11 @@ def _check_bounds(p: Float | Int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """All hyperparameters of a study, parents before their children."""
+    """All hyperparameters of a study that vary, parents before their children."""
 
     parameters: tuple[Parameter, ...]
+    constraints: tuple[Constraint, ...] = ()
+    fixed: Mapping[str, Value] = field(default_factory=dict)  # what constraints may name besides
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self.parameters)
@@ -129,10 +202,16 @@ class Space:
 
     def is_active(self, parameter: Parameter, params: Mapping[str, Value]) -> bool:
         """Whether `parameter` exists beside the already chosen `params`."""
-        return all(
-            parent in params and any(_same(params[parent], v) for v in values)
-            for parent, values in parameter.when.items()
-        )
+        return holds(parameter.when, params)
+
+    def broken(self, params: Mapping[str, Value]) -> Constraint | None:
+        """The first constraint that the point breaks, None where it is feasible.
+
+        Raises:
+            SpecError: If a constraint cannot be evaluated there.
+        """
+        everything = {**self.fixed, **params}
+        return next((c for c in self.constraints if not c.holds(everything)), None)
 
     def violation(self, params: Mapping[str, Value]) -> str | None:
         """Why `params` is no point of the space, or None where it is one."""
@@ -141,49 +220,37 @@ class Space:
             if active and p.name not in params:
                 return f"{p.name} is missing"
             if not active and p.name in params:
-                return f"{p.name} is given, but its condition {dict(p.when)} does not hold"
+                return f"{p.name} is given, but its condition fails: {described(p.when)}"
             if active and not p.contains(params[p.name]):
                 return f"{p.name}={params[p.name]!r} is not a value of {p}"
         unknown = params.keys() - {p.name for p in self.parameters}
-        return f"unknown: {', '.join(sorted(unknown))}" if unknown else None
+        if unknown:
+            return f"unknown: {', '.join(sorted(unknown))}"
+        broken = self.broken(params)
+        return None if broken is None else f"it breaks the constraint {broken.text}"
 
     @property
     def size(self) -> float:
-        """How many different points there are; infinite where a float has no step."""
-        total = 0.0
-        for _ in self._assignments({}, self._parents()):
-            total += _
-        return total
+        """How many points there are, constraints aside; infinite where a float has no step."""
+        return count(self.parameters)
 
-    def _parents(self) -> set[str]:
-        return {parent for p in self.parameters for parent in p.when}
-
-    def _assignments(self, chosen: dict[str, Value], parents: set[str]) -> Iterator[float]:
-        """The number of points under every assignment of the parents of conditions."""
-        count = 1.0
+    def draw(self, rng: Random) -> dict[str, Value]:
+        """A random point, which may break constraints."""
+        params: dict[str, Value] = {}
         for p in self.parameters:
-            if p.name in chosen or not self.is_active(p, chosen):
-                continue
-            if p.name in parents:
-                if not isinstance(p, Categorical):
-                    values: tuple[Value, ...] = tuple(_listed(p))
-                else:
-                    values = p.choices
-                for value in values:
-                    yield from self._assignments({**chosen, p.name: value}, parents)
+            if self.is_active(p, params):
+                params[p.name] = p.draw(rng)
+        return params
+
+    def points(self) -> Iterator[dict[str, Value]]:
+        """Every feasible point of a finite space, in order."""
+        return (params for params in self._all({}, 0) if self.broken(params) is None)
+
+    def _all(self, chosen: dict[str, Value], place: int) -> Iterator[dict[str, Value]]:
+        for i in range(place, len(self.parameters)):
+            p = self.parameters[i]
+            if self.is_active(p, chosen):
+                for k in range(int(p.size)):
+                    yield from self._all({**chosen, p.name: p.value(k)}, i + 1)
                 return
-            count *= p.size
-        yield count
-
-
-def _listed(p: Float | Int) -> Iterator[Value]:
-    if isinstance(p, Int):
-        yield from range(p.low, p.high + 1, p.step)
-    elif p.step is not None:
-        yield from (p.low + i * p.step for i in range(int(p.size)))
-    else:
-        raise SpecError(f"{p.name} is a parent of a condition and continuous: give it a step")
-
-
-def _same(a: Value, b: Value) -> bool:
-    return isinstance(a, bool) == isinstance(b, bool) and a == b
+        yield chosen

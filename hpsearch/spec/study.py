@@ -7,17 +7,31 @@ known; see `hpsearch/checks.py`.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..errors import SpecError
 from ..trial import Value
+from .constraints import constraint_of, problems
 from .data import CrossValidation, DataSpec, Task
+from .model import AskingModel, ModelName, name_of
 from .parameters import Declaration, Name, fixed_params, space_of
 from .space import Space
 
 StudyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+
+def _constraint(text: str) -> str:
+    try:
+        constraint_of(text)
+    except SpecError as error:
+        raise ValueError(str(error)) from error
+    return text
+
+
+def _listed(declared: Any) -> Any:
+    return declared if isinstance(declared, list) else [declared]
 
 
 class _Section(BaseModel):
@@ -45,12 +59,50 @@ class Training(_Section):
     epochs: int = Field(50, ge=1, le=100_000)
     early_stopping: Stopping | None = Stopping()
     trainer: Literal["auto", "vectorized", "keras_fit"] = "auto"
+    deterministic: bool = False  # the same bits with several workers too
+    population: int = Field(1, ge=1, le=1000)  # trials that a worker trains together
 
 
 class Sampler(_Section):
-    """What proposes trials."""
+    """What proposes trials; an option that its kind does not read is refused."""
 
     kind: str = "gp"
+    startup: int | None = Field(None, ge=1)  # trials before the model of a sampler begins
+    population: int | None = Field(None, ge=2)  # trials of one generation
+    eta: int | None = Field(None, ge=2, le=10)  # one of so many goes on in Keras Tuner's Hyperband
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What was declared beside the kind."""
+        return {k: v for k, v in self.model_dump().items() if k != "kind" and v is not None}
+
+
+class Pruner(_Section):
+    """What ends trials before their last epoch; options are those that its kind reads."""
+
+    kind: str = "asha"
+    eta: int | None = Field(None, ge=2, le=10)  # one of so many goes on from a rung
+    min_epochs: int | None = Field(None, ge=1)  # nobody is pruned before
+    startup: int | None = Field(None, ge=1)  # completed trials before anybody is compared
+    percentile: float | None = Field(None, gt=0, lt=100)  # so many percent go on
+    patience: int | None = Field(None, ge=1)  # epochs without improvement
+    min_delta: float | None = Field(None, ge=0)  # in units of the objective
+    lower: float | None = None  # a mean score below it is pruned
+    upper: float | None = None  # a mean score above it is pruned
+    alpha: float | None = Field(None, gt=0, le=0.5)  # chance to prune a trial that is no worse
+
+    @property
+    def options(self) -> dict[str, float]:
+        """What was declared beside the kind."""
+        return {k: v for k, v in self.model_dump().items() if k != "kind" and v is not None}
+
+
+class Selection(_Section):
+    """How the winner is chosen, once the search has ended."""
+
+    kind: Literal["best", "one_standard_error", "ensemble"] = "best"
+    finalists: int = Field(5, ge=0, le=100)  # best trials, scored again on fresh folds and seeds
+    seeds: int = Field(1, ge=1, le=100)  # networks of each chosen trial, averaged
 
 
 class Budget(_Section):
@@ -58,6 +110,20 @@ class Budget(_Section):
 
     trials: int = Field(30, ge=1, le=1_000_000)  # finished trials
     minutes: float | None = Field(None, gt=0)  # wall clock
+    trial_minutes: float | None = Field(None, gt=0)  # wall clock of one trial
+    memory_gib: float | None = Field(None, gt=0)  # of one worker
+    stagnation: int | None = Field(None, ge=1)  # finished trials without a better best
+    target: float | None = Field(None, allow_inf_nan=False)  # the score that is good enough
+
+
+class Execution(_Section):
+    """Where trials are trained. A trial's score depends on none of it."""
+
+    executor: Literal["processes", "ray"] = "processes"
+    workers: int | None = Field(None, ge=1)  # None: as many as suit the devices
+    address: str = "local"  # of a Ray cluster
+    cpus: float | None = Field(None, ge=1)  # cores of one worker
+    gpus: float | None = Field(None, ge=0)  # of one worker; 0.5: two share one
 
 
 class StudySpec(_Section):
@@ -68,25 +134,58 @@ class StudySpec(_Section):
     data: DataSpec
     task: Task | None = None
     objective: Objective | None = None
+    objectives: list[Objective] | None = Field(None, min_length=2, max_length=5)
     cross_validation: CrossValidation | None = None
-    model: str = "mlp"
+    model: ModelName = "mlp"
     training: Training = Training()
-    search_space: dict[Name, Declaration] = Field(min_length=1)
+    search_space: dict[Name, Declaration] = {}
+    constraints: list[Annotated[str, AfterValidator(_constraint)]] = Field([], max_length=100)
     sampler: Sampler = Sampler()
+    enqueue: Annotated[list[Any], BeforeValidator(_listed), Field(max_length=1000)] = []
+    warm_start: StudyName | None = None  # a study whose trials the sampler is told
+    pruner: Pruner | None = None  # None: ASHA where the epochs allow it
     budget: Budget = Budget()
+    selection: Selection = Selection()
+    execution: Execution = Execution()
 
     @model_validator(mode="after")
     def _check_space(self) -> StudySpec:
+        if isinstance(self.model, AskingModel):
+            return self  # its space is not known before it was asked: `check_space`
+        if not self.search_space:
+            raise ValueError("search_space: is required, with one hyperparameter at least")
+        return self.check_space()
+
+    def check_space(self) -> StudySpec:
+        """Itself, if conditions and constraints name hyperparameters and values that exist.
+
+        Raises:
+            ValueError: With every mistake on a line of its own.
+        """
         try:
             space_of(self.search_space)
         except SpecError as error:
             raise ValueError(f"search_space.{error}") from error
+        told = problems([constraint_of(text) for text in self.constraints], self.search_space)
+        if told:
+            raise ValueError("\n".join(f"constraints.{place}: {what}" for place, what in told))
         return self
+
+    @model_validator(mode="after")
+    def _check_objectives(self) -> StudySpec:
+        if self.objective is not None and self.objectives is not None:
+            raise ValueError("objectives: there is an objective too; keep one of the two keys")
+        return self
+
+    @property
+    def network(self) -> str:
+        """The model, as `models.load_family` takes it."""
+        return name_of(self.model)
 
     @cached_property
     def space(self) -> Space:
         """The hyperparameters that vary."""
-        return space_of(self.search_space)
+        return space_of(self.search_space, tuple(constraint_of(text) for text in self.constraints))
 
     @cached_property
     def fixed(self) -> dict[str, Value]:

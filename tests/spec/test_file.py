@@ -138,11 +138,19 @@ def test_files_that_are_no_text_or_too_large_are_refused(tmp_path):
         ("{optimizer: adagrad}", "optimizer never takes the value 'adagrad'"),
         ("{loss: huber}", "loss is fixed, so the condition decides nothing"),
         ("{momentum: 0.5}", "their conditions wait for each other"),
+        ("{layers: {min: 5}}", "momentum.when: layers is never at least 5"),
+        ("{layers: {min: 3, max: 2}}", "momentum.when.layers: min=3 must not be greater"),
+        ("{layers: {}}", "momentum.when.layers: give min, max or both"),
+        ("{layers: {mim: 2}}", "momentum.when.layers.mim: unknown key"),
+        ("{layers: []}", "momentum.when.layers: List should have at least 1 item"),
+        ("{optimizer: {min: 2}}", "optimizer is never at least 2"),
+        ("{rate: 0.5}", "rate is continuous and never meets 0.5: give a range"),
     ],
 )
 def test_conditions_that_cannot_hold_are_refused(tmp_path, condition, message):
     text = HEAD + (
         "search_space:\n  optimizer: [sgd, adam]\n  loss: huber\n"
+        "  layers: {type: int, low: 1, high: 4}\n  rate: {type: float, low: 0, high: 1}\n"
         f"  momentum: {{type: float, low: 0, high: 1, when: {condition}}}\n"
     )
     assert message in mistakes(tmp_path, text)[0]

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from hpsearch.errors import SpecError
+from hpsearch.spec.conditions import Range, described
 from hpsearch.spec.space import Categorical, Float, Int, Space
 
 SPACE = Space(
@@ -76,3 +77,54 @@ def test_a_float_without_step_makes_the_space_infinite():
 def test_parameters_that_make_no_sense_cannot_be_made(make, why):
     with pytest.raises(SpecError, match=why):
         make()
+
+
+def test_a_range_holds_its_ends_and_numbers_alone():
+    some = Range(2, 4)
+    assert [True, True, False] == [v in some for v in (2, 4.0, 4.1)]
+    assert [False, False, False] == [v in some for v in (True, "3", None)]
+    assert 10**9 in Range(low=3)
+    assert -(10**9) in Range(high=3)
+
+
+def test_a_number_that_is_the_end_but_for_rounding_belongs_to_the_range():
+    assert 0.1 + 0.2 in Range(high=0.3)
+    assert 0.3 in Range(low=0.1 + 0.2)
+    assert 0.3 + 1e-6 not in Range(high=0.3)
+
+
+def test_a_child_lives_only_where_all_its_parents_allow_it():
+    space = Space(
+        (
+            Float("lr", 1e-4, 1e-1, log=True),
+            Int("layers", 1, 4),
+            Float("rate", 0.0, 1.0, when={"layers": Range(low=2), "lr": Range(high=1e-2)}),
+            Int("deep", 1, 3, when={"rate": Range(low=0.5)}),
+        )
+    )
+    rate, deep = space.parameters[2:]
+    assert space.is_active(rate, {"lr": 1e-2, "layers": 2})
+    assert not space.is_active(rate, {"lr": 1e-2, "layers": 1})
+    assert not space.is_active(rate, {"lr": 2e-2, "layers": 3})
+    assert not space.is_active(deep, {"lr": 2e-2, "layers": 3})
+    assert "rate is at least 0.5" == described(deep.when)
+    assert "layers is at least 2 and lr is at most 0.01" == described(rate.when)
+
+
+def test_the_size_counts_children_of_ranges_without_listing_the_parent():
+    parent = Int("n", 1, 10**9)
+    child = Int("child", 1, 5, when={"n": Range(2, 3)})
+    assert 10**9 - 2 + 2 * 5 == Space((parent, child)).size
+
+
+def test_a_continuous_parent_makes_the_space_infinite_and_not_an_error():
+    parent = Float("x", 0.0, 1.0)
+    assert math.isinf(Space((parent, Int("n", 1, 2, when={"x": Range(high=0.5)}))).size)
+
+
+def test_steps_are_counted_and_made_in_decimals():
+    p = Float("x", 0.0, 0.35, step=0.1)
+    assert [0.0, 0.1, 0.2, 0.3] == [p.value(i) for i in range(int(p.size))]
+    assert (0.3, 9) == (p.top, Int("n", 0, 10, step=3).top)
+    assert p.contains(0.1 + 0.2)
+    assert not p.contains(0.35)

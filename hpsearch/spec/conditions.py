@@ -1,0 +1,80 @@
+"""When a hyperparameter exists: conditions on the values of others.
+
+Pure data and one judge of them, which every sampler uses, so that all agree on every value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ..errors import SpecError
+from ..trial import Value
+
+DIGITS = 1e-9  # relative; 0.1 + 0.2 is 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers from `low` to `high`; both ends belong to it."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.low) or math.isnan(self.high):
+            raise SpecError("min and max must be numbers")
+        if self.low > self.high:
+            raise SpecError(f"min={self.low:g} must not be greater than max={self.high:g}")
+
+    def __contains__(self, value: Value) -> bool:
+        """Whether `value` is a number of the range; True is none."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        return at_most(self.low, value) and at_most(value, self.high)
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return f"at least {self.low:g}"
+        if math.isinf(self.low):
+            return f"at most {self.high:g}"
+        return f"{self.low:g} to {self.high:g}"
+
+
+Allowed = tuple[Value, ...] | Range  # the values of a parent under which the child exists
+Condition = Mapping[str, Allowed]  # parent -> allowed; all must hold
+
+
+def allows(allowed: Allowed, value: Value) -> bool:
+    """Whether a parent's `value` lets the child exist."""
+    if isinstance(allowed, Range):
+        return value in allowed
+    return any(same(value, a) for a in allowed)
+
+
+def holds(condition: Condition, params: Mapping[str, Value]) -> bool:
+    """Whether every parent exists in `params` and has an allowed value."""
+    return all(name in params and allows(a, params[name]) for name, a in condition.items())
+
+
+def described(condition: Condition) -> str:
+    """`optimizer is sgd or rmsprop and layers is at least 2`."""
+    return " and ".join(
+        f"{name} is {a if isinstance(a, Range) else ' or '.join(map(str, a))}"
+        for name, a in condition.items()
+    )
+
+
+def same(a: Value, b: Value) -> bool:
+    """Equal as a user reads it: 1 and 1.0 are, 0.1 + 0.2 and 0.3 are, True and 1 are not."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    if isinstance(a, int | float) and isinstance(b, int | float):
+        return a == b or math.isclose(a, b, rel_tol=DIGITS)
+    return a == b
+
+
+def at_most(a: float, b: float) -> bool:
+    """Whether `a` is less than `b`, or the same."""
+    return a <= b or math.isclose(a, b, rel_tol=DIGITS)

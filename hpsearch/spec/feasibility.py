@@ -1,0 +1,73 @@
+"""Points that meet all constraints, found at random, and what to say where there are none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from random import Random
+
+from ..errors import SpecError
+from ..trial import Value
+from .space import Space
+
+TRIES = 10_000  # random points before a space counts as empty
+SHOWN = 200  # random points at which every constraint is evaluated
+LISTED = 20_000  # points of a finite space that are looked at one by one
+
+
+def feasible_point(space: Space, seed: int, tries: int = TRIES) -> dict[str, Value]:
+    """A random feasible point.
+
+    Raises:
+        SpecError: If `tries` draws bring none, with how often each constraint was broken first.
+    """
+    rng = Random(seed)
+    broken: Counter[str] = Counter()
+    for _ in range(tries):
+        params = space.draw(rng)
+        constraint = space.broken(params)
+        if constraint is None:
+            return params
+        broken[constraint.text] += 1
+    said = "; ".join(f"{text} is broken by {n:,}" for text, n in broken.most_common())
+    raise SpecError(
+        f"none of {tries:,} random points of the space is feasible ({said}): loosen the "
+        "constraint, or narrow the ranges to where it holds"
+    )
+
+
+def problems(space: Space) -> list[tuple[str, str]]:
+    """Constraints that fail at some point, or that nothing meets: the key, and what is wrong."""
+    points = _shown(space)
+    found = []
+    for place, constraint in enumerate(space.constraints):
+        try:
+            for params in points:
+                constraint.holds(params)
+        except SpecError as error:
+            found.append((f"constraints.{place}", str(error)))
+    if space.constraints and not found:
+        try:
+            _refuse_empty(space)
+        except SpecError as error:
+            found.append(("constraints", str(error)))
+    return found
+
+
+def _shown(space: Space) -> list[dict[str, Value]]:
+    rng = Random(0)
+    return [{**space.fixed, **space.draw(rng)} for _ in range(SHOWN)]
+
+
+def _refuse_empty(space: Space) -> None:
+    if space.size > LISTED:
+        feasible_point(space, 0)
+    elif next(space.points(), None) is None:
+        texts = " and ".join(c.text for c in space.constraints)
+        raise SpecError(f"none of the {space.size:,.0f} points of the space meets {texts}")
+
+
+def size(space: Space) -> tuple[float, bool]:
+    """How many feasible points there are, and whether that is exact or only a bound."""
+    if not space.constraints or space.size > LISTED:
+        return space.size, not space.constraints
+    return sum(1 for _ in space.points()), True

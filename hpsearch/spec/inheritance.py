@@ -1,0 +1,121 @@
+"""`extends: other.yaml`: a file that takes another's keys and replaces some of them.
+
+Sections are merged key by key, lists and values are replaced. In the search space a declaration
+with a `type` replaces the other's as a whole, one without changes the keys it names, and `null`
+takes the parameter away. Knows the form of a file, not what its keys mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpecError
+from .lines import Key, parse
+from .reference import absolute, is_reference
+
+EXTENDS = "extends"
+OWN = ("study",)  # keys that a file does not pass on: two studies of one name would be one
+PLACES = (("data", "source"), ("data", "test_source"))
+
+Raw = dict[str, Any]
+Lines = dict[Key, str]
+
+
+def complete(raw: Raw, lines: Lines, *, folder: Path, chain: tuple[Path, ...]) -> tuple[Raw, Lines]:
+    """The file's keys with those of the file that it extends, and where each of them stands.
+
+    Args:
+        raw: The file's own values.
+        lines: The file's own keys -> `FILE:LINE`.
+        folder: What `extends` is relative to.
+        chain: The files that led here, the file itself last.
+
+    Raises:
+        SpecError: If there is no such file, or the files extend each other.
+    """
+    if EXTENDS not in raw:
+        return raw, lines
+    where = lines.get((EXTENDS,), "spec")
+    base = raw[EXTENDS]
+    if not isinstance(base, str):
+        raise SpecError(f"{where}: {EXTENDS}: give one file. Received: {base!r}")
+    path = folder / base
+    if not path.is_file():
+        raise SpecError(f"{where}: {EXTENDS}: there is no file {path}")
+    if path.resolve() in {p.resolve() for p in chain}:
+        ring = " -> ".join(str(p) for p in (*chain, path))
+        raise SpecError(f"{where}: {EXTENDS}: the files extend each other: {ring}")
+    below, below_lines = complete(*parse(path), folder=path.parent, chain=(*chain, path))
+    if path.parent.resolve() != folder.resolve():
+        below = _moved(below, path.parent.resolve())
+    for key in OWN:
+        below.pop(key, None)
+    own = {k: v for k, v in raw.items() if k != EXTENDS}
+    merged_lines = {k: v for k, v in below_lines.items() if k[:1] not in {(n,) for n in OWN}}
+    merged = _merged(below, own, (), merged_lines, lines)
+    _note(merged_lines, lines, ())
+    return merged, merged_lines
+
+
+def _merged(below: Raw, own: Raw, key: Key, lines: Lines, own_lines: Mapping[Key, str]) -> Raw:
+    """`own` over `below`; `lines` is brought up to date."""
+    result = dict(below)
+    for name, value in own.items():
+        here = (*key, name)
+        if _removes(here, value) and name in below:
+            del result[name]
+            _forget(lines, here)
+        elif _merges(here, below.get(name), value):
+            result[name] = _merged(below[name], value, here, lines, own_lines)
+            _note(lines, own_lines, here)
+        else:
+            result[name] = value
+            _forget(lines, here)
+            for k in own_lines:
+                if k[: len(here)] == here:
+                    _note(lines, own_lines, k)
+    return result
+
+
+def _merges(key: Key, below: Any, own: Any) -> bool:
+    if not (isinstance(below, dict) and isinstance(own, dict)):
+        return False
+    return not (_is_parameter(key) and "type" in own)
+
+
+def _removes(key: Key, own: Any) -> bool:
+    return own is None and _is_parameter(key)
+
+
+def _is_parameter(key: Key) -> bool:
+    return len(key) == 2 and key[0] == "search_space"
+
+
+def _note(lines: Lines, own_lines: Mapping[Key, str], key: Key) -> None:
+    if key in own_lines:
+        lines[key] = own_lines[key]
+
+
+def _forget(lines: Lines, key: Key) -> None:
+    for stale in [k for k in lines if k[: len(key)] == key]:
+        del lines[stale]
+
+
+def _moved(raw: Raw, folder: Path) -> Raw:
+    """The values with the files they name made absolute, for a file in another folder."""
+
+    def moved(value: Any, key: Key) -> Any:
+        if isinstance(value, dict):
+            return {k: moved(v, (*key, k)) for k, v in value.items()}
+        if isinstance(value, list):
+            return [moved(v, (*key, i)) for i, v in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        if key in PLACES and not is_reference(value) and (folder / value).exists():
+            return str(folder / value)
+        named = absolute(value, folder)
+        return named if named != value and Path(named.rpartition(":")[0]).is_file() else value
+
+    return {k: moved(v, (k,)) for k, v in raw.items()}

@@ -1,0 +1,74 @@
+"""The user's own functions, named as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
+
+Finds and imports them; knows nothing of what they are called with.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpecError
+
+PATTERN = re.compile(r"(?P<place>[^'\"<>=:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text has the form of a function's name."""
+    return PATTERN.fullmatch(text) is not None
+
+
+def absolute(reference: str, folder: Path) -> str:
+    """The reference with its file, where it names one, taken relative to `folder`."""
+    found = PATTERN.fullmatch(reference)
+    if found is None or not found["place"].endswith(".py"):
+        return reference
+    return f"{(folder / found['place']).resolve()}:{found['name']}"
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """The function behind a reference.
+
+    Raises:
+        SpecError: If there is no such file, module or function, or importing it fails.
+    """
+    function = load_object(reference)
+    if not callable(function):
+        place, _, name = reference.rpartition(":")
+        raise SpecError(f"{place} has no function {name!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def load_object(reference: str) -> Any:
+    """What a reference names, a function or not.
+
+    Raises:
+        SpecError: If there is no such file, module or name, or importing it fails.
+    """
+    place, _, name = reference.rpartition(":")
+    try:
+        module = (
+            _from_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        )
+    except SpecError:
+        raise
+    except Exception as error:  # the user's code: whatever it raises at import
+        raise SpecError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+    if not hasattr(module, name):
+        raise SpecError(f"{place} has no function {name!r}")
+    return getattr(module, name)
+
+
+def _from_file(path: Path) -> Any:
+    if not path.is_file():
+        raise SpecError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

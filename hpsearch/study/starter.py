@@ -1,0 +1,208 @@
+"""`hpsearch init`: a commented study file for a table.
+
+Reads the table, says what it makes of each column, and recommends ranges that suit its size. The
+file is checked before it is left behind, so `hpsearch tune` takes it as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset, load
+from ..data.choice import missing_target, roles_of
+from ..data.infer import infer_target
+from ..data.schema import distinct
+from ..data.sources import read_source
+from ..errors import HpsearchError, SpecError
+from ..spec.data import ColumnSpec, CrossValidation, DataSpec
+from ..spec.file import load_dict
+from .checks import check
+from .ranges import Ranges, ranges_for
+from .starter_text import SEED, file_text
+from .survey import Drop, Treat, survey, suspects
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """What is known of the data when the file is written."""
+
+    study: str
+    data: Mapping[str, Any]  # the section, as it is written
+    cross_validation: Mapping[str, Any]  # likewise
+    task: str
+    metric: str
+    metric_reason: str
+    ranges: Ranges
+    dataset: Dataset
+    dropped: tuple[Drop, ...]
+    treated: tuple[Treat, ...]
+    suspects: Mapping[str, str]  # column -> how well it tells the target
+    ordered_by: tuple[str, ...]  # columns that look like time
+
+
+def write_starter(source: str, target: str, output: Path, settings: Sequence[str] = ()) -> Starter:
+    """Write a study's file for a table.
+
+    Args:
+        source: As `data.source`; a path is relative to the working folder.
+        target: The column to predict.
+        output: The file to write.
+        settings: `data.KEY=value` texts, for tables that need a word to be read at all.
+
+    Raises:
+        SpecError: If the file exists.
+        DataError: If the table cannot be read, with what to declare.
+    """
+    if output.exists():
+        raise SpecError(f"{output} exists and is left as it is: name another with -o FILE")
+    if not output.parent.is_dir():
+        raise SpecError(f"{output}: there is no folder {output.parent}")
+    starter = _starter(_place(source, output), target, output, settings)
+    text = file_text(starter)
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise SpecError(f"{output}: cannot be written: {error.strerror}") from None
+    try:
+        _verify(output, starter)
+    except BaseException:
+        output.unlink()
+        raise
+    return starter
+
+
+def _place(source: str, output: Path) -> str:
+    """A path relative to the file that will name it; other sources as they are."""
+    if not Path(source).exists():
+        return source
+    return Path(os.path.relpath(Path(source).resolve(), output.parent.resolve())).as_posix()
+
+
+def _starter(place: str, target: str, output: Path, settings: Sequence[str]) -> Starter:
+    folder = output.parent.resolve()
+    declared = _declared(place, target, settings)
+    data = DataSpec(**declared)
+    source = read_source(data, folder)
+    table = source.table
+    names = list(roles_of(source, _unnamed_dropped(data, table), CrossValidation()).features)
+    names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
+    found = list(survey(table, names, data))
+    dropped = tuple(f for f in found if isinstance(f, Drop))
+    treated = tuple(f for f in found if isinstance(f, Treat))
+    if missing_target(table, target, data).any():
+        declared.setdefault("missing_target", "drop")
+    if dropped:
+        declared["drop"] = [*data.drop, *(d.name for d in dropped)]
+    if treated:
+        more = {t.name: _said(t.spec) for t in treated}
+        declared["columns"] = {**declared.get("columns", {}), **more}
+    rough = ranges_for(table.num_rows, 1)
+    declared.setdefault("test_fraction", rough.test_fraction if source.test is None else 0.0)
+    data = DataSpec(**declared)
+    cv = _cross_validation(table, target, data, rough)
+    dataset = load(
+        data,
+        task=None,
+        cross_validation=CrossValidation(**cv),
+        seed=SEED,
+        folder=folder,
+    )
+    metric, reason = _metric(dataset)
+    stem = Path(place.rpartition(":")[2] if ":" in place else place).name.partition(".")[0]
+    return Starter(
+        study=re.sub(r"[^A-Za-z0-9-]+", "-", stem).strip("-").lower()[:100] or "study",
+        data=declared,
+        cross_validation=cv,
+        task=dataset.task,
+        metric=metric,
+        metric_reason=reason,
+        ranges=ranges_for(table.num_rows, dataset.n_features),
+        dataset=dataset,
+        dropped=dropped,
+        treated=treated,
+        suspects=suspects(dataset),
+        ordered_by=_times(table, target),
+    )
+
+
+def _declared(place: str, target: str, settings: Sequence[str]) -> dict[str, Any]:
+    """The data section before anything is known of the table."""
+    for text in settings:
+        if not text.startswith("data."):
+            raise SpecError(f"--set {text}: init takes keys of data; edit the file for the others")
+    given = {"data": {"source": place, "target": target}, "search_space": {"units": 8}}
+    declared: dict[str, Any] = dict(load_dict(given, settings).raw["data"])
+    return declared
+
+
+def _unnamed_dropped(data: DataSpec, table: Any) -> DataSpec:
+    unnamed = [n for n in table.column_names if n.startswith("unnamed_")]
+    return data.model_copy(update={"drop": [*data.drop, *unnamed]})
+
+
+def _said(spec: ColumnSpec) -> dict[str, Any]:
+    return spec.model_dump(exclude_defaults=True)
+
+
+def _cross_validation(table: Any, target: str, data: DataSpec, ranges: Ranges) -> dict[str, Any]:
+    """Folds that the smallest class has rows for."""
+    told, _ = infer_target(table.select([target]), target, data, None)
+    if told.kind == "regression":
+        return {"kind": "kfold", "folds": ranges.folds, **_repeated(ranges)}
+    values, places = distinct(table[target])
+    counts = np.bincount(places, minlength=len(values))
+    known = [int(n) for v, n in zip(values, counts, strict=True) if n and v is not None]
+    left = int(min(known) * (1 - data.test_fraction))
+    return {
+        "kind": "stratified",
+        "folds": max(2, min(ranges.folds, left)),
+        **_repeated(ranges),
+    }
+
+
+def _repeated(ranges: Ranges) -> dict[str, int]:
+    return {"repeats": ranges.repeats} if ranges.repeats > 1 else {}
+
+
+def _metric(dataset: Dataset) -> tuple[str, str]:
+    """What suits the task, and why."""
+    if dataset.task == "regression":
+        return "rmse", "in the unit of the target; also: mae, mse, r2"
+    shares = dataset.target.mean(axis=0)
+    if dataset.task == "binary":
+        share = float(shares[0])
+        if share < 0.05:
+            return "average_precision", f"{100 * share:.1f}% are positive; also: roc_auc, log_loss"
+        return (
+            "roc_auc",
+            "ranks well, whatever the threshold; also: average_precision, log_loss, f1",
+        )
+    if shares.max() > 5 * shares.min():
+        return "balanced_accuracy", "some classes are rare; also: accuracy, f1, log_loss"
+    return "accuracy", "also: balanced_accuracy, f1, log_loss, roc_auc"
+
+
+def _times(table: Any, target: str) -> tuple[str, ...]:
+    kinds = ("date", "timestamp")
+    return tuple(f.name for f in table.schema if str(f.type).startswith(kinds) and f.name != target)
+
+
+def _verify(output: Path, starter: Starter) -> None:
+    """The file means what was loaded, and `hpsearch check` takes it."""
+    from ..spec.file import load_file
+
+    try:
+        file = load_file(output)
+        check(file)
+    except HpsearchError as error:
+        raise AssertionError(f"hpsearch init wrote a file that it refuses: {error}") from error
+    if file.spec.data != DataSpec(**starter.data):
+        raise AssertionError(f"{file.spec.data} was written for {starter.data}")

@@ -1,0 +1,173 @@
+"""The text of a new study's file: YAML with comments. Knows how it looks, decides nothing."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.schema import Column
+
+if TYPE_CHECKING:
+    from .starter import Starter
+
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+WORDS = {"null", "true", "false", "yes", "no", "on", "off"}  # of one YAML or another
+LISTED = 60  # columns that are described
+WIDTH = 100  # characters of a line, where a list does not need more
+SEED = 7
+
+
+def file_text(starter: Starter) -> str:
+    """The file, ending with a line's end."""
+    parts = (_head, _data, _task, _training, _space, _end)
+    return "\n".join(line for part in parts for line in (*part(starter), "")).rstrip() + "\n"
+
+
+def _head(s: Starter) -> Iterator[str]:
+    locked = f" and {len(s.dataset.locked):,} locked ones" if s.dataset.locked else ""
+    yield f"# {comment(s.dataset.name)}: {s.dataset.n_rows:,} development rows{locked}."
+    yield f"# {s.dataset.n_columns} columns become {s.dataset.n_features} features of a network."
+    yield "#"
+    yield "# Written by `hpsearch init`. Every value may be changed; `hpsearch check` tells what it"
+    yield "# means, `hpsearch plan` how long it takes, `hpsearch tune` runs it."
+    yield ""
+    yield f"study: {text(s.study)}"
+    yield f"seed: {SEED}                           # the same seed is the same study"
+
+
+def _data(s: Starter) -> Iterator[str]:
+    yield "data:"
+    for key, value in s.data.items():
+        if key == "drop":
+            yield from _dropped(s, value)
+        elif key == "columns":
+            yield "  columns:"
+            reasons = {t.name: t.reason for t in s.treated}
+            for name, spec in value.items():
+                why = f"   # {comment(reasons[name])}" if name in reasons else ""
+                yield f"    {text(name)}: {flow(spec)}{why}"
+        else:
+            why = _DATA_COMMENTS.get(key, "")
+            yield f"  {key}: {flow(value)}{f'   # {why}' if why else ''}"
+    if s.suspects:
+        yield "  # These tell the target nearly by themselves. Add to drop what is not yet known"
+        yield "  # when a prediction is made:"
+        for name, how in s.suspects.items():
+            yield f"  #   {comment(text(name))}: {comment(how)}"
+    for note in s.dataset.notes:
+        yield f"  # Noticed: {comment(note)}"
+    yield "  # What the columns are taken for; `data.columns.NAME: {kind: …}` overrules it:"
+    yield from _columns(s)
+
+
+_DATA_COMMENTS = {
+    "test_fraction": "locked until the winner is chosen",
+    "missing_target": "rows without a target are left out",
+}
+
+
+def _dropped(s: Starter, names: list[str]) -> Iterator[str]:
+    yield "  drop:"
+    reasons = {d.name: d.reason for d in s.dropped}
+    for name in names:
+        why = f"   # {comment(reasons[name])}" if name in reasons else ""
+        yield f"    - {text(name)}{why}"
+
+
+def _columns(s: Starter) -> Iterator[str]:
+    columns = s.dataset.schema.columns
+    wide = min(30, max(len(comment(c.name)) for c in columns))
+    for place, column in enumerate(columns[:LISTED]):
+        values = s.dataset.columns[:, place]
+        yield f"  #   {comment(column.name):{wide}}  {_described(column, values)}"
+    if len(columns) > LISTED:
+        yield f"  #   and {len(columns) - LISTED} more, as `hpsearch check` shows"
+
+
+def _described(column: Column, values: np.ndarray) -> str:
+    known = values[~np.isnan(values)]
+    missing = f", {len(values) - len(known):,} missing" if len(known) < len(values) else ""
+    if column.kind == "categorical":
+        if column.buckets:
+            return f"categorical, hashed into {column.buckets}{missing}"
+        shown = ", ".join(comment(v)[:20] for v in column.vocabulary[:4])
+        more = ", …" if len(column.vocabulary) > 4 else ""
+        return f"categorical, {len(column.vocabulary)} values: {shown}{more}{missing}"
+    if not known.size:
+        return "numeric, without a value"
+    return f"numeric, {known.min():g} to {known.max():g}{missing}"
+
+
+def _task(s: Starter) -> Iterator[str]:
+    target = s.dataset.schema.target
+    classes = ", ".join(comment(str(c)) for c in target.classes[:6]) if target else ""
+    more = ", …" if target and len(target.classes) > 6 else ""
+    positive = "; the last is the positive one" if s.task == "binary" else ""
+    yield f"task: {s.task}" + (f"   # {classes}{more}{positive}" if classes else "")
+    yield f"objective: {{metric: {s.metric}}}   # {s.metric_reason}"
+    yield f"cross_validation: {flow(s.cross_validation)}"
+    for name in s.ordered_by:
+        yield "# If later rows are to be predicted from earlier ones, say so instead:"
+        yield f"# cross_validation: {{kind: time_series, folds: 5, time: {comment(text(name))}}}"
+
+
+def _training(s: Starter) -> Iterator[str]:
+    yield "model: mlp                        # dense layers; your own: FILE.py:FUNCTION"
+    stopping = f"{{patience: {s.ranges.patience}}}"
+    yield f"training: {{epochs: {s.ranges.epochs}, early_stopping: {stopping}}}   # epochs at most"
+
+
+def _space(s: Starter) -> Iterator[str]:
+    r, log = s.ranges, "{type: float, low: 1e-6, high: 1e-2, log: true"
+    yield "search_space:                     # a bare value is fixed, a list is a choice"
+    yield "  optimizer:     [adam, adamw, sgd]"
+    yield "  learning_rate: {type: float, low: 1e-4, high: 1e-1, log: true}"
+    yield f"  weight_decay:  {log}, when: {{optimizer: adamw}}}}"
+    yield "  momentum:      {type: float, low: 0.0, high: 0.99, when: {optimizer: sgd}}"
+    yield f"  batch_size:    {flow(list(r.batch_size))}"
+    yield f"  layers:        {{type: int, low: {r.layers[0]}, high: {r.layers[1]}}}"
+    yield f"  units:         {{type: int, low: {r.units[0]}, high: {r.units[1]}, log: true}}"
+    yield "  activation:    [relu, gelu]"
+    if r.has_normalization:
+        yield "  normalization: [none, batch]"
+    yield "  dropout:       {type: float, low: 0.0, high: 0.5}"
+    yield f"  l2:            {{type: float, low: {r.l2[0]:g}, high: {r.l2[1]:g}, log: true}}"
+    if s.task == "regression":
+        yield "  loss:          [mean_squared_error, huber]"
+    elif s.task == "multiclass":
+        yield "  label_smoothing: {type: float, low: 0.0, high: 0.2}"
+    yield f"# constraints: [units * layers <= {2 * r.units[1]}]   # what must hold between them"
+
+
+def _end(s: Starter) -> Iterator[str]:
+    yield "sampler: {kind: gp}               # learns from the trials so far"
+    yield f"budget: {{trials: 50, minutes: {s.ranges.minutes}}}   # whichever is reached first"
+
+
+# ---- YAML ----
+
+
+def flow(value: Any) -> str:
+    """A plain value in YAML's flow style."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{text(str(k))}: {flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(flow, value)) + "]"
+    return text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def text(value: str) -> str:
+    """A text that YAML reads as that text."""
+    if PLAIN.fullmatch(value) and value.lower() not in WORDS:
+        return value
+    return json.dumps(value)
+
+
+def comment(value: str) -> str:
+    """A text of the data's that stays on its line, whatever it holds."""
+    shown = "".join(c if c.isprintable() else " " for c in value)
+    return shown if len(shown) <= WIDTH else f"{shown[:WIDTH]}…"

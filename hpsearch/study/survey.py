@@ -1,0 +1,201 @@
+"""What a new table seems to hold: which columns need a word, and which give the target away.
+
+For `hpsearch init`. Everything here is a guess that the written file says aloud; what a study does
+with a column is decided in `data/` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset
+from ..data.infer import infer_columns
+from ..data.schema import as_number, as_text, distinct, plain_numbers
+from ..errors import DataError
+from ..spec.data import Cell, ColumnSpec, DataSpec
+
+UNIQUE = 0.9  # different values a row, from which on a column is taken for an identifier
+IDENTIFIER = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|number|nr|no)$|[a-z]I[dD]$")
+BUCKETS = 64
+MARKERS = 3  # texts among numbers that are taken for marks of a missing value, at most
+UNKNOWN = "?"  # means missing in any column of texts
+GIVES_AWAY = 0.995  # AUC or accuracy of one column, from which on it is suspected
+RANKS = 0.98  # rank correlation with a number, likewise
+EXACT = 0.9999  # R² of two columns together
+NEAREST = 8  # columns of which pairs are tried
+BINS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A column to leave out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Treat:
+    """A column that cannot be used before something is declared of it."""
+
+    name: str
+    spec: ColumnSpec
+    reason: str
+
+
+def survey(table: Any, names: list[str], data: DataSpec) -> Iterator[Drop | Treat]:
+    """The columns that need a word; what is already declared is left as it is.
+
+    Args:
+        table: All rows, a `pyarrow.Table`.
+        names: The columns that would be features.
+        data: What has been declared so far.
+    """
+    for name in names:
+        if name in data.columns:
+            continue
+        if found := _look(table, name, data):
+            yield found
+
+
+def _look(table: Any, name: str, data: DataSpec) -> Drop | Treat | None:
+    values, places = distinct(table[name])
+    counts = np.bincount(places, minlength=len(values))
+    texts = {as_text(v): int(n) for v, n in zip(values, counts, strict=True) if n}
+    known = {t: n for t, n in texts.items() if t}
+    share = len(known) / max(1, sum(known.values()))
+    if len(known) < 2:
+        return Drop(name, "one value in all rows" if known else "no value in any row")
+    if name.startswith("unnamed_"):
+        return Drop(name, "a column without a name, probably a row number")
+    numbers = plain_numbers(table[name])
+    if numbers is not None:
+        if len(numbers) > BINS and (np.diff(numbers) == 1).all():
+            return Drop(name, "counts the rows")
+        whole = not str(table[name].type).startswith(("float", "double"))
+        if whole and share == 1.0 and IDENTIFIER.search(name):
+            return Drop(name, "another number in every row, and called like an identifier")
+    elif str(table[name].type).startswith(("date", "timestamp")):
+        return Treat(name, ColumnSpec(kind="date"), "year, month, day and weekday of the date")
+    elif markers := _markers(known):
+        marks: list[Cell] = list(markers)
+        said = f"numbers beside {', '.join(map(repr, markers))}"
+        return Treat(name, ColumnSpec(missing=marks), said)
+    elif UNKNOWN in known:
+        return Treat(name, ColumnSpec(missing=[UNKNOWN]), f"{known[UNKNOWN]:,} rows say {UNKNOWN}")
+    return _refused(table, name, data, len(known), share)
+
+
+def _markers(known: dict[str, int]) -> list[str]:
+    """Texts in a column of numbers, where they are few and the numbers many."""
+    strange = [t for t in known if as_number(t) is None]
+    numbers = [n for t, n in known.items() if as_number(t) is not None]
+    few = 0 < len(strange) <= MARKERS and len(numbers) > 2 * len(strange)
+    return strange if few and 2 * sum(numbers) > sum(known.values()) else []
+
+
+def _refused(
+    table: Any, name: str, data: DataSpec, n_known: int, share: float
+) -> Drop | Treat | None:
+    """What makes a column usable that would be refused as it is."""
+    try:
+        infer_columns(table, [name], data, np.arange(table.num_rows))
+        return None
+    except DataError as error:
+        told = str(error)
+    if share >= UNIQUE:
+        return Drop(name, f"{n_known:,} different values, nearly one a row: an identifier?")
+    for spec, reason in (
+        (ColumnSpec(buckets=BUCKETS), f"{n_known:,} different texts, hashed into {BUCKETS}"),
+        (ColumnSpec(round=True), "large whole numbers; the last digits may be lost"),
+    ):
+        declared = data.model_copy(update={"columns": {**data.columns, name: spec}})
+        try:
+            infer_columns(table, [name], declared, np.arange(table.num_rows))
+            return Treat(name, spec, reason)
+        except DataError:
+            continue
+    return Drop(name, told.splitlines()[0])
+
+
+# ---- what gives the target away ----
+
+
+def suspects(dataset: Dataset) -> dict[str, str]:
+    """Columns that tell the target nearly by themselves, and how well they do."""
+    found = {}
+    for place, column in enumerate(dataset.schema.columns):
+        values = dataset.columns[:, place]
+        if said := _gives_away(values, dataset, categorical=column.kind == "categorical"):
+            found[column.name] = said
+    return {**_pair(dataset), **found} if dataset.task == "regression" else found
+
+
+def _gives_away(values: np.ndarray, dataset: Dataset, *, categorical: bool) -> str | None:
+    there = ~np.isnan(values)
+    if there.sum() < 2 * BINS:
+        return None
+    if dataset.task == "regression":
+        if categorical:
+            return None
+        rank = _correlation(_ranks(values[there]), _ranks(dataset.target[there, 0]))
+        return f"rank correlation {rank:.3f}" if abs(rank) >= RANKS else None
+    labels = dataset.target[there].argmax(1) if dataset.task == "multiclass" else None
+    if labels is None:
+        labels = dataset.target[there, 0].astype(np.intp)
+    codes = _codes(values[there], categorical)
+    if codes is None:
+        return None
+    # Each code answers with its most frequent class; a code of few rows would be right by chance.
+    counts = np.zeros((codes.max() + 1, labels.max() + 1), np.int64)
+    np.add.at(counts, (codes, labels), 1)
+    right = counts.max(axis=1).sum() / len(labels)
+    plain = counts.sum(axis=0).max() / len(labels)
+    better = (right - plain) / max(1e-9, 1 - plain)  # 1: no mistake is left
+    return f"right in {100 * right:.1f}% of rows" if better >= GIVES_AWAY else None
+
+
+def _codes(values: np.ndarray, categorical: bool) -> np.ndarray | None:
+    """Categories, or a number's values or quantiles; None where they hold too few rows."""
+    kinds, codes = np.unique(values, return_inverse=True)
+    if len(kinds) > BINS and not categorical:
+        edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
+        codes = np.searchsorted(edges, values)
+    return codes if 10 * (codes.max() + 1) <= len(values) else None
+
+
+def _pair(dataset: Dataset) -> dict[str, str]:
+    """Two columns whose weighted sum is the target, such as its two parts."""
+    target = dataset.target[:, 0].astype(np.float64)
+    numeric = [i for i, c in enumerate(dataset.schema.columns) if c.kind == "numeric"]
+    rows = ~np.isnan(dataset.columns[:, numeric]).any(axis=1)
+    columns = dataset.columns[rows][:, numeric].astype(np.float64)
+    target = target[rows]
+    if len(target) < 2 * BINS:
+        return {}
+    near = sorted(range(len(numeric)), key=lambda i: -abs(_correlation(columns[:, i], target)))
+    for a, b in combinations(near[:NEAREST], 2):
+        design = np.column_stack([columns[:, [a, b]], np.ones(len(target))])
+        rest = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
+        if rest.var() <= (1 - EXACT) * target.var():
+            names = [dataset.schema.columns[numeric[i]].name for i in (a, b)]
+            return {name: f"{' and '.join(names)} together are the target" for name in names}
+    return {}
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Mean ranks, equal values sharing one."""
+    _, place, n = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(n) - (n - 1) / 2)[place]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    spread = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / spread if spread else 0.0

@@ -1,0 +1,196 @@
+"""`hpsearch init`: a file for a table, which check and tune take as it is."""
+
+import csv
+import random
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import hpsearch
+from hpsearch.cli import main
+from hpsearch.errors import DataError, SpecError
+from hpsearch.spec.space import Categorical, Int
+from hpsearch.study import read_spec
+from hpsearch.study.prepare import load_data
+from hpsearch.study.ranges import ranges_for
+from hpsearch.study.starter import write_starter
+
+DOCS = (Path(__file__).parents[2] / "docs" / "study_file.md").read_text(encoding="utf-8")
+
+
+def table(path: Path, rows: int = 400) -> Path:
+    """A table with everything that needs a word."""
+    rng = random.Random(3)
+    names = ["", "customer id", "joined", "age", "city", "income", "note: #1", "one", "account"]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([*names, "gives it away", "churned"])
+        for i in range(rows):
+            churned = rng.random() < 0.3
+            writer.writerow(
+                [
+                    i,
+                    f"C-{i:05}",
+                    f"2024-{i % 12 + 1:02}-{i % 28 + 1:02}",
+                    rng.randrange(18, 80),
+                    f"town {rng.randrange(150)}",
+                    "secret" if i % 20 == 0 else rng.randrange(1000, 9000),
+                    rng.choice(["yes: {a}", "# no", '"quoted"', "?"]),
+                    7,
+                    10**12 + 37 * i,
+                    "left" if churned else "stays",
+                    "" if i == 5 else "yes" if churned else "no",
+                ]
+            )
+    return path
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("starter")
+    starter = write_starter(
+        str(table(folder / "my customers.csv")), "churned", folder / "study.yaml"
+    )
+    return folder, starter
+
+
+def test_what_cannot_be_a_feature_is_dropped_with_its_reason(made):
+    folder, starter = made
+    dropped = {d.name: d.reason for d in starter.dropped}
+    assert {"unnamed_1", "customer id", "one", "account"} == dropped.keys()
+    assert "identifier" in dropped["customer id"]
+    text = (folder / "study.yaml").read_text()
+    assert '- "customer id"   # 400 different values' in text
+
+
+def test_what_needs_a_word_gets_it(made):
+    _, starter = made
+    said = {t.name: t.spec.model_dump(exclude_defaults=True) for t in starter.treated}
+    assert {
+        "joined": {"kind": "date"},
+        "city": {"buckets": 64},
+        "income": {"missing": ["secret"]},
+        "note: #1": {"missing": ["?"]},
+    } == said
+    assert "drop" == starter.data["missing_target"]
+
+
+def test_a_column_that_gives_the_target_away_is_named_in_a_comment_and_stays(made):
+    folder, starter = made
+    assert ["gives it away"] == list(starter.suspects)
+    assert '#   "gives it away": right in 100.0% of rows' in (folder / "study.yaml").read_text()
+
+
+def test_the_file_is_a_valid_study_of_the_same_data(made):
+    folder, starter = made
+    file = read_spec(folder / "study.yaml")
+    assert ("my-customers", "churned") == (file.spec.study, file.spec.data.target)
+    data = load_data(file)
+    assert starter.dataset.fingerprint == data.fingerprint
+    assert ("binary", 319, 80) == (data.task, data.n_rows, len(data.locked))
+
+
+def test_the_file_can_be_tuned_unchanged(made, tmp_path):
+    folder, _ = made
+    small = ["budget.trials=2", "training.epochs=3", "cross_validation.repeats=1"]
+    result = hpsearch.tune(folder / "study.yaml", overrides=small, root=tmp_path)
+    assert 2 == result.trials["complete"] + result.trials["pruned"]
+    assert result.test["roc_auc"] > 0.5
+
+
+def test_a_file_that_is_there_is_left_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text("mine")
+    done = CliRunner().invoke(main, ["init", "sklearn:wine", "--target", "target"])
+    assert 2 == done.exit_code
+    assert "study.yaml exists and is left as it is" in done.stderr
+    assert "mine" == (tmp_path / "study.yaml").read_text()
+
+
+def test_the_command_writes_a_file_that_check_accepts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    runner = CliRunner()
+    done = runner.invoke(main, ["init", "sklearn:wine", "--target", "target", "-o", "wine.yaml"])
+    assert (0, "") == (done.exit_code, done.stdout)
+    assert "wine.yaml: multiclass, 142 development rows" in done.stderr
+    checked = runner.invoke(main, ["check", "wine.yaml"], catch_exceptions=False)
+    assert (0, True) == (checked.exit_code, "label_smoothing" in checked.stdout)
+
+
+def test_a_regression_names_two_columns_whose_sum_is_the_target(tmp_path):
+    rng = random.Random(0)
+    lines = ["a,b,c,y"]
+    for _ in range(300):
+        a, b = rng.random(), rng.random()
+        lines.append(f"{a},{b},{rng.random()},{3 * a + b}")
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    starter = write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "s.yaml")
+    assert {"a", "b"} == starter.suspects.keys()
+    spec = read_spec(tmp_path / "s.yaml").spec
+    assert ("regression", "rmse", "kfold") == (
+        spec.task,
+        spec.objective.metric,
+        spec.cross_validation.kind,
+    )
+    assert Categorical("loss", ("mean_squared_error", "huber")) in spec.space.parameters
+
+
+@pytest.mark.parametrize(("share", "metric"), [(0.5, "roc_auc"), (0.02, "average_precision")])
+def test_a_rare_class_asks_for_another_metric(tmp_path, share, metric):
+    rows = [f"{i % 7},{'yes' if i < share * 1000 else 'no'}" for i in range(1000)]
+    (tmp_path / "rows.csv").write_text("\n".join(["x,y", *rows]))
+    assert metric == write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "s.yaml").metric
+
+
+def test_a_table_without_a_header_takes_a_word_with_set(tmp_path):
+    (tmp_path / "rows.csv").write_text("\n".join(f"{i % 9},{i % 2}" for i in range(100)))
+    arguments = str(tmp_path / "rows.csv"), "c1", tmp_path / "s.yaml"
+    with pytest.raises(DataError, match=r"data.header: false"):
+        write_starter(*arguments)
+    assert not (tmp_path / "s.yaml").exists()
+    write_starter(*arguments, ["data.header=false"])
+    assert read_spec(tmp_path / "s.yaml").spec.data.header is False
+    with pytest.raises(SpecError, match="init takes keys of data"):
+        write_starter(*arguments[:2], tmp_path / "other.yaml", ["budget.trials=3"])
+
+
+def test_ranges_grow_with_the_data():
+    sizes = [ranges_for(n, 20) for n in (100, 1_000, 10_000, 100_000, 1_000_000)]
+    assert sizes == sorted(sizes, key=lambda r: (r.batch_size, r.units))
+    assert sizes == sorted(sizes, key=lambda r: -r.epochs)
+
+
+@pytest.mark.parametrize("rows", [100, 1_000, 10_000, 100_000, 1_000_000])
+def test_the_documented_ranges_are_those_that_are_written(rows):
+    r = ranges_for(rows, 1_000)
+    batch = ", ".join(map(str, r.batch_size))
+    folds = f"{r.folds}, three times" if r.repeats == 3 else f"{r.folds}"
+    row = (
+        f"| {batch} | {r.units[1]} | 1 to {r.layers[1]} | {r.epochs} | {r.patience} | {folds} "
+        f"| {r.test_fraction} | {r.minutes} |"
+    )
+    assert re.search(r"\n\| (< [\d,]+|more) " + re.escape(row), DOCS)
+
+
+@pytest.mark.parametrize(
+    ("place", "target", "settings", "dropped", "suspects"),
+    [
+        ("telco_churn/Telco-Customer-Churn.csv", "Churn", [], {"customerID"}, set()),
+        ("bank_marketing/bank-full.csv.gz", "y", [], set(), set()),
+        ("california_housing/housing.csv.gz", "median_house_value", [], set(), set()),
+        ("bike_sharing/hour.csv.gz", "cnt", [], {"instant"}, {"casual", "registered"}),
+        ("beijing_pm25/pollution.csv.gz", "pm2.5", [], {"No"}, set()),
+        ("wine_quality/winequality-white.csv", "c11", ["data.header=false"], set(), set()),
+        ("adult/adult.data.gz", "c14", ["data.header=false"], set(), set()),
+    ],
+)
+def test_real_sets_get_a_file_that_check_accepts(
+    real_data, tmp_path, place, target, settings, dropped, suspects
+):
+    starter = write_starter(str(real_data / place), target, tmp_path / "study.yaml", settings)
+    assert dropped == {d.name for d in starter.dropped}
+    assert suspects == starter.suspects.keys()
+    spec = read_spec(tmp_path / "study.yaml").spec
+    assert any(isinstance(p, Int) and p.name == "units" for p in spec.space)
