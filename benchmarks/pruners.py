@@ -1,0 +1,332 @@
+"""Pairs of sampler and pruner at an equal budget of epochs, on learning curves of LCBench.
+
+    python benchmarks/pruners.py run --results FILE   # append what is missing
+    python benchmarks/pruners.py table --results FILE # print the tables
+
+The pruners and samplers are those that a study uses, through their own protocols and a `History`;
+beside them stand the defaults of Optuna and of Keras Tuner, driven by their own ask and tell.
+The tasks and the regret are those of `samplers.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import FloatDistribution, IntDistribution
+from samplers import (
+    EPOCHS,
+    LCBENCH_SPACE,
+    LCBENCH_TASKS,
+    Task,
+    average_ranks,
+    lcbench,
+    load_surrogate,
+    standard_error,
+)
+
+from hpsearch.history import History
+from hpsearch.search.pruner import Pruner
+from hpsearch.search.pruners import DEFAULT, make_pruner
+from hpsearch.search.samplers import make_sampler
+from hpsearch.spec.space import Float, Int, Space
+
+BUDGETS = (20, 50)  # full trainings at which the incumbent is judged
+SAMPLERS = ("gp", "tpe", "random")
+PRUNERS = ("none", "asha", "halving", "hyperband", "median", "percentile", "patience")
+LIBRARIES = ("Optuna TPE + Median", "Optuna TPE + Hyperband", "Keras Tuner Hyperband")
+OURS = tuple(f"{sampler} + {pruner}" for sampler in SAMPLERS for pruner in PRUNERS)
+FEWEST_RUNS = 8  # of a table that is worth printing
+DEFAULT_PAIR = f"gp + {DEFAULT}"
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts epochs and knows the incumbent: the trial with the best value seen so far.
+
+    Pruned trials count; what is judged is the regret of the configuration after a full training.
+    """
+
+    task: Task
+    spent: int = 0  # epochs
+    seen: float = np.inf
+    trials: int = 0
+    best: Mapping[str, Any] = field(default_factory=dict)
+    regret: list[float] = field(default_factory=list)  # at each budget
+
+    def train(self, params: Mapping[str, Any], value: float) -> None:
+        """Take in one epoch and the value after it."""
+        if self.over:
+            return
+        self.spent += 1
+        if value < self.seen:
+            self.seen, self.best = value, params
+        if self.spent == BUDGETS[len(self.regret)] * EPOCHS:
+            self.regret.append(self.task.regret(dict(self.best)))
+
+    @property
+    def over(self) -> bool:
+        """Whether the largest budget is spent."""
+        return len(self.regret) == len(BUDGETS)
+
+
+def our_space() -> Space:
+    """LCBench's space as a study declares it."""
+    parameters: list[Float | Int] = []
+    for name, d in LCBENCH_SPACE.items():
+        if isinstance(d, IntDistribution):
+            parameters.append(Int(name, d.low, d.high, log=d.log))
+        elif isinstance(d, FloatDistribution):
+            parameters.append(Float(name, d.low, d.high, log=d.log))
+    return Space(tuple(parameters))
+
+
+class Simulation:
+    """A study of one worker whose epochs cost nothing: it keeps a history, and no journal."""
+
+    def __init__(self, sampler: str, pruner: str, task: Task, seed: int) -> None:
+        self.meter = Meter(task)
+        self.curve = curve_of(task)
+        self.sampler = make_sampler(sampler, our_space(), direction="minimize", seed=seed)
+        self.pruner: Pruner = make_pruner(pruner, {}, epochs=EPOCHS, seed=seed)
+        self.history = History()
+        self.seq = 0
+        self.record("study", objective={"metric": "error", "direction": "minimize"})
+
+    def record(self, event: str, **fields: Any) -> None:
+        """What a journal would hold."""
+        self.history.apply({"seq": self.seq, "time": self.seq, "event": event, **fields})
+        self.seq += 1
+
+    def run(self) -> Meter:
+        """Bracket after bracket until the budget is spent."""
+        while not self.meter.over:
+            self.train([self.ask() for _ in range(self.pruner.bracket)])
+        return self.meter
+
+    def ask(self) -> int:
+        """One trial more; its number."""
+        number = len(self.history.last)
+        params = self.sampler.ask(number)
+        assert params is not None
+        self.record(
+            "asked", trial=number, attempt=0, params=dict(params), seed=number, epochs=EPOCHS
+        )
+        self.meter.trials += 1
+        return number
+
+    def train(self, going: list[int]) -> None:
+        """Train a bracket in lockstep until each of its trials has ended."""
+        curves = {n: self.curve(self.history.last[n].params) for n in going}
+        for epoch in range(1, EPOCHS + 1):
+            waiting = []
+            for number in going:
+                value = float(curves[number][epoch - 1])
+                self.record(
+                    "epoch", trial=number, attempt=0, epoch=epoch - 1, scores=[value], metrics={}
+                )
+                self.meter.train(self.history.last[number].params, value)
+                if epoch in self.pruner.rungs(number, EPOCHS):
+                    waiting.append(self.history.last[number])
+            pruned = self.pruner.verdicts(waiting, self.history) if waiting else {}
+            for number in [n for n in going if pruned.get(n) or epoch == EPOCHS]:
+                self.end(number, "PRUNED" if pruned.get(number) else "COMPLETE")
+                going.remove(number)
+            if self.meter.over or not going:
+                return
+
+    def end(self, number: int, state: str) -> None:
+        """Write a trial's result down and tell it."""
+        means = self.history.last[number].mean_scores()
+        best = int(np.argmin(means))
+        fields = {"state": state, "score": means[best], "spread": 0.0, "best_epoch": best}
+        self.record("result", trial=number, attempt=0, **fields)
+        self.sampler.tell(self.history.last[number])
+
+
+def curve_of(task: Task) -> Callable[[Mapping[str, Any]], np.ndarray]:
+    """The learning curve of a configuration, shape (EPOCHS,); smaller is better."""
+    assert task.curve is not None
+    curve = task.curve
+    return lambda params: curve(dict(params))
+
+
+def optuna_default(pruner: optuna.pruners.BasePruner, task: Task, seed: int) -> Meter:
+    """Optuna's own loop: its default sampler, steps counted from 0 as its examples do."""
+    meter, curve = Meter(task), curve_of(task)
+    study = optuna.create_study(
+        study_name=f"{task.name} {seed}",  # Hyperband draws its brackets from the name
+        sampler=optuna.samplers.TPESampler(seed=seed),
+        pruner=pruner,
+    )
+    while not meter.over:
+        trial = study.ask(LCBENCH_SPACE)
+        values = curve(trial.params)
+        meter.trials += 1
+        state = optuna.trial.TrialState.COMPLETE
+        for step, value in enumerate(values):
+            meter.train(trial.params, float(value))
+            trial.report(float(value), step)
+            if step + 1 < EPOCHS and trial.should_prune():
+                state = optuna.trial.TrialState.PRUNED
+                break
+        is_complete = state == optuna.trial.TrialState.COMPLETE
+        study.tell(trial, float(values[-1]) if is_complete else None, state=state)
+    return meter
+
+
+def keras_tuner_default(task: Task, seed: int, folder: str) -> Meter:
+    """Keras Tuner's Hyperband: survivors of a round go on from their checkpoint."""
+    import keras_tuner as kt  # ten seconds: only for its own row
+
+    meter, curve = Meter(task), curve_of(task)
+    hp = kt.HyperParameters()
+    for name, d in LCBENCH_SPACE.items():
+        kind = hp.Int if isinstance(d, IntDistribution) else hp.Float
+        kind(name, d.low, d.high, sampling="log" if d.log else "linear", step=None)
+    oracle = kt.oracles.HyperbandOracle(
+        objective=kt.Objective("value", "min"),
+        max_epochs=EPOCHS,
+        hyperband_iterations=1000,  # the budget ends it
+        hyperparameters=hp,
+        seed=seed + 1,  # 0 means a random one there
+    )
+    oracle.verbose = 0
+    oracle._set_project_dir(folder, f"hyperband-{task.name}-{seed}")
+    oracle.save = lambda: None
+    oracle._save_trial = lambda trial: None
+    asked = 0
+    while not meter.over:
+        asked += 1
+        trial = oracle.create_trial(f"worker-{asked}")
+        values = trial.hyperparameters.values
+        params = {
+            n: min(max(int(values[n]), d.low), d.high)  # its Int can return max + 1
+            if isinstance(d, IntDistribution)
+            else values[n]
+            for n, d in LCBENCH_SPACE.items()
+        }
+        first, last = values["tuner/initial_epoch"], values["tuner/epochs"]
+        meter.trials += first == 0
+        errors = curve(params)[first:last]
+        for value in errors:
+            meter.train(params, float(value))
+        # Its Tuner scores a trial by the best epoch of the round.
+        oracle.update_trial(trial.trial_id, {"value": float(errors.min())})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    return meter
+
+
+def measure(row: str, task: Task, seed: int, folder: str) -> Meter:
+    """One search by the name of its row."""
+    if row == "Optuna TPE + Median":  # the pruner of `optuna.create_study()`
+        return optuna_default(optuna.pruners.MedianPruner(), task, seed)
+    if row == "Optuna TPE + Hyperband":
+        return optuna_default(optuna.pruners.HyperbandPruner(max_resource=EPOCHS), task, seed)
+    if row == "Keras Tuner Hyperband":
+        return keras_tuner_default(task, seed, folder)
+    sampler, pruner = row.split(" + ")
+    return Simulation(sampler, pruner, task, seed).run()
+
+
+Key = tuple[str, str, int]  # row, task, seed
+
+
+def read_results(path: Path) -> dict[Key, dict[str, Any]]:
+    """What was measured before, by its key."""
+    if not path.exists():
+        return {}
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return {(r["row"], r["task"], r["seed"]): r for r in records}
+
+
+def missing(
+    done: Mapping[Key, Any], tasks: list[Task], rows: list[str], seeds: int
+) -> Iterator[tuple[str, Task, int]]:
+    """The runs still to make; seeds outermost, so that an aborted benchmark is balanced."""
+    for seed in range(seeds):
+        for task in tasks:
+            for row in rows:
+                if (row, task.name, seed) not in done:
+                    yield row, task, seed
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure what the results file lacks, one line a run."""
+    import tempfile
+
+    tables = args.tables or Path(os.environ["HPSEARCH_DATA"]) / "hpo_tables"
+    surrogate = load_surrogate(tables / "yahpo_surrogates")
+    tasks = [lcbench(surrogate, task) for task in LCBENCH_TASKS]
+    done = read_results(args.results)
+    with args.results.open("a", encoding="utf-8") as out, tempfile.TemporaryDirectory() as folder:
+        for row, task, seed in missing(done, tasks, args.rows, args.seeds):
+            meter = measure(row, task, seed, folder)
+            fields = {"row": row, "task": task.name, "seed": seed}
+            record = {**fields, "regret": meter.regret, "trials": meter.trials}
+            out.write(json.dumps(record) + "\n")
+            out.flush()
+
+
+def table(args: argparse.Namespace) -> None:
+    """Print a Markdown table for each budget; a task and seed counts where every row ran."""
+    results = read_results(args.results)
+    rows = [row for row in (*OURS, *LIBRARIES) if any(key[0] == row for key in results)]
+    most = max(sum(key[0] == row for key in results) for row in rows)
+    full = [row for row in rows if 2 * sum(key[0] == row for key in results) >= most]
+    for place, budget in enumerate(BUDGETS):
+        print_table(f"{budget} full trainings", results, full, place)
+        if len(full) < len(rows):
+            print_table(f"{budget} full trainings, where every row ran", results, rows, place)
+
+
+def print_table(title: str, results: Mapping[Key, Any], rows: list[str], place: int) -> None:
+    """One table, the best mean regret first."""
+    runs = sorted({key[1:] for key in results})
+    runs = [run for run in runs if all((row, *run) in results for row in rows)]
+    if len(runs) < FEWEST_RUNS:
+        return
+    grid = np.array([[results[(row, *run)]["regret"][place] for run in runs] for row in rows])
+    ranks = average_ranks(grid)
+    tasks, seeds = ({run[i] for run in runs} for i in (0, 1))
+    print(f"\n### {title}: {len(tasks)} tasks, {len(seeds)} seeds, {len(runs)} runs\n")
+    print("| pair | regret | rank | trials in all |\n|---|---|---|---|")
+    for k in np.argsort(grid.mean(axis=1), kind="stable"):
+        name = f"**{rows[k]}** (default)" if rows[k] == DEFAULT_PAIR else rows[k]
+        trials = np.mean([results[(rows[k], *run)]["trials"] for run in runs])
+        print(
+            f"| {name} | {grid[k].mean():.3f} ± {standard_error(grid[k]):.3f} "
+            f"| {ranks[k].mean():.2f} ± {standard_error(ranks[k]):.2f} | {trials:.0f} |"
+        )
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(required=True)
+    runs = commands.add_parser("run", help="measure what the results file lacks")
+    runs.add_argument("--tables", type=Path, help="default: $HPSEARCH_DATA/hpo_tables")
+    runs.add_argument("--rows", nargs="+", default=[*OURS, *LIBRARIES], metavar="PAIR")
+    runs.add_argument("--seeds", type=int, default=20)
+    runs.set_defaults(function=run)
+    prints = commands.add_parser("table", help="print the tables")
+    prints.set_defaults(function=table)
+    for sub in (runs, prints):
+        sub.add_argument("--results", type=Path, required=True)
+    args = parser.parse_args()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore")
+    args.function(args)
+
+
+if __name__ == "__main__":
+    main()

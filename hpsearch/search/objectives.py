@@ -1,0 +1,29 @@
+"""What a trial is worth when there are several objectives: one value each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..history import Trial, mean
+from ..trial import TrialResult
+
+COSTS = ("parameters", "latency_ms")  # objectives that are no metric; smaller is better
+
+
+def values_of(trial: Trial, result: TrialResult, names: Sequence[str]) -> list[float] | None:
+    """The value of each objective in `names`, in their order; None for a trial without a score.
+
+    A metric is the mean over the folds at the trial's best epoch, which is that of the first
+    metric among the objectives.
+    """
+    if result.state != "COMPLETE" or result.best_epoch is None:
+        return None
+    values: list[float | None] = []
+    for name in names:
+        if name == "parameters":
+            values.append(result.n_parameters)
+        elif name == "latency_ms":
+            values.append(result.latency_ms)
+        else:
+            values.append(mean(trial.curves[f"val/{name}"][result.best_epoch]))
+    return None if None in values else [float(v) for v in values if v is not None]

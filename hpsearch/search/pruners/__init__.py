@@ -1,0 +1,119 @@
+"""The pruners by name, with the options that each reads."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...errors import SpecError
+from ..pruner import NoPruner, Pruner
+from .asha import Asha, Hyperband
+from .fold_race import FoldRace
+from .halving import Halving
+from .optuna_pruner import OptunaPruner
+
+DEFAULT = "asha"
+FEWEST_EPOCHS = 9  # of a study that is pruned by default: three rungs of ASHA's, the last its end
+
+Options = Mapping[str, Any]
+
+
+def _asha(options: Options, epochs: int, seed: int) -> Pruner:
+    return Asha(**options)
+
+
+def _hyperband(options: Options, epochs: int, seed: int) -> Pruner:
+    return Hyperband(epochs=epochs, seed=seed, **options)
+
+
+def _halving(options: Options, epochs: int, seed: int) -> Pruner:
+    return Halving(epochs=epochs, **options)
+
+
+def _percentile(options: Options, epochs: int, seed: int) -> Pruner:
+    share, startup = options["percentile"], options["startup"]
+
+    def make() -> Any:
+        from optuna.pruners import PercentilePruner
+
+        return PercentilePruner(share, n_startup_trials=startup)
+
+    return OptunaPruner(make, min_epochs=options["min_epochs"])
+
+
+def _median(options: Options, epochs: int, seed: int) -> Pruner:
+    return _percentile({**options, "percentile": 50.0}, epochs, seed)
+
+
+def _patience(options: Options, epochs: int, seed: int) -> Pruner:
+    def make() -> Any:
+        from optuna.exceptions import ExperimentalWarning
+        from optuna.pruners import PatientPruner
+
+        with warnings.catch_warnings():  # what may change is no concern of the user's
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            return PatientPruner(None, **options)
+
+    return OptunaPruner(make)
+
+
+def _threshold(options: Options, epochs: int, seed: int) -> Pruner:
+    def make() -> Any:
+        from optuna.pruners import ThresholdPruner
+
+        return ThresholdPruner(lower=options["lower"], upper=options["upper"])
+
+    return OptunaPruner(make, min_epochs=options["min_epochs"])
+
+
+def _fold_race(options: Options, epochs: int, seed: int) -> Pruner:
+    return FoldRace(**options)
+
+
+def _none(options: Options, epochs: int, seed: int) -> Pruner:
+    return NoPruner()
+
+
+_RUNGS = {"eta": 3, "min_epochs": 3}
+PRUNERS: dict[str, tuple[Callable[[Options, int, int], Pruner], dict[str, Any]]] = {
+    "asha": (_asha, _RUNGS),
+    "fold_race": (_fold_race, {"alpha": 0.1}),
+    "halving": (_halving, _RUNGS),
+    "hyperband": (_hyperband, _RUNGS),
+    "median": (_median, {"startup": 5, "min_epochs": 3}),
+    "none": (_none, {}),
+    "patience": (_patience, {"patience": 5, "min_delta": 0.0}),
+    "percentile": (_percentile, {"percentile": 25.0, "startup": 5, "min_epochs": 3}),
+    "threshold": (_threshold, {"lower": None, "upper": None, "min_epochs": 3}),
+}  # name -> how it is made, the options that it reads with their defaults
+
+
+def make_pruner(kind: str, options: Options, *, epochs: int, seed: int = 0) -> Pruner:
+    """The pruner called `kind` for trials of at most `epochs`.
+
+    Args:
+        kind: One of `PRUNERS`.
+        options: Those that were declared; the others have their defaults.
+        epochs: At most so many in a trial.
+        seed: The study's, for what is drawn.
+
+    Raises:
+        SpecError: If there is no such pruner, or it does not read an option.
+    """
+    if kind not in PRUNERS:
+        raise SpecError(f"pruner {kind!r} does not exist. Known: {', '.join(PRUNERS)}.")
+    make, defaults = PRUNERS[kind]
+    for name in options:
+        if name not in defaults:
+            known = ", ".join(defaults) or "no option"
+            raise SpecError(f"{name}: {kind} does not read this option. It reads {known}.")
+    return make({**defaults, **options}, epochs, seed)
+
+
+def default_pruner(*, epochs: int, objectives: int) -> str:
+    """The pruner of a study that names none: ASHA, where trials are long enough.
+
+    With several objectives there is no single curve to compare, so nothing is pruned.
+    """
+    return DEFAULT if epochs >= FEWEST_EPOCHS and objectives == 1 else "none"

@@ -1,0 +1,96 @@
+"""Successive halving without waiting, and Hyperband over it.
+
+Li et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), 2020, in the form that
+decides once a trial comes to a rung, as Optuna's `SuccessiveHalvingPruner` does; Li et al.,
+"Hyperband", 2018. Ours because Optuna keeps the state of its rungs in a storage, and here it has
+to follow from the curves. Two things differ: a trial is worth its best epoch so far, which is what
+it will be scored by, and one that stopped early holds its place on the later rungs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from ...history import History, Trial
+from ...trial import derive_seed
+from .standing import geometric_rungs, kept, others, rank, score_after
+
+
+class Asha:
+    """Of the trials that have come to a rung so far, the best 1/eta go on."""
+
+    bracket = 1
+
+    def __init__(self, *, eta: int = 3, min_epochs: int = 3) -> None:
+        """Rungs after `min_epochs`, `min_epochs * eta`, … epochs."""
+        self._eta = eta
+        self._min_epochs = min_epochs
+
+    def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
+        """See `Pruner`."""
+        return geometric_rungs(self._min_epochs, self._eta, epochs)
+
+    def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
+        """See `Pruner`."""
+        return {
+            trial.number: falls_behind(
+                trial, others(trial, history.trials), eta=self._eta, maximize=history.maximize
+            )
+            for trial in waiting
+        }
+
+
+class Hyperband:
+    """Several `Asha`s whose first rungs lie ever later, each trial in one of them.
+
+    How many trials a bracket gets is Hyperband's allocation; which ones is drawn by their number,
+    as Optuna does.
+    """
+
+    bracket = 1
+
+    def __init__(self, *, epochs: int, eta: int = 3, min_epochs: int = 3, seed: int = 0) -> None:
+        """Brackets for trials of at most `epochs`."""
+        self._eta = eta
+        self._seed = seed
+        self._firsts = [min_epochs, *geometric_rungs(min_epochs * eta, eta, epochs + 1)]
+        n = len(self._firsts)
+        self._shares = [math.ceil(n * eta**s / (s + 1)) for s in reversed(range(n))]
+
+    def bracket_of(self, number: int) -> int:
+        """The bracket of trial `number`: 0 is the one that prunes earliest."""
+        place = derive_seed(self._seed, "bracket", number) % sum(self._shares)
+        for bracket, share in enumerate(self._shares):
+            place -= share
+            if place < 0:
+                return bracket
+        raise AssertionError
+
+    def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
+        """See `Pruner`."""
+        return geometric_rungs(self._firsts[self.bracket_of(number)], self._eta, epochs)
+
+    def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
+        """See `Pruner`."""
+        told = {}
+        for trial in waiting:
+            own = self.bracket_of(trial.number)
+            peers = [t for t in others(trial, history.trials) if self.bracket_of(t.number) == own]
+            told[trial.number] = falls_behind(
+                trial, peers, eta=self._eta, maximize=history.maximize
+            )
+        return told
+
+
+def falls_behind(trial: Trial, peers: Sequence[Trial], *, eta: int, maximize: bool) -> bool:
+    """Whether `trial` is not among the best 1/eta of those that have come as far, itself included.
+
+    Of fewer than eta the best one goes on.
+    """
+    score = score_after(trial, trial.n_epochs, maximize=maximize)
+    if score is None:
+        return True
+    scores = [score_after(peer, trial.n_epochs, maximize=maximize) for peer in peers]
+    seen = [s for s in scores if s is not None]
+    return rank(score, seen, maximize=maximize) >= kept(len(seen) + 1, eta)

@@ -1,0 +1,65 @@
+"""A race against the best trial so far, fold by fold, for networks whose folds are costly.
+
+Folds are trained one after another. After each, a one-sided Wilcoxon signed-rank test of the
+folds of both trials says whether this one is worse (Wilcoxon, 1945; racing: Birattari et al., "A
+racing algorithm for configuring metaheuristics", 2002; Optuna's `WilcoxonPruner` has the idea for
+instances of a problem). The folds are the same rows in both, so they are compared in pairs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from ...history import History, Trial
+
+MOST_FOLDS = 100  # after which there may be a verdict
+
+
+def first_verdict(alpha: float) -> int:
+    """After how many folds a trial can be rejected at the earliest.
+
+    The smallest p of n pairs is 1/2^n: all of them speak against it.
+
+    Examples:
+        >>> first_verdict(0.1)
+        4
+    """
+    return math.floor(math.log2(1 / alpha)) + 1
+
+
+class FoldRace:
+    """Who is worse than the best trial, as far as the folds so far can tell, is pruned."""
+
+    bracket = 1
+
+    def __init__(self, *, alpha: float = 0.1) -> None:
+        """Prune where p is below `alpha`; several looks at one trial are not corrected for."""
+        self._alpha = alpha
+
+    def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
+        """See `Pruner`; numbers of finished folds here, whatever the epochs."""
+        return tuple(range(1, MOST_FOLDS))
+
+    def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
+        """See `Pruner`."""
+        return {trial.number: self._is_worse(trial, history) for trial in waiting}
+
+    def _is_worse(self, trial: Trial, history: History) -> bool:
+        best = history.best
+        # A trial whose epochs are being told has trained its folds.
+        if best is None or not best.fold_scores or trial.n_epochs or not trial.folds:
+            return False
+        pick = max if history.maximize else min  # the kindest view of a fold: its best epoch
+        pairs = zip((pick(fold) for fold in trial.folds), best.fold_scores, strict=False)
+        gains = [(own - other) * (1 if history.maximize else -1) for own, other in pairs]
+        return p_of_no_gain(gains) < self._alpha
+
+
+def p_of_no_gain(gains: Sequence[float]) -> float:
+    """How likely folds are to speak so much against a trial that is as good as the other."""
+    if not any(gains):
+        return 1.0
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(gains, alternative="less", zero_method="zsplit").pvalue)

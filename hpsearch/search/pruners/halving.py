@@ -1,0 +1,52 @@
+"""Synchronous successive halving: a bracket of trials is one population from rung to rung.
+
+Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization",
+2016. All of a bracket come to a rung before any goes on, so the best are kept for certain, and
+they train on from where they stand. A vectorised trainer trains the bracket as one program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ...history import History, Trial
+from .standing import kept, score_after
+
+
+class Halving:
+    """Brackets of eta² trials by their numbers: rungs at 1/eta² and 1/eta of the epochs.
+
+    With few epochs a bracket is eta trials with one rung. The last bracket of a budget may be
+    smaller; its best 1/eta go on from each rung all the same.
+    """
+
+    def __init__(self, *, epochs: int, eta: int = 3, min_epochs: int = 3) -> None:
+        """Brackets for trials of at most `epochs`; no rung before `min_epochs`."""
+        self._eta = eta
+        shares = [epochs // eta**k for k in (2, 1)]
+        self._rungs = tuple(s for s in shares if min_epochs <= s < epochs)
+        self.bracket = eta ** len(self._rungs)
+
+    def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
+        """See `Pruner`."""
+        return tuple(rung for rung in self._rungs if rung < epochs)
+
+    def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
+        """See `Pruner`. Nobody is judged before the last of a bracket has come to the rung."""
+        told = {}
+        for trial in waiting:
+            own = trial.number // self.bracket
+            members = [t for t in history.trials if t.number // self.bracket == own]
+            if all(t.is_finished or t.n_epochs >= trial.n_epochs for t in members):
+                told[trial.number] = trial.number not in self._survivors(
+                    members, trial.n_epochs, maximize=history.maximize
+                )
+        return told
+
+    def _survivors(self, members: Sequence[Trial], rung: int, *, maximize: bool) -> list[int]:
+        """The best at a rung, the earlier of equals first."""
+        sign = -1.0 if maximize else 1.0
+        scores = {t.number: score_after(t, rung, maximize=maximize) for t in members}
+        order = sorted((sign * s, n) for n, s in scores.items() if s is not None)
+        halvings = self._rungs.index(rung) + 1
+        return [n for _, n in order[: kept(len(members), self._eta**halvings)]]

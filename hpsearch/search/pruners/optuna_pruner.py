@@ -1,0 +1,76 @@
+"""Optuna's pruners that need no state of their own, behind our protocol.
+
+They see an Optuna study in memory that holds the completed trials, and the waiting one beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from ...history import History, Trial
+from ...trial import Direction
+
+if TYPE_CHECKING:
+    import optuna
+
+
+class OptunaPruner:
+    """A verdict after every epoch from `min_epochs` on, by a pruner of Optuna's."""
+
+    bracket = 1
+
+    def __init__(
+        self, make: Callable[[], optuna.pruners.BasePruner], *, min_epochs: int = 1
+    ) -> None:
+        """A pruner that `make` builds when it is first asked: importing Optuna takes a while."""
+        self._make = make
+        self._min_epochs = min_epochs
+        self._pruner: optuna.pruners.BasePruner | None = None
+        self._study: optuna.Study | None = None
+        self._known: set[tuple[int, int]] = set()  # completed trials that the study holds
+
+    def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
+        """See `Pruner`."""
+        return tuple(range(self._min_epochs, epochs))
+
+    def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
+        """See `Pruner`."""
+        study = self._updated(history)
+        if self._pruner is None:
+            self._pruner = self._make()
+        return {t.number: bool(self._pruner.prune(study, _running(t))) for t in waiting}
+
+    def _updated(self, history: History) -> optuna.Study:
+        import optuna
+
+        if self._study is None:
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
+            direction: Direction = "maximize" if history.maximize else "minimize"
+            self._study = optuna.create_study(direction=direction)
+        for trial in history.ended:
+            key = trial.number, trial.attempt
+            if trial.state == "COMPLETE" and key not in self._known and trial.score is not None:
+                self._known.add(key)
+                curve = _lasting(trial)
+                frozen = optuna.trial.create_trial(
+                    value=trial.score, intermediate_values=dict(enumerate(curve, start=1))
+                )
+                self._study.add_trial(frozen)
+        return self._study
+
+
+def _running(trial: Trial) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    return optuna.trial.create_trial(
+        state=optuna.trial.TrialState.RUNNING,
+        intermediate_values=dict(enumerate(trial.mean_scores(), start=1)),
+    )
+
+
+def _lasting(trial: Trial) -> list[float]:
+    """The curve; a trial that stopped early goes on at its score."""
+    means = trial.mean_scores()
+    assert trial.score is not None
+    return means + [trial.score] * (trial.epochs - len(means))

@@ -1,0 +1,69 @@
+"""The Pareto front of a study with several objectives: a panel for each pair of them."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from ...history import History
+from . import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = 6  # pairs of objectives that are drawn, in the order of the declaration
+
+
+def pareto_front(history: History) -> Figure | None:
+    """Every complete trial by two objectives at a time; the front is marked and numbered."""
+    front = history.front()
+    if not front:
+        return None
+    pairs = list(combinations(range(len(history.objectives)), 2))[:PANELS]
+    columns = min(len(pairs), 3)
+    rows = -(-len(pairs) // columns)
+    goals = ", ".join(f"{'high' if up else 'low'} {name}" for name, up in history.objectives)
+    figure, axes = style.figure(
+        "Pareto front",
+        f"{len(front)} of {history.count('COMPLETE')} complete trials; wanted: {goals}",
+        rows=rows,
+        columns=columns,
+        height=1.2 + 3.4 * rows,
+    )
+    figure.subplots_adjust(wspace=0.45)  # each panel has a label of its own
+    for axis, (x, y) in zip(axes, pairs, strict=False):
+        _panel(axis, history, x, y)
+    for axis in axes[len(pairs) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def _panel(axis: Axes, history: History, x: int, y: int) -> None:
+    """Two objectives; in two dimensions alone a member may lie behind others."""
+    front = history.front()
+    members = {trial.number for trial in front}
+    others = [t for t in history.ranked() if t.values and t.number not in members]
+    if others:
+        points = [t.values or () for t in others]
+        axis.scatter([p[x] for p in points], [p[y] for p in points], s=16, color=style.PALE)
+    points = [t.values or () for t in front]
+    axis.scatter([p[x] for p in points], [p[y] for p in points], s=30, color=style.GREEN, zorder=3)
+    if len(history.objectives) == 2:
+        ordered = sorted(tuple(p) for p in points)
+        axis.plot([p[0] for p in ordered], [p[1] for p in ordered], color=style.GREEN, lw=1)
+    for trial, point in zip(front[:12], points, strict=False):
+        axis.annotate(
+            str(trial.number),
+            (point[x], point[y]),
+            xytext=(4, 3),
+            textcoords="offset points",
+            size=7,
+            color=style.INK,
+        )
+    for which, place in (("x", x), ("y", y)):
+        values = [(t.values or ())[place] for t in (*front, *others)]
+        if min(values) > 0 and max(values) > 20 * min(values):
+            style.logarithmic(axis, "x" if which == "x" else "y")
+    style.dress(axis, "both")
+    style.label(axis, history.objectives[x][0], history.objectives[y][0])

@@ -1,0 +1,295 @@
+"""Studies of real networks that are pruned, that stop early, or that want several things."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hpsearch.errors import SpecError
+from hpsearch.execution.inline import InlineExecutor
+from hpsearch.history import History
+from hpsearch.journal import Journal, read
+from hpsearch.reporting import table
+from hpsearch.search.limits import Limits
+from hpsearch.search.loop import Search
+from hpsearch.search.pruners import PRUNERS
+from hpsearch.search.samplers import make_sampler
+from hpsearch.spec.file import load_dict
+from hpsearch.study.checks import check
+from hpsearch.study.prepare import load_data, objectives_of, problem_of, pruner_of
+from hpsearch.tracking.note import study_note
+from hpsearch.tracking.plots import search_figures
+from hpsearch.training.make import make_trainer
+from hpsearch.trial import FoldReport, TrialResult, TrialSpec
+
+EPOCHS = 12
+SPACE = {
+    "layers": 1,
+    "units": [4, 8],
+    "batch_size": 128,
+    "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+}
+OPTIONS = {"threshold": {"lower": 0.9}, "median": {"startup": 2}, "percentile": {"startup": 2}}
+
+
+def declared(**more):
+    file = load_dict(
+        {
+            "study": "cancer",
+            "seed": 5,
+            "data": {"source": "sklearn:breast_cancer"},
+            "cross_validation": {"folds": 2},
+            "training": {"epochs": EPOCHS, "early_stopping": None},
+            "search_space": SPACE,
+            "sampler": {"kind": "random"},
+            **more,
+        }
+    )
+    check(file)
+    return file.spec
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    file = load_dict({"data": {"source": "sklearn:breast_cancer"}, "search_space": {"units": 8}})
+    return load_data(file)
+
+
+@pytest.fixture(scope="module")
+def trainers():
+    """The trainers by what they measure: studies that measure alike share one's programs."""
+    return {}
+
+
+@pytest.fixture
+def study(dataset, trainers, tmp_path):
+    """A function that runs a study to its end and gives its history."""
+
+    def run(name, trials=10, listeners=(), **more):
+        spec = declared(**more)
+        problem = problem_of(spec, dataset)
+        key = problem.objective, problem.costs
+        if key not in trainers:
+            trainers[key] = make_trainer("vectorized", problem)
+        pruner = pruner_of(spec)
+        with Journal(tmp_path / f"{name}.jsonl") as journal:
+            objectives = [
+                {"metric": metric, "direction": direction}
+                for metric, direction in objectives_of(spec, dataset.task)
+            ]
+            if not journal.records:
+                journal.append(
+                    "study",
+                    study=name,
+                    objective=objectives[0],
+                    objectives=objectives,
+                    spec={"search_space": SPACE},
+                )
+            return Search(
+                journal=journal,
+                history=History(read(journal.path).records),
+                sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
+                executor=InlineExecutor(
+                    problem, lambda _: trainers[key], population=pruner.bracket
+                ),
+                limits=Limits(trials, None, spec.budget.stagnation, spec.budget.target),
+                pruner=pruner,
+                seed=5,
+                epochs=EPOCHS,
+                fixed=spec.fixed,
+                listeners=listeners,
+            ).run()
+
+    return run
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PRUNERS if kind != "fold_race"])
+def test_a_study_of_each_pruner_trains_the_epochs_that_its_journal_holds(study, kind):
+    history = study(kind, pruner={"kind": kind, **OPTIONS.get(kind, {})})
+    assert 10 == history.count("COMPLETE") + history.count("PRUNED")
+    assert history.best is not None
+    for trial in history.trials:
+        assert (trial.n_epochs == EPOCHS) == (trial.state == "COMPLETE")
+    if kind in ("none", "patience"):
+        return
+    assert history.count("PRUNED") > 0
+    assert min(t.n_epochs for t in history.trials) >= 3
+
+
+def test_halving_of_real_networks_trains_three_for_every_one_that_goes_on(study):
+    history = study("halved", trials=6, pruner={"kind": "halving"})
+    assert [4, 4, 4, 4, 12, 12] == sorted(t.n_epochs for t in history.trials)
+    unpruned = study("whole", trials=6, pruner={"kind": "none"})
+    for trial, whole in zip(history.trials, unpruned.trials, strict=True):
+        np.testing.assert_allclose(trial.scores, whole.scores[: trial.n_epochs], rtol=1e-6)
+
+
+class StopError(Exception):
+    """The study's process is killed, as far as the journal can tell."""
+
+
+def scores(history):
+    return [(t.number, t.state, dict(t.params), t.scores) for t in history.trials]
+
+
+@pytest.mark.parametrize("kind", ["asha", "halving"])
+def test_a_pruned_study_killed_and_resumed_equals_one_never_stopped_bit_for_bit(study, kind):
+    whole = study("whole", pruner={"kind": kind})
+    for stop_after in (9, 40):
+        seen = []
+
+        def kill(record, seen=seen, stop_after=stop_after):
+            seen.append(record)
+            if len(seen) == stop_after:
+                raise StopError
+
+        name = f"killed-{stop_after}"
+        with pytest.raises(StopError):
+            study(name, pruner={"kind": kind}, listeners=[kill])
+        assert scores(whole) == scores(study(name, pruner={"kind": kind}))
+
+
+@pytest.fixture
+def several(study):
+    objectives = ["roc_auc", "parameters", "latency_ms"]
+    return study("several", trials=6, objectives=[{"metric": name} for name in objectives])
+
+
+def test_several_objectives_end_in_a_front_of_trials_that_none_is_better_than(several):
+    assert 6 == several.count("COMPLETE")
+    front = several.front()
+    for trial in several.trials:
+        score, parameters, latency = trial.values
+        assert (trial.score, trial.n_parameters) == (score, parameters)
+        assert 0 < latency < 10_000
+        beaten = [
+            member
+            for member in front
+            if member.values[0] >= score
+            and member.values[1] <= parameters
+            and member.values[2] <= latency
+            and member is not trial
+        ]
+        assert (trial in front) == (not beaten)
+    assert several.best is front[0]
+    assert max(t.score for t in several.trials) == several.best.score
+
+
+def test_the_front_is_shown_in_the_table_the_note_and_a_figure(several, tmp_path, capsys):
+    from rich.console import Console
+
+    Console(width=200).print(table.top(tmp_path / "several.jsonl"))
+    shown = capsys.readouterr().out
+    assert "latency_ms" in shown
+    assert len(several.front()) == shown.count("◆") - 1  # and the caption's
+    assert "| Pareto front | roc_auc | parameters | latency_ms |" in study_note(several)
+    assert any(name.endswith("pareto_front") for name, _ in search_figures(several))
+
+
+def test_a_real_study_stops_at_its_target(study):
+    history = study("target", trials=50, budget={"target": 0.9}, pruner={"kind": "none"})
+    assert history.best.score >= 0.9
+    assert history.end["cause"] == "target"
+    assert len(history.ended) < 50
+
+
+# ---- fold by fold ----
+
+FOLDS = 5
+RACE = {
+    "cross_validation": {"folds": FOLDS},
+    "training": {
+        "epochs": 4,
+        "trainer": "keras_fit",
+        "early_stopping": {"patience": 1, "scope": "fold"},
+    },
+    "pruner": {"kind": "fold_race"},
+}
+
+
+@pytest.fixture(scope="module")
+def raced():
+    """The declaration, its problem, and a trainer whose folds take turns."""
+    data = load_data(
+        load_dict({"data": {"source": "sklearn:breast_cancer"}, "search_space": SPACE})
+    )
+    spec = declared(**RACE)
+    problem = problem_of(spec, data)
+    return spec, problem, make_trainer("keras_fit", problem)
+
+
+def said(trainer, trial, prune_after=None):
+    """The folds, the epochs and the result that a trainer tells of a trial."""
+    folds, epochs, answer = [], [], None
+    reports = trainer.train([trial])
+    while True:
+        word = reports.send(answer)
+        if isinstance(word, TrialResult):
+            return folds, epochs, word
+        kept = folds if isinstance(word[0], FoldReport) else epochs
+        kept += word
+        answer = {trial.number} if kept is folds and len(folds) == prune_after else set()
+
+
+def test_folds_in_turn_end_where_folds_in_lockstep_do(raced):
+    spec, problem, in_turn = raced
+    together = make_trainer("keras_fit", replace(problem, folds_advance="together"))
+    params = {**spec.fixed, "units": 8, "learning_rate": 0.03}
+    trial = TrialSpec(0, params, seed=3, epochs=4)
+    folds, epochs, result = said(in_turn, trial)
+    _, expected_epochs, expected = said(together, trial)
+    assert list(range(FOLDS - 1)) == [report.fold for report in folds]
+    assert len(expected_epochs) == len(epochs)
+    for ours, theirs in zip(epochs, expected_epochs, strict=True):
+        np.testing.assert_array_equal(theirs.scores, ours.scores)
+    assert (expected.state, expected.score) == (result.state, result.score)
+    np.testing.assert_array_equal(expected.predictions, result.predictions)
+
+
+def test_a_trial_pruned_after_a_fold_is_scored_by_the_folds_it_trained(raced):
+    spec, problem, in_turn = raced
+    trial = TrialSpec(0, {**spec.fixed, "units": 8, "learning_rate": 0.03}, seed=3, epochs=4)
+    folds, epochs, result = said(in_turn, trial, prune_after=2)
+    assert ("PRUNED", 2, 2) == (result.state, len(folds), len(result.fold_scores))
+    assert {(2,)} == {report.scores.shape for report in epochs}
+    trained = np.concatenate([fold.validation for fold in problem.folds[:2]])
+    assert set(trained) == set(np.flatnonzero(np.isfinite(result.predictions[:, 0])))
+
+
+def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_path):
+    spec, problem, trainer = raced
+    with Journal(tmp_path / "race.jsonl") as journal:
+        journal.append("study", objective={"metric": "roc_auc", "direction": "maximize"})
+        history = Search(
+            journal=journal,
+            history=History(read(journal.path).records),
+            sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
+            executor=InlineExecutor(problem, lambda _: trainer),
+            limits=Limits(8),
+            pruner=pruner_of(spec),
+            seed=5,
+            epochs=4,
+            fixed=spec.fixed,
+        ).run()
+    assert 8 == len(history.ended)
+    pruned = [t for t in history.trials if t.state == "PRUNED"]
+    assert pruned
+    for trial in pruned:
+        assert 4 == len(trial.folds) == len(trial.fold_scores)
+        assert trial.score < history.best.score
+        assert trial.mean_scores()  # a sampler sees what it was worth
+    assert History(read(tmp_path / "race.jsonl").records).trials == history.trials
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"cross_validation": {"folds": 3}}, "with 3 folds a race can never reject at alpha 0.1"),
+        ({"cross_validation": {"folds": 4}}, "It takes 5 folds"),
+        ({"training": {"epochs": 4}}, "training.trainer: keras_fit"),
+        ({"training": {"epochs": 4, "trainer": "keras_fit"}}, "scope: fold"),
+    ],
+)
+def test_a_race_that_cannot_be_run_or_won_is_refused_before_anything_is_trained(change, message):
+    with pytest.raises(SpecError, match=message):
+        declared(**{**RACE, **change})
