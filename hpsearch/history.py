@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from . import pareto
 from .journal import Record, read
 from .trial import TrialSpec, Value
 
@@ -37,14 +38,18 @@ class Trial:
     spread: float | None = None
     best_epoch: int | None = None
     fold_scores: Sequence[float] | None = None
+    finalist_score: float | None = None  # its second score, on fresh folds and seeds
     seconds: float | None = None
     n_parameters: int | None = None
+    latency_ms: float | None = None  # of predicting one batch; measured where it is an objective
+    values: Sequence[float] | None = None  # of the objectives, where there are several
     trainer: str = ""
     error: str | None = None
     traceback: str | None = None
     predictions: str | None = None  # a file, relative to the study's folder
     times: list[int] = field(default_factory=list)  # milliseconds, one an epoch
     scores: list[list[float]] = field(default_factory=list)  # (n_epochs, n_folds)
+    folds: list[list[float]] = field(default_factory=list)  # folds in turn: (n_epochs,) each
     curves: dict[str, list[list[float]]] = field(default_factory=dict)  # name -> the same
 
     @property
@@ -57,6 +62,15 @@ class Trial:
     def spec(self) -> TrialSpec:
         """What a trainer is asked for."""
         return TrialSpec(self.number, self.params, self.seed, self.epochs, self.attempt)
+
+    def again(self, seed: int) -> TrialSpec:
+        """The trial trained anew to its best epoch, its learning rate moving as it did."""
+        assert self.best_epoch is not None
+        watched = tuple(sum(folds) / len(folds) for folds in self.curves.get("val/loss", ()))
+        epochs = self.best_epoch + 1
+        return TrialSpec(
+            self.number, self.params, seed, epochs, planned=self.epochs, watched=watched
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -90,8 +104,13 @@ class History:
         self.attempts: dict[tuple[int, int], Trial] = {}
         self.last: dict[int, Trial] = {}  # number -> last attempt, in the order of asking
         self.ended: list[Trial] = []  # in the order of their results
+        self.finalists: dict[int, Record] = {}  # by trial: its score on fresh folds
         self.winner: Record | None = None
         self.final: Record | None = None
+        # What the sampler heard and was asked, in order: (event, trial), and for a remembered point
+        # the trial that it was known from, with whether that one had ended.
+        self.course: list[tuple[str, int] | tuple[str, int, int, bool]] = []
+        self.end: Record | None = None  # why the search has ended, where it has
         self.promotions: list[Record] = []
         self.last_time = 0  # of the last record, milliseconds since the epoch
         self._began = 0  # the study or its latest resumption, likewise
@@ -108,15 +127,23 @@ class History:
         match record["event"]:
             case "study":
                 self.study = record
+            case "finalist":
+                return self._scored_again(record)
             case "winner":
                 self.winner = record
             case "final":
                 self.final = record
+            case "ended":
+                self.end = record
             case "promoted":
                 self.promotions.append(record)
+            case "remembered":
+                number, known = int(record["trial"]), int(record["of"])
+                self.course.append(("remembered", number, known, record["state"] in FINAL_STATES))
             case "asked":
+                self.end = None
                 return self._asked(record)
-            case "started" | "epoch" | "result":
+            case "started" | "epoch" | "fold" | "result":
                 return self._grown(record)
         return ()
 
@@ -139,8 +166,18 @@ class History:
             epochs=record["epochs"],
             asked=int(record["time"]),
         )
+        if number not in self.last:
+            self.course.append(("asked", number))
         self.attempts[number, attempt] = self.last[number] = asked
         return (asked, *lost)
+
+    def _scored_again(self, record: Record) -> tuple[Trial, ...]:
+        self.finalists[int(record["trial"])] = record
+        trial = self.last.get(int(record["trial"]))
+        if trial is None:
+            return ()
+        trial.finalist_score = record["score"]
+        return (trial,)
 
     def _grown(self, record: Record) -> tuple[Trial, ...]:
         trial = self.attempts.get((record["trial"], record["attempt"]))
@@ -148,6 +185,7 @@ class History:
             return ()
         if record["event"] == "result":
             self.ended.append(trial)
+            self.course.append(("result", trial.number))
         return (trial,)
 
     @property
@@ -171,6 +209,18 @@ class History:
         return bool(self.study.get("objective", {}).get("direction", "maximize") == "maximize")
 
     @property
+    def objectives(self) -> tuple[tuple[str, bool], ...]:
+        """Each objective's metric and whether a larger value is better; the first ranks trials."""
+        several = self.study.get("objectives") or []
+        declared = tuple((str(o["metric"]), o["direction"] == "maximize") for o in several)
+        return declared or ((self.metric, self.maximize),)
+
+    @property
+    def next_number(self) -> int:
+        """The number of the next trial; that of one which a damaged journal lost stays unused."""
+        return next(reversed(self.last), -1) + 1  # they are asked for in their order
+
+    @property
     def trials(self) -> list[Trial]:
         """The last attempt of every trial, by number."""
         return [self.last[number] for number in sorted(self.last)]
@@ -181,8 +231,11 @@ class History:
 
     @property
     def best(self) -> Trial | None:
-        """The best complete trial, the earliest of equals; None where there is none."""
-        ranked = self.ranked()
+        """The best complete trial, the earliest of equals; None where there is none.
+
+        With several objectives it is the member of the front that is best in the first.
+        """
+        ranked = self.front() or self.ranked()
         return ranked[0] if ranked else None
 
     @property
@@ -196,6 +249,49 @@ class History:
         sign = -1.0 if self.maximize else 1.0
         return sorted(done, key=lambda t: (sign * (t.score or 0.0), t.number))
 
+    def front(self) -> list[Trial]:
+        """The Pareto front: the complete trials that no other is better than in every respect.
+
+        Best first in the first objective, the earlier of equals first. Empty with one objective.
+        """
+        if len(self.objectives) == 1:
+            return []
+        front: list[Trial] = []
+        for trial in self.ranked():
+            front = self._joined(front, trial) or front
+        return front
+
+    @property
+    def since_improvement(self) -> int:
+        """How many trials have ended since one last was better, or came to the front."""
+        several = len(self.objectives) > 1
+        best: list[Trial] = []  # so far: one trial, or the front
+        waited = 0
+        for trial in self.ended:
+            waited += 1
+            if trial.state != "COMPLETE" or not is_score(trial.score):
+                continue
+            if several:
+                better = self._joined(best, trial)
+            else:
+                is_first = not best or self._is_better(trial.score, best[0].score)
+                better = [trial] if is_first else None
+            if better is not None:
+                best, waited = better, 0
+        return waited
+
+    def _joined(self, front: list[Trial], trial: Trial) -> list[Trial] | None:
+        """The front with `trial` in it; None where it has no place there."""
+        if not trial.values or not all(map(is_score, trial.values)):
+            return None
+        maximize = [up for _, up in self.objectives]
+        return pareto.joined(front, trial, lambda t: t.values or (), maximize)
+
+    def _is_better(self, score: float | None, than: float | None) -> bool:
+        assert score is not None
+        assert than is not None
+        return score > than if self.maximize else score < than
+
     def improvements(self) -> Iterator[tuple[Trial, float]]:
         """Every complete trial in the order of ending, with the best score up to it."""
         best: float | None = None
@@ -203,7 +299,7 @@ class History:
             if trial.state != "COMPLETE" or not is_score(trial.score):
                 continue
             score = trial.score or 0.0
-            if best is None or (score > best if self.maximize else score < best):
+            if best is None or self._is_better(score, best):
                 best = score
             yield trial, best
 
@@ -213,8 +309,7 @@ class History:
             key = (self.winner["trial"], self.winner.get("attempt", 0))
             if key in self.attempts:
                 return self.attempts[key]
-        ranked = self.ranked()
-        return ranked[0] if ranked else None
+        return self.best
 
 
 def load(journal: Path, *, without: Collection[str] = ()) -> History:
@@ -250,6 +345,14 @@ def _epoch(trial: Trial, record: Record) -> bool:
     return True
 
 
+def _fold(trial: Trial, record: Record) -> bool:
+    if trial.state not in ("WAITING", "RUNNING") or record["fold"] != len(trial.folds):
+        return False
+    trial.state = "RUNNING"
+    trial.folds.append(record["scores"])
+    return True
+
+
 def _result(trial: Trial, record: Record) -> bool:
     if trial.state not in ("WAITING", "RUNNING"):
         return False
@@ -268,9 +371,11 @@ _RESULT_FIELDS = (
     "fold_scores",
     "seconds",
     "n_parameters",
+    "latency_ms",
+    "values",
     "trainer",
     "error",
     "traceback",
     "predictions",
 )
-_GROW = {"started": _started, "epoch": _epoch, "result": _result}
+_GROW = {"started": _started, "epoch": _epoch, "fold": _fold, "result": _result}

@@ -5,9 +5,12 @@ gap), `time` (milliseconds since the epoch), `event` and the event's own fields:
 
     study     spec, fingerprint, data, environment, direction     first line of every journal
     asked     trial, attempt, params, seed, epochs
+    remembered  trial, of, state, score              its first point was known from another trial
     epoch     trial, attempt, epoch, scores, metrics
     result    trial, attempt, state, score, spread, best_epoch, ...
+    fold      trial, attempt, fold, scores                         where folds train in turn
     trainer   trainer, reason                                      another one took over
+    ended     cause, reason                                        the search asks for no more
     winner    trial, epochs, ...                                   what the search chose
     final     test, artifacts, ...                                 the locked rows were read
     promoted  name, version, alias
@@ -23,11 +26,13 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from .errors import JournalError
 
@@ -80,7 +85,10 @@ def read(path: Path, offset: int = 0, *, without: Collection[str] = ()) -> Page:
     except FileNotFoundError:
         raise JournalError(f"{path}: there is no journal. Has the study been started?") from None
     if offset == 0 and not data.strip(b"\0\n "):
-        raise JournalError(f"{path}: the journal is empty. Repair: hpsearch tune --fresh.")
+        raise JournalError(
+            f"{path}: the journal is empty, though it never was while the study ran. "
+            f"{_remedy(path)}"
+        )
     left_out = [f'"event":"{event}"'.encode() for event in without]
     records: list[Record] = []
     end = offset
@@ -90,13 +98,54 @@ def read(path: Path, offset: int = 0, *, without: Collection[str] = ()) -> Page:
             if end + len(line) < offset + len(data):
                 raise JournalError(
                     f"{path}: line {number} from byte {offset} is damaged (byte {end}). "
-                    "Restore the file from the study's run in MLflow, or start over with --fresh."
+                    f"{_remedy(path)}"
                 )
             break
         if not any(mark in text[:HEAD] for mark in left_out):
             records.append(_record(text))
         end += len(line)
     return Page(tuple(records), end)
+
+
+def _remedy(path: Path) -> str:
+    return (
+        "Restore the file from the study's run in MLflow, save what can be saved with "
+        f"`hpsearch doctor --repair {path.parent.name}`, or start over with --fresh."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Salvage:
+    """What is sound in a journal, whatever state it is in."""
+
+    records: tuple[Record, ...]  # of every line whose checksum holds
+    damaged: tuple[int, ...]  # 1-based numbers of the other lines, a torn last one among them
+    lost: int  # bytes of those
+
+
+def missing(records: Sequence[Record]) -> int | None:
+    """The 1-based line that is not there though later ones are; None where all are."""
+    places = enumerate(record.get("seq") for record in records)
+    return next((place + 1 for place, seq in places if seq != place), None)
+
+
+def salvage(path: Path) -> Salvage:
+    """Every sound line of a journal, damaged ones left out.
+
+    Raises:
+        JournalError: If there is no file.
+    """
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:
+        raise JournalError(f"{path}: there is no journal. Has the study been started?") from None
+    texts = [_sound(line) if line.endswith(b"\n") else None for line in lines]
+    bad = [number for number, text in enumerate(texts) if text is None]
+    return Salvage(
+        tuple(_record(text) for text in texts if text is not None),
+        tuple(number + 1 for number in bad),
+        sum(len(lines[number]) for number in bad),
+    )
 
 
 def _tail(path: Path, offset: int) -> bytes:
@@ -120,14 +169,17 @@ class Journal:
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _take_lock(path.with_suffix(".lock"))
+        self._lock = take_lock(path)
         try:
             page = read(path) if path.exists() else Page((), 0)
+            if (line := missing(page.records)) is not None:
+                raise JournalError(f"{path}: line {line} is missing. {_remedy(path)}")
+            self._epoch = time.time_ns() - time.monotonic_ns()  # of this run: a clock may jump
             self.records = page.records  # what was there when it was opened
             self._seq = len(page.records)
-            self._file: BinaryIO | None = None  # a new journal appears with its first line
+            self._file: FileIO | None = None  # a new journal appears with its first line
             if path.exists():
-                self._file = path.open("ab")
+                self._file = path.open("ab", buffering=0)
                 self._file.truncate(page.end)
         except BaseException:
             self._lock.close()
@@ -135,16 +187,39 @@ class Journal:
 
     def append(self, event: str, *, sync: bool = True, **fields: Any) -> Record:
         """Write one event, and wait for the disk where something will be done because of it."""
-        record = {"seq": self._seq, "time": time.time_ns() // 1_000_000, "event": event, **fields}
+        record = {"seq": self._seq, "time": self._now(), "event": event, **fields}
         if self._file is None:
             self._file = _begin(self.path, encode(record))
         else:
-            self._file.write(encode(record))
-            self._file.flush()
-            if sync:
-                os.fdatasync(self._file.fileno())
+            self._write(self._file, encode(record), sync=sync)
         self._seq += 1
         return record
+
+    def sync(self) -> None:
+        """Wait for the disk to have what was written without waiting."""
+        if self._file is not None:
+            os.fdatasync(self._file.fileno())
+
+    def _now(self) -> int:
+        """Milliseconds since the epoch, in steps of a clock that nobody sets."""
+        return (self._epoch + time.monotonic_ns()) // 1_000_000
+
+    def _write(self, file: FileIO, line: bytes, *, sync: bool) -> None:
+        """A whole line or none of it, where the disk allows to take it back."""
+        end = os.fstat(file.fileno()).st_size
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[file.write(rest) :]
+            if sync:
+                os.fdatasync(file.fileno())
+        except OSError as error:
+            with suppress(OSError):
+                file.truncate(end)
+            raise JournalError(
+                f"{self.path}: cannot be written: {error.strerror}. What it holds is whole: "
+                "make room, and run the same command again."
+            ) from None
 
     def close(self) -> None:
         """Sync, and let another process have the study."""
@@ -165,7 +240,13 @@ class Journal:
         self.close()
 
 
-def _take_lock(path: Path) -> Any:
+def take_lock(journal: Path) -> Any:
+    """The right to write a journal: a file to close, which a process's end does too.
+
+    Raises:
+        JournalError: If another process has it; it is named.
+    """
+    path = journal.with_suffix(".lock")
     file = path.open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -183,7 +264,20 @@ def _take_lock(path: Path) -> Any:
     return file
 
 
-def _begin(path: Path, line: bytes) -> BinaryIO:
+def owner(journal: Path) -> str | None:
+    """Who runs a study now; None where nobody does. Nothing is changed."""
+    try:
+        with journal.with_suffix(".lock").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read().strip() or "another process"
+    except FileNotFoundError:
+        pass
+    return None
+
+
+def _begin(path: Path, line: bytes) -> FileIO:
     """A journal of one line; it is never seen without it, so an empty file is a damaged one."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
@@ -196,4 +290,4 @@ def _begin(path: Path, line: bytes) -> BinaryIO:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    return path.open("ab")
+    return path.open("ab", buffering=0)

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from hpsearch.errors import JournalError
+from hpsearch.errors import JournalError, redacted
 from hpsearch.history import History, load
 from hpsearch.tracking.layout import curve_points, metric_name, tag_value
 from hpsearch.tracking.note import study_note
-from hpsearch.tracking.store import artifact_location, redacted
+from hpsearch.tracking.store import artifact_location
 
 
 def test_records_applied_twice_change_nothing() -> None:

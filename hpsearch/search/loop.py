@@ -8,32 +8,33 @@ the progress display) are only told. Knows the protocols of all of them and none
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .. import faults
 from ..errors import TrainingError
 from ..execution.executor import Executor, Lost, Report, Started
 from ..history import History, Trial
 from ..journal import Journal, Record
-from ..trial import EpochReport, TrialResult, Value, derive_seed
-from .sampler import Sampler
+from ..trial import EpochReport, FoldReport, TrialResult, Value, derive_seed
+from .limits import NO_POINT, End, Limits, end_of, out_of_time
+from .memory import Memory
+from .objectives import values_of
+from .pruner import NoPruner, Pruner
+from .sampler import Sampler, begun, recalled
 
 Listener = Callable[[Record], None]
 
 ATTEMPTS = 3  # how often a trial may take its worker down before it is FAILED
+REPEATS = 20  # of known points that a sampler proposes in a row
 FAILURES_IN_A_ROW = 5  # of a study without any success, or of its latest trials
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """When a study ends: totals, however often it is resumed."""
-
-    trials: int  # finished trials
-    seconds: float | None = None  # wall clock
 
 
 class Search:
@@ -50,24 +51,46 @@ class Search:
         seed: int,
         epochs: int,
         fixed: dict[str, Value],
+        pruner: Pruner | None = None,
+        in_rounds: bool = False,
+        memory: Memory | None = None,
         listeners: Sequence[Listener] = (),
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        """A loop that goes on where `history`, which is the journal's, ends."""
+        """A loop that goes on where `history`, which is the journal's, ends.
+
+        `in_rounds` asks for as many trials as the executor takes, and for the next when all have
+        ended: what is asked and pruned then hangs on no worker's speed. A point that `memory` finds
+        is answered from there: it is not trained again and counts for nothing.
+        """
         self.history = history
         self._journal = journal
         self._sampler = sampler
+        self._pruner = pruner or NoPruner()
         self._executor = executor
         self._limits = limits
         self._seed = seed
         self._epochs = epochs
         self._fixed = fixed
         self._listeners = listeners
-        self._submitted: set[int] = set()
+        self._together = max(self._pruner.bracket, executor.population)  # trials of one submit
+        self._submitted: dict[int, tuple[int, ...]] = {}  # trial -> those it trains together with
+        self._waiting: set[int] = set()  # trials at a rung
+        self._deaths: Counter[int] = Counter()  # of workers under a trial; not those of resumptions
+        self._lost: set[int] = set()  # trials whose worker died, until their companions are known
+        self._alone: set[int] = set()  # trials that no longer wait for their companions
+        self._in_rounds = in_rounds
+        self._untold: set[int] = set()  # trials of the round whose result the sampler waits for
         self._began = time.monotonic()
         self._spent = self.history.seconds  # by earlier runs
         self._stop_requested = stop_requested
         self._exhausted = False
+        self._owes_sync = False  # a result that no sync has followed
+        self._unheard: list[Record] = []  # by the listeners, who hear of what is safe alone
+        self._memory = memory
+        if memory is not None:
+            for trial in history.trials:
+                memory.add(trial)
 
     def run(self) -> History:
         """Go on until the limits are reached or someone says stop.
@@ -75,46 +98,146 @@ class Search:
         Raises:
             TrainingError: If trial after trial fails, with the last reason.
         """
-        for trial in self.history.trials:
-            self._sampler.tell(trial)
-        for trial in self.history.trials:
-            if not trial.is_finished:
-                self._again(trial)
+        self._replay()
+        self._take_up()
         while True:
             self._fill()
+            self._settle()
             if not self._submitted:
+                self._end()
                 return self.history
             report = self._executor.wait(0.2)
             if report is not None:
                 self._take(report)
             if self._is_over():
-                self._submitted -= set(self._executor.recall())
+                for number in self._executor.recall():
+                    self._submitted.pop(number, None)
+
+    def _replay(self) -> None:
+        """Tell the sampler what it heard in the study's earlier runs, in the same order."""
+        for event, number, *known in self.history.course:
+            trial = self.history.last[known[0] if known else number]
+            if event == "result":
+                self._untold.add(number)
+            if self._in_rounds == (event != "result"):
+                for ended in sorted(self._untold):
+                    self._sampler.tell(self.history.last[ended])
+                self._untold.clear()
+            if event == "asked":
+                self._sampler.tell(replace(trial, state="RUNNING"))
+            elif event == "remembered":
+                self._sampler.tell(recalled(trial, number, had_ended=bool(known[1])))
+
+    def _take_up(self) -> None:
+        """Run again what was under way when an earlier run of the study ended."""
+        unfinished = [trial for trial in self.history.trials if not trial.is_finished]
+        for place, group in groupby(unfinished, lambda t: t.number // self._together):
+            trials = [self._asked_again(trial) for trial in group]
+            if place == self.history.next_number // self._together:  # it was still being asked
+                trials += self._ask_together()
+            self._submit(*trials)
+
+    def _end(self) -> None:
+        """Write down why the search has ended, unless it was only stopped."""
+        if self._stop_requested():
+            return
+        end = self._enough() or out_of_time(self._limits)
+        self._record("ended", cause=end.cause, reason=end.reason)
 
     # ---- asking ----
 
     def _fill(self) -> None:
-        while len(self._submitted) < self._executor.capacity and self._wants_more():
-            number = len(self.history.last)
+        if self._in_rounds:
+            if not self._submitted:
+                self._tell()
+            elif self.history.next_number % self._executor.capacity == 0:
+                return  # the round has all its trials
+        while self._executor.capacity - len(self._submitted) >= self._together:
+            asked = self._ask_together()
+            if not asked:
+                return
+            self._submit(*asked)
+
+    def _ask_together(self) -> list[Trial]:
+        """The trials of the next submit: up to the next multiple of their number."""
+        asked: list[Trial] = []
+        for _ in range(self._together - self.history.next_number % self._together):
+            trial = self._ask()
+            if trial is None:
+                break
+            asked.append(trial)
+        return asked
+
+    def _ask(self) -> Trial | None:
+        """One trial more, written down; None where the study wants none."""
+        if not self._wants_more():
+            return None
+        number = self.history.next_number
+        params = self._new_point(number)
+        if params is None:
+            self._exhausted = True
+            return None
+        self._record(
+            "asked",
+            trial=number,
+            attempt=0,
+            params={**self._fixed, **params},
+            seed=derive_seed(self._seed, "trial", number),
+            epochs=self._epochs_of(number, params),
+        )
+        faults.reach("after_ask")
+        if self._memory is not None:
+            self._memory.add(self.history.last[number])
+        return self.history.last[number]
+
+    def _new_point(self, number: int) -> Mapping[str, Value] | None:
+        """What the sampler proposes and was not tried; None where everything was."""
+        if self._memory is None:
+            return self._sampler.ask(number)
+        for _ in range(REPEATS):
             params = self._sampler.ask(number)
             if params is None:
-                self._exhausted = True
-                return
-            self._record(
-                "asked",
-                trial=number,
-                attempt=0,
-                params={**self._fixed, **params},
-                seed=derive_seed(self._seed, "trial", number),
-                epochs=int(params.get("epochs") or self._epochs),
-            )
-            self._submit(self.history.last[number])
+                return None
+            known = self._memory.find(params, self._epochs_of(number, params))
+            if known is None:
+                return params
+            self._remember(number, self.history.last[known])
+            if self._memory.is_full:
+                return None
+        untried = self._memory.untried(self._seed, "untried", number)
+        if untried is not None:
+            self._sampler.tell(begun(number, untried))
+        return untried
 
-    def _submit(self, trial: Trial) -> None:
-        self._submitted.add(trial.number)
-        self._executor.submit(trial.spec)
+    def _remember(self, number: int, known: Trial) -> None:
+        """Answer the sampler with what a trial of the same params brought."""
+        self._record(
+            "remembered",
+            sync=False,
+            trial=number,
+            of=known.number,
+            state=known.state,
+            score=known.score,
+        )
+        self._sampler.tell(recalled(known, number, had_ended=known.is_finished))
 
-    def _again(self, trial: Trial) -> None:
-        """Run a trial once more whose worker, or whose whole study, ended under it."""
+    def _epochs_of(self, number: int, params: Mapping[str, Value]) -> int:
+        return int(self._sampler.epochs(number) or params.get("epochs") or self._epochs)
+
+    def _submit(self, *trials: Trial) -> None:
+        if trials:
+            numbers = tuple(trial.number for trial in trials)
+            self._submitted.update(dict.fromkeys(numbers, numbers))
+            self._executor.submit(*(replace(t.spec, rungs=self._rungs(t)) for t in trials))
+            faults.reach("after_dispatch")
+
+    def _rungs(self, trial: Trial) -> tuple[int, ...]:
+        if trial.number in self._alone:
+            return ()
+        return self._pruner.rungs(trial.number, trial.epochs)
+
+    def _asked_again(self, trial: Trial) -> Trial:
+        """The next attempt at a trial whose worker, or whose whole study, ended under it."""
         spec = trial.spec
         self._record(
             "asked",
@@ -124,17 +247,19 @@ class Search:
             seed=spec.seed,
             epochs=spec.epochs,
         )
-        self._submit(self.history.last[trial.number])
+        return self.history.last[trial.number]
 
     def _wants_more(self) -> bool:
-        asked = len(self.history.last)
-        return not (self._exhausted or self._is_over() or asked >= self._limits.trials)
+        """Whether another trial is asked for. What was asked is trained, whatever it brings."""
+        return not self._is_over() and self._enough() is None
+
+    def _enough(self) -> End | None:
+        """Why no trial more is wanted, time aside."""
+        return NO_POINT if self._exhausted else end_of(self.history, self._limits)
 
     def _is_over(self) -> bool:
-        if self._stop_requested():
-            return True
         seconds = self._spent + time.monotonic() - self._began
-        return self._limits.seconds is not None and seconds >= self._limits.seconds
+        return self._stop_requested() or self._limits.are_spent(seconds)
 
     # ---- answers ----
 
@@ -145,6 +270,8 @@ class Search:
                 self._record("started", sync=False, trial=number, attempt=attempt)
             case EpochReport():
                 self._take_epoch(report)
+            case FoldReport():
+                self._take_fold(report)
             case TrialResult():
                 self._take_result(report)
             case Lost():
@@ -160,11 +287,42 @@ class Search:
             scores=_numbers(report.scores),
             metrics={name: _numbers(values) for name, values in report.metrics.items()},
         )
+        trial = self.history.last[report.trial]
+        if trial.n_epochs in self._rungs(trial):
+            self._waiting.add(trial.number)
+            self._judge()
+
+    def _take_fold(self, report: FoldReport) -> None:
+        trial = self.history.last[report.trial]
+        self._record(
+            "fold",
+            sync=False,  # lost with the process, it is measured again
+            trial=report.trial,
+            attempt=trial.attempt,
+            fold=report.fold,
+            scores=_numbers(report.scores),
+        )
+        if report.epoch + 1 in self._rungs(trial):
+            self._waiting.add(trial.number)
+            self._judge()
+
+    def _judge(self) -> None:
+        """Tell the trials at a rung whether they go on, where that can be said."""
+        if self._in_rounds and self._waiting != self._submitted.keys():
+            return  # somebody of the round is still on the way to a rung
+        waiting = [self.history.last[number] for number in sorted(self._waiting)]
+        for number, is_pruned in self._pruner.verdicts(waiting, self.history).items():
+            self._waiting.discard(number)
+            (self._executor.prune if is_pruned else self._executor.resume)(number)
 
     def _take_result(self, result: TrialResult) -> None:
-        self._submitted.discard(result.number)
+        faults.reach("before_result")
+        del self._submitted[result.number]
+        self._waiting.discard(result.number)
+        self._owes_sync = True
         self._record(
             "result",
+            sync=False,  # what is asked next is synced, and this before it
             trial=result.number,
             attempt=result.attempt,
             state=result.state,
@@ -174,39 +332,96 @@ class Search:
             fold_scores=None if result.fold_scores is None else _numbers(result.fold_scores),
             seconds=result.seconds,
             n_parameters=result.n_parameters,
+            **self._several(result),
             trainer=result.trainer,
             error=result.error,
             traceback=result.traceback,
             predictions=self._keep_predictions(result),
         )
-        self._sampler.tell(self.history.last[result.number])
+        faults.reach("after_result")
+        self._untold.add(result.number)
+        if not self._in_rounds:
+            self._tell()
         self._check_failures()
+        if self._waiting:  # perhaps for this one
+            self._settle()
+            self._judge()
+
+    def _settle(self) -> None:
+        """Wait for the disk to have the latest result, unless a later record did that."""
+        if self._owes_sync:
+            self._journal.sync()
+            self._owes_sync = False
+            self._announce()
+
+    def _tell(self) -> None:
+        """Tell the sampler what has ended."""
+        for number in sorted(self._untold):
+            self._sampler.tell(self.history.last[number])
+            faults.reach("after_tell")
+        self._untold.clear()
+
+    def _several(self, result: TrialResult) -> dict[str, Any]:
+        """What a result holds beside its score where there are several objectives."""
+        names = [name for name, _ in self.history.objectives]
+        if len(names) == 1:
+            return {}
+        values = values_of(self.history.last[result.number], result, names)
+        return {"values": values, "latency_ms": result.latency_ms}
 
     def _take_loss(self, lost: Lost) -> None:
         trial = self.history.last[lost.trial]
-        if trial.attempt + 1 < ATTEMPTS:
-            self._again(trial)
+        self._waiting.discard(lost.trial)
+        together = self._submitted[lost.trial]
+        self._deaths[lost.trial] += 1
+        if self._deaths[lost.trial] < ATTEMPTS:
+            self._lost.add(lost.trial)
+        else:
+            reason = f"{lost.reason}; given up after {ATTEMPTS} attempts"
+            self._take_result(
+                TrialResult(lost.trial, "FAILED", 0.0, attempt=trial.attempt, error=reason)
+            )
+        companions = [number for number in together if number in self._submitted]
+        if companions and self._lost.issuperset(companions):  # they are lost together
+            self._lost.difference_update(companions)
+            self._submit_lost([self._asked_again(self.history.last[n]) for n in companions])
+
+    def _submit_lost(self, trials: list[Trial]) -> None:
+        """Train them together once more, and at last each alone: one of them kills the others."""
+        if max(self._deaths[trial.number] for trial in trials) + 1 < ATTEMPTS:
+            self._submit(*trials)
             return
-        reason = f"{lost.reason}; given up after {ATTEMPTS} attempts"
-        self._take_result(
-            TrialResult(lost.trial, "FAILED", 0.0, attempt=trial.attempt, error=reason)
-        )
+        if self._pruner.bracket > 1:
+            self._alone.update(trial.number for trial in trials)
+        for trial in trials:
+            self._submit(trial)
 
     def _keep_predictions(self, result: TrialResult) -> str | None:
-        """Write the out-of-fold predictions beside the journal; give the file's name there."""
+        """Write the out-of-fold predictions beside the journal; give the file's name there.
+
+        None where the disk is full: the score counts without them.
+        """
         if result.predictions is None:
             return None
         name = f"predictions/{result.number:06d}.npy"
         path: Path = self._journal.path.parent / name
-        path.parent.mkdir(exist_ok=True)
-        with path.with_suffix(".partial").open("wb") as file:
-            np.save(file, result.predictions)
-        path.with_suffix(".partial").replace(path)
+        partial = path.with_suffix(".partial")
+        try:
+            faults.reach("writing_artifact")
+            path.parent.mkdir(exist_ok=True)
+            with partial.open("wb") as file:
+                np.save(file, result.predictions)
+            partial.replace(path)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink()
+            return None
         return name
 
     def _check_failures(self) -> None:
         latest = self.history.ended[-FAILURES_IN_A_ROW:]
         if len(latest) == FAILURES_IN_A_ROW and all(t.state == "FAILED" for t in latest):
+            self._settle()
             raise TrainingError(
                 f"{FAILURES_IN_A_ROW} trials in a row failed, so the study stops. "
                 f"The last one, trial {latest[-1].number}: {latest[-1].error} "
@@ -215,9 +430,17 @@ class Search:
 
     def _record(self, event: str, *, sync: bool = True, **fields: Any) -> None:
         record = self._journal.append(event, sync=sync, **fields)
+        self._owes_sync = self._owes_sync and not sync
         self.history.apply(record)
-        for listener in self._listeners:
-            listener(record)
+        self._unheard.append(record)
+        if not self._owes_sync:
+            self._announce()
+
+    def _announce(self) -> None:
+        unheard, self._unheard = self._unheard, []
+        for record in unheard:
+            for listener in self._listeners:
+                listener(record)
 
 
 def _numbers(values: np.ndarray) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 from ..history import Trial
@@ -13,13 +14,35 @@ class Sampler(Protocol):
     """What proposes trials.
 
     A suggestion depends on the study's seed, the trial's number and what was told before, and on
-    nothing else: a sampler that was made anew and told the same trials goes on the same way.
+    nothing else: a sampler that was made anew and told the same, in the same order, goes on the
+    same way.
     """
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
-        """The params of trial `number`, active ones only; None where the space is exhausted."""
+        """The params of trial `number`, active ones only; None where the space is exhausted.
+
+        A number is asked for again where its first point turned out to be known: that one is
+        told as ended before.
+        """
         ...
 
     def tell(self, trial: Trial) -> None:
-        """Take in a trial: a finished one, or a running one that was asked in an earlier life."""
+        """Take in a trial: one that has ended, or one that is running and was asked for elsewhere.
+
+        With several objectives `trial.values` holds them, else `trial.score` does.
+        """
         ...
+
+    def epochs(self, number: int) -> int | None:
+        """How long trial `number` is trained, where the sampler decides it; asked after `ask`."""
+        ...
+
+
+def begun(number: int, params: Mapping[str, Value]) -> Trial:
+    """A trial that has just begun."""
+    return Trial(number, 0, params, seed=0, epochs=0, asked=0, state="RUNNING")
+
+
+def recalled(known: Trial, number: int, *, had_ended: bool) -> Trial:
+    """A trial whose params were known: it ends as the known one did, or says nothing so far."""
+    return replace(known, number=number, state=known.state if had_ended else "FAILED")

@@ -105,6 +105,29 @@ def test_true_and_one_are_different_conditions():
     assert [True, False] == list(space.active(np.array([[0.0, 0.5], [1.0, 0.5]]))[:, 1])
 
 
+class Below:
+    """What answers `in`, as a range of numbers does."""
+
+    def __init__(self, high):
+        self.high = high
+
+    def __contains__(self, value):
+        return value <= self.high
+
+
+def test_a_condition_on_a_continuous_parent_parts_its_values():
+    space = Space(
+        (
+            Parameter("rate", FloatDistribution(1e-4, 1e-1, log=True)),
+            Parameter("child", FloatDistribution(0, 1), {"rate": Below(1e-2)}),
+        )
+    )
+    rates = np.array([1e-4, 9.99e-3, 1.001e-2, 1e-1])
+    points = np.array([space.encode({"rate": r, "child": 0.5}) for r in rates])
+    assert [True, True, False, False] == space.active(points)[:, 1].tolist()
+    assert ["rate"] == list(space.decode(points[-1]))
+
+
 def test_a_condition_on_an_unknown_parent_says_so():
     with pytest.raises(ValueError, match=r"child: .*unknown parameters: \['lost'\]"):
         Space((Parameter("child", FloatDistribution(0, 1), {"lost": (1,)}),))

@@ -10,7 +10,10 @@ from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
 from hpsearch.history import History
 from hpsearch.journal import Journal, read
-from hpsearch.search.loop import ATTEMPTS, Limits, Search
+from hpsearch.search.limits import Limits
+from hpsearch.search.loop import ATTEMPTS, Search
+from hpsearch.search.memory import Memory
+from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.space import Categorical, Float, Space
 from hpsearch.trial import EpochReport, TrialResult
@@ -25,75 +28,134 @@ SPACE = Space(
 
 
 class Quadratic:
-    """An executor whose trials cost nothing: score = -x² per fold, with a little of the seed."""
+    """An executor whose trials cost nothing: the score per fold ends at -x², and a little of the
+    seed. A population advances epoch by epoch and waits at its rungs, as in a worker.
+    """
 
-    def __init__(self, capacity: int = 1, faults: dict | None = None) -> None:
-        self.capacity = capacity
+    def __init__(self, capacity: int = 1, faults: dict | None = None, population: int = 1) -> None:
+        self.capacity = capacity * population
+        self.population = population
         self.faults = dict(faults or {})  # trial -> how often it takes its worker down
         self.trained: list[tuple[int, int]] = []
+        self.n_epochs = 0  # of all trials together
         self.waiting: deque = deque()
         self.reports: deque = deque()
+        self.running: dict = {}  # number -> trial
+        self.held: set[int] = set()
+        self.pruned: set[int] = set()
+        self.epoch = 0  # finished ones of the running population
         self.fails = lambda trial: False
 
-    def submit(self, trial):
-        self.waiting.append(trial)
+    def submit(self, *trials):
+        self.waiting.append(trials)
 
     def wait(self, timeout=None):
-        if not self.reports:
-            self.begin(self.waiting.popleft())
+        while not self.reports and not self.held:
+            if self.running:
+                self.advance()
+            elif self.waiting:
+                self.begin(self.waiting.popleft())
+            else:
+                return None
+        assert self.reports, f"{self.held} wait for a verdict that nobody gives"
         return self.reports.popleft()
 
-    def begin(self, trial):
-        self.trained.append((trial.number, trial.attempt))
-        self.reports.append(Started(trial.number))
-        if self.faults.get(trial.number, 0) > 0:
-            self.faults[trial.number] -= 1
-            self.reports.append(Lost(trial.number, "the worker ended by signal 9"))
+    def begin(self, trials):
+        self.trained += [(t.number, t.attempt) for t in trials]
+        self.reports.extend(Started(t.number) for t in trials)
+        deadly = [t.number for t in trials if self.faults.get(t.number, 0) > 0]
+        if deadly:
+            self.faults[deadly[0]] -= 1
+            self.reports.extend(Lost(t.number, "the worker ended by signal 9") for t in trials)
             return
-        if self.fails(trial):
-            error = TrialResult(trial.number, "FAILED", 0.0, trial.attempt, error="ValueError: no")
-            self.reports.append(error)
-            return
-        scores = -(trial.params["x"] ** 2) + 1e-3 * np.array([trial.seed % 7, trial.seed % 5])
-        for epoch in range(2):
-            report = EpochReport(trial.number, epoch, scores - (1 - epoch), {"val/loss": -scores})
-            self.reports.append(report)
+        for t in trials:
+            if self.fails(t):
+                failed = TrialResult(t.number, "FAILED", 0.0, t.attempt, error="ValueError: no")
+                self.reports.append(failed)
+        self.running = {t.number: t for t in trials if not self.fails(t)}
+        self.epoch, self.pruned = 0, set()
+
+    def advance(self):
+        for trial in list(self.running.values()) if self.epoch else ():
+            if trial.number in self.pruned or self.epoch == trial.epochs:
+                self.end(trial)
+        self.epoch += 1
+        self.n_epochs += len(self.running)
+        for trial in self.running.values():
+            scores = curve(trial)[self.epoch - 1]
+            metrics = {"val/loss": -scores}
+            self.reports.append(EpochReport(trial.number, self.epoch - 1, scores, metrics))
+            if self.epoch in trial.rungs:
+                self.held.add(trial.number)
+
+    def end(self, trial):
+        del self.running[trial.number]
+        scores = curve(trial)[: self.epoch]
+        best = int(np.argmax(scores.mean(axis=1)))
         result = TrialResult(
             trial.number,
-            "COMPLETE",
+            "PRUNED" if trial.number in self.pruned else "COMPLETE",
             0.0,
             trial.attempt,
-            score=float(scores.mean()),
-            spread=float(scores.std()),
-            best_epoch=1,
-            fold_scores=scores,
-            predictions=np.full((3, 1), scores[0]),
+            score=float(scores[best].mean()),
+            spread=float(scores[best].std()),
+            best_epoch=best,
+            fold_scores=scores[best],
+            predictions=np.full((3, 1), scores[best][0]),
         )
         self.reports.append(result)
 
     def recall(self):
-        numbers = [t.number for t in self.waiting]
+        numbers = [t.number for trials in self.waiting for t in trials]
         self.waiting.clear()
         return numbers
 
-    def prune(self, trial): ...
+    def prune(self, trial):
+        self.pruned.add(trial)
+        self.held.discard(trial)
+
+    def resume(self, trial):
+        self.held.discard(trial)
 
     def close(self): ...
 
 
-def search(path: Path, executor=None, *, trials=12, sampler="tpe", listeners=(), **limits):
+def curve(trial) -> np.ndarray:
+    """Shape (n_epochs, n_folds): it rises to its end, some faster than others."""
+    last = -(trial.params["x"] ** 2) + 1e-3 * np.array([trial.seed % 7, trial.seed % 5])
+    left = 1 - np.arange(1, trial.epochs + 1)[:, None] / trial.epochs
+    return last - left ** (1 + trial.seed % 3)
+
+
+def search(
+    path: Path,
+    executor=None,
+    *,
+    trials=12,
+    epochs=2,
+    sampler="tpe",
+    pruner=None,
+    listeners=(),
+    space=SPACE,
+    options=None,
+    **limits,
+):
     with Journal(path) as journal:
         if not journal.records:
             journal.append("study", objective={"direction": "maximize"})
         loop = Search(
             journal=journal,
             history=History(read(path).records),
-            sampler=make_sampler(sampler, SPACE, direction="maximize", seed=3),
+            sampler=make_sampler(
+                sampler, space, direction="maximize", seed=3, options=options, epochs=epochs
+            ),
             executor=executor or Quadratic(),
             limits=Limits(trials, **limits),
             seed=3,
-            epochs=2,
+            epochs=epochs,
             fixed={"units": 8},
+            memory=Memory(space),
+            pruner=pruner,
             listeners=listeners,
         )
         return loop.run()
@@ -118,7 +180,7 @@ def test_a_study_asks_trains_and_tells_until_its_budget_is_spent(path):
     assert 12 == history.count("COMPLETE")
     events = [r["event"] for r in read(path).records]
     assert ["asked", "started", "epoch", "epoch", "result"] == events[1:6]
-    assert 12 * 5 + 1 == len(events)
+    assert 12 * 5 + 2 == len(events)
 
 
 def test_every_point_lies_in_the_space_with_the_fixed_values_beside_it(path):
@@ -190,6 +252,18 @@ def test_a_trial_that_always_kills_its_worker_fails_and_the_search_goes_on(path)
     assert 11 == history.count("COMPLETE")
 
 
+def test_a_trial_that_was_resumed_again_and_again_has_all_its_attempts_left(path):
+    def kill(record):
+        if record["event"] == "started" and record["trial"] == 3:
+            raise StopError
+
+    for _ in range(ATTEMPTS):
+        with pytest.raises(StopError):
+            search(path, listeners=[kill])
+    history = search(path, Quadratic(faults={3: 1}))
+    assert ("COMPLETE", ATTEMPTS + 1) == (history.last[3].state, history.last[3].attempt)
+
+
 def test_failed_trials_are_told_and_count(path):
     executor = Quadratic()
     executor.fails = lambda trial: trial.number % 3 == 0
@@ -226,3 +300,183 @@ def test_the_history_of_a_journal_is_the_one_the_loop_had(path):
     history = search(path)
     again = History(read(path).records)
     assert history.trials == again.trials
+
+
+# ---- pruning ----
+
+
+def pruner(kind: str):
+    return make_pruner(kind, {}, epochs=27, seed=3)
+
+
+@pytest.mark.parametrize("capacity", [1, 2])
+def test_a_trial_trains_to_its_rungs_and_no_epoch_beyond_a_verdict(path, capacity):
+    executor = Quadratic(capacity)
+    history = search(path, executor, trials=30, epochs=27, pruner=pruner("asha"))
+    lengths = {t.n_epochs for t in history.trials if t.state == "PRUNED"}
+    assert {3, 9} <= lengths <= {3, 9}
+    assert executor.n_epochs == sum(t.n_epochs for t in history.trials)
+    assert history.count("COMPLETE") + history.count("PRUNED") == 30
+    assert all(t.score is not None for t in history.trials)
+
+
+def test_a_pruned_trial_is_told_to_the_sampler_and_is_never_the_best(path):
+    history = search(path, trials=20, epochs=27, pruner=pruner("asha"), sampler="random")
+    pruned = [t for t in history.trials if t.state == "PRUNED"]
+    pruned[0].score = 1e9
+    assert "COMPLETE" == history.best.state
+
+
+def test_halving_trains_a_bracket_as_one_population_and_the_epochs_it_should(path):
+    executor = Quadratic(population=9)
+    history = search(path, executor, trials=22, epochs=27, pruner=pruner("halving"))
+    assert 2 * (9 * 3 + 3 * 6 + 18) + (4 * 3 + 6 + 18) == executor.n_epochs
+    assert executor.n_epochs == sum(t.n_epochs for t in history.trials)
+    assert 3 == history.count("COMPLETE")
+
+
+@pytest.mark.parametrize(
+    ("kind", "capacity", "population"),
+    [("asha", 1, 1), ("asha", 2, 1), ("asha", 1, 4), ("hyperband", 1, 1), ("halving", 1, 9)],
+)
+def test_a_pruned_study_killed_anywhere_and_resumed_equals_one_never_stopped(
+    tmp_path, kind, capacity, population
+):
+    def run(path, **more):
+        executor = Quadratic(capacity, population=population)
+        return search(path, executor, trials=22, epochs=27, pruner=pruner(kind), **more)
+
+    whole = tmp_path / "whole" / "journal.jsonl"
+    run(whole)
+    by_trial = lambda r: (r["event"], r["trial"])  # noqa: E731  # a retry is written later
+    expected = {by_trial(r): r for r in told(whole)}
+    n_records = len(read(whole).records)
+    for stop_after in range(1, n_records - 1, 23):
+        path = tmp_path / f"{stop_after}" / "journal.jsonl"
+        seen = []
+
+        def kill(record, seen=seen, stop_after=stop_after):
+            seen.append(record)
+            if len(seen) == stop_after:
+                raise StopError
+
+        with pytest.raises(StopError):
+            run(path, listeners=[kill])
+        run(path)
+        assert expected == {by_trial(r): r for r in told(path)}, stop_after
+
+
+def test_a_bracket_whose_worker_died_is_trained_again_as_one(path):
+    calm = path.with_name("calm.jsonl")
+    search(calm, Quadratic(population=9), trials=18, epochs=27, pruner=pruner("halving"))
+    executor = Quadratic(population=9, faults={10: 1})
+    search(path, executor, trials=18, epochs=27, pruner=pruner("halving"))
+    assert [(n, 1) for n in range(9, 18)] == executor.trained[-9:]
+    by_trial = lambda r: (r["event"], r["trial"])  # noqa: E731
+    assert {by_trial(r): r for r in told(calm)} == {by_trial(r): r for r in told(path)}
+
+
+@pytest.mark.parametrize("kind", ["halving", "asha"])
+def test_one_of_a_population_that_always_kills_its_worker_fails_alone(path, kind):
+    executor = Quadratic(population=9, faults={4: 99})
+    history = search(path, executor, trials=18, epochs=27, pruner=pruner(kind))
+    assert [4] == [t.number for t in history.trials if t.state == "FAILED"]
+    assert 18 == len(history.ended)
+
+
+# ---- the end ----
+
+
+def why(path: Path) -> list[tuple[str, str]]:
+    return [(r["cause"], r["reason"]) for r in read(path).records if r["event"] == "ended"]
+
+
+def test_a_study_says_why_it_has_ended_and_says_it_again_when_it_is_resumed(path):
+    search(path, trials=4)
+    search(path, trials=4)
+    assert [("trials", "the budget of 4 trials is spent")] * 2 == why(path)
+    assert "the budget of 4 trials is spent" == History(read(path).records).end["reason"]
+
+
+def test_nothing_more_is_asked_once_nothing_gets_better(path):
+    history = search(path, trials=200, sampler="random", stagnation=10)
+    assert [("stagnation", "10 finished trials were no better")] == why(path)
+    assert history.best.number == len(history.ended) - 11
+    assert 10 == history.since_improvement
+
+
+@pytest.mark.parametrize("capacity", [1, 2])
+def test_nothing_more_is_asked_once_the_target_is_reached(path, capacity):
+    history = search(path, Quadratic(capacity), trials=200, target=-0.01)
+    [(cause, reason)] = why(path)
+    assert "target" == cause
+    assert f"trial {history.best.number} has score" in reason
+    assert history.best.score >= -0.01
+    first = next(t.number for t in history.trials if t.score >= -0.01)
+    assert first + capacity == len(history.ended)  # what was asked before is trained
+    search(path, trials=200, target=-0.01)
+    assert first + capacity == len(History(read(path).records).ended)
+
+
+def test_a_study_that_was_stopped_has_not_ended(path):
+    search(path, trials=4)
+    assert History(read(path).records).end is not None
+    search(path, trials=6)
+    history = History(r for r in read(path).records if r["event"] != "ended")
+    assert history.end is None
+
+
+FINITE = Space((Categorical("c", ("a", "b", "d")), Float("x", -1.0, 1.0, step=0.5)))
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "grid", "nsga2"])
+@pytest.mark.parametrize("capacity", [1, 3])
+def test_no_point_of_a_finite_space_is_trained_twice_and_the_study_ends(path, sampler, capacity):
+    history = search(path, Quadratic(capacity), trials=99, sampler=sampler, space=FINITE)
+    assert 15 == len(history.trials)
+    assert 15 == len({repr(t.params) for t in history.trials})
+    assert [("space", "every point of the search space has been tried")] == why(path)
+
+
+def test_a_repeated_point_is_answered_from_memory_and_counts_for_nothing(path):
+    history = search(path, trials=12, sampler="random", space=FINITE)
+    repeats = [r for r in read(path).records if r["event"] == "remembered"]
+    assert repeats
+    assert 12 == len(history.trials)
+    for r in repeats:
+        assert history.last[r["of"]].score == r["score"]
+
+
+@pytest.mark.parametrize("capacity", [1, 2])
+@pytest.mark.parametrize(
+    ("sampler", "options", "space"),
+    [("random", {}, FINITE), ("tpe", {"startup": 4}, FINITE), ("nsga2", {"population": 3}, SPACE)],
+)
+def test_what_was_remembered_and_noted_is_the_same_after_a_stop(
+    tmp_path, sampler, options, space, capacity
+):
+    arguments = {"sampler": sampler, "options": options, "space": space, "trials": 14}
+    whole = tmp_path / "whole" / "journal.jsonl"
+    search(whole, Quadratic(capacity), **arguments)
+    for stop_after in (9, 30, 47, 58):
+        path = tmp_path / f"{stop_after}" / "journal.jsonl"
+        seen = []
+
+        def kill(record, seen=seen, stop_after=stop_after):
+            seen.append(record)
+            if len(seen) == stop_after:
+                raise StopError
+
+        with pytest.raises(StopError):
+            search(path, Quadratic(capacity), **arguments, listeners=[kill])
+        search(path, Quadratic(capacity), **arguments)
+        expected, found = (
+            {r["trial"]: r["params"] for r in told(p) if r["event"] == "asked"}
+            for p in (whole, path)
+        )
+        assert expected == found, stop_after
+
+
+def test_time_is_a_reason_too(path):
+    search(path, seconds=0)
+    assert [("minutes", "the budget of 0 minutes is spent")] == why(path)

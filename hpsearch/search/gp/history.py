@@ -15,6 +15,8 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 SEM_ATTRIBUTE = "score_sem"  # user attribute: the standard error of a trial's score
+FOLDS_ATTRIBUTE = "fold_scores"  # user attribute: its score on each fold, where the score is a mean
+OWN = 0.5  # weight of a trial's own variance; the rest is that of all trials
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,13 @@ class Observation:
     error: float  # standard error of `value`, in its unit; infinite: a guess
 
 
-def observations(trials: Sequence[FrozenTrial], *, maximize: bool) -> list[Observation]:
+def observations(
+    trials: Sequence[FrozenTrial], *, maximize: Sequence[bool], weights: Sequence[float] = (1.0,)
+) -> list[Observation]:
     """One observation a trial that says something, in the order of `trials`.
 
-    * Complete: its value, with the standard error in the user attribute `score_sem` if given.
+    * Complete: its value, with its standard error where that is known (`noise`). Several
+      objectives become one by `weights` (`joined`).
     * Pruned: its last report plus what complete trials gained from that step on (the median),
       never better than the best complete value; the spread of the gains is its standard error.
     * Failed: as bad as the worst, and a guess. A region that diverges is left, but one failure
@@ -38,17 +43,20 @@ def observations(trials: Sequence[FrozenTrial], *, maximize: bool) -> list[Obser
 
     Trials without parameters, and pruned ones without a report, say nothing.
     """
-    sign = -1.0 if maximize else 1.0
     complete = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
-    values = {t.number: _finite(sign * _value(t)) for t in complete}
+    values = joined(complete, maximize, weights)
+    sign = -1.0 if maximize[0] else 1.0
     known = [v for v in values.values() if math.isfinite(v)]
-    gains = _Gains(complete, sign)
+    several = len(maximize) > 1
+    errors = {} if several else noise(complete)
+    gains = _Gains([] if several else complete, sign)
     found = []
     for t in trials:
         if not t.params:
             continue
         if t.state == TrialState.COMPLETE:
-            found.append(Observation(t.number, t.params, values[t.number], _error(t)))
+            error = errors.get(t.number, 0.0)
+            found.append(Observation(t.number, t.params, values[t.number], error))
         elif t.state == TrialState.PRUNED and _reports(t):
             value, error = gains.extrapolate(t)
             floor = min(known, default=-math.inf)
@@ -56,6 +64,60 @@ def observations(trials: Sequence[FrozenTrial], *, maximize: bool) -> list[Obser
         elif t.state == TrialState.FAIL:
             found.append(Observation(t.number, t.params, math.inf, math.inf))
     return _with_worst(found)
+
+
+def joined(
+    complete: Sequence[FrozenTrial], maximize: Sequence[bool], weights: Sequence[float]
+) -> dict[int, float]:
+    """One value a trial, smaller being better.
+
+    Several objectives are brought to [0, 1] and joined by the augmented Chebyshev norm: with
+    weights that change from ask to ask it reaches every part of the Pareto front (Knowles,
+    "ParEGO", 2006).
+    """
+    signs = np.where(maximize, -1.0, 1.0)
+    table = np.array([t.values for t in complete], float).reshape(-1, len(maximize)) * signs
+    if len(maximize) == 1:
+        return {t.number: _finite(float(v)) for t, v in zip(complete, table[:, 0], strict=True)}
+    finite = np.where(np.isfinite(table), table, np.nan)
+    usable = ~np.isnan(finite).any(axis=1)
+    if not usable.any():
+        return {t.number: math.inf for t in complete}
+    low, high = finite[usable].min(axis=0), finite[usable].max(axis=0)
+    weighed = (finite - low) / np.where(high > low, high - low, 1.0) * np.array(weights)
+    scalar = weighed.max(axis=1) + 0.05 * weighed.sum(axis=1)
+    return {t.number: _finite(float(v)) for t, v in zip(complete, scalar, strict=True)}
+
+
+def noise(complete: Sequence[FrozenTrial]) -> dict[int, float]:
+    """The standard error of each trial's score, by its number, where it is known.
+
+    All trials meet the same folds, so a hard fold is hard for all of them: what a trial's mean
+    differs by from another's is what is left of its fold scores without the trial's mean and the
+    fold's (the residual of a randomised block design; Fisher, "The design of experiments", 1935).
+    The few folds of one trial tell its variance badly, so it is drawn half way to that of all
+    trials (as in Smyth, "Linear models and empirical Bayes methods", 2004).
+
+    An explicit `score_sem` goes first.
+    """
+    told = {t.number: _error(t) for t in complete if SEM_ATTRIBUTE in t.user_attrs}
+    rows = {t.number: t.user_attrs.get(FOLDS_ATTRIBUTE) for t in complete if t.number not in told}
+    counts = [len(row) for row in rows.values() if row]
+    n_folds = max(counts, key=counts.count, default=0)
+    if n_folds < 2:
+        return told
+    named = {n: row for n, row in rows.items() if row and len(row) == n_folds}
+    table = np.array(list(named.values()), float)
+    usable = np.isfinite(table).all(axis=1)
+    if usable.sum() < 3:
+        return told
+    table = table[usable]
+    left = table - table.mean(axis=1, keepdims=True)
+    left -= np.median(left, axis=0)  # a few bad trials do not make a fold hard
+    own = (left - left.mean(axis=1, keepdims=True)).var(axis=1, ddof=1)
+    variance = OWN * own + (1.0 - OWN) * float(np.median(own))
+    numbers = [n for n, fine in zip(named, usable, strict=True) if fine]
+    return told | dict(zip(numbers, np.sqrt(variance / n_folds).tolist(), strict=True))
 
 
 class _Gains:

@@ -32,7 +32,7 @@ _TRIES = 256  # random points before a feasibility constraint counts as unsatisf
 
 
 class GaussianProcessSampler(BaseSampler):
-    """Bayesian optimization of one objective over mixed and conditional spaces.
+    """Bayesian optimization over mixed and conditional spaces.
 
     A scrambled Sobol sequence starts. Then a Gaussian process with a Matérn-5/2 kernel and a
     learned warp of the scores is fitted to the trials, and the next trial is where the expected
@@ -42,8 +42,11 @@ class GaussianProcessSampler(BaseSampler):
     A suggestion depends on the seed, the trial's number and the other trials alone: a study that
     is stopped and continued with a new sampler equals one that never stopped.
 
-    The standard error of a trial's score, where it is known (the standard deviation over folds
-    divided by the root of their number), belongs into its user attribute `score_sem`.
+    Several objectives become one by weights drawn anew at each ask (ParEGO; see `history.joined`).
+
+    Where a trial's score is a mean over folds, its fold scores belong into its user attribute
+    `fold_scores` (the same folds in every trial); where its standard error is known otherwise,
+    that belongs into `score_sem`. See `history.noise`.
 
     An ask at 100 trials takes about 30 ms of processor time. The model is fitted to at most 100
     trials and rests on at most 200, the best and the latest; beyond, only reading the trials
@@ -56,6 +59,7 @@ class GaussianProcessSampler(BaseSampler):
         feasible: Whether a point, given as its values, may be tried. Where 256 draws bring no
             feasible point, an infeasible one is suggested.
         budget: How many trials there will be; a quarter of it, 4 to 12, is the Sobol start.
+        startup: How many trials the Sobol start has, whatever the budget; 12 without either.
 
     Examples:
         >>> import optuna
@@ -72,11 +76,13 @@ class GaussianProcessSampler(BaseSampler):
         space: Sequence[Parameter] | None = None,
         feasible: Callable[[dict[str, Any]], bool] | None = None,
         budget: int | None = None,
+        startup: int | None = None,
     ) -> None:
         self._seed = seed
         self._declared = None if space is None else Space(tuple(space))
         self._feasible = feasible
-        self._start = _START if budget is None else max(4, min(_START, budget // 4))
+        usual = _START if budget is None else max(4, min(_START, budget // 4))
+        self._start = usual if startup is None else startup
         # Memory of pure functions: it makes asks quicker and changes none.
         self._last_fit: tuple[object, Hyperparameters] | None = None
         self._inferred: tuple[object, Space] | None = None  # trial, its space
@@ -95,11 +101,7 @@ class GaussianProcessSampler(BaseSampler):
         """The values of every parameter that exists at the proposed point.
 
         Values that were enqueued for the trial decide which others exist.
-
-        Raises:
-            ValueError: If the study has several objectives.
         """
-        self._raise_error_if_multi_objective(study)
         if not search_space:
             return {}
         space = self._space(study, trial)
@@ -140,7 +142,9 @@ class GaussianProcessSampler(BaseSampler):
             key = space.keys(point[None, :], space.active(point[None, :]))[0]
             return key not in taken and self._is_feasible(space, point)
 
-        told = observations(trials, maximize=study.direction == StudyDirection.MAXIMIZE)
+        maximize = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
+        weights = rng.dirichlet(np.ones(len(maximize))).tolist() if len(maximize) > 1 else [1.0]
+        told = observations(trials, maximize=maximize, weights=weights)
         seen = [o for o in told if o.number in encoded]
         pending = [
             t.number for t in trials if t.state == TrialState.RUNNING and t.number in encoded

@@ -2,62 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 from ...errors import SpecError
-from ...spec.space import Categorical, Space
-from ...trial import Direction, derive_seed
+from ...history import Trial
+from ...spec.space import Space
+from ...trial import Direction, Value
 from ..sampler import Sampler
-from .optuna_sampler import MakeSampler, OptunaSampler, distribution, stored
+from .grid import Grid, no_grid
+from .keras_tuner_sampler import ORACLES, KerasTunerSampler
+from .known_first import KnownFirst
+from .optuna_kinds import OPTUNA
+from .optuna_sampler import OptunaSampler
+
+SAMPLERS = tuple(sorted([*OPTUNA, *ORACLES, "grid"]))
 
 
-def _tpe(seed: int, space: Space) -> MakeSampler:
-    from optuna.samplers import TPESampler
-
-    return lambda number: TPESampler(seed=derive_seed(seed, "sampler", number))
-
-
-def _random(seed: int, space: Space) -> MakeSampler:
-    from optuna.samplers import RandomSampler
-
-    return lambda number: RandomSampler(seed=derive_seed(seed, "sampler", number))
+def options_of(kind: str) -> tuple[str, ...]:
+    """The options that a sampler reads."""
+    if kind in OPTUNA:
+        return OPTUNA[kind].options
+    return tuple(ORACLES[kind].options) if kind in ORACLES else ()
 
 
-def _gp(seed: int, space: Space) -> MakeSampler:
-    from ..gp import GaussianProcessSampler, Parameter
-
-    parents = {p.name: p for p in space}
-    declared = [
-        Parameter(
-            p.name,
-            distribution(p),
-            {
-                name: tuple(stored(parents[name], value) for value in values)
-                for name, values in p.when.items()
-            },
-            meaning=p.choices if isinstance(p, Categorical) else None,
-        )
-        for p in space
+def problems(
+    kind: str, options: Mapping[str, int], space: Space, *, objectives: int
+) -> list[tuple[str, str]]:
+    """Why a sampler cannot be made: pairs of an option, or "kind", and what is wrong."""
+    if kind not in SAMPLERS:
+        return [("kind", f"{kind!r} does not exist. Known: {', '.join(SAMPLERS)}.")]
+    reads = options_of(kind)
+    known = f"it reads {', '.join(reads)}" if reads else "it reads no option"
+    found = [
+        (name, f"{kind} does not read this option: {known}")
+        for name in options
+        if name not in reads
     ]
-    sampler = GaussianProcessSampler(seed=derive_seed(seed, "sampler"), space=declared)
-    return lambda number: sampler  # its draws depend on the trial's number by themselves
+    package = OPTUNA[kind].package if kind in OPTUNA else None
+    if package is not None and find_spec(package) is None:
+        extra = f"pip install 'hpsearch[{package}]'"
+        found.append(("kind", f"{kind} needs the package {package}: {extra}"))
+    if kind == "cmaes" and sum(p.is_ordered and p.size > 1 for p in space) < 2:
+        found.append(("kind", "cmaes needs two numbers at least: it ignores choices"))
+    if kind == "grid" and (reason := no_grid(space)) is not None:
+        found.append(("kind", reason))
+    if objectives > _most_objectives(kind):
+        fit = ", ".join(name for name in SAMPLERS if objectives <= _most_objectives(name))
+        found.append(("kind", f"{kind} takes one objective. For several: {fit}."))
+    return found
 
 
-OPTUNA: dict[str, Callable[[int, Space], MakeSampler]] = {
-    "gp": _gp,
-    "random": _random,
-    "tpe": _tpe,
-}
-
-SAMPLERS = tuple(sorted(OPTUNA))
+def _most_objectives(kind: str) -> int:
+    """How many objectives a sampler takes at most; the grid looks at none."""
+    return OPTUNA[kind].objectives if kind in OPTUNA else 1 if kind in ORACLES else 5
 
 
-def make_sampler(kind: str, space: Space, *, direction: Direction, seed: int) -> Sampler:
+def make_sampler(
+    kind: str,
+    space: Space,
+    *,
+    direction: Direction | Sequence[Direction],
+    seed: int,
+    options: Mapping[str, int] | None = None,
+    epochs: int = 1,
+    points: Sequence[Mapping[str, Value]] = (),
+    elsewhere: Sequence[Trial] = (),
+) -> Sampler:
     """The sampler called `kind` over `space`.
 
+    Args:
+        kind: One of `SAMPLERS`.
+        space: Of the suggestions.
+        direction: Of the score, or one for each of several objectives.
+        seed: Every draw derives from it.
+        options: Those of `options_of`.
+        epochs: Of a full training, for a sampler that divides it.
+        points: The first trials, whatever the sampler would say.
+        elsewhere: Trials of another study that it knows from the start.
+
     Raises:
-        SpecError: If there is no such sampler.
+        SpecError: If there is no such sampler, or it cannot be made: see `problems`.
     """
-    if kind not in OPTUNA:
-        raise SpecError(f"sampler {kind!r} does not exist. Known: {', '.join(SAMPLERS)}.")
-    return OptunaSampler(OPTUNA[kind](seed, space), space, direction=direction)
+    directions: list[Direction] = [direction] if isinstance(direction, str) else list(direction)
+    options = options or {}
+    wrong = problems(kind, options, space, objectives=len(directions))
+    if wrong:
+        raise SpecError("; ".join(f"sampler {message}" for _, message in wrong))
+    sampler: Sampler
+    if kind == "grid":
+        sampler = Grid(space, seed=seed)
+    elif kind in ORACLES:
+        sampler = KerasTunerSampler(
+            kind,
+            space,
+            direction=directions[0],
+            seed=seed,
+            epochs=epochs,
+            options=options,
+            given=len(points),
+        )
+    else:
+        chosen = OPTUNA[kind]
+        sampler = OptunaSampler(
+            chosen.make(seed, space, options),
+            space,
+            directions=directions,
+            latest=chosen.latest,
+            replays=chosen.replays,
+            given=len(points),
+        )
+    return KnownFirst(sampler, points, elsewhere) if points or elsewhere else sampler

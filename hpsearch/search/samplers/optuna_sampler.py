@@ -1,83 +1,152 @@
 """Optuna's samplers behind our protocol, by ask and tell in memory.
 
-Optuna's numbering is kept equal to ours. Which of its samplers a trial is asked from depends on
-the trial's number alone, because one that lives on would draw differently after a resume.
+Which of its samplers a trial is asked from depends on the trial's place alone, because one that
+lives on would draw differently after a resume. Knows no particular sampler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ...history import Trial
+from ...spec.feasibility import feasible_point
+from ...spec.space import Categorical, Float, Int, Parameter, Space
 from ...trial import Direction, Value
+from .window import Window
 
 if TYPE_CHECKING:
     import optuna
 
-from ...spec.space import Categorical, Float, Int, Parameter, Space
-
-MakeSampler = Callable[[int], "optuna.samplers.BaseSampler"]  # from a trial's number
+# From a trial's place in Optuna's study, and how many of its draws broke a constraint.
+MakeSampler = Callable[[int, int], "optuna.samplers.BaseSampler"]
+DRAWS = 50  # of the sampler, before a feasible point is drawn without it
+STATES = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}  # all others run
 
 
 class OptunaSampler:
-    """An `optuna.Study` in memory that never sees more than points and scores."""
+    """An `optuna.Study` in memory that never sees more than points, curves and scores.
 
-    def __init__(self, make: MakeSampler, space: Space, *, direction: Direction) -> None:
-        """A sampler over `space`; `make` gives Optuna's for a trial's number."""
+    Trials stand in it in the order in which they were asked for or told: a trial that was asked
+    for again, because its first point was known, stands in it twice.
+    """
+
+    def __init__(
+        self,
+        make: MakeSampler,
+        space: Space,
+        *,
+        directions: Sequence[Direction],
+        latest: int | None = None,
+        replays: bool = False,
+        given: int = 0,
+    ) -> None:
+        """A sampler over `space`; `make` gives Optuna's for a trial's place.
+
+        Args:
+            make: See `MakeSampler`.
+            space: Of the suggestions.
+            directions: One an objective.
+            latest: What is told of the past is bounded to about so many trials; None: everything.
+            replays: Whether the sampler keeps notes of its own in a trial when it is asked: then
+                a trial of an earlier life is asked for once more before it is told.
+            given: Trials with lower numbers were never asked for, by whomever.
+        """
         import optuna
 
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is none of the user's
         self._make = make
         self._space = space
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is none of the user's
-        self._study = optuna.create_study(direction=direction, sampler=make(0))
+        self._replays = replays
+        self._given = given
+        self._study = optuna.create_study(directions=list(directions), sampler=make(0, 0))
+        self._view = Window(self._study, latest)
+        self._distributions = {p.name: distribution(p) for p in space}
+        self._running: dict[int, int] = {}  # a trial's number -> Optuna's id
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
         """See `Sampler`."""
-        self._study.sampler = self._make(number)
-        trial = self._study.ask()
-        params: dict[str, Value] = {}
-        for p in self._space:
-            if self._space.is_active(p, params):
-                params[p.name] = _suggest(trial, p)
+        trial_id = self._study._storage.create_new_trial(self._study._study_id)
+        self._running[number] = trial_id
+        params = self._propose(self._study._storage.get_trial(trial_id))
+        self._keep(trial_id, params)
         return params
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""
-        known = self._study.get_trials(deepcopy=False)
-        if trial.number >= len(known):
-            self._study.add_trial(self._frozen(trial))
+        if trial.number not in self._running:
+            self._take_up(trial)
+        if not trial.is_finished:
             return
-        storage, identity = self._study._storage, known[trial.number]._trial_id
-        for epoch, score in enumerate(trial.mean_scores()):
-            storage.set_trial_intermediate_value(identity, epoch, score)
-        frozen = self._frozen(trial)
-        self._study.tell(trial.number, frozen.value, state=frozen.state)
-
-    def _frozen(self, trial: Trial) -> optuna.trial.FrozenTrial:
-        """The trial as Optuna keeps it."""
         import optuna
 
-        active = [p for p in self._space if p.name in trial.params]
-        states = optuna.trial.TrialState
-        names = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}
-        return optuna.trial.create_trial(
-            state=states[names.get(trial.state, "RUNNING")],
-            value=trial.score if trial.state == "COMPLETE" else None,
-            params={p.name: stored(p, trial.params[p.name]) for p in active},
-            distributions={p.name: distribution(p) for p in active},
-            intermediate_values=dict(enumerate(trial.mean_scores())),
-        )
+        storage, trial_id = self._study._storage, self._running.pop(trial.number)
+        for epoch, score in enumerate(trial.mean_scores()):
+            storage.set_trial_intermediate_value(trial_id, epoch, score)
+        if trial.fold_scores is not None:
+            storage.set_trial_user_attr(trial_id, "fold_scores", list(trial.fold_scores))
+        values = self._values(trial) if trial.state == "COMPLETE" else None
+        state = optuna.trial.TrialState[STATES[trial.state]]
+        storage.set_trial_state_values(trial_id, state, values)
 
+    def epochs(self, number: int) -> int | None:
+        """See `Sampler`."""
+        return None
 
-def _suggest(trial: optuna.Trial, p: Parameter) -> Value:
-    match p:
-        case Categorical():
-            return p.choices[trial.suggest_categorical(p.name, range(len(p.choices)))]
-        case Int():
-            return trial.suggest_int(p.name, p.low, p.high, log=p.log, step=p.step)
-        case Float():
-            return trial.suggest_float(p.name, p.low, p.high, log=p.log, step=p.step)
+    def _values(self, trial: Trial) -> list[float]:
+        several = len(self._study.directions) > 1
+        values = trial.values if several and trial.values is not None else [trial.score]
+        return [float(v) for v in values if v is not None]
+
+    def _take_up(self, trial: Trial) -> None:
+        """A trial that was asked for elsewhere, as it was there."""
+        if self._replays and trial.number >= self._given:
+            self.ask(trial.number)
+        else:
+            new = self._study._storage.create_new_trial(self._study._study_id)
+            self._running[trial.number] = new
+        params = {p.name: trial.params[p.name] for p in self._space if p.name in trial.params}
+        self._keep(self._running[trial.number], params)
+
+    def _keep(self, trial_id: int, params: Mapping[str, Value]) -> None:
+        for p in self._space:
+            if p.name in params:
+                kept = self._distributions[p.name]
+                value = kept.to_internal_repr(stored(p, params[p.name]))
+                self._study._storage.set_trial_param(trial_id, p.name, value, kept)
+
+    def _propose(self, asked: optuna.trial.FrozenTrial) -> dict[str, Value]:
+        """A point that breaks no constraint, drawn again and again before it is written down."""
+        params = self._draft(self._make(asked.number, 0), asked)
+        if not self._space.constraints:
+            return params
+        for draw in range(1, DRAWS):
+            if self._space.violation(params) is None:
+                return params
+            params = self._draft(self._make(asked.number, draw), asked)
+        if self._space.violation(params) is None:
+            return params
+        return feasible_point(self._space, asked.number)
+
+    def _draft(
+        self, sampler: optuna.samplers.BaseSampler, asked: optuna.trial.FrozenTrial
+    ) -> dict[str, Value]:
+        """What the sampler proposes for a trial; Optuna's own `suggest` could not be taken back."""
+        view: Any = self._view
+        known = sampler.infer_relative_search_space(view, asked)
+        together = sampler.sample_relative(view, asked, known)
+        params: dict[str, Value] = {}
+        for p in self._space:
+            if not self._space.is_active(p, params):
+                continue
+            if p.size == 1:
+                params[p.name] = p.value(0)
+            elif p.name in together:
+                params[p.name] = meant(p, together[p.name])
+            else:
+                alone = self._distributions[p.name]
+                params[p.name] = meant(p, sampler.sample_independent(view, asked, p.name, alone))
+        return params
 
 
 def stored(p: Parameter, value: Value) -> Value:
@@ -85,6 +154,17 @@ def stored(p: Parameter, value: Value) -> Value:
     if not isinstance(p, Categorical):
         return value
     return next(i for i, c in enumerate(p.choices) if type(c) is type(value) and c == value)
+
+
+def meant(p: Parameter, value: Any) -> Value:
+    """The value behind what Optuna keeps, in Python's own types: the opposite of `stored`."""
+    match p:
+        case Categorical():
+            return p.choices[int(value)]
+        case Int():
+            return int(value)
+        case Float():
+            return min(max(float(value), p.low), p.top)
 
 
 def distribution(p: Parameter) -> optuna.distributions.BaseDistribution:
@@ -95,6 +175,6 @@ def distribution(p: Parameter) -> optuna.distributions.BaseDistribution:
         case Categorical():
             return distributions.CategoricalDistribution(range(len(p.choices)))
         case Int():
-            return distributions.IntDistribution(p.low, p.high, log=p.log, step=p.step)
+            return distributions.IntDistribution(p.low, p.top, log=p.log, step=p.step)
         case Float():
-            return distributions.FloatDistribution(p.low, p.high, log=p.log, step=p.step)
+            return distributions.FloatDistribution(p.low, p.top, log=p.log, step=p.step)

@@ -1,0 +1,79 @@
+"""Which points of a finite space were tried, so that none is trained twice.
+
+Knows no sampler and no journal.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from random import Random
+
+from ..history import Trial
+from ..spec.space import Categorical, Float, Parameter, Space
+from ..trial import Value, derive_seed
+
+Key = tuple[tuple[str, int | float | str], ...]  # equal for equal points
+
+DRAWS = 100  # random points, before the untried ones are looked for one by one
+COUNTED = 20_000  # points of a space that are counted
+
+
+def key_of(space: Space, params: Mapping[str, Value]) -> Key:
+    """One key a point: equal where all its parameters are. What the space lacks is ignored."""
+    return tuple((p.name, _place(p, params[p.name])) for p in space if p.name in params)
+
+
+def _place(p: Parameter, value: Value) -> int | float | str:
+    """A value without its rounding error, and with its type: 1 and True are different choices."""
+    if isinstance(p, Categorical):
+        return repr(value)
+    assert isinstance(value, int | float)
+    if isinstance(p, Float) and p.step is not None:
+        return round((value - p.low) / p.step)
+    return value
+
+
+class Memory:
+    """The points that were tried or are being tried. Of an infinite space it keeps none."""
+
+    def __init__(self, space: Space) -> None:
+        """Nothing was tried yet."""
+        self._space = space
+        self._is_finite = math.isfinite(space.size)
+        self._tried: dict[Key, tuple[int, int]] = {}  # -> trial, its epochs at most
+        self._total = math.inf  # points that there are, where they are few enough to count
+        if space.size <= COUNTED:
+            self._total = sum(1 for _ in space.points())
+
+    def add(self, trial: Trial) -> None:
+        """Keep a trial's point in mind."""
+        if self._is_finite:
+            key = key_of(self._space, trial.params)
+            before = self._tried.get(key)
+            if before is None or before[1] < trial.epochs:
+                self._tried[key] = (trial.number, trial.epochs)
+
+    def find(self, params: Mapping[str, Value], epochs: int) -> int | None:
+        """The trial that had the same point, and as many epochs; None where there is none."""
+        if not self._is_finite:
+            return None
+        number, trained = self._tried.get(key_of(self._space, params), (-1, -1))
+        return number if number >= 0 and trained >= epochs else None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether every point is known."""
+        return len(self._tried) >= self._total
+
+    def untried(self, *seed: int | str) -> dict[str, Value] | None:
+        """A feasible point that was not tried, at random; None where there is none."""
+        rng = Random(derive_seed(*seed))
+        for _ in range(DRAWS):
+            params = self._space.draw(rng)
+            if self._is_new(params) and self._space.broken(params) is None:
+                return params
+        return next((point for point in self._space.points() if self._is_new(point)), None)
+
+    def _is_new(self, params: Mapping[str, Value]) -> bool:
+        return key_of(self._space, params) not in self._tried

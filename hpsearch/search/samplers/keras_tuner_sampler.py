@@ -1,0 +1,298 @@
+"""Keras Tuner's oracles behind our protocol.
+
+An oracle is a library's object with state: trials of its own, a count of random draws, brackets.
+Here it gets a seed for each trial's number, and what it keeps is rebuilt from the trials that are
+told. Its files are not written. Knows no Tuner, which trains models itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from ...history import Trial
+from ...spec.conditions import Range, allows
+from ...spec.feasibility import feasible_point
+from ...spec.space import Categorical, Float, Int, Parameter, Space
+from ...trial import Direction, Value, derive_seed
+from ..memory import key_of
+
+if TYPE_CHECKING:
+    import keras_tuner as kt
+
+DRAWS = 50  # of the oracle, before a feasible point is drawn without it
+LISTED = 1000  # values of a parent that a condition may list
+INTERNAL = "tuner/"  # begins the names of values that Hyperband keeps beside the parameters
+BRACKETS = 1_000_000  # of Hyperband: the budget ends the study, not the oracle
+
+
+@dataclass(frozen=True, slots=True)
+class OracleKind:
+    """How an oracle is made, and what is known of it."""
+
+    name: str  # in `keras_tuner.oracles`
+    options: Mapping[str, str]  # ours -> the oracle's
+    replays: bool = False  # its own order of things decides what comes next
+    is_grid: bool = False  # its values must stay as it lists them
+
+
+ORACLES = {
+    "keras_tuner_bayesian": OracleKind(
+        "BayesianOptimizationOracle", {"startup": "num_initial_points"}
+    ),
+    "keras_tuner_grid": OracleKind("GridSearchOracle", {}, replays=True, is_grid=True),
+    "keras_tuner_hyperband": OracleKind("HyperbandOracle", {"eta": "factor"}, replays=True),
+    "keras_tuner_random": OracleKind("RandomSearchOracle", {}),
+}
+
+
+class KerasTunerSampler:
+    """One oracle, asked and told as a Tuner would."""
+
+    def __init__(
+        self,
+        kind: str,
+        space: Space,
+        *,
+        direction: Direction,
+        seed: int,
+        epochs: int,
+        options: Mapping[str, int],
+        given: int = 0,
+    ) -> None:
+        """An oracle over `space`.
+
+        Args:
+            kind: One of `ORACLES`.
+            space: Of the suggestions.
+            direction: Of the score.
+            seed: Of all draws.
+            epochs: Of a full training, which Hyperband divides.
+            options: By our names.
+            given: Trials with lower numbers were never asked for, by whomever.
+        """
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it imports speaks up
+        import keras_tuner as kt
+
+        self._kind = ORACLES[kind]
+        self._space = space
+        self._seed = seed
+        self._given = given
+        arguments = {self._kind.options[name]: value for name, value in options.items()}
+        if kind == "keras_tuner_hyperband":
+            arguments |= {"max_epochs": epochs, "hyperband_iterations": BRACKETS}
+        else:
+            arguments["max_trials"] = 10**7  # likewise
+        self._oracle: Any = getattr(kt.oracles, self._kind.name)(
+            objective=kt.Objective("score", "max" if direction == "maximize" else "min"),
+            hyperparameters=hyperparameters_of(space),
+            seed=derive_seed(seed, "oracle") + 1,  # 0 means a random one there
+            max_consecutive_failed_trials=10**9,  # the loop decides when to give up
+            **arguments,
+        )
+        self._oracle.verbose = 0
+        self._oracle.save = lambda: None  # the journal is kept already
+        self._oracle._save_trial = lambda trial: None
+        self._running: dict[int, Any] = {}  # a trial's number -> the oracle's
+        self._asked = 0
+
+    def ask(self, number: int) -> Mapping[str, Value] | None:
+        """See `Sampler`."""
+        trial = self._create(number)
+        draws = 0
+        while trial is not None and self._space.broken(self._point(trial)) is not None:
+            self._end(trial, None)
+            draws += 1
+            more = draws < DRAWS or self._kind.is_grid
+            trial = self._create(number) if more else self._drawn(number)
+        if trial is None and not self._kind.is_grid:
+            trial = self._drawn(number)  # it gives up after 20 collisions in a row
+        if trial is None:
+            return None
+        self._running[number] = trial
+        return self._point(trial)
+
+    def tell(self, trial: Trial) -> None:
+        """See `Sampler`."""
+        if trial.number not in self._running:
+            self._take_up(trial)
+        if trial.is_finished and trial.number in self._running:
+            score = trial.score if trial.state == "COMPLETE" else None
+            self._end(self._running.pop(trial.number), score)
+
+    def epochs(self, number: int) -> int | None:
+        """See `Sampler`."""
+        found: int | None = self._running[number].hyperparameters.values.get("tuner/epochs")
+        return found
+
+    # ---- the oracle ----
+
+    def _create(self, number: int) -> Any:
+        """What the oracle wants to try; None where it stops, or waits for what is running."""
+        self._reseed(number)
+        self._asked += 1
+        # It hands the same trial out again until it ends, so every ask comes from a fresh tuner.
+        trial = self._oracle.create_trial(f"tuner-{self._asked}")
+        if trial.status != "RUNNING":
+            return None
+        if self._kind.is_grid:  # it waits for what a model may still ask for; our space is whole
+            self._oracle._populate_next.append(trial.trial_id)
+        else:  # written back: it learns from what is tried
+            trial.hyperparameters.values.update(self._proper(trial.hyperparameters.values))
+        return trial
+
+    def _reseed(self, number: int) -> None:
+        import numpy as np
+
+        seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials))
+        self._oracle._seed_state = seed
+        if not hasattr(self._oracle, "gpr"):
+            return
+        self._oracle._random_state = np.random.RandomState(seed)
+        # Running trials are guessed by the process as it was fitted last; that must not depend on
+        # when the study was stopped.
+        self._oracle.gpr = self._oracle._make_gpr()
+        running, self._oracle.ongoing_trials = self._oracle.ongoing_trials, {}
+        ended = {k: t for k, t in self._oracle.trials.items() if t.status == "COMPLETED"}
+        if running and len(ended) > 1:
+            everything, self._oracle.trials = self._oracle.trials, ended
+            self._oracle.gpr.fit(*self._oracle._vectorize_trials())
+            self._oracle.trials = everything
+        self._oracle.ongoing_trials = running
+
+    def _end(self, trial: Any, score: float | None) -> None:
+        if score is not None:
+            self._oracle.update_trial(trial.trial_id, {"score": score})
+        trial.status = "FAILED" if score is None else "COMPLETED"
+        self._oracle.end_trial(trial)
+
+    def _take_up(self, trial: Trial) -> None:
+        """A trial that was asked for elsewhere, as it was there."""
+        params = {p.name: trial.params[p.name] for p in self._space if p.name in trial.params}
+        if self._kind.replays and trial.number >= self._given:
+            self.ask(trial.number)
+            if trial.number in self._running and not self._kind.is_grid:
+                values = self._running[trial.number].hyperparameters.values
+                kept = {k: v for k, v in values.items() if k.startswith(INTERNAL)}
+                values.clear()
+                values.update(kept | self._stored(params))
+        elif not self._kind.is_grid:
+            self._running[trial.number] = self._add(params)
+
+    def _drawn(self, number: int) -> Any:
+        """A random point that the oracle does not know; None where none is found."""
+        known = {key_of(self._space, self._point(t)) for t in self._oracle.trials.values()}
+        for draw in range(DRAWS):
+            seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials), draw)
+            params = feasible_point(self._space, seed) if self._space.constraints else None
+            params = params or self._space.draw(Random(seed))
+            if key_of(self._space, params) not in known:
+                return self._add(params)
+        return None
+
+    def _add(self, params: Mapping[str, Value]) -> Any:
+        """A trial that the oracle did not propose."""
+        from keras_tuner.engine.trial import Trial as OracleTrial
+
+        hyperparameters = self._oracle.get_space()
+        hyperparameters.values = self._stored(params)
+        self._asked += 1
+        trial = OracleTrial(hyperparameters, f"{len(self._oracle.trials):07d}", status="RUNNING")
+        self._oracle._record_values(trial)
+        self._oracle.trials[trial.trial_id] = trial
+        self._oracle.ongoing_trials[f"tuner-{self._asked}"] = trial
+        self._oracle.start_order.append(trial.trial_id)
+        return trial
+
+    # ---- values ----
+
+    def _stored(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """A point as the oracle keeps it."""
+        named = [p for p in self._space if p.name in params and p.size > 1]
+        return {p.name: _stored(p, params[p.name]) for p in named}
+
+    def _proper(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The same values inside their bounds: its `Int` without a step can return max + 1."""
+        return {
+            p.name: _stored(p, _meant(p, values[p.name])) for p in self._space if p.name in values
+        }
+
+    def _point(self, trial: Any) -> dict[str, Value]:
+        """What of an oracle's values exists."""
+        values: dict[str, Any] = trial.hyperparameters.values
+        params: dict[str, Value] = {}
+        for p in self._space:
+            if self._space.is_active(p, params):
+                params[p.name] = _meant(p, values[p.name]) if p.name in values else p.value(0)
+        return params
+
+
+def hyperparameters_of(space: Space) -> kt.HyperParameters:
+    """The space as Keras Tuner declares it; a categorical one is over the places of its choices.
+
+    Conditions that it cannot express (on a continuous parent) are left out: the parameter then
+    always has a value there, which counts only where the condition holds.
+    """
+    import keras_tuner as kt
+    from keras_tuner.src.engine.conditions import Parent
+
+    hp = kt.HyperParameters()
+    parents = {p.name: p for p in space}
+    for p in space:
+        if p.size == 1:
+            continue
+        listed = {name: _allowed(parents[name], allowed) for name, allowed in p.when.items()}
+        # Its `conditional_scope` nests parents into each other; ours may stand side by side.
+        hp._conditions = [
+            Parent(name, values)
+            for name, values in listed.items()
+            if values is not None and parents[name].size > 1
+        ]
+        _declare(hp, p)
+    hp._conditions = []
+    return hp
+
+
+def _declare(hp: kt.HyperParameters, p: Parameter) -> None:
+    scale = "log" if not isinstance(p, Categorical) and p.log else "linear"
+    match p:
+        case Categorical():
+            numbers = all(isinstance(c, int | float) and not isinstance(c, bool) for c in p.choices)
+            hp.Choice(p.name, list(range(len(p.choices))), ordered=numbers and len(p.choices) > 2)
+        case Int():
+            step = None if p.log else p.step
+            hp.Int(p.name, p.low, p.high, step=step, sampling=scale)
+        case Float():
+            hp.Float(p.name, p.low, p.high, step=p.step, sampling=scale)
+
+
+def _allowed(parent: Parameter, allowed: tuple[Value, ...] | Range) -> list[Value] | None:
+    """The values of a parent that a condition allows; None where they cannot be listed."""
+    if isinstance(parent, Float) or parent.size > LISTED:
+        return None
+    values = [parent.value(i) for i in range(int(parent.size))]
+    return [_stored(parent, v) for v in values if allows(allowed, v)]
+
+
+def _stored(p: Parameter, value: Value) -> Value:
+    if not isinstance(p, Categorical):
+        return value
+    return next(i for i, c in enumerate(p.choices) if type(c) is type(value) and c == value)
+
+
+def _meant(p: Parameter, value: Any) -> Value:
+    """The nearest value of the parameter."""
+    match p:
+        case Categorical():
+            return p.choices[int(value)]
+        case Int():
+            place = round((value - p.low) / p.step)
+            return p.value(min(max(place, 0), int(p.size) - 1))
+        case Float():
+            if p.step is None:
+                return min(max(float(value), p.low), p.high)
+            place = round((value - p.low) / p.step)
+            return p.value(min(max(place, 0), int(p.size) - 1))

@@ -1,0 +1,174 @@
+"""Optuna's samplers by name, and our own Gaussian process, which is one of them.
+
+Each function gives a fresh sampler for a trial's place, with a seed of its own, so that a study
+that was stopped goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...spec.conditions import Allowed, allows
+from ...spec.space import Categorical, Parameter, Space
+from ...trial import Value, derive_seed
+from .optuna_sampler import MakeSampler, distribution, meant, stored
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+Options = Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OptunaKind:
+    """How one of Optuna's samplers is made, and what is known of it."""
+
+    make: Callable[[int, Space, Options], MakeSampler]
+    options: tuple[str, ...] = ()
+    package: str | None = None  # that it needs and this package does not
+    objectives: int = 5  # at most so many
+    latest: int | None = None  # trials of a long study that it is told, about
+    replays: bool = False  # keeps notes of its own in the trials
+
+
+def _seed(seed: int, place: int, draw: int) -> int:
+    return derive_seed(seed, "sampler", place, *([draw] if draw else []))
+
+
+def _random(seed: int, space: Space, options: Options) -> MakeSampler:
+    from optuna.samplers import RandomSampler
+
+    return lambda place, draw: RandomSampler(seed=_seed(seed, place, draw))
+
+
+def _tpe(seed: int, space: Space, options: Options) -> MakeSampler:
+    from optuna.samplers import TPESampler
+
+    startup = options.get("startup", 10)
+    return lambda place, draw: TPESampler(seed=_seed(seed, place, draw), n_startup_trials=startup)
+
+
+def _optuna_gp(seed: int, space: Space, options: Options) -> MakeSampler:
+    from optuna.samplers import GPSampler
+
+    startup = options.get("startup", 10)
+    return lambda place, draw: GPSampler(seed=_seed(seed, place, draw), n_startup_trials=startup)
+
+
+def _cmaes(seed: int, space: Space, options: Options) -> MakeSampler:
+    from optuna.samplers import CmaEsSampler, RandomSampler
+
+    def make(place: int, draw: int) -> Any:
+        drawn = _seed(seed, place, draw)
+        return CmaEsSampler(
+            seed=drawn,
+            independent_sampler=RandomSampler(seed=drawn),
+            popsize=options.get("population"),
+            warn_independent_sampling=False,  # categories and conditions: the documentation says it
+        )
+
+    return make
+
+
+def _nsga2(seed: int, space: Space, options: Options) -> MakeSampler:
+    from optuna.samplers import NSGAIISampler
+
+    population = options.get("population", 50)
+    return lambda place, draw: NSGAIISampler(
+        seed=_seed(seed, place, draw), population_size=population
+    )
+
+
+def _qmc(seed: int, space: Space, options: Options) -> MakeSampler:
+    import warnings
+
+    from optuna.exceptions import ExperimentalWarning
+    from optuna.samplers import QMCSampler, RandomSampler
+
+    whole = {p.name: distribution(p) for p in space if p.size > 1}
+
+    class Sequence(QMCSampler):
+        """One point of the sequence over all parameters, whether they exist there or not.
+
+        Optuna's own takes the parameters of the first trial, and counts its points in a study's
+        attributes, which do not outlive a stop.
+        """
+
+        def __init__(self, place: int) -> None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                super().__init__(scramble=True, seed=derive_seed(seed, "sampler"))
+            self.place = place
+
+        def infer_relative_search_space(
+            self, study: Any, trial: Any
+        ) -> dict[str, BaseDistribution]:
+            return whole
+
+        def _find_sample_id(self, study: Any, search_space: Any) -> int:
+            return self.place
+
+    # Where a point of the sequence breaks a constraint, the same one again would too.
+    return lambda place, draw: (
+        RandomSampler(seed=_seed(seed, place, draw)) if draw else Sequence(place)
+    )
+
+
+def _gp(seed: int, space: Space, options: Options) -> MakeSampler:
+    from optuna.samplers import RandomSampler
+
+    from .. import gp
+
+    parents = {p.name: p for p in space}
+    declared = [
+        gp.Parameter(
+            p.name,
+            distribution(p),
+            {name: _stored_values(parents[name], allowed) for name, allowed in p.when.items()},
+            meaning=p.choices if isinstance(p, Categorical) else None,
+        )
+        for p in space
+    ]
+
+    def feasible(point: Mapping[str, Value]) -> bool:
+        return space.broken({n: meant(parents[n], value) for n, value in point.items()}) is None
+
+    sampler = gp.GaussianProcessSampler(
+        seed=derive_seed(seed, "sampler"),
+        space=declared,
+        feasible=feasible if space.constraints else None,
+        startup=options.get("startup"),
+    )
+    # Its draws depend on the trial's place by themselves. Where the model finds no feasible
+    # point, asking it again would change nothing.
+    return lambda place, draw: RandomSampler(seed=_seed(seed, place, draw)) if draw else sampler
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """The numbers of a parent that a condition allows, by the judge that all samplers share."""
+
+    allowed: Allowed
+
+    def __contains__(self, value: Any) -> bool:
+        return allows(self.allowed, value)
+
+
+def _stored_values(parent: Parameter, allowed: Allowed) -> Container[Any]:
+    """What a condition allows, among the values that Optuna keeps of the parent."""
+    if not isinstance(parent, Categorical):
+        return _Allowed(allowed)
+    return tuple(stored(parent, c) for c in parent.choices if allows(allowed, c))
+
+
+OPTUNA: dict[str, OptunaKind] = {
+    "gp": OptunaKind(_gp, ("startup",), latest=500),
+    "tpe": OptunaKind(_tpe, ("startup",), latest=250),
+    "optuna_gp": OptunaKind(_optuna_gp, ("startup",), package="torch", latest=100),
+    "cmaes": OptunaKind(_cmaes, ("population",), package="cmaes", objectives=1, replays=True),
+    "nsga2": OptunaKind(_nsga2, ("population",), replays=True),
+    "qmc": OptunaKind(_qmc),
+    "random": OptunaKind(_random),
+}

@@ -1,0 +1,124 @@
+"""The trials of another study, for the sampler of a new one.
+
+They are copied into the new study's journal when it begins: what becomes of the other study
+later changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import JournalError
+from ..history import History, Trial, load
+from ..journal import Record
+from ..spec.file import StudyFile
+from ..spec.study import StudySpec
+from ..trial import Direction, Value
+
+
+def trials_of(
+    file: StudyFile,
+    journal: Path,
+    *,
+    fingerprint: str,
+    objectives: Sequence[tuple[str, Direction]],
+) -> dict[str, Any]:
+    """What the journal's first line holds: which study, its finished trials that lie in this space.
+
+    Args:
+        file: The new study.
+        journal: Of the new study; the other one lies beside it.
+        fingerprint: Of the new study's data.
+        objectives: Of the new study: each metric with its direction.
+
+    Raises:
+        SpecError: If there is no such study, its scores mean something else, or none of its
+            trials lies in the space.
+    """
+    name = str(file.spec.warm_start)
+    try:
+        other = load(journal.parents[1] / name / "journal.jsonl")
+    except JournalError as error:
+        raise file.problem("warm_start", str(error)) from None
+    for what, theirs, ours in (
+        ("objective", _objectives(other), [(metric, d == "maximize") for metric, d in objectives]),
+        ("data", str(other.study["fingerprint"])[:12], fingerprint[:12]),
+    ):
+        if theirs != ours:
+            raise file.problem(
+                "warm_start",
+                f"the {what} of study {name} differ: {_told(theirs)} there, {_told(ours)} here. "
+                "Scores of another kind mislead: leave it out, and enqueue its best points",
+            )
+    finished = [t for t in other.trials if t.is_finished]
+    fitting = [t for t in finished if _point(file.spec, t.params) is not None]
+    if not fitting:
+        message = f"none of the {len(finished)} finished trials of study {name} lies in this space"
+        raise file.problem("warm_start", message)
+    return {
+        "study": name,
+        "key": other.study.get("key"),
+        "trials": [_plain(file.spec, t) for t in fitting],
+        "left_out": len(finished) - len(fitting),
+    }
+
+
+def trials_in(first: Record) -> list[Trial]:
+    """The trials copied into a journal's first line, as a sampler is told them."""
+    copied = first.get("warm_start") or {"trials": []}
+    return [
+        Trial(
+            number=fields["number"],
+            attempt=0,
+            params=fields["params"],
+            seed=0,
+            epochs=fields["epochs"],
+            asked=0,
+            state=fields["state"],
+            score=fields["score"],
+            values=fields["values"],
+            fold_scores=fields["fold_scores"],
+            scores=[[score] for score in fields["curve"]],
+        )
+        for fields in copied["trials"]
+    ]
+
+
+def best_of(trials: Sequence[Trial], direction: Direction) -> list[Mapping[str, Value]]:
+    """The point of the best complete trial, which only a trial of the new study lets win."""
+    complete = [t for t in trials if t.state == "COMPLETE" and t.score is not None]
+    sign = -1.0 if direction == "maximize" else 1.0
+    best = min(complete, key=lambda t: sign * (t.score or 0.0), default=None)
+    return [] if best is None else [best.params]
+
+
+def _objectives(history: History) -> list[tuple[str, bool]]:
+    return list(history.objectives)
+
+
+def _told(value: Any) -> str:
+    return value if isinstance(value, str) else ", ".join(metric for metric, _ in value)
+
+
+def _point(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] | None:
+    """The params that vary here, or None where they are no point of this space."""
+    missing = object()
+    if any(params.get(name, missing) != value for name, value in spec.fixed.items()):
+        return None
+    point = {k: v for k, v in params.items() if k not in spec.fixed}
+    return point if spec.space.violation(point) is None else None
+
+
+def _plain(spec: StudySpec, trial: Trial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "params": _point(spec, trial.params),
+        "state": trial.state,
+        "score": trial.score,
+        "values": trial.values,
+        "fold_scores": trial.fold_scores,
+        "epochs": trial.epochs,
+        "curve": trial.mean_scores(),
+    }

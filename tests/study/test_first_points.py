@@ -1,0 +1,193 @@
+"""Points that are tried first, and trials of another study."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import SpecError
+from hpsearch.journal import Journal, read
+from hpsearch.spec.file import load_dict, load_file
+from hpsearch.study.checks import check
+from hpsearch.study.first_points import ARGUMENTS, OF_KIND, first_points
+from hpsearch.study.warm_start import best_of, trials_in, trials_of
+from hpsearch.training.losses import LOSSES
+from hpsearch.training.optimizers import OPTIMIZERS
+
+SPACE = {
+    "optimizer": ["sgd", "adam"],
+    "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+    "momentum": {"type": "float", "low": 0.1, "high": 0.9, "when": {"optimizer": "sgd"}},
+    "units": {"type": "int", "low": 16, "high": 48},
+    "dropout": {"type": "float", "low": 0.0, "high": 0.5, "step": 0.25},
+    "batch_size": [64, 128],
+    "activation": "relu",
+}
+
+
+def declared(**keys):
+    return {"data": {"source": "sklearn:iris"}, "search_space": SPACE, **keys}
+
+
+def points(**keys):
+    return first_points(load_dict(declared(**keys)).spec)
+
+
+def test_the_defaults_of_keras_and_of_the_model_or_the_nearest_values():
+    expected = {
+        "optimizer": "adam",
+        "learning_rate": 1e-3,
+        "units": 48,  # the model's is 64
+        "dropout": 0.0,
+        "batch_size": 64,  # Keras's is 32
+    }
+    assert [expected] == points(enqueue="defaults")
+
+
+def test_what_a_point_leaves_out_takes_its_default_and_conditions_follow():
+    (point,) = points(enqueue=[{"optimizer": "sgd", "units": 20, "activation": "relu"}])
+    assert {"optimizer": "sgd", "units": 20, "momentum": 0.1}.items() <= point.items()
+    assert 1e-3 == point["learning_rate"]
+
+
+def test_equal_points_are_tried_once_and_their_order_is_kept():
+    found = points(enqueue=[{"units": 20}, "defaults", {"units": 20, "optimizer": "adam"}])
+    assert [20, 48] == [point["units"] for point in found]
+
+
+def test_where_the_defaults_break_a_constraint_the_rest_is_drawn():
+    keys = {"enqueue": [{"dropout": 0.5}], "constraints": ["units < 20"], "seed": 3}
+    (point,) = points(**keys)
+    assert point["units"] < 20
+    assert 0.5 == point["dropout"]
+    assert [point] == points(**keys)
+
+
+def test_a_hyperparameter_without_a_known_default_is_drawn_from_the_seed():
+    keys = {"model": "my.py:build", "search_space": {"width": {"type": "int", "low": 1, "high": 9}}}
+    drawn = {points(enqueue="defaults", seed=seed, **keys)[0]["width"] for seed in range(20)}
+    assert len(drawn) > 3
+
+
+MISTAKES = """\
+data: {source: "sklearn:iris"}
+search_space:
+  units: {type: int, low: 16, high: 48}
+  optimizer: [sgd, adam]
+  momentum: {type: float, low: 0.0, high: 0.9, when: {optimizer: sgd}}
+  activation: relu
+enqueue:
+  - units: 50
+  - width: 3
+  - {optimizer: adam, momentum: 0.5}
+  - activation: tanh
+  - default
+"""
+
+
+def test_every_mistake_has_its_line(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(MISTAKES)
+    with pytest.raises(SpecError) as caught:
+        check(load_file(path))
+    expected = [
+        ":8: enqueue.0.units: 50 is no value of 16 to 48",
+        ":9: enqueue.1.width: is no hyperparameter of the search space",
+        ":10: enqueue.2: momentum is given, but its condition fails: optimizer is sgd",
+        ":11: enqueue.3.activation: is fixed to 'relu'",
+        ":12: enqueue.4: a point is a mapping of names to values, or the word defaults",
+    ]
+    lines = str(caught.value).split("\n")
+    assert 5 == len(lines)
+    for line, part in zip(lines, expected, strict=True):
+        assert part in line
+
+
+def test_the_defaults_are_those_of_keras():
+    import keras
+
+    def told(kind):
+        signature = inspect.signature(kind.__init__)
+        return {name: p.default for name, p in signature.parameters.items()}
+
+    wrong = []
+    for name, (kind, reads) in OPTIMIZERS.items():
+        theirs = told(getattr(keras.optimizers, kind))
+        ours = {**ARGUMENTS, **OF_KIND.get(name, {})}
+        for argument in {*reads, "weight_decay", "use_ema", "ema_momentum"} & ours.keys():
+            if theirs.get(argument, ours[argument]) != ours[argument]:
+                wrong.append((name, argument, theirs[argument]))
+    for losses in LOSSES.values():
+        for name, (kind, reads) in losses.items():
+            theirs, ours = told(getattr(keras.losses, kind)), {**ARGUMENTS, **OF_KIND.get(name, {})}
+            wrong += [(name, a, theirs[a]) for a in {*reads} & {*ours} if theirs[a] != ours[a]]
+    assert [] == wrong
+
+
+# ---- warm start ----
+
+OBJECTIVES = [("accuracy", "maximize")]
+
+
+def other_study(root: Path, fingerprint="f", metric="accuracy") -> Path:
+    """A study of four trials; the journal of the new study would lie beside its own."""
+    path = root / "other" / "journal.jsonl"
+    with Journal(path) as journal:
+        objective = {"metric": metric, "direction": "maximize"}
+        journal.append(
+            "study", study="other", key="k", fingerprint=fingerprint, objective=objective
+        )
+        for number, (units, state) in enumerate(
+            [(20, "COMPLETE"), (40, "PRUNED"), (90, "COMPLETE"), (24, None)]
+        ):
+            params = {"units": units, "activation": "relu"}
+            asked = {"trial": number, "attempt": 0, "params": params, "seed": 1, "epochs": 3}
+            journal.append("asked", **asked)
+            if state:
+                ids = {"trial": number, "attempt": 0}
+                journal.append("epoch", **ids, epoch=0, scores=[0.5, 0.7], metrics={})
+                journal.append("result", **ids, state=state, score=0.6, fold_scores=[0.5, 0.7])
+    return root / "new" / "journal.jsonl"
+
+
+def warm(journal, fingerprint="f"):
+    space = {"units": {"type": "int", "low": 16, "high": 48}, "activation": "relu"}
+    file = load_dict(declared(search_space=space, warm_start="other"))
+    return trials_of(file, journal, fingerprint=fingerprint, objectives=OBJECTIVES)
+
+
+def test_finished_trials_that_lie_in_the_space_are_copied(tmp_path):
+    copied = warm(other_study(tmp_path))
+    assert 1 == copied["left_out"]
+    with Journal(tmp_path / "new" / "journal.jsonl") as journal:
+        journal.append("study", warm_start=copied)
+    first, second = trials_in(read(tmp_path / "new" / "journal.jsonl").records[0])
+    assert ({"units": 20}, "COMPLETE", 0.6, [0.5, 0.7]) == (
+        first.params,
+        first.state,
+        first.score,
+        first.fold_scores,
+    )
+    assert ("PRUNED", [0.6]) == (second.state, second.mean_scores())
+    assert [{"units": 20}] == best_of([first, second], "maximize")
+
+
+def test_the_best_point_of_the_other_study_is_tried_after_the_enqueued_ones():
+    spec = load_dict(declared(enqueue=[{"units": 20}, "defaults"])).spec
+    (known,) = points(enqueue=[{"units": 33}])
+    found = first_points(spec, [known, first_points(spec)[0]])
+    assert [20, 48, 33] == [point["units"] for point in found]
+
+
+def test_scores_of_other_data_or_of_another_metric_are_refused(tmp_path):
+    journal = other_study(tmp_path)
+    with pytest.raises(SpecError, match=r"warm_start: the data of study other differ: f there"):
+        warm(journal, fingerprint="another")
+    journal = other_study(tmp_path / "2", metric="f1")
+    with pytest.raises(SpecError, match=r"the objective of study other differ: f1 there, accuracy"):
+        warm(journal)
+
+
+def test_a_study_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(SpecError, match=r"warm_start: .*other.*there is no journal"):
+        warm(tmp_path / "new" / "journal.jsonl")
