@@ -7,6 +7,7 @@ under any backend, with `safe_mode=True` and without this package.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,30 @@ def assemble(
         answer = ops.multiply(answer, statistics.target_scale)
         answer = ops.add(answer, statistics.target_center)
     return keras.Model(columns, answer, name="assembled")
+
+
+def averaged(networks: Sequence[tuple[keras.Model, float]]) -> keras.Model:
+    """One network that answers with the weighted mean of several.
+
+    Args:
+        networks: Networks of the same input and output shapes, and their weights, which add up
+            to 1.
+
+    Returns:
+        A network of the same shapes; the only one of them where there is one.
+    """
+    import keras
+    from keras import ops
+
+    (first, weight), *others = networks
+    if not others:
+        return first
+    features = keras.Input(first.input_shape[1:], dtype="float32", name="features")
+    answer = ops.multiply(first(features), weight)
+    for place, (network, weight) in enumerate(others, start=1):
+        network.name = f"{network.name}_{place}"  # names of layers in one model must differ
+        answer = ops.add(answer, ops.multiply(network(features), weight))
+    return keras.Model(features, answer, name="averaged")
 
 
 def _features(schema: Schema) -> _Features:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
+from ..spec.reference import load_function, load_object
 from ..trial import Value
 from . import mlp
+from .exploration import Answer, Run, Use, given
+from .outputs import Outputs
 
 if TYPE_CHECKING:
     import keras
@@ -31,8 +31,41 @@ class Family:
 FAMILIES: dict[str, Family] = {"mlp": Family("mlp", mlp.build, mlp.DEFAULTS)}
 
 
+Ask = Callable[[Answer, Use], Run]  # one call of a function that asks for its hyperparameters
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """Who calls a user's function, and what with."""
+
+    load: Callable[[str], Any]  # what a reference names, ready to be called
+    build: Callable[[Any, Mapping[str, Value], Answer], keras.Model]
+    asked: Callable[[Any, Answer, Use], Run]
+
+
+def _keras_tuner() -> Convention:
+    from . import keras_tuner_model as kt  # a second, for whoever asks for it
+
+    return Convention(lambda ref: kt.hypermodel(load_object(ref), ref), kt.build, kt.asked)
+
+
+def _optuna() -> Convention:
+    from . import optuna_model as optuna
+
+    return Convention(load_function, optuna.build, optuna.asked)
+
+
+CONVENTIONS: dict[str, Callable[[], Convention]] = {
+    "keras_tuner": _keras_tuner,
+    "optuna": _optuna,
+}
+
+
 def load_family(name: str) -> Family:
     """A family by name, or the user's function given as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
+
+    `keras_tuner:FILE.py:FUNCTION` takes Keras Tuner's `build(hp)`, `optuna:FILE.py:FUNCTION` a
+    `build(trial)` as Optuna's users write it.
 
     Raises:
         SpecError: If there is no such family, file or function.
@@ -40,35 +73,47 @@ def load_family(name: str) -> Family:
     if name in FAMILIES:
         return FAMILIES[name]
     if ":" not in name:
-        raise SpecError(
-            f"model {name!r} does not exist. Known: {', '.join(sorted(FAMILIES))}, "
-            "or your own function as FILE.py:FUNCTION."
-        )
-    return Family(name, load_function(name), None)
+        raise SpecError(unknown_family(name))
+    if reference_of(name) == name:
+        return Family(name, load_function(name), None)
+    convention, found = _of_convention(name)
+
+    def build(
+        params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs
+    ) -> keras.Model:
+        return convention.build(found, params, given(params))
+
+    return Family(name, build, None)
 
 
-def load_function(reference: str) -> Build:
-    """The function behind `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
+def asking(name: str) -> Ask:
+    """One call of a user's function, whose hyperparameters are not known yet.
+
+    Args:
+        name: `CONVENTION:FILE.py:FUNCTION`.
 
     Raises:
-        SpecError: If the file, module or function does not exist.
+        SpecError: If there is no such file or function.
     """
-    place, _, attribute = reference.rpartition(":")
-    if place.endswith(".py"):
-        path = Path(place)
-        if not path.is_file():
-            raise SpecError(f"{reference}: there is no file {place}")
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    else:
-        try:
-            module = importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise SpecError(f"{reference}: {error}") from error
-    function = getattr(module, attribute, None)
-    if not callable(function):
-        raise SpecError(f"{reference}: {place} has no function {attribute!r}")
-    return function  # type: ignore[no-any-return]
+    convention, found = _of_convention(name)
+    return lambda answer, use: convention.asked(found, answer, use)
+
+
+def reference_of(name: str) -> str:
+    """A model's `FILE.py:FUNCTION` without the convention in front; a family's own name."""
+    convention, _, reference = name.partition(":")
+    return reference if convention in CONVENTIONS and ":" in reference else name
+
+
+def unknown_family(name: str) -> str:
+    """What to say of a name that is none."""
+    return (
+        f"model {name!r} does not exist. Known: {', '.join(sorted(FAMILIES))}, "
+        "or your own function as FILE.py:FUNCTION."
+    )
+
+
+def _of_convention(name: str) -> tuple[Convention, Any]:
+    reference = reference_of(name)
+    convention = CONVENTIONS[name.removesuffix(f":{reference}")]()
+    return convention, convention.load(reference)

@@ -1,0 +1,117 @@
+"""A user's model examined in a process of its own, so that the coordinator needs no Keras.
+
+Run as `python -m hpsearch.execution.examination ANSWER`, with the order as JSON on its stdin; it
+writes its answer as JSON to the file ANSWER.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import HpsearchError, SpecError, TrainingError
+from ..training.examination import Examined, explored, tried
+from ..training.keras_import import import_keras
+from ..training.make import BACKENDS
+from ..trial import Value
+
+LOG_LINES = 15  # of a process that died, shown in the error
+
+
+def examine(
+    model: str,
+    *,
+    trainer: str,
+    points: Sequence[Mapping[str, Value]] = (),
+    inputs: tuple[int, ...] = (),
+    task: str | None = None,
+    n_outputs: int = 1,
+) -> Examined:
+    """What a user's model asks for, and what it is.
+
+    Args:
+        model: As `models.load_family` takes it.
+        trainer: What will train it; it decides the Keras backend.
+        points: For a plain function: hyperparameters to build it with.
+        inputs: For a plain function: the shape of one row.
+        task: For a plain function: the study's.
+        n_outputs: For a plain function: units of the last layer that the task needs.
+
+    Raises:
+        SpecError: If the model cannot be built, trained or served, with the reason.
+        TrainingError: If the process died.
+    """
+    order = {
+        "model": model,
+        "points": [dict(point) for point in points],
+        "inputs": inputs,
+        "task": task,
+        "n_outputs": n_outputs,
+    }
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": BACKENDS[trainer],
+        "JAX_PLATFORMS": "cpu",  # the accelerator's memory belongs to the workers
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "answer.json"
+        done = subprocess.run(
+            [sys.executable, "-m", "hpsearch.execution.examination", str(path)],
+            input=json.dumps(order),
+            env=environment,
+            stdout=subprocess.DEVNULL,  # what the user's code prints
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        if done.returncode or not path.exists():
+            log = "\n".join(done.stderr.splitlines()[-LOG_LINES:])
+            raise TrainingError(
+                f"{model}: looking at it ended with exit code {done.returncode}:\n{log}"
+            )
+        answer = json.loads(path.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise SpecError(answer["error"])
+    return examined(answer)
+
+
+def examined(answer: Mapping[str, Any]) -> Examined:
+    """What `Examined.as_json` gave."""
+    shapes = {k: None if answer[k] is None else tuple(answer[k]) for k in ("inputs", "outputs")}
+    texts = {k: tuple(answer[k]) for k in ("read", "notes")}
+    return Examined(**{**answer, **shapes, **texts})
+
+
+def main() -> None:
+    """Carry out one order."""
+    order = json.load(sys.stdin)
+    import_keras()
+    try:
+        answer = _carried_out(order).as_json()
+    except HpsearchError as error:
+        answer = {"error": str(error)}
+    Path(sys.argv[1]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _carried_out(order: Mapping[str, Any]) -> Examined:
+    if order["task"] is None:
+        return explored(order["model"])
+    return tried(
+        order["model"],
+        order["points"],
+        inputs=tuple(order["inputs"]),
+        task=order["task"],
+        n_outputs=order["n_outputs"],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What a built model of the user's is: compiled or not, its shapes, and whether it can be served.
+
+What is served is opened by plain Keras in safe mode, where the user's code is not installed. So
+a model may hold Keras's own layers and functions alone, and that is found out before it is
+trained instead of after.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one built model says of itself."""
+
+    compiled: bool
+    inputs: Shape | None  # of one row; None: any that its first layer takes
+    outputs: Shape | None  # of one row
+    unserved: str | None  # why it cannot be saved and opened again; None: it can
+
+
+def facts_of(model: keras.Model) -> Facts:
+    """Look at a model; nothing of it is changed.
+
+    Raises:
+        TypeError: If it is no Keras model.
+    """
+    import keras
+
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"the model's function must return a keras.Model. Received: {model!r}")
+    built = model.built and bool(getattr(model, "inputs", None))
+    return Facts(
+        compiled=bool(model.compiled),
+        inputs=tuple(model.inputs[0].shape[1:]) if built else None,
+        outputs=tuple(model.outputs[0].shape[1:]) if built else None,
+        unserved=why_not_served(model),
+    )
+
+
+def why_not_served(model: keras.Model) -> str | None:
+    """Why Keras cannot open the saved model in safe mode without the user's code, or None."""
+    import keras
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a lambda is unsafe, which is said below
+            config = keras.saving.serialize_keras_object(model)
+    except Exception as error:  # a subclassed model or layer without a config
+        first, *_ = [*str(error).strip().splitlines(), ""]
+        return f"{type(model).__name__} cannot be saved: {first}"
+    return next(_foreign(config, "the model"), None)
+
+
+def _foreign(node: Any, place: str) -> Iterator[str]:
+    """What is not Keras's own in a serialized object."""
+    if isinstance(node, list | tuple):
+        for child in node:
+            yield from _foreign(child, place)
+    if not isinstance(node, Mapping):
+        return
+    config = node.get("config")
+    kind = node.get("class_name")
+    if isinstance(config, Mapping) and isinstance(config.get("name"), str):
+        place = f"layer {config['name']!r}"
+    if kind in ("Lambda", "__lambda__"):
+        yield f"{place} holds a lambda, which is not opened in safe mode: use Keras's operations"
+    elif kind == "function":
+        yield f"{place} holds the function {config!r} of your own: use Keras's, by their names"
+    elif node.get("registered_name") and not _is_kerass(node.get("module")):
+        yield f"{place} is a {kind}, a class of your own: use Keras's layers"
+    for key, child in node.items():
+        if key.endswith("activation") and isinstance(child, Mapping) and "value" in child:
+            yield f"{place} has a lambda as its {key}, which is not opened in safe mode"
+        yield from _foreign(child, place)
+
+
+def _is_kerass(module: str | None) -> bool:
+    return module is not None and (module == "keras" or module.startswith(("keras.", "builtins")))
