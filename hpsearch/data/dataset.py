@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..spec.data import CrossValidation, Kind, Task
+from .folds import Rows, make_folds
 from .schema import Schema
 from .split import Split
 from .statistics import Statistics, fit_statistics
@@ -63,6 +64,7 @@ class Dataset:
     folds: tuple[Split, ...]
     cross_validation: CrossValidation  # with its kind resolved
     locked: LockedRows | None  # None: there are no test rows
+    divided_by: Rows  # what the folds of the development rows may look at
     rows: np.ndarray  # (n_rows,) places of the development rows in the source, 0-based
     notes: tuple[str, ...]  # what was inferred, left out or looks odd, for people
 
@@ -91,6 +93,10 @@ class Dataset:
     def features(self) -> np.ndarray:
         """(n_rows, n_features) float32; NaN is a missing number. Made anew at each call."""
         return self.schema.expand(self.columns)
+
+    def folds_again(self, seed: int) -> tuple[Split, ...]:
+        """Folds of the same kind drawn with another seed; the same ones where nothing is drawn."""
+        return make_folds(self.divided_by, self.cross_validation, seed=seed)
 
     def statistics(self, rows: np.ndarray) -> Statistics:
         """What these training rows alone say about columns and target."""

@@ -81,6 +81,7 @@ def _prepare(
         target=number[development],
         weights=None if weights is None else weights[here],
         folds=make_folds(rows.take(development), cv, seed=seed),
+        divided_by=rows.take(development),
         cross_validation=cv,
         locked=locked,
         rows=here,

@@ -1,4 +1,4 @@
-"""After the search: the winner, its final fit, and the one reading of the locked rows."""
+"""After the winner is chosen: its final fit, and the one reading of the locked rows."""
 
 from __future__ import annotations
 
@@ -15,31 +15,16 @@ import numpy as np
 
 from ..data import Dataset, TestRows
 from ..data.split import Split
-from ..errors import TrainingError
 from ..execution.executor import Executor
-from ..history import History, Trial
 from ..promotion.package import MODEL_FOLDER, Lineage, save_served_model
 from ..training.final import FinalFit
 from ..training.problem import Problem
-from ..trial import TrialSpec
 from . import evaluation
-
-
-def winner_of(history: History) -> Trial:
-    """The best complete trial.
-
-    Raises:
-        TrainingError: If no trial completed.
-    """
-    if history.best is not None:
-        return history.best
-    failed = [t for t in history.ended if t.state == "FAILED"]
-    reason = f" The last one, trial {failed[-1].number}: {failed[-1].error}" if failed else ""
-    raise TrainingError(f"none of {len(history.ended)} trials completed.{reason}")
+from .selection import Choice
 
 
 def fit_winner(
-    best: Trial,
+    choice: Choice,
     *,
     dataset: Dataset,
     problem: Problem,
@@ -49,6 +34,8 @@ def fit_winner(
 ) -> dict[str, Any]:
     """Train the winner on all development rows and judge it on the locked ones.
 
+    An ensemble's best single member is fitted too, and judged beside it.
+
     While the executor trains, the linear model beside it is fitted and `meanwhile` is called.
 
     Returns:
@@ -57,13 +44,11 @@ def fit_winner(
         when it is complete; that of an earlier winner stays until then.
     """
     began = time.monotonic()
-    assert best.best_epoch is not None
     locked = dataset.locked.read() if dataset.locked else None
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     rows = np.arange(len(problem.target))
-    epochs = best.best_epoch + 1
     alone = replace(
         problem,
         folds=(Split(rows, rows[:0]),),
@@ -71,7 +56,7 @@ def fit_winner(
         early_stopping=None,
     )
     final = FinalFit(
-        trial=TrialSpec(best.number, best.params, best.seed, epochs),
+        members=choice.members,
         problem=alone,
         schema=dataset.schema,
         locked=locked.columns if locked else dataset.columns[:0],
@@ -83,12 +68,18 @@ def fit_winner(
         meanwhile()
         prediction = fitting.result()
     judged = _judged(alone, locked, prediction, plain) if locked else {}
-    _write(partial, dataset, problem, best, locked, prediction, judged)
+    if choice.is_ensemble and locked:
+        single = replace(final, members=choice.single, path=partial / "single.keras")
+        answer = executor.finish(single)
+        measured = evaluation.measured(alone.metrics, locked.target, answer, locked.weights)
+        judged["single"] = {"trial": choice.trial.number, "metrics": measured}
+    _write(partial, dataset, problem, choice, locked, prediction, judged)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return {
-        "trial": best.number,
-        "epochs": epochs,
+        "trial": choice.trial.number,
+        "epochs": choice.epochs,
+        "members": choice.members_as_json(),
         "files": folder.name,
         "test_rows": len(prediction),
         "seconds": time.monotonic() - began,
@@ -100,7 +91,7 @@ def _write(
     folder: Path,
     dataset: Dataset,
     problem: Problem,
-    best: Trial,
+    choice: Choice,
     locked: TestRows | None,
     prediction: np.ndarray,
     judged: Mapping[str, Any],
@@ -117,9 +108,9 @@ def _write(
             weights=weights,
             fingerprint=dataset.fingerprint,
         )
+    best = choice.trial
     assert best.score is not None
     assert best.spread is not None
-    assert best.best_epoch is not None
     lineage = Lineage(
         study=folder.parent.name,
         trial=best.number,
@@ -127,7 +118,7 @@ def _write(
         metric=problem.objective,
         score=best.score,
         spread=best.spread,
-        epochs=best.best_epoch + 1,
+        epochs=choice.epochs,
         test=judged.get("test", {}),
     )
     save_served_model(
@@ -152,7 +143,7 @@ def _plain(dataset: Dataset, problem: Problem, locked: TestRows) -> tuple[str, n
 
 def _judged(
     problem: Problem, locked: TestRows, prediction: np.ndarray, plain: tuple[str, np.ndarray]
-) -> Mapping[str, Any]:
+) -> dict[str, Any]:
     """What the locked rows say of the winner and, beside it, of a linear model."""
     names, truth, weights = problem.metrics, locked.target, locked.weights
     name, simple = plain

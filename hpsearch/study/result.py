@@ -20,6 +20,17 @@ class BestTrial:
     score: float  # mean over the folds
     score_std: float  # over the folds
     epochs: int  # of the final fit
+    finalist_score: float | None  # the mean on fresh folds and seeds; None: not scored again
+    finalist_std: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class FrontTrial:
+    """A trial that no other is better than in every objective."""
+
+    trial: int
+    params: Mapping[str, Any]
+    values: Sequence[float]  # in the order of the objectives
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class StudyResult:
 
     study: str
     tracking_uri: str
-    experiment_id: str | None  # None where the tracking server has not answered yet
+    experiment_id: str | None  # None offline, or where the tracking server has not answered yet
     run_id: str | None
     trials: Mapping[str, int]  # "complete", "pruned", "failed"
     best: BestTrial
@@ -40,7 +51,12 @@ class StudyResult:
     confusion: Sequence[Sequence[int]] | None  # true classes by predicted classes
     classes: Sequence[str]  # of the confusion's rows and columns
     n_test: int  # locked rows
+    members: Sequence[Mapping[str, Any]]  # networks of the model: trial, seed, epochs, weight
+    single: Mapping[str, Any]  # of an ensemble: its best single trial on the locked rows
     model: Path  # the fitted network, `.keras`
+    ended: str = ""  # why the search has ended
+    objectives: Sequence[str] = ()  # their names
+    front: Sequence[FrontTrial] = ()  # of the trials, best in the first objective first
 
     def as_json(self) -> dict[str, Any]:
         """What `hpsearch tune --json` prints."""

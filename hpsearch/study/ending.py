@@ -1,0 +1,76 @@
+"""How a study ends: finalists, the choice, the final fit, the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..data import Dataset
+from ..execution.executor import Executor
+from ..history import History
+from ..journal import Journal, Record, read
+from ..spec.study import StudySpec
+from ..training.problem import Problem
+from .finale import fit_winner
+from .result import StudyStopped
+from .selection import choose, score_finalists, winner_of
+
+
+def end_study(
+    spec: StudySpec,
+    *,
+    dataset: Dataset,
+    problem: Problem,
+    journal: Journal,
+    executor: Executor,
+    tell: Callable[[Record], None],
+    stop_requested: Callable[[], bool],
+) -> None:
+    """Choose the winner and fit it, unless an earlier run of the study did it.
+
+    Raises:
+        TrainingError: If no trial completed, or a finalist or the final fit takes its workers
+            down.
+        StudyStopped: If somebody asked for it; what was scored is written down.
+    """
+    from ..tracking.plots import draw_search, draw_winner, write_interactive  # seconds
+
+    def record(event: str, **fields: Any) -> None:
+        tell(journal.append(event, **fields))
+
+    searched, folder = _known(journal), journal.path.parent
+    winner_of(searched)  # there is one
+    score_finalists(
+        searched,
+        spec.selection,
+        problem=problem,
+        dataset=dataset,
+        executor=executor,
+        seed=spec.seed,
+        record=record,
+        stop_requested=stop_requested,
+        meanwhile=lambda: write_interactive(searched, folder),
+    )
+    if stop_requested():
+        raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
+    history = _known(journal)
+    choice = choose(history, spec.selection, problem=problem, seed=spec.seed, folder=folder)
+    if history.final is not None and history.final.get("members") == choice.members_as_json():
+        return
+    record("winner", **choice.as_json())
+    chosen = _known(journal)
+    fields = fit_winner(
+        choice,
+        dataset=dataset,
+        problem=problem,
+        executor=executor,
+        folder=folder / "final",
+        meanwhile=lambda: draw_search(chosen, folder),
+    )
+    draw_winner(chosen, folder)
+    reads = sum(r["event"] == "final" for r in journal.records)
+    record("final", reads=reads + 1, **fields)  # of the locked rows, in the study's life
+
+
+def _known(journal: Journal) -> History:
+    return History(read(journal.path).records)

@@ -1,0 +1,137 @@
+"""Finalists: the best trials scored again, on fresh folds and seeds, and the choice among them.
+
+The best of many noisy scores is too good: it was chosen for its luck too. A second score that
+took no part in the search has no such bias, and the winner is chosen by it (Cawley & Talbot
+2010, "On over-fitting in model selection", JMLR 11). Where the folds are given, as in a time
+series, only the seeds are fresh.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..data import Dataset
+from ..errors import TrainingError
+from ..execution.executor import Executor, Lost
+from ..history import History, Trial
+from ..search.loop import ATTEMPTS
+from ..training.problem import Problem
+from ..trial import Direction, TrialResult, TrialSpec, derive_seed
+
+Record = Callable[..., Any]  # journal.append, and whoever else is told
+
+
+@dataclass(frozen=True, slots=True)
+class Finalist:
+    """A trial and the score of its second, independent training."""
+
+    trial: Trial
+    score: float  # mean over the fresh folds, after exactly the epochs of the final fit
+    spread: float  # standard deviation over the fresh folds
+    n_folds: int
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean over the folds, as if the folds were independent."""
+        return self.spread / math.sqrt(self.n_folds)
+
+
+def fresh_problem(problem: Problem, dataset: Dataset, seed: int) -> Problem:
+    """The same problem on folds that no trial of the search has seen."""
+    folds = dataset.folds_again(derive_seed(seed, "finalists"))
+    statistics = tuple(dataset.statistics(fold.train) for fold in folds)
+    return replace(problem, folds=folds, statistics=statistics, early_stopping=None)
+
+
+def candidates(history: History, count: int) -> list[Trial]:
+    """The `count` best complete trials, best first; of the front where there is one."""
+    return (history.front() or history.ranked())[:count]
+
+
+def score_again(
+    trials: Sequence[Trial],
+    *,
+    problem: Problem,
+    executor: Executor,
+    seed: int,
+    record: Record,
+    stop_requested: Callable[[], bool],
+    meanwhile: Callable[[], object] = lambda: None,
+) -> None:
+    """Train `trials` on the folds of `problem`, and write down how each did.
+
+    Each trains as many epochs as its final fit would and is scored after the last one, so no
+    epoch is chosen by luck either. Returns early, with what is done written down, when a stop
+    is requested.
+
+    Raises:
+        TrainingError: If a worker dies under one again and again.
+    """
+    specs = {t.number: _spec(t, seed) for t in trials}
+    for spec in specs.values():
+        executor.submit(spec)
+    meanwhile()
+    waiting = set(specs)
+    while waiting:
+        report = executor.wait(0.2)
+        match report:
+            case TrialResult():
+                waiting.discard(report.number)
+                record("finalist", trial=report.number, **_outcome(report, problem))
+            case Lost(number, reason):
+                if specs[number].attempt + 1 == ATTEMPTS:
+                    raise TrainingError(f"finalist {number}: {reason}, {ATTEMPTS} times over")
+                specs[number] = replace(specs[number], attempt=specs[number].attempt + 1)
+                executor.submit(specs[number])
+        if stop_requested():
+            waiting -= set(executor.recall())
+
+
+def _spec(trial: Trial, seed: int) -> TrialSpec:
+    return trial.again(derive_seed(seed, "finalist", trial.number))
+
+
+def _outcome(result: TrialResult, problem: Problem) -> dict[str, Any]:
+    if result.state != "COMPLETE":
+        return {"score": None, "error": result.error, "seconds": result.seconds}
+    folds = np.asarray(result.curves[f"val/{problem.objective}"][-1], np.float64)
+    return {
+        "score": float(folds.mean()),
+        "spread": float(folds.std()),
+        "fold_scores": folds.tolist(),
+        "seconds": result.seconds,
+    }
+
+
+def finalists_of(history: History, trials: Sequence[Trial]) -> list[Finalist]:
+    """Those of `trials` that were scored again, in their order; failed ones are left out."""
+    found = []
+    for trial in trials:
+        record: Mapping[str, Any] = history.finalists.get(trial.number, {})
+        if record.get("score") is not None:
+            n_folds = len(record["fold_scores"])
+            found.append(Finalist(trial, record["score"], record["spread"], n_folds))
+    return found
+
+
+def best_of(finalists: Sequence[Finalist], direction: Direction) -> Finalist:
+    """The finalist with the best second score, the earliest of equals."""
+    sign = 1.0 if direction == "maximize" else -1.0
+    return max(finalists, key=lambda f: sign * f.score)
+
+
+def simplest_of(finalists: Sequence[Finalist], direction: Direction) -> Finalist:
+    """The one with the fewest weights among those within one standard error of the best.
+
+    Breiman et al. 1984, "Classification and regression trees", section 3.4.3.
+    """
+    sign = 1.0 if direction == "maximize" else -1.0
+    best = best_of(finalists, direction)
+    floor = sign * best.score - best.standard_error
+    close = [f for f in finalists if sign * f.score >= floor]
+    return min(close, key=lambda f: (f.trial.n_parameters or 0, -sign * f.score))

@@ -1,0 +1,161 @@
+"""Which trial, or which trials together, a study ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..data import Dataset
+from ..errors import TrainingError
+from ..execution.executor import Executor
+from ..history import History, Trial
+from ..spec.study import Selection
+from ..training.final import Member
+from ..training.metrics import metric_for
+from ..training.problem import Problem
+from ..trial import derive_seed
+from .ensemble import load_predictions, select
+from .finalists import (
+    Finalist,
+    best_of,
+    candidates,
+    finalists_of,
+    fresh_problem,
+    score_again,
+    simplest_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is fitted on all development rows."""
+
+    trial: Trial  # the best single one
+    finalist: Finalist | None  # its second score; None where nothing was scored again
+    members: tuple[Member, ...]  # of the final model
+    single: tuple[Member, ...]  # of the best single trial's model
+
+    @property
+    def epochs(self) -> int:
+        """Of the best single trial's final fit."""
+        return _epochs(self.trial)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether more than the best single trial is in the model."""
+        return self.members != self.single
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields of the journal's `winner` event."""
+        return {
+            "trial": self.trial.number,
+            "attempt": self.trial.attempt,
+            "epochs": self.epochs,
+            "score": self.trial.score,
+            "spread": self.trial.spread,
+            "finalist_score": self.finalist.score if self.finalist else None,
+            "finalist_spread": self.finalist.spread if self.finalist else None,
+            "members": self.members_as_json(),
+        }
+
+    def members_as_json(self) -> list[dict[str, Any]]:
+        """The networks of the model, in plain values."""
+        return [
+            {"trial": trial.number, "seed": trial.seed, "epochs": trial.epochs, "weight": weight}
+            for trial, weight in ((m.trial, m.weight) for m in self.members)
+        ]
+
+
+def winner_of(history: History) -> Trial:
+    """The best complete trial.
+
+    Raises:
+        TrainingError: If no trial completed.
+    """
+    if history.best is not None:
+        return history.best
+    failed = [t for t in history.ended if t.state == "FAILED"]
+    reason = f" The last one, trial {failed[-1].number}: {failed[-1].error}" if failed else ""
+    raise TrainingError(f"none of {len(history.ended)} trials completed.{reason}")
+
+
+def score_finalists(
+    history: History,
+    selection: Selection,
+    *,
+    problem: Problem,
+    dataset: Dataset,
+    executor: Executor,
+    seed: int,
+    record: Callable[..., Any],
+    stop_requested: Callable[[], bool],
+    meanwhile: Callable[[], object],
+) -> None:
+    """Score the best trials again, those that were not yet; the journal has them then.
+
+    `meanwhile` is called once while the executor trains them, or where there are none to train.
+    """
+    known = history.finalists
+    missing = [t for t in candidates(history, selection.finalists) if t.number not in known]
+    if missing:
+        fresh = fresh_problem(problem, dataset, seed)
+        executor.set_up(fresh)
+        score_again(
+            missing,
+            problem=fresh,
+            executor=executor,
+            seed=seed,
+            record=record,
+            stop_requested=stop_requested,
+            meanwhile=meanwhile,
+        )
+    elif history.final is None:
+        meanwhile()
+
+
+def choose(
+    history: History, selection: Selection, *, problem: Problem, seed: int, folder: Path
+) -> Choice:
+    """The winner, by what the journal and the out-of-fold predictions say.
+
+    Raises:
+        TrainingError: If no trial completed, or no finalist survived its second training.
+    """
+    direction = metric_for(problem.objective, problem.task).direction
+    trial, finalist = winner_of(history), None
+    if selection.finalists:
+        finalists = finalists_of(history, candidates(history, selection.finalists))
+        if not finalists:
+            raise TrainingError(
+                f"none of the {selection.finalists} best trials could be trained again. The last "
+                f"one: {list(history.finalists.values())[-1].get('error')}"
+            )
+        rule = simplest_of if selection.kind == "one_standard_error" else best_of
+        finalist = rule(finalists, direction)
+        trial = finalist.trial
+    single = _members({trial.number: 1}, history, selection.seeds, seed)
+    members = single
+    if selection.kind == "ensemble":
+        metric = metric_for(problem.objective, problem.task)
+        counts = select(load_predictions(history.ranked(), folder), problem, metric)
+        members = _members(counts, history, selection.seeds, seed)
+    return Choice(trial, finalist, members, single)
+
+
+def _members(counts: dict[int, int], history: History, seeds: int, seed: int) -> tuple[Member, ...]:
+    """Each trial once a seed, the first time with its own."""
+    total = sum(counts.values()) * seeds
+    members = []
+    for number, count in counts.items():
+        trial = history.last[number]
+        for again in range(seeds):
+            its = trial.seed if not again else derive_seed(seed, "final", number, again)
+            members.append(Member(trial.again(its), count / total))
+    return tuple(members)
+
+
+def _epochs(trial: Trial) -> int:
+    assert trial.best_epoch is not None
+    return trial.best_epoch + 1

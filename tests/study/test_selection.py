@@ -1,0 +1,171 @@
+"""The winner, honestly: finalists, one standard error, ensembles, several seeds."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+
+import hpsearch
+from hpsearch.data.split import Split
+from hpsearch.data.statistics import Statistics
+from hpsearch.execution.inline import InlineExecutor
+from hpsearch.history import Trial
+from hpsearch.models.assembled import averaged
+from hpsearch.study.ensemble import score, select
+from hpsearch.study.finalists import Finalist, best_of, score_again, simplest_of
+from hpsearch.training.make import make_trainer
+from hpsearch.training.metrics import METRICS
+from hpsearch.training.problem import Problem
+from hpsearch.trial import TrialResult, TrialSpec
+
+
+def finalist(number: int, value: float, *, spread: float = 0.02, weights: int = 10) -> Finalist:
+    trial = Trial(number, 0, {}, 0, 5, 0, score=0.9, n_parameters=weights)
+    return Finalist(trial, value, spread, n_folds=4)
+
+
+def test_the_best_finalist_wins_and_the_earlier_of_equals():
+    found = [finalist(4, 0.7), finalist(2, 0.8), finalist(3, 0.8)]
+    assert 2 == best_of(found, "maximize").trial.number
+    assert 4 == best_of(found, "minimize").trial.number
+
+
+def test_the_simplest_within_one_standard_error_of_the_best_wins():
+    found = [
+        finalist(0, 0.800, weights=500),
+        finalist(1, 0.791, weights=50),
+        finalist(2, 0.789, weights=5),
+    ]
+    assert 1 == simplest_of(found, "maximize").trial.number
+    assert 2 == simplest_of(found, "minimize").trial.number
+
+
+def folds_of(n_rows: int, seed: int) -> tuple[Split, ...]:
+    fold = np.random.default_rng(seed).permutation(n_rows) % 4
+    return tuple(Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(4))
+
+
+def noise(seed: int, n_rows: int = 120) -> Problem:
+    """Labels that no feature says anything about: the true AUC of any network is 0.5."""
+    rng = np.random.default_rng(seed)
+    zero, one = np.zeros(5, np.float32), np.ones(5, np.float32)
+    return Problem(
+        task="binary",
+        features=rng.normal(size=(n_rows, 5)).astype(np.float32),
+        target=(rng.random((n_rows, 1)) < 0.5).astype(np.float32),
+        folds=folds_of(n_rows, seed),
+        statistics=(Statistics(zero, zero, one, zero[:1], one[:1]),) * 4,
+        objective="roc_auc",
+        metrics=("roc_auc",),
+    )
+
+
+def test_the_finalists_score_is_nearer_the_truth_than_the_searchs():
+    search: list[float] = []
+    again: list[float] = []
+    for seed in range(3):
+        problem = noise(seed)
+        trainer = make_trainer("vectorized", problem)
+        params = {"layers": 1, "units": 8, "learning_rate": 0.03}
+        specs = [TrialSpec(n, params, seed=100 * seed + n, epochs=8) for n in range(16)]
+        results = [w for w in trainer.train(specs) if isinstance(w, TrialResult)]
+        top = sorted(results, key=lambda r: -(r.score or 0))[:3]
+        trials = [
+            Trial(r.number, 0, params, 0, 8, 0, score=r.score, best_epoch=r.best_epoch) for r in top
+        ]
+        fresh = replace(problem, folds=folds_of(120, 1000 + seed))
+        said: list[dict] = []
+        score_again(
+            trials,
+            problem=fresh,
+            executor=InlineExecutor(fresh, lambda p: make_trainer("vectorized", p)),
+            seed=seed,
+            record=lambda event, said=said, **fields: said.append(fields),
+            stop_requested=lambda: False,
+        )
+        assert {t.number for t in trials} == {fields["trial"] for fields in said}
+        search += [r.score for r in top]
+        again += [fields["score"] for fields in said]
+    assert np.mean(search) > 0.55
+    assert abs(np.mean(again) - 0.5) < abs(np.mean(search) - 0.5) / 2
+
+
+def eight_zeros() -> Problem:
+    """A regression whose truth is 0 in every row."""
+    target = np.zeros((8, 1), np.float32)
+    problem = noise(0, n_rows=8)
+    return replace(problem, task="regression", target=target, objective="rmse", metrics=("rmse",))
+
+
+def test_models_that_err_in_opposite_directions_are_taken_together():
+    tables = {n: np.full((8, 1), value) for n, value in ((3, 1.0), (5, -1.0), (7, 4.0))}
+    assert {3: 1, 5: 1} == select(tables, eight_zeros(), METRICS["rmse"])
+    assert 0 == score(eight_zeros(), METRICS["rmse"], (tables[3] + tables[5]) / 2)
+
+
+def test_a_model_that_nothing_improves_stays_alone():
+    tables = {1: np.zeros((8, 1)), 2: np.full((8, 1), 0.1)}
+    assert {1: 1} == select(tables, eight_zeros(), METRICS["rmse"])
+
+
+def test_an_average_is_one_network_that_is_saved_and_loaded(tmp_path):
+    def network(seed: int) -> keras.Model:
+        keras.utils.set_random_seed(seed)
+        first = keras.Input((5,))
+        return keras.Model(first, keras.layers.Dense(2, name="same")(first), name="same")
+
+    networks = [network(0), network(1)]
+    rows = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
+    expected = 0.25 * networks[0](rows) + 0.75 * networks[1](rows)
+    path = tmp_path / "averaged.keras"
+    averaged([(networks[0], 0.25), (networks[1], 0.75)]).save(path)
+    loaded = keras.models.load_model(path, safe_mode=True)
+    np.testing.assert_allclose(expected, loaded.predict(rows, verbose=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    """A study that ends with an ensemble of two networks a trial."""
+    root = tmp_path_factory.mktemp("ensemble")
+    spec = {
+        "study": "together",
+        "data": {"source": "sklearn:breast_cancer"},
+        "objective": {"metric": "log_loss"},
+        "cross_validation": {"folds": 3},
+        "training": {"epochs": 15},
+        "search_space": {
+            "learning_rate": [0.02, 0.018],
+            "units": {"type": "int", "low": 4, "high": 9},
+        },
+        "budget": {"trials": 4},
+        "selection": {"kind": "ensemble", "finalists": 2, "seeds": 2},
+    }
+    return root, spec, hpsearch.tune(spec, root=root)
+
+
+def test_an_ensemble_is_fitted_scored_and_compared_with_its_best_member(ensemble):
+    _, _, result = ensemble
+    assert pytest.approx(1) == sum(m["weight"] for m in result.members)
+    assert len({(m["trial"], m["seed"]) for m in result.members}) == len(result.members)
+    assert 0 == len(result.members) % 2
+    assert result.test.keys() == result.single["metrics"].keys()
+    assert result.test["accuracy"] > 0.9
+    assert result.best.finalist_score is not None
+
+
+def test_an_ensemble_is_one_keras_model(ensemble):
+    _, _, result = ensemble
+    model = keras.models.load_model(result.model, safe_mode=True)
+    answer = model.predict(np.full((2, 30), np.nan, np.float32), verbose=0)
+    assert (2, 1) == answer.shape
+    assert ((answer > 0) & (answer < 1)).all()
+
+
+def test_a_study_that_ended_is_not_chosen_and_fitted_again(ensemble):
+    root, spec, first = ensemble
+    journal = root / "mlruns" / "studies" / "together" / "journal.jsonl"
+    before = journal.read_text().count('"event":"final')
+    again = hpsearch.tune(spec, root=root)
+    assert (first.best, first.test) == (again.best, again.test)
+    assert before == journal.read_text().count('"event":"final')
