@@ -40,6 +40,9 @@ class TrialSpec:
     epochs: int  # at most so many
     attempt: int = 0  # 0-based; grows when a worker died under the trial
     rungs: tuple[int, ...] = ()  # numbers of finished epochs after which it waits for a verdict
+    # Of a trial that is trained again, so that its learning rate moves as it did:
+    planned: int | None = None  # epochs that its schedule counts with; None: `epochs`
+    watched: tuple[float, ...] = ()  # mean validation loss of each epoch back then
 
     def fold_seed(self, fold: int, purpose: str) -> int:
         """The seed of one fold for one purpose ("weights", "order" or "dropout")."""
@@ -57,6 +60,24 @@ class EpochReport:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldReport:
+    """What one fold of a trial measured from its first epoch to its last, folds taking turns.
+
+    It counts like an epoch: the trial's rungs are then numbers of finished folds, and the
+    `EpochReport`s come at the end, when the folds are known side by side.
+    """
+
+    trial: int
+    fold: int  # 0-based
+    scores: np.ndarray  # the objective on the validation rows, shape (n_epochs,)
+
+    @property
+    def epoch(self) -> int:
+        """What rungs are compared with: one less than the finished folds."""
+        return self.fold
+
+
+@dataclass(frozen=True, slots=True)
 class TrialResult:
     """How a trial ended. A diverged or raising model is a result, not an exception."""
 
@@ -71,6 +92,7 @@ class TrialResult:
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> (n_epochs, n_folds)
     predictions: np.ndarray | None = None  # out of fold, (n_rows, n_outputs); NaN: never validated
     n_parameters: int | None = None
+    latency_ms: float | None = None  # of predicting one batch, where that is an objective
     trainer: str = ""
     error: str | None = None  # one line for a person
     traceback: str | None = None

@@ -10,11 +10,14 @@ import numpy as np
 
 from ..models import Family
 from ..trial import TrialSpec, Value
+from .compiled import compiled_loss, is_sparse
 from .initial import blueprint, initial_weights
 from .losses import accepted, make_loss
 from .network import Network, Values
-from .optimizers import DEFAULT_LEARNING_RATE, make_optimizer, optimizer_arguments
+from .optimizers import make_optimizer, optimizer_arguments
 from .problem import Problem
+from .schedules import DEFAULT_LEARNING_RATE
+from .several_outputs import over_outputs, widths_of
 
 if TYPE_CHECKING:
     import keras
@@ -77,11 +80,14 @@ def make_architecture(
     compiled = bool(model.compiled)
     plan = _plan(build)
     given = model.get_weights() if plan is None else []
-    loss = model.loss if compiled else make_loss(problem.task, params)
+    if compiled:
+        loss = compiled_loss(model)
+    else:
+        loss = over_outputs(make_loss(problem.task, problem.located(params)), widths_of(model))
     optimizer = model.optimizer if compiled else make_optimizer(params)
     # Metrics of the user's compile would be computed for nothing: ours come from predictions.
     model.compile(optimizer, loss, run_eagerly=model.run_eagerly if compiled else False)
-    if _is_sparse(loss):
+    if is_sparse(loss):
         classes = problem.target.argmax(axis=1)[:, None].astype(np.float32)
         problem = replace(problem, target=classes)
     return Architecture(Network(model, problem, features), plan, given, compiled)
@@ -92,9 +98,3 @@ def _plan(build: Callable[[], keras.Model]) -> keras.Model | None:
         return blueprint(build)
     except Exception:  # a user's function that works with values: then its values are the start
         return None
-
-
-def _is_sparse(loss: object) -> bool:
-    """Whether a loss takes class indices where we hold one-hot rows."""
-    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
-    return str(name).startswith("sparse_categorical")

@@ -12,11 +12,12 @@ import importlib.util
 import re
 from pathlib import Path
 
+from ..models import reference_of
 from .problem import Problem
 
 # What a text says -> why the vectorised trainer cannot or should not train it on a CPU.
 SLOW_ON_CPU = re.compile(r"\b(?:\w*Conv[123]D\w*|keras\.applications|ConvLSTM\w*)")
-NEEDS_VALUES = re.compile(r"\.(?:compile|load_weights|set_weights|from_pretrained)\(")
+NEEDS_VALUES = re.compile(r"\.(?:load_weights|set_weights|from_pretrained)\(")
 
 
 def choose(kind: str, problem: Problem) -> tuple[str, str]:
@@ -42,7 +43,7 @@ def choose(kind: str, problem: Problem) -> tuple[str, str]:
 
 def function_text(model: str) -> str:
     """The source of a user's function; empty for a family, or where it cannot be found."""
-    place, _, name = model.rpartition(":")
+    place, _, name = reference_of(model).rpartition(":")
     if not place:
         return ""
     path = Path(place)

@@ -1,4 +1,4 @@
-"""The final fit: one network on all development rows, assembled into the model that is served.
+"""The final fit: networks on all development rows, assembled into the model that is served.
 
 It looks at no validation row: how many epochs it trains was read off the search's mean curve.
 """
@@ -7,21 +7,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..data.schema import Schema
-from ..models.assembled import assemble
+from ..models.assembled import assemble, averaged
 from ..trial import TrialSpec
+from .compiled import answering
 from .problem import Problem
 from .trainer import Trainer
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One network of the final model."""
+
+    trial: TrialSpec  # its epochs are exactly those to train
+    weight: float  # of its answer in the model's; all weights add up to 1
 
 
 @dataclass(frozen=True, slots=True)
 class FinalFit:
     """What the final fit needs."""
 
-    trial: TrialSpec  # its epochs are exactly those to train
+    members: tuple[Member, ...]
     problem: Problem  # one fold: all development rows train, none validates
     schema: Schema
     locked: np.ndarray  # cleaned columns of the test rows, (n_test, n_columns) float32
@@ -36,10 +49,8 @@ def final_fit(trainer: Trainer, final: FinalFit) -> np.ndarray:
     """
     import keras
 
-    problem, trial = final.problem, final.trial
-    weights = trainer.fit(trial)
-    network = problem.builder(trial.params, trial.seed)()
-    network.set_weights(weights)
+    problem = final.problem
+    network = averaged([(_fitted(trainer, problem, m.trial), m.weight) for m in final.members])
     model = assemble(network, final.schema, problem.statistics[0], problem.task)
     partial = final.path.with_name(f"partial-{final.path.name}")
     model.save(partial)
@@ -48,3 +59,12 @@ def final_fit(trainer: Trainer, final: FinalFit) -> np.ndarray:
     if not len(final.locked):
         return np.empty((0, problem.n_outputs), np.float32)
     return np.asarray(saved.predict(final.locked, verbose=0, batch_size=4096))
+
+
+def _fitted(trainer: Trainer, problem: Problem, trial: TrialSpec) -> keras.Model:
+    weights = trainer.fit(trial)
+    network = problem.builder(trial.params, trial.seed)()
+    network.set_weights(weights)
+    network = answering(network, problem.task)
+    network.compiled = False  # a saved loss of the user's own could not be opened without it
+    return network

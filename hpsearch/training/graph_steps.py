@@ -30,30 +30,44 @@ class GraphSteps:
         self._target = tf.convert_to_tensor(problem.target)
         weights = problem.weights
         self._weights = None if weights is None else tf.convert_to_tensor(weights)
+        self._rate = settable_rate(model)
         order = tf.TensorSpec([None], tf.int32)
         vectors = [tf.TensorSpec([None], tf.float32)] * 5
         self._epoch = tf.function(
-            self._train, [order, tf.TensorSpec([], tf.int32), *vectors], autograph=False
+            self._train,
+            [order, tf.TensorSpec([], tf.int32), *vectors[:2], *vectors],
+            autograph=False,
         )
         self._answer = tf.function(self._evaluate, [order, *vectors], autograph=False)
 
-    def train(self, statistics: Statistics, rows: np.ndarray, batch_size: int) -> float:
+    def train(
+        self,
+        statistics: Statistics,
+        rows: np.ndarray,
+        batch_size: int,
+        *,
+        weights: np.ndarray,
+        rates: np.ndarray,
+    ) -> float:
         """See `Network.train_epoch`."""
         self._model.reset_metrics()
-        loss = self._epoch(rows.astype(np.int32), np.int32(batch_size), *_vectors(statistics))
-        return float(loss)
+        given = (weights, rates, *_vectors(statistics))
+        return float(self._epoch(rows.astype(np.int32), np.int32(batch_size), *given))
 
     def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
         """Predictions as the network sees the target, and their mean loss."""
         answer, loss = self._answer(rows.astype(np.int32), *_vectors(statistics))
         return answer.numpy(), float(loss)
 
-    def _train(self, order: Any, batch_size: Any, *vectors: Any) -> Any:
+    def _train(self, order: Any, batch_size: Any, weights: Any, rates: Any, *vectors: Any) -> Any:
         import tensorflow as tf
 
         def body(start: Any, _: Any) -> tuple[Any, Any]:
-            batch = self._gather(order[start : start + batch_size], *vectors)
-            return start + batch_size, self._model.train_step(batch)["loss"]
+            taken = slice(start, start + batch_size)
+            x, y, _ = self._gather(order[taken], *vectors)
+            if self._rate is not None:
+                self._rate.assign(rates[start // batch_size])
+            return start + batch_size, self._model.train_step((x, y, weights[taken]))["loss"]
 
         n_rows = tf.size(order)
         _, loss = tf.while_loop(lambda start, _: start < n_rows, body, (0, 0.0))
@@ -75,6 +89,14 @@ class GraphSteps:
         if self._regression:
             y = (y - shift) / unit
         return x, y, None if self._weights is None else tf.gather(self._weights, rows)
+
+
+def settable_rate(model: keras.Model) -> Any:
+    """The variable that is the learning rate; None where the user compiled a schedule."""
+    import keras
+
+    rate = getattr(model.optimizer, "_learning_rate", None)
+    return rate if isinstance(rate, keras.Variable) else None
 
 
 def _vectors(statistics: Statistics) -> tuple[np.ndarray, ...]:

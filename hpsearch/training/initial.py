@@ -7,8 +7,11 @@ not Keras's is asked itself, with its `seed` set where it has one.
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,8 +28,10 @@ Draw = Callable[[Any, tuple[int, ...], np.random.Generator], np.ndarray]
 def blueprint(build: Callable[[], keras.Model]) -> keras.Model:
     """The network that `build` makes, its variables without values.
 
+    It may be compiled: an optimizer's counter and learning rate do get values.
+
     Raises:
-        TrainingError: If `build` needs values, as one that loads weights or compiles does.
+        TrainingError: If `build` needs values, as one that loads weights does.
         Exception: What `build` raises in any case.
     """
     import keras
@@ -35,7 +40,7 @@ def blueprint(build: Callable[[], keras.Model]) -> keras.Model:
     # Keras would give values to them when the next scope of this thread ends.
     waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
     try:
-        with keras.StatelessScope(initialize_variables=False) as scope:
+        with keras.StatelessScope(initialize_variables=False) as scope, _optimizers_allowed():
             model = build()
     except Exception as error:
         build()  # a mistake in it is raised here, as the user knows it
@@ -44,7 +49,61 @@ def blueprint(build: Callable[[], keras.Model]) -> keras.Model:
         global_state.set_global_attribute("uninitialized_variables", waiting)
     if scope.state_mapping:
         raise TrainingError("the model's function sets weights itself")
+    _forget_made_up_seeds(model)
     return model
+
+
+def _forget_made_up_seeds(model: keras.Model) -> None:
+    """Let kernels of `EinsumDense`, as in attention, be drawn with our seed.
+
+    The layer clones its initializer and hands over the seed that Keras made up, which then looks
+    like one of the user's.
+    """
+    import keras
+
+    for layer in model._flatten_layers():
+        if not isinstance(layer, keras.layers.EinsumDense) or not layer.built:
+            continue
+        if getattr(layer.kernel_initializer, "_init_seed", 0) is None:
+            layer._kernel._initializer._init_seed = None
+
+
+_allowed = threading.local()  # whether this thread may make an optimizer without weights
+
+
+@contextmanager
+def _optimizers_allowed() -> Iterator[None]:
+    """Let optimizers be made where weights have no values.
+
+    An optimizer makes two variables at once, its counter and its learning rate, and Keras takes
+    no value in a stateless scope. With values the weights of a network would be drawn and
+    compiled for nothing, a hundred times slower.
+    """
+    from keras.src.backend.common import global_state
+    from keras.src.optimizers.base_optimizer import BaseOptimizer
+
+    init = BaseOptimizer.__init__
+    if not hasattr(init, "outside_of_scopes"):
+
+        @functools.wraps(init)
+        def outside(self: Any, *args: Any, **kwargs: Any) -> None:
+            scope = global_state.get_global_attribute("stateless_scope")
+            if scope is None or not getattr(_allowed, "now", False):
+                init(self, *args, **kwargs)
+                return
+            global_state.set_global_attribute("stateless_scope", None)
+            try:
+                init(self, *args, **kwargs)
+            finally:
+                global_state.set_global_attribute("stateless_scope", scope)
+
+        outside.outside_of_scopes = True  # type: ignore[attr-defined]
+        BaseOptimizer.__init__ = outside
+    _allowed.now = True
+    try:
+        yield
+    finally:
+        _allowed.now = False
 
 
 def initial_weights(model: keras.Model, seed: int) -> list[np.ndarray]:

@@ -18,13 +18,16 @@ import numpy as np
 
 from ..errors import TrainingError
 from ..models import load_family
-from ..trial import Direction, EpochReport, State, TrialResult, TrialSpec, Value
+from ..trial import Direction, EpochReport, FoldReport, State, TrialResult, TrialSpec, Value
 from .architecture import Architecture, architecture_key, make_architecture
+from .class_weights import class_weights
+from .in_turn import Course, side_by_side
 from .metrics import metric_for
 from .network import Values, resident
 from .order import batch_size, epoch_order
-from .outcome import divergence, failed, has_stopped, out_of_fold, score_of, stopped_folds
+from .outcome import divergence, ended, failed, has_stopped, score_of, stopped_folds
 from .problem import Problem
+from .schedules import make_schedule
 from .trainer import Reports
 
 ARCHITECTURES_KEPT = 4  # with their traced programs, some megabytes each
@@ -62,6 +65,10 @@ class KerasFitTrainer:
 
     def train(self, trials: Sequence[TrialSpec]) -> Reports:
         """See `trainer.Trainer.train`."""
+        if self.problem.folds_advance == "in_turn":
+            for trial in trials:
+                yield from self._train_in_turn(trial)
+            return
         running = []
         for trial in trials:
             run = _Run(trial, self._params(trial), time.perf_counter())
@@ -100,12 +107,68 @@ class KerasFitTrainer:
         network = architecture.network
         network.load(architecture.begin(trial, 0, params))
         for epoch in range(trial.epochs):
-            loss = self._train_epoch(architecture, trial, params, epoch, fold=0)
+            loss = self._train_epoch(architecture, trial, params, epoch, fold=0, losses=())
             if reason := divergence({"train/loss": np.array([loss])}):
                 raise TrainingError(f"final fit, epoch {epoch}: {reason}")
         network.finish()
         weights: list[np.ndarray] = network.model.get_weights()
         return weights
+
+    def _train_in_turn(self, trial: TrialSpec) -> Reports:
+        """Train one fold after another to its end; after each the trial may be pruned.
+
+        What is reported then equals what folds in lockstep would have measured, each stopping on
+        its own curve; of a pruned trial there are the folds that were trained.
+        """
+        run = _Run(trial, self._params(trial), time.perf_counter())
+        courses: list[Course] = []
+        pruned: Collection[int] = ()
+        try:
+            if make_schedule(run.params).watches:
+                raise TrainingError(
+                    "reduce_on_plateau watches the mean over the folds, which folds trained one "
+                    "after another do not have: use another schedule or another pruner"
+                )
+            self._start(run)
+        except Exception as error:
+            yield self._failed(run, error)
+            return
+        while len(courses) < len(run.folds) and trial.number not in pruned:
+            try:
+                course = self._run_fold(run, len(courses))
+            except Exception as error:
+                yield self._failed(run, error)
+                return
+            if isinstance(course, str):
+                yield self._failed(run, course)
+                return
+            courses.append(course)
+            if len(courses) < len(run.folds):
+                pruned = (yield [FoldReport(trial.number, course.fold, course.scores)]) or ()
+        for epoch, (measured, predictions) in enumerate(side_by_side(courses)):
+            for name, values in measured.items():
+                run.rows.setdefault(name, []).append(values)
+            if score_of(self._curve(run), self._direction).best_epoch == epoch:
+                run.best = predictions
+            scores = measured[f"val/{self.problem.objective}"]
+            yield [EpochReport(trial.number, epoch, scores, measured)]
+        dead = divergence({}, run.best)
+        if dead and len(courses) == len(run.folds):
+            yield self._failed(run, dead)
+        else:
+            yield self._result(run, "PRUNED" if trial.number in pruned else "COMPLETE")
+
+    def _run_fold(self, run: _Run, fold: int) -> Course | str:
+        """One fold from its first epoch to its last, or why the trial has failed."""
+        course = Course(fold, f"val/{self.problem.objective}")
+        for epoch in range(run.trial.epochs):
+            course.add(*self._advance_fold(run, epoch, fold))
+            if reason := divergence(course.vital()):
+                return reason
+            curve = course.scores[:, None]
+            if has_stopped(curve, self.problem.early_stopping, self._direction):
+                break
+        return course
 
     def _said(self, run: _Run, epoch: int) -> EpochReport | TrialResult:
         """What a trial measured in an epoch, or that it has failed."""
@@ -166,7 +229,10 @@ class KerasFitTrainer:
         assert run.architecture is not None
         network = run.architecture.network
         network.load(run.folds[fold])
-        loss = self._train_epoch(run.architecture, run.trial, run.params, epoch, fold=fold)
+        losses = [float(row.mean()) for row in run.rows.get("val/loss", ())]
+        loss = self._train_epoch(
+            run.architecture, run.trial, run.params, epoch, fold=fold, losses=losses
+        )
         run.folds[fold] = network.values()
         validation = self.problem.folds[fold].validation
         seen = network.evaluate(self.problem.statistics[fold], validation)
@@ -185,11 +251,26 @@ class KerasFitTrainer:
         epoch: int,
         *,
         fold: int,
+        losses: Sequence[float],
     ) -> float:
-        rows = self.problem.folds[fold].train
+        """One fold's training loss; `losses` are the mean validation losses of epochs before."""
+        rows, size = self.problem.folds[fold].train, batch_size(params)
         order = epoch_order(trial.fold_seed(fold, "order"), epoch, len(rows))
-        statistics = self.problem.statistics[fold]
-        return architecture.network.train_epoch(statistics, rows[order], batch_size(params))
+        rates = None
+        if not architecture.compiled:
+            rates = make_schedule(params).rates(
+                epoch,
+                n_steps=-(-len(rows) // size),
+                n_epochs=trial.planned or trial.epochs,
+                losses=trial.watched or losses,
+            )
+        return architecture.network.train_epoch(
+            self.problem.statistics[fold],
+            rows[order],
+            size,
+            class_weights=class_weights(self.problem, params, fold),
+            rates=rates,
+        )
 
     def _params(self, trial: TrialSpec) -> dict[str, Value]:
         return {**(self.problem.fixed or {}), **trial.params}
@@ -217,20 +298,16 @@ class KerasFitTrainer:
 
     def _result(self, run: _Run, state: State) -> TrialResult:
         assert run.architecture is not None
-        score = score_of(self._curve(run), self._direction)
-        return TrialResult(
-            run.trial.number,
+        return ended(
+            self.problem,
+            run.trial,
             state,
-            time.perf_counter() - run.started,
-            attempt=run.trial.attempt,
-            score=score.mean,
-            spread=score.spread,
-            best_epoch=score.best_epoch,
-            fold_scores=score.folds,
+            direction=self._direction,
             curves=run.curves(),
-            predictions=out_of_fold(self.problem, run.best),
-            n_parameters=run.architecture.network.model.count_params(),
+            predictions=run.best,
+            seconds=time.perf_counter() - run.started,
             trainer=self.name,
+            n_parameters=run.architecture.network.model.count_params(),
         )
 
     def _failed(self, run: _Run, reason: str | BaseException) -> TrialResult:

@@ -1,6 +1,19 @@
 """Losses: which exist for a task, and the `keras.losses.Loss` behind a name.
 
-Targets have shape (n_rows, n_outputs): 0/1, one-hot, or a number.
+Targets have shape (n_rows, n_outputs): 0/1, one-hot, or a number, standardized for the network.
+A loss must say what each row costs, because rows have weights and the last batch is short. Not
+among the names, and why:
+
+- `sparse_categorical_crossentropy`, `categorical_generalized_cross_entropy` take class numbers;
+  targets here are one-hot, so the first is `categorical_crossentropy`.
+- `ctc` compares sequences, `circle` compares the rows of a batch with each other.
+- `dice` and `tversky` are taken over the classes of each row; of a binary task's one column, or
+  over a whole batch, they are no loss of a row.
+- `mean_absolute_percentage_error`, `mean_squared_logarithmic_error`, `poisson` of a regression need
+  numbers above 0, and what the network learns is standardized.
+- `cosine_similarity` of one number is its sign.
+
+Whatever else is needed is a function of the user's, `FILE.py:FUNCTION`.
 """
 
 from __future__ import annotations
@@ -9,6 +22,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
+from ..spec.reference import is_reference, load_function
 from ..trial import Value
 
 if TYPE_CHECKING:
@@ -22,7 +36,11 @@ LOSSES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
             "BinaryFocalCrossentropy",
             ("label_smoothing", "alpha", "gamma"),
         ),
+        "hinge": ("Hinge", ()),
+        "squared_hinge": ("SquaredHinge", ()),
+        "poisson": ("Poisson", ()),
         "mean_squared_error": ("MeanSquaredError", ()),
+        "mean_absolute_error": ("MeanAbsoluteError", ()),
     },
     "multiclass": {
         "categorical_crossentropy": ("CategoricalCrossentropy", ("label_smoothing",)),
@@ -30,8 +48,14 @@ LOSSES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
             "CategoricalFocalCrossentropy",
             ("label_smoothing", "alpha", "gamma"),
         ),
+        "categorical_hinge": ("CategoricalHinge", ()),
         "kl_divergence": ("KLDivergence", ()),
+        "cosine_similarity": ("CosineSimilarity", ()),
+        "dice": ("Dice", ()),
+        "tversky": ("Tversky", ("alpha", "tversky_beta")),
+        "poisson": ("Poisson", ()),
         "mean_squared_error": ("MeanSquaredError", ()),
+        "mean_absolute_error": ("MeanAbsoluteError", ()),
     },
     "regression": {
         "mean_squared_error": ("MeanSquaredError", ()),
@@ -41,6 +65,9 @@ LOSSES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     },
 }
 
+RENAMED = {"tversky_beta": "beta"}  # in a space -> in Keras; `ftrl` has a `beta` of its own
+FIXED: dict[str, dict[str, Any]] = {"dice": {"axis": -1}, "tversky": {"axis": -1}}  # row by row
+
 
 def accepted(task: str, loss: str | None = None) -> tuple[str, ...]:
     """The hyperparameters that `loss` reads; the task's first loss where none is named.
@@ -48,20 +75,36 @@ def accepted(task: str, loss: str | None = None) -> tuple[str, ...]:
     Raises:
         SpecError: If the task has no such loss.
     """
+    if loss is not None and is_reference(loss):
+        return ()
     losses = LOSSES[task]
     name = loss or next(iter(losses))
     if name not in losses:
         known = ", ".join(sorted(losses))
-        raise SpecError(f"loss {name!r} does not exist for {task}. Known: {known}.")
+        raise SpecError(
+            f"loss {name!r} does not exist for {task}. Known: {known}, "
+            "or your own function as FILE.py:FUNCTION."
+        )
     return losses[name][1]
 
 
 def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
-    """A fresh loss; what the params do not say is Keras's default."""
+    """A fresh loss; what the params do not say is Keras's default.
+
+    A function of the user's gets (y_true, y_pred), (n, n_outputs) each, and returns what each row
+    costs, shape (n,).
+
+    Raises:
+        SpecError: If there is no such loss.
+    """
     import keras
+    from keras.src.losses.losses import LossFunctionWrapper
 
     name = str(params.get("loss") or next(iter(LOSSES[task])))
-    arguments: dict[str, Any] = {k: params[k] for k in accepted(task, name) if k in params}
+    if is_reference(name):
+        return LossFunctionWrapper(load_function(name), name=name.rpartition(":")[2])
+    arguments: dict[str, Any] = dict(FIXED.get(name, {}))
+    arguments |= {RENAMED.get(k, k): params[k] for k in accepted(task, name) if k in params}
     if name == "binary_focal_crossentropy" and "alpha" in arguments:
         arguments["apply_class_balancing"] = True  # without it Keras does not read alpha
     return getattr(keras.losses, LOSSES[task][name][0])(**arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..errors import TrainingError
 from .problem import Problem
 from .trainer import Trainer
@@ -15,6 +17,10 @@ def make_trainer(kind: str, problem: Problem) -> Trainer:
     Raises:
         TrainingError: If there is no such trainer.
     """
+    if "latency_ms" in problem.costs:
+        from .latency import Timed
+
+        return Timed(make_trainer(kind, replace(problem, costs=())), problem)
     if kind == "vectorized":
         from .vectorized import VectorizedTrainer
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from ..data.statistics import Statistics
 from ..trial import derive_seed
-from .graph_steps import GraphSteps
+from .class_weights import class_of
+from .compiled import has_logits, probabilities
+from .graph_steps import GraphSteps, settable_rate
 from .problem import Problem
 
 if TYPE_CHECKING:
@@ -50,6 +52,10 @@ class Network:
         import keras
 
         self.model = model
+        self._task = problem.task
+        self._weights = problem.weights
+        self._classes = None if problem.task == "regression" else class_of(problem.target)
+        self._answers_logits = has_logits(model.loss)
         model.optimizer.build(model.trainable_variables)
         self._seeds = [v for v in model.variables if v.name == "seed_generator_state"]
         self._steps: GraphSteps | BatchSteps
@@ -90,9 +96,34 @@ class Network:
         for variable, value in zip(self._variables(), values, strict=True):
             variable.assign(value)
 
-    def train_epoch(self, statistics: Statistics, rows: np.ndarray, batch_size: int) -> float:
-        """Train on `rows` in their order, and return the loss as `fit` reports it."""
-        return self._steps.train(statistics, rows, batch_size)
+    def train_epoch(
+        self,
+        statistics: Statistics,
+        rows: np.ndarray,
+        batch_size: int,
+        *,
+        class_weights: np.ndarray | None,
+        rates: np.ndarray | None,
+    ) -> float:
+        """Train on `rows` in their order, and return the loss as `fit` reports it.
+
+        Args:
+            statistics: Of the fold.
+            rows: Shape (n,).
+            batch_size: Rows a step.
+            class_weights: Shape (n_classes,); None in a regression.
+            rates: The learning rate of each step; None: what is compiled holds.
+        """
+        weights = np.ones(len(rows), np.float32)
+        if self._weights is not None:
+            weights = self._weights[rows].astype(np.float32)
+        if class_weights is not None and self._classes is not None:
+            weights = weights * class_weights[self._classes[rows]]
+        if rates is None:
+            held = settable_rate(self.model)
+            steps = -(-len(rows) // batch_size)
+            rates = np.full(steps, 0.0 if held is None else float(held), np.float32)
+        return self._steps.train(statistics, rows, batch_size, weights=weights, rates=rates)
 
     def evaluate(self, statistics: Statistics, rows: np.ndarray) -> Evaluation:
         """Predictions and loss of the model as it would be kept, without training it.
@@ -113,6 +144,8 @@ class Network:
             self.load(values)
         with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
             seen = np.concatenate(answers)
+            if self._answers_logits:
+                seen = probabilities(seen, self._task)
             predictions = seen * statistics.target_scale + statistics.target_center
             return Evaluation(predictions.astype(np.float32), sum(losses) / len(rows))
 
@@ -148,12 +181,24 @@ class BatchSteps:
         self._model = model
         self._problem = problem
 
-    def train(self, statistics: Statistics, rows: np.ndarray, batch_size: int) -> float:
+    def train(
+        self,
+        statistics: Statistics,
+        rows: np.ndarray,
+        batch_size: int,
+        *,
+        weights: np.ndarray,
+        rates: np.ndarray,
+    ) -> float:
         """See `Network.train_epoch`."""
         total = 0.0
-        for chunk in np.split(rows, range(batch_size, len(rows), batch_size)):
-            x, y, weights = self._gather(statistics, chunk)
-            logs = self._model.train_on_batch(x, y, sample_weight=weights, return_dict=True)
+        for place, rate in enumerate(rates):
+            taken = slice(place * batch_size, (place + 1) * batch_size)
+            chunk = rows[taken]
+            x, y, _ = self._gather(statistics, chunk)
+            if settable_rate(self._model) is not None:
+                self._model.optimizer.learning_rate = float(rate)
+            logs = self._model.train_on_batch(x, y, sample_weight=weights[taken], return_dict=True)
             total += float(logs["loss"]) * len(chunk)
         return total / len(rows)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
 from ..trial import Value
+from .schedules import DEFAULT_LEARNING_RATE
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +58,6 @@ OPTIMIZERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 DEFAULT = "adam"
-DEFAULT_LEARNING_RATE = 1e-3
 
 
 def accepted(optimizer: str) -> tuple[str, ...]:

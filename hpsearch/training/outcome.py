@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..trial import Direction, TrialResult, TrialSpec
+from ..trial import Direction, State, TrialResult, TrialSpec
 from .problem import EarlyStopping, Problem
 
 
@@ -117,6 +117,48 @@ def out_of_fold(problem: Problem, predictions: Sequence[np.ndarray]) -> np.ndarr
         total[split.validation] += table
         times[split.validation] += 1
     return np.where(times > 0, total / np.maximum(times, 1), np.nan).astype(np.float32)
+
+
+def ended(
+    problem: Problem,
+    trial: TrialSpec,
+    state: State,
+    *,
+    direction: Direction,
+    curves: Mapping[str, np.ndarray],
+    predictions: Sequence[np.ndarray],
+    seconds: float,
+    trainer: str,
+    n_parameters: int,
+) -> TrialResult:
+    """A COMPLETE or PRUNED result.
+
+    Args:
+        problem: What was trained.
+        trial: Whose end it is.
+        state: COMPLETE or PRUNED.
+        direction: Of the objective.
+        curves: Name -> (n_epochs, n_folds), the objective's among them.
+        predictions: Of the best epoch, a fold each; of a pruned trial those it has.
+        seconds: Since its start.
+        trainer: The trainer's name.
+        n_parameters: Weights of the network.
+    """
+    score = score_of(curves[f"val/{problem.objective}"], direction)
+    return TrialResult(
+        trial.number,
+        state,
+        seconds,
+        attempt=trial.attempt,
+        score=score.mean,
+        spread=score.spread,
+        best_epoch=score.best_epoch,
+        fold_scores=score.folds,
+        curves=curves,
+        predictions=out_of_fold(problem.part(len(predictions)), predictions),
+        n_parameters=n_parameters,
+        trainer=trainer,
+    )
 
 
 def failed(

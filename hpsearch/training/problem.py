@@ -6,7 +6,8 @@ Arrays and plain values: it is sent to a worker once. Knows no trainer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,12 +16,13 @@ from ..data.split import Split
 from ..data.statistics import Statistics
 from ..errors import TrainingError
 from ..models import load_family, outputs_for
+from ..spec.data import Task
+from ..spec.reference import absolute
 from ..trial import Value, derive_seed
+from .several_outputs import side_by_side
 
 if TYPE_CHECKING:
     import keras
-
-Task = Literal["binary", "multiclass", "regression"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,14 @@ class Problem:
     fixed: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
     weights: np.ndarray | None = None  # (n_rows,) float32, in training and in scores
     early_stopping: EarlyStopping | None = None
+    folds_advance: Literal["together", "in_turn"] = "together"  # in turn: under keras_fit alone
+    folder: str = ""  # what a loss of the user's own, FILE.py:FUNCTION, is relative to
+    costs: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
 
     def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
         """A function that makes the network of `params`, the same one at each call.
+
+        Several outputs of a user's model are one, side by side.
 
         Args:
             params: The trial's hyperparameters; the fixed ones are added.
@@ -77,9 +84,23 @@ class Problem:
             model = family.build(chosen, inputs, outputs)
             if not model.built:
                 model.build((None, *inputs))
+            if family.reads is None:
+                self._check_inputs(model)
+                model = side_by_side(model)
             return model
 
         return build
+
+    def _check_inputs(self, model: keras.Model) -> None:
+        shapes = [tuple(given.shape[1:]) for given in getattr(model, "inputs", None) or ()]
+        expected = self.features.shape[1:]
+        if shapes and shapes != [expected]:
+            received = " and ".join(map(str, shapes))
+            raise TrainingError(
+                f"the model takes rows of shape {received}, but the data have rows of shape "
+                f"{expected}: {expected[0]} features after encoding. Give keras.Input the data's "
+                "shape, or leave it out of a Sequential model."
+            )
 
     def check_output(self, shape: object) -> None:
         """Refuse a network whose output has another shape than the task's targets.
@@ -90,9 +111,21 @@ class Problem:
         if shape != (None, self.n_outputs):
             raise TrainingError(
                 f"the network's output has shape {shape}, but the task needs "
-                f"(None, {self.n_outputs}). Let the last layer have outputs.units units and "
-                "outputs.activation."
+                f"(None, {self.n_outputs}): let the last layer have {self.n_outputs} units."
             )
+
+    def located(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
+        """The hyperparameters, the file of a loss of the user's own found from anywhere."""
+        loss = params.get("loss")
+        if not isinstance(loss, str):
+            return params
+        return {**params, "loss": absolute(loss, Path(self.folder))}
+
+    def part(self, n_folds: int) -> Problem:
+        """The problem with its first folds alone."""
+        if n_folds == len(self.folds):
+            return self
+        return replace(self, folds=self.folds[:n_folds], statistics=self.statistics[:n_folds])
 
     @property
     def n_outputs(self) -> int:

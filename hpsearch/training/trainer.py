@@ -11,9 +11,10 @@ from typing import Protocol
 
 import numpy as np
 
-from ..trial import EpochReport, TrialResult, TrialSpec
+from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
-Reports = Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]
+Said = list[EpochReport] | list[FoldReport] | TrialResult
+Reports = Generator[Said, Collection[int] | None, None]
 
 
 class Trainer(Protocol):

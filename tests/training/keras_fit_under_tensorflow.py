@@ -102,3 +102,58 @@ def test_an_output_of_the_wrong_shape_says_what_the_task_needs(tmp_path: Path) -
     result = run(KerasFitTrainer(replace(separable(), model=model)), [spec()])[1][0]
     assert "FAILED" == result.state
     assert "(None, 2), but the task needs (None, 1)" in (result.error or "")
+
+
+STEPS = 4  # batches of 25 in the first fold's 80 rows
+
+
+@pytest.mark.parametrize(
+    ("params", "twin"),
+    [
+        (
+            {"schedule": "exponential", "decay_rate": 0.3},
+            lambda: keras.optimizers.schedules.ExponentialDecay(0.05, STEPS, 0.3),
+        ),
+        (
+            {"schedule": "cosine", "warmup_epochs": 1},
+            lambda: keras.optimizers.schedules.CosineDecay(
+                0.0, 2 * STEPS, warmup_target=0.05, warmup_steps=STEPS
+            ),
+        ),
+        (
+            {"schedule": "piecewise", "boundaries": 1, "decay_rate": 0.2},
+            lambda: keras.optimizers.schedules.PiecewiseConstantDecay([STEPS], [0.05, 0.01]),
+        ),
+    ],
+    ids=lambda p: str(p)[:30],
+)
+def test_schedule_makes_the_curves_of_fit(params: dict[str, Any], twin: Any) -> None:
+    problem, trial = first_fold(separable()), spec(epochs=3, learning_rate=0.05, **params)
+    curves = run(KerasFitTrainer(problem), [trial])[1][0].curves
+    expected = curves_of_fit(problem, trial, learning_rate=twin())
+    for name, curve in expected.items():
+        np.testing.assert_allclose(curve, curves[name], rtol=1e-4)
+
+
+def test_balanced_classes_are_those_of_fit() -> None:
+    problem = first_fold(separable())
+    target = problem.target.copy()
+    target[1::3] = 0  # of training rows alone
+    problem = replace(problem, target=target)
+    rows = target[problem.folds[0].train, 0]
+    weights = np.where(target[:, 0] > 0.5, 1 / (2 * rows.mean()), 1 / (2 * (1 - rows.mean())))
+    trial = spec(epochs=3, class_weight="balanced")
+    curves = run(KerasFitTrainer(problem), [trial])[1][0].curves
+    weighted = replace(problem, weights=weights.astype(np.float32))
+    expected = curves_of_fit(weighted, trial)["train/loss"]
+    np.testing.assert_allclose(expected, curves["train/loss"], rtol=1e-5)
+
+
+def test_a_plateau_lowers_the_rate_and_a_fit_follows_the_curve_it_is_given() -> None:
+    problem = first_fold(separable())
+    params = {"schedule": "reduce_on_plateau", "plateau_patience": 1, "factor": 0.0}
+    trainer = KerasFitTrainer(problem)
+    still = replace(spec(epochs=4, **params), watched=(1.0, 1.0, 1.0, 1.0))
+    once = replace(spec(epochs=2, **params), watched=(1.0, 1.0))
+    for stopped, short in zip(trainer.fit(still), trainer.fit(once), strict=True):
+        np.testing.assert_array_equal(short, stopped)  # from the third epoch on the rate is 0

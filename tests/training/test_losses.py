@@ -9,16 +9,23 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import SpecError
-from hpsearch.training.losses import LOSSES, accepted, make_loss
+from hpsearch.training.losses import FIXED, LOSSES, RENAMED, accepted, make_loss
 
 CASES = [(task, name) for task, losses in LOSSES.items() for name in losses]
-VALUES: dict[str, float] = {"label_smoothing": 0.1, "alpha": 0.3, "gamma": 1.5, "delta": 0.5}
+VALUES: dict[str, float] = {
+    "label_smoothing": 0.1,
+    "alpha": 0.3,
+    "gamma": 1.5,
+    "delta": 0.5,
+    "tversky_beta": 0.2,
+}
 
 
 @pytest.mark.parametrize(("task", "name"), CASES)
 def test_every_loss_reads_what_its_keras_class_takes(task: str, name: str) -> None:
     kind = getattr(keras.losses, LOSSES[task][name][0])
-    assert set(accepted(task, name)) <= inspect.signature(kind).parameters.keys()
+    known = inspect.signature(kind).parameters.keys()
+    assert {RENAMED.get(argument, argument) for argument in accepted(task, name)} <= known
     assert keras.losses.get(name).__name__ == name  # as Keras calls it
 
 
@@ -27,7 +34,8 @@ def test_every_loss_is_finite_and_zero_arguments_are_defaults(task: str, name: s
     truth = np.eye(3, dtype=np.float32) if task == "multiclass" else np.ones((3, 1), np.float32)
     answer = np.full_like(truth, 1 / 3)
     plain = float(make_loss(task, {"loss": name})(truth, answer))
-    expected = float(getattr(keras.losses, LOSSES[task][name][0])()(truth, answer))
+    kind = getattr(keras.losses, LOSSES[task][name][0])
+    expected = float(kind(**FIXED.get(name, {}))(truth, answer))
     assert np.isfinite(plain)
     assert expected == plain
 

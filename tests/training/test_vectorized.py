@@ -14,13 +14,16 @@ import pytest
 from training.trainer_contract import (
     TrainerContract,
     answer_of,
+    problem_of,
     run,
     same,
     separable,
     spec,
+    statistics_of,
     three_classes,
 )
 
+from hpsearch.data.split import Split
 from hpsearch.errors import TrainingError, UnsuitableError
 from hpsearch.training.problem import Problem
 from hpsearch.training.trainer import Trainer
@@ -73,8 +76,90 @@ def test_widths_share_their_programs() -> None:
     assert [3] * 4 == compilations(separable(), [{"units": n} for n in (20, 33, 50, 64)])
 
 
+def test_only_an_elementwise_activation_through_zero_is_padded() -> None:
+    import keras
+    from keras.src.activations import ALL_OBJECTS_DICT
+
+    from hpsearch.models import load_family, outputs_for
+    from hpsearch.training.vectorized.padding import padded_widths
+
+    x = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
+    told = set()
+    for name in sorted(set(ALL_OBJECTS_DICT) - {"glu"}):  # which halves a layer's width
+        activation = keras.activations.get(name)
+        params = {"units": 6, "layers": 1, "activation": name}
+        network = load_family("mlp").build(params, (6,), outputs_for("binary", 1))
+        if padded_widths(network):
+            wide = np.asarray(activation(np.pad(x, [(0, 0), (0, 2)])))
+            np.testing.assert_array_equal(0, wide[:, 6:], err_msg=name)
+            np.testing.assert_allclose(np.asarray(activation(x)), wide[:, :6], err_msg=name)
+            told.add(name)
+    assert {"relu", "tanh", "gelu", "silu"} <= told
+    assert not {"sigmoid", "softmax", "softplus", "log_softmax"} & told
+
+
 def test_another_optimizer_shares_the_program_that_evaluates() -> None:
     assert [3, 4] == compilations(separable(), [{"optimizer": "adam"}, {"optimizer": "sgd"}])
+
+
+def test_another_batch_size_shares_the_program_that_evaluates() -> None:
+    assert [3, 4] == compilations(separable(), [{"batch_size": 25}, {"batch_size": 40}])
+
+
+def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
+    import jax
+
+    from hpsearch.training.vectorized.course import Course
+    from hpsearch.training.vectorized.program import train_function
+    from hpsearch.training.vectorized.recipe import make_recipe
+    from hpsearch.training.vectorized.table import make_table
+
+    problem, trial = separable(), spec(optimizer="adam")
+    table, recipe = make_table(problem), make_recipe(problem, trial.params, 0)
+    course = Course(trial, recipe, (None,) * len(problem.folds))
+    epoch = course.epoch(problem, 0, 0, steps=4, width=4)
+    given = (course.initial(0), course.lane(0, table), epoch, table.rows)
+    first, second = (
+        jax.jit(train_function(recipe, batched=False))(*given).state.vector for _ in range(2)
+    )
+    assert not np.array_equal(given[0].vector, first)
+    np.testing.assert_array_equal(first, second)
+
+
+def test_an_operation_of_one_lane_is_not_cut_into_shares() -> None:
+    import jax.numpy as jnp
+
+    from hpsearch.training.vectorized.library import Library
+
+    cut = []
+    for threads in (True, False):
+        library = Library([], batched=False, threads=threads)
+        program = library._compiled(jnp.exp, (0,), (np.zeros(1_000_000, np.float32),))
+        cut.append("outer_dimension_partitions" in program.as_text())
+    assert [len(os.sched_getaffinity(0)) > 1, False] == cut
+
+
+@pytest.mark.parametrize("n_folds", [2, 8])
+def test_rows_are_held_once_whatever_the_number_of_folds(n_folds: int) -> None:
+    import jax
+
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(8000, 100)).astype(np.float32)
+    target = (features[:, :1] > 0).astype(np.float32)
+    rows = np.arange(len(target))
+    problem = replace(
+        problem_of("binary", "roc_auc", features, target),
+        folds=tuple(Split(rows[rows % n_folds != f], rows[f::n_folds]) for f in range(n_folds)),
+        statistics=(statistics_of(features, target, "binary"),) * n_folds,
+    )
+    before = sum(a.nbytes for a in jax.live_arrays())
+    trainer = VectorizedTrainer(problem, placement="threads")
+    run(trainer, [spec(epochs=1, batch_size=500)])
+    held = sum(a.nbytes for a in jax.live_arrays()) - before
+    programs = [future.result() for future in trainer._library._futures.values()]
+    within = max(p.memory_analysis().temp_size_in_bytes for p in programs)
+    assert held < 1.3 * features.nbytes
+    assert within < features.nbytes
 
 
 def test_a_prepared_trial_compiles_nothing_when_it_trains() -> None:
@@ -124,13 +209,69 @@ def test_dropout_of_nothing_is_no_dropout(tmp_path: Path) -> None:
 def test_dropout_masks_have_their_rate_and_are_independent() -> None:
     from hpsearch.training.vectorized import layers
 
+    def mask(key: Any, stream: int) -> np.ndarray:
+        return np.asarray(layers.kept((500, 400), layers.limits(0.3), key, stream))
+
     key = np.uint32(12345)
-    first, second = (np.asarray(layers.kept((500, 400), 0.3, key, s)) for s in (0, 1))
-    other = np.asarray(layers.kept((500, 400), 0.3, layers.mixed(key + np.uint32(1)), 0))
+    first, second, other = mask(key, 0), mask(key, 1), mask(layers.mixed(key + np.uint32(1)), 0)
     assert 0.7 == pytest.approx(first.mean(), abs=0.005)
     np.testing.assert_allclose(first.mean(axis=0), 0.7, atol=0.1)
-    for mask in (second, other, np.roll(first, 1, axis=0), np.roll(first, 1, axis=1)):
-        assert 0.49 == pytest.approx((first & mask).mean(), abs=0.005)
+    for another in (second, other, np.roll(first, 1, axis=0), np.roll(first, 1, axis=1)):
+        assert 0.49 == pytest.approx((first & another).mean(), abs=0.005)
+
+
+def noisy(kind: str, strength: float, inputs: np.ndarray) -> np.ndarray:
+    """What the layer that stands in for Keras's `kind` makes of `inputs` in training."""
+    import keras
+
+    from hpsearch.training.vectorized import layers
+
+    strengths = np.array([strength], np.float32)
+    gains = 1 / (1 - strengths)
+    step = layers.Step(strengths, layers.limits(strengths), gains, np.uint32(77), None)
+    layer = layers.Noise(getattr(keras.layers, kind), 0, None)
+    with layers.tracing(step, None):
+        return np.asarray(layer(inputs, training=True))
+
+
+@pytest.mark.parametrize("kind", ["Dropout", "SpatialDropout1D"])
+def test_dropout_keeps_its_share_and_the_mean(kind: str) -> None:
+    n, features, rate = 4000, 8, 0.25
+    out = noisy(kind, rate, np.ones((n, 5, features), np.float32))
+    seen = np.unique(out)
+    np.testing.assert_allclose([0, 1 / (1 - rate)], seen, rtol=1e-6)
+    draws = n * features * (1 if kind.startswith("Spatial") else 5)
+    bound = 4.5 * np.sqrt(rate * (1 - rate) / draws)  # of a binomial's share
+    assert 1 - rate == pytest.approx((out > 0).mean(), abs=bound)
+    assert 1 == pytest.approx(out.mean(), abs=bound / (1 - rate))
+    whole = (out == out[:, :1]).all(axis=1)  # a feature of a row is dropped in all places or none
+    assert whole.all() == kind.startswith("Spatial")
+
+
+@pytest.mark.parametrize(
+    ("kind", "strength", "deviation"),
+    [("GaussianNoise", 0.4, 0.4), ("GaussianDropout", 0.2, 0.5)],  # sqrt(0.2 / 0.8)
+)
+def test_gaussian_noise_has_its_mean_and_deviation(
+    kind: str, strength: float, deviation: float
+) -> None:
+    out = noisy(kind, strength, np.ones((500, 400), np.float32)).astype(np.float64)
+    error = deviation / np.sqrt(out.size)
+    assert 1 == pytest.approx(out.mean(), abs=4.5 * error)
+    assert deviation == pytest.approx(out.std(), abs=4.5 * error / np.sqrt(2))
+    within = (np.abs(out - 1) < deviation).mean()  # as of a normal distribution
+    assert 0.682689 == pytest.approx(within, abs=4.5 * np.sqrt(0.683 * 0.317 / out.size))
+
+
+def test_alpha_dropout_keeps_mean_and_variance_of_normal_inputs() -> None:
+    inputs = np.random.default_rng(1).normal(size=(500, 400)).astype(np.float32)
+    out = noisy("AlphaDropout", 0.2, inputs).astype(np.float64)
+    assert 0 == pytest.approx(out.mean(), abs=4.5 * np.sqrt(2 / out.size))
+    assert 1 == pytest.approx(out.var(), abs=4.5 * np.sqrt(2 * 3 / out.size))
+    values, counts = np.unique(out, return_counts=True)
+    dropped = counts.max() / out.size  # all of them have one value
+    assert 0.2 == pytest.approx(dropped, abs=4.5 * np.sqrt(0.2 * 0.8 / out.size))
+    assert values[counts.argmax()] < -1
 
 
 LAYERS = {

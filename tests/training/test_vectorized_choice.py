@@ -36,10 +36,21 @@ def test_a_function_with_convolutions_goes_to_keras_on_a_cpu(tmp_path: Path) -> 
     assert ("keras_fit", "SeparableConv2D is slow under XLA on a CPU") == (name, reason)
 
 
-def test_a_function_that_compiles_its_model_goes_to_keras(tmp_path: Path) -> None:
-    assert ("keras_fit", "the model's function calls compile") == chosen(
-        tmp_path, "model.compile('adam', 'mse')"
+def test_a_function_that_compiles_its_model_is_vectorised(tmp_path: Path) -> None:
+    assert "vectorized" == chosen(tmp_path, "model.compile('adam', 'mse')")[0]
+
+
+def test_a_function_that_loads_weights_goes_to_keras(tmp_path: Path) -> None:
+    assert ("keras_fit", "the model's function calls load_weights") == chosen(
+        tmp_path, "model.load_weights('a.weights.h5')"
     )
+
+
+def test_the_text_of_a_function_of_keras_tuner_is_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("def build(hp):\n    keras.layers.Conv2D(8, 3)\n")
+    model = f"keras_tuner:{path}:build"
+    assert "keras_fit" == choose("auto", replace(separable(), model=model))[0]
 
 
 def test_a_function_of_dense_layers_is_vectorised(tmp_path: Path) -> None:

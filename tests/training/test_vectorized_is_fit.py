@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -19,8 +21,8 @@ from hpsearch.training.problem import Problem
 from hpsearch.trial import EpochReport, TrialSpec
 
 N, FEATURES, BATCH, EPOCHS = 90, 5, 16, 2
+SMALL = {"layers": 2, "units": 6, "batch_size": BATCH, "learning_rate": 0.01}
 TRAINERS: dict[tuple[Any, ...], Any] = {}
-FOLDS_COMPARED = (1,)  # an eager `fit` takes half a second; that folds differ is tested elsewhere
 
 
 def make_problem(task: str = "binary", **changes: Any) -> Problem:
@@ -60,7 +62,8 @@ def statistics(x: np.ndarray, y: np.ndarray, train: np.ndarray, task: str) -> St
 def vectorized_curves(problem: Problem, trial: TrialSpec, **placed: Any) -> list[EpochReport]:
     from hpsearch.training.vectorized import VectorizedTrainer
 
-    key = (placed.get("placement"), problem.task, problem.weights is None)
+    key = (placed.get("placement"), problem.target.tobytes(), problem.weights is None)
+    key = (*key, problem.model, len(problem.folds))
     if key not in TRAINERS:  # they share the programs that evaluate and measure
         TRAINERS[key] = VectorizedTrainer(problem, **placed)
     said = list(TRAINERS[key].train([trial]))
@@ -68,15 +71,26 @@ def vectorized_curves(problem: Problem, trial: TrialSpec, **placed: Any) -> list
     return [report for [report] in said[:-1]]
 
 
-def fit_curves(problem: Problem, trial: TrialSpec, fold: int) -> tuple[list[float], list[float]]:
-    """Training and validation losses of each epoch from `keras.Model.fit` itself."""
+def fit_curves(
+    problem: Problem,
+    trial: TrialSpec,
+    fold: int,
+    *,
+    compiled: dict[str, Any] | None = None,
+    fitted: dict[str, Any] | None = None,
+) -> tuple[list[float], list[float]]:
+    """Training and validation losses of each epoch from `keras.Model.fit` itself.
+
+    `compiled` replaces hyperparameters by what Keras has for them, and `fitted` goes to `fit`.
+    """
     params = {**(problem.fixed or {}), **trial.params}
     build = load_family(problem.model).build
     shape = (problem.features.shape[1:], outputs_for(problem.task, problem.n_outputs))
     model = build(params, *shape)
     plan = blueprint(lambda: build(params, *shape))
     model.set_weights(initial_weights(plan, trial.fold_seed(fold, "weights")))
-    loss = make_loss(problem.task, params)
+    params |= compiled or {}
+    loss = params["loss"] if callable(params.get("loss")) else make_loss(problem.task, params)
     model.compile(make_optimizer(params), loss, run_eagerly=True)
     s, split = problem.statistics[fold], problem.folds[fold]
     x = s.apply(problem.features)
@@ -87,19 +101,35 @@ def fit_curves(problem: Problem, trial: TrialSpec, fold: int) -> tuple[list[floa
         order = epoch_order(trial.fold_seed(fold, "order"), epoch, len(split.train))
         rows, judged = split.train[order], split.validation
         given = {"batch_size": params["batch_size"], "verbose": 0}
-        history = model.fit(x[rows], y[rows], sample_weight=w[rows], shuffle=False, **given)
+        more = {"sample_weight": w[rows], **(fitted or {})}
+        if "class_weight" in more:
+            del more["sample_weight"]  # `fit` takes one of them
+        if "callbacks" in more:
+            more["validation_data"] = (x[judged], y[judged], w[judged])
+        history = model.fit(x[rows], y[rows], shuffle=False, **more, **given)
         training += history.history["loss"]
         validation.append(model.evaluate(x[judged], y[judged], sample_weight=w[judged], **given))
     return training, validation
 
 
-def assert_agrees(problem: Problem, params: dict[str, Any], **placed: Any) -> None:
-    """Every epoch's training and validation loss, of every fold, within 1e-4 relative."""
-    small = {"layers": 2, "units": 6, "batch_size": BATCH, "learning_rate": 0.01}
-    trial = TrialSpec(number=0, params={**small, **params}, seed=11, epochs=EPOCHS)
+def assert_agrees(
+    problem: Problem,
+    params: dict[str, Any],
+    *,
+    epochs: int = EPOCHS,
+    compiled: dict[str, Any] | None = None,
+    fitted: dict[str, Any] | None = None,
+    **placed: Any,
+) -> None:
+    """Every epoch's training and validation loss within 1e-4 relative.
+
+    Of the last fold alone: an eager `fit` takes half a second, and that folds differ is tested
+    elsewhere.
+    """
+    trial = TrialSpec(number=0, params={**SMALL, **params}, seed=11, epochs=epochs)
     reports = vectorized_curves(problem, trial, **placed)
-    for fold in FOLDS_COMPARED:
-        training, validation = fit_curves(problem, trial, fold)
+    for fold in range(len(problem.folds))[-1:]:
+        training, validation = fit_curves(problem, trial, fold, compiled=compiled, fitted=fitted)
         np.testing.assert_allclose([r.metrics["train/loss"][fold] for r in reports], training, 1e-4)
         np.testing.assert_allclose([r.metrics["val/loss"][fold] for r in reports], validation, 1e-4)
 
@@ -143,6 +173,7 @@ LOSS_ARGUMENTS: dict[str, dict[str, Any]] = {
     "categorical_crossentropy": {"label_smoothing": 0.1},
     "categorical_focal_crossentropy": {"label_smoothing": 0.1, "alpha": 0.3, "gamma": 1.5},
     "huber": {"delta": 0.5},
+    "tversky": {"alpha": 0.3, "tversky_beta": 0.8},
 }
 
 
@@ -167,6 +198,10 @@ def test_regularizers_count_in_the_loss_and_in_the_gradient() -> None:
 def test_sample_weights_count_as_in_fit() -> None:
     weights = np.random.default_rng(0).uniform(0, 3, N).astype("float32")
     assert_agrees(make_problem(weights=weights), {})
+
+
+def test_an_initializer_by_name_is_where_a_network_begins() -> None:
+    assert_agrees(make_problem(), {"initializer": "orthogonal"})
 
 
 @pytest.mark.parametrize("normalization", ["batch", "layer"])
@@ -195,3 +230,157 @@ def test_averaged_weights_are_what_is_judged() -> None:
     training, validation = fit_curves(make_problem(), trial, 1)
     np.testing.assert_allclose([report.metrics["train/loss"][1]], training, 1e-4)
     np.testing.assert_allclose([report.metrics["val/loss"][1]], validation, 1e-4)
+
+
+STEPS = -(-(N // 2) // BATCH)
+schedules = keras.optimizers.schedules
+SCHEDULED: list[tuple[dict[str, Any], Any]] = [
+    (
+        {"schedule": "exponential", "decay_rate": 0.3, "staircase": True},
+        lambda: schedules.ExponentialDecay(0.05, STEPS, 0.3, staircase=True),
+    ),
+    (
+        {"schedule": "cosine", "warmup_epochs": 1, "decay_alpha": 0.1},
+        lambda: schedules.CosineDecay(0.0, 2 * STEPS, 0.1, warmup_target=0.05, warmup_steps=STEPS),
+    ),
+    (
+        {"schedule": "piecewise", "boundaries": 1, "decay_rate": 0.2},
+        lambda: schedules.PiecewiseConstantDecay([STEPS], [0.05, 0.01]),
+    ),
+]
+
+
+@pytest.mark.parametrize(("params", "twin"), SCHEDULED, ids=lambda p: str(p)[:30])
+def test_schedule_makes_the_curves_of_fit(params: dict[str, Any], twin: Any) -> None:
+    given = {"learning_rate": 0.05, "optimizer": "sgd", **params}
+    assert_agrees(make_problem(), given, epochs=3, compiled={"learning_rate": twin()})
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):  # type: ignore[misc]
+    """Keras's own, over several calls of `fit`."""
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if not hasattr(self, "began"):
+            self.began = True
+            super().on_train_begin(logs)
+
+
+def test_plateau_of_one_fold_is_that_of_the_callback() -> None:
+    problem = make_problem()
+    problem = replace(problem, folds=problem.folds[:1], statistics=problem.statistics[:1])
+    own = {"factor": 0.3, "cooldown": 1}
+    params = {"schedule": "reduce_on_plateau", "plateau_patience": 1, "plateau_min_delta": 0.05}
+    callback = Plateau(mode="min", patience=1, min_delta=0.05, **own)
+    given = {"learning_rate": 0.05, "optimizer": "sgd", **params, **own}
+    assert_agrees(problem, given, epochs=5, fitted={"callbacks": [callback]})
+    assert float(callback.model.optimizer.learning_rate) < 0.02
+
+
+def test_a_schedule_compiles_nothing_anew() -> None:
+    from hpsearch.training.vectorized import VectorizedTrainer
+
+    trainer = VectorizedTrainer(make_problem())
+    params = {"units": 6, "batch_size": BATCH}
+    trials = [
+        TrialSpec(n, {**params, "schedule": kind, "boundaries": 1, "class_weight": weight}, 1, 2)
+        for n, (kind, weight) in enumerate([("constant", "none"), ("cosine", "balanced")])
+    ]
+    list(trainer.train(trials[:1]))
+    compilations = trainer.compilations
+    list(trainer.train(trials[1:]))
+    assert compilations == trainer.compilations
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass"])
+def test_class_weights_are_those_of_fit(task: str) -> None:
+    problem = skewed(task)
+    weights = balanced(problem)
+    assert_agrees(problem, {"class_weight": "balanced"}, fitted={"class_weight": weights})
+
+
+def test_class_and_sample_weights_are_multiplied() -> None:
+    problem = skewed("binary")
+    weights = np.random.default_rng(0).uniform(0, 3, N).astype("float32")
+    weighted = replace(problem, weights=weights)
+    trial = TrialSpec(0, {**SMALL, "class_weight": "balanced"}, seed=11, epochs=1)
+    [report] = vectorized_curves(weighted, trial)
+    of_class = balanced(problem)
+    both = weights * np.where(problem.target[:, 0] > 0.5, of_class[1], of_class[0])
+    training, _ = fit_curves(replace(problem, weights=both.astype("float32")), trial, 1)
+    _, validation = fit_curves(weighted, replace(trial, epochs=1), 1)
+    np.testing.assert_allclose([report.metrics["train/loss"][1]], training, 1e-4)
+    assert len(validation) == 1
+
+
+def skewed(task: str) -> Problem:
+    """A problem whose classes differ in size."""
+    problem = make_problem(task)
+    target = problem.target.copy()
+    rare = np.random.default_rng(5).random(N) < 0.6
+    target[rare] = [0.0] if task == "binary" else [1.0, 0.0, 0.0]
+    return replace(problem, target=target)
+
+
+def balanced(problem: Problem) -> dict[int, float]:
+    """scikit-learn's balanced weights of the last fold's training rows."""
+    from sklearn.utils.class_weight import compute_class_weight
+
+    target = problem.target[problem.folds[-1].train]
+    classes = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
+    present = np.unique(classes)
+    weights = compute_class_weight("balanced", classes=present, y=classes)
+    return dict(zip(present.astype(int).tolist(), weights.tolist(), strict=True))
+
+
+def test_a_loss_of_the_users_own_is_that_of_fit(tmp_path: Path) -> None:
+    file = tmp_path / "losses.py"
+    file.write_text(
+        "from keras import ops\n\n"
+        "def cubic(y_true, y_pred):\n"
+        "    return ops.mean(ops.abs(y_true - y_pred) ** 3, axis=-1)\n"
+    )
+
+    def cubic(y_true: Any, y_pred: Any) -> Any:
+        return keras.ops.mean(keras.ops.abs(y_true - y_pred) ** 3, axis=-1)
+
+    params = {"loss": f"{file}:cubic"}
+    assert_agrees(make_problem("regression"), params, compiled={"loss": cubic})
+
+
+LAYERS = {
+    "embedding": (
+        "x = keras.ops.cast(keras.ops.abs(first) * 3 % 7, 'int32')\n"
+        "x = keras.layers.Flatten()(keras.layers.Embedding(7, 3)(x))\n"
+    ),
+    "attention": (
+        "x = keras.layers.Reshape((5, 1))(first)\n"
+        "x = keras.layers.Dense(4)(x)\n"
+        "x = keras.layers.MultiHeadAttention(2, 3)(x, x)\n"
+        "x = keras.layers.GlobalAveragePooling1D()(x)\n"
+    ),
+    "lstm": "x = keras.layers.LSTM(4)(keras.layers.Reshape((5, 1))(first))\n",
+    "gru": "x = keras.layers.GRU(4)(keras.layers.Reshape((5, 1))(first))\n",
+    "noises of no strength": (
+        "x = keras.layers.SpatialDropout1D(0.0)(keras.layers.Reshape((5, 1))(first))\n"
+        "x = keras.layers.Dropout(0.0)(keras.layers.Flatten()(x))\n"
+        "x = keras.layers.GaussianNoise(0.0)(keras.layers.GaussianDropout(0.0)(x))\n"
+        "x = keras.layers.AlphaDropout(0.0)(x)\n"
+    ),
+    "activity": "x = keras.layers.Dense(4, 'relu', activity_regularizer='l2')(first)\n",
+    "kernel": (
+        "l1_l2 = keras.regularizers.L1L2(0.01, 0.02)\n"
+        "dense = keras.layers.Dense(4, kernel_regularizer=l1_l2, bias_regularizer='l2')\n"
+        "x = dense(first)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS)
+def test_a_model_of_the_users_own_trains_as_in_fit(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    body = f"first = keras.Input(inputs)\n{LAYERS[kind]}"
+    body += "x = keras.layers.Dense(outputs.units, outputs.activation)(x)\n"
+    body += "return keras.Model(first, x)\n"
+    lines = "".join(f"    {line}\n" for line in body.splitlines())
+    file.write_text(f"import keras\n\ndef build(params, inputs, outputs):\n{lines}")
+    assert_agrees(make_problem(model=f"{file}:build"), {})

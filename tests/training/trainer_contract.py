@@ -159,13 +159,14 @@ def answer_of(problem: Problem, trial: TrialSpec, weights: list[np.ndarray]) -> 
     return answer * statistics.target_scale + statistics.target_center
 
 
-def curves_of_fit(problem: Problem, trial: TrialSpec) -> dict[str, np.ndarray]:
+def curves_of_fit(problem: Problem, trial: TrialSpec, **compiled: Any) -> dict[str, np.ndarray]:
     """Losses of `keras.Model.fit`, a fold after the other, as a user would write it.
 
     From the trial's initial weights and batch order: (n_epochs, n_folds) by name.
+    `compiled` replaces hyperparameters by what Keras has for them.
     """
     curves = {n: np.empty((trial.epochs, len(problem.folds))) for n in ("train/loss", "val/loss")}
-    params = {**(problem.fixed or {}), **trial.params}
+    params = {**(problem.fixed or {}), **trial.params, **compiled}
     inputs = problem.features.shape[1:]
     outputs = outputs_for(problem.task, problem.n_outputs)
     for fold, split in enumerate(problem.folds):
@@ -262,6 +263,17 @@ class TrainerContract:
         _, results = run(self.trainer(separable()), trials, lambda r: (r.trial, r.epoch) == (1, 1))
         assert ["COMPLETE", "PRUNED", "COMPLETE"] == [results[n].state for n in range(3)]
         assert [5, 2, 5] == [len(results[n].curves["val/loss"]) for n in range(3)]
+
+    def test_trials_of_different_epochs_each_end_after_their_own(self) -> None:
+        trials = [spec(number=n, seed=3, epochs=n) for n in (1, 3, 2)]
+        trials = [replace(t, params={**t.params, "epochs": t.epochs}) for t in trials]
+        _, results = run(self.trainer(separable()), trials)
+        for n in (1, 2, 3):
+            assert "COMPLETE" == results[n].state
+            assert n == len(results[n].curves["val/loss"])
+            np.testing.assert_array_equal(
+                results[3].curves["val/loss"][:n], results[n].curves["val/loss"]
+            )
 
     def test_a_trial_waits_at_its_rung_and_trains_nothing_beyond_it(self) -> None:
         held = replace(spec(epochs=6), rungs=(2, 4))

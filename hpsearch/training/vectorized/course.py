@@ -34,6 +34,7 @@ class Course:
 
     trial: TrialSpec
     recipe: Recipe
+    class_weights: tuple[np.ndarray | None, ...]  # a fold each, see `training.class_weights`
     judged: bool = True  # whether validation rows are looked at
     started: float = field(default_factory=time.perf_counter)
     rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) an epoch
@@ -49,7 +50,13 @@ class Course:
         """What does not change in the lane of `fold`."""
         key = np.uint32(self.trial.fold_seed(fold, "dropout"))
         recipe = self.recipe
-        return Lane(recipe.network.strengths, recipe.objective.numbers, key, table.folds[fold])
+        return Lane(
+            recipe.network.strengths,
+            recipe.objective.numbers,
+            key,
+            table.folds[fold],
+            self.class_weights[fold],
+        )
 
     def initial(self, fold: int) -> State:
         """The state of the lane of `fold` before its first step."""
@@ -80,5 +87,16 @@ class Course:
         rows = np.zeros(width * self.recipe.batch_size, np.int32)
         order = epoch_order(self.trial.fold_seed(fold, "order"), number, len(train))
         rows[: len(train)] = train[order]
-        rates = self.recipe.update.numbers
-        return Epoch(np.int32(number), rows, np.int32(steps), np.bool_(active), rates)
+        learning_rates = np.zeros(width, np.float32)
+        own = -(-len(train) // self.recipe.batch_size)
+        learning_rates[:own] = self.recipe.schedule.rates(
+            number,
+            n_steps=own,
+            n_epochs=self.trial.planned or self.trial.epochs,
+            losses=self.trial.watched or self._mean_losses(),
+        )
+        numbers, active_lane = self.recipe.update.numbers, np.bool_(active)
+        return Epoch(np.int32(number), rows, np.int32(steps), active_lane, numbers, learning_rates)
+
+    def _mean_losses(self) -> list[float]:
+        return [float(losses.mean()) for losses in self.rows.get("val/loss", ())]

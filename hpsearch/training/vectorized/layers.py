@@ -26,18 +26,20 @@ class Step:
     """What layers see of the training step that is being traced."""
 
     strengths: Any  # (n_strengths,) float32
+    limits: Any  # (n_strengths,) uint32, of dropout rates; see `limits`
+    gains: Any  # (n_strengths,) float32: what dropout multiplies the kept values by
     key: Any  # uint32, another one in every step of every lane
     valid: Any  # (batch_size,) bool: which rows are real
 
 
 @contextmanager
-def tracing(step: Step | None) -> Iterator[None]:
-    """Let the layers called inside see `step`; None: inference."""
-    _active.step = step
+def tracing(step: Step | None, valid: Any) -> Iterator[None]:
+    """Let the layers called inside see a step, or None in inference, and which rows are real."""
+    _active.step, _active.valid = step, valid
     try:
         yield
     finally:
-        _active.step = None
+        _active.step = _active.valid = None
 
 
 def mixed(bits: Any) -> Any:
@@ -56,15 +58,19 @@ def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:
     return mixed(count * jnp.uint32(0x9E3779B9) + start).reshape(shape)
 
 
-def kept(shape: tuple[int, ...], rate: Any, key: Any, stream: int) -> Any:
-    """A mask that is False with probability `rate`, to 1/65536.
+def limits(rates: Any) -> Any:
+    """Dropout rates in units of 1/65536, uint32: half a word below it is dropped."""
+    return jnp.round(rates * 65536).astype(jnp.uint32)
+
+
+def kept(shape: tuple[int, ...], limit: Any, key: Any, stream: int) -> Any:
+    """A mask that is False with a probability of `limit` / 65536.
 
     A hashed word makes two bits of the mask, and the mask is kept for the gradient, which would
     hash again.
     """
     half = -(-shape[0] // 2)
     words = uniform_bits((half, *shape[1:]), key, stream)
-    limit = jnp.round(rate * 65536).astype(jnp.uint32)
     low, high = (words & jnp.uint32(0xFFFF)) >= limit, (words >> 16) >= limit
     parts = [jax.lax.optimization_barrier(part) for part in (low, high)]
     return jnp.concatenate(parts)[: shape[0]]
@@ -100,10 +106,10 @@ class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
         if self.kind is k.GaussianDropout:
             deviation = jnp.sqrt(strength / (1 - strength))
             return inputs * (1 + deviation * normal(inputs.shape, step.key, self.slot))
-        mask = kept(self._mask_shape(inputs.shape), strength, step.key, self.slot)
+        mask = kept(self._mask_shape(inputs.shape), step.limits[self.slot], step.key, self.slot)
         if self.kind is k.AlphaDropout:
             return _alpha_dropout(inputs, mask, strength)
-        return jnp.where(mask, inputs / (1 - strength), 0)
+        return jnp.where(mask, inputs * step.gains[self.slot], 0)
 
     def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
         """The shape and type of the inputs."""
@@ -142,6 +148,22 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore
         return super().call(inputs, training=training, mask=mask)
 
 
+class MaskedActivity(keras.regularizers.Regularizer):  # type: ignore[misc]
+    """An L1 or L2 regularizer of a layer's outputs that leaves out the rows that pad a batch."""
+
+    def __init__(self, own: Any) -> None:
+        self.own = own
+
+    def __call__(self, outputs: Any) -> Any:
+        """The penalty, by which Keras's division by all rows becomes one by the real rows."""
+        valid = getattr(_active, "valid", None)
+        if valid is None:
+            return self.own(outputs)
+        rows = valid.reshape(-1, *(1 for _ in outputs.shape[1:]))
+        share = valid.shape[0] / jnp.maximum(jnp.sum(valid), 1)
+        return self.own(jnp.where(rows, outputs, 0)) * share
+
+
 @jax.custom_vjp  # type: ignore[untyped-decorator]
 def product(inputs: Any, kernel: Any) -> Any:
     """`inputs @ kernel` whose gradient suits a CPU.
@@ -159,7 +181,8 @@ def _product_forward(inputs: Any, kernel: Any) -> tuple[Any, tuple[Any, Any]]:
 def _product_backward(kept: tuple[Any, Any], gradient: Any) -> tuple[Any, Any]:
     inputs, kernel = kept
     to_inputs = jax.lax.dot_general(gradient, kernel, (((1,), (1,)), ((), ())))
-    return to_inputs, jax.lax.optimization_barrier(inputs.T) @ gradient
+    whole = jax.lax.optimization_barrier(inputs)  # not computed once more, column by column
+    return to_inputs, jax.lax.optimization_barrier(whole.T) @ gradient
 
 
 product.defvjp(_product_forward, _product_backward)

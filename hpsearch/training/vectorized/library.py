@@ -43,7 +43,9 @@ class Library:
 
         def make() -> Compiled:
             function = train_function(recipe, batched=self._batched)
-            return self._compiled(function, (0, 0, Epoch(0, 0, None, 0, 0), None), examples, (0,))
+            return self._compiled(
+                function, (0, 0, Epoch(0, 0, None, 0, 0, 0), None), examples, (0,)
+            )
 
         return self._get(f"train {recipe.train_key} {_shapes(examples)}", make)
 
@@ -74,10 +76,12 @@ class Library:
             function = jax.vmap(function, in_axes=axes)
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), examples)
         lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
-        options: dict[str, bool | int] = {}
+        options: dict[str, bool | int | str] = {}
         if session.on_cpu():  # level 1 compiles a fifth faster what runs as fast
             options["xla_backend_optimization_level"] = 1
             options["xla_cpu_multi_thread_eigen"] = self._threads
+            if not self._threads:  # an operation cut into shares runs several times slower
+                options["xla_disable_hlo_passes"] = "cpu-parallel-task-assigner"
         program: Compiled = lowered.compile(compiler_options=options)
         return program
 

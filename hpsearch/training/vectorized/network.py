@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,9 +22,17 @@ from keras.src.backend.common import global_state
 
 from ...errors import TrainingError
 from ...trial import Value, derive_seed
-from ..initial import blueprint, initial_weights
+from ..initial import initial_weights
 from . import session
-from .layers import NOISES, CpuDense, MaskedBatchNormalization, Noise, Step, tracing
+from .layers import (
+    NOISES,
+    CpuDense,
+    MaskedActivity,
+    MaskedBatchNormalization,
+    Noise,
+    Step,
+    tracing,
+)
 from .padding import LEVELS, is_free, padded_widths
 
 Arrays = list[Any]
@@ -44,22 +52,22 @@ class Network:
 
     def __init__(
         self,
-        build: Callable[[], keras.Model],
+        plan: keras.Model,
         params: Mapping[str, Value],
         *,
         pad: bool,
     ) -> None:
-        """Make the network of `build`.
+        """Make the network of `plan`.
 
         Args:
-            build: Makes the user's model; whatever it raises is raised here.
+            plan: The `blueprint` of the model.
             params: Hyperparameters, which name the program of a model that cannot be cloned.
             pad: Whether hidden layers may be computed in wider ones.
 
         Raises:
             TrainingError: If the model cannot be vectorised.
         """
-        self.plan = blueprint(build)
+        self.plan = plan
         strengths: list[float] = []
         self.model = _twin(self.plan, padded_widths(self.plan) if pad else {}, strengths)
         cloned = self.model is not self.plan
@@ -69,6 +77,7 @@ class Network:
         self.structure = _structure(self.model) if cloned else ""
         if not cloned or not all(map(_is_told_by_its_config, self.model._flatten_layers())):
             self.structure += repr(sorted(params.items()))
+        _mask_activities(self.model)
         self._places = {id(v): i for i, v in enumerate(self.model.weights)}
         self._tracing = threading.Lock()  # recurrent cells keep masks between two calls
         wrong = {v.dtype for v in self.model.trainable_variables} - {"float32"}
@@ -120,7 +129,7 @@ class Network:
         return parts
 
     def __call__(
-        self, values: Arrays, others: Arrays, inputs: Any, step: Step | None
+        self, values: Arrays, others: Arrays, inputs: Any, step: Step | None, valid: Any
     ) -> tuple[Any, Arrays, Any]:
         """Outputs for `inputs`, the other variables' new values, and penalties of layers.
 
@@ -129,6 +138,7 @@ class Network:
             others: Values of the non-trainable ones.
             inputs: (n, n_features).
             step: What layers see of a training step; None: inference.
+            valid: (n,) bool: which rows are real.
         """
         model = self.model
         mapping = [
@@ -136,7 +146,7 @@ class Network:
             *zip(model.non_trainable_variables, others, strict=True),
         ]
         scope = keras.StatelessScope(mapping, collect_losses=True, initialize_variables=False)
-        with self._tracing, scope, tracing(step):
+        with self._tracing, scope, tracing(step, valid):
             outputs = model(inputs, training=step is not None)
         after = [scope.get_current_value(v) for v in model.non_trainable_variables]
         return outputs, after, sum(scope.losses, jnp.float32(0))
@@ -204,6 +214,20 @@ def _twin(model: keras.Model, widths: Mapping[str, int], strengths: list[float])
             return keras.models.clone_model(model, clone_function=replaced, recursive=True)
     finally:
         global_state.set_global_attribute("uninitialized_variables", waiting)
+
+
+def _mask_activities(model: keras.Model) -> None:
+    """Let regularizers of activities see the real rows of a batch alone."""
+    for layer in model._flatten_layers():
+        own = getattr(layer, "activity_regularizer", None)
+        if own is None:
+            continue
+        if type(own) not in LEVELS:
+            raise TrainingError(
+                f"layer {layer.name!r} has the activity regularizer {type(own).__name__}, "
+                "which is neither L1 nor L2"
+            )
+        layer.activity_regularizer = MaskedActivity(own)
 
 
 def _is_told_by_its_config(layer: Any) -> bool:

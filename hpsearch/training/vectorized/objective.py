@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax.numpy as jnp
 
 from ...trial import Value
-from ..losses import accepted, make_loss
+from ..losses import RENAMED, accepted, make_loss
+from ..several_outputs import parts
 from .number import packed, unpacked
 
 
 class Objective:
     """What a trial minimises."""
 
-    def __init__(self, task: str, params: Mapping[str, Value]) -> None:
-        """Make the loss that `params` name."""
+    link: str | None = None  # the outputs are probabilities, or numbers, already
+
+    def __init__(self, task: str, params: Mapping[str, Value], widths: Sequence[int] = ()) -> None:
+        """Make the loss that `params` name.
+
+        Args:
+            task: "binary", "multiclass" or "regression".
+            params: Hyperparameters.
+            widths: Of several outputs side by side; a row costs the sum of their losses.
+        """
         self._loss = make_loss(task, params)
         name = params.get("loss")
-        self._names = accepted(task, None if name is None else str(name))
+        read = accepted(task, None if name is None else str(name))
+        self._names = tuple(RENAMED.get(n, n) for n in read)
         self._fixed = dict(self._loss._fn_kwargs)
         # Without a number Keras leaves the operation out, and so do we where there is none.
         self._names = tuple(n for n in self._names if self._fixed.get(n))
         self.numbers = packed([float(self._fixed[n]) for n in self._names])
         rest = {k: v for k, v in self._fixed.items() if k not in self._names}
-        self.structure = f"{type(self._loss).__name__} {rest} {self._names}"
+        self._parts = tuple(parts(widths)) or (slice(None),)
+        self.structure = f"{type(self._loss).__name__} {rest} {self._names} {tuple(widths)}"
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
         """The loss of each row, shape (n,); for `truth` and `outputs` of (n, n_outputs)."""
         given = dict(zip(self._names, unpacked(numbers), strict=True))
-        per_row = self._loss.fn(truth, outputs, **{**self._fixed, **given})
-        return jnp.asarray(per_row).reshape(truth.shape[0])
+        arguments = {**self._fixed, **given}
+        costs = [self._loss.fn(truth[:, p], outputs[:, p], **arguments) for p in self._parts]
+        total, *others = [jnp.asarray(cost).reshape(truth.shape[0]) for cost in costs]
+        return sum(others, total)

@@ -14,11 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..metrics import Metric
-from .layers import Step, mixed
+from ..schedules import Schedule
+from .compiled_objective import CompiledObjective
+from .layers import Step, limits, mixed
 from .network import Network
 from .objective import Objective
 from .table import Fold, Rows
 from .update import Arrays, Update, flattened
+
+Masks = tuple[Any, Any]  # the limits and the gains of `layers.Step`
 
 
 class State(NamedTuple):
@@ -36,6 +40,7 @@ class Lane(NamedTuple):
     arguments: Any  # of the loss
     key: Any  # uint32, of all its random bits
     fold: Fold
+    classes: Any  # (n_classes,) float32: what a training row of each counts; None: a regression
 
 
 class Epoch(NamedTuple):
@@ -46,6 +51,7 @@ class Epoch(NamedTuple):
     steps: Any  # int32: batches to train; the same in all lanes of a batch
     active: Any  # bool: False leaves the lane as it is
     rates: Any  # the optimizer's numbers
+    learning_rates: Any  # (n_steps,) float32, one a batch
 
 
 class Trained(NamedTuple):
@@ -72,10 +78,15 @@ class Recipe:
     """What a trial's programs compute."""
 
     def __init__(
-        self, network: Network, update: Update, objective: Objective, batch_size: int
+        self,
+        network: Network,
+        update: Update,
+        objective: Objective | CompiledObjective,
+        batch_size: int,
+        schedule: Schedule,
     ) -> None:
         self.network, self.update, self.objective = network, update, objective
-        self.batch_size = batch_size
+        self.batch_size, self.schedule = batch_size, schedule
         self.flat = update.is_flat(network.trainable)
         self.evaluate_key = f"{network.structure}|{objective.structure}"
         self.train_key = f"{self.evaluate_key}|{update.structure}|{batch_size}"
@@ -98,27 +109,33 @@ def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
     shapes = [tuple(v.shape) for v in network.trainable]
     update.prepare(network.trainable, [(network.size,)] if recipe.flat else shapes)
 
-    def step(state: State, lane: Lane, epoch: Epoch, rows: Rows, place: Any) -> tuple[State, Any]:
-        valid = place * size + jnp.arange(size) < lane.fold.n_train
+    def step(
+        state: State, lane: Lane, epoch: Epoch, rows: Rows, masks: Masks, place: Any
+    ) -> tuple[State, Any]:
+        counted = jnp.clip(lane.fold.n_train - place * size, 0, size)  # without a reduction
+        valid = jnp.arange(size) < counted
         taken = jax.lax.dynamic_slice(epoch.order, (place * size,), (size,))
         key = mixed(mixed(lane.key ^ epoch.number.astype(jnp.uint32)) + place.astype(jnp.uint32))
-        within = Step(lane.strengths, key, valid)
+        within = Step(lane.strengths, *masks, key, valid)
 
         def loss(values: Arrays) -> tuple[Any, Any]:
-            return _batch_loss(recipe, values, state.others, lane, rows, taken, valid, within)
+            return _batch_loss(recipe, values, state.others, lane, rows, taken, counted, within)
 
         values = network.split(state.vector)
         (value, others), gradients = jax.value_and_grad(loss, has_aux=True)(values)
         if recipe.flat:
             values, gradients = [state.vector], [flattened(gradients)]
-        values, optimizer = update(epoch.rates, state.optimizer, gradients, values)
+        rate = epoch.learning_rates[place]
+        values, optimizer = update(epoch.rates, rate, state.optimizer, gradients, values)
         vector = values[0] if recipe.flat else flattened(values)
-        return State(vector, others, optimizer), value * jnp.sum(valid)
+        return State(vector, others, optimizer), value * counted
 
     def train(state: State, lane: Lane, epoch: Epoch, rows: Rows) -> Trained:
+        masks = limits(lane.strengths), 1 / (1 - lane.strengths)  # of all layers at once
+
         def body(place: Any, carried: tuple[State, Any]) -> tuple[State, Any]:
             before, total = carried
-            after, loss = step(before, lane, epoch, rows, place)
+            after, loss = step(before, lane, epoch, rows, masks, place)
             if batched:  # a shorter fold has no rows left in the last batch of a longer one
                 moves = epoch.active & (place * size < lane.fold.n_train)
                 after = jax.tree.map(lambda new, old: jnp.where(moves, new, old), after, before)
@@ -142,19 +159,27 @@ def _batch_loss(
     lane: Lane,
     rows: Rows,
     taken: Any,
-    valid: Any,
-    within: Step | None,
+    counted: Any,
+    within: Step,
 ) -> tuple[Any, Any]:
-    """The loss of the rows `taken` as `fit` takes it, and the other variables' new values."""
-    outputs, after, extra = recipe.network(values, others, _seen(rows, lane.fold, taken), within)
+    """The loss of the first `counted` rows of `taken` as `fit` takes it, and the others."""
+    seen = _seen(rows, lane.fold, taken)
+    outputs, after, extra = recipe.network(values, others, seen, within, within.valid)
     truth = (_at(rows.target, taken) - lane.fold.target_center) / lane.fold.target_scale
     per_row = recipe.objective(lane.arguments, truth, outputs)
-    weight = valid.astype(jnp.float32)
-    counted = jnp.maximum(jnp.sum(weight), 1)
     if rows.weights is not None:
-        weight = weight * _at(rows.weights, taken)
-    mean = jnp.sum(jnp.where(valid, per_row, 0) * weight) / counted
+        per_row = per_row * _at(rows.weights, taken)
+    if lane.classes is not None:
+        per_row = per_row * _class_weight(truth, lane.classes)
+    mean = jnp.sum(jnp.where(within.valid, per_row, 0)) / jnp.maximum(counted, 1)
     return mean + extra + recipe.network.penalty(values, lane.strengths), after
+
+
+def _class_weight(truth: Any, classes: Any) -> Any:
+    """What each row counts for its class, shape (n,)."""
+    if truth.shape[1] == 1:
+        return jnp.where(truth[:, 0] > 0.5, classes[1], classes[0])
+    return jnp.sum(truth * classes, axis=1)
 
 
 def evaluate_function(recipe: Recipe) -> Callable[..., Judged]:
@@ -165,15 +190,15 @@ def evaluate_function(recipe: Recipe) -> Callable[..., Judged]:
         taken = lane.fold.validation[place]
         size = taken.shape[0]
         valid = place * size + jnp.arange(size) < lane.fold.n_validation
-        outputs, _, extra = network(
-            network.split(vector), others, _seen(rows, lane.fold, taken), None
-        )
+        seen = _seen(rows, lane.fold, taken)
+        outputs, _, extra = network(network.split(vector), others, seen, None, valid)
         truth = (_at(rows.target, taken) - lane.fold.target_center) / lane.fold.target_scale
         per_row = recipe.objective(lane.arguments, truth, outputs)
         if rows.weights is not None:
             per_row = per_row * _at(rows.weights, taken)
-        predictions = outputs * lane.fold.target_scale + lane.fold.target_center
-        counted = jnp.sum(valid)
+        answers = _linked(outputs, recipe.objective.link)
+        predictions = answers * lane.fold.target_scale + lane.fold.target_center
+        counted = jnp.clip(lane.fold.n_validation - place * size, 0, size)
         return Judged(predictions, jnp.sum(jnp.where(valid, per_row, 0)) + extra * counted)
 
     def evaluate(vector: Any, others: Arrays, lane: Lane, rows: Rows) -> Judged:
@@ -185,6 +210,13 @@ def evaluate_function(recipe: Recipe) -> Callable[..., Judged]:
         return Judged(table.reshape(-1, table.shape[-1]), loss)
 
     return evaluate
+
+
+def _linked(outputs: Any, link: str | None) -> Any:
+    """Probabilities, where a loss that the user compiled has left logits."""
+    if link is None:
+        return outputs
+    return jax.nn.sigmoid(outputs) if link == "sigmoid" else jax.nn.softmax(outputs)
 
 
 def measure_function(metrics: Sequence[Metric]) -> Callable[..., Any]:

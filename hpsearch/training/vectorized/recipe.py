@@ -8,10 +8,18 @@ from typing import Any
 import keras
 
 from ...errors import TrainingError, UnsuitableError
+from ...spec.reference import is_reference
 from ...trial import Value
+from ..compiled import compiled_loss, compiled_optimizer, why_not_one_program
+from ..initial import blueprint
+from ..losses import make_loss
+from ..optimizers import make_optimizer
 from ..order import batch_size
 from ..problem import Problem
+from ..schedules import Schedule, make_schedule
+from ..several_outputs import over_outputs, widths_of
 from . import session
+from .compiled_objective import CompiledObjective
 from .network import Network
 from .objective import Objective
 from .program import Recipe
@@ -31,14 +39,43 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
         Exception: Whatever the user's function raises.
     """
     build = problem.builder(params, seed)
-    update = Update(params)
     try:
-        network = Network(build, {"model": problem.model, **params}, pad=not update.by_shape)
+        plan = blueprint(build)
+        optimizer = _optimizer(plan, params)
+        update = Update(optimizer)
+        loss = compiled_loss(plan) if plan.compiled else None
+        plan.compiled = False  # or Keras would compile its twin as well
+        known = {"model": problem.model, **params}
+        network = Network(plan, known, pad=not update.by_shape)
     except TrainingError as error:
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
-    _check(problem, network.plan)
-    objective = Objective(problem.task, params)
-    return Recipe(network, update, objective, batch_size(params))
+    schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
+    _check(problem, plan)
+    objective: Objective | CompiledObjective
+    located = problem.located(params)
+    named = str(located.get("loss"))
+    if loss is not None:
+        objective = CompiledObjective(loss, problem, known)
+    elif is_reference(named):
+        own = over_outputs(make_loss(problem.task, located), widths_of(plan))
+        objective = CompiledObjective(own, problem, {"loss": named})
+    else:
+        objective = Objective(problem.task, params, widths_of(plan))
+    return Recipe(network, update, objective, batch_size(params), schedule)
+
+
+def _optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
+    """The optimizer that the user compiled, or else the one that `params` name."""
+    if not plan.compiled:
+        return make_optimizer(params)
+    if reason := why_not_one_program(plan):
+        raise TrainingError(reason)
+    return compiled_optimizer(plan)
+
+
+def _compiled_schedule(optimizer: keras.optimizers.Optimizer) -> Schedule:
+    """The one rate of an optimizer that the user compiled."""
+    return Schedule("constant", float(optimizer.learning_rate), {})
 
 
 def _check(problem: Problem, model: keras.Model) -> None:

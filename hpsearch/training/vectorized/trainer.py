@@ -16,8 +16,9 @@ import numpy as np
 
 from ...errors import TrainingError, UnsuitableError
 from ...trial import EpochReport, State, TrialResult, TrialSpec, Value
+from ..class_weights import class_weights
 from ..metrics import metric_for
-from ..outcome import divergence, failed, out_of_fold, score_of, stopped_folds
+from ..outcome import divergence, ended, failed, score_of, stopped_folds
 from ..problem import Problem
 from ..trainer import Reports
 from . import session
@@ -160,11 +161,15 @@ class VectorizedTrainer:
         from .recipe import make_recipe
 
         params = {**(self.problem.fixed or {}), **trial.params}
-        return Course(trial, make_recipe(self.problem, params, trial.seed))
+        weights = [class_weights(self.problem, params, fold) for fold in self._folds]
+        return Course(trial, make_recipe(self.problem, params, trial.seed), tuple(weights))
 
     def _submit(self, course: Course, *, finished: int, folds: Sequence[int]) -> None:
         """Begin the epochs that need no answer but those to the `finished` ones."""
-        limit = min(finished + 1 + self._engine.lead, course.trial.epochs)
+        lead = self._engine.lead
+        if course.recipe.schedule.watches and not course.trial.watched:
+            lead = 0  # an epoch's rates depend on the losses of the one before
+        limit = min(finished + 1 + lead, course.trial.epochs)
         limit = min([limit, *(r for r in course.trial.rungs if r > finished)])
         while course.submitted < limit:
             self._engine.submit(course, course.submitted, folds)
@@ -238,21 +243,16 @@ class VectorizedTrainer:
         )
 
     def _result(self, course: Course, state: State) -> TrialResult:
-        score = score_of(self._curve(course), self._objective.direction)
-        predictions = [self._predictions(course, fold) for fold in self._folds]
-        return TrialResult(
-            course.trial.number,
+        return ended(
+            self.problem,
+            course.trial,
             state,
-            time.perf_counter() - course.started,
-            attempt=course.trial.attempt,
-            score=score.mean,
-            spread=score.spread,
-            best_epoch=score.best_epoch,
-            fold_scores=score.folds,
+            direction=self._objective.direction,
             curves=course.curves(),
-            predictions=out_of_fold(self.problem, predictions),
-            n_parameters=course.recipe.network.n_parameters,
+            predictions=[self._predictions(course, fold) for fold in self._folds],
+            seconds=time.perf_counter() - course.started,
             trainer=self.name,
+            n_parameters=course.recipe.network.n_parameters,
         )
 
     @property

@@ -7,7 +7,6 @@ of operations for them, whatever the number of layers.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,8 +14,6 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from ...trial import Value
-from ..optimizers import make_optimizer
 from .number import packed, unpacked
 
 Arrays = list[Any]
@@ -33,10 +30,10 @@ OPTIONAL = ("weight_decay", "adam_weight_decay")  # None does what 0 does
 class Update:
     """One trial's optimizer."""
 
-    def __init__(self, params: Mapping[str, Value]) -> None:
-        """Make the optimizer that `params` name; Keras's errors are raised here."""
-        self.params = dict(params)
-        self._optimizer = make_optimizer(params)
+    def __init__(self, optimizer: Any) -> None:
+        """Take over a fresh optimizer of Keras's."""
+        self._optimizer = optimizer
+        self._config = optimizer.get_config()  # while a trace runs, the optimizer holds its inputs
         self._names = _number_names(self._optimizer)
         self.numbers = packed([_value(self._optimizer, name) for name in self._names])
         self.by_shape = isinstance(self._optimizer, BY_SHAPE)
@@ -58,21 +55,23 @@ class Update:
             trainable: The network's trainable variables.
             values: Their values; one vector where the update is flat.
         """
-        optimizer = _built(make_optimizer(self.params), _stand_ins(trainable, values))
+        fresh = type(self._optimizer).from_config(dict(self._config))
+        optimizer = _built(fresh, _stand_ins(trainable, values))
         return [np.asarray(v.value) for v in optimizer.variables if v is not _rate(optimizer)]
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
-        """Get ready to be traced for weights of `shapes`; see `initial`."""
+        """Get ready to be traced, again too, for weights of `shapes`; see `initial`."""
+        # One that is built already would keep the variables of an earlier trace.
+        self._optimizer = type(self._optimizer).from_config(dict(self._config))
         self._built = _stand_ins(trainable, [np.zeros(s, np.float32) for s in shapes])
         _built(self._optimizer, self._built)
 
     def __call__(
-        self, numbers: Any, state: Arrays, gradients: Arrays, values: Arrays
+        self, numbers: Any, rate: Any, state: Arrays, gradients: Arrays, values: Arrays
     ) -> tuple[Arrays, Arrays]:
         """New values of the weights, and the new state."""
         optimizer = self._optimizer
         given: dict[str, Any] = dict(zip(self._names, unpacked(numbers), strict=True))
-        rate = given.pop("learning_rate").value
         given |= {name: given[name].value for name in PLAIN if name in given}
         if "clipvalue" in given:  # like PLAIN, but Keras also asks whether it is there
             limit, given["clipvalue"] = given["clipvalue"].value, None
@@ -129,10 +128,10 @@ def _value(optimizer: Any, name: str) -> float:
 
 def _number_names(optimizer: Any) -> list[str]:
     """The optimizer's arguments that are real numbers, where None does not mean "leave it"."""
-    names = ["learning_rate"]
+    names: list[str] = []
     for kind in type(optimizer).__mro__:
         for name, parameter in inspect.signature(kind).parameters.items():
-            if name in names or not hasattr(optimizer, name):
+            if name in (*names, "learning_rate") or not hasattr(optimizer, name):
                 continue
             present = name in CLIPS and getattr(optimizer, name)
             if isinstance(parameter.default, float) or name in OPTIONAL or present:
@@ -144,7 +143,8 @@ def _number_names(optimizer: Any) -> list[str]:
 
 def _structure(optimizer: Any, names: list[str]) -> str:
     config = optimizer.get_config()
-    fixed = {k: v for k, v in sorted(config.items()) if k not in names and k != "name"}
+    inputs = (*names, "learning_rate", "name")
+    fixed = {k: v for k, v in sorted(config.items()) if k not in inputs}
     return f"{type(optimizer).__name__} {fixed} {names}"
 
 

@@ -1,0 +1,57 @@
+"""Class weights: how much a training row counts for its class, beside its own weight.
+
+As in `keras.Model.fit(class_weight=...)`: in training alone, never in a score. Knows no Keras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..errors import SpecError
+from ..trial import Value
+from .problem import Problem
+
+CLASS_WEIGHTS = ("none", "balanced")
+
+
+def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> np.ndarray | None:
+    """The weight of each class in one fold of a trial.
+
+    `balanced` is scikit-learn's `compute_class_weight("balanced")` of the fold's training rows:
+    n_rows / (n_classes * rows of the class), over the classes that the fold has.
+
+    Args:
+        problem: Rows and folds.
+        params: Of the trial, the fixed ones included; `class_weight` is read.
+        fold: 0-based.
+
+    Returns:
+        Shape (n_classes,) float32, ones where classes are not weighted; None in a regression.
+
+    Raises:
+        SpecError: If `class_weight` is none of `CLASS_WEIGHTS`, or there are no classes.
+    """
+    kind = str(params.get("class_weight") or "none")
+    if kind not in CLASS_WEIGHTS:
+        known = ", ".join(CLASS_WEIGHTS)
+        raise SpecError(f"class_weight {kind!r} does not exist. Known: {known}.")
+    if problem.task == "regression":
+        if kind != "none":
+            raise SpecError(f"class_weight: {kind} is for classes, and a regression has none")
+        return None
+    n_classes = max(2, problem.n_outputs)
+    if kind == "none":
+        return np.ones(n_classes, np.float32)
+    rows = class_of(problem.target[problem.folds[fold].train])
+    counts = np.bincount(rows, minlength=n_classes)
+    present = np.count_nonzero(counts)
+    weights: np.ndarray = (len(rows) / (present * np.maximum(counts, 1))).astype(np.float32)
+    return weights
+
+
+def class_of(target: np.ndarray) -> np.ndarray:
+    """The class of each row, shape (n,) int: of 0/1, of class numbers, or of one-hot rows."""
+    classes: np.ndarray = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
+    return classes.astype(np.int64)

@@ -1,0 +1,111 @@
+"""What the user's own `model.compile` says: its optimizer and its loss are what is trained.
+
+Its metrics are not computed: the study's come from predictions. A loss `from_logits` is trained
+on logits, as it says; predictions and the served model are probabilities all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import TrainingError
+
+if TYPE_CHECKING:
+    import keras
+
+# Settings of `compile` that would train something else than the loss by the optimizer.
+UNREAD = ("loss_weights",)
+
+
+def compiled_loss(model: keras.Model) -> keras.losses.Loss:
+    """The one loss of a compiled model, as `fit` would call it.
+
+    Raises:
+        TrainingError: If it was compiled with no loss, with several, or with weights for them.
+    """
+    import keras
+    from keras.src.losses.losses import LossFunctionWrapper
+
+    config = getattr(model, "_compile_config", None)
+    settings = config.config if config is not None else {}
+    for name in UNREAD:
+        if settings.get(name) is not None:
+            raise TrainingError(f"compile({name}=...) is not supported: leave it out")
+    loss: Any = model.loss
+    if isinstance(loss, dict):
+        loss = list(loss.values())
+    if isinstance(loss, list | tuple):
+        if len(loss) != 1:
+            raise TrainingError(f"compile() names {len(loss)} losses: one output has one loss")
+        [loss] = loss
+    if loss is None:
+        raise TrainingError("compile() names no loss: give one, or do not compile the model")
+    loss = keras.losses.get(loss)
+    if isinstance(loss, keras.losses.Loss):
+        return loss
+    return LossFunctionWrapper(loss, name=getattr(loss, "__name__", "loss"))
+
+
+def compiled_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
+    """A fresh optimizer like that of a compiled model."""
+    optimizer = model.optimizer
+    return type(optimizer).from_config(optimizer.get_config())
+
+
+def is_sparse(loss: Any) -> bool:
+    """Whether a loss takes class indices where we hold one-hot rows."""
+    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    return str(name).startswith("sparse_categorical")
+
+
+def has_logits(loss: Any) -> bool:
+    """Whether a loss takes logits instead of probabilities."""
+    return bool(getattr(loss, "_fn_kwargs", {}).get("from_logits"))
+
+
+def link(task: str) -> str:
+    """The activation, named as Keras names it, that makes probabilities of logits."""
+    return "sigmoid" if task == "binary" else "softmax"
+
+
+def probabilities(logits: np.ndarray, task: str) -> np.ndarray:
+    """What a classification with these logits answers, shape (n, n_outputs)."""
+    from scipy.special import expit, softmax
+
+    result: np.ndarray = expit(logits) if task == "binary" else softmax(logits, axis=1)
+    return result
+
+
+def answering(model: keras.Model, task: str) -> keras.Model:
+    """`model`, behind it the activation that its compiled loss holds, if any; weights shared."""
+    import keras
+
+    if not model.compiled or not has_logits(compiled_loss(model)):
+        return model
+    return keras.Model(model.inputs[0], keras.layers.Activation(link(task))(model.outputs[0]))
+
+
+def why_not_one_program(model: keras.Model) -> str | None:
+    """Why what was compiled cannot be a part of the vectorised program, or None where it can."""
+    import keras
+
+    from .optimizers import OPTIMIZERS
+
+    optimizer, loss = model.optimizer, compiled_loss(model)
+    known = {getattr(keras.optimizers, name) for name, *_ in OPTIMIZERS.values()}
+    if type(optimizer) not in known:
+        return f"the optimizer {type(optimizer).__name__} is compiled, which is not Keras's own"
+    if not isinstance(optimizer._learning_rate, keras.Variable):
+        return "a schedule of the learning rate is compiled"
+    for name in ("gradient_accumulation_steps", "loss_scale_factor", "ema_overwrite_frequency"):
+        if getattr(optimizer, name, None) is not None:
+            return f"the optimizer is compiled with {name}"
+    if hasattr(optimizer, "_exclude_from_weight_decay"):
+        return "the optimizer excludes variables from its weight decay"
+    if loss.reduction != "sum_over_batch_size":
+        return f"the loss is compiled with reduction={loss.reduction!r}"
+    if model.run_eagerly:
+        return "the model is compiled to run eagerly"
+    return None

@@ -1,0 +1,75 @@
+"""How long a network takes to answer one batch: a measure of its own, beside the metrics.
+
+The time depends on the machine and on what else it does, so it is the one thing in a study that
+another run does not repeat. Knows no trainer: it stands around any.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..trial import TrialResult, TrialSpec, Value
+from .problem import Problem
+from .trainer import Reports, Trainer
+
+ROWS = 32  # of a batch, as `keras.Model.predict` has by default
+WARM_UP = 3  # calls before the clock counts; the first compiles
+CALLS = 60
+SHARE = 0.1  # of the calls is at most as slow: what else the machine does only lengthens them
+
+
+class Timed:
+    """A trainer whose complete trials also say their latency; a `trainer.Trainer`."""
+
+    def __init__(self, trainer: Trainer, problem: Problem) -> None:
+        """Measure what `trainer` trains."""
+        self.name = trainer.name
+        self._trainer = trainer
+        self._problem = problem
+
+    def train(self, trials: Sequence[TrialSpec]) -> Reports:
+        """See `trainer.Trainer.train`."""
+        specs = {trial.number: trial for trial in trials}
+        reports = self._trainer.train(trials)
+        answer: Collection[int] | None = None
+        try:
+            while True:
+                said = reports.send(answer)
+                if isinstance(said, TrialResult) and said.state == "COMPLETE":
+                    spec = specs[said.number]
+                    latency = latency_ms(self._problem, spec.params, spec.seed)
+                    said = replace(said, latency_ms=latency)
+                answer = yield said
+        except StopIteration:
+            return
+        finally:
+            reports.close()
+
+    def prepare(self, trials: Sequence[TrialSpec]) -> None:
+        """See `trainer.Trainer.prepare`."""
+        self._trainer.prepare(trials)
+
+    def fit(self, trial: TrialSpec) -> list[np.ndarray]:
+        """See `trainer.Trainer.fit`."""
+        return self._trainer.fit(trial)
+
+
+def latency_ms(problem: Problem, params: Mapping[str, Value], seed: int) -> float:
+    """Milliseconds of `keras.Model.predict_on_batch` for `ROWS` rows, of the fastest calls.
+
+    It is the lowest tenth of `CALLS` calls, as the mean or the median would measure the machine's
+    other work. The network of `params` has the weights it begins with: they do not change the time.
+    """
+    model = problem.builder(params, seed)()
+    rows = np.random.default_rng(0).normal(size=(ROWS, *problem.features.shape[1:]))
+    batch = rows.astype(np.float32)
+    times = []
+    for _ in range(WARM_UP + CALLS):
+        began = time.perf_counter()
+        model.predict_on_batch(batch)
+        times.append(time.perf_counter() - began)
+    return 1000 * float(np.quantile(times[WARM_UP:], SHARE))

@@ -1,0 +1,196 @@
+"""Learning-rate schedules: the rate of every step of an epoch, as numbers.
+
+The rates are what Keras's own `keras.optimizers.schedules` and `ReduceLROnPlateau` would give,
+with everything counted in epochs instead of steps, so that folds of different length follow one
+schedule. They are computed on the host and handed to a trainer epoch by epoch: a schedule is no
+part of any program. Knows no Keras and no trainer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import SpecError
+from ..trial import Value
+
+DEFAULT = "constant"
+DEFAULT_LEARNING_RATE = 1e-3
+
+# name in a space -> what it reads, and what it takes where the space is silent
+SCHEDULES: dict[str, dict[str, Value]] = {
+    "constant": {},
+    # Keras's ExponentialDecay: the rate is multiplied by `decay_rate` every `decay_epochs`
+    "exponential": {"decay_rate": 0.96, "decay_epochs": 1.0, "staircase": False},
+    # Keras's CosineDecay, its warm-up from 0; `decay_epochs` None: to the last epoch
+    "cosine": {"decay_epochs": None, "decay_alpha": 0.0, "warmup_epochs": 0.0},
+    # Keras's PiecewiseConstantDecay, each of whose values is `decay_rate` times the one before
+    "piecewise": {"boundaries": None, "decay_rate": 0.1},
+    # Keras's ReduceLROnPlateau of the validation loss, here the mean over the folds
+    "reduce_on_plateau": {
+        "factor": 0.1,
+        "plateau_patience": 10,
+        "plateau_min_delta": 1e-4,
+        "cooldown": 0,
+        "min_lr": 0.0,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """How the learning rate moves in a trial."""
+
+    kind: str  # a key of SCHEDULES
+    learning_rate: float  # where it starts, or what its warm-up leads to
+    arguments: Mapping[str, Any]
+
+    @property
+    def watches(self) -> bool:
+        """Whether an epoch's rates depend on the validation losses of those before."""
+        return self.kind == "reduce_on_plateau"
+
+    def rates(
+        self, epoch: int, *, n_steps: int, n_epochs: int, losses: Sequence[float]
+    ) -> np.ndarray:
+        """The rate of each step of an epoch.
+
+        Args:
+            epoch: 0-based.
+            n_steps: Batches in an epoch.
+            n_epochs: Of the whole trial as it was planned, whether or not it stops before.
+            losses: The mean validation loss of each epoch before this one, later ones ignored.
+
+        Returns:
+            Shape (n_steps,) float32.
+        """
+        if self.watches:
+            factor = _on_plateau(self.learning_rate, losses[:epoch], **self.arguments)
+            return np.full(n_steps, factor, np.float32)
+        passed = epoch + np.arange(n_steps) / n_steps  # epochs since the start
+        if self.kind == "exponential":
+            factors = _exponential(passed, **self.arguments)
+        elif self.kind == "cosine":
+            factors = _cosine(passed, n_epochs, **self.arguments)
+        elif self.kind == "piecewise":
+            factors = _piecewise(passed, **self.arguments)
+        else:
+            factors = np.ones(n_steps)
+        return (self.learning_rate * factors).astype(np.float32)
+
+
+def accepted(schedule: str) -> tuple[str, ...]:
+    """The hyperparameters that `schedule` reads beside `learning_rate`.
+
+    Raises:
+        SpecError: If there is no such schedule.
+    """
+    if schedule not in SCHEDULES:
+        known = ", ".join(SCHEDULES)
+        raise SpecError(f"schedule {schedule!r} does not exist. Known: {known}.")
+    return tuple(SCHEDULES[schedule])
+
+
+def make_schedule(params: Mapping[str, Value]) -> Schedule:
+    """The schedule that hyperparameters name.
+
+    Raises:
+        SpecError: If there is no such schedule, or its arguments make no sense.
+    """
+    kind = str(params.get("schedule") or DEFAULT)
+    arguments: dict[str, Any] = {
+        name: SCHEDULES[kind][name] if params.get(name) is None else params[name]
+        for name in accepted(kind)
+    }
+    if kind == "piecewise":
+        arguments["boundaries"] = boundaries_of(arguments["boundaries"])
+    if kind == "reduce_on_plateau" and not 0 <= arguments["factor"] < 1:
+        raise SpecError(f"factor must be below 1, got {arguments['factor']}")
+    if not (arguments.get("decay_epochs") is None or arguments["decay_epochs"] > 0):
+        raise SpecError(f"decay_epochs must be above 0, got {arguments['decay_epochs']}")
+    rate = params.get("learning_rate")
+    return Schedule(kind, DEFAULT_LEARNING_RATE if rate is None else float(rate), arguments)
+
+
+def boundaries_of(value: Value) -> tuple[float, ...]:
+    """The epochs of a piecewise schedule: a number, or a text of rising numbers.
+
+    Examples:
+        >>> boundaries_of("10, 20.5"), boundaries_of(8)
+        ((10.0, 20.5), (8.0,))
+
+    Raises:
+        SpecError: If it is neither.
+    """
+    try:
+        numbers = tuple(float(part) for part in str(value).replace(",", " ").split())
+    except ValueError:
+        numbers = ()
+    if not numbers or any(not math.isfinite(n) or n < 0 for n in numbers):
+        raise SpecError(f'boundaries must be epochs, as in 10 or "10, 20"; received {value!r}')
+    if list(numbers) != sorted(set(numbers)):
+        raise SpecError(f"boundaries must rise, received {value!r}")
+    return numbers
+
+
+def _exponential(
+    passed: np.ndarray, *, decay_rate: float, decay_epochs: float, staircase: bool
+) -> np.ndarray:
+    times = passed / decay_epochs
+    if staircase:
+        times = np.floor(times + 1e-9)  # a step that begins an epoch is no rounding short of it
+    factors: np.ndarray = np.power(float(decay_rate), times)
+    return factors
+
+
+def _cosine(
+    passed: np.ndarray,
+    n_epochs: int,
+    *,
+    decay_epochs: float | None,
+    decay_alpha: float,
+    warmup_epochs: float,
+) -> np.ndarray:
+    decay = max(n_epochs - warmup_epochs, 1e-9) if decay_epochs is None else decay_epochs
+    share = np.clip((passed - warmup_epochs) / decay, 0, 1)
+    cooled = (1 - decay_alpha) * 0.5 * (1 + np.cos(np.pi * share)) + decay_alpha
+    if not warmup_epochs:
+        return cooled
+    return np.where(passed < warmup_epochs - 1e-9, passed / warmup_epochs, cooled)
+
+
+def _piecewise(passed: np.ndarray, *, boundaries: Sequence[float], decay_rate: float) -> np.ndarray:
+    # Keras holds a value up to and including the step at its boundary.
+    crossed = (passed[:, None] > np.asarray(boundaries) + 1e-9).sum(axis=1)
+    factors: np.ndarray = np.power(float(decay_rate), crossed)
+    return factors
+
+
+def _on_plateau(
+    rate: float,
+    losses: Sequence[float],
+    *,
+    factor: float,
+    plateau_patience: int,
+    plateau_min_delta: float,
+    cooldown: int,
+    min_lr: float,
+) -> float:
+    """The rate after the epochs of `losses`; `keras.callbacks.ReduceLROnPlateau.on_epoch_end`."""
+    best, waited, cooling = math.inf, 0, 0
+    for loss in losses:
+        if cooling > 0:
+            cooling -= 1
+            waited = 0
+        if loss + plateau_min_delta < best:
+            best, waited = loss, 0
+        elif cooling <= 0:
+            waited += 1
+            if waited >= plateau_patience and rate > min_lr:
+                rate = max(rate * factor, min_lr)
+                cooling, waited = cooldown, 0
+    return rate

@@ -1,0 +1,72 @@
+"""The loss of the user's own `compile`, row by row, as a part of the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...errors import UnsuitableError
+from ...trial import Value
+from ..compiled import has_logits, is_sparse, link
+from ..problem import Problem
+from .number import packed
+
+
+class CompiledObjective:
+    """What a trial minimises that was compiled by the user; stands where an `Objective` does.
+
+    The loss's arguments are constants of the program.
+    """
+
+    def __init__(self, loss: Any, problem: Problem, params: Mapping[str, Value]) -> None:
+        """Take over a loss.
+
+        Args:
+            loss: From `compiled_loss`.
+            problem: What is trained.
+            params: What a loss of the user's own may depend on.
+
+        Raises:
+            UnsuitableError: If it cannot be told row by row.
+        """
+        self._loss = loss
+        self._is_sparse = is_sparse(loss)
+        self.link = link(problem.task) if has_logits(loss) else None
+        self.numbers = packed([])
+        self.structure = _structure(loss, params)
+        self._check(problem)
+
+    def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
+        """The loss of each row, shape (n,); for `truth` and `outputs` of (n, n_outputs)."""
+        if self._is_sparse:
+            truth = jnp.argmax(truth, axis=-1)
+        per_row = self._loss.call(truth, outputs)
+        return jnp.mean(per_row.reshape(outputs.shape[0], -1), axis=-1)
+
+    def _check(self, problem: Problem) -> None:
+        """Refuse a loss that has no value for each row."""
+        n = 7
+        rows = jax.ShapeDtypeStruct((n, problem.n_outputs), np.float32)
+        try:
+            jax.eval_shape(self, self.numbers, rows, rows)
+        except Exception as error:
+            first, *_ = [*str(error).strip().splitlines(), ""]
+            raise UnsuitableError(
+                f"the compiled loss gives no number for each row in JAX ({first}): "
+                "use trainer: keras_fit"
+            ) from error
+
+
+def _structure(loss: Any, params: Mapping[str, Value]) -> str:
+    """What two losses share that compute the same."""
+    function = getattr(loss, "fn", None)
+    if type(loss).__module__.startswith("keras.") and (
+        function is None or function.__module__.startswith("keras.")
+    ):
+        arguments = sorted(getattr(loss, "_fn_kwargs", {}).items())
+        return f"compiled {type(loss).__name__} {getattr(function, '__name__', '')} {arguments}"
+    return f"compiled {sorted(params.items())!r}"

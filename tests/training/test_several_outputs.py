@@ -1,0 +1,130 @@
+"""A model of several outputs is trained as `fit` trains it, and is served as one table."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from training.several_outputs import KINDS, curves_of_fit, made, three_columns
+from training.trainer_contract import run, statistics_of
+
+from hpsearch.data.schema import Column, Schema
+from hpsearch.data.split import Split
+from hpsearch.errors import TrainingError
+from hpsearch.training.final import FinalFit, Member, final_fit
+from hpsearch.training.keras_fit import KerasFitTrainer
+from hpsearch.training.several_outputs import side_by_side, widths_of
+from hpsearch.training.vectorized import VectorizedTrainer
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_trainers_make_the_curves_of_fit(kind: str, tmp_path: Path) -> None:
+    problem, trial = made(kind, tmp_path)
+    expected = curves_of_fit(problem, trial)
+    for trainer in (VectorizedTrainer(problem), KerasFitTrainer(problem)):
+        result = run(trainer, [trial])[1][0]
+        assert "COMPLETE" == result.state, result.traceback
+        for name, curve in expected.items():
+            np.testing.assert_allclose(curve, result.curves[name][:, 0], rtol=1e-4, err_msg=name)
+
+
+def test_a_batch_of_lanes_does_the_same_and_predicts_every_column(tmp_path: Path) -> None:
+    problem, trial = made("a dict", tmp_path)
+    problem = replace(three_columns(), model=problem.model)
+    batch = run(VectorizedTrainer(problem, placement="batch"), [trial])[1][0]
+    kept = run(KerasFitTrainer(problem), [trial])[1][0]
+    assert batch.predictions is not None
+    assert kept.predictions is not None
+    assert problem.target.shape == batch.predictions.shape
+    assert np.isfinite(batch.predictions).all()
+    np.testing.assert_allclose(kept.predictions, batch.predictions, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["a dict", "a list compiled with names"])
+def test_what_is_served_is_one_table_that_tensorflow_predicts_too(
+    kind: str, tmp_path: Path
+) -> None:
+    problem, trial = made(kind, tmp_path)
+    rows = np.arange(len(problem.target))
+    problem = replace(
+        problem,
+        folds=(Split(rows, np.empty(0, np.int64)),),
+        statistics=(statistics_of(problem.features, problem.target, "regression"),),
+    )
+    members = tuple(Member(replace(trial, seed=n), 0.5) for n in range(2))
+    schema = Schema(tuple(Column(name, "numeric") for name in "abcd"))
+    path = tmp_path / "model.keras"
+    final = FinalFit(members, problem, schema, problem.features, path)
+    answer = final_fit(VectorizedTrainer(problem), final)
+    assert problem.target.shape == answer.shape
+    np.save(tmp_path / "x.npy", problem.features)
+    script = (
+        "import keras, numpy as np\n"
+        "assert keras.backend.backend() == 'tensorflow'\n"
+        "model = keras.models.load_model('model.keras', safe_mode=True)\n"
+        "np.save('p.npy', model.predict(np.load('x.npy'), verbose=0))\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        check=True,
+    )
+    np.testing.assert_allclose(answer, np.load(tmp_path / "p.npy"), atol=1e-5)
+
+
+def test_widths_that_do_not_add_up_say_what_the_task_needs(tmp_path: Path) -> None:
+    problem, trial = made("a list", tmp_path)
+    problem = replace(problem, target=np.ascontiguousarray(problem.target[:, :2]))
+    result = run(KerasFitTrainer(problem), [trial])[1][0]
+    assert "(None, 3), but the task needs (None, 2)" in (result.error or "")
+
+
+def ends(*widths: int) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
+    first = keras.Input((4,))
+    return first, [keras.layers.Dense(n, name=f"end_{n}")(first) for n in widths]
+
+
+def test_one_output_is_left_as_it_is() -> None:
+    first, outputs = ends(2)
+    model = keras.Model(first, outputs)
+    assert side_by_side(model) is model
+    assert () == widths_of(model)
+
+
+def test_a_dict_of_one_output_is_that_output() -> None:
+    first, [output] = ends(2)
+    joined = side_by_side(keras.Model(first, {"only": output}))
+    assert ((None, 2), ()) == (joined.output_shape, widths_of(joined))
+
+
+@pytest.mark.parametrize(
+    ("compiled", "why"),
+    [
+        ({"loss": {"end_1": "mse"}}, "names end_1, but the model's outputs are end_1, end_2"),
+        ({"loss": ["mse", "mse", "mse"]}, "has 3 entries, but the model has 2 outputs"),
+        ({"loss": ["mse", None]}, "no loss for one of the outputs"),
+        ({"loss": ["mse", "sparse_categorical_crossentropy"]}, "takes class numbers or logits"),
+        ({"loss": [keras.losses.Huber(reduction="sum"), "mse"]}, "reduction='sum'"),
+        ({"loss": "mse", "loss_weights": [1.0]}, "has 1 entries, but the model has 2 outputs"),
+    ],
+)
+def test_what_cannot_be_summed_is_refused(compiled: dict[str, object], why: str) -> None:
+    first, outputs = ends(1, 2)
+    model = keras.Model(first, outputs)
+    model.compile("sgd", **compiled)
+    with pytest.raises(TrainingError, match=why):
+        side_by_side(model)
+
+
+def test_outputs_that_are_no_columns_are_refused() -> None:
+    first, [output] = ends(2)
+    model = keras.Model(first, [output, keras.layers.Reshape((2, 1))(output)])
+    with pytest.raises(TrainingError, match=r"not all of shape \(n, width\)"):
+        side_by_side(model)
