@@ -7,6 +7,7 @@ sampler.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..history import History, Trial, is_score
@@ -64,11 +65,11 @@ def distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
             return distributions.CategoricalDistribution(_choices(parameter))
         case Int():
             return distributions.IntDistribution(
-                parameter.low, parameter.high, log=parameter.log, step=parameter.step
+                parameter.low, parameter.top, log=parameter.log, step=parameter.step
             )
         case Float():
             return distributions.FloatDistribution(
-                parameter.low, parameter.high, log=parameter.log, step=parameter.step
+                parameter.low, parameter.top, log=parameter.log, step=parameter.step
             )
 
 
@@ -90,7 +91,7 @@ def _frozen(trial: Trial, parameters: Mapping[str, Parameter]) -> optuna.trial.F
     complete = trial.state == "COMPLETE" and is_score(trial.score)
     state = OPTUNA_STATES[trial.state] if complete or trial.state != "COMPLETE" else "FAIL"
     shown = {"number": trial.number, "attempt": trial.attempt, "score_std": trial.spread}
-    return optuna.trial.create_trial(
+    frozen = optuna.trial.create_trial(
         state=optuna.trial.TrialState[state],
         value=trial.score if complete else None,
         params=params,
@@ -98,6 +99,14 @@ def _frozen(trial: Trial, parameters: Mapping[str, Parameter]) -> optuna.trial.F
         intermediate_values=dict(enumerate(trial.mean_scores())),
         user_attrs={k: v for k, v in shown.items() if v is not None},
     )
+    frozen.datetime_start = _moment(trial.started or trial.asked)
+    frozen.datetime_complete = _moment(trial.ended or trial.asked)
+    return frozen
+
+
+def _moment(milliseconds: int) -> datetime:
+    """In this machine's time, without a zone, as Optuna wants it."""
+    return datetime.fromtimestamp(milliseconds / 1000)
 
 
 def _value(parameter: Parameter, value: Value) -> Value:

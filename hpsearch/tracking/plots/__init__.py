@@ -10,16 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...history import History
-from . import search, space, winner
+from . import front, search, space, winner
+from .interactive import write_interactive
 from .predictions import Predictions, read_predictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_search", "draw_winner", "read_predictions", "search_figures", "winner_figures"]
+__all__ = [
+    "draw_search",
+    "draw_winner",
+    "read_predictions",
+    "search_figures",
+    "winner_figures",
+    "write_interactive",
+]
 
 SEARCH: dict[str, Callable[[History], Figure | None]] = {
     "history": search.optimisation_history,
+    "pareto_front": front.pareto_front,
     "importance": space.importance,
     "parallel": space.parallel_coordinates,
     "slices": space.slices,

@@ -76,7 +76,7 @@ def learning_curves(history: History) -> Figure | None:
         style.whole_numbers(axis)
         style.label(axis, "epoch (green: the best)", title)
     if losses.get_legend_handles_labels()[0]:
-        style.legend(losses)
+        style.legend(losses, loc="upper right")
     return figure
 
 
