@@ -1,7 +1,9 @@
 """What every test shares: the backend, and where the real data sets are."""
 
+import json
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,33 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Compiled programs are kept beside pytest's own cache, not in the user's.
 os.environ["HPSEARCH_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "programs")
 
+FIGURES = Path(
+    os.environ.get("HPSEARCH_FIGURES", Path(__file__).parents[1] / ".pytest_cache" / "faults.json")
+)
+
 
 @pytest.fixture(autouse=True)
 def no_store_is_left_behind() -> Iterator[None]:
     """`mlflow.set_tracking_uri` exports its URI, and later tests' commands would follow it."""
     yield
     os.environ.pop("MLFLOW_TRACKING_URI", None)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Keep what a test of docs/reliability.md measured, under its name.
+
+    `tests/faults/table.py --write` makes the page's column of what the last run kept.
+    """
+
+    def keep(**values: object) -> None:
+        FIGURES.parent.mkdir(exist_ok=True)
+        held = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+        name = request.node.originalname
+        held[name] = {**held.get(name, {}), **{k.replace("_", " "): v for k, v in values.items()}}
+        FIGURES.write_text(json.dumps(held, indent=1, sort_keys=True) + "\n")
+
+    return keep
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +49,24 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("HPSEARCH_DATA is not set: the real data sets are not here")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[object]:
+    """A real cluster of one node with two cores, which this process uses.
+
+    Ray's own `Cluster`: nodes can be added and removed. It asks for a token that no file holds.
+    """
+    os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    import ray
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 2, "object_store_memory": 100 << 20, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=small)
+    ray.init(cluster.address, log_to_driver=False, configure_logging=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()

@@ -12,7 +12,8 @@ from typing import Protocol
 import numpy as np
 
 from ..training.final import FinalFit
-from ..trial import EpochReport, TrialResult, TrialSpec
+from ..training.problem import Problem
+from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,15 @@ class Lost:
     reason: str
 
 
-Report = Started | EpochReport | TrialResult | Lost
+Report = Started | EpochReport | FoldReport | TrialResult | Lost
 
 
 class Executor(Protocol):
     """What runs trials."""
+
+    def set_up(self, problem: Problem) -> None:
+        """Tell what the trials that follow share; again where they share something else."""
+        ...
 
     @property
     def population(self) -> int:

@@ -9,8 +9,8 @@ import numpy as np
 
 from ..training.final import FinalFit, final_fit
 from ..training.problem import Problem
-from ..training.trainer import Reports, Trainer
-from ..trial import EpochReport, TrialResult, TrialSpec
+from ..training.trainer import Reports, Said, Trainer
+from ..trial import TrialResult, TrialSpec
 from .executor import Report, Started
 
 
@@ -23,7 +23,7 @@ class InlineExecutor:
         """An executor whose trainers `make` builds."""
         self.population = population
         self._make = make
-        self._trainer = make(problem)
+        self.set_up(problem)
         self._waiting: deque[tuple[TrialSpec, ...]] = deque()
         self._running: Reports | None = None
         self._rungs: dict[int, tuple[int, ...]] = {}  # of the running trials
@@ -31,6 +31,10 @@ class InlineExecutor:
         self._pruned: set[int] = set()
         self._answer: set[int] | None = None  # None: the trainer has not asked yet
         self._arrived: deque[Report] = deque()
+
+    def set_up(self, problem: Problem) -> None:
+        """See `Executor`."""
+        self._trainer = self._make(problem)
 
     @property
     def capacity(self) -> int:
@@ -64,7 +68,7 @@ class InlineExecutor:
             self._running = self._trainer.train(trials)
             self._arrived.extend(Started(number) for number in self._rungs)
 
-    def _take(self, said: list[EpochReport] | TrialResult) -> None:
+    def _take(self, said: Said) -> None:
         self._answer = self._pruned
         if isinstance(said, TrialResult):
             self._arrived.append(said)

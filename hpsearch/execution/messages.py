@@ -7,10 +7,23 @@ read what is named after it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
+from ..errors import TrainingError, UnsuitableError
 from ..training.problem import Problem
 from ..trial import TrialSpec
+
+
+class Line(Protocol):
+    """A worker's end of what connects it with the coordinator."""
+
+    def recv(self) -> Any:
+        """The next order; waits for it."""
+        ...
+
+    def send(self, report: Any, /) -> None:
+        """Say something."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +68,26 @@ class Recalled:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """A worker that may be anywhere has imported Keras, and takes trials."""
+
+    node: str  # its machine's address
+    pid: int  # there
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """What the worker could not do: the reason in a line, or a bug's traceback."""
 
     reason: str
     kind: Literal["mistake", "unsuitable", "bug"]
+
+    def error(self) -> Exception:
+        """What the coordinator raises for it."""
+        match self.kind:
+            case "unsuitable":
+                return UnsuitableError(self.reason)
+            case "mistake":
+                return TrainingError(self.reason)
+            case "bug":
+                return RuntimeError(f"a worker failed:\n{self.reason}")

@@ -1,96 +1,37 @@
 """The executor of worker processes on this machine.
 
-Separation of concerns: this file owns the processes and what each of them holds; `worker.py`
-is what runs in them. A worker is alive while its end of the socket is open, so a slow or stopped
-one is never taken for dead.
+Separation of concerns: this file decides which worker gets which trial, and what becomes of the
+trials of one that ends; `process.py` is one worker seen from here, `worker.py` what runs in it,
+`limits.py` what it may use. A worker is alive while its end of the socket is open, so a slow or
+stopped one is never taken for dead.
 """
 
 from __future__ import annotations
 
 import os
-import socket
-import subprocess
-import sys
+import time
 from collections import deque
-from collections.abc import Sequence
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import TrainingError, UnsuitableError
+from .. import faults
+from ..errors import TrainingError
 from ..training.final import FinalFit
-from ..training.make import BACKENDS
 from ..training.problem import Problem
 from ..trial import TrialResult, TrialSpec
+from .devices import environment, gpu_of, here
 from .executor import Lost, Report
-from .messages import Failure, Population, Prune, Recall, Recalled, Resume, Setup
+from .limits import GIB, WorkerLimits
+from .messages import Failure, Prune, Recall, Recalled, Resume, Setup
+from .process import GRACE, WorkerProcess
+from .shared import SharedArrays
 
-GRACE = 2.0  # seconds between asking a worker to end and killing it
-
-
-class _Process:
-    """One worker and the trials it holds, the running one first."""
-
-    def __init__(self, trainer: str, threads: int | None, log: Path) -> None:
-        ours, theirs = socket.socketpair()
-        log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {
-            **os.environ,
-            "KERAS_BACKEND": BACKENDS[trainer],
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "PYTHONUNBUFFERED": "1",
-        }
-        environment.pop("MLFLOW_RUN_ID", None)
-        if threads:
-            for name in ("HPSEARCH_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"):
-                environment[name] = str(threads)
-        with log.open("ab") as output:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "hpsearch.execution.worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,  # Ctrl-C is the coordinator's to handle
-            )
-        theirs.close()
-        self.connection = Connection(ours.detach())
-        self.log = log
-        self.populations: deque[tuple[TrialSpec, ...]] = deque()
-
-    def send(self, order: Any) -> None:
-        """Give an order; a dead worker is noticed when its reports are read."""
-        try:
-            self.connection.send(order)
-        except (BrokenPipeError, ConnectionResetError):
-            return
-
-    @property
-    def trials(self) -> list[TrialSpec]:
-        """Those that train and those that wait."""
-        return [trial for population in self.populations for trial in population]
-
-    def take(self, trials: tuple[TrialSpec, ...]) -> None:
-        """Train these together after what was given before."""
-        self.populations.append(trials)
-        self.send(Population(trials))
-
-    def drop(self, numbers: set[int]) -> None:
-        """Hold these trials no more."""
-        left = (tuple(t for t in p if t.number not in numbers) for p in self.populations)
-        self.populations = deque(population for population in left if population)
-
-    def end(self) -> None:
-        self.connection.close()
-        try:
-            self.popen.wait(GRACE)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.popen.pid, 9)
-            self.popen.wait()
+TICK = 0.2  # seconds between two looks at the workers
+STILLBORN = 3  # workers in a row that end before they can train: the fault is no trial's
 
 
 class ProcessExecutor:
@@ -104,6 +45,8 @@ class ProcessExecutor:
         ahead: int = 1,
         population: int = 1,
         threads: int | None = None,
+        limits: WorkerLimits | None = None,
+        settings: Mapping[str, str] | None = None,
         logs: Path,
     ) -> None:
         """Start the workers.
@@ -114,22 +57,36 @@ class ProcessExecutor:
             ahead: How many populations a worker holds beside the running one, to prepare them.
             population: How many trials a worker trains together.
             threads: Threads of each worker; None leaves it to the libraries.
+            limits: What each may use; None: all there is.
+            settings: More environment variables of each, such as `devices.DETERMINISTIC`.
             logs: Folder for what workers print.
         """
         self._trainer = trainer
         self._ahead = ahead
         self.population = population
         self._threads = threads
+        self._limits = limits or WorkerLimits()
+        self._settings = dict(settings or {})
         self._logs = logs
         self._setup: Setup | None = None
-        self._processes = [self._start(i) for i in range(workers)]
+        self._shared = SharedArrays()  # one copy of the rows for all workers
+        self._machine, self._count = here(), workers
+        faulty = os.environ.get(faults.VARIABLE)  # a fault strikes once: successors get none
+        self._processes = [self._start(i, faulty=faulty) for i in range(workers)]
+        self._retiring: list[WorkerProcess] = []  # each ends what it trains, and then itself
         self._arrived: deque[Report] = deque()  # came while another answer was waited for
+        self._stillborn = 0  # workers in a row that ended before they could train
 
-    def _start(self, place: int) -> _Process:
-        return _Process(self._trainer, self._threads, self._logs / f"worker-{place}.log")
+    def _start(
+        self, place: int, *, one_at_a_time: bool = False, faulty: str | None = None
+    ) -> WorkerProcess:
+        log = self._logs / f"worker-{place}.log"
+        gpu = gpu_of(place, self._count, self._machine)
+        own = environment(self._trainer, threads=self._threads, gpu=gpu) | self._settings
+        return WorkerProcess(own, self._shared, log, one_at_a_time=one_at_a_time, faulty=faulty)
 
     def set_up(self, problem: Problem) -> None:
-        """Tell the workers what all trials share. Comes before the first trial."""
+        """See `Executor`. Comes before the first trial."""
         self._setup = Setup(problem, self._trainer)
         for process in self._processes:
             process.send(self._setup)
@@ -145,44 +102,145 @@ class ProcessExecutor:
 
     def wait(self, timeout: float | None = None) -> Report | None:
         """See `Executor`."""
-        if self._arrived:
-            return self._arrived.popleft()
-        ready = wait_for([p.connection for p in self._processes], timeout)
-        if not ready:
-            return None
-        process = next(p for p in self._processes if p.connection is ready[0])
-        report: Report = self._receive(process)
-        return report
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._arrived:
+            self._watch()
+            left = TICK if end is None else min(TICK, end - time.monotonic())
+            workers = {p.connection: p for p in self._all()}
+            ready = wait_for(list(workers), max(0.0, left))
+            for connection in ready[:1]:
+                self._take(next(p for c, p in workers.items() if c is connection))
+            if not ready and end is not None and time.monotonic() >= end:
+                return None
+        return self._arrived.popleft()
 
-    def _receive(self, process: _Process) -> Any:
-        """The next message of a worker; a dead one is replaced."""
+    def _all(self) -> list[WorkerProcess]:
+        return [*self._processes, *self._retiring]
+
+    def _take(self, process: WorkerProcess) -> None:
+        """Take in a worker's next message; what is to be told of it goes to `_arrived`."""
+        message = self._receive(process)
+        if message is None:
+            return
+        self._arrived.append(message)
+        if not isinstance(message, TrialResult) or process.has_begun:
+            return
+        if process in self._retiring:
+            self._retiring.remove(process)
+            process.end()
+        elif process.watch.outgrown(self._limits):
+            self._retire(process)
+
+    def _receive(self, process: WorkerProcess) -> Any:
+        """The next message of a worker. None: it is dead and replaced, its trials are `Lost`."""
         try:
             message = process.connection.recv()
         except (EOFError, ConnectionResetError):
-            return self._replace(process)
+            self._bury(process)
+            return None
         if isinstance(message, Failure):
-            raise _raised(message)
-        if isinstance(message, TrialResult):
-            process.drop({message.number})
+            raise message.error()
+        process.note(message)
+        if process.has_trained:
+            self._stillborn = 0
         return message
 
-    def _replace(self, dead: _Process) -> Lost:
-        """Start another worker; what had not begun goes to it, what had is lost."""
+    def _bury(self, dead: WorkerProcess) -> None:
+        """Replace a worker that ended by itself."""
         dead.end()
         code = dead.popen.returncode
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-        if not dead.trials:
-            raise TrainingError(f"a worker ended {how} before its first trial; see {dead.log}")
-        running, *queued = dead.populations
-        place = self._processes.index(dead)
-        fresh = self._processes[place] = self._start(place)
+        if not dead.has_trained:
+            self._bear_again(dead, how)
+            return
+        if dead.watch.was_killed_for_memory(code):
+            gib = dead.watch.seen / GIB
+            self._blame(dead, f"out of memory: the kernel ended the worker at {gib:.2f} GiB")
+            return
+        self._succeed(dead, _lost(f"the worker ended {how}; its log is {dead.log}"))
+
+    def _bear_again(self, dead: WorkerProcess, how: str) -> None:
+        """Replace a worker that ended before it could train: no trial has to answer for it."""
+        self._stillborn += 1
+        if self._stillborn >= STILLBORN:
+            raise TrainingError(
+                f"{STILLBORN} workers in a row ended before they could train, the last {how}. "
+                f"The end of {dead.log}:\n{dead.last_words()}"
+            )
+        self._put_in_place_of(dead, dead.populations, one_at_a_time=dead.one_at_a_time)
+
+    def _watch(self) -> None:
+        """End what is beyond its limits."""
+        for process in self._all():
+            process.look()
+            if not process.has_begun:
+                continue
+            if reason := process.watch.overfull(self._limits):
+                process.kill()
+                self._blame(process, reason)
+            elif reason := process.overdue(self._limits):
+                process.kill()
+                self._succeed(process, _failed(reason, process.watch.seconds))
+
+    def _blame(self, dead: WorkerProcess, reason: str) -> None:
+        """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
+        told = _failed(reason, dead.watch.seconds) if dead.is_alone else _lost(reason)
+        self._succeed(dead, told, one_at_a_time=True)
+
+    def _succeed(
+        self,
+        dead: WorkerProcess,
+        end: Callable[[TrialSpec], Report],
+        *,
+        one_at_a_time: bool = False,
+    ) -> None:
+        """Tell how the running trials ended; what had not begun goes to another worker."""
+        dead.end()
+        running, *queued = dead.populations or [()]
+        self._arrived.extend(end(trial) for trial in running)
+        if dead in self._retiring:
+            self._retiring.remove(dead)
+        else:
+            self._put_in_place_of(dead, queued, one_at_a_time=one_at_a_time)
+
+    def _put_in_place_of(
+        self,
+        old: WorkerProcess,
+        populations: Sequence[tuple[TrialSpec, ...]],
+        *,
+        one_at_a_time: bool = False,
+    ) -> None:
+        place = self._processes.index(old)
+        fresh = self._processes[place] = self._start(place, one_at_a_time=one_at_a_time)
         fresh.send(self._setup)
-        for population in queued:
+        for population in populations:
             fresh.take(population)
-        reason = f"the worker ended {how}; its log is {dead.log}"
-        first, *others = (Lost(trial.number, reason) for trial in running)
-        self._arrived.extend(others)
-        return first
+
+    def _retire(self, process: WorkerProcess) -> None:
+        """Replace a worker that has grown; it ends what it has begun beside its successor."""
+        queued = {p[0].number: p for p in process.populations}
+        taken = self._take_back(process)
+        if process not in self._processes:  # it died meanwhile
+            return
+        self._put_in_place_of(process, [p for n, p in queued.items() if n in taken])
+        if process.trials:
+            self._retiring.append(process)
+        else:
+            process.end()
+
+    def _take_back(self, process: WorkerProcess) -> set[int]:
+        """The trials that a worker, or what replaced it, had not begun and holds no more."""
+        place = self._processes.index(process)
+        process.send(Recall())
+        while not isinstance(message := self._receive(self._processes[place]), Recalled):
+            if message is None:
+                self._processes[place].send(Recall())
+            else:
+                self._arrived.append(message)
+        holder = self._processes[place]
+        taken = {*message.trials, *(trial.number for trial in holder.unsent)}
+        holder.drop(taken)
+        return taken
 
     def prune(self, trial: int) -> None:
         """See `Executor`."""
@@ -193,44 +251,39 @@ class ProcessExecutor:
         self._judge(Resume(trial))
 
     def _judge(self, verdict: Prune | Resume) -> None:
-        for process in self._processes:
+        for process in self._all():
             if any(t.number == verdict.trial for t in process.trials):
-                process.send(verdict)
+                process.judge(verdict)
 
     def recall(self) -> Sequence[int]:
         """See `Executor`."""
-        taken: list[int] = []
-        for place in range(len(self._processes)):
-            self._processes[place].send(Recall())
-            while not isinstance(message := self._receive(self._processes[place]), Recalled):
-                self._arrived.append(message)
-                if isinstance(message, Lost):
-                    self._processes[place].send(Recall())
-            self._processes[place].drop(set(message.trials))
-            taken += message.trials
-        return taken
+        return [n for process in list(self._processes) for n in sorted(self._take_back(process))]
 
     def finish(self, final: FinalFit) -> np.ndarray:
         """See `Executor`."""
         process = self._processes[0]
         process.send(final)
         answer = self._receive(process)
-        if isinstance(answer, Lost):
-            raise TrainingError(f"the final fit failed: {answer.reason}")
+        if answer is None:
+            raise TrainingError(f"the final fit took its worker down; its log is {process.log}")
         predictions: np.ndarray = answer
         return predictions
 
     def close(self) -> None:
         """See `Executor`."""
-        for process in self._processes:
-            process.end()
+        for process in self._all():  # all of them at once
+            process.leave()
+        end = time.monotonic() + GRACE
+        for process in self._all():
+            process.end(max(0.0, end - time.monotonic()))
+        self._shared.close()
 
 
-def _raised(failure: Failure) -> Exception:
-    match failure.kind:
-        case "unsuitable":
-            return UnsuitableError(failure.reason)
-        case "mistake":
-            return TrainingError(failure.reason)
-        case "bug":
-            return RuntimeError(f"a worker failed:\n{failure.reason}")
+def _lost(reason: str) -> Callable[[TrialSpec], Report]:
+    return lambda trial: Lost(trial.number, reason)
+
+
+def _failed(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:
+    return lambda trial: TrialResult(
+        trial.number, "FAILED", seconds, attempt=trial.attempt, error=reason
+    )

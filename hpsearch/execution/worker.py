@@ -16,19 +16,20 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from .. import faults
 from ..errors import HpsearchError, UnsuitableError
 from ..training.final import FinalFit, final_fit
 from ..training.keras_import import import_keras
 from ..training.make import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .executor import Started
-from .messages import Failure, Population, Prune, Recall, Recalled, Resume, Setup
+from .messages import Failure, Line, Population, Prune, Recall, Recalled, Resume, Setup
 
 
 class Worker:
     """The coordinator's orders, taken in by a thread and carried out by the main one."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Line) -> None:
         """Listen on `connection`."""
         self._connection = connection
         self._orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -100,6 +101,8 @@ class Worker:
                 self.send(Failure(str(error), "unsuitable"))
             except HpsearchError as error:
                 self.send(Failure(str(error), "mistake"))
+            except OSError as error:  # a full disk under the final fit
+                self.send(Failure(f"{error.filename or 'a file'}: {error.strerror}", "mistake"))
             except Exception:
                 self.send(Failure(traceback.format_exc(), "bug"))
 
@@ -129,6 +132,7 @@ class Worker:
                     continue
                 for report in said:
                     self.send(report)
+                    faults.reach("after_epoch")
                 answer = self._verdict({r.trial for r in said if r.epoch + 1 in rungs[r.trial]})
         except StopIteration:
             return

@@ -1,65 +1,29 @@
-"""Both executors pass one suite; the processes are real ones and are really killed."""
+"""All executors pass one suite; processes and Ray's actors are real ones and really killed."""
 
 import os
 import signal
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
+import psutil
 import pytest
+from small_problem import problem, trial, until_result
 
-from hpsearch.data import Split, Statistics
 from hpsearch.execution.executor import Lost, Started
 from hpsearch.execution.inline import InlineExecutor
+from hpsearch.execution.limits import WorkerLimits
 from hpsearch.execution.processes import ProcessExecutor
+from hpsearch.execution.ray import RayExecutor
 from hpsearch.training.make import make_trainer
-from hpsearch.training.problem import Problem
-from hpsearch.trial import EpochReport, TrialResult, TrialSpec
+from hpsearch.trial import EpochReport, TrialResult
 
 MODELS = Path(__file__).with_name("fragile_models.py")
-
-
-def problem(model: str = "mlp") -> Problem:
-    rng = np.random.default_rng(0)
-    features = rng.normal(size=(90, 4)).astype(np.float32)
-    target = (features[:, :1] + features[:, 1:2] > 0).astype(np.float32)
-    rows = np.arange(90)
-    folds = tuple(Split(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3))
-    zero, one = np.zeros(4, np.float32), np.ones(4, np.float32)
-    plain = Statistics(zero, zero, one, zero[:1], one[:1])
-    return Problem(
-        task="binary",
-        features=features,
-        target=target,
-        folds=folds,
-        statistics=(plain,) * 3,
-        objective="roc_auc",
-        metrics=("roc_auc", "log_loss"),
-        model=model,
-    )
-
-
-def trial(number=0, epochs=4, attempt=0, **params) -> TrialSpec:
-    known = {"units": 8, "layers": 1, "learning_rate": 0.01, "batch_size": 16}
-    return TrialSpec(number, {**known, **params}, seed=11 + number, epochs=epochs, attempt=attempt)
 
 
 def processes(folder: Path, model: str = "mlp", **settings) -> ProcessExecutor:
     executor = ProcessExecutor(trainer="vectorized", logs=folder, **settings)
     executor.set_up(problem(model))
     return executor
-
-
-def until_result(executor, on_epoch=lambda report: None) -> list:
-    """Every report up to a result or a loss."""
-    reports = []
-    while not reports or not isinstance(reports[-1], TrialResult | Lost):
-        report = executor.wait(60)
-        assert report is not None, "nothing was heard of the worker for a minute"
-        reports.append(report)
-        if isinstance(report, EpochReport):
-            on_epoch(report)
-    return reports
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +39,42 @@ def inline():
     return InlineExecutor(problem(), lambda p: make_trainer("vectorized", p))
 
 
-@pytest.fixture(params=["inline", "real"])
+@pytest.fixture(scope="module")
+def on_ray(ray_cluster):
+    """One worker on a node of the session's cluster."""
+    executor = RayExecutor(trainer="vectorized", workers=1)
+    executor.set_up(problem())
+    yield executor
+    executor.close()
+
+
+@pytest.fixture(params=["inline", "real", "on_ray"])
 def executor(request):
     return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["processes", "ray"])
+def start(request, tmp_path):
+    """What starts an executor with a worker of its own."""
+    started = []
+
+    def on_processes(model="mlp", **settings):
+        return processes(tmp_path, model, **settings)
+
+    def on_ray(model="mlp", **settings):
+        request.getfixturevalue("ray_cluster")
+        executor = RayExecutor(trainer="vectorized", workers=1, **settings)
+        executor.set_up(problem(model))
+        return executor
+
+    def start(*given, **settings):
+        kinds = {"processes": on_processes, "ray": on_ray}
+        started.append(kinds[request.param](*given, **settings))
+        return started[-1]
+
+    yield start
+    for executor in started:
+        executor.close()
 
 
 def test_a_trial_is_begun_reported_every_epoch_and_ended(executor):
@@ -88,13 +85,13 @@ def test_a_trial_is_begun_reported_every_epoch_and_ended(executor):
     assert "COMPLETE" == reports[-1].state
 
 
-def test_both_executors_give_the_same_scores_bit_for_bit(inline, real):
+def test_all_executors_give_the_same_scores_bit_for_bit(inline, real, on_ray):
     results = []
-    for executor in (inline, real):
+    for executor in (inline, real, on_ray):
         executor.submit(trial(5, dropout=0.2))
         results.append(until_result(executor)[-1])
-    assert results[0].fold_scores.tobytes() == results[1].fold_scores.tobytes()
-    assert results[0].predictions.tobytes() == results[1].predictions.tobytes()
+    assert 1 == len({result.fold_scores.tobytes() for result in results})
+    assert 1 == len({result.predictions.tobytes() for result in results})
 
 
 def test_pruning_reaches_a_running_trial(executor):
@@ -140,49 +137,55 @@ def test_a_population_waits_at_its_rung_until_every_member_has_its_verdict(execu
     assert [2, 6, 2] == [len(results[n].curves["val/loss"]) for n in (20, 21, 22)]
 
 
-def test_a_raising_model_is_a_failed_trial_and_the_worker_lives_on(tmp_path):
-    executor = processes(tmp_path, f"{MODELS}:raises_for_nine")
-    try:
-        executor.submit(trial(0, units=9))
-        executor.submit(trial(1, units=8))
-        states = {r.number: r for r in (until_result(executor)[-1], until_result(executor)[-1])}
-        assert ("FAILED", "COMPLETE") == (states[0].state, states[1].state)
-        assert "ValueError: nine is not to be had" == states[0].error
-        assert "fragile_models.py" in states[0].traceback
-    finally:
-        executor.close()
+def test_a_raising_model_is_a_failed_trial_and_the_worker_lives_on(start):
+    executor = start(f"{MODELS}:raises_for_nine")
+    executor.submit(trial(0, units=9))
+    executor.submit(trial(1, units=8))
+    states = {r.number: r for r in (until_result(executor)[-1], until_result(executor)[-1])}
+    assert ("FAILED", "COMPLETE") == (states[0].state, states[1].state)
+    assert "ValueError: nine is not to be had" == states[0].error
+    assert "fragile_models.py" in states[0].traceback
 
 
-def test_a_killed_worker_is_replaced_and_what_it_had_not_begun_is_trained(tmp_path):
-    executor = processes(tmp_path)
-    try:
-        executor.submit(trial(0, epochs=5000))
-        executor.submit(trial(1))
-        first = executor._processes[0].popen.pid
-
-        def kill(report):
-            if report.epoch == 1:
-                os.kill(first, signal.SIGKILL)
-
-        lost = until_result(executor, kill)[-1]
-        assert isinstance(lost, Lost)
-        assert 0 == lost.trial
-        assert "by signal 9" in lost.reason
-        assert 1 == until_result(executor)[-1].number
-        executor.submit(trial(0, attempt=1))
-        again = until_result(executor)[-1]
-        assert ("COMPLETE", 1) == (again.state, again.attempt)
-    finally:
-        executor.close()
+def test_a_killed_worker_is_replaced_and_what_it_had_not_begun_is_trained(start):
+    executor = start()
+    executor.submit(trial(0, epochs=5000))
+    executor.submit(trial(1))
+    while not isinstance(executor.wait(60), EpochReport):
+        pass
+    os.kill(pids(executor)[0], signal.SIGKILL)
+    lost = until_result(executor)[-1]
+    assert isinstance(lost, Lost)
+    assert 0 == lost.trial
+    assert 1 == until_result(executor)[-1].number
+    executor.submit(trial(0, attempt=1))
+    again = until_result(executor)[-1]
+    assert ("COMPLETE", 1) == (again.state, again.attempt)
 
 
-def test_closing_leaves_no_process_behind_even_in_the_middle_of_a_trial(tmp_path):
-    executor = processes(tmp_path)
+def test_a_trial_beyond_its_deadline_has_failed_and_another_worker_goes_on(start):
+    executor = start(limits=WorkerLimits(trial_seconds=1.0))
+    executor.submit(trial(0, epochs=1_000_000))
+    executor.submit(trial(1))
+    failed = until_result(executor)[-1]
+    assert (0, "FAILED") == (failed.number, failed.state)
+    assert "ran longer than its deadline of 1 s" == failed.error
+    while (report := executor.wait(60)) != Started(1):
+        assert report is None or not isinstance(report, Lost)
+
+
+def test_closing_leaves_no_process_behind_even_in_the_middle_of_a_trial(start):
+    executor = start()
     executor.submit(trial(0, epochs=100_000))
     while not isinstance(executor.wait(60), EpochReport):
         pass
-    pids = [p.popen.pid for p in executor._processes]
+    workers = [psutil.Process(pid) for pid in pids(executor)]
     executor.close()
-    for pid in pids:
-        with pytest.raises(ProcessLookupError):
-            os.kill(pid, 0)
+    assert [] == psutil.wait_procs(workers, timeout=20)[1]
+
+
+def pids(executor) -> list[int]:
+    """The processes of its workers."""
+    if isinstance(executor, RayExecutor):
+        return [actor.pid for actor in executor._actors]
+    return [process.popen.pid for process in executor._processes]

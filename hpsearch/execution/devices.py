@@ -1,0 +1,103 @@
+"""What each worker of a machine gets of its cores and GPUs. Pure functions, but for `here`.
+
+Knows no process and no Ray: the answers are numbers and environment variables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..training.choice import has_accelerator
+from ..training.make import BACKENDS
+
+CORES = {"vectorized": 8, "keras_fit": 4}  # what one trial of the usual size keeps busy
+# Under which frameworks choose no kernel by what is free or fast just now.
+DETERMINISTIC = {
+    "TF_DETERMINISTIC_OPS": "1",
+    "TF_ENABLE_ONEDNN_OPTS": "0",
+    "XLA_FLAGS": "--xla_gpu_deterministic_ops=true",
+}
+GPU_MEMORY = 0.9  # of a GPU, for all its workers together; the rest is the driver's
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What this process may use."""
+
+    cores: int
+    gpus: tuple[str, ...] = ()  # as CUDA_VISIBLE_DEVICES names them
+
+
+def here(environment: Mapping[str, str] = os.environ) -> Machine:
+    """This machine: its cores by affinity, its GPUs as far as CUDA_VISIBLE_DEVICES shows them."""
+    cores = len(os.sched_getaffinity(0))
+    if not has_accelerator():
+        return Machine(cores)
+    visible = environment.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return Machine(cores, tuple(str(i) for i in range(len(_devices()))))
+    return Machine(cores, tuple(name.strip() for name in visible.split(",") if name.strip()))
+
+
+def _devices() -> Sequence[Path]:
+    return sorted(Path("/dev").glob("nvidia[0-9]*"))
+
+
+def default_workers(machine: Machine, *, trainer: str, gpus: float | None = None) -> int:
+    """How many workers a machine is given where nobody says.
+
+    One for each GPU, or as many as share them when a worker takes the fraction `gpus`. Without
+    one, a worker for every eight cores, or every four where folds take turns: the vectorised
+    trainer's train side by side. So a small machine has one, with which a study repeats bit for
+    bit.
+    """
+    if machine.gpus:
+        return max(1, int(len(machine.gpus) / (gpus or 1.0) + 1e-6))
+    return max(1, machine.cores // CORES[trainer])
+
+
+def threads_of(machine: Machine, workers: int, *, cpus: float | None = None) -> int:
+    """Threads of each worker: as declared, or its share of the cores."""
+    return max(1, int(cpus or machine.cores // workers))
+
+
+def environment(
+    trainer: str, *, threads: int | None = None, gpu: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """What a worker must find in its environment before it imports anything."""
+    names = ("HPSEARCH_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
+    return {
+        "KERAS_BACKEND": BACKENDS[trainer],
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "PYTHONUNBUFFERED": "1",
+        **(dict.fromkeys(names, str(threads)) if threads else {}),
+        **(gpu or {}),
+    }
+
+
+def gpu_of(place: int, workers: int, machine: Machine) -> dict[str, str]:
+    """The GPU of one worker: they go round the GPUs, and those of one divide its memory.
+
+    Args:
+        place: 0-based, among `workers`.
+        workers: On this machine.
+        machine: Its GPUs; with none, nothing is said.
+    """
+    if not machine.gpus:
+        return {}
+    mine = place % len(machine.gpus)
+    sharing = len(range(mine, workers, len(machine.gpus)))
+    return {"CUDA_VISIBLE_DEVICES": machine.gpus[mine], **gpu_memory(1 / sharing)}
+
+
+def gpu_memory(fraction: float) -> dict[str, str]:
+    """How much of its GPU a worker takes: JAX at once, TensorFlow as it needs it."""
+    if not fraction:
+        return {}
+    return {
+        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{GPU_MEMORY * min(1.0, fraction):.3f}",
+        "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    }

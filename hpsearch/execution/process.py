@@ -1,0 +1,180 @@
+"""One worker process and the trials it holds, as its coordinator sees them.
+
+Separation of concerns: `worker.py` is what runs in it, `limits.py` what it may use; which worker
+gets which trial, and what becomes of a dead one's, is decided in `processes.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from .. import faults
+from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
+from .executor import Started
+from .limits import Watch, WorkerLimits
+from .messages import Population, Prune, Resume
+from .shared import SharedArrays
+
+GRACE = 2.0  # seconds between asking a worker to end and killing it
+TERM_GRACE = 0.5  # seconds between SIGTERM and SIGKILL for one beyond its deadline
+LAST_BYTES, LAST_LINES = 4096, 8  # of a log, for an error message
+
+
+class WorkerProcess:
+    """One worker and the trials it holds, the running one first."""
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        shared: SharedArrays,
+        log: Path,
+        *,
+        one_at_a_time: bool,
+        faulty: str | None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            environment: Variables of its own.
+            shared: The arrays that it maps instead of being sent them.
+            log: What it prints is added here.
+            one_at_a_time: Let it prepare nothing while it trains: its predecessor ran out of
+                memory, and the next time it shall be known whose doing it was.
+            faulty: What is to break in it, for tests.
+        """
+        ours, theirs = socket.socketpair()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        environment = {**os.environ, **environment, faults.VARIABLE: faulty or ""}
+        environment.pop("MLFLOW_RUN_ID", None)
+        with log.open("ab") as output:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "hpsearch.execution.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno(), shared.descriptor],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is the coordinator's to handle
+            )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        self._shared = shared
+        self.log = log
+        self.populations: deque[tuple[TrialSpec, ...]] = deque()
+        self.watch = Watch(self.popen.pid)
+        self.one_at_a_time = one_at_a_time
+        self.has_trained = False  # it has imported Keras and knew the problem
+        self._size = 0  # of the running population, when it began
+        self._training = 0  # trials of the running population that have no result
+        self._held: set[int] = set()  # those of them that wait for a verdict
+
+    def note(self, report: Any) -> None:
+        """Take in what a report says of what the worker does."""
+        self.has_trained = self.has_trained or isinstance(report, Started)
+        match report:
+            case Started(number) if number == self.populations[0][0].number:
+                self.watch.begin()
+                self._training = self._size = len(self.populations[0])
+            case EpochReport() | FoldReport() if report.epoch + 1 in self._rungs(report.trial):
+                self._held.add(report.trial)
+            case TrialResult():
+                self._training -= 1
+                self._held.discard(report.number)
+                self.drop({report.number})
+                if self.one_at_a_time and not self._training and self.populations:
+                    self.send(Population(self.populations[0]))
+
+    def _rungs(self, number: int) -> tuple[int, ...]:
+        return next((t.rungs for t in self.trials if t.number == number), ())
+
+    def judge(self, verdict: Prune | Resume) -> None:
+        """Send a verdict on a trial."""
+        self._held.discard(verdict.trial)
+        self.send(verdict)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it trains a population, or waits for a verdict on it."""
+        return self._training > 0
+
+    def look(self) -> None:
+        """Take the measure of its time and memory."""
+        self.watch.look(is_training=self._training > len(self._held))
+
+    def overdue(self, limits: WorkerLimits) -> str | None:
+        """Why its running population has to end; None where it may go on."""
+        return self.watch.overdue(limits, self._size)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether all that happens in the worker is a single trial's doing."""
+        return self._size == 1 and (self.one_at_a_time or len(self.populations) == 1)
+
+    def send(self, order: Any) -> None:
+        """Give an order; a dead worker is noticed when its reports are read."""
+        try:
+            self.connection.send_bytes(self._shared.pickled(order))
+        except (BrokenPipeError, ConnectionResetError):
+            return
+
+    @property
+    def trials(self) -> list[TrialSpec]:
+        """Those that train and those that wait."""
+        return [trial for population in self.populations for trial in population]
+
+    def take(self, trials: tuple[TrialSpec, ...]) -> None:
+        """Train these together after what was given before."""
+        self.populations.append(trials)
+        if not self.one_at_a_time or len(self.populations) == 1:
+            self.send(Population(trials))
+
+    @property
+    def unsent(self) -> list[TrialSpec]:
+        """The trials that it has not been told of."""
+        later = list(self.populations)[1:] if self.one_at_a_time else []
+        return [trial for population in later for trial in population]
+
+    def drop(self, numbers: set[int]) -> None:
+        """Hold these trials no more."""
+        left = (tuple(t for t in p if t.number not in numbers) for p in self.populations)
+        self.populations = deque(population for population in left if population)
+
+    def kill(self) -> None:
+        """End it and what it has started: SIGTERM, then SIGKILL to the group."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self.popen.pid, number)
+                self.popen.wait(TERM_GRACE)
+            except ProcessLookupError:
+                return
+            except subprocess.TimeoutExpired:
+                continue
+
+    def leave(self) -> None:
+        """Let it end by itself: it sees that its coordinator is gone."""
+        self.connection.close()
+
+    def end(self, grace: float = GRACE) -> None:
+        """See to it that it has ended, at the latest in `grace` seconds."""
+        self.leave()
+        try:
+            self.popen.wait(grace)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.popen.pid, signal.SIGKILL)
+            self.popen.wait()
+
+    def last_words(self) -> str:
+        """The end of what it, or one before it, has printed."""
+        with self.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_BYTES))
+            text = log.read().decode(errors="replace")
+        return "\n".join(text.splitlines()[-LAST_LINES:])

@@ -1,0 +1,167 @@
+"""A Ray cluster: coming to it, whether it asks for a token, how many workers it has room for.
+
+Knows no trial and no trainer. Whoever reaches an unguarded cluster can run any code on it, so
+one that is not our own is asked first, without our token: it must refuse.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ClusterError
+
+LOCAL = "local"  # the address of a cluster of our own, on this machine, that ends with us
+CONNECT_SECONDS = 20
+HOW = (
+    "Set RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN on every node and here; see "
+    "docs/cluster.md."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one worker takes of a node."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0  # 0.5: two workers share one
+    memory: int = 0  # bytes that are kept free for it
+
+    def fits(self, node: Mapping[str, float]) -> int:
+        """How many workers a node of these resources holds."""
+        asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
+        shares = [node.get(name, 0.0) / amount for name, amount in asked.items() if amount]
+        return int(min(shares) + 1e-6)  # 1 / (1 / 3) is a little less than 3
+
+
+def connect(address: str, *, cpus: float) -> Callable[[], None]:
+    """Come to the cluster at `address`, or start one here.
+
+    Args:
+        address: "local", "auto" (the one that `ray start` left on this machine), "HOST:PORT" or
+            "ray://HOST:PORT". Where Ray is in use in this process, it is used as it is.
+        cpus: Cores that a local cluster says it has.
+
+    Returns:
+        What takes leave of it, and ends it where it was started here.
+
+    Raises:
+        ClusterError: If Ray is not installed, nobody answers, or it asks for no token.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be
+    if address == LOCAL:  # a token of its own, for as long as it lives
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise ClusterError("Ray is not installed: pip install 'hpsearch[ray]'") from None
+    if ray.is_initialized():
+        return lambda: None
+    if address == LOCAL:  # Ray may have been imported before and read another environment
+        ray._raylet.Config.initialize("")
+        ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
+    # What Ray tells of dead workers goes to stdout, where the answer of --json goes.
+    ray._private.worker._worker_logs_enabled = False
+    quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
+    with _own_signals():
+        if address == LOCAL:
+            here = {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            ray.init(LOCAL, **quiet, **here)  # without it, one that runs here would be joined
+        else:
+            _refuse_unguarded(address)
+            try:
+                ray.init(address, **quiet)
+            except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
+                raise ClusterError(f"{address}: {_line(error)}") from error
+    leave: Callable[[], None] = ray.shutdown
+    return leave
+
+
+def room(resources: Resources) -> int:
+    """How many workers the living nodes hold in all."""
+    import ray
+
+    return sum(resources.fits(node["Resources"]) for node in ray.nodes() if node["Alive"])
+
+
+def _refuse_unguarded(address: str) -> None:
+    """Ask a cluster for something without a token.
+
+    Raises:
+        ClusterError: If it answers, or there is none.
+    """
+    import grpc
+
+    try:
+        _ask(address)
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+            return
+        raise ClusterError(f"{address}: no Ray cluster answers there: {error.details()}") from None
+    raise ClusterError(f"{address}: this cluster asks for no token, so anyone can use it. {HOW}")
+
+
+def _ask(address: str) -> None:
+    """The smallest of requests, to Ray's client server or to its control service."""
+    if address.startswith("ray://"):
+        from ray.core.generated import ray_client_pb2 as asked
+        from ray.core.generated.ray_client_pb2_grpc import RayletDriverStub
+
+        ping = asked.ClusterInfoRequest(type=asked.ClusterInfoType.PING)
+        with _channel(address.removeprefix("ray://")) as channel:
+            RayletDriverStub(channel).ClusterInfo(ping, timeout=CONNECT_SECONDS)
+        return
+    from ray.core.generated import gcs_service_pb2 as control
+    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
+
+    with _channel(_resolved(address)) as channel:
+        stub = NodeInfoGcsServiceStub(channel)
+        stub.CheckAlive(control.CheckAliveRequest(), timeout=CONNECT_SECONDS)
+
+
+def _resolved(address: str) -> str:
+    """HOST:PORT of the control service."""
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
+    try:
+        return str(canonicalize_bootstrap_address_or_die(address))
+    except (ConnectionError, ValueError) as error:
+        raise ClusterError(f"{address}: {_line(error)}") from error
+
+
+def _channel(target: str) -> Any:
+    import grpc
+
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+        from ray._private.tls_utils import load_certs_from_env
+
+        chain, key, authority = load_certs_from_env()
+        credentials = grpc.ssl_channel_credentials(authority, key, chain)
+        return grpc.secure_channel(target, credentials)
+    return grpc.insecure_channel(target)
+
+
+def _line(error: BaseException) -> str:
+    """What an error says, in a line."""
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM: `ray.init` puts one of its own there."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,85 @@
+"""What runs in a Ray actor: the same worker as in a process of our own.
+
+Orders come in as calls of the actor, reports go out as the answer of a call that waits for them.
+Knows no sampler, no journal and no other worker.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import tempfile
+import threading
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ray  # this module is imported where Ray is
+
+from ..training.final import FinalFit
+from ..training.keras_import import import_keras
+from .messages import Ready
+from .worker import Worker
+
+
+class Calls:
+    """The worker's end of the line: what is called through the actor stands in two queues."""
+
+    def __init__(self) -> None:
+        """Nothing said yet."""
+        self.orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def recv(self) -> Any:
+        """The next order."""
+        return self.orders.get()
+
+    def send(self, report: Any) -> None:
+        """Say something."""
+        self.reports.put(report)
+
+
+class RayWorker:
+    """The actor. `reports` has a thread to itself; the other calls come in the order of asking."""
+
+    def __init__(self) -> None:
+        """Begin to import Keras; trials may be sent meanwhile."""
+        self._line = Calls()
+        self._worker = Worker(self._line)
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._model = Path()  # what the final fit left here
+        for work in (self._worker.listen_or_die, self._work_or_die):
+            threading.Thread(target=work, daemon=True).start()
+
+    def _work_or_die(self) -> None:
+        try:
+            import_keras()
+            self._line.send(Ready(ray.util.get_node_ip_address(), os.getpid()))
+            self._worker.work()
+        except BaseException:
+            traceback.print_exc()
+            os._exit(3)  # else its trials would be waited for without end
+
+    def order(self, order: Any) -> None:
+        """Take one of `messages`; the model of a final fit is kept here until it is fetched."""
+        if isinstance(order, FinalFit):
+            self._scratch = tempfile.TemporaryDirectory(prefix="hpsearch-final-")
+            self._model = Path(self._scratch.name) / order.path.name
+            order = replace(order, path=self._model)
+        self._line.orders.put(order)
+
+    @ray.method(concurrency_group="reports")  # type: ignore[untyped-decorator]
+    def reports(self) -> list[Any]:
+        """What was said since the last call; waits for the first of it."""
+        said = [self._line.reports.get()]
+        while not self._line.reports.empty():
+            said.append(self._line.reports.get())
+        return said
+
+    def model(self) -> bytes:
+        """The file that the final fit wrote."""
+        content = self._model.read_bytes()
+        if self._scratch is not None:
+            self._scratch.cleanup()
+        return content

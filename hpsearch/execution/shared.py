@@ -1,0 +1,77 @@
+"""Arrays that the workers of this machine share: one copy in a file without a name.
+
+The file was unlinked when it was made and every worker inherits its descriptor, so the system frees
+it with the last of them, however they end. Who receives a message finds the arrays mapped, and
+cannot write to them. Knows no trial.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+LEAST = 1 << 16  # bytes; a smaller array travels with its message
+PAGE = 4096
+
+
+class SharedArrays:
+    """Writes messages whose large arrays stand in the file, each of them once."""
+
+    def __init__(self) -> None:
+        """An empty file where temporary files go; the disk's, so that it need not fit in memory."""
+        self._file = tempfile.TemporaryFile(prefix="hpsearch-")  # noqa: SIM115
+        self._known: dict[int, tuple[np.ndarray, int]] = {}  # id -> itself, offset
+
+    @property
+    def descriptor(self) -> int:
+        """For a worker to inherit under the same number."""
+        return self._file.fileno()
+
+    def pickled(self, message: Any) -> bytes:
+        """The message as bytes that `pickle.loads` reads in a worker."""
+        buffer = io.BytesIO()
+        _Pickler(buffer, self._reference).dump(message)
+        return buffer.getvalue()
+
+    def _reference(self, array: np.ndarray) -> tuple[Any, ...]:
+        """How a worker comes to an array; it is written where it was not."""
+        if id(array) not in self._known:
+            offset = -(-self._file.seek(0, os.SEEK_END) // PAGE) * PAGE
+            self._file.seek(offset)
+            self._file.write(np.ascontiguousarray(array).data)
+            self._file.flush()
+            self._known[id(array)] = (array, offset)  # it keeps its id for as long as it lives
+        offset = self._known[id(array)][1]
+        return mapped, (self.descriptor, offset, array.shape, array.dtype.str)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._known.clear()
+        self._file.close()
+
+
+class _Pickler(pickle.Pickler):
+    """Writes a reference in the place of a large array of numbers."""
+
+    def __init__(
+        self, buffer: io.BytesIO, reference: Callable[[np.ndarray], tuple[Any, ...]]
+    ) -> None:
+        super().__init__(buffer, protocol=5)
+        self._reference = reference
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value) is np.ndarray and value.nbytes >= LEAST and not value.dtype.hasobject:
+            return self._reference(value)
+        return NotImplemented
+
+
+def mapped(descriptor: int, offset: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """An array of the file, read-only; its pages are shared by all who map them."""
+    with os.fdopen(os.dup(descriptor), "rb") as file:
+        return np.asarray(np.memmap(file, dtype, "r", offset, shape))

@@ -1,0 +1,67 @@
+"""How a machine is divided between its workers; no GPU is needed to say it."""
+
+import pytest
+
+from hpsearch.execution.devices import (
+    Machine,
+    default_workers,
+    environment,
+    gpu_memory,
+    gpu_of,
+    here,
+    threads_of,
+)
+
+TWO = Machine(16, ("0", "1"))
+
+
+@pytest.mark.parametrize(
+    ("expected", "machine", "trainer", "gpus"),
+    [
+        (1, Machine(2), "vectorized", None),
+        (1, Machine(8), "vectorized", None),
+        (4, Machine(32), "vectorized", None),
+        (8, Machine(32), "keras_fit", None),
+        (2, TWO, "vectorized", None),
+        (4, TWO, "vectorized", 0.5),
+        (6, TWO, "vectorized", 1 / 3),
+        (1, TWO, "keras_fit", 2.0),
+    ],
+)
+def test_workers_by_device_and_trainer(expected, machine, trainer, gpus):
+    assert expected == default_workers(machine, trainer=trainer, gpus=gpus)
+
+
+def test_workers_go_round_the_gpus_and_divide_their_memory():
+    assert [
+        {"CUDA_VISIBLE_DEVICES": "0", **gpu_memory(1 / 2)},
+        {"CUDA_VISIBLE_DEVICES": "1", **gpu_memory(1)},
+        {"CUDA_VISIBLE_DEVICES": "0", **gpu_memory(1 / 2)},
+    ] == [gpu_of(place, 3, TWO) for place in range(3)]
+    assert "0.450" == gpu_memory(0.5)["XLA_PYTHON_CLIENT_MEM_FRACTION"]
+    assert {} == gpu_of(0, 1, Machine(4))
+
+
+def test_threads_are_divided_and_never_fewer_than_one():
+    assert (16, 5, 1, 3) == (
+        threads_of(TWO, 1),
+        threads_of(TWO, 3),
+        threads_of(TWO, 99),
+        threads_of(TWO, 1, cpus=3.5),
+    )
+
+
+def test_a_worker_finds_its_backend_and_its_threads_in_the_environment():
+    found = environment("keras_fit", threads=3, gpu={"CUDA_VISIBLE_DEVICES": "1"})
+    assert ("tensorflow", "3", "3", "1") == (
+        found["KERAS_BACKEND"],
+        found["HPSEARCH_THREADS"],
+        found["OMP_NUM_THREADS"],
+        found["CUDA_VISIBLE_DEVICES"],
+    )
+
+
+def test_gpus_are_those_that_cuda_shows(monkeypatch):
+    monkeypatch.setattr("hpsearch.execution.devices.has_accelerator", lambda: True)
+    assert ("3", "5") == here({"CUDA_VISIBLE_DEVICES": "3, 5"}).gpus
+    assert () == here({"CUDA_VISIBLE_DEVICES": ""}).gpus

@@ -1,0 +1,201 @@
+"""Ray clusters: nodes that come and go under a study, clusters that are refused, none left behind.
+
+The nodes are Ray's own, on this machine; they are killed as a machine would go.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from small_problem import problem, until_result
+
+from hpsearch.errors import ClusterError
+from hpsearch.execution import ray as on_ray
+from hpsearch.execution.inline import InlineExecutor
+from hpsearch.execution.ray import RayExecutor
+from hpsearch.execution.ray_cluster import Resources, room
+from hpsearch.history import History
+from hpsearch.journal import Journal
+from hpsearch.search.loop import Limits, Search
+from hpsearch.training.make import make_trainer
+
+LARGE = Resources(cpus=8)  # no room for it on the session's node of two cores
+TESTS = Path(__file__).parents[1]
+
+
+class ByNumber:
+    """A sampler whose points depend on the trial's number alone."""
+
+    def ask(self, number):
+        rng = np.random.default_rng(number)
+        rate = float(10 ** rng.uniform(-3, -1))
+        return {"units": 8, "layers": 1, "batch_size": 16, "learning_rate": rate}
+
+    def tell(self, trial):
+        pass
+
+    def epochs(self, number):
+        return None
+
+
+def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
+    ray_cluster, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(on_ray, "LOOK_SECONDS", 0.2)
+    nodes = [ray_cluster.add_node(num_cpus=8)]
+    executor = RayExecutor(trainer="vectorized", resources=LARGE)
+    executor.set_up(problem())
+    capacities, killed, again = [executor.capacity], [], []
+
+    def come_and_go(record):
+        capacities.append(executor.capacity)
+        if record["event"] == "result" and record["attempt"]:
+            again.append(record["trial"])
+        if record["event"] != "epoch":
+            return
+        if len(nodes) == 1:
+            nodes.append(ray_cluster.add_node(num_cpus=8))
+        elif (
+            not killed
+            and len(executor._ready) == 2
+            and all(a.populations for a in executor._actors)
+        ):
+            killed.append(nodes[0])
+            ray_cluster.remove_node(nodes[0], allow_graceful=False)
+
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        first = journal.append("study", objective={"metric": "roc_auc", "direction": "maximize"})
+        try:
+            history = Search(
+                journal=journal,
+                history=History([first]),
+                sampler=ByNumber(),
+                executor=executor,
+                limits=Limits(10_000),
+                seed=0,
+                epochs=50,
+                fixed={},
+                listeners=[come_and_go],
+                stop_requested=lambda: bool(again),  # what the killed node trained has its result
+            ).run()
+        finally:
+            executor.close()
+            for node in nodes[len(killed) :]:
+                ray_cluster.remove_node(node)
+    assert {2, 4} == set(capacities)
+    ended = [t for t in history.trials if t.is_finished]
+    assert {"COMPLETE"} == {t.state for t in history.trials if t.state != "WAITING"}
+    alone = InlineExecutor(problem(), lambda p: make_trainer("vectorized", p))
+    for trial in (*ended[:3], history.best, *(history.last[n] for n in again)):
+        alone.submit(trial.spec)
+        assert trial.fold_scores == until_result(alone)[-1].fold_scores.tolist()
+
+
+def test_the_rows_are_in_the_object_store_once_and_no_worker_can_write_to_them(ray_cluster):
+    import ray
+
+    executor = RayExecutor(trainer="vectorized", workers=1, resources=Resources(cpus=1))
+    try:
+        executor.set_up(problem())
+        seen = ray.remote(num_cpus=0)(lambda setup: setup.problem.features.flags.writeable)
+        assert not ray.get(seen.remote(executor._setup), timeout=60)
+    finally:
+        executor.close()
+
+
+@pytest.mark.parametrize(
+    ("expected", "cpus", "gpus", "node"),
+    [
+        (4, 2, 0, {"CPU": 9.0}),
+        (3, 1, 1 / 3, {"CPU": 16.0, "GPU": 1.0}),
+        (2, 8, 0.5, {"CPU": 16.0, "GPU": 4.0}),
+        (0, 1, 1, {"CPU": 16.0}),
+    ],
+)
+def test_workers_that_a_node_holds(expected, cpus, gpus, node):
+    assert expected == Resources(cpus, gpus).fits(node)
+
+
+def test_nodes_that_are_too_small_are_no_room(ray_cluster):
+    assert (2, 0) == (room(Resources(cpus=1)), room(LARGE))
+
+
+UNGUARDED = """
+import sys
+sys.path.insert(0, {tests!r})
+from ray.cluster_utils import Cluster
+from hpsearch.errors import ClusterError
+from hpsearch.execution.ray_cluster import connect
+
+small = {{"num_cpus": 1, "object_store_memory": 80 << 20, "include_dashboard": False}}
+cluster = Cluster(initialize_head=True, head_node_args=small)
+for address in (cluster.address, "127.0.0.1:9"):
+    try:
+        connect(address, cpus=1)
+    except ClusterError as error:
+        print(error)
+cluster.shutdown()
+"""
+
+
+def test_a_cluster_that_asks_for_no_token_is_refused_and_one_that_is_not_there_is_told():
+    code = UNGUARDED.format(tests=str(TESTS))
+    environment = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
+    refused, missing = done.stdout.splitlines()
+    assert (
+        "this cluster asks for no token, so anyone can use it. Set RAY_AUTH_MODE=token" in refused
+    )
+    assert "127.0.0.1:9: no Ray cluster answers there" in missing
+
+
+LOCAL = """
+import ray
+from hpsearch.execution.ray_cluster import connect
+
+leave = connect("local", cpus=1)
+import psutil
+print(*(p.pid for p in psutil.Process().children(recursive=True)), flush=True)
+input()
+leave()
+print("left", flush=True)
+"""
+
+
+@pytest.mark.parametrize("ending", ["leaves", "is killed"])
+def test_a_local_cluster_ends_with_its_coordinator_and_writes_no_token_down(ending, tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    said = tmp_path / "stderr"
+    with (
+        said.open("w") as errors,
+        subprocess.Popen(
+            [sys.executable, "-c", LOCAL],
+            env={**environment, "HOME": str(tmp_path)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as child,
+    ):
+        daemons = [psutil.Process(int(pid)) for pid in child.stdout.readline().split()]
+        assert len(daemons) > 1, said.read_text()
+        if ending == "leaves":
+            child.communicate("\n", timeout=60)
+        else:
+            child.kill()
+    left = psutil.wait_procs(daemons, timeout=30)[1]
+    # Without its raylet, an agent of Ray's asks for two minutes more before it gives up.
+    assert [] == [p for p in left if not p.name().endswith("Agent")]
+    assert [] == list(tmp_path.rglob("auth_token"))
+
+
+def test_without_ray_the_message_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ClusterError, match=r"pip install 'hpsearch\[ray\]'"):
+        RayExecutor(trainer="vectorized")
