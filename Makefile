@@ -3,13 +3,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: tune test check lock
+.PHONY: tune test faults soak check lock
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
 
 test: $(READY)  ## the whole test suite
 	$(BIN)/python -m pytest -q $(ARGS)
+
+faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures
+	rm -f .pytest_cache/faults.json
+	$(BIN)/python -m pytest -q tests/faults $$($(BIN)/python tests/faults/table.py --tests) $(ARGS)
+	$(BIN)/python tests/faults/table.py --write
+
+soak: $(READY)  ## 500 trials under random kills: some minutes
+	$(BIN)/python benchmarks/soak.py
 
 check: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import faults
 from ..errors import PromotionError
 from .gate import Comparison, Gate, Judged, NotBetterError, compare, read_judged
 from .reference import CHAMPION, PREVIOUS, Reference
@@ -123,7 +124,9 @@ def promote(
         if comparison is not None:
             key = f"{TAG}comparison"
             client.set_model_version_tag(reference.name, str(version), key, str(comparison))
+        faults.reach("before_promote")
         before = _move(client, reference, version, holder)
+        faults.reach("after_promote")
     return Promotion(reference.name, version, reference.alias, before, comparison)
 
 

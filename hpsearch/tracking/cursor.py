@@ -13,8 +13,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..errors import TrackingError
-from .store import redacted
+from ..errors import TrackingError, redacted
 
 
 class Cursor:

@@ -52,7 +52,7 @@ def experiment_tags(history: History) -> dict[str, str]:
 def study_tags(history: History) -> dict[str, str]:
     """The tags of the study's run."""
     study = history.study
-    shown = ("task", "sampler", "trainer", "seed", "fingerprint")
+    shown = ("task", "sampler", "pruner", "trainer", "seed", "fingerprint")
     return {
         KEY_TAG: history.key,
         "hpsearch.kind": "study",
@@ -118,7 +118,9 @@ def result_points(trial: Trial) -> Iterator[Point]:
         "best_epoch": trial.best_epoch,
         "n_parameters": trial.n_parameters,
         "seconds": trial.seconds,
+        "finalist_score": trial.finalist_score,
     }
+    values |= {"latency_ms": trial.latency_ms}
     for name, value in values.items():
         if value is not None and trial.ended is not None:
             yield Point(name, float(value), trial.ended, 0)
@@ -135,6 +137,8 @@ def outcome_tags(history: History) -> dict[str, str]:
     tags = {}
     if history.winner is not None and (chosen := history.winning_trial()):
         tags["winner"] = chosen.name
+    if history.end is not None:
+        tags["ended"] = tag_value(history.end["reason"])
     if history.promotions:
         last = history.promotions[-1]
         tags["promoted"] = f"{last['name']} version {last['version']} @{last['alias']}"
@@ -144,7 +148,13 @@ def outcome_tags(history: History) -> dict[str, str]:
 def winner_points(history: History) -> Iterator[Point]:
     """What the search chose, on the study's run."""
     record = history.winner or {}
-    values = {"winner_score": "score", "winner_score_std": "spread", "winner_epochs": "epochs"}
+    values = {
+        "winner_score": "score",
+        "winner_score_std": "spread",
+        "winner_epochs": "epochs",
+        "finalist_score": "finalist_score",
+        "finalist_score_std": "finalist_spread",
+    }
     for name, field in values.items():
         if record.get(field) is not None:
             yield Point(name, float(record[field]), record["time"], 0)
@@ -158,6 +168,8 @@ def final_points(history: History) -> Iterator[Point]:
         values[f"test/{name}_low"], values[f"test/{name}_high"] = low, high
     baseline = (record.get("baseline") or {}).get("metrics", {})
     values |= {f"baseline/{k}": v for k, v in baseline.items()}
+    single = (record.get("single") or {}).get("metrics", {})
+    values |= {f"single/{k}": v for k, v in single.items()}
     for name, value in values.items():
         if is_score(value):
             yield Point(metric_name(name), float(value), record["time"], 0)

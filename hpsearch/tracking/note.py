@@ -11,7 +11,13 @@ SHOWN = 10  # trials in the table
 
 def study_note(history: History) -> str:
     """Best trial, top ten, test scores and what to look at."""
-    parts = [_summary(history), _test(history), _table(history), _look(history)]
+    parts = [
+        _summary(history),
+        _test(history),
+        _front(history),
+        _table(history),
+        _look(history),
+    ]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -24,7 +30,20 @@ def _summary(history: History) -> str:
     if best is not None:
         verb = "Chosen" if history.winner else "Best so far"
         lines.append(f"{verb}: **{best.name}** with {_score(best)}.")
+    if history.end:
+        lines.append(f"The search has ended: {history.end['reason']}.")
     return "\n\n".join(lines)
+
+
+def _again(history: History) -> str:
+    """The winner's second score, and by how much the search's was too good."""
+    record = history.winner or {}
+    again, first = record.get("finalist_score"), record.get("score")
+    if again is None or first is None:
+        return ""
+    gain = (first - again) * (1 if history.maximize else -1)
+    how = "too good" if gain > 0 else "too low"
+    return f" On fresh folds and seeds: {again:.5g}; the search was {abs(gain):.2g} {how}."
 
 
 def _score(trial: Trial) -> str:
@@ -48,6 +67,19 @@ def _test(history: History) -> str:
         between = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
         other = f" {theirs[name]:.4g} |" if name in theirs else " |"
         lines.append(f"| {name} | {value:.4g} | {between} |{other if title else ''}")
+    return "\n".join(lines)
+
+
+def _front(history: History) -> str:
+    """The trials that no other is better than in every objective."""
+    front = history.front()
+    if not front:
+        return ""
+    head = ["Pareto front", *(name for name, _ in history.objectives)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for trial in front:
+        values = (f"{value:.5g}" for value in trial.values or ())
+        lines.append("| " + " | ".join([trial.name, *values]) + " |")
     return "\n".join(lines)
 
 

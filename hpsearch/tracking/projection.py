@@ -101,7 +101,7 @@ class Projection:
         for key, trial in touched.items():
             if trial.started is not None or trial.state not in ("WAITING", "LOST"):
                 yield partial(self._send_trial, key, trial)
-        if len(self.history.ended) > known or events & {"winner", "final", "promoted"}:
+        if len(self.history.ended) > known or events & {"ended", "winner", "final", "promoted"}:
             yield partial(self._send_summary, known)
         if "final" in events:
             yield from self._final_steps()

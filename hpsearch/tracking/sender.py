@@ -11,11 +11,12 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import JournalError, TrackingError
+from .. import faults
+from ..errors import JournalError, TrackingError, redacted
 from ..journal import read
 from .cursor import Cursor
 from .projection import Projection, Step
-from .store import limited_requests, open_store, redacted
+from .store import limited_requests, open_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -111,6 +112,7 @@ class Sender:
         from mlflow.exceptions import MlflowException
 
         while self._steps:
+            faults.reach("before_log")
             try:
                 self._steps[0]()
             except MlflowException as error:
@@ -118,6 +120,7 @@ class Sender:
                     raise
                 self.problems.append(redacted(str(error)))
                 logger.warning("MLflow refused a request for good: %s", self.problems[-1])
+            faults.reach("after_log")
             self._steps.popleft()
 
 

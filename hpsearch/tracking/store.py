@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import TrackingError
+from ..errors import TrackingError, redacted
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,17 +50,6 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://", "databricks"))
 
 
-def redacted(text: str) -> str:
-    """`text` with every password, and every user name before one, hidden.
-
-    Examples:
-        >>> redacted("postgresql://ann:secret@db/runs?password=x")
-        'postgresql://***@db/runs?password=***'
-    """
-    text = re.sub(r"://[^/\s@]+@", "://***@", text)
-    return re.sub(r"(?i)((?:password|passwd|pwd|token|secret|key)=)[^&;\s]+", r"\1***", text)
-
-
 def open_store(uri: str) -> MlflowClient:
     """A client of the store at `uri`, which has answered once.
 
@@ -82,7 +71,8 @@ def open_store(uri: str) -> MlflowClient:
     except Exception as error:  # every backend raises its own kind
         raise TrackingError(
             f"{redacted(uri)}: the tracking store cannot be used: {_reason(error)} "
-            "Start the server, correct --tracking-uri, or leave it out to write to a file."
+            "Start the server, correct --tracking-uri, or train now with --offline and "
+            "send the study later with `hpsearch sync STUDY`."
         ) from None
     return client
 

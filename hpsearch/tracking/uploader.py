@@ -14,14 +14,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..errors import HpsearchError, TrackingError
+from ..errors import HpsearchError, TrackingError, redacted
 from .sender import Sender
-from .store import limited_requests, redacted
+from .store import limited_requests
 
 logger = logging.getLogger("hpsearch.tracking")
 
 LONGEST_PAUSE = 60.0  # seconds between two tries
 SHORTEST_PAUSE = 0.01  # seconds between two looks at the journal
+PATIENT = 30.0  # seconds for the last records at the end
+IMPATIENT = 0.5  # the same where the study is stopped at once
 
 
 class Uploader:
@@ -113,7 +115,7 @@ class Uploader:
                 self._hurry -= 1
             return self._sender.acknowledged >= target
 
-    def close(self, timeout: float = 30.0) -> bool:
+    def close(self, timeout: float = PATIENT) -> bool:
         """Send the rest, leave no run RUNNING and stop; whether everything was acknowledged."""
         with self._changed:
             self._ending = True
@@ -168,8 +170,8 @@ class Uploader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._ending:
-            self.close()
+        if not self._ending:  # who stops at once waits for no server
+            self.close(IMPATIENT if kind is KeyboardInterrupt else PATIENT)
 
     # -- the thread -------------------------------------------------------------------------
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
 from promotion.conftest import RAW, Store
 
+from hpsearch import faults
 from hpsearch.errors import PromotionError
 from hpsearch.promotion import (
     Gate,
@@ -20,6 +25,7 @@ from hpsearch.promotion import (
     rollback,
     study_run,
 )
+from hpsearch.promotion.gate import Comparison, compare
 from hpsearch.promotion.registry import version_at
 
 
@@ -156,6 +162,50 @@ def test_of_two_promotions_at_once_one_wins_and_the_other_is_told(
         assert "meanwhile" in lost or "stays" in lost
     if len(won) == 2:  # one after the other: the second was compared with the first
         assert held(store, "race") == 3
+
+
+def test_of_several_promotions_at_once_one_wins_each_round_and_the_others_are_told_who(
+    store: Store, weak: str, monkeypatch: pytest.MonkeyPatch, figure: Callable[..., None]
+) -> None:
+    runs = [store.study(f"rival-{skill}", skill=skill) for skill in (3.0, 3.5, 4.0, 4.5)]
+    together = Barrier(len(runs))
+
+    def compared(*given: Any) -> Comparison:
+        comparison = compare(*given)
+        together.wait(60)  # nobody moves the alias before all were compared with its holder
+        return comparison
+
+    monkeypatch.setattr("hpsearch.promotion.registry.compare", compared)
+    winners = []
+    for round_ in range(3):
+        reference = Reference(f"rivals-{round_}")
+        promote(store.client, weak, reference)
+        with ThreadPoolExecutor(len(runs)) as pool:
+            attempts = [pool.submit(promote, store.client, run, reference) for run in runs]
+        errors = [e for a in attempts if (e := a.exception()) is not None]
+        won = [a.result() for a in attempts if a.exception() is None]
+        winners.append(len(won))
+        assert [PromotionError] * (len(runs) - 1) == [type(e) for e in errors]
+        assert all("study rival-" in str(e) and "meanwhile" in str(e) for e in errors)
+        assert [won[0].version] == [
+            v.version for v in models(store.client, reference.name) if "champion" in v.aliases
+        ]
+    assert [1, 1, 1] == winners
+    figure(winners_per_round=1)
+
+
+@pytest.mark.parametrize("step", ["before_promote", "after_promote"])
+def test_a_promotion_broken_off_is_made_whole_by_the_next(
+    store: Store, weak: str, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"broken-{step}"
+    with monkeypatch.context() as broken:
+        broken.setattr("hpsearch.faults._faults", faults.parse(f"{step}=disk_full"))
+        broken.setattr("hpsearch.faults._passes", Counter())
+        with pytest.raises(OSError, match="No space left"):
+            promote(store.client, weak, Reference(name))
+    promote(store.client, weak, Reference(name))
+    assert [(1, ("champion",))] == [(v.version, v.aliases) for v in models(store.client, name)]
 
 
 def test_a_run_without_a_fitted_winner_is_refused(store: Store) -> None:

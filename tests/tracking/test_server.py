@@ -8,23 +8,29 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import synthetic
 
+from hpsearch.journal import Journal, read
 from hpsearch.tracking.sender import sync
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.uploader import Uploader
 
 
 class Proxy:
-    """Forwards TCP to a port; cuts the connection instead of giving back every n-th answer."""
+    """Forwards TCP to a port; cuts the connection instead of giving back every n-th answer,
+    gives back an error in its place, or holds all answers back for a while.
+    """
 
     def __init__(self, port: int) -> None:
         self.target = port
         self.cut_every = 0  # 0: never
+        self.cut_with = b""  # said before the connection is cut
+        self.flowing = threading.Event()
+        self.flowing.set()
         self.answers = 0
         self.cuts = 0
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -45,8 +51,11 @@ class Proxy:
         with contextlib.suppress(OSError), source, sink:
             while data := source.recv(65536):
                 self.answers += back
+                if back:
+                    self.flowing.wait()
                 if back and self.cut_every and self.answers % self.cut_every == 0:
                     self.cuts += 1
+                    sink.sendall(self.cut_with)
                     sink.shutdown(socket.SHUT_RDWR)
                     return
                 sink.sendall(data)
@@ -120,7 +129,11 @@ def place(root: Path, name: str, study: str) -> Path:
 
 
 def test_answers_that_get_lost_lose_and_double_nothing(
-    server: tuple[int, Path], proxy: Proxy, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    server: tuple[int, Path],
+    proxy: Proxy,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    figure: Callable[..., None],
 ) -> None:
     port, database = server
     sync(place(tmp_path, "direct", "study"), f"http://127.0.0.1:{port}")
@@ -139,6 +152,7 @@ def test_answers_that_get_lost_lose_and_double_nothing(
     assert list(direct) == renamed
     assert {1} == {*cut[0].values(), *cut[1].values()}
     assert "" == capfd.readouterr().out  # `tune --json` owns stdout
+    figure(connections_cut=proxy.cuts, points_lost=0, points_doubled=0)
 
 
 def test_a_server_that_comes_back_gets_what_it_missed(
@@ -159,3 +173,59 @@ def test_a_server_that_comes_back_gets_what_it_missed(
     runs, points = stored(database, "study-away")
     assert 7 == len(runs)
     assert {1} == set(points.values())
+
+
+def test_a_server_that_fails_midway_loses_and_doubles_nothing(
+    server: tuple[int, Path], proxy: Proxy, tmp_path: Path, figure: Callable[..., None]
+) -> None:
+    _, database = server
+    proxy.cut_with = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
+    proxy.cut_every = 13  # a step of more answers would never end
+    journal = place(tmp_path, "failing", "study-failing")
+    uri = f"http://127.0.0.1:{proxy.port}"
+    with Uploader(journal, uri, first_pause=0.01) as uploader:
+        assert uploader.flush(100)
+    assert proxy.cuts > 3
+    runs, points = stored(database, "study-failing")
+    assert 7 == len(runs)
+    assert {1} == {*runs.values(), *points.values()}
+    figure(answers_of_500=proxy.cuts, runs_lost=0, points_doubled=0)
+
+
+def test_trials_end_while_the_server_is_silent(
+    server: tuple[int, Path], proxy: Proxy, tmp_path: Path, figure: Callable[..., None]
+) -> None:
+    _, database = server
+    records = synthetic.study(5, folds=2, epochs=3)
+    records[0] |= {"key": "key-of-silent", "study": "study-silent"}
+    path = journal_path(tmp_path, "silent")
+    uri = f"http://127.0.0.1:{proxy.port}"
+    with Journal(path) as journal, Uploader(path, uri, first_pause=0.01) as uploader:
+        proxy.flowing.clear()
+        for record in records:
+            fields = {k: v for k, v in record.items() if k not in ("seq", "time", "event")}
+            journal.append(record["event"], **fields)
+            uploader.wake()
+        assert len(records) == len(read(path).records)  # though no answer has come
+        assert 0 == proxy.cuts
+        proxy.flowing.set()
+        assert uploader.flush(100)
+    runs, points = stored(database, "study-silent")
+    assert 7 == len(runs)
+    assert {1} == {*runs.values(), *points.values()}
+    figure(runs_lost=0, points_doubled=0)
+
+
+def test_the_password_of_a_servers_uri_is_in_no_file_of_the_study_and_in_no_run(
+    server: tuple[int, Path], tmp_path: Path, figure: Callable[..., None]
+) -> None:
+    port, database = server
+    journal = place(tmp_path, "guarded", "study-guarded")
+    secret = "canary-7f3a9"
+    sync(journal, f"http://ann:{secret}@127.0.0.1:{port}")
+    assert 7 == len(stored(database, "study-guarded")[0])
+    files = [p for root in (tmp_path, database.parent) for p in root.rglob("*") if p.is_file()]
+    assert {"journal.jsonl", database.name} <= {path.name for path in files}
+    found = [path for path in files if secret.encode() in path.read_bytes()]
+    assert [] == found
+    figure(password_found=len(found))

@@ -1,0 +1,107 @@
+"""Commands that keep studies whole and small: sync, rerun, doctor, gc."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+from .group import main
+
+
+@main.command()
+@click.argument("study")
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
+def sync(study: str, tracking_uri: str | None) -> None:
+    """Send what MLflow lacks of STUDY: after --offline, or when its server was away."""
+    from ..errors import redacted
+    from ..tracking.sender import sync as send
+    from ..tracking.store import artifact_location, default_uri
+    from .names import journal_of
+
+    root = Path.cwd()
+    uri = tracking_uri or default_uri(root)
+    sent = send(journal_of(study), uri, artifact_location(uri, root))
+    n_trials = len(sent.history.last)
+    click.echo(f"{redacted(uri)} has all of {study}: {n_trials} trials, run {sent.parent}")
+
+
+@main.command()
+@click.argument("study")
+@click.argument("trial", type=click.IntRange(0))
+def rerun(study: str, trial: int) -> None:
+    """Train TRIAL of STUDY again from its record; exit code 1 if it comes out otherwise."""
+    from ..study.rerun import rerun as train
+    from .names import journal_of
+
+    done = train(journal_of(study), trial)
+    then, now = done.trial, done.result
+    score = "no score" if now.score is None else f"score {now.score!r}"
+    click.echo(f"trial {trial}: {now.state}, {score}, in {now.seconds:.1f} s")
+    if done.is_same:
+        click.echo("the same as the first time, bit for bit")
+        return
+    before = "no score" if then.score is None else f"score {then.score!r}"
+    click.echo(f"not the same: it was {then.state}, {before}")
+    if done.difference is not None:
+        click.echo(f"largest difference of a fold: {done.difference:.3g}")
+    for name, (old, new) in done.changed.items():
+        click.echo(f"changed since: {name} {old} then, {new} now")
+    raise SystemExit(1)
+
+
+@main.command()
+@click.option("--repair", metavar="STUDY", help="Save what can be saved of its damaged journal.")
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="The store to look at.")
+def doctor(repair: str | None, tracking_uri: str | None) -> None:
+    """Versions, backends, devices, disk, store and studies; exit code 1 if something is bad.
+
+    Looks and changes nothing, but with --repair.
+    """
+    if repair is not None:
+        from ..study.repair import repair as mend
+        from .names import journal_of
+
+        click.echo(mend(journal_of(repair)).told())
+        return
+    from ..study.doctor import examine
+
+    is_well = True
+    for finding in examine(Path.cwd(), tracking_uri):
+        is_well &= finding.state != "bad"
+        click.echo(f"{finding.state:4} {finding.what}: {finding.says}")
+    if not is_well:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.option("--keep", type=click.IntRange(1), default=10, help="Best trials that keep all.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go and how much it frees.")
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
+def gc(keep: int, dry_run: bool, tracking_uri: str | None) -> None:
+    """Remove what nobody will miss: predictions of all but the best trials, deleted runs.
+
+    Models, journals and the best trials stay. Runs on a tracking server are its keeper's.
+    """
+    from ..tracking.garbage import find_garbage, remove
+    from ..tracking.store import default_uri, open_store
+
+    root = Path.cwd()
+    uri = tracking_uri or default_uri(root)
+    found = find_garbage(root, open_store(uri), keep=keep)
+    for item in found:
+        click.echo(f"{item.study}: {item.what}, {_size(item.size)}")
+    total = _size(sum(item.size for item in found))
+    if dry_run:
+        click.echo(f"{total} would be freed; without --dry-run it is")
+        return
+    remove(found, uri)
+    click.echo(f"{total} freed")
+
+
+def _size(size: float) -> str:
+    """A number of bytes for people."""
+    power = min(3, int(math.log(max(size, 1), 1000)))
+    digits = 1 if power else 0
+    return f"{size / 1000**power:.{digits}f} {('B', 'kB', 'MB', 'GB')[power]}"

@@ -1,0 +1,147 @@
+"""A damaged journal becomes a sound one again, with what can be believed of it.
+
+Every line has a checksum, so a sound line is true wherever it stands. What no longer fits is left
+out: what was said of a trial whose `asked` line is lost, and the curve behind a lost epoch. A
+trial without its result is trained again, with the same params and seed. Done only when somebody
+asks for it; the damaged file is kept.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import JournalError
+from ..journal import Record, encode, missing, salvage, take_lock
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair kept and what it did not."""
+
+    kept: int  # lines
+    lines: tuple[int, ...]  # damaged ones, 1-based
+    n_bytes: int  # of those
+    dropped: int  # sound lines that no longer fit
+    vanished: tuple[int, ...]  # trials of which nothing is left
+    again: tuple[int, ...]  # trials that lost their result or an epoch, and train again
+    aside: Path | None  # the damaged file; None where nothing was damaged
+
+    def told(self) -> str:
+        """For a person."""
+        if self.aside is None:
+            return f"the journal is sound: {self.kept:,} lines; nothing was changed"
+        lines = [
+            f"kept {self.kept:,} lines; lost {len(self.lines)} damaged ones "
+            f"({self.n_bytes:,} bytes: line {_listed(self.lines)})"
+        ]
+        if self.dropped:
+            lines.append(f"left out {self.dropped:,} sound lines that no longer fit")
+        if self.vanished:
+            lines.append(
+                f"nothing is left of trial {_listed(self.vanished)}; others take its place"
+            )
+        if self.again:
+            lines.append(
+                f"trained again, with the same params and seed: trial {_listed(self.again)}"
+            )
+        lines.append(f"the damaged file is {self.aside}")
+        return "\n".join(lines)
+
+
+def repair(path: Path) -> Repair:
+    """Replace the journal at `path` by what can be believed of it.
+
+    Raises:
+        JournalError: If the study is running, or the journal's first line is lost: nothing says
+            then what the study was.
+    """
+    lock = take_lock(path)
+    try:
+        found = salvage(path)
+        if not found.records or found.records[0]["event"] != "study":
+            raise JournalError(
+                f"{path}: the first line is lost, and with it what was studied: this cannot be "
+                "repaired. Restore journal.jsonl from the study's run in MLflow, or begin anew "
+                "with hpsearch tune SPEC --fresh."
+            )
+        whole = missing(found.records) is None
+        if whole and found.damaged in ((), (len(found.records) + 1,)):  # or torn at the end
+            return Repair(len(found.records), (), 0, 0, (), (), None)
+        kept = list(_fitting(found.records))
+        aside = _set_aside(path)
+        _write(path, kept)
+        for cursor in path.parent.glob("uploaded-*.json"):  # offsets into the old file
+            cursor.unlink()
+        return Repair(
+            kept=len(kept),
+            lines=found.damaged,
+            n_bytes=found.lost,
+            dropped=len(found.records) - len(kept),
+            vanished=_vanished(kept),
+            again=_unfinished(kept),
+            aside=aside,
+        )
+    finally:
+        lock.close()
+
+
+def _fitting(records: Sequence[Record]) -> Iterator[Record]:
+    """The records that make sense without those that are lost, in their order."""
+    epochs: dict[tuple[int, int], int] = {}  # attempts that were asked -> epochs of their curves
+    for record in records:
+        if record["event"] not in ("asked", "started", "epoch", "result"):
+            yield record
+            continue
+        attempt = (record["trial"], record["attempt"])
+        if record["event"] == "asked":
+            epochs[attempt] = 0
+        elif attempt not in epochs:
+            continue
+        elif record["event"] == "epoch":
+            if record["epoch"] != epochs[attempt]:
+                continue
+            epochs[attempt] += 1
+        elif record["event"] == "result" and _has_hole(record, epochs[attempt]):
+            continue
+        yield record
+
+
+def _has_hole(result: Record, n_epochs: int) -> bool:
+    """Whether the epoch that a result stands on is lost; the trial is then trained again."""
+    best = result.get("best_epoch")
+    return best is not None and best >= n_epochs
+
+
+def _vanished(records: Sequence[Record]) -> tuple[int, ...]:
+    asked = {r["trial"] for r in records if r["event"] == "asked"}
+    return tuple(n for n in range(max(asked, default=-1)) if n not in asked)
+
+
+def _unfinished(records: Sequence[Record]) -> tuple[int, ...]:
+    asked = {r["trial"] for r in records if r["event"] == "asked"}
+    return tuple(sorted(asked - {r["trial"] for r in records if r["event"] == "result"}))
+
+
+def _set_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"journal.damaged-{number}.jsonl")).exists():
+        number += 1
+    os.link(path, aside)  # the journal itself stays until its successor is whole
+    return aside
+
+
+def _write(path: Path, records: Sequence[Record]) -> None:
+    partial = path.with_suffix(".partial")
+    with partial.open("wb") as file:
+        file.writelines(encode({**record, "seq": seq}) for seq, record in enumerate(records))
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    shown = ", ".join(map(str, numbers[:10]))
+    return shown if len(numbers) <= 10 else f"{shown} and {len(numbers) - 10} more"

@@ -1,0 +1,132 @@
+"""A trial of the past, trained again from its record: is the score the same, bit for bit?
+
+It reads the journal and writes nothing. The data are read again and must have the fingerprint
+they had; threads and trainer are those of the first time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError, TrainingError
+from ..execution.executor import Executor, Lost
+from ..history import History, Trial
+from ..journal import Record, read
+from ..spec.file import StudyFile, load_dict
+from ..trial import EpochReport, FoldReport, TrialResult
+from .opening import environment
+from .prepare import Crew, load_data, problem_of
+from .users_model import asked
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What a trial was and what it is now."""
+
+    trial: Trial  # as the journal has it
+    result: TrialResult  # as it came out now
+    is_same: bool  # state, score of each fold and, where they were kept, predictions: every bit
+    difference: float | None  # largest between two folds' scores; None where one has none
+    changed: Mapping[str, tuple[str, str]]  # versions that differ: (then, now)
+
+
+def rerun(path: Path, number: int, data: Any = None) -> Rerun:
+    """Train trial `number` of the study whose journal is `path` again.
+
+    Args:
+        path: The journal.
+        number: Which trial; its last attempt is meant.
+        data: The rows, where they were handed over in memory.
+
+    Raises:
+        TrainingError: If the trial does not exist, has no result yet or takes its worker down.
+        DataError: If the data are not those the study had.
+    """
+    records = read(path).records
+    history = History(records)
+    trial = _trial(history, number)
+    file = _declaration(path, history.study)
+    circumstances = _circumstances(records, trial)
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        Crew(file.spec, workers=1, logs=Path(logs), threads=circumstances.get("threads")) as crew,
+    ):
+        dataset = load_data(file, data)
+        if dataset.fingerprint != history.study["fingerprint"]:
+            raise DataError(
+                f"the data are not those of study {history.name}: fingerprint "
+                f"{history.study['fingerprint'][:12]} then, {dataset.fingerprint[:12]} now."
+            )
+        problem = problem_of(file.spec, dataset, file.folder)
+        crew.set_up(problem)
+        if trial.trainer == "keras_fit" != crew.trainer:
+            crew.fall_back(problem, "it trained the trial the first time")
+        result = _trained(crew.executor, trial)
+    then, now = history.study.get("environment", {}), environment()
+    return Rerun(
+        trial=trial,
+        result=result,
+        is_same=_is_same(trial, result, path.parent),
+        difference=_difference(trial, result),
+        changed={k: (v, now[k]) for k, v in then.items() if k in now and now[k] != v},
+    )
+
+
+def _trial(history: History, number: int) -> Trial:
+    if number not in history.last:
+        known = f"0 to {max(history.last)}" if history.last else "none"
+        raise TrainingError(f"study {history.name} has no trial {number}. It has: {known}.")
+    trial = history.last[number]
+    if not trial.is_finished:
+        raise TrainingError(f"trial {number} of study {history.name} has no result yet.")
+    return trial
+
+
+def _declaration(path: Path, study: Record) -> StudyFile:
+    """What the study was declared as, its paths where they were."""
+    return asked(load_dict(study["spec"], folder=path.parents[3] / study.get("folder", ".")))
+
+
+def _circumstances(records: tuple[Record, ...], trial: Trial) -> Record:
+    """The run of the study in which the trial was asked."""
+    runs = [r for r in records if r["event"] in ("study", "resumed") and r["time"] <= trial.asked]
+    return runs[-1]
+
+
+def _trained(executor: Executor, trial: Trial) -> TrialResult:
+    """The trial's result; one that was pruned is pruned at the same epoch."""
+    rungs = (len(trial.folds) or trial.n_epochs,) if trial.state == "PRUNED" else ()
+    executor.submit(replace(trial.spec, rungs=rungs))
+    while True:
+        report = executor.wait()
+        if isinstance(report, TrialResult):
+            return report
+        if isinstance(report, Lost):
+            raise TrainingError(f"trial {trial.number} took its worker down: {report.reason}")
+        if isinstance(report, EpochReport | FoldReport) and report.epoch + 1 in rungs:
+            executor.prune(trial.number)
+
+
+def _is_same(trial: Trial, result: TrialResult, folder: Path) -> bool:
+    if trial.state != result.state or trial.error != result.error:
+        return False
+    if result.fold_scores is None:
+        return trial.fold_scores is None
+    if trial.fold_scores is None or list(trial.fold_scores) != list(map(float, result.fold_scores)):
+        return False
+    kept = trial.predictions and folder / trial.predictions
+    if not kept or not kept.exists() or result.predictions is None:
+        return True
+    return bool(np.load(kept, allow_pickle=False).tobytes() == result.predictions.tobytes())
+
+
+def _difference(trial: Trial, result: TrialResult) -> float | None:
+    if trial.fold_scores is None or result.fold_scores is None:
+        return None
+    return float(np.abs(np.subtract(trial.fold_scores, result.fold_scores)).max())

@@ -1,0 +1,131 @@
+"""`training.deterministic`: the same study, bit for bit, with several workers too."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from hpsearch.errors import SpecError
+from hpsearch.history import History
+from hpsearch.journal import Journal, read
+from hpsearch.search.loop import Limits, Search
+from hpsearch.search.pruners import make_pruner
+from hpsearch.search.samplers import make_sampler
+from hpsearch.study import tune
+from hpsearch.tracking.store import journal_path
+from tests.search.test_loop import SPACE, Quadratic, StopError
+
+SPEC = {
+    "study": "twice",
+    "data": {"source": "sklearn:wine"},
+    "cross_validation": {"folds": 2},
+    "training": {"epochs": 9, "deterministic": True},
+    "search_space": {
+        "units": {"type": "int", "low": 4, "high": 32},
+        "learning_rate": {"type": "float", "low": 1e-3, "high": 1e-1, "log": True},
+        "dropout": {"type": "float", "low": 0.0, "high": 0.5},
+    },
+    "sampler": {"kind": "tpe"},
+    "pruner": {"kind": "asha"},
+    "budget": {"trials": 6},
+}
+
+
+def told(path: Path) -> dict:
+    """Params, state and score of every fold, by trial."""
+    history = History(read(path).records)
+    return {t.number: (t.params, t.state, t.fold_scores, t.curves) for t in history.trials}
+
+
+class Crowd(Quadratic):
+    """Several workers, any of which may be the fastest, by turns of luck."""
+
+    def __init__(self, workers: int, luck: int) -> None:
+        super().__init__(capacity=workers)
+        self.workers = [Quadratic() for _ in range(workers)]
+        self.luck = random.Random(luck)
+
+    def submit(self, *trials):
+        idle = [w for w in self.workers if not (w.running or w.waiting or w.reports)]
+        idle[0].submit(*trials)
+
+    def wait(self, timeout=None):
+        for worker in self.luck.sample(self.workers, len(self.workers)):
+            if worker.reports or (not worker.held and (worker.running or worker.waiting)):
+                return worker.wait()
+        return None
+
+    def prune(self, trial):
+        self._of(trial).prune(trial)
+
+    def resume(self, trial):
+        self._of(trial).resume(trial)
+
+    def _of(self, trial):
+        return next(w for w in self.workers if trial in w.running)
+
+
+def search(path: Path, luck: int, *, kill_after: int | None = None) -> dict:
+    seen: list[object] = []
+
+    def kill(record):
+        seen.append(record)
+        if len(seen) == kill_after:
+            raise StopError
+
+    with Journal(path) as journal:
+        if not journal.records:
+            journal.append("study", objective={"direction": "maximize"})
+        Search(
+            journal=journal,
+            history=History(read(path).records),
+            sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
+            executor=Crowd(3, luck),
+            limits=Limits(18),
+            seed=3,
+            epochs=9,
+            fixed={},
+            pruner=make_pruner("asha", {}, epochs=9, seed=3),
+            in_rounds=True,
+            listeners=[kill],
+        ).run()
+    return told(path)
+
+
+def test_in_rounds_no_workers_speed_changes_a_study(tmp_path):
+    whole = search(tmp_path / "0" / "journal.jsonl", luck=0)
+    assert {"COMPLETE", "PRUNED"} == {state for _, state, *_ in whole.values()}
+    for luck in range(1, 6):
+        assert whole == search(tmp_path / f"{luck}" / "journal.jsonl", luck)
+
+
+def test_in_rounds_killed_anywhere_and_resumed_it_is_the_same_study(tmp_path):
+    whole = search(tmp_path / "whole" / "journal.jsonl", luck=0)
+    for kill_after in range(5, 120, 9):
+        path = tmp_path / f"{kill_after}" / "journal.jsonl"
+        with pytest.raises(StopError):
+            search(path, luck=kill_after, kill_after=kill_after)
+        assert whole == search(path, luck=99), kill_after
+
+
+def test_two_real_workers_give_the_same_bits_again_though_it_was_stopped(tmp_path, figure):
+    def run(name, *, stop_after=None):
+        results = []
+
+        def listen(record):
+            results.extend(r for r in [record] if r["event"] == "result")
+            if stop_after is not None and len(results) == stop_after:
+                raise StopError
+
+        root = tmp_path / name
+        tune(SPEC, workers=2, offline=True, root=root, listeners=[listen])
+        return told(journal_path(root, "twice"))
+
+    first = run("first")
+    assert 6 == len(first)
+    with pytest.raises(StopError):
+        run("stopped", stop_after=3)
+    assert first == run("stopped")
+    with pytest.raises(SpecError, match="workers: 2 then, 1 now, of a deterministic study"):
+        tune(SPEC, workers=1, offline=True, root=tmp_path / "first")
+    figure(differing_bits=0)
