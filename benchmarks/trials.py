@@ -1,6 +1,8 @@
 """What a cross-validated trial costs: four ways, the same configurations, the same folds.
 
     python benchmarks/trials.py [--quick] [--only loop,vectorized] [--data telco] [--mode study]
+        [--keep FILE.jsonl]
+    python benchmarks/trials.py --show FILE.jsonl
 
 Contestants: `loop`, scikit-learn's folds around `keras.Model.fit` on TensorFlow, as a user would
 write it; `keras_tuner`, its Tuner with the same loop in `run_trial`; `keras_fit` and `vectorized`,
@@ -9,7 +11,8 @@ hpsearch's two trainers; `hpsearch`, the whole product by `hpsearch.tune`.
 Modes: `steady` trains one fixed configuration again and again and leaves imports, the first trial
 and MLflow out. `study` is the whole wall clock of a study in a fresh process: imports, compiling,
 30 different configurations, MLflow. Each contestant has its own process, and an empty cache of
-compiled programs unless `--warm` is given.
+compiled programs unless `--warm` is given. `--keep` adds each answer to a file, a line of JSON
+each, from which `--show` makes the table, so that the parts can be run one by one.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +149,7 @@ def loop_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[floa
     import mlflow
     import optuna
 
+    _open_mlflow()
     study = optuna.create_study(direction="maximize")
     for config in configs:
         study.enqueue_trial(config)
@@ -176,6 +181,7 @@ def keras_tuner_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> li
     import keras_tuner
     import mlflow
 
+    _open_mlflow()
     scores: list[float] = []
 
     class Given(keras_tuner.Oracle):  # type: ignore[misc]
@@ -238,14 +244,10 @@ def trial_of(number: int, config: Config) -> Any:
     return TrialSpec(number, params, seed=number, epochs=config["epochs"])
 
 
-def trainer_scores(
-    kind: str, configs: list[Config], x: np.ndarray, y: np.ndarray, done: Callable[..., None]
-) -> list[float]:
+def trainer_scores(trainer: Any, configs: list[Config], done: Callable[..., None]) -> list[float]:
     """One trial after another, the next one prepared; `done` hears of each result."""
-    from hpsearch.training.make import make_trainer
     from hpsearch.trial import TrialResult
 
-    trainer = make_trainer(kind, problem_of(x, y))
     trials = [trial_of(i, c) for i, c in enumerate(configs)]
     scores = []
     for trial, following in zip(trials, [*trials[1:], None], strict=True):
@@ -260,28 +262,52 @@ def trainer_scores(
 
 
 def trainer_study(kind: str, configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[float]:
-    """A trainer, and MLflow with every curve, mean and per fold, in one request a trial."""
+    """A trainer, and MLflow with every curve, mean and per fold, in one request a trial.
+
+    MLflow has a thread to itself, as in hpsearch.
+    """
+    from hpsearch.training.make import make_trainer
+
+    # Keras is imported before the thread begins to import MLflow: they share packages.
+    trainer = make_trainer(kind, problem_of(x, y))
+    with ThreadPoolExecutor(1) as thread:
+        client, experiment = thread.submit(_experiment), "1"
+        logged: list[Future[None]] = []
+
+        def done(trial: Any, result: Any) -> None:
+            logged.append(thread.submit(_log, client.result(), experiment, trial, result))
+
+        scores = trainer_scores(trainer, configs, done)
+        for task in logged:
+            task.result()
+    return scores
+
+
+def _experiment() -> Any:
     import mlflow
+
+    _open_mlflow()
+    client = mlflow.MlflowClient()
+    assert client.create_experiment("trials") == "1"
+    return client
+
+
+def _log(client: Any, experiment: str, trial: Any, result: Any) -> None:
     from mlflow.entities import Metric, Param
 
-    client = mlflow.MlflowClient()
-    experiment = client.create_experiment("trials")
-
-    def done(trial: Any, result: Any) -> None:
-        run, now = client.create_run(experiment).info.run_id, int(time.time() * 1000)
-        points = [Metric("score", result.score, now, 0)]
-        for name, curve in result.curves.items():
-            for epoch, row in enumerate(curve):
-                points.append(Metric(name, float(row.mean()), now, epoch))
-                points += [
-                    Metric(f"fold_{f}/{name.replace('/', '_')}", float(v), now, epoch)
-                    for f, v in enumerate(row)
-                ]
-        params = [Param(k, str(v)) for k, v in trial.params.items()]
-        client.log_batch(run, points[:1000], params)
-        client.set_terminated(run)
-
-    return trainer_scores(kind, configs, x, y, done)
+    run, now = client.create_run(experiment).info.run_id, int(time.time() * 1000)
+    points = [Metric("score", result.score, now, 0)]
+    for name, curve in result.curves.items():
+        for epoch, row in enumerate(curve):
+            points.append(Metric(name, float(row.mean()), now, epoch))
+            points += [
+                Metric(f"fold_{f}/{name.replace('/', '_')}", float(v), now, epoch)
+                for f, v in enumerate(row)
+            ]
+    for start in range(0, len(points), 1000):  # as many as a request takes
+        client.log_batch(run, points[start : start + 1000])
+    client.log_batch(run, params=[Param(k, str(v)) for k, v in trial.params.items()])
+    client.set_terminated(run)
 
 
 def product_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[float]:
@@ -307,10 +333,15 @@ def product_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[f
             "dropout": {"type": "float", "low": 0.05, "high": 0.5},
         },
         "sampler": {"kind": "random"},
+        "pruner": {"kind": "none"},  # every trial trains to its last epoch, as the others do
         "budget": {"trials": len(configs)},
     }
-    result = hpsearch.tune(spec, (x, y), root=Path.cwd())
-    return [float(result.best.score)]
+    records: list[Any] = []
+    hpsearch.tune(spec, (x, y), root=Path.cwd(), listeners=[records.append])
+    results = [r for r in records if r["event"] == "result"]
+    trainers = {r["trainer"] for r in results}
+    assert trainers == {"vectorized"}, f"trained by {trainers}"
+    return [float(r["score"]) for r in results]
 
 
 # ---------------------------------------------------------------- one contestant's process
@@ -328,13 +359,12 @@ def contest(name: str, data: str, mode: str, trials: int) -> dict[str, Any]:
         if name == "hpsearch":
             scores = product_study(configs, x, y)
         else:
-            _open_mlflow()
             study = {"loop": loop_study, "keras_tuner": keras_tuner_study}.get(name)
             scores = study(configs, x, y) if study else trainer_study(name, configs, x, y)
         return {"scores": scores, "trials": trials}
     seconds, cpu = (float(np.median(column)) for column in zip(*times, strict=True))
-    operations = flops(data, *x.shape)
-    return {"seconds": seconds, "steady_cpu": cpu, "flops": operations, "scores": scores}
+    speeds = {"flops": flops(data, *x.shape), "peak": matmul_peak()}
+    return {"seconds": seconds, "steady_cpu": cpu, "scores": scores, **speeds}
 
 
 def _steady(
@@ -352,7 +382,9 @@ def _steady(
     if name in ("loop", "keras_tuner"):
         scores = [(loop_trial(c, x, y), lap())[0] for c in configs]
     else:
-        scores = trainer_scores(name, configs, x, y, lap)
+        from hpsearch.training.make import make_trainer
+
+        scores = trainer_scores(make_trainer(name, problem_of(x, y)), configs, lap)
     del times[0]
     return scores
 
@@ -423,59 +455,110 @@ def child(name: str, data: str, mode: str, trials: int, cache: str) -> dict[str,
     return {**json.loads(said.stdout.splitlines()[-1]), "wall": wall, "cpu": cpu}
 
 
-def row(mode: str, data: str, name: str, answer: dict[str, Any], first: Any) -> str:
-    """A line of the table; `first` is the loop's answer, where it ran."""
-    steady = mode == "steady"
-    seconds, cpu = (answer[k] for k in (("seconds", "steady_cpu") if steady else ("wall", "cpu")))
-    times = ""
-    if first is not None:
-        wall, used = (first[k] for k in (("seconds", "steady_cpu") if steady else ("wall", "cpu")))
-        times = f"{wall / seconds:.1f}x ({used / cpu:.1f}x)"
+HEAD = """\
+| mode | data | contestant | seconds (CPU) | against loop | AUC | beside loop's | products |
+|---|---|---|---|---|---|---|---|"""
+
+
+def row(answer: dict[str, Any], loop: dict[str, Any] | None) -> str:
+    """A line of the table; `loop` is the loop's answer to the same, where it ran."""
+    steady = answer["mode"] == "steady"
+    wall, cpu = ("seconds", "steady_cpu") if steady else ("wall", "cpu")
+    times = f"{answer[wall]:.2f} ({answer[cpu]:.2f})"
+    ratios = f"{loop[wall] / answer[wall]:.1f}x ({loop[cpu] / answer[cpu]:.1f}x)" if loop else ""
     scores = answer["scores"]
     score = f"{np.mean(scores):.4f} ± {np.std(scores):.4f}, best {max(scores):.4f}"
-    speed = f"{answer['flops'] / seconds / 1e9:.0f} GFLOP/s" if steady else ""
-    return f"| {mode} | {data} | {name} | {seconds:.2f} ({cpu:.2f}) | {times} | {score} | {speed} |"
+    speed = ""
+    if steady:
+        reached = answer["flops"] / answer["seconds"] / 1e9
+        speed = f"{reached:.0f} of {answer['peak']:.0f} GFLOP/s = {reached / answer['peak']:.0%}"
+    cells = [answer["mode"], answer["data"], answer["name"], times, ratios, score]
+    return f"| {' | '.join([*cells, beside(answer, loop), speed])} |"
 
 
-def main() -> None:
-    """Run the contestants one after another and print a table."""
+def beside(answer: dict[str, Any], loop: dict[str, Any] | None) -> str:
+    """How far the scores lie from the loop's, and whether its seeds lie as far apart.
+
+    A steady contestant's mean may lie two standard errors and 0.001 away, because Keras reads the
+    curve at 200 thresholds. In a study it is the differences of single trials whose mean is
+    judged so; hpsearch itself draws configurations of its own.
+    """
+    if loop is None or answer["name"] in ("loop", "hpsearch"):
+        return ""
+    ours, theirs = (np.asarray(a["scores"]) for a in (answer, loop))
+    if answer["mode"] == "study":
+        apart = ours - theirs
+        error = np.std(apart) / np.sqrt(len(apart))
+        least = ""
+        if len(apart) > 2:
+            least = f", correlation {np.corrcoef(ours, theirs)[0, 1]:.3f}"
+    else:
+        apart, least = np.array([ours.mean() - theirs.mean()]), ""
+        error = np.sqrt(sum(np.var(s) / max(1, len(s) - 1) for s in (ours, theirs)))
+    difference = float(apart.mean())
+    word = "equal" if abs(difference) <= 2 * error + 0.001 else "DIFFERS"
+    return f"{difference:+.4f}, {word} within 2 x {error:.4f} + 0.001{least}"
+
+
+def table_of(answers: list[dict[str, Any]]) -> str:
+    """The whole table; of a contestant that ran more than once the last answer counts."""
+    last = {(a["mode"], a["data"], a["name"]): a for a in answers}
+    lines = [row(a, last.get((mode, data, "loop"))) for (mode, data, _), a in last.items()]
+    return "\n".join([HEAD, *lines])
+
+
+def arguments() -> argparse.Namespace:
+    """Of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--only", default=",".join(CONTESTANTS), help="contestants, by comma")
     parser.add_argument("--data", default=",".join(STEADY), help="tables, by comma")
     parser.add_argument("--mode", default="steady,study", help="steady, study or both")
     parser.add_argument("--trials", type=int, default=30, help="of a study")
+    parser.add_argument("--repeats", type=int, help="of a steady configuration: 6, or 3")
     parser.add_argument("--warm", action="store_true", help="keep compiled programs")
     parser.add_argument("--quick", action="store_true", help="telco, 4 trials a study")
-    given = parser.parse_args()
+    parser.add_argument("--keep", type=Path, help="add the answers to this file")
+    parser.add_argument("--show", type=Path, help="print the table of this file, run nothing")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Run the contestants one after another and print a table."""
+    given = arguments()
     if given.child:
         name, data, mode, trials = given.child
         print(json.dumps(contest(name, data, mode, int(trials))))
         return
-    tables = ["telco"] if given.quick else given.data.split(",")
-    print(f"matrix product: {matmul_peak():.0f} GFLOP/s on {os.cpu_count()} cores\n")
-    print("| mode | data | contestant | seconds (CPU) | against loop | AUC | products |")
-    print("|---|---|---|---|---|---|---|", flush=True)
+    if given.show:
+        print(table_of([json.loads(line) for line in given.show.read_text().splitlines()]))
+        return
+    print(f"matrix product: {matmul_peak():.0f} GFLOP/s on {os.cpu_count()} cores\n\n{HEAD}")
     for mode in given.mode.split(","):
-        for data in tables:
+        for data in ["telco"] if given.quick else given.data.split(","):
             if mode == "study" and data.startswith("wide"):
-                continue
+                continue  # its net is what is measured there
             _compare(given, mode, data)
 
 
 def _compare(given: argparse.Namespace, mode: str, data: str) -> None:
-    first = None
+    loop = None
     for name in given.only.split(","):
         if mode == "steady" and name in ("keras_tuner", "hpsearch"):
             continue  # the first is the same loop; the second trains as `vectorized`
-        slow = name in ("loop", "keras_fit")
-        trials = (2 if slow else 6) if mode == "steady" else (4 if given.quick else given.trials)
+        trials = 4 if given.quick else given.trials
+        if mode == "steady":
+            trials = given.repeats or (3 if name in ("loop", "keras_fit") else 6)
         with tempfile.TemporaryDirectory() as empty:
             cache = os.environ.get("HPSEARCH_CACHE", "") if given.warm else empty
             answer = child(name, data, mode, trials, cache)
+        answer |= {"mode": mode, "data": data, "name": name, "cores": os.cpu_count()}
         if name == "loop":
-            first = answer
-        print(row(mode, data, name, answer, first), flush=True)
+            loop = answer
+        if given.keep:
+            with given.keep.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(answer) + "\n")
+        print(row(answer, loop), flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .study import BestTrial, StudyResult, tune
+    from .study.result import BestTrial, StudyResult
+    from .study.tune import tune
 
 __all__ = ["BestTrial", "StudyResult", "tune"]
 

@@ -12,17 +12,28 @@ ROOT = Path(__file__).parents[1] / "hpsearch"
 # Each room and the rooms it may use. Arrows run downwards only.
 MAY_USE = {
     "errors": set(),
+    "faults": {"errors"},
     "trial": set(),
     "spec": {"errors", "trial"},
     "journal": {"errors"},
-    "history": {"journal", "trial"},
+    "pareto": set(),
+    "history": {"journal", "trial", "pareto"},
     "data": {"errors", "trial", "spec"},
-    "models": {"errors", "trial", "data"},
-    "training": {"errors", "trial", "data", "models"},
-    "execution": {"errors", "trial", "training"},
-    "search": {"errors", "trial", "spec", "journal", "history", "execution"},
-    "tracking": {"errors", "trial", "spec", "journal", "history", "training"},
-    "promotion": {"errors", "trial", "journal", "history", "data", "training", "tracking"},
+    "models": {"errors", "trial", "spec", "data"},
+    "training": {"errors", "trial", "spec", "data", "models"},
+    "execution": {"errors", "faults", "trial", "training"},
+    "search": {"errors", "faults", "trial", "spec", "journal", "history", "execution"},
+    "tracking": {"errors", "faults", "trial", "spec", "journal", "history", "training"},
+    "promotion": {
+        "errors",
+        "faults",
+        "trial",
+        "journal",
+        "history",
+        "data",
+        "training",
+        "tracking",
+    },
     "reporting": {"errors", "trial", "journal", "history", "tracking"},
 }
 MAY_USE["study"] = set(MAY_USE)
@@ -32,10 +43,11 @@ MAY_USE["__init__"] = {"study"}
 # Who may use the libraries that a study stands on.
 LIBRARIES = {
     "mlflow": {"tracking", "promotion"},
-    "optuna": {"search", "tracking", "reporting"},
+    "optuna": {"models", "search", "tracking", "reporting"},  # models: a user's build(trial)
     "keras": {"models", "training", "execution", "promotion"},
     "jax": {"training"},
-    "keras_tuner": {"search"},
+    "keras_tuner": {"models", "search"},  # models: a user's build(hp) gets its own `hp`
+    "ray": {"execution"},
     "sklearn": {"data", "study"},
     "pyarrow": {"data", "promotion", "reporting"},
     "pandas": {"data", "promotion", "reporting"},

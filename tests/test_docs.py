@@ -12,6 +12,8 @@ from pydantic import BaseModel
 
 from hpsearch.cli import main
 from hpsearch.models import FAMILIES
+from hpsearch.search.objectives import COSTS
+from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.spec.file import load_dict
 from hpsearch.spec.study import StudySpec
@@ -19,6 +21,7 @@ from hpsearch.study import read_spec
 from hpsearch.training.losses import LOSSES
 from hpsearch.training.metrics import METRICS
 from hpsearch.training.optimizers import OPTIMIZERS, accepted
+from hpsearch.training.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -97,11 +100,12 @@ def test_every_key_of_the_file_is_documented(key):
 
 
 def test_every_name_that_a_file_can_use_is_documented():
-    known = {*METRICS, *OPTIMIZERS, *SAMPLERS}
+    known = {*METRICS, *OPTIMIZERS, *SAMPLERS, *PRUNERS, *COSTS}
     known |= {loss for task in LOSSES.values() for loss in task}
     known |= {argument for name in OPTIMIZERS for argument in accepted(name)}
     known |= {argument for family in FAMILIES.values() for argument in family.reads or ()}
     known |= {a for task in LOSSES.values() for _, reads in task.values() for a in reads}
+    known |= {*SCHEDULES, *(a for reads in SCHEDULES.values() for a in reads)}
     assert set() == {name for name in known if f"`{name}`" not in STUDY_FILE}
 
 

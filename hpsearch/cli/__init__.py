@@ -4,7 +4,7 @@ Every import that takes time stands inside the command that needs it: `hpsearch 
 at once.
 """
 
-from . import models, study
+from . import models, study, upkeep
 from .group import main
 
-__all__ = ["main", "models", "study"]
+__all__ = ["main", "models", "study", "upkeep"]

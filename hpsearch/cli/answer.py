@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, Any
-
-from ..spec.space import Categorical, Parameter
-from ..spec.study import StudySpec
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,9 +41,18 @@ def show_result(result: StudyResult) -> None:
     best, counts = result.best, result.trials
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     out.print(f"[bold]{result.study}[/]: {states} in {result.seconds:.0f} s")
+    if result.ended:
+        out.print(f"the search has ended: {result.ended}", highlight=False)
+    if result.front:
+        _show_front(out, result)
     score = f"{best.score:.4f} ± {best.score_std:.4f}"
     out.print(f"best: trial {best.trial}, {result.objective} {score} over the folds")
+    if best.finalist_score is not None and best.finalist_std is not None:
+        again = f"{best.finalist_score:.4f} ± {best.finalist_std:.4f}"
+        out.print(f"again: {again} on fresh folds and seeds, which took no part in the search")
     out.print(f"  {shown(best.params)}", highlight=False)
+    if len(result.members) > 1:
+        out.print(f"model: the mean of {len(result.members)} networks")
     if result.test:
         _show_test(out, result)
     out.print(f"model: {result.model}", highlight=False, soft_wrap=True)
@@ -57,11 +62,15 @@ def show_result(result: StudyResult) -> None:
 def _show_test(out: Console, result: StudyResult) -> None:
     title = f"{result.n_test} locked rows, read once"
     name = str(result.baseline["name"]).replace("_", " ")
-    grid = table("metric", "winner", "95% interval", name, title=title)
+    others = {name: result.baseline["metrics"]}
+    if result.single:
+        others = {f"trial {result.single['trial']} alone": result.single["metrics"], **others}
+    first = "ensemble" if result.single else "winner"
+    grid = table("metric", first, "95% interval", *others, title=title)
     for metric, value in result.test.items():
         low, high = result.intervals[metric]
-        plain = result.baseline["metrics"][metric]
-        grid.add_row(metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}", f"{plain:.4f}")
+        theirs = (f"{measured[metric]:.4f}" for measured in others.values())
+        grid.add_row(metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}", *theirs)
     out.print(grid)
     if result.confusion and len(result.confusion) <= 12:
         grid = table("true", *(f"as {c}" for c in result.classes))
@@ -70,39 +79,16 @@ def _show_test(out: Console, result: StudyResult) -> None:
         out.print(grid)
 
 
-def show_space(spec: StudySpec) -> None:
-    """The search space as a table, with its size where it is finite."""
-    out = console()
-    size = spec.space.size
-    points = "without end" if math.isinf(size) else f"{size:,.0f} points"
-    title = f"{spec.study}: {len(spec.space)} hyperparameters, {points}"
-    grid = table("hyperparameter", "values", "scale", "when", title=title)
-    grid.columns[1].justify = grid.columns[3].justify = "left"
-    for parameter in spec.space:
-        grid.add_row(parameter.name, _values(parameter), _scale(parameter), _when(parameter))
-    for name, value in spec.fixed.items():
-        grid.add_row(name, f"{value}", "fixed", "")
+def _show_front(out: Console, result: StudyResult) -> None:
+    """The Pareto front; the winner is its first row."""
+    from .progress import shown
+
+    grid = table("trial", *result.objectives, "hyperparameters", title="Pareto front")
+    grid.columns[-1].justify = "left"
+    for member in result.front:
+        values = (f"{value:.5g}" for value in member.values)
+        grid.add_row(str(member.trial), *values, shown(member.params))
     out.print(grid)
-    minutes = f" or {spec.budget.minutes:g} minutes" if spec.budget.minutes else ""
-    sampler = f"sampler {spec.sampler.kind}, model {spec.model}"
-    out.print(f"{sampler}, {spec.budget.trials} trials{minutes}, {spec.training.epochs} epochs")
-
-
-def _values(p: Parameter) -> str:
-    if isinstance(p, Categorical):
-        return ", ".join(map(str, p.choices))
-    return f"{p.low:g} to {p.high:g}"
-
-
-def _scale(p: Parameter) -> str:
-    if isinstance(p, Categorical):
-        return "choice"
-    step = f" in steps of {p.step:g}" if p.step not in (None, 1) else ""
-    return f"{type(p).__name__.lower()}{' log' if p.log else ''}{step}"
-
-
-def _when(p: Parameter) -> str:
-    return " and ".join(f"{k} is {' or '.join(map(str, v))}" for k, v in p.when.items())
 
 
 def show_data(dataset: Dataset) -> None:
@@ -128,10 +114,11 @@ def show_plan(plan: Plan) -> None:
     out = console()
     out.print(f"{plan.rows:,} development rows, {plan.features} features, {plan.folds} folds")
     out.print(f"trainer: {plan.trainer} ({plan.reason})", highlight=False)
-    grid = table("timed", "first epoch", "each further epoch")
+    grid = table("timed", "first epoch", "each further epoch", "epochs")
     for probe in plan.probes:
-        grid.add_row(shown(probe.params), f"{probe.first:.2f} s", f"{1000 * probe.epoch:.1f} ms")
+        first, further = f"{probe.first:.2f} s", f"{1000 * probe.epoch:.1f} ms"
+        grid.add_row(shown(probe.params), first, further, str(probe.epochs))
     out.print(grid)
-    trial = f"a trial of {plan.epochs} epochs takes about {plan.trial:.1f} s"
-    total = f"{plan.trials} trials at most {duration(plan.total)}"
-    out.print(f"{trial}, {total}; early stopping and shared programs save some of it")
+    trial = f"a trial takes about {plan.trial:.1f} s"
+    total = f"{plan.trials} trials about {duration(plan.total)}"
+    out.print(f"{trial}, {total}; pruning and shared programs save some of it")

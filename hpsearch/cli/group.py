@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Any
 
 import click
 
 from ..errors import HpsearchError
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file's limit
 
 
 class Commands(click.Group):
@@ -18,9 +21,18 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except HpsearchError as error:
-            for line in str(error).splitlines():
-                click.echo(click.style(line, fg="red") if sys.stderr.isatty() else line, err=True)
+            _tell(str(error))
             context.exit(getattr(error, "exit_code", 2))
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            _tell(f"{error.strerror}. Nothing is lost: make room, and run the same command again.")
+            context.exit(2)
+
+
+def _tell(message: str) -> None:
+    for line in message.splitlines():
+        click.echo(click.style(line, fg="red") if sys.stderr.isatty() else line, err=True)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

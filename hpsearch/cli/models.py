@@ -106,7 +106,13 @@ def models(tracking_uri: str | None) -> None:
 
 @main.command("export-model")
 @click.argument("model")
-@click.option("--format", type=click.Choice(["keras", "savedmodel", "onnx"]), default="keras")
+@click.option(
+    "--format",
+    type=click.Choice(["keras", "savedmodel", "onnx"]),
+    default="keras",
+    show_default=True,
+    help="What the network is written as.",
+)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="A folder to make."
 )

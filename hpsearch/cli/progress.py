@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from ..history import History
 from ..journal import Record
 
 
@@ -39,20 +40,26 @@ class Progress:
         self.best: Record | None = None
         self.maximize = True
         self.metric = "score"
+        self.front = 0  # members of the Pareto front, where there are several objectives
+        self.ended = ""  # why the search has ended
         self.running: tuple[int, int, int] | None = None  # trial, epoch, of epochs
         self._epochs: dict[int, int] = {}
         self._params: dict[int, Mapping[str, Any]] = {}
         self._first: float | None = None  # when the first trial of this run ended
         self._done_before = 0
+        self._history = History()  # kept where there is a front
         self.began = time.monotonic()
 
     def listen(self, record: Record) -> None:
         """Take one record of the journal in."""
+        if len(self._history.objectives) > 1:
+            self._history.apply(record)
         match record["event"]:
             case "study":
                 objective = record["objective"]
                 self.metric = objective["metric"]
                 self.maximize = objective["direction"] == "maximize"
+                self._history = History([record])
             case "resumed":
                 self._done_before = self.done
             case "asked":
@@ -63,10 +70,13 @@ class Progress:
                 self.running = (number, record["epoch"] + 1, self._epochs[number])
             case "result":
                 self._take_result(record)
+            case "ended":
+                self.ended = record["reason"]
 
     def _take_result(self, record: Record) -> None:
         self.done += 1
         self.running = None
+        self.front = len(self._history.front())
         self.states[record["state"]] = self.states.get(record["state"], 0) + 1
         if record["state"] == "COMPLETE" and self._is_better(record["score"]):
             self.best = record
@@ -92,8 +102,11 @@ class Progress:
             spread = f" ± {self.best['spread']:.4f}"
             score = f"{self.best['score']:.4f}{spread}"
             parts.append(f"best {self.metric} {score} (trial {self.best['trial']})")
-        if failed := self.states.get("FAILED", 0):
-            parts.append(f"{failed} failed")
+        if self.front:
+            parts.append(f"{self.front} on the front")
+        for state in ("PRUNED", "FAILED"):
+            if n := self.states.get(state, 0):
+                parts.append(f"{n} {state.lower()}")
         if self.running:
             parts.append("trial {} epoch {}/{}".format(*self.running))
         if not math.isnan(self.left):
@@ -155,6 +168,8 @@ class Lines(Quiet):
             self._say(f"{ended} · {self._progress.headline()}")
         elif record["event"] == "trainer":
             self._say(f"trainer: {record['trainer']}, because {record['reason']}")
+        elif record["event"] == "ended":
+            self._say(f"the search has ended: {record['reason']}")
         elif record["event"] == "winner":
             self._say(f"winner: trial {record['trial']}, fitted for {record['epochs']} epochs")
 

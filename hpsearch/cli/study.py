@@ -28,19 +28,38 @@ def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | 
 @click.option("--trainer", callback=_setting("training.trainer"), help="What trains them.")
 @click.option("--seed", type=int, callback=_setting("seed"), help="Seed of every random draw.")
 @click.option("--study", callback=_setting("study"), help="Another name for the study.")
-@click.option("--workers", type=click.IntRange(1), default=1, help="Processes that train.")
+@click.option("--executor", callback=_setting("execution.executor"), help="processes or ray.")
+@click.option("--address", callback=_setting("execution.address"), help="Ray's: local, auto, ...")
+@click.option("--workers", type=int, callback=_setting("execution.workers"), help="How many.")
+@click.option("--cpus", type=float, callback=_setting("execution.cpus"), help="Of one worker.")
+@click.option("--gpus", type=float, callback=_setting("execution.gpus"), help="Of one worker.")
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 @click.option("--fresh", is_flag=True, help="Begin anew; the earlier study is set aside.")
+@click.option(
+    "--deterministic",
+    flag_value="training.deterministic=true",
+    default=None,
+    help="The same bits with several workers too: trials are asked for in rounds.",
+)
+@click.option("--offline", is_flag=True, help="No MLflow now; `hpsearch sync` sends it later.")
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=60.0,
+    show_default=True,
+    help="Seconds that running trials get to finish after Ctrl-C or SIGTERM.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def tune(
     spec: Path,
     timeout: float | None,
-    workers: int,
     tracking_uri: str | None,
     settings: tuple[str, ...],
     fresh: bool,
+    offline: bool,
+    grace: float,
     as_json: bool,
     quiet: bool,
     **flags: str | None,
@@ -49,19 +68,19 @@ def tune(
     overrides = [*settings, *(flag for flag in flags.values() if flag is not None)]
     if timeout is not None:
         overrides.append(f"budget.minutes={timeout / 60}")
-    from ..study import read_spec
+    from ..spec.file import load_file
     from ..study import tune as run
     from .interrupt import Interrupt
     from .progress import display
 
-    total = read_spec(spec, overrides).spec.budget.trials
-    with Interrupt() as interrupt, display(total, quiet=quiet) as shown:
+    total = load_file(spec, overrides).spec.budget.trials
+    with Interrupt(grace) as interrupt, display(total, quiet=quiet) as shown:
         result = run(
             spec,
             overrides=overrides,
             tracking_uri=tracking_uri,
-            workers=workers,
             fresh=fresh,
+            offline=offline,
             listeners=[shown.listen],
             stop_requested=interrupt.requested,
         )
@@ -74,16 +93,31 @@ def tune(
 
 
 @main.command()
+@click.argument("source")
+@click.option("--target", required=True, help="The column to predict.")
+@click.option("-o", "--output", type=SPEC, default=Path("study.yaml"), help="The file to write.")
+@click.option("--set", "settings", multiple=True, help="data.KEY=value, to read a difficult table.")
+def init(source: str, target: str, output: Path, settings: tuple[str, ...]) -> None:
+    """Write a commented study file for the table SOURCE, ready for tune."""
+    from ..study.starter import write_starter
+
+    starter = write_starter(source, target, output, settings)
+    click.echo(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
+    click.echo(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
+
+
+@main.command()
 @click.argument("spec", type=SPEC)
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 @click.option("--data/--no-data", default=True, help="Read the data as well.")
 def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
     """Validate SPEC and describe it, without training anything."""
     from ..study import read_spec
-    from .answer import show_data, show_space
+    from .answer import show_data
+    from .space import show_space
 
     file = read_spec(spec, settings)
-    show_space(file.spec)
+    show_space(file.spec, file.facts.get("notes", ()))
     if data and file.spec.data.source is not None:
         from ..study.prepare import load_data
 
@@ -176,11 +210,14 @@ def ui(port: int, tracking_uri: str | None) -> None:
     """MLflow's user interface on the right store, for this machine alone."""
     import subprocess
 
+    from ..errors import redacted
     from ..tracking.store import default_uri, is_server
 
     uri = tracking_uri or default_uri(Path.cwd())
     if is_server(uri):
-        click.echo(f"{uri} is a server and has its own user interface: open it in a browser")
+        click.echo(
+            f"{redacted(uri)} is a server and has its own user interface: open it in a browser"
+        )
         return
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     click.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")

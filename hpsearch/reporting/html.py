@@ -68,9 +68,10 @@ def _header(history: History) -> str:
     study = history.study
     goal = "highest" if history.maximize else "lowest"
     facts = [f"the {goal} {history.metric}"]
-    facts += [str(study[key]) for key in ("task", "sampler", "trainer") if study.get(key)]
+    facts += [str(study[key]) for key in ("task", "sampler", "pruner", "trainer") if study.get(key)]
     facts.append(f"seed {study.get('seed')}")
     when = datetime.fromtimestamp(history.last_time / 1000, UTC).strftime("%d %B %Y, %H:%M UTC")
+    facts += [f"ended: {history.end['reason']}"] if history.end else []
     line = escape(" · ".join([*facts, when]))
     return f"<header><h1>{escape(history.name)}</h1><p>{line}</p></header>"
 
@@ -83,6 +84,10 @@ def _cards(history: History) -> str:
         spread = "" if best.spread is None else f" ± {best.spread:.2g} over the folds"
         verb = "cross-validated" if history.winner else "best so far"
         cards.append((f"{best.score:.4f}", f"{history.metric}, {verb}{spread}"))
+    winner = history.winner or {}
+    if winner.get("finalist_score") is not None:
+        about = f" ± {winner['finalist_spread']:.2g} on fresh folds and seeds"
+        cards.append((f"{winner['finalist_score']:.4f}", f"{history.metric}, the winner{about}"))
     final = history.final or {}
     if history.metric in final.get("test", {}):
         low, high = final.get("intervals", {}).get(history.metric, (None, None))
@@ -139,6 +144,8 @@ def _test(history: History) -> str:
     theirs = other.get("metrics", {})
     head = ["metric", history.name, "95% interval"]
     head += [str(other.get("name", "")).replace("_", " ")] if theirs else []
+    single = final.get("single") or {}
+    head += [f"trial {single['trial']} alone"] if single else []
     rows = []
     for name, score in final["test"].items():
         low, high = final.get("intervals", {}).get(name, (None, None))
@@ -146,6 +153,8 @@ def _test(history: History) -> str:
         row = [name, f"{score:.4f}", between]
         if theirs:
             row.append(f"{theirs[name]:.4f}" if name in theirs else "")
+        if single:
+            row.append(f"{single['metrics'][name]:.4f}")
         rows.append(row)
     rows_read = final.get("test_rows")
     about = f"{rows_read:,} rows" if isinstance(rows_read, int) else "Rows"
@@ -176,24 +185,27 @@ def _trials(history: History) -> str:
     if not history.trials:
         return ""
     names = table.param_names(history.trials)
-    head = ["trial", "state", history.metric, "±", "epoch", "time", *names]
+    others = [name for name, _ in history.objectives[1:]]
+    head = ["trial", "state", history.metric, "±", *others, "epoch", "time", *names]
     chosen = history.winning_trial()
     ranked = history.ranked()
     places = {id(trial): place for place, trial in enumerate(ranked)}
     order = sorted(history.trials, key=lambda t: (places.get(id(t), len(ranked)), t.number))
-    body = "".join(_trial_row(t, names, is_winner=t is chosen) for t in order)
+    body = "".join(_trial_row(t, names, len(others), is_winner=t is chosen) for t in order)
     heads = "".join(f"<th>{escape(h)}</th>" for h in head)
     inner = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
     return f"<h2>Trials</h2>{_box(inner)}"
 
 
-def _trial_row(trial: Trial, names: Sequence[str], *, is_winner: bool) -> str:
+def _trial_row(trial: Trial, names: Sequence[str], n_others: int, *, is_winner: bool) -> str:
+    others: list[float | None] = [*(trial.values or ())[1:]] or [None] * n_others
     epoch = None if trial.best_epoch is None else trial.best_epoch + 1
     cells = [
         _cell(trial.number, str(trial.number)),
         f'<td><span class="state {trial.state}">{trial.state.lower()}</span></td>',
         _cell(trial.score, table.number(trial.score, 5)),
         _cell(trial.spread, table.number(trial.spread, 2)),
+        *(_cell(value, table.number(value, 5)) for value in others),
         _cell(epoch, "" if epoch is None else str(epoch)),
         _cell(trial.seconds, table.seconds(trial.seconds)),
     ]

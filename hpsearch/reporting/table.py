@@ -44,17 +44,23 @@ def top(journal: Path, rows: int = 10) -> Table:
     history = load(journal, without=("epoch",))
     ranked = history.ranked()
     table = _table(title=_title(history), caption=_caption(history, len(ranked), rows))
-    for head in ("rank", "trial", history.metric, "±", "epoch", "time"):
+    others = [name for name, _ in history.objectives[1:]]
+    for head in ("rank", "trial", history.metric, "±", *others, "epoch", "time"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("hyperparameters")  # in one column: a dozen do not fit a terminal
     chosen = history.winning_trial() if history.winner else None
+    front = {trial.number for trial in history.front()}
+    if front:  # its members first, each group by the first objective
+        ranked.sort(key=lambda trial: trial.number not in front)
     for rank, trial in enumerate(ranked[:rows], start=1):
         mark = " ★" if trial is chosen else ""
+        mark = " ◆" + mark if trial.number in front else mark
         cells = [
             str(rank),
             f"{trial.number}{mark}",
             number(trial.score, 5),
             number(trial.spread, 2),
+            *(f"{cost:.5g}" for cost in (trial.values or ())[1:]),
             NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
             seconds(trial.seconds),
         ]
@@ -171,13 +177,21 @@ def _caption(history: History, ranked: int, rows: int) -> str:
     counts = [f"{states.count(s)} {s.lower()}" for s in STYLES if s in states]
     shown = f"best {min(rows, ranked)} of " if ranked > rows else ""
     mark = "; ★ the winner" if history.winner else ""
-    return f"{shown}{', '.join(counts) or 'no trial yet'}{mark}"
+    front = "; ◆ the Pareto front" if len(history.objectives) > 1 else ""
+    ended = f"; ended: {history.end['reason']}" if history.end else ""
+    return f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
 
 
 def _facts(history: History, trial: Trial) -> Table:
     ranks = {id(t): rank for rank, t in enumerate(history.ranked(), start=1)}
     rows = {
         history.metric: f"{number(trial.score, 6)} ± {number(trial.spread, 2)}",
+        **{
+            name: f"{cost:.5g}"
+            for (name, _), cost in zip(
+                history.objectives[1:], (trial.values or ())[1:], strict=False
+            )
+        },
         "rank": f"{ranks[id(trial)]} of {len(ranks)}" if id(trial) in ranks else NONE,
         "best epoch": NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
         "epochs": f"{trial.n_epochs} of at most {trial.epochs}",

@@ -7,19 +7,31 @@ losses, metrics and samplers.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from ..errors import SpecError
-from ..models import load_family
-from ..search.samplers import SAMPLERS
+from ..models import FAMILIES, unknown_family
+from ..search.objectives import COSTS
+from ..search.pruners import PRUNERS, make_pruner
+from ..search.pruners.fold_race import first_verdict
+from ..search.samplers import problems as sampler_problems
+from ..spec import feasibility
+from ..spec.data import CrossValidation, n_folds
 from ..spec.file import StudyFile
+from ..spec.model import AskingModel
+from ..spec.reference import absolute, is_reference
 from ..spec.space import Categorical
 from ..spec.study import StudySpec
-from ..training import losses, optimizers
+from ..training import losses, optimizers, schedules
+from ..training.class_weights import CLASS_WEIGHTS
 from ..training.metrics import METRICS
 from ..trial import Value
+from . import first_points
+from .users_model import missing
 
-TRAINING = ("optimizer", "batch_size", "epochs", "loss")
+TRAINING = ("optimizer", "batch_size", "epochs", "loss", "schedule", "class_weight")
 
 
 def check(file: StudyFile) -> None:
@@ -28,27 +40,57 @@ def check(file: StudyFile) -> None:
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    problems = [str(file.problem(key, message)) for key, message in _problems(file.spec)]
+    problems = [str(file.problem(key, message)) for key, message in _problems(file)]
     if problems:
         raise SpecError("\n".join(problems))
 
 
-def _problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    if spec.sampler.kind not in SAMPLERS:
-        yield "sampler.kind", f"{spec.sampler.kind!r} does not exist. Known: {', '.join(SAMPLERS)}."
+def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
+    spec, facts = file.spec, file.facts
+    kind, options, n_objectives = (
+        spec.sampler.kind,
+        spec.sampler.options,
+        len(spec.objectives or [1]),
+    )
+    for key, message in sampler_problems(kind, options, spec.space, objectives=n_objectives):
+        yield f"sampler.{key}", message
     yield from _objective(spec)
-    for key, catalogue in (("optimizer", optimizers.OPTIMIZERS), ("loss", _losses(spec))):
+    yield from _objectives(spec)
+    yield from _pruner(spec)
+    yield from _schedule(spec)
+    catalogues: dict[str, Collection[str]] = {
+        "optimizer": optimizers.OPTIMIZERS,
+        "loss": _losses(spec),
+        "schedule": schedules.SCHEDULES,
+        "class_weight": CLASS_WEIGHTS,
+    }
+    for key, catalogue in catalogues.items():
+        if facts.get("compiled"):
+            break  # it is the user's own function that reads them
+        if key == "class_weight" and spec.task == "regression" and key in spec.search_space:
+            yield f"search_space.{key}", "a regression has no classes: leave it out"
         for value in values_of(spec, key):
-            if value not in catalogue:
+            if key == "loss" and is_reference(str(value)):
+                if problem := missing(absolute(str(value), file.folder)):
+                    yield f"search_space.{key}", problem
+            elif value not in catalogue:
                 known = ", ".join(sorted(catalogue))
                 yield f"search_space.{key}", f"{value!r} does not exist. Known: {known}."
-    try:
-        reads = load_family(spec.model).reads
-    except SpecError as error:
-        yield "model", str(error)
-        return
-    if reads is not None:
+    if isinstance(spec.model, AskingModel):
+        yield from _unread(spec, _read_beside(spec, facts))
+    elif spec.model in FAMILIES:
+        reads = FAMILIES[spec.model].reads or {}
         yield from _unread(spec, (*TRAINING, *reads, *_arguments(spec)))
+    elif problem := missing(spec.model) if ":" in spec.model else unknown_family(spec.model):
+        yield "model", problem
+    empty = list(feasibility.problems(spec.space))
+    yield from empty or first_points.problems(spec)
+
+
+def _read_beside(spec: StudySpec, facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """What is read where the model names its own hyperparameters."""
+    read = ("batch_size", "epochs", *facts["declared"])
+    return read if facts["compiled"] else (*TRAINING, *read, *_arguments(spec))
 
 
 def _objective(spec: StudySpec) -> Iterator[tuple[str, str]]:
@@ -61,6 +103,97 @@ def _objective(spec: StudySpec) -> Iterator[tuple[str, str]]:
         yield "objective.metric", f"{name!r} does not exist{kind}. Known: {', '.join(known)}."
     elif spec.objective.direction not in (None, METRICS[name].direction):
         yield "objective.direction", f"{name} is to be {METRICS[name].direction}d: leave it out"
+
+
+def _objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    metrics = sorted(m.name for m in METRICS.values() if spec.task in (None, *m.tasks))
+    names = [objective.metric for objective in spec.objectives or ()]
+    for place, objective in enumerate(spec.objectives or ()):
+        key, name = f"objectives.{place}.metric", objective.metric
+        if name not in (*metrics, *COSTS):
+            yield key, f"{name!r} does not exist. Known: {', '.join((*metrics, *COSTS))}."
+        elif place == 0 and name in COSTS:
+            yield key, f"the first objective ranks the trials: a metric. Put {name} behind it."
+        elif name in names[:place]:
+            yield key, f"{name} stands twice"
+        elif objective.direction not in (None, _direction(name)):
+            yield (
+                f"objectives.{place}.direction",
+                f"{name} is to be {_direction(name)}d: leave it out",
+            )
+
+
+def _direction(name: str) -> str:
+    return "minimize" if name in COSTS else METRICS[name].direction
+
+
+def _pruner(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    if spec.pruner is None:
+        return
+    kind, options, epochs = spec.pruner.kind, spec.pruner.options, spec.training.epochs
+    if kind not in PRUNERS:
+        yield "pruner.kind", f"{kind!r} does not exist. Known: {', '.join(PRUNERS)}."
+        return
+    reads = PRUNERS[kind][1]
+    unread = [name for name in options if name not in reads]
+    for name in unread:
+        known = f"it reads {', '.join(reads)}" if reads else "it reads no option"
+        yield f"pruner.{name}", f"{kind} does not read this option: {known}"
+    if unread or kind == "none":
+        return
+    if spec.objectives:
+        yield "pruner.kind", "with several objectives no trial is pruned: leave it out, or say none"
+    elif kind == "threshold" and not {"lower", "upper"} & options.keys():
+        yield "pruner.kind", "threshold needs lower, upper or both, in units of the objective"
+    elif options.get("lower", -math.inf) > options.get("upper", math.inf):
+        yield "pruner.lower", "lower must not be above upper"
+    elif kind == "fold_race":
+        yield from _fold_race(spec, options.get("alpha", reads["alpha"]))
+    elif not any(make_pruner(kind, options, epochs=epochs).rungs(n, epochs) for n in range(99)):
+        yield "pruner.kind", f"{kind} would never prune a trial of {epochs} epochs: train longer"
+
+
+def _schedule(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    kinds = values_of(spec, "schedule")
+    if "piecewise" in kinds:
+        if "boundaries" not in spec.search_space:
+            yield (
+                "search_space.schedule",
+                "piecewise needs boundaries: the epochs at which the rate falls, as in "
+                'boundaries: "10, 20"',
+            )
+        for value in values_of(spec, "boundaries"):
+            try:
+                schedules.boundaries_of(value)
+            except SpecError as error:
+                yield "search_space.boundaries", str(error)
+    if "reduce_on_plateau" in kinds and spec.pruner and spec.pruner.kind == "fold_race":
+        yield (
+            "search_space.schedule",
+            "reduce_on_plateau watches the mean over the folds, which folds trained one after "
+            "another do not have: leave it out, or take another pruner than fold_race",
+        )
+
+
+def _fold_race(spec: StudySpec, alpha: float) -> Iterator[tuple[str, str]]:
+    if spec.training.trainer != "keras_fit":
+        yield "pruner.kind", "fold_race trains one fold after another: training.trainer: keras_fit"
+    stopping = spec.training.early_stopping
+    if stopping is not None and stopping.scope != "fold":
+        yield (
+            "pruner.kind",
+            "folds that are trained one after another can only stop on their own curves: "
+            "training.early_stopping.scope: fold, or early_stopping: null",
+        )
+    folds = n_folds(spec.cross_validation or CrossValidation())
+    needed = first_verdict(alpha) + 1
+    if folds is not None and folds < needed:
+        yield (
+            "pruner.kind",
+            f"with {folds} folds a race can never reject at alpha {alpha:g}: the smallest p of n "
+            f"folds is 1/2^n, and the last fold saves nothing. It takes {needed} folds, or "
+            "another pruner.",
+        )
 
 
 def _losses(spec: StudySpec) -> dict[str, object]:
@@ -84,10 +217,13 @@ def _arguments(spec: StudySpec) -> set[str]:
     for name in values_of(spec, "optimizer") or (optimizers.DEFAULT,):
         if name in optimizers.OPTIMIZERS:
             read.update(optimizers.accepted(str(name)))
+    for schedule in values_of(spec, "schedule"):
+        if schedule in schedules.SCHEDULES:
+            read.update(schedules.accepted(str(schedule)))
     tasks = [spec.task] if spec.task else list(losses.LOSSES)
     for task in tasks:
         for loss in values_of(spec, "loss") or (None,):
-            if loss is None or loss in losses.LOSSES[task]:
+            if loss is None or loss in losses.LOSSES[task] or is_reference(str(loss)):
                 read.update(losses.accepted(task, None if loss is None else str(loss)))
     return read
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import secrets
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from ..data import Dataset
 from ..errors import JournalError, SpecError
 from ..journal import Journal, Record
 from ..spec.file import StudyFile, load_dict
+from ..spec.study import StudySpec
 from ..training.metrics import metric_for
 from ..training.problem import Problem
-from .prepare import Crew, described
+from .prepare import Crew, described, objectives_of, pruner_kind
+from .warm_start import trials_of
 
 PACKAGES = ("keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
-MAY_CHANGE = ("budget",)  # of a declaration, when a study goes on
+MAY_CHANGE = ("budget", "execution", "selection")  # of a declaration, when a study goes on
 
 
 def introduction(
@@ -26,8 +29,8 @@ def introduction(
 ) -> Sequence[Record]:
     """Begin the journal, or make sure that it belongs to this declaration and these data."""
     if journal.records:
-        _compare(journal.records[0], file, dataset)
-        return [*journal.records, journal.append("resumed")]
+        _compare(journal.records[0], file, dataset, crew)
+        return [*journal.records, journal.append("resumed", **_circumstances(crew))]
     spec = file.spec
     return [
         journal.append(
@@ -43,15 +46,25 @@ def introduction(
                 "direction": metric_for(problem.objective, problem.task).direction,
             },
             seed=spec.seed,
+            **_objectives(spec, problem),
             sampler=spec.sampler.kind,
+            pruner=pruner_kind(spec),
             trainer=crew.trainer,
             trainer_reason=crew.reason,
-            environment=_environment(),
+            environment=environment(),
+            folder=os.path.relpath(file.folder, journal.path.parents[3]),
+            **_warm_start(file, journal, dataset, problem),
+            **_circumstances(crew),
         )
     ]
 
 
-def _compare(first: Record, file: StudyFile, dataset: Dataset) -> None:
+def _circumstances(crew: Crew) -> dict[str, Any]:
+    """What a trial's bits depend on beside its params, data and seed."""
+    return {"workers": crew.workers, "threads": crew.threads}
+
+
+def _compare(first: Record, file: StudyFile, dataset: Dataset, crew: Crew) -> None:
     """Refuse to go on with another study under the same name."""
     before, now = (_flat(load_dict(r).spec.model_dump()) for r in (first["spec"], file.raw))
     changed = [
@@ -63,6 +76,12 @@ def _compare(first: Record, file: StudyFile, dataset: Dataset) -> None:
         changed.append(
             f"  the data: {first['fingerprint'][:12]} then, {dataset.fingerprint[:12]} now"
         )
+    if file.spec.training.deterministic:
+        changed += [
+            f"  {key}: {first[key]} then, {value} now, of a deterministic study"
+            for key, value in _circumstances(crew).items()
+            if first.get(key, value) != value
+        ]
     if changed:
         raise SpecError(
             f"study {first['study']} exists and was declared otherwise:\n"
@@ -80,7 +99,26 @@ def _flat(value: Any, key: str = "") -> dict[str, Any]:
     }
 
 
-def _environment() -> dict[str, str]:
+def _warm_start(
+    file: StudyFile, journal: Journal, dataset: Dataset, problem: Problem
+) -> dict[str, Any]:
+    """The trials of another study that the sampler is told, where one is named."""
+    if file.spec.warm_start is None:
+        return {}
+    objectives = objectives_of(file.spec, problem.task)
+    fingerprint = dataset.fingerprint
+    copied = trials_of(file, journal.path, fingerprint=fingerprint, objectives=objectives)
+    return {"warm_start": copied}
+
+
+def _objectives(spec: StudySpec, problem: Problem) -> dict[str, Any]:
+    """All objectives, where there are several."""
+    several = objectives_of(spec, problem.task)
+    listed = [{"metric": name, "direction": direction} for name, direction in several]
+    return {"objectives": listed} if len(listed) > 1 else {}
+
+
+def environment() -> dict[str, str]:
     """Versions and machine; nothing of the environment's variables."""
     versions = {name: metadata.version(name) for name in PACKAGES}
     return {"python": platform.python_version(), "machine": platform.machine(), **versions}

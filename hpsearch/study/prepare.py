@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from ..data import Dataset, load
+from ..execution import devices
+from ..execution.executor import Executor
+from ..execution.limits import GIB, WorkerLimits
 from ..execution.processes import ProcessExecutor
+from ..search.objectives import COSTS
+from ..search.pruner import Pruner
+from ..search.pruners import default_pruner, make_pruner
 from ..spec.file import StudyFile
-from ..spec.study import StudySpec
+from ..spec.study import Execution, StudySpec
 from ..training.choice import choose
 from ..training.metrics import default_metrics, metric_for
 from ..training.problem import EarlyStopping, Problem
+from ..trial import Direction
 
 DEFAULT_OBJECTIVE = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}
 
@@ -37,9 +43,11 @@ def load_data(file: StudyFile, data: Any = None) -> Dataset:
     )
 
 
-def problem_of(spec: StudySpec, dataset: Dataset) -> Problem:
-    """What every trial of the study shares."""
+def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) -> Problem:
+    """What every trial of the study shares; its paths are relative to `folder`."""
     objective = objective_of(spec, dataset.task)
+    several = [name for name, _ in objectives_of(spec, dataset.task)]
+    others = [name for name in several if name not in COSTS]
     stopping = spec.training.early_stopping
     return Problem(
         task=dataset.task,
@@ -48,45 +56,141 @@ def problem_of(spec: StudySpec, dataset: Dataset) -> Problem:
         folds=dataset.folds,
         statistics=tuple(dataset.statistics(fold.train) for fold in dataset.folds),
         objective=objective,
-        metrics=default_metrics(dataset.task, objective),
-        model=spec.model,
+        metrics=tuple(dict.fromkeys([*default_metrics(dataset.task, objective), *others])),
+        model=spec.network,
         fixed=spec.fixed,
         weights=dataset.weights,
         early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
+        folds_advance="in_turn" if pruner_kind(spec) == "fold_race" else "together",
+        folder=str((folder or Path()).resolve()),
+        costs=tuple(name for name in several if name in COSTS),
     )
 
 
 def objective_of(spec: StudySpec, task: str) -> str:
     """The metric that is improved: the declared one, or the task's usual one.
 
+    With several objectives it is the first, which ranks trials and is watched epoch by epoch.
+
     Raises:
         SpecError: If the metric does not suit the task.
     """
+    if spec.objectives:
+        return metric_for(spec.objectives[0].metric, task).name
     name = spec.objective.metric if spec.objective else DEFAULT_OBJECTIVE[task]
     return metric_for(name, task).name
+
+
+def objectives_of(spec: StudySpec, task: str) -> list[tuple[str, Direction]]:
+    """Each objective's name and direction, in the order of the declaration.
+
+    Raises:
+        SpecError: If a metric does not suit the task.
+    """
+    declared = [o.metric for o in spec.objectives or ()] or [objective_of(spec, task)]
+    return [
+        (name, "minimize" if name in COSTS else metric_for(name, task).direction)
+        for name in declared
+    ]
+
+
+def pruner_of(spec: StudySpec) -> Pruner:
+    """The declared pruner, or the usual one.
+
+    Raises:
+        SpecError: If there is none, or it does not read an option.
+    """
+    options = spec.pruner.options if spec.pruner else {}
+    return make_pruner(pruner_kind(spec), options, epochs=spec.training.epochs, seed=spec.seed)
+
+
+def pruner_kind(spec: StudySpec) -> str:
+    """The name of the declared pruner, or of the usual one."""
+    if spec.pruner is not None:
+        return spec.pruner.kind
+    n_objectives = len(spec.objectives or [None])
+    return default_pruner(epochs=spec.training.epochs, objectives=n_objectives)
 
 
 class Crew:
     """The workers, started on a guess of the trainer while the data are being read."""
 
-    def __init__(self, spec: StudySpec, *, workers: int, logs: Path) -> None:
-        """Start `workers` processes; they import Keras at once."""
+    def __init__(
+        self,
+        spec: StudySpec,
+        *,
+        logs: Path,
+        workers: int | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Start the workers that `spec` declares; they import Keras at once.
+
+        Args:
+            spec: The study.
+            logs: Folder for what workers print.
+            workers: So many processes on this machine, whatever is declared.
+            threads: Of each worker; None: its share of the machine's cores.
+        """
+        self._execution = spec.execution if workers is None else Execution(workers=workers)
+        self._threads = threads
+        self.is_deterministic = spec.training.deterministic
         self._kind = spec.training.trainer
-        self._workers = workers
+        # A bracket is one population, and the next is not asked for before it has ended.
+        bracket = pruner_of(spec).bracket
+        self._population = bracket * max(1, spec.training.population // bracket)
+        self._asks_ahead = bracket == 1
+        minutes, gib = spec.budget.trial_minutes, spec.budget.memory_gib
+        self._limits = WorkerLimits(
+            trial_seconds=None if minutes is None else minutes * 60,
+            memory=None if gib is None else int(gib * GIB),
+        )
         self._logs = logs
         self.trainer: str = "vectorized" if self._kind == "auto" else self._kind
         self.reason = ""  # why this trainer, for people
         self.executor = self._start()
 
-    def _start(self) -> ProcessExecutor:
-        ahead = 1 if self.trainer == "vectorized" else 0  # it compiles the next trial meanwhile
-        cores = len(os.sched_getaffinity(0))
+    def _start(self) -> Executor:
+        declared, machine = self._execution, devices.here()
+        # It compiles the next trial meanwhile.
+        ahead = 1 if self.trainer == "vectorized" and self._asks_ahead else 0
+        if self.is_deterministic:
+            ahead = 0  # a round is as many trials as can train at once
+        if declared.executor == "ray":
+            return self._start_on_ray(declared, machine, ahead)
+        workers = declared.workers or devices.default_workers(
+            machine, trainer=self.trainer, gpus=declared.gpus
+        )
+        self.workers: int | None = workers
+        self.threads = self._threads or devices.threads_of(machine, workers, cpus=declared.cpus)
         return ProcessExecutor(
             trainer=self.trainer,
-            workers=self._workers,
+            workers=workers,
             ahead=ahead,
-            threads=max(1, cores // self._workers) if self._workers > 1 else None,
+            population=self._population,
+            threads=self.threads,
+            limits=self._limits,
+            settings=devices.DETERMINISTIC if self.is_deterministic else None,
             logs=self._logs,
+        )
+
+    def _start_on_ray(self, declared: Execution, machine: devices.Machine, ahead: int) -> Executor:
+        from ..execution.ray import RayExecutor
+        from ..execution.ray_cluster import LOCAL, Resources
+
+        local = declared.address == LOCAL  # it begins with one worker, like processes
+        self.workers = declared.workers or (1 if local else None)
+        share = machine.cores // (self.workers or 1) if local else 1
+        cpus = float(declared.cpus or max(1, share))
+        resources = Resources(cpus, declared.gpus or 0.0, self._limits.memory or 0)
+        self.threads = max(1, int(resources.cpus))
+        return RayExecutor(
+            trainer=self.trainer,
+            address=declared.address,
+            workers=self.workers,
+            resources=resources,
+            ahead=ahead,
+            population=self._population,
+            limits=self._limits,
         )
 
     def set_up(self, problem: Problem) -> None:

@@ -6,31 +6,39 @@ What happened is read from the journal.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
-from ..errors import UnsuitableError
+from ..errors import UnsuitableError, redacted
 from ..history import History
 from ..journal import Journal, Record, read
-from ..search.loop import Limits, Listener, Search
+from ..search.limits import Limits
+from ..search.loop import Listener, Search
+from ..search.memory import Memory
 from ..search.sampler import Sampler
 from ..search.samplers import make_sampler
 from ..spec.file import StudyFile, load_dict, load_file
 from ..spec.study import StudySpec
-from ..tracking.store import artifact_location, default_uri, is_server, journal_path, redacted
+from ..tracking.store import artifact_location, default_uri, is_server, journal_path
 from ..tracking.uploader import Uploader
-from ..training.metrics import metric_for
 from ..training.problem import Problem
 from .checks import check
-from .finale import fit_winner, winner_of
+from .ending import end_study
+from .first_points import first_points
 from .opening import introduction, set_aside
-from .prepare import Crew, load_data, problem_of
-from .result import BestTrial, StudyResult, StudyStopped
+from .prepare import Crew, load_data, objectives_of, problem_of, pruner_of
+from .result import BestTrial, FrontTrial, StudyResult, StudyStopped
+from .users_model import asked, check_model
+from .warm_start import best_of, trials_in
+
+logger = logging.getLogger("hpsearch.study")
 
 CONNECT_SECONDS = 30  # for a tracking server to answer at the start
 FLUSH_SECONDS = 60  # for MLflow to take the last records
@@ -47,6 +55,7 @@ def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
         if isinstance(spec, Mapping)
         else load_file(Path(spec), overrides)
     )
+    file = asked(file)
     check(file)
     return file
 
@@ -57,8 +66,9 @@ def tune(
     *,
     overrides: Sequence[str] = (),
     tracking_uri: str | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     fresh: bool = False,
+    offline: bool = False,
     root: Path | None = None,
     listeners: Sequence[Listener] = (),
     stop_requested: Callable[[], bool] = lambda: False,
@@ -70,8 +80,9 @@ def tune(
         data: `(X, y)` or a data frame, where the declaration names no source.
         overrides: `key.path=value` texts that replace keys of the declaration.
         tracking_uri: Where MLflow's runs go; a file below `root` where it is None.
-        workers: Processes that train.
+        workers: Short for `execution.workers=` among the overrides.
         fresh: Begin anew; the earlier life of the study is set aside, not deleted.
+        offline: Touch no MLflow store; `hpsearch sync` sends the study later.
         root: The folder that holds `mlruns/`; the working folder where it is None.
         listeners: Called with every record of the journal.
         stop_requested: Polled; once true, nothing more is asked and `StudyStopped` is raised.
@@ -80,37 +91,56 @@ def tune(
         HpsearchError: For whatever the caller can mend.
     """
     began = time.monotonic()
+    if workers is not None:
+        overrides = [*overrides, f"execution.workers={workers}"]
     file = read_spec(spec, overrides)
     root = (root or Path.cwd()).resolve()
     path = journal_path(root, file.spec.study)
     if fresh:
         set_aside(path.parent)
     with ExitStack() as stack:
-        crew = stack.enter_context(Crew(file.spec, workers=workers, logs=path.parent / "logs"))
+        crew = stack.enter_context(Crew(file.spec, logs=path.parent / "logs"))
         journal = stack.enter_context(Journal(path))
         dataset = load_data(file, data)
-        problem = problem_of(file.spec, dataset)
+        problem = problem_of(file.spec, dataset, file.folder)
+        check_model(file, problem)
         crew.set_up(problem)
         for record in introduction(journal, file, dataset, problem, crew):
             _tell(listeners, record)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.
-        sampler = _sampler(file.spec, problem)
+        sampler = _sampler(file.spec, problem, journal)
         uri = tracking_uri or default_uri(root)
-        uploader = stack.enter_context(Uploader(path, uri, artifacts=artifact_location(uri, root)))
-        if is_server(uri):  # a wrong address is told now, not after a night of training
-            uploader.wait_open(CONNECT_SECONDS)
-        told = [*listeners, lambda record: uploader.wake()]
+        told = list(listeners)
+        uploader = None
+        if not offline:
+            uploader = Uploader(path, uri, artifacts=artifact_location(uri, root))
+            stack.enter_context(uploader)
+            wake = uploader.wake
+            told.append(lambda record: wake())
+            if is_server(uri):  # a wrong address is told now, not after a night of training
+                uploader.wait_open(CONNECT_SECONDS)
         try:
-            history = _search(file.spec, sampler, journal, crew, told, stop_requested)
+            _search(file.spec, sampler, journal, crew, told, stop_requested)
         except UnsuitableError as error:
             if file.spec.training.trainer != "auto":
                 raise
             crew.fall_back(problem, str(error))
             _tell(told, journal.append("trainer", trainer=crew.trainer, reason=crew.reason))
-            again = _sampler(file.spec, problem)
-            history = _search(file.spec, again, journal, crew, told, stop_requested)
-        _finish(history, dataset, problem, journal, crew, told)
-        uploader.flush(FLUSH_SECONDS)
+            again = _sampler(file.spec, problem, journal)
+            _search(file.spec, again, journal, crew, told, stop_requested)
+        end_study(
+            file.spec,
+            dataset=dataset,
+            problem=problem,
+            journal=journal,
+            executor=crew.executor,
+            tell=partial(_tell, told),
+            stop_requested=stop_requested,
+        )
+        if uploader is not None and not uploader.flush(FLUSH_SECONDS):
+            logger.warning(
+                "MLflow has not taken all of it yet; later: hpsearch sync %s", file.spec.study
+            )
         result = _result(file, dataset, problem, path, uploader, redacted(uri))
     return replace(result, seconds=time.monotonic() - began)
 
@@ -120,9 +150,19 @@ def _tell(listeners: Sequence[Listener], record: Record) -> None:
         listener(record)
 
 
-def _sampler(spec: StudySpec, problem: Problem) -> Sampler:
-    direction = metric_for(problem.objective, problem.task).direction
-    return make_sampler(spec.sampler.kind, spec.space, direction=direction, seed=spec.seed)
+def _sampler(spec: StudySpec, problem: Problem, journal: Journal) -> Sampler:
+    directions = [direction for _, direction in objectives_of(spec, problem.task)]
+    elsewhere = trials_in(read(journal.path).records[0])
+    return make_sampler(
+        spec.sampler.kind,
+        spec.space,
+        direction=directions,
+        seed=spec.seed,
+        options=spec.sampler.options,
+        epochs=spec.training.epochs,
+        points=first_points(spec, best_of(elsewhere, directions[0])),
+        elsewhere=elsewhere,
+    )
 
 
 def _search(
@@ -132,65 +172,31 @@ def _search(
     crew: Crew,
     listeners: Sequence[Listener],
     stop_requested: Callable[[], bool],
-) -> History:
+) -> None:
     minutes = spec.budget.minutes
     search = Search(
         journal=journal,
         history=History(read(journal.path).records),
         sampler=sampler,
         executor=crew.executor,
-        limits=Limits(spec.budget.trials, None if minutes is None else minutes * 60),
+        limits=Limits(
+            spec.budget.trials,
+            None if minutes is None else minutes * 60,
+            spec.budget.stagnation,
+            spec.budget.target,
+        ),
+        pruner=pruner_of(spec),
+        in_rounds=spec.training.deterministic,
         seed=spec.seed,
         epochs=spec.training.epochs,
         fixed=spec.fixed,
+        memory=Memory(spec.space),
         listeners=listeners,
         stop_requested=stop_requested,
     )
-    history = search.run()
+    search.run()
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
-    return history
-
-
-def _finish(
-    history: History,
-    dataset: Dataset,
-    problem: Problem,
-    journal: Journal,
-    crew: Crew,
-    listeners: Sequence[Listener],
-) -> None:
-    """The final fit of the winner, unless an earlier run of the study has done it."""
-    from ..tracking.plots import draw_search, draw_winner  # matplotlib: a second
-
-    def record(event: str, **fields: Any) -> None:
-        _tell(listeners, journal.append(event, **fields))
-
-    best = winner_of(history)
-    earlier = [r for r in journal.records if r["event"] == "final"]
-    if earlier and earlier[-1]["trial"] == best.number:
-        return
-    assert best.best_epoch is not None
-    record(
-        "winner",
-        trial=best.number,
-        attempt=best.attempt,
-        epochs=best.best_epoch + 1,
-        score=best.score,
-        spread=best.spread,
-    )
-    folder = journal.path.parent
-    known = History(read(journal.path).records)
-    fields = fit_winner(
-        best,
-        dataset=dataset,
-        problem=problem,
-        executor=crew.executor,
-        folder=folder / "final",
-        meanwhile=lambda: draw_search(known, folder),
-    )
-    draw_winner(known, folder)
-    record("final", reads=len(earlier) + 1, **fields)  # of the locked rows, in the study's life
 
 
 def _result(
@@ -198,12 +204,13 @@ def _result(
     dataset: Dataset,
     problem: Problem,
     path: Path,
-    uploader: Uploader,
+    uploader: Uploader | None,
     uri: str,
 ) -> StudyResult:
     records = read(path).records
     history = History(records)
-    best = winner_of(history)
+    best = history.winning_trial()
+    assert best is not None
     final = [r for r in records if r["event"] == "final"][-1]
     assert best.score is not None
     assert best.spread is not None
@@ -211,8 +218,8 @@ def _result(
     return StudyResult(
         study=file.spec.study,
         tracking_uri=uri,
-        experiment_id=uploader.experiment_id,
-        run_id=uploader.parent_run_id,
+        experiment_id=uploader.experiment_id if uploader else None,
+        run_id=uploader.parent_run_id if uploader else None,
         trials={
             "complete": history.count("COMPLETE"),
             "pruned": history.count("PRUNED"),
@@ -220,12 +227,16 @@ def _result(
         },
         best=BestTrial(
             trial=best.number,
-            run_id=uploader.run_id(best.number),
+            run_id=uploader.run_id(best.number) if uploader else None,
             params=best.params,
             score=best.score,
             score_std=best.spread,
+            finalist_score=(history.winner or {}).get("finalist_score"),
+            finalist_std=(history.winner or {}).get("finalist_spread"),
             epochs=final["epochs"],
         ),
+        members=final["members"],
+        single=final.get("single", {}),
         test=final.get("test", {}),
         seconds=0.0,
         objective=problem.objective,
@@ -234,5 +245,8 @@ def _result(
         confusion=final.get("confusion"),
         classes=[str(c) for c in target.classes] if target else [],
         n_test=final["test_rows"],
+        ended=str((history.end or {}).get("reason", "")),
+        objectives=[name for name, _ in history.objectives],
+        front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.front()],
         model=path.parent / "final" / "model.keras",
     )

@@ -1,5 +1,6 @@
 """The commands, without training: what they print, and how they answer a mistake."""
 
+import re
 import subprocess
 import sys
 
@@ -31,6 +32,45 @@ def test_check_draws_the_space_and_the_data(run, tmp_path):
     assert "8, 16" in out
     assert "alcohol" in out
     assert "development rows in 5 folds (stratified)" in out
+
+
+def test_check_shows_conditions_constraints_and_how_many_points_are_feasible(run, tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "data: {source: a.csv}\n"
+        "search_space:\n"
+        "  layers: {type: int, low: 1, high: 3}\n"
+        "  units: [8, 16]\n"
+        "  learning_rate: [0.1, 0.01]\n"
+        "  dropout: {type: float, low: 0, high: 0.2, step: 0.1, when: {layers: {min: 2}}}\n"
+        "constraints: ['units in [8] or layers < 3']\n"
+    )
+    code, out, _ = run("check", "a.yaml", "--no-data")
+    assert 0 == code
+    # 2 rates; one layer: 2 units; two: 2 units, 3 dropouts; three: 1 unit, 3 dropouts
+    assert "a: 4 hyperparameters, 22 points" in out
+    assert re.search(r"dropout +float +0 to 0.2 +linear, steps of 0.1 +layers is at least 2", out)
+    assert "constraint: units in [8] or layers < 3" in out
+
+
+@pytest.mark.parametrize(
+    ("constraint", "told"),
+    [
+        ("units > 16", "a.yaml:3: constraints: none of the 2 points of the space meets units > 16"),
+        (
+            "unit > 8",
+            "a.yaml:3: constraints.0: there is no parameter 'unit'. Did you mean 'units'?",
+        ),
+        ("units * 2", "a.yaml:3: constraints.0: units * 2 is no condition"),
+        ("rules.py:none", "a.yaml:3: constraints.0: there is no file"),
+    ],
+)
+def test_constraints_that_nothing_meets_or_nobody_understands_are_refused(
+    run, tmp_path, constraint, told
+):
+    (tmp_path / "a.yaml").write_text(f"{GOOD}constraints: ['{constraint}']\n")
+    code, _, err = run("check", "a.yaml", "--no-data")
+    assert 2 == code
+    assert err.startswith(told)
 
 
 def test_mistakes_in_a_file_end_with_2_one_line_each_and_no_traceback(run, tmp_path):
@@ -69,7 +109,7 @@ def test_names_that_nothing_knows_are_told_with_those_there_are(run, tmp_path, l
         ("{optimizer: adm}", "search_space.optimizer: 'adm' does not exist"),
         ("{learning_rat: 0.1}", "nothing reads this parameter. Did you mean 'learning_rate'?"),
         ("{optimizer: adam, momentum: 0.9}", "search_space.momentum: nothing reads"),
-        ("{loss: hinge}", "search_space.loss: 'hinge' does not exist"),
+        ("{loss: hinges}", "search_space.loss: 'hinges' does not exist"),
     ],
 )
 def test_a_parameter_that_nothing_reads_is_refused(run, tmp_path, space, told):

@@ -65,12 +65,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("fault", BAD)
-def test_bad_file_is_refused_in_one_line_with_the_position(load_file, fault):
+def test_bad_file_is_refused_in_one_line_with_the_position(load_file, fault, figure):
     content, message = BAD[fault]
     with pytest.raises(DataError, match=message) as caught:
         load_file(content)
     assert 1 == len(str(caught.value).splitlines())
     assert "rows" in str(caught.value).split(":")[0]  # the file's name
+    figure(kinds_of_damage=len(BAD), tracebacks=0)
 
 
 def test_cut_gzip_file_is_refused(load_file):

@@ -40,8 +40,9 @@ def test_json_is_one_object_and_nothing_else(finished):
     head = ["study", "tracking_uri", "experiment_id", "run_id", "trials", "best", "test", "seconds"]
     assert head == list(answer)
     best = ["trial", "run_id", "params", "score", "score_std", "epochs"]
-    assert best == list(answer["best"])
-    assert {"complete": 5, "pruned": 0, "failed": 0} == answer["trials"]
+    assert [*best, "finalist_score", "finalist_std"] == list(answer["best"])
+    counts = answer["trials"]  # ASHA prunes
+    assert (5, 0) == (counts["complete"] + counts["pruned"], counts["failed"])
     assert {"accuracy", "roc_auc", "log_loss"} == answer["test"].keys()
 
 
@@ -52,7 +53,9 @@ def test_the_score_is_a_good_one(finished):
 
 def test_progress_goes_to_stderr_as_plain_lines(finished):
     lines = finished.stderr.splitlines()
-    assert 5 == sum(line.startswith("trial ") and " COMPLETE " in line for line in lines)
+    ends = (" COMPLETE ", " PRUNED ")
+    assert 5 == sum(line.startswith("trial ") and any(e in line for e in ends) for line in lines)
+    assert "the search has ended: the budget of 5 trials is spent" in lines
     assert "5/5 trials" in finished.stderr
     assert "Traceback" not in finished.stderr
 
@@ -87,8 +90,8 @@ def test_the_studys_run_holds_plots_spec_dataset_and_the_model(finished, client)
     run_id = finished.answer["run_id"]
     top = {a.path for a in client.list_artifacts(run_id)}
     assert {"final", "plots", "spec.yaml", "environment.json"} <= top
-    plots = {a.path.split("_", 1)[1] for a in client.list_artifacts(run_id, "plots")}
-    assert {"confusion.png", "roc.png", "learning_curves.png"} <= plots
+    plots = {a.path.split("_", 1)[-1] for a in client.list_artifacts(run_id, "plots")}
+    assert {"confusion.png", "roc.png", "learning_curves.png", "plots/interactive.html"} <= plots
     final = {a.path for a in client.list_artifacts(run_id, "final")}
     assert {"final/model", "final/model.keras", "final/schema.json"} <= final
     digest = client.get_run(run_id).inputs.dataset_inputs[0].dataset.digest
@@ -171,8 +174,8 @@ def test_plan_times_a_few_epochs_and_writes_nothing(finished):
     before = (finished.folder / "journal.jsonl").read_bytes()
     told = run(finished.root, "plan", finished.spec).stdout
     assert "trainer: vectorized (" in told
-    assert 3 == told.count("optimizer=")
-    assert "5 trials at most" in told
+    assert 3 <= told.count("optimizer=") <= 8
+    assert "5 trials about" in told
     assert before == (finished.folder / "journal.jsonl").read_bytes()
 
 
@@ -218,6 +221,6 @@ def experiments(port: int) -> set[str]:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
                 return {e["name"] for e in json.load(answer)["experiments"]}
-        except (urllib.error.URLError, ConnectionError):
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.5)
     return set()

@@ -45,6 +45,7 @@ def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
 
 def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_reason(tmp_path):
     own = spec("conv", model=f"{MODELS}:hidden_convolution", search_space={"width": [2, 4]})
+    own["pruner"] = {"kind": "none"}
     x, y = line(120)
     result = hpsearch.tune(own, data=(x, (y > 1000).astype(int)), root=tmp_path)
     assert 2 == result.trials["complete"]

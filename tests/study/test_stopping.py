@@ -57,7 +57,7 @@ def statuses(root: Path) -> dict[str, str]:
     return {r.data.tags["hpsearch.key"].partition("/")[2]: r.info.status for r in runs}
 
 
-def test_a_killed_study_goes_on_as_if_it_had_never_stopped(finished, tmp_path):
+def test_a_killed_study_goes_on_as_if_it_had_never_stopped(finished, tmp_path, figure):
     with started(tmp_path) as child:
         read_until(child, "trial 1 ")
     run(tmp_path, "tune", tmp_path / "cancer.yaml")
@@ -66,9 +66,10 @@ def test_a_killed_study_goes_on_as_if_it_had_never_stopped(finished, tmp_path):
     numbers = sorted(key.partition("/")[0] for key, status in found.items() if status == "FINISHED")
     assert ["", "0", "1", "2", "3", "4"] == numbers
     assert "RUNNING" not in found.values()
+    figure(lost=0, doubled=0, identical=True)
 
 
-def test_ctrl_c_lets_the_running_trial_finish_and_prints_the_command_that_goes_on(tmp_path):
+def test_ctrl_c_lets_the_running_trial_finish_and_prints_the_command_that_goes_on(tmp_path, figure):
     with started(tmp_path) as child:
         read_until(child, "trial 0 ")
         child.send_signal(signal.SIGINT)
@@ -80,6 +81,7 @@ def test_ctrl_c_lets_the_running_trial_finish_and_prints_the_command_that_goes_o
     records = read(tmp_path / "mlruns/studies/cancer/journal.jsonl").records
     n_results = sum(r["event"] == "result" for r in records)
     assert 1 <= n_results < 5
+    figure(left_RUNNING=0)
 
 
 def test_sigterm_ends_with_143(tmp_path):
@@ -90,7 +92,7 @@ def test_sigterm_ends_with_143(tmp_path):
         assert 143 == child.wait(60)
 
 
-def test_workers_die_with_their_coordinator_and_a_second_one_is_refused_before(tmp_path):
+def test_workers_die_with_their_coordinator_and_a_second_one_is_refused_before(tmp_path, figure):
     with started(tmp_path) as child:
         read_until(child, "trial 0 ")
         done = run(tmp_path, "tune", tmp_path / "cancer.yaml", code=2)
@@ -102,3 +104,4 @@ def test_workers_die_with_their_coordinator_and_a_second_one_is_refused_before(t
         for descriptor in descriptors:
             assert select.select([descriptor], [], [], 10)[0], "a worker lives on"
             os.close(descriptor)
+    figure(orphans=0, dispatched_twice=0)

@@ -8,6 +8,7 @@ told. Its files are not written. Knows no Tuner, which trains models itself.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
@@ -23,7 +24,7 @@ from ..memory import key_of
 if TYPE_CHECKING:
     import keras_tuner as kt
 
-DRAWS = 50  # of the oracle, before a feasible point is drawn without it
+DRAWS = 50  # of points, before one gives up
 LISTED = 1000  # values of a parent that a condition may list
 INTERNAL = "tuner/"  # begins the names of values that Hyperband keeps beside the parameters
 BRACKETS = 1_000_000  # of Hyperband: the budget ends the study, not the oracle
@@ -37,11 +38,14 @@ class OracleKind:
     options: Mapping[str, str]  # ours -> the oracle's
     replays: bool = False  # its own order of things decides what comes next
     is_grid: bool = False  # its values must stay as it lists them
+    draws: int = DRAWS  # of the oracle, before a feasible point is drawn without it
 
 
 ORACLES = {
     "keras_tuner_bayesian": OracleKind(
-        "BayesianOptimizationOracle", {"startup": "num_initial_points"}
+        "BayesianOptimizationOracle",
+        {"startup": "num_initial_points"},
+        draws=3,  # a second each, and it would go on to propose the same corner
     ),
     "keras_tuner_grid": OracleKind("GridSearchOracle", {}, replays=True, is_grid=True),
     "keras_tuner_hyperband": OracleKind("HyperbandOracle", {"eta": "factor"}, replays=True),
@@ -106,7 +110,7 @@ class KerasTunerSampler:
         while trial is not None and self._space.broken(self._point(trial)) is not None:
             self._end(trial, None)
             draws += 1
-            more = draws < DRAWS or self._kind.is_grid
+            more = draws < self._kind.draws or self._kind.is_grid
             trial = self._create(number) if more else self._drawn(number)
         if trial is None and not self._kind.is_grid:
             trial = self._drawn(number)  # it gives up after 20 collisions in a row
@@ -132,10 +136,12 @@ class KerasTunerSampler:
 
     def _create(self, number: int) -> Any:
         """What the oracle wants to try; None where it stops, or waits for what is running."""
-        self._reseed(number)
         self._asked += 1
-        # It hands the same trial out again until it ends, so every ask comes from a fresh tuner.
-        trial = self._oracle.create_trial(f"tuner-{self._asked}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a length scale at its bound: nobody can act on it
+            self._reseed(number)
+            # It hands a trial out again until it ends, so every ask comes from a fresh tuner.
+            trial = self._oracle.create_trial(f"tuner-{self._asked}")
         if trial.status != "RUNNING":
             return None
         if self._kind.is_grid:  # it waits for what a model may still ask for; our space is whole
