@@ -82,7 +82,7 @@ def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:
     path = fetch(client, reference, folder)
     try:
         return pyfunc.load_model(str(path)).unwrap_python_model()
-    except (MlflowException, OSError, ValueError) as error:
+    except (MlflowException, OSError, TypeError, ValueError) as error:  # Keras raises the last two
         raise PromotionError(f"{reference} cannot be opened: {error}") from error
 
 

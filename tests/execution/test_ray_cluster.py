@@ -86,6 +86,7 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
             executor.close()
             for node in nodes[len(killed) :]:
                 ray_cluster.remove_node(node)
+            ray_cluster.wait_for_nodes()  # until those that went are gone for everybody
     assert {2, 4} == set(capacities)
     ended = [t for t in history.trials if t.is_finished]
     assert {"COMPLETE"} == {t.state for t in history.trials if t.state != "WAITING"}

@@ -234,7 +234,7 @@ def test_what_tpe_is_told_of_a_long_study_is_bounded_and_keeps_the_best():
     for number, score in enumerate(scores):
         s.tell(Trial(number, 0, {"x": score}, 0, 1, 0, state="COMPLETE", score=float(score)))
     seen = [t.value for t in s._view._get_trials(deepcopy=False)]
-    assert len(seen) <= 550
+    assert len(seen) <= 210
     assert sorted(scores)[:25] == sorted(seen)[:25]
 
 

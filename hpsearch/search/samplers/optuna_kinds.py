@@ -165,7 +165,7 @@ def _stored_values(parent: Parameter, allowed: Allowed) -> Container[Any]:
 
 OPTUNA: dict[str, OptunaKind] = {
     "gp": OptunaKind(_gp, ("startup",), latest=500),
-    "tpe": OptunaKind(_tpe, ("startup",), latest=250),
+    "tpe": OptunaKind(_tpe, ("startup",), latest=80),
     "optuna_gp": OptunaKind(_optuna_gp, ("startup",), package="torch", latest=100),
     "cmaes": OptunaKind(_cmaes, ("population",), package="cmaes", objectives=1, replays=True),
     "nsga2": OptunaKind(_nsga2, ("population",), replays=True),
