@@ -8,7 +8,7 @@ from typing import Any
 from ..data import Dataset
 from ..execution.executor import Executor
 from ..history import History
-from ..journal import Journal, Record, read
+from ..journal import Journal, Record
 from ..spec.study import StudySpec
 from ..training.problem import Problem
 from .finale import fit_winner
@@ -18,6 +18,7 @@ from .selection import choose, score_finalists, winner_of
 
 def end_study(
     spec: StudySpec,
+    history: History,
     *,
     dataset: Dataset,
     problem: Problem,
@@ -28,6 +29,8 @@ def end_study(
 ) -> None:
     """Choose the winner and fit it, unless an earlier run of the study did it.
 
+    `history`, which is the journal's, takes in what is written.
+
     Raises:
         TrainingError: If no trial completed, or a finalist or the final fit takes its workers
             down.
@@ -36,12 +39,14 @@ def end_study(
     from ..tracking.plots import draw_search, draw_winner, write_interactive  # seconds
 
     def record(event: str, **fields: Any) -> None:
-        tell(journal.append(event, **fields))
+        written = journal.append(event, **fields)
+        history.apply(written)
+        tell(written)
 
-    searched, folder = _known(journal), journal.path.parent
-    winner_of(searched)  # there is one
+    folder = journal.path.parent
+    winner_of(history)  # there is one
     score_finalists(
-        searched,
+        history,
         spec.selection,
         problem=problem,
         dataset=dataset,
@@ -49,28 +54,22 @@ def end_study(
         seed=spec.seed,
         record=record,
         stop_requested=stop_requested,
-        meanwhile=lambda: write_interactive(searched, folder),
+        meanwhile=lambda: write_interactive(history, folder),
     )
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
-    history = _known(journal)
     choice = choose(history, spec.selection, problem=problem, seed=spec.seed, folder=folder)
     if history.final is not None and history.final.get("members") == choice.members_as_json():
         return
     record("winner", **choice.as_json())
-    chosen = _known(journal)
     fields = fit_winner(
         choice,
         dataset=dataset,
         problem=problem,
         executor=executor,
         folder=folder / "final",
-        meanwhile=lambda: draw_search(chosen, folder),
+        meanwhile=lambda: draw_search(history, folder),
     )
-    draw_winner(chosen, folder)
+    draw_winner(history, folder)
     reads = sum(r["event"] == "final" for r in journal.records)
     record("final", reads=reads + 1, **fields)  # of the locked rows, in the study's life
-
-
-def _known(journal: Journal) -> History:
-    return History(read(journal.path).records)

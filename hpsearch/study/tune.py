@@ -105,10 +105,11 @@ def tune(
         problem = problem_of(file.spec, dataset, file.folder)
         check_model(file, problem)
         crew.set_up(problem)
-        for record in introduction(journal, file, dataset, problem, crew):
+        before = introduction(journal, file, dataset, problem, crew)
+        for record in before:
             _tell(listeners, record)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.
-        sampler = _sampler(file.spec, problem, journal)
+        sampler = _sampler(file.spec, problem, before[0])
         uri = tracking_uri or default_uri(root)
         told = list(listeners)
         uploader = None
@@ -120,16 +121,17 @@ def tune(
             if is_server(uri):  # a wrong address is told now, not after a night of training
                 uploader.wait_open(CONNECT_SECONDS)
         try:
-            _search(file.spec, sampler, journal, crew, told, stop_requested)
+            history = _search(file.spec, sampler, journal, crew, told, stop_requested)
         except UnsuitableError as error:
             if file.spec.training.trainer != "auto":
                 raise
             crew.fall_back(problem, str(error))
             _tell(told, journal.append("trainer", trainer=crew.trainer, reason=crew.reason))
-            again = _sampler(file.spec, problem, journal)
-            _search(file.spec, again, journal, crew, told, stop_requested)
+            again = _sampler(file.spec, problem, before[0])
+            history = _search(file.spec, again, journal, crew, told, stop_requested)
         end_study(
             file.spec,
+            history,
             dataset=dataset,
             problem=problem,
             journal=journal,
@@ -141,7 +143,7 @@ def tune(
             logger.warning(
                 "MLflow has not taken all of it yet; later: hpsearch sync %s", file.spec.study
             )
-        result = _result(file, dataset, problem, path, uploader, redacted(uri))
+        result = _result(file, history, dataset, problem, path, uploader, redacted(uri))
     return replace(result, seconds=time.monotonic() - began)
 
 
@@ -150,9 +152,9 @@ def _tell(listeners: Sequence[Listener], record: Record) -> None:
         listener(record)
 
 
-def _sampler(spec: StudySpec, problem: Problem, journal: Journal) -> Sampler:
+def _sampler(spec: StudySpec, problem: Problem, first: Record) -> Sampler:
     directions = [direction for _, direction in objectives_of(spec, problem.task)]
-    elsewhere = trials_in(read(journal.path).records[0])
+    elsewhere = trials_in(first)
     return make_sampler(
         spec.sampler.kind,
         spec.space,
@@ -172,7 +174,7 @@ def _search(
     crew: Crew,
     listeners: Sequence[Listener],
     stop_requested: Callable[[], bool],
-) -> None:
+) -> History:
     minutes = spec.budget.minutes
     search = Search(
         journal=journal,
@@ -194,24 +196,24 @@ def _search(
         listeners=listeners,
         stop_requested=stop_requested,
     )
-    search.run()
+    history = search.run()
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
+    return history
 
 
 def _result(
     file: StudyFile,
+    history: History,
     dataset: Dataset,
     problem: Problem,
     path: Path,
     uploader: Uploader | None,
     uri: str,
 ) -> StudyResult:
-    records = read(path).records
-    history = History(records)
-    best = history.winning_trial()
+    best, final = history.winning_trial(), history.final
     assert best is not None
-    final = [r for r in records if r["event"] == "final"][-1]
+    assert final is not None
     assert best.score is not None
     assert best.spread is not None
     target = dataset.schema.target

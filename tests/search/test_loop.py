@@ -200,6 +200,23 @@ class StopError(Exception):
     """The study's process is killed, as far as the journal can tell."""
 
 
+def kill_after(n_records: int):
+    """A listener that kills the study once it has heard so many records."""
+    seen = []
+
+    def kill(record):
+        seen.append(record)
+        if len(seen) == n_records:
+            raise StopError
+
+    return kill
+
+
+def by_trial(path: Path) -> dict:
+    """What `told` tells, by event and trial: a retry is written later."""
+    return {(r["event"], r["trial"]): r for r in told(path)}
+
+
 @pytest.mark.parametrize("sampler", ["tpe", "random"])
 @pytest.mark.parametrize("capacity", [1, 2])
 def test_a_study_killed_at_any_record_and_resumed_equals_one_never_stopped(
@@ -210,19 +227,10 @@ def test_a_study_killed_at_any_record_and_resumed_equals_one_never_stopped(
     n_records = len(read(whole).records)
     for stop_after in range(1, n_records - 1, 3):
         path = tmp_path / f"{stop_after}" / "journal.jsonl"
-        seen = []
-
-        def kill(record, seen=seen, stop_after=stop_after):
-            seen.append(record)
-            if len(seen) == stop_after:
-                raise StopError
-
         with pytest.raises(StopError):
-            search(path, Quadratic(capacity), sampler=sampler, listeners=[kill])
+            search(path, Quadratic(capacity), sampler=sampler, listeners=[kill_after(stop_after)])
         search(path, Quadratic(capacity), sampler=sampler)
-        by_trial = lambda r: (r["event"], r["trial"])  # noqa: E731  # a retry is written later
-        first = {by_trial(r): r for r in told(path)}
-        assert {by_trial(r): r for r in told(whole)} == first, stop_after
+        assert by_trial(whole) == by_trial(path), stop_after
         results = [r["trial"] for r in told(path) if r["event"] == "result"]
         assert sorted(set(results)) == sorted(results), "a trial stands twice"
 
@@ -241,8 +249,7 @@ def test_a_trial_whose_worker_died_is_trained_again_with_the_same_params(path):
     executor = Quadratic(faults={3: 2})
     search(path, executor)
     assert [(3, 0), (3, 1), (3, 2)] == [t for t in executor.trained if t[0] == 3]
-    once = {(r["event"], r["trial"]): r for r in told(path)}
-    assert {(r["event"], r["trial"]): r for r in told(calm)} == once
+    assert by_trial(calm) == by_trial(path)
 
 
 def test_a_trial_that_always_kills_its_worker_fails_and_the_search_goes_on(path):
@@ -348,22 +355,14 @@ def test_a_pruned_study_killed_anywhere_and_resumed_equals_one_never_stopped(
 
     whole = tmp_path / "whole" / "journal.jsonl"
     run(whole)
-    by_trial = lambda r: (r["event"], r["trial"])  # noqa: E731  # a retry is written later
-    expected = {by_trial(r): r for r in told(whole)}
+    expected = by_trial(whole)
     n_records = len(read(whole).records)
     for stop_after in range(1, n_records - 1, 23):
         path = tmp_path / f"{stop_after}" / "journal.jsonl"
-        seen = []
-
-        def kill(record, seen=seen, stop_after=stop_after):
-            seen.append(record)
-            if len(seen) == stop_after:
-                raise StopError
-
         with pytest.raises(StopError):
-            run(path, listeners=[kill])
+            run(path, listeners=[kill_after(stop_after)])
         run(path)
-        assert expected == {by_trial(r): r for r in told(path)}, stop_after
+        assert expected == by_trial(path), stop_after
 
 
 def test_a_bracket_whose_worker_died_is_trained_again_as_one(path):
@@ -372,8 +371,7 @@ def test_a_bracket_whose_worker_died_is_trained_again_as_one(path):
     executor = Quadratic(population=9, faults={10: 1})
     search(path, executor, trials=18, epochs=27, pruner=pruner("halving"))
     assert [(n, 1) for n in range(9, 18)] == executor.trained[-9:]
-    by_trial = lambda r: (r["event"], r["trial"])  # noqa: E731
-    assert {by_trial(r): r for r in told(calm)} == {by_trial(r): r for r in told(path)}
+    assert by_trial(calm) == by_trial(path)
 
 
 @pytest.mark.parametrize("kind", ["halving", "asha"])
@@ -460,15 +458,8 @@ def test_what_was_remembered_and_noted_is_the_same_after_a_stop(
     search(whole, Quadratic(capacity), **arguments)
     for stop_after in (9, 30, 47, 58):
         path = tmp_path / f"{stop_after}" / "journal.jsonl"
-        seen = []
-
-        def kill(record, seen=seen, stop_after=stop_after):
-            seen.append(record)
-            if len(seen) == stop_after:
-                raise StopError
-
         with pytest.raises(StopError):
-            search(path, Quadratic(capacity), **arguments, listeners=[kill])
+            search(path, Quadratic(capacity), **arguments, listeners=[kill_after(stop_after)])
         search(path, Quadratic(capacity), **arguments)
         expected, found = (
             {r["trial"]: r["params"] for r in told(p) if r["event"] == "asked"}
