@@ -1,4 +1,4 @@
-"""Samplers and pruners on public tables: regret, mean rank and milliseconds an ask.
+"""Samplers on public tables: regret, mean rank and milliseconds an ask.
 
     python benchmarks/samplers.py run --tables DIR --results FILE   # append what is missing
     python benchmarks/samplers.py table --results FILE              # print the tables
@@ -33,7 +33,6 @@ from optuna.distributions import (
 
 CHECKPOINTS = (30, 100)  # trials at which the incumbent is judged
 EPOCHS = 52  # a full training of an LCBench network
-FULL_TRAININGS = 20  # what a pair of sampler and pruner may spend
 LCBENCH_TASKS = ("3945", "34539", "126026", "146212", "167149", "167168", "168330", "189908")
 
 Params = dict[str, Any]
@@ -348,55 +347,6 @@ def before(seconds: Sequence[float], checkpoint: int) -> float:
     return 1e3 * float(np.median(seconds[max(checkpoint - 10, 0) : checkpoint]))
 
 
-def make_pruner(name: str) -> optuna.pruners.BasePruner:
-    """An Optuna pruner by the name of its row; none decides before epoch 3."""
-    pruners: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
-        "none": optuna.pruners.NopPruner,
-        "ASHA": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=3, reduction_factor=3),
-        "Hyperband": lambda: optuna.pruners.HyperbandPruner(
-            min_resource=3, max_resource=EPOCHS, reduction_factor=3
-        ),
-        "median": lambda: optuna.pruners.MedianPruner(n_warmup_steps=3),
-    }
-    return pruners[name]()
-
-
-PRUNED_SAMPLERS = ("ours: gp", "Optuna TPE (its default)", "random")
-PRUNERS = ("none", "ASHA", "Hyperband", "median")
-
-
-def run_pruned(sampler: str, pruner: str, task: Task, seed: int) -> dict[str, Any]:
-    """Trials one after another until 20 full trainings' epochs are spent.
-
-    The incumbent is the trial with the best last value seen, pruned ones included; it is judged
-    by the regret of its configuration after a full training.
-    """
-    assert task.curve is not None
-    study = optuna.create_study(
-        study_name=f"{task.name} {seed}",  # Hyperband draws its brackets from the name
-        sampler=make_sampler(sampler, seed),
-        pruner=make_pruner(pruner),
-    )
-    left, seen, regret, trials = FULL_TRAININGS * EPOCHS, np.inf, np.inf, 0
-    while left > 0:
-        trial = study.ask(task.space)
-        curve, pruned = task.curve(trial.params), False
-        for epoch in range(1, min(EPOCHS, left) + 1):
-            trial.report(float(curve[epoch - 1]), epoch)
-            pruned = epoch < EPOCHS and trial.should_prune()
-            if pruned:
-                break
-        left -= epoch
-        trials += 1
-        if curve[epoch - 1] < seen:
-            seen, regret = curve[epoch - 1], task.regret(trial.params)
-        if pruned or epoch < EPOCHS:
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        else:
-            study.tell(trial, float(curve[-1]))
-    return {"regret": [regret], "trials": trials}
-
-
 def importable(sampler: str) -> bool:
     """Whether the packages of a row are installed."""
     from importlib.util import find_spec
@@ -437,13 +387,6 @@ def run(args: argparse.Namespace) -> None:
     tasks = load_tasks(tables)
     done = read_results(args.results)
     with args.results.open("a") as out, tempfile.TemporaryDirectory() as folder:
-        if args.pruners:
-            pairs = [f"{s} + {p}" for s in PRUNED_SAMPLERS for p in PRUNERS]
-            curved = [t for t in tasks if t.curve is not None]
-            for key, task in missing(done, curved, pairs, (1,), args.seeds):
-                sampler, pruner = key.sampler.split(" + ")
-                write(out, key, run_pruned(sampler, pruner, task, key.seed))
-            return
         for key, task in missing(done, tasks, args.samplers, args.batches, args.seeds):
             search = make_search(key.sampler, task, key.seed, f"{folder}/{task.name}-{key.batch}")
             write(out, key, run_search(search, task, key.batch, key.seed))
@@ -529,7 +472,6 @@ def table(args: argparse.Namespace) -> None:
     for s, package in NEEDS.items():
         if not any(k.sampler == s for k in results):
             print(f"\n{s}: not run, `{package}` is not installed.")
-    print_pruners(results)
 
 
 def print_samplers(
@@ -554,21 +496,6 @@ def print_samplers(
         )
 
 
-def print_pruners(results: dict[Key, dict[str, Any]]) -> None:
-    """Pairs of sampler and pruner, best regret first."""
-    pairs = [f"{s} + {p}" for s in PRUNED_SAMPLERS for p in PRUNERS]
-    rows = [p for p in pairs if runs_of(results, p, 1)]
-    cells = cells_of(results, rows, 1)
-    if not cells:
-        return
-    print(f"\n### pruners at {FULL_TRAININGS} full trainings: {describe(cells)}\n")
-    print("| pair | regret | rank | trials |\n|---|---|---|---|")
-    found = summary(cells, rows, 0)
-    for p in sorted(rows, key=lambda p: found[p][0]):
-        a, trials = found[p], np.mean([rows[p]["trials"] for rows in cells.values()])
-        print(f"| {p} | {a[0]:.3f} ± {a[1]:.3f} | {a[2]:.2f} ± {a[3]:.2f} | {trials:.0f} |")
-
-
 def describe(cells: Cells) -> str:
     """How much a table rests on."""
     tasks, seeds = ({c[i] for c in cells} for i in (0, 1))
@@ -584,7 +511,6 @@ def main() -> None:
     runs.add_argument("--samplers", nargs="+", default=SAMPLERS, choices=SAMPLERS)
     runs.add_argument("--batches", nargs="+", type=int, default=(1, 8))
     runs.add_argument("--seeds", type=int, default=20)
-    runs.add_argument("--pruners", action="store_true", help="pairs of sampler and pruner instead")
     runs.set_defaults(function=run)
     prints = commands.add_parser("table", help="print the tables")
     prints.set_defaults(function=table)
