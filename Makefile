@@ -9,7 +9,7 @@ tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
 
 test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
 
 faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures
 	rm -f .pytest_cache/faults.json

@@ -18,6 +18,13 @@ FIGURES = Path(
 )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file run in one worker, and so do all that need the Ray cluster."""
+    for item in items:
+        needs_ray = "ray_cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def no_store_is_left_behind() -> Iterator[None]:
     """`mlflow.set_tracking_uri` exports its URI, and later tests' commands would follow it."""

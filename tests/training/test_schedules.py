@@ -50,7 +50,9 @@ TWINS: list[tuple[dict[str, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("params", "twin"), TWINS, ids=lambda p: str(p))
+@pytest.mark.parametrize(
+    ("params", "twin"), TWINS, ids=lambda p: str(p) if isinstance(p, dict) else "keras"
+)
 def test_every_step_has_the_rate_of_keras(params: dict[str, Any], twin: Any) -> None:
     keras_rates = [float(twin()(step)) for step in range(EPOCHS * STEPS)]
     np.testing.assert_allclose(keras_rates, rates_of(params), rtol=1e-5, atol=1e-9)

@@ -250,7 +250,9 @@ SCHEDULED: list[tuple[dict[str, Any], Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("params", "twin"), SCHEDULED, ids=lambda p: str(p)[:30])
+@pytest.mark.parametrize(
+    ("params", "twin"), SCHEDULED, ids=lambda p: str(p)[:30] if isinstance(p, dict) else "fit"
+)
 def test_schedule_makes_the_curves_of_fit(params: dict[str, Any], twin: Any) -> None:
     given = {"learning_rate": 0.05, "optimizer": "sgd", **params}
     assert_agrees(make_problem(), given, epochs=3, compiled={"learning_rate": twin()})
