@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,11 @@ def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | 
     show_default=True,
     help="Seconds that running trials get to finish after Ctrl-C or SIGTERM.",
 )
+@click.option(
+    "--tensorboard",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write TensorBoard's event files below this folder as well.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def tune(
@@ -60,6 +66,7 @@ def tune(
     fresh: bool,
     offline: bool,
     grace: float,
+    tensorboard: Path | None,
     as_json: bool,
     quiet: bool,
     **flags: str | None,
@@ -74,14 +81,21 @@ def tune(
     from .progress import display
 
     total = load_file(spec, overrides).spec.budget.trials
-    with Interrupt(grace) as interrupt, display(total, quiet=quiet) as shown:
+    with ExitStack() as stack:
+        interrupt = stack.enter_context(Interrupt(grace))
+        shown = stack.enter_context(display(total, quiet=quiet))
+        listeners = [shown.listen]
+        if tensorboard is not None:
+            from ..tracking.tensorboard import TensorBoard
+
+            listeners.append(stack.enter_context(TensorBoard(tensorboard)).listen)
         result = run(
             spec,
             overrides=overrides,
             tracking_uri=tracking_uri,
             fresh=fresh,
             offline=offline,
-            listeners=[shown.listen],
+            listeners=listeners,
             stop_requested=interrupt.requested,
         )
     if as_json:

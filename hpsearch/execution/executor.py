@@ -9,9 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from ..training.final import FinalFit
+from ..training.final import Answer, FinalFit
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
@@ -74,8 +72,8 @@ class Executor(Protocol):
         """Take back the trials that have not begun to train, and name them."""
         ...
 
-    def finish(self, final: FinalFit) -> np.ndarray:
-        """Do the final fit and give its predictions for the locked rows."""
+    def finish(self, final: FinalFit) -> Answer:
+        """Do the final fit and give what it says of the locked rows."""
         ...
 
     def close(self) -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
-from ..training.final import FinalFit, final_fit
+from ..training.final import Answer, FinalFit, final_fit
 from ..training.problem import Problem
 from ..training.trainer import Reports, Said, Trainer
 from ..trial import TrialResult, TrialSpec
@@ -91,7 +89,7 @@ class InlineExecutor:
         self._waiting.clear()
         return numbers
 
-    def finish(self, final: FinalFit) -> np.ndarray:
+    def finish(self, final: FinalFit) -> Answer:
         """See `Executor`."""
         return final_fit(self._make(final.problem), final)
 

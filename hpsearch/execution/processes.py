@@ -16,11 +16,9 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .. import faults
 from ..errors import TrainingError
-from ..training.final import FinalFit
+from ..training.final import Answer, FinalFit
 from ..training.problem import Problem
 from ..trial import TrialResult, TrialSpec
 from .devices import environment, gpu_of, here
@@ -259,15 +257,15 @@ class ProcessExecutor:
         """See `Executor`."""
         return [n for process in list(self._processes) for n in sorted(self._take_back(process))]
 
-    def finish(self, final: FinalFit) -> np.ndarray:
+    def finish(self, final: FinalFit) -> Answer:
         """See `Executor`."""
         process = self._processes[0]
         process.send(final)
         answer = self._receive(process)
         if answer is None:
             raise TrainingError(f"the final fit took its worker down; its log is {process.log}")
-        predictions: np.ndarray = answer
-        return predictions
+        said: Answer = answer
+        return said
 
     def close(self) -> None:
         """See `Executor`."""

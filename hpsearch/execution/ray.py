@@ -16,10 +16,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
-
 from ..errors import ClusterError, TrainingError
-from ..training.final import FinalFit
+from ..training.final import Answer, FinalFit
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 from .devices import environment, gpu_memory
@@ -273,7 +271,7 @@ class RayExecutor:
                 self._stillborn = 0
             case Failure():
                 raise message.error()
-            case Recalled() | np.ndarray():
+            case Recalled() | Answer():
                 self._answers[actor] = message
             case _:
                 self._arrived.append(message)
@@ -312,7 +310,7 @@ class RayExecutor:
             self._listen(LONGEST_TICK)
         return self._answers.pop(actor, None)
 
-    def finish(self, final: FinalFit) -> np.ndarray:
+    def finish(self, final: FinalFit) -> Answer:
         """See `Executor`. The model comes back as bytes: the worker's disk is not ours."""
         import ray
 
@@ -322,8 +320,8 @@ class RayExecutor:
                 self._listen(LONGEST_TICK)
             actor = self._ready[0]
             actor.send(order)
-            predictions: np.ndarray | None = self._answer(actor)
-            if predictions is None:
+            answer: Answer | None = self._answer(actor)
+            if answer is None:
                 continue
             try:
                 model: bytes = ray.get(actor.handle.model.remote())
@@ -333,7 +331,7 @@ class RayExecutor:
             partial = final.path.with_name(f"partial-{final.path.name}")
             partial.write_bytes(model)
             partial.replace(final.path)
-            return predictions
+            return answer
         raise TrainingError(f"the final fit failed: {FINAL_ATTEMPTS} workers died under it")
 
     def close(self) -> None:

@@ -59,18 +59,21 @@ def fit_winner(
         members=choice.members,
         problem=alone,
         schema=dataset.schema,
-        locked=locked.columns if locked else dataset.columns[:0],
+        locked=replace(locked, table=None) if locked else None,
         path=partial / "model.keras",
     )
     with ThreadPoolExecutor(1) as pool:
         fitting = pool.submit(executor.finish, final)
         plain = _plain(dataset, alone, locked) if locked else ("", np.empty(0))
         meanwhile()
-        prediction = fitting.result()
+        said = fitting.result()
+    prediction = said.predictions
     judged = _judged(alone, locked, prediction, plain) if locked else {}
+    if said.importance is not None:
+        judged["importance"] = said.importance.as_json()
     if choice.is_ensemble and locked:
         single = replace(final, members=choice.single, path=partial / "single.keras")
-        answer = executor.finish(single)
+        answer = executor.finish(single).predictions
         measured = evaluation.measured(alone.metrics, locked.target, answer, locked.weights)
         judged["single"] = {"trial": choice.trial.number, "metrics": measured}
     _write(partial, dataset, problem, choice, locked, prediction, judged)
@@ -108,6 +111,9 @@ def _write(
             weights=weights,
             fingerprint=dataset.fingerprint,
         )
+    if "importance" in judged:
+        importance = json.dumps(judged["importance"], indent=1)
+        (folder / "importance.json").write_text(importance + "\n", encoding="utf-8")
     best = choice.trial
     assert best.score is not None
     assert best.spread is not None

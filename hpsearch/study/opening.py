@@ -18,6 +18,7 @@ from ..spec.study import StudySpec
 from ..training.metrics import metric_for
 from ..training.problem import Problem
 from .prepare import Crew, described, objectives_of, pruner_kind
+from .source import source_of
 from .warm_start import trials_of
 
 PACKAGES = ("keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
@@ -52,6 +53,7 @@ def introduction(
             trainer=crew.trainer,
             trainer_reason=crew.reason,
             environment=environment(),
+            source=source_of(file.folder, journal.path.parent),
             folder=os.path.relpath(file.folder, journal.path.parents[3]),
             **_warm_start(file, journal, dataset, problem),
             **_circumstances(crew),

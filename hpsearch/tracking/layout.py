@@ -16,11 +16,13 @@ from typing import Any
 from ..history import History, Trial, is_score, mean
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
+SOURCE_DIFF = "source.diff"  # in the study's folder: what was not committed
 LONGEST_TAG = 8000  # characters, MLflow's limit, as are the next two
 LONGEST_PARAM = 6000
 LONGEST_DIGEST = 36
 
 _SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
+_VERSION = {"commit": "mlflow.source.git.commit", "branch": "mlflow.source.git.branch"}
 # A pruned trial did what it was asked to: its run is FINISHED, and its tag says PRUNED.
 RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED", "LOST": "KILLED"}
 
@@ -58,8 +60,14 @@ def study_tags(history: History) -> dict[str, str]:
         "hpsearch.kind": "study",
         "objective": f"{history.metric} ({'maximize' if history.maximize else 'minimize'})",
         **{name: tag_value(study[name]) for name in shown if study.get(name) is not None},
-        **_SOURCE,
+        **source_tags(history),
     }
+
+
+def source_tags(history: History) -> dict[str, str]:
+    """What ran: this product, and the commit of the folder of the study's file."""
+    source = history.study.get("source") or {}
+    return {**_SOURCE, **{tag: source[key] for key, tag in _VERSION.items() if source.get(key)}}
 
 
 def study_params(history: History) -> dict[str, str]:
@@ -78,7 +86,7 @@ def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
         "attempt": str(trial.attempt),
         "seed": str(trial.seed),
         "sampler": tag_value(history.study.get("sampler", "")),
-        **_SOURCE,
+        **source_tags(history),
     }
 
 

@@ -20,6 +20,7 @@ from ..journal import Record
 from . import layout
 from .bulk import BulkPoints
 from .note import study_note
+from .system import SystemMeter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -117,6 +118,10 @@ class Projection:
 
     # -- the study's run ------------------------------------------------------------------
 
+    def measure(self, meter: SystemMeter) -> None:
+        """Add how busy the machine is to the study's run."""
+        self._log(self.parent, meter.points(int(self.history.study["time"])))
+
     def _describe_study(self) -> None:
         for name, value in layout.experiment_tags(self.history).items():
             self._client.set_experiment_tag(self.experiment_id, name, value)
@@ -125,6 +130,9 @@ class Projection:
         self._client.log_text(self.parent, layout.spec_yaml(self.history), "spec.yaml")
         environment = json.dumps(self.history.study.get("environment", {}), indent=2, default=str)
         self._client.log_text(self.parent, environment + "\n", "environment.json")
+        diff = self._journal.with_name(layout.SOURCE_DIFF)
+        if diff.is_file():
+            self._client.log_artifact(self.parent, str(diff))
 
     def _send_summary(self, known: int) -> None:
         fresh = {id(trial) for trial in self.history.ended[known:]}

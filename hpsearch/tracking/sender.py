@@ -17,6 +17,7 @@ from ..journal import read
 from .cursor import Cursor
 from .projection import Projection, Step
 from .store import limited_requests, open_store
+from .system import SystemMeter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -50,6 +51,7 @@ class Sender:
         self._client: MlflowClient | None = None
         self._cursor = Cursor(journal, uri)
         self._steps: deque[Step] = deque()
+        self._meter: SystemMeter | None = None
         self._read = 0  # bytes of the journal that are in `_steps` or done
 
     def open(self) -> bool:
@@ -85,6 +87,17 @@ class Sender:
             self._work_off()
             self._cursor.save(projection.history.key, self._read)
             self.acknowledged = self._read
+
+    def measure(self) -> None:
+        """Send how busy the machine has been since the last call.
+
+        Raises:
+            Exception: Of whatever kind the store's client raises.
+        """
+        if self._meter is None:
+            self._meter = SystemMeter()
+        else:
+            self._opened().measure(self._meter)
 
     def park(self) -> None:
         """Say that nothing more will come for now: no run is left RUNNING."""

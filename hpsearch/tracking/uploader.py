@@ -201,6 +201,7 @@ class Uploader:
             if self._sender.projection is not None or self._sender.open():
                 self._answered()
                 self._sender.send()
+                self._sender.measure()
                 if ending:
                     self._sender.park()
         except HpsearchError as error:

@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..data.dataset import TestRows
 from ..data.schema import Schema
 from ..models.assembled import assemble, averaged
 from ..trial import TrialSpec
 from .compiled import answering
+from .importance import Importance, permutation_importance
+from .metrics import metric_for
 from .problem import Problem
 from .trainer import Trainer
 
@@ -37,16 +40,20 @@ class FinalFit:
     members: tuple[Member, ...]
     problem: Problem  # one fold: all development rows train, none validates
     schema: Schema
-    locked: np.ndarray  # cleaned columns of the test rows, (n_test, n_columns) float32
+    locked: TestRows | None  # without their table; None: there are none
     path: Path  # where the model goes, `*.keras`
 
 
-def final_fit(trainer: Trainer, final: FinalFit) -> np.ndarray:
-    """Train, assemble, save, and predict the locked rows with what was saved.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the saved model says of the locked rows."""
 
-    Returns:
-        Predictions, shape (n_test, n_outputs): probabilities, or the target's own unit.
-    """
+    predictions: np.ndarray  # (n_test, n_outputs): probabilities, or the target's own unit
+    importance: Importance | None = None  # of the columns, by the objective's metric
+
+
+def final_fit(trainer: Trainer, final: FinalFit) -> Answer:
+    """Train, assemble, save, and predict the locked rows with what was saved."""
     import keras
 
     problem = final.problem
@@ -56,9 +63,15 @@ def final_fit(trainer: Trainer, final: FinalFit) -> np.ndarray:
     model.save(partial)
     partial.replace(final.path)  # a full disk leaves no half model behind
     saved = keras.models.load_model(final.path, safe_mode=True)
-    if not len(final.locked):
-        return np.empty((0, problem.n_outputs), np.float32)
-    return np.asarray(saved.predict(final.locked, verbose=0, batch_size=4096))
+    if final.locked is None:
+        return Answer(np.empty((0, problem.n_outputs), np.float32))
+
+    def predict(columns: np.ndarray) -> np.ndarray:
+        return np.asarray(saved.predict(columns, verbose=0, batch_size=4096))
+
+    metric = metric_for(problem.objective, problem.task)
+    importance = permutation_importance(predict, final.locked, final.schema, metric)
+    return Answer(predict(final.locked.columns), importance)
 
 
 def _fitted(trainer: Trainer, problem: Problem, trial: TrialSpec) -> keras.Model:

@@ -92,8 +92,13 @@ def test_the_studys_run_holds_plots_spec_dataset_and_the_model(finished, client)
     assert {"final", "plots", "spec.yaml", "environment.json"} <= top
     plots = {a.path.split("_", 1)[-1] for a in client.list_artifacts(run_id, "plots")}
     assert {"confusion.png", "roc.png", "learning_curves.png", "plots/interactive.html"} <= plots
+    assert "permutation_importance.png" in plots
     final = {a.path for a in client.list_artifacts(run_id, "final")}
     assert {"final/model", "final/model.keras", "final/schema.json"} <= final
+    data = load_data(read_spec(finished.spec))
+    importance = json.loads((finished.folder / "final" / "importance.json").read_text())
+    assert {c.name for c in data.schema.columns} == importance["columns"].keys()
+    assert "roc_auc" == importance["metric"]
     digest = client.get_run(run_id).inputs.dataset_inputs[0].dataset.digest
     assert read(finished.folder / "journal.jsonl").records[0]["fingerprint"].startswith(digest)
 

@@ -108,12 +108,12 @@ def proxy(server: tuple[int, Path]) -> Iterator[Proxy]:
 
 
 def stored(database: Path, experiment: str) -> tuple[Counter[object], Counter[object]]:
-    """How often each run and each point of an experiment is there."""
+    """How often each run and each point of an experiment is there; not how busy the machine was."""
     where = (
         "from runs r join experiments e using (experiment_id) {} "
         "where r.lifecycle_stage = 'active' and e.name = ?"
     )
-    points = where.format("join metrics m using (run_uuid)")
+    points = where.format("join metrics m using (run_uuid)") + " and m.key not like 'system/%'"
     with sqlite3.connect(database) as connection:
         runs = connection.execute(f"select r.name, r.status {where.format('')}", [experiment])
         values = connection.execute(

@@ -339,3 +339,15 @@ def test_a_missing_journal_is_named(root: Path, uri: str) -> None:
     folder.mkdir(parents=True)
     with pytest.raises(JournalError, match="there is no journal"):
         sync(folder / "journal.jsonl", uri)
+
+
+def test_a_live_study_says_how_busy_its_machine_is(
+    root: Path, uri: str, artifacts: str | None, stored: Callable[[str], dict[str, Any]]
+) -> None:
+    with Uploader(place(root, "busy", synthetic.study(2)), uri, artifacts=artifacts) as uploader:
+        assert uploader.flush(30)
+    measured = [point for point in stored("busy")["busy"]["points"] if point[0].startswith("sys")]
+    names = {name for name, *_ in measured}
+    assert {"system/cpu_utilization_percentage", "system/disk_usage_percentage"} <= names
+    assert all(0 <= value <= 100 for name, *_, value, _ in measured if name.endswith("percentage"))
+    assert all(step >= 0 for _, step, *_ in measured)

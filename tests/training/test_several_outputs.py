@@ -14,6 +14,7 @@ import pytest
 from training.several_outputs import KINDS, curves_of_fit, made, three_columns
 from training.trainer_contract import run, statistics_of
 
+from hpsearch.data.dataset import TestRows
 from hpsearch.data.schema import Column, Schema
 from hpsearch.data.split import Split
 from hpsearch.errors import TrainingError
@@ -60,8 +61,9 @@ def test_what_is_served_is_one_table_that_tensorflow_predicts_too(
     members = tuple(Member(replace(trial, seed=n), 0.5) for n in range(2))
     schema = Schema(tuple(Column(name, "numeric") for name in "abcd"))
     path = tmp_path / "model.keras"
-    final = FinalFit(members, problem, schema, problem.features, path)
-    answer = final_fit(VectorizedTrainer(problem), final)
+    rows = TestRows(None, problem.features, problem.target, None)
+    final = FinalFit(members, problem, schema, rows, path)
+    answer = final_fit(VectorizedTrainer(problem), final).predictions
     assert problem.target.shape == answer.shape
     np.save(tmp_path / "x.npy", problem.features)
     script = (

@@ -44,6 +44,7 @@ WINNER: dict[str, Callable[[History, Predictions], Figure | None]] = {
     "calibration": winner.calibration,
     "prediction": winner.prediction_against_truth,
     "residuals": winner.residuals,
+    "permutation_importance": winner.permutation_importance,
 }
 
 

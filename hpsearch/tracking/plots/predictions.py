@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,7 @@ class Predictions:
     truth: np.ndarray  # (n_rows, n_outputs): 0/1, one-hot, or the raw number
     prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the raw number
     classes: tuple[str, ...]  # their names; empty in a regression
+    importance: Mapping[str, Any] = field(default_factory=dict)  # `Importance.as_json`
 
     @property
     def one_hot(self) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +51,15 @@ def read_predictions(folder: Path) -> Predictions | None:
     if not len(truth):
         return None
     truth, prediction = (a[:, None] if a.ndim == 1 else a for a in (truth, prediction))
-    return Predictions(truth, prediction, _classes(folder, truth.shape[1]))
+    return Predictions(truth, prediction, _classes(folder, truth.shape[1]), _importance(folder))
+
+
+def _importance(folder: Path) -> Mapping[str, Any]:
+    path = folder / "importance.json"
+    if not path.is_file():
+        return {}
+    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def _classes(folder: Path, outputs: int) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MOST_CLASSES = 8  # curves in one figure
 MOST_CELLS = 12  # classes whose confusion is written into the cells
 BINS = 10  # of a calibration curve
+MOST_COLUMNS = 20  # bars of the importance
 
 
 def confusion(history: History, rows: Predictions) -> Figure | None:
@@ -167,6 +168,37 @@ def residuals(history: History, rows: Predictions) -> Figure | None:
         style.label(axis, "prediction", "residual")
         style.label(side, "rows")
     return figure
+
+
+def permutation_importance(history: History, rows: Predictions) -> Figure | None:
+    """By how much the objective gets worse when a column's cells are shuffled."""
+    columns: dict[str, list[float]] = rows.importance.get("columns", {})
+    if not columns:
+        return None
+    shown = list(columns.items())[:MOST_COLUMNS]
+    rest = (
+        f"; the first {len(shown)} of {len(columns)} columns" if len(columns) > len(shown) else ""
+    )
+    figure, (axis,) = style.figure(
+        "What the columns are worth",
+        f"loss of {rows.importance['metric']} when a column is shuffled, on "
+        f"{rows.importance['rows']:,} locked rows; dots: each shuffle{rest}",
+        height=1.6 + 0.26 * len(shown),
+    )
+    figure.subplots_adjust(left=0.27)
+    for place, (_, losses) in enumerate(reversed(shown)):
+        axis.barh(place, float(np.mean(losses)), color=style.PALE, height=0.7)
+        axis.plot(losses, [place] * len(losses), "o", ms=2.5, color=style.BLUE)
+    axis.axvline(0, color=style.MUTED, lw=1)
+    axis.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
+    axis.set_ylim(-0.6, len(shown) - 0.4)
+    style.dress(axis, "x")
+    style.label(axis, f"loss of {rows.importance['metric']}")
+    return figure
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 28 else f"{name[:27]}…"
 
 
 def _is_regression(history: History) -> bool:

@@ -1,0 +1,199 @@
+"""A study as TensorBoard's event files: each trial's curves, and the hyperparameters tab.
+
+A listener of the journal. What it wrote of the study before is replaced when it begins, so a study
+that goes on is there once. The messages are TensorBoard's own; TensorFlow is not imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from ..history import History, Trial, is_score
+from ..journal import Record
+from . import layout
+
+SUFFIX = ".hpsearch"
+OLD = f"**/events.out.tfevents.*{SUFFIX}"  # what an earlier run of the study wrote
+
+
+class TensorBoard:
+    """Writes `FOLDER/STUDY/trial-007/events…`.
+
+    Examples:
+        with TensorBoard(folder) as board:
+            hpsearch.tune(spec, listeners=[board.listen])
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is written before the journal's first record comes."""
+        self._folder = folder
+        self._history = History()
+        self._writers: dict[tuple[int, int], EventFile] = {}
+        self._written: dict[tuple[int, int], int] = {}  # epochs of each attempt
+
+    def listen(self, record: Record) -> None:
+        """Take one record of the journal."""
+        if record["event"] == "study":
+            self._begin(record)
+        for trial in self._history.apply(record):
+            self._write(trial)
+
+    def close(self) -> None:
+        """Close the files of what is not finished."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _study(self) -> Path:
+        return self._folder / self._history.name
+
+    def _begin(self, record: Record) -> None:
+        self.close()
+        self._history, self._written = History([record]), {}
+        for old in self._study.glob(OLD):
+            old.unlink()
+        writer = self._opened(self._study)
+        writer.add(_event(int(record["time"]), 0, _experiment(self._history)))
+        writer.close()
+
+    def _write(self, trial: Trial) -> None:
+        key = (trial.number, trial.attempt)
+        if trial.state == "WAITING":
+            return
+        if key not in self._written:
+            self._written[key] = 0
+            self._writers[key] = self._opened(self._study / trial.name)
+            self._writers[key].add(_event(trial.started or trial.asked, 0, _start(trial)))
+        if key not in self._writers:
+            return  # it was finished before: a second score for a finalist
+        writer = self._writers[key]
+        first, self._written[key] = self._written[key], trial.n_epochs
+        for point in layout.curve_points(trial, self._history.metric, first):
+            writer.add(_event(point.time, point.step, _scalar(point.name, point.value)))
+        if trial.ended is not None:
+            if is_score(trial.score):
+                score = _scalar("score", float(trial.score or 0.0))
+                writer.add(_event(trial.ended, max(0, trial.n_epochs - 1), score))
+            writer.add(_event(trial.ended, 0, _end(trial)))
+            self._writers.pop(key).close()
+
+    def _opened(self, folder: Path) -> EventFile:
+        return EventFile(folder, self._history.last_time)
+
+
+class EventFile:
+    """One file of events. TensorBoard's `EventFileWriter` is the same, and imports TensorFlow."""
+
+    def __init__(self, folder: Path, time: int) -> None:
+        """Begin a file in `folder`; `time` is in milliseconds since the epoch."""
+        from tensorboard.compat.proto import event_pb2
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f"events.out.tfevents.{time // 1000}{SUFFIX}"
+        self._file = (folder / name).open("wb")
+        self._records = RecordWriter(self._file)
+        self.add(event_pb2.Event(wall_time=time / 1000, file_version="brain.Event:2"))
+
+    def add(self, event: Any) -> None:
+        """Append an `Event`; TensorBoard may read it at once."""
+        self._records.write(event.SerializeToString())
+        self._records.flush()
+
+    def close(self) -> None:
+        """No more events."""
+        self._records.close()
+
+
+def _event(time: int, step: int, summary: Any) -> Any:
+    """An event at `time`, in milliseconds since the epoch."""
+    from tensorboard.compat.proto import event_pb2
+
+    return event_pb2.Event(wall_time=time / 1000, step=step, summary=summary)
+
+
+def _scalar(name: str, value: float) -> Any:
+    from tensorboard.compat.proto import summary_pb2
+
+    return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=name, simple_value=value)])
+
+
+# ---- the hyperparameters tab ----
+
+
+def _experiment(history: History) -> Any:
+    """Which hyperparameters and metrics the tab has columns for."""
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    names = list((history.study.get("spec") or {}).get("search_space") or {})
+    metrics = ["score", f"val/{history.metric}", "val/loss", "train/loss"]
+    experiment = api_pb2.Experiment(
+        name=history.name,
+        hparam_infos=[api_pb2.HParamInfo(name=n) for n in names],
+        metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=m)) for m in metrics],
+        time_created_secs=history.study["time"] / 1000,
+    )
+    data = plugin_data_pb2.HParamsPluginData(experiment=experiment)
+    return _hparams(metadata.EXPERIMENT_TAG, data)
+
+
+def _start(trial: Trial) -> Any:
+    """The trial's hyperparameters."""
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+    info = plugin_data_pb2.SessionStartInfo(
+        group_name=trial.name, start_time_secs=(trial.started or trial.asked) / 1000
+    )
+    for name, value in _values(trial.params):
+        info.hparams[name].CopyFrom(value)
+    data = plugin_data_pb2.HParamsPluginData(session_start_info=info)
+    return _hparams(metadata.SESSION_START_INFO_TAG, data)
+
+
+def _end(trial: Trial) -> Any:
+    """How the trial ended."""
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
+
+    failed = trial.state in ("FAILED", "LOST")
+    info = plugin_data_pb2.SessionEndInfo(
+        status=api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS,
+        end_time_secs=(trial.ended or 0) / 1000,
+    )
+    data = plugin_data_pb2.HParamsPluginData(session_end_info=info)
+    return _hparams(metadata.SESSION_END_INFO_TAG, data)
+
+
+def _values(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    from google.protobuf import struct_pb2
+
+    for name, value in params.items():
+        if isinstance(value, bool):
+            yield name, struct_pb2.Value(bool_value=value)
+        elif isinstance(value, int | float):
+            yield name, struct_pb2.Value(number_value=value)
+        else:
+            yield name, struct_pb2.Value(string_value=str(value))
+
+
+def _hparams(tag: str, data: Any) -> Any:
+    from tensorboard.compat.proto import summary_pb2
+    from tensorboard.plugins.hparams import metadata
+
+    described = metadata.create_summary_metadata(data)
+    value = summary_pb2.Summary.Value(tag=tag, metadata=described, tensor=metadata.NULL_TENSOR)
+    return summary_pb2.Summary(value=[value])

@@ -1,0 +1,86 @@
+"""Permutation importance: how much worse a model answers when one column's cells are shuffled.
+
+Breiman 2001, "Random forests", section 10; the definition is that of scikit-learn's
+`permutation_importance`. A raw column is shuffled whole, with every feature that is made of it.
+Knows rows, a metric and a function that predicts; no network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.dataset import TestRows
+from ..data.schema import Schema
+from .metrics import Metric
+
+REPEATS = 5  # shuffles of each column
+MOST_ROWS = 1000
+FEWEST_ROWS = 50  # below, shuffling says little
+MOST_CELLS = 200_000_000  # that are predicted from, all shuffles together
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """By how much the metric got worse when a raw column was shuffled."""
+
+    metric: str
+    n_rows: int  # that were shuffled
+    losses: dict[str, list[float]]  # column -> one a shuffle, in the metric's unit; largest first
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values for the journal and `importance.json`."""
+        return {"metric": self.metric, "rows": self.n_rows, "columns": self.losses}
+
+
+def permutation_importance(
+    predict: Callable[[np.ndarray], np.ndarray], rows: TestRows, schema: Schema, metric: Metric
+) -> Importance | None:
+    """What each raw column is worth to the model, on at most `MOST_ROWS` of the rows.
+
+    Args:
+        predict: From cleaned columns, (n, n_columns), to predictions, (n, n_outputs).
+        rows: That no training has seen.
+        schema: Which cleaned columns are made of which raw one.
+        metric: By which answers are judged.
+
+    Returns:
+        None where there are too few rows, too many columns, or no score: rows of one class.
+    """
+    places = _places(schema)
+    rng = np.random.default_rng(0)  # the same rows give the same importance
+    room = MOST_CELLS // (REPEATS * len(places) * max(1, rows.columns.shape[1]))
+    n_rows = min(len(rows.target), MOST_ROWS, room)
+    if n_rows < FEWEST_ROWS:
+        return None
+    taken = np.sort(rng.permutation(len(rows.target))[:n_rows])
+    columns, truth = rows.columns[taken], rows.target[taken]
+    weights = None if rows.weights is None else rows.weights[taken]
+    sign = 1.0 if metric.direction == "maximize" else -1.0
+
+    def score(prediction: np.ndarray) -> float:
+        return sign * metric(truth, prediction, weights)
+
+    whole = score(predict(columns))
+    losses = {}
+    for name, own in places.items():
+        shuffled = np.tile(columns, (REPEATS, 1, 1))
+        for each in shuffled:
+            each[:, own] = columns[rng.permutation(n_rows)][:, own]
+        answers = predict(shuffled.reshape(-1, columns.shape[1]))
+        parts = np.split(answers, REPEATS)
+        losses[name] = [whole - score(part) for part in parts]
+    if not np.isfinite(list(losses.values())).all():
+        return None
+    ordered = sorted(losses.items(), key=lambda item: -float(np.mean(item[1])))
+    return Importance(metric.name, n_rows, dict(ordered))
+
+
+def _places(schema: Schema) -> dict[str, list[int]]:
+    """The cleaned columns of each raw one."""
+    places: dict[str, list[int]] = {}
+    for place, column in enumerate(schema.columns):
+        places.setdefault(column.raw, []).append(place)
+    return places
