@@ -19,6 +19,7 @@ from typing import Any
 from ..errors import HpsearchError
 from ..history import History, Trial, load
 from ..tracking.layout import spec_yaml
+from ..tracking.scores import difference, winner_scores
 from ..trial import Value
 from . import table
 from .page import SCRIPT, STYLE
@@ -50,6 +51,7 @@ def report(journal: Path) -> str:
         _header(history),
         _cards(history),
         _winner(history),
+        _scores(history),
         _test(history),
         _figures(history, journal.parent),
         _trials(history),
@@ -129,11 +131,23 @@ def _winner(history: History) -> str:
     }
     params = {name: table.value(v) for name, v in best.params.items()}
     boxes = f'<div class="columns">{_box(_pairs(params))}{_box(_pairs(facts))}</div>'
+    return f"<h2>{title}</h2>{boxes}"
+
+
+def _scores(history: History) -> str:
+    scores = winner_scores(history)
+    if not scores:
+        return ""
+    rows = []
+    for score in scores:
+        between = f"{score.interval[0]:.4f} to {score.interval[1]:.4f}" if score.interval else ""
+        rows.append([score.where, f"{score.value:.4f}", between])
     honest = (
-        '<p class="note">The best of many noisy scores is too good by nature: believe the locked '
-        "rows.</p>"
+        "The best of many noisy scores is too good by nature: what took no part in the search "
+        f"tells the truth. {difference(history)}"
     )
-    return f"<h2>{title}</h2>{boxes}{honest}"
+    table = _plain([f"{history.metric} on", "score", "95% interval"], rows)
+    return f'<h2>How good it is</h2>{_box(table)}<p class="note">{escape(honest)}</p>'
 
 
 def _test(history: History) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from ..history import History, Trial
+from .scores import difference, winner_scores
 
 SHOWN = 10  # trials in the table
 
@@ -13,6 +14,7 @@ def study_note(history: History) -> str:
     """Best trial, top ten, test scores and what to look at."""
     parts = [
         _summary(history),
+        _scores(history),
         _test(history),
         _front(history),
         _table(history),
@@ -35,15 +37,16 @@ def _summary(history: History) -> str:
     return "\n\n".join(lines)
 
 
-def _again(history: History) -> str:
-    """The winner's second score, and by how much the search's was too good."""
-    record = history.winner or {}
-    again, first = record.get("finalist_score"), record.get("score")
-    if again is None or first is None:
+def _scores(history: History) -> str:
+    """The winner's scores, and by how much the search's was too good."""
+    scores = winner_scores(history)
+    if len(scores) < 2:
         return ""
-    gain = (first - again) * (1 if history.maximize else -1)
-    how = "too good" if gain > 0 else "too low"
-    return f" On fresh folds and seeds: {again:.5g}; the search was {abs(gain):.2g} {how}."
+    lines = [f"| {history.metric} on | score | 95% interval |", "|---|---|---|"]
+    for score in scores:
+        between = f"{score.interval[0]:.4g} to {score.interval[1]:.4g}" if score.interval else ""
+        lines.append(f"| {score.where} | {score.value:.5g} | {between} |")
+    return "\n".join([*lines, "", difference(history)])
 
 
 def _score(trial: Trial) -> str:

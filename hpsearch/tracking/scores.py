@@ -1,0 +1,70 @@
+"""The winner's scores side by side: the search's, the finalist's, that of the locked rows.
+
+The first is the best of many noisy ones and therefore too good; the others took no part in the
+search. Pure values from a `History`, for whoever shows them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..history import History
+
+Z = 1.959964  # of a 95% interval
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One estimate of how good the winner is."""
+
+    where: str  # for people: what it was measured on
+    value: float  # in the objective's unit
+    interval: tuple[float, float] | None  # 95%
+
+
+def winner_scores(history: History) -> list[Score]:
+    """Those that are known, the most flattering kind first.
+
+    The interval of a mean over folds takes the folds as independent, which they are not quite:
+    their training rows overlap, so it is a little too narrow (Nadeau & Bengio 2003).
+    """
+    return list(_scores(history))
+
+
+def _scores(history: History) -> Iterator[Score]:
+    record = history.winner or {}
+    trial = history.winning_trial()
+    if record.get("score") is None or trial is None:
+        return
+    yield Score("the search", record["score"], _of_folds(trial.fold_scores))
+    again = history.finalists.get(trial.number, {})
+    if record.get("finalist_score") is not None:
+        folds = again.get("fold_scores")
+        yield Score("fresh folds and seeds", record["finalist_score"], _of_folds(folds))
+    final = history.final or {}
+    locked = (final.get("test") or {}).get(history.metric)
+    if locked is not None:
+        low, high = (final.get("intervals") or {}).get(history.metric, (None, None))
+        yield Score("the locked rows", locked, None if low is None else (low, high))
+
+
+def _of_folds(scores: Sequence[float] | None) -> tuple[float, float] | None:
+    if not scores or len(scores) < 2:
+        return None
+    mean = math.fsum(scores) / len(scores)
+    spread = math.sqrt(math.fsum((s - mean) ** 2 for s in scores) / (len(scores) - 1))
+    half = Z * spread / math.sqrt(len(scores))
+    return mean - half, mean + half
+
+
+def difference(history: History) -> str:
+    """By how much the search's score was too good, in a sentence; "" where nobody knows."""
+    scores = winner_scores(history)
+    if len(scores) < 2:
+        return ""
+    first, second = scores[0], scores[1]
+    gain = (first.value - second.value) * (1 if history.maximize else -1)
+    verb = "too good" if gain > 0 else "too low"
+    return f"The search's {history.metric} was {abs(gain):.2g} {verb}, by {second.where}."
