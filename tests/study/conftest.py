@@ -1,6 +1,7 @@
 """One finished study, made by the command line in a folder of its own."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -74,3 +75,25 @@ def finished(tmp_path_factory) -> Finished:
     spec.write_text(SPEC)
     done = run(root, "tune", spec, "--json")
     return Finished(root, spec, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Debian's chromium, headless, at the end of its driver."""
+    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (binary and driver):
+        pytest.skip("chromium and chromedriver are not installed: no browser to test with")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in (
+        "headless=new",
+        "no-sandbox",
+        "disable-dev-shm-usage",
+        "window-size=1400,1000",
+    ):
+        options.add_argument(f"--{argument}")
+    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()

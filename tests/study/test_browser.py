@@ -1,7 +1,6 @@
 """MLflow's pages of a finished study, opened in a real browser."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -43,28 +42,6 @@ def interface(root: Path):
     finally:
         os.killpg(child.pid, signal.SIGTERM)
         child.wait()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    """Debian's chromium, headless, at the end of its driver."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("chromium and chromedriver are not installed: no browser to test with")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "window-size=1400,1000",
-    ):
-        options.add_argument(f"--{argument}")
-    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
 
 
 @pytest.fixture(scope="module")

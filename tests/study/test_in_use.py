@@ -1,0 +1,140 @@
+"""From a study to a model in use and back, on a real tracking server, as a team would do it."""
+
+import csv
+import io
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+from hpsearch.cli import main
+from hpsearch.study import read_spec
+from hpsearch.study.prepare import load_data
+
+WEAK = """\
+seed: 3
+data: {source: "sklearn:breast_cancer", test_fraction: 0.3}
+cross_validation: {folds: 2}
+training: {epochs: 1}
+selection: {finalists: 0}
+search_space: {optimizer: sgd, learning_rate: 1e-6, units: 8}
+budget: {trials: 1}
+"""
+STRONG = WEAK.replace("epochs: 1", "epochs: 15").replace("sgd, learning_rate: 1e-6", "adam")
+SECONDS = 120  # for a server on a busy machine
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def served(*arguments: str, path: str) -> Iterator[str]:
+    """The address of a `mlflow …` server, once `path` answers."""
+    port = free_port()
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn is there
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    command = [sys.executable, "-m", "mlflow", *arguments, "--host", "127.0.0.1"]
+    with subprocess.Popen(
+        [*command, "--port", str(port)],
+        env={**os.environ, **quiet, "PATH": beside},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as server:
+        try:
+            end = time.monotonic() + SECONDS
+            while not _answers(f"http://127.0.0.1:{port}{path}"):
+                assert server.poll() is None
+                assert time.monotonic() < end
+                time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except (OSError, urllib.error.URLError):
+        return False
+    return True
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("tracking")
+    store = f"sqlite:///{folder}/mlflow.db"
+    where = ("--workers", "1", "--backend-store-uri", store)
+    where += ("--artifacts-destination", str(folder / "artifacts"))
+    with served("server", *where, path="/health") as uri:
+        yield uri
+
+
+def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_command(
+    tracking: str, browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+
+    def run(*arguments: str, code: int = 0) -> str:
+        done = CliRunner().invoke(main, arguments)
+        assert code == done.exit_code, done.output
+        return done.output
+
+    for name, text in (("weak", WEAK), ("copy", WEAK), ("strong", STRONG)):
+        Path(f"{name}.yaml").write_text(text)
+        run("tune", f"{name}.yaml", "--quiet")
+    assert "cancer@champion is version 1 of weak" in run("promote", "weak", "--as", "cancer")
+    refused = run("promote", "copy", "--as", "cancer", code=3)
+    assert "on the same 171 locked rows" in refused
+    assert "not better by the required 0" in refused
+    passed = run("promote", "strong", "--as", "cancer@champion")
+    assert "better by the required 0" in passed
+    assert "cancer@champion is version 2 of strong" in passed
+
+    browser.get(f"{tracking}/#/models/cancer")
+    WebDriverWait(browser, SECONDS, ignored_exceptions=[Exception]).until(
+        lambda page: "champion" in page.find_element(By.TAG_NAME, "body").text
+    )
+
+    rows = load_data(read_spec("strong.yaml")).locked.read().table.to_pandas()
+    rows.drop(columns="target").to_csv("rows.csv", index=False)
+    told = list(csv.DictReader(io.StringIO(run("predict", "cancer@champion", "rows.csv"))))
+    model = ("models", "serve", "-m", "models:/cancer@champion", "--env-manager", "local")
+    with served(*model, path="/ping") as uri:
+        split = json.loads(rows.drop(columns="target").to_json(orient="split", index=False))
+        request = urllib.request.Request(
+            f"{uri}/invocations",
+            json.dumps({"dataframe_split": split}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            answered = json.load(answer)["predictions"]
+    np.testing.assert_allclose(
+        [float(row["probability_1"]) for row in told],
+        [row["probability_1"] for row in answered],
+        atol=1e-6,
+    )
+    assert [row["label"] for row in told] == [str(row["label"]) for row in answered]
+
+    assert "cancer@champion is version 1 again, before: 2" in run("rollback", "cancer")
+    listed = run("models")
+    assert "weak" in listed
+    assert "strong" in listed
