@@ -79,6 +79,8 @@ class Library:
         options: dict[str, bool | int | str] = {}
         if session.on_cpu():  # level 1 compiles a fifth faster what runs as fast
             options["xla_backend_optimization_level"] = 1
+            # Each core compiles a program of its own: shares of one cost a tenth more.
+            options["xla_cpu_parallel_codegen_split_count"] = 1
             options["xla_cpu_multi_thread_eigen"] = self._threads
             if not self._threads:  # an operation cut into shares runs several times slower
                 options["xla_disable_hlo_passes"] = "cpu-parallel-task-assigner"

@@ -95,6 +95,12 @@ class Network:
         """Length of the vector of weights."""
         return sum(int(np.prod(v.shape)) for v in self.trainable)
 
+    @property
+    def widest(self) -> int:
+        """Most inputs of a dense layer that is computed as `CpuDense`."""
+        layers = self.model._flatten_layers()
+        return max((x.kernel.shape[0] for x in layers if isinstance(x, CpuDense)), default=0)
+
     def initial(self, seed: int, dropout_seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """Drawn weights: the vector of the trainable ones, and the other variables' values."""
         drawn = initial_weights(self.plan, seed)

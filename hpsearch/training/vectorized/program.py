@@ -16,13 +16,13 @@ import numpy as np
 from ..metrics import Metric
 from ..schedules import Schedule
 from .compiled_objective import CompiledObjective
-from .layers import Step, limits, mixed
+from .layers import Step, all_true, limits, mixed
 from .network import Network
 from .objective import Objective
 from .table import Fold, Rows
 from .update import Arrays, Update, flattened
 
-Masks = tuple[Any, Any]  # the limits and the gains of `layers.Step`
+Masks = tuple[Any, Any, Any]  # the limits, the gains and the whole mask of `layers.Step`
 
 
 class State(NamedTuple):
@@ -131,7 +131,8 @@ def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
         return State(vector, others, optimizer), value * counted
 
     def train(state: State, lane: Lane, epoch: Epoch, rows: Rows) -> Trained:
-        masks = limits(lane.strengths), 1 / (1 - lane.strengths)  # of all layers at once
+        whole = all_true(size * network.widest, lane.fold.n_train < 0)
+        masks = limits(lane.strengths), 1 / (1 - lane.strengths), whole  # of all layers at once
 
         def body(place: Any, carried: tuple[State, Any]) -> tuple[State, Any]:
             before, total = carried
