@@ -72,6 +72,14 @@ class Trial:
             self.number, self.params, seed, epochs, planned=self.epochs, watched=watched
         )
 
+    def condense(self) -> None:
+        """Let go of its curves but for the means over the folds, which judge other trials.
+
+        The journal has them. A study of many trials would hold little else in memory.
+        """
+        self.scores = [[score] for score in self.mean_scores()]
+        self.curves = {}
+
     @property
     def is_finished(self) -> bool:
         """Whether it has a result."""

@@ -76,6 +76,13 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Overfull:
+    """A worker on another machine holds more memory than it may, and waits for its end."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """What the worker could not do: the reason in a line, or a bug's traceback."""
 

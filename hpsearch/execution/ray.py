@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,7 +23,17 @@ from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 from .devices import environment, gpu_memory
 from .executor import Lost, Report, Started
 from .limits import LONGEST_TICK, WorkerLimits
-from .messages import Failure, Population, Prune, Ready, Recall, Recalled, Resume, Setup
+from .messages import (
+    Failure,
+    Overfull,
+    Population,
+    Prune,
+    Ready,
+    Recall,
+    Recalled,
+    Resume,
+    Setup,
+)
 from .ray_cluster import LOCAL, Resources, connect, room
 
 LOOK_SECONDS = 5.0  # between looks at the cluster for room
@@ -102,6 +112,7 @@ class RayExecutor:
         ahead: int = 1,
         population: int = 1,
         limits: WorkerLimits | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         """Come to the cluster and ask it for workers.
 
@@ -113,8 +124,8 @@ class RayExecutor:
             resources: Of one worker.
             ahead: How many populations a worker holds beside the running one, to prepare them.
             population: How many trials a worker trains together.
-            limits: What each may use; None: all there is. Memory is kept free for it on its node,
-                and what takes more is ended by Ray when the node has none left.
+            limits: What each may use; None: all there is. Memory is kept free for it on its node.
+            settings: More of the workers' environment.
 
         Raises:
             ClusterError: If the cluster cannot be used.
@@ -125,6 +136,7 @@ class RayExecutor:
         self._resources = resources or Resources()
         self._ahead = ahead
         self._limits = limits or WorkerLimits()
+        self._settings = settings or {}
         self._watched = time.monotonic()
         self._leave = connect(address, cpus=self._resources.cpus * (workers or 1))
         self._setup: Any = None  # the reference of the Setup in the object store
@@ -158,7 +170,7 @@ class RayExecutor:
             "concurrency_groups": {"reports": 1},
             "runtime_env": {"env_vars": self._environment()},
         }
-        actor = _Actor(ray.remote(**options)(RayWorker).remote())
+        actor = _Actor(ray.remote(**options)(RayWorker).remote(self._limits))
         if self._setup is not None:
             actor.send(self._setup)
         return actor
@@ -166,7 +178,7 @@ class RayExecutor:
     def _environment(self) -> dict[str, str]:
         threads = max(1, int(self._resources.cpus))
         gpu = gpu_memory(self._resources.gpus)  # which one it sees, Ray says
-        return environment(self._trainer, threads=threads, gpu=gpu)
+        return {**environment(self._trainer, threads=threads, gpu=gpu), **self._settings}
 
     @property
     def _ready(self) -> list[_Actor]:
@@ -179,7 +191,7 @@ class RayExecutor:
             raise ClusterError(f"{STILLBORN} workers in a row ended before they began: {error}")
         first = str(error).strip().splitlines()[0]
         reason = f"the worker on {actor.node or 'a node'} ended: {first}"
-        self._bury(actor, lambda trial: Lost(trial.number, reason))
+        self._bury(actor, _lost(reason))
 
     def _bury(self, actor: _Actor, end: Callable[[TrialSpec], Report]) -> None:
         """Tell how the running trials ended; what waited there waits here."""
@@ -204,6 +216,13 @@ class RayExecutor:
             if actor.seconds > allowed:
                 reason = f"ran longer than its deadline of {allowed:g} s"
                 self._bury(actor, _failed(reason, actor.seconds))
+
+    def _blame(self, actor: _Actor, reason: str) -> None:
+        """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
+        self._ahead = 0  # from now on a worker holds one population, so that it will be known
+        is_alone = [len(p) for p in actor.populations] == [1]
+        told = _failed(reason, actor.seconds) if is_alone else _lost(reason)
+        self._bury(actor, told)
 
     def _hand_out(self) -> None:
         while self._backlog:
@@ -260,7 +279,8 @@ class RayExecutor:
                 continue
             actor.listen()
             for message in said:
-                self._take(actor, message)
+                if actor in self._actors:  # not ended by what it said before
+                    self._take(actor, message)
             self._hand_out()
 
     def _take(self, actor: _Actor, message: Any) -> None:
@@ -271,6 +291,8 @@ class RayExecutor:
                 self._stillborn = 0
             case Failure():
                 raise message.error()
+            case Overfull():
+                self._blame(actor, message.reason)
             case Recalled() | Answer():
                 self._answers[actor] = message
             case _:
@@ -343,6 +365,10 @@ class RayExecutor:
                 ray.kill(actor.handle)
         self._actors.clear()
         self._leave()
+
+
+def _lost(reason: str) -> Callable[[TrialSpec], Report]:
+    return lambda trial: Lost(trial.number, reason)
 
 
 def _failed(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:

@@ -10,6 +10,7 @@ import os
 import queue
 import tempfile
 import threading
+import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -19,8 +20,12 @@ import ray  # this module is imported where Ray is
 
 from ..training.final import FinalFit
 from ..training.keras_import import import_keras
-from .messages import Ready
+from .limits import Watch, WorkerLimits
+from .messages import Overfull, Ready
 from .worker import Worker
+
+LOOK_SECONDS = 0.2  # between looks at its own memory
+GRACE = 10.0  # seconds that the coordinator has to end it
 
 
 class Calls:
@@ -43,13 +48,14 @@ class Calls:
 class RayWorker:
     """The actor. `reports` has a thread to itself; the other calls come in the order of asking."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: WorkerLimits) -> None:
         """Begin to import Keras; trials may be sent meanwhile."""
+        self._limits = limits
         self._line = Calls()
         self._worker = Worker(self._line)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._model = Path()  # what the final fit left here
-        for work in (self._worker.listen_or_die, self._work_or_die):
+        for work in (self._worker.listen_or_die, self._work_or_die, self._watch):
             threading.Thread(target=work, daemon=True).start()
 
     def _work_or_die(self) -> None:
@@ -60,6 +66,16 @@ class RayWorker:
         except BaseException:
             traceback.print_exc()
             os._exit(3)  # else its trials would be waited for without end
+
+    def _watch(self) -> None:
+        """Say when memory runs out. The coordinator ends this process, or it ends itself."""
+        watch = Watch(os.getpid())
+        while (reason := watch.overfull(self._limits)) is None:
+            time.sleep(LOOK_SECONDS)
+            watch.look(is_training=False)
+        self._line.send(Overfull(reason))
+        time.sleep(GRACE)
+        os._exit(4)
 
     def order(self, order: Any) -> None:
         """Take one of `messages`; the model of a final fit is kept here until it is fetched."""

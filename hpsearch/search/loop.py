@@ -95,6 +95,9 @@ class Search:
     def run(self) -> History:
         """Go on until the limits are reached or someone says stop.
 
+        Returns:
+            The history, its ended trials condensed: the journal has their curves.
+
         Raises:
             TrainingError: If trial after trial fails, with the last reason.
         """
@@ -122,6 +125,7 @@ class Search:
             if self._in_rounds == (event != "result"):
                 for ended in sorted(self._untold):
                     self._sampler.tell(self.history.last[ended])
+                    self.history.last[ended].condense()
                 self._untold.clear()
             if event == "asked":
                 self._sampler.tell(replace(trial, state="RUNNING"))
@@ -358,6 +362,7 @@ class Search:
         """Tell the sampler what has ended."""
         for number in sorted(self._untold):
             self._sampler.tell(self.history.last[number])
+            self.history.last[number].condense()
             faults.reach("after_tell")
         self._untold.clear()
 

@@ -58,6 +58,7 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from _objectives(spec)
     yield from _pruner(spec)
     yield from _schedule(spec)
+    yield from _execution(spec)
     catalogues: dict[str, Collection[str]] = {
         "optimizer": optimizers.OPTIMIZERS,
         "loss": _losses(spec),
@@ -172,6 +173,17 @@ def _schedule(spec: StudySpec) -> Iterator[tuple[str, str]]:
             "search_space.schedule",
             "reduce_on_plateau watches the mean over the folds, which folds trained one after "
             "another do not have: leave it out, or take another pruner than fold_race",
+        )
+
+
+def _execution(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    declared = spec.execution
+    counted = declared.workers is not None or declared.executor != "ray"
+    if spec.training.deterministic and not counted and declared.address != "local":
+        yield (
+            "execution.workers",
+            "is required of a deterministic study on a cluster, whose nodes come and go: a round "
+            "has as many trials as there are workers",
         )
 
 

@@ -191,6 +191,7 @@ class Crew:
             ahead=ahead,
             population=self._population,
             limits=self._limits,
+            settings=devices.DETERMINISTIC if self.is_deterministic else None,
         )
 
     def set_up(self, problem: Problem) -> None:

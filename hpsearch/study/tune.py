@@ -17,7 +17,7 @@ from typing import Any
 
 from ..data import Dataset
 from ..errors import UnsuitableError, redacted
-from ..history import History
+from ..history import History, load
 from ..journal import Journal, Record, read
 from ..search.limits import Limits
 from ..search.loop import Listener, Search
@@ -196,10 +196,10 @@ def _search(
         listeners=listeners,
         stop_requested=stop_requested,
     )
-    history = search.run()
+    search.run()
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
-    return history
+    return load(journal.path)  # the search let go of the curves
 
 
 def _result(

@@ -75,6 +75,8 @@ class Projection:
             for trial in self.history.apply(record):
                 if trial.state != "WAITING":
                     self._sent[layout.trial_key(self.history, trial)] = trial.n_epochs
+        for trial in self.history.ended:
+            trial.condense()
         if self.history.final is None and not self._alone:
             self._client.update_run(self.parent, status="RUNNING")
         self._open_runs = {
@@ -175,6 +177,7 @@ class Projection:
             self._client.log_text(self.runs[key], trial.traceback, "traceback.txt")
         if trial.ended is not None:
             self._end(key, layout.RUN_STATUS[trial.state], trial.ended)
+            trial.condense()  # the store has its curves
 
     def _create(self, key: str, name: str, time: int, tags: dict[str, str]) -> None:
         doubtful = key in self._doubtful

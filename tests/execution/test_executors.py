@@ -16,8 +16,10 @@ from hpsearch.execution.processes import ProcessExecutor
 from hpsearch.execution.ray import RayExecutor
 from hpsearch.training.make import make_trainer
 from hpsearch.trial import EpochReport, TrialResult
+from tests.faults import hostile_models
 
 MODELS = Path(__file__).with_name("fragile_models.py")
+HOSTILE = Path(hostile_models.__file__)
 
 
 def processes(folder: Path, model: str = "mlp", **settings) -> ProcessExecutor:
@@ -172,6 +174,17 @@ def test_a_trial_beyond_its_deadline_has_failed_and_another_worker_goes_on(start
     assert "ran longer than its deadline of 1 s" == failed.error
     while (report := executor.wait(60)) != Started(1):
         assert report is None or not isinstance(report, Lost)
+
+
+def test_a_trial_that_eats_its_memory_has_failed_and_another_worker_goes_on(start):
+    executor = start(f"{HOSTILE}:build", limits=WorkerLimits(memory=3 << 29))
+    executor.submit(trial(0, units=hostile_models.EATS))
+    failed = until_result(executor)[-1]
+    assert (0, "FAILED") == (failed.number, failed.state)
+    assert failed.error.startswith("out of memory: the worker used ")
+    executor.submit(trial(1))
+    sibling = until_result(executor)[-1]
+    assert (1, "COMPLETE") == (sibling.number, sibling.state)
 
 
 def test_closing_leaves_no_process_behind_even_in_the_middle_of_a_trial(start):

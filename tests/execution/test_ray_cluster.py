@@ -13,7 +13,7 @@ import psutil
 import pytest
 from small_problem import problem, until_result
 
-from hpsearch.errors import ClusterError
+from hpsearch.errors import ClusterError, SpecError
 from hpsearch.execution import ray as on_ray
 from hpsearch.execution.inline import InlineExecutor
 from hpsearch.execution.ray import RayExecutor
@@ -21,7 +21,10 @@ from hpsearch.execution.ray_cluster import Resources, room
 from hpsearch.history import History
 from hpsearch.journal import Journal
 from hpsearch.search.loop import Limits, Search
+from hpsearch.study import read_spec, tune
+from hpsearch.tracking.store import journal_path
 from hpsearch.training.make import make_trainer
+from tests.faults.test_deterministic import SPEC, told
 
 LARGE = Resources(cpus=8)  # no room for it on the session's node of two cores
 TESTS = Path(__file__).parents[1]
@@ -94,6 +97,25 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
     for trial in (*ended[:3], history.best, *(history.last[n] for n in again)):
         alone.submit(trial.spec)
         assert trial.fold_scores == until_result(alone)[-1].fold_scores.tolist()
+
+
+def test_a_deterministic_study_has_the_same_bits_on_ray_as_in_processes(ray_cluster, tmp_path):
+    def run(name, **execution):
+        spec = {**SPEC, "execution": {"workers": 2, "cpus": 1, **execution}}
+        tune(spec, offline=True, root=tmp_path / name)
+        return told(journal_path(tmp_path / name, "twice"))
+
+    expected = run("processes")
+    assert 6 == len(expected)
+    assert expected == run("ray", executor="ray", address=ray_cluster.address)
+
+
+def test_a_deterministic_study_on_a_cluster_needs_a_number_of_workers():
+    spec = {**SPEC, "execution": {"executor": "ray", "address": "auto"}}
+    with pytest.raises(
+        SpecError, match=r"execution\.workers: is required of a deterministic study"
+    ):
+        read_spec(spec)
 
 
 def test_the_rows_are_in_the_object_store_once_and_no_worker_can_write_to_them(ray_cluster):

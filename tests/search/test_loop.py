@@ -306,7 +306,19 @@ def test_predictions_lie_beside_the_journal_before_the_result_is_written(path):
 def test_the_history_of_a_journal_is_the_one_the_loop_had(path):
     history = search(path)
     again = History(read(path).records)
+    for trial in again.ended:
+        trial.condense()
     assert history.trials == again.trials
+
+
+def test_an_ended_trial_keeps_its_mean_scores_and_no_curve_however_long_it_trained(path):
+    short, long = (search(path.with_name(f"{n}.jsonl"), epochs=n) for n in (2, 40))
+    whole = History(read(path.with_name("40.jsonl")).records)
+    assert [t.mean_scores() for t in whole.trials] == [t.mean_scores() for t in long.trials]
+    assert {40} == {t.n_epochs for t in long.trials}
+    for history in (short, long):
+        assert {()} == {tuple(t.curves) for t in history.trials}
+        assert {1} == {len(epoch) for t in history.trials for epoch in t.scores}
 
 
 # ---- pruning ----

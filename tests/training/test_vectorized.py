@@ -228,7 +228,9 @@ def noisy(kind: str, strength: float, inputs: np.ndarray) -> np.ndarray:
 
     strengths = np.array([strength], np.float32)
     gains = 1 / (1 - strengths)
-    step = layers.Step(strengths, layers.limits(strengths), gains, whole=None, key=np.uint32(77), valid=None)
+    step = layers.Step(
+        strengths, layers.limits(strengths), gains, whole=None, key=np.uint32(77), valid=None
+    )
     layer = layers.Noise(getattr(keras.layers, kind), 0, None)
     with layers.tracing(step, None):
         return np.asarray(layer(inputs, training=True))
