@@ -87,6 +87,7 @@ class Target:
     classes: tuple[str | int, ...] = ()  # output k is the probability of classes[k]
     replace: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
+    threshold: float = 0.5  # binary: a probability above it is called classes[1]
 
     @property
     def n_outputs(self) -> int:

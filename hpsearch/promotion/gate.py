@@ -30,6 +30,7 @@ class Judged:
     prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the target's unit
     weights: np.ndarray  # (n_rows,)
     fingerprint: str  # of the study's data
+    threshold: float = 0.5  # of a binary task's labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,9 @@ class Comparison:
 def read_judged(path: Path) -> Judged:
     """The locked rows' truth and predictions that a study wrote."""
     with np.load(path, allow_pickle=False) as held:
-        return Judged(held["truth"], held["prediction"], held["weights"], str(held["fingerprint"]))
+        rows = (held["truth"], held["prediction"], held["weights"])
+        threshold = float(held["threshold"]) if "threshold" in held else 0.5
+        return Judged(*rows, str(held["fingerprint"]), threshold)
 
 
 def compare(challenger: Judged, champion: Judged, metric: str, gate: Gate) -> Comparison:
@@ -89,10 +92,15 @@ def compare(challenger: Judged, champion: Judged, metric: str, gate: Gate) -> Co
             "challenger and champion cannot be compared: their studies locked other rows "
             f"({len(challenger.truth):,} and {len(champion.truth):,})."
         )
+    if metric not in METRICS:
+        raise NotBetterError(
+            f"challenger and champion cannot be compared by {metric}, a function of the study's "
+            "own: --force promotes without a comparison."
+        )
     measure = METRICS[metric]
     gains = _resampled_gains(challenger, champion, measure)
-    ours = measure(challenger.truth, challenger.prediction, challenger.weights)
-    theirs = measure(champion.truth, champion.prediction, champion.weights)
+    ours = _score(measure, challenger, challenger.weights)
+    theirs = _score(measure, champion, champion.weights)
     return Comparison(
         metric=metric,
         n_rows=len(challenger.truth),
@@ -112,11 +120,15 @@ def _resampled_gains(challenger: Judged, champion: Judged, measure: Metric) -> n
     for i in range(RESAMPLES):
         counts = np.bincount(rng.integers(0, n_rows, n_rows), minlength=n_rows)
         weights = counts * challenger.weights
-        ours = measure(challenger.truth, challenger.prediction, weights)
-        theirs = measure(champion.truth, champion.prediction, weights)
+        ours = _score(measure, challenger, weights)
+        theirs = _score(measure, champion, weights)
         gains[i] = _gain(measure, ours, theirs)
     known: np.ndarray = gains[np.isfinite(gains)]  # a resample may lack a class
     return known
+
+
+def _score(measure: Metric, judged: Judged, weights: np.ndarray) -> float:
+    return measure(judged.truth, judged.prediction, weights, threshold=judged.threshold)
 
 
 def _gain(measure: Metric, ours: float, theirs: float) -> float:

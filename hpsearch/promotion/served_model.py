@@ -76,7 +76,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             return pd.DataFrame({"prediction": scores[:, 0].astype(np.float64)})
         if target.kind == "binary":
             scores = np.concatenate([1 - scores, scores], axis=1)
-            places = (scores[:, 1] > 0.5).astype(int)
+            places = (scores[:, 1] > target.threshold).astype(int)
         else:
             places = scores.argmax(axis=1)
         answers = {f"probability_{c}": scores[:, k] for k, c in enumerate(target.classes)}

@@ -43,6 +43,7 @@ class Objective(_Section):
 
     metric: str
     direction: Literal["maximize", "minimize"] | None = None  # None: the metric's own
+    threshold: Literal["tuned"] | Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 class Stopping(_Section):

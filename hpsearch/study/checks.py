@@ -54,7 +54,7 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     )
     for key, message in sampler_problems(kind, options, spec.space, objectives=n_objectives):
         yield f"sampler.{key}", message
-    yield from _objective(spec)
+    yield from _objective(file)
     yield from _objectives(spec)
     yield from _pruner(spec)
     yield from _schedule(spec)
@@ -94,10 +94,19 @@ def _read_beside(spec: StudySpec, facts: Mapping[str, Any]) -> tuple[str, ...]:
     return read if facts["compiled"] else (*TRAINING, *read, *_arguments(spec))
 
 
-def _objective(spec: StudySpec) -> Iterator[tuple[str, str]]:
+def _objective(file: StudyFile) -> Iterator[tuple[str, str]]:
+    spec = file.spec
     if spec.objective is None:
         return
     name = spec.objective.metric
+    if is_reference(name):
+        if problem := missing(absolute(name, file.folder)):
+            yield "objective.metric", problem
+        if spec.objective.direction is None:
+            yield "objective.direction", "is required of a function: maximize or minimize"
+        if name.rpartition(":")[2] in METRICS:
+            yield "objective.metric", f"{name} is called like a metric of ours: rename it"
+        return
     known = sorted(m.name for m in METRICS.values() if spec.task is None or spec.task in m.tasks)
     if name not in known:
         kind = f" for {spec.task}" if spec.task else ""

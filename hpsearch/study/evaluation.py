@@ -10,26 +10,32 @@ from typing import Any
 
 import numpy as np
 
-from ..training.metrics import METRICS
+from ..training.metrics import Metric
 
 RESAMPLES = 1000
 
 
 def measured(
-    names: Sequence[str],
+    metrics: Sequence[Metric],
     truth: np.ndarray,
     prediction: np.ndarray,
     weights: np.ndarray | None = None,
+    *,
+    threshold: float = 0.5,
 ) -> dict[str, float]:
     """Each metric on the locked rows; arrays of shape (n_rows, n_outputs), weights (n_rows,)."""
-    return {name: METRICS[name](truth, prediction, weights) for name in names}
+    return {
+        metric.name: metric(truth, prediction, weights, threshold=threshold) for metric in metrics
+    }
 
 
 def intervals(
-    names: Sequence[str],
+    metrics: Sequence[Metric],
     truth: np.ndarray,
     prediction: np.ndarray,
     weights: np.ndarray | None = None,
+    *,
+    threshold: float = 0.5,
 ) -> dict[str, list[float]]:
     """95% intervals: Wilson's for the accuracy, percentiles of a bootstrap over rows for others.
 
@@ -40,13 +46,17 @@ def intervals(
     rng = np.random.default_rng(0)  # the same rows give the same interval
     draws = [rng.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES)]
     result = {}
-    for name in names:
-        if name == "accuracy" and weights is None:
-            result[name] = list(wilson(METRICS[name](truth, prediction), len(truth)))
+    for metric in metrics:
+        if metric.name == "accuracy" and weights is None:
+            result[metric.name] = list(
+                wilson(metric(truth, prediction, threshold=threshold), len(truth))
+            )
             continue
-        scores = np.array([METRICS[name](truth[d], prediction[d], w[d]) for d in draws])
+        scores = np.array(
+            [metric(truth[d], prediction[d], w[d], threshold=threshold) for d in draws]
+        )
         low, high = np.nanpercentile(np.where(np.isfinite(scores), scores, np.nan), [2.5, 97.5])
-        result[name] = [float(low), float(high)]
+        result[metric.name] = [float(low), float(high)]
     return result
 
 
@@ -57,12 +67,14 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return (center - half) / (1 + z * z / n), (center + half) / (1 + z * z / n)
 
 
-def confusion(truth: np.ndarray, prediction: np.ndarray) -> list[list[int]]:
+def confusion(
+    truth: np.ndarray, prediction: np.ndarray, *, threshold: float = 0.5
+) -> list[list[int]]:
     """Rows by true class, columns by predicted class."""
     n_classes = max(2, truth.shape[1])
     labels = [
-        (a[:, 0] > 0.5).astype(int) if a.shape[1] == 1 else a.argmax(axis=1)
-        for a in (truth, prediction)
+        (a[:, 0] > limit).astype(int) if a.shape[1] == 1 else a.argmax(axis=1)
+        for a, limit in ((truth, 0.5), (prediction, threshold))
     ]
     table = np.zeros((n_classes, n_classes), int)
     np.add.at(table, tuple(labels), 1)

@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..data import Dataset, TestRows
+from ..data.schema import Schema
 from ..data.split import Split
 from ..execution.executor import Executor
 from ..promotion.package import MODEL_FOLDER, Lineage, save_served_model
 from ..training.final import FinalFit
+from ..training.metrics import Metric
 from ..training.problem import Problem
 from . import evaluation
 from .selection import Choice
@@ -55,10 +57,11 @@ def fit_winner(
         statistics=(dataset.statistics(rows),),
         early_stopping=None,
     )
+    schema = _with_threshold(dataset.schema, choice.threshold)
     final = FinalFit(
         members=choice.members,
         problem=alone,
-        schema=dataset.schema,
+        schema=schema,
         locked=replace(locked, table=None) if locked else None,
         path=partial / "model.keras",
     )
@@ -68,15 +71,18 @@ def fit_winner(
         meanwhile()
         said = fitting.result()
     prediction = said.predictions
-    judged = _judged(alone, locked, prediction, plain) if locked else {}
+    limit = choice.threshold
+    judged = _judged(alone, locked, prediction, plain, limit) if locked else {}
     if said.importance is not None:
         judged["importance"] = said.importance.as_json()
     if choice.is_ensemble and locked:
         single = replace(final, members=choice.single, path=partial / "single.keras")
         answer = executor.finish(single).predictions
-        measured = evaluation.measured(alone.metrics, locked.target, answer, locked.weights)
+        measured = evaluation.measured(
+            _metrics(alone), locked.target, answer, locked.weights, threshold=limit
+        )
         judged["single"] = {"trial": choice.trial.number, "metrics": measured}
-    _write(partial, dataset, problem, choice, locked, prediction, judged)
+    _write(partial, schema, dataset, problem, choice, locked, prediction, judged)
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
     return {
@@ -92,6 +98,7 @@ def fit_winner(
 
 def _write(
     folder: Path,
+    schema: Schema,
     dataset: Dataset,
     problem: Problem,
     choice: Choice,
@@ -100,8 +107,8 @@ def _write(
     judged: Mapping[str, Any],
 ) -> None:
     """The files of the final fit beside the network."""
-    schema = json.dumps(dataset.schema.to_json(), indent=1)
-    (folder / "schema.json").write_text(schema + "\n", encoding="utf-8")
+    text = json.dumps(schema.to_json(), indent=1)
+    (folder / "schema.json").write_text(text + "\n", encoding="utf-8")
     if locked:
         weights = np.ones(len(prediction)) if locked.weights is None else locked.weights
         np.savez(
@@ -109,6 +116,7 @@ def _write(
             truth=locked.target,
             prediction=prediction,
             weights=weights,
+            threshold=choice.threshold,
             fingerprint=dataset.fingerprint,
         )
     if "importance" in judged:
@@ -130,7 +138,7 @@ def _write(
     save_served_model(
         folder / MODEL_FOLDER,
         model=folder / "model.keras",
-        schema=dataset.schema,
+        schema=schema,
         columns=dataset.columns,
         lineage=lineage,
     )
@@ -147,19 +155,36 @@ def _plain(dataset: Dataset, problem: Problem, locked: TestRows) -> tuple[str, n
     )
 
 
+def _with_threshold(schema: Schema, threshold: float) -> Schema:
+    """The schema whose served labels follow the threshold."""
+    assert schema.target is not None
+    return replace(schema, target=replace(schema.target, threshold=threshold))
+
+
+def _metrics(problem: Problem) -> list[Metric]:
+    return [problem.metric(name) for name in problem.metrics]
+
+
 def _judged(
-    problem: Problem, locked: TestRows, prediction: np.ndarray, plain: tuple[str, np.ndarray]
+    problem: Problem,
+    locked: TestRows,
+    prediction: np.ndarray,
+    plain: tuple[str, np.ndarray],
+    threshold: float,
 ) -> dict[str, Any]:
     """What the locked rows say of the winner and, beside it, of a linear model."""
-    names, truth, weights = problem.metrics, locked.target, locked.weights
+    metrics, truth, weights = _metrics(problem), locked.target, locked.weights
     name, simple = plain
     is_class = problem.task != "regression"
     return {
-        "test": evaluation.measured(names, truth, prediction, weights),
-        "intervals": evaluation.intervals(names, truth, prediction, weights),
+        "threshold": threshold,
+        "test": evaluation.measured(metrics, truth, prediction, weights, threshold=threshold),
+        "intervals": evaluation.intervals(metrics, truth, prediction, weights, threshold=threshold),
         "baseline": {
             "name": name,
-            "metrics": evaluation.measured(names, truth, simple, weights),
+            "metrics": evaluation.measured(metrics, truth, simple, weights),
         },
-        "confusion": evaluation.confusion(truth, prediction) if is_class else None,
+        "confusion": evaluation.confusion(truth, prediction, threshold=threshold)
+        if is_class
+        else None,
     }

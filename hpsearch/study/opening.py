@@ -15,7 +15,6 @@ from ..errors import JournalError, SpecError
 from ..journal import Journal, Record
 from ..spec.file import StudyFile, load_dict
 from ..spec.study import StudySpec
-from ..training.metrics import metric_for
 from ..training.problem import Problem
 from .prepare import Crew, described, objectives_of, pruner_kind
 from .source import source_of
@@ -44,7 +43,7 @@ def introduction(
             task=problem.task,
             objective={
                 "metric": problem.objective,
-                "direction": metric_for(problem.objective, problem.task).direction,
+                "direction": problem.goal.direction,
             },
             seed=spec.seed,
             **_objectives(spec, problem),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..data import Dataset, load
 from ..execution import devices
@@ -14,9 +14,10 @@ from ..search.objectives import COSTS
 from ..search.pruner import Pruner
 from ..search.pruners import default_pruner, make_pruner
 from ..spec.file import StudyFile
+from ..spec.reference import is_reference
 from ..spec.study import Execution, StudySpec
 from ..training.choice import choose
-from ..training.metrics import default_metrics, metric_for
+from ..training.metrics import METRICS, default_metrics, metric_for
 from ..training.problem import EarlyStopping, Problem
 from ..trial import Direction
 
@@ -63,6 +64,8 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
         early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
         folds_advance="in_turn" if pruner_kind(spec) == "fold_race" else "together",
         folder=str((folder or Path()).resolve()),
+        own_metric=own_metric_of(spec),
+        threshold=threshold_of(spec, dataset.task),
         costs=tuple(name for name in several if name in COSTS),
     )
 
@@ -77,8 +80,30 @@ def objective_of(spec: StudySpec, task: str) -> str:
     """
     if spec.objectives:
         return metric_for(spec.objectives[0].metric, task).name
+    if own := own_metric_of(spec):
+        return own[0].rpartition(":")[2]
     name = spec.objective.metric if spec.objective else DEFAULT_OBJECTIVE[task]
     return metric_for(name, task).name
+
+
+def own_metric_of(spec: StudySpec) -> tuple[str, Direction] | None:
+    """The user's function that is the objective, and which of its values are better."""
+    declared = spec.objective
+    if declared is None or declared.direction is None or not is_reference(declared.metric):
+        return None
+    return declared.metric, declared.direction
+
+
+def threshold_of(spec: StudySpec, task: str) -> float | Literal["tuned"]:
+    """What is declared of a binary task's labels; else tuned, where the objective needs it.
+
+    Accuracy is left at one half: a probability that means what it says is most accurate there.
+    """
+    if spec.objective is not None and spec.objective.threshold is not None:
+        return spec.objective.threshold
+    name = objective_of(spec, task)
+    needs = name in METRICS and METRICS[name].of_labels and name != "accuracy"
+    return "tuned" if needs and task == "binary" else 0.5
 
 
 def objectives_of(spec: StudySpec, task: str) -> list[tuple[str, Direction]]:
@@ -87,6 +112,8 @@ def objectives_of(spec: StudySpec, task: str) -> list[tuple[str, Direction]]:
     Raises:
         SpecError: If a metric does not suit the task.
     """
+    if own := own_metric_of(spec):
+        return [(objective_of(spec, task), own[1])]
     declared = [o.metric for o in spec.objectives or ()] or [objective_of(spec, task)]
     return [
         (name, "minimize" if name in COSTS else metric_for(name, task).direction)

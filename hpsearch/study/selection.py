@@ -13,7 +13,6 @@ from ..execution.executor import Executor
 from ..history import History, Trial
 from ..spec.study import Selection
 from ..training.final import Member
-from ..training.metrics import metric_for
 from ..training.problem import Problem
 from ..trial import derive_seed
 from .ensemble import load_predictions, select
@@ -26,6 +25,7 @@ from .finalists import (
     score_again,
     simplest_of,
 )
+from .threshold import chosen_threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class Choice:
     finalist: Finalist | None  # its second score; None where nothing was scored again
     members: tuple[Member, ...]  # of the final model
     single: tuple[Member, ...]  # of the best single trial's model
+    threshold: float = 0.5  # of a binary task's labels
 
     @property
     def epochs(self) -> int:
@@ -58,6 +59,7 @@ class Choice:
             "finalist_score": self.finalist.score if self.finalist else None,
             "finalist_spread": self.finalist.spread if self.finalist else None,
             "members": self.members_as_json(),
+            "threshold": self.threshold,
         }
 
     def members_as_json(self) -> list[dict[str, Any]]:
@@ -123,7 +125,7 @@ def choose(
     Raises:
         TrainingError: If no trial completed, or no finalist survived its second training.
     """
-    direction = metric_for(problem.objective, problem.task).direction
+    direction = problem.goal.direction
     trial, finalist = winner_of(history), None
     if selection.finalists:
         finalists = finalists_of(history, candidates(history, selection.finalists))
@@ -138,10 +140,10 @@ def choose(
     single = _members({trial.number: 1}, history, selection.seeds, seed)
     members = single
     if selection.kind == "ensemble":
-        metric = metric_for(problem.objective, problem.task)
-        counts = select(load_predictions(history.ranked(), folder), problem, metric)
+        counts = select(load_predictions(history.ranked(), folder), problem, problem.goal)
         members = _members(counts, history, selection.seeds, seed)
-    return Choice(trial, finalist, members, single)
+    threshold = chosen_threshold(members, history, problem=problem, folder=folder)
+    return Choice(trial, finalist, members, single, threshold)
 
 
 def _members(counts: dict[int, int], history: History, seeds: int, seed: int) -> tuple[Member, ...]:

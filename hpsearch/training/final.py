@@ -17,7 +17,6 @@ from ..models.assembled import assemble, averaged
 from ..trial import TrialSpec
 from .compiled import answering
 from .importance import Importance, permutation_importance
-from .metrics import metric_for
 from .problem import Problem
 from .trainer import Trainer
 
@@ -69,8 +68,7 @@ def final_fit(trainer: Trainer, final: FinalFit) -> Answer:
     def predict(columns: np.ndarray) -> np.ndarray:
         return np.asarray(saved.predict(columns, verbose=0, batch_size=4096))
 
-    metric = metric_for(problem.objective, problem.task)
-    importance = permutation_importance(predict, final.locked, final.schema, metric)
+    importance = permutation_importance(predict, final.locked, final.schema, problem.goal)
     return Answer(predict(final.locked.columns), importance)
 
 

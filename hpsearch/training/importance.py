@@ -58,10 +58,11 @@ def permutation_importance(
     taken = np.sort(rng.permutation(len(rows.target))[:n_rows])
     columns, truth = rows.columns[taken], rows.target[taken]
     weights = None if rows.weights is None else rows.weights[taken]
+    threshold = schema.target.threshold if schema.target else 0.5
     sign = 1.0 if metric.direction == "maximize" else -1.0
 
     def score(prediction: np.ndarray) -> float:
-        return sign * metric(truth, prediction, weights)
+        return sign * metric(truth, prediction, weights, threshold=threshold)
 
     whole = score(predict(columns))
     losses = {}

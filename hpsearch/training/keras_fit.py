@@ -22,7 +22,6 @@ from ..trial import Direction, EpochReport, FoldReport, State, TrialResult, Tria
 from .architecture import Architecture, architecture_key, make_architecture
 from .class_weights import class_weights
 from .in_turn import Course, side_by_side
-from .metrics import metric_for
 from .network import Values, resident
 from .order import batch_size, epoch_order
 from .outcome import divergence, ended, failed, has_stopped, score_of, stopped_folds
@@ -58,8 +57,8 @@ class KerasFitTrainer:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self._objective = metric_for(problem.objective, problem.task)
-        self._metrics = [metric_for(name, problem.task) for name in problem.metrics]
+        self._objective = problem.goal
+        self._metrics = [problem.metric(name) for name in problem.metrics]
         self._family = load_family(problem.model)
         self._architectures: OrderedDict[str, Architecture] = OrderedDict()
 

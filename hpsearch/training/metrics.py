@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SpecError
+from ..spec.reference import load_function
 from ..trial import Direction
 
 CLASSIFICATION = ("binary", "multiclass")
@@ -31,14 +32,23 @@ class Metric:
     direction: Direction
     tasks: tuple[str, ...]
     function: Callable[..., Any]  # (xp, truth, prediction, weights) -> scalar
+    on_host: bool = False  # whether it takes numpy arrays alone
+    of_labels: bool = False  # whether a binary prediction counts as above or below a threshold
 
     def __call__(
         self,
         truth: np.ndarray,
         prediction: np.ndarray,
         weights: np.ndarray | None = None,
+        *,
+        threshold: float = 0.5,
     ) -> float:
-        """The measure in float64 on the host; see the module for shapes."""
+        """The measure in float64 on the host; see the module for shapes.
+
+        `threshold` is the probability above which a row of a binary task is called positive.
+        """
+        if self.of_labels and prediction.shape[1] == 1:
+            prediction = np.where(prediction > threshold, 1.0, 0.0)
         weights = np.ones(len(truth)) if weights is None else weights
         wide = (np.asarray(a, np.float64) for a in (truth, prediction, weights))
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -84,6 +94,30 @@ def _f1(xp: Any, y: Any, p: Any, w: Any) -> Any:
         return scores[1]
     seen = total > 0
     return xp.sum(scores) / xp.sum(seen)
+
+
+def _share(place: int) -> Callable[..., Any]:
+    """Hits of each class among its predicted (1) or its actual (2) rows: precision or recall."""
+
+    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
+        counts = _counts(xp, y, p, w)
+        hits, among = counts[0], counts[place]
+        shares = xp.where(among > 0, hits / xp.where(among > 0, among, 1), 0)
+        if y.shape[1] == 1:
+            return shares[1]
+        seen = counts[1] + counts[2] > 0
+        return xp.sum(shares) / xp.sum(seen)
+
+    return measure
+
+
+def _matthews(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    """Gorodkin 2004; 0 where all rows are, or are called, one class."""
+    hits, predicted, actual = _counts(xp, y, p, w)
+    n = xp.sum(actual)
+    covariance = xp.sum(hits) * n - xp.sum(predicted * actual)
+    spread = (n**2 - xp.sum(predicted**2)) * (n**2 - xp.sum(actual**2))
+    return xp.where(spread > 0, covariance / xp.sqrt(xp.where(spread > 0, spread, 1)), 0)
 
 
 def _log_loss(xp: Any, y: Any, p: Any, w: Any) -> Any:
@@ -152,6 +186,21 @@ def _mae(xp: Any, y: Any, p: Any, w: Any) -> Any:
     return _mean(xp, xp.mean(xp.abs(y - p), axis=1), w)
 
 
+def _mape(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    tiny = float(np.finfo(np.float64).eps) if p.dtype == np.float64 else 1.2e-7
+    return _mean(xp, xp.mean(xp.abs(y - p) / xp.maximum(xp.abs(y), tiny), axis=1), w)
+
+
+def _pinball(level: float) -> Callable[..., Any]:
+    """The loss of a quantile (Koenker & Bassett 1978)."""
+
+    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
+        left = y - p
+        return _mean(xp, xp.mean(xp.maximum(level * left, (level - 1) * left), axis=1), w)
+
+    return measure
+
+
 def _r2(xp: Any, y: Any, p: Any, w: Any) -> Any:
     w = w[:, None]
     center = xp.sum(y * w, axis=0) / xp.sum(w)
@@ -162,9 +211,12 @@ def _r2(xp: Any, y: Any, p: Any, w: Any) -> Any:
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("accuracy", "maximize", CLASSIFICATION, _accuracy),
-        Metric("balanced_accuracy", "maximize", CLASSIFICATION, _balanced_accuracy),
-        Metric("f1", "maximize", CLASSIFICATION, _f1),
+        Metric("accuracy", "maximize", CLASSIFICATION, _accuracy, of_labels=True),
+        Metric("balanced_accuracy", "maximize", CLASSIFICATION, _balanced_accuracy, of_labels=True),
+        Metric("f1", "maximize", CLASSIFICATION, _f1, of_labels=True),
+        Metric("precision", "maximize", CLASSIFICATION, _share(1), of_labels=True),
+        Metric("recall", "maximize", CLASSIFICATION, _share(2), of_labels=True),
+        Metric("matthews_corrcoef", "maximize", CLASSIFICATION, _matthews, of_labels=True),
         Metric("roc_auc", "maximize", CLASSIFICATION, _over_classes(_binary_auc)),
         Metric("average_precision", "maximize", CLASSIFICATION, _over_classes(_binary_precision)),
         Metric("log_loss", "minimize", CLASSIFICATION, _log_loss),
@@ -173,8 +225,32 @@ METRICS: dict[str, Metric] = {
         Metric("rmse", "minimize", ("regression",), _rmse),
         Metric("mae", "minimize", ("regression",), _mae),
         Metric("r2", "maximize", ("regression",), _r2),
+        Metric("mape", "minimize", ("regression",), _mape),
+        *(
+            Metric(f"pinball_{percent}", "minimize", ("regression",), _pinball(percent / 100))
+            for percent in (5, 10, 25, 50, 75, 90, 95)
+        ),
     )
 }
+
+
+def own_metric(reference: str, direction: Direction) -> Metric:
+    """A function of the user's own, which is called as `(truth, prediction, weights)`.
+
+    Args:
+        reference: `FILE.py:FUNCTION` or `MODULE:FUNCTION`; the metric is called like the function.
+        direction: Which values are better.
+
+    Raises:
+        SpecError: If there is no such function.
+    """
+    function = load_function(reference)
+
+    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
+        return function(y, p, w)
+
+    name = reference.rpartition(":")[2]
+    return Metric(name, direction, (*CLASSIFICATION, "regression"), measure, on_host=True)
 
 
 def default_metrics(task: str, objective: str) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from ..errors import TrainingError
 from ..models import load_family, outputs_for
 from ..spec.data import Task
 from ..spec.reference import absolute
-from ..trial import Value, derive_seed
+from ..trial import Direction, Value, derive_seed
+from .metrics import Metric, metric_for, own_metric
 from .several_outputs import side_by_side
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Problem:
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, or the raw number
     folds: tuple[Split, ...]
     statistics: tuple[Statistics, ...]  # one per fold
-    objective: str  # a key of metrics.METRICS
+    objective: str  # a key of metrics.METRICS, or the name of the user's own metric
     metrics: tuple[str, ...]  # measured every epoch; contains the objective
     model: str = "mlp"  # a family of models.FAMILIES, or FILE.py:FUNCTION
     fixed: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
@@ -60,6 +61,10 @@ class Problem:
     early_stopping: EarlyStopping | None = None
     folds_advance: Literal["together", "in_turn"] = "together"  # in turn: under keras_fit alone
     folder: str = ""  # what a loss of the user's own, FILE.py:FUNCTION, is relative to
+    threshold: float | Literal["tuned"] = 0.5  # of a binary task's labels
+    own_metric: tuple[str, Direction] | None = (
+        None  # FILE.py:FUNCTION, for whoever is its objective
+    )
     costs: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
 
     def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
@@ -120,6 +125,22 @@ class Problem:
         if not isinstance(loss, str):
             return params
         return {**params, "loss": absolute(loss, Path(self.folder))}
+
+    def metric(self, name: str) -> Metric:
+        """One of `metrics` by its name.
+
+        Raises:
+            SpecError: If there is none, or the user's own cannot be loaded.
+        """
+        if self.own_metric is not None and name == self.own_metric[0].rpartition(":")[2]:
+            reference, direction = self.own_metric
+            return own_metric(absolute(reference, Path(self.folder)), direction)
+        return metric_for(name, self.task)
+
+    @property
+    def goal(self) -> Metric:
+        """The objective."""
+        return self.metric(self.objective)
 
     def part(self, n_folds: int) -> Problem:
         """The problem with its first folds alone."""

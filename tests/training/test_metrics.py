@@ -24,8 +24,8 @@ def _labels(table: np.ndarray) -> np.ndarray:
 def _of_labels(function: Callable[..., float], **options: Any) -> Callable[..., float]:
     def score(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
         chosen = options
-        if function is sk.f1_score:
-            chosen = {"average": "binary" if y.shape[1] == 1 else "macro"}
+        if function in (sk.f1_score, sk.precision_score, sk.recall_score):
+            chosen = {"average": "binary" if y.shape[1] == 1 else "macro", "zero_division": 0}
         return function(_labels(y), _labels(p), sample_weight=w, **chosen)
 
     return score
@@ -49,6 +49,9 @@ TWINS: dict[str, Callable[..., float]] = {
     "accuracy": _of_labels(sk.accuracy_score),
     "balanced_accuracy": _of_labels(sk.balanced_accuracy_score),
     "f1": _of_labels(sk.f1_score),
+    "precision": _of_labels(sk.precision_score),
+    "recall": _of_labels(sk.recall_score),
+    "matthews_corrcoef": _of_labels(sk.matthews_corrcoef),
     "roc_auc": _of_tables(sk.roc_auc_score),
     "average_precision": _of_tables(sk.average_precision_score),
     "log_loss": _of_tables(sk.log_loss),
@@ -57,6 +60,11 @@ TWINS: dict[str, Callable[..., float]] = {
     "rmse": _rmse,
     "mae": _of_tables(sk.mean_absolute_error),
     "r2": _of_tables(sk.r2_score),
+    "mape": _of_tables(sk.mean_absolute_percentage_error),
+    **{
+        f"pinball_{percent}": _of_tables(sk.mean_pinball_loss, alpha=percent / 100)
+        for percent in (5, 10, 25, 50, 75, 90, 95)
+    },
 }
 
 

@@ -18,6 +18,7 @@ class Predictions:
     truth: np.ndarray  # (n_rows, n_outputs): 0/1, one-hot, or the raw number
     prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the raw number
     classes: tuple[str, ...]  # their names; empty in a regression
+    threshold: float = 0.5  # of a binary task's labels
     importance: Mapping[str, Any] = field(default_factory=dict)  # `Importance.as_json`
 
     @property
@@ -48,10 +49,12 @@ def read_predictions(folder: Path) -> Predictions | None:
         return None
     with np.load(path, allow_pickle=False) as file:
         truth, prediction = (np.asarray(file[name], np.float64) for name in ("truth", "prediction"))
+        threshold = float(file["threshold"]) if "threshold" in file else 0.5
     if not len(truth):
         return None
     truth, prediction = (a[:, None] if a.ndim == 1 else a for a in (truth, prediction))
-    return Predictions(truth, prediction, _classes(folder, truth.shape[1]), _importance(folder))
+    classes = _classes(folder, truth.shape[1])
+    return Predictions(truth, prediction, classes, threshold, _importance(folder))
 
 
 def _importance(folder: Path) -> Mapping[str, Any]:

@@ -26,9 +26,9 @@ def confusion(history: History, rows: Predictions) -> Figure | None:
         return None
     truth, score = rows.one_hot
     n = truth.shape[1]
-    # A binary probability of exactly one half counts as class 0, as in training/metrics.py.
     table = np.zeros((n, n), int)
-    np.add.at(table, (truth.argmax(1), score.argmax(1)), 1)
+    said = score.argmax(1) if rows.truth.shape[1] > 1 else score[:, 1] > rows.threshold
+    np.add.at(table, (truth.argmax(1), said.astype(int)), 1)
     share = table / np.maximum(1, table.sum(1, keepdims=True))
     right = int(np.trace(table))
     figure, (axis,) = style.figure(

@@ -17,15 +17,15 @@ import numpy as np
 from ...errors import TrainingError, UnsuitableError
 from ...trial import EpochReport, State, TrialResult, TrialSpec, Value
 from ..class_weights import class_weights
-from ..metrics import metric_for
 from ..outcome import divergence, ended, failed, score_of, stopped_folds
 from ..problem import Problem
 from ..trainer import Reports
 from . import session
 
 if TYPE_CHECKING:
+    from ..metrics import Metric
     from .batch import Batch
-    from .course import Course
+    from .course import Course, Outcome
     from .threads import Threads
 
 Placement = Literal["threads", "batch"]
@@ -52,8 +52,10 @@ class VectorizedTrainer:
         from .table import make_table
 
         self.problem = problem
-        self._metrics = [metric_for(name, problem.task) for name in problem.metrics]
-        self._objective = metric_for(problem.objective, problem.task)
+        metrics = [problem.metric(name) for name in problem.metrics]
+        self._metrics = [metric for metric in metrics if not metric.on_host]
+        self._on_host = [metric for metric in metrics if metric.on_host]
+        self._objective = problem.goal
         self._placement = placement or ("threads" if session.on_cpu() else "batch")
         batched = self._placement == "batch"
         # One lane alone may use all cores; several use one each.
@@ -223,6 +225,9 @@ class VectorizedTrainer:
         for place, metric in enumerate(self._metrics):
             values = np.array([o.metrics[place] for o in outcomes], np.float64)
             measured[f"val/{metric.name}"] = values
+        for metric in self._on_host:
+            values = np.array([self._own(metric, fold, outcomes[fold]) for fold in self._folds])
+            measured[f"val/{metric.name}"] = values
         for name, values in measured.items():
             course.rows.setdefault(name, []).append(values)
         scores = measured[f"val/{self.problem.objective}"]
@@ -231,6 +236,12 @@ class VectorizedTrainer:
         if score_of(self._curve(course), self._objective.direction).best_epoch == epoch:
             course.best = outcomes
         return EpochReport(course.trial.number, epoch, scores, measured)
+
+    def _own(self, metric: Metric, fold: int, outcome: Outcome) -> float:
+        """A metric of the user's own on a fold's validation rows."""
+        rows, weights = self.problem.folds[fold].validation, self.problem.weights
+        seen = np.asarray(outcome.predictions)[: len(rows)]
+        return metric(self.problem.target[rows], seen, None if weights is None else weights[rows])
 
     def _failed(self, course: Course, reason: str | BaseException) -> TrialResult:
         return failed(
