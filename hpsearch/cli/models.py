@@ -95,7 +95,7 @@ def models(tracking_uri: str | None) -> None:
 
     shown = table("model", "version", "alias", "study", "trial", "score", "since")
     for row in promotion.models(_client(tracking_uri)):
-        since = datetime.fromtimestamp(row.created / 1000).strftime("%Y-%m-%d %H:%M")
+        since = datetime.fromtimestamp(row.since / 1000).strftime("%Y-%m-%d %H:%M")
         of = row.lineage
         score = f"{of.get('metric', '')} {float(of['score']):.4f}" if "score" in of else ""
         aliases = ", ".join(row.aliases)

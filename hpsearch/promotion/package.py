@@ -107,6 +107,24 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def folder_sha256(folder: Path) -> str:
+    """The digest of every file below `folder` and of its name, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(f"{sha256(path)} {path.relative_to(folder).as_posix()}\n".encode())
+    return digest.hexdigest()
+
+
+def without_bytecode(folder: Path) -> Path:
+    """`folder` once the compiled Python files are gone that loading a model left in it.
+
+    Python would run them in place of the sources whose digest is known.
+    """
+    for cache in sorted(folder.rglob("__pycache__")):
+        shutil.rmtree(cache)
+    return folder
+
+
 def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame:
     """A raw table whose cleaning gives `columns`, as far as these still tell.
 

@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 from .. import faults
 from ..errors import PromotionError
 from .gate import Comparison, Gate, Judged, NotBetterError, compare, read_judged
+from .package import folder_sha256, sha256, without_bytecode
 from .reference import CHAMPION, PREVIOUS, Reference
+from .turn import turn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,6 +61,12 @@ class RegisteredVersion:
     aliases: tuple[str, ...]
     created: int  # milliseconds since the epoch
     lineage: Mapping[str, str]  # study, trial, run, fingerprint, metric, score, …
+
+    @property
+    def since(self) -> int:
+        """When it got the first of its aliases, or was registered where it has none."""
+        held = [self.lineage[key] for a in self.aliases if (key := f"since.{a}") in self.lineage]
+        return min(map(int, held), default=self.created)
 
 
 def study_run(client: MlflowClient, study: str) -> str:
@@ -137,10 +145,12 @@ def rollback(client: MlflowClient, name: str) -> Promotion:
         PromotionError: If there was none.
     """
     reference = Reference(name)
-    last = version_at(client, Reference(name, PREVIOUS))
-    if last is None:
-        raise PromotionError(f"{name} has no version before its champion: nothing to go back to.")
     with _one_at_a_time(client):
+        last = version_at(client, Reference(name, PREVIOUS))
+        if last is None:
+            raise PromotionError(
+                f"{name} has no version before its champion: nothing to go back to."
+            )
         holder = version_at(client, reference)
         before = _move(client, reference, int(last.version), holder)
     return Promotion(name, int(last.version), reference.alias, before, None)
@@ -177,23 +187,33 @@ def _lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             run = client.get_run(run_id)
-            model = client.download_artifacts(run_id, f"{MODEL}/MLmodel", folder)
-            digests = client.download_artifacts(run_id, f"{MODEL}/artifacts/digests.json", folder)
+            model = Path(client.download_artifacts(run_id, MODEL, folder))
         except (MlflowException, OSError) as error:
             raise PromotionError(
                 f"run {run_id} holds no fitted winner ({MODEL}). Let the study end, or wait "
                 "until its files have been uploaded: hpsearch tune SPEC goes on with it."
             ) from error
-        plain = Model.load(model).metadata or {}
-        sha256 = json.loads(Path(digests).read_text(encoding="utf-8"))["model"]
+        plain = Model.load(model / "MLmodel").metadata or {}
+        _check_whole(model / "artifacts")
+        digest = folder_sha256(without_bytecode(model))
     flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
     flat |= {f"test.{k}": v for k, v in plain.get("test", {}).items()}
     return {
         **{key: str(value) for key, value in flat.items()},
         "run": run_id,
         "experiment": str(run.info.experiment_id),
-        "sha256": sha256,
+        "sha256": digest,
     }
+
+
+def _check_whole(artifacts: Path) -> None:
+    """Refuse a network that is not the one which the study saved."""
+    digests = json.loads((artifacts / "digests.json").read_text(encoding="utf-8"))
+    if sha256(artifacts / "model.keras") != digests["model"]:
+        raise PromotionError(
+            "the study's model.keras is damaged: it is not the file that was saved. `hpsearch "
+            "sync STUDY` sends MLflow what it lacks; `hpsearch tune SPEC --fresh` begins anew."
+        )
 
 
 def _compare(
@@ -264,10 +284,15 @@ def _expect(client: MlflowClient, reference: Reference, holder: ModelVersion | N
 
 @contextmanager
 def _one_at_a_time(client: MlflowClient) -> Iterator[None]:
-    """No two promotions on one machine at once; a server's clients rely on `_expect` alone."""
+    """No two promotions in one store at once.
+
+    Promotions into a file of this machine wait at a lock that ends with its process; those on a
+    server for a name, which a registry gives to one of several that ask at once.
+    """
     uri = client.tracking_uri
     if not uri.startswith("sqlite:///"):
-        yield
+        with turn(client):
+            yield
         return
     path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
     with path.with_name(f"{path.name}.promoting").open("a") as lock:

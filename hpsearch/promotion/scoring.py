@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..data.delimited import sniff_separator, unique_names
 from ..data.schema import require
 from ..errors import DataError, HpsearchError, PromotionError
-from .package import sha256
+from .package import folder_sha256, without_bytecode
 from .reference import Reference
 from .registry import TAG, version_at
 
@@ -87,7 +87,9 @@ def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:
 
 
 def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
-    """The folder of the MLflow model behind a reference, its digest checked.
+    """A copy of the MLflow model behind a reference, the digest of its files checked.
+
+    The network, the schema and the Python files that MLflow runs are those that were promoted.
 
     Raises:
         PromotionError: If there is no such model, it is damaged, or it is none of ours.
@@ -106,13 +108,13 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
     try:
         uri = client.get_model_version_download_uri(reference.name, version.version)
         path = Path(download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri))
-        found = sha256(path / "artifacts" / "model.keras")
+        found = folder_sha256(without_bytecode(path))
     except (MlflowException, OSError) as error:
         raise PromotionError(f"{reference} cannot be fetched: {error}") from error
     if found != version.tags[f"{TAG}sha256"]:
         raise PromotionError(
             f"{reference} (version {version.version}) is not the model that was promoted: "
-            "its file has changed. Promote it again from its study."
+            "a file of it has changed. Promote it again from its study."
         )
     return path
 

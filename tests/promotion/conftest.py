@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow_server import served
 
 N_LOCKED = 400
 RAW = pd.DataFrame(
@@ -74,6 +75,16 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         return str(run.info.run_id)
 
     return Store(client, uri, study)
+
+
+@pytest.fixture(scope="session")
+def over_http(store: Store) -> Iterator[Store]:
+    """The same store behind MLflow's tracking server."""
+    from mlflow import MlflowClient
+
+    where = ("--workers", "1", "--backend-store-uri", store.uri)
+    with served("server", *where, path="/health") as uri:
+        yield replace(store, client=MlflowClient(uri), uri=uri)
 
 
 @pytest.fixture(scope="session")

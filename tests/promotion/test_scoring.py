@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import io
 import json
 import os
+import py_compile
 import signal
 import socket
 import subprocess
@@ -107,16 +109,45 @@ def test_a_model_that_is_not_there_is_named(store: Store, table: Path) -> None:
         predict(store.client, Reference("nobody"), table, io.StringIO())
 
 
-def test_a_model_that_was_exchanged_is_refused(store: Store, table: Path) -> None:
-    exchanged = Reference("exchanged")
-    promote(store.client, store.study("exchanged"), exchanged)
-    version = version_at(store.client, exchanged)
+@pytest.fixture(scope="module")
+def exchanged(store: Store) -> Path:
+    """The folder of a promoted model's files, in which somebody else may write."""
+    promote(store.client, store.study("exchanged"), Reference("exchanged"))
+    version = version_at(store.client, Reference("exchanged"))
     assert version is not None
-    folder = store.client.get_model_version_download_uri("exchanged", version.version)
-    path = Path(folder) / "artifacts" / "model.keras"
-    path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(PromotionError, match="its file has changed"):
-        predict(store.client, exchanged, table, io.StringIO())
+    return Path(store.client.get_model_version_download_uri("exchanged", version.version))
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        *("artifacts/model.keras", "artifacts/schema.json", "served_model.py"),
+        *("code/hpsearch_schema.py", "code/json.py", "MLmodel"),
+    ],
+)
+def test_a_model_that_was_exchanged_is_refused(
+    store: Store, exchanged: Path, table: Path, file: str
+) -> None:
+    path = exchanged / file
+    before = path.read_bytes() if path.exists() else None
+    path.write_bytes((before or b"") + b"\n")
+    with pytest.raises(PromotionError, match="a file of it has changed"):
+        predict(store.client, Reference("exchanged"), table, io.StringIO())
+    path.unlink() if before is None else path.write_bytes(before)
+
+
+def test_bytecode_beside_a_models_code_does_not_run(
+    store: Store, exchanged: Path, table: Path, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    hostile = tmp_path / "hostile.py"
+    hostile.write_text(f"open({str(canary)!r}, 'w')")
+    source = exchanged / "code" / "hpsearch_schema.py"
+    place = source.parent / importlib.util.cache_from_source(source.name)
+    checked = py_compile.PycInvalidationMode.UNCHECKED_HASH  # Python takes it for the source's
+    py_compile.compile(str(hostile), str(place), invalidation_mode=checked)
+    predict(store.client, Reference("exchanged"), table, io.StringIO())
+    assert not canary.exists()
 
 
 def scored(server: subprocess.Popen[str], port: int, rows: pd.DataFrame) -> pd.DataFrame:

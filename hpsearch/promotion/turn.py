@@ -1,0 +1,73 @@
+"""Whose turn it is to promote on a tracking server, which has no lock and no compare-and-set.
+
+What it has is a registry in which a name exists once: of several clients that create it at once,
+one succeeds and the others are told. Whoever has created it removes it when done.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import PromotionError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# A registered model without versions, there while one promotes; no `Reference` has a space.
+NAME = "hpsearch is promoting"
+PATIENCE = 60.0  # seconds; a promotion holds it for a few requests
+POLL = 0.1  # seconds
+
+
+@contextmanager
+def turn(client: MlflowClient, *, patience: float = PATIENCE) -> Iterator[None]:
+    """Wait for the turn, and have it inside the block.
+
+    A holder that has died keeps it: nobody can tell it from one that is slow.
+
+    Raises:
+        PromotionError: If somebody else has it for longer than `patience` seconds; it says who
+            and how to take it away.
+    """
+    end = time.monotonic() + patience
+    while not _taken(client):
+        if time.monotonic() > end:
+            raise PromotionError(_told(client, patience))
+        time.sleep(POLL)
+    try:
+        yield
+    finally:
+        client.delete_registered_model(NAME)
+
+
+def _taken(client: MlflowClient) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    who = f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+    try:
+        client.create_registered_model(NAME, description=who)
+    except MlflowException as error:
+        # The second: it was there, and gone again when the server looked whose it is.
+        if error.error_code in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
+            return False
+        raise PromotionError(f"nothing can be registered: {error}") from error
+    return True
+
+
+def _told(client: MlflowClient, patience: float) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        who = client.get_registered_model(NAME).description or "somebody"
+    except MlflowException:
+        who = "somebody"
+    return (
+        f"{who} has been promoting for {patience:.0f} s. Promote again; if that process has died, "
+        f"delete the registered model {NAME!r} first, in MLflow's user interface."
+    )
