@@ -26,8 +26,10 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-# Artifacts of a study's run: the folder of its final fit.
-MODEL, PREDICTIONS = "final/model", "final/predictions.npz"
+# Artifacts of a study's run: the folder of its final fit, which a study that goes on replaces, and
+# below KEPT a copy of each that was registered.
+FINAL, KEPT = "final", "promoted"
+MODEL, PREDICTIONS = "model", "predictions.npz"  # in either
 TAG = "hpsearch."
 
 
@@ -117,7 +119,7 @@ def promote(
         raise PromotionError(f"alias {PREVIOUS!r} is kept by hpsearch: it is the last champion.")
     lineage = _lineage(client, run_id)
     holder = version_at(client, reference)
-    if holder is not None and holder.tags.get(f"{TAG}run") == run_id:
+    if holder is not None and _is(holder, lineage):
         return Promotion(reference.name, int(holder.version), reference.alias, None, None)
     comparison = None
     if holder is not None and not force:
@@ -187,11 +189,11 @@ def _lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             run = client.get_run(run_id)
-            model = Path(client.download_artifacts(run_id, MODEL, folder))
+            model = Path(client.download_artifacts(run_id, f"{FINAL}/{MODEL}", folder))
         except (MlflowException, OSError) as error:
             raise PromotionError(
-                f"run {run_id} holds no fitted winner ({MODEL}). Let the study end, or wait "
-                "until its files have been uploaded: hpsearch tune SPEC goes on with it."
+                f"run {run_id} holds no fitted winner ({FINAL}/{MODEL}). Let the study end, or "
+                "wait until its files have been uploaded: hpsearch tune SPEC goes on with it."
             ) from error
         plain = Model.load(model / "MLmodel").metadata or {}
         _check_whole(model / "artifacts")
@@ -220,17 +222,18 @@ def _compare(
     client: MlflowClient, run_id: str, holder: ModelVersion, metric: str, gate: Gate
 ) -> Comparison:
     with tempfile.TemporaryDirectory() as folder:
-        challenger = _judged(client, run_id, Path(folder) / "challenger")
-        champion = _judged(client, holder.tags.get(f"{TAG}run", ""), Path(folder) / "champion")
+        challenger = _judged(client, run_id, FINAL, Path(folder) / "challenger")
+        theirs, place = holder.tags.get(f"{TAG}run", ""), _place(holder.tags[f"{TAG}sha256"])
+        champion = _judged(client, theirs, place, Path(folder) / "champion")
     return compare(challenger, champion, metric, gate)
 
 
-def _judged(client: MlflowClient, run_id: str, folder: Path) -> Judged:
+def _judged(client: MlflowClient, run_id: str, place: str, folder: Path) -> Judged:
     from mlflow.exceptions import MlflowException
 
     folder.mkdir()
     try:
-        path = client.download_artifacts(run_id, PREDICTIONS, str(folder))
+        path = client.download_artifacts(run_id, f"{place}/{PREDICTIONS}", str(folder))
     except (MlflowException, OSError):
         raise NotBetterError(
             f"challenger and champion cannot be compared: the {folder.name}'s study kept no "
@@ -249,12 +252,31 @@ def _registered(client: MlflowClient, run_id: str, name: str, lineage: Mapping[s
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise PromotionError(f"{name} cannot be registered: {error}") from error
     for version in _all(client.search_model_versions, filter_string=f"name = '{name}'"):
-        known = (version.tags.get(f"{TAG}run"), version.tags.get(f"{TAG}sha256"))
-        if known == (run_id, lineage["sha256"]):
+        if _is(version, lineage):
             return int(version.version)
-    source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
+    place = _place(lineage["sha256"])
+    _keep(client, run_id, place)
+    source = f"{client.get_run(run_id).info.artifact_uri}/{place}/{MODEL}"
     tags = {f"{TAG}{key}": value for key, value in lineage.items()}
     return int(client.create_model_version(name, source, run_id, tags=tags).version)
+
+
+def _is(version: ModelVersion, lineage: Mapping[str, str]) -> bool:
+    """Whether the version is this very model, and not an earlier winner of the same study."""
+    return all(version.tags.get(f"{TAG}{key}") == lineage[key] for key in ("run", "sha256"))
+
+
+def _place(digest: str) -> str:
+    return f"{KEPT}/{digest[:16]}"
+
+
+def _keep(client: MlflowClient, run_id: str, place: str) -> None:
+    """Copy the final fit to where a study that goes on does not replace it."""
+    with tempfile.TemporaryDirectory() as folder:
+        final = Path(client.download_artifacts(run_id, FINAL, folder))
+        client.log_artifacts(run_id, str(without_bytecode(final / MODEL)), f"{place}/{MODEL}")
+        if (final / PREDICTIONS).exists():
+            client.log_artifact(run_id, str(final / PREDICTIONS), place)
 
 
 def _move(

@@ -27,6 +27,7 @@ from hpsearch.promotion import (
 )
 from hpsearch.promotion.gate import Comparison, compare
 from hpsearch.promotion.registry import version_at
+from hpsearch.promotion.scoring import fetch
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,21 @@ def test_force_promotes_and_says_so(store: Store, weak: str, strong: str) -> Non
     done = promote(store.client, weak, Reference("forced"), force=True)
     assert 2 == done.version
     assert "true" == models(store.client, "forced")[0].lineage["forced"]
+
+
+def test_a_study_that_goes_on_leaves_its_champion_whole_and_may_beat_it(
+    store: Store, strong: str, tmp_path: Path
+) -> None:
+    run = store.study("goes-on", skill=1.0)
+    promote(store.client, run, Reference("goes-on"))
+    better = store.client.download_artifacts(strong, "final", str(tmp_path))
+    store.client.log_artifacts(run, better, "final")  # as the study's next winner is written
+    assert fetch(store.client, Reference("goes-on"), str(tmp_path)).is_dir()
+    done = promote(store.client, run, Reference("goes-on"))
+    assert (2, 1) == (done.version, done.before)
+    assert done.comparison is not None
+    assert 1 == rollback(store.client, "goes-on").version
+    assert fetch(store.client, Reference("goes-on"), str(tmp_path)).is_dir()
 
 
 def test_promoting_the_champion_again_changes_nothing(store: Store, weak: str) -> None:
