@@ -83,6 +83,23 @@ def test_attempts_at_the_same_time_lie_in_lanes_of_their_own() -> None:
     assert [0, 1, 0, 2, 1] == search._lanes([(0, 5), (1, 9), (5, 12), (6, 8), (9, 10)])
 
 
+def test_the_columns_are_drawn_by_what_they_are_worth_the_worthiest_on_top(tmp_path: Path) -> None:
+    leave_predictions(tmp_path / "final", *binary_rows())
+    losses = {f"column {k}": [0.3 - 0.01 * k, 0.32 - 0.01 * k] for k in range(25)}
+    said = {"metric": "roc_auc", "rows": 200, "columns": losses}
+    (tmp_path / "final" / "importance.json").write_text(json.dumps(said))
+    rows = read_predictions(tmp_path / "final")
+    drawn = winner.permutation_importance(History(synthetic.study(2)), rows)
+    (axis,) = drawn.axes
+    shown = list(losses)[: winner.MOST_COLUMNS]
+    assert shown == [label.get_text() for label in reversed(axis.get_yticklabels())]
+    lengths = [bar.get_width() for bar in reversed(axis.patches)]
+    assert [np.mean(losses[name]) for name in shown] == pytest.approx(lengths)
+    (tmp_path / "final" / "importance.json").unlink()
+    without = read_predictions(tmp_path / "final")
+    assert winner.permutation_importance(History(synthetic.study(2)), without) is None
+
+
 def test_roc_and_precision_recall_agree_with_scikit_learn() -> None:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
