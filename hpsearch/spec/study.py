@@ -81,7 +81,7 @@ class Sampler(_Section):
 class Pruner(_Section):
     """What ends trials before their last epoch; options are those that its kind reads."""
 
-    kind: str = "asha"
+    kind: str = "hyperband"
     eta: int | None = Field(None, ge=2, le=10)  # one of so many goes on from a rung
     min_epochs: int | None = Field(None, ge=1)  # nobody is pruned before
     startup: int | None = Field(None, ge=1)  # completed trials before anybody is compared

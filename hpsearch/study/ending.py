@@ -36,7 +36,12 @@ def end_study(
             down.
         StudyStopped: If somebody asked for it; what was scored is written down.
     """
-    from ..tracking.plots import draw_search, draw_winner, write_interactive  # seconds
+    from ..tracking.plots import (  # seconds
+        draw_search,
+        draw_winner,
+        write_interactive,
+        write_winner_page,
+    )
 
     def record(event: str, **fields: Any) -> None:
         written = journal.append(event, **fields)
@@ -71,5 +76,6 @@ def end_study(
         meanwhile=lambda: draw_search(history, folder),
     )
     draw_winner(history, folder)
+    write_winner_page(history, folder)
     reads = sum(r["event"] == "final" for r in journal.records)
     record("final", reads=reads + 1, **fields)  # of the locked rows, in the study's life

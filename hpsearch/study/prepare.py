@@ -135,6 +135,8 @@ def pruner_kind(spec: StudySpec) -> str:
     """The name of the declared pruner, or of the usual one."""
     if spec.pruner is not None:
         return spec.pruner.kind
+    if spec.sampler.kind == "keras_tuner_hyperband":
+        return "none"  # it gives its trials their epochs itself
     n_objectives = len(spec.objectives or [None])
     return default_pruner(epochs=spec.training.epochs, objectives=n_objectives)
 

@@ -168,8 +168,8 @@ def test_a_pruner_that_does_not_exist_is_refused_with_those_that_do():
         make_pruner("asah", {}, epochs=EPOCHS)
 
 
-def test_asha_is_the_default_where_trials_are_long_enough_and_one_thing_is_wanted():
-    assert "asha" == default_pruner(epochs=9, objectives=1)
+def test_hyperband_is_the_default_where_trials_are_long_enough_and_one_thing_is_wanted():
+    assert "hyperband" == default_pruner(epochs=9, objectives=1)
     assert "none" == default_pruner(epochs=8, objectives=1)
     assert "none" == default_pruner(epochs=50, objectives=2)
 

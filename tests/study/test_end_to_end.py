@@ -92,6 +92,7 @@ def test_the_studys_run_holds_plots_spec_dataset_and_the_model(finished, client)
     assert {"final", "plots", "spec.yaml", "environment.json"} <= top
     plots = {a.path.split("_", 1)[-1] for a in client.list_artifacts(run_id, "plots")}
     assert {"confusion.png", "roc.png", "learning_curves.png", "plots/interactive.html"} <= plots
+    assert "plots/winner.html" in plots
     assert "permutation_importance.png" in plots
     final = {a.path for a in client.list_artifacts(run_id, "final")}
     assert {"final/model", "final/model.keras", "final/schema.json"} <= final

@@ -49,6 +49,27 @@ def test_a_regression_gets_residuals_and_prediction_against_truth(tmp_path: Path
     assert ["prediction", "residuals"] == [name[3:] for name, _ in made]
 
 
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_the_winners_page_holds_every_figure_and_asks_nothing_of_the_network(
+    tmp_path: Path, task: str
+) -> None:
+    truth, said = binary_rows()
+    leave_predictions(tmp_path / "final", truth, said)
+    importance = {"metric": "roc_auc", "rows": 200, "columns": {"tenure": [0.1, 0.2]}}
+    (tmp_path / "final" / "importance.json").write_text(json.dumps(importance))
+    records = synthetic.study(2)
+    records[0]["task"] = task
+    page = plots.write_winner_page(History(records), tmp_path)
+    assert page is not None
+    text = page.read_text(encoding="utf-8")
+    classes = ["Confusion", "ROC", "Precision and recall", "Calibration"]
+    numbers = ["Prediction against truth", "Residuals"]
+    titles = [*(classes if task == "binary" else numbers), "What the columns are worth"]
+    assert titles == [part.partition("<")[0] for part in text.split("<h2>")[1:]]
+    assert "tenure" in text
+    assert 'src="http' not in text
+
+
 def test_a_study_without_a_result_is_drawn_without_a_figure() -> None:
     assert [] == list(plots.search_figures(History(synthetic.study(4)[:2])))
 
@@ -104,9 +125,9 @@ def test_roc_and_precision_recall_agree_with_scikit_learn() -> None:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     truth, score = (a[:, 0].round(2) for a in binary_rows())
-    false, true = winner._rates(truth, score)
+    false, true = winner.curve_of_roc(truth, score)
     assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(truth, score))
-    precision, recall = winner._precision_recall(truth, score)
+    recall, precision = winner.curve_of_precision(truth, score)
     mean = np.sum(np.diff(recall) * precision[1:])
     assert mean == pytest.approx(average_precision_score(truth, score))
 

@@ -13,6 +13,7 @@ from ...history import History
 from . import front, search, space, winner
 from .interactive import write_interactive
 from .predictions import Predictions, read_predictions
+from .winner_page import write_winner_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ __all__ = [
     "search_figures",
     "winner_figures",
     "write_interactive",
+    "write_winner_page",
 ]
 
 SEARCH: dict[str, Callable[[History], Figure | None]] = {

@@ -31,6 +31,15 @@ class Predictions:
             np.hstack([1 - self.prediction, self.prediction]),
         )
 
+    def confusion(self) -> np.ndarray:
+        """Rows by true class, columns by predicted class: numbers of rows."""
+        truth, score = self.one_hot
+        n = truth.shape[1]
+        said = score.argmax(1) if self.truth.shape[1] > 1 else score[:, 1] > self.threshold
+        table = np.zeros((n, n), int)
+        np.add.at(table, (truth.argmax(1), said.astype(int)), 1)
+        return table
+
     def scored_classes(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
         """(name, 0/1 truth, score) of each class: the positive one alone in a binary task."""
         truth, score = self.one_hot

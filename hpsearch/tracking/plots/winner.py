@@ -24,11 +24,8 @@ def confusion(history: History, rows: Predictions) -> Figure | None:
     """Rows by true class, columns by predicted class, shaded by the share of the true class."""
     if _is_regression(history):
         return None
-    truth, score = rows.one_hot
-    n = truth.shape[1]
-    table = np.zeros((n, n), int)
-    said = score.argmax(1) if rows.truth.shape[1] > 1 else score[:, 1] > rows.threshold
-    np.add.at(table, (truth.argmax(1), said.astype(int)), 1)
+    n = len(rows.classes)
+    table = rows.confusion()
     share = table / np.maximum(1, table.sum(1, keepdims=True))
     right = int(np.trace(table))
     figure, (axis,) = style.figure(
@@ -56,7 +53,7 @@ def roc(history: History, rows: Predictions) -> Figure | None:
     figure, (axis,) = style.figure("ROC", "each class against the rest, locked rows", height=5.2)
     axis.plot([0, 1], [0, 1], color=style.MUTED, lw=1, ls=(0, (4, 4)))
     for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
-        false, true = _rates(truth, score)
+        false, true = curve_of_roc(truth, score)
         area = np.trapezoid(true, false)
         axis.plot(false, true, color=color, lw=1.8, label=f"{name}   area {area:.3f}")
     _square(axis)
@@ -73,7 +70,7 @@ def precision_recall(history: History, rows: Predictions) -> Figure | None:
         "Precision and recall", "each class against the rest; dashed: a guess", height=5.2
     )
     for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
-        precision, recall = _precision_recall(truth, score)
+        recall, precision = curve_of_precision(truth, score)
         mean = float(np.sum(np.diff(recall) * precision[1:]))
         axis.step(recall, precision, where="pre", color=color, lw=1.8)
         axis.plot([], [], color=color, label=f"{name}   average precision {mean:.3f}")
@@ -212,7 +209,7 @@ def _shown(rows: Predictions) -> list[tuple[str, np.ndarray, np.ndarray]]:
     return [c for c in classes if any(c is kept for kept in common)]
 
 
-def _rates(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def curve_of_roc(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """False and true positive rates over falling thresholds, from (0, 0) to (1, 1)."""
     hits, chosen = _cumulated(truth, score)
     true = hits / truth.sum()
@@ -220,11 +217,11 @@ def _rates(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.r_[0, false], np.r_[0, true]
 
 
-def _precision_recall(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Precision and recall over falling thresholds, recall rising from 0."""
+def curve_of_precision(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall, rising from 0, and precision over falling thresholds."""
     hits, chosen = _cumulated(truth, score)
     precision = hits / chosen
-    return np.r_[precision[0], precision], np.r_[0, hits / truth.sum()]
+    return np.r_[0, hits / truth.sum()], np.r_[precision[0], precision]
 
 
 def _cumulated(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
