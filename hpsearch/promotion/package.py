@@ -115,11 +115,13 @@ def folder_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def without_bytecode(folder: Path) -> Path:
-    """`folder` once the compiled Python files are gone that loading a model left in it.
+def as_saved(folder: Path) -> Path:
+    """`folder` once what loading a model left in it is gone.
 
-    Python would run them in place of the sources whose digest is known.
+    That is MLflow's note of the version, and compiled Python files: Python would run them in place
+    of the sources whose digest is known.
     """
+    (folder / "registered_model_meta").unlink(missing_ok=True)
     for cache in sorted(folder.rglob("__pycache__")):
         shutil.rmtree(cache)
     return folder

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .. import faults
 from ..errors import PromotionError
 from .gate import Comparison, Gate, Judged, NotBetterError, compare, read_judged
-from .package import folder_sha256, sha256, without_bytecode
+from .package import as_saved, folder_sha256, sha256
 from .reference import CHAMPION, PREVIOUS, Reference
 from .turn import turn
 
@@ -197,7 +197,7 @@ def _lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
             ) from error
         plain = Model.load(model / "MLmodel").metadata or {}
         _check_whole(model / "artifacts")
-        digest = folder_sha256(without_bytecode(model))
+        digest = folder_sha256(as_saved(model))
     flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
     flat |= {f"test.{k}": v for k, v in plain.get("test", {}).items()}
     return {
@@ -274,7 +274,7 @@ def _keep(client: MlflowClient, run_id: str, place: str) -> None:
     """Copy the final fit to where a study that goes on does not replace it."""
     with tempfile.TemporaryDirectory() as folder:
         final = Path(client.download_artifacts(run_id, FINAL, folder))
-        client.log_artifacts(run_id, str(without_bytecode(final / MODEL)), f"{place}/{MODEL}")
+        client.log_artifacts(run_id, str(as_saved(final / MODEL)), f"{place}/{MODEL}")
         if (final / PREDICTIONS).exists():
             client.log_artifact(run_id, str(final / PREDICTIONS), place)
 

@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ..data.delimited import sniff_separator, unique_names
 from ..data.schema import require
 from ..errors import DataError, HpsearchError, PromotionError
-from .package import folder_sha256, without_bytecode
+from .package import as_saved, folder_sha256
 from .reference import Reference
 from .registry import TAG, version_at
 
@@ -108,7 +108,7 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
     try:
         uri = client.get_model_version_download_uri(reference.name, version.version)
         path = Path(download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri))
-        found = folder_sha256(without_bytecode(path))
+        found = folder_sha256(as_saved(path))
     except (MlflowException, OSError) as error:
         raise PromotionError(f"{reference} cannot be fetched: {error}") from error
     if found != version.tags[f"{TAG}sha256"]:
