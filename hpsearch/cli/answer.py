@@ -56,11 +56,14 @@ def show_result(result: StudyResult) -> None:
     if result.test:
         _show_test(out, result)
     out.print(f"model: {result.model}", highlight=False, soft_wrap=True)
-    out.print(f"next:  hpsearch top {result.study} · hpsearch ui · hpsearch promote {result.study}")
+    promote = f"hpsearch promote {result.study} --as {result.study}@champion"
+    out.print(f"next:  hpsearch top {result.study} · hpsearch ui · {promote}", soft_wrap=True)
 
 
 def _show_test(out: Console, result: StudyResult) -> None:
     title = f"{result.n_test} locked rows, read once"
+    if result.threshold != 0.5:
+        title += f"; labels count above {result.threshold:.3g}"
     name = str(result.baseline["name"]).replace("_", " ")
     others = {name: result.baseline["metrics"]}
     if result.single:

@@ -174,7 +174,9 @@ def _test(history: History) -> str:
     about = f"{rows_read:,} rows" if isinstance(rows_read, int) else "Rows"
     reads = final.get("reads", 1)
     times = "once" if reads == 1 else f"{reads} times in the study's life"
-    note = f'<p class="note">{about} that no trial saw, read {times}.</p>'
+    threshold = final.get("threshold", 0.5)
+    labels = f" Labels count above a probability of {threshold:.3g}." if threshold != 0.5 else ""
+    note = f'<p class="note">{about} that no trial saw, read {times}.{labels}</p>'
     return f"<h2>Locked test rows</h2>{_box(_plain(head, rows))}{note}"
 
 

@@ -248,6 +248,7 @@ def _result(
         classes=[str(c) for c in target.classes] if target else [],
         n_test=final["test_rows"],
         ended=str((history.end or {}).get("reason", "")),
+        threshold=final.get("threshold", 0.5),
         objectives=[name for name, _ in history.objectives],
         front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.front()],
         model=path.parent / "final" / "model.keras",

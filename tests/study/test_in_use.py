@@ -53,7 +53,8 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
 
     for name, text in (("weak", WEAK), ("copy", WEAK), ("strong", STRONG)):
         Path(f"{name}.yaml").write_text(text)
-        run("tune", f"{name}.yaml", "--quiet")
+        told = run("tune", f"{name}.yaml")
+        assert f"hpsearch promote {name} --as {name}@champion" in told
     assert "cancer@champion is version 1 of weak" in run("promote", "weak", "--as", "cancer")
     refused = run("promote", "copy", "--as", "cancer", code=3)
     assert "on the same 171 locked rows" in refused
