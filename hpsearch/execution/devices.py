@@ -78,17 +78,27 @@ def environment(
     }
 
 
-def gpu_of(place: int, workers: int, machine: Machine) -> dict[str, str]:
-    """The GPU of one worker: they go round the GPUs, and those of one divide its memory.
+def gpu_of(
+    place: int, workers: int, machine: Machine, *, gpus: float | None = None
+) -> dict[str, str]:
+    """The GPUs of one worker: they go round the GPUs, and those of one divide its memory.
 
     Args:
         place: 0-based, among `workers`.
         workers: On this machine.
         machine: Its GPUs; with none, nothing is said.
+        gpus: How many a worker is to have, or what fraction of one; None: its share.
     """
     if not machine.gpus:
         return {}
-    mine = place % len(machine.gpus)
+    if gpus == 0:
+        return {"CUDA_VISIBLE_DEVICES": ""}
+    each = max(1, int(gpus or 1))
+    mine = place * each % len(machine.gpus)
+    if gpus is not None:
+        seen = [machine.gpus[(mine + k) % len(machine.gpus)] for k in range(each)]
+        names = ",".join(dict.fromkeys(seen))
+        return {"CUDA_VISIBLE_DEVICES": names, **gpu_memory(min(1.0, gpus))}
     sharing = len(range(mine, workers, len(machine.gpus)))
     return {"CUDA_VISIBLE_DEVICES": machine.gpus[mine], **gpu_memory(1 / sharing)}
 

@@ -83,6 +83,11 @@ class Overfull:
 
 
 @dataclass(frozen=True, slots=True)
+class Outgrown:
+    """A worker on another machine has grown with its trials, and is to be replaced."""
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """What the worker could not do: the reason in a line, or a bug's traceback."""
 

@@ -43,6 +43,7 @@ class ProcessExecutor:
         ahead: int = 1,
         population: int = 1,
         threads: int | None = None,
+        gpus: float | None = None,
         limits: WorkerLimits | None = None,
         settings: Mapping[str, str] | None = None,
         logs: Path,
@@ -55,6 +56,7 @@ class ProcessExecutor:
             ahead: How many populations a worker holds beside the running one, to prepare them.
             population: How many trials a worker trains together.
             threads: Threads of each worker; None leaves it to the libraries.
+            gpus: GPUs of each worker, or what fraction of one; None: its share of the machine's.
             limits: What each may use; None: all there is.
             settings: More environment variables of each, such as `devices.DETERMINISTIC`.
             logs: Folder for what workers print.
@@ -63,6 +65,7 @@ class ProcessExecutor:
         self._ahead = ahead
         self.population = population
         self._threads = threads
+        self._gpus = gpus
         self._limits = limits or WorkerLimits()
         self._settings = dict(settings or {})
         self._logs = logs
@@ -79,7 +82,7 @@ class ProcessExecutor:
         self, place: int, *, one_at_a_time: bool = False, faulty: str | None = None
     ) -> WorkerProcess:
         log = self._logs / f"worker-{place}.log"
-        gpu = gpu_of(place, self._count, self._machine)
+        gpu = gpu_of(place, self._count, self._machine, gpus=self._gpus)
         own = environment(self._trainer, threads=self._threads, gpu=gpu) | self._settings
         return WorkerProcess(own, self._shared, log, one_at_a_time=one_at_a_time, faulty=faulty)
 

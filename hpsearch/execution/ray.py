@@ -25,6 +25,7 @@ from .executor import Lost, Report, Started
 from .limits import LONGEST_TICK, WorkerLimits
 from .messages import (
     Failure,
+    Outgrown,
     Overfull,
     Population,
     Prune,
@@ -49,6 +50,8 @@ class _Actor:
         self.node = ""  # where it is, once it is ready
         self.pid = 0  # there
         self.seconds = 0.0  # watched time of the running population
+        self.size = 0  # trials of it when it began
+        self.is_retiring = False  # it ends what it holds, and is given nothing more
         self._training: set[int] = set()  # trials of the running population without a result
         self._held: set[int] = set()  # those of them that wait for a verdict
         self.populations: deque[tuple[TrialSpec, ...]] = deque()
@@ -67,7 +70,7 @@ class _Actor:
         match report:
             case Started(number):
                 if not self._training:
-                    self.seconds = 0.0
+                    self.seconds, self.size = 0.0, len(self.populations[0])
                 self._training.add(number)
             case EpochReport() | FoldReport():
                 rungs = (t.rungs for p in self.populations for t in p if t.number == report.trial)
@@ -87,6 +90,11 @@ class _Actor:
     def is_training(self) -> bool:
         """Whether a trial trains, and does not wait at a rung for a verdict."""
         return bool(self._training - self._held)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether one trial trains, by itself, and no other is being prepared."""
+        return self.size == 1 and bool(self._training) and len(self.populations) == 1
 
     def take(self, trials: tuple[TrialSpec, ...]) -> None:
         """Train these together after what was given before."""
@@ -212,7 +220,7 @@ class RayExecutor:
         passed, self._watched = min(now - self._watched, LONGEST_TICK), now
         for actor in [a for a in self._actors if a.is_training]:
             actor.seconds += passed
-            allowed = (self._limits.trial_seconds or math.inf) * len(actor.populations[0])
+            allowed = (self._limits.trial_seconds or math.inf) * actor.size
             if actor.seconds > allowed:
                 reason = f"ran longer than its deadline of {allowed:g} s"
                 self._bury(actor, _failed(reason, actor.seconds))
@@ -220,13 +228,14 @@ class RayExecutor:
     def _blame(self, actor: _Actor, reason: str) -> None:
         """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
         self._ahead = 0  # from now on a worker holds one population, so that it will be known
-        is_alone = [len(p) for p in actor.populations] == [1]
-        told = _failed(reason, actor.seconds) if is_alone else _lost(reason)
+        told = _failed(reason, actor.seconds) if actor.is_alone else _lost(reason)
         self._bury(actor, told)
 
     def _hand_out(self) -> None:
         while self._backlog:
-            free = [a for a in self._ready if len(a.populations) <= self._ahead]
+            free = [
+                a for a in self._ready if len(a.populations) <= self._ahead and not a.is_retiring
+            ]
             if not free:
                 return
             min(free, key=lambda a: len(a.populations)).take(self._backlog.popleft())
@@ -281,6 +290,8 @@ class RayExecutor:
             for message in said:
                 if actor in self._actors:  # not ended by what it said before
                     self._take(actor, message)
+            if actor in self._actors and actor.is_retiring and not actor.populations:
+                self._bury(actor, _lost("it had grown"))  # another takes its place
             self._hand_out()
 
     def _take(self, actor: _Actor, message: Any) -> None:
@@ -293,6 +304,8 @@ class RayExecutor:
                 raise message.error()
             case Overfull():
                 self._blame(actor, message.reason)
+            case Outgrown():
+                actor.is_retiring = True
             case Recalled() | Answer():
                 self._answers[actor] = message
             case _:

@@ -20,8 +20,9 @@ import ray  # this module is imported where Ray is
 
 from ..training.final import FinalFit
 from ..training.keras_import import import_keras
+from ..trial import TrialResult
 from .limits import Watch, WorkerLimits
-from .messages import Overfull, Ready
+from .messages import Outgrown, Overfull, Ready
 from .worker import Worker
 
 LOOK_SECONDS = 0.2  # between looks at its own memory
@@ -31,8 +32,9 @@ GRACE = 10.0  # seconds that the coordinator has to end it
 class Calls:
     """The worker's end of the line: what is called through the actor stands in two queues."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: WorkerLimits) -> None:
         """Nothing said yet."""
+        self._limits, self._watch = limits, Watch(os.getpid())
         self.orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -41,8 +43,10 @@ class Calls:
         return self.orders.get()
 
     def send(self, report: Any) -> None:
-        """Say something."""
+        """Say something; after a result, also that the process has grown too large."""
         self.reports.put(report)
+        if isinstance(report, TrialResult) and self._watch.outgrown(self._limits):
+            self.reports.put(Outgrown())
 
 
 class RayWorker:
@@ -51,7 +55,7 @@ class RayWorker:
     def __init__(self, limits: WorkerLimits) -> None:
         """Begin to import Keras; trials may be sent meanwhile."""
         self._limits = limits
-        self._line = Calls()
+        self._line = Calls(limits)
         self._worker = Worker(self._line)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._model = Path()  # what the final fit left here

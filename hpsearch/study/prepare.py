@@ -197,6 +197,7 @@ class Crew:
             ahead=ahead,
             population=self._population,
             threads=self.threads,
+            gpus=declared.gpus,
             limits=self._limits,
             settings=devices.DETERMINISTIC if self.is_deterministic else None,
             logs=self._logs,

@@ -38,6 +38,11 @@ def test_workers_go_round_the_gpus_and_divide_their_memory():
         {"CUDA_VISIBLE_DEVICES": "1", **gpu_memory(1)},
         {"CUDA_VISIBLE_DEVICES": "0", **gpu_memory(1 / 2)},
     ] == [gpu_of(place, 3, TWO) for place in range(3)]
+    assert [
+        {"CUDA_VISIBLE_DEVICES": "0", **gpu_memory(0.5)},
+        {"CUDA_VISIBLE_DEVICES": "0,1", **gpu_memory(1)},
+        {"CUDA_VISIBLE_DEVICES": ""},
+    ] == [gpu_of(0, 1, TWO, gpus=gpus) for gpus in (0.5, 2, 0)]
     assert "0.450" == gpu_memory(0.5)["XLA_PYTHON_CLIENT_MEM_FRACTION"]
     assert {} == gpu_of(0, 1, Machine(4))
 

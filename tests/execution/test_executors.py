@@ -176,6 +176,32 @@ def test_a_trial_beyond_its_deadline_has_failed_and_another_worker_goes_on(start
         assert report is None or not isinstance(report, Lost)
 
 
+def test_a_trial_keeps_its_populations_deadline_when_the_others_have_ended(start):
+    executor = start(limits=WorkerLimits(trial_seconds=2.0), population=3)
+    trials = [replace(trial(n, epochs=400), rungs=(2,)) for n in (0, 1)]
+    executor.submit(*trials, trial(2, epochs=100_000))
+    ended, waiting = {}, {0, 1}
+    while len(ended) < 3:
+        report = executor.wait(60)
+        if isinstance(report, EpochReport) and report.trial in waiting and report.epoch == 1:
+            waiting.discard(report.trial)
+            executor.prune(report.trial)
+        if isinstance(report, TrialResult):
+            ended[report.number] = report
+    assert ["PRUNED", "PRUNED", "FAILED"] == [ended[n].state for n in (0, 1, 2)]
+    assert "ran longer than its deadline of 6 s" == ended[2].error
+
+
+def test_a_worker_that_grows_is_replaced_and_no_trial_notices(start):
+    executor = start(limits=WorkerLimits(growth=0))
+    seen = set()
+    for number in range(8):
+        executor.submit(trial(number, units=8 + number, epochs=2))
+        assert "COMPLETE" == until_result(executor)[-1].state
+        seen.update(pids(executor))
+    assert len(seen - {0}) > 1
+
+
 def test_a_trial_that_eats_its_memory_has_failed_and_another_worker_goes_on(start):
     executor = start(f"{HOSTILE}:build", limits=WorkerLimits(memory=3 << 29))
     executor.submit(trial(0, units=hostile_models.EATS))

@@ -309,9 +309,7 @@ def test_class_and_sample_weights_are_multiplied() -> None:
     of_class = balanced(problem)
     both = weights * np.where(problem.target[:, 0] > 0.5, of_class[1], of_class[0])
     training, _ = fit_curves(replace(problem, weights=both.astype("float32")), trial, 1)
-    _, validation = fit_curves(weighted, replace(trial, epochs=1), 1)
     np.testing.assert_allclose([report.metrics["train/loss"][1]], training, 1e-4)
-    assert len(validation) == 1
 
 
 def skewed(task: str) -> Problem:
