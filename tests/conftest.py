@@ -1,5 +1,6 @@
 """What every test shares: the backend, and where the real data sets are."""
 
+import fcntl
 import json
 import os
 import secrets
@@ -41,10 +42,15 @@ def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def keep(**values: object) -> None:
         FIGURES.parent.mkdir(exist_ok=True)
-        held = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
         name = request.node.originalname
-        held[name] = {**held.get(name, {}), **{k.replace("_", " "): v for k, v in values.items()}}
-        FIGURES.write_text(json.dumps(held, indent=1, sort_keys=True) + "\n")
+        with FIGURES.open("a+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # the suite runs in two workers
+            file.seek(0)
+            held = json.loads(file.read() or "{}")
+            told = {k.replace("_", " "): v for k, v in values.items()}
+            held[name] = {**held.get(name, {}), **told}
+            file.truncate(0)
+            file.write(json.dumps(held, indent=1, sort_keys=True) + "\n")
 
     return keep
 
