@@ -17,10 +17,11 @@ from ..spec.file import StudyFile
 from ..spec.reference import is_reference
 from ..spec.study import Execution, StudySpec
 from ..training.choice import choose
-from ..training.metrics import METRICS, default_metrics, metric_for
+from ..training.metrics import default_metrics, metric_for
 from ..training.problem import EarlyStopping, Problem
 from ..trial import Direction
 
+TUNED = ("balanced_accuracy", "f1", "matthews_corrcoef")  # objectives that need a threshold
 DEFAULT_OBJECTIVE = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}
 
 
@@ -97,13 +98,13 @@ def own_metric_of(spec: StudySpec) -> tuple[str, Direction] | None:
 def threshold_of(spec: StudySpec, task: str) -> float | Literal["tuned"]:
     """What is declared of a binary task's labels; else tuned, where the objective needs it.
 
-    Accuracy is left at one half: a probability that means what it says is most accurate there.
+    Accuracy is left at one half: a probability that means what it says is most accurate there. So
+    are precision and recall, which are best where next to no row, or every row, is called positive.
     """
     if spec.objective is not None and spec.objective.threshold is not None:
         return spec.objective.threshold
     name = objective_of(spec, task)
-    needs = name in METRICS and METRICS[name].of_labels and name != "accuracy"
-    return "tuned" if needs and task == "binary" else 0.5
+    return "tuned" if name in TUNED and task == "binary" else 0.5
 
 
 def objectives_of(spec: StudySpec, task: str) -> list[tuple[str, Direction]]:

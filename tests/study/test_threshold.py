@@ -89,7 +89,8 @@ def test_by_default_it_is_tuned_where_the_objective_needs_one() -> None:
         return threshold_of(load_dict({**SPEC, "objective": objective}).spec, task)
 
     assert "tuned" == of("binary", metric="f1")
-    assert 0.5 == of("binary", metric="accuracy")
+    for name in ("accuracy", "precision", "recall"):
+        assert 0.5 == of("binary", metric=name)
     assert 0.5 == of("binary", metric="roc_auc")
     assert 0.5 == of("multiclass", metric="f1")
     assert 0.3 == of("binary", metric="f1", threshold=0.3)
