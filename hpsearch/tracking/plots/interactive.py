@@ -1,18 +1,15 @@
-"""One page of interactive figures of the search, drawn by Optuna with Plotly.
-
-The page holds Plotly itself once, so it opens without a network, and in MLflow's artifact view.
-"""
+"""One page of interactive figures of the search, drawn by Optuna with Plotly."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...history import History
 from ..as_optuna import as_study
+from .page import write_page
 
 if TYPE_CHECKING:
     import optuna
@@ -34,33 +31,20 @@ def write_interactive(history: History, study: Path) -> Path | None:
     """Write `plots/interactive.html` of a study's folder; None where too little was tried."""
     if len(history.ranked()) < 2:
         return None
-    path = study / "plots" / PAGE
-    path.parent.mkdir(parents=True, exist_ok=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what has too few trials to be drawn well
-        parts = list(_parts(history))
-    path.write_text(
-        f"<!doctype html><meta charset='utf-8'><title>{escape(history.name)}</title>"
-        "<body style='font-family: system-ui, sans-serif; max-width: 1100px; margin: 2em auto'>"
-        f"<h1>{escape(history.name)}</h1>{''.join(parts)}",
-        encoding="utf-8",
-    )
-    return path
+        return write_page(study / "plots" / PAGE, history.name, _figures(history))
 
 
-def _parts(history: History) -> Iterator[str]:
+def _figures(history: History) -> Iterator[tuple[str, Any]]:
     from optuna import logging, visualization
-    from plotly import io
 
     logging.set_verbosity(logging.ERROR)
-    plotly: bool = True  # with the first figure
     for name, arguments, study in _calls(history):
         draw: Callable[..., Any] = getattr(visualization, f"plot_{name}")
         figure = draw(study, **arguments)
         figure.update_layout(title=None, margin={"t": 30})
-        yield f"<h2>{TITLES[name]}</h2>"
-        yield io.to_html(figure, include_plotlyjs=plotly, full_html=False)
-        plotly = False
+        yield TITLES[name], figure
 
 
 def _calls(history: History) -> Iterator[tuple[str, dict[str, Any], optuna.Study]]:

@@ -1,13 +1,11 @@
 """The winner on the locked rows as one page of interactive figures, drawn with Plotly.
 
-The same figures as the images of `winner.py`, with every point's values at hand. The page holds
-Plotly itself, so it opens without a network, and in MLflow's artifact view.
+The same figures as the images of `winner.py`, with every point's values at hand.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import numpy as np
 
 from ...history import History
 from . import style
+from .page import write_page
 from .predictions import Predictions, read_predictions
 from .winner import BINS, MOST_CLASSES, MOST_COLUMNS, curve_of_precision, curve_of_roc
 
@@ -24,30 +23,19 @@ MOST_POINTS = 5000  # of a cloud; more are slow to turn and look no different
 
 def write_winner_page(history: History, study: Path) -> Path | None:
     """Write `plots/winner.html` of a study's folder; None where no locked rows were read."""
-    from plotly import io
-
     rows = read_predictions(study / "final")
     if rows is None:
         return None
     is_class = history.study.get("task") != "regression"
-    plotly: bool = True  # with the first figure
-    parts = []
+    heading = f"{history.name}: the winner on {len(rows.truth):,} locked rows"
+    return write_page(study / "plots" / PAGE, heading, _figures(rows, is_class=is_class))
+
+
+def _figures(rows: Predictions, *, is_class: bool) -> Iterator[tuple[str, Any]]:
     for title, draw in (CLASSES if is_class else NUMBERS).items():
         for figure in draw(rows):
             figure.update_layout(template="plotly_white", margin={"t": 30}, height=480)
-            parts.append(f"<h2>{title}</h2>")
-            parts.append(io.to_html(figure, include_plotlyjs=plotly, full_html=False))
-            plotly = False
-    path = study / "plots" / PAGE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = escape(history.name)
-    path.write_text(
-        f"<!doctype html><meta charset='utf-8'><title>{name}: the winner</title>"
-        "<body style='font-family: system-ui, sans-serif; max-width: 1100px; margin: 2em auto'>"
-        f"<h1>{name}: the winner on {len(rows.truth):,} locked rows</h1>{''.join(parts)}",
-        encoding="utf-8",
-    )
-    return path
+            yield title, figure
 
 
 def _figure(*traces: Any, x: str, y: str, **layout: Any) -> Any:
