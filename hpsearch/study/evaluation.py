@@ -67,20 +67,6 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return (center - half) / (1 + z * z / n), (center + half) / (1 + z * z / n)
 
 
-def confusion(
-    truth: np.ndarray, prediction: np.ndarray, *, threshold: float = 0.5
-) -> list[list[int]]:
-    """Rows by true class, columns by predicted class."""
-    n_classes = max(2, truth.shape[1])
-    labels = [
-        (a[:, 0] > limit).astype(int) if a.shape[1] == 1 else a.argmax(axis=1)
-        for a, limit in ((truth, 0.5), (prediction, threshold))
-    ]
-    table = np.zeros((n_classes, n_classes), int)
-    np.add.at(table, tuple(labels), 1)
-    return [[int(v) for v in row] for row in table]
-
-
 def baseline(
     task: str, features: np.ndarray, target: np.ndarray, locked: np.ndarray
 ) -> tuple[str, np.ndarray]:

@@ -19,7 +19,7 @@ from ..data.split import Split
 from ..execution.executor import Executor
 from ..promotion.package import MODEL_FOLDER, Lineage, save_served_model
 from ..training.final import FinalFit
-from ..training.metrics import Metric
+from ..training.metrics import Metric, confusion
 from ..training.problem import Problem
 from . import evaluation
 from .selection import Choice
@@ -184,7 +184,7 @@ def _judged(
             "name": name,
             "metrics": evaluation.measured(metrics, truth, simple, weights),
         },
-        "confusion": evaluation.confusion(truth, prediction, threshold=threshold)
+        "confusion": confusion(truth, prediction, threshold=threshold).tolist()
         if is_class
         else None,
     }

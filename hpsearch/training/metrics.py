@@ -234,6 +234,18 @@ METRICS: dict[str, Metric] = {
 }
 
 
+def confusion(truth: np.ndarray, prediction: np.ndarray, *, threshold: float = 0.5) -> np.ndarray:
+    """Numbers of rows by true class and, along the second axis, by predicted class."""
+    n_classes = max(2, truth.shape[1])
+    labels = [
+        (a[:, 0] > limit).astype(int) if a.shape[1] == 1 else a.argmax(axis=1)
+        for a, limit in ((truth, 0.5), (prediction, threshold))
+    ]
+    table = np.zeros((n_classes, n_classes), int)
+    np.add.at(table, tuple(labels), 1)
+    return table
+
+
 def own_metric(reference: str, direction: Direction) -> Metric:
     """A function of the user's own, which is called as `(truth, prediction, weights)`.
 

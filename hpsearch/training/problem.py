@@ -62,9 +62,7 @@ class Problem:
     folds_advance: Literal["together", "in_turn"] = "together"  # in turn: under keras_fit alone
     folder: str = ""  # what a loss of the user's own, FILE.py:FUNCTION, is relative to
     threshold: float | Literal["tuned"] = 0.5  # of a binary task's labels
-    own_metric: tuple[str, Direction] | None = (
-        None  # FILE.py:FUNCTION, for whoever is its objective
-    )
+    own_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
     costs: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
 
     def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:

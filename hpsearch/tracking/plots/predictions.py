@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ...training.metrics import confusion
+
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
@@ -33,12 +35,7 @@ class Predictions:
 
     def confusion(self) -> np.ndarray:
         """Rows by true class, columns by predicted class: numbers of rows."""
-        truth, score = self.one_hot
-        n = truth.shape[1]
-        said = score.argmax(1) if self.truth.shape[1] > 1 else score[:, 1] > self.threshold
-        table = np.zeros((n, n), int)
-        np.add.at(table, (truth.argmax(1), said.astype(int)), 1)
-        return table
+        return confusion(self.truth, self.prediction, threshold=self.threshold)
 
     def scored_classes(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
         """(name, 0/1 truth, score) of each class: the positive one alone in a binary task."""
