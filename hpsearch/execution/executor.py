@@ -5,7 +5,7 @@ It knows no sampler, no journal and no MLflow; trials and their reports are plai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +30,18 @@ class Lost:
 
 
 Report = Started | EpochReport | FoldReport | TrialResult | Lost
+
+
+def lost_by(reason: str) -> Callable[[TrialSpec], Report]:
+    """How a trial ends whose worker is gone: it is to be tried again."""
+    return lambda trial: Lost(trial.number, reason)
+
+
+def failed_by(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:
+    """How a trial ends that took more than it may: it is not tried again."""
+    return lambda trial: TrialResult(
+        trial.number, "FAILED", seconds, attempt=trial.attempt, error=reason
+    )
 
 
 class Executor(Protocol):

@@ -22,7 +22,7 @@ from ..training.final import Answer, FinalFit
 from ..training.problem import Problem
 from ..trial import TrialResult, TrialSpec
 from .devices import environment, gpu_of, here
-from .executor import Lost, Report
+from .executor import Report, failed_by, lost_by
 from .limits import GIB, WorkerLimits
 from .messages import Failure, Prune, Recall, Recalled, Resume, Setup
 from .process import GRACE, WorkerProcess
@@ -158,7 +158,7 @@ class ProcessExecutor:
             gib = dead.watch.seen / GIB
             self._blame(dead, f"out of memory: the kernel ended the worker at {gib:.2f} GiB")
             return
-        self._succeed(dead, _lost(f"the worker ended {how}; its log is {dead.log}"))
+        self._succeed(dead, lost_by(f"the worker ended {how}; its log is {dead.log}"))
 
     def _bear_again(self, dead: WorkerProcess, how: str) -> None:
         """Replace a worker that ended before it could train: no trial has to answer for it."""
@@ -181,11 +181,11 @@ class ProcessExecutor:
                 self._blame(process, reason)
             elif reason := process.overdue(self._limits):
                 process.kill()
-                self._succeed(process, _failed(reason, process.watch.seconds))
+                self._succeed(process, failed_by(reason, process.watch.seconds))
 
     def _blame(self, dead: WorkerProcess, reason: str) -> None:
         """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
-        told = _failed(reason, dead.watch.seconds) if dead.is_alone else _lost(reason)
+        told = failed_by(reason, dead.watch.seconds) if dead.is_alone else lost_by(reason)
         self._succeed(dead, told, one_at_a_time=True)
 
     def _succeed(
@@ -278,13 +278,3 @@ class ProcessExecutor:
         for process in self._all():
             process.end(max(0.0, end - time.monotonic()))
         self._shared.close()
-
-
-def _lost(reason: str) -> Callable[[TrialSpec], Report]:
-    return lambda trial: Lost(trial.number, reason)
-
-
-def _failed(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:
-    return lambda trial: TrialResult(
-        trial.number, "FAILED", seconds, attempt=trial.attempt, error=reason
-    )

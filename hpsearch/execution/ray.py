@@ -21,7 +21,7 @@ from ..training.final import Answer, FinalFit
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 from .devices import environment, gpu_memory
-from .executor import Lost, Report, Started
+from .executor import Report, Started, failed_by, lost_by
 from .limits import LONGEST_TICK, WorkerLimits
 from .messages import (
     Failure,
@@ -199,7 +199,7 @@ class RayExecutor:
             raise ClusterError(f"{STILLBORN} workers in a row ended before they began: {error}")
         first = str(error).strip().splitlines()[0]
         reason = f"the worker on {actor.node or 'a node'} ended: {first}"
-        self._bury(actor, _lost(reason))
+        self._bury(actor, lost_by(reason))
 
     def _bury(self, actor: _Actor, end: Callable[[TrialSpec], Report]) -> None:
         """Tell how the running trials ended; what waited there waits here."""
@@ -223,12 +223,12 @@ class RayExecutor:
             allowed = (self._limits.trial_seconds or math.inf) * actor.size
             if actor.seconds > allowed:
                 reason = f"ran longer than its deadline of {allowed:g} s"
-                self._bury(actor, _failed(reason, actor.seconds))
+                self._bury(actor, failed_by(reason, actor.seconds))
 
     def _blame(self, actor: _Actor, reason: str) -> None:
         """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
         self._ahead = 0  # from now on a worker holds one population, so that it will be known
-        told = _failed(reason, actor.seconds) if actor.is_alone else _lost(reason)
+        told = failed_by(reason, actor.seconds) if actor.is_alone else lost_by(reason)
         self._bury(actor, told)
 
     def _hand_out(self) -> None:
@@ -291,7 +291,7 @@ class RayExecutor:
                 if actor in self._actors:  # not ended by what it said before
                     self._take(actor, message)
             if actor in self._actors and actor.is_retiring and not actor.populations:
-                self._bury(actor, _lost("it had grown"))  # another takes its place
+                self._bury(actor, lost_by("it had grown"))  # another takes its place
             self._hand_out()
 
     def _take(self, actor: _Actor, message: Any) -> None:
@@ -378,13 +378,3 @@ class RayExecutor:
                 ray.kill(actor.handle)
         self._actors.clear()
         self._leave()
-
-
-def _lost(reason: str) -> Callable[[TrialSpec], Report]:
-    return lambda trial: Lost(trial.number, reason)
-
-
-def _failed(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:
-    return lambda trial: TrialResult(
-        trial.number, "FAILED", seconds, attempt=trial.attempt, error=reason
-    )
