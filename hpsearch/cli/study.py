@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,8 @@ def tune(
         if tensorboard is not None:
             from ..tracking.tensorboard import TensorBoard
 
-            listeners.append(stack.enter_context(TensorBoard(tensorboard)).listen)
+            board = stack.enter_context(closing(TensorBoard(tensorboard)))
+            listeners.append(board.listen)
         result = run(
             spec,
             overrides=overrides,

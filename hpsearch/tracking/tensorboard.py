@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ..history import History, Trial, is_score
 from ..journal import Record
@@ -23,7 +22,7 @@ class TensorBoard:
     """Writes `FOLDER/STUDY/trial-007/events…`.
 
     Examples:
-        with TensorBoard(folder) as board:
+        with closing(TensorBoard(folder)) as board:
             hpsearch.tune(spec, listeners=[board.listen])
     """
 
@@ -46,17 +45,6 @@ class TensorBoard:
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def _study(self) -> Path:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ RECORDS = synthetic.study(6)
 
 
 def write(folder: Path, records: list[synthetic.Record]) -> Path:
-    with TensorBoard(folder) as board:
+    with closing(TensorBoard(folder)) as board:
         for record in records:
             board.listen(record)
     return folder / "churn"
@@ -82,9 +83,10 @@ def test_the_hyperparameters_tab_is_filled(tmp_path: Path) -> None:
 def test_writing_imports_no_tensorflow(tmp_path: Path) -> None:
     journal = synthetic.write(tmp_path / "journal.jsonl", RECORDS)
     code = (
-        "import sys; from pathlib import Path; from hpsearch.journal import read\n"
+        "import sys; from contextlib import closing; from pathlib import Path\n"
+        "from hpsearch.journal import read\n"
         "from hpsearch.tracking.tensorboard import TensorBoard\n"
-        f"with TensorBoard(Path({str(tmp_path)!r})) as board:\n"
+        f"with closing(TensorBoard(Path({str(tmp_path)!r}))) as board:\n"
         f"    for record in read(Path({str(journal)!r})).records: board.listen(record)\n"
         "assert 'tensorflow' not in sys.modules"
     )
