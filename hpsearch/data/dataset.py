@@ -57,6 +57,7 @@ class Dataset:
     name: str
     task: Task
     schema: Schema
+    scaling: str  # of numeric columns that declare none
     fingerprint: str  # SHA-256 of every cell, name and type that is used
     columns: np.ndarray  # (n_rows, n_columns) float32, as `Schema.clean` gives them
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, or the number
@@ -98,6 +99,12 @@ class Dataset:
         """Folds of the same kind drawn with another seed; the same ones where nothing is drawn."""
         return make_folds(self.divided_by, self.cross_validation, seed=seed)
 
-    def statistics(self, rows: np.ndarray) -> Statistics:
-        """What these training rows alone say about columns and target."""
-        return fit_statistics(self.schema, self.columns, self.target, rows)
+    def statistics(self, rows: np.ndarray, scaling: str | None = None) -> Statistics:
+        """What these training rows alone say about columns and target.
+
+        Args:
+            rows: Indices of the training rows, (n_train,).
+            scaling: Of numeric columns that declare none; None: the declared one.
+        """
+        how = scaling or self.scaling
+        return fit_statistics(self.schema, self.columns, self.target, rows, scaling=how)

@@ -92,7 +92,7 @@ def _declared(name: str, spec: ColumnSpec, data: DataSpec) -> Column:
         clip=spec.clip,
         transform=spec.transform or "",
         impute=data.impute if spec.impute is None else spec.impute,
-        scaling=spec.scaling or data.scaling,
+        scaling=spec.scaling or "",
     )
 
 

@@ -76,6 +76,7 @@ def _prepare(
         name=source.name,
         task=target.kind,
         schema=schema,
+        scaling=data.scaling,
         fingerprint=_fingerprint(source, roles),
         columns=columns,
         target=number[development],

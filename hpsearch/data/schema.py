@@ -47,7 +47,7 @@ class Column:
     clip: tuple[float, float] | None = None
     transform: str = ""  # "log" or "log1p"
     impute: str | float = "median"  # numbers, from a fold's training rows; or a constant
-    scaling: str = "standard"  # numbers, from a fold's training rows
+    scaling: str = ""  # numbers, from a fold's training rows; "": as the study says
 
     @property
     def raw(self) -> str:

@@ -7,18 +7,32 @@ place where rows could leak. Knows no model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .schema import Column, Schema
+
+KNOTS = 33  # of quantile scaling
+TAIL = 0.001  # the level of a quantile scaling's ends, where a normal distribution has none
+ROWS_AT_ONCE = 4096  # which bounds the memory of quantile scaling
+
+
+class Quantiles(NamedTuple):
+    """A line with bends for each feature: `offset + sum(slope * clip(x - middle, -half, half))`."""
+
+    middle: np.ndarray  # (n_pieces, n_features) float32
+    half: np.ndarray  # (n_pieces, n_features) float32, of a piece's width
+    slope: np.ndarray  # (n_pieces, n_features) float32; 0 in a feature that is not scaled so
+    offset: np.ndarray  # (n_features,) float32
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
     """Per-feature vectors, and the scale of a regression's target.
 
-    The network sees `(where(isnan(x), impute, x) - center) * scale`, and in a regression it
-    learns `(y - target_center) / target_scale`.
+    The network sees `scaled(where(isnan(x), impute, x))`, and in a regression it learns
+    `(y - target_center) / target_scale`.
     """
 
     impute: np.ndarray  # (n_features,) float32
@@ -26,31 +40,61 @@ class Statistics:
     scale: np.ndarray  # (n_features,) float32; 0 hides a feature its training rows never showed
     target_center: np.ndarray  # (n_outputs,) float32; 0 in a classification
     target_scale: np.ndarray  # (n_outputs,) float32; 1 in a classification
+    quantiles: Quantiles | None = None  # None: no feature is scaled by quantiles
 
     def apply(self, features: np.ndarray) -> np.ndarray:
         """What the network sees of `features`, shape (n, n_features), float32."""
-        filled = np.where(np.isnan(features), self.impute, features)
-        seen: np.ndarray = ((filled - self.center) * self.scale).astype(np.float32)
+        seen = np.empty(features.shape, np.float32)
+        for start in range(0, len(features), ROWS_AT_ONCE):
+            rows = slice(start, start + ROWS_AT_ONCE)
+            filled = np.where(np.isnan(features[rows]), self.impute, features[rows])
+            seen[rows] = scaled(np, filled, self.center, self.scale, self.quantiles)
         return seen
 
 
+def scaled(xp: Any, filled: Any, center: Any, scale: Any, quantiles: Quantiles | None) -> Any:
+    """`(filled - center) * scale`, and what quantiles add to it.
+
+    Args:
+        xp: Whose functions are called: numpy, jax.numpy or keras.ops.
+        filled: (n, n_features) without NaN.
+        center: (n_features,).
+        scale: (n_features,).
+        quantiles: Of a fold; None: no feature is scaled by quantiles.
+    """
+    seen = xp.multiply(xp.subtract(filled, center), scale)
+    if quantiles is None:
+        return seen
+    apart = xp.subtract(xp.expand_dims(filled, 1), quantiles.middle)
+    within = xp.maximum(xp.minimum(apart, quantiles.half), -quantiles.half)
+    pieces = xp.sum(xp.multiply(within, quantiles.slope), axis=1)
+    return xp.add(seen, xp.add(pieces, quantiles.offset))
+
+
 def fit_statistics(
-    schema: Schema, columns: np.ndarray, target: np.ndarray, rows: np.ndarray
+    schema: Schema,
+    columns: np.ndarray,
+    target: np.ndarray,
+    rows: np.ndarray,
+    *,
+    scaling: str = "standard",
 ) -> Statistics:
     """The statistics of the given rows, and of no other.
 
     As scikit-learn's SimpleImputer followed by StandardScaler (or MinMaxScaler, RobustScaler)
     would fit them; one-hot features are passed through, but hidden where the rows never show
-    their category.
+    their category. Scaling by quantiles is QuantileTransformer's to a normal distribution, with
+    straight lines between `KNOTS` quantiles.
 
     Args:
         schema: What the columns mean.
         columns: Cleaned columns of all rows, (n_rows, n_columns).
         target: (n_rows, n_outputs).
         rows: Indices of the training rows, (n_train,).
+        scaling: Of the numeric columns that declare none.
     """
     vectors = [
-        _of_numbers(columns[rows, j], column)
+        _of_numbers(columns[rows, j], column, column.scaling or scaling)
         if column.kind == "numeric"
         else _of_categories(columns[rows, j], column)
         for j, column in enumerate(schema.columns)
@@ -59,19 +103,20 @@ def fit_statistics(
         np.array([number for v in vectors for number in v[k]], np.float32) for k in range(3)
     )
     target_center, target_scale = _of_target(schema, target, rows)
-    return Statistics(impute, center, scale, target_center, target_scale)
+    quantiles = _quantiles(schema, columns, rows, impute, scaling)
+    return Statistics(impute, center, scale, target_center, target_scale, quantiles)
 
 
 Vectors = tuple[list[float], list[float], list[float]]  # impute, center, scale by feature
 
 
-def _of_numbers(values: np.ndarray, column: Column) -> Vectors:
+def _of_numbers(values: np.ndarray, column: Column, scaling: str) -> Vectors:
     """Of one numeric column's training rows, (n_train,), and of its indicator."""
     missing = np.isnan(values)
     wide = values.astype(np.float64)
     impute = float(np.float32(_imputed(wide[~missing], column.impute)))
     wide[missing] = impute
-    center, width = _scaled(wide, column.scaling)
+    center, width = _center_and_width(wide, scaling)
     scale = 1.0 / width if wide.size and wide.max() > wide.min() and width > 0 else 0.0
     if not column.indicator:
         return [impute], [center], [scale]
@@ -92,8 +137,10 @@ def _imputed(known: np.ndarray, how: str | float) -> float:
     return float(np.median(known))
 
 
-def _scaled(values: np.ndarray, how: str) -> tuple[float, float]:
+def _center_and_width(values: np.ndarray, how: str) -> tuple[float, float]:
     """What is subtracted from the values, and what they are then divided by."""
+    if how == "quantile":
+        return 0.0, 0.0  # `Quantiles` say it all
     if how == "none" or values.size == 0:
         return 0.0, 1.0
     if how == "minmax":
@@ -103,6 +150,47 @@ def _scaled(values: np.ndarray, how: str) -> tuple[float, float]:
         # Half of a column may be one value; its scale is then its standard deviation.
         return float(middle), float(high - low or values.std())
     return float(values.mean()), float(values.std())
+
+
+def _quantiles(
+    schema: Schema, columns: np.ndarray, rows: np.ndarray, impute: np.ndarray, scaling: str
+) -> Quantiles | None:
+    """The bends of the columns that are scaled by quantiles; None where there is no such column."""
+    middles, halves, slopes = np.zeros((3, KNOTS - 1, len(impute)), np.float32)
+    found = Quantiles(middles, halves, slopes, np.zeros(len(impute), np.float32))
+    at, is_any = 0, False
+    for j, column in enumerate(schema.columns):
+        if column.kind == "numeric" and (column.scaling or scaling) == "quantile":
+            is_any = True
+            values = columns[rows, j]
+            middle, half, slope, offset = _bends(np.where(np.isnan(values), impute[at], values))
+            for vectors, numbers in zip(found, (middle, half, slope), strict=False):
+                vectors[: len(numbers), at] = numbers
+            found.offset[at] = offset
+        at += len(column.feature_names)
+    return found if is_any else None
+
+
+def _bends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Middle, half width and slope of each piece, (n_pieces,), and the offset.
+
+    A value that stands at several levels, as a column of many zeros has it, is at their mean.
+    """
+    from scipy.special import ndtri
+
+    levels = np.linspace(0, 1, KNOTS)
+    at = np.quantile(values, levels) if values.size else np.zeros(KNOTS)
+    knots, places, counts = np.unique(
+        at.astype(np.float32), return_inverse=True, return_counts=True
+    )
+    means = np.bincount(places, levels) / counts
+    normal = ndtri(np.clip(means, TAIL, 1 - TAIL))
+    wide = knots.astype(np.float64)
+    half = np.diff(wide) / 2
+    slope = np.diff(normal) / np.diff(wide)
+    if half.size == 0:
+        return half, half, slope, 0.0
+    return (wide[1:] + wide[:-1]) / 2, half, slope, float(normal[0] + (slope * half).sum())
 
 
 def _of_categories(codes: np.ndarray, column: Column) -> Vectors:

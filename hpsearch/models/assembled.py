@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.schema import Schema
-from ..data.statistics import Statistics
+from ..data.statistics import Statistics, scaled
 
 if TYPE_CHECKING:
     import keras
@@ -35,57 +35,56 @@ class _Features:
         return marks
 
 
-def assemble(
-    network: keras.Model, schema: Schema, statistics: Statistics, task: str
-) -> keras.Model:
-    """`network` behind its preprocessing, and before the target's original unit.
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One network of a model."""
+
+    network: keras.Model
+    statistics: Statistics  # of the rows that it was trained on
+    weight: float = 1.0  # of its answer; those of a model add up to 1
+
+
+def assemble(parts: Sequence[Part], schema: Schema, task: str) -> keras.Model:
+    """Networks behind their preprocessing, and before the target's original unit.
 
     Args:
-        network: Trained on what `statistics` makes of the schema's features.
+        parts: Networks of the same shapes, each trained on what its statistics make of the
+            schema's features. Imputation and the target's unit are those of the first.
         schema: Names the cleaned columns, in their order.
-        statistics: Of the rows that the network was trained on.
         task: "binary", "multiclass" or "regression".
 
     Returns:
         A model of one input, cleaned columns of shape (n, n_columns) float32 with NaN for missing
-        cells, that equals `network(statistics.apply(schema.expand(columns)))`. It shares the
-        network's weights.
+        cells, that equals the weighted mean of `network(statistics.apply(schema.expand(columns)))`.
+        It shares the networks' weights.
     """
     import keras
     from keras import ops
 
     columns = keras.Input((len(schema.columns),), dtype="float32", name="columns")
+    statistics = parts[0].statistics
     features = _expanded(columns, _features(schema), statistics.impute)
-    seen = ops.multiply(ops.subtract(features, statistics.center), statistics.scale)
-    answer = network(seen)
+    answer = _mean_answer(parts, features)
     if task == "regression":
         answer = ops.multiply(answer, statistics.target_scale)
         answer = ops.add(answer, statistics.target_center)
     return keras.Model(columns, answer, name="assembled")
 
 
-def averaged(networks: Sequence[tuple[keras.Model, float]]) -> keras.Model:
-    """One network that answers with the weighted mean of several.
-
-    Args:
-        networks: Networks of the same input and output shapes, and their weights, which add up
-            to 1.
-
-    Returns:
-        A network of the same shapes; the only one of them where there is one.
-    """
-    import keras
+def _mean_answer(parts: Sequence[Part], features: Any) -> Any:
+    """The weighted mean of what the networks say; the only one's answer where there is one."""
     from keras import ops
 
-    (first, weight), *others = networks
-    if not others:
-        return first
-    features = keras.Input(first.input_shape[1:], dtype="float32", name="features")
-    answer = ops.multiply(first(features), weight)
-    for place, (network, weight) in enumerate(others, start=1):
-        network.name = f"{network.name}_{place}"  # names of layers in one model must differ
-        answer = ops.add(answer, ops.multiply(network(features), weight))
-    return keras.Model(features, answer, name="averaged")
+    answer = None
+    for place, part in enumerate(parts):
+        s = part.statistics
+        if place:
+            part.network.name = f"{part.network.name}_{place}"  # names in one model must differ
+        said = part.network(scaled(ops, features, s.center, s.scale, s.quantiles))
+        if len(parts) > 1:
+            said = ops.multiply(said, part.weight)
+        answer = said if answer is None else ops.add(answer, said)
+    return answer
 
 
 def _features(schema: Schema) -> _Features:

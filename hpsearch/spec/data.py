@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal["binary", "multiclass", "regression"]
 Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
-Scaling = Literal["standard", "minmax", "robust", "none"]
+Scaling = Literal["standard", "minmax", "robust", "quantile", "none"]
 Kind = Literal[
     "kfold",
     "stratified",
@@ -73,7 +73,7 @@ class DataSpec(_Declaration):
     missing_target: Literal["error", "drop"] = "error"  # rows without a target
     drop_duplicates: bool = False  # identical rows, before any of them is set aside
     impute: Impute = "median"
-    scaling: Scaling = "standard"
+    scaling: Scaling = "standard"  # numbers; a study may search for it instead
     indicator: bool = False
     group_rare: Count | None = None
     separator: str | None = Field(default=None, min_length=1, max_length=1)  # None: found out

@@ -17,7 +17,7 @@ from .constraints import constraint_of, problems
 from .data import CrossValidation, DataSpec, Task
 from .model import AskingModel, ModelName, name_of
 from .parameters import Declaration, Name, fixed_params, space_of
-from .space import Space
+from .space import Categorical, Space
 
 StudyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -187,6 +187,15 @@ class StudySpec(_Section):
     def space(self) -> Space:
         """The hyperparameters that vary."""
         return space_of(self.search_space, tuple(constraint_of(text) for text in self.constraints))
+
+    def values_of(self, name: str) -> tuple[Value, ...]:
+        """The values that a hyperparameter can take, where they can be listed."""
+        if name in self.fixed:
+            return (self.fixed[name],)
+        for parameter in self.space:
+            if parameter.name == name and isinstance(parameter, Categorical):
+                return parameter.choices
+        return ()
 
     @cached_property
     def fixed(self) -> dict[str, Value]:

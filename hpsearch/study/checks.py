@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from ..errors import SpecError
 from ..models import FAMILIES, unknown_family
@@ -18,20 +18,18 @@ from ..search.pruners import PRUNERS, make_pruner
 from ..search.pruners.fold_race import first_verdict
 from ..search.samplers import problems as sampler_problems
 from ..spec import feasibility
-from ..spec.data import CrossValidation, n_folds
+from ..spec.data import CrossValidation, Scaling, n_folds
 from ..spec.file import StudyFile
 from ..spec.model import AskingModel
 from ..spec.reference import absolute, is_reference
-from ..spec.space import Categorical
 from ..spec.study import StudySpec
 from ..training import losses, optimizers, schedules
 from ..training.class_weights import CLASS_WEIGHTS
 from ..training.metrics import METRICS
-from ..trial import Value
 from . import first_points
 from .users_model import missing
 
-TRAINING = ("optimizer", "batch_size", "epochs", "loss", "schedule", "class_weight")
+TRAINING = ("optimizer", "batch_size", "epochs", "loss", "schedule", "class_weight", "scaling")
 
 
 def check(file: StudyFile) -> None:
@@ -64,19 +62,22 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         "loss": _losses(spec),
         "schedule": schedules.SCHEDULES,
         "class_weight": CLASS_WEIGHTS,
+        "scaling": get_args(Scaling),
     }
     for key, catalogue in catalogues.items():
-        if facts.get("compiled"):
-            break  # it is the user's own function that reads them
+        if facts.get("compiled") and key != "scaling":
+            continue  # it is the user's own function that reads them
         if key == "class_weight" and spec.task == "regression" and key in spec.search_space:
             yield f"search_space.{key}", "a regression has no classes: leave it out"
-        for value in values_of(spec, key):
+        for value in spec.values_of(key):
             if key == "loss" and is_reference(str(value)):
                 if problem := missing(absolute(str(value), file.folder)):
                     yield f"search_space.{key}", problem
             elif value not in catalogue:
                 known = ", ".join(sorted(catalogue))
                 yield f"search_space.{key}", f"{value!r} does not exist. Known: {known}."
+    if "scaling" in spec.search_space and "scaling" in spec.data.model_fields_set:
+        yield "data.scaling", "the search space has scaling too: keep one of the two keys"
     if isinstance(spec.model, AskingModel):
         yield from _unread(spec, _read_beside(spec, facts))
     elif spec.model in FAMILIES:
@@ -90,7 +91,7 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
 
 def _read_beside(spec: StudySpec, facts: Mapping[str, Any]) -> tuple[str, ...]:
     """What is read where the model names its own hyperparameters."""
-    read = ("batch_size", "epochs", *facts["declared"])
+    read = ("batch_size", "epochs", "scaling", *facts["declared"])
     return read if facts["compiled"] else (*TRAINING, *read, *_arguments(spec))
 
 
@@ -164,7 +165,7 @@ def _pruner(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 
 def _schedule(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    kinds = values_of(spec, "schedule")
+    kinds = spec.values_of("schedule")
     if "piecewise" in kinds:
         if "boundaries" not in spec.search_space:
             yield (
@@ -172,7 +173,7 @@ def _schedule(spec: StudySpec) -> Iterator[tuple[str, str]]:
                 "piecewise needs boundaries: the epochs at which the rate falls, as in "
                 'boundaries: "10, 20"',
             )
-        for value in values_of(spec, "boundaries"):
+        for value in spec.values_of("boundaries"):
             try:
                 schedules.boundaries_of(value)
             except SpecError as error:
@@ -222,28 +223,18 @@ def _losses(spec: StudySpec) -> dict[str, object]:
     return {name: None for task in tasks for name in losses.LOSSES[task]}
 
 
-def values_of(spec: StudySpec, name: str) -> tuple[Value, ...]:
-    """The values that a parameter can take, where they can be listed."""
-    if name in spec.fixed:
-        return (spec.fixed[name],)
-    for parameter in spec.space:
-        if parameter.name == name and isinstance(parameter, Categorical):
-            return parameter.choices
-    return ()
-
-
 def _arguments(spec: StudySpec) -> set[str]:
     """What at least one of the study's optimizers and losses reads."""
     read: set[str] = set()
-    for name in values_of(spec, "optimizer") or (optimizers.DEFAULT,):
+    for name in spec.values_of("optimizer") or (optimizers.DEFAULT,):
         if name in optimizers.OPTIMIZERS:
             read.update(optimizers.accepted(str(name)))
-    for schedule in values_of(spec, "schedule"):
+    for schedule in spec.values_of("schedule"):
         if schedule in schedules.SCHEDULES:
             read.update(schedules.accepted(str(schedule)))
     tasks = [spec.task] if spec.task else list(losses.LOSSES)
     for task in tasks:
-        for loss in values_of(spec, "loss") or (None,):
+        for loss in spec.values_of("loss") or (None,):
             if loss is None or loss in losses.LOSSES[task] or is_reference(str(loss)):
                 read.update(losses.accepted(task, None if loss is None else str(loss)))
     return read

@@ -22,6 +22,7 @@ from ..training.final import FinalFit
 from ..training.metrics import Metric, confusion
 from ..training.problem import Problem
 from . import evaluation
+from .prepare import with_folds
 from .selection import Choice
 
 
@@ -51,12 +52,7 @@ def fit_winner(
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     rows = np.arange(len(problem.target))
-    alone = replace(
-        problem,
-        folds=(Split(rows, rows[:0]),),
-        statistics=(dataset.statistics(rows),),
-        early_stopping=None,
-    )
+    alone = with_folds(replace(problem, early_stopping=None), dataset, (Split(rows, rows[:0]),))
     schema = _with_threshold(dataset.schema, choice.threshold)
     final = FinalFit(
         members=choice.members,

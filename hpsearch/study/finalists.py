@@ -22,6 +22,7 @@ from ..history import History, Trial
 from ..search.loop import ATTEMPTS
 from ..training.problem import Problem
 from ..trial import Direction, TrialResult, TrialSpec, derive_seed
+from .prepare import with_folds
 
 Record = Callable[..., Any]  # journal.append, and whoever else is told
 
@@ -44,8 +45,7 @@ class Finalist:
 def fresh_problem(problem: Problem, dataset: Dataset, seed: int) -> Problem:
     """The same problem on folds that no trial of the search has seen."""
     folds = dataset.folds_again(derive_seed(seed, "finalists"))
-    statistics = tuple(dataset.statistics(fold.train) for fold in folds)
-    return replace(problem, folds=folds, statistics=statistics, early_stopping=None)
+    return with_folds(replace(problem, early_stopping=None), dataset, folds)
 
 
 def candidates(history: History, count: int) -> list[Trial]:

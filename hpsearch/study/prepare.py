@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..data import Dataset, load
+from ..data.split import Split
+from ..data.statistics import Statistics
 from ..execution import devices
 from ..execution.executor import Executor
 from ..execution.limits import GIB, WorkerLimits
@@ -51,12 +54,12 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
     several = [name for name, _ in objectives_of(spec, dataset.task)]
     others = [name for name in several if name not in COSTS]
     stopping = spec.training.early_stopping
-    return Problem(
+    problem = Problem(
         task=dataset.task,
         features=dataset.features,
         target=dataset.target,
         folds=dataset.folds,
-        statistics=tuple(dataset.statistics(fold.train) for fold in dataset.folds),
+        statistics=(),
         objective=objective,
         metrics=tuple(dict.fromkeys([*default_metrics(dataset.task, objective), *others])),
         model=spec.network,
@@ -68,7 +71,19 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
         own_metric=own_metric_of(spec),
         threshold=threshold_of(spec, dataset.task),
         costs=tuple(name for name in several if name in COSTS),
+        scaled={str(how): () for how in spec.values_of("scaling")},
     )
+    return with_folds(problem, dataset, dataset.folds)
+
+
+def with_folds(problem: Problem, dataset: Dataset, folds: tuple[Split, ...]) -> Problem:
+    """The same problem on other folds of its rows."""
+
+    def fitted(how: str | None = None) -> tuple[Statistics, ...]:
+        return tuple(dataset.statistics(fold.train, how) for fold in folds)
+
+    scaled = {how: fitted(how) for how in problem.scaled or ()}
+    return replace(problem, folds=folds, statistics=fitted(), scaled=scaled)
 
 
 def objective_of(spec: StudySpec, task: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..data.dataset import TestRows
 from ..data.schema import Schema
-from ..models.assembled import assemble, averaged
+from ..models.assembled import Part, assemble
 from ..trial import TrialSpec
 from .compiled import answering
 from .importance import Importance, permutation_importance
@@ -56,8 +56,15 @@ def final_fit(trainer: Trainer, final: FinalFit) -> Answer:
     import keras
 
     problem = final.problem
-    network = averaged([(_fitted(trainer, problem, m.trial), m.weight) for m in final.members])
-    model = assemble(network, final.schema, problem.statistics[0], problem.task)
+    parts = [
+        Part(
+            _fitted(trainer, problem, member.trial),
+            problem.statistics_of(member.trial.params)[0],
+            member.weight,
+        )
+        for member in final.members
+    ]
+    model = assemble(parts, final.schema, problem.task)
     partial = final.path.with_name(f"partial-{final.path.name}")
     model.save(partial)
     partial.replace(final.path)  # a full disk leaves no half model behind

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.statistics import Statistics
+from ..data.statistics import Quantiles, Statistics, scaled
 
 if TYPE_CHECKING:
     import keras
@@ -32,10 +32,11 @@ class GraphSteps:
         self._weights = None if weights is None else tf.convert_to_tensor(weights)
         self._rate = settable_rate(model)
         order = tf.TensorSpec([None], tf.int32)
-        vectors = [tf.TensorSpec([None], tf.float32)] * 5
+        vector, pieces = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None, None], tf.float32)
+        vectors = [*[vector] * 5, *[pieces] * 3, vector]
         self._epoch = tf.function(
             self._train,
-            [order, tf.TensorSpec([], tf.int32), *vectors[:2], *vectors],
+            [order, tf.TensorSpec([], tf.int32), vector, vector, *vectors],
             autograph=False,
         )
         self._answer = tf.function(self._evaluate, [order, *vectors], autograph=False)
@@ -79,12 +80,14 @@ class GraphSteps:
         return answer, self._model.compute_loss(x, y, answer, weights, training=False)
 
     def _gather(
-        self, rows: Any, impute: Any, center: Any, scale: Any, shift: Any, unit: Any
+        self, rows: Any, impute: Any, center: Any, scale: Any, shift: Any, unit: Any, *pieces: Any
     ) -> tuple[Any, Any, Any]:
         import tensorflow as tf
+        from keras import ops
 
         x = tf.gather(self._features, rows)
-        x = (tf.where(tf.math.is_nan(x), impute, x) - center) * scale
+        x = tf.where(tf.math.is_nan(x), impute, x)
+        x = scaled(ops, x, center, scale, Quantiles(*pieces))
         y = tf.gather(self._target, rows)
         if self._regression:
             y = (y - shift) / unit
@@ -100,10 +103,12 @@ def settable_rate(model: keras.Model) -> Any:
 
 
 def _vectors(statistics: Statistics) -> tuple[np.ndarray, ...]:
+    none = np.zeros((0, len(statistics.center)), np.float32)
     return (
         statistics.impute,
         statistics.center,
         statistics.scale,
         statistics.target_center,
         statistics.target_scale,
+        *(statistics.quantiles or Quantiles(none, none, none, np.zeros_like(statistics.center))),
     )

@@ -234,7 +234,7 @@ class KerasFitTrainer:
         )
         run.folds[fold] = network.values()
         validation = self.problem.folds[fold].validation
-        seen = network.evaluate(self.problem.statistics[fold], validation)
+        seen = network.evaluate(self.problem.statistics_of(run.params)[fold], validation)
         truth, weights = self.problem.target[validation], self.problem.weights
         weights = None if weights is None else weights[validation]
         figures = {"train/loss": loss, "val/loss": seen.loss}
@@ -264,7 +264,7 @@ class KerasFitTrainer:
                 losses=trial.watched or losses,
             )
         return architecture.network.train_epoch(
-            self.problem.statistics[fold],
+            self.problem.statistics_of(params)[fold],
             rows[order],
             size,
             class_weights=class_weights(self.problem, params, fold),

@@ -44,8 +44,7 @@ class Problem:
     """Rows, folds and goal.
 
     `features` holds one copy of the rows, whatever the number of folds; NaN means missing.
-    What a fold does to them before the network sees them is in its `Statistics`:
-    `(where(isnan(x), impute, x) - center) * scale`.
+    What a fold does to them before the network sees them is in its `Statistics`.
     """
 
     task: Task
@@ -64,6 +63,7 @@ class Problem:
     threshold: float | Literal["tuned"] = 0.5  # of a binary task's labels
     own_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
     costs: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
+    scaled: Mapping[str, tuple[Statistics, ...]] | None = None  # by `scaling`, where it varies
 
     def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
         """A function that makes the network of `params`, the same one at each call.
@@ -140,11 +140,21 @@ class Problem:
         """The objective."""
         return self.metric(self.objective)
 
+    def statistics_of(self, params: Mapping[str, Value]) -> tuple[Statistics, ...]:
+        """One a fold, scaled as the trial's hyperparameters say; the fixed ones are added."""
+        how = {**(self.fixed or {}), **params}.get("scaling")
+        return (self.scaled or {}).get(str(how), self.statistics)
+
     def part(self, n_folds: int) -> Problem:
         """The problem with its first folds alone."""
         if n_folds == len(self.folds):
             return self
-        return replace(self, folds=self.folds[:n_folds], statistics=self.statistics[:n_folds])
+        return replace(
+            self,
+            folds=self.folds[:n_folds],
+            statistics=self.statistics[:n_folds],
+            scaled={how: folds[:n_folds] for how, folds in (self.scaled or {}).items()},
+        )
 
     @property
     def n_outputs(self) -> int:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hpsearch.data import Column, Schema, Target
-from hpsearch.data.statistics import fit_statistics
+from hpsearch.data.statistics import KNOTS, fit_statistics
 
 SCHEMA = Schema(
     (
@@ -16,6 +16,7 @@ SCHEMA = Schema(
         Column("c", "categorical", ("x", "y", "z"), indicator=True),
         Column("d", "numeric", scaling="minmax", impute="most_frequent"),
         Column("e", "numeric", scaling="robust", impute=-1.0),
+        Column("f", "numeric", scaling="quantile"),
     ),
     Target("y", "regression"),
 )
@@ -23,7 +24,7 @@ SCHEMA = Schema(
 
 def rows_of(seed: int, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    columns = rng.integers(-9, 9, size=(n_rows, 5)).astype(np.float32)
+    columns = rng.integers(-9, 9, size=(n_rows, 6)).astype(np.float32)
     columns[:, 2] = rng.integers(0, 3, n_rows)
     columns[rng.random(columns.shape) < 0.2] = np.nan
     return columns, rng.normal(size=(n_rows, 1)).astype(np.float32)
@@ -63,6 +64,65 @@ def test_numbers_are_scikit_learns(impute, scaling):
     expected = make_pipeline(imputer, scaler).fit(columns[train]).transform(columns[held])
     statistics = fit_statistics(schema, columns, np.zeros((101, 0)), train)
     np.testing.assert_allclose(expected, statistics.apply(columns[held]), rtol=1e-5, atol=1e-6)
+
+
+def test_quantiles_are_scikit_learns_at_the_knots():
+    from sklearn.preprocessing import QuantileTransformer
+
+    schema = Schema((Column("a", "numeric", scaling="quantile"), Column("b", "numeric")))
+    columns = np.random.default_rng(0).lognormal(size=(1000, 2)).astype(np.float32)
+    train = np.arange(800)
+    theirs = QuantileTransformer(n_quantiles=KNOTS, output_distribution="normal", subsample=None)
+    theirs.fit(columns[train, :1])
+    statistics = fit_statistics(schema, columns, np.zeros((1000, 0)), train)
+    knots = np.tile(theirs.quantiles_, (1, 2)).astype(np.float32)
+    seen = statistics.apply(knots)[:, 0]
+    np.testing.assert_allclose(theirs.transform(knots[:, :1])[1:-1, 0], seen[1:-1], atol=2e-4)
+    np.testing.assert_allclose([-3.0902, 3.0902], seen[[0, -1]], atol=1e-4)
+    beyond = statistics.apply(np.array([[-9e9, 0], [9e9, 0]], np.float32))[:, 0]
+    np.testing.assert_allclose([-3.0902, 3.0902], beyond, atol=1e-4)
+
+
+@given(
+    arrays(np.float32, 50, elements=st.floats(-1e6, 1e6, width=32)),
+    st.sampled_from([0.0, 0.5, 0.9]),
+)
+@settings(max_examples=100, deadline=None)
+def test_quantile_scaling_keeps_the_order_and_stays_in_bounds(values, zeros):
+    values[: int(zeros * len(values))] = 0
+    schema = Schema((Column("a", "numeric"),))
+    columns = np.sort(values)[:, None]
+    statistics = fit_statistics(
+        schema, columns, np.zeros((50, 0)), np.arange(50), scaling="quantile"
+    )
+    seen = statistics.apply(columns)[:, 0]
+    assert np.isfinite(seen).all()
+    assert (np.diff(seen) >= -1e-3).all()
+    assert np.abs(seen).max() <= 3.1
+
+
+def test_a_column_of_many_equal_values_is_near_zero_where_they_are():
+    columns = np.concatenate([np.zeros(60), np.arange(1, 41)])[:, None].astype(np.float32)
+    schema = Schema((Column("a", "numeric"),))
+    statistics = fit_statistics(
+        schema, columns, np.zeros((100, 0)), np.arange(100), scaling="quantile"
+    )
+    seen = statistics.apply(columns)[:, 0]
+    assert -0.6 < seen[0] < -0.5  # the middle of the lower 60%
+    assert 3 < seen[-1] < 3.1
+
+
+def test_columns_that_declare_a_scaling_keep_it():
+    schema = Schema((Column("a", "numeric", scaling="minmax"), Column("b", "numeric")))
+    columns = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
+    of = {
+        how: fit_statistics(schema, columns, np.zeros((50, 0)), np.arange(50), scaling=how)
+        for how in ("standard", "robust", "quantile")
+    }
+    seen = {how: statistics.apply(columns) for how, statistics in of.items()}
+    for how in ("robust", "quantile"):
+        np.testing.assert_array_equal(seen["standard"][:, 0], seen[how][:, 0])
+        assert not np.allclose(seen["standard"][:, 1], seen[how][:, 1])
 
 
 def test_categories_are_passed_through_and_unseen_ones_hidden():
@@ -113,6 +173,8 @@ def test_statistics_depend_on_their_training_rows_alone(seed, n_rows, draw):
     after = fit_statistics(SCHEMA, columns, target, train)
     for name in ("impute", "center", "scale", "target_center", "target_scale"):
         assert getattr(before, name).tobytes() == getattr(after, name).tobytes(), name
+    for one, other in zip(before.quantiles, after.quantiles, strict=True):
+        assert one.tobytes() == other.tobytes()
 
 
 @given(st.integers(0, 10_000), st.integers(1, 40))

@@ -15,7 +15,7 @@ import pytest
 from hpsearch.data.schema import Column, Schema
 from hpsearch.data.statistics import Statistics
 from hpsearch.models import load_family, outputs_for
-from hpsearch.models.assembled import assemble
+from hpsearch.models.assembled import Part, assemble
 
 MIXED = Schema(
     (
@@ -83,7 +83,7 @@ def test_it_equals_the_network_behind_its_statistics(
     network = network_for(schema, n_outputs, task)
     statistics = statistics_for(schema, n_outputs, task)
     columns = cleaned(schema)
-    model = assemble(network, schema, statistics, task)
+    model = assemble([Part(network, statistics)], schema, task)
     assert [(None, len(schema.columns))] == [tuple(i.shape) for i in model.inputs]
     expected = by_hand(network, schema, statistics, columns)
     np.testing.assert_allclose(expected, model(columns, training=False), rtol=1e-6, atol=1e-6)
@@ -93,7 +93,7 @@ def test_plain_keras_opens_the_file_under_tensorflow_without_us(tmp_path: Path) 
     network = network_for(MIXED, 3, "multiclass")
     statistics = statistics_for(MIXED, 3, "multiclass")
     columns = cleaned(MIXED)
-    assemble(network, MIXED, statistics, "multiclass").save(tmp_path / "model.keras")
+    assemble([Part(network, statistics)], MIXED, "multiclass").save(tmp_path / "model.keras")
     np.save(tmp_path / "columns.npy", columns)
     script = (
         "import sys; sys.modules['hpsearch'] = None\n"

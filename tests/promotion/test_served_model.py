@@ -19,7 +19,7 @@ from promotion.conftest import RAW
 from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.statistics import Statistics
 from hpsearch.models import load_family, outputs_for
-from hpsearch.models.assembled import assemble
+from hpsearch.models.assembled import Part, assemble
 from hpsearch.promotion.package import Lineage, example_rows, save_served_model
 
 COLUMNS = (
@@ -49,7 +49,7 @@ def make_model(folder: Path, task: str) -> tuple[Any, Schema]:
     keras.utils.set_random_seed(1)
     network = load_family("mlp").build({"units": 4}, (5,), outputs_for(task, n_outputs))
     statistics = Statistics(*(v.astype(np.float32) for v in vectors))
-    model = assemble(network, schema, statistics, task)
+    model = assemble([Part(network, statistics)], schema, task)
     model.save(folder / "model.keras")
     return model, schema
 

@@ -43,6 +43,28 @@ def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
     assert result.model.is_file()
 
 
+def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp_path):
+    x = np.random.default_rng(0).standard_t(1, size=(400, 2)) ** 3
+    y = np.sign(x[:, 0]) * np.abs(x[:, 0]) ** (1 / 9)
+    own = spec("tails", sampler={"kind": "grid"}, pruner={"kind": "none"})
+    own["search_space"] = {"scaling": ["standard", "quantile"], "units": 32, "learning_rate": 0.02}
+    result = hpsearch.tune(own, data=(x, y), root=tmp_path)
+    assert 2 == result.trials["complete"]
+    assert "quantile" == result.best.params["scaling"]
+    assert result.test["r2"] > 0.9 > 0.5 > result.baseline["metrics"]["r2"]
+
+
+def test_a_scaling_that_does_not_exist_or_is_declared_twice_is_refused():
+    own = spec("refused")
+    own["search_space"]["scaling"] = ["standard", "standrad"]
+    with pytest.raises(SpecError, match=r"'standrad' does not exist\. Known: .*quantile"):
+        hpsearch.tune(own, data=line())
+    own["search_space"]["scaling"] = ["standard", "quantile"]
+    own["data"]["scaling"] = "robust"
+    with pytest.raises(SpecError, match=r"data\.scaling.*keep one of the two"):
+        hpsearch.tune(own, data=line())
+
+
 def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_reason(tmp_path):
     own = spec("conv", model=f"{MODELS}:hidden_convolution", search_space={"width": [2, 4]})
     own["pruner"] = {"kind": "none"}

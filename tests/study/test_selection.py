@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import hpsearch
+from hpsearch.data.schema import Column, Schema
 from hpsearch.data.split import Split
-from hpsearch.data.statistics import Statistics
+from hpsearch.data.statistics import Statistics, fit_statistics
 from hpsearch.execution.inline import InlineExecutor
 from hpsearch.history import Trial
-from hpsearch.models.assembled import averaged
+from hpsearch.models.assembled import Part, assemble
 from hpsearch.study.ensemble import score, select
 from hpsearch.study.finalists import Finalist, best_of, score_again, simplest_of
 from hpsearch.training.make import make_trainer
@@ -109,19 +110,25 @@ def test_a_model_that_nothing_improves_stays_alone():
     assert {1: 1} == select(tables, eight_zeros(), METRICS["rmse"])
 
 
-def test_an_average_is_one_network_that_is_saved_and_loaded(tmp_path):
+def test_an_average_is_one_model_of_differently_scaled_networks(tmp_path):
     def network(seed: int) -> keras.Model:
         keras.utils.set_random_seed(seed)
         first = keras.Input((5,))
         return keras.Model(first, keras.layers.Dense(2, name="same")(first), name="same")
 
     networks = [network(0), network(1)]
-    rows = np.random.default_rng(0).normal(size=(7, 5)).astype(np.float32)
-    expected = 0.25 * networks[0](rows) + 0.75 * networks[1](rows)
+    rows = np.random.default_rng(0).normal(size=(70, 5)).astype(np.float32)
+    schema = Schema(tuple(Column(name, "numeric") for name in "abcde"))
+    ways = [
+        fit_statistics(schema, rows, rows[:, :2], np.arange(70), scaling=how)
+        for how in ("standard", "quantile")
+    ]
+    parts = [Part(n, s, w) for n, s, w in zip(networks, ways, (0.25, 0.75), strict=True)]
+    expected = sum(p.weight * p.network(p.statistics.apply(rows)) for p in parts)
     path = tmp_path / "averaged.keras"
-    averaged([(networks[0], 0.25), (networks[1], 0.75)]).save(path)
+    assemble(parts, schema, "multiclass").save(path)
     loaded = keras.models.load_model(path, safe_mode=True)
-    np.testing.assert_allclose(expected, loaded.predict(rows, verbose=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(expected, loaded.predict(rows, verbose=0), rtol=1e-5, atol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
 
     problem, trial = separable(), spec(optimizer="adam")
     table, recipe = make_table(problem), make_recipe(problem, trial.params, 0)
-    course = Course(trial, recipe, (None,) * len(problem.folds))
+    course = Course(trial, trial.params, recipe, (None,) * len(problem.folds))
     epoch = course.epoch(problem, 0, 0, steps=4, width=4)
     given = (course.initial(0), course.lane(0, table), epoch, table.rows)
     first, second = (

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.split import Split
-from hpsearch.data.statistics import Statistics
+from hpsearch.data.statistics import Statistics, fit_statistics
 from hpsearch.models import load_family, outputs_for
 from hpsearch.training.initial import blueprint, initial_weights
 from hpsearch.training.losses import make_loss
@@ -398,6 +399,33 @@ class TrainerContract:
             small.n_parameters,
             self.result(problem, trial).n_parameters,
         ) == (6 * 8 + 9, 6 * 16 + 17)
+
+    def test_a_trial_sees_the_rows_as_its_scaling_says(self) -> None:
+        """Beside trials of another scaling, as on rows that were scaled beforehand."""
+        problem = first_fold(linear())
+        schema = Schema(
+            tuple(Column(name, "numeric") for name in "abcd"), Target("y", "regression")
+        )
+        rows = problem.features, problem.target, problem.folds[0].train
+        fitted = {
+            how: (fit_statistics(schema, *rows, scaling=how),) for how in ("minmax", "quantile")
+        }
+        varied = replace(problem, scaled=fitted, fixed={"scaling": "minmax"})
+        trials = [spec(), spec(1, scaling="quantile")]
+        _, results = run(self.make_trainer(varied), trials)
+        for number, how in enumerate(fitted):
+            features = fitted[how][0].apply(problem.features)
+            identity = replace(
+                problem.statistics[0],
+                impute=np.zeros(4, np.float32),
+                center=np.zeros(4, np.float32),
+                scale=np.ones(4, np.float32),
+            )
+            plain = replace(problem, features=features, statistics=(identity,))
+            _, alone = run(self.make_trainer(plain), [spec(number)])
+            for name, curve in alone[number].curves.items():
+                np.testing.assert_allclose(results[number].curves[name], curve, rtol=1e-3)
+        assert abs(results[0].fold_scores[0] - results[1].fold_scores[0]) > 1e-3
 
     def test_the_final_fit_needs_no_validation_rows(self) -> None:
         problem = linear()

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...trial import TrialSpec
+from ...trial import TrialSpec, Value
 from ..order import epoch_order
 from ..problem import Problem
 from .program import Epoch, Lane, Recipe, State
@@ -33,6 +34,7 @@ class Course:
     """A trial under way."""
 
     trial: TrialSpec
+    params: Mapping[str, Value]  # the fixed ones included
     recipe: Recipe
     class_weights: tuple[np.ndarray | None, ...]  # a fold each, see `training.class_weights`
     judged: bool = True  # whether validation rows are looked at
@@ -54,7 +56,7 @@ class Course:
             recipe.network.strengths,
             recipe.objective.numbers,
             key,
-            table.folds[fold],
+            table.folds_of(self.params)[fold],
             self.class_weights[fold],
         )
 

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...data.statistics import scaled
 from ..metrics import Metric
 from ..schedules import Schedule
 from .compiled_objective import CompiledObjective
@@ -84,11 +85,23 @@ class Recipe:
         objective: Objective | CompiledObjective,
         batch_size: int,
         schedule: Schedule,
+        *,
+        bends: bool = False,
     ) -> None:
+        """Put together what is compiled.
+
+        Args:
+            network: The trial's.
+            update: Of its weights.
+            objective: Its loss.
+            batch_size: Rows a step.
+            schedule: Of the learning rate.
+            bends: Whether a feature is scaled by quantiles.
+        """
         self.network, self.update, self.objective = network, update, objective
         self.batch_size, self.schedule = batch_size, schedule
         self.flat = update.is_flat(network.trainable)
-        self.evaluate_key = f"{network.structure}|{objective.structure}"
+        self.evaluate_key = f"{network.structure}|{objective.structure}|{bends}"
         self.train_key = f"{self.evaluate_key}|{update.structure}|{batch_size}"
 
     def initial(self, seed: int, dropout_seed: int) -> State:
@@ -241,4 +254,5 @@ def _at(array: Any, rows: Any) -> Any:
 def _seen(rows: Rows, fold: Fold, taken: Any) -> Any:
     """What the network sees of the rows; `Statistics.apply`."""
     x = _at(rows.features, taken)
-    return (jnp.where(jnp.isnan(x), fold.impute, x) - fold.center) * fold.scale
+    filled = jnp.where(jnp.isnan(x), fold.impute, x)
+    return scaled(jnp, filled, fold.center, fold.scale, fold.quantiles)

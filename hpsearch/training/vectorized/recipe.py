@@ -61,7 +61,8 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
         objective = CompiledObjective(own, problem, {"loss": named})
     else:
         objective = Objective(problem.task, params, widths_of(plan))
-    return Recipe(network, update, objective, batch_size(params), schedule)
+    bends = any(s.quantiles is not None for s in problem.statistics_of(params))
+    return Recipe(network, update, objective, batch_size(params), schedule, bends=bends)
 
 
 def _optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimizers.Optimizer:

@@ -5,12 +5,15 @@ Folds differ in length, so their rows are lists of indices, padded to the longes
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ...data.statistics import Statistics
+from ...trial import Value
 from ..problem import Problem
 
 EVALUATION_ROWS = 2048  # at most so many rows are evaluated at once
@@ -32,6 +35,7 @@ class Fold(NamedTuple):
     scale: Any  # (n_features,)
     target_center: Any  # (n_outputs,)
     target_scale: Any  # (n_outputs,)
+    quantiles: Any  # `data.statistics.Quantiles`, or None
     n_train: Any  # int32
     validation: Any  # (n_chunks, n_chunk) int32, padded with 0
     n_validation: Any  # int32
@@ -43,7 +47,12 @@ class Table:
 
     rows: Rows
     folds: tuple[Fold, ...]
+    scaled: Mapping[str, tuple[Fold, ...]]  # by `scaling`, where it varies
     longest: int  # training rows of the longest fold
+
+    def folds_of(self, params: Mapping[str, Value]) -> tuple[Fold, ...]:
+        """The folds as a trial's hyperparameters, the fixed ones included, have them scaled."""
+        return self.scaled.get(str(params.get("scaling")), self.folds)
 
     def steps(self, batch_size: int) -> int:
         """Batches of the longest fold."""
@@ -57,23 +66,30 @@ def make_table(problem: Problem) -> Table:
         _shared(problem.target),
         None if problem.weights is None else _shared(problem.weights),
     )
+    folds = _folds(problem, problem.statistics)
+    scaled = {how: _folds(problem, fitted) for how, fitted in (problem.scaled or {}).items()}
+    return Table(rows, folds, scaled, max(len(f.train) for f in problem.folds))
+
+
+def _folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[Fold, ...]:
     longest = max((len(f.validation) for f in problem.folds), default=0)
     chunks = -(-longest // EVALUATION_ROWS)
     size = -(-longest // max(1, chunks))
     folds = []
-    for split, s in zip(problem.folds, problem.statistics, strict=True):
+    for split, s in zip(problem.folds, statistics, strict=True):
         validation = np.zeros(chunks * size, np.int32)
         validation[: len(split.validation)] = split.validation
         given = (s.impute, s.center, s.scale, s.target_center, s.target_scale)
         vectors = [np.asarray(v, np.float32) for v in given]
         fold = Fold(
             **dict(zip(Fold._fields, vectors, strict=False)),
+            quantiles=s.quantiles,
             n_train=np.int32(len(split.train)),
             validation=validation.reshape(chunks, size),
             n_validation=np.int32(len(split.validation)),
         )
         folds.append(jax.device_put(fold))
-    return Table(rows, tuple(folds), max(len(f.train) for f in problem.folds))
+    return tuple(folds)
 
 
 def _shared(array: np.ndarray) -> Any:

@@ -164,7 +164,8 @@ class VectorizedTrainer:
 
         params = {**(self.problem.fixed or {}), **trial.params}
         weights = [class_weights(self.problem, params, fold) for fold in self._folds]
-        return Course(trial, make_recipe(self.problem, params, trial.seed), tuple(weights))
+        recipe = make_recipe(self.problem, params, trial.seed)
+        return Course(trial, params, recipe, tuple(weights))
 
     def _submit(self, course: Course, *, finished: int, folds: Sequence[int]) -> None:
         """Begin the epochs that need no answer but those to the `finished` ones."""
