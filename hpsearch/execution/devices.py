@@ -5,12 +5,16 @@ Knows no process and no Ray: the answers are numbers and environment variables.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Mapping, Sequence
+from ctypes.util import find_library
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from ..training.choice import has_accelerator
+from ..training.keras_import import GPU_SHARE
 from ..training.make import BACKENDS
 
 CORES = {"vectorized": 8, "keras_fit": 4}  # what one trial of the usual size keeps busy
@@ -31,15 +35,28 @@ class Machine:
     gpus: tuple[str, ...] = ()  # as CUDA_VISIBLE_DEVICES names them
 
 
-def here(environment: Mapping[str, str] = os.environ) -> Machine:
-    """This machine: its cores by affinity, its GPUs as far as CUDA_VISIBLE_DEVICES shows them."""
+def here(trainer: str, environment: Mapping[str, str] = os.environ) -> Machine:
+    """This machine: its cores by affinity, and the GPUs that a trainer's framework finds on it.
+
+    As for CUDA, the first name in CUDA_VISIBLE_DEVICES that can be none (-1) ends the list.
+    """
     cores = len(os.sched_getaffinity(0))
-    if not has_accelerator():
+    finds_gpus = has_accelerator() if trainer == "vectorized" else _has_cuda()
+    if not finds_gpus:
         return Machine(cores)
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
         return Machine(cores, tuple(str(i) for i in range(len(_devices()))))
-    return Machine(cores, tuple(name.strip() for name in visible.split(",") if name.strip()))
+    names = (name.strip() for name in visible.split(","))
+    return Machine(cores, tuple(takewhile(lambda name: name not in ("", "-1"), names)))
+
+
+def _has_cuda() -> bool:
+    """Whether TensorFlow will find an NVIDIA GPU: its device is here, and so is cuDNN."""
+    if not Path("/dev/nvidiactl").exists():
+        return False
+    packaged = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.cudnn")
+    return bool(packaged) or find_library("cudnn") is not None
 
 
 def _devices() -> Sequence[Path]:
@@ -104,10 +121,10 @@ def gpu_of(
 
 
 def gpu_memory(fraction: float) -> dict[str, str]:
-    """How much of its GPU a worker takes: JAX at once, TensorFlow as it needs it."""
+    """How much of its GPU a worker takes at most: JAX at once, TensorFlow as it needs it."""
     if not fraction:
         return {}
     return {
-        "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{GPU_MEMORY * min(1.0, fraction):.3f}",
+        GPU_SHARE: f"{GPU_MEMORY * min(1.0, fraction):.3f}",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }

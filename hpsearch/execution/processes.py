@@ -71,7 +71,7 @@ class ProcessExecutor:
         self._logs = logs
         self._setup: Setup | None = None
         self._shared = SharedArrays()  # one copy of the rows for all workers
-        self._machine, self._count = here(), workers
+        self._machine, self._count = here(trainer), workers
         faulty = os.environ.get(faults.VARIABLE)  # a fault strikes once: successors get none
         self._processes = [self._start(i, faulty=faulty) for i in range(workers)]
         self._retiring: list[WorkerProcess] = []  # each ends what it trains, and then itself

@@ -195,7 +195,7 @@ class Crew:
         self.executor = self._start()
 
     def _start(self) -> Executor:
-        declared, machine = self._execution, devices.here()
+        declared, machine = self._execution, devices.here(self.trainer)
         # It compiles the next trial meanwhile.
         ahead = 1 if self.trainer == "vectorized" and self._asks_ahead else 0
         if self.is_deterministic:

@@ -8,15 +8,19 @@ left to think that they are missing. Code of the user's that imports them afterw
 
 from __future__ import annotations
 
+import os
 import sys
 
 UNUSED = ("pandas", "sklearn", "matplotlib")
+GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; JAX reads it by itself
 
 
 def import_keras() -> None:
     """Import Keras; what this process has imported before stays as it is."""
     if "keras" in sys.modules:
         return
+    if os.environ.get("KERAS_BACKEND") == "tensorflow" and (share := os.environ.get(GPU_SHARE)):
+        _limit_tensorflow(float(share))
     hidden = [name for name in UNUSED if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError
@@ -32,3 +36,16 @@ def import_keras() -> None:
         array_data_adapter.pandas = array_slicing.pandas = module_utils.LazyModule("pandas")
     if keras.config.backend() == "jax" and "tensorflow" not in sys.modules:
         module_utils.tensorflow._available = False
+
+
+def _limit_tensorflow(share: float) -> None:
+    """Let TensorFlow take so much of each GPU's memory; comes before its first operation.
+
+    Its public functions take megabytes, and none tells how many a GPU has.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.ops import enable_eager_execution_internal
+
+    config = tf.compat.v1.ConfigProto()
+    config.gpu_options.per_process_gpu_memory_fraction = share
+    enable_eager_execution_internal(config)

@@ -1,7 +1,12 @@
 """How a machine is divided between its workers; no GPU is needed to say it."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
+from hpsearch.execution import devices
 from hpsearch.execution.devices import (
     Machine,
     default_workers,
@@ -11,6 +16,7 @@ from hpsearch.execution.devices import (
     here,
     threads_of,
 )
+from hpsearch.training.make import BACKENDS
 
 TWO = Machine(16, ("0", "1"))
 
@@ -66,7 +72,35 @@ def test_a_worker_finds_its_backend_and_its_threads_in_the_environment():
     )
 
 
-def test_gpus_are_those_that_cuda_shows(monkeypatch):
-    monkeypatch.setattr("hpsearch.execution.devices.has_accelerator", lambda: True)
-    assert ("3", "5") == here({"CUDA_VISIBLE_DEVICES": "3, 5"}).gpus
-    assert () == here({"CUDA_VISIBLE_DEVICES": ""}).gpus
+@pytest.mark.parametrize(
+    ("expected", "visible"),
+    [(("3", "5"), "3, 5"), (("GPU-8f2",), "GPU-8f2"), (("0",), "0,-1,1"), ((), "-1"), ((), "")],
+)
+@pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
+def test_gpus_are_those_that_cuda_shows(monkeypatch, trainer, expected, visible):
+    monkeypatch.setattr(devices, "has_accelerator", lambda: True)
+    monkeypatch.setattr(devices, "_has_cuda", lambda: True)
+    assert expected == here(trainer, {"CUDA_VISIBLE_DEVICES": visible}).gpus
+
+
+def test_a_gpu_counts_for_the_framework_that_finds_it(monkeypatch):
+    monkeypatch.setattr(devices, "has_accelerator", lambda: False)
+    monkeypatch.setattr(devices, "_has_cuda", lambda: True)
+    found = [here(trainer, {"CUDA_VISIBLE_DEVICES": "0"}).gpus for trainer in BACKENDS]
+    assert {"vectorized": (), "keras_fit": ("0",)} == dict(zip(BACKENDS, found, strict=True))
+
+
+def test_tensorflow_is_held_to_its_share_of_a_gpu():
+    code = """
+from hpsearch.training.keras_import import import_keras
+import_keras()
+from tensorflow.python.eager import context
+import tensorflow as tf
+tf.constant(1) + 1
+print(context.context().config.gpu_options.per_process_gpu_memory_fraction)
+"""
+    own = environment("keras_fit", gpu=gpu_memory(0.5))
+    worker = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **own}, stdout=subprocess.PIPE, check=True
+    )
+    assert 0.45 == float(worker.stdout)
