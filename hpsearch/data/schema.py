@@ -108,6 +108,17 @@ class Schema:
         return tuple(name for c in self.columns for name in c.feature_names)
 
     @property
+    def categories(self) -> tuple[tuple[int, int], ...]:
+        """The first feature of each categorical column, and how many are its categories."""
+        found, at = [], 0
+        for column in self.columns:
+            n = len(column.feature_names)
+            if column.kind == "categorical":
+                found.append((at, n - column.indicator))
+            at += n
+        return tuple(found)
+
+    @property
     def raw_columns(self) -> tuple[str, ...]:
         """The columns a raw table must have."""
         return tuple(dict.fromkeys(c.raw for c in self.columns))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SpecError
 from ..spec.reference import load_function, load_object
 from ..trial import Value
-from . import mlp
+from . import mlp, wide_and_deep
 from .exploration import Answer, Run, Use, given
 from .outputs import Outputs
 
@@ -27,8 +27,16 @@ class Family:
     build: Build
     reads: Mapping[str, Value] | None  # hyperparameter -> default; None: whatever it is given
 
+    @property
+    def embeds(self) -> bool:
+        """Whether it takes `categories` beside what every family takes."""
+        return self.reads is not None and "encoding" in self.reads
 
-FAMILIES: dict[str, Family] = {"mlp": Family("mlp", mlp.build, mlp.DEFAULTS)}
+
+FAMILIES: dict[str, Family] = {
+    "mlp": Family("mlp", mlp.build, mlp.DEFAULTS),
+    "wide_and_deep": Family("wide_and_deep", wide_and_deep.build, wide_and_deep.DEFAULTS),
+}
 
 
 Ask = Callable[[Answer, Use], Run]  # one call of a function that asks for its hyperparameters

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..trial import Value
+from . import encoding
+from .encoding import Categories, encoded
 from .outputs import Outputs
 
 if TYPE_CHECKING:
@@ -21,22 +23,39 @@ DEFAULTS: dict[str, Value] = {
     "dropout": 0.0,
     "l1": 0.0,
     "l2": 0.0,
+    **encoding.DEFAULTS,
 }
 
 
-def build(params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs) -> keras.Model:
+def build(
+    params: Mapping[str, Value],
+    inputs: tuple[int, ...],
+    outputs: Outputs,
+    *,
+    categories: Categories = (),
+) -> keras.Model:
     """An uncompiled network.
 
     Args:
         params: Hyperparameters; those missing take their `DEFAULTS`.
         inputs: Shape of one row, (n_features,).
         outputs: The last layer.
+        categories: Which features are the categories of one column.
     """
     import keras
 
     p: dict[str, Any] = {**DEFAULTS, **params}
+    first = keras.Input(inputs, name="features")
+    x = hidden(encoded(first, p, categories), p)
+    last = keras.layers.Dense(outputs.units, activation=outputs.activation, name="output")(x)
+    return keras.Model(first, last, name="mlp")
+
+
+def hidden(x: Any, p: Mapping[str, Any]) -> Any:
+    """The hidden layers behind `x`, all of whose hyperparameters `p` holds."""
+    import keras
+
     regularizer = keras.regularizers.L1L2(l1=p["l1"], l2=p["l2"]) if p["l1"] or p["l2"] else None
-    first = x = keras.Input(inputs, name="features")
     for i in range(p["layers"]):
         x = keras.layers.Dense(
             p["units"],
@@ -53,5 +72,4 @@ def build(params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs
             x = keras.layers.Activation(p["activation"], name=f"activation_{i}")(x)
         if p["dropout"]:
             x = keras.layers.Dropout(p["dropout"], name=f"dropout_{i}")(x)
-    last = keras.layers.Dense(outputs.units, activation=outputs.activation, name="output")(x)
-    return keras.Model(first, last, name="mlp")
+    return x

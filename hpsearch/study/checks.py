@@ -13,6 +13,7 @@ from typing import Any, get_args
 
 from ..errors import SpecError
 from ..models import FAMILIES, unknown_family
+from ..models.encoding import ENCODINGS
 from ..search.objectives import COSTS
 from ..search.pruners import PRUNERS, make_pruner
 from ..search.pruners.fold_race import first_verdict
@@ -63,10 +64,13 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         "schedule": schedules.SCHEDULES,
         "class_weight": CLASS_WEIGHTS,
         "scaling": get_args(Scaling),
+        "encoding": ENCODINGS,
     }
     for key, catalogue in catalogues.items():
         if facts.get("compiled") and key != "scaling":
             continue  # it is the user's own function that reads them
+        if key == "encoding" and spec.model not in FAMILIES:
+            continue
         if key == "class_weight" and spec.task == "regression" and key in spec.search_space:
             yield f"search_space.{key}", "a regression has no classes: leave it out"
         for value in spec.values_of(key):

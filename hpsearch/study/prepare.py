@@ -71,6 +71,7 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
         own_metric=own_metric_of(spec),
         threshold=threshold_of(spec, dataset.task),
         costs=tuple(name for name in several if name in COSTS),
+        categories=dataset.schema.categories,
         scaled={str(how): () for how in spec.values_of("scaling")},
     )
     return with_folds(problem, dataset, dataset.folds)

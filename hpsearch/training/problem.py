@@ -16,6 +16,7 @@ from ..data.split import Split
 from ..data.statistics import Statistics
 from ..errors import TrainingError
 from ..models import load_family, outputs_for
+from ..models.encoding import Categories
 from ..spec.data import Task
 from ..spec.reference import absolute
 from ..trial import Direction, Value, derive_seed
@@ -63,6 +64,7 @@ class Problem:
     threshold: float | Literal["tuned"] = 0.5  # of a binary task's labels
     own_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
     costs: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
+    categories: Categories = ()  # which features are the categories of one column
     scaled: Mapping[str, tuple[Statistics, ...]] | None = None  # by `scaling`, where it varies
 
     def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
@@ -83,8 +85,10 @@ class Problem:
 
             keras.utils.set_random_seed(derive_seed(seed, "build"))
 
+        also = {"categories": self.categories} if family.embeds else {}
+
         def build() -> keras.Model:
-            model = family.build(chosen, inputs, outputs)
+            model = family.build(chosen, inputs, outputs, **also)
             if not model.built:
                 model.build((None, *inputs))
             if family.reads is None:

@@ -98,6 +98,13 @@ def test_only_an_elementwise_activation_through_zero_is_padded() -> None:
     assert not {"sigmoid", "softmax", "softplus", "log_softmax"} & told
 
 
+@pytest.mark.parametrize("model", ["mlp", "wide_and_deep"])
+def test_networks_with_embeddings_share_their_programs(model: str) -> None:
+    problem = replace(separable(), model=model, categories=((1, 3),))
+    trials = [{"encoding": "embedding", "learning_rate": rate} for rate in (0.1, 0.01, 0.001)]
+    assert [3] * 3 == compilations(problem, trials)
+
+
 def test_another_optimizer_shares_the_program_that_evaluates() -> None:
     assert [3, 4] == compilations(separable(), [{"optimizer": "adam"}, {"optimizer": "sgd"}])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def vectorized_curves(problem: Problem, trial: TrialSpec, **placed: Any) -> list
     from hpsearch.training.vectorized import VectorizedTrainer
 
     key = (placed.get("placement"), problem.target.tobytes(), problem.weights is None)
-    key = (*key, problem.model, len(problem.folds))
+    key = (*key, problem.model, problem.categories, len(problem.folds))
     if key not in TRAINERS:  # they share the programs that evaluate and measure
         TRAINERS[key] = VectorizedTrainer(problem, **placed)
     said = list(TRAINERS[key].train([trial]))
@@ -84,7 +85,8 @@ def fit_curves(
     `compiled` replaces hyperparameters by what Keras has for them, and `fitted` goes to `fit`.
     """
     params = {**(problem.fixed or {}), **trial.params}
-    build = load_family(problem.model).build
+    family = load_family(problem.model)
+    build = partial(family.build, categories=problem.categories) if family.embeds else family.build
     shape = (problem.features.shape[1:], outputs_for(problem.task, problem.n_outputs))
     model = build(params, *shape)
     plan = blueprint(lambda: build(params, *shape))
@@ -193,6 +195,12 @@ def test_clipped_gradients_are_those_of_fit(clip: str) -> None:
 
 def test_regularizers_count_in_the_loss_and_in_the_gradient() -> None:
     assert_agrees(make_problem(), {"l1": 0.003, "l2": 0.01})
+
+
+@pytest.mark.parametrize("model", ["mlp", "wide_and_deep"])
+def test_embeddings_are_trained_as_in_fit(model: str) -> None:
+    problem = replace(make_problem(), model=model, categories=((1, 3),))
+    assert_agrees(problem, {"encoding": "embedding", "embedding_size": 2})
 
 
 def test_sample_weights_count_as_in_fit() -> None:
