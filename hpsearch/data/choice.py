@@ -16,6 +16,7 @@ from .schema import (
     as_text,
     dates,
     distinct,
+    distinct_places,
     plain_numbers,
     require,
     spread,
@@ -120,7 +121,7 @@ def duplicates(table: Any, names: Sequence[str]) -> np.ndarray:
     """Which rows equal an earlier one in all of the named columns, shape (n_rows,) bool."""
     mixed = np.zeros(table.num_rows, np.uint64)
     for name in names:
-        mixed ^= distinct(table[name])[1].astype(np.uint64)
+        mixed ^= distinct_places(table[name]).astype(np.uint64)
         mixed = _scrambled(mixed)
     _, first = np.unique(mixed, return_index=True)
     repeated = np.ones(table.num_rows, bool)

@@ -164,7 +164,6 @@ def _parse(text: bytes, separator: str, names: list[str], data: DataSpec) -> Any
                 decimal_point=data.decimal,
                 column_types=types,
             ),
-            # Arrow's own pools keep what reading took, as much again as the table.
             memory_pool=pa.system_memory_pool(),
         )
 

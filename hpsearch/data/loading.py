@@ -14,6 +14,7 @@ from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
 from .folds import Rows, make_folds, quantile_bins, resolve_kind, split_test
 from .infer import infer_columns, infer_target, text_order
+from .memory import give_back
 from .schema import Column, Schema, Target, as_text, column_numbers, distinct, spread
 from .sources import Source, from_memory, read_source
 
@@ -41,11 +42,16 @@ def load(
         DataError: One line that says where, what was found and how to mend it.
     """
     source = read_source(data, folder) if arrays is None else from_memory(arrays, data)
+    give_back()
     cv = cross_validation or CrossValidation()
+    name = source.name
     try:
-        return _prepare(source, data, cv, task=task, seed=seed)
+        dataset = _prepare(source, data, cv, task=task, seed=seed)
     except DataError as error:
-        raise DataError(f"{source.name}: {error}") from None
+        raise DataError(f"{name}: {error}") from None
+    del source
+    give_back()
+    return dataset
 
 
 def _prepare(

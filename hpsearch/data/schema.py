@@ -249,14 +249,8 @@ def distinct(column: Any) -> tuple[list[Any], np.ndarray]:
     Works on any values, so text is looked at once however often it stands there.
     """
     if hasattr(column, "dictionary_encode"):  # pyarrow
-        encoded = column.combine_chunks()
-        if not hasattr(encoded, "dictionary"):
-            encoded = encoded.dictionary_encode()
-        values = encoded.dictionary.to_pylist()
-        places = encoded.indices.to_numpy(zero_copy_only=False)  # a null is NaN, and last
-        if encoded.null_count:
-            places = np.where(np.isnan(places), len(values), places)
-        return [*values, None], places.astype(np.intp)
+        values, places = _encoded(column)
+        return [*values.to_pylist(), None], places
     cells = column.tolist() if hasattr(column, "tolist") else list(column)
     seen: dict[Any, int] = {}
     places = np.empty(len(cells), np.intp)
@@ -269,6 +263,22 @@ def distinct(column: Any) -> tuple[list[Any], np.ndarray]:
                 "values or dates"
             ) from None
     return [None if v is None else v[1] for v in seen], places
+
+
+def distinct_places(column: Any) -> np.ndarray:
+    """The second half of `distinct`, without a Python object for each different value."""
+    return _encoded(column)[1] if hasattr(column, "dictionary_encode") else distinct(column)[1]
+
+
+def _encoded(column: Any) -> tuple[Any, np.ndarray]:
+    """The different values of a pyarrow column, and each row's place; a null comes last."""
+    encoded = column.combine_chunks()
+    if not hasattr(encoded, "dictionary"):
+        encoded = encoded.dictionary_encode()
+    places = encoded.indices.to_numpy(zero_copy_only=False)  # a null is NaN
+    if encoded.null_count:
+        places = np.where(np.isnan(places), len(encoded.dictionary), places)
+    return encoded.dictionary, places.astype(np.intp)
 
 
 def spread(per_value: Any, places: np.ndarray, dtype: Any = None) -> np.ndarray:

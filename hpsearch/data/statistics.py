@@ -14,6 +14,7 @@ import numpy as np
 from .schema import Column, Schema
 
 KNOTS = 33  # of quantile scaling
+NARROW = 1e-37  # for the scale of a narrower column float32 has no number
 TAIL = 0.001  # the level of a quantile scaling's ends, where a normal distribution has none
 ROWS_AT_ONCE = 4096  # which bounds the memory of quantile scaling
 
@@ -117,7 +118,7 @@ def _of_numbers(values: np.ndarray, column: Column, scaling: str) -> Vectors:
     impute = float(np.float32(_imputed(wide[~missing], column.impute)))
     wide[missing] = impute
     center, width = _center_and_width(wide, scaling)
-    scale = 1.0 / width if wide.size and wide.max() > wide.min() and width > 0 else 0.0
+    scale = 1.0 / width if wide.size and wide.max() > wide.min() and width > NARROW else 0.0
     if not column.indicator:
         return [impute], [center], [scale]
     return [impute, 0.0], [center, 0.0], [scale, float(0 < missing.sum() < missing.size)]
@@ -187,7 +188,7 @@ def _bends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, floa
     normal = ndtri(np.clip(means, TAIL, 1 - TAIL))
     wide = knots.astype(np.float64)
     half = np.diff(wide) / 2
-    slope = np.diff(normal) / np.diff(wide)
+    slope = np.where(2 * half > NARROW, np.diff(normal) / np.diff(wide), 0.0)
     if half.size == 0:
         return half, half, slope, 0.0
     return (wide[1:] + wide[:-1]) / 2, half, slope, float(normal[0] + (slope * half).sum())

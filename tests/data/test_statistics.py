@@ -141,6 +141,14 @@ def test_constant_and_empty_columns_become_zero():
     np.testing.assert_array_equal(np.zeros((3, 2)), statistics.apply(columns))
 
 
+@pytest.mark.parametrize("scaling", ["standard", "minmax", "robust", "quantile"])
+def test_a_column_too_narrow_for_float32_is_a_constant_one(scaling):
+    columns = np.array([[0], [3e-42], [3e-42], [3e-42]], np.float32)
+    schema = Schema((Column("a", "numeric", scaling=scaling),))
+    statistics = fit_statistics(schema, columns, np.zeros((4, 1)), np.arange(4))
+    assert 1 == len(np.unique(statistics.apply(columns)))
+
+
 def test_indicator_is_hidden_where_no_training_row_lacks_the_value():
     schema = Schema((Column("a", "numeric", indicator=True),))
     columns = np.array([[1], [2], [np.nan]], np.float32)
