@@ -96,6 +96,19 @@ def _f1(xp: Any, y: Any, p: Any, w: Any) -> Any:
     return xp.sum(scores) / xp.sum(seen)
 
 
+def _f1_micro(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    hits, predicted, actual = _counts(xp, y, p, w)
+    return 2 * xp.sum(hits) / (xp.sum(predicted) + xp.sum(actual))
+
+
+def _f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    """The mean over the classes by their rows, 0/1 of a binary task included."""
+    hits, predicted, actual = _counts(xp, y, p, w)
+    total = predicted + actual
+    scores = xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
+    return xp.sum(scores * actual) / xp.sum(actual)
+
+
 def _share(place: int) -> Callable[..., Any]:
     """Hits of each class among its predicted (1) or its actual (2) rows: precision or recall."""
 
@@ -187,8 +200,22 @@ def _mae(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _mape(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    tiny = float(np.finfo(np.float64).eps) if p.dtype == np.float64 else 1.2e-7
+    tiny = float(np.finfo(np.float64).eps)  # in float32 too, where a truth of 0 costs the same
     return _mean(xp, xp.mean(xp.abs(y - p) / xp.maximum(xp.abs(y), tiny), axis=1), w)
+
+
+def _median_absolute_error(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    medians = [_median(xp, error, w) for error in xp.abs(y - p).T]
+    return sum(medians) / len(medians)
+
+
+def _median(xp: Any, values: Any, w: Any) -> Any:
+    """Half of the weight lies below it; between two values where just half does."""
+    order = xp.argsort(values)
+    below = xp.cumsum(w[order])
+    ends = [xp.searchsorted(below, below[-1] / 2, side=side) for side in ("left", "right")]
+    low, high = (values[order[xp.minimum(end, len(order) - 1)]] for end in ends)
+    return (low + high) / 2
 
 
 def _pinball(level: float) -> Callable[..., Any]:
@@ -214,6 +241,8 @@ METRICS: dict[str, Metric] = {
         Metric("accuracy", "maximize", CLASSIFICATION, _accuracy, of_labels=True),
         Metric("balanced_accuracy", "maximize", CLASSIFICATION, _balanced_accuracy, of_labels=True),
         Metric("f1", "maximize", CLASSIFICATION, _f1, of_labels=True),
+        Metric("f1_micro", "maximize", CLASSIFICATION, _f1_micro, of_labels=True),
+        Metric("f1_weighted", "maximize", CLASSIFICATION, _f1_weighted, of_labels=True),
         Metric("precision", "maximize", CLASSIFICATION, _share(1), of_labels=True),
         Metric("recall", "maximize", CLASSIFICATION, _share(2), of_labels=True),
         Metric("matthews_corrcoef", "maximize", CLASSIFICATION, _matthews, of_labels=True),
@@ -224,6 +253,7 @@ METRICS: dict[str, Metric] = {
         Metric("mse", "minimize", ("regression",), _mse),
         Metric("rmse", "minimize", ("regression",), _rmse),
         Metric("mae", "minimize", ("regression",), _mae),
+        Metric("median_absolute_error", "minimize", ("regression",), _median_absolute_error),
         Metric("r2", "maximize", ("regression",), _r2),
         Metric("mape", "minimize", ("regression",), _mape),
         *(

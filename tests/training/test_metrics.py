@@ -25,7 +25,8 @@ def _of_labels(function: Callable[..., float], **options: Any) -> Callable[..., 
     def score(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
         chosen = options
         if function in (sk.f1_score, sk.precision_score, sk.recall_score):
-            chosen = {"average": "binary" if y.shape[1] == 1 else "macro", "zero_division": 0}
+            average = "binary" if y.shape[1] == 1 else "macro"
+            chosen = {"average": average, "zero_division": 0, **options}
         return function(_labels(y), _labels(p), sample_weight=w, **chosen)
 
     return score
@@ -49,6 +50,8 @@ TWINS: dict[str, Callable[..., float]] = {
     "accuracy": _of_labels(sk.accuracy_score),
     "balanced_accuracy": _of_labels(sk.balanced_accuracy_score),
     "f1": _of_labels(sk.f1_score),
+    "f1_micro": _of_labels(sk.f1_score, average="micro"),
+    "f1_weighted": _of_labels(sk.f1_score, average="weighted"),
     "precision": _of_labels(sk.precision_score),
     "recall": _of_labels(sk.recall_score),
     "matthews_corrcoef": _of_labels(sk.matthews_corrcoef),
@@ -59,6 +62,7 @@ TWINS: dict[str, Callable[..., float]] = {
     "mse": _of_tables(sk.mean_squared_error),
     "rmse": _rmse,
     "mae": _of_tables(sk.mean_absolute_error),
+    "median_absolute_error": _of_tables(sk.median_absolute_error),
     "r2": _of_tables(sk.r2_score),
     "mape": _of_tables(sk.mean_absolute_percentage_error),
     **{
@@ -138,6 +142,14 @@ def test_a_class_that_no_row_shows_counts_as_in_scikit_learn(name: str) -> None:
     prediction = np.eye(3)[[0, 2, 1, 1, 0]]
     expected = TWINS[name](truth, prediction, np.ones(5))
     np.testing.assert_allclose(expected, METRICS[name](truth, prediction))
+
+
+def test_a_truth_of_0_costs_the_same_percentage_in_float32() -> None:
+    truth, prediction = np.array([[0.0], [2.0]]), np.array([[1.0], [1.0]])
+    expected = sk.mean_absolute_percentage_error(truth, prediction)
+    narrow = [jnp.asarray(a, jnp.float32) for a in (truth, prediction, np.ones(2))]
+    np.testing.assert_allclose(expected, METRICS["mape"](truth, prediction))
+    np.testing.assert_allclose(expected, METRICS["mape"].function(jnp, *narrow), rtol=1e-6)
 
 
 def test_perfect_predictions_have_a_finite_log_loss() -> None:
