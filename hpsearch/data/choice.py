@@ -23,6 +23,8 @@ from .schema import (
 )
 from .sources import Source
 
+OF_THE_TARGET = ("missing", "replace", "round")  # keys of a column that mean something for it
+
 
 @dataclass(frozen=True, slots=True)
 class Roles:
@@ -59,6 +61,7 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
     declared = [target, *data.drop, *data.columns, *cv.columns]
     require(source.table, [*declared, *([data.weights] if data.weights else [])])
     apart = {target, data.weights, *data.drop, *cv.columns}
+    _refuse_unread(target, data, cv)
     features = tuple(n for n in names if n not in apart)
     if not features:
         raise DataError("no column is left to learn from")
@@ -71,6 +74,25 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
     if source.test is not None:
         require(source.test, [*features, target, *([data.weights] if data.weights else [])])
     return Roles(target, features, data.weights, cv.group, cv.time, cv.column)
+
+
+def _refuse_unread(target: str, data: DataSpec, cv: CrossValidation) -> None:
+    """Refuse what is declared of a column that is no feature, and that nothing would read."""
+    roles = {target: "the target", **dict.fromkeys(cv.columns, "what divides the rows")}
+    if data.weights is not None:
+        roles[data.weights] = "the weights"
+    lines = []
+    for name, spec in data.columns.items():
+        read = OF_THE_TARGET if name == target else ()
+        unread = [key for key in spec.model_fields_set if key not in read] if name in roles else []
+        if unread:
+            keys = ", ".join(sorted(unread))
+            known = f"; of a target, {', '.join(read)} are read" if read else ""
+            lines.append(
+                f"data.columns.{name}: {keys}: {name!r} is {roles[name]}, no feature{known}"
+            )
+    if lines:
+        raise DataError("\n".join(lines))
 
 
 def rows_in_order(table: Any, roles: Roles, data: DataSpec) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -27,12 +27,15 @@ class Rows:
     classes: tuple[str, ...]  # names of the labels; empty in a regression
     groups: np.ndarray | None = None  # (n_rows,) int
     predefined: np.ndarray | None = None  # (n_rows,) int, the fold that validates; -1: none
+    weights: np.ndarray | None = None  # (n_rows,), what each row counts
 
     def take(self, rows: np.ndarray) -> Rows:
         """The same of some rows."""
-        groups = None if self.groups is None else self.groups[rows]
-        predefined = None if self.predefined is None else self.predefined[rows]
-        return Rows(self.labels[rows], self.classes, groups, predefined)
+        groups, predefined, weights = (
+            None if every is None else every[rows]
+            for every in (self.groups, self.predefined, self.weights)
+        )
+        return Rows(self.labels[rows], self.classes, groups, predefined, weights)
 
 
 def quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
@@ -264,6 +267,13 @@ def _require_every_class(rows: Rows, folds: Sequence[Split]) -> None:
         for role, part in (("training", fold.train), ("validation", fold.validation)):
             if part.size == 0:
                 raise DataError(f"fold {number} of {len(folds)} has no {role} rows")
+            if rows.weights is not None:
+                part = part[rows.weights[part] > 0]
+            if part.size == 0:
+                raise DataError(
+                    f"fold {number} of {len(folds)}: the weights of its {role} rows are all 0, so "
+                    "none of them counts: give some a weight, or use fewer folds"
+                )
             counts = np.bincount(rows.labels[part], minlength=len(rows.classes))
             if not rows.classes or counts.all():
                 continue

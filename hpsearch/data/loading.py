@@ -63,7 +63,8 @@ def _prepare(
     labelled = table.select([roles.target]).take(order)
     target, why = infer_target(labelled, roles.target, data, task)
     number = Schema((), target).encode_target(labelled)
-    rows = _rows(table, order, roles, target, number, cv)
+    weights = _weights(table, roles.weights)
+    rows = _rows(table, order, roles, target, number, cv, weights)
     cv = cv.model_copy(update={"kind": resolve_kind(cv, rows)})
     fraction = 0.0 if source.test is not None else data.test_fraction
     development, test = split_test(rows, cv, fraction=fraction, seed=seed)
@@ -71,7 +72,6 @@ def _prepare(
     inferred, odd = infer_columns(table, roles.features, data, here)
     schema = Schema(inferred, target)
     cleaned = schema.clean(table)
-    weights = _weights(table, roles.weights)
     if source.test is None:
         locked = _locked(table, cleaned, number[test], weights, order[test])
     else:
@@ -109,6 +109,7 @@ def _rows(
     target: Target,
     number: np.ndarray,
     cv: CrossValidation,
+    weights: np.ndarray | None,
 ) -> Rows:
     """What the rows in `order` are divided by."""
     classes = tuple(str(c) for c in target.classes)
@@ -119,7 +120,7 @@ def _rows(
         labels = quantile_bins(number[:, 0], cv.folds)
     groups = None if roles.group is None else _codes(table, roles.group)[order]
     fold = None if roles.fold is None else _codes(table, roles.fold)[order]
-    return Rows(labels, classes, groups, fold)
+    return Rows(labels, classes, groups, fold, None if weights is None else weights[order])
 
 
 def _codes(table: Any, name: str) -> np.ndarray:
@@ -157,6 +158,7 @@ def _locked(
     if rows.size == 0:
         return None
     theirs = None if weights is None else weights[rows]
+    _require_weight(theirs)
     return LockedRows(TestRows(table.take(rows), cleaned[rows], target, theirs))
 
 
@@ -167,11 +169,20 @@ def _locked_file(table: Any, schema: Schema, roles: Roles, data: DataSpec) -> Lo
         if missing.any() and data.missing_target == "drop":
             table = table.take(np.flatnonzero(~missing))
         weights = _weights(table, roles.weights)
+        _require_weight(weights)
         return LockedRows(
             TestRows(table, schema.clean(table), schema.encode_target(table), weights)
         )
     except DataError as error:
         raise DataError(f"test rows: {error}") from None
+
+
+def _require_weight(weights: np.ndarray | None) -> None:
+    if weights is not None and not weights.any():
+        raise DataError(
+            "the weights of the locked rows are all 0, so nothing could be measured on them: give "
+            "some a weight, or lock no row with data.test_fraction: 0"
+        )
 
 
 def _constant(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:

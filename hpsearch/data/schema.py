@@ -143,7 +143,8 @@ class Schema:
             values = column_numbers(table, column)
             if cleaned is None:
                 cleaned = np.empty((len(values), len(self.columns)), np.float32)
-            cleaned[:, j] = _to_float32(values, column.name)
+            bound = f"; or bound it with data.columns.{column.name}.clip"
+            cleaned[:, j] = _to_float32(values, column.name, bound)
         return np.empty((0, 0), np.float32) if cleaned is None else cleaned
 
     def unknown(self, table: Any) -> dict[str, tuple[str, ...]]:
@@ -195,7 +196,8 @@ class Schema:
         if target.kind == "regression":
             numbers = column_numbers(table, target_column(target))
             _refuse_missing(target.name, np.isnan(numbers))
-            return _to_float32(numbers, target.name)[:, None]
+            leave = ", and the row can be left out with data.missing_target: drop"
+            return _to_float32(numbers, target.name, leave)[:, None]
         codes = class_codes(table, target)
         if target.kind == "binary":
             return codes.astype(np.float32)[:, None]
@@ -474,7 +476,7 @@ def _refuse_missing(name: str, missing: np.ndarray) -> None:
         )
 
 
-def _to_float32(numbers: np.ndarray, name: str) -> np.ndarray:
+def _to_float32(numbers: np.ndarray, name: str, remedy: str) -> np.ndarray:
     with np.errstate(over="ignore"):
         narrow = numbers.astype(np.float32)
     endless = np.flatnonzero(np.isinf(narrow))
@@ -482,7 +484,7 @@ def _to_float32(numbers: np.ndarray, name: str) -> np.ndarray:
         raise DataError(
             f"column {name!r}, row {endless[0] + 1}: {numbers[endless[0]]} is infinite or beyond "
             "the range of float32. If it means missing, declare it in "
-            f"data.columns.{name}.missing; or bound it with data.columns.{name}.clip."
+            f"data.columns.{name}.missing{remedy}."
         )
     return narrow
 

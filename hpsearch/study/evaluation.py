@@ -68,7 +68,11 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
 
 
 def baseline(
-    task: str, features: np.ndarray, target: np.ndarray, locked: np.ndarray
+    task: str,
+    features: np.ndarray,
+    target: np.ndarray,
+    locked: np.ndarray,
+    weights: np.ndarray | None = None,
 ) -> tuple[str, np.ndarray]:
     """A linear model's name and its predictions for the locked rows.
 
@@ -77,6 +81,7 @@ def baseline(
         features: What a network sees of the development rows, (n_dev, n_features).
         target: Theirs, (n_dev, n_outputs).
         locked: The same features of the locked rows, (n_test, n_features).
+        weights: Of the development rows, (n_dev,).
 
     Returns:
         scikit-learn's `LogisticRegression` or `Ridge` with its defaults, and its predictions of
@@ -85,11 +90,11 @@ def baseline(
     if task == "regression":
         from sklearn.linear_model import Ridge
 
-        return "ridge", _column(Ridge().fit(features, target).predict(locked))
+        return "ridge", _column(Ridge().fit(features, target, weights).predict(locked))
     from sklearn.linear_model import LogisticRegression
 
     labels = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
-    model = LogisticRegression(max_iter=2000).fit(features, labels)
+    model = LogisticRegression(max_iter=2000).fit(features, labels, weights)
     probability = model.predict_proba(locked)
     return "logistic_regression", probability[:, 1:] if target.shape[1] == 1 else probability
 

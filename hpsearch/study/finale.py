@@ -148,6 +148,7 @@ def _plain(dataset: Dataset, problem: Problem, locked: TestRows) -> tuple[str, n
         statistics.apply(problem.features),
         problem.target,
         statistics.apply(dataset.schema.expand(locked.columns)),
+        problem.weights,
     )
 
 

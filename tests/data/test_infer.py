@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.errors import DataError
-from hpsearch.spec.data import ColumnSpec
+from hpsearch.spec.data import ColumnSpec, CrossValidation
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -185,6 +185,34 @@ def test_target_that_cannot_be_learned_is_refused(load_memory, y, task, message)
         load_memory((RNG.normal(size=(N, 2)), np.array(y)), task=task)
 
 
+@pytest.mark.parametrize(
+    ("column", "key", "message"),
+    [
+        ("y", {"clip": (0, 1)}, "clip: 'y' is the target, no feature; of a target, missing, "),
+        ("y", {"impute": 0.0, "scaling": "none"}, "impute, scaling: 'y' is the target"),
+        ("y", {"group_rare": 3}, "group_rare: 'y' is the target"),
+        ("w", {"missing": [0]}, "missing: 'w' is the weights, no feature"),
+        ("g", {"kind": "categorical"}, "kind: 'g' is what divides the rows, no feature"),
+    ],
+)
+def test_what_nothing_reads_of_a_column_that_is_no_feature_is_refused(
+    load_memory, column, key, message
+):
+    table = frame(w=np.arange(N), g=np.arange(N) // 5)
+    cv = CrossValidation(kind="group", group="g")
+    with pytest.raises(DataError, match=f"data.columns.{column}: {message}"):
+        load_memory(table, target="y", weights="w", cv=cv, columns={column: key})
+
+
+def test_an_infinite_target_is_refused_with_a_remedy_that_works(load_memory):
+    y = np.append(RNG.normal(size=N - 1), np.inf)
+    pair = (RNG.normal(size=(N, 2)), y)
+    with pytest.raises(DataError, match=rf"row {N}: inf .*target.missing, and the row can be left"):
+        load_memory(pair)
+    data = load_memory(pair, missing_target="drop", columns={"target": {"missing": ["inf"]}})
+    assert N - 1 == data.n_rows + len(data.locked)
+
+
 def test_rows_without_target_are_left_out_when_declared(load_memory):
     y = np.where(np.arange(N) % 4 == 0, np.nan, RNG.normal(size=N))
     data = load_memory((RNG.normal(size=(N, 2)), y), missing_target="drop")
@@ -209,3 +237,25 @@ def test_weights_are_no_feature_and_must_be_weights(load_memory):
     np.testing.assert_allclose(data.rows / 10, data.weights, rtol=1e-6)
     with pytest.raises(DataError, match="weights 'w', row 1: -1 is no weight"):
         load_memory(frame(w=np.arange(N) - 1), target="y", weights="w")
+
+
+def test_rows_that_weigh_nothing_together_are_refused(load_memory, load_file):
+    table = frame(w=np.ones(N))
+    data = load_memory(table, target="y", weights="w")
+    locked = np.setdiff1d(np.arange(N), data.rows)
+    table.loc[locked, "w"] = 0
+    with pytest.raises(DataError, match="the weights of the locked rows are all 0"):
+        load_memory(table, target="y", weights="w")
+    table["w"] = 1.0
+    table.loc[data.rows[data.folds[1].validation], "w"] = 0
+    with pytest.raises(DataError, match=r"fold 1 of 5: the weights of its validation rows are all"):
+        load_memory(table, target="y", weights="w")
+    with pytest.raises(DataError, match=r"fold 0 of 5: the weights of its training rows are all 0"):
+        load_memory(frame(w=np.zeros(N)), target="y", weights="w", test_fraction=0)
+
+
+def test_a_class_whose_rows_weigh_nothing_is_missing_from_a_fold(load_memory):
+    y = np.array(["a", "b"] * (N // 2))
+    table = frame(w=np.where(y == "a", 0, 1)).assign(y=y)
+    with pytest.raises(DataError, match=r"would miss a class among its training rows \('a' 0, 'b'"):
+        load_memory(table, target="y", weights="w", test_fraction=0)
