@@ -11,10 +11,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .study.nested import NestedResult, nested
     from .study.result import BestTrial, StudyResult
     from .study.tune import tune
 
-__all__ = ["BestTrial", "StudyResult", "tune"]
+__all__ = ["BestTrial", "NestedResult", "StudyResult", "nested", "tune"]
 
 
 def __getattr__(name: str) -> Any:

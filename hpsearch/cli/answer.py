@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ..data import Dataset
-    from ..study import StudyResult
+    from ..study import NestedResult, StudyResult
     from ..study.plan import Plan
 
 WIDE = 200  # characters
@@ -58,6 +58,31 @@ def show_result(result: StudyResult) -> None:
     out.print(f"model: {result.model}", highlight=False, soft_wrap=True)
     promote = f"hpsearch promote {result.study} --as {result.study}@champion"
     out.print(f"next:  hpsearch top {result.study} · hpsearch ui · {promote}", soft_wrap=True)
+
+
+def show_nested(result: NestedResult) -> None:
+    """What each outer fold found and how good it is, and the mean over the folds."""
+    from .progress import shown
+
+    out = console()
+    metrics = [m for m in result.studies[0].test if m != result.objective]
+    heads = ("search", result.objective, *metrics, "hyperparameters")
+    grid = table("outer fold", *heads, title="nested cross-validation")
+    grid.columns[-1].justify = "left"
+    for number, study in enumerate(result.studies, start=1):
+        values = [study.best.score, study.test[result.objective], *(study.test[m] for m in metrics)]
+        grid.add_row(str(number), *(f"{v:.4f}" for v in values), shown(study.best.params))
+    measured = [result.promised, *(result.scores(m) for m in (result.objective, *metrics))]
+    grid.add_section()
+    grid.add_row("mean", *(f"{v.mean():.4f}" for v in measured), "")
+    grid.add_row("deviation", *(f"{v.std():.4f}" for v in measured), "")
+    out.print(grid)
+    scores = result.scores(result.objective)
+    out.print(
+        f"the procedure: {result.objective} {scores.mean():.4f} ± {scores.std():.4f} on rows that "
+        f"no part of it has seen; its searches promised {result.promised.mean():.4f}",
+        soft_wrap=True,
+    )
 
 
 def _show_test(out: Console, result: StudyResult) -> None:

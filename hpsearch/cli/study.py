@@ -14,6 +14,7 @@ import click
 from .group import main
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
+GRACE = 60.0  # seconds that running trials get to finish
 
 
 def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | None]:
@@ -47,7 +48,7 @@ def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | 
 @click.option(
     "--grace",
     type=click.FloatRange(0),
-    default=60.0,
+    default=GRACE,
     show_default=True,
     help="Seconds that running trials get to finish after Ctrl-C or SIGTERM.",
 )
@@ -105,6 +106,58 @@ def tune(
         from .answer import show_result
 
         show_result(result)
+
+
+@main.command()
+@click.argument("spec", type=SPEC)
+@click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Outer folds.")
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
+@click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
+@click.option("--fresh", is_flag=True, help="Begin anew; the earlier studies are set aside.")
+@click.option("--offline", is_flag=True, help="No MLflow now; `hpsearch sync` sends it later.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def nested(
+    spec: Path,
+    folds: int,
+    tracking_uri: str | None,
+    settings: tuple[str, ...],
+    fresh: bool,
+    offline: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Judge the whole procedure of SPEC: its study once for each outer fold."""
+    from ..spec.file import load_file
+    from ..study.nested import NestedResult, outer_study
+    from .interrupt import Interrupt
+    from .progress import display
+
+    total = load_file(spec, settings).spec.budget.trials
+    studies = []
+    for fold in range(1, folds + 1):
+        if not quiet:
+            click.echo(f"outer fold {fold} of {folds}", err=True)
+        with Interrupt(GRACE) as interrupt, display(total, quiet=quiet) as shown:
+            study = outer_study(
+                spec,
+                fold=fold,
+                folds=folds,
+                overrides=settings,
+                tracking_uri=tracking_uri,
+                fresh=fresh,
+                offline=offline,
+                listeners=[shown.listen],
+                stop_requested=interrupt.requested,
+            )
+        studies.append(study)
+    result = NestedResult(tuple(studies))
+    if as_json:
+        click.echo(json.dumps(result.as_json()))
+    else:
+        from .answer import show_nested
+
+        show_nested(result)
 
 
 @main.command()

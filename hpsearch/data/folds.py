@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from ..spec.data import GROUPED, CrossValidation, Kind
+from ..spec.data import GROUPED, CrossValidation, Kind, OuterFold
 from ..trial import derive_seed
 from .split import Split
 
@@ -83,6 +83,35 @@ def split_test(
     if n_rows - test.size < 2:
         raise DataError(f"test_fraction: {fraction:g} of {n_rows} rows leaves {n_rows - test.size}")
     return _others(n_rows, test), test
+
+
+def outer_split(
+    rows: Rows, cv: CrossValidation, outer: OuterFold, *, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the development rows and of the locked rows of an outer fold, each sorted.
+
+    The outer folds are made as the inner ones are; in place of single groups or of one hold-out
+    there are so many folds of groups, or folds by the task's usual kind.
+
+    Raises:
+        DataError: If the inner folds are predefined, or there are too few rows for the outer ones.
+    """
+    kind = resolve_kind(cv, rows)
+    if kind == "predefined":
+        raise DataError(
+            f"cross_validation.column {cv.column!r} says which rows validate, and nothing of outer "
+            "folds: nested takes another kind"
+        )
+    usual: Kind = "stratified" if rows.classes else "kfold"
+    instead: dict[Kind, Kind] = {"leave_one_group_out": "group", "holdout": usual}
+    made = cv.model_copy(
+        update={"kind": instead.get(kind, kind), "folds": outer.folds, "repeats": 1}
+    )
+    try:
+        split = make_folds(rows, made, seed=derive_seed(seed, "outer"))[outer.fold - 1]
+    except DataError as error:
+        raise DataError(f"{outer.folds} outer folds: {error}") from None
+    return split.train, split.validation
 
 
 def make_folds(rows: Rows, cv: CrossValidation, *, seed: int) -> tuple[Split, ...]:

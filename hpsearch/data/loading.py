@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..spec.data import CrossValidation, DataSpec, Task
 from .choice import Roles, missing_target, roles_of, rows_in_order
 from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
-from .folds import Rows, make_folds, quantile_bins, resolve_kind, split_test
+from .folds import Rows, make_folds, outer_split, quantile_bins, resolve_kind, split_test
 from .infer import infer_columns, infer_target, text_order
 from .memory import give_back
 from .schema import Column, Schema, Target, as_text, column_numbers, distinct, spread
@@ -42,6 +43,8 @@ def load(
         DataError: One line that says where, what was found and how to mend it.
     """
     source = read_source(data, folder) if arrays is None else from_memory(arrays, data)
+    if data.outer_fold is not None:  # other rows are locked then
+        source = replace(source, test=None)
     give_back()
     cv = cross_validation or CrossValidation()
     name = source.name
@@ -67,7 +70,10 @@ def _prepare(
     rows = _rows(table, order, roles, target, number, cv, weights)
     cv = cv.model_copy(update={"kind": resolve_kind(cv, rows)})
     fraction = 0.0 if source.test is not None else data.test_fraction
-    development, test = split_test(rows, cv, fraction=fraction, seed=seed)
+    if data.outer_fold is None:
+        development, test = split_test(rows, cv, fraction=fraction, seed=seed)
+    else:
+        development, test = outer_split(rows, cv, data.outer_fold, seed=seed)
     here = order[development]
     inferred, odd = infer_columns(table, roles.features, data, here)
     schema = Schema(inferred, target)

@@ -58,6 +58,19 @@ class ColumnSpec(_Declaration):
         return self
 
 
+class OuterFold(_Declaration):
+    """One of the folds of a nested cross-validation."""
+
+    fold: Count  # from 1
+    folds: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _check(self) -> OuterFold:
+        if self.fold > self.folds:
+            raise ValueError(f"fold: {self.fold} of {self.folds} folds")
+        return self
+
+
 class DataSpec(_Declaration):
     """Where the rows come from and which of their columns are used for what."""
 
@@ -66,6 +79,7 @@ class DataSpec(_Declaration):
     drop: list[str] = []  # columns that are not used
     test_fraction: Fraction = 0.2  # of the rows, locked until the winner is chosen
     test_source: str | None = None  # the locked rows, where they have a file of their own
+    outer_fold: OuterFold | None = None  # the locked rows instead: `hpsearch nested` sets it
     missing: list[Cell] = []  # markers of missing values, in every column
     columns: dict[str, ColumnSpec] = {}
     weights: str | None = None  # the column that says how much a row counts

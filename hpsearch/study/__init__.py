@@ -1,6 +1,15 @@
 """A whole study, connected: data, search, final fit, locked rows, MLflow."""
 
+from .nested import NestedResult, nested
 from .result import BestTrial, StudyResult, StudyStopped
 from .tune import read_spec, tune
 
-__all__ = ["BestTrial", "StudyResult", "StudyStopped", "read_spec", "tune"]
+__all__ = [
+    "BestTrial",
+    "NestedResult",
+    "StudyResult",
+    "StudyStopped",
+    "nested",
+    "read_spec",
+    "tune",
+]
