@@ -13,6 +13,7 @@ import numpy as np
 from ..training.metrics import Metric
 
 RESAMPLES = 1000
+MANY_ROWS, FEW_RESAMPLES = 20_000, 200  # whose interval is narrow, and each resample slow
 
 
 def measured(
@@ -43,21 +44,20 @@ def intervals(
     metric is not defined, such as one with a single class, does not count.
     """
     w = np.ones(len(truth)) if weights is None else weights
+    drawn = [m for m in metrics if m.name != "accuracy" or weights is not None]
+    scores = np.empty((RESAMPLES if len(truth) <= MANY_ROWS else FEW_RESAMPLES, len(drawn)))
     rng = np.random.default_rng(0)  # the same rows give the same interval
-    draws = [rng.integers(0, len(truth), len(truth)) for _ in range(RESAMPLES)]
-    result = {}
+    for row in scores:
+        d = rng.integers(0, len(truth), len(truth))
+        row[:] = [m(truth[d], prediction[d], w[d], threshold=threshold) for m in drawn]
+    known = np.where(np.isfinite(scores), scores, np.nan)
+    bounds = np.nanpercentile(known, [2.5, 97.5], axis=0).T.tolist()
+    found = dict(zip([m.name for m in drawn], bounds, strict=True))
     for metric in metrics:
-        if metric.name == "accuracy" and weights is None:
-            result[metric.name] = list(
-                wilson(metric(truth, prediction, threshold=threshold), len(truth))
-            )
-            continue
-        scores = np.array(
-            [metric(truth[d], prediction[d], w[d], threshold=threshold) for d in draws]
-        )
-        low, high = np.nanpercentile(np.where(np.isfinite(scores), scores, np.nan), [2.5, 97.5])
-        result[metric.name] = [float(low), float(high)]
-    return result
+        if metric not in drawn:
+            share = metric(truth, prediction, threshold=threshold)
+            found[metric.name] = list(wilson(share, len(truth)))
+    return {metric.name: found[metric.name] for metric in metrics}
 
 
 def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:

@@ -1,9 +1,12 @@
 """The linear model beside the winner: fitted on the same rows, with the same weights."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from hpsearch.study.evaluation import baseline
+from hpsearch.study.evaluation import baseline, intervals
+from hpsearch.training.metrics import METRICS
 
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
@@ -20,3 +23,29 @@ def test_rows_without_weight_do_not_move_the_linear_model(task):
     assert np.array_equal(expected, baseline(task, x, spoiled, x, weights)[1])
     assert not np.allclose(expected, baseline(task, x, spoiled, x)[1])
     assert name == ("ridge" if task == "regression" else "logistic_regression")
+
+
+def told(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """A regression's truth and predictions."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(n, 1))
+    return truth, truth + rng.normal(size=(n, 1))
+
+
+def test_an_interval_is_what_a_bootstrap_by_hand_gives():
+    truth, prediction = told(300)
+    rng = np.random.default_rng(0)
+    draws = [rng.integers(0, 300, 300) for _ in range(1000)]
+    scores = [np.abs(truth[d] - prediction[d]).mean() for d in draws]
+    found = intervals([METRICS["rmse"], METRICS["mae"]], truth, prediction)
+    np.testing.assert_allclose(np.percentile(scores, [2.5, 97.5]), found["mae"])
+    assert ["rmse", "mae"] == list(found)
+
+
+def test_intervals_of_many_rows_hold_one_resample_at_a_time():
+    truth, prediction = told(30_000)
+    tracemalloc.start()
+    intervals([METRICS["mae"]], truth, prediction)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20 * truth.nbytes
