@@ -23,7 +23,12 @@ from .schema import (
 )
 from .sources import Source
 
-OF_THE_TARGET = ("missing", "replace", "round")  # keys of a column that mean something for it
+OF_THE_TARGET = (
+    "missing",
+    "replace",
+    "round",
+    "transform",
+)  # keys of a column that mean something for it
 
 
 @dataclass(frozen=True, slots=True)

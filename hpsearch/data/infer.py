@@ -247,7 +247,14 @@ def infer_target(
                 "not numbers"
             )
         _refuse_rounding(table[name], column_numbers(table, reading), reading, spec)
-        return Target(name, kind, (), stands_for, missing), _about(name, kind, task, texts)
+        unit = spec.transform or ""
+        told = Target(name, kind, (), stands_for, missing, transform=unit)
+        return told, _about(name, kind, task, texts)
+    if spec.transform:
+        raise DataError(
+            f"data.columns.{name}.transform: {spec.transform} is for numbers, but target {name!r} "
+            f"of a {kind} task has classes: leave it out, or say task: regression"
+        )
     if kind == "binary" and len(texts) != 2:
         raise DataError(
             f"target {name!r} of a binary task has {len(texts)} values: "

@@ -65,7 +65,7 @@ def _prepare(
     order, said = rows_in_order(table, roles, data)
     labelled = table.select([roles.target]).take(order)
     target, why = infer_target(labelled, roles.target, data, task)
-    number = Schema((), target).encode_target(labelled)
+    number = Schema((), target).encode_target(labelled, order)
     weights = _weights(table, roles.weights)
     rows = _rows(table, order, roles, target, number, cv, weights)
     cv = cv.model_copy(update={"kind": resolve_kind(cv, rows)})

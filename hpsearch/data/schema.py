@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 import zlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, time
 from typing import Any, Literal
 
@@ -88,11 +88,17 @@ class Target:
     replace: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
     threshold: float = 0.5  # binary: a probability above it is called classes[1]
+    transform: str = ""  # regression: "log" or "log1p" of it is learned; answers are in its unit
 
     @property
     def n_outputs(self) -> int:
         """Numbers that a prediction consists of; a binary one is that of `classes[1]`."""
         return len(self.classes) if self.kind == "multiclass" else 1
+
+    @property
+    def transforms(self) -> tuple[str, ...]:
+        """One an output, "" where there is none; empty: no output has one."""
+        return (self.transform,) if self.transform else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +189,12 @@ class Schema:
                 features[:, at - 1] = np.isnan(values)
         return features
 
-    def encode_target(self, table: Any) -> np.ndarray:
+    def encode_target(self, table: Any, places: np.ndarray | None = None) -> np.ndarray:
         """The target of a raw table: 0/1, one-hot or the number, (n_rows, n_outputs) float32.
+
+        Args:
+            table: See `clean`.
+            places: Of its rows in the file that they come from, for messages; None: the same.
 
         Raises:
             DataError: If the column or a cell is missing, or a class is none of the target's.
@@ -196,8 +206,11 @@ class Schema:
         if target.kind == "regression":
             numbers = column_numbers(table, target_column(target))
             _refuse_missing(target.name, np.isnan(numbers))
+            if target.transform:
+                read = replace(target_column(target), transform=target.transform)
+                _transformed(numbers, read, places)
             leave = ", and the row can be left out with data.missing_target: drop"
-            return _to_float32(numbers, target.name, leave)[:, None]
+            return _to_float32(numbers, target.name, leave, places)[:, None]
         codes = class_codes(table, target)
         if target.kind == "binary":
             return codes.astype(np.float32)[:, None]
@@ -388,14 +401,16 @@ def _cell_number(value: Any, column: Column) -> float | None:
     return as_number(text)
 
 
-def _transformed(numbers: np.ndarray, column: Column) -> np.ndarray:
+def _transformed(
+    numbers: np.ndarray, column: Column, places: np.ndarray | None = None
+) -> np.ndarray:
     function: Callable[[np.ndarray], np.ndarray]
     low, function = {"log": (0.0, np.log), "log1p": (-1.0, np.log1p)}[column.transform]
     wrong = np.flatnonzero(numbers <= low)
     if wrong.size:
         raise DataError(
-            f"column {column.name!r}, row {wrong[0] + 1}: {column.transform} needs numbers above "
-            f"{low:g}, got {numbers[wrong[0]]:g}"
+            f"column {column.name!r}, row {_row(wrong, places)}: {column.transform} needs numbers "
+            f"above {low:g}, got {numbers[wrong[0]]:g}"
         )
     transformed: np.ndarray = function(numbers)
     return transformed
@@ -476,14 +491,21 @@ def _refuse_missing(name: str, missing: np.ndarray) -> None:
         )
 
 
-def _to_float32(numbers: np.ndarray, name: str, remedy: str) -> np.ndarray:
+def _row(wrong: np.ndarray, places: np.ndarray | None) -> int:
+    """The 1-based number of the first of the `wrong` rows."""
+    return int(wrong[0] if places is None else places[wrong[0]]) + 1
+
+
+def _to_float32(
+    numbers: np.ndarray, name: str, remedy: str, places: np.ndarray | None = None
+) -> np.ndarray:
     with np.errstate(over="ignore"):
         narrow = numbers.astype(np.float32)
     endless = np.flatnonzero(np.isinf(narrow))
     if endless.size:
         raise DataError(
-            f"column {name!r}, row {endless[0] + 1}: {numbers[endless[0]]} is infinite or beyond "
-            "the range of float32. If it means missing, declare it in "
+            f"column {name!r}, row {_row(endless, places)}: {numbers[endless[0]]} is infinite or "
+            "beyond the range of float32. If it means missing, declare it in "
             f"data.columns.{name}.missing{remedy}."
         )
     return narrow

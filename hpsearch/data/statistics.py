@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .schema import Column, Schema
+from .unit import transformed
 
 KNOTS = 33  # of quantile scaling
 NARROW = 1e-37  # for the scale of a narrower column float32 has no number
@@ -33,7 +34,7 @@ class Statistics:
     """Per-feature vectors, and the scale of a regression's target.
 
     The network sees `scaled(where(isnan(x), impute, x))`, and in a regression it learns
-    `(y - target_center) / target_scale`.
+    `(y - target_center) / target_scale`, y transformed where that is declared (see `unit`).
     """
 
     impute: np.ndarray  # (n_features,) float32
@@ -210,7 +211,7 @@ def _of_target(
     n_outputs = target.shape[1]
     if schema.target is None or schema.target.kind != "regression":
         return np.zeros(n_outputs, np.float32), np.ones(n_outputs, np.float32)
-    known = target[rows].astype(np.float64)
+    known = transformed(np, target[rows].astype(np.float64), schema.target.transforms)
     spread = known.std(axis=0)
     constant = known.max(axis=0) == known.min(axis=0)
     return (

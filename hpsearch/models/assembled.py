@@ -15,6 +15,7 @@ import numpy as np
 
 from ..data.schema import Schema
 from ..data.statistics import Statistics, scaled
+from ..data.unit import answered
 
 if TYPE_CHECKING:
     import keras
@@ -49,29 +50,27 @@ def assemble(parts: Sequence[Part], schema: Schema, task: str) -> keras.Model:
 
     Args:
         parts: Networks of the same shapes, each trained on what its statistics make of the
-            schema's features. Imputation and the target's unit are those of the first.
+            schema's features. Imputation is that of the first.
         schema: Names the cleaned columns, in their order.
         task: "binary", "multiclass" or "regression".
 
     Returns:
         A model of one input, cleaned columns of shape (n, n_columns) float32 with NaN for missing
-        cells, that equals the weighted mean of `network(statistics.apply(schema.expand(columns)))`.
+        cells, that equals the weighted mean of `network(statistics.apply(schema.expand(columns)))`,
+        in a regression each in the target's own unit.
         It shares the networks' weights.
     """
     import keras
-    from keras import ops
 
     columns = keras.Input((len(schema.columns),), dtype="float32", name="columns")
     statistics = parts[0].statistics
     features = _expanded(columns, _features(schema), statistics.impute)
-    answer = _mean_answer(parts, features)
-    if task == "regression":
-        answer = ops.multiply(answer, statistics.target_scale)
-        answer = ops.add(answer, statistics.target_center)
+    transforms = schema.target.transforms if schema.target else ()
+    answer = _mean_answer(parts, features, task, transforms)
     return keras.Model(columns, answer, name="assembled")
 
 
-def _mean_answer(parts: Sequence[Part], features: Any) -> Any:
+def _mean_answer(parts: Sequence[Part], features: Any, task: str, transforms: Sequence[str]) -> Any:
     """The weighted mean of what the networks say; the only one's answer where there is one."""
     from keras import ops
 
@@ -81,6 +80,8 @@ def _mean_answer(parts: Sequence[Part], features: Any) -> Any:
         if place:
             part.network.name = f"{part.network.name}_{place}"  # names in one model must differ
         said = part.network(scaled(ops, features, s.center, s.scale, s.quantiles))
+        if task == "regression":
+            said = answered(ops, said, s.target_center, s.target_scale, transforms)
         if len(parts) > 1:
             said = ops.multiply(said, part.weight)
         answer = said if answer is None else ops.add(answer, said)

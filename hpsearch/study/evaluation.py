@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.unit import answered, transformed
 from ..training.metrics import Metric
 
 RESAMPLES = 1000
@@ -73,6 +74,7 @@ def baseline(
     target: np.ndarray,
     locked: np.ndarray,
     weights: np.ndarray | None = None,
+    transforms: Sequence[str] = (),
 ) -> tuple[str, np.ndarray]:
     """A linear model's name and its predictions for the locked rows.
 
@@ -82,6 +84,7 @@ def baseline(
         target: Theirs, (n_dev, n_outputs).
         locked: The same features of the locked rows, (n_test, n_features).
         weights: Of the development rows, (n_dev,).
+        transforms: What the model learns of the target, as a network does; see `data.unit`.
 
     Returns:
         scikit-learn's `LogisticRegression` or `Ridge` with its defaults, and its predictions of
@@ -90,7 +93,8 @@ def baseline(
     if task == "regression":
         from sklearn.linear_model import Ridge
 
-        return "ridge", _column(Ridge().fit(features, target, weights).predict(locked))
+        ridge = Ridge().fit(features, transformed(np, target, transforms), weights)
+        return "ridge", answered(np, _column(ridge.predict(locked)), 0.0, 1.0, transforms)
     from sklearn.linear_model import LogisticRegression
 
     labels = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)

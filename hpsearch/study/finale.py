@@ -149,6 +149,7 @@ def _plain(dataset: Dataset, problem: Problem, locked: TestRows) -> tuple[str, n
         problem.target,
         statistics.apply(dataset.schema.expand(locked.columns)),
         problem.weights,
+        problem.transforms,
     )
 
 

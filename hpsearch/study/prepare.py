@@ -65,6 +65,7 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
         model=spec.network,
         fixed=spec.fixed,
         weights=dataset.weights,
+        transforms=dataset.schema.target.transforms if dataset.schema.target else (),
         early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
         folds_advance="in_turn" if pruner_kind(spec) == "fold_race" else "together",
         folder=str((folder or Path()).resolve()),

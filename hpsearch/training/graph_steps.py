@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.statistics import Quantiles, Statistics, scaled
+from ..data.unit import learned
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +27,7 @@ class GraphSteps:
 
         self._model = model
         self._regression = problem.task == "regression"
+        self._transforms = problem.transforms
         self._features = features
         self._target = tf.convert_to_tensor(problem.target)
         weights = problem.weights
@@ -90,7 +92,7 @@ class GraphSteps:
         x = scaled(ops, x, center, scale, Quantiles(*pieces))
         y = tf.gather(self._target, rows)
         if self._regression:
-            y = (y - shift) / unit
+            y = learned(ops, y, shift, unit, self._transforms)
         return x, y, None if self._weights is None else tf.gather(self._weights, rows)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.statistics import Statistics
+from ..data.unit import answered, learned
 from ..trial import derive_seed
 from .class_weights import class_of
 from .compiled import has_logits, probabilities
@@ -54,6 +55,7 @@ class Network:
         self.model = model
         self._task = problem.task
         self._weights = problem.weights
+        self._transforms = problem.transforms
         self._classes = None if problem.task == "regression" else class_of(problem.target)
         self._answers_logits = has_logits(model.loss)
         model.optimizer.build(model.trainable_variables)
@@ -146,7 +148,8 @@ class Network:
             seen = np.concatenate(answers)
             if self._answers_logits:
                 seen = probabilities(seen, self._task)
-            predictions = seen * statistics.target_scale + statistics.target_center
+            unit = (statistics.target_center, statistics.target_scale, self._transforms)
+            predictions = answered(np, seen, *unit)
             return Evaluation(predictions.astype(np.float32), sum(losses) / len(rows))
 
     def finish(self) -> None:
@@ -166,12 +169,6 @@ def resident(features: np.ndarray) -> Any:
     import tensorflow as tf
 
     return tf.convert_to_tensor(features)
-
-
-def standardized(statistics: Statistics, target: np.ndarray) -> np.ndarray:
-    """What a network learns of a regression's `target`, shape (n, n_outputs)."""
-    learned: np.ndarray = (target - statistics.target_center) / statistics.target_scale
-    return learned
 
 
 class BatchSteps:
@@ -216,5 +213,6 @@ class BatchSteps:
         x = statistics.apply(data.features[rows])
         y = data.target[rows]
         if data.task == "regression":
-            y = standardized(statistics, y)
+            unit = (statistics.target_center, statistics.target_scale, data.transforms)
+            y = learned(np, y, *unit)
         return x, y, None if data.weights is None else data.weights[rows]

@@ -65,6 +65,7 @@ class Problem:
     own_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
     costs: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
     categories: Categories = ()  # which features are the categories of one column
+    transforms: tuple[str, ...] = ()  # of a regression's outputs before they are standardised
     scaled: Mapping[str, tuple[Statistics, ...]] | None = None  # by `scaling`, where it varies
 
     def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:

@@ -204,6 +204,20 @@ def test_what_nothing_reads_of_a_column_that_is_no_feature_is_refused(
         load_memory(table, target="y", weights="w", cv=cv, columns={column: key})
 
 
+def test_a_target_that_its_transform_cannot_take_is_refused_with_its_row(load_memory):
+    y = 1 + RNG.random(N)
+    y[[7, 50]] = np.nan, 0
+    given = {"missing_target": "drop", "columns": {"target": {"transform": "log"}}}
+    with pytest.raises(
+        DataError, match="column 'target', row 51: log needs numbers above 0, got 0"
+    ):
+        load_memory((RNG.normal(size=(N, 2)), y), **given)
+    given["columns"]["target"]["transform"] = "log1p"
+    assert ("log1p",) == load_memory((RNG.normal(size=(N, 2)), y), **given).schema.target.transforms
+    with pytest.raises(DataError, match=r"columns\.y\.transform: log1p is for numbers, but target"):
+        load_memory(frame(), target="y", columns={"y": {"transform": "log1p"}})
+
+
 def test_an_infinite_target_is_refused_with_a_remedy_that_works(load_memory):
     y = np.append(RNG.normal(size=N - 1), np.inf)
     pair = (RNG.normal(size=(N, 2)), y)

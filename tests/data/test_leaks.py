@@ -36,6 +36,18 @@ def test_scaling_on_all_rows_would_be_seen(load_memory):
     assert leaky.target_center != seen.target_center
 
 
+def test_a_transformed_target_is_standardised_by_the_training_rows_alone(load_memory):
+    table = wild(np.random.default_rng(8)).assign(y=lambda t: np.exp(t["y"]))
+    data = load_memory(table, target="y", columns={"y": {"transform": "log"}})
+    train, validation = data.folds[0].train, data.folds[0].validation
+    logs = np.log(data.target[train].astype(np.float64))
+    target = data.target.copy()
+    target[validation] = 1e6
+    found = fit_statistics(data.schema, data.columns, target, train)
+    np.testing.assert_array_equal(logs.mean(axis=0).astype(np.float32), found.target_center)
+    np.testing.assert_array_equal(logs.std(axis=0).astype(np.float32), found.target_scale)
+
+
 def test_locked_rows_move_nothing_that_training_sees(load_memory):
     """Poison the locked rows: schema, columns, folds and statistics stay, bit for bit."""
     table = wild(np.random.default_rng(1))

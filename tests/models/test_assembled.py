@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from hpsearch.data.schema import Column, Schema
+from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.statistics import Statistics
 from hpsearch.models import load_family, outputs_for
 from hpsearch.models.assembled import Part, assemble
@@ -87,6 +88,27 @@ def test_it_equals_the_network_behind_its_statistics(
     assert [(None, len(schema.columns))] == [tuple(i.shape) for i in model.inputs]
     expected = by_hand(network, schema, statistics, columns)
     np.testing.assert_allclose(expected, model(columns, training=False), rtol=1e-6, atol=1e-6)
+
+
+def test_each_of_several_networks_answers_in_the_targets_own_unit() -> None:
+    schema = replace(NUMBERS, target=Target("y", "regression", transform="log1p"))
+    shift, unit = np.float32([3]), np.float32([0.5])
+    statistics = replace(
+        statistics_for(schema, 1, "regression"), target_center=shift, target_scale=unit
+    )
+    networks = [network_for(schema, 1, "regression") for _ in range(2)]
+    networks[1].set_weights([2 * w for w in networks[1].get_weights()])
+    columns = cleaned(schema)
+    expected = sum(
+        weight * np.expm1(by_hand(network, schema, statistics, columns))
+        for network, weight in zip(networks, (0.25, 0.75), strict=True)
+    )
+    parts = [
+        Part(network, statistics, weight)
+        for network, weight in zip(networks, (0.25, 0.75), strict=True)
+    ]
+    model = assemble(parts, schema, "regression")
+    np.testing.assert_allclose(expected, model(columns, training=False), rtol=1e-5)
 
 
 def test_plain_keras_opens_the_file_under_tensorflow_without_us(tmp_path: Path) -> None:

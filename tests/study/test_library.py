@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from mlflow import pyfunc
 
 import hpsearch
 from hpsearch.errors import SpecError
@@ -41,6 +43,26 @@ def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
     assert result.baseline["metrics"]["r2"] > 0.99
     assert ["study", "asked"] == [r["event"] for r in records][:2]
     assert result.model.is_file()
+
+
+@pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
+def test_the_log_of_a_target_is_learned_and_answers_are_in_its_own_unit(tmp_path, trainer):
+    x, y = line()
+    y = np.exp(y / 100)
+    unit = {"test_fraction": 0.2, "columns": {"target": {"transform": "log"}}}
+    given = spec("logs", data=unit, budget={"trials": 1}, selection={"finalists": 0})
+    given["training"] = {"epochs": 60, "early_stopping": None, "trainer": trainer}
+    result = hpsearch.tune(given, data=(x, y), root=tmp_path)
+    assert result.test["r2"] > 0.9
+    assert result.baseline["metrics"]["r2"] > 0.99
+    served = pyfunc.load_model(str(result.model.parent / "model"))
+    table = pd.DataFrame(x, columns=["x0", "x1", "x2"])
+    answer = served.predict(table)["prediction"]
+    assert np.corrcoef(np.log(answer), np.log(y))[0, 1] > 0.98
+    assert abs(np.log(answer) - np.log(y)).mean() < 0.2
+    with np.load(result.model.parent / "predictions.npz") as kept:
+        served_locked = answer[np.isin(y.astype(np.float32), kept["truth"][:, 0])]
+        np.testing.assert_allclose(np.sort(kept["prediction"][:, 0]), np.sort(served_locked), 1e-5)
 
 
 def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp_path):

@@ -336,6 +336,27 @@ class TrainerContract:
         np.testing.assert_allclose(problem.target.mean(), result.predictions.mean(), rtol=0.01)
         assert result.curves["val/rmse"][result.best_epoch].mean() < problem.target.std() / 10
 
+    def test_a_transformed_target_is_learned_so_and_told_in_its_own_unit(self) -> None:
+        """As the transformed target is learned without us."""
+        problem = replace(linear(), target=np.exp(linear().target / 2000))
+        logs = np.log(problem.target)
+        fitted = tuple(
+            statistics_of(problem.features[f.train], logs[f.train], "regression")
+            for f in problem.folds
+        )
+        told = replace(problem, statistics=fitted, transforms=("log",))
+        trial = spec(epochs=4, layers=0)
+        found = self.result(told, trial)
+        expected = self.result(replace(told, target=logs, transforms=()), trial)
+        for name in ("train/loss", "val/loss"):
+            np.testing.assert_allclose(expected.curves[name], found.curves[name], rtol=1e-4)
+        assert found.best_epoch == 3 == expected.best_epoch
+        assert expected.predictions is not None
+        np.testing.assert_allclose(np.exp(expected.predictions), found.predictions, rtol=1e-4)
+        for fold, rows in enumerate(f.validation for f in problem.folds):
+            rmse = METRICS["rmse"](problem.target[rows], np.exp(expected.predictions[rows]))
+            np.testing.assert_allclose(rmse, found.curves["val/rmse"][3, fold], rtol=1e-4)
+
     def test_separable_data_gives_auc_near_1(self) -> None:
         result = self.result(separable(), spec(epochs=20))
         assert result.score is not None

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...data.statistics import scaled
+from ...data.unit import answered, learned
 from ..metrics import Metric
 from ..schedules import Schedule
 from .compiled_objective import CompiledObjective
@@ -87,6 +88,7 @@ class Recipe:
         schedule: Schedule,
         *,
         bends: bool = False,
+        transforms: tuple[str, ...] = (),
     ) -> None:
         """Put together what is compiled.
 
@@ -97,11 +99,12 @@ class Recipe:
             batch_size: Rows a step.
             schedule: Of the learning rate.
             bends: Whether a feature is scaled by quantiles.
+            transforms: `Problem.transforms`.
         """
         self.network, self.update, self.objective = network, update, objective
-        self.batch_size, self.schedule = batch_size, schedule
+        self.batch_size, self.schedule, self.transforms = batch_size, schedule, transforms
         self.flat = update.is_flat(network.trainable)
-        self.evaluate_key = f"{network.structure}|{objective.structure}|{bends}"
+        self.evaluate_key = f"{network.structure}|{objective.structure}|{bends}|{transforms}"
         self.train_key = f"{self.evaluate_key}|{update.structure}|{batch_size}"
 
     def initial(self, seed: int, dropout_seed: int) -> State:
@@ -179,7 +182,7 @@ def _batch_loss(
     """The loss of the first `counted` rows of `taken` as `fit` takes it, and the others."""
     seen = _seen(rows, lane.fold, taken)
     outputs, after, extra = recipe.network(values, others, seen, within, within.valid)
-    truth = (_at(rows.target, taken) - lane.fold.target_center) / lane.fold.target_scale
+    truth = _learned(recipe, rows, lane.fold, taken)
     per_row = recipe.objective(lane.arguments, truth, outputs)
     if rows.weights is not None:
         per_row = per_row * _at(rows.weights, taken)
@@ -206,12 +209,13 @@ def evaluate_function(recipe: Recipe) -> Callable[..., Judged]:
         valid = place * size + jnp.arange(size) < lane.fold.n_validation
         seen = _seen(rows, lane.fold, taken)
         outputs, _, extra = network(network.split(vector), others, seen, None, valid)
-        truth = (_at(rows.target, taken) - lane.fold.target_center) / lane.fold.target_scale
+        truth = _learned(recipe, rows, lane.fold, taken)
         per_row = recipe.objective(lane.arguments, truth, outputs)
         if rows.weights is not None:
             per_row = per_row * _at(rows.weights, taken)
         answers = _linked(outputs, recipe.objective.link)
-        predictions = answers * lane.fold.target_scale + lane.fold.target_center
+        unit = (lane.fold.target_center, lane.fold.target_scale, recipe.transforms)
+        predictions = answered(jnp, answers, *unit)
         counted = jnp.clip(lane.fold.n_validation - place * size, 0, size)
         return Judged(predictions, jnp.sum(jnp.where(valid, per_row, 0)) + extra * counted)
 
@@ -249,6 +253,12 @@ def measure_function(metrics: Sequence[Metric]) -> Callable[..., Any]:
 
 def _at(array: Any, rows: Any) -> Any:
     return array.at[rows].get(mode="promise_in_bounds")
+
+
+def _learned(recipe: Recipe, rows: Rows, fold: Fold, taken: Any) -> Any:
+    """The target of the rows as the network learns it."""
+    unit = (fold.target_center, fold.target_scale, recipe.transforms)
+    return learned(jnp, _at(rows.target, taken), *unit)
 
 
 def _seen(rows: Rows, fold: Fold, taken: Any) -> Any:

@@ -62,7 +62,15 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
     else:
         objective = Objective(problem.task, params, widths_of(plan))
     bends = any(s.quantiles is not None for s in problem.statistics_of(params))
-    return Recipe(network, update, objective, batch_size(params), schedule, bends=bends)
+    return Recipe(
+        network,
+        update,
+        objective,
+        batch_size(params),
+        schedule,
+        bends=bends,
+        transforms=problem.transforms,
+    )
 
 
 def _optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
