@@ -76,6 +76,23 @@ def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp
     assert result.test["r2"] > 0.9 > 0.5 > result.baseline["metrics"]["r2"]
 
 
+@pytest.mark.parametrize("encoding", ["one_hot", "embedding"])
+def test_categories_that_say_nothing_score_as_nothing(tmp_path, encoding):
+    """Encoded by the target, on all rows, the same categories would seem to say much."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"city": rng.integers(0, 80, 1000), "y": rng.integers(0, 2, 1000)})
+    leaky = frame.assign(city=frame.groupby("city").y.transform("mean"))
+    own = spec("cities", task="binary", pruner={"kind": "none"}, budget={"trials": 1})
+    own["search_space"] = {"encoding": encoding, "units": [8, 16]}
+    own["data"] = {"target": "y", "columns": {"city": {"kind": "categorical"}}}
+    honest = hpsearch.tune(own, data=frame, root=tmp_path)
+    assert abs(honest.best.score - 0.5) < 0.06
+    own |= {"study": "leaky", "data": {"target": "y"}}
+    assert hpsearch.tune(own, data=leaky, root=tmp_path).best.score > 0.6
+
+
 def test_a_scaling_that_does_not_exist_or_is_declared_twice_is_refused():
     own = spec("refused")
     own["search_space"]["scaling"] = ["standard", "standrad"]
