@@ -38,6 +38,7 @@ SETS: dict[str, dict[str, str]] = {
     "bike_sharing": {"source": "bike_sharing/hour.csv.gz"},
     "beijing_pm25": {"source": "beijing_pm25/pollution.csv.gz"},
     "digits": {},
+    "digits_images": {},
     "mnist10k": {},
 }
 
@@ -68,8 +69,8 @@ def measured(name: str, data: Path, trials: int | None) -> dict[str, Any]:
     dataset = load_data(read_spec(spec, settings))
     assert dataset.locked is not None
     rows = dataset.locked.read()
-    locked = dataset.schema.expand(rows.columns)
-    answer = boosted(dataset.task, dataset.features, dataset.target, locked)
+    flat = [x.reshape(len(x), -1) for x in (dataset.features, dataset.schema.expand(rows.columns))]
+    answer = boosted(dataset.task, flat[0], dataset.target, flat[1])
     metric = result.objective
     return {
         "data": name,

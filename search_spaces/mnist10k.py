@@ -1,4 +1,4 @@
-"""MNIST's IDX files as rows of pixels, and a small convolutional network for them."""
+"""MNIST's IDX files as images."""
 
 import gzip
 import os
@@ -9,25 +9,10 @@ import numpy as np
 SIDE = 28
 
 
-def rows():
-    """10,000 images as rows of 784 pixels from 0 to 255, and their digits."""
+def images():
+    """10,000 images of 28x28 pixels from 0 to 255, and their digits."""
     folder = Path(os.environ.get("HPSEARCH_DATA", ".")) / "mnist_t10k"
-    images = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
+    pixels = gzip.decompress((folder / "t10k-images-idx3-ubyte.gz").read_bytes())[16:]
     labels = gzip.decompress((folder / "t10k-labels-idx1-ubyte.gz").read_bytes())[8:]
-    pixels = np.frombuffer(images, np.uint8).reshape(-1, SIDE * SIDE)
-    return pixels, np.frombuffer(labels, np.uint8)
-
-
-def build(params, inputs, outputs):
-    """Two convolutions, each followed by pooling, and one dense layer."""
-    import keras
-    from keras import layers
-
-    first = keras.Input(inputs)
-    x = layers.Reshape((SIDE, SIDE, 1))(first)
-    for depth in (1, 2):
-        x = layers.Conv2D(depth * params["filters"], 3, activation="relu")(x)
-        x = layers.MaxPooling2D()(x)
-    x = layers.Dropout(params["dropout"])(layers.Flatten()(x))
-    x = layers.Dense(64, activation="relu")(x)
-    return keras.Model(first, layers.Dense(outputs.units, outputs.activation)(x))
+    shaped = np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE, 1)
+    return shaped, np.frombuffer(labels, np.uint8)

@@ -89,8 +89,10 @@ def _show_test(out: Console, result: StudyResult) -> None:
     title = f"{result.n_test} locked rows, read once"
     if result.threshold != 0.5:
         title += f"; labels count above {result.threshold:.3g}"
-    name = str(result.baseline["name"]).replace("_", " ")
-    others = {name: result.baseline["metrics"]}
+    others = {}
+    if result.baseline:
+        name = str(result.baseline["name"]).replace("_", " ")
+        others[name] = result.baseline["metrics"]
     if result.single:
         others = {f"trial {result.single['trial']} alone": result.single["metrics"], **others}
     first = "ensemble" if result.single else "winner"
@@ -130,7 +132,10 @@ def show_data(dataset: Dataset) -> None:
     out.print(grid)
     locked = len(dataset.locked) if dataset.locked else 0
     rows = f"{dataset.n_rows:,} development rows in {len(dataset.folds)} folds ({dataset.kind})"
-    out.print(f"{rows}, {locked:,} locked rows, {dataset.n_features} features")
+    features = f"{dataset.n_features} features"
+    if dataset.schema.shape:
+        features = f"rows of shape {dataset.shape}, {dataset.schema.dtype}"
+    out.print(f"{rows}, {locked:,} locked rows, {features}")
     for note in dataset.notes:
         out.print(f"  note: {note}", highlight=False)
 

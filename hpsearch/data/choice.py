@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..spec.data import ColumnSpec, CrossValidation, DataSpec
+from .arrays import digests
 from .schema import (
     NOT_A_NUMBER,
     as_number,
@@ -68,7 +69,7 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
     apart = {target, data.weights, *data.drop, *cv.columns}
     _refuse_unread(target, data, cv)
     features = tuple(n for n in names if n not in apart)
-    if not features:
+    if not features and source.array is None:
         raise DataError("no column is left to learn from")
     for name in features:
         if name.startswith("unnamed_") and name not in data.columns:
@@ -100,9 +101,12 @@ def _refuse_unread(target: str, data: DataSpec, cv: CrossValidation) -> None:
         raise DataError("\n".join(lines))
 
 
-def rows_in_order(table: Any, roles: Roles, data: DataSpec) -> tuple[np.ndarray, tuple[str, ...]]:
+def rows_in_order(
+    source: Source, roles: Roles, data: DataSpec
+) -> tuple[np.ndarray, tuple[str, ...]]:
     """The places of the rows that are used, in the order of time where there is one."""
     notes = []
+    table = source.table
     order = np.arange(table.num_rows)
     missing = missing_target(table, roles.target, data)
     if missing.any():
@@ -114,7 +118,7 @@ def rows_in_order(table: Any, roles: Roles, data: DataSpec) -> tuple[np.ndarray,
             )
         order = order[~missing[order]]
         notes.append(f"{int(missing.sum())} rows without {roles.target} left out")
-    doubles = duplicates(table, roles.used)
+    doubles = duplicates(table, roles.used, source.array)
     if doubles.any() and data.drop_duplicates:
         order = order[~doubles[order]]
         notes.append(f"{int(doubles.sum())} duplicate rows left out")
@@ -144,9 +148,9 @@ def missing_target(table: Any, name: str, data: DataSpec) -> np.ndarray:
     return spread(blank, places, bool)
 
 
-def duplicates(table: Any, names: Sequence[str]) -> np.ndarray:
-    """Which rows equal an earlier one in all of the named columns, shape (n_rows,) bool."""
-    mixed = np.zeros(table.num_rows, np.uint64)
+def duplicates(table: Any, names: Sequence[str], array: np.ndarray | None = None) -> np.ndarray:
+    """Which rows equal an earlier one in the named columns and in `array`, (n_rows,) bool."""
+    mixed = np.zeros(table.num_rows, np.uint64) if array is None else digests(array)
     for name in names:
         mixed ^= distinct_places(table[name]).astype(np.uint64)
         mixed = _scrambled(mixed)

@@ -21,7 +21,7 @@ class TestRows:
     __test__ = False  # pytest: this is no test class
 
     table: Any  # pyarrow.Table as it was read, for the served model
-    columns: np.ndarray  # (n_test, n_columns) float32, cleaned
+    columns: np.ndarray  # (n_test, n_columns) float32, cleaned; or (n_test, *shape)
     target: np.ndarray  # (n_test, n_outputs) float32
     weights: np.ndarray | None  # (n_test,) float32
 
@@ -59,7 +59,7 @@ class Dataset:
     schema: Schema
     scaling: str  # of numeric columns that declare none
     fingerprint: str  # SHA-256 of every cell, name and type that is used
-    columns: np.ndarray  # (n_rows, n_columns) float32, as `Schema.clean` gives them
+    columns: np.ndarray  # as `Schema.clean` gives them: (n_rows, n_columns) float32, or arrays
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, or the number
     weights: np.ndarray | None  # (n_rows,) float32
     folds: tuple[Split, ...]
@@ -77,12 +77,17 @@ class Dataset:
     @property
     def n_columns(self) -> int:
         """Cleaned columns."""
-        return int(self.columns.shape[1])
+        return len(self.schema.columns)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one row, as a network is given it."""
+        return self.schema.shape or (len(self.schema.feature_names),)
 
     @property
     def n_features(self) -> int:
-        """Features that the network's statistics see."""
-        return len(self.schema.feature_names)
+        """Numbers of one row, as a network is given it."""
+        return int(np.prod(self.shape))
 
     @property
     def kind(self) -> Kind:
@@ -92,7 +97,7 @@ class Dataset:
 
     @property
     def features(self) -> np.ndarray:
-        """(n_rows, n_features) float32; NaN is a missing number. Made anew at each call."""
+        """(n_rows, *shape) float32 or uint8; NaN is a missing number."""
         return self.schema.expand(self.columns)
 
     def folds_again(self, seed: int) -> tuple[Split, ...]:

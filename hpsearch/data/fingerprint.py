@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 
-def fingerprint(tables: Iterable[Any]) -> str:
+def fingerprint(tables: Iterable[Any], arrays: Iterable[np.ndarray] = ()) -> str:
     """SHA-256 of the tables' names, types and cells, as 64 hexadecimal digits.
 
     Args:
         tables: `pyarrow.Table`s of plain types: development rows, then locked rows if these
             have a table of their own. The order of rows and columns counts.
+        arrays: Rows that are arrays, beside the tables, in the same order.
     """
     digest = hashlib.sha256()
     for table in tables:
@@ -23,6 +24,9 @@ def fingerprint(tables: Iterable[Any]) -> str:
             column = table[name]
             digest.update(f"{len(name.encode())} {name} {_type_name(column.type)}\n".encode())
             _update(digest, column)
+    for array in arrays:
+        digest.update(f"array {array.shape} {array.dtype}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import DataError
 from ..spec.data import CrossValidation, DataSpec, Task
+from .arrays import columns_as_rows, reshaped
 from .choice import Roles, missing_target, roles_of, rows_in_order
 from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
@@ -60,9 +62,10 @@ def load(
 def _prepare(
     source: Source, data: DataSpec, cv: CrossValidation, *, task: Task | None, seed: int
 ) -> Dataset:
+    source = _shaped(source, data, cv)
     table = source.table
     roles = roles_of(source, data, cv)
-    order, said = rows_in_order(table, roles, data)
+    order, said = rows_in_order(source, roles, data)
     labelled = table.select([roles.target]).take(order)
     target, why = infer_target(labelled, roles.target, data, task)
     number = Schema((), target).encode_target(labelled, order)
@@ -76,13 +79,14 @@ def _prepare(
         development, test = outer_split(rows, cv, data.outer_fold, seed=seed)
     here = order[development]
     inferred, odd = infer_columns(table, roles.features, data, here)
-    schema = Schema(inferred, target)
-    cleaned = schema.clean(table)
+    schema = _of_array(source.array, target, data) or Schema(inferred, target)
+    cleaned = schema.clean(table if source.array is None else source.array)
     if source.test is None:
         locked = _locked(table, cleaned, number[test], weights, order[test])
     else:
-        locked = _locked_file(source.test, schema, roles, data)
-    columns = cleaned[here]
+        locked = _locked_file(source, schema, roles, data)
+    is_whole = np.array_equal(here, np.arange(len(cleaned)))
+    columns = cleaned if is_whole else cleaned[here]
     del cleaned  # the largest array; the folds need room of their own
     return Dataset(
         name=source.name,
@@ -105,7 +109,42 @@ def _prepare(
 def _fingerprint(source: Source, roles: Roles) -> str:
     """Of every column that is used, in the development and in the test table."""
     tables = [source.table] if source.test is None else [source.table, source.test]
-    return fingerprint(t.select([c for c in roles.used if c in t.column_names]) for t in tables)
+    used = (t.select([c for c in roles.used if c in t.column_names]) for t in tables)
+    return fingerprint(used, [a for a in (source.array, source.test_array) if a is not None])
+
+
+def _shaped(source: Source, data: DataSpec, cv: CrossValidation) -> Source:
+    """The source with its rows in the declared shape: its features' columns, or its arrays."""
+    if data.shape is None:
+        return source
+    if source.array is not None:
+        test = source.test_array
+        return replace(
+            source,
+            array=reshaped(source.array, data.shape),
+            test_array=None if test is None else reshaped(test, data.shape),
+        )
+    features = roles_of(source, data, cv).features
+    table, array = _laid_out(source.table, features, data.shape)
+    if source.test is None:
+        return replace(source, table=table, array=array)
+    test, test_array = _laid_out(source.test, features, data.shape)
+    return replace(source, table=table, array=array, test=test, test_array=test_array)
+
+
+def _laid_out(table: Any, names: Sequence[str], shape: Sequence[int]) -> tuple[Any, np.ndarray]:
+    """A table without the named columns, and these as (n_rows, *shape)."""
+    return table.drop_columns(list(names)), reshaped(columns_as_rows(table, names), shape)
+
+
+def _of_array(array: np.ndarray | None, target: Target, data: DataSpec) -> Schema | None:
+    """What rows are that are arrays: each place of the last axis is scaled by itself."""
+    if array is None:
+        return None
+    names = [f"channel_{k}" for k in range(array.shape[-1])]
+    columns = tuple(Column(name, "numeric", impute=data.impute) for name in names)
+    dtype: Literal["uint8", "float32"] = "uint8" if array.dtype == np.uint8 else "float32"
+    return Schema(columns, target, array.shape[1:], dtype)
 
 
 def _rows(
@@ -168,17 +207,18 @@ def _locked(
     return LockedRows(TestRows(table.take(rows), cleaned[rows], target, theirs))
 
 
-def _locked_file(table: Any, schema: Schema, roles: Roles, data: DataSpec) -> LockedRows:
+def _locked_file(source: Source, schema: Schema, roles: Roles, data: DataSpec) -> LockedRows:
     """The rows of a test file; looked at now, so that what is wrong with them is known now."""
+    table, array = source.test, source.test_array
     try:
         missing = missing_target(table, roles.target, data)
         if missing.any() and data.missing_target == "drop":
-            table = table.take(np.flatnonzero(~missing))
+            known = np.flatnonzero(~missing)
+            table, array = table.take(known), None if array is None else array[known]
         weights = _weights(table, roles.weights)
         _require_weight(weights)
-        return LockedRows(
-            TestRows(table, schema.clean(table), schema.encode_target(table), weights)
-        )
+        columns = schema.clean(table if array is None else array)
+        return LockedRows(TestRows(table, columns, schema.encode_target(table), weights))
     except DataError as error:
         raise DataError(f"test rows: {error}") from None
 
@@ -192,6 +232,8 @@ def _require_weight(weights: np.ndarray | None) -> None:
 
 
 def _constant(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:
+    if schema.shape:
+        return ()
     notes = []
     empty, constant = [], []
     for values, column in zip(columns.T, schema.columns, strict=True):

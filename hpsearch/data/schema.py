@@ -107,6 +107,8 @@ class Schema:
 
     columns: tuple[Column, ...]
     target: Target | None = None
+    shape: tuple[int, ...] = ()  # of a row that is an array; `columns` are then its last axis
+    dtype: Literal["float32", "uint8"] = "float32"  # of such a row
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -126,7 +128,9 @@ class Schema:
 
     @property
     def raw_columns(self) -> tuple[str, ...]:
-        """The columns a raw table must have."""
+        """The columns a raw table must have; none where a row is an array."""
+        if self.shape:
+            return ()
         return tuple(dict.fromkeys(c.raw for c in self.columns))
 
     def clean(self, table: Any) -> np.ndarray:
@@ -134,15 +138,20 @@ class Schema:
 
         Args:
             table: A pandas DataFrame, a pyarrow Table or a mapping of names to sequences, with
-                at least `raw_columns`. Others are ignored, and so is their order.
+                at least `raw_columns`. Others are ignored, and so is their order. An array of
+                (n_rows, *shape) where rows are arrays.
 
         Returns:
             (n_rows, n_columns) float32: numbers, and the codes of categories. NaN is a missing
-            cell, and a category that the vocabulary does not hold (see `unknown`).
+            cell, and a category that the vocabulary does not hold (see `unknown`). Rows that are
+            arrays are (n_rows, *shape) of `dtype`.
 
         Raises:
-            DataError: If a column is missing, or a cell of a numeric one is no number.
+            DataError: If a column is missing, or a cell of a numeric one is no number; if an
+                array has another shape, or numbers that `dtype` cannot hold.
         """
+        if self.shape:
+            return self._clean_array(np.asarray(table))
         require(table, self.raw_columns)
         cleaned: np.ndarray | None = None
         for j, column in enumerate(self.columns):
@@ -152,6 +161,16 @@ class Schema:
             bound = f"; or bound it with data.columns.{column.name}.clip"
             cleaned[:, j] = _to_float32(values, column.name, bound)
         return np.empty((0, 0), np.float32) if cleaned is None else cleaned
+
+    def _clean_array(self, rows: np.ndarray) -> np.ndarray:
+        if rows.shape[1:] != self.shape or rows.dtype.kind not in "biuf":
+            raise DataError(
+                f"got an array of shape {rows.shape} and type {rows.dtype}; the model takes "
+                f"{self.dtype} of shape (n_rows, {', '.join(map(str, self.shape))})"
+            )
+        if self.dtype == "uint8" and not np.array_equal(rows, rows.astype(np.uint8)):
+            raise DataError("the model takes whole numbers from 0 to 255, as its images were")
+        return rows.astype(self.dtype, copy=False)
 
     def unknown(self, table: Any) -> dict[str, tuple[str, ...]]:
         """The categories of a raw table that no vocabulary holds, by column."""
@@ -221,6 +240,7 @@ class Schema:
         return {
             "columns": [_sparse(c) for c in self.columns],
             "target": None if self.target is None else _sparse(self.target),
+            **({"shape": list(self.shape), "dtype": self.dtype} if self.shape else {}),
         }
 
     @classmethod
@@ -230,6 +250,8 @@ class Schema:
         return cls(
             columns=tuple(Column(**_tuples(c)) for c in plain["columns"]),
             target=None if target is None else Target(**_tuples(target)),
+            shape=tuple(plain.get("shape", ())),
+            dtype=plain.get("dtype", "float32"),
         )
 
 

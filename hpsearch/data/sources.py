@@ -19,11 +19,13 @@ import numpy as np
 
 from ..errors import DataError
 from ..spec.data import DataSpec
+from .arrays import FEATURE_KEYS, array_of, of_tensorflow, rows_of
 from .delimited import read_delimited, unique_names
+from .images import is_image_folder, read_images
 
 SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
 DOWNLOADED = ("20newsgroups", "california_housing", "covtype", "kddcup99", "olivetti_faces")
-FEATURE_KEYS, TARGET_KEYS = ("X", "x", "x_train", "X_train"), ("y", "y_train")
+TARGET_KEYS = ("y", "y_train")
 TEST_KEYS = (("x_test", "y_test"), ("X_test", "y_test"))
 TARGET = "target"  # what a target without a name of its own is called
 
@@ -36,6 +38,8 @@ class Source:
     table: Any  # pyarrow.Table
     target: str | None = None  # where the source itself says which column it is
     test: Any = None  # pyarrow.Table of the locked rows, where the source sets them apart
+    array: np.ndarray | None = None  # (n_rows, *shape): what rows are beside the table's columns
+    test_array: np.ndarray | None = None  # the same of the locked rows
 
 
 def read_source(data: DataSpec, folder: Path) -> Source:
@@ -52,7 +56,8 @@ def read_source(data: DataSpec, folder: Path) -> Source:
         raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
     source = _open(data.source, data, folder)
     if data.test_source is not None:
-        source = replace(source, test=_open(data.test_source, data, folder).table)
+        test = _open(data.test_source, data, folder)
+        source = replace(source, test=test.table, test_array=test.array)
     return _plain(source)
 
 
@@ -154,11 +159,13 @@ def _module(place: str, folder: Path) -> Any:
 
 
 def from_memory(value: Any, data: DataSpec, name: str = "memory") -> Source:
-    """The table in arrays or frames: (X, y), (X_frame, y), a frame that holds its target.
+    """The rows in memory: (X, y), (X_frame, y), a frame that holds its target, a `tf.data.Dataset`.
 
     Raises:
         DataError: If it is none of these.
     """
+    if hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator"):
+        value = of_tensorflow(value)
     if isinstance(value, tuple | list) and len(value) == 2:
         return _plain(_pair(*value, data=data, name=name))
     return _plain(Source(name, _from_frame(value)))
@@ -167,8 +174,7 @@ def from_memory(value: Any, data: DataSpec, name: str = "memory") -> Source:
 def _pair(x: Any, y: Any, *, data: DataSpec, name: str) -> Source:
     target = data.target or str(getattr(y, "name", None) or TARGET)
     if not hasattr(x, "columns") and not hasattr(x, "column_names"):
-        table = _from_arrays(np.asarray(x), np.asarray(y), None, target)
-        return Source(name, table, target)
+        return _of_arrays(name, array_of(x, "X"), np.asarray(y), target)
     table = _from_frame(x)
     if target in table.column_names:
         raise DataError(f"column {target!r} is both in X and y: take it out of X")
@@ -217,29 +223,40 @@ def _from_frame(frame: Any) -> Any:
     return pa.table(arrays, names=names)
 
 
+def _of_arrays(name: str, x: np.ndarray, y: np.ndarray, target: str) -> Source:
+    """Features of one number each as columns; rows of more dimensions as they are."""
+    if x.ndim < 3:
+        return Source(name, _from_arrays(x, y, None, target), target)
+    labels = _from_arrays(np.zeros((len(x), 0)), y, None, target)
+    return Source(name, labels, target, array=rows_of(x))
+
+
 def _from_arrays(
     x: np.ndarray, y: np.ndarray | None, names: list[str] | None, target: str = TARGET
 ) -> Any:
-    """An Arrow table from (n, ...) features, flattened, and an (n,) or (n, 1) target."""
+    """An Arrow table from (n, n_features) features and an (n,) or (n, 1) target."""
     import pyarrow as pa
 
-    if x.ndim < 2:
+    if x.ndim != 2:
         raise DataError(f"X has shape {x.shape}: give (n_rows, n_features)")
-    flat = x.reshape(len(x), -1)
-    names = names or [f"x{i}" for i in range(flat.shape[1])]
-    columns = {n: pa.array(np.ascontiguousarray(c)) for n, c in zip(names, flat.T, strict=True)}
+    names = names or [f"x{i}" for i in range(x.shape[1])]
+    columns = {n: pa.array(np.ascontiguousarray(c)) for n, c in zip(names, x.T, strict=True)}
     if y is None:
         return pa.table(columns)
     if len(y) != len(x) or y.size != len(y):
-        raise DataError(f"X has shape {x.shape}, y has shape {y.shape}: give y as ({len(x)},)")
+        raise DataError(f"X has {len(x)} rows, y has shape {y.shape}: give y as ({len(x)},)")
     return pa.table({**columns, target: pa.array(y.ravel())})
 
 
 def _files(place: str, data: DataSpec, folder: Path) -> Source:
     import pyarrow as pa
 
+    whole = folder / Path(place).expanduser()
+    if is_image_folder(whole):
+        images, classes = read_images(whole, data.image_size)
+        target = data.target or TARGET
+        return Source(whole.name, pa.table({target: classes}), target, array=images)
     paths = _paths(place, folder)
-    whole = folder / place
     name = paths[0].name.partition(".")[0] if len(paths) == 1 else whole.parent.name
     name = whole.name if whole.is_dir() else name
     if paths[0].suffix == ".npz":
@@ -296,7 +313,10 @@ def _feather(path: Path) -> Any:
 
 
 def _npy(path: Path) -> Any:
-    return _from_arrays(np.load(path, allow_pickle=False), None, None)
+    array = np.load(path, allow_pickle=False)
+    if array.ndim > 2:
+        raise ValueError(f"an array of shape {array.shape} without targets: give .npz with x and y")
+    return _from_arrays(array, None, None)
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
@@ -320,11 +340,12 @@ def _npz(path: Path, data: DataSpec) -> Source:
     if x is None or y is None:
         raise DataError(f"holds {', '.join(arrays)}; expected X and y, or x_train and y_train")
     target = data.target or TARGET
-    test = None
+    source = _of_arrays(path.stem, x, y, target)
     for x_key, y_key in TEST_KEYS:
         if x_key in arrays and y_key in arrays:
-            test = _from_arrays(arrays[x_key], arrays[y_key], None, target)
-    return Source(path.stem, _from_arrays(x, y, None, target), target, test)
+            test = _of_arrays(path.stem, arrays[x_key], arrays[y_key], target)
+            source = replace(source, test=test.table, test_array=test.array)
+    return source
 
 
 def _first(arrays: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray | None:

@@ -18,6 +18,7 @@ KNOTS = 33  # of quantile scaling
 NARROW = 1e-37  # for the scale of a narrower column float32 has no number
 TAIL = 0.001  # the level of a quantile scaling's ends, where a normal distribution has none
 ROWS_AT_ONCE = 4096  # which bounds the memory of quantile scaling
+MOST_VALUES = 1 << 24  # of a column of rows that are arrays
 
 
 class Quantiles(NamedTuple):
@@ -45,7 +46,7 @@ class Statistics:
     quantiles: Quantiles | None = None  # None: no feature is scaled by quantiles
 
     def apply(self, features: np.ndarray) -> np.ndarray:
-        """What the network sees of `features`, shape (n, n_features), float32."""
+        """What the network sees of `features`, shape (n, ..., n_features), float32."""
         seen = np.empty(features.shape, np.float32)
         for start in range(0, len(features), ROWS_AT_ONCE):
             rows = slice(start, start + ROWS_AT_ONCE)
@@ -59,7 +60,7 @@ def scaled(xp: Any, filled: Any, center: Any, scale: Any, quantiles: Quantiles |
 
     Args:
         xp: Whose functions are called: numpy, jax.numpy or keras.ops.
-        filled: (n, n_features) without NaN.
+        filled: (n, ..., n_features) without NaN.
         center: (n_features,).
         scale: (n_features,).
         quantiles: Of a fold; None: no feature is scaled by quantiles.
@@ -67,9 +68,9 @@ def scaled(xp: Any, filled: Any, center: Any, scale: Any, quantiles: Quantiles |
     seen = xp.multiply(xp.subtract(filled, center), scale)
     if quantiles is None:
         return seen
-    apart = xp.subtract(xp.expand_dims(filled, 1), quantiles.middle)
+    apart = xp.subtract(xp.expand_dims(filled, -2), quantiles.middle)
     within = xp.maximum(xp.minimum(apart, quantiles.half), -quantiles.half)
-    pieces = xp.sum(xp.multiply(within, quantiles.slope), axis=1)
+    pieces = xp.sum(xp.multiply(within, quantiles.slope), axis=-2)
     return xp.add(seen, xp.add(pieces, quantiles.offset))
 
 
@@ -90,13 +91,16 @@ def fit_statistics(
 
     Args:
         schema: What the columns mean.
-        columns: Cleaned columns of all rows, (n_rows, n_columns).
+        columns: Cleaned columns of all rows, (n_rows, n_columns); where rows are arrays,
+            (n_rows, *shape), and a column is a place of the last axis. Of many large rows
+            `MOST_VALUES` numbers a column are looked at, in rows evenly apart.
         target: (n_rows, n_outputs).
         rows: Indices of the training rows, (n_train,).
         scaling: Of the numeric columns that declare none.
     """
+    every, rows = rows, _evenly(rows, columns.shape[1:-1])
     vectors = [
-        _of_numbers(columns[rows, j], column, column.scaling or scaling)
+        _of_numbers(columns[rows, ..., j].ravel(), column, column.scaling or scaling)
         if column.kind == "numeric"
         else _of_categories(columns[rows, j], column)
         for j, column in enumerate(schema.columns)
@@ -104,9 +108,18 @@ def fit_statistics(
     impute, center, scale = (
         np.array([number for v in vectors for number in v[k]], np.float32) for k in range(3)
     )
-    target_center, target_scale = _of_target(schema, target, rows)
+    target_center, target_scale = _of_target(schema, target, every)
     quantiles = _quantiles(schema, columns, rows, impute, scaling)
     return Statistics(impute, center, scale, target_center, target_scale, quantiles)
+
+
+def _evenly(rows: np.ndarray, inner: tuple[int, ...]) -> np.ndarray:
+    """The rows, or as many evenly apart as hold `MOST_VALUES` arrays of `inner` numbers."""
+    most = max(1, MOST_VALUES // int(np.prod(inner)))
+    if not inner or len(rows) <= most:
+        return rows
+    kept: np.ndarray = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
+    return kept
 
 
 Vectors = tuple[list[float], list[float], list[float]]  # impute, center, scale by feature
@@ -164,7 +177,7 @@ def _quantiles(
     for j, column in enumerate(schema.columns):
         if column.kind == "numeric" and (column.scaling or scaling) == "quantile":
             is_any = True
-            values = columns[rows, j]
+            values = columns[rows, ..., j].ravel()
             middle, half, slope, offset = _bends(np.where(np.isnan(values), impute[at], values))
             for vectors, numbers in zip(found, (middle, half, slope), strict=False):
                 vectors[: len(numbers), at] = numbers

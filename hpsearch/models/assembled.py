@@ -56,15 +56,18 @@ def assemble(parts: Sequence[Part], schema: Schema, task: str) -> keras.Model:
 
     Returns:
         A model of one input, cleaned columns of shape (n, n_columns) float32 with NaN for missing
-        cells, that equals the weighted mean of `network(statistics.apply(schema.expand(columns)))`,
-        in a regression each in the target's own unit.
-        It shares the networks' weights.
+        cells, or arrays of the schema's shape and type, that equals the weighted mean of
+        `network(statistics.apply(schema.expand(columns)))`, in a regression each in the target's
+        own unit. It shares the networks' weights.
     """
     import keras
+    from keras import ops
 
-    columns = keras.Input((len(schema.columns),), dtype="float32", name="columns")
+    shape = schema.shape or (len(schema.columns),)
+    columns = keras.Input(shape, dtype=schema.dtype, name="columns")
     statistics = parts[0].statistics
-    features = _expanded(columns, _features(schema), statistics.impute)
+    cleaned = ops.cast(columns, "float32") if schema.dtype != "float32" else columns
+    features = _expanded(cleaned, _features(schema), statistics.impute)
     transforms = schema.target.transforms if schema.target else ()
     answer = _mean_answer(parts, features, task, transforms)
     return keras.Model(columns, answer, name="assembled")
@@ -109,8 +112,8 @@ def _expanded(columns: Any, features: _Features, impute: np.ndarray) -> Any:
     """What `Schema.expand` makes of cleaned columns, its missing numbers imputed."""
     from keras import ops
 
-    if not np.array_equal(features.column, np.arange(columns.shape[1])):
-        columns = ops.take(columns, features.column, axis=1)
+    if not np.array_equal(features.column, np.arange(columns.shape[-1])):
+        columns = ops.take(columns, features.column, axis=-1)
     missing = ops.isnan(columns)
     values = ops.where(missing, impute, columns)
     if features.marks_category.any():

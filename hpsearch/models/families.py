@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SpecError
 from ..spec.reference import load_function, load_object
 from ..trial import Value
-from . import mlp, wide_and_deep
+from . import convolutional, mlp, recurrent, wide_and_deep
 from .exploration import Answer, Run, Use, given
 from .outputs import Outputs
 
@@ -26,6 +26,9 @@ class Family:
     name: str
     build: Build
     reads: Mapping[str, Value] | None  # hyperparameter -> default; None: whatever it is given
+    rows: Mapping[int, str] | None = None  # dimensions of a row that it takes, in words; None: any
+    choices: Mapping[str, tuple[str, ...]] | None = None  # hyperparameter -> what it may be
+    convolves: bool = False
 
     @property
     def embeds(self) -> bool:
@@ -33,9 +36,35 @@ class Family:
         return self.reads is not None and "encoding" in self.reads
 
 
+SEQUENCE, IMAGE = "(steps, features)", "(height, width, channels)"
 FAMILIES: dict[str, Family] = {
-    "mlp": Family("mlp", mlp.build, mlp.DEFAULTS),
-    "wide_and_deep": Family("wide_and_deep", wide_and_deep.build, wide_and_deep.DEFAULTS),
+    "mlp": Family("mlp", mlp.build, mlp.DEFAULTS, None, mlp.CHOICES),
+    "wide_and_deep": Family(
+        "wide_and_deep",
+        wide_and_deep.build,
+        wide_and_deep.DEFAULTS,
+        {1: "(features,)"},
+        mlp.CHOICES,
+    ),
+    "cnn": Family(
+        "cnn",
+        convolutional.build_cnn,
+        convolutional.CNN,
+        {3: IMAGE, 2: "(height, width)"},
+        convolutional.CHOICES,
+        convolves=True,
+    ),
+    "conv1d": Family(
+        "conv1d",
+        convolutional.build_conv1d,
+        convolutional.CONV1D,
+        {2: SEQUENCE},
+        convolutional.CHOICES,
+        convolves=True,
+    ),
+    "recurrent": Family(
+        "recurrent", recurrent.build, recurrent.DEFAULTS, {2: SEQUENCE}, recurrent.CHOICES
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""The `mlp` family: dense layers of one width."""
+"""The `mlp` family: dense layers of one width, on rows of any shape."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ DEFAULTS: dict[str, Value] = {
     **encoding.DEFAULTS,
 }
 
+CHOICES = {"normalization": ("none", "batch", "layer")}
+
 
 def build(
     params: Mapping[str, Value],
@@ -38,7 +40,7 @@ def build(
 
     Args:
         params: Hyperparameters; those missing take their `DEFAULTS`.
-        inputs: Shape of one row, (n_features,).
+        inputs: Shape of one row, (n_features,); others are flattened.
         outputs: The last layer.
         categories: Which features are the categories of one column.
     """
@@ -46,7 +48,8 @@ def build(
 
     p: dict[str, Any] = {**DEFAULTS, **params}
     first = keras.Input(inputs, name="features")
-    x = hidden(encoded(first, p, categories), p)
+    x = first if len(inputs) == 1 else keras.layers.Flatten(name="flat")(first)
+    x = hidden(encoded(x, p, categories), p)
     last = keras.layers.Dense(outputs.units, activation=outputs.activation, name="output")(x)
     return keras.Model(first, last, name="mlp")
 

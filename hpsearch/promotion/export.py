@@ -1,7 +1,8 @@
 """`hpsearch export-model`: a promoted model's network in a format of another runtime.
 
-The network takes cleaned columns, float32 of shape (n, n_columns); `schema.json` beside it says how
-raw cells become them. Raw tables are taken by the MLflow model alone.
+The network takes cleaned columns, float32 of shape (n, n_columns), or arrays as they are;
+`schema.json` beside it says how raw cells become them, or their shape and type. Raw tables are
+taken by the MLflow model alone.
 """
 
 from __future__ import annotations
@@ -76,7 +77,8 @@ def _onnx(model: Path, output: Path) -> None:
             f"ONNX needs {error.name}, which is not installed: pip install 'hpsearch[onnx]'"
         ) from error
     network = keras.models.load_model(model, safe_mode=True)
-    network(keras.ops.zeros((1, *network.input_shape[1:])))  # Keras exports what was called
+    rows = keras.ops.zeros((1, *network.input_shape[1:]), network.inputs[0].dtype)
+    network(rows)  # Keras exports what was called
     network.export(output, format="onnx", verbose=False)
 
 

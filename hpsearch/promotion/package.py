@@ -55,7 +55,7 @@ def save_served_model(
         path: The folder to make.
         model: The assembled network's `.keras` file.
         schema: What the columns mean.
-        columns: Some cleaned rows for the input example, (n, n_columns).
+        columns: Some cleaned rows for the input example, (n, n_columns) or (n, *shape).
         lineage: Kept beside the model.
     """
     from mlflow import pyfunc
@@ -127,15 +127,17 @@ def as_saved(folder: Path) -> Path:
     return folder
 
 
-def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame:
-    """A raw table whose cleaning gives `columns`, as far as these still tell.
+def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame | np.ndarray:
+    """A raw table whose cleaning gives `columns`, as far as these still tell; or an array.
 
     Args:
         schema: What the columns mean.
-        columns: Cleaned rows, (n, n_columns).
+        columns: Cleaned rows, (n, n_columns) or (n, *shape).
     """
     import pandas as pd
 
+    if schema.shape:
+        return columns
     raw: dict[str, list[Any]] = {}
     for column, values in zip(schema.columns, columns.T, strict=True):
         raw.setdefault(column.raw, [_raw_cell(column, float(v)) for v in values])
@@ -157,11 +159,13 @@ def _raw_cell(column: Column, value: float) -> Any:
 
 
 def _signature(schema: Schema) -> Any:
-    """Raw columns of any type, since a cell may be a number, a text or missing."""
+    """Raw columns of any type, since a cell may be a number, a text or missing; or an array."""
     from mlflow.models import ModelSignature
     from mlflow.types import schema as types
 
-    columns = [types.ColSpec(types.AnyType(), name) for name in schema.raw_columns]
+    takes: list[Any] = [types.ColSpec(types.AnyType(), name) for name in schema.raw_columns]
+    if schema.shape:
+        takes = [types.TensorSpec(np.dtype(schema.dtype), (-1, *schema.shape))]
     assert schema.target is not None
     if schema.target.kind == "regression":
         answers = [types.ColSpec("double", "prediction")]
@@ -169,7 +173,7 @@ def _signature(schema: Schema) -> Any:
         numbers = all(isinstance(c, int) for c in schema.target.classes)
         answers = [types.ColSpec("long" if numbers else "string", "label")]
         answers += [types.ColSpec("double", f"probability_{c}") for c in schema.target.classes]
-    return ModelSignature(types.Schema(columns), types.Schema(answers))
+    return ModelSignature(types.Schema(takes), types.Schema(answers))
 
 
 def _requirements() -> list[str]:

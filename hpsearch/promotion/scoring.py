@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..data.arrays import arrays_in
 from ..data.delimited import sniff_separator, unique_names
 from ..data.schema import require
 from ..errors import DataError, HpsearchError, PromotionError
@@ -39,7 +40,8 @@ def predict(
     Args:
         client: Of the store that holds the model.
         reference: The registered model.
-        source: A CSV file (plain or gzipped) or a Parquet file with the model's raw columns.
+        source: A CSV file (plain or gzipped) or a Parquet file with the model's raw columns. For a
+            model of arrays, an NPY or NPZ file or a folder of images.
         output: Gets a header and a line a row.
         separator: Of the CSV file; found out from its first lines where it is None.
 
@@ -50,10 +52,14 @@ def predict(
         PromotionError: If there is no such model, or it is damaged.
         DataError: If the file cannot be read without guessing, or lacks a column.
     """
-    if not source.is_file():
+    if not source.exists():
         raise DataError(f"{source}: there is no such file")
     with tempfile.TemporaryDirectory() as folder:
         served = open_served(client, reference, folder)
+        if served.schema.shape:
+            return _predict_arrays(served, source, output)
+        if source.is_dir():
+            raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
         rows = 0
         for block in _blocks(source, served.schema.raw_columns, separator):
             try:
@@ -63,6 +69,19 @@ def predict(
             answer.to_csv(output, header=rows == 0, index=False, lineterminator="\n")
             rows += block.num_rows
     return rows
+
+
+def _predict_arrays(served: Any, source: Path, output: IO[str]) -> int:
+    """The answers for arrays, all in memory; those for a folder of images with their names."""
+    try:
+        rows, names = arrays_in(source, served.schema.shape)
+        answer = served.answer(rows)
+    except ValueError as error:
+        raise DataError(f"{source}: {error}") from None
+    if names:
+        answer.insert(0, "file", names)
+    answer.to_csv(output, header=True, index=False, lineterminator="\n")
+    return len(answer)
 
 
 def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:

@@ -21,6 +21,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 ROWS_AT_ONCE = 4096  # which bounds the memory of activations
+ARRAYS_AT_ONCE = 256  # of rows that are arrays
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
@@ -62,7 +63,8 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
         Args:
             table: A pandas DataFrame or pyarrow Table with the schema's raw columns, text and
-                missing cells as they come. Other columns are ignored.
+                missing cells as they come. Other columns are ignored. An array (n_rows, *shape)
+                where rows are arrays, as images are.
 
         Returns:
             `label` and one `probability_<class>` a class; `prediction` for a regression.
@@ -88,10 +90,11 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         Rows are filled up to a power of two, so that few shapes are compiled.
         """
         answers = [np.empty((0, self.model.output_shape[-1]))]
-        for start in range(0, len(columns), ROWS_AT_ONCE):
-            rows = columns[start : start + ROWS_AT_ONCE]
+        at_once = ARRAYS_AT_ONCE if self.schema.shape else ROWS_AT_ONCE
+        for start in range(0, len(columns), at_once):
+            rows = columns[start : start + at_once]
             size = 1 << (len(rows) - 1).bit_length()
-            filled = np.full((size, rows.shape[1]), np.nan, np.float32)
+            filled = np.zeros((size, *rows.shape[1:]), rows.dtype)
             filled[: len(rows)] = rows
             answers.append(np.asarray(self.model.predict_on_batch(filled))[: len(rows)])
         return np.concatenate(answers).astype(np.float64)

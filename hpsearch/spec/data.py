@@ -94,6 +94,8 @@ class DataSpec(_Declaration):
     decimal: Literal[".", ","] = "."
     header: bool = True  # whether the first line names the columns
     names: list[str] | None = None  # the columns of a file without a header
+    shape: Annotated[list[Count], Field(min_length=2, max_length=3)] | None = None  # of a row
+    image_size: tuple[Count, Count] | None = None  # height, width that images are resized to
 
     @model_validator(mode="after")
     def _check(self) -> DataSpec:

@@ -86,6 +86,12 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         yield from _unread(spec, _read_beside(spec, facts))
     elif spec.model in FAMILIES:
         reads = FAMILIES[spec.model].reads or {}
+        for key, choices in (FAMILIES[spec.model].choices or {}).items():
+            for value in set(spec.values_of(key)) - set(choices):
+                yield (
+                    f"search_space.{key}",
+                    f"{value!r} does not exist. Known: {', '.join(choices)}.",
+                )
         yield from _unread(spec, (*TRAINING, *reads, *_arguments(spec)))
     elif problem := missing(spec.model) if ":" in spec.model else unknown_family(spec.model):
         yield "model", problem

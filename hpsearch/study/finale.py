@@ -25,6 +25,8 @@ from . import evaluation
 from .prepare import with_folds
 from .selection import Choice
 
+MOST_NUMBERS = 20_000_000  # of the arrays that a linear model is fitted on
+
 
 def fit_winner(
     choice: Choice,
@@ -63,7 +65,7 @@ def fit_winner(
     )
     with ThreadPoolExecutor(1) as pool:
         fitting = pool.submit(executor.finish, final)
-        plain = _plain(dataset, alone, locked) if locked else ("", np.empty(0))
+        plain = _plain(dataset, alone, locked) if locked else None
         meanwhile()
         said = fitting.result()
     prediction = said.predictions
@@ -140,14 +142,17 @@ def _write(
     )
 
 
-def _plain(dataset: Dataset, problem: Problem, locked: TestRows) -> tuple[str, np.ndarray]:
-    """A linear model's name and its predictions for the locked rows."""
-    statistics = problem.statistics[0]
+def _plain(dataset: Dataset, problem: Problem, locked: TestRows) -> tuple[str, np.ndarray] | None:
+    """A linear model's name and its predictions for the locked rows; None beside large arrays."""
+    features, statistics = problem.features, problem.statistics[0]
+    if dataset.schema.shape and features.size > MOST_NUMBERS:
+        return None
+    theirs = dataset.schema.expand(locked.columns)
     return evaluation.baseline(
         problem.task,
-        statistics.apply(problem.features),
+        statistics.apply(features).reshape(len(features), -1),
         problem.target,
-        statistics.apply(dataset.schema.expand(locked.columns)),
+        statistics.apply(theirs).reshape(len(theirs), -1),
         problem.weights,
         problem.transforms,
     )
@@ -167,21 +172,22 @@ def _judged(
     problem: Problem,
     locked: TestRows,
     prediction: np.ndarray,
-    plain: tuple[str, np.ndarray],
+    plain: tuple[str, np.ndarray] | None,
     threshold: float,
 ) -> dict[str, Any]:
     """What the locked rows say of the winner and, beside it, of a linear model."""
     metrics, truth, weights = _metrics(problem), locked.target, locked.weights
-    name, simple = plain
     is_class = problem.task != "regression"
     return {
         "threshold": threshold,
         "test": evaluation.measured(metrics, truth, prediction, weights, threshold=threshold),
         "intervals": evaluation.intervals(metrics, truth, prediction, weights, threshold=threshold),
         "baseline": {
-            "name": name,
-            "metrics": evaluation.measured(metrics, truth, simple, weights),
-        },
+            "name": plain[0],
+            "metrics": evaluation.measured(metrics, truth, plain[1], weights),
+        }
+        if plain
+        else None,
         "confusion": confusion(truth, prediction, threshold=threshold).tolist()
         if is_class
         else None,

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -85,7 +86,7 @@ def plan(file: StudyFile) -> Plan:
             trainer=crew.trainer,
             reason=crew.reason,
             rows=len(problem.target),
-            features=problem.features.shape[1],
+            features=prod(problem.features.shape[1:]),
             folds=len(problem.folds),
             probes=probes,
             trials=spec.budget.trials,

@@ -91,6 +91,8 @@ def _starter(place: str, target: str, output: Path, settings: Sequence[str]) -> 
     declared = _declared(place, target, settings)
     data = DataSpec(**declared)
     source = read_source(data, folder)
+    if source.array is not None:
+        raise SpecError(f"{place}: init is for tables; docs/data.md shows a study of images")
     table = source.table
     names = list(roles_of(source, _unnamed_dropped(data, table), CrossValidation()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]

@@ -243,7 +243,7 @@ def _result(
         seconds=0.0,
         objective=problem.objective,
         intervals=final.get("intervals", {}),
-        baseline=final.get("baseline", {}),
+        baseline=final.get("baseline") or {},
         confusion=final.get("confusion"),
         classes=[str(c) for c in target.classes] if target else [],
         n_test=final["test_rows"],

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..errors import SpecError, TrainingError
 from ..execution.examination import examine, examined
-from ..models import FAMILIES
+from ..models import FAMILIES, Family
 from ..spec.file import StudyFile
 from ..spec.model import AskingModel
 from ..spec.study import StudySpec
@@ -43,13 +43,15 @@ def asked(file: StudyFile) -> StudyFile:
 
 
 def check_model(file: StudyFile, problem: Problem) -> None:
-    """Refuse a model of the user's that cannot be trained on these data or served.
+    """Refuse a model that cannot be trained on these data, or cannot be served.
 
     Raises:
         SpecError: With the reason, before anything is trained.
     """
     spec = file.spec
-    if spec.network in FAMILIES:
+    if family := FAMILIES.get(spec.network):
+        if reason := _other_rows(family, problem.features.shape[1:]):
+            raise file.problem("model", reason)
         return
     try:
         found = examined(file.facts) if file.facts else _tried(spec, problem)
@@ -61,6 +63,17 @@ def check_model(file: StudyFile, problem: Problem) -> None:
         raise file.problem("model", str(error)) from None
     if not file.facts:
         _check_read(file, found)
+
+
+def _other_rows(family: Family, shape: tuple[int, ...]) -> str | None:
+    """Why a family cannot take rows of this shape, or None where it can."""
+    if family.rows is None or len(shape) in family.rows:
+        return None
+    takes = " or ".join(family.rows.values())
+    return (
+        f"{family.name} takes rows of shape {takes}, but the data have rows of shape {shape}: "
+        "declare data.shape, or take the model mlp"
+    )
 
 
 def missing(reference: str) -> str | None:

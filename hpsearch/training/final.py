@@ -73,7 +73,8 @@ def final_fit(trainer: Trainer, final: FinalFit) -> Answer:
         return Answer(np.empty((0, problem.n_outputs), np.float32))
 
     def predict(columns: np.ndarray) -> np.ndarray:
-        return np.asarray(saved.predict(columns, verbose=0, batch_size=4096))
+        size = 256 if columns.ndim > 2 else 4096  # which bounds the memory of activations
+        return np.asarray(saved.predict(columns, verbose=0, batch_size=size))
 
     importance = permutation_importance(predict, final.locked, final.schema, problem.goal)
     return Answer(predict(final.locked.columns), importance)

@@ -87,7 +87,7 @@ class GraphSteps:
         import tensorflow as tf
         from keras import ops
 
-        x = tf.gather(self._features, rows)
+        x = tf.cast(tf.gather(self._features, rows), tf.float32)
         x = tf.where(tf.math.is_nan(x), impute, x)
         x = scaled(ops, x, center, scale, Quantiles(*pieces))
         y = tf.gather(self._target, rows)

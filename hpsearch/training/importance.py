@@ -47,8 +47,11 @@ def permutation_importance(
         metric: By which answers are judged.
 
     Returns:
-        None where there are too few rows, too many columns, or no score: rows of one class.
+        None where there are too few rows, too many columns, or no score: rows of one class. None
+        where rows are arrays.
     """
+    if schema.shape:
+        return None  # no column stands for itself
     places = _places(schema)
     rng = np.random.default_rng(0)  # the same rows give the same importance
     room = MOST_CELLS // (REPEATS * len(places) * max(1, rows.columns.shape[1]))

@@ -49,7 +49,7 @@ class Problem:
     """
 
     task: Task
-    features: np.ndarray  # (n_rows, n_features) float32
+    features: np.ndarray  # (n_rows, *shape) float32 or uint8
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, or the raw number
     folds: tuple[Split, ...]
     statistics: tuple[Statistics, ...]  # one per fold

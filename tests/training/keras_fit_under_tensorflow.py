@@ -13,9 +13,11 @@ from training.trainer_contract import (
     TrainerContract,
     curves_of_fit,
     first_fold,
+    images,
     linear,
     run,
     separable,
+    sequences,
     spec,
     three_classes,
 )
@@ -43,6 +45,9 @@ class TestKerasFit(TrainerContract):
             replace(separable(), weights=np.linspace(0, 2, 120, dtype=np.float32)),
             {"optimizer": "adamw", "weight_decay": 0.1, "label_smoothing": 0.1},
         ),
+        (replace(images(), model="cnn"), {"filters": 4, "normalization": "batch", "l2": 1e-3}),
+        (sequences(), {"cell": "gru", "layers": 2}),
+        (replace(sequences(), model="conv1d"), {"filters": 4, "global_pooling": "average"}),
     ],
 )
 def test_every_loss_is_that_of_fit(problem: Problem, params: dict[str, Any]) -> None:

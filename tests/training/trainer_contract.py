@@ -100,6 +100,41 @@ def three_classes() -> Problem:
     return problem_of("multiclass", "accuracy", features, np.eye(3)[classes])
 
 
+@cache
+def images() -> Problem:
+    """Bytes of shape (6, 6, 1), of which a class is brighter on its side."""
+    rng = np.random.default_rng(5)
+    target = rng.integers(0, 2, (120, 1))
+    pixels = rng.integers(0, 200, (120, 6, 6, 1))
+    pixels[target[:, 0] == 1, :, :3] += 55
+    pixels[target[:, 0] == 0, :, 3:] += 55
+    problem = problem_of("binary", "roc_auc", pixels, target)
+    pixels = pixels.astype(np.uint8)
+    fitted = tuple(
+        Statistics(
+            *(np.array([v], np.float32) for v in (0, x.mean(), 1 / x.std())),
+            *(s.target_center, s.target_scale),
+        )
+        for s, x in zip(problem.statistics, [pixels[f.train] for f in problem.folds], strict=True)
+    )
+    return replace(problem, features=pixels, statistics=fitted)
+
+
+@cache
+def sequences() -> Problem:
+    """A regression of the sum over sequences of shape (5, 2), some numbers missing."""
+    rng = np.random.default_rng(6)
+    rows = rng.normal(3, 2, size=(120, 5, 2))
+    target = 100 + rows[..., :1].sum(axis=1)
+    rows[rng.random(rows.shape) < 0.02] = np.nan
+    problem = problem_of("regression", "r2", rows, target, model="recurrent")
+    fitted = tuple(
+        statistics_of(problem.features[f.train].reshape(-1, 2), target[f.train], "regression")
+        for f in problem.folds
+    )
+    return replace(problem, statistics=fitted)
+
+
 def first_fold(problem: Problem) -> Problem:
     """The problem with one fold, where `fit` must be traced for each."""
     return replace(problem, folds=problem.folds[:1], statistics=problem.statistics[:1])
@@ -447,6 +482,33 @@ class TrainerContract:
             for name, curve in alone[number].curves.items():
                 np.testing.assert_allclose(results[number].curves[name], curve, rtol=1e-3)
         assert abs(results[0].fold_scores[0] - results[1].fold_scores[0]) > 1e-3
+
+    def test_bytes_are_trained_as_the_numbers_that_they_are(self) -> None:
+        problem = first_fold(images())
+        assert np.uint8 == problem.features.dtype
+        bytes_ = run(self.make_trainer(problem), [spec(epochs=8)])[1][0]
+        numbers = replace(problem, features=problem.features.astype(np.float32))
+        assert same(bytes_, run(self.make_trainer(numbers), [spec(epochs=8)])[1][0])
+        assert bytes_.score is not None
+        assert bytes_.score > 0.95
+
+    def test_rows_that_are_sequences_are_learned(self) -> None:
+        params = {"units": 8, "batch_size": 16, "learning_rate": 0.03}
+        trial = TrialSpec(0, params, seed=1, epochs=30)
+        result = self.result(first_fold(sequences()), trial)
+        assert (None, "COMPLETE") == (result.error, result.state)
+        assert result.score is not None
+        assert result.score > 0.8
+        assert result.predictions is not None
+        answer = answer_of(
+            first_fold(sequences()),
+            trial,
+            self.trainer(first_fold(sequences())).fit(
+                replace(trial, epochs=(result.best_epoch or 0) + 1)
+            ),
+        )
+        scored = result.predictions[sequences().folds[0].validation]
+        np.testing.assert_allclose(scored, answer, rtol=1e-4)
 
     def test_the_final_fit_needs_no_validation_rows(self) -> None:
         problem = linear()

@@ -22,7 +22,7 @@ EVALUATION_ROWS = 2048  # at most so many rows are evaluated at once
 class Rows(NamedTuple):
     """What all lanes read."""
 
-    features: Any  # (n_rows, n_features) float32, NaN: missing
+    features: Any  # (n_rows, *shape) float32, NaN: missing; or uint8
     target: Any  # (n_rows, n_outputs) float32
     weights: Any  # (n_rows,) float32, or None
 
@@ -93,4 +93,5 @@ def _folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[Fold, 
 
 
 def _shared(array: np.ndarray) -> Any:
-    return jax.device_put(np.asarray(array, np.float32), may_alias=True)
+    kept = array if array.dtype == np.uint8 else np.asarray(array, np.float32)
+    return jax.device_put(kept, may_alias=True)

@@ -1,0 +1,167 @@
+"""Rows that are arrays: images of shape (height, width, channels), sequences of (steps, features).
+
+Whole numbers from 0 to 255 stay bytes, so images are one copy of a quarter of the size. Knows no
+table but the one whose columns are laid out as an array.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from .images import images_in
+from .schema import plain_numbers
+
+FEATURE_KEYS = ("X", "x", "x_train", "X_train")
+
+
+def array_of(values: Any, name: str) -> np.ndarray:
+    """`values` as one array.
+
+    Raises:
+        DataError: If they are rows of different shapes, with the first that differs.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.dtype != object:
+        return array
+    shapes = [np.shape(row) for row in values]
+    wrong = next((i for i, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if wrong is None:
+        return np.stack([np.asarray(row) for row in values])
+    raise DataError(
+        f"{name}: row 1 has shape {shapes[0]}, row {wrong + 1} has {shapes[wrong]}; give all rows "
+        "the same shape"
+    )
+
+
+def rows_of(array: np.ndarray) -> np.ndarray:
+    """Rows as they are kept, (n_rows, *shape) uint8 or float32.
+
+    Whole numbers of two dimensions a row are greyscale images and get a channel.
+
+    Raises:
+        DataError: If there are no numbers in it, or one is infinite.
+    """
+    kind = array.dtype.kind
+    if kind not in "biuf":
+        raise DataError(f"X holds {array.dtype}: give numbers")
+    if array.size == 0:
+        raise DataError(f"X has shape {array.shape}: there are no rows")
+    if kind in "biu" and array.min() >= 0 and array.max() <= 255:
+        kept = array.astype(np.uint8, copy=False)
+        return kept[..., None] if kept.ndim == 3 else kept
+    with np.errstate(over="ignore"):
+        kept = array.astype(np.float32, copy=False)
+    refuse_infinite(kept)
+    return kept
+
+
+def refuse_infinite(rows: np.ndarray) -> None:
+    """Refuse rows that hold an infinite number; NaN is a missing one.
+
+    Raises:
+        DataError: With the first such row.
+    """
+    if rows.dtype.kind == "f" and np.isinf(np.max(np.abs(rows), initial=0, where=~np.isnan(rows))):
+        wrong = np.isinf(rows).reshape(len(rows), -1).any(axis=1)
+        raise DataError(
+            f"X, row {int(wrong.argmax()) + 1} holds a number that is infinite or beyond the range "
+            "of float32"
+        )
+
+
+def reshaped(rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """(n_rows, *shape), from rows of as many numbers.
+
+    Raises:
+        DataError: If they have more or fewer.
+    """
+    size = int(np.prod(rows.shape[1:]))
+    if size != np.prod(shape):
+        asked = " x ".join(map(str, shape))
+        raise DataError(
+            f"data.shape: {asked} are {int(np.prod(shape))} numbers, but a row has {size}"
+        )
+    return rows.reshape(len(rows), *shape)
+
+
+def columns_as_rows(table: Any, names: Sequence[str]) -> np.ndarray:
+    """The named columns of a `pyarrow.Table` side by side, (n_rows, n_names) uint8 or float32.
+
+    Raises:
+        DataError: If a column holds anything but numbers.
+    """
+    is_whole = all(str(table[name].type).startswith(("int", "uint")) for name in names)
+    rows = np.empty((table.num_rows, len(names)), np.float32)
+    for place, name in enumerate(names):
+        numbers = plain_numbers(table[name])
+        if numbers is None:
+            raise DataError(
+                f"column {name!r} holds {table[name].type}, and data.shape needs numbers: leave it "
+                f"out with data.drop: [{name}]"
+            )
+        rows[:, place] = numbers
+    is_known = is_whole and not np.isnan(rows).any()
+    return rows_of(rows.astype(np.int64) if is_known else rows)
+
+
+def digests(rows: np.ndarray) -> np.ndarray:
+    """A number for each row, (n_rows,) uint64: equal rows have equal ones."""
+    found = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
+    return np.frombuffer(bytearray().join(found), np.uint64)
+
+
+def arrays_in(source: Path, shape: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+    """Rows to predict, (n_rows, *shape), from NPY, NPZ or a folder of images; a folder's names.
+
+    Raises:
+        DataError: If it is none of these.
+    """
+    if source.is_dir():
+        return images_in(source, shape)
+    try:
+        found = np.load(source, allow_pickle=False)
+        rows = found if isinstance(found, np.ndarray) else _features_in(found)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"not readable as NPY or NPZ: {error}") from None
+    rows = rows_of(rows)
+    return (reshaped(rows, shape) if rows.shape[1:] != tuple(shape) else rows), []
+
+
+def _features_in(archive: Any) -> np.ndarray:
+    with archive:
+        for key in (*FEATURE_KEYS, *archive):
+            if key in archive:
+                found: np.ndarray = archive[key]
+                return found
+    raise ValueError("it holds no array")
+
+
+def of_tensorflow(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The rows and targets of a `tf.data.Dataset` of (x, y), batched or not.
+
+    Raises:
+        DataError: If it never ends, or its elements are no such pairs.
+    """
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or len(spec) != 2 or not hasattr(spec[0], "shape"):
+        raise DataError("its elements are no pairs (x, y) of tensors")
+    if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
+        raise DataError("it never ends: take repeat() away, or end it with take(n)")
+    elements = list(dataset.as_numpy_iterator())
+    if not elements:
+        raise DataError("there are no rows")
+    x, y = ([element[k] for element in elements] for k in (0, 1))
+    if spec[1].shape.rank == 0:
+        return array_of(x, "x"), np.stack(y)
+    if all(len(a) == len(b) for a, b in zip(x, y, strict=True)):
+        return array_of([row for batch in x for row in batch], "x"), np.concatenate(y)
+    return array_of(x, "x"), np.stack(y)

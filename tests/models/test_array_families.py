@@ -1,0 +1,117 @@
+"""The families for images and sequences: their outputs, their layers, and what is saved of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from hpsearch.data.schema import Column, Schema, Target
+from hpsearch.data.statistics import Statistics
+from hpsearch.models import load_family, outputs_for
+from hpsearch.models.assembled import Part, assemble
+
+IMAGE, SEQUENCE = (8, 8, 2), (6, 2)
+EVERYTHING: dict[str, dict[str, Any]] = {
+    "cnn": {
+        "blocks": 3,
+        "convolutions": 2,
+        "filters": 4,
+        "pooling": "average",
+        "global_pooling": "average",
+        "normalization": "batch",
+        "dropout": 0.1,
+        "spatial_dropout": 0.1,
+        "l2": 1e-4,
+        "random_flip": "horizontal",
+        "random_translation": 0.1,
+        "random_rotation": 0.1,
+        "random_zoom": 0.1,
+    },
+    "conv1d": {"blocks": 5, "normalization": "layer", "units": 0, "l1": 1e-4},
+    "recurrent": {"cell": "gru", "layers": 2, "bidirectional": True, "dropout": 0.1, "l2": 1e-4},
+    "mlp": {"units": 8},
+}
+PLAIN_KERAS = """
+import sys
+import keras, numpy as np
+assert not any(name.startswith("hpsearch") for name in sys.modules)
+model = keras.models.load_model("model.keras", safe_mode=True)
+np.save("answer.npy", model.predict(np.load("rows.npy"), verbose=0))
+"""
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_a_family_ends_in_the_outputs_of_the_task(name: str, task: str) -> None:
+    outputs = outputs_for(task, 3)
+    shape = IMAGE if name == "cnn" else SEQUENCE
+    for params in ({}, EVERYTHING[name]):
+        model = load_family(name).build(params, shape, outputs)
+        assert (None, 3) == model.output_shape
+        assert outputs.activation == model.layers[-1].activation.__name__
+
+
+@pytest.mark.parametrize("name", ["cnn", "conv1d"])
+def test_blocks_double_their_filters_and_halve_a_row_until_it_is_one(name: str) -> None:
+    shape = (5, 9, 1) if name == "cnn" else (5, 3)
+    model = load_family(name).build(
+        {"blocks": 4, "filters": 2, "units": 0}, shape, outputs_for("binary", 1)
+    )
+    widths = [x.filters for x in model.layers if hasattr(x, "filters")]
+    assert [2, 4, 8, 16] == widths
+    assert 2 == sum("Pooling" in type(x).__name__ for x in model.layers)
+
+
+def test_an_image_without_channels_gets_one() -> None:
+    model = load_family("cnn").build({"filters": 2}, (8, 8), outputs_for("binary", 1))
+    assert (None, 8, 8) == model.input_shape
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("cnn", "uint8"), ("recurrent", "float32"), ("conv1d", "float32"), ("mlp", "uint8")],
+)
+def test_what_is_saved_is_opened_by_plain_keras_under_another_backend(
+    name: str, dtype: Any, tmp_path: Path
+) -> None:
+    shape = IMAGE if name == "cnn" else SEQUENCE
+    target = Target("y", "multiclass", (0, 1, 2))
+    schema = Schema((Column("a", "numeric"), Column("b", "numeric")), target, shape, dtype)
+    vectors = ((7.0, 9.0), (10.0, 20.0), (0.1, 0.02), (0.0,) * 3, (1.0,) * 3)
+    statistics = Statistics(*(np.array(v, np.float32) for v in vectors))
+    network = load_family(name).build(EVERYTHING[name], shape, outputs_for("multiclass", 3))
+    model = assemble([Part(network, statistics)], schema, "multiclass")
+    model.save(tmp_path / "model.keras")
+    rows = np.random.default_rng(0).integers(0, 256, (9, *shape)).astype(dtype)
+    if dtype == "float32":
+        rows[2, 1] = np.nan
+    np.save(tmp_path / "rows.npy", rows)
+    expected = np.asarray(network(statistics.apply(rows), training=False))
+    np.testing.assert_allclose(expected, model.predict(rows, verbose=0), rtol=1e-5, atol=1e-6)
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN_KERAS],
+        cwd=tmp_path,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr[-3000:]
+    answer = np.load(tmp_path / "answer.npy")
+    np.testing.assert_allclose(expected, answer, rtol=1e-4, atol=1e-5)
+
+
+def test_augmentation_is_for_training_alone() -> None:
+    network = load_family("cnn").build(EVERYTHING["cnn"], IMAGE, outputs_for("binary", 1))
+    rows = np.random.default_rng(0).normal(size=(4, *IMAGE)).astype(np.float32)
+    one, two = (keras.ops.convert_to_numpy(network(rows, training=False)) for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    pair = [keras.ops.convert_to_numpy(network(rows, training=True)) for _ in range(2)]
+    assert not np.array_equal(*pair)
