@@ -36,7 +36,7 @@ OF_THE_TARGET = (
 class Roles:
     """Which column is used for what."""
 
-    target: str
+    targets: tuple[str, ...]
     features: tuple[str, ...]
     weights: str | None
     group: str | None
@@ -51,7 +51,7 @@ class Roles:
     @property
     def used(self) -> list[str]:
         """All columns that matter to the study."""
-        return list(dict.fromkeys((*self.features, self.target, *self.others)))
+        return list(dict.fromkeys((*self.features, *self.targets, *self.others)))
 
 
 def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
@@ -61,13 +61,15 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
         DataError: If a declared column is missing, or none is left to learn from.
     """
     names = source.table.column_names
-    target = data.target or source.target
-    if target is None:
+    targets = data.targets or source.targets
+    if not targets:
         raise DataError(f"data.target is missing: one of {', '.join(names)}")
-    declared = [target, *data.drop, *data.columns, *cv.columns]
+    declared = [*targets, *data.drop, *data.columns, *cv.columns]
     require(source.table, [*declared, *([data.weights] if data.weights else [])])
-    apart = {target, data.weights, *data.drop, *cv.columns}
-    _refuse_unread(target, data, cv)
+    apart = {*targets, data.weights, *data.drop, *cv.columns}
+    if set(targets) < set(source.targets):
+        apart |= set(source.targets)  # what is not to be predicted is not known beforehand either
+    _refuse_unread(targets, data, cv)
     features = tuple(n for n in names if n not in apart)
     if not features and source.array is None:
         raise DataError("no column is left to learn from")
@@ -78,18 +80,21 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
                 f"pandas? Leave it out with data.drop: [{name}], or name it in the file."
             )
     if source.test is not None:
-        require(source.test, [*features, target, *([data.weights] if data.weights else [])])
-    return Roles(target, features, data.weights, cv.group, cv.time, cv.column)
+        require(source.test, [*features, *targets, *([data.weights] if data.weights else [])])
+    return Roles(targets, features, data.weights, cv.group, cv.time, cv.column)
 
 
-def _refuse_unread(target: str, data: DataSpec, cv: CrossValidation) -> None:
+def _refuse_unread(targets: Sequence[str], data: DataSpec, cv: CrossValidation) -> None:
     """Refuse what is declared of a column that is no feature, and that nothing would read."""
-    roles = {target: "the target", **dict.fromkeys(cv.columns, "what divides the rows")}
+    roles = {
+        **dict.fromkeys(targets, "the target"),
+        **dict.fromkeys(cv.columns, "what divides the rows"),
+    }
     if data.weights is not None:
         roles[data.weights] = "the weights"
     lines = []
     for name, spec in data.columns.items():
-        read = OF_THE_TARGET if name == target else ()
+        read = OF_THE_TARGET if name in targets else ()
         unread = [key for key in spec.model_fields_set if key not in read] if name in roles else []
         if unread:
             keys = ", ".join(sorted(unread))
@@ -108,16 +113,10 @@ def rows_in_order(
     notes = []
     table = source.table
     order = np.arange(table.num_rows)
-    missing = missing_target(table, roles.target, data)
+    missing = missing_targets(table, roles.targets, data)
     if missing.any():
-        if data.missing_target == "error":
-            raise DataError(
-                f"target {roles.target!r} is missing in {int(missing.sum())} of {len(missing)} "
-                f"rows, first in row {int(missing.argmax()) + 1}. To leave them out: "
-                "data.missing_target: drop."
-            )
         order = order[~missing[order]]
-        notes.append(f"{int(missing.sum())} rows without {roles.target} left out")
+        notes.append(f"{int(missing.sum())} rows without {' or '.join(roles.targets)} left out")
     doubles = duplicates(table, roles.used, source.array)
     if doubles.any() and data.drop_duplicates:
         order = order[~doubles[order]]
@@ -136,6 +135,24 @@ def declared_missing(name: str, data: DataSpec) -> tuple[str, ...]:
     """The texts that mean "missing" in a column, beside blanks."""
     spec = data.columns.get(name, ColumnSpec())
     return tuple(as_text(m) for m in (*data.missing, *spec.missing))
+
+
+def missing_targets(table: Any, names: Sequence[str], data: DataSpec) -> np.ndarray:
+    """Which rows are to be left out because they lack a target, shape (n_rows,) bool.
+
+    Raises:
+        DataError: If there are some, and the declaration does not leave them out.
+    """
+    each = {name: missing_target(table, name, data) for name in names}
+    for name, missing in each.items():
+        if missing.any() and data.missing_target == "error":
+            raise DataError(
+                f"target {name!r} is missing in {int(missing.sum())} of {len(missing)} "
+                f"rows, first in row {int(missing.argmax()) + 1}. To leave them out: "
+                "data.missing_target: drop."
+            )
+    lacking: np.ndarray = np.any(list(each.values()), axis=0)
+    return lacking
 
 
 def missing_target(table: Any, name: str, data: DataSpec) -> np.ndarray:

@@ -60,7 +60,7 @@ class Dataset:
     scaling: str  # of numeric columns that declare none
     fingerprint: str  # SHA-256 of every cell, name and type that is used
     columns: np.ndarray  # as `Schema.clean` gives them: (n_rows, n_columns) float32, or arrays
-    target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, or the number
+    target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, labels, or numbers
     weights: np.ndarray | None  # (n_rows,) float32
     folds: tuple[Split, ...]
     cross_validation: CrossValidation  # with its kind resolved

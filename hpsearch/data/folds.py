@@ -28,14 +28,22 @@ class Rows:
     groups: np.ndarray | None = None  # (n_rows,) int
     predefined: np.ndarray | None = None  # (n_rows,) int, the fold that validates; -1: none
     weights: np.ndarray | None = None  # (n_rows,), what each row counts
+    marks: np.ndarray | None = None  # (n_rows, n_labels) bool of a multilabel task
+    marked: tuple[str, ...] = ()  # names of its labels
 
     def take(self, rows: np.ndarray) -> Rows:
         """The same of some rows."""
-        groups, predefined, weights = (
+        groups, predefined, weights, marks = (
             None if every is None else every[rows]
-            for every in (self.groups, self.predefined, self.weights)
+            for every in (self.groups, self.predefined, self.weights, self.marks)
         )
-        return Rows(self.labels[rows], self.classes, groups, predefined, weights)
+        labels = self.labels[rows]
+        return Rows(labels, self.classes, groups, predefined, weights, marks, self.marked)
+
+    @property
+    def is_classified(self) -> bool:
+        """Whether rows belong to classes or labels, whose shares a division keeps."""
+        return bool(self.classes) or self.marks is not None
 
 
 def quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
@@ -51,9 +59,22 @@ def quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
     return np.searchsorted(edges, numbers, side="left")
 
 
+def combinations(marks: np.ndarray) -> np.ndarray:
+    """The combination of labels of each row, in an order in which each label's rows are near.
+
+    Dealt out in this order the rarest label's rows are spread to within one, the next ones' to
+    within a few.
+
+    Args:
+        marks: (n_rows, n_labels) bool.
+    """
+    rarest_first = np.argsort(marks.sum(axis=0), kind="stable")
+    return np.unique(marks[:, rarest_first], axis=0, return_inverse=True)[1].reshape(-1)
+
+
 def resolve_kind(cv: CrossValidation, rows: Rows) -> Kind:
     """The declared kind, or the task's."""
-    return cv.kind or ("stratified" if rows.classes else "kfold")
+    return cv.kind or ("stratified" if rows.is_classified else "kfold")
 
 
 def split_test(
@@ -78,7 +99,7 @@ def split_test(
         test = everything[-_count(n_rows, fraction) :]
     else:
         # Always by class, even where the folds are not; by quantile only where they are.
-        by = rows.labels if rows.classes or kind == "stratified" else np.zeros(n_rows, int)
+        by = rows.labels if rows.is_classified or kind == "stratified" else np.zeros(n_rows, int)
         test = _drawn(by, fraction, seed)
     if n_rows - test.size < 2:
         raise DataError(f"test_fraction: {fraction:g} of {n_rows} rows leaves {n_rows - test.size}")
@@ -102,7 +123,7 @@ def outer_split(
             f"cross_validation.column {cv.column!r} says which rows validate, and nothing of outer "
             "folds: nested takes another kind"
         )
-    usual: Kind = "stratified" if rows.classes else "kfold"
+    usual: Kind = "stratified" if rows.is_classified else "kfold"
     instead: dict[Kind, Kind] = {"leave_one_group_out": "group", "holdout": usual}
     made = cv.model_copy(
         update={"kind": instead.get(kind, kind), "folds": outer.folds, "repeats": 1}
@@ -239,7 +260,7 @@ def _each_once(fold_of: np.ndarray) -> list[Split]:
 
 def _held_out(rows: Rows, cv: CrossValidation, seed: int) -> list[Split]:
     n_rows = len(rows.labels)
-    labels = rows.labels if rows.classes else np.zeros(n_rows, int)
+    labels = rows.labels if rows.is_classified else np.zeros(n_rows, int)
     last = np.arange(n_rows)[-_count(n_rows, cv.fraction) :]
     held = _drawn(labels, cv.fraction, seed) if cv.shuffle else last
     return [Split(_others(n_rows, held), held)]
@@ -303,6 +324,8 @@ def _require_every_class(rows: Rows, folds: Sequence[Split]) -> None:
                     f"fold {number} of {len(folds)}: the weights of its {role} rows are all 0, so "
                     "none of them counts: give some a weight, or use fewer folds"
                 )
+            if rows.marks is not None:
+                _require_every_label(rows, part, f"fold {number} of {len(folds)}", role)
             counts = np.bincount(rows.labels[part], minlength=len(rows.classes))
             if not rows.classes or counts.all():
                 continue
@@ -312,3 +335,19 @@ def _require_every_class(rows: Rows, folds: Sequence[Split]) -> None:
                 f"({said}): use fewer folds, a stratified kind, or put rare classes together with "
                 "data.columns.TARGET.replace"
             )
+
+
+def _require_every_label(rows: Rows, part: np.ndarray, fold: str, role: str) -> None:
+    """Refuse a part in which a label is in no row, or in every row."""
+    assert rows.marks is not None
+    counts = rows.marks[part].sum(axis=0)
+    wrong = [
+        f"{name!r} is in {n} of {part.size} rows"
+        for name, n in zip(rows.marked, counts, strict=True)
+        if n in (0, part.size)
+    ]
+    if wrong:
+        raise DataError(
+            f"{fold} could not tell the labels apart by its {role} rows ({'; '.join(wrong[:8])}): "
+            "use fewer folds, kind: stratified, or leave rare labels out of data.target"
+        )

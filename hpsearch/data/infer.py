@@ -220,6 +220,44 @@ def _counter(numbers: np.ndarray, name: str) -> list[str]:
     return []
 
 
+def infer_targets(
+    table: Any, names: Sequence[str], data: DataSpec, task: Task | None
+) -> tuple[Target, tuple[str, ...]]:
+    """What one or several targets are: several are numbers, or labels of two values each.
+
+    Raises:
+        DataError: If a target has but one class, or one of several does not suit the others.
+    """
+    if len(names) == 1:
+        if task == "multilabel":
+            raise DataError(
+                f"task: multilabel has several targets, but {names[0]!r} is one: name the labels' "
+                "columns in data.target, or say task: binary"
+            )
+        return infer_target(table, names[0], data, task)
+    listed = ", ".join(names)
+    if task in ("binary", "multiclass"):
+        raise DataError(
+            f"the targets {listed} are several, which are a task: regression or multilabel; got "
+            f"task: {task}. Predict one of them, and drop the others."
+        )
+    kind = task
+    if kind is None:
+        kinds = {name: infer_target(table, name, data, None)[0].kind for name in names}
+        kind = "multilabel" if set(kinds.values()) == {"binary"} else "regression"
+    each: Task = "regression" if kind == "regression" else "binary"
+    try:
+        parts = tuple(infer_target(table, name, data, each)[0] for name in names)
+    except DataError as error:
+        raise DataError(
+            f"{error}. The targets {listed} are several: all are numbers (task: regression), or "
+            "each has two values (task: multilabel)."
+        ) from None
+    what = "labels of two values" if kind == "multilabel" else "numbers"
+    said = () if task is not None else (f"task: {kind}, because {listed} are {what}",)
+    return Target(listed, kind, parts=parts), said
+
+
 def infer_target(
     table: Any, name: str, data: DataSpec, task: Task | None
 ) -> tuple[Target, tuple[str, ...]]:

@@ -12,11 +12,19 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data import CrossValidation, DataSpec, Task
 from .arrays import columns_as_rows, reshaped
-from .choice import Roles, missing_target, roles_of, rows_in_order
+from .choice import Roles, missing_targets, roles_of, rows_in_order
 from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
-from .folds import Rows, make_folds, outer_split, quantile_bins, resolve_kind, split_test
-from .infer import infer_columns, infer_target, text_order
+from .folds import (
+    Rows,
+    combinations,
+    make_folds,
+    outer_split,
+    quantile_bins,
+    resolve_kind,
+    split_test,
+)
+from .infer import infer_columns, infer_targets, text_order
 from .memory import give_back
 from .schema import Column, Schema, Target, as_text, column_numbers, distinct, spread
 from .sources import Source, from_memory, read_source
@@ -66,8 +74,8 @@ def _prepare(
     table = source.table
     roles = roles_of(source, data, cv)
     order, said = rows_in_order(source, roles, data)
-    labelled = table.select([roles.target]).take(order)
-    target, why = infer_target(labelled, roles.target, data, task)
+    labelled = table.select(list(roles.targets)).take(order)
+    target, why = infer_targets(labelled, roles.targets, data, task)
     number = Schema((), target).encode_target(labelled, order)
     weights = _weights(table, roles.weights)
     rows = _rows(table, order, roles, target, number, cv, weights)
@@ -157,15 +165,29 @@ def _rows(
     weights: np.ndarray | None,
 ) -> Rows:
     """What the rows in `order` are divided by."""
+    by_labels = target.kind == "multilabel" and cv.kind == "stratified"
+    if target.parts and cv.kind in ("stratified", "stratified_group") and not by_labels:
+        raise DataError(
+            f"cross_validation.kind: {cv.kind} goes by one target, and {target.name} are several: "
+            "use kfold, or group"
+        )
     classes = tuple(str(c) for c in target.classes)
-    if classes:
+    marks: np.ndarray | None = None
+    names: tuple[str, ...] = ()
+    if target.kind == "multilabel":
+        marks, names = number > 0.5, target.names
+        labels = combinations(marks)
+    elif target.parts:
+        labels = np.zeros(len(number), int)
+    elif classes:
         one_hot = target.kind == "multiclass"
         labels = number.argmax(axis=1) if one_hot else number[:, 0].astype(np.int64)
     else:
         labels = quantile_bins(number[:, 0], cv.folds)
     groups = None if roles.group is None else _codes(table, roles.group)[order]
     fold = None if roles.fold is None else _codes(table, roles.fold)[order]
-    return Rows(labels, classes, groups, fold, None if weights is None else weights[order])
+    weights = None if weights is None else weights[order]
+    return Rows(labels, classes, groups, fold, weights, marks, names)
 
 
 def _codes(table: Any, name: str) -> np.ndarray:
@@ -211,8 +233,8 @@ def _locked_file(source: Source, schema: Schema, roles: Roles, data: DataSpec) -
     """The rows of a test file; looked at now, so that what is wrong with them is known now."""
     table, array = source.test, source.test_array
     try:
-        missing = missing_target(table, roles.target, data)
-        if missing.any() and data.missing_target == "drop":
+        missing = missing_targets(table, roles.targets, data)
+        if missing.any():
             known = np.flatnonzero(~missing)
             table, array = table.take(known), None if array is None else array[known]
         weights = _weights(table, roles.weights)

@@ -80,25 +80,34 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The column to predict."""
+    """The column to predict, or several of them."""
 
     name: str
-    kind: Literal["binary", "multiclass", "regression"]
+    kind: Literal["binary", "multiclass", "multilabel", "regression"]
     classes: tuple[str | int, ...] = ()  # output k is the probability of classes[k]
     replace: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
     threshold: float = 0.5  # binary: a probability above it is called classes[1]
     transform: str = ""  # regression: "log" or "log1p" of it is learned; answers are in its unit
+    parts: tuple[Target, ...] = ()  # several: of a regression, or each label's, binary
 
     @property
     def n_outputs(self) -> int:
         """Numbers that a prediction consists of; a binary one is that of `classes[1]`."""
+        if self.parts:
+            return len(self.parts)
         return len(self.classes) if self.kind == "multiclass" else 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns to predict."""
+        return tuple(part.name for part in self.parts) or (self.name,)
 
     @property
     def transforms(self) -> tuple[str, ...]:
         """One an output, "" where there is none; empty: no output has one."""
-        return (self.transform,) if self.transform else ()
+        each = tuple(part.transform for part in self.parts) or (self.transform,)
+        return each if any(each) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +230,10 @@ class Schema:
         if self.target is None:
             raise DataError("this schema has no target")
         target = self.target
-        require(table, (target.name,))
+        require(table, target.names)
+        if target.parts:
+            each = [Schema((), part).encode_target(table, places) for part in target.parts]
+            return np.hstack(each)
         if target.kind == "regression":
             numbers = column_numbers(table, target_column(target))
             _refuse_missing(target.name, np.isnan(numbers))
@@ -249,7 +261,7 @@ class Schema:
         target = plain["target"]
         return cls(
             columns=tuple(Column(**_tuples(c)) for c in plain["columns"]),
-            target=None if target is None else Target(**_tuples(target)),
+            target=None if target is None else _target(target),
             shape=tuple(plain.get("shape", ())),
             dtype=plain.get("dtype", "float32"),
         )
@@ -537,6 +549,11 @@ def _sparse(record: Column | Target) -> dict[str, Any]:
     """A record's fields that are not at their default."""
     defaults = {f.name: f.default for f in fields(record)}
     return {k: v for k, v in asdict(record).items() if v != defaults[k]}
+
+
+def _target(plain: Mapping[str, Any]) -> Target:
+    parts = tuple(_target(part) for part in plain.get("parts", ()))
+    return Target(**{**_tuples(plain), "parts": parts})
 
 
 def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from .arrays import FEATURE_KEYS, array_of, of_tensorflow, rows_of
 from .delimited import read_delimited, unique_names
 from .images import is_image_folder, read_images
 
-SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "wine")
+SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 DOWNLOADED = ("20newsgroups", "california_housing", "covtype", "kddcup99", "olivetti_faces")
 TARGET_KEYS = ("y", "y_train")
 TEST_KEYS = (("x_test", "y_test"), ("X_test", "y_test"))
@@ -36,7 +36,7 @@ class Source:
 
     name: str
     table: Any  # pyarrow.Table
-    target: str | None = None  # where the source itself says which column it is
+    targets: tuple[str, ...] = ()  # where the source itself says which columns they are
     test: Any = None  # pyarrow.Table of the locked rows, where the source sets them apart
     array: np.ndarray | None = None  # (n_rows, *shape): what rows are beside the table's columns
     test_array: np.ndarray | None = None  # the same of the locked rows
@@ -124,7 +124,9 @@ def _sklearn(name: str) -> Source:
 
     bunch = getattr(datasets, f"load_{name}")()
     names = [str(n) for n in bunch.feature_names]
-    return Source(name, _from_arrays(bunch.data, bunch.target, names), TARGET)
+    several = bunch.target.ndim == 2
+    targets = tuple(str(n) for n in bunch.target_names) if several else (TARGET,)
+    return Source(name, _from_arrays(bunch.data, bunch.target, names, targets), targets)
 
 
 def _called(reference: str, data: DataSpec, folder: Path) -> Source:
@@ -172,23 +174,47 @@ def from_memory(value: Any, data: DataSpec, name: str = "memory") -> Source:
 
 
 def _pair(x: Any, y: Any, *, data: DataSpec, name: str) -> Source:
-    target = data.target or str(getattr(y, "name", None) or TARGET)
+    targets = _target_names(y, data)
     if not hasattr(x, "columns") and not hasattr(x, "column_names"):
-        return _of_arrays(name, array_of(x, "X"), np.asarray(y), target)
+        return _of_arrays(name, array_of(x, "X"), np.asarray(y), targets)
     table = _from_frame(x)
-    if target in table.column_names:
-        raise DataError(f"column {target!r} is both in X and y: take it out of X")
-    return Source(name, table.append_column(target, _aligned(y, x, table.num_rows)), target)
+    for target, values in zip(targets, _columns_of(y), strict=True):
+        if target in table.column_names:
+            raise DataError(f"column {target!r} is both in X and y: take it out of X")
+        table = table.append_column(target, _aligned(values, x, table.num_rows))
+    return Source(name, table, targets)
+
+
+def _target_names(y: Any, data: DataSpec) -> tuple[str, ...]:
+    """The names of an (n,) or (n, n_targets) target's columns: declared, its own, or ours."""
+    n_targets = len(_columns_of(y))
+    if data.targets and len(data.targets) != n_targets:
+        raise DataError(
+            f"y has {n_targets} columns, but data.target names {len(data.targets)}: "
+            f"{', '.join(data.targets)}; leave it out, or name each"
+        )
+    if hasattr(y, "columns") and n_targets > 1:
+        return data.targets or tuple(str(c) for c in y.columns)
+    if n_targets > 1:
+        return data.targets or tuple(f"{TARGET}_{k}" for k in range(n_targets))
+    return data.targets or (str(getattr(y, "name", None) or TARGET),)
+
+
+def _columns_of(y: Any) -> list[Any]:
+    """One entry a target."""
+    if hasattr(y, "columns"):
+        return [y[name] for name in y.columns]
+    if getattr(y, "ndim", 1) < 2:
+        return [y]
+    return list(np.asarray(y).reshape(len(y), -1).T)
 
 
 def _aligned(y: Any, x: Any, n_rows: int) -> Any:
-    """The target as an Arrow array, refused where its rows are not those of `x`."""
+    """A target as an Arrow array, refused where its rows are not those of `x`."""
     import pyarrow as pa
 
     if len(y) != n_rows:
         raise DataError(f"X has {n_rows} rows, y has {len(y)}")
-    if getattr(y, "ndim", 1) == 2 and hasattr(y, "columns"):
-        y = y[y.columns[0]]
     if hasattr(y, "index") and hasattr(x, "index") and not callable(y.index):
         if not x.index.equals(y.index):
             raise DataError("X and y have different indices: their rows do not belong together")
@@ -223,18 +249,21 @@ def _from_frame(frame: Any) -> Any:
     return pa.table(arrays, names=names)
 
 
-def _of_arrays(name: str, x: np.ndarray, y: np.ndarray, target: str) -> Source:
+def _of_arrays(name: str, x: np.ndarray, y: np.ndarray, targets: tuple[str, ...]) -> Source:
     """Features of one number each as columns; rows of more dimensions as they are."""
     if x.ndim < 3:
-        return Source(name, _from_arrays(x, y, None, target), target)
-    labels = _from_arrays(np.zeros((len(x), 0)), y, None, target)
-    return Source(name, labels, target, array=rows_of(x))
+        return Source(name, _from_arrays(x, y, None, targets), targets)
+    labels = _from_arrays(np.zeros((len(x), 0)), y, None, targets)
+    return Source(name, labels, targets, array=rows_of(x))
 
 
 def _from_arrays(
-    x: np.ndarray, y: np.ndarray | None, names: list[str] | None, target: str = TARGET
+    x: np.ndarray,
+    y: np.ndarray | None,
+    names: list[str] | None,
+    targets: Sequence[str] = (TARGET,),
 ) -> Any:
-    """An Arrow table from (n, n_features) features and an (n,) or (n, 1) target."""
+    """An Arrow table from (n, n_features) features and an (n,) or (n, n_targets) target."""
     import pyarrow as pa
 
     if x.ndim != 2:
@@ -243,9 +272,14 @@ def _from_arrays(
     columns = {n: pa.array(np.ascontiguousarray(c)) for n, c in zip(names, x.T, strict=True)}
     if y is None:
         return pa.table(columns)
-    if len(y) != len(x) or y.size != len(y):
-        raise DataError(f"X has {len(x)} rows, y has shape {y.shape}: give y as ({len(x)},)")
-    return pa.table({**columns, target: pa.array(y.ravel())})
+    if len(y) != len(x) or y.size != len(y) * len(targets):
+        raise DataError(
+            f"X has {len(x)} rows, y has shape {y.shape}: give y as ({len(x)},), or as "
+            f"({len(x)}, n_targets)"
+        )
+    told = np.ascontiguousarray(y.reshape(len(y), -1).T)
+    columns |= {name: pa.array(c) for name, c in zip(targets, told, strict=True)}
+    return pa.table(columns)
 
 
 def _files(place: str, data: DataSpec, folder: Path) -> Source:
@@ -254,8 +288,8 @@ def _files(place: str, data: DataSpec, folder: Path) -> Source:
     whole = folder / Path(place).expanduser()
     if is_image_folder(whole):
         images, classes = read_images(whole, data.image_size)
-        target = data.target or TARGET
-        return Source(whole.name, pa.table({target: classes}), target, array=images)
+        targets = _target_names(np.asarray(classes), data)
+        return Source(whole.name, pa.table({targets[0]: classes}), targets, array=images)
     paths = _paths(place, folder)
     name = paths[0].name.partition(".")[0] if len(paths) == 1 else whole.parent.name
     name = whole.name if whole.is_dir() else name
@@ -339,11 +373,11 @@ def _npz(path: Path, data: DataSpec) -> Source:
     x, y = _first(arrays, FEATURE_KEYS), _first(arrays, TARGET_KEYS)
     if x is None or y is None:
         raise DataError(f"holds {', '.join(arrays)}; expected X and y, or x_train and y_train")
-    target = data.target or TARGET
-    source = _of_arrays(path.stem, x, y, target)
+    targets = _target_names(y, data)
+    source = _of_arrays(path.stem, x, y, targets)
     for x_key, y_key in TEST_KEYS:
         if x_key in arrays and y_key in arrays:
-            test = _of_arrays(path.stem, arrays[x_key], arrays[y_key], target)
+            test = _of_arrays(path.stem, arrays[x_key], arrays[y_key], targets)
             source = replace(source, test=test.table, test_array=test.array)
     return source
 

@@ -52,7 +52,7 @@ def assemble(parts: Sequence[Part], schema: Schema, task: str) -> keras.Model:
         parts: Networks of the same shapes, each trained on what its statistics make of the
             schema's features. Imputation is that of the first.
         schema: Names the cleaned columns, in their order.
-        task: "binary", "multiclass" or "regression".
+        task: "binary", "multiclass", "multilabel" or "regression".
 
     Returns:
         A model of one input, cleaned columns of shape (n, n_columns) float32 with NaN for missing

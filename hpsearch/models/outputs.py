@@ -15,5 +15,10 @@ class Outputs:
 
 def outputs_for(task: str, n_outputs: int) -> Outputs:
     """Probabilities for a classification, the number itself for a regression."""
-    activation = {"binary": "sigmoid", "multiclass": "softmax", "regression": "linear"}[task]
+    activation = {
+        "binary": "sigmoid",
+        "multiclass": "softmax",
+        "multilabel": "sigmoid",
+        "regression": "linear",
+    }[task]
     return Outputs(n_outputs, activation)

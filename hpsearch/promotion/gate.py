@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PromotionError
-from ..training.metrics import METRICS, Metric
+from ..training.metrics import METRICS, Metric, metric_for
 
 RESAMPLES = 1000
 
@@ -31,6 +31,7 @@ class Judged:
     weights: np.ndarray  # (n_rows,)
     fingerprint: str  # of the study's data
     threshold: float = 0.5  # of a binary task's labels
+    task: str = ""  # "": that of the metric's other tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def read_judged(path: Path) -> Judged:
     with np.load(path, allow_pickle=False) as held:
         rows = (held["truth"], held["prediction"], held["weights"])
         threshold = float(held["threshold"]) if "threshold" in held else 0.5
-        return Judged(*rows, str(held["fingerprint"]), threshold)
+        task = str(held["task"]) if "task" in held else ""
+        return Judged(*rows, str(held["fingerprint"]), threshold, task)
 
 
 def compare(challenger: Judged, champion: Judged, metric: str, gate: Gate) -> Comparison:
@@ -97,7 +99,7 @@ def compare(challenger: Judged, champion: Judged, metric: str, gate: Gate) -> Co
             f"challenger and champion cannot be compared by {metric}, a function of the study's "
             "own: --force promotes without a comparison."
         )
-    measure = METRICS[metric]
+    measure = metric_for(metric, challenger.task) if challenger.task else METRICS[metric]
     gains = _resampled_gains(challenger, champion, measure)
     ours = _score(measure, challenger, challenger.weights)
     theirs = _score(measure, champion, champion.weights)

@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -167,13 +167,23 @@ def _signature(schema: Schema) -> Any:
     if schema.shape:
         takes = [types.TensorSpec(np.dtype(schema.dtype), (-1, *schema.shape))]
     assert schema.target is not None
-    if schema.target.kind == "regression":
+    if schema.target.kind == "multilabel":
+        answers = []
+        for part in schema.target.parts:
+            answers.append(types.ColSpec(_type_of(part.classes), f"label_{part.name}"))
+            answers.append(types.ColSpec("double", f"probability_{part.name}"))
+    elif schema.target.parts:
+        answers = [types.ColSpec("double", f"prediction_{n}") for n in schema.target.names]
+    elif schema.target.kind == "regression":
         answers = [types.ColSpec("double", "prediction")]
     else:
-        numbers = all(isinstance(c, int) for c in schema.target.classes)
-        answers = [types.ColSpec("long" if numbers else "string", "label")]
+        answers = [types.ColSpec(_type_of(schema.target.classes), "label")]
         answers += [types.ColSpec("double", f"probability_{c}") for c in schema.target.classes]
     return ModelSignature(types.Schema(takes), types.Schema(answers))
+
+
+def _type_of(classes: Sequence[str | int]) -> str:
+    return "long" if all(isinstance(c, int) for c in classes) else "string"
 
 
 def _requirements() -> list[str]:

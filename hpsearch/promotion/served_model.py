@@ -67,13 +67,20 @@ class ServedModel(PythonModel):  # type: ignore[misc]
                 where rows are arrays, as images are.
 
         Returns:
-            `label` and one `probability_<class>` a class; `prediction` for a regression.
+            `label` and one `probability_<class>` a class; `prediction` for a regression. Of
+            several targets `prediction_<target>`, or `label_<target>` and `probability_<target>`,
+            the probability of the last of its two classes.
 
         Raises:
             ValueError: Naming the column that is missing, or the cell that is no number.
         """
         target = self.schema.target
         scores = self._scores(self.schema.clean(table))
+        if target.kind == "multilabel":
+            return self._labels(scores)
+        if target.parts:
+            named = zip(target.names, scores.T, strict=True)
+            return pd.DataFrame({f"prediction_{name}": column for name, column in named})
         if target.kind == "regression":
             return pd.DataFrame({"prediction": scores[:, 0].astype(np.float64)})
         if target.kind == "binary":
@@ -83,6 +90,15 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             places = scores.argmax(axis=1)
         answers = {f"probability_{c}": scores[:, k] for k, c in enumerate(target.classes)}
         return pd.DataFrame({"label": np.array(target.classes)[places], **answers})
+
+    def _labels(self, scores: np.ndarray) -> pd.DataFrame:
+        """Each label and its probability, (n_rows, n_labels)."""
+        answers: dict[str, np.ndarray] = {}
+        for part, score in zip(self.schema.target.parts, scores.T, strict=True):
+            places = (score > part.threshold).astype(int)
+            answers[f"label_{part.name}"] = np.array(part.classes)[places]
+            answers[f"probability_{part.name}"] = score
+        return pd.DataFrame(answers)
 
     def _scores(self, columns: np.ndarray) -> np.ndarray:
         """The Keras model's answers, (n_rows, n_outputs) float64.

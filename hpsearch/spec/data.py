@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Task = Literal["binary", "multiclass", "regression"]
+Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
 Scaling = Literal["standard", "minmax", "robust", "quantile", "none"]
 Kind = Literal[
@@ -75,7 +75,7 @@ class DataSpec(_Declaration):
     """Where the rows come from and which of their columns are used for what."""
 
     source: str | None = None  # a file, folder or glob; sklearn:NAME; MODULE:FUNCTION
-    target: str | None = None  # the column to predict
+    target: str | Annotated[list[str], Field(min_length=1)] | None = None  # what to predict
     drop: list[str] = []  # columns that are not used
     test_fraction: Fraction = 0.2  # of the rows, locked until the winner is chosen
     test_source: str | None = None  # the locked rows, where they have a file of their own
@@ -99,13 +99,24 @@ class DataSpec(_Declaration):
 
     @model_validator(mode="after")
     def _check(self) -> DataSpec:
-        for role, name in (("target", self.target), ("weights", self.weights)):
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"target: {', '.join(self.targets)} names a column twice")
+        if self.weights is not None and self.weights in self.targets:
+            raise ValueError(f"target {self.weights!r} is also weights: leave it in one of them")
+        for role, name in (*(("target", t) for t in self.targets), ("weights", self.weights)):
             if name is not None and name in self.drop:
                 raise ValueError(f"{role} {name!r} is also in drop: leave it in one of them")
         if self.names is not None and len(set(self.names)) < len(self.names):
             twice = sorted({n for n in self.names if self.names.count(n) > 1})
             raise ValueError(f"names: {', '.join(twice)} more than once")
         return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict; empty: the source says which."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else tuple(self.target)
 
 
 class CrossValidation(_Declaration):

@@ -25,7 +25,7 @@ from ..spec.model import AskingModel
 from ..spec.reference import absolute, is_reference
 from ..spec.study import StudySpec
 from ..training import losses, optimizers, schedules
-from ..training.class_weights import CLASS_WEIGHTS
+from ..training.class_weights import CLASS_WEIGHTS, WITHOUT
 from ..training.metrics import METRICS
 from . import first_points
 from .users_model import missing
@@ -71,8 +71,8 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
             continue  # it is the user's own function that reads them
         if key == "encoding" and spec.model not in FAMILIES:
             continue
-        if key == "class_weight" and spec.task == "regression" and key in spec.search_space:
-            yield f"search_space.{key}", "a regression has no classes: leave it out"
+        if key == "class_weight" and spec.task in WITHOUT and key in spec.search_space:
+            yield f"search_space.{key}", f"a {spec.task} has no classes: leave it out"
         for value in spec.values_of(key):
             if key == "loss" and is_reference(str(value)):
                 if problem := missing(absolute(str(value), file.folder)):

@@ -87,8 +87,8 @@ def baseline(
         transforms: What the model learns of the target, as a network does; see `data.unit`.
 
     Returns:
-        scikit-learn's `LogisticRegression` or `Ridge` with its defaults, and its predictions of
-        shape (n_test, n_outputs).
+        scikit-learn's `LogisticRegression` (one a label) or `Ridge` with its defaults, and its
+        predictions of shape (n_test, n_outputs).
     """
     if task == "regression":
         from sklearn.linear_model import Ridge
@@ -97,6 +97,11 @@ def baseline(
         return "ridge", answered(np, _column(ridge.predict(locked)), 0.0, 1.0, transforms)
     from sklearn.linear_model import LogisticRegression
 
+    if task == "multilabel":
+        each = [
+            baseline("binary", features, label[:, None], locked, weights)[1] for label in target.T
+        ]
+        return "logistic_regression", np.hstack(each)
     labels = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
     model = LogisticRegression(max_iter=2000).fit(features, labels, weights)
     probability = model.predict_proba(locked)

@@ -115,6 +115,7 @@ def _write(
             prediction=prediction,
             weights=weights,
             threshold=choice.threshold,
+            task=problem.task,
             fingerprint=dataset.fingerprint,
         )
     if "importance" in judged:
@@ -177,7 +178,7 @@ def _judged(
 ) -> dict[str, Any]:
     """What the locked rows say of the winner and, beside it, of a linear model."""
     metrics, truth, weights = _metrics(problem), locked.target, locked.weights
-    is_class = problem.task != "regression"
+    is_class = problem.task in ("binary", "multiclass")
     return {
         "threshold": threshold,
         "test": evaluation.measured(metrics, truth, prediction, weights, threshold=threshold),

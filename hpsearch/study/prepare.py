@@ -9,6 +9,7 @@ from typing import Any, Literal
 from ..data import Dataset, load
 from ..data.split import Split
 from ..data.statistics import Statistics
+from ..errors import SpecError
 from ..execution import devices
 from ..execution.executor import Executor
 from ..execution.limits import GIB, WorkerLimits
@@ -25,7 +26,12 @@ from ..training.problem import EarlyStopping, Problem
 from ..trial import Direction
 
 TUNED = ("balanced_accuracy", "f1", "matthews_corrcoef")  # objectives that need a threshold
-DEFAULT_OBJECTIVE = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "rmse"}
+DEFAULT_OBJECTIVE = {
+    "binary": "roc_auc",
+    "multiclass": "accuracy",
+    "multilabel": "roc_auc",
+    "regression": "rmse",
+}
 
 
 def load_data(file: StudyFile, data: Any = None) -> Dataset:
@@ -119,6 +125,11 @@ def threshold_of(spec: StudySpec, task: str) -> float | Literal["tuned"]:
     are precision and recall, which are best where next to no row, or every row, is called positive.
     """
     if spec.objective is not None and spec.objective.threshold is not None:
+        if task == "multilabel":
+            raise SpecError(
+                "objective.threshold: a multilabel task's labels are called at one half each: "
+                "leave it out"
+            )
         return spec.objective.threshold
     name = objective_of(spec, task)
     return "tuned" if name in TUNED and task == "binary" else 0.5

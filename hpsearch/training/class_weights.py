@@ -14,6 +14,7 @@ from ..trial import Value
 from .problem import Problem
 
 CLASS_WEIGHTS = ("none", "balanced")
+WITHOUT = ("regression", "multilabel")  # tasks whose rows have no class, or several labels
 
 
 def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> np.ndarray | None:
@@ -28,7 +29,8 @@ def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> n
         fold: 0-based.
 
     Returns:
-        Shape (n_classes,) float32, ones where classes are not weighted; None in a regression.
+        Shape (n_classes,) float32, ones where classes are not weighted; None where a row has no
+        class, or several labels.
 
     Raises:
         SpecError: If `class_weight` is none of `CLASS_WEIGHTS`, or there are no classes.
@@ -37,9 +39,9 @@ def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> n
     if kind not in CLASS_WEIGHTS:
         known = ", ".join(CLASS_WEIGHTS)
         raise SpecError(f"class_weight {kind!r} does not exist. Known: {known}.")
-    if problem.task == "regression":
+    if problem.task in WITHOUT:
         if kind != "none":
-            raise SpecError(f"class_weight: {kind} is for classes, and a regression has none")
+            raise SpecError(f"class_weight: {kind} is for classes, and a {problem.task} has none")
         return None
     n_classes = max(2, problem.n_outputs)
     if kind == "none":

@@ -67,14 +67,14 @@ def has_logits(loss: Any) -> bool:
 
 def link(task: str) -> str:
     """The activation, named as Keras names it, that makes probabilities of logits."""
-    return "sigmoid" if task == "binary" else "softmax"
+    return "softmax" if task == "multiclass" else "sigmoid"
 
 
 def probabilities(logits: np.ndarray, task: str) -> np.ndarray:
     """What a classification with these logits answers, shape (n, n_outputs)."""
     from scipy.special import expit, softmax
 
-    result: np.ndarray = expit(logits) if task == "binary" else softmax(logits, axis=1)
+    result: np.ndarray = softmax(logits, axis=1) if task == "multiclass" else expit(logits)
     return result
 
 

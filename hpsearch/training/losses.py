@@ -64,6 +64,8 @@ LOSSES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
         "log_cosh": ("LogCosh", ()),
     },
 }
+# Of each label; a row costs their mean.
+LOSSES["multilabel"] = LOSSES["binary"]
 
 RENAMED = {"tversky_beta": "beta"}  # in a space -> in Keras; `ftrl` has a `beta` of its own
 FIXED: dict[str, dict[str, Any]] = {"dice": {"axis": -1}, "tversky": {"axis": -1}}  # row by row

@@ -4,7 +4,8 @@ Every function takes the array module `xp`, the truth and the prediction of shap
 (n_rows, n_outputs) and row weights of shape (n_rows,), and returns a scalar. A row of weight 0
 does not count, which is how padded rows vanish. Binary tasks have one column (0/1 against the
 probability of the positive class), multiclass tasks one column a class (one-hot against
-probabilities), regressions one column a target in its original unit.
+probabilities), multilabel ones a column a label (0/1 against its probability), regressions one
+column a target in its original unit.
 
 The definitions are scikit-learn's; `tests/training/test_metrics.py` holds them to it.
 """
@@ -12,7 +13,7 @@ The definitions are scikit-learn's; `tests/training/test_metrics.py` holds them 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from ..errors import SpecError
 from ..spec.reference import load_function
 from ..trial import Direction
 
-CLASSIFICATION = ("binary", "multiclass")
+CLASSIFICATION = ("binary", "multiclass", "multilabel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Metric:
     direction: Direction
     tasks: tuple[str, ...]
     function: Callable[..., Any]  # (xp, truth, prediction, weights) -> scalar
+    of_all_labels: Callable[..., Any] | None = None  # multilabel; None: the mean over the labels
     on_host: bool = False  # whether it takes numpy arrays alone
     of_labels: bool = False  # whether a binary prediction counts as above or below a threshold
 
@@ -187,6 +189,41 @@ def _over_classes(binary: Callable[..., Any]) -> Callable[..., Any]:
     return measure
 
 
+def _over_labels(binary: Callable[..., Any]) -> Callable[..., Any]:
+    """The plain mean of a binary task's measure over the labels."""
+
+    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
+        scores = [binary(xp, y[:, k : k + 1], p[:, k : k + 1], w) for k in range(y.shape[1])]
+        return sum(scores) / len(scores)
+
+    return measure
+
+
+def _subset_accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    """The share of rows of which all labels are right."""
+    return _mean(xp, xp.all((y > 0.5) == (p > 0.5), axis=1) * 1.0, w)
+
+
+def _label_counts(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
+    """As `_counts`, of each label's positive class, (n_labels,) each."""
+    actual, predicted = (y > 0.5) * w[:, None], (p > 0.5) * w[:, None]
+    return xp.sum(actual * (p > 0.5), 0), xp.sum(predicted, 0), xp.sum(actual, 0)
+
+
+def _labels_f1_micro(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    hits, predicted, actual = (xp.sum(counts) for counts in _label_counts(xp, y, p, w))
+    total = predicted + actual
+    return xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
+
+
+def _labels_f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
+    hits, predicted, actual = _label_counts(xp, y, p, w)
+    total = predicted + actual
+    scores = xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
+    rows = xp.sum(actual)
+    return xp.sum(scores * actual) / xp.where(rows > 0, rows, 1)
+
+
 def _mse(xp: Any, y: Any, p: Any, w: Any) -> Any:
     return _mean(xp, xp.mean((y - p) ** 2, axis=1), w)
 
@@ -238,11 +275,18 @@ def _r2(xp: Any, y: Any, p: Any, w: Any) -> Any:
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("accuracy", "maximize", CLASSIFICATION, _accuracy, of_labels=True),
+        Metric("accuracy", "maximize", CLASSIFICATION, _accuracy, _subset_accuracy, of_labels=True),
         Metric("balanced_accuracy", "maximize", CLASSIFICATION, _balanced_accuracy, of_labels=True),
         Metric("f1", "maximize", CLASSIFICATION, _f1, of_labels=True),
-        Metric("f1_micro", "maximize", CLASSIFICATION, _f1_micro, of_labels=True),
-        Metric("f1_weighted", "maximize", CLASSIFICATION, _f1_weighted, of_labels=True),
+        Metric("f1_micro", "maximize", CLASSIFICATION, _f1_micro, _labels_f1_micro, of_labels=True),
+        Metric(
+            "f1_weighted",
+            "maximize",
+            CLASSIFICATION,
+            _f1_weighted,
+            _labels_f1_weighted,
+            of_labels=True,
+        ),
         Metric("precision", "maximize", CLASSIFICATION, _share(1), of_labels=True),
         Metric("recall", "maximize", CLASSIFICATION, _share(2), of_labels=True),
         Metric("matthews_corrcoef", "maximize", CLASSIFICATION, _matthews, of_labels=True),
@@ -300,6 +344,7 @@ def default_metrics(task: str, objective: str) -> tuple[str, ...]:
     everyday = {
         "binary": ("accuracy", "roc_auc", "log_loss"),
         "multiclass": ("accuracy", "log_loss"),
+        "multilabel": ("f1", "roc_auc", "log_loss"),
         "regression": ("rmse", "mae", "r2"),
     }[task]
     return everyday if objective in everyday else (objective, *everyday)
@@ -314,4 +359,7 @@ def metric_for(name: str, task: str) -> Metric:
     known = sorted(m.name for m in METRICS.values() if task in m.tasks)
     if name not in known:
         raise SpecError(f"metric {name!r} does not exist for {task}. Known: {', '.join(known)}.")
-    return METRICS[name]
+    metric = METRICS[name]
+    if task != "multilabel":
+        return metric
+    return replace(metric, function=metric.of_all_labels or _over_labels(metric.function))

@@ -18,7 +18,7 @@ import numpy as np
 from ..data.statistics import Statistics
 from ..data.unit import answered, learned
 from ..trial import derive_seed
-from .class_weights import class_of
+from .class_weights import WITHOUT, class_of
 from .compiled import has_logits, probabilities
 from .graph_steps import GraphSteps, settable_rate
 from .problem import Problem
@@ -56,7 +56,7 @@ class Network:
         self._task = problem.task
         self._weights = problem.weights
         self._transforms = problem.transforms
-        self._classes = None if problem.task == "regression" else class_of(problem.target)
+        self._classes = None if problem.task in WITHOUT else class_of(problem.target)
         self._answers_logits = has_logits(model.loss)
         model.optimizer.build(model.trainable_variables)
         self._seeds = [v for v in model.variables if v.name == "seed_generator_state"]

@@ -50,7 +50,7 @@ class Problem:
 
     task: Task
     features: np.ndarray  # (n_rows, *shape) float32 or uint8
-    target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, or the raw number
+    target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, labels, or raw numbers
     folds: tuple[Split, ...]
     statistics: tuple[Statistics, ...]  # one per fold
     objective: str  # a key of metrics.METRICS, or the name of the user's own metric

@@ -288,3 +288,19 @@ def test_the_bootstrap_agrees_with_the_normal_theory_of_a_mean(tmp_path: Path) -
     found = compare(challenger, champion, "mse", Gate())
     np.testing.assert_allclose(gains.mean(), found.gain)
     np.testing.assert_allclose(expected, found.certain_gain, atol=0.01)
+
+
+def test_labels_are_compared_as_labels_and_not_as_classes() -> None:
+    """Both answer every label of a row as well; taken for classes they would answer one."""
+    from hpsearch.promotion.gate import Judged, compare
+
+    rng = np.random.default_rng(0)
+    truth = (rng.random((400, 3)) < 0.5).astype(float)
+    weights = np.ones(400)
+    champion = Judged(truth, rng.random(truth.shape), weights, "f", task="multilabel")
+    better = np.clip(0.6 * truth + 0.4 * champion.prediction, 0, 1)
+    challenger = Judged(truth, better, weights, "f", task="multilabel")
+    found = compare(challenger, champion, "accuracy", Gate())
+    right = [((a > 0.5) == (truth > 0.5)).all(axis=1).mean() for a in (better, champion.prediction)]
+    np.testing.assert_allclose(right, [found.challenger, found.champion])
+    assert found.passed

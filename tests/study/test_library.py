@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from mlflow import pyfunc
+from sklearn.datasets import load_linnerud, make_multilabel_classification
+from sklearn.metrics import f1_score, r2_score, roc_auc_score, root_mean_squared_error
 
 import hpsearch
 from hpsearch.errors import SpecError
@@ -131,3 +133,74 @@ def test_a_model_of_ones_own_is_searched_like_any_other(tmp_path):
 def test_without_any_data_the_missing_key_is_named(tmp_path):
     with pytest.raises(SpecError, match=r"data\.source: is required, unless data are handed"):
         hpsearch.tune(spec("none"), root=tmp_path)
+
+
+def served(result: hpsearch.StudyResult, table: pd.DataFrame) -> pd.DataFrame:
+    """What the model of a study answers as MLflow serves it."""
+    return pyfunc.load_model(str(result.model.parent / "model")).predict(table)
+
+
+def locked(result: hpsearch.StudyResult) -> tuple[np.ndarray, np.ndarray]:
+    """Truth and predictions of the locked rows."""
+    with np.load(result.model.parent / "predictions.npz") as kept:
+        return kept["truth"], kept["prediction"]
+
+
+def few(name: str, trainer: str, **data) -> dict:
+    given = spec(name, budget={"trials": 1}, selection={"finalists": 0})
+    given["data"] = {"test_fraction": 0.25, **data}
+    given["training"] = {"epochs": 30, "early_stopping": None, "trainer": trainer}
+    return given
+
+
+@pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
+def test_linnerud_is_tuned_scored_and_served_for_its_three_targets(tmp_path, trainer):
+    given = few("linnerud", trainer, source="sklearn:linnerud")
+    given["data"]["columns"] = {"Pulse": {"transform": "log"}}
+    result = hpsearch.tune(given, root=tmp_path)
+    frame = load_linnerud(as_frame=True).frame
+    answer = served(result, frame)
+    assert ["prediction_Weight", "prediction_Waist", "prediction_Pulse"] == list(answer)
+    truth, prediction = locked(result)
+    assert (5, 3) == truth.shape
+    places = [int(np.flatnonzero((frame.iloc[:, 3:] == row).all(axis=1))[0]) for row in truth]
+    np.testing.assert_allclose(prediction, answer.iloc[places], rtol=1e-5)
+    assert result.test["rmse"] == pytest.approx(root_mean_squared_error(truth, prediction))
+    assert result.test["r2"] == pytest.approx(r2_score(truth, prediction))
+    assert answer["prediction_Weight"].between(100, 300).all()
+    assert ("ridge", None) == (result.baseline["name"], result.confusion)
+
+
+@pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
+def test_a_multilabel_study_is_tuned_scored_and_served_label_by_label(tmp_path, trainer):
+    x, y = make_multilabel_classification(300, 6, n_classes=3, random_state=1)
+    frame = pd.DataFrame(x, columns=list("pqrstu"))
+    marks = pd.DataFrame({"red": y[:, 0], "tall": np.where(y[:, 1], "yes", "no"), "new": y[:, 2]})
+    table = pd.concat([frame, marks], axis=1)
+    given = few("labels", trainer, target=["red", "tall", "new"])
+    result = hpsearch.tune(given, data=table, root=tmp_path)
+    truth, prediction = locked(result)
+    assert result.test["roc_auc"] == pytest.approx(roc_auc_score(truth, prediction))
+    assert result.test["f1"] == pytest.approx(f1_score(truth, prediction > 0.5, average="macro"))
+    assert result.test["roc_auc"] > 0.75
+    assert result.baseline["metrics"]["roc_auc"] > 0.75
+    assert ("roc_auc", None) == (result.objective, result.confusion)
+    answer = served(result, frame)
+    assert [f"{w}_{n}" for n in marks for w in ("label", "probability")] == list(answer)
+    assert {"yes", "no"} == set(answer["label_tall"])
+    called = (answer["probability_tall"] > 0.5).map({True: "yes", False: "no"})
+    assert called.tolist() == answer["label_tall"].tolist()
+    probability = answer[[f"probability_{n}" for n in marks]].to_numpy()
+    assert all(np.isclose(probability, row, rtol=1e-4).all(axis=1).any() for row in prediction)
+    assert (result.model.parent.parent / "plots").is_dir()
+
+
+def test_a_threshold_or_class_weights_of_several_labels_are_refused(tmp_path):
+    x, y = make_multilabel_classification(200, 4, n_classes=3, random_state=1)
+    given = few("refused", "vectorized") | {"objective": {"metric": "f1", "threshold": "tuned"}}
+    with pytest.raises(SpecError, match="threshold: a multilabel task's labels are called at one"):
+        hpsearch.tune(given, data=(x, y), root=tmp_path)
+    given = few("refused", "vectorized") | {"task": "multilabel"}
+    given["search_space"] = {"class_weight": "balanced"}
+    with pytest.raises(SpecError, match="a multilabel has no classes: leave it out"):
+        hpsearch.tune(given, data=(x, y), root=tmp_path)

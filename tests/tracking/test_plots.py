@@ -10,7 +10,7 @@ import synthetic
 from hpsearch.history import History
 from hpsearch.tracking import plots
 from hpsearch.tracking.plots import search, space, winner
-from hpsearch.tracking.plots.predictions import read_predictions
+from hpsearch.tracking.plots.predictions import Predictions, read_predictions
 
 SEARCH = ("history", "importance", "parallel", "slices", "contour")
 SEARCH += ("learning_curves", "intermediate_values", "timeline")
@@ -68,6 +68,27 @@ def test_the_winners_page_holds_every_figure_and_asks_nothing_of_the_network(
     assert titles == [part.partition("<")[0] for part in text.split("<h2>")[1:]]
     assert "tenure" in text
     assert 'src="http' not in text
+
+
+def test_labels_get_their_curves_and_no_confusion() -> None:
+    records = synthetic.study(2)
+    records[0]["task"] = "multilabel"
+    rng = np.random.default_rng(0)
+    truth = (rng.random((80, 3)) < 0.4).astype(float)
+    rows = Predictions(truth, rng.random(truth.shape), ("red", "tall", "new"))
+    names = {name[3:] for name, _ in plots.winner_figures(History(records), rows)}
+    assert {"roc", "precision_recall", "calibration"} == names
+
+
+def test_each_of_several_targets_is_named_beside_its_cloud() -> None:
+    records = synthetic.study(2)
+    records[0]["task"] = "regression"
+    truth = np.random.default_rng(0).normal(size=(30, 4))
+    rows = Predictions(truth, truth + 1, ("a", "b", "c", "d"))
+    figure = winner.prediction_against_truth(History(records), rows)
+    assert figure is not None
+    seen = [axis.get_xlabel() for axis in figure.axes if axis.get_visible()]
+    assert [f"truth of {name}" for name in "abcd"] == seen
 
 
 def test_a_study_without_a_result_is_drawn_without_a_figure() -> None:

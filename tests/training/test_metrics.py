@@ -18,7 +18,25 @@ N_ROWS, PADDING = 60, 7
 
 
 def _labels(table: np.ndarray) -> np.ndarray:
+    if _is_multilabel(table):
+        return (table > 0.5).astype(int)
     return (table[:, 0] > 0.5).astype(int) if table.shape[1] == 1 else table.argmax(axis=1)
+
+
+def _is_multilabel(table: np.ndarray) -> bool:
+    """Of the tasks here, only one has four columns."""
+    return table.shape[1] == 4
+
+
+def _over_labels(function: Callable[..., float]) -> Callable[..., float]:
+    """scikit-learn's measure of a binary task, averaged over the labels of a multilabel one."""
+
+    def score(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
+        if not _is_multilabel(y):
+            return function(y, p, w)
+        return float(np.mean([function(y[:, [k]], p[:, [k]], w) for k in range(y.shape[1])]))
+
+    return score
 
 
 def _of_labels(function: Callable[..., float], **options: Any) -> Callable[..., float]:
@@ -48,17 +66,17 @@ def _rmse(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
 # Ours -> scikit-learn's.
 TWINS: dict[str, Callable[..., float]] = {
     "accuracy": _of_labels(sk.accuracy_score),
-    "balanced_accuracy": _of_labels(sk.balanced_accuracy_score),
+    "balanced_accuracy": _over_labels(_of_labels(sk.balanced_accuracy_score)),
     "f1": _of_labels(sk.f1_score),
     "f1_micro": _of_labels(sk.f1_score, average="micro"),
     "f1_weighted": _of_labels(sk.f1_score, average="weighted"),
     "precision": _of_labels(sk.precision_score),
     "recall": _of_labels(sk.recall_score),
-    "matthews_corrcoef": _of_labels(sk.matthews_corrcoef),
+    "matthews_corrcoef": _over_labels(_of_labels(sk.matthews_corrcoef)),
     "roc_auc": _of_tables(sk.roc_auc_score),
     "average_precision": _of_tables(sk.average_precision_score),
-    "log_loss": _of_tables(sk.log_loss),
-    "brier": _of_tables(sk.brier_score_loss),
+    "log_loss": _over_labels(_of_tables(sk.log_loss)),
+    "brier": _over_labels(_of_tables(sk.brier_score_loss)),
     "mse": _of_tables(sk.mean_squared_error),
     "rmse": _rmse,
     "mae": _of_tables(sk.mean_absolute_error),
@@ -82,11 +100,14 @@ def rows_of(task: str, ties: str) -> tuple[np.ndarray, np.ndarray]:
     if task == "binary":
         truth = rng.integers(0, 2, (N_ROWS, 1)).astype(float)
         prediction = np.clip(0.3 * truth + rng.uniform(0.05, 0.6, truth.shape), 0, 1)
+    elif task == "multilabel":
+        truth = (rng.random((N_ROWS, 4)) < [0.1, 0.3, 0.5, 0.9]).astype(float)
+        prediction = np.clip(0.4 * truth + rng.uniform(0.05, 0.6, truth.shape), 0, 1)
     else:
         truth = np.eye(3)[rng.integers(0, 3, N_ROWS)]
         prediction = truth + rng.uniform(0.1, 1.5, truth.shape)
         prediction /= prediction.sum(axis=1, keepdims=True)
-    if ties == "some" and task == "binary":
+    if ties == "some" and task in ("binary", "multilabel"):
         prediction = np.round(prediction, 1)
     if ties == "some" and task == "multiclass":
         prediction[::2] = prediction[0]
@@ -110,7 +131,7 @@ def test_it_equals_scikit_learn(name: str, task: str, ties: str, weighted: bool)
     truth, prediction = rows_of(task, ties)
     weights = np.random.default_rng(5).uniform(0.1, 3, N_ROWS) if weighted else np.ones(N_ROWS)
     expected = TWINS[name](truth, prediction, weights)
-    found = METRICS[name](truth, prediction, weights if weighted else None)
+    found = metric_for(name, task)(truth, prediction, weights if weighted else None)
     np.testing.assert_allclose(expected, found, rtol=1e-9)
 
 
@@ -118,10 +139,11 @@ def test_it_equals_scikit_learn(name: str, task: str, ties: str, weighted: bool)
 def test_padded_rows_vanish(name: str, task: str) -> None:
     truth, prediction = rows_of(task, "some")
     weights = np.random.default_rng(5).uniform(0.1, 3, N_ROWS)
-    expected = METRICS[name](truth, prediction, weights)
+    metric = metric_for(name, task)
+    expected = metric(truth, prediction, weights)
     padded = [np.concatenate([a, a[:PADDING]]) for a in (truth, prediction[::-1])]
     padded[1][:N_ROWS] = prediction
-    found = METRICS[name](*padded, np.concatenate([weights, np.zeros(PADDING)]))
+    found = metric(*padded, np.concatenate([weights, np.zeros(PADDING)]))
     np.testing.assert_allclose(expected, found, rtol=1e-9)
 
 
@@ -129,8 +151,9 @@ def test_padded_rows_vanish(name: str, task: str) -> None:
 def test_it_is_the_same_in_jax_under_jit(name: str, task: str) -> None:
     truth, prediction = rows_of(task, "some")
     weights = np.append(np.random.default_rng(5).uniform(0.1, 3, N_ROWS - PADDING), [0.0] * PADDING)
-    expected = METRICS[name](truth, prediction, weights)
-    compiled = jax.jit(lambda y, p, w: METRICS[name].function(jnp, y, p, w))
+    metric = metric_for(name, task)
+    expected = metric(truth, prediction, weights)
+    compiled = jax.jit(lambda y, p, w: metric.function(jnp, y, p, w))
     narrow = (a.astype(np.float32) for a in (truth, prediction, weights))
     np.testing.assert_allclose(expected, float(compiled(*narrow)), rtol=2e-5)
 
@@ -158,7 +181,7 @@ def test_perfect_predictions_have_a_finite_log_loss() -> None:
     np.testing.assert_allclose(expected, METRICS["log_loss"](truth, truth), atol=1e-12)
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"])
 def test_the_objective_is_always_measured(task: str) -> None:
     for name, metric in METRICS.items():
         if task in metric.tasks:

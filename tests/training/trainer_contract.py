@@ -135,6 +135,24 @@ def sequences() -> Problem:
     return replace(problem, statistics=fitted)
 
 
+@cache
+def three_labels() -> Problem:
+    """A multilabel task: each label is a line of its own, and a row has any of them."""
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(120, 4))
+    target = features @ rng.normal(size=(4, 3)) > [0, 0.5, -0.5]
+    return problem_of("multilabel", "roc_auc", features, target.astype(float))
+
+
+@cache
+def two_numbers() -> Problem:
+    """A regression of two targets in units of their own."""
+    rng = np.random.default_rng(6)
+    features = rng.normal(size=(120, 4))
+    target = [5000, -3] + features @ rng.normal(size=(4, 2)) * [100, 0.1]
+    return problem_of("regression", "r2", features, target)
+
+
 def first_fold(problem: Problem) -> Problem:
     """The problem with one fold, where `fit` must be traced for each."""
     return replace(problem, folds=problem.folds[:1], statistics=problem.statistics[:1])
@@ -403,6 +421,29 @@ class TrainerContract:
         assert result.score > 0.95
         assert result.predictions is not None
         np.testing.assert_allclose(result.predictions.sum(axis=1), 1, rtol=1e-5)
+
+    def test_each_of_several_labels_is_learned(self) -> None:
+        problem = three_labels()
+        result = self.result(problem, spec(epochs=20))
+        assert result.score is not None
+        assert result.score > 0.95
+        assert result.predictions is not None
+        assert result.predictions.shape == (120, 3)
+        assert not np.allclose(result.predictions.sum(axis=1), 1)
+        for name in problem.metrics:
+            for fold, rows in enumerate(f.validation for f in problem.folds):
+                found = result.curves[f"val/{name}"][result.best_epoch, fold]
+                expected = problem.metric(name)(problem.target[rows], result.predictions[rows])
+                np.testing.assert_allclose(expected, found, rtol=1e-5)
+
+    def test_each_of_several_numbers_is_learned_in_its_own_unit(self) -> None:
+        problem = two_numbers()
+        result = self.result(problem, spec(layers=0, epochs=60, learning_rate=0.05))
+        assert result.predictions is not None
+        error = (result.predictions - problem.target).std(axis=0) / problem.target.std(axis=0)
+        assert (error < 0.1).all()
+        assert result.score is not None
+        assert result.score > 0.99
 
     def test_rows_of_no_weight_neither_teach_nor_count(self) -> None:
         problem = linear()

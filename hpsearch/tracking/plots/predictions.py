@@ -19,7 +19,7 @@ class Predictions:
 
     truth: np.ndarray  # (n_rows, n_outputs): 0/1, one-hot, or the raw number
     prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the raw number
-    classes: tuple[str, ...]  # their names; empty in a regression
+    classes: tuple[str, ...]  # names of classes, of labels or of several targets
     threshold: float = 0.5  # of a binary task's labels
     importance: Mapping[str, Any] = field(default_factory=dict)  # `Importance.as_json`
 
@@ -32,6 +32,10 @@ class Predictions:
             np.hstack([1 - self.truth, self.truth]),
             np.hstack([1 - self.prediction, self.prediction]),
         )
+
+    def of_target(self, k: int) -> str:
+        """What an axis adds to its name where a regression has several targets."""
+        return f" of {self.classes[k]}" if self.truth.shape[1] > 1 else ""
 
     def confusion(self) -> np.ndarray:
         """Rows by true class, columns by predicted class: numbers of rows."""
@@ -74,7 +78,8 @@ def _importance(folder: Path) -> Mapping[str, Any]:
 def _classes(folder: Path, outputs: int) -> tuple[str, ...]:
     try:
         target = json.loads((folder / "schema.json").read_text(encoding="utf-8"))["target"]
-        named = tuple(str(name) for name in target.get("classes") or ())
+        parts = [part["name"] for part in target.get("parts") or ()]
+        named = tuple(str(name) for name in target.get("classes") or parts)
     except (FileNotFoundError, KeyError, TypeError, AttributeError):
         named = ()
     wanted = max(2, outputs)

@@ -22,7 +22,7 @@ MOST_COLUMNS = 20  # bars of the importance
 
 def confusion(history: History, rows: Predictions) -> Figure | None:
     """Rows by true class, columns by predicted class, shaded by the share of the true class."""
-    if _is_regression(history):
+    if history.study.get("task") in ("regression", "multilabel"):
         return None
     n = len(rows.classes)
     table = rows.confusion()
@@ -127,13 +127,16 @@ def prediction_against_truth(history: History, rows: Predictions) -> Figure | No
     if not _is_regression(history):
         return None
     figure, axes = _panels("Prediction against truth", "locked rows; dashed: exact", rows)
-    for k, axis in enumerate(axes):
+    n_targets = rows.truth.shape[1]
+    for axis in axes[n_targets:]:
+        axis.set_visible(False)
+    for k, axis in enumerate(axes[:n_targets]):
         truth, predicted = rows.truth[:, k], rows.prediction[:, k]
         ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
         _cloud(axis, truth, predicted)
         axis.plot(ends, ends, color=style.MUTED, lw=1, ls=(0, (4, 4)))
         style.dress(axis, "both")
-        style.label(axis, "truth", "prediction")
+        style.label(axis, f"truth{rows.of_target(k)}", "prediction")
     return figure
 
 
@@ -162,7 +165,7 @@ def residuals(history: History, rows: Predictions) -> Figure | None:
         edges = np.linspace(low - room, high + room, 41).tolist()
         side.hist(left[:, k], edges, orientation="horizontal", color=style.PALE)
         side.tick_params(labelleft=False)
-        style.label(axis, "prediction", "residual")
+        style.label(axis, f"prediction{rows.of_target(k)}", "residual")
         style.label(side, "rows")
     return figure
 

@@ -26,13 +26,15 @@ def write_winner_page(history: History, study: Path) -> Path | None:
     rows = read_predictions(study / "final")
     if rows is None:
         return None
-    is_class = history.study.get("task") != "regression"
+    task = str(history.study.get("task"))
     heading = f"{history.name}: the winner on {len(rows.truth):,} locked rows"
-    return write_page(study / "plots" / PAGE, heading, _figures(rows, is_class=is_class))
+    return write_page(study / "plots" / PAGE, heading, _figures(rows, task))
 
 
-def _figures(rows: Predictions, *, is_class: bool) -> Iterator[tuple[str, Any]]:
-    for title, draw in (CLASSES if is_class else NUMBERS).items():
+def _figures(rows: Predictions, task: str) -> Iterator[tuple[str, Any]]:
+    for title, draw in (NUMBERS if task == "regression" else CLASSES).items():
+        if task == "multilabel" and draw is _confusion:  # a row has several labels
+            continue
         for figure in draw(rows):
             figure.update_layout(template="plotly_white", margin={"t": 30}, height=480)
             yield title, figure
@@ -103,20 +105,22 @@ def _against_truth(rows: Predictions) -> Iterator[Any]:
     from plotly import graph_objects as go
 
     taken = _some(rows)
-    for truth, said in zip(rows.truth[taken].T, rows.prediction[taken].T, strict=True):
+    each = zip(rows.truth[taken].T, rows.prediction[taken].T, strict=True)
+    for k, (truth, said) in enumerate(each):
         ends = [float(min(truth.min(), said.min())), float(max(truth.max(), said.max()))]
         cloud = go.Scattergl(x=truth, y=said, text=taken, mode="markers", name="a locked row")
         exact = go.Scatter(x=ends, y=ends, mode="lines", line={"dash": "dot"}, name="exact")
-        yield _figure(cloud, exact, x="truth", y="prediction")
+        yield _figure(cloud, exact, x=f"truth{rows.of_target(k)}", y="prediction")
 
 
 def _residuals(rows: Predictions) -> Iterator[Any]:
     from plotly import graph_objects as go
 
     taken = _some(rows)
-    for truth, said in zip(rows.truth[taken].T, rows.prediction[taken].T, strict=True):
+    each = zip(rows.truth[taken].T, rows.prediction[taken].T, strict=True)
+    for k, (truth, said) in enumerate(each):
         cloud = go.Scattergl(x=said, y=said - truth, text=taken, mode="markers")
-        yield _figure(cloud, x="prediction", y="prediction - truth")
+        yield _figure(cloud, x=f"prediction{rows.of_target(k)}", y="prediction - truth")
 
 
 def _importance(rows: Predictions) -> Iterator[Any]:

@@ -22,7 +22,7 @@ class Objective:
         """Make the loss that `params` name.
 
         Args:
-            task: "binary", "multiclass" or "regression".
+            task: "binary", "multiclass", "multilabel" or "regression".
             params: Hyperparameters.
             widths: Of several outputs side by side; a row costs the sum of their losses.
         """
