@@ -22,7 +22,8 @@ def show_space(spec: StudySpec, notes: Sequence[str] = ()) -> None:
     from rich.text import Text
 
     out = console()
-    title = f"{spec.study}: {len(spec.space)} hyperparameters, {_size(spec.space)}"
+    names = {p.name for p in spec.space}
+    title = f"{spec.study}: {len(names)} hyperparameters, {_size(spec.space)}"
     grid = table("hyperparameter", "type", "values", "scale", "when", title=title)
     for column in grid.columns:
         column.justify = "left"

@@ -24,6 +24,7 @@ from ..trial import Value
 
 Condition = Mapping[str, tuple[Value, ...]]  # parent -> the values under which the child lives
 
+NUMBERS = ("float", "int")
 LISTED = 64  # values of a whole number that are tried one by one
 SURE_AFTER = 24  # random points in a row that showed nothing new
 BUILDS = 600  # at most
@@ -147,7 +148,7 @@ class _Walk:
         if key in self._tried or self.is_spent:
             return None
         self._tried.add(key)
-        return self._attempt(lambda question: values.get(question.name, question.default))
+        return self._attempt(lambda question: _answered(question, values))
 
     def _follow(self, run: Run) -> bool:
         """Keep a run; where it names something new, vary each of its answers in turn."""
@@ -184,6 +185,20 @@ class _Walk:
 
 
 # ---- values ----
+
+
+def _answered(question: Question, values: Mapping[str, Value]) -> Value:
+    """The value given to the name, or the default where that lies in another range of the name."""
+    value = values.get(question.name, question.default)
+    return value if _contains(question.declared, value) else question.default
+
+
+def _contains(declared: Mapping[str, Any], value: Value) -> bool:
+    if (values := listed(declared)) is not None:
+        return any(_same(value, v) for v in values)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return bool(declared["low"] <= value <= declared["high"])
 
 
 def listed(declared: Mapping[str, Any]) -> tuple[Value, ...] | None:
@@ -227,28 +242,21 @@ def _drawn(question: Question, rng: random.Random) -> Value:
 # ---- conditions ----
 
 
-def _declared(walk: _Walk) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
+def _declared(walk: _Walk) -> tuple[dict[str, Any], tuple[str, ...]]:
     fixed = {
         name: known[0].declared["value"]
         for name, known in walk.questions.items()
-        if known[0].declared["type"] == "fixed"
+        if known[0].declared["type"] == "fixed" and not _differ(known)
     }
-    declared: dict[str, dict[str, Any]] = {}
+    declared: dict[str, Any] = {}
     vague = []
     for name, known in walk.questions.items():
-        _check_same(known)
-        stated = dict(known[0].when) if len(known) == 1 else {}
-        if any(parent in fixed and fixed[parent] not in v for parent, v in stated.items()):
+        ranges, is_exact = _ranges(name, known, fixed, walk)
+        if not ranges:
             continue  # under a condition that never holds
-        found, is_exact = _condition(name, stated, walk)
-        when = {p: v for p, v in {**stated, **found}.items() if p not in fixed}
-        declared[name] = dict(known[0].declared)
-        if name in fixed:
-            continue
-        if not is_exact:
+        declared[name] = ranges[0] if len(ranges) == 1 else ranges
+        if name not in fixed and not is_exact:
             vague.append(name)
-        if when:
-            declared[name]["when"] = {parent: list(values) for parent, values in when.items()}
     notes = []
     if vague:
         notes.append(
@@ -263,14 +271,53 @@ def _declared(walk: _Walk) -> tuple[dict[str, dict[str, Any]], tuple[str, ...]]:
     return declared, tuple(notes)
 
 
-def _check_same(known: Sequence[Question]) -> None:
-    for other in known[1:]:
-        if dict(other.declared) != dict(known[0].declared):
-            raise SpecError(
-                f"the model's function asks for {other.name!r} in two ways, "
-                f"{_shown(known[0].declared)} and {_shown(other.declared)}: give each a name of "
-                "its own"
-            )
+def _ranges(
+    name: str, known: Sequence[Question], fixed: Mapping[str, Value], walk: _Walk
+) -> tuple[list[dict[str, Any]], bool]:
+    """The ranges under a name, each as a file declares it, and whether their conditions are exact.
+
+    Raises:
+        SpecError: If there are several, and no condition tells when each of them is asked for.
+    """
+    ranges: list[dict[str, Any]] = []
+    exact = True
+    kinds = [q for i, q in enumerate(known) if _is_other(q, known[:i])]
+    for kind in kinds:
+        alike = [q for q in known if dict(q.declared) == dict(kind.declared)]
+        stated = dict(alike[0].when) if len(alike) == 1 else {}
+        if any(parent in fixed and fixed[parent] not in v for parent, v in stated.items()):
+            continue
+        found, is_exact = _condition(kind, stated, walk)
+        when = {p: list(v) for p, v in {**stated, **found}.items() if p not in fixed}
+        declared = dict(kind.declared) if len(kinds) == 1 else _as_range(kind.declared, kinds)
+        ranges.append({**declared, **({"when": when} if when and name not in fixed else {})})
+        exact = exact and is_exact
+    if len(ranges) > 1 and not (exact and all("when" in r for r in ranges)):
+        raise SpecError(
+            f"the model's function asks for {name!r} in two ways, {_shown(kinds[0].declared)} and "
+            f"{_shown(kinds[1].declared)}, and which one when is not to be seen: give each a name "
+            "of its own"
+        )
+    return ranges, exact
+
+
+def _as_range(declared: Mapping[str, Any], beside: Sequence[Question]) -> dict[str, Any]:
+    """A fixed value that is one of several ranges is a range of one value."""
+    if declared["type"] != "fixed":
+        return dict(declared)
+    value = declared["value"]
+    number = next((q.declared["type"] for q in beside if q.declared["type"] in NUMBERS), None)
+    if number is None:
+        return {"type": "categorical", "choices": [value]}
+    return {"type": number, "low": value, "high": value}
+
+
+def _differ(known: Sequence[Question]) -> bool:
+    return any(dict(q.declared) != dict(known[0].declared) for q in known)
+
+
+def _is_other(question: Question, before: Sequence[Question]) -> bool:
+    return all(dict(q.declared) != dict(question.declared) for q in before)
 
 
 def _shown(declared: Mapping[str, Any]) -> str:
@@ -278,14 +325,15 @@ def _shown(declared: Mapping[str, Any]) -> str:
     return f"{declared['type']}({values})"
 
 
-def _condition(name: str, stated: Condition, walk: _Walk) -> tuple[Condition, bool]:
-    """Parents and values that tell the runs that ask for `name` from those that do not.
+def _condition(kind: Question, stated: Condition, walk: _Walk) -> tuple[Condition, bool]:
+    """Parents and values that tell the runs that ask for a range of a name from those that do not.
 
     The fewest parents that do: the one that excludes most of the runs comes first. The second
-    value says whether they exclude all of them. They never exclude a run that asks for `name`.
+    value says whether they exclude all of them. They never exclude a run that asks for it.
     """
-    yes = [run for run in walk.runs if name in run.asked]
-    no = [run for run in walk.runs if name not in run.asked and _holds(stated, run.values)]
+    name = kind.name
+    yes = [run for run in walk.runs if _asks(run, kind)]
+    no = [run for run in walk.runs if not _asks(run, kind) and _holds(stated, run.values)]
     allowed = {
         parent: tuple(dict.fromkeys(run.values[parent] for run in yes))
         for parent in walk.questions
@@ -306,9 +354,16 @@ def _condition(name: str, stated: Condition, walk: _Walk) -> tuple[Condition, bo
     return chosen, True
 
 
+def _asks(run: Run, kind: Question) -> bool:
+    asked = run.asked.get(kind.name)
+    return asked is not None and dict(asked.declared) == dict(kind.declared)
+
+
 def _is_parent(parent: str, name: str, yes: Sequence[Run], walk: _Walk) -> bool:
     """Whether `parent` was answered before `name` was asked for, and all its values were tried."""
     declared = walk.questions[parent][0].declared
+    if _differ(walk.questions[parent]):
+        return False
     if declared["type"] != "categorical" and parent not in walk.structural:
         return False
     if listed(declared) is None:

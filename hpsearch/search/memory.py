@@ -21,7 +21,7 @@ COUNTED = 20_000  # points of a space that are counted
 
 def key_of(space: Space, params: Mapping[str, Value]) -> Key:
     """One key a point: equal where all its parameters are. What the space lacks is ignored."""
-    return tuple((p.name, _place(p, params[p.name])) for p in space if p.name in params)
+    return tuple((p.name, _place(p, params[p.name])) for p in space.at(params))
 
 
 def _place(p: Parameter, value: Value) -> int | float | str:

@@ -21,6 +21,7 @@ from .lines import Key, dotted, parse, yaml_reader
 from .model import located
 from .study import StudySpec
 
+TYPES = ("float", "int", "categorical", "fixed")  # of a hyperparameter
 PATHS = (["data", "source"], ["data", "test_source"])
 
 
@@ -75,6 +76,8 @@ def _completed(own: Any, found: Any) -> Any:
     when = found.get("when") if isinstance(found, Mapping) else None
     if not when or not isinstance(own, Mapping | list):
         return own
+    if isinstance(own, list) and any(isinstance(d, Mapping) for d in own):
+        return own  # every range has a condition of its own
     spelled = dict(own) if isinstance(own, Mapping) else {"type": "categorical", "choices": own}
     if spelled.get("type") == "fixed":
         return own
@@ -180,11 +183,9 @@ def _told(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: 
     elif error["type"] == "extra_forbidden":
         message = _unknown(str(key[-1]), _fields_at(key[:-1]))
     elif error["type"] == "union_tag_invalid":
-        message = (
-            f"type {error['ctx']['tag']!r} does not exist. Known: float, int, categorical, fixed."
-        )
+        message = f"type {error['ctx']['tag']!r} does not exist. Known: {_types(error)}."
     elif error["type"] == "union_tag_not_found":
-        message = "type is missing. Known: float, int, categorical, fixed."
+        message = f"type is missing. Known: {_types(error)}."
     elif error["type"] == "string_pattern_mismatch":
         message = f"{error['input']!r} may hold letters, digits, '.', '_' and '-' only"
     elif error["type"] not in ("value_error",) and not isinstance(error["input"], dict | list):
@@ -192,6 +193,11 @@ def _told(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: 
     if error["type"] == "value_error":
         return "\n".join(_nested(key, part, lines, origin) for part in message.split("\n"))
     return f"{_where(key, lines, origin)}: {message}"
+
+
+def _types(error: Mapping[str, Any]) -> str:
+    """The types of a hyperparameter, or those of one of its ranges."""
+    return ", ".join(t for t in TYPES if t != "fixed" or "ranges" not in error["loc"])
 
 
 def _nested(key: Key, message: str, lines: Mapping[Key, str], origin: str) -> str:
@@ -231,6 +237,7 @@ _TAGS = {
     "range",
     "family",
     "convention",
+    "ranges",
 }
 
 

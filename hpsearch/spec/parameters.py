@@ -17,6 +17,7 @@ from pydantic import (
 
 from ..errors import SpecError
 from ..trial import Value
+from .branches import check_exclusive
 from .conditions import Allowed, Condition, Range, allows
 from .constraints import Constraint
 from .counting import stretches
@@ -134,9 +135,34 @@ class FixedDeclaration(_Declared):
     value: Scalar
 
 
+class RangesDeclaration(_Declared):
+    """A list of ranges, each with its own `when`, at most one of which holds in a trial."""
+
+    type: Literal["ranges"]
+    ranges: list[
+        Annotated[
+            FloatDeclaration | IntDeclaration | CategoricalDeclaration,
+            Field(discriminator="type"),
+        ]
+    ]
+
+    @model_validator(mode="after")
+    def _check(self) -> RangesDeclaration:
+        if len(self.ranges) < 2:
+            raise ValueError("one range needs no list: write its keys under the name")
+        for place, declared in enumerate(self.ranges, 1):
+            if not declared.when:
+                raise ValueError(f"range {place} of {len(self.ranges)} has no when: give it one")
+        if len({isinstance(d, CategoricalDeclaration) for d in self.ranges}) > 1:
+            raise ValueError("some ranges are numbers and some are choices: take one of the two")
+        return self
+
+
 def _spelled_out(declared: Any) -> Any:
-    """A list is short for a categorical, a bare value for a fixed one."""
+    """A list is short for a categorical or for ranges, a bare value for a fixed one."""
     if isinstance(declared, list):
+        if any(isinstance(d, Mapping) for d in declared):
+            return {"type": "ranges", "ranges": declared}
         return {"type": "categorical", "choices": declared}
     if isinstance(declared, Mapping | BaseModel):
         return declared
@@ -145,7 +171,11 @@ def _spelled_out(declared: Any) -> Any:
 
 Declaration = Annotated[
     Annotated[
-        FloatDeclaration | IntDeclaration | CategoricalDeclaration | FixedDeclaration,
+        FloatDeclaration
+        | IntDeclaration
+        | CategoricalDeclaration
+        | FixedDeclaration
+        | RangesDeclaration,
         Field(discriminator="type"),
     ],
     BeforeValidator(_spelled_out),
@@ -163,17 +193,28 @@ def space_of(
     """The space of the hyperparameters that vary, parents before their children.
 
     Raises:
-        SpecError: If a condition names no parameter, a value its parent cannot take, or a ring.
+        SpecError: If a condition names no parameter, a value its parent cannot take, or a ring, or
+            if two ranges of one parameter can hold at once.
     """
-    variable = {k: d.parameter(k) for k, d in declared.items() if isinstance(d, _Variable)}
-    for name, parameter in variable.items():
-        for parent in parameter.when:
+    variable = {k: ranges for k, d in declared.items() if (ranges := _ranges(k, d))}
+    for name, ranges in variable.items():
+        for parent in (parent for p in ranges for parent in p.when):
             _check_parent(f"{name}.when", parent, declared)
-    parameters = tuple(_parents_first(variable))
-    for name, parameter in variable.items():
-        for parent, allowed in parameter.when.items():
-            _check_allowed(f"{name}.when", variable[parent], allowed)
+    parameters = tuple(p for ranges in _parents_first(variable) for p in ranges)
+    single = {name: ranges[0] for name, ranges in variable.items() if len(ranges) == 1}
+    for p in parameters:
+        for parent, allowed in p.when.items():
+            _check_allowed(f"{p.name}.when", single[parent], allowed)
+    for name, ranges in variable.items():
+        check_exclusive(name, ranges, single)
     return Space(parameters, constraints, fixed_params(declared))
+
+
+def _ranges(name: str, declared: Declaration) -> list[Parameter]:
+    """The ranges of a parameter; none where it is fixed."""
+    if isinstance(declared, RangesDeclaration):
+        return [d.parameter(name) for d in declared.ranges]
+    return [declared.parameter(name)] if isinstance(declared, _Variable) else []
 
 
 def _check_parent(where: str, parent: str, declared: Mapping[str, Declaration]) -> None:
@@ -182,6 +223,11 @@ def _check_parent(where: str, parent: str, declared: Mapping[str, Declaration]) 
         raise SpecError(f"{where}: there is no parameter {parent!r}. Known: {known}.")
     if isinstance(declared[parent], FixedDeclaration):
         raise SpecError(f"{where}: {parent} is fixed, so the condition decides nothing")
+    if isinstance(declared[parent], RangesDeclaration):
+        raise SpecError(
+            f"{where}: {parent} has several ranges, so nothing can depend on it: name what its "
+            "ranges depend on instead"
+        )
 
 
 def _check_allowed(where: str, parent: Parameter, allowed: Allowed) -> None:
@@ -201,11 +247,11 @@ def _check_allowed(where: str, parent: Parameter, allowed: Allowed) -> None:
         )
 
 
-def _parents_first(variable: Mapping[str, Parameter]) -> list[Parameter]:
-    placed: dict[str, Parameter] = {}
+def _parents_first(variable: Mapping[str, list[Parameter]]) -> list[list[Parameter]]:
+    placed: dict[str, list[Parameter]] = {}
     waiting = dict(variable)
     while waiting:
-        ready = [k for k, p in waiting.items() if all(parent in placed for parent in p.when)]
+        ready = [k for k, ps in waiting.items() if all(n in placed for p in ps for n in p.when)]
         if not ready:
             ring = ", ".join(sorted(waiting))
             raise SpecError(f"{ring}: their conditions wait for each other")

@@ -188,7 +188,11 @@ def _check_bounds(p: Float | Int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """All hyperparameters of a study that vary, parents before their children."""
+    """All hyperparameters of a study that vary, parents before their children.
+
+    Those that share a name are ranges of one, whose conditions exclude each other. Where two meet
+    in the end of a continuous parent, the first counts.
+    """
 
     parameters: tuple[Parameter, ...]
     constraints: tuple[Constraint, ...] = ()
@@ -204,6 +208,14 @@ class Space:
         """Whether `parameter` exists beside the already chosen `params`."""
         return holds(parameter.when, params)
 
+    def at(self, params: Mapping[str, Value]) -> Iterator[Parameter]:
+        """What `params` has a value of, with the one range of its name that counts there."""
+        seen: set[str] = set()
+        for p in self.parameters:
+            if p.name in params and p.name not in seen and self.is_active(p, params):
+                seen.add(p.name)
+                yield p
+
     def broken(self, params: Mapping[str, Value]) -> Constraint | None:
         """The first constraint that the point breaks, None where it is feasible.
 
@@ -215,14 +227,15 @@ class Space:
 
     def violation(self, params: Mapping[str, Value]) -> str | None:
         """Why `params` is no point of the space, or None where it is one."""
+        live = {p.name: p for p in self.at(params)}
         for p in self.parameters:
-            active = self.is_active(p, params)
-            if active and p.name not in params:
+            if p.name not in params and self.is_active(p, params):
                 return f"{p.name} is missing"
-            if not active and p.name in params:
-                return f"{p.name} is given, but its condition fails: {described(p.when)}"
-            if active and not p.contains(params[p.name]):
-                return f"{p.name}={params[p.name]!r} is not a value of {p}"
+            if p.name in params and p.name not in live:
+                whens = (described(other.when) for other in self.parameters if other.name == p.name)
+                return f"{p.name} is given, but its condition fails: {', or '.join(whens)}"
+            if p.name in params and not live[p.name].contains(params[p.name]):
+                return f"{p.name}={params[p.name]!r} is not a value of {live[p.name]}"
         unknown = params.keys() - {p.name for p in self.parameters}
         if unknown:
             return f"unknown: {', '.join(sorted(unknown))}"
@@ -238,7 +251,7 @@ class Space:
         """A random point, which may break constraints."""
         params: dict[str, Value] = {}
         for p in self.parameters:
-            if self.is_active(p, params):
+            if p.name not in params and self.is_active(p, params):
                 params[p.name] = p.draw(rng)
         return params
 
@@ -249,7 +262,7 @@ class Space:
     def _all(self, chosen: dict[str, Value], place: int) -> Iterator[dict[str, Value]]:
         for i in range(place, len(self.parameters)):
             p = self.parameters[i]
-            if self.is_active(p, chosen):
+            if p.name not in chosen and self.is_active(p, chosen):
                 for k in range(int(p.size)):
                     yield from self._all({**chosen, p.name: p.value(k)}, i + 1)
                 return

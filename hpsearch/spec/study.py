@@ -192,10 +192,8 @@ class StudySpec(_Section):
         """The values that a hyperparameter can take, where they can be listed."""
         if name in self.fixed:
             return (self.fixed[name],)
-        for parameter in self.space:
-            if parameter.name == name and isinstance(parameter, Categorical):
-                return parameter.choices
-        return ()
+        ranges = [p for p in self.space if p.name == name and isinstance(p, Categorical)]
+        return tuple(dict.fromkeys(choice for p in ranges for choice in p.choices))
 
     @cached_property
     def fixed(self) -> dict[str, Value]:

@@ -87,7 +87,9 @@ def problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 
 def _wrong_values(spec: StudySpec, declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    parameters = {p.name: p for p in spec.space}
+    parameters: dict[str, list[Parameter]] = {}
+    for p in spec.space:
+        parameters.setdefault(p.name, []).append(p)
     for name, value in declared.items():
         if name in spec.fixed:
             if value != spec.fixed[name]:
@@ -95,8 +97,9 @@ def _wrong_values(spec: StudySpec, declared: Mapping[str, Any]) -> Iterator[tupl
         elif name not in parameters:
             known = ", ".join(parameters)
             yield name, f"is no hyperparameter of the search space. Known: {known}."
-        elif not parameters[name].contains(value):
-            yield name, f"{value!r} is no value of {_range(parameters[name])}"
+        elif not any(p.contains(value) for p in parameters[name]):
+            ranges = ", or of ".join(map(_range, parameters[name]))
+            yield name, f"{value!r} is no value of {ranges}"
 
 
 def _range(p: Parameter) -> str:
@@ -114,7 +117,7 @@ def _completed(spec: StudySpec, declared: Any, place: int) -> dict[str, Value]:
     for draw in range(DRAWS):
         params: dict[str, Value] = {}
         for p in spec.space:
-            if not spec.space.is_active(p, params):
+            if p.name in params or not spec.space.is_active(p, params):
                 continue
             everything = {**spec.fixed, **params}
             if p.name in given:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..history import History, Trial, is_score
+from ..spec.branches import spanned
 from ..spec.parameters import Declaration, space_of
 from ..spec.space import Categorical, Float, Int, Parameter, Space
 from ..trial import Value
@@ -29,12 +30,12 @@ OPTUNA_STATES = {
 
 
 def space_in(history: History) -> Space:
-    """The search space that the study was declared with."""
+    """The search space that the study was declared with, several ranges of a name as one."""
     from pydantic import TypeAdapter
 
     declared = history.study.get("spec", {}).get("search_space", {})
     adapter: TypeAdapter[Mapping[str, Declaration]] = TypeAdapter(dict[str, Declaration])
-    return space_of(adapter.validate_python(declared))
+    return spanned(space_of(adapter.validate_python(declared)))
 
 
 def as_study(history: History, storage: Any = None) -> optuna.Study:

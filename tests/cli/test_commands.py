@@ -52,6 +52,22 @@ def test_check_shows_conditions_constraints_and_how_many_points_are_feasible(run
     assert "constraint: units in [8] or layers < 3" in out
 
 
+def test_check_shows_every_range_of_a_hyperparameter(run, tmp_path):
+    (tmp_path / "a.yaml").write_text(
+        "data: {source: a.csv}\n"
+        "search_space:\n"
+        "  optimizer: [sgd, adam]\n"
+        "  learning_rate:\n"
+        "    - {type: float, low: 0.1, high: 0.3, step: 0.1, when: {optimizer: sgd}}\n"
+        "    - {type: float, low: 0.01, high: 0.02, step: 0.01, when: {optimizer: adam}}\n"
+    )
+    code, out, _ = run("check", "a.yaml", "--no-data")
+    assert 0 == code
+    assert "a: 2 hyperparameters, 5 points" in out
+    for values, name in (("0.1 to 0.3", "sgd"), ("0.01 to 0.02", "adam")):
+        assert re.search(rf"learning_rate +float +{values} +linear, .* optimizer is {name}", out)
+
+
 @pytest.mark.parametrize(
     ("constraint", "told"),
     [

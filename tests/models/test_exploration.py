@@ -124,9 +124,30 @@ def test_what_fails_with_its_own_defaults_is_raised() -> None:
         explore(build_of(broken))
 
 
-def test_one_name_with_two_ranges_is_refused_with_both() -> None:
+def test_one_name_with_a_range_for_each_branch_has_a_condition_for_each() -> None:
     def twice(ask: Ask) -> None:
-        ask("units", whole(1, 8) if ask("kind", choice("a", "b")) == "a" else whole(1, 16))
+        kind = ask("kind", choice("a", "b", "c"))
+        if kind != "c":
+            ask("units", whole(1, 8) if kind == "a" else whole(10, 900))
+
+    assert [
+        {**whole(1, 8), "when": {"kind": ["a"]}},
+        {**whole(10, 900), "when": {"kind": ["b"]}},
+    ] == explore(build_of(twice)).declared["units"]
+
+
+def test_a_value_fixed_in_one_branch_and_searched_in_another_is_a_range_of_one_value() -> None:
+    def fixed(ask: Ask) -> None:
+        still = {"type": "fixed", "value": 0.5, "low": 0.5}
+        ask("rate", UNIT if ask("kind", choice("a", "b")) == "a" else still)
+
+    found = explore(build_of(fixed)).declared["rate"]
+    assert {"type": "float", "low": 0.5, "high": 0.5, "when": {"kind": ["b"]}} == found[1]
+
+
+def test_one_name_with_two_ranges_is_refused_where_no_condition_tells_them_apart() -> None:
+    def twice(ask: Ask) -> None:
+        ask("units", whole(1, 8) if ask("x", UNIT) < 0.3 else whole(1, 16))
 
     with pytest.raises(
         SpecError, match=r"'units' in two ways, int\(low=1, high=8\) and int\(low=1"
@@ -167,6 +188,7 @@ def test_every_point_of_a_tree_of_branches_has_what_its_build_asks_for(
     def walk(ask: Ask, branch: dict[str, Any], path: str = "n") -> None:
         for name, choices in branch.items():
             taken = ask(f"{path}{name}", choice(*range(len(choices))))
+            ask(f"{path}{name} size", whole(10 * taken, 10 * taken + 3))
             walk(ask, choices[taken], f"{path}{name}{taken}")
 
     declared = explore(build_of(lambda ask: walk(ask, tree))).declared

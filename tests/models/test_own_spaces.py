@@ -99,6 +99,21 @@ def test_an_optuna_function_tells_its_space_with_its_branches() -> None:
     assert expected == space_of("define_by_run", "optuna")
 
 
+@pytest.mark.parametrize(
+    ("convention", "name"), [("keras_tuner", "scoped_rates"), ("optuna", "branched_rates")]
+)
+def test_one_name_may_have_a_range_in_each_branch(convention: str, name: str) -> None:
+    rate = {"type": "float", "log": True}
+    ranges = [
+        {**rate, "low": 1e-3, "high": 1e-1, "when": {"optimizer": ["sgd"]}},
+        {**rate, "low": 1e-5, "high": 1e-3, "when": {"optimizer": ["adam"]}},
+    ]
+    assert ranges == space_of(name, convention)["rate"]
+    for params in ({"optimizer": "sgd", "rate": 0.01}, {"optimizer": "adam", "rate": 1e-4}):
+        model = load_family(f"{convention}:{FILE}:{name}").build(params, None, ONE)
+        assert params["rate"] == pytest.approx(float(model.optimizer.learning_rate))
+
+
 def test_a_fit_of_the_users_may_set_batch_size_and_epochs() -> None:
     found = space_of("WithFit")
     assert {"type": "categorical", "choices": [16, 32]} == found["batch_size"]

@@ -166,3 +166,29 @@ def plain_that_reads_its_optimizer(params, inputs, outputs):
     model = keras.Sequential([keras.Input(inputs), OUTPUT()])
     model.compile(params["optimizer"], "binary_crossentropy")
     return model
+
+
+def scoped_rates(hp):
+    """One name with a range for each optimizer, as Keras Tuner's scopes allow."""
+    kind = hp.Choice("optimizer", ["sgd", "adam"])
+    with hp.conditional_scope("optimizer", ["sgd"]):
+        if kind == "sgd":
+            rate = hp.Float("rate", 1e-3, 1e-1, sampling="log")
+    with hp.conditional_scope("optimizer", ["adam"]):
+        if kind == "adam":
+            rate = hp.Float("rate", 1e-5, 1e-3, sampling="log")
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+    model.compile(loss="mse", optimizer=keras.optimizers.get(kind))
+    model.optimizer.learning_rate = rate
+    return model
+
+
+def branched_rates(trial):
+    """The same for Optuna."""
+    kind = trial.suggest_categorical("optimizer", ["sgd", "adam"])
+    low, high = (1e-3, 1e-1) if kind == "sgd" else (1e-5, 1e-3)
+    rate = trial.suggest_float("rate", low, high, log=True)
+    model = keras.Sequential([keras.layers.Input((3,)), keras.layers.Dense(1)])
+    model.compile(loss="mse", optimizer=keras.optimizers.get(kind))
+    model.optimizer.learning_rate = rate
+    return model

@@ -31,6 +31,8 @@ def space(step=None, constraints=()):
             Float("child", 0.0, 1.0, step=step, when={"kind": ("a",)}),
             Int("grandchild", 1, 3, when={"kind": ("a",), "even": Range(high=8)}),
             Int("single", 4, 4),
+            Int("both", 1, 2, when={"kind": ("a",)}),
+            Int("both", 8, 9, when={"kind": (True,)}),
         ),
         tuple(map(constraint_of, constraints)),
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hpsearch.spec.file import load_dict
 
-Declared = dict[str, dict[str, Any]]
+Declared = dict[str, Any]
 
 
 def _scalars() -> st.SearchStrategy[Any]:
@@ -74,14 +74,36 @@ def _condition(draw: Any, parent: dict[str, Any]) -> Any:
     return draw(st.sampled_from([some, some[0]]))
 
 
+def _parted(parent: dict[str, Any]) -> tuple[Any, Any] | None:
+    """Two conditions on a parent that exclude each other and may both hold somewhere."""
+    if parent["type"] == "float" and not parent.get("step"):
+        middle = (parent["low"] + parent["high"]) / 2
+        return {"max": middle}, {"min": middle}
+    values = _values(parent)
+    return (values[:1], values[1:]) if len(values) > 1 else None
+
+
+@st.composite
+def _ranges(draw: Any, kind: st.SearchStrategy[dict[str, Any]], name: str, whens: Any) -> Any:
+    """One range of a kind for each of two conditions."""
+    return [{**draw(kind), "when": {name: when}} for when in whens]
+
+
 @st.composite
 def declarations(draw: Any, *, finite: bool = False, most: int = 6) -> Declared:
-    """A `search_space` section; parents may stand after their children."""
+    """A `search_space` section; parents may stand after their children, names have ranges."""
     found: Declared = {}
     for i in range(draw(st.integers(1, most))):
-        made = dict(draw(st.one_of(_float(finite=finite), _int(), _categorical)))
-        if found and draw(st.booleans()):
-            parents = draw(st.lists(st.sampled_from(sorted(found)), max_size=2, unique=True))
+        numbers = st.one_of(_float(finite=finite), _int())
+        made: Any = dict(draw(st.one_of(numbers, _categorical)))
+        single = sorted(name for name, d in found.items() if isinstance(d, dict))
+        parted = {n: whens for n in single if (whens := _parted(found[n])) is not None}
+        if parted and draw(st.integers(0, 2)) == 0:
+            parent = draw(st.sampled_from(sorted(parted)))
+            kind = draw(st.sampled_from([numbers, _categorical]))
+            made = draw(_ranges(kind, parent, parted[parent]))
+        elif single and draw(st.booleans()):
+            parents = draw(st.lists(st.sampled_from(single), max_size=2, unique=True))
             if when := {p: draw(_condition(found[p])) for p in parents}:
                 made["when"] = when
         found[f"p{i}"] = made
@@ -95,7 +117,7 @@ def constrained(draw: Any, *, most: int = 6) -> dict[str, Any]:
     space = draw(declarations(most=most))
     spec = load_dict({"data": {}, "search_space": space}).spec
     point = spec.space.draw(Random(draw(st.integers(0, 99))))
-    numbers = {n: v for n, v in point.items() if space[n]["type"] != "categorical"}
+    numbers = {p.name: point[p.name] for p in spec.space.at(point) if not hasattr(p, "choices")}
     texts = []
     if len(numbers) > 1:
         a, b = draw(st.permutations(sorted(numbers)))[:2]

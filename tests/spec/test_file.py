@@ -156,6 +156,61 @@ def test_conditions_that_cannot_hold_are_refused(tmp_path, condition, message):
     assert message in mistakes(tmp_path, text)[0]
 
 
+RANGES = HEAD + (
+    "search_space:\n  optimizer: [sgd, adam, adamw]\n  units: {type: int, low: 1, high: 4}\n"
+    "  rate: {type: float, low: 0, high: 1}\n"
+    "  learning_rate:\n    - {type: float, low: 0.01, high: 0.1, when: {optimizer: sgd}}\n"
+)
+
+
+def test_a_list_of_ranges_is_one_parameter_with_a_range_for_each_condition(tmp_path):
+    text = RANGES + "    - {type: float, low: 1e-4, high: 1e-2, when: {optimizer: [adam, adamw]}}\n"
+    space = load(tmp_path, text).spec.space
+    sgd, adam = (p for p in space if p.name == "learning_rate")
+    assert ((0.01, 0.1), (1e-4, 1e-2)) == ((sgd.low, sgd.high), (adam.low, adam.high))
+    point = {"optimizer": "adam", "units": 1, "rate": 0.5, "learning_rate": 0.001}
+    assert space.violation(point) is None
+    assert "learning_rate=0.001 is not a value" in space.violation({**point, "optimizer": "sgd"})
+
+
+@pytest.mark.parametrize("when", ["{optimizer: adam, units: 1}", "{momentum: 0}", "{fine: 1}"])
+def test_ranges_whose_conditions_exclude_each_other_through_any_parent_are_taken(tmp_path, when):
+    text = RANGES + (
+        f"    - {{type: int, low: 1, high: 2, when: {when}}}\n"
+        "  momentum: {type: int, low: 0, high: 1, when: {optimizer: adam}}\n"
+        "  fine: {type: int, low: 0, high: 1, when: {momentum: 1}}\n"
+    )
+    assert 7 == len(load(tmp_path, text).spec.space)
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("low: 1, high: 2, when: {optimizer: [adam, sgd]}", "6: search_space.learning_rate: ranges "
+            "1 (optimizer is sgd) and 2 (optimizer is adam or sgd) can hold in the same trial"),
+        ("low: 1, high: 2, when: {units: 3}", "(units is 3) can hold in the same trial"),
+        ("low: 1, high: 2, when: {rate: {max: 0.5}}", "can hold in the same trial: give them"),
+        ("low: 1, high: 2", "6: search_space.learning_rate: range 2 of 2 has no when: give it one"),
+        ("low: 3, high: 2, when: {optimizer: adam}", "8: search_space.learning_rate.1: low=3.0"),
+        ("low: 1, high: 2, when: {optimiser: adam}", "there is no parameter 'optimiser'"),
+        ("choices: [1], when: {optimizer: adam}", "some ranges are numbers and some are choices"),
+    ],
+)  # fmt: skip
+def test_ranges_of_one_name_that_cannot_be_told_apart_are_refused(tmp_path, second, message):
+    kind = "categorical" if "choices" in second else "float"
+    told = mistakes(tmp_path, RANGES + f"    - {{type: {kind}, {second}}}\n")
+    assert message in told[0]
+
+
+def test_one_range_needs_no_list_and_a_parameter_of_several_is_no_parent(tmp_path):
+    assert "one range needs no list" in mistakes(tmp_path, RANGES)[0]
+    text = RANGES + (
+        "    - {type: float, low: 0, high: 1, when: {optimizer: adam}}\n"
+        "  warmup: {type: int, low: 0, high: 1, when: {learning_rate: {max: 0.1}}}\n"
+    )
+    assert "learning_rate has several ranges, so nothing can" in mistakes(tmp_path, text)[0]
+
+
 def test_set_replaces_any_key_and_its_mistakes_name_it(tmp_path):
     text = HEAD + "search_space: {units: [8, 16]}\nbudget: {trials: 3}"
     spec = load(tmp_path, text, "budget.trials=7", "training.early_stopping=null").spec

@@ -17,6 +17,7 @@ from hpsearch.search.samplers import SAMPLERS, make_sampler, problems
 from hpsearch.search.samplers.keras_tuner_sampler import _meant as meant_there
 from hpsearch.search.samplers.keras_tuner_sampler import hyperparameters_of
 from hpsearch.search.samplers.optuna_sampler import distribution, meant, stored
+from hpsearch.spec.branches import apart, joined, spanned, split
 from hpsearch.spec.conditions import Range
 from hpsearch.spec.counting import count
 from hpsearch.spec.file import load_dict, load_file
@@ -52,12 +53,14 @@ def test_what_is_written_as_yaml_is_read_as_it_was(declared):
 @FEW
 @given(declarations())
 def test_every_parameter_stands_after_its_parents_with_the_bounds_it_was_given(declared):
-    seen = set()
+    seen: dict[str, int] = {}
     for p in space_of(declared):
         wanted = declared[p.name]
-        assert p.when.keys() <= seen
+        if isinstance(wanted, list):
+            wanted = wanted[seen.get(p.name, 0)]
+        assert p.when.keys() <= seen.keys()
         assert wanted.get("when", {}).keys() == p.when.keys()
-        seen.add(p.name)
+        seen[p.name] = seen.get(p.name, 0) + 1
         if wanted["type"] == "categorical":
             assert tuple(wanted["choices"]) == p.choices
         else:
@@ -86,6 +89,22 @@ def test_a_point_without_one_of_its_parameters_or_with_one_too_many_does_not(dec
 
 
 @FEW
+@given(declarations(), st.integers(0, 999))
+def test_a_point_survives_being_told_apart_for_samplers_that_know_one_range_a_name(declared, seed):
+    space = space_of(declared)
+    names = [p.name for p in apart(space)]
+    assert len(names) == len(set(names))
+    assert {p.name for p in space} == set(joined(dict.fromkeys(names)))
+    there = apart(space).draw(Random(seed))
+    assert apart(space).violation(there) is None
+    params = joined(there)
+    assert space.violation(params) is None
+    assert params == joined(split(space, params))
+    for p in spanned(space):
+        assert p.name not in params or isinstance(p, Float) or p.contains(params[p.name])
+
+
+@FEW
 @given(declarations(finite=True, most=5))
 def test_the_size_is_the_number_of_points(declared):
     space = space_of(declared)
@@ -110,7 +129,7 @@ def test_constraints_only_ever_cut_points_away(declared):
 @FEW
 @given(declarations(), st.integers(0, 999))
 def test_a_value_survives_optuna_and_its_distribution_allows_no_other(declared, seed):
-    space = space_of(declared)
+    space = apart(space_of(declared))
     params = space.draw(Random(seed))
     for p in space:
         there = json_to_distribution(distribution_to_json(distribution(p)))
@@ -125,7 +144,7 @@ def test_a_value_survives_optuna_and_its_distribution_allows_no_other(declared, 
 @FEW
 @given(declarations(), st.integers(0, 999))
 def test_a_space_survives_keras_tuner_and_its_random_points_lie_in_it(declared, seed):
-    space = space_of(declared)
+    space = apart(space_of(declared))
     hp = hyperparameters_of(space)
     there = {p.name: p for p in hp.space}
     assert there.keys() == {p.name for p in space if p.size > 1}

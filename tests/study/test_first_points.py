@@ -50,6 +50,27 @@ def test_what_a_point_leaves_out_takes_its_default_and_conditions_follow():
     assert 1e-3 == point["learning_rate"]
 
 
+def test_a_point_takes_the_default_in_the_range_that_its_condition_chooses():
+    rates = [
+        {"type": "float", "low": 0.01, "high": 0.1, "when": {"optimizer": "sgd"}},
+        {"type": "float", "low": 1e-5, "high": 1e-2, "when": {"optimizer": "adam"}},
+    ]
+    given = [{"optimizer": "sgd"}, "defaults", {"optimizer": "adam", "learning_rate": 0.01}]
+    found = points(search_space={**SPACE, "learning_rate": rates}, enqueue=given)
+    assert [0.01, 1e-3, 0.01] == [point["learning_rate"] for point in found]
+    file = load_dict(
+        declared(
+            search_space={**SPACE, "learning_rate": rates},
+            enqueue=[{"learning_rate": 7}, {"optimizer": "sgd", "learning_rate": 0.001}],
+        )
+    )
+    with pytest.raises(SpecError) as told:
+        check(file)
+    beyond = "enqueue.0.learning_rate: 7 is no value of 0.01 to 0.1, or of 1e-05 to 0.01"
+    assert beyond in str(told.value)
+    assert "enqueue.1: learning_rate=0.001 is not a value of" in str(told.value)
+
+
 def test_equal_points_are_tried_once_and_their_order_is_kept():
     found = points(enqueue=[{"units": 20}, "defaults", {"units": 20, "optimizer": "adam"}])
     assert [20, 48] == [point["units"] for point in found]

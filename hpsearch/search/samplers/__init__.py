@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 from ...errors import SpecError
 from ...history import Trial
+from ...spec.branches import apart, has_branches
 from ...spec.space import Space
 from ...trial import Direction, Value
 from ..sampler import Sampler
@@ -15,6 +16,7 @@ from .keras_tuner_sampler import ORACLES, KerasTunerSampler
 from .known_first import KnownFirst
 from .optuna_kinds import OPTUNA
 from .optuna_sampler import OptunaSampler
+from .several_ranges import SeveralRanges
 
 SAMPLERS = tuple(sorted([*OPTUNA, *ORACLES, "grid"]))
 
@@ -90,6 +92,9 @@ def make_sampler(
     if wrong:
         raise SpecError("; ".join(f"sampler {message}" for _, message in wrong))
     sampler: Sampler
+    whole = space
+    if has_branches(space):
+        space = apart(space)
     if kind == "grid":
         sampler = Grid(space, seed=seed)
     elif kind in ORACLES:
@@ -112,4 +117,6 @@ def make_sampler(
             replays=chosen.replays,
             given=len(points),
         )
+    if space is not whole:
+        sampler = SeveralRanges(sampler, whole)
     return KnownFirst(sampler, points, elsewhere) if points or elsewhere else sampler

@@ -56,7 +56,7 @@ class Grid:
 
 def no_grid(space: Space) -> str | None:
     """Why the space has no grid, or None where it has one."""
-    endless = [p.name for p in space if p.size == float("inf")]
+    endless = list(dict.fromkeys(p.name for p in space if p.size == float("inf")))
     if endless:
         return f"a grid needs listed values: give {', '.join(endless)} a step, or list choices"
     if space.size > LARGEST:
