@@ -4,6 +4,7 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from hpsearch.search.gp import GaussianProcessSampler, Parameter
 
@@ -160,6 +161,19 @@ def test_known_noise_changes_the_search():
         return made.trials[-1].params
 
     assert told(0.0) != told(2.0)
+
+
+def test_suggestions_do_not_depend_on_the_threads_of_linear_algebra_which_keep_their_number():
+    def threads():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    courses = []
+    for count in (1, 2):
+        with threadpool_limits(limits=count, user_api="blas"):
+            before = threads()
+            courses.append(run(study(space=SPACE), wide, 60))
+            assert before == threads()
+    assert courses[0] == courses[1]
 
 
 def test_a_small_budget_has_a_short_start():

@@ -6,6 +6,7 @@ Decides what a trial tries from the study's trials alone. Knows nothing of how t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
+from threadpoolctl import ThreadpoolController
 
 from .acquisition import Acquisition, propose
 from .axes import Array, make_axis
@@ -105,7 +107,8 @@ class GaussianProcessSampler(BaseSampler):
         if not search_space:
             return {}
         space = self._space(study, trial)
-        point = self._propose(study, trial.number, space, _others(study, trial))
+        with _linear_algebra().limit(limits=1):
+            point = self._propose(study, trial.number, space, _others(study, trial))
         return space.decode(space.encode(trial.system_attrs.get("fixed_params", {}), point))
 
     def sample_independent(
@@ -244,6 +247,16 @@ def _encoded(space: Space, params: Mapping[str, Any]) -> tuple[Array, bytes] | N
     except (TypeError, ValueError):
         return None
     return point, space.keys(point[None, :], space.active(point[None, :]))[0]
+
+
+@cache
+def _linear_algebra() -> ThreadpoolController:
+    """The libraries that NumPy and SciPy call.
+
+    On matrices of 200 rows their threads wait for each other longer than they work, and on cores
+    that others use too many times as long.
+    """
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _others(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
