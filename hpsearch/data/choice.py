@@ -69,6 +69,7 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
     apart = {*targets, data.weights, *data.drop, *cv.columns}
     if set(targets) < set(source.targets):
         apart |= set(source.targets)  # what is not to be predicted is not known beforehand either
+    _refuse_two_uses(targets, data, cv)
     _refuse_unread(targets, data, cv)
     features = tuple(n for n in names if n not in apart)
     if not features and source.array is None:
@@ -82,6 +83,19 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
     if source.test is not None:
         require(source.test, [*features, *targets, *([data.weights] if data.weights else [])])
     return Roles(targets, features, data.weights, cv.group, cv.time, cv.column)
+
+
+def _refuse_two_uses(targets: Sequence[str], data: DataSpec, cv: CrossValidation) -> None:
+    """Refuse a target that also says how rows count or are divided."""
+    uses = {
+        "data.weights": data.weights,
+        "cross_validation.group": cv.group,
+        "cross_validation.time": cv.time,
+        "cross_validation.column": cv.column,
+    }
+    for key, name in uses.items():
+        if name in targets:
+            raise DataError(f"column {name!r} is the target and {key}: give one of them another")
 
 
 def _refuse_unread(targets: Sequence[str], data: DataSpec, cv: CrossValidation) -> None:

@@ -275,6 +275,11 @@ def infer_target(
     numeric = all(as_number(t) is not None for t in texts)
     inferred = _task(table[name], texts, numeric)
     kind = task or inferred
+    if str(table[name].type).startswith(("date", "timestamp")):
+        raise DataError(
+            f"target {name!r} holds dates: predict a number made of them, such as days since a "
+            "date of your own"
+        )
     if len(texts) < 2:
         raise DataError(f"target {name!r} has one value in all rows: {', '.join(map(repr, texts))}")
     if kind == "regression":

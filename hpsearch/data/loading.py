@@ -28,6 +28,7 @@ from .infer import infer_columns, infer_targets, text_order
 from .memory import give_back
 from .schema import Column, Schema, Target, as_text, column_numbers, distinct, spread
 from .sources import Source, from_memory, read_source
+from .split import Split
 
 
 def load(
@@ -74,6 +75,8 @@ def _prepare(
     table = source.table
     roles = roles_of(source, data, cv)
     order, said = rows_in_order(source, roles, data)
+    if order.size == 0:
+        raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
     labelled = table.select(list(roles.targets)).take(order)
     target, why = infer_targets(labelled, roles.targets, data, task)
     number = Schema((), target).encode_target(labelled, order)
@@ -96,6 +99,9 @@ def _prepare(
     is_whole = np.array_equal(here, np.arange(len(cleaned)))
     columns = cleaned if is_whole else cleaned[here]
     del cleaned  # the largest array; the folds need room of their own
+    folds = make_folds(rows.take(development), cv, seed=seed)
+    if target.kind == "regression":
+        _require_spread(number[development], folds, target.names)
     return Dataset(
         name=source.name,
         task=target.kind,
@@ -105,7 +111,7 @@ def _prepare(
         columns=columns,
         target=number[development],
         weights=None if weights is None else weights[here],
-        folds=make_folds(rows.take(development), cv, seed=seed),
+        folds=folds,
         divided_by=rows.take(development),
         cross_validation=cv,
         locked=locked,
@@ -206,13 +212,15 @@ def _weights(table: Any, name: str | None) -> np.ndarray | None:
     if name is None:
         return None
     weights = column_numbers(table, Column(name, "numeric"))
-    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    with np.errstate(over="ignore"):
+        narrow: np.ndarray = weights.astype(np.float32)
+    wrong = np.flatnonzero(~(np.isfinite(narrow) & (narrow >= 0)))
     if wrong.size:
         raise DataError(
             f"weights {name!r}, row {wrong[0] + 1}: {weights[wrong[0]]:g} is no weight; give a "
-            "finite number of at least 0"
+            "finite number of at least 0, in the range of float32"
         )
-    return weights.astype(np.float32)
+    return narrow
 
 
 def _locked(
@@ -245,6 +253,19 @@ def _locked_file(source: Source, schema: Schema, roles: Roles, data: DataSpec) -
         raise DataError(f"test rows: {error}") from None
 
 
+def _require_spread(target: np.ndarray, folds: Sequence[Split], names: Sequence[str]) -> None:
+    """Refuse a fold whose training rows show one value of a target alone."""
+    for number, fold in enumerate(folds):
+        known = target[fold.train]
+        for name, low, high in zip(names, known.min(axis=0), known.max(axis=0), strict=True):
+            if low == high:
+                raise DataError(
+                    f"fold {number} of {len(folds)}: target {name!r} is {low:g} in all of its "
+                    f"{len(known)} training rows, so there is nothing to learn: use fewer folds, "
+                    "more training rows or another kind"
+                )
+
+
 def _require_weight(weights: np.ndarray | None) -> None:
     if weights is not None and not weights.any():
         raise DataError(
@@ -264,6 +285,12 @@ def _constant(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:
             empty.append(column.name)
         elif known.size == values.size and known.max() == known.min():
             constant.append(column.name)
+    if schema.columns and len(empty) + len(constant) == len(schema.columns):
+        raise DataError(
+            "no column tells the rows apart: without a value "
+            f"{', '.join(empty[:8]) or 'none'}; with one value in all rows "
+            f"{', '.join(constant[:8]) or 'none'}. There is nothing to learn from."
+        )
     for names, what in ((empty, "without a value"), (constant, "with one value in all rows")):
         if names:
             shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -174,6 +174,8 @@ def from_memory(value: Any, data: DataSpec, name: str = "memory") -> Source:
 
 
 def _pair(x: Any, y: Any, *, data: DataSpec, name: str) -> Source:
+    if y is None:
+        raise DataError("y is None: give (X, y), or a frame that holds the target and data.target")
     targets = _target_names(y, data)
     if not hasattr(x, "columns") and not hasattr(x, "column_names"):
         return _of_arrays(name, array_of(x, "X"), np.asarray(y), targets)
@@ -206,7 +208,9 @@ def _columns_of(y: Any) -> list[Any]:
         return [y[name] for name in y.columns]
     if getattr(y, "ndim", 1) < 2:
         return [y]
-    return list(np.asarray(y).reshape(len(y), -1).T)
+    if y.ndim > 2:
+        raise DataError(f"y has shape {y.shape}: give (n_rows,), or (n_rows, n_targets)")
+    return list(np.asarray(y).T)
 
 
 def _aligned(y: Any, x: Any, n_rows: int) -> Any:
@@ -245,7 +249,9 @@ def _from_frame(frame: Any) -> Any:
             texts = [None if v is None or v != v else str(v) for v in frame.iloc[:, i].tolist()]
             arrays.append(pa.array(texts, pa.string()))
         except pa.ArrowNotImplementedError as error:
-            raise DataError(f"column {name!r}: {error}") from None
+            raise DataError(
+                f"column {name!r}: {error}; numbers, text, truth values and dates are read"
+            ) from None
     return pa.table(arrays, names=names)
 
 
