@@ -28,13 +28,13 @@ import numpy as np
 import psutil
 
 from hpsearch.execution.executor import Lost, Report, Started
-from hpsearch.history import History, Trial
+from hpsearch.history import History
 from hpsearch.journal import Journal
 from hpsearch.search.loop import Limits, Search
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.space import Categorical, Float, Int, Space
 from hpsearch.tracking.uploader import Uploader
-from hpsearch.trial import EpochReport, TrialResult, TrialSpec
+from hpsearch.trial import EpochReport, Trial, TrialResult, TrialSpec
 
 FOLDS = 5
 WINDOW = 2000  # trials of one figure
@@ -164,10 +164,9 @@ def run(
         uploader = Uploader(path, f"sqlite:///{folder}/mlflow.db")  # not started: its queue alone
         with Journal(path) as journal:
             goal = {"metric": "roc_auc", "direction": "maximize"}
-            first = journal.append("study", study="free", key="free", objective=goal)
+            journal.append("study", study="free", key="free", objective=goal)
             return Search(
                 journal=journal,
-                history=History([first]),
                 sampler=make_sampler(sampler, SPACE, direction="maximize", seed=0),
                 executor=executor,
                 limits=Limits(trials),

@@ -7,97 +7,13 @@ no sampler, no MLflow and no other file than the journal.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from sys import intern
 
 from . import pareto
-from .journal import Record, read
-from .trial import TrialSpec, Value
-
-TrialState = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAILED", "LOST"]
-FINAL_STATES = ("COMPLETE", "PRUNED", "FAILED")
-
-
-@dataclass(slots=True)
-class Trial:
-    """One attempt at a trial. It grows while records come in."""
-
-    number: int
-    attempt: int
-    params: Mapping[str, Value]
-    seed: int
-    epochs: int  # at most so many
-    asked: int  # milliseconds since the epoch
-    started: int | None = None  # the same; None while it waits for a worker
-    ended: int | None = None  # the same
-    state: TrialState = "WAITING"  # LOST: a later attempt took its place
-    score: float | None = None
-    spread: float | None = None
-    best_epoch: int | None = None
-    fold_scores: Sequence[float] | None = None
-    finalist_score: float | None = None  # its second score, on fresh folds and seeds
-    seconds: float | None = None
-    n_parameters: int | None = None
-    latency_ms: float | None = None  # of predicting one batch; measured where it is an objective
-    values: Sequence[float] | None = None  # of the objectives, where there are several
-    trainer: str = ""
-    error: str | None = None
-    traceback: str | None = None
-    predictions: str | None = None  # a file, relative to the study's folder
-    times: list[int] = field(default_factory=list)  # milliseconds, one an epoch
-    scores: list[list[float]] = field(default_factory=list)  # (n_epochs, n_folds)
-    folds: list[list[float]] = field(default_factory=list)  # folds in turn: (n_epochs,) each
-    curves: dict[str, list[list[float]]] = field(default_factory=dict)  # name -> the same
-
-    @property
-    def name(self) -> str:
-        """What it is called in tables and in MLflow."""
-        retry = f"-retry-{self.attempt}" if self.attempt else ""
-        return f"trial-{self.number:03d}{retry}"
-
-    @property
-    def spec(self) -> TrialSpec:
-        """What a trainer is asked for."""
-        return TrialSpec(self.number, self.params, self.seed, self.epochs, self.attempt)
-
-    def again(self, seed: int) -> TrialSpec:
-        """The trial trained anew to its best epoch, its learning rate moving as it did."""
-        assert self.best_epoch is not None
-        watched = tuple(sum(folds) / len(folds) for folds in self.curves.get("val/loss", ()))
-        epochs = self.best_epoch + 1
-        return TrialSpec(
-            self.number, self.params, seed, epochs, planned=self.epochs, watched=watched
-        )
-
-    def condense(self) -> None:
-        """Let go of its curves but for the means over the folds, which judge other trials.
-
-        The journal has them. A study of many trials would hold little else in memory.
-        """
-        self.scores = [[score] for score in self.mean_scores()]
-        self.curves = {}
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether it has a result."""
-        return self.state in FINAL_STATES
-
-    @property
-    def n_epochs(self) -> int:
-        """Epochs that were reported."""
-        return len(self.times)
-
-    def mean_scores(self) -> list[float]:
-        """The mean over the folds, one an epoch."""
-        return [mean(scores) for scores in self.scores]
-
-
-def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean; NaN where one value is."""
-    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
+from .journal import Record, stream
+from .trial import FINAL_STATES, Trial, TrialState, Value, is_score
 
 
 class History:
@@ -109,15 +25,12 @@ class History:
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
         self.study: Record = {}
-        self.attempts: dict[tuple[int, int], Trial] = {}
+        self._lost: list[Trial] = []  # attempts that a later one took the place of
         self.last: dict[int, Trial] = {}  # number -> last attempt, in the order of asking
         self.ended: list[Trial] = []  # in the order of their results
         self.finalists: dict[int, Record] = {}  # by trial: its score on fresh folds
         self.winner: Record | None = None
         self.final: Record | None = None
-        # What the sampler heard and was asked, in order: (event, trial), and for a remembered point
-        # the trial that it was known from, with whether that one had ended.
-        self.course: list[tuple[str, int] | tuple[str, int, int, bool]] = []
         self.end: Record | None = None  # why the search has ended, where it has
         self.promotions: list[Record] = []
         self.last_time = 0  # of the last record, milliseconds since the epoch
@@ -145,9 +58,6 @@ class History:
                 self.end = record
             case "promoted":
                 self.promotions.append(record)
-            case "remembered":
-                number, known = int(record["trial"]), int(record["of"])
-                self.course.append(("remembered", number, known, record["state"] in FINAL_STATES))
             case "asked":
                 self.end = None
                 return self._asked(record)
@@ -157,27 +67,31 @@ class History:
 
     def _asked(self, record: Record) -> tuple[Trial, ...]:
         number, attempt = record["trial"], record["attempt"]
-        if (number, attempt) in self.attempts:
+        if self._attempt(number, attempt) is not None:
             return ()
-        lost = [
-            trial
-            for earlier in range(attempt)
-            if (trial := self.attempts.get((number, earlier))) and trial.state not in FINAL_STATES
-        ]
-        for trial in lost:
-            trial.state, trial.ended = "LOST", int(record["time"])
+        lost = []
+        if (earlier := self.last.get(number)) is not None:
+            self._lost.append(earlier)
+            if earlier.state not in FINAL_STATES:
+                earlier.state, earlier.ended = "LOST", int(record["time"])
+                lost.append(earlier)
         asked = Trial(
             number=number,
             attempt=attempt,
-            params=record["params"],
+            params=_shared(record["params"]),
             seed=record["seed"],
             epochs=record["epochs"],
             asked=int(record["time"]),
         )
-        if number not in self.last:
-            self.course.append(("asked", number))
-        self.attempts[number, attempt] = self.last[number] = asked
+        self.last[number] = asked
         return (asked, *lost)
+
+    def _attempt(self, number: int, attempt: int) -> Trial | None:
+        last = self.last.get(number)
+        if last is None or last.attempt == attempt:
+            return last
+        named = (t for t in self._lost if (t.number, t.attempt) == (number, attempt))
+        return next(named, None)
 
     def _scored_again(self, record: Record) -> tuple[Trial, ...]:
         self.finalists[int(record["trial"])] = record
@@ -188,12 +102,11 @@ class History:
         return (trial,)
 
     def _grown(self, record: Record) -> tuple[Trial, ...]:
-        trial = self.attempts.get((record["trial"], record["attempt"]))
-        if trial is None or not _GROW[record["event"]](trial, record):
+        trial = self._attempt(record["trial"], record["attempt"])
+        if trial is None or not trial.take(record):
             return ()
         if record["event"] == "result":
             self.ended.append(trial)
-            self.course.append(("result", trial.number))
         return (trial,)
 
     @property
@@ -232,6 +145,11 @@ class History:
     def trials(self) -> list[Trial]:
         """The last attempt of every trial, by number."""
         return [self.last[number] for number in sorted(self.last)]
+
+    @property
+    def attempts(self) -> list[Trial]:
+        """Every attempt at every trial, by number; those whose worker died among them."""
+        return sorted([*self._lost, *self.last.values()], key=lambda t: (t.number, t.attempt))
 
     def count(self, state: TrialState) -> int:
         """How many trials are in this state."""
@@ -314,9 +232,9 @@ class History:
     def winning_trial(self) -> Trial | None:
         """The trial that was chosen, or the best so far."""
         if self.winner is not None:
-            key = (self.winner["trial"], self.winner.get("attempt", 0))
-            if key in self.attempts:
-                return self.attempts[key]
+            chosen = self._attempt(self.winner["trial"], self.winner.get("attempt", 0))
+            if chosen is not None:
+                return chosen
         return self.best
 
 
@@ -326,64 +244,22 @@ def load(journal: Path, *, without: Collection[str] = ()) -> History:
     Raises:
         JournalError: If there is none, or it is damaged.
     """
-    return History(read(journal, without=without).records)
+    return History(stream(journal, without=without))
 
 
-def is_score(score: float | None) -> bool:
-    """Whether a trial with this score can be ranked."""
-    return score is not None and math.isfinite(score)
+def recover(history: History, journal: Path, numbers: Collection[int]) -> None:
+    """Give trials the curves back that they let go of, as the journal has them.
+
+    Raises:
+        JournalError: If it is damaged.
+    """
+    wanted = [t for t in history.trials if t.number in numbers and t.means is not None]
+    named = {trial.number for trial in wanted}
+    full = History(r for r in stream(journal) if r.get("trial") in named) if named else History()
+    for trial in wanted:
+        trial.regain(full.last[trial.number])
 
 
-def _started(trial: Trial, record: Record) -> bool:
-    if trial.state != "WAITING":
-        return False
-    trial.started, trial.state = int(record["time"]), "RUNNING"
-    return True
-
-
-def _epoch(trial: Trial, record: Record) -> bool:
-    if trial.state not in ("WAITING", "RUNNING") or record["epoch"] != trial.n_epochs:
-        return False  # told before, or of an attempt that was given up
-    trial.state = "RUNNING"
-    trial.times.append(int(record["time"]))
-    trial.scores.append(record["scores"])
-    metrics: dict[str, Any] = record["metrics"]
-    for name, values in metrics.items():
-        trial.curves.setdefault(name, []).append(values)
-    return True
-
-
-def _fold(trial: Trial, record: Record) -> bool:
-    if trial.state not in ("WAITING", "RUNNING") or record["fold"] != len(trial.folds):
-        return False
-    trial.state = "RUNNING"
-    trial.folds.append(record["scores"])
-    return True
-
-
-def _result(trial: Trial, record: Record) -> bool:
-    if trial.state not in ("WAITING", "RUNNING"):
-        return False
-    trial.ended = int(record["time"])
-    for name in _RESULT_FIELDS:
-        if record.get(name) is not None:
-            setattr(trial, name, record[name])
-    return True
-
-
-_RESULT_FIELDS = (
-    "state",
-    "score",
-    "spread",
-    "best_epoch",
-    "fold_scores",
-    "seconds",
-    "n_parameters",
-    "latency_ms",
-    "values",
-    "trainer",
-    "error",
-    "traceback",
-    "predictions",
-)
-_GROW = {"started": _started, "epoch": _epoch, "fold": _fold, "result": _result}
+def _shared(params: Mapping[str, Value]) -> dict[str, Value]:
+    """The same params; the texts in them are one object for all trials."""
+    return {intern(n): intern(v) if isinstance(v, str) else v for n, v in params.items()}

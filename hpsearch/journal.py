@@ -26,7 +26,7 @@ import os
 import socket
 import time
 import zlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
@@ -72,39 +72,74 @@ class Page:
 
 
 def read(path: Path, offset: int = 0, *, without: Collection[str] = ()) -> Page:
-    """All whole lines from `offset` (bytes) on. A torn last line is left out.
-
-    Events named in `without` are checked and left out, but not parsed: a journal consists of
-    epochs for the most part, and a table of results needs none of them.
+    """All whole lines from `offset` (bytes) on; see `stream`.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
     """
-    try:
-        data = path.read_bytes() if offset == 0 else _tail(path, offset)
-    except FileNotFoundError:
-        raise JournalError(f"{path}: there is no journal. Has the study been started?") from None
-    if offset == 0 and not data.strip(b"\0\n "):
-        raise JournalError(
-            f"{path}: the journal is empty, though it never was while the study ran. "
-            f"{_remedy(path)}"
-        )
-    left_out = [f'"event":"{event}"'.encode() for event in without]
     records: list[Record] = []
     end = offset
-    for number, line in enumerate(data.splitlines(keepends=True), start=1):
-        text = _sound(line) if line.endswith(b"\n") else None
-        if text is None:
-            if end + len(line) < offset + len(data):
-                raise JournalError(
-                    f"{path}: line {number} from byte {offset} is damaged (byte {end}). "
-                    f"{_remedy(path)}"
-                )
-            break
-        if not any(mark in text[:HEAD] for mark in left_out):
+    for text, end in _lines(path, offset):  # noqa: B007 -- the last one counts
+        if not _is_one_of(text, without):
             records.append(_record(text))
-        end += len(line)
     return Page(tuple(records), end)
+
+
+def stream(
+    path: Path, *, until: int | None = None, without: Collection[str] = ()
+) -> Iterator[Record]:
+    """The records one by one, so that a long journal need not fit in memory.
+
+    A torn last line is left out, and so is what lies beyond `until` (bytes). Events named in
+    `without` are checked and left out, but not parsed: a journal consists of epochs for the most
+    part, and a table of results needs none of them.
+
+    Raises:
+        JournalError: If a line before the last is damaged, or the file is empty or missing.
+    """
+    for text, end in _lines(path, 0):
+        if until is not None and end > until:
+            return
+        if not _is_one_of(text, without):
+            yield _record(text)
+
+
+def _is_one_of(text: bytes, events: Collection[str]) -> bool:
+    return any(f'"event":"{event}"'.encode() in text[:HEAD] for event in events)
+
+
+def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
+    """The JSON of each whole line from `offset` on, and the offset behind the line."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise JournalError(f"{path}: there is no journal. Has the study been started?") from None
+    with file:
+        file.seek(offset)
+        end = offset
+        for number, line in enumerate(file, start=1):
+            text = _sound(line) if line.endswith(b"\n") else None
+            if text is None:
+                if end > 0 and line.endswith(b"\n") and file.peek(1):
+                    raise _damaged(path, number, offset, end)
+                break
+            end += len(line)
+            yield text, end
+    if end == 0:
+        rest = path.read_bytes()
+        if not rest.strip(b"\0\n "):
+            raise JournalError(
+                f"{path}: the journal is empty, though it never was while the study ran. "
+                f"{_remedy(path)}"
+            )
+        if 0 <= rest.find(b"\n") < len(rest) - 1:
+            raise _damaged(path, 1, offset, 0)
+
+
+def _damaged(path: Path, line: int, offset: int, end: int) -> JournalError:
+    return JournalError(
+        f"{path}: line {line} from byte {offset} is damaged (byte {end}). {_remedy(path)}"
+    )
 
 
 def _remedy(path: Path) -> str:
@@ -123,7 +158,7 @@ class Salvage:
     lost: int  # bytes of those
 
 
-def missing(records: Sequence[Record]) -> int | None:
+def missing(records: Iterable[Record]) -> int | None:
     """The 1-based line that is not there though later ones are; None where all are."""
     places = enumerate(record.get("seq") for record in records)
     return next((place + 1 for place, seq in places if seq != place), None)
@@ -148,12 +183,6 @@ def salvage(path: Path) -> Salvage:
     )
 
 
-def _tail(path: Path, offset: int) -> bytes:
-    with path.open("rb") as file:
-        file.seek(offset)
-        return file.read()
-
-
 class Journal:
     """The one writer of a study's journal.
 
@@ -171,16 +200,19 @@ class Journal:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = take_lock(path)
         try:
-            page = read(path) if path.exists() else Page((), 0)
-            if (line := missing(page.records)) is not None:
-                raise JournalError(f"{path}: line {line} is missing. {_remedy(path)}")
             self._epoch = time.time_ns() - time.monotonic_ns()  # of this run: a clock may jump
-            self.records = page.records  # what was there when it was opened
-            self._seq = len(page.records)
+            self.first: Record | None = None  # of an earlier run of the study
+            self._seq = end = 0
+            for text, end in _lines(path, 0) if path.exists() else ():  # noqa: B007 -- likewise
+                record = _record(text)
+                if record.get("seq") != self._seq:
+                    raise JournalError(f"{path}: line {self._seq + 1} is missing. {_remedy(path)}")
+                self.first = self.first or record
+                self._seq += 1
             self._file: FileIO | None = None  # a new journal appears with its first line
             if path.exists():
                 self._file = path.open("ab", buffering=0)
-                self._file.truncate(page.end)
+                self._file.truncate(end)
         except BaseException:
             self._lock.close()
             raise

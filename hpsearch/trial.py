@@ -1,4 +1,4 @@
-"""The nouns of a trial: what is asked of a trainer and what it answers.
+"""The nouns of a trial: what is asked of a trainer, what it answers, and what a study keeps of it.
 
 Plain values only, so they cross process borders. Knows no framework.
 """
@@ -6,15 +6,22 @@ Plain values only, so they cross process borders. Knows no framework.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import math
+from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from sys import intern
+from typing import Any, Literal, cast
 
 import numpy as np
 
 State = Literal["COMPLETE", "PRUNED", "FAILED"]
 Direction = Literal["maximize", "minimize"]
 Value = bool | int | float | str | None  # what a hyperparameter may be
+TrialState = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAILED", "LOST"]
+FINAL_STATES = ("COMPLETE", "PRUNED", "FAILED")
+NOTHING: list[Any] = []  # what condensed trials hold in place of lists; nobody adds to it
+NO_CURVES: dict[str, Any] = {}  # likewise
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -96,3 +103,163 @@ class TrialResult:
     trainer: str = ""
     error: str | None = None  # one line for a person
     traceback: str | None = None
+
+
+@dataclass(slots=True)
+class Trial:
+    """One attempt at a trial. It grows while records come in."""
+
+    number: int
+    attempt: int
+    params: Mapping[str, Value]
+    seed: int
+    epochs: int  # at most so many
+    asked: int  # milliseconds since the epoch
+    started: int | None = None  # the same; None while it waits for a worker
+    ended: int | None = None  # the same
+    state: TrialState = "WAITING"  # LOST: a later attempt took its place
+    score: float | None = None
+    spread: float | None = None
+    best_epoch: int | None = None
+    fold_scores: Sequence[float] | None = None
+    finalist_score: float | None = None  # its second score, on fresh folds and seeds
+    seconds: float | None = None
+    n_parameters: int | None = None
+    latency_ms: float | None = None  # of predicting one batch; measured where it is an objective
+    values: Sequence[float] | None = None  # of the objectives, where there are several
+    trainer: str = ""
+    error: str | None = None
+    traceback: str | None = None
+    predictions: str | None = None  # a file, relative to the study's folder
+    times: list[int] = field(default_factory=list)  # milliseconds, one an epoch
+    scores: list[list[float]] = field(default_factory=list)  # (n_epochs, n_folds)
+    folds: list[list[float]] = field(default_factory=list)  # folds in turn: (n_epochs,) each
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)  # name -> the same
+    means: Sequence[float] | None = None  # of the scores, once all else of the curves is let go
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables and in MLflow."""
+        retry = f"-retry-{self.attempt}" if self.attempt else ""
+        return f"trial-{self.number:03d}{retry}"
+
+    @property
+    def spec(self) -> TrialSpec:
+        """What a trainer is asked for."""
+        return TrialSpec(self.number, self.params, self.seed, self.epochs, self.attempt)
+
+    def again(self, seed: int) -> TrialSpec:
+        """The trial trained anew to its best epoch, its learning rate moving as it did."""
+        assert self.best_epoch is not None
+        assert self.means is None, f"{self.name} has let go of its curves"
+        watched = tuple(sum(folds) / len(folds) for folds in self.curves.get("val/loss", ()))
+        epochs = self.best_epoch + 1
+        return TrialSpec(
+            self.number, self.params, seed, epochs, planned=self.epochs, watched=watched
+        )
+
+    def take(self, record: Mapping[str, Any]) -> bool:
+        """Grow by a "started", "epoch", "fold" or "result" of the journal; whether it was news."""
+        return _GROW[record["event"]](self, record)
+
+    def condense(self) -> None:
+        """Let an ended trial go of its curves but for the means over the folds.
+
+        The means judge other trials; the journal has the rest (`History.recover`). A study of many
+        trials would hold little else in memory.
+        """
+        if self.means is None:
+            self.means = array("d", self.mean_scores())
+        if self.fold_scores is not None:
+            self.fold_scores = array("d", self.fold_scores)
+        self.times = self.scores = self.folds = NOTHING
+        self.curves = NO_CURVES
+        self.traceback = None
+        self.state = cast(TrialState, intern(self.state))
+        self.trainer = intern(self.trainer)
+
+    def regain(self, full: Trial) -> None:
+        """Take the curves back from the same trial, as the journal has it."""
+        self.times, self.scores, self.folds = full.times, full.scores, full.folds
+        self.curves, self.traceback, self.means = full.curves, full.traceback, None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it has a result."""
+        return self.state in FINAL_STATES
+
+    @property
+    def n_epochs(self) -> int:
+        """Epochs that were reported."""
+        return len(self.times if self.means is None else self.means)
+
+    def mean_scores(self) -> Sequence[float]:
+        """The mean over the folds, one an epoch."""
+        if self.means is not None:
+            return self.means
+        return [mean(scores) for scores in self.scores]
+
+
+def mean(values: Sequence[float]) -> float:
+    """The arithmetic mean; NaN where one value is."""
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
+
+
+def is_score(score: float | None) -> bool:
+    """Whether a trial with this score can be ranked."""
+    return score is not None and math.isfinite(score)
+
+
+def _started(trial: Trial, record: Mapping[str, Any]) -> bool:
+    if trial.state != "WAITING":
+        return False
+    trial.started, trial.state = int(record["time"]), "RUNNING"
+    return True
+
+
+def _epoch(trial: Trial, record: Mapping[str, Any]) -> bool:
+    if trial.state not in ("WAITING", "RUNNING") or record["epoch"] != trial.n_epochs:
+        return False  # told before, or of an attempt that was given up
+    trial.state = "RUNNING"
+    trial.times.append(int(record["time"]))
+    trial.scores.append(record["scores"])
+    metrics: dict[str, Any] = record["metrics"]
+    for name, values in metrics.items():
+        trial.curves.setdefault(name, []).append(values)
+    return True
+
+
+def _fold(trial: Trial, record: Mapping[str, Any]) -> bool:
+    if trial.state not in ("WAITING", "RUNNING") or record["fold"] != len(trial.folds):
+        return False
+    trial.state = "RUNNING"
+    trial.folds.append(record["scores"])
+    return True
+
+
+def _result(trial: Trial, record: Mapping[str, Any]) -> bool:
+    if trial.state not in ("WAITING", "RUNNING"):
+        return False
+    trial.ended = int(record["time"])
+    for name in _RESULT_FIELDS:
+        if record.get(name) is not None:
+            setattr(trial, name, record[name])
+    return True
+
+
+_RESULT_FIELDS = (
+    "state",
+    "score",
+    "spread",
+    "best_epoch",
+    "fold_scores",
+    "seconds",
+    "n_parameters",
+    "latency_ms",
+    "values",
+    "trainer",
+    "error",
+    "traceback",
+    "predictions",
+)
+_GROW = {"started": _started, "epoch": _epoch, "fold": _fold, "result": _result}

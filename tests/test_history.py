@@ -22,7 +22,7 @@ def test_records_applied_twice_change_nothing() -> None:
 
 def test_a_later_attempt_takes_the_place_of_a_lost_one() -> None:
     history = History(synthetic.study(6))
-    assert "LOST" == history.attempts[4, 0].state
+    assert "LOST" == history.attempts[4].state
     assert [0, 0, 0, 0, 1, 0] == [trial.attempt for trial in history.trials]
 
 
@@ -30,7 +30,7 @@ def test_an_epoch_of_a_lost_attempt_is_not_taken() -> None:
     records = synthetic.study(6, epochs=2)
     late = next(r for r in records if r["event"] == "epoch" and r["trial"] == 4)
     history = History([*records, {**late, "epoch": 1}])
-    assert 1 == history.attempts[4, 0].n_epochs
+    assert 1 == history.attempts[4].n_epochs
 
 
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])

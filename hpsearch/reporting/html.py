@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HpsearchError
-from ..history import History, Trial, load
+from ..history import History, load
 from ..tracking.layout import spec_yaml
 from ..tracking.scores import difference, winner_scores
-from ..trial import Value
+from ..trial import Trial, Value
 from . import table
 from .page import SCRIPT, STYLE
 
@@ -111,7 +111,7 @@ def _cards(history: History) -> str:
 
 
 def _training_time(history: History) -> str:
-    return table.seconds(math.fsum(t.seconds or 0.0 for t in history.attempts.values()))
+    return table.seconds(math.fsum(t.seconds or 0.0 for t in history.attempts))
 
 
 def _winner(history: History) -> str:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError
-from ..history import History, Trial, load
+from ..history import History, load
 from ..journal import Record
-from ..trial import Value
+from ..trial import Trial, Value
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -1,38 +1,34 @@
 """The study loop: ask, dispatch, write down, tell.
 
 Separation of concerns: this file alone decides what happens next. The journal is written before
-anything is acted upon; the sampler proposes; the executor trains; listeners (MLflow's uploader,
-the progress display) are only told. Knows the protocols of all of them and none of their libraries.
+anything is acted upon (`scribe.py`); the sampler proposes; the executor trains; listeners (MLflow's
+uploader, the progress display) are only told. `replay.py` takes up an earlier run, `retries.py`
+counts dead workers. Knows the protocols of all of them and none of their libraries.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from .. import faults
 from ..errors import TrainingError
 from ..execution.executor import Executor, Lost, Report, Started
-from ..history import History, Trial
-from ..journal import Journal, Record
-from ..trial import EpochReport, FoldReport, TrialResult, Value, derive_seed
+from ..history import History
+from ..journal import Journal, stream
+from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed
 from .limits import NO_POINT, End, Limits, end_of, out_of_time
 from .memory import Memory
 from .objectives import values_of
 from .pruner import NoPruner, Pruner
+from .replay import heard, replay
+from .retries import ATTEMPTS, Retries
 from .sampler import Sampler, begun, recalled
+from .scribe import Listener, Scribe, numbers
 
-Listener = Callable[[Record], None]
-
-ATTEMPTS = 3  # how often a trial may take its worker down before it is FAILED
 REPEATS = 20  # of known points that a sampler proposes in a row
 FAILURES_IN_A_ROW = 5  # of a study without any success, or of its latest trials
 
@@ -44,7 +40,6 @@ class Search:
         self,
         *,
         journal: Journal,
-        history: History,
         sampler: Sampler,
         executor: Executor,
         limits: Limits,
@@ -57,14 +52,15 @@ class Search:
         listeners: Sequence[Listener] = (),
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        """A loop that goes on where `history`, which is the journal's, ends.
+        """A loop that goes on where `journal` ends.
 
         `in_rounds` asks for as many trials as the executor takes, and for the next when all have
         ended: what is asked and pruned then hangs on no worker's speed. A point that `memory` finds
         is answered from there: it is not trained again and counts for nothing.
         """
-        self.history = history
+        self.history = History()  # of the journal, once `run` has read it
         self._journal = journal
+        self._scribe = Scribe(journal, self.history, listeners)
         self._sampler = sampler
         self._pruner = pruner or NoPruner()
         self._executor = executor
@@ -72,25 +68,17 @@ class Search:
         self._seed = seed
         self._epochs = epochs
         self._fixed = fixed
-        self._listeners = listeners
         self._together = max(self._pruner.bracket, executor.population)  # trials of one submit
         self._submitted: dict[int, tuple[int, ...]] = {}  # trial -> those it trains together with
         self._waiting: set[int] = set()  # trials at a rung
-        self._deaths: Counter[int] = Counter()  # of workers under a trial; not those of resumptions
-        self._lost: set[int] = set()  # trials whose worker died, until their companions are known
-        self._alone: set[int] = set()  # trials that no longer wait for their companions
+        self._retries = Retries(in_brackets=self._pruner.bracket > 1)
         self._in_rounds = in_rounds
         self._untold: set[int] = set()  # trials of the round whose result the sampler waits for
         self._began = time.monotonic()
-        self._spent = self.history.seconds  # by earlier runs
+        self._spent = 0.0  # seconds of earlier runs
         self._stop_requested = stop_requested
         self._exhausted = False
-        self._owes_sync = False  # a result that no sync has followed
-        self._unheard: list[Record] = []  # by the listeners, who hear of what is safe alone
         self._memory = memory
-        if memory is not None:
-            for trial in history.trials:
-                memory.add(trial)
 
     def run(self) -> History:
         """Go on until the limits are reached or someone says stop.
@@ -101,11 +89,11 @@ class Search:
         Raises:
             TrainingError: If trial after trial fails, with the last reason.
         """
-        self._replay()
+        self._go_on()
         self._take_up()
         while True:
             self._fill()
-            self._settle()
+            self._scribe.settle()
             if not self._submitted:
                 self._end()
                 return self.history
@@ -116,21 +104,14 @@ class Search:
                 for number in self._executor.recall():
                     self._submitted.pop(number, None)
 
-    def _replay(self) -> None:
-        """Tell the sampler what it heard in the study's earlier runs, in the same order."""
-        for event, number, *known in self.history.course:
-            trial = self.history.last[known[0] if known else number]
-            if event == "result":
-                self._untold.add(number)
-            if self._in_rounds == (event != "result"):
-                for ended in sorted(self._untold):
-                    self._sampler.tell(self.history.last[ended])
-                    self.history.last[ended].condense()
-                self._untold.clear()
-            if event == "asked":
-                self._sampler.tell(replace(trial, state="RUNNING"))
-            elif event == "remembered":
-                self._sampler.tell(recalled(trial, number, had_ended=bool(known[1])))
+    def _go_on(self) -> None:
+        """Read what the study's earlier runs brought, and let the sampler hear it again."""
+        records = stream(self._journal.path)
+        self._untold = replay(records, self.history, self._sampler, in_rounds=self._in_rounds)
+        self._spent = self.history.seconds
+        if self._memory is not None:
+            for trial in self.history.trials:
+                self._memory.add(trial)
 
     def _take_up(self) -> None:
         """Run again what was under way when an earlier run of the study ended."""
@@ -146,7 +127,7 @@ class Search:
         if self._stop_requested():
             return
         end = self._enough() or out_of_time(self._limits)
-        self._record("ended", cause=end.cause, reason=end.reason)
+        self._scribe.write("ended", cause=end.cause, reason=end.reason)
 
     # ---- asking ----
 
@@ -181,7 +162,7 @@ class Search:
         if params is None:
             self._exhausted = True
             return None
-        self._record(
+        self._scribe.write(
             "asked",
             trial=number,
             attempt=0,
@@ -215,7 +196,7 @@ class Search:
 
     def _remember(self, number: int, known: Trial) -> None:
         """Answer the sampler with what a trial of the same params brought."""
-        self._record(
+        self._scribe.write(
             "remembered",
             sync=False,
             trial=number,
@@ -236,14 +217,14 @@ class Search:
             faults.reach("after_dispatch")
 
     def _rungs(self, trial: Trial) -> tuple[int, ...]:
-        if trial.number in self._alone:
+        if self._retries.is_alone(trial.number):
             return ()
         return self._pruner.rungs(trial.number, trial.epochs)
 
     def _asked_again(self, trial: Trial) -> Trial:
         """The next attempt at a trial whose worker, or whose whole study, ended under it."""
         spec = trial.spec
-        self._record(
+        self._scribe.write(
             "asked",
             trial=trial.number,
             attempt=trial.attempt + 1,
@@ -251,6 +232,7 @@ class Search:
             seed=spec.seed,
             epochs=spec.epochs,
         )
+        trial.condense()
         return self.history.last[trial.number]
 
     def _wants_more(self) -> bool:
@@ -271,7 +253,7 @@ class Search:
         match report:
             case Started(number):
                 attempt = self.history.last[number].attempt
-                self._record("started", sync=False, trial=number, attempt=attempt)
+                self._scribe.write("started", sync=False, trial=number, attempt=attempt)
             case EpochReport():
                 self._take_epoch(report)
             case FoldReport():
@@ -282,14 +264,14 @@ class Search:
                 self._take_loss(report)
 
     def _take_epoch(self, report: EpochReport) -> None:
-        self._record(
+        self._scribe.write(
             "epoch",
             sync=False,  # lost with the process, it is measured again
             trial=report.trial,
             attempt=self.history.last[report.trial].attempt,
             epoch=report.epoch,
-            scores=_numbers(report.scores),
-            metrics={name: _numbers(values) for name, values in report.metrics.items()},
+            scores=numbers(report.scores),
+            metrics={name: numbers(values) for name, values in report.metrics.items()},
         )
         trial = self.history.last[report.trial]
         if trial.n_epochs in self._rungs(trial):
@@ -298,13 +280,13 @@ class Search:
 
     def _take_fold(self, report: FoldReport) -> None:
         trial = self.history.last[report.trial]
-        self._record(
+        self._scribe.write(
             "fold",
             sync=False,  # lost with the process, it is measured again
             trial=report.trial,
             attempt=trial.attempt,
             fold=report.fold,
-            scores=_numbers(report.scores),
+            scores=numbers(report.scores),
         )
         if report.epoch + 1 in self._rungs(trial):
             self._waiting.add(trial.number)
@@ -323,24 +305,22 @@ class Search:
         faults.reach("before_result")
         del self._submitted[result.number]
         self._waiting.discard(result.number)
-        self._owes_sync = True
-        self._record(
-            "result",
-            sync=False,  # what is asked next is synced, and this before it
+        self._scribe.owe(
+            "result",  # what is asked next is synced, and this before it
             trial=result.number,
             attempt=result.attempt,
             state=result.state,
             score=result.score,
             spread=result.spread,
             best_epoch=result.best_epoch,
-            fold_scores=None if result.fold_scores is None else _numbers(result.fold_scores),
+            fold_scores=None if result.fold_scores is None else numbers(result.fold_scores),
             seconds=result.seconds,
             n_parameters=result.n_parameters,
             **self._several(result),
             trainer=result.trainer,
             error=result.error,
             traceback=result.traceback,
-            predictions=self._keep_predictions(result),
+            predictions=self._scribe.keep_predictions(result),
         )
         faults.reach("after_result")
         self._untold.add(result.number)
@@ -348,21 +328,13 @@ class Search:
             self._tell()
         self._check_failures()
         if self._waiting:  # perhaps for this one
-            self._settle()
+            self._scribe.settle()
             self._judge()
-
-    def _settle(self) -> None:
-        """Wait for the disk to have the latest result, unless a later record did that."""
-        if self._owes_sync:
-            self._journal.sync()
-            self._owes_sync = False
-            self._announce()
 
     def _tell(self) -> None:
         """Tell the sampler what has ended."""
         for number in sorted(self._untold):
-            self._sampler.tell(self.history.last[number])
-            self.history.last[number].condense()
+            heard(self._sampler, self.history.last[number])
             faults.reach("after_tell")
         self._untold.clear()
 
@@ -378,75 +350,21 @@ class Search:
         trial = self.history.last[lost.trial]
         self._waiting.discard(lost.trial)
         together = self._submitted[lost.trial]
-        self._deaths[lost.trial] += 1
-        if self._deaths[lost.trial] < ATTEMPTS:
-            self._lost.add(lost.trial)
-        else:
+        if self._retries.is_given_up(lost.trial):
             reason = f"{lost.reason}; given up after {ATTEMPTS} attempts"
             self._take_result(
                 TrialResult(lost.trial, "FAILED", 0.0, attempt=trial.attempt, error=reason)
             )
         companions = [number for number in together if number in self._submitted]
-        if companions and self._lost.issuperset(companions):  # they are lost together
-            self._lost.difference_update(companions)
-            self._submit_lost([self._asked_again(self.history.last[n]) for n in companions])
-
-    def _submit_lost(self, trials: list[Trial]) -> None:
-        """Train them together once more, and at last each alone: one of them kills the others."""
-        if max(self._deaths[trial.number] for trial in trials) + 1 < ATTEMPTS:
-            self._submit(*trials)
-            return
-        if self._pruner.bracket > 1:
-            self._alone.update(trial.number for trial in trials)
-        for trial in trials:
-            self._submit(trial)
-
-    def _keep_predictions(self, result: TrialResult) -> str | None:
-        """Write the out-of-fold predictions beside the journal; give the file's name there.
-
-        None where the disk is full: the score counts without them.
-        """
-        if result.predictions is None:
-            return None
-        name = f"predictions/{result.number:06d}.npy"
-        path: Path = self._journal.path.parent / name
-        partial = path.with_suffix(".partial")
-        try:
-            faults.reach("writing_artifact")
-            path.parent.mkdir(exist_ok=True)
-            with partial.open("wb") as file:
-                np.save(file, result.predictions)
-            partial.replace(path)
-        except OSError:
-            with suppress(OSError):
-                partial.unlink()
-            return None
-        return name
+        for group in self._retries.again(companions):
+            self._submit(*(self._asked_again(self.history.last[n]) for n in group))
 
     def _check_failures(self) -> None:
         latest = self.history.ended[-FAILURES_IN_A_ROW:]
         if len(latest) == FAILURES_IN_A_ROW and all(t.state == "FAILED" for t in latest):
-            self._settle()
+            self._scribe.settle()
             raise TrainingError(
                 f"{FAILURES_IN_A_ROW} trials in a row failed, so the study stops. "
                 f"The last one, trial {latest[-1].number}: {latest[-1].error} "
                 "Nothing is lost: mend it and run the same command again."
             )
-
-    def _record(self, event: str, *, sync: bool = True, **fields: Any) -> None:
-        record = self._journal.append(event, sync=sync, **fields)
-        self._owes_sync = self._owes_sync and not sync
-        self.history.apply(record)
-        self._unheard.append(record)
-        if not self._owes_sync:
-            self._announce()
-
-    def _announce(self) -> None:
-        unheard, self._unheard = self._unheard, []
-        for record in unheard:
-            for listener in self._listeners:
-                listener(record)
-
-
-def _numbers(values: np.ndarray) -> list[float]:
-    return [float(v) for v in values]

@@ -9,9 +9,8 @@ import math
 from collections.abc import Mapping
 from random import Random
 
-from ..history import Trial
 from ..spec.space import Categorical, Float, Parameter, Space
-from ..trial import Value, derive_seed
+from ..trial import Trial, Value, derive_seed
 
 Key = tuple[tuple[str, int | float | str], ...]  # equal for equal points
 

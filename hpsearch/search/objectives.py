@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..history import Trial, mean
-from ..trial import TrialResult
+from ..trial import Trial, TrialResult, mean
 
 COSTS = ("parameters", "latency_ms")  # objectives that are no metric; smaller is better
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from ..history import History, Trial
+from ..history import History
+from ..trial import Trial
 
 
 class Pruner(Protocol):

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from ..history import Trial
-from ..trial import Value
+from ..trial import Trial, Value
 
 
 class Sampler(Protocol):

@@ -77,5 +77,5 @@ def end_study(
     )
     draw_winner(history, folder)
     write_winner_page(history, folder)
-    reads = sum(r["event"] == "final" for r in journal.records)
+    reads = 0 if history.final is None else int(history.final["reads"])
     record("final", reads=reads + 1, **fields)  # of the locked rows, in the study's life

@@ -18,10 +18,10 @@ import numpy as np
 from ..data import Dataset
 from ..errors import TrainingError
 from ..execution.executor import Executor, Lost
-from ..history import History, Trial
-from ..search.loop import ATTEMPTS
+from ..history import History
+from ..search.retries import ATTEMPTS
 from ..training.problem import Problem
-from ..trial import Direction, TrialResult, TrialSpec, derive_seed
+from ..trial import Direction, Trial, TrialResult, TrialSpec, derive_seed
 from .prepare import with_folds
 
 Record = Callable[..., Any]  # journal.append, and whoever else is told

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import secrets
-from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -26,38 +25,41 @@ MAY_CHANGE = ("budget", "execution", "selection")  # of a declaration, when a st
 
 def introduction(
     journal: Journal, file: StudyFile, dataset: Dataset, problem: Problem, crew: Crew
-) -> Sequence[Record]:
-    """Begin the journal, or make sure that it belongs to this declaration and these data."""
-    if journal.records:
-        _compare(journal.records[0], file, dataset, crew)
-        return [*journal.records, journal.append("resumed", **_circumstances(crew))]
+) -> Record:
+    """Begin the journal, or make sure that it belongs to this declaration and these data.
+
+    Returns:
+        Its first record.
+    """
+    if journal.first is not None:
+        _compare(journal.first, file, dataset, crew)
+        journal.append("resumed", **_circumstances(crew))
+        return journal.first
     spec = file.spec
-    return [
-        journal.append(
-            "study",
-            study=spec.study,
-            key=secrets.token_hex(8),
-            spec=file.raw,
-            fingerprint=dataset.fingerprint,
-            data=described(dataset),
-            task=problem.task,
-            objective={
-                "metric": problem.objective,
-                "direction": problem.goal.direction,
-            },
-            seed=spec.seed,
-            **_objectives(spec, problem),
-            sampler=spec.sampler.kind,
-            pruner=pruner_kind(spec),
-            trainer=crew.trainer,
-            trainer_reason=crew.reason,
-            environment=environment(),
-            source=source_of(file.folder, journal.path.parent),
-            folder=os.path.relpath(file.folder, journal.path.parents[3]),
-            **_warm_start(file, journal, dataset, problem),
-            **_circumstances(crew),
-        )
-    ]
+    return journal.append(
+        "study",
+        study=spec.study,
+        key=secrets.token_hex(8),
+        spec=file.raw,
+        fingerprint=dataset.fingerprint,
+        data=described(dataset),
+        task=problem.task,
+        objective={
+            "metric": problem.objective,
+            "direction": problem.goal.direction,
+        },
+        seed=spec.seed,
+        **_objectives(spec, problem),
+        sampler=spec.sampler.kind,
+        pruner=pruner_kind(spec),
+        trainer=crew.trainer,
+        trainer_reason=crew.reason,
+        environment=environment(),
+        source=source_of(file.folder, journal.path.parent),
+        folder=os.path.relpath(file.folder, journal.path.parents[3]),
+        **_warm_start(file, journal, dataset, problem),
+        **_circumstances(crew),
+    )
 
 
 def _circumstances(crew: Crew) -> dict[str, Any]:

@@ -16,10 +16,10 @@ import numpy as np
 
 from ..errors import DataError, TrainingError
 from ..execution.executor import Executor, Lost
-from ..history import History, Trial
+from ..history import History
 from ..journal import Record, read
 from ..spec.file import StudyFile, load_dict
-from ..trial import EpochReport, FoldReport, TrialResult
+from ..trial import EpochReport, FoldReport, Trial, TrialResult
 from .opening import environment
 from .prepare import Crew, load_data, problem_of
 from .users_model import asked

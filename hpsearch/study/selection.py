@@ -10,12 +10,12 @@ from typing import Any
 from ..data import Dataset
 from ..errors import TrainingError
 from ..execution.executor import Executor
-from ..history import History, Trial
+from ..history import History
 from ..spec.study import Selection
 from ..training.final import Member
 from ..training.problem import Problem
-from ..trial import derive_seed
-from .ensemble import load_predictions, select
+from ..trial import Trial, derive_seed
+from .ensemble import load_predictions, pool, select
 from .finalists import (
     Finalist,
     best_of,
@@ -81,6 +81,16 @@ def winner_of(history: History) -> Trial:
     failed = [t for t in history.ended if t.state == "FAILED"]
     reason = f" The last one, trial {failed[-1].number}: {failed[-1].error}" if failed else ""
     raise TrainingError(f"none of {len(history.ended)} trials completed.{reason}")
+
+
+def in_question(history: History, selection: Selection, folder: Path) -> set[int]:
+    """The trials that may be trained again, or shown as the winner: their curves are needed."""
+    trials = candidates(history, max(1, selection.finalists))
+    if selection.kind == "ensemble":
+        trials += pool(history.ranked(), folder)
+    if (chosen := history.winning_trial()) is not None:
+        trials.append(chosen)
+    return {trial.number for trial in trials}
 
 
 def score_finalists(

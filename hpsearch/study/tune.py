@@ -17,13 +17,14 @@ from typing import Any
 
 from ..data import Dataset
 from ..errors import UnsuitableError, redacted
-from ..history import History, load
-from ..journal import Journal, Record, read
+from ..history import History, recover
+from ..journal import Journal, Record, stream
 from ..search.limits import Limits
-from ..search.loop import Listener, Search
+from ..search.loop import Search
 from ..search.memory import Memory
 from ..search.sampler import Sampler
 from ..search.samplers import make_sampler
+from ..search.scribe import Listener
 from ..spec.file import StudyFile, load_dict, load_file
 from ..spec.study import StudySpec
 from ..tracking.store import artifact_location, default_uri, is_server, journal_path
@@ -35,6 +36,7 @@ from .first_points import first_points
 from .opening import introduction, set_aside
 from .prepare import Crew, load_data, objectives_of, problem_of, pruner_of
 from .result import BestTrial, FrontTrial, StudyResult, StudyStopped
+from .selection import in_question
 from .users_model import asked, check_model
 from .warm_start import best_of, trials_in
 
@@ -105,11 +107,11 @@ def tune(
         problem = problem_of(file.spec, dataset, file.folder)
         check_model(file, problem)
         crew.set_up(problem)
-        before = introduction(journal, file, dataset, problem, crew)
-        for record in before:
+        first = introduction(journal, file, dataset, problem, crew)
+        for record in stream(path) if listeners else ():
             _tell(listeners, record)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.
-        sampler = _sampler(file.spec, problem, before[0])
+        sampler = _sampler(file.spec, problem, first)
         uri = tracking_uri or default_uri(root)
         told = list(listeners)
         uploader = None
@@ -127,7 +129,7 @@ def tune(
                 raise
             crew.fall_back(problem, str(error))
             _tell(told, journal.append("trainer", trainer=crew.trainer, reason=crew.reason))
-            again = _sampler(file.spec, problem, before[0])
+            again = _sampler(file.spec, problem, first)
             history = _search(file.spec, again, journal, crew, told, stop_requested)
         end_study(
             file.spec,
@@ -178,7 +180,6 @@ def _search(
     minutes = spec.budget.minutes
     search = Search(
         journal=journal,
-        history=History(read(journal.path).records),
         sampler=sampler,
         executor=crew.executor,
         limits=Limits(
@@ -196,10 +197,11 @@ def _search(
         listeners=listeners,
         stop_requested=stop_requested,
     )
-    search.run()
+    history = search.run()
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
-    return load(journal.path)  # the search let go of the curves
+    recover(history, journal.path, in_question(history, spec.selection, journal.path.parent))
+    return history
 
 
 def _result(

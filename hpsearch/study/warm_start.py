@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JournalError
-from ..history import History, Trial, load
+from ..history import History, load
 from ..journal import Record
 from ..spec.file import StudyFile
 from ..spec.study import StudySpec
-from ..trial import Direction, Value
+from ..trial import Direction, Trial, Value
 
 
 def trials_of(

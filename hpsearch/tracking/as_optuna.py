@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ..history import History, Trial, is_score
+from ..history import History
 from ..spec.branches import spanned
 from ..spec.parameters import Declaration, space_of
 from ..spec.space import Categorical, Float, Int, Parameter, Space
-from ..trial import Value
+from ..trial import Trial, Value, is_score
 
 if TYPE_CHECKING:
     import optuna

@@ -73,7 +73,7 @@ def _predictions(journal: Path, keep: int) -> Iterator[Garbage]:
     needed |= {int(m["trial"]) for m in history.final.get("members", ())}
     files = tuple(
         path
-        for trial in history.attempts.values()
+        for trial in history.attempts
         if trial.predictions is not None and trial.number not in needed
         if (path := journal.parent / trial.predictions).is_file()
     )

@@ -13,7 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..history import History, Trial, is_score, mean
+from ..history import History
+from ..trial import Trial, is_score, mean
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
 SOURCE_DIFF = "source.diff"  # in the study's folder: what was not committed

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..history import History, Trial
+from ..history import History
+from ..trial import Trial
 from .scores import difference, winner_scores
 
 SHOWN = 10  # trials in the table

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError
-from ..history import History, Trial
+from ..history import History
 from ..journal import Record
+from ..trial import Trial
 from . import layout
 from .bulk import BulkPoints
 from .note import study_note
@@ -75,13 +76,13 @@ class Projection:
             for trial in self.history.apply(record):
                 if trial.state != "WAITING":
                     self._sent[layout.trial_key(self.history, trial)] = trial.n_epochs
-        for trial in self.history.ended:
-            trial.condense()
+                if trial.ended is not None:
+                    trial.condense()
         if self.history.final is None and not self._alone:
             self._client.update_run(self.parent, status="RUNNING")
         self._open_runs = {
             layout.trial_key(self.history, trial)
-            for trial in self.history.attempts.values()
+            for trial in self.history.attempts
             if trial.state == "RUNNING"
         }
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .. import faults
 from ..errors import JournalError, TrackingError, redacted
-from ..journal import read
+from ..journal import read, stream
 from .cursor import Cursor
 from .projection import Projection, Step
 from .store import limited_requests, open_store
@@ -64,14 +64,13 @@ class Sender:
         client = self._client = self._client or open_store(self.uri)
         if not self.journal.exists() or self.journal.stat().st_size == 0:
             return False
-        records = read(self.journal).records
-        if not records:
+        first = next(stream(self.journal), None)
+        if first is None:
             return False
         projection = Projection(client, self.journal, self._artifacts)
-        new = projection.open(records[0])
+        new = projection.open(first)
         offset = 0 if new else self._cursor.load(projection.history.key)
-        unsent = read(self.journal, offset).records
-        projection.recall(records[: len(records) - len(unsent)] if offset else ())
+        projection.recall(stream(self.journal, until=offset))
         self.acknowledged = self._read = offset
         self.projection = projection
         return True

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..history import History, Trial, is_score
+from ..history import History
 from ..journal import Record
+from ..trial import Trial, is_score
 from . import layout
 
 SUFFIX = ".hpsearch"

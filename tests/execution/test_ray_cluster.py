@@ -18,7 +18,6 @@ from hpsearch.execution import ray as on_ray
 from hpsearch.execution.inline import InlineExecutor
 from hpsearch.execution.ray import RayExecutor
 from hpsearch.execution.ray_cluster import Resources, room
-from hpsearch.history import History
 from hpsearch.journal import Journal
 from hpsearch.search.loop import Limits, Search
 from hpsearch.study import read_spec, tune
@@ -71,11 +70,10 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
             ray_cluster.remove_node(nodes[0], allow_graceful=False)
 
     with Journal(tmp_path / "journal.jsonl") as journal:
-        first = journal.append("study", objective={"metric": "roc_auc", "direction": "maximize"})
+        journal.append("study", objective={"metric": "roc_auc", "direction": "maximize"})
         try:
             history = Search(
                 journal=journal,
-                history=History([first]),
                 sampler=ByNumber(),
                 executor=executor,
                 limits=Limits(10_000),

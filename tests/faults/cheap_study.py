@@ -8,8 +8,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from hpsearch.history import History
-from hpsearch.journal import Journal, read
+from hpsearch.journal import Journal
 from hpsearch.search.loop import Limits, Search
 from hpsearch.search.samplers import make_sampler
 from hpsearch.tracking.store import artifact_location, default_uri, journal_path
@@ -23,7 +22,7 @@ def main(root: Path, trials: int, *, with_mlflow: bool) -> None:
     path = journal_path(root, NAME)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(path))
-        if journal.records:
+        if journal.first is not None:
             journal.append("resumed")
         else:
             objective = {"metric": "roc_auc", "direction": "maximize"}
@@ -38,7 +37,6 @@ def main(root: Path, trials: int, *, with_mlflow: bool) -> None:
             listeners.append(lambda record: uploader.wake())
         Search(
             journal=journal,
-            history=History(read(path).records),
             sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=Quadratic(),
             limits=Limits(trials),

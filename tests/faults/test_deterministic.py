@@ -74,11 +74,10 @@ def search(path: Path, luck: int, *, kill_after: int | None = None) -> dict:
             raise StopError
 
     with Journal(path) as journal:
-        if not journal.records:
+        if journal.first is None:
             journal.append("study", objective={"direction": "maximize"})
         Search(
             journal=journal,
-            history=History(read(path).records),
             sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=Crowd(3, luck),
             limits=Limits(18),

@@ -2,10 +2,10 @@
 
 import pytest
 
-from hpsearch.history import Trial
 from hpsearch.search.memory import Memory, key_of
 from hpsearch.spec.constraints import constraint_of
 from hpsearch.spec.space import Categorical, Float, Int, Space
+from hpsearch.trial import Trial
 
 SPACE = Space(
     (

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import SpecError
-from hpsearch.history import Trial
 from hpsearch.search.samplers import SAMPLERS, make_sampler, problems
 from hpsearch.search.samplers.optuna_kinds import OPTUNA
 from hpsearch.spec.conditions import Range
 from hpsearch.spec.constraints import constraint_of
 from hpsearch.spec.space import Categorical, Float, Int, Space
+from hpsearch.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:(currentThread|getName):DeprecationWarning"  # Keras Tuner 1.4.8, at every ask

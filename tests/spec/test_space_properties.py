@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import distribution_to_json, json_to_distribution
 
-from hpsearch.history import Trial
 from hpsearch.search.samplers import SAMPLERS, make_sampler, problems
 from hpsearch.search.samplers.keras_tuner_sampler import _meant as meant_there
 from hpsearch.search.samplers.keras_tuner_sampler import hyperparameters_of
@@ -22,6 +21,7 @@ from hpsearch.spec.conditions import Range
 from hpsearch.spec.counting import count
 from hpsearch.spec.file import load_dict, load_file
 from hpsearch.spec.space import Float, Space
+from hpsearch.trial import Trial
 
 from .spaces import constrained, declarations
 

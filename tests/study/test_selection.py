@@ -11,14 +11,13 @@ from hpsearch.data.schema import Column, Schema
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
 from hpsearch.execution.inline import InlineExecutor
-from hpsearch.history import Trial
 from hpsearch.models.assembled import Part, assemble
 from hpsearch.study.ensemble import score, select
 from hpsearch.study.finalists import Finalist, best_of, score_again, simplest_of
 from hpsearch.training.make import make_trainer
 from hpsearch.training.metrics import METRICS
 from hpsearch.training.problem import Problem
-from hpsearch.trial import TrialResult, TrialSpec
+from hpsearch.trial import Trial, TrialResult, TrialSpec
 
 
 def finalist(number: int, value: float, *, spread: float = 0.02, weights: int = 10) -> Finalist:

@@ -40,7 +40,7 @@ def test_a_trial_has_its_curves_with_the_journals_values_steps_and_times(tmp_pat
 def test_every_attempt_has_a_folder_also_one_that_failed_or_was_pruned(tmp_path: Path) -> None:
     study = write(tmp_path, RECORDS)
     names = {p.name for p in study.iterdir() if p.is_dir()}
-    assert {t.name for t in History(RECORDS).attempts.values()} == names
+    assert {t.name for t in History(RECORDS).attempts} == names
 
 
 def test_a_study_that_goes_on_is_there_once(tmp_path: Path) -> None:

@@ -205,13 +205,14 @@ class GaussianProcessSampler(BaseSampler):
         if space is not self._encoded_space:
             self._encoded_space, self._encoded = space, {}
         found = {}
+        known, self._encoded = self._encoded, {}  # of trials that are seen no more it keeps none
         for t in trials:
             if not t.state.is_finished():
                 entry = _encoded(space, t.params)
-            elif (key := (t._trial_id, t.datetime_start)) in self._encoded:
-                entry = self._encoded[key]
             else:
-                entry = self._encoded[key] = _encoded(space, t.params)
+                key = (t._trial_id, t.datetime_start)
+                entry = known[key] if key in known else _encoded(space, t.params)
+                self._encoded[key] = entry
             if entry is not None:
                 found[t.number] = entry
         return found

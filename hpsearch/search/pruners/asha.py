@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ...history import History, Trial
-from ...trial import derive_seed
+from ...history import History
+from ...trial import Trial, derive_seed
 from .standing import geometric_rungs, kept, others, rank, score_after
 
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ...history import History, Trial
+from ...history import History
+from ...trial import Trial
 
 MOST_FOLDS = 100  # after which there may be a verdict
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...history import History, Trial
+from ...history import History
+from ...trial import Trial
 from .standing import kept, score_after
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ...history import History, Trial
-from ...trial import Direction
+from ...history import History
+from ...trial import Direction, Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -73,4 +73,4 @@ def _lasting(trial: Trial) -> list[float]:
     """The curve; a trial that stopped early goes on at its score."""
     means = trial.mean_scores()
     assert trial.score is not None
-    return means + [trial.score] * (trial.epochs - len(means))
+    return [*means, *[trial.score] * (trial.epochs - len(means))]

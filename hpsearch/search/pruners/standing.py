@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from ...history import Trial, mean
+from ...trial import Trial
 
 
 def score_after(trial: Trial, epochs: int, *, maximize: bool) -> float | None:
@@ -14,7 +14,7 @@ def score_after(trial: Trial, epochs: int, *, maximize: bool) -> float | None:
     A trial that completed early keeps its score. None for one that has not come so far: it is
     running, was pruned before or failed.
     """
-    means = [m for m in map(mean, trial.scores[:epochs]) if math.isfinite(m)]
+    means = [m for m in trial.mean_scores()[:epochs] if math.isfinite(m)]
     ended_early = trial.state == "COMPLETE" and trial.n_epochs < epochs
     if not means or trial.state == "FAILED" or (trial.n_epochs < epochs and not ended_early):
         return None

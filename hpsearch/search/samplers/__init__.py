@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from ...errors import SpecError
-from ...history import Trial
 from ...spec.branches import apart, has_branches
 from ...spec.space import Space
-from ...trial import Direction, Value
+from ...trial import Direction, Trial, Value
 from ..sampler import Sampler
 from .grid import Grid, no_grid
 from .keras_tuner_sampler import ORACLES, KerasTunerSampler

@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from random import Random
 
 from ...errors import SpecError
-from ...history import Trial
 from ...spec.space import Space
-from ...trial import Value, derive_seed
+from ...trial import Trial, Value, derive_seed
 from ..memory import Key, key_of
 
 LARGEST = 100_000  # points that are listed

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from ...history import Trial
 from ...spec.conditions import Range, allows
 from ...spec.feasibility import feasible_point
 from ...spec.space import Categorical, Float, Int, Parameter, Space
-from ...trial import Direction, Value, derive_seed
+from ...trial import Direction, Trial, Value, derive_seed
 from ..memory import key_of
 
 if TYPE_CHECKING:

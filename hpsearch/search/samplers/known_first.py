@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from ...history import Trial
-from ...trial import Value
+from ...trial import Trial, Value
 from ..sampler import Sampler, begun
 
 

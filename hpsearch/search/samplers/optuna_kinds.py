@@ -29,7 +29,7 @@ class OptunaKind:
     options: tuple[str, ...] = ()
     package: str | None = None  # that it needs and this package does not
     objectives: int = 5  # at most so many
-    latest: int | None = None  # trials of a long study that it is told, about
+    latest: int | None = None  # trials of a long study that it sees, about
     replays: bool = False  # keeps notes of its own in the trials
 
 
@@ -169,6 +169,6 @@ OPTUNA: dict[str, OptunaKind] = {
     "optuna_gp": OptunaKind(_optuna_gp, ("startup",), package="torch", latest=100),
     "cmaes": OptunaKind(_cmaes, ("population",), package="cmaes", objectives=1, replays=True),
     "nsga2": OptunaKind(_nsga2, ("population",), replays=True),
-    "qmc": OptunaKind(_qmc),
-    "random": OptunaKind(_random),
+    "qmc": OptunaKind(_qmc, latest=100),
+    "random": OptunaKind(_random, latest=100),
 }

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...history import Trial
 from ...spec.feasibility import feasible_point
 from ...spec.space import Categorical, Float, Int, Parameter, Space
-from ...trial import Direction, Value
-from .window import Window
+from ...trial import Direction, Trial, Value
 
 if TYPE_CHECKING:
     import optuna
@@ -54,13 +52,18 @@ class OptunaSampler:
         """
         import optuna
 
+        from .window import Forgetful, Window  # it imports Optuna
+
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is none of the user's
         self._make = make
         self._space = space
         self._replays = replays
         self._given = given
-        self._study = optuna.create_study(directions=list(directions), sampler=make(0, 0))
-        self._view = Window(self._study, latest)
+        storage = Forgetful()
+        self._study = optuna.create_study(
+            storage=storage, directions=list(directions), sampler=make(0, 0)
+        )
+        self._view = Window(self._study, storage, latest)
         self._distributions = {p.name: distribution(p) for p in space}
         self._running: dict[int, int] = {}  # a trial's number -> Optuna's id
 
@@ -68,7 +71,9 @@ class OptunaSampler:
         """See `Sampler`."""
         trial_id = self._study._storage.create_new_trial(self._study._study_id)
         self._running[number] = trial_id
-        params = self._propose(self._study._storage.get_trial(trial_id))
+        asked = self._study._storage.get_trial(trial_id)
+        self._view.grow(asked.number + 1)
+        params = self._propose(asked)
         self._keep(trial_id, params)
         return params
 
@@ -105,6 +110,7 @@ class OptunaSampler:
         else:
             new = self._study._storage.create_new_trial(self._study._study_id)
             self._running[trial.number] = new
+            self._view.grow(self._study._storage.get_trial(new).number + 1)
         params = {p.name: trial.params[p.name] for p in self._space if p.name in trial.params}
         self._keep(self._running[trial.number], params)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ...history import Trial
 from ...spec.branches import joined, split
 from ...spec.space import Space
-from ...trial import Value
+from ...trial import Trial, Value
 from ..sampler import Sampler
 
 

@@ -3,18 +3,29 @@
 The tree-structured Parzen estimator compares at most 25 good trials with all others, and its
 cost grows with the others (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011;
 Optuna's `gamma`). The 25 best are therefore always seen; of the others the latest tell how the
-search draws now. Knows no sampler.
+search draws now. What is not seen is not kept: memory is as bounded as time. Knows no sampler.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Iterable
+from typing import Any
 
-if TYPE_CHECKING:
-    import optuna
+import optuna
 
+_FORGOTTEN = optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
 BEST = 50  # trials that are seen however old they are
+
+
+class Forgetful(optuna.storages.InMemoryStorage):
+    """A study in memory that can let go of trials; their numbers stay taken."""
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """Let go of finished trials. Nobody may ask for them again."""
+        (study,) = self._studies.values()
+        for number in numbers:
+            del self._trial_id_to_study_id_and_number[study.trials[number]._trial_id]
+            study.trials[number] = _FORGOTTEN
 
 
 class Window:
@@ -24,9 +35,10 @@ class Window:
     that is still running when it moves stays in it.
     """
 
-    def __init__(self, study: optuna.Study, latest: int | None) -> None:
+    def __init__(self, study: optuna.Study, storage: Forgetful, latest: int | None) -> None:
         """A view of `study` with `latest` to twice as many trials, or of all where it is None."""
         self._whole = study
+        self._storage = storage
         self._latest = latest
         self._begin = 0  # the place of the first trial of the latest blocks
         self._old: list[int] = []  # places of earlier trials that are seen all the same
@@ -42,15 +54,19 @@ class Window:
     ) -> list[optuna.trial.FrozenTrial]:
         trials = self._whole._storage.get_all_trials(self._whole._study_id, deepcopy=deepcopy)
         if self._latest is not None:
-            self._move(trials, self._latest)
             trials = [*(trials[place] for place in self._old), *trials[self._begin :]]
         return trials if states is None else [t for t in trials if t.state in states]
 
-    def _move(self, trials: list[optuna.trial.FrozenTrial], latest: int) -> None:
-        begin = max(0, (len(trials) // latest - 1) * latest)
+    def grow(self, size: int) -> None:
+        """The study has got its `size`-th trial: move on, and forget what is seen no more."""
+        if self._latest is None:
+            return
+        begin = max(0, (size // self._latest - 1) * self._latest)
         if begin > self._begin:
+            trials = self._storage.get_all_trials(self._whole._study_id, deepcopy=False)
             past = [trials[place] for place in self._old] + trials[self._begin : begin]
             self._begin, self._old = begin, self._kept(past)
+            self._storage.forget({t.number for t in past}.difference(self._old))
 
     def _kept(self, past: list[optuna.trial.FrozenTrial]) -> list[int]:
         """Places of the best and of those that still run, ascending."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...history import History, mean
+from ...history import History
+from ...trial import mean
 from . import style
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def intermediate_values(history: History) -> Figure | None:
 
 def timeline(history: History) -> Figure | None:
     """When each attempt ran, one lane for each that ran at the same time."""
-    ran = [t for t in history.attempts.values() if t.started is not None]
+    ran = [t for t in history.attempts if t.started is not None]
     if not ran:
         return None
     first = min(t.started or 0 for t in ran)

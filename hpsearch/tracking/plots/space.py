@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ...history import History, Trial
+from ...history import History
 from ...spec.space import Categorical, Parameter
-from ...trial import Value
+from ...trial import Trial, Value
 from ..as_optuna import as_study, space_in
 from . import style
 

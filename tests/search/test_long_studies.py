@@ -1,0 +1,146 @@
+"""What a long study holds in memory: bytes that are counted, not a process that is watched."""
+
+import gc
+import tracemalloc
+from collections import deque
+
+import numpy as np
+import optuna
+import pytest
+
+from hpsearch.execution.executor import Started
+from hpsearch.history import History, load, recover
+from hpsearch.journal import Journal
+from hpsearch.search.limits import Limits
+from hpsearch.search.loop import Search
+from hpsearch.search.samplers import make_sampler
+from hpsearch.spec.space import Categorical, Float, Space
+from hpsearch.trial import EpochReport, TrialResult
+
+SPACE = Space((Categorical("kind", ("a", "b")), Float("x", -1.0, 1.0), Float("y", 0.1, 10.0)))
+FEW, MANY = 200, 400  # trials; whole blocks of what a sampler sees
+
+
+class Free:
+    """Trials that cost nothing: three folds, epoch by epoch."""
+
+    population, capacity = 1, 1
+
+    def __init__(self) -> None:
+        self._said: deque = deque()
+
+    def submit(self, *trials):
+        for trial in trials:
+            self._said.append(Started(trial.number))
+            for epoch in range(trial.epochs):
+                scores = np.random.default_rng([trial.seed, epoch]).normal(size=3)
+                metrics = {"train/loss": -scores, "val/loss": -scores}
+                self._said.append(EpochReport(trial.number, epoch, scores, metrics))
+            self._said.append(
+                TrialResult(
+                    trial.number,
+                    "COMPLETE",
+                    0.0,
+                    score=float(scores.mean()),
+                    spread=float(scores.std()),
+                    best_epoch=trial.epochs - 1,
+                    fold_scores=scores,
+                )
+            )
+
+    def wait(self, timeout=None):
+        return self._said.popleft() if self._said else None
+
+    def recall(self):
+        return []
+
+
+def search(path, *, trials, epochs, listen=lambda record: None) -> History:
+    with Journal(path) as journal:
+        if journal.first is None:
+            goal = {"metric": "roc_auc", "direction": "maximize"}
+            journal.append("study", study="s", key="k", objective=goal)
+        return Search(
+            journal=journal,
+            sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
+            executor=Free(),
+            limits=Limits(trials),
+            seed=0,
+            epochs=epochs,
+            fixed={},
+            listeners=[listen],
+        ).run()
+
+
+def held() -> int:
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
+
+
+def bytes_of_a_trial(path, *, epochs: int) -> float:
+    marks = []
+
+    def listen(record):
+        if record["event"] == "result" and record["trial"] + 1 in (FEW, MANY):
+            marks.append(held())
+
+    tracemalloc.start()
+    try:
+        search(path, trials=MANY, epochs=epochs, listen=listen)
+    finally:
+        tracemalloc.stop()
+    return (marks[1] - marks[0]) / (MANY - FEW)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal.jsonl"
+
+
+def test_an_ended_trial_leaves_a_kibibyte_behind_and_an_epoch_a_number(tmp_path):
+    """Its params, times and fold scores; of its curves the mean over the folds."""
+    short = bytes_of_a_trial(tmp_path / "short.jsonl", epochs=1)
+    long = bytes_of_a_trial(tmp_path / "long.jsonl", epochs=11)
+    assert short < 1200
+    assert (long - short) / 10 < 16
+
+
+def test_a_study_that_goes_on_holds_no_more_than_one_that_never_stopped(path):
+    search(path, trials=FEW, epochs=10)
+    tracemalloc.start()
+    try:
+        history = search(path, trials=FEW + 1, epochs=10)
+        assert held() / FEW < 1600
+        # The trials that the sampler sees are half of it; all records at once would be 2.4 MB.
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+    assert FEW + 1 == len(history.ended)
+
+
+def test_optuna_holds_only_the_trials_that_are_seen(path):
+    search(path, trials=MANY, epochs=1)
+    before = frozen_trials()
+    sampler = make_sampler("tpe", SPACE, direction="maximize", seed=0)
+    for trial in load(path).trials:
+        sampler.tell(trial)
+    assert frozen_trials() - before < 250
+
+
+def frozen_trials() -> int:
+    gc.collect()
+    return sum(type(thing) is optuna.trial.FrozenTrial for thing in gc.get_objects())
+
+
+def test_curves_that_were_let_go_of_come_back_from_the_journal(path):
+    condensed, full = search(path, trials=5, epochs=3), load(path)
+    assert condensed.trials != full.trials
+    assert [t.mean_scores() for t in full.trials] == [
+        list(t.mean_scores()) for t in condensed.trials
+    ]
+    recover(condensed, path, {1, 4})
+    for number in (1, 4):
+        assert full.last[number].curves == condensed.last[number].curves
+        assert full.last[number].again(7) == condensed.last[number].again(7)
+    with pytest.raises(AssertionError, match="trial-002 has let go of its curves"):
+        condensed.last[2].again(7)
