@@ -8,13 +8,13 @@ from hpsearch.training.problem import Problem
 from hpsearch.trial import EpochReport, TrialResult, TrialSpec
 
 
-def problem(model: str = "mlp") -> Problem:
+def problem(model: str = "mlp", columns: int = 4) -> Problem:
     rng = np.random.default_rng(0)
-    features = rng.normal(size=(90, 4)).astype(np.float32)
+    features = rng.normal(size=(90, columns)).astype(np.float32)
     target = (features[:, :1] + features[:, 1:2] > 0).astype(np.float32)
     rows = np.arange(90)
     folds = tuple(Split(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3))
-    zero, one = np.zeros(4, np.float32), np.ones(4, np.float32)
+    zero, one = np.zeros(columns, np.float32), np.ones(columns, np.float32)
     plain = Statistics(zero, zero, one, zero[:1], one[:1])
     return Problem(
         task="binary",

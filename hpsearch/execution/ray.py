@@ -377,4 +377,5 @@ class RayExecutor:
             with suppress(ray.exceptions.RayError):
                 ray.kill(actor.handle)
         self._actors.clear()
+        self._setup = None  # the store of a cluster that goes on lets go of the rows
         self._leave()

@@ -1,12 +1,15 @@
 """All executors pass one suite; processes and Ray's actors are real ones and really killed."""
 
+import gc
 import os
 import signal
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from mlflow import MlflowClient
 from small_problem import problem, trial, until_result
 
 from hpsearch.execution.executor import Lost, Started
@@ -14,12 +17,19 @@ from hpsearch.execution.inline import InlineExecutor
 from hpsearch.execution.limits import WorkerLimits
 from hpsearch.execution.processes import ProcessExecutor
 from hpsearch.execution.ray import RayExecutor
+from hpsearch.journal import Journal
+from hpsearch.search.limits import Limits
+from hpsearch.search.loop import Search
+from hpsearch.search.samplers import make_sampler
+from hpsearch.spec.space import Float, Space
+from hpsearch.tracking.uploader import Uploader
 from hpsearch.training.make import make_trainer
 from hpsearch.trial import EpochReport, TrialResult
 from tests.faults import hostile_models
 
 MODELS = Path(__file__).with_name("fragile_models.py")
 HOSTILE = Path(hostile_models.__file__)
+SPACE = Space((Float("learning_rate", 1e-3, 1e-1, log=True),))
 
 
 def processes(folder: Path, model: str = "mlp", **settings) -> ProcessExecutor:
@@ -213,18 +223,106 @@ def test_a_trial_that_eats_its_memory_has_failed_and_another_worker_goes_on(star
     assert (1, "COMPLETE") == (sibling.number, sibling.state)
 
 
-def test_closing_leaves_no_process_behind_even_in_the_middle_of_a_trial(start):
-    executor = start()
-    executor.submit(trial(0, epochs=100_000))
-    while not isinstance(executor.wait(60), EpochReport):
-        pass
-    workers = [psutil.Process(pid) for pid in pids(executor)]
-    executor.close()
+class BrokenOffError(Exception):
+    """What ends a study in the middle of a trial."""
+
+
+@pytest.mark.parametrize("kind", ["inline", "processes", "ray"])
+def test_a_study_that_breaks_off_leaves_no_process_no_shared_memory_and_no_open_run(
+    kind, tmp_path, request
+):
+    if kind == "ray":
+        request.getfixturevalue("ray_cluster")
+    rows_before = shared_files(tmp_path) | objects_of(kind)
+    uri, workers, open_runs = f"sqlite:///{tmp_path}/mlflow.db", [], []
+    wide = problem(columns=400)  # so many bytes that the workers share them
+
+    def break_off(record):
+        uploader.wake()
+        if record["event"] == "epoch" and record["epoch"] == 2:
+            assert uploader.flush(60)
+            open_runs.extend(names_of_runs(uri, "RUNNING"))
+            workers.extend(psutil.Process(pid) for pid in pids(executor))
+            if kind != "inline":
+                assert rows_before < shared_files(tmp_path) | objects_of(kind)
+            raise BrokenOffError
+
+    with ExitStack() as stack:
+        executor = executor_of(kind, wide, tmp_path / "logs")
+        stack.callback(executor.close)
+        journal = stack.enter_context(Journal(tmp_path / "journal.jsonl"))
+        goal = {"metric": "roc_auc", "direction": "maximize"}
+        journal.append("study", study="s", key="k", objective=goal)
+        uploader = stack.enter_context(Uploader(journal.path, uri))
+        search = Search(
+            journal=journal,
+            sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
+            executor=executor,
+            limits=Limits(3),
+            seed=0,
+            epochs=100_000,
+            fixed={"units": 8, "layers": 1, "batch_size": 16},
+            listeners=[break_off],
+        )
+        with pytest.raises(BrokenOffError):
+            search.run()
+    assert {"s"} < set(open_runs)
+    assert [] == names_of_runs(uri, "RUNNING")
     assert [] == psutil.wait_procs(workers, timeout=20)[1]
+    assert rows_before == shared_files(tmp_path) | objects_of(kind)
+
+
+def executor_of(kind: str, wide, logs: Path):
+    if kind == "inline":
+        return InlineExecutor(wide, lambda p: make_trainer("vectorized", p))
+    started = (
+        RayExecutor(trainer="vectorized", workers=1)
+        if kind == "ray"
+        else ProcessExecutor(trainer="vectorized", workers=1, logs=logs)
+    )
+    started.set_up(wide)
+    return started
 
 
 def pids(executor) -> list[int]:
     """The processes of its workers."""
+    if isinstance(executor, InlineExecutor):
+        return []
     if isinstance(executor, RayExecutor):
-        return [actor.pid for actor in executor._actors]
+        return [actor.pid for actor in executor._actors if actor.pid]
     return [process.popen.pid for process in executor._processes]
+
+
+def names_of_runs(uri: str, status: str) -> list[str]:
+    client = MlflowClient(uri)
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    runs = client.search_runs(experiments, f"attributes.status = '{status}'")
+    return sorted(run.info.run_name for run in runs)
+
+
+def shared_files(own: Path) -> set[str]:
+    """Shared memory that this process holds: in `/dev/shm`, or files without a name, as the rows'.
+
+    The test's `own` files do not count, wherever they lie.
+    """
+    held = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            name, inode = os.readlink(descriptor), descriptor.stat().st_ino
+            shared = name.startswith("/dev/shm/") or name.endswith("(deleted)")
+            if shared and not name.startswith(str(own)):
+                held.add(f"{name} {inode}")
+    return held
+
+
+def objects_of(kind: str) -> set[str]:
+    """What this process holds in the store of Ray's cluster; the store frees the rest."""
+    if kind != "ray":
+        return set()
+    import ray
+
+    gc.collect()
+    return {
+        key.hex()
+        for key in ray._private.worker.global_worker.core_worker.get_all_reference_counts()
+    }
