@@ -292,6 +292,33 @@ def test_nothing_is_asked_once_the_time_is_over(path):
     assert [] == executor.trained
 
 
+class Slow(Quadratic):
+    """Two workers, one of which trains the first trial for as long as there are others."""
+
+    def wait(self, timeout=None):
+        if len(self.waiting) > 1 and self.waiting[0][0].number == 0:
+            self.waiting.rotate(-1)
+        return super().wait(timeout)
+
+
+def test_a_free_worker_does_not_wait_for_a_slow_one(path):
+    executor = Slow(capacity=2)
+    search(path, executor, trials=6)
+    assert [1, 2, 3, 4, 5, 0] == [number for number, _ in executor.trained]
+
+
+def test_a_population_is_filled_by_one_batch_of_asks(path):
+    sizes = []
+
+    class Counting(Quadratic):
+        def submit(self, *trials):
+            sizes.append([t.number for t in trials])
+            super().submit(*trials)
+
+    search(path, Counting(population=3), trials=6)
+    assert [[0, 1, 2], [3, 4, 5]] == sizes
+
+
 def test_predictions_lie_beside_the_journal_before_the_result_is_written(path):
     found = []
 

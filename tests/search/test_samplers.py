@@ -240,6 +240,27 @@ def test_what_tpe_is_told_of_a_long_study_is_bounded_and_keeps_the_best():
     assert sorted(scores)[:25] == sorted(seen)[:25]
 
 
+@pytest.mark.parametrize("kind", ["random", "tpe"])
+def test_a_long_study_of_which_much_was_forgotten_goes_on_the_same_way(kind):
+    whole, trials = run(kind, 260, states=MIXED)
+    assert whole == run(kind, 260, start=trials[:230], states=MIXED)[0]
+
+
+@pytest.mark.parametrize("kind", ["tpe", "gp"])
+def test_a_suggestion_knows_where_other_trials_run(kind):
+    def suggested(running_at: float) -> float:
+        s = make_sampler(kind, Space((Float("x", 0.0, 1.0),)), direction="minimize", seed=0)
+        for number in range(20):
+            x = number / 20
+            s.tell(Trial(number, 0, {"x": x}, 0, 1, 0, state="COMPLETE", score=(x - 0.4) ** 2))
+        s.tell(Trial(20, 0, {"x": running_at}, 0, 1, 0, state="RUNNING"))
+        params = s.ask(21)
+        assert params is not None
+        return params["x"]
+
+    assert suggested(0.41) != suggested(0.93)
+
+
 def quadratic_with_a_condition(kind, seed, trials=60):
     """The best of the trials; b hides a second parabola that is better at its bottom."""
     over = Space(
