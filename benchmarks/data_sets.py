@@ -36,6 +36,7 @@ SETS: dict[str, dict[str, str]] = {
     "california_housing": {"source": "california_housing/housing.csv.gz"},
     "wine_quality": {"source": "wine_quality/winequality-white.csv"},
     "bike_sharing": {"source": "bike_sharing/hour.csv.gz"},
+    "bike_sharing_windows": {"source": "bike_sharing/hour.csv.gz"},
     "beijing_pm25": {"source": "beijing_pm25/pollution.csv.gz"},
     "digits": {},
     "digits_images": {},
@@ -69,7 +70,10 @@ def measured(name: str, data: Path, trials: int | None) -> dict[str, Any]:
     dataset = load_data(read_spec(spec, settings))
     assert dataset.locked is not None
     rows = dataset.locked.read()
-    flat = [x.reshape(len(x), -1) for x in (dataset.features, dataset.schema.expand(rows.columns))]
+    own = dataset.features
+    if dataset.windows is not None:
+        own = dataset.windows.take(own, np.arange(dataset.n_rows))
+    flat = [x.reshape(len(x), -1) for x in (own, dataset.schema.expand(rows.columns))]
     answer = boosted(dataset.task, flat[0], dataset.target, flat[1])
     metric = result.objective
     return {

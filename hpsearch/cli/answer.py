@@ -133,8 +133,9 @@ def show_data(dataset: Dataset) -> None:
     locked = len(dataset.locked) if dataset.locked else 0
     rows = f"{dataset.n_rows:,} development rows in {len(dataset.folds)} folds ({dataset.kind})"
     features = f"{dataset.n_features} features"
-    if dataset.schema.shape:
-        features = f"rows of shape {dataset.shape}, {dataset.schema.dtype}"
+    if len(dataset.shape) > 1:
+        what = "windows" if dataset.windows else f"rows ({dataset.schema.dtype})"
+        features = f"{what} of shape {dataset.shape}"
     out.print(f"{rows}, {locked:,} locked rows, {features}")
     for note in dataset.notes:
         out.print(f"  note: {note}", highlight=False)

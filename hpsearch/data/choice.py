@@ -42,11 +42,12 @@ class Roles:
     group: str | None
     time: str | None
     fold: str | None
+    series: str | None = None  # whose equal values are one time series
 
     @property
     def others(self) -> tuple[str, ...]:
         """Columns that are neither feature nor target."""
-        return tuple(c for c in (self.weights, self.group, self.time, self.fold) if c)
+        return tuple(c for c in (self.weights, self.group, self.time, self.fold, self.series) if c)
 
     @property
     def used(self) -> list[str]:
@@ -66,7 +67,9 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
         raise DataError(f"data.target is missing: one of {', '.join(names)}")
     declared = [*targets, *data.drop, *data.columns, *cv.columns]
     require(source.table, [*declared, *([data.weights] if data.weights else [])])
-    apart = {*targets, data.weights, *data.drop, *cv.columns}
+    by = [data.windows.by] if data.windows and data.windows.by else []
+    require(source.table, by)
+    apart = {*targets, data.weights, *data.drop, *cv.columns, *by}
     if set(targets) < set(source.targets):
         apart |= set(source.targets)  # what is not to be predicted is not known beforehand either
     _refuse_two_uses(targets, data, cv)
@@ -82,7 +85,7 @@ def roles_of(source: Source, data: DataSpec, cv: CrossValidation) -> Roles:
             )
     if source.test is not None:
         require(source.test, [*features, *targets, *([data.weights] if data.weights else [])])
-    return Roles(targets, features, data.weights, cv.group, cv.time, cv.column)
+    return Roles(targets, features, data.weights, cv.group, cv.time, cv.column, *by)
 
 
 def _refuse_two_uses(targets: Sequence[str], data: DataSpec, cv: CrossValidation) -> None:
@@ -140,9 +143,14 @@ def rows_in_order(
             f"{int(doubles.sum())} duplicate rows can stand on both sides of a split; "
             "data.drop_duplicates: true leaves them out"
         )
-    if roles.time is not None:
-        order = order[np.argsort(_times(table, roles.time)[order], kind="stable")]
-    return order, tuple(notes)
+    return rows_in_time(table, roles, order), tuple(notes)
+
+
+def rows_in_time(table: Any, roles: Roles, rows: np.ndarray) -> np.ndarray:
+    """Places of rows in the order of time, where there is one."""
+    if roles.time is None:
+        return rows
+    return rows[np.argsort(_times(table, roles.time)[rows], kind="stable")]
 
 
 def declared_missing(name: str, data: DataSpec) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from .folds import Rows, make_folds
 from .schema import Schema
 from .split import Split
 from .statistics import Statistics, fit_statistics
+from .windows import Windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,8 @@ class Dataset:
     schema: Schema
     scaling: str  # of numeric columns that declare none
     fingerprint: str  # SHA-256 of every cell, name and type that is used
-    columns: np.ndarray  # as `Schema.clean` gives them: (n_rows, n_columns) float32, or arrays
+    columns: np.ndarray  # as `Schema.clean` gives them: (n_rows, n_columns) float32, or arrays;
+    # where there are windows, the table that they lie in
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, labels, or numbers
     weights: np.ndarray | None  # (n_rows,) float32
     folds: tuple[Split, ...]
@@ -67,6 +69,7 @@ class Dataset:
     locked: LockedRows | None  # None: there are no test rows
     divided_by: Rows  # what the folds of the development rows may look at
     rows: np.ndarray  # (n_rows,) places of the development rows in the source, 0-based
+    windows: Windows | None  # of the development rows in `columns`; None: a row is its own
     notes: tuple[str, ...]  # what was inferred, left out or looks odd, for people
 
     @property
@@ -82,7 +85,10 @@ class Dataset:
     @property
     def shape(self) -> tuple[int, ...]:
         """Of one row, as a network is given it."""
-        return self.schema.shape or (len(self.schema.feature_names),)
+        n_features = len(self.schema.feature_names)
+        if self.windows is not None:
+            return self.windows.n_rows, n_features
+        return self.schema.shape or (n_features,)
 
     @property
     def n_features(self) -> int:
@@ -97,12 +103,13 @@ class Dataset:
 
     @property
     def features(self) -> np.ndarray:
-        """(n_rows, *shape) float32 or uint8; NaN is a missing number."""
+        """(n_rows, *shape) float32 or uint8; NaN is a missing number. The rows of windows."""
         return self.schema.expand(self.columns)
 
     def folds_again(self, seed: int) -> tuple[Split, ...]:
         """Folds of the same kind drawn with another seed; the same ones where nothing is drawn."""
-        return make_folds(self.divided_by, self.cross_validation, seed=seed)
+        folds = make_folds(self.divided_by, self.cross_validation, seed=seed)
+        return folds if self.windows is None else self.windows.purged(folds)
 
     def statistics(self, rows: np.ndarray, scaling: str | None = None) -> Statistics:
         """What these training rows alone say about columns and target.
@@ -112,4 +119,5 @@ class Dataset:
             scaling: Of numeric columns that declare none; None: the declared one.
         """
         how = scaling or self.scaling
-        return fit_statistics(self.schema, self.columns, self.target, rows, scaling=how)
+        read = None if self.windows is None else self.windows.read(len(self.columns), rows)
+        return fit_statistics(self.schema, self.columns, self.target, rows, scaling=how, read=read)

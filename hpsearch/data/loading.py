@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import DataError
-from ..spec.data import CrossValidation, DataSpec, Task
+from ..spec.data import REPEATABLE, CrossValidation, DataSpec, Task, WindowSpec
 from .arrays import columns_as_rows, reshaped
-from .choice import Roles, missing_targets, roles_of, rows_in_order
+from .choice import Roles, missing_targets, roles_of, rows_in_order, rows_in_time
 from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
 from .folds import (
@@ -26,9 +26,10 @@ from .folds import (
 )
 from .infer import infer_columns, infer_targets, text_order
 from .memory import give_back
-from .schema import Column, Schema, Target, as_text, column_numbers, distinct, spread
+from .schema import Column, Schema, Target, Window, as_text, column_numbers, distinct, spread
 from .sources import Source, from_memory, read_source
 from .split import Split
+from .windows import Windows, windows_of
 
 
 def load(
@@ -58,6 +59,8 @@ def load(
         source = replace(source, test=None)
     give_back()
     cv = cross_validation or CrossValidation()
+    if data.windows is not None:
+        cv = _in_order(cv)
     name = source.name
     try:
         dataset = _prepare(source, data, cv, task=task, seed=seed)
@@ -77,6 +80,10 @@ def _prepare(
     order, said = rows_in_order(source, roles, data)
     if order.size == 0:
         raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
+    windows = None
+    if data.windows is not None:
+        places, known, windows = _windowed(table, order, roles, data.windows)
+        order = order[known]
     labelled = table.select(list(roles.targets)).take(order)
     target, why = infer_targets(labelled, roles.targets, data, task)
     number = Schema((), target).encode_target(labelled, order)
@@ -88,18 +95,33 @@ def _prepare(
         development, test = split_test(rows, cv, fraction=fraction, seed=seed)
     else:
         development, test = outer_split(rows, cv, data.outer_fold, seed=seed)
+    if windows is not None:
+        development = development[~windows.reach(development, test)]
     here = order[development]
-    inferred, odd = infer_columns(table, roles.features, data, here)
-    schema = _of_array(source.array, target, data) or Schema(inferred, target)
+    names = roles.features
+    if data.windows is not None and data.windows.include_target:
+        names = (*names, *roles.targets)
+    inferred, odd = infer_columns(table, names, data, here)
+    schema = _of_array(source.array, target, data) or Schema(inferred, target, window=_window(data))
     cleaned = schema.clean(table if source.array is None else source.array)
+    if windows is not None:
+        cleaned = cleaned[places]
+        theirs = windows.take(cleaned, test)
+        windows = windows.of(development)
+        read = windows.read(len(cleaned), np.arange(len(development)))
+        cleaned[np.setdiff1d(np.arange(len(cleaned)), read)] = np.nan  # what is locked stays so
+    else:
+        theirs = cleaned[order[test]]
     if source.test is None:
-        locked = _locked(table, cleaned, number[test], weights, order[test])
+        locked = _locked(table, theirs, number[test], weights, order[test])
     else:
         locked = _locked_file(source, schema, roles, data)
-    is_whole = np.array_equal(here, np.arange(len(cleaned)))
+    is_whole = windows is not None or np.array_equal(here, np.arange(len(cleaned)))
     columns = cleaned if is_whole else cleaned[here]
     del cleaned  # the largest array; the folds need room of their own
     folds = make_folds(rows.take(development), cv, seed=seed)
+    if windows is not None:
+        folds = windows.purged(folds)
     if target.kind == "regression":
         _require_spread(number[development], folds, target.names)
     return Dataset(
@@ -116,8 +138,41 @@ def _prepare(
         cross_validation=cv,
         locked=locked,
         rows=here,
+        windows=windows,
         notes=(*said, *why, *odd, *_constant(schema, columns)),
     )
+
+
+def _in_order(cv: CrossValidation) -> CrossValidation:
+    """The division of a time series' rows: none that shuffles them."""
+    if cv.kind is None:
+        return cv.model_copy(update={"kind": "time_series"})
+    if cv.kind in REPEATABLE and cv.shuffle:
+        raise DataError(
+            f"data.windows: kind: {cv.kind} would shuffle a time series, whose windows overlap: "
+            "cross_validation.kind: time_series, or shuffle: false"
+        )
+    return cv
+
+
+def _window(data: DataSpec) -> Window | None:
+    w = data.windows
+    return None if w is None else Window(w.rows, w.horizon, w.by or "")
+
+
+def _windowed(
+    table: Any, order: np.ndarray, roles: Roles, declared: WindowSpec
+) -> tuple[np.ndarray, np.ndarray, Windows]:
+    """See `windows_of`; rows without a target stand in windows too."""
+    window = Window(declared.rows, declared.horizon, declared.by or "")
+    codes, names = np.zeros(table.num_rows, np.intp), [""]
+    if declared.by is not None:
+        codes = _codes(table, declared.by)
+        first = np.unique(codes, return_index=True)[1]
+        names = [as_text(table[declared.by][int(i)].as_py()) for i in first]
+        codes = np.unique(codes, return_inverse=True)[1]
+    in_time = rows_in_time(table, roles, np.arange(table.num_rows))
+    return windows_of(window, codes, in_time, order, names)
 
 
 def _fingerprint(source: Source, roles: Roles) -> str:
@@ -225,7 +280,7 @@ def _weights(table: Any, name: str | None) -> np.ndarray | None:
 
 def _locked(
     table: Any,
-    cleaned: np.ndarray,
+    columns: np.ndarray,
     target: np.ndarray,
     weights: np.ndarray | None,
     rows: np.ndarray,
@@ -234,7 +289,7 @@ def _locked(
         return None
     theirs = None if weights is None else weights[rows]
     _require_weight(theirs)
-    return LockedRows(TestRows(table.take(rows), cleaned[rows], target, theirs))
+    return LockedRows(TestRows(table.take(rows), columns, target, theirs))
 
 
 def _locked_file(source: Source, schema: Schema, roles: Roles, data: DataSpec) -> LockedRows:

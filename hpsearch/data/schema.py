@@ -111,6 +111,15 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """The rows that are one row's features, in the order of time."""
+
+    rows: int
+    horizon: int = 0  # rows between the window's last and the predicted one
+    by: str = ""  # the column whose equal values are one series; "": all rows are
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What a model takes and what it answers."""
 
@@ -118,6 +127,14 @@ class Schema:
     target: Target | None = None
     shape: tuple[int, ...] = ()  # of a row that is an array; `columns` are then its last axis
     dtype: Literal["float32", "uint8"] = "float32"  # of such a row
+    window: Window | None = None  # where a row is predicted from the rows up to it
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one row as the assembled model takes it."""
+        if self.window is not None:
+            return self.window.rows, len(self.columns)
+        return self.shape or (len(self.columns),)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -140,7 +157,8 @@ class Schema:
         """The columns a raw table must have; none where a row is an array."""
         if self.shape:
             return ()
-        return tuple(dict.fromkeys(c.raw for c in self.columns))
+        by = [self.window.by] if self.window and self.window.by else []
+        return tuple(dict.fromkeys([*(c.raw for c in self.columns), *by]))
 
     def clean(self, table: Any) -> np.ndarray:
         """The cleaned columns of a raw table.
@@ -170,6 +188,17 @@ class Schema:
             bound = f"; or bound it with data.columns.{column.name}.clip"
             cleaned[:, j] = _to_float32(values, column.name, bound)
         return np.empty((0, 0), np.float32) if cleaned is None else cleaned
+
+    def windows(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Where the windows of a raw table's rows lie, which stand in the order of time.
+
+        Returns:
+            See `windows_in`.
+        """
+        assert self.window is not None
+        by = self.window.by
+        codes = distinct(table[by])[1] if by else np.zeros(_n_rows(table), np.intp)
+        return windows_in(codes, self.window.rows, self.window.horizon)
 
     def _clean_array(self, rows: np.ndarray) -> np.ndarray:
         if rows.shape[1:] != self.shape or rows.dtype.kind not in "biuf":
@@ -204,6 +233,9 @@ class Schema:
         """
         if all(c.kind == "numeric" and not c.indicator for c in self.columns):
             return columns
+        if columns.ndim > 2:  # windows
+            flat = self.expand(columns.reshape(-1, columns.shape[-1]))
+            return flat.reshape(*columns.shape[:-1], -1)
         features = np.zeros((len(columns), len(self.feature_names)), np.float32)
         at = 0
         for values, column in zip(columns.T, self.columns, strict=True):
@@ -253,6 +285,7 @@ class Schema:
             "columns": [_sparse(c) for c in self.columns],
             "target": None if self.target is None else _sparse(self.target),
             **({"shape": list(self.shape), "dtype": self.dtype} if self.shape else {}),
+            **({"window": asdict(self.window)} if self.window else {}),
         }
 
     @classmethod
@@ -264,7 +297,35 @@ class Schema:
             target=None if target is None else _target(target),
             shape=tuple(plain.get("shape", ())),
             dtype=plain.get("dtype", "float32"),
+            window=Window(**plain["window"]) if "window" in plain else None,
         )
+
+
+def windows_in(codes: np.ndarray, rows: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where windows lie once the rows of a series stand together.
+
+    Args:
+        codes: (n,) int, the series of each row, which are in the order of time.
+        rows: Of a window.
+        horizon: Rows between a window's last and the predicted one.
+
+    Returns:
+        The places of the rows so that each series stands by itself, (n,); and for each row, the
+        place of its window's last row in that order, or -1 where it has too few before it.
+    """
+    order = np.argsort(codes, kind="stable")
+    places = np.arange(len(codes))
+    begins = np.ones(len(codes), bool)
+    begins[1:] = codes[order][1:] != codes[order][:-1]
+    start = np.maximum.accumulate(np.where(begins, places, 0))
+    last = places - horizon
+    found = np.empty(len(codes), np.int64)
+    found[order] = np.where(last - rows + 1 >= start, last, -1)
+    return order, found
+
+
+def _n_rows(table: Any) -> int:
+    return len(table[table_names(table)[0]])
 
 
 def require(table: Any, names: Iterable[str]) -> None:

@@ -81,6 +81,7 @@ def fit_statistics(
     rows: np.ndarray,
     *,
     scaling: str = "standard",
+    read: np.ndarray | None = None,
 ) -> Statistics:
     """The statistics of the given rows, and of no other.
 
@@ -97,8 +98,10 @@ def fit_statistics(
         target: (n_rows, n_outputs).
         rows: Indices of the training rows, (n_train,).
         scaling: Of the numeric columns that declare none.
+        read: Indices of the rows of `columns` that the training rows' features are, where these
+            are windows; None: the training rows themselves.
     """
-    every, rows = rows, _evenly(rows, columns.shape[1:-1])
+    every, rows = rows, _evenly(rows if read is None else read, columns.shape[1:-1])
     vectors = [
         _of_numbers(columns[rows, ..., j].ravel(), column, column.scaling or scaling)
         if column.kind == "numeric"

@@ -56,15 +56,14 @@ def assemble(parts: Sequence[Part], schema: Schema, task: str) -> keras.Model:
 
     Returns:
         A model of one input, cleaned columns of shape (n, n_columns) float32 with NaN for missing
-        cells, or arrays of the schema's shape and type, that equals the weighted mean of
-        `network(statistics.apply(schema.expand(columns)))`, in a regression each in the target's
-        own unit. It shares the networks' weights.
+        cells, or windows of them, or arrays of the schema's shape and type, that equals the
+        weighted mean of `network(statistics.apply(schema.expand(columns)))`, in a regression each
+        in the target's own unit. It shares the networks' weights.
     """
     import keras
     from keras import ops
 
-    shape = schema.shape or (len(schema.columns),)
-    columns = keras.Input(shape, dtype=schema.dtype, name="columns")
+    columns = keras.Input(schema.input_shape, dtype=schema.dtype, name="columns")
     statistics = parts[0].statistics
     cleaned = ops.cast(columns, "float32") if schema.dtype != "float32" else columns
     features = _expanded(cleaned, _features(schema), statistics.impute)

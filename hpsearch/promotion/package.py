@@ -78,7 +78,7 @@ def save_served_model(
                 },
                 code_paths=[str(code)],
                 signature=_signature(schema),
-                input_example=example_rows(schema, columns[:EXAMPLE_ROWS]),
+                input_example=example_rows(schema, columns),
                 pip_requirements=_requirements(),
                 metadata=asdict(lineage),
             )
@@ -141,6 +141,8 @@ def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame | np.ndarr
     raw: dict[str, list[Any]] = {}
     for column, values in zip(schema.columns, columns.T, strict=True):
         raw.setdefault(column.raw, [_raw_cell(column, float(v)) for v in values])
+    for name in schema.raw_columns:  # beside the features there is but the series' name
+        raw.setdefault(name, ["one"] * len(columns))
     return pd.DataFrame(raw)
 
 

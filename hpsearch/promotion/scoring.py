@@ -61,7 +61,10 @@ def predict(
         if source.is_dir():
             raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
         rows = 0
-        for block in _blocks(source, served.schema.raw_columns, separator):
+        blocks = _blocks(source, served.schema.raw_columns, separator)
+        if served.schema.window is not None:  # which reach from one block into the next
+            blocks = _joined(blocks)
+        for block in blocks:
             try:
                 answer = served.answer(_with_numbers(block, served.schema))
             except ValueError as error:
@@ -69,6 +72,12 @@ def predict(
             answer.to_csv(output, header=rows == 0, index=False, lineterminator="\n")
             rows += block.num_rows
     return rows
+
+
+def _joined(blocks: Iterator[Any]) -> Iterator[Any]:
+    import pyarrow as pa
+
+    yield pa.concat_tables(blocks)
 
 
 def _predict_arrays(served: Any, source: Path, output: IO[str]) -> int:

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,26 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         Returns:
             `label` and one `probability_<class>` a class; `prediction` for a regression. Of
             several targets `prediction_<target>`, or `label_<target>` and `probability_<target>`,
-            the probability of the last of its two classes.
+            the probability of the last of its two classes. Missing where a model of windows has
+            too few rows before the row; those of a time series are given in its order.
 
         Raises:
             ValueError: Naming the column that is missing, or the cell that is no number.
         """
+        columns = self.schema.clean(table)
+        if self.schema.window is None:
+            return self._named(self._scores(len(columns), lambda rows: columns[rows]))
+        order, last = self.schema.windows(table)
+        columns, known = columns[order], np.flatnonzero(last >= 0)
+        offsets = np.arange(1 - self.schema.window.rows, 1)
+        scores = self._scores(
+            len(known), lambda rows: columns[last[known[rows]][:, None] + offsets]
+        )
+        return self._named(scores).set_axis(known).reindex(range(len(columns)))
+
+    def _named(self, scores: np.ndarray) -> pd.DataFrame:
+        """The answers that are scores, (n_rows, n_outputs)."""
         target = self.schema.target
-        scores = self._scores(self.schema.clean(table))
         if target.kind == "multilabel":
             return self._labels(scores)
         if target.parts:
@@ -100,15 +114,15 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             answers[f"probability_{part.name}"] = score
         return pd.DataFrame(answers)
 
-    def _scores(self, columns: np.ndarray) -> np.ndarray:
-        """The Keras model's answers, (n_rows, n_outputs) float64.
+    def _scores(self, n_rows: int, take: Callable[[slice], np.ndarray]) -> np.ndarray:
+        """The Keras model's answers for rows that `take` gives, (n_rows, n_outputs) float64.
 
         Rows are filled up to a power of two, so that few shapes are compiled.
         """
         answers = [np.empty((0, self.model.output_shape[-1]))]
-        at_once = ARRAYS_AT_ONCE if self.schema.shape else ROWS_AT_ONCE
-        for start in range(0, len(columns), at_once):
-            rows = columns[start : start + at_once]
+        at_once = ROWS_AT_ONCE if len(self.schema.input_shape) == 1 else ARRAYS_AT_ONCE
+        for start in range(0, n_rows, at_once):
+            rows = take(slice(start, min(start + at_once, n_rows)))
             size = 1 << (len(rows) - 1).bit_length()
             filled = np.zeros((size, *rows.shape[1:]), rows.dtype)
             filled[: len(rows)] = rows

@@ -71,6 +71,24 @@ class OuterFold(_Declaration):
         return self
 
 
+class WindowSpec(_Declaration):
+    """A row's features are those of the last rows up to it, in the order of time."""
+
+    rows: Annotated[int, Field(ge=2)]  # of a window
+    by: str | None = None  # the column whose equal values are one series; no feature
+    horizon: Annotated[int, Field(ge=0)] = 0  # rows between a window's last and the predicted one
+    include_target: bool = False  # the target's own past is a feature too
+
+    @model_validator(mode="after")
+    def _check(self) -> WindowSpec:
+        if self.include_target and self.horizon == 0:
+            raise ValueError(
+                "include_target needs horizon: 1 or more; a window of horizon 0 ends with the "
+                "predicted row, whose target would be its own feature"
+            )
+        return self
+
+
 class DataSpec(_Declaration):
     """Where the rows come from and which of their columns are used for what."""
 
@@ -95,6 +113,7 @@ class DataSpec(_Declaration):
     header: bool = True  # whether the first line names the columns
     names: list[str] | None = None  # the columns of a file without a header
     shape: Annotated[list[Count], Field(min_length=2, max_length=3)] | None = None  # of a row
+    windows: WindowSpec | None = None  # over a time series
     image_size: tuple[Count, Count] | None = None  # height, width that images are resized to
 
     @model_validator(mode="after")
@@ -106,6 +125,9 @@ class DataSpec(_Declaration):
         for role, name in (*(("target", t) for t in self.targets), ("weights", self.weights)):
             if name is not None and name in self.drop:
                 raise ValueError(f"{role} {name!r} is also in drop: leave it in one of them")
+        if self.windows is not None and (self.shape or self.test_source):
+            other = "shape" if self.shape else "test_source"
+            raise ValueError(f"windows and {other} exclude each other: leave one of them out")
         if self.names is not None and len(set(self.names)) < len(self.names):
             twice = sorted({n for n in self.names if self.names.count(n) > 1})
             raise ValueError(f"names: {', '.join(twice)} more than once")

@@ -17,7 +17,7 @@ from ..data import Dataset, TestRows
 from ..data.schema import Schema
 from ..data.split import Split
 from ..execution.executor import Executor
-from ..promotion.package import MODEL_FOLDER, Lineage, save_served_model
+from ..promotion.package import EXAMPLE_ROWS, MODEL_FOLDER, Lineage, save_served_model
 from ..training.final import FinalFit
 from ..training.metrics import Metric, confusion
 from ..training.problem import Problem
@@ -138,16 +138,19 @@ def _write(
         folder / MODEL_FOLDER,
         model=folder / "model.keras",
         schema=schema,
-        columns=dataset.columns,
+        columns=dataset.columns[: EXAMPLE_ROWS + sum(dataset.schema.input_shape[:-1])]
+        if dataset.windows
+        else dataset.columns[:EXAMPLE_ROWS],
         lineage=lineage,
     )
 
 
 def _plain(dataset: Dataset, problem: Problem, locked: TestRows) -> tuple[str, np.ndarray] | None:
     """A linear model's name and its predictions for the locked rows; None beside large arrays."""
-    features, statistics = problem.features, problem.statistics[0]
-    if dataset.schema.shape and features.size > MOST_NUMBERS:
+    statistics, n_rows = problem.statistics[0], len(problem.target)
+    if len(problem.row_shape) > 1 and n_rows * np.prod(problem.row_shape) > MOST_NUMBERS:
         return None
+    features = problem.features if problem.windows is None else problem.take(np.arange(n_rows))
     theirs = dataset.schema.expand(locked.columns)
     return evaluation.baseline(
         problem.task,

@@ -86,7 +86,7 @@ def plan(file: StudyFile) -> Plan:
             trainer=crew.trainer,
             reason=crew.reason,
             rows=len(problem.target),
-            features=prod(problem.features.shape[1:]),
+            features=prod(problem.row_shape),
             folds=len(problem.folds),
             probes=probes,
             trials=spec.budget.trials,

@@ -79,6 +79,7 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
         threshold=threshold_of(spec, dataset.task),
         costs=tuple(name for name in several if name in COSTS),
         categories=dataset.schema.categories,
+        windows=dataset.windows,
         scaled={str(how): () for how in spec.values_of("scaling")},
     )
     return with_folds(problem, dataset, dataset.folds)

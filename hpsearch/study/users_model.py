@@ -50,12 +50,12 @@ def check_model(file: StudyFile, problem: Problem) -> None:
     """
     spec = file.spec
     if family := FAMILIES.get(spec.network):
-        if reason := _other_rows(family, problem.features.shape[1:]):
+        if reason := _other_rows(family, problem.row_shape):
             raise file.problem("model", reason)
         return
     try:
         found = examined(file.facts) if file.facts else _tried(spec, problem)
-        if reason := mismatch(found, problem.features.shape[1:]):
+        if reason := mismatch(found, problem.row_shape):
             raise SpecError(reason)
         if found.outputs is not None:
             problem.check_output((None, *found.outputs))
@@ -105,7 +105,7 @@ def _tried(spec: StudySpec, problem: Problem) -> Examined:
         spec.network,
         trainer=_trainer(spec),
         points=[{**spec.fixed, **spec.space.draw(rng)} for _ in range(POINTS)],
-        inputs=problem.features.shape[1:],
+        inputs=problem.row_shape,
         task=problem.task,
         n_outputs=problem.n_outputs,
     )

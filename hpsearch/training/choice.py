@@ -39,7 +39,7 @@ def choose(kind: str, problem: Problem) -> tuple[str, str]:
     if problem.model in FAMILIES:
         if FAMILIES[problem.model].convolves:
             return "keras_fit", "convolutions are slow under XLA on a CPU"
-    elif problem.features.ndim > 2:
+    elif len(problem.row_shape) > 2:
         return "keras_fit", "images are for convolutions, which are slow under XLA on a CPU"
     return "vectorized", "all folds train side by side in compiled programs"
 

@@ -29,6 +29,7 @@ class GraphSteps:
         self._regression = problem.task == "regression"
         self._transforms = problem.transforms
         self._features = features
+        self._windows = problem.windows
         self._target = tf.convert_to_tensor(problem.target)
         weights = problem.weights
         self._weights = None if weights is None else tf.convert_to_tensor(weights)
@@ -87,7 +88,10 @@ class GraphSteps:
         import tensorflow as tf
         from keras import ops
 
-        x = tf.cast(tf.gather(self._features, rows), tf.float32)
+        places = rows
+        if self._windows is not None:
+            places = tf.gather(self._windows.last, rows)[:, None] + self._windows.offsets
+        x = tf.cast(tf.gather(self._features, places), tf.float32)
         x = tf.where(tf.math.is_nan(x), impute, x)
         x = scaled(ops, x, center, scale, Quantiles(*pieces))
         y = tf.gather(self._target, rows)

@@ -48,9 +48,9 @@ def permutation_importance(
 
     Returns:
         None where there are too few rows, too many columns, or no score: rows of one class. None
-        where rows are arrays.
+        where rows are arrays or windows.
     """
-    if schema.shape:
+    if len(schema.input_shape) > 1:
         return None  # no column stands for itself
     places = _places(schema)
     rng = np.random.default_rng(0)  # the same rows give the same importance

@@ -65,7 +65,7 @@ def latency_ms(problem: Problem, params: Mapping[str, Value], seed: int) -> floa
     other work. The network of `params` has the weights it begins with: they do not change the time.
     """
     model = problem.builder(params, seed)()
-    rows = np.random.default_rng(0).normal(size=(ROWS, *problem.features.shape[1:]))
+    rows = np.random.default_rng(0).normal(size=(ROWS, *problem.row_shape))
     batch = rows.astype(np.float32)
     times = []
     for _ in range(WARM_UP + CALLS):

@@ -210,7 +210,7 @@ class BatchSteps:
 
     def _gather(self, statistics: Statistics, rows: np.ndarray) -> tuple[Any, Any, Any]:
         data = self._problem
-        x = statistics.apply(data.features[rows])
+        x = statistics.apply(data.take(rows))
         y = data.target[rows]
         if data.task == "regression":
             unit = (statistics.target_center, statistics.target_scale, data.transforms)

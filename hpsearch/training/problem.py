@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data.split import Split
 from ..data.statistics import Statistics
+from ..data.windows import Windows
 from ..errors import TrainingError
 from ..models import load_family, outputs_for
 from ..models.encoding import Categories
@@ -49,7 +50,7 @@ class Problem:
     """
 
     task: Task
-    features: np.ndarray  # (n_rows, *shape) float32 or uint8
+    features: np.ndarray  # (n_rows, *shape) float32 or uint8; the rows of `windows`
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, labels, or raw numbers
     folds: tuple[Split, ...]
     statistics: tuple[Statistics, ...]  # one per fold
@@ -67,6 +68,20 @@ class Problem:
     categories: Categories = ()  # which features are the categories of one column
     transforms: tuple[str, ...] = ()  # of a regression's outputs before they are standardised
     scaled: Mapping[str, tuple[Statistics, ...]] | None = None  # by `scaling`, where it varies
+    windows: Windows | None = None  # what a row is of `features`; None: the one of its place
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """Of one row, as a network is given it."""
+        shape = self.features.shape[1:]
+        return shape if self.windows is None else (self.windows.n_rows, *shape)
+
+    def take(self, rows: np.ndarray) -> np.ndarray:
+        """The features of some rows, (n, *row_shape)."""
+        if self.windows is not None:
+            return self.windows.take(self.features, rows)
+        taken: np.ndarray = self.features[rows]
+        return taken
 
     def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
         """A function that makes the network of `params`, the same one at each call.
@@ -78,7 +93,7 @@ class Problem:
             seed: The trial's, for what the user's own function draws.
         """
         family = load_family(self.model)
-        inputs = self.features.shape[1:]
+        inputs = self.row_shape
         outputs = outputs_for(self.task, self.n_outputs)
         chosen = {**(self.fixed or {}), **params}
         if family.reads is None:  # a user's function may draw random numbers of its own
@@ -86,7 +101,8 @@ class Problem:
 
             keras.utils.set_random_seed(derive_seed(seed, "build"))
 
-        also = {"categories": self.categories} if family.embeds else {}
+        flat = len(inputs) == 1  # only then are the features of a row one vector
+        also = {"categories": self.categories} if family.embeds and flat else {}
 
         def build() -> keras.Model:
             model = family.build(chosen, inputs, outputs, **also)
@@ -101,7 +117,7 @@ class Problem:
 
     def _check_inputs(self, model: keras.Model) -> None:
         shapes = [tuple(given.shape[1:]) for given in getattr(model, "inputs", None) or ()]
-        expected = self.features.shape[1:]
+        expected = self.row_shape
         if shapes and shapes != [expected]:
             received = " and ".join(map(str, shapes))
             raise TrainingError(

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from hpsearch.spec.data import ColumnSpec, CrossValidation, DataSpec
+from hpsearch.spec.data import ColumnSpec, CrossValidation, DataSpec, WindowSpec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize("model", [DataSpec, ColumnSpec, CrossValidation])
+@pytest.mark.parametrize("model", [DataSpec, ColumnSpec, CrossValidation, WindowSpec])
 def test_every_key_is_documented(model):
     missing = [k for k in model.model_fields if not re.search(rf"\b{k}\b", PAGE)]
     assert [] == missing

@@ -13,6 +13,7 @@ import numpy as np
 from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
+from hpsearch.data.windows import Windows
 from hpsearch.models import load_family, outputs_for
 from hpsearch.training.initial import blueprint, initial_weights
 from hpsearch.training.losses import make_loss
@@ -550,6 +551,29 @@ class TrainerContract:
         )
         scored = result.predictions[sequences().folds[0].validation]
         np.testing.assert_allclose(scored, answer, rtol=1e-4)
+
+    def test_windows_are_trained_as_the_rows_that_they_gather(self) -> None:
+        rng = np.random.default_rng(8)
+        table = rng.normal(size=(124, 2)).astype(np.float32)
+        places = np.arange(120, dtype=np.int32)
+        windows = Windows(4, places + 3, places + 4)
+        target = table[windows.own, :1] + table[windows.last, 1:]
+        gathered = first_fold(problem_of("regression", "r2", table[:120], target))
+        vectors = (table.mean(axis=0) * 0, table.mean(axis=0), 1 / table.std(axis=0))
+        shift, unit = gathered.statistics[0].target_center, gathered.statistics[0].target_scale
+        fitted = Statistics(*(v.astype(np.float32) for v in vectors), shift, unit)
+        gathered = replace(
+            gathered, features=windows.take(table, places), statistics=(fitted,), model="recurrent"
+        )
+        params = {"units": 4, "batch_size": 16, "learning_rate": 0.03}
+        trial = TrialSpec(0, params, seed=1, epochs=3)
+        expected = run(self.make_trainer(gathered), [trial])[1][0]
+        problem = replace(gathered, features=table, windows=windows)
+        assert (4, 2) == problem.row_shape
+        result = run(self.make_trainer(problem), [trial])[1][0]
+        assert (None, "COMPLETE") == (result.error, result.state)
+        for name, curve in expected.curves.items():
+            np.testing.assert_allclose(curve, result.curves[name], rtol=1e-5)
 
     def test_the_final_fit_needs_no_validation_rows(self) -> None:
         problem = linear()

@@ -263,6 +263,9 @@ def _learned(recipe: Recipe, rows: Rows, fold: Fold, taken: Any) -> Any:
 
 def _seen(rows: Rows, fold: Fold, taken: Any) -> Any:
     """What the network sees of the rows; `Statistics.apply`."""
-    x = _at(rows.features, taken).astype(jnp.float32)
+    places = taken
+    if rows.last is not None:
+        places = _at(rows.last, taken)[:, None] + rows.offsets
+    x = _at(rows.features, places).astype(jnp.float32)
     filled = jnp.where(jnp.isnan(x), fold.impute, x)
     return scaled(jnp, filled, fold.center, fold.scale, fold.quantiles)

@@ -25,6 +25,8 @@ class Rows(NamedTuple):
     features: Any  # (n_rows, *shape) float32, NaN: missing; or uint8
     target: Any  # (n_rows, n_outputs) float32
     weights: Any  # (n_rows,) float32, or None
+    last: Any = None  # (n_rows,) int32, where windows end in `features`; None: there are none
+    offsets: Any = None  # (n_window,) int32, what is added to it
 
 
 class Fold(NamedTuple):
@@ -65,6 +67,7 @@ def make_table(problem: Problem) -> Table:
         _shared(problem.features),
         _shared(problem.target),
         None if problem.weights is None else _shared(problem.weights),
+        *(() if problem.windows is None else (problem.windows.last, problem.windows.offsets)),
     )
     folds = _folds(problem, problem.statistics)
     scaled = {how: _folds(problem, fitted) for how, fitted in (problem.scaled or {}).items()}

@@ -1,0 +1,114 @@
+"""Windows over a time series: which rows of a table a predicted row's features are.
+
+A window is places in a table and no copy of its rows; trainers gather it with the batch. What a
+training row may reach is decided here: no window of one holds a row that judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import DataError
+from .schema import Window, windows_in
+from .split import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """The windows of the rows that are predicted, in a table whose groups stand one by one."""
+
+    n_rows: int  # of a window
+    last: np.ndarray  # (n_predicted,) int32: place of a window's last row in the table
+    own: np.ndarray  # (n_predicted,) int32: place of the row that is predicted
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """(n_rows,) int32: what is added to `last`."""
+        return np.arange(1 - self.n_rows, 1, dtype=np.int32)
+
+    def take(self, table: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """The windows of some predicted rows, (n, n_rows, ...)."""
+        taken: np.ndarray = table[self.last[rows][:, None] + self.offsets]
+        return taken
+
+    def of(self, rows: np.ndarray) -> Windows:
+        """Those of some predicted rows."""
+        return replace(self, last=self.last[rows], own=self.own[rows])
+
+    def read(self, n_table: int, rows: np.ndarray) -> np.ndarray:
+        """Places in the table that the windows of some predicted rows hold, sorted."""
+        marks = np.zeros(n_table + 1, np.int64)
+        np.add.at(marks, self.last[rows] - self.n_rows + 1, 1)
+        np.add.at(marks, self.last[rows] + 1, -1)
+        return np.flatnonzero(np.cumsum(marks)[:-1])
+
+    def reach(self, rows: np.ndarray, judging: np.ndarray) -> np.ndarray:
+        """Which windows of `rows` hold a row of `judging`, (len(rows),) bool."""
+        n_table = int(max(self.last.max(), self.own.max())) + 1
+        marks = np.zeros(n_table + 1, np.int64)
+        marks[self.own[judging] + 1] = 1
+        before = np.cumsum(marks)
+        last = self.last[rows]
+        found: np.ndarray = before[last + 1] > before[last - self.n_rows + 1]
+        return found
+
+    def purged(self, folds: Sequence[Split]) -> tuple[Split, ...]:
+        """The folds without training rows whose window holds a validation row.
+
+        Raises:
+            DataError: If none is left in a fold.
+        """
+        found = []
+        for place, fold in enumerate(folds):
+            train = fold.train[~self.reach(fold.train, fold.validation)]
+            if train.size == 0:
+                raise DataError(
+                    f"data.windows: in fold {place} every training row's window of {self.n_rows} "
+                    "rows holds a validation row. A time series is divided in its order: "
+                    "cross_validation.kind: time_series, or a window shorter than a fold"
+                )
+            found.append(Split(train, fold.validation))
+        return tuple(found)
+
+
+def windows_of(
+    window: Window, codes: np.ndarray, in_time: np.ndarray, predicted: np.ndarray, names: list[str]
+) -> tuple[np.ndarray, np.ndarray, Windows]:
+    """The table that windows lie in, and the predicted rows that have one.
+
+    Args:
+        window: What is declared.
+        codes: (n_source,) int, the group of each row of the source.
+        in_time: Places of all rows in the source, in the order of time.
+        predicted: Places of the rows to predict, in the order of time; among `in_time`.
+        names: Of the groups.
+
+    Returns:
+        Places in the source of the table's rows; which of `predicted` have a window; and those.
+
+    Raises:
+        DataError: If a group has too few rows for one.
+    """
+    order, last = windows_in(codes[in_time], window.rows, window.horizon)
+    table = in_time[order]
+    needed = window.rows + window.horizon
+    sizes = np.bincount(codes[in_time], minlength=len(names))
+    short = [f"{name!r} {n}" for name, n in zip(names, sizes, strict=True) if n < needed]
+    if short:
+        of = "the table has" if window.by == "" else f"of {window.by},"
+        shown = f"{sizes[0]}" if window.by == "" else ", ".join(short[:5]) + " rows"
+        raise DataError(
+            f"data.windows: {window.rows} rows and a horizon of {window.horizon} need {needed} "
+            f"rows in order; {of} {shown}"
+        )
+    place = np.full(len(codes), -1, np.int32)
+    place[table] = np.arange(len(table))
+    of_source = np.full(len(codes), -1, np.int64)
+    of_source[in_time] = last
+    known = np.flatnonzero(of_source[predicted] >= 0)
+    rows = predicted[known]
+    windows = Windows(window.rows, of_source[rows].astype(np.int32), place[rows])
+    return table, known, windows
