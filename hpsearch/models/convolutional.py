@@ -138,7 +138,12 @@ def _kernel(p: Mapping[str, Any]) -> dict[str, Any]:
     import keras
 
     penalty = keras.regularizers.L1L2(l1=p["l1"], l2=p["l2"]) if p["l1"] or p["l2"] else None
-    return {"kernel_initializer": p["initializer"], "kernel_regularizer": penalty}
+    return {
+        # Batch normalization takes a bias away again: Adam would make steps of its rounding errors.
+        "use_bias": p["normalization"] != "batch",
+        "kernel_initializer": p["initializer"],
+        "kernel_regularizer": penalty,
+    }
 
 
 def _activated(x: Any, p: Mapping[str, Any], name: str) -> Any:
