@@ -122,4 +122,5 @@ def test_the_public_names_are_these():
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    assert printed.startswith("['BestTrial', 'StudyResult', 'tune'] <function tune")
+    names = ["BestTrial", "NestedResult", "StudyResult", "nested", "tune"]
+    assert printed.startswith(f"{names} <function tune")
