@@ -36,13 +36,12 @@ class GraphSteps:
         self._rate = settable_rate(model)
         order = tf.TensorSpec([None], tf.int32)
         vector, pieces = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None, None], tf.float32)
-        vectors = [*[vector] * 5, *[pieces] * 3, vector]
-        self._epoch = tf.function(
-            self._train,
-            [order, tf.TensorSpec([], tf.int32), vector, vector, *vectors],
-            autograph=False,
-        )
-        self._answer = tf.function(self._evaluate, [order, *vectors], autograph=False)
+        vectors = (*[vector] * 5, *[pieces] * 3, vector)
+        taken = (order, tf.TensorSpec([], tf.int32), vector, vectors)
+        # Traced when it is first called. Weights of 1 would cost a tenth of an epoch or more.
+        self._epoch = tf.function(self._train, taken, autograph=False)
+        self._weighted_epoch = tf.function(self._train, (*taken, vector), autograph=False)
+        self._answer = tf.function(self._evaluate, (order, *vectors), autograph=False)
 
     def train(
         self,
@@ -50,20 +49,24 @@ class GraphSteps:
         rows: np.ndarray,
         batch_size: int,
         *,
-        weights: np.ndarray,
+        weights: np.ndarray | None,
         rates: np.ndarray,
     ) -> float:
-        """See `Network.train_epoch`."""
+        """See `Network.train_epoch`; `weights` are those of `rows`."""
         self._model.reset_metrics()
-        given = (weights, rates, *_vectors(statistics))
-        return float(self._epoch(rows.astype(np.int32), np.int32(batch_size), *given))
+        given = (rows.astype(np.int32), np.int32(batch_size), rates, _vectors(statistics))
+        if weights is None:
+            return float(self._epoch(*given))
+        return float(self._weighted_epoch(*given, weights))
 
     def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
         """Predictions as the network sees the target, and their mean loss."""
         answer, loss = self._answer(rows.astype(np.int32), *_vectors(statistics))
         return answer.numpy(), float(loss)
 
-    def _train(self, order: Any, batch_size: Any, weights: Any, rates: Any, *vectors: Any) -> Any:
+    def _train(
+        self, order: Any, batch_size: Any, rates: Any, vectors: Any, weights: Any = None
+    ) -> Any:
         import tensorflow as tf
 
         def body(start: Any, _: Any) -> tuple[Any, Any]:
@@ -71,7 +74,8 @@ class GraphSteps:
             x, y, _ = self._gather(order[taken], *vectors)
             if self._rate is not None:
                 self._rate.assign(rates[start // batch_size])
-            return start + batch_size, self._model.train_step((x, y, weights[taken]))["loss"]
+            counted = None if weights is None else weights[taken]
+            return start + batch_size, self._model.train_step((x, y, counted))["loss"]
 
         n_rows = tf.size(order)
         _, loss = tf.while_loop(lambda start, _: start < n_rows, body, (0, 0.0))

@@ -113,14 +113,14 @@ class Network:
             statistics: Of the fold.
             rows: Shape (n,).
             batch_size: Rows a step.
-            class_weights: Shape (n_classes,); None in a regression.
+            class_weights: Shape (n_classes,), ones where classes are not weighted; None in a
+                regression.
             rates: The learning rate of each step; None: what is compiled holds.
         """
-        weights = np.ones(len(rows), np.float32)
-        if self._weights is not None:
-            weights = self._weights[rows].astype(np.float32)
-        if class_weights is not None and self._classes is not None:
-            weights = weights * class_weights[self._classes[rows]]
+        weights = None if self._weights is None else self._weights[rows].astype(np.float32)
+        if class_weights is not None and self._classes is not None and (class_weights != 1).any():
+            of_class = class_weights[self._classes[rows]]
+            weights = of_class if weights is None else weights * of_class
         if rates is None:
             held = settable_rate(self.model)
             steps = -(-len(rows) // batch_size)
@@ -184,10 +184,10 @@ class BatchSteps:
         rows: np.ndarray,
         batch_size: int,
         *,
-        weights: np.ndarray,
+        weights: np.ndarray | None,
         rates: np.ndarray,
     ) -> float:
-        """See `Network.train_epoch`."""
+        """See `Network.train_epoch`; `weights` are those of `rows`."""
         total = 0.0
         for place, rate in enumerate(rates):
             taken = slice(place * batch_size, (place + 1) * batch_size)
@@ -195,7 +195,8 @@ class BatchSteps:
             x, y, _ = self._gather(statistics, chunk)
             if settable_rate(self._model) is not None:
                 self._model.optimizer.learning_rate = float(rate)
-            logs = self._model.train_on_batch(x, y, sample_weight=weights[taken], return_dict=True)
+            counted = None if weights is None else weights[taken]
+            logs = self._model.train_on_batch(x, y, sample_weight=counted, return_dict=True)
             total += float(logs["loss"]) * len(chunk)
         return total / len(rows)
 

@@ -22,6 +22,7 @@ from training.trainer_contract import (
     three_classes,
 )
 
+from hpsearch.training.graph_steps import GraphSteps
 from hpsearch.training.keras_fit import KerasFitTrainer
 from hpsearch.training.problem import Problem
 
@@ -74,7 +75,18 @@ def test_trials_of_one_architecture_share_one_trace() -> None:
     trials = [spec(n, n, 2, batch_size=8 * (n + 1), learning_rate=0.01 * n + 0.01) for n in (0, 1)]
     run(trainer, trials)
     (architecture,) = trainer._architectures.values()
-    assert 1 == architecture.network._steps._epoch.experimental_get_tracing_count()  # type: ignore[union-attr]
+    steps = architecture.network._steps
+    assert isinstance(steps, GraphSteps)
+    assert [1, 0] == traces(steps)
+    run(trainer, [spec(2, 2, 2, class_weight="balanced")])
+    assert [architecture] == [*trainer._architectures.values()]
+    assert [1, 1] == traces(steps)
+
+
+def traces(steps: GraphSteps) -> list[int]:
+    """Of the epoch without weights, and of the one with them."""
+    epochs = steps._epoch, steps._weighted_epoch
+    return [epoch.experimental_get_tracing_count() for epoch in epochs]
 
 
 def user_model(tmp_path: Path, body: str) -> str:
