@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from hpsearch.errors import TrainingError, UnsuitableError
 from hpsearch.training.problem import Problem
 from hpsearch.training.trainer import Trainer
 from hpsearch.training.vectorized import VectorizedTrainer, why_not
+from hpsearch.training.vectorized.trainer import Placement
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,6 +39,17 @@ class TestVectorizedTrainer(TrainerContract):
 
     def make_trainer(self, problem: Problem) -> Trainer:
         return VectorizedTrainer(problem, placement="threads")
+
+
+class TestBatchedTrainer(TrainerContract):
+    """All lanes in one program, as on an accelerator."""
+
+    # The gradient of a bias before batch normalization is rounding alone, and Adam steps by its
+    # sign: a batch of one lane and one of three would go apart.
+    optimizer = "sgd"
+
+    def make_trainer(self, problem: Problem) -> Trainer:
+        return VectorizedTrainer(problem, placement="batch")
 
 
 def model_file(folder: Path, body: str) -> str:
@@ -146,12 +159,15 @@ def test_an_operation_of_one_lane_is_not_cut_into_shares() -> None:
     assert [len(os.sched_getaffinity(0)) > 1, False] == cut
 
 
+@pytest.mark.parametrize("placement", ["threads", "batch"])
 @pytest.mark.parametrize("n_folds", [2, 8])
-def test_rows_are_held_once_whatever_the_number_of_folds(n_folds: int) -> None:
+def test_rows_are_held_once_whatever_the_number_of_folds(
+    n_folds: int, placement: Placement
+) -> None:
     import jax
 
     rng = np.random.default_rng(5)
-    features = rng.normal(size=(8000, 100)).astype(np.float32)
+    features = rng.normal(size=(60_000, 100)).astype(np.float32)
     target = (features[:, :1] > 0).astype(np.float32)
     rows = np.arange(len(target))
     problem = replace(
@@ -159,13 +175,14 @@ def test_rows_are_held_once_whatever_the_number_of_folds(n_folds: int) -> None:
         folds=tuple(Split(rows[rows % n_folds != f], rows[f::n_folds]) for f in range(n_folds)),
         statistics=(statistics_of(features, target, "binary"),) * n_folds,
     )
+    gc.collect()  # an earlier trainer's rows
     before = sum(a.nbytes for a in jax.live_arrays())
-    trainer = VectorizedTrainer(problem, placement="threads")
+    trainer = VectorizedTrainer(problem, placement=placement)
     run(trainer, [spec(epochs=1, batch_size=500)])
     held = sum(a.nbytes for a in jax.live_arrays()) - before
     programs = [future.result() for future in trainer._library._futures.values()]
     within = max(p.memory_analysis().temp_size_in_bytes for p in programs)
-    assert held < 1.3 * features.nbytes
+    assert features.nbytes <= held < 1.3 * features.nbytes
     assert within < features.nbytes
 
 
