@@ -307,7 +307,8 @@ LAYERS = {
     "x = k.Flatten()(k.SpatialDropout1D(p['rate'])(k.Embedding(3, 4)(x)))",
     "attention": "x = k.Reshape((-1, 1))(x)\nx = k.MultiHeadAttention(2, 3, dropout=0.1)(x, x)\n"
     "x = k.Flatten()(x)",
-    "recurrent": "x = k.GRU(4, recurrent_dropout=0.1)(k.Reshape((-1, 1))(x))\n"
+    "recurrent": "x = k.LSTM(3, return_sequences=True)(k.Reshape((-1, 1))(x))\n"
+    "x = k.GRU(4, recurrent_dropout=0.1)(x)\n"
     "x = k.BatchNormalization()(x)",
     "branches": "a = k.Dense(8, 'relu')(x)\nx = k.Concatenate()([a, k.Dense(4)(x)])\n"
     "x = k.Dropout(p['rate'])(k.LayerNormalization()(x))",
@@ -370,20 +371,28 @@ def test_a_batch_of_trials_ends_as_they_would_alone() -> None:
 
 
 def test_tensorflow_predicts_the_same_and_is_refused_as_a_backend(tmp_path: Path) -> None:
-    from hpsearch.models import load_family, outputs_for
-
-    problem, trial = separable(), spec(epochs=2, units=20, normalization="batch", dropout=0.1)
-    weights = VectorizedTrainer(problem).fit(trial)
-    network = load_family("mlp").build(trial.params, (5,), outputs_for("binary", 1))
-    network.set_weights(weights)
-    network.save(tmp_path / "network.keras")
+    kinds = {"family": "mlp"}
+    for kind, body in LAYERS.items():
+        (tmp_path / kind).mkdir()
+        kinds[kind] = model_file(tmp_path / kind, body)
+    trial = spec(epochs=2, units=20, normalization="batch", dropout=0.1)
+    expected = {}
+    for kind, model in kinds.items():
+        problem = replace(separable(), model=model)
+        weights = VectorizedTrainer(problem).fit(trial)
+        network = problem.builder(trial.params, trial.seed)()
+        network.set_weights(weights)
+        network.save(tmp_path / f"{kind}.keras")
+        expected[kind] = answer_of(problem, trial, weights)
+    problem = separable()
     rows = problem.folds[0].validation
     np.save(tmp_path / "x.npy", problem.statistics[0].apply(problem.features[rows]))
     script = (
-        "import keras, numpy as np\n"
+        "import pathlib, keras, numpy as np\n"
         "assert keras.backend.backend() == 'tensorflow'\n"
-        "model = keras.models.load_model('network.keras')\n"
-        "np.save('p.npy', model.predict(np.load('x.npy'), verbose=0))\n"
+        "for path in pathlib.Path().glob('*.keras'):\n"
+        "    model = keras.models.load_model(path)\n"
+        "    np.save(path.stem, model.predict(np.load('x.npy'), verbose=0))\n"
         "from hpsearch.training.vectorized import session\n"
         "session.start()\n"
     )
@@ -393,8 +402,9 @@ def test_tensorflow_predicts_the_same_and_is_refused_as_a_backend(tmp_path: Path
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert "needs KERAS_BACKEND=jax, but this process has started Keras" in child.stderr
-    expected = answer_of(problem, trial, weights)
-    np.testing.assert_allclose(expected, np.load(tmp_path / "p.npy"), atol=1e-5)
+    for kind, answer in expected.items():
+        seen = np.load(tmp_path / f"{kind}.npy")
+        np.testing.assert_allclose(answer, seen, atol=1e-5, err_msg=kind)
 
 
 def test_a_final_fit_that_diverges_is_an_error() -> None:
