@@ -159,7 +159,9 @@ class Lines(Quiet):
         self._progress.listen(record)
         if record["time"] < self._began:
             return
-        if record["event"] == "resumed":
+        if record["event"] == "study":
+            self._say(f"trainer: {record['trainer']} ({record['trainer_reason']})")
+        elif record["event"] == "resumed":
             self._say(f"going on: {self._progress.headline()}")
         elif record["event"] == "result":
             score = "" if record["score"] is None else f" {record['score']:.4f}"
@@ -167,7 +169,7 @@ class Lines(Quiet):
             ended = f"trial {record['trial']} {record['state']}{score}{error}"
             self._say(f"{ended} · {self._progress.headline()}")
         elif record["event"] == "trainer":
-            self._say(f"trainer: {record['trainer']}, because {record['reason']}")
+            self._say(f"trainer: {record['trainer']} ({record['reason']})")
         elif record["event"] == "ended":
             self._say(f"the search has ended: {record['reason']}")
         elif record["event"] == "winner":

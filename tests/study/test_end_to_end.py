@@ -53,6 +53,7 @@ def test_the_score_is_a_good_one(finished):
 
 def test_progress_goes_to_stderr_as_plain_lines(finished):
     lines = finished.stderr.splitlines()
+    assert lines[0] == "trainer: vectorized (all folds train side by side in compiled programs)"
     ends = (" COMPLETE ", " PRUNED ")
     assert 5 == sum(line.startswith("trial ") and any(e in line for e in ends) for line in lines)
     assert "the search has ended: the budget of 5 trials is spent" in lines
