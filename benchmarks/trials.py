@@ -27,7 +27,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -261,53 +260,70 @@ def trainer_scores(trainer: Any, configs: list[Config], done: Callable[..., None
     return scores
 
 
+class Given:
+    """The sampler of hpsearch's search that hands out given configurations."""
+
+    def __init__(self, configs: list[Config]) -> None:
+        self._configs = configs
+
+    def ask(self, number: int) -> Config:
+        """The hyperparameters of trial `number`."""
+        return {k: v for k, v in self._configs[number].items() if k != "epochs"}
+
+    def tell(self, trial: Any) -> None:
+        """Nothing: what comes next is given."""
+
+    def epochs(self, number: int) -> None:
+        """What the study says."""
+
+
 def trainer_study(kind: str, configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[float]:
-    """A trainer, and MLflow with every curve, mean and per fold, in one request a trial.
+    """hpsearch's search as `tune` runs it, with the given configurations and folds.
 
-    MLflow has a thread to itself, as in hpsearch.
+    A worker process trains, the next trial prepared; this one writes the journal, and a thread of
+    it sends every curve to MLflow. What `tune` does before and after is left to `product_study`.
     """
-    from hpsearch.training.make import make_trainer
+    from hpsearch.execution import devices
+    from hpsearch.execution.processes import ProcessExecutor
+    from hpsearch.history import History
+    from hpsearch.journal import Journal
+    from hpsearch.search.limits import Limits
+    from hpsearch.search.loop import Search
+    from hpsearch.tracking.store import artifact_location, default_uri, journal_path
+    from hpsearch.tracking.uploader import Uploader
 
-    # Keras is imported before the thread begins to import MLflow: they share packages.
-    trainer = make_trainer(kind, problem_of(x, y))
-    with ThreadPoolExecutor(1) as thread:
-        client, experiment = thread.submit(_experiment), "1"
-        logged: list[Future[None]] = []
-
-        def done(trial: Any, result: Any) -> None:
-            logged.append(thread.submit(_log, client.result(), experiment, trial, result))
-
-        scores = trainer_scores(trainer, configs, done)
-        for task in logged:
-            task.result()
-    return scores
-
-
-def _experiment() -> Any:
-    import mlflow
-
-    _open_mlflow()
-    client = mlflow.MlflowClient()
-    assert client.create_experiment("trials") == "1"
-    return client
-
-
-def _log(client: Any, experiment: str, trial: Any, result: Any) -> None:
-    from mlflow.entities import Metric, Param
-
-    run, now = client.create_run(experiment).info.run_id, int(time.time() * 1000)
-    points = [Metric("score", result.score, now, 0)]
-    for name, curve in result.curves.items():
-        for epoch, row in enumerate(curve):
-            points.append(Metric(name, float(row.mean()), now, epoch))
-            points += [
-                Metric(f"fold_{f}/{name.replace('/', '_')}", float(v), now, epoch)
-                for f, v in enumerate(row)
-            ]
-    for start in range(0, len(points), 1000):  # as many as a request takes
-        client.log_batch(run, points[start : start + 1000])
-    client.log_batch(run, params=[Param(k, str(v)) for k, v in trial.params.items()])
-    client.set_terminated(run)
+    root, machine = Path.cwd(), devices.here(kind)
+    path, uri = journal_path(root, "trials"), default_uri(root)
+    executor = ProcessExecutor(
+        trainer=kind,
+        ahead=1 if kind == "vectorized" else 0,
+        threads=devices.threads_of(machine, 1),
+        logs=path.parent / "logs",
+    )
+    try:
+        executor.set_up(problem_of(x, y))
+        with Journal(path) as journal:
+            objective = {"metric": "roc_auc", "direction": "maximize"}
+            journal.append("study", study="trials", key="trials", spec={}, objective=objective)
+            uploader = Uploader(path, uri, artifacts=artifact_location(uri, root))
+            with uploader:
+                history = Search(
+                    journal=journal,
+                    history=History(journal.records),
+                    sampler=Given(configs),
+                    executor=executor,
+                    limits=Limits(len(configs)),
+                    seed=0,
+                    epochs=configs[0]["epochs"],
+                    fixed={},
+                    listeners=[lambda record: uploader.wake()],
+                ).run()
+            assert not uploader.pending, uploader.problem
+    finally:
+        executor.close()
+    scores = [trial.score for trial in sorted(history.trials, key=lambda trial: trial.number)]
+    assert None not in scores, [trial.error for trial in history.trials]
+    return [score for score in scores if score is not None]
 
 
 def product_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[float]:
