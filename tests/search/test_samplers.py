@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from hpsearch.errors import SpecError
 from hpsearch.search.samplers import SAMPLERS, make_sampler, problems
@@ -259,6 +260,25 @@ def test_a_suggestion_knows_where_other_trials_run(kind):
         return params["x"]
 
     assert suggested(0.41) != suggested(0.93)
+
+
+def test_keras_tuners_process_works_on_one_thread_and_gives_the_others_back():
+    made = sampler("keras_tuner_bayesian", over=Space((Float("x", 0.0, 1.0),)))
+    during, create = [], made._oracle.create_trial
+
+    def threads():
+        return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+    def noting(tuner):
+        during.extend(threads())
+        return create(tuner)
+
+    made._oracle.create_trial = noting
+    with threadpool_limits(limits=2, user_api="blas"):
+        before = threads()
+        made.ask(0)
+        assert before == threads()
+    assert {1} == set(during)
 
 
 def quadratic_with_a_condition(kind, seed, trials=60):

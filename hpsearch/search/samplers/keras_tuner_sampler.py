@@ -79,8 +79,10 @@ class KerasTunerSampler:
         """
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it imports speaks up
         import keras_tuner as kt
+        from threadpoolctl import ThreadpoolController
 
         self._kind = ORACLES[kind]
+        self._linear_algebra = ThreadpoolController().select(user_api="blas")
         self._space = space
         self._seed = seed
         self._given = given
@@ -136,7 +138,8 @@ class KerasTunerSampler:
     def _create(self, number: int) -> Any:
         """What the oracle wants to try; None where it stops, or waits for what is running."""
         self._asked += 1
-        with warnings.catch_warnings():
+        # On one thread, as `gp`: the last bits, and with them its points, depend on no core count.
+        with warnings.catch_warnings(), self._linear_algebra.limit(limits=1):
             warnings.simplefilter("ignore")  # of a length scale at its bound: nobody can act on it
             self._reseed(number)
             # It hands a trial out again until it ends, so every ask comes from a fresh tuner.
