@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import SpecError
+from hpsearch.training import losses as module
 from hpsearch.training.losses import FIXED, LOSSES, RENAMED, accepted, make_loss
 
 CASES = [(task, name) for task, losses in LOSSES.items() for name in losses]
@@ -49,6 +50,21 @@ def test_every_argument_changes_the_loss(task: str, name: str, argument: str) ->
     plain = float(make_loss(task, {"loss": name})(truth, answer))
     changed = make_loss(task, {"loss": name, argument: VALUES[argument], "units": 3})
     assert plain != float(changed(truth, answer))
+
+
+def test_every_loss_of_keras_is_offered_or_left_out_with_a_reason() -> None:
+    offered = {kind for table in LOSSES.values() for kind, _ in table.values()}
+    theirs = {k for k, v in vars(keras.losses).items() if inspect.isclass(v)} - {"Loss"}
+    assert {
+        "CTC",
+        "CategoricalGeneralizedCrossEntropy",
+        "Circle",
+        "MeanAbsolutePercentageError",
+        "MeanSquaredLogarithmicError",
+        "SparseCategoricalCrossentropy",
+    } == theirs - offered
+    reasons = (module.__doc__ or "").replace("_", "").lower()
+    assert [] == [name for name in theirs - offered if name.lower() not in reasons]
 
 
 @pytest.mark.parametrize("task", list(LOSSES))
