@@ -102,7 +102,7 @@ def test_mistakes_in_a_file_end_with_2_one_line_each_and_no_traceback(run, tmp_p
 @pytest.mark.parametrize(
     ("lines", "told"),
     [
-        ("model: foo", "a.yaml:3: model: model 'foo' does not exist. Known: mlp"),
+        ("model: foo", "a.yaml:3: model: model 'foo' does not exist. Known: cnn, conv1d, mlp"),
         ("model: gone.py:build", "there is no file"),
         ("sampler: {kind: magic}", "a.yaml:3: sampler.kind: 'magic' does not exist. Known: "),
         ("objective: {metric: auc}", "a.yaml:3: objective.metric: 'auc' does not exist"),
