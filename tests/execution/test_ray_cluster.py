@@ -94,7 +94,7 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
     alone = InlineExecutor(problem(), lambda p: make_trainer("vectorized", p))
     for trial in (*ended[:3], history.best, *(history.last[n] for n in again)):
         alone.submit(trial.spec)
-        assert trial.fold_scores == until_result(alone)[-1].fold_scores.tolist()
+        assert list(trial.fold_scores) == until_result(alone)[-1].fold_scores.tolist()
 
 
 def test_a_deterministic_study_has_the_same_bits_on_ray_as_in_processes(ray_cluster, tmp_path):

@@ -35,11 +35,12 @@ def make_problem(task: str = "binary", **changes: Any) -> Problem:
     target = {
         "binary": lambda: (signal > np.median(signal))[:, None],
         "multiclass": lambda: np.eye(3)[np.digitize(signal, np.quantile(signal, [0.3, 0.6]))],
+        "multilabel": lambda: np.stack([signal > np.median(signal), signal < signal.mean()], 1),
         "regression": lambda: 100 + 7 * np.stack([signal, -signal], axis=1),
     }[task]().astype("float32")
     parts = np.array_split(rng.permutation(N), 2)
     folds = tuple(Split(np.sort(parts[1 - i]), np.sort(parts[i])) for i in range(2))
-    metric = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}[task]
+    metric = {"multiclass": "log_loss", "regression": "rmse"}.get(task, "roc_auc")
     problem = Problem(
         task=task,  # type: ignore[arg-type]
         features=features,
