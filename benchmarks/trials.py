@@ -285,7 +285,6 @@ def trainer_study(kind: str, configs: list[Config], x: np.ndarray, y: np.ndarray
     """
     from hpsearch.execution import devices
     from hpsearch.execution.processes import ProcessExecutor
-    from hpsearch.history import History
     from hpsearch.journal import Journal
     from hpsearch.search.limits import Limits
     from hpsearch.search.loop import Search
@@ -309,7 +308,6 @@ def trainer_study(kind: str, configs: list[Config], x: np.ndarray, y: np.ndarray
             with uploader:
                 history = Search(
                     journal=journal,
-                    history=History(journal.records),
                     sampler=Given(configs),
                     executor=executor,
                     limits=Limits(len(configs)),
