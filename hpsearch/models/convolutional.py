@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..trial import Value
+from .blocks import NORMALIZATIONS, normalized, penalty_of
 from .outputs import Outputs
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ CONV1D: dict[str, Value] = SHARED
 CHOICES: dict[str, tuple[str, ...]] = {
     "pooling": ("max", "average"),
     "global_pooling": ("none", "max", "average"),
-    "normalization": ("none", "batch", "layer"),
+    "normalization": NORMALIZATIONS,
     "random_flip": ("none", "horizontal", "vertical", "horizontal_and_vertical"),
 }
 
@@ -135,14 +136,11 @@ def _answer(x: Any, p: Mapping[str, Any], outputs: Outputs, rank: str) -> Any:
 
 def _kernel(p: Mapping[str, Any]) -> dict[str, Any]:
     """What convolutions and dense layers have in common."""
-    import keras
-
-    penalty = keras.regularizers.L1L2(l1=p["l1"], l2=p["l2"]) if p["l1"] or p["l2"] else None
     return {
         # Batch normalization takes a bias away again: Adam would make steps of its rounding errors.
         "use_bias": p["normalization"] != "batch",
         "kernel_initializer": p["initializer"],
-        "kernel_regularizer": penalty,
+        "kernel_regularizer": penalty_of(p),
     }
 
 
@@ -150,8 +148,5 @@ def _activated(x: Any, p: Mapping[str, Any], name: str) -> Any:
     """The normalization that there is, and the activation."""
     from keras import layers as k
 
-    if p["normalization"] == "batch":
-        x = k.BatchNormalization(name=f"normalization_{name}")(x)
-    elif p["normalization"] == "layer":
-        x = k.LayerNormalization(name=f"normalization_{name}")(x)
+    x = normalized(x, p, name)
     return k.Activation(p["activation"], name=f"activation_{name}")(x)

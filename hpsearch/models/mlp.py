@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..trial import Value
 from . import encoding
+from .blocks import NORMALIZATIONS, normalized, penalty_of
 from .encoding import Categories, encoded
 from .outputs import Outputs
 
@@ -26,7 +27,7 @@ DEFAULTS: dict[str, Value] = {
     **encoding.DEFAULTS,
 }
 
-CHOICES = {"normalization": ("none", "batch", "layer")}
+CHOICES = {"normalization": NORMALIZATIONS, **encoding.CHOICES}
 
 
 def build(
@@ -58,7 +59,7 @@ def hidden(x: Any, p: Mapping[str, Any]) -> Any:
     """The hidden layers behind `x`, all of whose hyperparameters `p` holds."""
     import keras
 
-    regularizer = keras.regularizers.L1L2(l1=p["l1"], l2=p["l2"]) if p["l1"] or p["l2"] else None
+    regularizer = penalty_of(p)
     for i in range(p["layers"]):
         x = keras.layers.Dense(
             p["units"],
@@ -67,10 +68,7 @@ def hidden(x: Any, p: Mapping[str, Any]) -> Any:
             kernel_regularizer=regularizer,
             name=f"dense_{i}",
         )(x)
-        if p["normalization"] == "batch":
-            x = keras.layers.BatchNormalization(name=f"normalization_{i}")(x)
-        elif p["normalization"] == "layer":
-            x = keras.layers.LayerNormalization(name=f"normalization_{i}")(x)
+        x = normalized(x, p, str(i))
         if p["normalization"] != "none":
             x = keras.layers.Activation(p["activation"], name=f"activation_{i}")(x)
         if p["dropout"]:

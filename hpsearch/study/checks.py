@@ -13,7 +13,6 @@ from typing import Any, get_args
 
 from ..errors import SpecError
 from ..models import FAMILIES, unknown_family
-from ..models.encoding import ENCODINGS
 from ..search.objectives import COSTS
 from ..search.pruners import PRUNERS, make_pruner
 from ..search.pruners.fold_race import first_verdict
@@ -64,13 +63,12 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         "schedule": schedules.SCHEDULES,
         "class_weight": CLASS_WEIGHTS,
         "scaling": get_args(Scaling),
-        "encoding": ENCODINGS,
     }
+    if spec.network in FAMILIES:
+        catalogues |= FAMILIES[spec.network].choices or {}
     for key, catalogue in catalogues.items():
         if facts.get("compiled") and key != "scaling":
             continue  # it is the user's own function that reads them
-        if key == "encoding" and spec.model not in FAMILIES:
-            continue
         if key == "class_weight" and spec.task in WITHOUT and key in spec.search_space:
             yield f"search_space.{key}", f"a {spec.task} has no classes: leave it out"
         for value in spec.values_of(key):
@@ -86,12 +84,6 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         yield from _unread(spec, _read_beside(spec, facts))
     elif spec.model in FAMILIES:
         reads = FAMILIES[spec.model].reads or {}
-        for key, choices in (FAMILIES[spec.model].choices or {}).items():
-            for value in set(spec.values_of(key)) - set(choices):
-                yield (
-                    f"search_space.{key}",
-                    f"{value!r} does not exist. Known: {', '.join(choices)}.",
-                )
         yield from _unread(spec, (*TRAINING, *reads, *_arguments(spec)))
     elif problem := missing(spec.model) if ":" in spec.model else unknown_family(spec.model):
         yield "model", problem
