@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from .result import StudyResult
-from .tune import read_spec, tune
+from .tune import load_spec, tune
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def outer_study(
     **options: Any,
 ) -> StudyResult:
     """The study of one outer fold, counted from 1: `NAME-outer-FOLD-of-FOLDS`."""
-    name = read_spec(spec, overrides).spec.study
+    name = load_spec(spec, overrides).spec.study
     own = [f"study={name}-outer-{fold}-of-{folds}"]
     own.append(f"data.outer_fold={{fold: {fold}, folds: {folds}}}")
     return tune(spec, data, overrides=[*overrides, *own], **options)

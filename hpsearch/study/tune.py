@@ -46,18 +46,24 @@ CONNECT_SECONDS = 30  # for a tracking server to answer at the start
 FLUSH_SECONDS = 60  # for MLflow to take the last records
 
 
-def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyFile:
-    """A checked declaration, from a file or a dict.
+def load_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyFile:
+    """A declaration of the right form, from a file or a dict.
 
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    file = (
-        load_dict(spec, overrides)
-        if isinstance(spec, Mapping)
-        else load_file(Path(spec), overrides)
-    )
-    file = asked(file)
+    if isinstance(spec, Mapping):
+        return load_dict(spec, overrides)
+    return load_file(Path(spec), overrides)
+
+
+def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyFile:
+    """A declaration that is checked, and whose model was asked for its space.
+
+    Raises:
+        SpecError: With every mistake on a line of its own.
+    """
+    file = asked(load_spec(spec, overrides))
     check(file)
     return file
 
