@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import DataError
-from ..spec.data import REPEATABLE, CrossValidation, DataSpec, Task, WindowSpec
+from ..spec.data import REPEATABLE, CrossValidation, DataSpec, Task
 from .arrays import columns_as_rows, reshaped
 from .choice import Roles, missing_targets, roles_of, rows_in_order, rows_in_time
 from .dataset import Dataset, LockedRows, TestRows
@@ -56,7 +56,7 @@ def load(
     """
     source = read_source(data, folder) if arrays is None else from_memory(arrays, data)
     if data.outer_fold is not None:  # other rows are locked then
-        source = replace(source, test=None)
+        source = replace(source, test=None, test_array=None)
     give_back()
     cv = cross_validation or CrossValidation()
     if data.windows is not None:
@@ -80,9 +80,9 @@ def _prepare(
     order, said = rows_in_order(source, roles, data)
     if order.size == 0:
         raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
-    windows = None
-    if data.windows is not None:
-        places, known, windows = _windowed(table, order, roles, data.windows)
+    window, windows = _window(data), None
+    if window is not None:
+        places, known, windows = _windowed(table, order, roles, window)
         order = order[known]
     labelled = table.select(list(roles.targets)).take(order)
     target, why = infer_targets(labelled, roles.targets, data, task)
@@ -102,7 +102,7 @@ def _prepare(
     if data.windows is not None and data.windows.include_target:
         names = (*names, *roles.targets)
     inferred, odd = infer_columns(table, names, data, here)
-    schema = _of_array(source.array, target, data) or Schema(inferred, target, window=_window(data))
+    schema = _of_array(source.array, target, data) or Schema(inferred, target, window=window)
     cleaned = schema.clean(table if source.array is None else source.array)
     if windows is not None:
         cleaned = cleaned[places]
@@ -161,15 +161,14 @@ def _window(data: DataSpec) -> Window | None:
 
 
 def _windowed(
-    table: Any, order: np.ndarray, roles: Roles, declared: WindowSpec
+    table: Any, order: np.ndarray, roles: Roles, window: Window
 ) -> tuple[np.ndarray, np.ndarray, Windows]:
     """See `windows_of`; rows without a target stand in windows too."""
-    window = Window(declared.rows, declared.horizon, declared.by or "")
     codes, names = np.zeros(table.num_rows, np.intp), [""]
-    if declared.by is not None:
-        codes = _codes(table, declared.by)
+    if window.by:
+        codes = _codes(table, window.by)
         first = np.unique(codes, return_index=True)[1]
-        names = [as_text(table[declared.by][int(i)].as_py()) for i in first]
+        names = [as_text(table[window.by][int(i)].as_py()) for i in first]
         codes = np.unique(codes, return_inverse=True)[1]
     in_time = rows_in_time(table, roles, np.arange(table.num_rows))
     return windows_of(window, codes, in_time, order, names)

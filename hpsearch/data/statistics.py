@@ -174,19 +174,21 @@ def _quantiles(
     schema: Schema, columns: np.ndarray, rows: np.ndarray, impute: np.ndarray, scaling: str
 ) -> Quantiles | None:
     """The bends of the columns that are scaled by quantiles; None where there is no such column."""
+    bent = [c.kind == "numeric" and (c.scaling or scaling) == "quantile" for c in schema.columns]
+    if not any(bent):
+        return None
     middles, halves, slopes = np.zeros((3, KNOTS - 1, len(impute)), np.float32)
     found = Quantiles(middles, halves, slopes, np.zeros(len(impute), np.float32))
-    at, is_any = 0, False
+    at = 0
     for j, column in enumerate(schema.columns):
-        if column.kind == "numeric" and (column.scaling or scaling) == "quantile":
-            is_any = True
+        if bent[j]:
             values = columns[rows, ..., j].ravel()
             middle, half, slope, offset = _bends(np.where(np.isnan(values), impute[at], values))
             for vectors, numbers in zip(found, (middle, half, slope), strict=False):
                 vectors[: len(numbers), at] = numbers
             found.offset[at] = offset
         at += len(column.feature_names)
-    return found if is_any else None
+    return found
 
 
 def _bends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
