@@ -88,10 +88,15 @@ def _balanced_accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
     return xp.sum(recall) / xp.sum(present)
 
 
+def _f1_scores(xp: Any, hits: Any, total: Any) -> Any:
+    """`2 hits / total`, of predicted and actual rows together; 0 where there are none."""
+    return xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
+
+
 def _f1(xp: Any, y: Any, p: Any, w: Any) -> Any:
     hits, predicted, actual = _counts(xp, y, p, w)
     total = predicted + actual
-    scores = xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
+    scores = _f1_scores(xp, hits, total)
     if y.shape[1] == 1:
         return scores[1]
     seen = total > 0
@@ -106,9 +111,7 @@ def _f1_micro(xp: Any, y: Any, p: Any, w: Any) -> Any:
 def _f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The mean over the classes by their rows, 0/1 of a binary task included."""
     hits, predicted, actual = _counts(xp, y, p, w)
-    total = predicted + actual
-    scores = xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
-    return xp.sum(scores * actual) / xp.sum(actual)
+    return xp.sum(_f1_scores(xp, hits, predicted + actual) * actual) / xp.sum(actual)
 
 
 def _share(place: int) -> Callable[..., Any]:
@@ -212,15 +215,12 @@ def _label_counts(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
 
 def _labels_f1_micro(xp: Any, y: Any, p: Any, w: Any) -> Any:
     hits, predicted, actual = (xp.sum(counts) for counts in _label_counts(xp, y, p, w))
-    total = predicted + actual
-    return xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
+    return _f1_scores(xp, hits, predicted + actual)
 
 
 def _labels_f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
     hits, predicted, actual = _label_counts(xp, y, p, w)
-    total = predicted + actual
-    scores = xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
-    rows = xp.sum(actual)
+    scores, rows = _f1_scores(xp, hits, predicted + actual), xp.sum(actual)
     return xp.sum(scores * actual) / xp.where(rows > 0, rows, 1)
 
 
