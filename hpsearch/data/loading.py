@@ -265,7 +265,8 @@ def _codes(table: Any, name: str) -> np.ndarray:
 def _weights(table: Any, name: str | None) -> np.ndarray | None:
     if name is None:
         return None
-    weights = column_numbers(table, Column(name, "numeric"))
+    fits = "It is data.weights: each row needs a finite number of at least 0."
+    weights = column_numbers(table, Column(name, "numeric"), fits)
     with np.errstate(over="ignore"):
         narrow: np.ndarray = weights.astype(np.float32)
     wrong = np.flatnonzero(~(np.isfinite(narrow) & (narrow >= 0)))

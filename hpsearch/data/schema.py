@@ -28,6 +28,7 @@ except ImportError:  # beside a served model there is no hpsearch
 NOT_A_NUMBER = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
 OTHER = "(other)"
 EXACT = 2**24  # the first whole number after which float32 skips some
+IF_MISSING = "If it means missing, declare it in data.missing."
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 
 
@@ -430,8 +431,11 @@ def as_number(text: str) -> float | None:
         return None
 
 
-def column_numbers(table: Any, column: Column) -> np.ndarray:
-    """One cleaned column in float64, shape (n_rows,): see `Schema.clean`."""
+def column_numbers(table: Any, column: Column, remedy: str = IF_MISSING) -> np.ndarray:
+    """One cleaned column in float64, shape (n_rows,): see `Schema.clean`.
+
+    `remedy` ends what is said of a cell that is no number.
+    """
     raw = table[column.raw]
     if column.part:
         return _date_part(raw, column)
@@ -440,7 +444,7 @@ def column_numbers(table: Any, column: Column) -> np.ndarray:
         texts = category_texts(values, column)
         codes = [column.code(t) if t else None for t in texts]
         return spread([np.nan if c is None else c for c in codes], places, np.float64)
-    numbers = _numbers(raw, column)
+    numbers = _numbers(raw, column, remedy)
     if column.clip is not None:
         numbers = np.clip(numbers, *column.clip)
     if column.transform:
@@ -467,7 +471,7 @@ def plain_numbers(raw: Any) -> np.ndarray | None:
     return array.astype(np.float64) if is_numeric else None
 
 
-def _numbers(raw: Any, column: Column) -> np.ndarray:
+def _numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
     numbers = plain_numbers(raw)
     if numbers is None:
         values, places = distinct(raw)
@@ -477,7 +481,7 @@ def _numbers(raw: Any, column: Column) -> np.ndarray:
             row = int(np.flatnonzero(np.isin(places, wrong))[0])
             raise DataError(
                 f"column {column.name!r}, row {row + 1}: {as_text(values[places[row]])!r} is no "
-                "number. If it means missing, declare it in data.missing."
+                f"number. {remedy}"
             )
         return spread(table, places, np.float64)
     for marker in (as_number(m) for m in column.missing):

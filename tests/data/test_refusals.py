@@ -48,6 +48,12 @@ SIXTHS = np.arange(N) // 10
             r"weights 'w', row 1: 1e\+39 is no weight; .* range of float32",
         ),
         (
+            frame(w=["1.5", "2"] * 29 + ["1", "heavy"]),
+            {},
+            {"weights": "w"},
+            "column 'w', row 60: 'heavy' is no number. It is data.weights: each row needs a finite",
+        ),
+        (
             frame(y=SIXTHS),
             {"kind": "group", "group": "y"},
             {},
