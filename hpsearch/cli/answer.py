@@ -65,14 +65,13 @@ def show_nested(result: NestedResult) -> None:
     from .progress import shown
 
     out = console()
-    metrics = [m for m in result.studies[0].test if m != result.objective]
-    heads = ("search", result.objective, *metrics, "hyperparameters")
+    heads = ("search", *result.metrics, "hyperparameters")
     grid = table("outer fold", *heads, title="nested cross-validation")
     grid.columns[-1].justify = "left"
     for number, study in enumerate(result.studies, start=1):
-        values = [study.best.score, study.test[result.objective], *(study.test[m] for m in metrics)]
+        values = [study.best.score, *(study.test[metric] for metric in result.metrics)]
         grid.add_row(str(number), *(f"{v:.4f}" for v in values), shown(study.best.params))
-    measured = [result.promised, *(result.scores(m) for m in (result.objective, *metrics))]
+    measured = [result.promised, *(result.scores(metric) for metric in result.metrics)]
     grid.add_section()
     grid.add_row("mean", *(f"{v.mean():.4f}" for v in measured), "")
     grid.add_row("deviation", *(f"{v.std():.4f}" for v in measured), "")

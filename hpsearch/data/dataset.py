@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,15 @@ class LockedRows:
 
     def __len__(self) -> int:
         return self.n_rows
+
+    def admit(self, is_defined: Callable[[np.ndarray, np.ndarray | None], bool]) -> bool:
+        """Whether a measure has a value on the rows; nothing else of them gets out.
+
+        Args:
+            is_defined: Takes the target, (n_test, n_outputs), and the weights, (n_test,) or None.
+        """
+        assert self._rows is not None
+        return is_defined(self._rows.target, self._rows.weights)
 
     def read(self) -> TestRows:
         """The rows, to the first who asks.

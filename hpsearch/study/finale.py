@@ -77,7 +77,7 @@ def fit_winner(
         single = replace(final, members=choice.single, path=partial / "single.keras")
         answer = executor.finish(single).predictions
         measured = evaluation.measured(
-            _metrics(alone), locked.target, answer, locked.weights, threshold=limit
+            _metrics(alone, locked), locked.target, answer, locked.weights, threshold=limit
         )
         judged["single"] = {"trial": choice.trial.number, "metrics": measured}
     _write(partial, schema, dataset, problem, choice, locked, prediction, judged)
@@ -168,8 +168,10 @@ def _with_threshold(schema: Schema, threshold: float) -> Schema:
     return replace(schema, target=replace(schema.target, threshold=threshold))
 
 
-def _metrics(problem: Problem) -> list[Metric]:
-    return [problem.metric(name) for name in problem.metrics]
+def _metrics(problem: Problem, locked: TestRows) -> list[Metric]:
+    """Those that have a value on the locked rows."""
+    each = [problem.metric(name) for name in problem.metrics]
+    return [metric for metric in each if metric.is_defined(locked.target, locked.weights)]
 
 
 def _judged(
@@ -180,7 +182,7 @@ def _judged(
     threshold: float,
 ) -> dict[str, Any]:
     """What the locked rows say of the winner and, beside it, of a linear model."""
-    metrics, truth, weights = _metrics(problem), locked.target, locked.weights
+    metrics, truth, weights = _metrics(problem, locked), locked.target, locked.weights
     is_class = problem.task in ("binary", "multiclass")
     return {
         "threshold": threshold,

@@ -31,6 +31,12 @@ class NestedResult:
         """The metric that each study improved."""
         return self.studies[0].objective
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What has a value on every fold's locked rows, the objective first."""
+        others = [m for m in self.studies[0].test if all(m in study.test for study in self.studies)]
+        return tuple(dict.fromkeys((self.objective, *others)))
+
     def scores(self, metric: str) -> np.ndarray:
         """The metric on each fold's locked rows, (n_folds,)."""
         return np.array([study.test[metric] for study in self.studies])
@@ -50,7 +56,7 @@ class NestedResult:
                     "std": float(self.scores(metric).std()),
                     "folds": self.scores(metric).tolist(),
                 }
-                for metric in self.studies[0].test
+                for metric in self.metrics
             },
             "promised": self.promised.tolist(),
             "studies": [study.as_json() for study in self.studies],

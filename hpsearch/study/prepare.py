@@ -24,6 +24,7 @@ from ..training.choice import choose
 from ..training.metrics import default_metrics, metric_for
 from ..training.problem import EarlyStopping, Problem
 from ..trial import Direction
+from .defined import require_defined
 
 TUNED = ("balanced_accuracy", "f1", "matthews_corrcoef")  # objectives that need a threshold
 DEFAULT_OBJECTIVE = {
@@ -39,12 +40,12 @@ def load_data(file: StudyFile, data: Any = None) -> Dataset:
 
     Raises:
         SpecError: If there are neither.
-        DataError: If they cannot be used as they are.
+        DataError: If they cannot be used as they are, or the objective has no value on them.
     """
     spec = file.spec
     if data is None and spec.data.source is None:
         raise file.problem("data.source", "is required, unless data are handed to hpsearch.tune")
-    return load(
+    dataset = load(
         spec.data,
         task=spec.task,
         cross_validation=spec.cross_validation,
@@ -52,6 +53,10 @@ def load_data(file: StudyFile, data: Any = None) -> Dataset:
         folder=file.folder,
         arrays=data,
     )
+    for name, _ in objectives_of(spec, dataset.task):
+        if name not in COSTS and own_metric_of(spec) is None:
+            require_defined(metric_for(name, dataset.task), dataset)
+    return dataset
 
 
 def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) -> Problem:

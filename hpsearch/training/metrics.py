@@ -56,6 +56,16 @@ class Metric:
         with np.errstate(divide="ignore", invalid="ignore"):
             return float(self.function(np, *wide))
 
+    def is_defined(self, truth: np.ndarray, weights: np.ndarray | None = None) -> bool:
+        """Whether perfect predictions have a score: a ROC curve needs two classes, R² a spread."""
+        if self.on_host:
+            return True
+        if weights is not None:
+            truth, weights = truth[weights > 0], weights[weights > 0]
+        if self.tasks == ("regression",):  # from 0, so that the mean of a constant is exact
+            truth = truth - truth[:1]
+        return bool(np.isfinite(self(truth, truth, weights)))
+
 
 def _mean(xp: Any, values: Any, w: Any) -> Any:
     return xp.sum(values * w) / xp.sum(w)
