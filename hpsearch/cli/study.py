@@ -276,6 +276,7 @@ def report(study: str, output: Path) -> None:
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
 def ui(port: int, tracking_uri: str | None) -> None:
     """MLflow's user interface on the right store, for this machine alone."""
+    import os
     import subprocess
 
     from ..errors import redacted
@@ -291,4 +292,6 @@ def ui(port: int, tracking_uri: str | None) -> None:
     click.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", uri, "--default-artifact-root", str(artifacts)]
-    raise SystemExit(subprocess.run(command, check=False).returncode)
+    command += ["--workers", "1"]  # of four, each imports MLflow, and so do those of its jobs
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)
