@@ -66,6 +66,7 @@ def hidden(x: Any, p: Mapping[str, Any]) -> Any:
             activation=None if p["normalization"] != "none" else p["activation"],
             kernel_initializer=p["initializer"],
             kernel_regularizer=regularizer,
+            use_bias=p["normalization"] != "batch",  # which subtracts it again
             name=f"dense_{i}",
         )(x)
         x = normalized(x, p, str(i))

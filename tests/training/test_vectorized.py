@@ -44,10 +44,6 @@ class TestVectorizedTrainer(TrainerContract):
 class TestBatchedTrainer(TrainerContract):
     """All lanes in one program, as on an accelerator."""
 
-    # The gradient of a bias before batch normalization is rounding alone, and Adam steps by its
-    # sign: a batch of one lane and one of three would go apart.
-    optimizer = "sgd"
-
     def make_trainer(self, problem: Problem) -> Trainer:
         return VectorizedTrainer(problem, placement="batch")
 
