@@ -70,7 +70,8 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         if facts.get("compiled") and key != "scaling":
             continue  # it is the user's own function that reads them
         if key == "class_weight" and spec.task in WITHOUT and key in spec.search_space:
-            yield f"search_space.{key}", f"a {spec.task} has no classes: leave it out"
+            what = "has no classes" if spec.task == "regression" else "has several labels a row"
+            yield f"search_space.{key}", f"a {spec.task} task {what}: leave it out"
         for value in spec.values_of(key):
             if key == "loss" and is_reference(str(value)):
                 if problem := missing(absolute(str(value), file.folder)):

@@ -17,6 +17,7 @@ from ..execution.processes import ProcessExecutor
 from ..search.objectives import COSTS
 from ..search.pruner import Pruner
 from ..search.pruners import default_pruner, make_pruner
+from ..spec.data import Task
 from ..spec.file import StudyFile
 from ..spec.reference import is_reference
 from ..spec.study import Execution, StudySpec
@@ -24,6 +25,7 @@ from ..training.choice import choose
 from ..training.metrics import default_metrics, metric_for
 from ..training.problem import EarlyStopping, Problem
 from ..trial import Direction
+from .checks import check
 from .defined import require_defined
 
 TUNED = ("balanced_accuracy", "f1", "matthews_corrcoef")  # objectives that need a threshold
@@ -39,7 +41,7 @@ def load_data(file: StudyFile, data: Any = None) -> Dataset:
     """The declared data, or those handed over in memory.
 
     Raises:
-        SpecError: If there are neither.
+        SpecError: If there are neither, or the declaration does not suit the task that they are.
         DataError: If they cannot be used as they are, or the objective has no value on them.
     """
     spec = file.spec
@@ -53,10 +55,22 @@ def load_data(file: StudyFile, data: Any = None) -> Dataset:
         folder=file.folder,
         arrays=data,
     )
+    if spec.task is None:
+        _check_task(file, dataset.task)
     for name, _ in objectives_of(spec, dataset.task):
         if name not in COSTS and own_metric_of(spec) is None:
             require_defined(metric_for(name, dataset.task), dataset)
     return dataset
+
+
+def _check_task(file: StudyFile, task: Task) -> None:
+    """Refuse what does not suit the task that was inferred."""
+    try:
+        check(replace(file, spec=file.spec.model_copy(update={"task": task})))
+    except SpecError as error:
+        raise SpecError(
+            f"{error}\nThe target's values make it a {task} task; the key task would say another."
+        ) from None
 
 
 def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) -> Problem:

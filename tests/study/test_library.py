@@ -200,7 +200,20 @@ def test_a_threshold_or_class_weights_of_several_labels_are_refused(tmp_path):
     given = few("refused", "vectorized") | {"objective": {"metric": "f1", "threshold": "tuned"}}
     with pytest.raises(SpecError, match="threshold: a multilabel task's labels are called at one"):
         hpsearch.tune(given, data=(x, y), root=tmp_path)
-    given = few("refused", "vectorized") | {"task": "multilabel"}
-    given["search_space"] = {"class_weight": "balanced"}
-    with pytest.raises(SpecError, match="a multilabel has no classes: leave it out"):
-        hpsearch.tune(given, data=(x, y), root=tmp_path)
+    for task in ("multilabel", None):
+        given = few("refused", "vectorized") | {"task": task}
+        given["search_space"] = {"class_weight": ["none", "balanced"], "units": [4, 8]}
+        with pytest.raises(SpecError, match="a multilabel task has several labels a row: leave it"):
+            hpsearch.tune(given, data=(x, y), root=tmp_path)
+    assert not list(tmp_path.rglob("journal.jsonl"))
+
+
+def test_what_does_not_suit_the_task_that_the_rows_are_is_refused_with_its_line(tmp_path):
+    x, y = make_multilabel_classification(200, 4, n_classes=1, random_state=1)
+    file = tmp_path / "study.yaml"
+    file.write_text("study: unsuited\ndata: {}\nsearch_space:\n  units: 8\n  loss: [huber]\n")
+    with pytest.raises(
+        SpecError, match=r"yaml:5: search_space\.loss: 'huber' does not exist"
+    ) as told:
+        hpsearch.tune(file, data=(x, y[:, 0]), root=tmp_path)
+    assert str(told.value).endswith("make it a binary task; the key task would say another.")
