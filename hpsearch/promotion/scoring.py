@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..data.arrays import arrays_in
 from ..data.delimited import sniff_separator, unique_names
-from ..data.schema import require
+from ..data.schema import Window, distinct_places, require
 from ..errors import DataError, HpsearchError, PromotionError
 from .package import as_saved, folder_sha256
 from .reference import Reference
@@ -54,6 +56,8 @@ def predict(
     """
     if not source.exists():
         raise DataError(f"{source}: there is no such file")
+    import pyarrow as pa
+
     with tempfile.TemporaryDirectory() as folder:
         served = open_served(client, reference, folder)
         if served.schema.shape:
@@ -61,23 +65,27 @@ def predict(
         if source.is_dir():
             raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
         rows = 0
-        blocks = _blocks(source, served.schema.raw_columns, separator)
-        if served.schema.window is not None:  # which reach from one block into the next
-            blocks = _joined(blocks)
-        for block in blocks:
+        window, earlier = served.schema.window, None
+        for block in _blocks(source, served.schema.raw_columns, separator):
+            reached = block if earlier is None else pa.concat_tables([earlier, block])
             try:
-                answer = served.answer(_with_numbers(block, served.schema))
+                answer = served.answer(_with_numbers(reached, served.schema))
             except ValueError as error:
                 raise DataError(f"{source}, after row {rows}: {error}") from None
+            answer = answer.tail(block.num_rows)
             answer.to_csv(output, header=rows == 0, index=False, lineterminator="\n")
             rows += block.num_rows
+            earlier = None if window is None else _last_rows(reached, window)
     return rows
 
 
-def _joined(blocks: Iterator[Any]) -> Iterator[Any]:
-    import pyarrow as pa
-
-    yield pa.concat_tables(blocks)
+def _last_rows(table: Any, window: Window) -> Any:
+    """The rows that windows of later rows can reach, of each series."""
+    series = np.zeros(table.num_rows) if window.by == "" else distinct_places(table[window.by])
+    order = np.argsort(series, kind="stable")
+    ends = np.searchsorted(series[order], series[order], side="right")
+    kept = order[ends - np.arange(len(order)) < window.rows + window.horizon]
+    return table.take(np.sort(kept))
 
 
 def _predict_arrays(served: Any, source: Path, output: IO[str]) -> int:

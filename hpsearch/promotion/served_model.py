@@ -85,7 +85,9 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         scores = self._scores(
             len(known), lambda rows: columns[last[known[rows]][:, None] + offsets]
         )
-        return self._named(scores).set_axis(known).reindex(range(len(columns)))
+        answers = self._named(scores).set_axis(known)
+        whole = answers.select_dtypes("integer").columns  # beside a missing one: no floats
+        return answers.astype(dict.fromkeys(whole, object)).reindex(range(len(columns)))
 
     def _named(self, scores: np.ndarray) -> pd.DataFrame:
         """The answers that are scores, (n_rows, n_outputs)."""
