@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -129,29 +129,28 @@ def nested(
 ) -> None:
     """Judge the whole procedure of SPEC: its study once for each outer fold."""
     from ..spec.file import load_file
-    from ..study.nested import NestedResult, outer_study
+    from ..study.nested import nested as run
     from .interrupt import Interrupt
     from .progress import display
 
     total = load_file(spec, settings).spec.budget.trials
-    studies = []
-    for fold in range(1, folds + 1):
+
+    @contextmanager
+    def around(fold: int) -> Iterator[dict[str, Any]]:
         if not quiet:
             click.echo(f"outer fold {fold} of {folds}", err=True)
         with Interrupt(GRACE) as interrupt, display(total, quiet=quiet) as shown:
-            study = outer_study(
-                spec,
-                fold=fold,
-                folds=folds,
-                overrides=settings,
-                tracking_uri=tracking_uri,
-                fresh=fresh,
-                offline=offline,
-                listeners=[shown.listen],
-                stop_requested=interrupt.requested,
-            )
-        studies.append(study)
-    result = NestedResult(tuple(studies))
+            yield {"listeners": [shown.listen], "stop_requested": interrupt.requested}
+
+    result = run(
+        spec,
+        folds=folds,
+        overrides=settings,
+        tracking_uri=tracking_uri,
+        offline=offline,
+        around=around,
+        fresh=fresh,
+    )
     if as_json:
         click.echo(json.dumps(result.as_json()))
     else:

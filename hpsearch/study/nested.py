@@ -9,15 +9,23 @@ estimation when using cross-validation for model selection", BMC Bioinformatics 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..errors import redacted
+from ..journal import stream
+from ..tracking.nested import OuterFold, send_nested
+from ..tracking.store import artifact_location, default_uri, open_store
 from .result import StudyResult
 from .tune import load_spec, tune
+
+logger = logging.getLogger("hpsearch.study")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +77,68 @@ def nested(
     *,
     folds: int = 5,
     overrides: Sequence[str] = (),
+    tracking_uri: str | None = None,
+    offline: bool = False,
+    root: Path | None = None,
+    around: Callable[[int], AbstractContextManager[Mapping[str, Any]]] = lambda _: nullcontext({}),
     **options: Any,
 ) -> NestedResult:
-    """Run the study of each outer fold, or go on with it.
+    """Run the study of each outer fold, or go on with it, and send their summary to MLflow.
 
     Args:
         spec: As `tune` takes it; `data.test_fraction` and test files do not count.
         data: As `tune` takes it.
         folds: Outer folds, made as the declared cross-validation makes its own.
         overrides: As `tune` takes them.
+        tracking_uri: As `tune` takes it.
+        offline: As `tune` takes it; the same call without it sends the summary.
+        root: As `tune` takes it.
+        around: Entered around the study of a fold, counted from 1; gives what only that one's
+            `tune` takes.
         options: Whatever else `tune` takes.
 
     Raises:
         HpsearchError: For whatever the caller can mend.
     """
-    return NestedResult(
-        tuple(
-            outer_study(spec, data, fold=fold, folds=folds, overrides=overrides, **options)
-            for fold in range(1, folds + 1)
-        )
-    )
-
-
-def outer_study(
-    spec: str | Path | Mapping[str, Any],
-    data: Any = None,
-    *,
-    fold: int,
-    folds: int,
-    overrides: Sequence[str] = (),
-    **options: Any,
-) -> StudyResult:
-    """The study of one outer fold, counted from 1: `NAME-outer-FOLD-of-FOLDS`."""
     name = load_spec(spec, overrides).spec.study
-    own = [f"study={name}-outer-{fold}-of-{folds}"]
-    own.append(f"data.outer_fold={{fold: {fold}, folds: {folds}}}")
-    return tune(spec, data, overrides=[*overrides, *own], **options)
+    where: dict[str, Any] = {"tracking_uri": tracking_uri, "offline": offline, "root": root}
+    studies = []
+    for fold in range(1, folds + 1):
+        # The study's name is `NAME-outer-FOLD-of-FOLDS`.
+        own = [f"study={name}-outer-{fold}-of-{folds}"]
+        own.append(f"data.outer_fold={{fold: {fold}, folds: {folds}}}")
+        with around(fold) as more:
+            changed = [*overrides, *own]
+            studies.append(tune(spec, data, overrides=changed, **where, **options, **more))
+    result = NestedResult(tuple(studies))
+    if not offline:
+        _send(result, name, tracking_uri, (root or Path.cwd()).resolve())
+    return result
+
+
+def _send(result: NestedResult, name: str, tracking_uri: str | None, root: Path) -> None:
+    """Send the summary; a store that is away gets it from the next call."""
+    uri = tracking_uri or default_uri(root)
+    folds = [_outer_fold(study, result.metrics) for study in result.studies]
+    try:
+        send_nested(open_store(uri), name, folds, artifacts=artifact_location(uri, root))
+    except Exception as error:  # every backend raises its own kind
+        logger.warning(
+            "MLflow has not taken the summary (%s); the same command sends it again",
+            redacted(str(error)),
+        )
+
+
+def _outer_fold(study: StudyResult, metrics: Sequence[str]) -> OuterFold:
+    journal = study.model.parent.with_name("journal.jsonl")
+    records = {record["event"]: record for record in stream(journal, without=("epoch",))}
+    known = study.experiment_id is not None and study.run_id is not None
+    return OuterFold(
+        study.study,
+        key=records["study"]["key"],
+        place=(str(study.experiment_id), str(study.run_id)) if known else None,
+        time=records["final"]["time"],
+        promised=study.best.score,
+        test={metric: study.test[metric] for metric in metrics},
+        intervals=study.intervals,
+    )

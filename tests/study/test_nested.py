@@ -7,6 +7,7 @@ import pytest
 
 import hpsearch
 from hpsearch.journal import read
+from hpsearch.tracking.store import open_store
 
 from .conftest import run
 
@@ -52,13 +53,40 @@ def test_the_answer_is_the_mean_over_the_outer_folds(nested):
     assert told["mean"] > 0.95
 
 
+def outcome(root):
+    """The runs of the study's own experiment, and the points of one of its metrics."""
+    client = open_store(f"sqlite:///{root}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("outer").experiment_id
+    runs = client.search_runs([experiment])
+    return runs, client.get_metric_history(runs[0].info.run_id, "outer/roc_auc")
+
+
+def test_the_summary_is_a_run_in_the_studys_experiment(nested):
+    root, answer = nested
+    (run,), points = outcome(root)
+    told, metrics = answer["test"]["roc_auc"], run.data.metrics
+    assert [1, 2] == [p.step for p in points]
+    assert told["folds"] == [p.value for p in points]
+    assert [told["mean"], told["std"]] == [metrics["test/roc_auc"], metrics["test/roc_auc_std"]]
+    assert np.mean(answer["promised"]) == metrics["promised"]
+    assert metrics["outer/roc_auc_low"] < points[-1].value < metrics["outer/roc_auc_high"]
+    assert ("nested", "FINISHED") == (run.data.tags["hpsearch.kind"], run.info.status)
+    for study in answer["studies"]:
+        link = f"#/experiments/{study['experiment_id']}/runs/{study['run_id']}"
+        assert f"[{study['study']}]({link})" in run.data.tags["mlflow.note.content"]
+
+
 def test_the_same_command_trains_nothing_again(nested):
     root, answer = nested
     journals = [root / "mlruns/studies" / s["study"] / "journal.jsonl" for s in answer["studies"]]
     before = [sum(r["event"] == "asked" for r in read(j).records) for j in journals]
+    (sent,), points = outcome(root)
     done = run(root, "nested", "outer.yaml", "--folds", 2)
     assert before == [sum(r["event"] == "asked" for r in read(j).records) for j in journals]
     assert "the procedure: roc_auc" in done.stdout
+    (again,), told_again = outcome(root)
+    assert (sent.info.run_id, sent.data.metrics) == (again.info.run_id, again.data.metrics)
+    assert [(p.step, p.value) for p in points] == [(p.step, p.value) for p in told_again]
 
 
 def test_a_fold_beyond_the_last_is_refused():
