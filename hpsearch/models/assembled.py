@@ -81,7 +81,9 @@ def _mean_answer(parts: Sequence[Part], features: Any, task: str, transforms: Se
         s = part.statistics
         if place:
             part.network.name = f"{part.network.name}_{place}"  # names in one model must differ
-        said = part.network(scaled(ops, features, s.center, s.scale, s.quantiles))
+        seen = scaled(ops, features, s.center, s.scale, s.quantiles)
+        # Keras augments images wherever nobody says otherwise, and exports that.
+        said = part.network(seen, training=False)
         if task == "regression":
             said = answered(ops, said, s.target_center, s.target_scale, transforms)
         if len(parts) > 1:

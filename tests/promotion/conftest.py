@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from mlflow_server import served
 
+from hpsearch.data.schema import Schema
+
 N_LOCKED = 400
 RAW = pd.DataFrame(
     {
@@ -44,28 +46,38 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     client = open_store(uri)
     model, schema = make_model(folder, "binary")
     assert model is not None
+    rows = schema.clean(RAW)
     truth = np.random.default_rng(0).integers(0, 2, (N_LOCKED, 1)).astype(np.float32)
 
-    def study(name: str, skill: float = 1.0, fingerprint: str = "f" * 64, locked: int = 0) -> str:
-        """A study whose predictions separate the classes by `skill` standard deviations."""
+    def study(
+        name: str,
+        skill: float = 1.0,
+        fingerprint: str = "f" * 64,
+        locked: int = 0,
+        winner: tuple[Path, Schema, np.ndarray] = (folder / "model.keras", schema, rows),
+    ) -> str:
+        """A study whose predictions separate the classes by `skill` standard deviations.
+
+        `winner` is its network, with some cleaned rows.
+        """
         place = folder / name
         final = place / "final"
         final.mkdir(parents=True)
         save_served_model(
             final / "model",
-            model=folder / "model.keras",
-            schema=schema,
-            columns=schema.clean(RAW),
+            model=winner[0],
+            schema=winner[1],
+            columns=winner[2],
             lineage=Lineage(name, 3, fingerprint, "roc_auc", 0.9, 0.01, 12, {"roc_auc": 0.88}),
         )
         rng = np.random.default_rng(7)
         logit = skill * (truth - 0.5) + rng.normal(size=truth.shape)
-        rows = slice(locked, None)
+        held = slice(locked, None)
         np.savez(
             final / "predictions.npz",
-            truth=truth[rows],
-            prediction=1 / (1 + np.exp(-logit[rows])),
-            weights=np.ones(N_LOCKED)[rows],
+            truth=truth[held],
+            prediction=1 / (1 + np.exp(-logit[held])),
+            weights=np.ones(N_LOCKED)[held],
             fingerprint=fingerprint,
         )
         experiment = client.create_experiment(name, str(folder / "artifacts"))
