@@ -162,7 +162,10 @@ class KerasTunerSampler:
         self._oracle._random_state = np.random.RandomState(seed)
         # Running trials are guessed by the process as it was fitted last; that must not depend on
         # when the study was stopped.
-        self._oracle.gpr = self._oracle._make_gpr()
+        from .keras_tuner_process import UncheckedProcess  # scikit-learn
+
+        plain = self._oracle._make_gpr()
+        self._oracle.gpr = UncheckedProcess(**plain.get_params(deep=False))
         running, self._oracle.ongoing_trials = self._oracle.ongoing_trials, {}
         ended = {k: t for k, t in self._oracle.trials.items() if t.status == "COMPLETED"}
         if running and len(ended) > 1:
