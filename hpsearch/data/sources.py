@@ -7,9 +7,6 @@ them are used, is not known here.
 from __future__ import annotations
 
 import glob
-import importlib
-import importlib.util
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import DataError, SpecError
 from ..spec.data import DataSpec
+from ..spec.reference import absolute, load_function
 from .arrays import FEATURE_KEYS, array_of, of_tensorflow, rows_of
 from .delimited import read_delimited, unique_names
 from .images import is_image_folder, read_images
@@ -131,33 +129,16 @@ def _sklearn(name: str) -> Source:
 
 def _called(reference: str, data: DataSpec, folder: Path) -> Source:
     """What the user's `MODULE:FUNCTION` or `FILE.py:FUNCTION` returns, called with nothing."""
-    place, _, attribute = reference.rpartition(":")
-    function = getattr(_module(place, folder), attribute, None)
-    if not callable(function):
-        raise DataError(f"{place} has no function {attribute!r}")
+    try:
+        function = load_function(absolute(reference, folder))
+    except SpecError as error:
+        hint = "" if ".py:" in reference else "neither a file nor a module's function: "
+        raise DataError(f"{hint}{error}") from None
     try:
         value = function()
     except Exception as error:
         raise DataError(f"it raised {type(error).__name__}: {error}") from error
-    return from_memory(value, data, attribute)
-
-
-def _module(place: str, folder: Path) -> Any:
-    if not place.endswith(".py"):
-        try:
-            return importlib.import_module(place)
-        except ModuleNotFoundError as error:
-            raise DataError(f"neither a file nor a module: {error}") from None
-    path = folder / place
-    if not path.is_file():
-        raise DataError(f"there is no file {place}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
-    return module
+    return from_memory(value, data, reference.rpartition(":")[2])
 
 
 def from_memory(value: Any, data: DataSpec, name: str = "memory") -> Source:
