@@ -161,11 +161,11 @@ def nested(
 
 @main.command()
 @click.argument("source")
-@click.option("--target", required=True, help="The column to predict.")
+@click.option("--target", help="The column to predict; none where images lie by class.")
 @click.option("-o", "--output", type=SPEC, default=Path("study.yaml"), help="The file to write.")
 @click.option("--set", "settings", multiple=True, help="data.KEY=value, to read a difficult table.")
-def init(source: str, target: str, output: Path, settings: tuple[str, ...]) -> None:
-    """Write a commented study file for the table SOURCE, ready for tune."""
+def init(source: str, target: str | None, output: Path, settings: tuple[str, ...]) -> None:
+    """Write a commented study file for the table or folder of images SOURCE, ready for tune."""
     from ..study.starter import write_starter
 
     starter = write_starter(source, target, output, settings)

@@ -1,4 +1,4 @@
-"""`hpsearch init`: a commented study file for a table.
+"""`hpsearch init`: a commented study file for a table, or for a folder of images by class.
 
 Reads the table, says what it makes of each column, and recommends ranges that suit its size. The
 file is checked before it is left behind, so `hpsearch tune` takes it as it is.
@@ -19,7 +19,7 @@ from ..data import Dataset, load
 from ..data.choice import missing_target, roles_of
 from ..data.infer import infer_target
 from ..data.schema import distinct
-from ..data.sources import read_source
+from ..data.sources import Source, read_source
 from ..errors import HpsearchError, SpecError
 from ..spec.data import ColumnSpec, CrossValidation, DataSpec
 from ..spec.file import load_dict
@@ -47,12 +47,14 @@ class Starter:
     ordered_by: tuple[str, ...]  # columns that look like time
 
 
-def write_starter(source: str, target: str, output: Path, settings: Sequence[str] = ()) -> Starter:
-    """Write a study's file for a table.
+def write_starter(
+    source: str, target: str | None, output: Path, settings: Sequence[str] = ()
+) -> Starter:
+    """Write a study's file for a table, or for a folder of images by class.
 
     Args:
         source: As `data.source`; a path is relative to the working folder.
-        target: The column to predict.
+        target: The column to predict; None where images lie by class.
         output: The file to write.
         settings: `data.KEY=value` texts, for tables that need a word to be read at all.
 
@@ -86,13 +88,15 @@ def _place(source: str, output: Path) -> str:
     return Path(os.path.relpath(Path(source).resolve(), output.parent.resolve())).as_posix()
 
 
-def _starter(place: str, target: str, output: Path, settings: Sequence[str]) -> Starter:
+def _starter(place: str, target: str | None, output: Path, settings: Sequence[str]) -> Starter:
     folder = output.parent.resolve()
     declared = _declared(place, target, settings)
     data = DataSpec(**declared)
     source = read_source(data, folder)
     if source.array is not None:
-        raise SpecError(f"{place}: init is for tables; docs/data.md shows a study of images")
+        return _of_images(place, source, declared, folder)
+    if target is None:
+        raise SpecError("--target NAME is required of a table: the column to predict")
     table = source.table
     names = list(roles_of(source, _unnamed_dropped(data, table), CrossValidation()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
@@ -117,17 +121,8 @@ def _starter(place: str, target: str, output: Path, settings: Sequence[str]) -> 
         seed=SEED,
         folder=folder,
     )
-    metric, reason = _metric(dataset)
-    stem = Path(place.rpartition(":")[2] if ":" in place else place).name.partition(".")[0]
     return Starter(
-        study=re.sub(r"[^A-Za-z0-9-]+", "-", stem).strip("-").lower()[:100] or "study",
-        data=declared,
-        cross_validation=cv,
-        task=dataset.task,
-        metric=metric,
-        metric_reason=reason,
-        ranges=ranges_for(table.num_rows, dataset.n_features),
-        dataset=dataset,
+        **_told(place, declared, cv, dataset),
         dropped=dropped,
         treated=treated,
         suspects=suspects(dataset),
@@ -135,12 +130,47 @@ def _starter(place: str, target: str, output: Path, settings: Sequence[str]) -> 
     )
 
 
-def _declared(place: str, target: str, settings: Sequence[str]) -> dict[str, Any]:
+def _of_images(place: str, source: Source, declared: dict[str, Any], folder: Path) -> Starter:
+    assert source.array is not None
+    if source.array.ndim != 4:
+        raise SpecError(f"{place}: init is for tables and images; docs/data.md shows the others")
+    rough = ranges_for(len(source.array), 1)
+    declared.setdefault("scaling", "minmax")
+    declared.setdefault("test_fraction", rough.test_fraction if source.test is None else 0.0)
+    data = DataSpec(**declared)
+    cv = _cross_validation(source.table, source.targets[0], data, rough)
+    division = CrossValidation(**cv)
+    dataset = load(data, task=None, cross_validation=division, seed=SEED, folder=folder)
+    nothing: dict[str, Any] = {"dropped": (), "treated": (), "suspects": {}, "ordered_by": ()}
+    return Starter(**_told(place, declared, cv, dataset), **nothing)
+
+
+def _told(
+    place: str, declared: dict[str, Any], cv: dict[str, Any], dataset: Dataset
+) -> dict[str, Any]:
+    """What a starter says of tables and images alike."""
+    metric, reason = _metric(dataset)
+    stem = Path(place.rpartition(":")[2] if ":" in place else place).name.partition(".")[0]
+    n_rows = dataset.n_rows + (len(dataset.locked) if dataset.locked else 0)
+    return {
+        "study": re.sub(r"[^A-Za-z0-9-]+", "-", stem).strip("-").lower()[:100] or "study",
+        "data": declared,
+        "cross_validation": cv,
+        "task": dataset.task,
+        "metric": metric,
+        "metric_reason": reason,
+        "ranges": ranges_for(n_rows, dataset.n_features),
+        "dataset": dataset,
+    }
+
+
+def _declared(place: str, target: str | None, settings: Sequence[str]) -> dict[str, Any]:
     """The data section before anything is known of the table."""
     for text in settings:
         if not text.startswith("data."):
             raise SpecError(f"--set {text}: init takes keys of data; edit the file for the others")
-    given = {"data": {"source": place, "target": target}, "search_space": {"units": 8}}
+    named = {} if target is None else {"target": target}
+    given = {"data": {"source": place, **named}, "search_space": {"units": 8}}
     declared: dict[str, Any] = dict(load_dict(given, settings).raw["data"])
     return declared
 

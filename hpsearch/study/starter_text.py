@@ -30,7 +30,11 @@ def file_text(starter: Starter) -> str:
 def _head(s: Starter) -> Iterator[str]:
     locked = f" and {len(s.dataset.locked):,} locked ones" if s.dataset.locked else ""
     yield f"# {comment(s.dataset.name)}: {s.dataset.n_rows:,} development rows{locked}."
-    yield f"# {s.dataset.n_columns} columns become {s.dataset.n_features} features of a network."
+    if s.dataset.schema.shape:
+        yield f"# Rows are images of shape (height, width, channels) = {s.dataset.shape}."
+    else:
+        columns, features = s.dataset.n_columns, s.dataset.n_features
+        yield f"# {columns} columns become {features} features of a network."
     yield "#"
     yield "# Written by `hpsearch init`. Every value may be changed; `hpsearch check` tells what it"
     yield "# means, `hpsearch plan` how long it takes, `hpsearch tune` runs it."
@@ -60,6 +64,8 @@ def _data(s: Starter) -> Iterator[str]:
             yield f"  #   {comment(text(name))}: {comment(how)}"
     for note in s.dataset.notes:
         yield f"  # Noticed: {comment(note)}"
+    if s.dataset.schema.shape:
+        return
     yield "  # What the columns are taken for; `data.columns.NAME: {kind: …}` overrules it:"
     yield from _columns(s)
 
@@ -116,7 +122,10 @@ def _task(s: Starter) -> Iterator[str]:
 
 
 def _training(s: Starter) -> Iterator[str]:
-    yield "model: mlp                        # dense layers; your own: FILE.py:FUNCTION"
+    if s.dataset.schema.shape:
+        yield "model: cnn                        # convolutions; your own: FILE.py:FUNCTION"
+    else:
+        yield "model: mlp                        # dense layers; your own: FILE.py:FUNCTION"
     stopping = f"{{patience: {s.ranges.patience}}}"
     yield f"training: {{epochs: {s.ranges.epochs}, early_stopping: {stopping}}}   # epochs at most"
 
@@ -129,6 +138,9 @@ def _space(s: Starter) -> Iterator[str]:
     yield f"  weight_decay:  {log}, when: {{optimizer: adamw}}}}"
     yield "  momentum:      {type: float, low: 0.0, high: 0.99, when: {optimizer: sgd}}"
     yield f"  batch_size:    {flow(list(r.batch_size))}"
+    if s.dataset.schema.shape:
+        yield from _convolutions()
+        return
     yield f"  layers:        {{type: int, low: {r.layers[0]}, high: {r.layers[1]}}}"
     yield f"  units:         {{type: int, low: {r.units[0]}, high: {r.units[1]}, log: true}}"
     yield "  activation:    [relu, gelu]"
@@ -141,6 +153,15 @@ def _space(s: Starter) -> Iterator[str]:
     elif s.task == "multiclass":
         yield "  label_smoothing: {type: float, low: 0.0, high: 0.2}"
     yield f"# constraints: [units * layers <= {2 * r.units[1]}]   # what must hold between them"
+
+
+def _convolutions() -> Iterator[str]:
+    yield "  blocks:        {type: int, low: 1, high: 3}"
+    yield "  filters:       [8, 16, 32]"
+    yield "  units:         [0, 64, 128]     # of the dense layer before the output; 0: none"
+    yield "  normalization: [none, batch]"
+    yield "  dropout:       {type: float, low: 0.0, high: 0.5}"
+    yield "# random_flip:  [none, horizontal]  # augmentation, where a mirrored image is as good"
 
 
 def _end(s: Starter) -> Iterator[str]:

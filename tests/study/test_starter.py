@@ -17,6 +17,8 @@ from hpsearch.study.prepare import load_data
 from hpsearch.study.ranges import ranges_for
 from hpsearch.study.starter import write_starter
 
+from .test_images import images
+
 DOCS = (Path(__file__).parents[2] / "docs" / "study_file.md").read_text(encoding="utf-8")
 
 
@@ -194,3 +196,19 @@ def test_real_sets_get_a_file_that_check_accepts(
     assert suspects == starter.suspects.keys()
     spec = read_spec(tmp_path / "study.yaml").spec
     assert any(isinstance(p, Int) and p.name == "units" for p in spec.space)
+
+
+def test_a_folder_of_images_gets_a_study_of_convolutions_that_runs(tmp_path):
+    images(tmp_path / "my sides", 80)
+    starter = write_starter(str(tmp_path / "my sides"), None, tmp_path / "study.yaml")
+    assert ("my-sides", "binary", 8 * 8) == (
+        starter.study,
+        starter.task,
+        starter.dataset.n_features,
+    )
+    small = ["budget.trials=1", "training.epochs=2", "cross_validation.repeats=1"]
+    small += ["cross_validation.folds=2", "selection.finalists=0", "search_space.blocks=1"]
+    result = hpsearch.tune(tmp_path / "study.yaml", overrides=small, workers=1, root=tmp_path)
+    assert "roc_auc" in result.test
+    with pytest.raises(SpecError, match="--target NAME is required of a table"):
+        write_starter(str(table(tmp_path / "rows.csv")), None, tmp_path / "other.yaml")
