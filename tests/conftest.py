@@ -56,6 +56,16 @@ def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
 
 
 @pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty SQLite store, to be copied; making one takes two seconds."""
+    from hpsearch.tracking.store import open_store
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    open_store(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real data sets."""
     folder = os.environ.get("HPSEARCH_DATA")

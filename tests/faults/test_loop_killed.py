@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpsearch.journal import read
-from hpsearch.tracking.store import default_uri, journal_path, open_store
+from hpsearch.tracking.store import journal_path
 from tests.faults.table import ROOT
 
 TRIALS = 6
@@ -61,13 +61,6 @@ def test_killed_at_any_step_a_study_goes_on_as_one_never_stopped(step, whole, tm
     assert (0, 0) == (lost, doubled)
     assert whole == again
     figure(lost=lost, doubled=doubled, identical=whole == again)
-
-
-@pytest.fixture(scope="module")
-def empty_store(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("store")
-    open_store(default_uri(root))
-    return root / "mlruns" / "mlflow.db"
 
 
 @pytest.mark.parametrize("fault", ["before_log:9=kill", "after_log:9=kill", "after_result:4=kill"])

@@ -67,6 +67,14 @@ def run(root: Path, *arguments: object, code: int = 0) -> subprocess.CompletedPr
     return done
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path, empty_store: Path) -> Path:
+    """A folder whose store is there already, as after a first study."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(empty_store, tmp_path / "mlruns")
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory) -> Finished:
     """The study of `SPEC`, run once for all tests."""

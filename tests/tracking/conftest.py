@@ -9,22 +9,14 @@ from typing import Any
 
 import pytest
 
-from hpsearch.tracking.store import artifact_location, default_uri, open_store
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A root folder with an empty store; creating one takes seconds."""
-    root = tmp_path_factory.mktemp("template")
-    open_store(default_uri(root))
-    return root
+from hpsearch.tracking.store import artifact_location, default_uri
 
 
 @pytest.fixture
-def root(template: Path, tmp_path: Path) -> Path:
+def root(empty_store: Path, tmp_path: Path) -> Path:
     """A root folder with an empty store of the test's own."""
     (tmp_path / "mlruns").mkdir()
-    shutil.copy(template / "mlruns" / "mlflow.db", tmp_path / "mlruns")
+    shutil.copy(empty_store, tmp_path / "mlruns")
     return tmp_path
 
 

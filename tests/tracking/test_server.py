@@ -65,11 +65,13 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def server(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[int, Path]]:
+def server(
+    empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[int, Path]]:
     """The port of an MLflow server, and its database."""
     folder = tmp_path_factory.mktemp("server")
     database = folder / "mlflow.db"
-    database.write_bytes((template / "mlruns" / "mlflow.db").read_bytes())
+    database.write_bytes(empty_store.read_bytes())
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
