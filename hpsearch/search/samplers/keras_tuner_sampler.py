@@ -155,6 +155,8 @@ class KerasTunerSampler:
     def _reseed(self, number: int) -> None:
         import numpy as np
 
+        from .keras_tuner_process import unchecked
+
         seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials))
         self._oracle._seed_state = seed
         if not hasattr(self._oracle, "gpr"):
@@ -162,10 +164,7 @@ class KerasTunerSampler:
         self._oracle._random_state = np.random.RandomState(seed)
         # Running trials are guessed by the process as it was fitted last; that must not depend on
         # when the study was stopped.
-        from .keras_tuner_process import UncheckedProcess  # scikit-learn
-
-        plain = self._oracle._make_gpr()
-        self._oracle.gpr = UncheckedProcess(**plain.get_params(deep=False))
+        self._oracle.gpr = unchecked(self._oracle._make_gpr())
         running, self._oracle.ongoing_trials = self._oracle.ongoing_trials, {}
         ended = {k: t for k, t in self._oracle.trials.items() if t.status == "COMPLETED"}
         if running and len(ended) > 1:
