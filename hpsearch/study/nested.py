@@ -21,7 +21,7 @@ import numpy as np
 from ..errors import redacted
 from ..journal import stream
 from ..tracking.nested import OuterFold, send_nested
-from ..tracking.store import artifact_location, default_uri, open_store
+from ..tracking.store import artifact_location, default_uri, journal_path, open_store
 from .result import StudyResult
 from .tune import load_spec, tune
 
@@ -119,7 +119,7 @@ def nested(
 def _send(result: NestedResult, name: str, tracking_uri: str | None, root: Path) -> None:
     """Send the summary; a store that is away gets it from the next call."""
     uri = tracking_uri or default_uri(root)
-    folds = [_outer_fold(study, result.metrics) for study in result.studies]
+    folds = [_outer_fold(study, result.metrics, root) for study in result.studies]
     try:
         send_nested(open_store(uri), name, folds, artifacts=artifact_location(uri, root))
     except Exception as error:  # every backend raises its own kind
@@ -129,9 +129,9 @@ def _send(result: NestedResult, name: str, tracking_uri: str | None, root: Path)
         )
 
 
-def _outer_fold(study: StudyResult, metrics: Sequence[str]) -> OuterFold:
-    journal = study.model.parent.with_name("journal.jsonl")
-    records = {record["event"]: record for record in stream(journal, without=("epoch",))}
+def _outer_fold(study: StudyResult, metrics: Sequence[str], root: Path) -> OuterFold:
+    journal = stream(journal_path(root, study.study), without=("epoch",))
+    records = {record["event"]: record for record in journal}
     known = study.experiment_id is not None and study.run_id is not None
     return OuterFold(
         study.study,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .layout import KEY_TAG, Point, metric_name, tag_value
-from .store import limited_requests
+from .store import experiment_of, limited_requests
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,6 +45,9 @@ def send_nested(
 
     Returns:
         The run's id.
+
+    Raises:
+        TrackingError: If the experiment has been deleted.
     """
     from mlflow.entities import Metric, Param, RunTag
 
@@ -62,8 +65,7 @@ def send_nested(
 
 def _run(client: MlflowClient, name: str, folds: Sequence[OuterFold], artifacts: str | None) -> str:
     """The run of these studies, which an earlier call may have made."""
-    found = client.get_experiment_by_name(name)
-    experiment = found.experiment_id if found else client.create_experiment(name, artifacts)
+    experiment = experiment_of(client, name, artifacts)
     tags = {KEY_TAG: "/".join(["nested", *(fold.key for fold in folds)]), "hpsearch.kind": "nested"}
     runs = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{tags[KEY_TAG]}'")
     made = (

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import TrackingError
 from ..history import History
 from ..journal import Record
 from ..trial import Trial
 from . import layout
 from .bulk import BulkPoints
 from .note import study_note
+from .store import experiment_of
 from .system import SystemMeter
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Projection:
         """
         self.history = History([first])
         key = self.history.key
-        self.experiment_id = self._experiment()
+        self.experiment_id = experiment_of(self._client, self.history.name, self._artifacts)
         self._alone = False
         found = self._find(key)
         if found:
@@ -229,18 +229,6 @@ class Projection:
         self._doubtful.clear()
 
     # -- requests -------------------------------------------------------------------------
-
-    def _experiment(self) -> str:
-        experiment = self._client.get_experiment_by_name(self.history.name)
-        if experiment is None:
-            return str(self._client.create_experiment(self.history.name, self._artifacts))
-        if experiment.lifecycle_stage != "active":
-            raise TrackingError(
-                f"The MLflow experiment {self.history.name!r} has been deleted. Bring it back "
-                f"with `mlflow experiments restore -x {experiment.experiment_id}`, or give the "
-                "study another name with --study."
-            )
-        return str(experiment.experiment_id)
 
     def _log(
         self,

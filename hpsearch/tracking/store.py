@@ -77,6 +77,29 @@ def open_store(uri: str) -> MlflowClient:
     return client
 
 
+def experiment_of(client: MlflowClient, name: str, artifacts: str | None) -> str:
+    """The id of the experiment `name`, created where there is none.
+
+    Args:
+        client: Of the store.
+        name: Of the experiment.
+        artifacts: Where a new one keeps its files (`artifact_location`).
+
+    Raises:
+        TrackingError: If the experiment has been deleted.
+    """
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        return str(client.create_experiment(name, artifacts))
+    if experiment.lifecycle_stage != "active":
+        raise TrackingError(
+            f"The MLflow experiment {name!r} has been deleted. Bring it back with "
+            f"`mlflow experiments restore -x {experiment.experiment_id}`, or give the study "
+            "another name with --study."
+        )
+    return str(experiment.experiment_id)
+
+
 @contextmanager
 def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[None]:
     """Requests to a server are tried once, take at most `seconds`, and print nothing.
