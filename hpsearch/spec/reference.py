@@ -6,6 +6,7 @@ Finds and imports them; knows nothing of what they are called with.
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
 import importlib.util
 import re
 import sys
@@ -72,8 +73,10 @@ def _from_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     # A dataclass looks its module up while it is made. Left there, a class that no server has would
-    # pass for one that can be served.
-    is_ours = sys.modules.setdefault(path.stem, module) is module
+    # pass for one that can be served; in place of a library, the file could not import that.
+    library = importlib.machinery.PathFinder.find_spec(path.stem)
+    own_name = library is None or Path(str(library.origin)).resolve() == path.resolve()
+    is_ours = own_name and sys.modules.setdefault(path.stem, module) is module
     try:
         spec.loader.exec_module(module)
     finally:

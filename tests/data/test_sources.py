@@ -130,6 +130,15 @@ def test_function_of_the_user_is_called(tmp_path):
     assert "mine" not in sys.modules
 
 
+def test_a_users_file_called_like_a_library_may_import_it(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "wave", raising=False)
+    (tmp_path / "wave.py").write_text(
+        "import wave\nimport numpy as np\nname = wave.Wave_read.__name__\n"
+        "def rows():\n    return np.arange(80.0).reshape(40, 2), np.arange(40) % 2\n"
+    )
+    assert 32 == read(tmp_path, "wave.py:rows", target=None).n_rows
+
+
 @pytest.mark.parametrize(
     ("name", "task", "n_features"),
     [
