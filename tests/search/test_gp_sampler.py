@@ -98,19 +98,6 @@ def test_an_exhausted_space_still_answers():
     assert 9 == len(run(study(), two, 9))
 
 
-def test_beats_random_on_a_quadratic_with_a_condition_in_18_of_20_seeds():
-    def best(sampler):
-        made = optuna.create_study(sampler=sampler)
-        made.optimize(quadratic, n_trials=60)
-        return made.best_value
-
-    wins = sum(
-        best(GaussianProcessSampler(seed=seed)) < best(optuna.samplers.RandomSampler(seed=seed))
-        for seed in range(20)
-    )
-    assert wins >= 18
-
-
 def test_larger_is_better_where_the_study_says_so():
     made = study(direction="maximize", space=SPACE[:1])
     made.optimize(lambda trial: -((trial.suggest_float("x", -5, 5) - 1) ** 2), n_trials=25)
