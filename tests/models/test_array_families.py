@@ -42,8 +42,9 @@ PLAIN_KERAS = """
 import sys
 import keras, numpy as np
 assert not any(name.startswith("hpsearch") for name in sys.modules)
-model = keras.models.load_model("model.keras", safe_mode=True)
-np.save("answer.npy", model.predict(np.load("rows.npy"), verbose=0))
+for folder in sys.argv[1:]:
+    model = keras.models.load_model(f"{folder}/model.keras", safe_mode=True)
+    np.save(f"{folder}/answer.npy", model.predict(np.load(f"{folder}/rows.npy"), verbose=0))
 """
 
 
@@ -74,13 +75,32 @@ def test_an_image_without_channels_gets_one() -> None:
     assert (None, 8, 8) == model.input_shape
 
 
-@pytest.mark.parametrize(
-    ("name", "dtype"),
-    [("cnn", "uint8"), ("recurrent", "float32"), ("conv1d", "float32"), ("mlp", "uint8")],
-)
-def test_what_is_saved_is_opened_by_plain_keras_under_another_backend(
-    name: str, dtype: Any, tmp_path: Path
-) -> None:
+SAVED = {"cnn": "uint8", "recurrent": "float32", "conv1d": "float32", "mlp": "uint8"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for each of `SAVED`: the model, rows, ours and plain Keras's answers for them.
+
+    One process answers for all of them: TensorFlow takes seconds to import.
+    """
+    root = tmp_path_factory.mktemp("saved")
+    for name, dtype in SAVED.items():
+        save(name, dtype, root / name)
+    done = subprocess.run(
+        [sys.executable, "-c", PLAIN_KERAS, *SAVED],
+        cwd=root,
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr[-3000:]
+    return root
+
+
+def save(name: str, dtype: Any, folder: Path) -> None:
+    folder.mkdir()
     shape = IMAGE if name == "cnn" else SEQUENCE
     target = Target("y", "multiclass", (0, 1, 2))
     schema = Schema((Column("a", "numeric"), Column("b", "numeric")), target, shape, dtype)
@@ -88,23 +108,23 @@ def test_what_is_saved_is_opened_by_plain_keras_under_another_backend(
     statistics = Statistics(*(np.array(v, np.float32) for v in vectors))
     network = load_family(name).build(EVERYTHING[name], shape, outputs_for("multiclass", 3))
     model = assemble([Part(network, statistics)], schema, "multiclass")
-    model.save(tmp_path / "model.keras")
+    model.save(folder / "model.keras")
     rows = np.random.default_rng(0).integers(0, 256, (9, *shape)).astype(dtype)
     if dtype == "float32":
         rows[2, 1] = np.nan
-    np.save(tmp_path / "rows.npy", rows)
-    expected = np.asarray(network(statistics.apply(rows), training=False))
-    np.testing.assert_allclose(expected, model.predict(rows, verbose=0), rtol=1e-5, atol=1e-6)
-    done = subprocess.run(
-        [sys.executable, "-c", PLAIN_KERAS],
-        cwd=tmp_path,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
+    np.save(folder / "rows.npy", rows)
+    np.save(folder / "expected.npy", network(statistics.apply(rows), training=False))
+    np.save(folder / "here.npy", model.predict(rows, verbose=0))
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_what_is_saved_is_opened_by_plain_keras_under_another_backend(
+    name: str, saved: Path
+) -> None:
+    expected, here, answer = (
+        np.load(saved / name / f"{kind}.npy") for kind in ("expected", "here", "answer")
     )
-    assert 0 == done.returncode, done.stderr[-3000:]
-    answer = np.load(tmp_path / "answer.npy")
+    np.testing.assert_allclose(expected, here, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(expected, answer, rtol=1e-4, atol=1e-5)
 
 

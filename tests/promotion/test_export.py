@@ -20,49 +20,56 @@ ANSWERS = """
 import json, sys
 import numpy as np
 from pathlib import Path
-folder = Path(sys.argv[1])
 from hpsearch.cli import main
-for name in ("keras", "savedmodel", "onnx"):
-    main(["export-model", sys.argv[3], "--tracking-uri", sys.argv[2],
-          "--format", name, "-o", str(folder / name)], standalone_mode=False)
+folders = [Path(folder) for folder in sys.argv[2:]]
+for folder in folders:
+    for name in ("keras", "savedmodel", "onnx"):
+        main(["export-model", f"{folder.name}@champion", "--tracking-uri", sys.argv[1],
+              "--format", name, "-o", str(folder / name)], standalone_mode=False)
 import keras, onnxruntime, tensorflow as tf
-rows = np.load(folder / "rows.npy")
-saved = tf.saved_model.load(folder / "savedmodel" / "saved_model")  # it must outlive its call
-answers = {
-    "keras": keras.models.load_model(folder / "keras" / "model.keras")(rows),
-    "savedmodel": saved.serve(rows),
-}
-session = onnxruntime.InferenceSession(folder / "onnx" / "model.onnx")
-answers["onnx"] = session.run(None, {session.get_inputs()[0].name: rows})[0]
-np.savez(folder / "answers.npz", **{k: np.asarray(v) for k, v in answers.items()})
+for folder in folders:
+    rows = np.load(folder / "rows.npy")
+    saved = tf.saved_model.load(folder / "savedmodel" / "saved_model")  # it must outlive its call
+    answers = {
+        "keras": keras.models.load_model(folder / "keras" / "model.keras")(rows),
+        "savedmodel": saved.serve(rows),
+    }
+    session = onnxruntime.InferenceSession(folder / "onnx" / "model.onnx")
+    answers["onnx"] = session.run(None, {session.get_inputs()[0].name: rows})[0]
+    np.savez(folder / "answers.npz", **{k: np.asarray(v) for k, v in answers.items()})
 """
 
 
-def answers_alike(store, folder, name, network, rows):
-    """Export the champion of `name` in every format; each answers for `rows` as `network` does."""
-    np.save(folder / "rows.npy", rows)
-    command = [sys.executable, "-c", ANSWERS, str(folder), store.uri, f"{name}@champion"]
+@pytest.fixture(scope="module")
+def exported(store, tmp_path_factory):
+    """A folder for each champion: exported in every format, and what each answers for its rows.
+
+    One process exports all of them: TensorFlow takes seconds to import.
+    """
+    root = tmp_path_factory.mktemp("exported")
+    made = {"of-tables": of_tables(store), "of-images": of_images(store, root)}
+    for name, (run, network, rows) in made.items():
+        promote(store.client, run, parse_reference(name))
+        (root / name).mkdir()
+        np.save(root / name / "rows.npy", rows)
+        np.save(root / name / "expected.npy", network(rows))
+    command = [sys.executable, "-c", ANSWERS, store.uri, *(str(root / name) for name in made)]
     subprocess.run(command, check=True, timeout=300)
-    expected = np.asarray(network(rows))
-    with np.load(folder / "answers.npz") as answers:
-        assert {"keras", "savedmodel", "onnx"} == set(answers)
-        for form in answers:
-            np.testing.assert_allclose(expected, answers[form], atol=1e-5, err_msg=form)
-    return json.loads((folder / "onnx" / "schema.json").read_text())
+    return root
 
 
-def test_every_format_answers_alike_in_its_own_runtime(store, tmp_path):
-    promote(store.client, store.study("to-export"), parse_reference("exported"))
-    model = Path(store.uri.removeprefix("sqlite:///")).parent / "model.keras"
-    network = keras.models.load_model(model)
+def of_tables(store):
+    """A study's run, its network and some rows for it."""
+    network = keras.models.load_model(
+        Path(store.uri.removeprefix("sqlite:///")).parent / "model.keras"
+    )
     rows = np.random.default_rng(0).integers(0, 2, (6, network.input_shape[1]))
     rows = rows.astype(np.float32)
     rows[0, 0] = np.nan
-    schema = answers_alike(store, tmp_path, "exported", network, rows)
-    assert rows.shape[1] == len(schema["columns"])
+    return store.study("of-tables"), network, rows
 
 
-def test_a_network_of_images_is_exported_for_bytes(store, tmp_path):
+def of_images(store, folder):
     shape, names = (8, 6, 3), [f"channel_{k}" for k in range(3)]
     target = Target("kind", "multiclass", ("cat", "dog", "owl"))
     schema = Schema(tuple(Column(n, "numeric") for n in names), target, shape, "uint8")
@@ -77,13 +84,36 @@ def test_a_network_of_images_is_exported_for_bytes(store, tmp_path):
     network = load_family("cnn").build(space, shape, outputs_for("multiclass", 3))
     seen = fit_statistics(schema, images, np.eye(3)[[0, 1, 2, 0, 1]], np.arange(5))
     model = assemble([Part(network, seen)], schema, "multiclass")
-    model.save(tmp_path / "model.keras")
-    run = store.study("of-images", winner=(tmp_path / "model.keras", schema, images[:3]))
-    promote(store.client, run, parse_reference("of-images"))
-    told = answers_alike(store, tmp_path, "of-images", model, images)
-    assert ([*shape], "uint8") == (told["shape"], told["dtype"])
+    model.save(folder / "model.keras")
+    winner = folder / "model.keras", schema, images[:3]
+    return store.study("of-images", winner=winner), model, images
+
+
+@pytest.mark.parametrize("name", ["of-tables", "of-images"])
+def test_every_format_answers_alike_in_its_own_runtime(exported, name):
+    expected = np.load(exported / name / "expected.npy")
+    with np.load(exported / name / "answers.npz") as answers:
+        assert {"keras", "savedmodel", "onnx"} == set(answers)
+        for form in answers:
+            np.testing.assert_allclose(expected, answers[form], atol=1e-5, err_msg=form)
+
+
+def test_the_schema_lies_beside_the_network(exported):
+    schema, n_columns = schema_of("of-tables", exported)
+    assert n_columns == len(schema["columns"])
+
+
+def test_a_network_of_images_is_exported_for_bytes(exported):
+    schema, *shape = schema_of("of-images", exported)
+    assert (shape, "uint8") == (schema["shape"], schema["dtype"])
+
+
+def schema_of(name, exported):
+    """The schema beside the ONNX file, and the shape of a row."""
+    schema = json.loads((exported / name / "onnx" / "schema.json").read_text())
+    return schema, *np.load(exported / name / "rows.npy").shape[1:]
 
 
 def test_an_existing_folder_is_not_overwritten(store, tmp_path):
     with pytest.raises(PromotionError, match="exists: name another folder"):
-        export_model(store.client, parse_reference("exported"), tmp_path, format="keras")
+        export_model(store.client, parse_reference("of-tables"), tmp_path, format="keras")
