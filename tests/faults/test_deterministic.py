@@ -28,6 +28,7 @@ SPEC = {
     "sampler": {"kind": "tpe"},
     "pruner": {"kind": "asha"},
     "budget": {"trials": 6},
+    "selection": {"finalists": 0},
 }
 
 

@@ -28,6 +28,7 @@ training: {epochs: 3}
 search_space: {units: {type: int, low: 4, high: 9}, learning_rate: 0.01}
 sampler: {kind: random}
 budget: {trials: 2}
+selection: {finalists: 0}
 """
 
 
