@@ -4,10 +4,14 @@ import json
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
+
+from hpsearch.cli import main
 
 SPEC = """\
 study: cancer
@@ -23,6 +27,7 @@ search_space:
   dropout: {type: float, low: 0.0, high: 0.3}
   batch_size: 32
 budget: {trials: 5}
+selection: {finalists: 2}
 """
 
 
@@ -64,6 +69,14 @@ def run(root: Path, *arguments: object, code: int = 0) -> subprocess.CompletedPr
         timeout=300,
     )
     assert code == done.returncode, done.stderr
+    return done
+
+
+def invoke(root: Path, *arguments: object, code: int = 0) -> Result:
+    """Run a command in `root` within this process, which has imported already what it needs."""
+    with chdir(root):
+        done = CliRunner().invoke(main, [*map(str, arguments)])
+    assert code == done.exit_code, done.output
     return done
 
 

@@ -19,7 +19,7 @@ import pytest
 from hpsearch.journal import read
 from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
-from tests.study.conftest import SPEC, command, run
+from tests.study.conftest import command, invoke, run
 
 
 @pytest.fixture(scope="module")
@@ -133,45 +133,29 @@ def test_the_promoted_model_answers_raw_rows_as_it_was_scored(finished, locked):
 
 
 def test_a_second_call_trains_nothing_and_says_the_same(finished):
-    again = json.loads(run(finished.root, "tune", finished.spec, "--json", "--quiet").stdout)
+    again = json.loads(invoke(finished.root, "tune", finished.spec, "--json", "--quiet").stdout)
     first = finished.answer
     for key in ("study", "run_id", "experiment_id", "trials", "best", "test"):
         assert first[key] == again[key]
 
 
 def test_another_declaration_under_the_same_name_is_refused_with_the_difference(finished):
-    done = run(finished.root, "tune", finished.spec, "--seed", 4, code=2)
+    done = invoke(finished.root, "tune", finished.spec, "--seed", 4, code=2)
     assert "study cancer exists and was declared otherwise" in done.stderr
     assert "seed: 3 then, 4 now" in done.stderr
     assert "--fresh" in done.stderr
-    done = run(finished.root, "tune", finished.spec, "--set", "data.drop=[mean radius]", code=2)
+    done = invoke(finished.root, "tune", finished.spec, "--set", "data.drop=[mean radius]", code=2)
     assert "the data: " in done.stderr
 
 
-def test_the_same_study_elsewhere_gives_the_same_scores_bit_for_bit(finished, tmp_path):
-    spec = tmp_path / "cancer.yaml"
-    spec.write_text(SPEC)
-    run(tmp_path, "tune", spec, "--quiet")
-
-    def told(root):
-        records = read(root / "mlruns/studies/cancer/journal.jsonl").records
-        return [
-            (r["trial"], r.get("params"), r.get("fold_scores"))
-            for r in records
-            if r["event"] in ("asked", "result")
-        ]
-
-    assert told(finished.root) == told(tmp_path)
-
-
 def test_top_show_compare_export_and_report_read_the_study(finished):
-    assert "0.9" in run(finished.root, "top", "cancer").stdout
-    assert "hyperparameters" in run(finished.root, "show", "cancer", 1).stdout
-    assert "learning_rate" in run(finished.root, "compare", "cancer", 0, 1).stdout
-    run(finished.root, "export", "cancer", "-o", "trials.csv")
+    assert "0.9" in invoke(finished.root, "top", "cancer").stdout
+    assert "hyperparameters" in invoke(finished.root, "show", "cancer", 1).stdout
+    assert "learning_rate" in invoke(finished.root, "compare", "cancer", 0, 1).stdout
+    invoke(finished.root, "export", "cancer", "-o", "trials.csv")
     with (finished.root / "trials.csv").open() as file:
         assert 5 == sum(1 for _ in csv.DictReader(file))
-    run(finished.root, "report", "cancer", "-o", "report.html")
+    invoke(finished.root, "report", "cancer", "-o", "report.html")
     page = (finished.root / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "cancer" in page
@@ -179,7 +163,7 @@ def test_top_show_compare_export_and_report_read_the_study(finished):
 
 def test_plan_times_a_few_epochs_and_writes_nothing(finished):
     before = (finished.folder / "journal.jsonl").read_bytes()
-    told = run(finished.root, "plan", finished.spec).stdout
+    told = invoke(finished.root, "plan", finished.spec).stdout
     assert "trainer: vectorized (" in told
     assert 3 <= told.count("optimizer=") <= 8
     assert "5 trials about" in told
@@ -187,11 +171,11 @@ def test_plan_times_a_few_epochs_and_writes_nothing(finished):
 
 
 def test_models_lists_what_is_in_use_and_without_a_predecessor_nothing_is_rolled_back(finished):
-    run(finished.root, "promote", "cancer", "--as", "listed")
-    told = run(finished.root, "models").stdout
+    invoke(finished.root, "promote", "cancer", "--as", "listed")
+    told = invoke(finished.root, "models").stdout
     assert "listed" in told
     assert "champion" in told
-    done = run(finished.root, "rollback", "listed", code=2)
+    done = invoke(finished.root, "rollback", "listed", code=2)
     assert "nothing to go back to" in done.stderr
     events = [r for r in read(finished.folder / "journal.jsonl").records if "promot" in r["event"]]
     assert "listed" in {r["name"] for r in events}

@@ -1,6 +1,7 @@
 """`hpsearch.tune` from Python: data in memory, one's own model, regressions and classes."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,13 +31,20 @@ def spec(name: str, **more) -> dict:
         "training": {"epochs": 60, "early_stopping": None},
         "search_space": {"units": [16, 32], "layers": 1, "learning_rate": [0.01, 0.03]},
         "budget": {"trials": 2},
+        "selection": {"finalists": 0},
         **more,
     }
 
 
+def tune(given: dict | Path, data: Any = None, **more: Any) -> hpsearch.StudyResult:
+    """Run a study without MLflow, at which no test here looks."""
+    return hpsearch.tune(given, data=data, offline=True, **more)
+
+
 def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
     records = []
-    result = hpsearch.tune(spec("line"), data=line(), root=tmp_path, listeners=[records.append])
+    given = spec("line", selection={})  # and, unlike the others here, with finalists and MLflow
+    result = hpsearch.tune(given, data=line(), root=tmp_path, listeners=[records.append])
     assert result.test["r2"] > 0.98
     assert 0 < result.test["rmse"] < 20
     assert ("rmse", 60) == (result.objective, result.n_test)
@@ -52,9 +60,9 @@ def test_the_log_of_a_target_is_learned_and_answers_are_in_its_own_unit(tmp_path
     x, y = line()
     y = np.exp(y / 100)
     unit = {"test_fraction": 0.2, "columns": {"target": {"transform": "log"}}}
-    given = spec("logs", data=unit, budget={"trials": 1}, selection={"finalists": 0})
+    given = spec("logs", data=unit, budget={"trials": 1})
     given["training"] = {"epochs": 60, "early_stopping": None, "trainer": trainer}
-    result = hpsearch.tune(given, data=(x, y), root=tmp_path)
+    result = tune(given, data=(x, y), root=tmp_path)
     assert result.test["r2"] > 0.9
     assert result.baseline["metrics"]["r2"] > 0.99
     served = pyfunc.load_model(str(result.model.parent / "model"))
@@ -72,7 +80,7 @@ def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp
     y = np.sign(x[:, 0]) * np.abs(x[:, 0]) ** (1 / 9)
     own = spec("tails", sampler={"kind": "grid"}, pruner={"kind": "none"})
     own["search_space"] = {"scaling": ["standard", "quantile"], "units": 32, "learning_rate": 0.02}
-    result = hpsearch.tune(own, data=(x, y), root=tmp_path)
+    result = tune(own, data=(x, y), root=tmp_path)
     assert 2 == result.trials["complete"]
     assert "quantile" == result.best.params["scaling"]
     assert result.test["r2"] > 0.9 > 0.5 > result.baseline["metrics"]["r2"]
@@ -89,28 +97,29 @@ def test_categories_that_say_nothing_score_as_nothing(tmp_path, encoding):
     own = spec("cities", task="binary", pruner={"kind": "none"}, budget={"trials": 1})
     own["search_space"] = {"encoding": encoding, "units": [8, 16]}
     own["data"] = {"target": "y", "columns": {"city": {"kind": "categorical"}}}
-    honest = hpsearch.tune(own, data=frame, root=tmp_path)
+    own["training"] = {"epochs": 20, "early_stopping": None}
+    honest = tune(own, data=frame, root=tmp_path)
     assert abs(honest.best.score - 0.5) < 0.06
     own |= {"study": "leaky", "data": {"target": "y"}}
-    assert hpsearch.tune(own, data=leaky, root=tmp_path).best.score > 0.6
+    assert tune(own, data=leaky, root=tmp_path).best.score > 0.6
 
 
 def test_a_scaling_that_does_not_exist_or_is_declared_twice_is_refused():
     own = spec("refused")
     own["search_space"]["scaling"] = ["standard", "standrad"]
     with pytest.raises(SpecError, match=r"'standrad' does not exist\. Known: .*quantile"):
-        hpsearch.tune(own, data=line())
+        tune(own, data=line())
     own["search_space"]["scaling"] = ["standard", "quantile"]
     own["data"]["scaling"] = "robust"
     with pytest.raises(SpecError, match=r"data\.scaling.*keep one of the two"):
-        hpsearch.tune(own, data=line())
+        tune(own, data=line())
 
 
 def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_reason(tmp_path):
     own = spec("conv", model=f"{MODELS}:hidden_convolution", search_space={"width": [2, 4]})
-    own["pruner"] = {"kind": "none"}
+    own |= {"pruner": {"kind": "none"}, "training": {"epochs": 3}}
     x, y = line(120)
-    result = hpsearch.tune(own, data=(x, (y > 1000).astype(int)), root=tmp_path)
+    result = tune(own, data=(x, (y > 1000).astype(int)), root=tmp_path)
     assert 2 == result.trials["complete"]
     records = read(tmp_path / "mlruns/studies/conv/journal.jsonl").records
     [event] = [r for r in records if r["event"] == "trainer"]
@@ -123,7 +132,7 @@ def test_a_model_of_ones_own_is_searched_like_any_other(tmp_path):
     own = spec("own", model=f"{MODELS}:dense", search_space={"width": [4, 8]})
     x, _ = line(240)
     y = np.array(["low", "mid", "high"])[np.digitize(x[:, 0], [-0.5, 0.5])]
-    result = hpsearch.tune(own, data=(x, y), root=tmp_path)
+    result = tune(own, data=(x, y), root=tmp_path)
     assert result.best.params["width"] in (4, 8)
     assert {"high", "low", "mid"} == set(result.classes)
     assert result.test["accuracy"] > 0.6
@@ -132,7 +141,7 @@ def test_a_model_of_ones_own_is_searched_like_any_other(tmp_path):
 
 def test_without_any_data_the_missing_key_is_named(tmp_path):
     with pytest.raises(SpecError, match=r"data\.source: is required, unless data are handed"):
-        hpsearch.tune(spec("none"), root=tmp_path)
+        tune(spec("none"), root=tmp_path)
 
 
 def served(result: hpsearch.StudyResult, table: pd.DataFrame) -> pd.DataFrame:
@@ -147,7 +156,7 @@ def locked(result: hpsearch.StudyResult) -> tuple[np.ndarray, np.ndarray]:
 
 
 def few(name: str, trainer: str, **data) -> dict:
-    given = spec(name, budget={"trials": 1}, selection={"finalists": 0})
+    given = spec(name, budget={"trials": 1})
     given["data"] = {"test_fraction": 0.25, **data}
     given["training"] = {"epochs": 30, "early_stopping": None, "trainer": trainer}
     return given
@@ -157,7 +166,7 @@ def few(name: str, trainer: str, **data) -> dict:
 def test_linnerud_is_tuned_scored_and_served_for_its_three_targets(tmp_path, trainer):
     given = few("linnerud", trainer, source="sklearn:linnerud")
     given["data"]["columns"] = {"Pulse": {"transform": "log"}}
-    result = hpsearch.tune(given, root=tmp_path)
+    result = tune(given, root=tmp_path)
     frame = load_linnerud(as_frame=True).frame
     answer = served(result, frame)
     assert ["prediction_Weight", "prediction_Waist", "prediction_Pulse"] == list(answer)
@@ -178,7 +187,7 @@ def test_a_multilabel_study_is_tuned_scored_and_served_label_by_label(tmp_path, 
     marks = pd.DataFrame({"red": y[:, 0], "tall": np.where(y[:, 1], "yes", "no"), "new": y[:, 2]})
     table = pd.concat([frame, marks], axis=1)
     given = few("labels", trainer, target=["red", "tall", "new"])
-    result = hpsearch.tune(given, data=table, root=tmp_path)
+    result = tune(given, data=table, root=tmp_path)
     truth, prediction = locked(result)
     assert result.test["roc_auc"] == pytest.approx(roc_auc_score(truth, prediction))
     assert result.test["f1"] == pytest.approx(f1_score(truth, prediction > 0.5, average="macro"))
@@ -199,12 +208,12 @@ def test_a_threshold_or_class_weights_of_several_labels_are_refused(tmp_path):
     x, y = make_multilabel_classification(200, 4, n_classes=3, random_state=1)
     given = few("refused", "vectorized") | {"objective": {"metric": "f1", "threshold": "tuned"}}
     with pytest.raises(SpecError, match="threshold: a multilabel task's labels are called at one"):
-        hpsearch.tune(given, data=(x, y), root=tmp_path)
+        tune(given, data=(x, y), root=tmp_path)
     for task in ("multilabel", None):
         given = few("refused", "vectorized") | {"task": task}
         given["search_space"] = {"class_weight": ["none", "balanced"], "units": [4, 8]}
         with pytest.raises(SpecError, match="a multilabel task has several labels a row: leave it"):
-            hpsearch.tune(given, data=(x, y), root=tmp_path)
+            tune(given, data=(x, y), root=tmp_path)
     assert not list(tmp_path.rglob("journal.jsonl"))
 
 
@@ -215,5 +224,5 @@ def test_what_does_not_suit_the_task_that_the_rows_are_is_refused_with_its_line(
     with pytest.raises(
         SpecError, match=r"yaml:5: search_space\.loss: 'huber' does not exist"
     ) as told:
-        hpsearch.tune(file, data=(x, y[:, 0]), root=tmp_path)
+        tune(file, data=(x, y[:, 0]), root=tmp_path)
     assert str(told.value).endswith("make it a binary task; the key task would say another.")

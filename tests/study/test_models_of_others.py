@@ -32,6 +32,11 @@ def study(model: Any, **more: Any) -> dict[str, Any]:
     }
 
 
+def tune(declared: dict[str, Any], y: Any, root: Path, x: Any = X, **more: Any) -> Any:
+    """Run a study without MLflow, at which no test here looks."""
+    return hpsearch.tune(declared, data=(x, y), offline=True, root=root, **more)
+
+
 def asked(root: Path) -> list[dict[str, Any]]:
     records = read(root / "mlruns/studies/own/journal.jsonl").records
     return [r["params"] for r in records if r["event"] == "asked"]
@@ -41,7 +46,7 @@ def test_a_hypermodel_with_scopes_and_logits_is_searched_and_served(tmp_path: Pa
     model = {"keras_tuner": f"{USERS}:conditional"}
     y = np.array(["low", "mid", "high"])[np.digitize(X[:, 0], [-0.5, 0.5])]
     declared = study(model, search_space={"batch_size": [16, 32]})
-    result = hpsearch.tune(declared, data=(X, y), root=tmp_path)
+    result = tune(declared, y, tmp_path)
     assert {"complete": 3, "pruned": 0, "failed": 0} == result.trials
     for params in asked(tmp_path):
         assert ("body/units" in params) == (params["kind"] == "dense")
@@ -55,15 +60,15 @@ def test_a_hypermodel_with_scopes_and_logits_is_searched_and_served(tmp_path: Pa
 def test_a_study_of_a_hypermodel_goes_on_without_asking_its_model_anew(tmp_path: Path) -> None:
     model = {"keras_tuner": f"{USERS}:WithFit"}
     y = (X[:, 0] > 0).astype(int)
-    first = hpsearch.tune(study(model), data=(X, y), root=tmp_path, overrides=["budget.trials=1"])
-    second = hpsearch.tune(study(model), data=(X, y), root=tmp_path, overrides=["budget.trials=2"])
+    first = tune(study(model), y, tmp_path, overrides=["budget.trials=1"])
+    second = tune(study(model), y, tmp_path, overrides=["budget.trials=2"])
     assert (1, 2) == (first.trials["complete"], second.trials["complete"])
     assert {2} == {params["epochs"] for params in asked(tmp_path)}
 
 
 def test_a_define_by_run_function_of_optunas_is_searched_and_served(tmp_path: Path) -> None:
     declared = study({"optuna": f"{USERS}:define_by_run"})
-    result = hpsearch.tune(declared, data=(X, X @ np.arange(5.0)), root=tmp_path)
+    result = tune(declared, X @ np.arange(5.0), tmp_path)
     assert 3 == result.trials["complete"]
     for params in asked(tmp_path):
         assert ("n_units_1" in params) == (params["n_layers"] == 2)
@@ -76,7 +81,7 @@ def test_a_compiled_function_of_ones_own_refuses_an_optimizer_in_the_space(tmp_p
     space = {"width": [4, 8], "learning_rate": [0.1, 0.2], "optimizer": "adam"}
     declared = study(f"{USERS}:plain_compiled", search_space=space)
     with pytest.raises(SpecError) as told:
-        hpsearch.tune(declared, data=(X, y), root=tmp_path)
+        tune(declared, y, tmp_path)
     lines = str(told.value).splitlines()
     assert 2 == len(lines)
     assert all("nothing reads this parameter: the model's function compiles" in x for x in lines)
@@ -85,7 +90,7 @@ def test_a_compiled_function_of_ones_own_refuses_an_optimizer_in_the_space(tmp_p
 def test_data_that_do_not_fit_the_model_are_refused_before_the_first_trial(tmp_path: Path) -> None:
     declared = study({"keras_tuner": f"{USERS}:conditional"})
     with pytest.raises(HpsearchError, match=r"model: the model takes 5 features.*have 4 after"):
-        hpsearch.tune(declared, data=(X[:, :4], (X[:, 0] > 0).astype(int)), root=tmp_path)
+        tune(declared, (X[:, 0] > 0).astype(int), tmp_path, x=X[:, :4])
     assert not (tmp_path / "mlruns/studies/own/journal.jsonl").exists()
 
 

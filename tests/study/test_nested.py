@@ -9,7 +9,7 @@ import hpsearch
 from hpsearch.journal import read
 from hpsearch.tracking.store import open_store
 
-from .conftest import run
+from .conftest import invoke, run
 
 SPEC = """\
 study: outer
@@ -81,7 +81,7 @@ def test_the_same_command_trains_nothing_again(nested):
     journals = [root / "mlruns/studies" / s["study"] / "journal.jsonl" for s in answer["studies"]]
     before = [sum(r["event"] == "asked" for r in read(j).records) for j in journals]
     (sent,), points = outcome(root)
-    done = run(root, "nested", "outer.yaml", "--folds", 2)
+    done = invoke(root, "nested", "outer.yaml", "--folds", 2)
     assert before == [sum(r["event"] == "asked" for r in read(j).records) for j in journals]
     assert "the procedure: roc_auc" in done.stdout
     (again,), told_again = outcome(root)

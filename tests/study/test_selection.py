@@ -147,7 +147,7 @@ def ensemble(tmp_path_factory):
         "budget": {"trials": 4},
         "selection": {"kind": "ensemble", "finalists": 2, "seeds": 2},
     }
-    return root, spec, hpsearch.tune(spec, root=root)
+    return root, spec, hpsearch.tune(spec, root=root, offline=True)
 
 
 def test_an_ensemble_is_fitted_scored_and_compared_with_its_best_member(ensemble):
@@ -172,6 +172,6 @@ def test_a_study_that_ended_is_not_chosen_and_fitted_again(ensemble):
     root, spec, first = ensemble
     journal = root / "mlruns" / "studies" / "together" / "journal.jsonl"
     before = journal.read_text().count('"event":"final')
-    again = hpsearch.tune(spec, root=root)
+    again = hpsearch.tune(spec, root=root, offline=True)
     assert (first.best, first.test) == (again.best, again.test)
     assert before == journal.read_text().count('"event":"final')

@@ -97,7 +97,7 @@ def test_the_file_is_a_valid_study_of_the_same_data(made):
 def test_the_file_can_be_tuned_unchanged(made, tmp_path):
     folder, _ = made
     small = ["budget.trials=2", "training.epochs=3", "cross_validation.repeats=1"]
-    result = hpsearch.tune(folder / "study.yaml", overrides=small, root=tmp_path)
+    result = hpsearch.tune(folder / "study.yaml", overrides=small, root=tmp_path, offline=True)
     assert 2 == result.trials["complete"] + result.trials["pruned"]
     assert result.test["roc_auc"] > 0.5
 
@@ -208,7 +208,9 @@ def test_a_folder_of_images_gets_a_study_of_convolutions_that_runs(tmp_path):
     )
     small = ["budget.trials=1", "training.epochs=2", "cross_validation.repeats=1"]
     small += ["cross_validation.folds=2", "selection.finalists=0", "search_space.blocks=1"]
-    result = hpsearch.tune(tmp_path / "study.yaml", overrides=small, workers=1, root=tmp_path)
+    result = hpsearch.tune(
+        tmp_path / "study.yaml", overrides=small, workers=1, root=tmp_path, offline=True
+    )
     assert "roc_auc" in result.test
     with pytest.raises(SpecError, match="--target NAME is required of a table"):
         write_starter(str(table(tmp_path / "rows.csv")), None, tmp_path / "other.yaml")

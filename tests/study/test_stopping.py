@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from hpsearch.journal import read
-from tests.study.conftest import SPEC, command, run
+from tests.study.conftest import SPEC, command, invoke, run
 
 
 @contextmanager
-def started(root: Path) -> Iterator[subprocess.Popen]:
+def started(root: Path, *options: str) -> Iterator[subprocess.Popen]:
     """A study of five trials that runs in `root`, and is killed if it is still there."""
     spec = root / "cancer.yaml"
     spec.write_text(SPEC)
     child = subprocess.Popen(
-        command("tune", spec),
+        command("tune", spec, *options),
         cwd=root,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
@@ -58,6 +58,7 @@ def statuses(root: Path) -> dict[str, str]:
 
 
 def test_a_killed_study_goes_on_as_if_it_had_never_stopped(finished, tmp_path, figure):
+    """In another folder, too, it has the scores of `finished` bit for bit."""
     with started(tmp_path) as child:
         read_until(child, "trial 1 ")
     run(tmp_path, "tune", tmp_path / "cancer.yaml")
@@ -85,7 +86,7 @@ def test_ctrl_c_lets_the_running_trial_finish_and_prints_the_command_that_goes_o
 
 
 def test_sigterm_ends_with_143(tmp_path):
-    with started(tmp_path) as child:
+    with started(tmp_path, "--offline") as child:
         read_until(child, "trial 0 ")
         child.send_signal(signal.SIGTERM)
         child.stderr.read()
@@ -93,9 +94,9 @@ def test_sigterm_ends_with_143(tmp_path):
 
 
 def test_workers_die_with_their_coordinator_and_a_second_one_is_refused_before(tmp_path, figure):
-    with started(tmp_path) as child:
+    with started(tmp_path, "--offline") as child:
         read_until(child, "trial 0 ")
-        done = run(tmp_path, "tune", tmp_path / "cancer.yaml", code=2)
+        done = invoke(tmp_path, "tune", tmp_path / "cancer.yaml", code=2)
         assert f"is being run by process {child.pid}" in done.stderr
         children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
         descriptors = [os.pidfd_open(int(pid)) for pid in children]
