@@ -242,6 +242,7 @@ def curves_of_fit(problem: Problem, trial: TrialSpec, **compiled: Any) -> dict[s
                 batch_size=batch_size(params),
                 shuffle=False,
                 validation_data=validation,
+                validation_batch_size=len(split.validation),  # of one size: traced once
                 verbose=0,
             ).history
             curves["train/loss"][epoch, fold] = logs["loss"][0]
