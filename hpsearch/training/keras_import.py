@@ -2,8 +2,9 @@
 
 `import keras` also imports pandas for its data adapters, and scikit-learn and matplotlib for its
 wrappers and galleries, where they are installed; and the first `get_config` under JAX imports
-TensorFlow to ask whether a value is one of its shapes. Keras runs without each of them, so it is
-left to think that they are missing. Code of the user's that imports them afterwards gets them.
+TensorFlow to ask whether a value is one of its shapes. TensorFlow's converter for phones imports
+JAX. Keras runs without each of them, so it is left to think that they are missing. Code of the
+user's that imports them afterwards gets them.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ def import_keras() -> None:
     """Import Keras; what this process has imported before stays as it is."""
     if "keras" in sys.modules:
         return
-    if os.environ.get("KERAS_BACKEND") == "tensorflow" and (share := os.environ.get(GPU_SHARE)):
-        _limit_tensorflow(float(share))
-    hidden = [name for name in UNUSED if name not in sys.modules]
+    under_tensorflow = os.environ.get("KERAS_BACKEND") == "tensorflow"
+    unused = (*UNUSED, "jax") if under_tensorflow else UNUSED
+    hidden = [name for name in unused if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError
     try:
+        if under_tensorflow and (share := os.environ.get(GPU_SHARE)):
+            _limit_tensorflow(float(share))
         import keras
     finally:
         for name in hidden:
