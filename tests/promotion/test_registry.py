@@ -103,6 +103,13 @@ def test_a_worse_challenger_is_refused_in_words(store: Store, weak: str, strong:
     assert 1 == len(models(store.client, "worse"))
 
 
+def test_an_equal_challenger_is_refused(store: Store, weak: str) -> None:
+    promote(store.client, weak, Reference("equal"))
+    with pytest.raises(NotBetterError, match=r"\+0\.0000: not better by the required 0\."):
+        promote(store.client, store.study("twin", skill=1.0), Reference("equal"))
+    assert 1 == held(store, "equal")
+
+
 def test_a_margin_can_be_asked_for(store: Store, weak: str, strong: str) -> None:
     promote(store.client, weak, Reference("margin"))
     with pytest.raises(NotBetterError, match=r"by the required 0\.5"):
