@@ -80,18 +80,23 @@ def invoke(root: Path, *arguments: object, code: int = 0) -> Result:
     return done
 
 
+def with_store(root: Path, empty_store: Path) -> Path:
+    """`root`, whose store is there already, as after a first study."""
+    (root / "mlruns").mkdir()
+    shutil.copy(empty_store, root / "mlruns")
+    return root
+
+
 @pytest.fixture
 def tmp_path(tmp_path: Path, empty_store: Path) -> Path:
-    """A folder whose store is there already, as after a first study."""
-    (tmp_path / "mlruns").mkdir()
-    shutil.copy(empty_store, tmp_path / "mlruns")
-    return tmp_path
+    """A folder whose store is there already."""
+    return with_store(tmp_path, empty_store)
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Finished:
+def finished(tmp_path_factory, empty_store) -> Finished:
     """The study of `SPEC`, run once for all tests."""
-    root = tmp_path_factory.mktemp("finished")
+    root = with_store(tmp_path_factory.mktemp("finished"), empty_store)
     spec = root / "cancer.yaml"
     spec.write_text(SPEC)
     done = run(root, "tune", spec, "--json")

@@ -19,7 +19,7 @@ import pytest
 from hpsearch.journal import read
 from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
-from tests.study.conftest import command, invoke, run
+from tests.study.conftest import command, invoke
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,7 @@ model.predict(pd.read_csv("rows.csv")).to_csv("answers.csv", index=False)
 
 def test_the_promoted_model_answers_raw_rows_as_it_was_scored(finished, locked):
     locked.to_csv(finished.root / "rows.csv", index=False)
-    run(finished.root, "promote", "cancer", "--as", "cancer@champion")
+    invoke(finished.root, "promote", "cancer", "--as", "cancer@champion")
     python = [sys.executable, "-c", USERS_CODE, finished.uri]
     subprocess.run(python, cwd=finished.root, check=True, capture_output=True)
     with (finished.root / "answers.csv").open() as file:
@@ -127,7 +127,7 @@ def test_the_promoted_model_answers_raw_rows_as_it_was_scored(finished, locked):
     right = np.mean(labels == locked["target"].to_numpy())
     assert finished.answer["test"]["accuracy"] == pytest.approx(right)
 
-    printed = run(finished.root, "predict", "cancer@champion", "rows.csv").stdout
+    printed = invoke(finished.root, "predict", "cancer@champion", "rows.csv").stdout
     told = [float(row["probability_1"]) for row in csv.DictReader(io.StringIO(printed))]
     np.testing.assert_allclose(ours, told, atol=1e-6)
 

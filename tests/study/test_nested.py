@@ -9,7 +9,7 @@ import hpsearch
 from hpsearch.journal import read
 from hpsearch.tracking.store import open_store
 
-from .conftest import invoke, run
+from .conftest import invoke, run, with_store
 
 SPEC = """\
 study: outer
@@ -23,8 +23,8 @@ selection: {finalists: 0}
 
 
 @pytest.fixture(scope="module")
-def nested(tmp_path_factory):
-    root = tmp_path_factory.mktemp("nested")
+def nested(tmp_path_factory, empty_store):
+    root = with_store(tmp_path_factory.mktemp("nested"), empty_store)
     (root / "outer.yaml").write_text(SPEC)
     return root, json.loads(run(root, "nested", "outer.yaml", "--folds", 2, "--json").stdout)
 
