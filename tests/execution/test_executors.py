@@ -205,7 +205,7 @@ def test_a_trial_keeps_its_populations_deadline_when_the_others_have_ended(start
 def test_a_worker_that_grows_is_replaced_and_no_trial_notices(start):
     executor = start(limits=WorkerLimits(growth=0))
     seen = set()
-    for number in range(8):
+    for number in range(4):
         executor.submit(trial(number, units=8 + number, epochs=2))
         assert "COMPLETE" == until_result(executor)[-1].state
         seen.update(pids(executor))
