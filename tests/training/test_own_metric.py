@@ -68,6 +68,7 @@ def declared(**objective: str) -> dict:
         "training": {"epochs": 2},
         "search_space": {"units": 8},
         "budget": {"trials": 1},
+        "selection": {"finalists": 0},
     }
 
 

@@ -47,11 +47,33 @@ def test_a_batch_of_lanes_does_the_same_and_predicts_every_column(tmp_path: Path
     np.testing.assert_allclose(kept.predictions, batch.predictions, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["a dict", "a list compiled with names"])
-def test_what_is_served_is_one_table_that_tensorflow_predicts_too(
-    kind: str, tmp_path: Path
-) -> None:
-    problem, trial = made(kind, tmp_path)
+PLAIN_KERAS = """
+import sys
+import keras, numpy as np
+assert keras.backend.backend() == 'tensorflow'
+for folder in sys.argv[1:]:
+    model = keras.models.load_model(f'{folder}/model.keras', safe_mode=True)
+    np.save(f'{folder}/p.npy', model.predict(np.load(f'{folder}/x.npy'), verbose=0))
+"""
+
+
+def test_what_is_served_is_one_table_that_tensorflow_predicts_too(tmp_path: Path) -> None:
+    served = {kind: tmp_path / kind for kind in ("a dict", "a list compiled with names")}
+    answers = {kind: finally_fitted(kind, folder) for kind, folder in served.items()}
+    subprocess.run(
+        [sys.executable, "-c", PLAIN_KERAS, *map(str, served.values())],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        check=True,
+    )
+    for kind, folder in served.items():
+        told = np.load(folder / "p.npy")
+        np.testing.assert_allclose(answers[kind], told, atol=1e-5, err_msg=kind)
+
+
+def finally_fitted(kind: str, folder: Path) -> np.ndarray:
+    """What the model of two networks, written into `folder` with its rows, answers for them."""
+    folder.mkdir()
+    problem, trial = made(kind, folder)
     rows = np.arange(len(problem.target))
     problem = replace(
         problem,
@@ -60,25 +82,12 @@ def test_what_is_served_is_one_table_that_tensorflow_predicts_too(
     )
     members = tuple(Member(replace(trial, seed=n), 0.5) for n in range(2))
     schema = Schema(tuple(Column(name, "numeric") for name in "abcd"))
-    path = tmp_path / "model.keras"
     rows = TestRows(None, problem.features, problem.target, None)
-    final = FinalFit(members, problem, schema, rows, path)
+    final = FinalFit(members, problem, schema, rows, folder / "model.keras")
     answer = final_fit(VectorizedTrainer(problem), final).predictions
     assert problem.target.shape == answer.shape
-    np.save(tmp_path / "x.npy", problem.features)
-    script = (
-        "import keras, numpy as np\n"
-        "assert keras.backend.backend() == 'tensorflow'\n"
-        "model = keras.models.load_model('model.keras', safe_mode=True)\n"
-        "np.save('p.npy', model.predict(np.load('x.npy'), verbose=0))\n"
-    )
-    subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
-        check=True,
-    )
-    np.testing.assert_allclose(answer, np.load(tmp_path / "p.npy"), atol=1e-5)
+    np.save(folder / "x.npy", problem.features)
+    return answer
 
 
 def test_widths_that_do_not_add_up_say_what_the_task_needs(tmp_path: Path) -> None:
