@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[1]
 FOLDS = 5
 CONTESTANTS = ("loop", "keras_tuner", "keras_fit", "vectorized", "hpsearch")
 MODEL = f"{Path(__file__).resolve()}:build"
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd", "nadam")  # of a study
 Config = dict[str, Any]
 
 # data -> the configuration that is trained again and again; units are those of each layer
@@ -66,7 +67,7 @@ def configurations(n: int, epochs: int) -> list[Config]:
     widths = [16, 24, 32, 48, 64, 96, 128]
     return [
         {
-            "optimizer": str(rng.choice(["adam", "adamw", "rmsprop", "sgd", "nadam"])),
+            "optimizer": str(rng.choice(OPTIMIZERS)),
             "learning_rate": float(10 ** rng.uniform(-4, -2)),
             "batch_size": int(rng.choice([32, 64, 128, 256])),
             "units": "-".join([str(rng.choice(widths))] * int(rng.integers(1, 4))),
@@ -155,9 +156,7 @@ def loop_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[floa
 
     def objective(trial: Any) -> float:
         config = {
-            "optimizer": trial.suggest_categorical(
-                "optimizer", ["adam", "adamw", "rmsprop", "sgd", "nadam"]
-            ),
+            "optimizer": trial.suggest_categorical("optimizer", OPTIMIZERS),
             "learning_rate": trial.suggest_float("learning_rate", 1e-4, 1e-2, log=True),
             "batch_size": trial.suggest_categorical("batch_size", [32, 64, 128, 256]),
             "units": trial.suggest_categorical("units", sorted({c["units"] for c in configs})),
@@ -217,8 +216,8 @@ def keras_tuner_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> li
 # ---------------------------------------------------------------- hpsearch
 
 
-def problem_of(x: np.ndarray, y: np.ndarray) -> Any:
-    """The same rows and folds as hpsearch's trainers take them."""
+def problem_of(x: np.ndarray, y: np.ndarray, **varied: Any) -> Any:
+    """The same rows and folds as hpsearch's trainers take them, and what varies in a study."""
     from hpsearch.data.split import Split
     from hpsearch.data.statistics import Statistics
     from hpsearch.training.problem import Problem
@@ -232,7 +231,7 @@ def problem_of(x: np.ndarray, y: np.ndarray) -> Any:
         statistics.append(Statistics(center, center, scale, zero, one))
     metrics = ("accuracy", "roc_auc")
     given = (x, y[:, None], tuple(folds), tuple(statistics), "roc_auc", metrics)
-    return Problem("binary", *given, model=MODEL)
+    return Problem("binary", *given, model=MODEL, **varied)
 
 
 def trial_of(number: int, config: Config) -> Any:
@@ -300,7 +299,7 @@ def trainer_study(kind: str, configs: list[Config], x: np.ndarray, y: np.ndarray
         logs=path.parent / "logs",
     )
     try:
-        executor.set_up(problem_of(x, y))
+        executor.set_up(problem_of(x, y, optimizers=OPTIMIZERS, batch_sizes_vary=True))
         with Journal(path) as journal:
             objective = {"metric": "roc_auc", "direction": "maximize"}
             journal.append("study", study="trials", key="trials", spec={}, objective=objective)
@@ -340,7 +339,7 @@ def product_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[f
         "model": MODEL,
         "training": {"epochs": configs[0]["epochs"], "early_stopping": None},
         "search_space": {
-            "optimizer": choice(["adam", "adamw", "rmsprop", "sgd", "nadam"]),
+            "optimizer": choice(list(OPTIMIZERS)),
             "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-2, "log": True},
             "batch_size": choice([32, 64, 128, 256]),
             "units": choice(sorted({c["units"] for c in configs})),

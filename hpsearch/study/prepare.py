@@ -100,6 +100,8 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
         categories=dataset.schema.categories,
         windows=dataset.windows,
         scaled={str(how): () for how in spec.values_of("scaling")},
+        optimizers=tuple(map(str, spec.values_of("optimizer"))),
+        batch_sizes_vary=any(p.name == "batch_size" and p.size > 1 for p in spec.space),
     )
     return with_folds(problem, dataset, dataset.folds)
 

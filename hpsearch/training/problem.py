@@ -69,6 +69,8 @@ class Problem:
     transforms: tuple[str, ...] = ()  # of a regression's outputs before they are standardised
     scaled: Mapping[str, tuple[Statistics, ...]] | None = None  # by `scaling`, where it varies
     windows: Windows | None = None  # what a row is of `features`; None: the one of its place
+    optimizers: tuple[str, ...] = ()  # between which trials choose; they may share programs
+    batch_sizes_vary: bool = False  # from trial to trial, which may share programs
 
     @property
     def row_shape(self) -> tuple[int, ...]:

@@ -133,7 +133,7 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
     problem, trial = separable(), spec(optimizer="adam")
     table, recipe = make_table(problem), make_recipe(problem, trial.params, 0)
     course = Course(trial, trial.params, recipe, (None,) * len(problem.folds))
-    epoch = course.epoch(problem, 0, 0, steps=4, width=4)
+    epoch = course.epoch(problem, table, 0, 0, steps=4)
     given = (course.initial(0), course.lane(0, table), epoch, table.rows)
     first, second = (
         jax.jit(train_function(recipe, batched=False))(*given).state.vector for _ in range(2)
@@ -230,9 +230,9 @@ def test_dropout_masks_have_their_rate_and_are_independent() -> None:
     from hpsearch.training.vectorized import layers
 
     def mask(key: Any, stream: int) -> np.ndarray:
-        return np.asarray(layers.kept((500, 400), layers.limits(0.3), key, stream))
+        return np.asarray(layers.kept((500, 400), limit, key, stream))
 
-    key = np.uint32(12345)
+    [limit], key = layers.masks_of(np.float32([0.3]), 0).limits, np.uint32(12345)
     first, second, other = mask(key, 0), mask(key, 1), mask(layers.mixed(key + np.uint32(1)), 0)
     assert 0.7 == pytest.approx(first.mean(), abs=0.005)
     np.testing.assert_allclose(first.mean(axis=0), 0.7, atol=0.1)
@@ -247,10 +247,8 @@ def noisy(kind: str, strength: float, inputs: np.ndarray) -> np.ndarray:
     from hpsearch.training.vectorized import layers
 
     strengths = np.array([strength], np.float32)
-    gains = 1 / (1 - strengths)
-    step = layers.Step(
-        strengths, layers.limits(strengths), gains, whole=None, key=np.uint32(77), valid=None
-    )
+    masks = layers.masks_of(strengths, 0)
+    step = layers.Step(strengths, masks, key=np.uint32(77), valid=None)
     layer = layers.Noise(getattr(keras.layers, kind), 0, None)
     with layers.tracing(step, None):
         return np.asarray(layer(inputs, training=True))

@@ -66,6 +66,7 @@ def vectorized_curves(problem: Problem, trial: TrialSpec, **placed: Any) -> list
 
     key = (placed.get("placement"), problem.target.tobytes(), problem.weights is None)
     key = (*key, problem.model, problem.categories, len(problem.folds))
+    key = (*key, problem.optimizers, problem.batch_sizes_vary)
     if key not in TRAINERS:  # they share the programs that evaluate and measure
         TRAINERS[key] = VectorizedTrainer(problem, **placed)
     said = list(TRAINERS[key].train([trial]))

@@ -91,14 +91,14 @@ class Batch:
         return _Group(courses, _stacked(lanes), _stacked(states))
 
     def _epoch(self, group: _Group, number: int) -> Epoch:
-        width = self._table.steps(group.courses[0].recipe.batch_size)
+        steps = self._table.steps(group.courses[0].recipe.batch_size)
         epochs = [
             course.epoch(
                 self._problem,
+                self._table,
                 fold,
                 number,
-                steps=width,
-                width=width,
+                steps=steps,
                 active=(id(course), fold, number) in group.asked,
             )
             for course in group.courses

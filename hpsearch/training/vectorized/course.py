@@ -68,37 +68,47 @@ class Course:
     def epoch(
         self,
         problem: Problem,
+        table: Table,
         fold: int,
         number: int,
         *,
         steps: int,
-        width: int,
         active: bool = True,
     ) -> Epoch:
         """The rows of one epoch of `fold` in their order.
 
         Args:
             problem: Whose fold it is.
+            table: The problem's, whose longest fold the program has room for.
             fold: 0-based.
             number: 0-based epoch.
             steps: Batches to train.
-            width: Batches of the longest fold, which the program has room for.
             active: Whether the lane moves.
         """
-        train = problem.folds[fold].train
-        rows = np.zeros(width * self.recipe.batch_size, np.int32)
+        train, recipe = problem.folds[fold].train, self.recipe
+        width = table.steps(recipe.rows)  # no batch is smaller
+        beyond = 0 if recipe.chunk is None else recipe.rows  # a batch may end amid a chunk
+        rows = np.zeros(width * recipe.rows + beyond, np.int32)
         order = epoch_order(self.trial.fold_seed(fold, "order"), number, len(train))
         rows[: len(train)] = train[order]
         learning_rates = np.zeros(width, np.float32)
-        own = -(-len(train) // self.recipe.batch_size)
-        learning_rates[:own] = self.recipe.schedule.rates(
+        own = -(-len(train) // recipe.batch_size)
+        learning_rates[:own] = recipe.schedule.rates(
             number,
             n_steps=own,
             n_epochs=self.trial.planned or self.trial.epochs,
             losses=self.trial.watched or self._mean_losses(),
         )
-        numbers, active_lane = self.recipe.update.numbers, np.bool_(active)
-        return Epoch(np.int32(number), rows, np.int32(steps), active_lane, numbers, learning_rates)
+        return Epoch(
+            np.int32(number),
+            rows,
+            np.int32(steps),
+            np.bool_(active),
+            recipe.update.numbers,
+            learning_rates,
+            np.int32(recipe.batch_size),
+            recipe.masks,
+        )
 
     def _mean_losses(self) -> list[float]:
         return [float(losses.mean()) for losses in self.rows.get("val/loss", ())]

@@ -11,14 +11,30 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import keras
+import numpy as np
 from keras import layers as k
 
 _active = threading.local()
+
+
+class Masks(NamedTuple):
+    """What layers choose values by, worked out before the program runs."""
+
+    limits: Any  # (n_strengths,) uint32: half a word of random bits below it is dropped
+    gains: Any  # (n_strengths,) float32: what dropout multiplies the kept values by
+    whole: Any  # (n_rows * widest layer,) bool, all True; see `CpuDense`
+
+
+def masks_of(rates: np.ndarray, n_whole: int) -> Masks:
+    """The masks of layers of dropout `rates`, those of a CPU's dense layers `n_whole` long."""
+    with np.errstate(divide="ignore"):  # not all strengths are rates
+        gains = np.float32(1) / (1 - rates)
+    return Masks(np.round(rates * 65536).astype(np.uint32), gains, np.ones(n_whole, bool))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +42,7 @@ class Step:
     """What layers see of the training step that is being traced."""
 
     strengths: Any  # (n_strengths,) float32
-    limits: Any  # (n_strengths,) uint32, of dropout rates; see `limits`
-    gains: Any  # (n_strengths,) float32: what dropout multiplies the kept values by
-    whole: Any  # (batch_size * widest layer,) bool, all True; see `CpuDense`
+    masks: Masks
     key: Any  # uint32, another one in every step of every lane
     valid: Any  # (batch_size,) bool: which rows are real
 
@@ -57,11 +71,6 @@ def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:
     start = mixed(key ^ jnp.uint32((stream * 0x9E3779B9) & 0xFFFFFFFF))
     count = jax.lax.iota(jnp.uint32, math.prod(shape))
     return mixed(count * jnp.uint32(0x9E3779B9) + start).reshape(shape)
-
-
-def limits(rates: Any) -> Any:
-    """Dropout rates in units of 1/65536, uint32: half a word below it is dropped."""
-    return jnp.round(rates * 65536).astype(jnp.uint32)
 
 
 def kept(shape: tuple[int, ...], limit: Any, key: Any, stream: int) -> Any:
@@ -107,10 +116,12 @@ class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
         if self.kind is k.GaussianDropout:
             deviation = jnp.sqrt(strength / (1 - strength))
             return inputs * (1 + deviation * normal(inputs.shape, step.key, self.slot))
-        mask = kept(self._mask_shape(inputs.shape), step.limits[self.slot], step.key, self.slot)
+        mask = kept(
+            self._mask_shape(inputs.shape), step.masks.limits[self.slot], step.key, self.slot
+        )
         if self.kind is k.AlphaDropout:
             return _alpha_dropout(inputs, mask, strength)
-        return jnp.where(mask, inputs * step.gains[self.slot], 0)
+        return jnp.where(mask, inputs * step.masks.gains[self.slot], 0)
 
     def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
         """The shape and type of the inputs."""
@@ -189,12 +200,6 @@ def _product_backward(kept: tuple[Any, Any], gradient: Any) -> tuple[Any, Any]:
 product.defvjp(_product_forward, _product_backward)
 
 
-def all_true(n: int, never: Any) -> Any:
-    """A mask of (n,) True of which XLA does not know what is in it; `never` is a False it reads."""
-    limit = jnp.where(never, 1, 0).astype(jnp.uint32)
-    return jax.lax.iota(jnp.uint32, n) >= limit
-
-
 class CpuDense(keras.layers.Dense):  # type: ignore[misc]
     """Keras's dense layer, its product that of `product`.
 
@@ -209,7 +214,7 @@ class CpuDense(keras.layers.Dense):  # type: ignore[misc]
             return super().call(inputs, training=training)
         step: Step | None = getattr(_active, "step", None)
         if step is not None:
-            mask = step.whole[: inputs.size].reshape(inputs.shape)
+            mask = step.masks.whole[: inputs.size].reshape(inputs.shape)
             inputs = jnp.where(mask, inputs, 0)
         outputs = product(inputs, self.kernel.value)
         if self.bias is not None:

@@ -43,9 +43,8 @@ class Library:
 
         def make() -> Compiled:
             function = train_function(recipe, batched=self._batched)
-            return self._compiled(
-                function, (0, 0, Epoch(0, 0, None, 0, 0, 0), None), examples, (0,)
-            )
+            epoch = Epoch._make(None if name == "steps" else 0 for name in Epoch._fields)
+            return self._compiled(function, (0, 0, epoch, None), examples, (0,))
 
         return self._get(f"train {recipe.train_key} {_shapes(examples)}", make)
 

@@ -1,4 +1,4 @@
-"""Which networks may be computed inside a wider one, so that widths share a program.
+"""Which networks may be computed in another shape, so that widths and batches share a program.
 
 A layer of 40 units inside one of 64 whose surplus weights are zero stays the layer of 40 units
 where f(0) = 0: the surplus units answer 0, their gradients are 0, and every elementwise update
@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import layers as k
 
-from .layers import NOISES
+from .layers import NOISES, CpuDense, Noise
 
 # Elementwise activations with f(0) = 0.
 THROUGH_ZERO = {
@@ -36,6 +36,10 @@ THROUGH_ZERO = {
 }
 LEVELS = (keras.regularizers.L1, keras.regularizers.L2, keras.regularizers.L1L2)
 ELEMENTWISE = (k.ReLU, k.LeakyReLU, k.ELU, k.Identity)
+BY_ROW = (
+    *(k.InputLayer, k.Dense, CpuDense, k.Activation, k.Embedding, k.LayerNormalization),
+    *(k.Flatten, k.Reshape, k.Concatenate, k.Add, *ELEMENTWISE),
+)
 
 
 def padded(units: int) -> int:
@@ -96,6 +100,13 @@ def _is_exact(layer: Any) -> bool:
 
 def _passes_zero(activation: Any) -> bool:
     return activation is None or getattr(activation, "__name__", "") in THROUGH_ZERO
+
+
+def is_by_row(layer: Any) -> bool:
+    """Whether a row's outputs depend on that row alone; normalization looks at the whole batch."""
+    if isinstance(layer, Noise):
+        return layer.noise_shape is None
+    return type(layer) in BY_ROW
 
 
 def is_free(layer: Any) -> bool:

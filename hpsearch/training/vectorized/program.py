@@ -17,14 +17,13 @@ from ...data.statistics import scaled
 from ...data.unit import answered, learned
 from ..metrics import Metric
 from ..schedules import Schedule
+from .alternatives import Alternatives
 from .compiled_objective import CompiledObjective
-from .layers import Step, all_true, limits, mixed
+from .layers import Masks, Step, masks_of, mixed
 from .network import Network
 from .objective import Objective
 from .table import Fold, Rows
 from .update import Arrays, Update, flattened
-
-Masks = tuple[Any, Any, Any]  # the limits, the gains and the whole mask of `layers.Step`
 
 
 class State(NamedTuple):
@@ -49,11 +48,13 @@ class Epoch(NamedTuple):
     """One epoch of a lane."""
 
     number: Any  # int32, 0-based
-    order: Any  # (n_steps * batch_size,) int32: row indices, padded at the end
+    order: Any  # (n_rows or more,) int32: row indices, padded at the end
     steps: Any  # int32: batches to train; the same in all lanes of a batch
     active: Any  # bool: False leaves the lane as it is
     rates: Any  # the optimizer's numbers
-    learning_rates: Any  # (n_steps,) float32, one a batch
+    learning_rates: Any  # (n_steps or more,) float32, one a batch
+    batch_size: Any  # int32: rows a batch
+    masks: Masks  # of the network
 
 
 class Trained(NamedTuple):
@@ -76,17 +77,35 @@ class Judged(NamedTuple):
     loss: Any  # as the network sees the target, regularization included
 
 
+class Part(NamedTuple):
+    """Rows of an epoch that are computed at once."""
+
+    first: Any  # int32: place in the order
+    counted: Any  # int32: how many there are
+    key: Any  # uint32, of their random bits
+    share: Any = None  # of their batch; None: they are all of it
+
+
+class Slope(NamedTuple):
+    """The loss of rows and what it says of the weights."""
+
+    loss: Any
+    others: Arrays  # the other variables' new values
+    gradients: Arrays
+
+
 class Recipe:
     """What a trial's programs compute."""
 
     def __init__(
         self,
         network: Network,
-        update: Update,
+        update: Update | Alternatives,
         objective: Objective | CompiledObjective,
         batch_size: int,
         schedule: Schedule,
         *,
+        chunk: int | None = None,
         bends: bool = False,
         transforms: tuple[str, ...] = (),
     ) -> None:
@@ -98,14 +117,17 @@ class Recipe:
             objective: Its loss.
             batch_size: Rows a step.
             schedule: Of the learning rate.
+            chunk: Rows that are computed at once, where a batch is computed in parts; None: all.
             bends: Whether a feature is scaled by quantiles.
             transforms: `Problem.transforms`.
         """
         self.network, self.update, self.objective = network, update, objective
         self.batch_size, self.schedule, self.transforms = batch_size, schedule, transforms
+        self.chunk, self.rows = chunk, chunk or batch_size
         self.flat = update.is_flat(network.trainable)
+        self.masks = masks_of(network.strengths, self.rows * network.widest)
         self.evaluate_key = f"{network.structure}|{objective.structure}|{bends}|{transforms}"
-        self.train_key = f"{self.evaluate_key}|{update.structure}|{batch_size}"
+        self.train_key = f"{self.evaluate_key}|{update.structure}|{self.rows}|{chunk}"
 
     def initial(self, seed: int, dropout_seed: int) -> State:
         """A lane's state before its first step."""
@@ -121,40 +143,61 @@ def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
         recipe: What to compute.
         batched: Whether it is to be mapped over lanes, where a stopped one must stand still.
     """
-    network, update, size = recipe.network, recipe.update, recipe.batch_size
+    network, update, size = recipe.network, recipe.update, recipe.rows
     shapes = [tuple(v.shape) for v in network.trainable]
     update.prepare(network.trainable, [(network.size,)] if recipe.flat else shapes)
 
-    def step(
-        state: State, lane: Lane, epoch: Epoch, rows: Rows, masks: Masks, place: Any
-    ) -> tuple[State, Any]:
-        counted = jnp.clip(lane.fold.n_train - place * size, 0, size)  # without a reduction
-        valid = jnp.arange(size) < counted
-        taken = jax.lax.dynamic_slice(epoch.order, (place * size,), (size,))
-        key = mixed(mixed(lane.key ^ epoch.number.astype(jnp.uint32)) + place.astype(jnp.uint32))
-        within = Step(lane.strengths, *masks, key, valid)
+    def slope(state: State, lane: Lane, epoch: Epoch, rows: Rows, part: Part) -> Slope:
+        """The loss of some rows of a batch, and its gradients."""
+        taken = jax.lax.dynamic_slice(epoch.order, (part.first,), (size,))
+        valid = jnp.arange(size) < part.counted
+        within = Step(lane.strengths, epoch.masks, part.key, valid)
 
         def loss(values: Arrays) -> tuple[Any, Any]:
-            return _batch_loss(recipe, values, state.others, lane, rows, taken, counted, within)
+            given = (values, state.others, lane, rows, taken, part.counted, within)
+            cost, after = _batch_loss(recipe, *given)
+            return cost if part.share is None else cost * part.share, after
 
         values = network.split(state.vector)
         (value, others), gradients = jax.value_and_grad(loss, has_aux=True)(values)
-        if recipe.flat:
-            values, gradients = [state.vector], [flattened(gradients)]
+        return Slope(value, others, [flattened(gradients)] if recipe.flat else gradients)
+
+    def in_parts(state: State, lane: Lane, epoch: Epoch, rows: Rows, batch: Part) -> Slope:
+        """The same of a whole batch, a chunk at a time."""
+
+        def add(place: Any, before: Slope) -> Slope:
+            counted = jnp.clip(batch.counted - place * size, 0, size)
+            key = mixed(batch.key + place.astype(jnp.uint32))
+            share = counted / jnp.maximum(batch.counted, 1)
+            part = Part(batch.first + place * size, counted, key, share)
+            told = slope(state._replace(others=before.others), lane, epoch, rows, part)
+            gradients = [a + b for a, b in zip(before.gradients, told.gradients, strict=True)]
+            return Slope(before.loss + told.loss, told.others, gradients)
+
+        nothing = [jnp.zeros(network.size)] if recipe.flat else [jnp.zeros(s) for s in shapes]
+        start = Slope(jnp.float32(0), state.others, nothing)
+        whole: Slope = jax.lax.fori_loop(0, -(-batch.counted // size), add, start)
+        return whole
+
+    def step(state: State, lane: Lane, epoch: Epoch, rows: Rows, place: Any) -> tuple[State, Any]:
+        n_batch = recipe.batch_size if recipe.chunk is None else epoch.batch_size
+        counted = jnp.clip(lane.fold.n_train - place * n_batch, 0, n_batch)  # without a reduction
+        key = mixed(mixed(lane.key ^ epoch.number.astype(jnp.uint32)) + place.astype(jnp.uint32))
+        batch = Part(place * n_batch, counted, key)
+        sloped = slope if recipe.chunk is None else in_parts
+        value, others, gradients = sloped(state, lane, epoch, rows, batch)
+        values = [state.vector] if recipe.flat else network.split(state.vector)
         rate = epoch.learning_rates[place]
         values, optimizer = update(epoch.rates, rate, state.optimizer, gradients, values)
         vector = values[0] if recipe.flat else flattened(values)
         return State(vector, others, optimizer), value * counted
 
     def train(state: State, lane: Lane, epoch: Epoch, rows: Rows) -> Trained:
-        whole = all_true(size * network.widest, lane.fold.n_train < 0)
-        masks = limits(lane.strengths), 1 / (1 - lane.strengths), whole  # of all layers at once
-
         def body(place: Any, carried: tuple[State, Any]) -> tuple[State, Any]:
             before, total = carried
-            after, loss = step(before, lane, epoch, rows, masks, place)
+            after, loss = step(before, lane, epoch, rows, place)
             if batched:  # a shorter fold has no rows left in the last batch of a longer one
-                moves = epoch.active & (place * size < lane.fold.n_train)
+                moves = epoch.active & (place * recipe.batch_size < lane.fold.n_train)
                 after = jax.tree.map(lambda new, old: jnp.where(moves, new, old), after, before)
                 loss = jnp.where(moves, loss, 0)
             return after, total + loss

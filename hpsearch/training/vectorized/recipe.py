@@ -13,26 +13,36 @@ from ...trial import Value
 from ..compiled import compiled_loss, compiled_optimizer, why_not_one_program
 from ..initial import blueprint
 from ..losses import make_loss
-from ..optimizers import make_optimizer
+from ..optimizers import DEFAULT, make_optimizer
 from ..order import batch_size
 from ..problem import Problem
 from ..schedules import Schedule, make_schedule
 from ..several_outputs import over_outputs, widths_of
 from . import session
+from .alternatives import Alternatives
 from .compiled_objective import CompiledObjective
 from .network import Network
 from .objective import Objective
 from .program import Recipe
 from .update import Update
 
+CHUNK = 64  # rows that are computed at once where batches of several sizes share a program
+# Rows times weights of an epoch up to which trials share programs. Branches and chunks make an
+# epoch up to a tenth longer, and here a hundred of them lose what a program costs to compile.
+SHARED_WORK = 1 << 28
 
-def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Recipe:
+
+def make_recipe(
+    problem: Problem, params: Mapping[str, Value], seed: int, *, shares: bool = False
+) -> Recipe:
     """Build what `params` describe, without a value and without a program.
 
     Args:
         problem: Rows, folds and goal.
         params: Hyperparameters, the fixed ones included.
         seed: The trial's, for what the user's own function draws.
+        shares: Whether trials with other optimizers and batch sizes may share its programs, which
+            suits lanes on threads; many lanes at once would compute every branch.
 
     Raises:
         UnsuitableError: If the model cannot be vectorised.
@@ -42,11 +52,11 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
     try:
         plan = blueprint(build)
         optimizer = _optimizer(plan, params)
-        update = Update(optimizer)
+        own = Update(optimizer)
         loss = compiled_loss(plan) if plan.compiled else None
         plan.compiled = False  # or Keras would compile its twin as well
         known = {"model": problem.model, **params}
-        network = Network(plan, known, pad=not update.by_shape)
+        network = Network(plan, known, pad=not own.by_shape)
     except TrainingError as error:
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
@@ -57,10 +67,16 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
     if loss is not None:
         objective = CompiledObjective(loss, problem, known)
     elif is_reference(named):
-        own = over_outputs(make_loss(problem.task, located), widths_of(plan))
-        objective = CompiledObjective(own, problem, {"loss": named})
+        users = over_outputs(make_loss(problem.task, located), widths_of(plan))
+        objective = CompiledObjective(users, problem, {"loss": named})
     else:
         objective = Objective(problem.task, params, widths_of(plan))
+    update: Update | Alternatives = own
+    chunk = None
+    longest = max(len(fold.train) for fold in problem.folds)
+    if shares and loss is None and network.size * longest <= SHARED_WORK:
+        update = _among_others(problem, params, own, network)
+        chunk = _chunk(problem, params, network)
     bends = any(s.quantiles is not None for s in problem.statistics_of(params))
     return Recipe(
         network,
@@ -68,6 +84,7 @@ def make_recipe(problem: Problem, params: Mapping[str, Value], seed: int) -> Rec
         objective,
         batch_size(params),
         schedule,
+        chunk=chunk,
         bends=bends,
         transforms=problem.transforms,
     )
@@ -80,6 +97,25 @@ def _optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimize
     if reason := why_not_one_program(plan):
         raise TrainingError(reason)
     return compiled_optimizer(plan)
+
+
+def _among_others(
+    problem: Problem, params: Mapping[str, Value], own: Update, network: Network
+) -> Update | Alternatives:
+    """The trial's update as a branch beside the others of the study, where it can be one."""
+    name = str(params.get("optimizer", DEFAULT))
+    others = {n: make_optimizer({**params, "optimizer": n}) for n in problem.optimizers}
+    updates = {n: Update(optimizer) for n, optimizer in others.items()}
+    flat = {n: update for n, update in updates.items() if update.is_flat(network.trainable)}
+    if name not in flat or len(flat) == 1:
+        return own
+    return Alternatives(list(flat.values()), list(flat).index(name))
+
+
+def _chunk(problem: Problem, params: Mapping[str, Value], network: Network) -> int | None:
+    """How many rows to compute at once, so that batches of all larger sizes share a program."""
+    can = problem.batch_sizes_vary and network.is_by_row
+    return CHUNK if can and batch_size(params) >= CHUNK else None
 
 
 def _compiled_schedule(optimizer: keras.optimizers.Optimizer) -> Schedule:

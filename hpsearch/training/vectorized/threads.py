@@ -87,8 +87,7 @@ class Threads:
     def _epoch(self, course: Course, fold: int, number: int) -> Epoch:
         size = course.recipe.batch_size
         steps = -(-len(self._problem.folds[fold].train) // size)
-        width = self._table.steps(size)
-        return course.epoch(self._problem, fold, number, steps=steps, width=width)
+        return course.epoch(self._problem, self._table, fold, number, steps=steps)
 
     def _run(self, course: Course, fold: int, number: int, before: Future[Step] | None) -> Step:
         """One epoch of one lane, and its evaluation."""

@@ -164,7 +164,8 @@ class VectorizedTrainer:
 
         params = {**(self.problem.fixed or {}), **trial.params}
         weights = [class_weights(self.problem, params, fold) for fold in self._folds]
-        recipe = make_recipe(self.problem, params, trial.seed)
+        shares = self._placement == "threads"
+        recipe = make_recipe(self.problem, params, trial.seed, shares=shares)
         return Course(trial, params, recipe, tuple(weights))
 
     def _submit(self, course: Course, *, finished: int, folds: Sequence[int]) -> None:
