@@ -276,11 +276,12 @@ class Given:
         """What the study says."""
 
 
-def trainer_study(kind: str, configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[float]:
+def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
     """hpsearch's search as `tune` runs it, with the given configurations and folds.
 
-    A worker process trains, the next trial prepared; this one writes the journal, and a thread of
-    it sends every curve to MLflow. What `tune` does before and after is left to `product_study`.
+    A worker process trains, the next trial prepared; it starts while this one reads the table. This
+    one writes the journal, and a thread of it sends every curve to MLflow. What `tune` does before
+    and after is left to `product_study`.
     """
     from hpsearch.execution import devices
     from hpsearch.execution.processes import ProcessExecutor
@@ -299,6 +300,7 @@ def trainer_study(kind: str, configs: list[Config], x: np.ndarray, y: np.ndarray
         logs=path.parent / "logs",
     )
     try:
+        x, y = table(data)
         executor.set_up(problem_of(x, y, optimizers=OPTIMIZERS, batch_sizes_vary=True))
         with Journal(path) as journal:
             objective = {"metric": "roc_auc", "direction": "maximize"}
@@ -362,18 +364,18 @@ def product_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[f
 
 def contest(name: str, data: str, mode: str, trials: int) -> dict[str, Any]:
     """Run one contestant in this process, which was started for it."""
-    x, y = table(data)
     times: list[tuple[float, float]] = []
     if mode == "steady":
+        x, y = table(data)
         config = {"optimizer": "adam", "learning_rate": 1e-3, **STEADY[data]}
         scores = _steady(name, [config] * trials, x, y, times)
     else:
         configs = configurations(trials, STEADY[data]["epochs"])
-        if name == "hpsearch":
-            scores = product_study(configs, x, y)
+        others = {"loop": loop_study, "keras_tuner": keras_tuner_study, "hpsearch": product_study}
+        if name in others:
+            scores = others[name](configs, *table(data))
         else:
-            study = {"loop": loop_study, "keras_tuner": keras_tuner_study}.get(name)
-            scores = study(configs, x, y) if study else trainer_study(name, configs, x, y)
+            scores = trainer_study(name, configs, data)
         return {"scores": scores, "trials": trials}
     seconds, cpu = (float(np.median(column)) for column in zip(*times, strict=True))
     speeds = {"flops": flops(data, *x.shape), "peak": matmul_peak()}
