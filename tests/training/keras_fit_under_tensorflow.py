@@ -58,7 +58,12 @@ def test_every_loss_is_that_of_fit(problem: Problem, params: dict[str, Any]) -> 
 @pytest.mark.parametrize(
     ("problem", "params"),
     [
-        (replace(images(), model="cnn"), {"filters": 4, "normalization": "batch", "l2": 1e-3}),
+        # Where all units of a relu are active the next normalization takes their shift out: its
+        # gradient is rounding alone, of which Adam makes whole steps.
+        (
+            replace(images(), model="cnn"),
+            {"filters": 4, "normalization": "batch", "l2": 1e-3, "activation": "tanh"},
+        ),
         (sequences(), {"cell": "gru", "layers": 2}),
         (replace(sequences(), model="conv1d"), {"filters": 4, "global_pooling": "average"}),
     ],
