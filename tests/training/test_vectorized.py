@@ -192,6 +192,14 @@ def test_a_prepared_trial_compiles_nothing_when_it_trains() -> None:
     assert 5 == trainer.compilations
 
 
+def test_what_measures_is_compiled_ahead_too() -> None:
+    trainer = VectorizedTrainer(separable(), placement="threads")
+    trainer.prepare([spec(epochs=1)])
+    [prepared] = trainer._prepared.values()
+    prepared.result()
+    assert 3 == trainer.compilations
+
+
 def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, 'tests')\n"

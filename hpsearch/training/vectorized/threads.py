@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import jax
 import numpy as np
 
 from ..problem import Problem
@@ -55,6 +56,9 @@ class Threads:
         if course.judged:
             seen = (state.vector, state.others, lane, rows)
             programs.append(self._compilers.submit(self._library.evaluate, course.recipe, *seen))
+            shape = (lane.fold.validation.size, self._problem.n_outputs)
+            asked = (jax.ShapeDtypeStruct(shape, np.float32), lane.fold, rows)
+            programs.append(self._compilers.submit(self._library.measure, *asked))
         return programs
 
     def submit(self, course: Course, epoch: int, folds: Sequence[int]) -> None:
