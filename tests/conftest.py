@@ -11,6 +11,9 @@ import pytest
 
 os.environ["KERAS_BACKEND"] = "jax"  # a process has one; TensorFlow's tests run in a child
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# What Keras itself compiles in a test runs a few times: to optimize it costs more than it gains.
+# The vectorised trainer says for each of its programs how it is compiled, here as anywhere.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Compiled programs are kept beside pytest's own cache, not in the user's.
 os.environ["HPSEARCH_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "programs")
 
