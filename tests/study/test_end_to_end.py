@@ -120,7 +120,8 @@ def test_the_promoted_model_answers_raw_rows_as_it_was_scored(finished, locked):
     subprocess.run(python, cwd=finished.root, check=True, capture_output=True)
     with (finished.root / "answers.csv").open() as file:
         answers = list(csv.DictReader(file))
-    held = np.load(finished.folder / "final" / "predictions.npz")
+    with np.load(finished.folder / "final" / "predictions.npz") as file:
+        held = dict(file)
     ours = [float(row["probability_1"]) for row in answers]
     np.testing.assert_allclose(held["prediction"][:, 0], ours, atol=1e-6)
     labels = np.array([int(row["label"]) for row in answers])

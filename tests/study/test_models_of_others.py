@@ -52,7 +52,8 @@ def test_a_hypermodel_with_scopes_and_logits_is_searched_and_served(tmp_path: Pa
         assert ("body/units" in params) == (params["kind"] == "dense")
         assert ("nesterov" in params) == (params["optimizer"] == "sgd")
         assert params["batch_size"] in (16, 32)
-    predictions = np.load(result.model.parent / "predictions.npz")["prediction"]
+    with np.load(result.model.parent / "predictions.npz") as file:
+        predictions = file["prediction"]
     np.testing.assert_allclose(predictions.sum(axis=1), 1, rtol=1e-5)  # not logits
     assert 0 < result.test["log_loss"] < 3
 

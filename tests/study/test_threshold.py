@@ -69,7 +69,8 @@ def test_what_is_rare_gets_a_threshold_that_no_locked_row_has_seen(tmp_path: Pat
     out_of_fold = np.load(folder / str(trial.predictions))
     target = json.loads((folder / "final" / "schema.json").read_text())["target"]
     assert [threshold] * 3 == [target["threshold"], history.final["threshold"], result.threshold]
-    held = np.load(folder / "final" / "predictions.npz")
+    with np.load(folder / "final" / "predictions.npz") as file:
+        held = dict(file)
     tuned, half = (
         f1_score(held["truth"][:, 0], held["prediction"][:, 0] > t, zero_division=0)
         for t in (threshold, 0.5)
