@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1] / "hpsearch"
 # Each room and the rooms it may use. Arrows run downwards only.
 MAY_USE = {
     "errors": set(),
+    "importing": set(),
     "faults": {"errors"},
     "trial": set(),
     "spec": {"errors", "trial"},
@@ -20,10 +21,19 @@ MAY_USE = {
     "history": {"journal", "trial", "pareto"},
     "data": {"errors", "trial", "spec"},
     "models": {"errors", "trial", "spec", "data"},
-    "training": {"errors", "trial", "spec", "data", "models"},
+    "training": {"errors", "importing", "trial", "spec", "data", "models"},
     "execution": {"errors", "faults", "trial", "training"},
     "search": {"errors", "faults", "trial", "spec", "journal", "history", "execution"},
-    "tracking": {"errors", "faults", "trial", "spec", "journal", "history", "training"},
+    "tracking": {
+        "errors",
+        "importing",
+        "faults",
+        "trial",
+        "spec",
+        "journal",
+        "history",
+        "training",
+    },
     "promotion": {
         "errors",
         "faults",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError, redacted
+from ..importing import no_collection
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -62,10 +63,12 @@ def open_store(uri: str) -> MlflowClient:
     _be_discreet()
     if uri.startswith("sqlite:///"):
         _make_folder(uri)
-    from mlflow import MlflowClient  # 5 s
+    with no_collection():
+        from mlflow import MlflowClient  # 5 s
 
     try:
-        with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS):
+        # A client imports the libraries of its store.
+        with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS), no_collection():
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except Exception as error:  # every backend raises its own kind

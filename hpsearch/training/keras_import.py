@@ -9,9 +9,10 @@ user's that imports them afterwards gets them.
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
+
+from ..importing import no_collection
 
 UNUSED = ("pandas", "sklearn", "matplotlib")
 GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; JAX reads it by itself
@@ -26,15 +27,12 @@ def import_keras() -> None:
     hidden = [name for name in unused if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError
-    collects = gc.isenabled()
-    gc.disable()  # what is imported stays, and looking through it is a third of the time
     try:
-        if under_tensorflow and (share := os.environ.get(GPU_SHARE)):
-            _limit_tensorflow(float(share))
-        import keras
+        with no_collection():
+            if under_tensorflow and (share := os.environ.get(GPU_SHARE)):
+                _limit_tensorflow(float(share))
+            import keras
     finally:
-        if collects:
-            gc.enable()
         for name in hidden:
             del sys.modules[name]
     from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
