@@ -1,0 +1,23 @@
+"""Importing large libraries."""
+
+import gc
+from contextlib import suppress
+
+from hpsearch.importing import no_collection
+
+
+def test_garbage_is_looked_for_again_afterwards() -> None:
+    with suppress(ImportError), no_collection():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+
+
+def test_who_looks_for_none_keeps_to_it() -> None:
+    gc.disable()
+    try:
+        with no_collection():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
