@@ -28,7 +28,7 @@ from .update import Update
 
 CHUNK = 64  # rows that are computed at once where batches of several sizes share a program
 # Rows times weights of an epoch up to which trials share programs. Branches and chunks make an
-# epoch up to a tenth longer, and here a hundred of them lose what a program costs to compile.
+# epoch a tenth longer, a fifth at most, and here a hundred of them lose what a program costs.
 SHARED_WORK = 1 << 28
 
 
