@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from training.test_vectorized import compilations, model_file
@@ -138,6 +140,37 @@ def test_a_batch_that_is_normalized_is_not_computed_in_chunks() -> None:
     problem = replace(separable(), batch_sizes_vary=True)
     trials = [{"batch_size": n, "normalization": "batch"} for n in (64, 80)]
     assert [3, 4] == compilations(problem, trials)
+
+
+CENTRED = "x = k.Dense(6)(x)\nx = x - keras.ops.mean(x, axis=0, keepdims=True)"
+ACTIVATED = """
+@keras.saving.register_keras_serializable()
+def centred(x):
+    return x - keras.ops.mean(x, axis=0, keepdims=True)
+x = k.Dense(6, centred)(x)
+""".strip()
+NESTED = "x = keras.Sequential([k.Dense(6), k.BatchNormalization()])(x)"
+
+
+@pytest.mark.parametrize("body", [CENTRED, ACTIVATED, NESTED])
+def test_a_model_whose_rows_look_at_each_other_is_not_computed_in_chunks(
+    body: str, tmp_path: Path
+) -> None:
+    problem = replace(separable(), model=model_file(tmp_path, body), batch_sizes_vary=True)
+    made = recipe.make_recipe(problem, {"batch_size": 64}, 0, shares=True)
+    assert made.chunk is None
+    alone = replace(problem, model=model_file(tmp_path, "x = k.Dense(6, 'relu')(x)"))
+    assert 64 == recipe.make_recipe(alone, {"batch_size": 64}, 0, shares=True).chunk
+
+
+def test_a_models_own_call_may_look_at_all_rows() -> None:
+    from hpsearch.training.vectorized.padding import is_by_row
+
+    class Centred(keras.Model):
+        def call(self, x: Any) -> Any:
+            return x - keras.ops.mean(x, axis=0, keepdims=True)
+
+    assert not is_by_row(Centred())
 
 
 def test_much_work_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:

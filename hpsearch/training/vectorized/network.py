@@ -33,7 +33,7 @@ from .layers import (
     Step,
     tracing,
 )
-from .padding import LEVELS, is_by_row, is_free, padded_widths
+from .padding import LEVELS, is_free, padded_widths
 
 Arrays = list[Any]
 
@@ -100,11 +100,6 @@ class Network:
         """Most inputs of a dense layer that is computed as `CpuDense`."""
         layers = self.model._flatten_layers()
         return max((x.kernel.shape[0] for x in layers if isinstance(x, CpuDense)), default=0)
-
-    @property
-    def is_by_row(self) -> bool:
-        """Whether a row's outputs depend on that row alone, in training too."""
-        return all(map(is_by_row, self.model._flatten_layers(include_self=False)))
 
     def initial(self, seed: int, dropout_seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """Drawn weights: the vector of the trainable ones, and the other variables' values."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 from keras import layers as k
+from keras.src.models.functional import Functional
 
 from .layers import NOISES, CpuDense, Noise
 
@@ -102,11 +103,24 @@ def _passes_zero(activation: Any) -> bool:
     return activation is None or getattr(activation, "__name__", "") in THROUGH_ZERO
 
 
-def is_by_row(layer: Any) -> bool:
-    """Whether a row's outputs depend on that row alone; normalization looks at the whole batch."""
+def is_by_row(model: keras.Model) -> bool:
+    """Whether a row's outputs depend on that row alone, in training too.
+
+    Normalization by batch looks at all rows, and so may what Keras cannot tell us: an operation, an
+    activation or a `call` of the user's own.
+    """
+    if not isinstance(model, Functional | keras.Sequential):
+        return False
+    inside = model.operations if isinstance(model, Functional) else model.layers
+    return all(is_by_row(x) if isinstance(x, keras.Model) else _is_by_row(x) for x in inside)
+
+
+def _is_by_row(layer: Any) -> bool:
     if isinstance(layer, Noise):
         return layer.noise_shape is None
-    return type(layer) in BY_ROW
+    activation = getattr(layer, "activation", None)
+    own = activation is not None and not activation.__module__.startswith("keras.")
+    return type(layer) in BY_ROW and getattr(layer, "axis", -1) == -1 and not own
 
 
 def is_free(layer: Any) -> bool:

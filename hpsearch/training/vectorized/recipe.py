@@ -23,6 +23,7 @@ from .alternatives import Alternatives
 from .compiled_objective import CompiledObjective
 from .network import Network
 from .objective import Objective
+from .padding import is_by_row
 from .program import Recipe
 from .update import Update
 
@@ -114,7 +115,7 @@ def _among_others(
 
 def _chunk(problem: Problem, params: Mapping[str, Value], network: Network) -> int | None:
     """How many rows to compute at once, so that batches of all larger sizes share a program."""
-    can = problem.batch_sizes_vary and network.is_by_row
+    can = problem.batch_sizes_vary and is_by_row(network.model)
     return CHUNK if can and batch_size(params) >= CHUNK else None
 
 
