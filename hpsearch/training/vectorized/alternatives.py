@@ -1,8 +1,9 @@
 """The optimizers between which a study chooses, as branches of one program.
 
-A program of its own for each optimizer costs more to compile than all of them as branches of one,
-and a branch that is not taken costs nothing. Where a weight is updated by itself, an optimizer's
-variables are counters and vectors as long as the weights, so all can use the same slots.
+A program of its own for each optimizer costs more to compile than all of them as branches of one.
+What it costs in training is that a branch hands its new values over as copies. Where a weight is
+updated by itself, an optimizer's variables are counters and vectors as long as the weights, so all
+can use the same slots.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ Kind = tuple[bool, str]  # of a slot: whether it is as long as the weights, and 
 class Alternatives:
     """One trial's optimizer among others; stands where an `Update` does."""
 
-    by_shape = False
-
     def __init__(self, updates: Sequence[Update], own: int) -> None:
         """Take over the updates of all alternatives.
 
@@ -32,11 +31,10 @@ class Alternatives:
             updates: Flat ones, in the order that all trials give them.
             own: The place of the trial's.
         """
-        self._updates, self._own = tuple(updates), updates[own]
+        self._updates, self._own = tuple(updates), own
         longest = max(len(update.numbers) for update in updates)
-        numbers = np.zeros(longest, np.float32)
-        numbers[: len(self._own.numbers)] = self._own.numbers
-        self.numbers = (np.int32(own), numbers)
+        mine = updates[own].numbers
+        self.numbers = (np.int32(own), np.pad(mine, (0, longest - len(mine))))
         self.structure = " or ".join(update.structure for update in updates)
 
     def is_flat(self, trainable: list[Any]) -> bool:
@@ -47,7 +45,8 @@ class Alternatives:
         """The slots before the first step; see `Update.initial`."""
         [vector] = values
         free = [np.zeros(vector.shape if long else (), kind) for long, kind in self._slots]
-        return self._filled(free, self._own.initial(trainable, values), self._own)
+        mine = self._updates[self._own].initial(trainable, values)
+        return self._filled(free, mine, self._own)
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
         """Get ready to be traced; see `Update.prepare`."""
@@ -58,62 +57,60 @@ class Alternatives:
         self, numbers: Any, rate: Any, state: Arrays, gradients: Arrays, values: Arrays
     ) -> tuple[Arrays, Arrays]:
         """New values of the weights, and of the slots."""
-        place, given = numbers
-        branches = [partial(self._branch, update) for update in self._updates]
+        taken, given = numbers
+        branches = [partial(self._branch, place) for place in range(len(self._updates))]
         answer: tuple[Arrays, Arrays] = jax.lax.switch(
-            place, branches, given, rate, state, gradients, values
+            taken, branches, given, rate, state, gradients, values
         )
         return answer
 
     def kept(self, state: Arrays, values: Arrays) -> Arrays:
         """See `Update.kept`; averages are the first vector of each alternative, or of none."""
-        return self._own.kept(self._taken(state, self._own), values)
+        return self._updates[self._own].kept(self._taken(state, self._own), values)
 
     def _branch(
         self,
-        update: Update,
+        place: int,
         given: Any,
         rate: Any,
         state: Arrays,
         gradients: Arrays,
         values: Arrays,
     ) -> tuple[Arrays, Arrays]:
+        update = self._updates[place]
         own = given[: len(update.numbers)]
-        values, after = update(own, rate, self._taken(state, update), gradients, values)
-        return values, self._filled(state, after, update)
+        values, after = update(own, rate, self._taken(state, place), gradients, values)
+        return values, self._filled(state, after, place)
 
     @cached_property
-    def _kinds(self) -> dict[int, list[Kind]]:
-        """The variables of each alternative, by its identity."""
+    def _kinds(self) -> list[list[Kind]]:
+        """The variables of each alternative."""
         two = [np.zeros(2, np.float32)]
-        return {
-            id(update): [(v.ndim == 1, v.dtype.name) for v in update.initial([], two)]
-            for update in self._updates
-        }
+        variables = [update.initial([], two) for update in self._updates]
+        return [[(v.ndim == 1, v.dtype.name) for v in own] for own in variables]
 
     @cached_property
     def _slots(self) -> list[Kind]:
         """As many of each kind as the alternative that has most."""
         most: Counter[Kind] = Counter()
-        for kinds in self._kinds.values():
+        for kinds in self._kinds:
             most |= Counter(kinds)
         return sorted(most.elements())
 
-    def _places(self, update: Update) -> list[int]:
-        """The slots of an alternative's variables."""
-        free = list(enumerate(self._slots))
+    @cached_property
+    def _places(self) -> list[list[int]]:
+        """The slots of each alternative's variables."""
         places = []
-        for kind in self._kinds[id(update)]:
-            first = next(slot for slot in free if slot[1] == kind)
-            free.remove(first)
-            places.append(first[0])
+        for kinds in self._kinds:
+            free = {kind: [i for i, k in enumerate(self._slots) if k == kind] for kind in kinds}
+            places.append([free[kind].pop(0) for kind in kinds])
         return places
 
-    def _taken(self, state: Arrays, update: Update) -> Arrays:
-        return [state[place] for place in self._places(update)]
+    def _taken(self, state: Arrays, place: int) -> Arrays:
+        return [state[slot] for slot in self._places[place]]
 
-    def _filled(self, state: Arrays, values: Arrays, update: Update) -> Arrays:
+    def _filled(self, state: Arrays, values: Arrays, place: int) -> Arrays:
         filled = list(state)
-        for place, value in zip(self._places(update), values, strict=True):
-            filled[place] = value
+        for slot, value in zip(self._places[place], values, strict=True):
+            filled[slot] = value
         return filled

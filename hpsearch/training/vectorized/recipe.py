@@ -105,12 +105,14 @@ def _among_others(
 ) -> Update | Alternatives:
     """The trial's update as a branch beside the others of the study, where it can be one."""
     name = str(params.get("optimizer", DEFAULT))
-    others = {n: make_optimizer({**params, "optimizer": n}) for n in problem.optimizers}
-    updates = {n: Update(optimizer) for n, optimizer in others.items()}
-    flat = {n: update for n, update in updates.items() if update.is_flat(network.trainable)}
-    if name not in flat or len(flat) == 1:
+    if name not in problem.optimizers or not own.is_flat(network.trainable):
         return own
-    return Alternatives(list(flat.values()), list(flat).index(name))
+    updates = {
+        n: own if n == name else Update(make_optimizer({**params, "optimizer": n}))
+        for n in problem.optimizers
+    }
+    flat = [n for n, update in updates.items() if update.is_flat(network.trainable)]
+    return own if len(flat) == 1 else Alternatives([updates[n] for n in flat], flat.index(name))
 
 
 def _chunk(problem: Problem, params: Mapping[str, Value], network: Network) -> int | None:
