@@ -32,9 +32,9 @@ class Masks(NamedTuple):
 
 def masks_of(rates: np.ndarray, n_whole: int) -> Masks:
     """The masks of layers of dropout `rates`, those of a CPU's dense layers `n_whole` long."""
-    with np.errstate(divide="ignore"):  # not all strengths are rates
-        gains = np.float32(1) / (1 - rates)
-    return Masks(np.round(rates * 65536).astype(np.uint32), gains, np.ones(n_whole, bool))
+    with np.errstate(divide="ignore", invalid="ignore"):  # not all strengths are rates
+        limits, gains = np.round(rates * 65536).astype(np.uint32), np.float32(1) / (1 - rates)
+    return Masks(limits, gains, np.ones(n_whole, bool))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,8 @@ class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
         if self.kind is k.GaussianDropout:
             deviation = jnp.sqrt(strength / (1 - strength))
             return inputs * (1 + deviation * normal(inputs.shape, step.key, self.slot))
-        mask = kept(
-            self._mask_shape(inputs.shape), step.masks.limits[self.slot], step.key, self.slot
-        )
+        limit = step.masks.limits[self.slot]
+        mask = kept(self._mask_shape(inputs.shape), limit, step.key, self.slot)
         if self.kind is k.AlphaDropout:
             return _alpha_dropout(inputs, mask, strength)
         return jnp.where(mask, inputs * step.masks.gains[self.slot], 0)

@@ -125,6 +125,8 @@ class Recipe:
         self.batch_size, self.schedule, self.transforms = batch_size, schedule, transforms
         self.chunk, self.rows = chunk, chunk or batch_size
         self.flat = update.is_flat(network.trainable)
+        self.shapes: list[tuple[int, ...]]  # of what is updated
+        self.shapes = [(network.size,)] if self.flat else [v.shape for v in network.trainable]
         self.masks = masks_of(network.strengths, self.rows * network.widest)
         self.evaluate_key = f"{network.structure}|{objective.structure}|{bends}|{transforms}"
         self.train_key = f"{self.evaluate_key}|{update.structure}|{self.rows}|{chunk}"
@@ -143,49 +145,16 @@ def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
         recipe: What to compute.
         batched: Whether it is to be mapped over lanes, where a stopped one must stand still.
     """
-    network, update, size = recipe.network, recipe.update, recipe.rows
-    shapes = [tuple(v.shape) for v in network.trainable]
-    update.prepare(network.trainable, [(network.size,)] if recipe.flat else shapes)
-
-    def slope(state: State, lane: Lane, epoch: Epoch, rows: Rows, part: Part) -> Slope:
-        """The loss of some rows of a batch, and its gradients."""
-        taken = jax.lax.dynamic_slice(epoch.order, (part.first,), (size,))
-        valid = jnp.arange(size) < part.counted
-        within = Step(lane.strengths, epoch.masks, part.key, valid)
-
-        def loss(values: Arrays) -> tuple[Any, Any]:
-            given = (values, state.others, lane, rows, taken, part.counted, within)
-            cost, after = _batch_loss(recipe, *given)
-            return cost if part.share is None else cost * part.share, after
-
-        values = network.split(state.vector)
-        (value, others), gradients = jax.value_and_grad(loss, has_aux=True)(values)
-        return Slope(value, others, [flattened(gradients)] if recipe.flat else gradients)
-
-    def in_parts(state: State, lane: Lane, epoch: Epoch, rows: Rows, batch: Part) -> Slope:
-        """The same of a whole batch, a chunk at a time."""
-
-        def add(place: Any, before: Slope) -> Slope:
-            counted = jnp.clip(batch.counted - place * size, 0, size)
-            key = mixed(batch.key + place.astype(jnp.uint32))
-            share = counted / jnp.maximum(batch.counted, 1)
-            part = Part(batch.first + place * size, counted, key, share)
-            told = slope(state._replace(others=before.others), lane, epoch, rows, part)
-            gradients = [a + b for a, b in zip(before.gradients, told.gradients, strict=True)]
-            return Slope(before.loss + told.loss, told.others, gradients)
-
-        nothing = [jnp.zeros(network.size)] if recipe.flat else [jnp.zeros(s) for s in shapes]
-        start = Slope(jnp.float32(0), state.others, nothing)
-        whole: Slope = jax.lax.fori_loop(0, -(-batch.counted // size), add, start)
-        return whole
+    network, update = recipe.network, recipe.update
+    update.prepare(network.trainable, recipe.shapes)
+    slope = slope_function(recipe)
 
     def step(state: State, lane: Lane, epoch: Epoch, rows: Rows, place: Any) -> tuple[State, Any]:
         n_batch = recipe.batch_size if recipe.chunk is None else epoch.batch_size
         counted = jnp.clip(lane.fold.n_train - place * n_batch, 0, n_batch)  # without a reduction
         key = mixed(mixed(lane.key ^ epoch.number.astype(jnp.uint32)) + place.astype(jnp.uint32))
         batch = Part(place * n_batch, counted, key)
-        sloped = slope if recipe.chunk is None else in_parts
-        value, others, gradients = sloped(state, lane, epoch, rows, batch)
+        value, others, gradients = slope(state, lane, epoch, rows, batch)
         values = [state.vector] if recipe.flat else network.split(state.vector)
         rate = epoch.learning_rates[place]
         values, optimizer = update(epoch.rates, rate, state.optimizer, gradients, values)
@@ -210,6 +179,41 @@ def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
         return Trained(state, total / lane.fold.n_train, average)
 
     return train
+
+
+def slope_function(recipe: Recipe) -> Callable[..., Slope]:
+    """The function of a batch, in chunks or not: (state, lane, epoch, rows, batch) -> `Slope`."""
+    network, size = recipe.network, recipe.rows
+
+    def slope(state: State, lane: Lane, epoch: Epoch, rows: Rows, part: Part) -> Slope:
+        taken = jax.lax.dynamic_slice(epoch.order, (part.first,), (size,))
+        valid = jnp.arange(size) < part.counted
+        within = Step(lane.strengths, epoch.masks, part.key, valid)
+
+        def loss(values: Arrays) -> tuple[Any, Any]:
+            given = (values, state.others, lane, rows, taken, part.counted, within)
+            cost, after = _batch_loss(recipe, *given)
+            return cost if part.share is None else cost * part.share, after
+
+        values = network.split(state.vector)
+        (value, others), gradients = jax.value_and_grad(loss, has_aux=True)(values)
+        return Slope(value, others, [flattened(gradients)] if recipe.flat else gradients)
+
+    def in_chunks(state: State, lane: Lane, epoch: Epoch, rows: Rows, batch: Part) -> Slope:
+        def add(place: Any, before: Slope) -> Slope:
+            counted = jnp.clip(batch.counted - place * size, 0, size)
+            key = mixed(batch.key + place.astype(jnp.uint32))
+            share = counted / jnp.maximum(batch.counted, 1)
+            part = Part(batch.first + place * size, counted, key, share)
+            told = slope(state._replace(others=before.others), lane, epoch, rows, part)
+            gradients = [a + b for a, b in zip(before.gradients, told.gradients, strict=True)]
+            return Slope(before.loss + told.loss, told.others, gradients)
+
+        start = Slope(jnp.float32(0), state.others, [jnp.zeros(s) for s in recipe.shapes])
+        whole: Slope = jax.lax.fori_loop(0, -(-batch.counted // size), add, start)
+        return whole
+
+    return slope if recipe.chunk is None else in_chunks
 
 
 def _batch_loss(
