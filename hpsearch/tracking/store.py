@@ -51,6 +51,7 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://", "databricks"))
 
 
+@no_collection()  # a client imports the libraries of its store, too
 def open_store(uri: str) -> MlflowClient:
     """A client of the store at `uri`, which has answered once.
 
@@ -63,12 +64,10 @@ def open_store(uri: str) -> MlflowClient:
     _be_discreet()
     if uri.startswith("sqlite:///"):
         _make_folder(uri)
-    with no_collection():
-        from mlflow import MlflowClient  # 5 s
+    from mlflow import MlflowClient  # 5 s
 
     try:
-        # A client imports the libraries of its store.
-        with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS), no_collection():
+        with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except Exception as error:  # every backend raises its own kind

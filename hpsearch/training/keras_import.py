@@ -18,6 +18,7 @@ UNUSED = ("pandas", "sklearn", "matplotlib")
 GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; JAX reads it by itself
 
 
+@no_collection()
 def import_keras() -> None:
     """Import Keras; what this process has imported before stays as it is."""
     if "keras" in sys.modules:
@@ -28,10 +29,9 @@ def import_keras() -> None:
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError
     try:
-        with no_collection():
-            if under_tensorflow and (share := os.environ.get(GPU_SHARE)):
-                _limit_tensorflow(float(share))
-            import keras
+        if under_tensorflow and (share := os.environ.get(GPU_SHARE)):
+            _limit_tensorflow(float(share))
+        import keras
     finally:
         for name in hidden:
             del sys.modules[name]
