@@ -3,13 +3,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: tune test faults soak check lock
+.PHONY: tune test test-long faults soak check lock
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
 
-test: $(READY)  ## the whole test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup $(ARGS)
+test: $(READY)  ## the test suite
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not long" $(ARGS)
+
+test-long: $(READY)  ## the tests that take minutes each
+	$(BIN)/python -m pytest -q -m long $(ARGS)
 
 faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures
 	rm -f .pytest_cache/faults.json
