@@ -1,0 +1,1 @@
+"""What differs between operating systems: durable writes, locks, processes."""

@@ -1,0 +1,119 @@
+"""Durable files: a name leads to the whole old content or to the whole new one.
+
+A new file or folder is written under a draft name of our own, synced, renamed, and the folder
+that holds it is synced. Linux and macOS keep the rename after a power cut; Windows has no way to
+sync a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO
+
+DRAFT = ".draft-"  # in every draft's name; leftovers of a crash can be removed by it
+HELD_SECONDS = 5.0  # how long Windows may refuse a rename while another program reads the file
+
+
+@contextmanager
+def atomic_write(path: Path) -> Iterator[IO[bytes]]:
+    """A binary file that takes the name `path` once the block ends without an error.
+
+    Raises:
+        OSError: If it cannot be written; `path` is then what it was before.
+    """
+    draft = draft_of(path)
+    try:
+        with draft.open("xb") as file:
+            yield file
+            file.flush()
+            sync_file(file.fileno())
+        replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a UTF-8 file; see `atomic_write`."""
+    with atomic_write(path) as file:
+        file.write(text.encode())
+
+
+def publish_folder(draft: Path, path: Path) -> None:
+    """Sync a folder that was made under a draft name and give it the name `path`.
+
+    A folder of that name is moved aside first and removed last, so that a crash leaves one of
+    the two, under its own name or a draft's.
+    """
+    sync_tree(draft)
+    old = draft_of(path)
+    if path.exists():
+        replace(path, old)
+    replace(draft, path)
+    sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def draft_of(path: Path) -> Path:
+    """A name beside `path` that no other file has."""
+    return path.with_name(f"{path.name[:80]}{DRAFT}{uuid.uuid4().hex[:8]}")
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until the disk has every file below `folder`, and the names of all."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with open(os.path.join(parent, name), "rb+") as file:
+                sync_file(file.fileno())
+        sync_folder(Path(parent))
+
+
+def sync_file(descriptor: int) -> None:
+    """Wait until the disk has a file's content."""
+    if sys.platform == "darwin":  # fsync leaves it in the drive's cache there
+        import fcntl
+
+        with suppress(OSError):  # a network's file system knows no full sync
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(descriptor)
+
+
+def sync_data(descriptor: int) -> None:
+    """`sync_file`, but times and other facts about the file may follow later."""
+    if sys.platform == "linux":
+        os.fdatasync(descriptor)
+    else:
+        sync_file(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the disk has the names in a folder; nothing on Windows, which cannot."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename, and wait on Windows for a virus scanner or indexer that holds the file."""
+    end = time.monotonic() + HELD_SECONDS
+    while True:
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            if sys.platform != "win32" or time.monotonic() > end:
+                raise
+            time.sleep(0.05)
