@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from .group import main
+from .output import OVERWRITE, check_output, new_file, os_errors_told, output_option
 
 STORE = click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
 
@@ -113,9 +114,7 @@ def models(tracking_uri: str | None) -> None:
     show_default=True,
     help="What the network is written as.",
 )
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="A folder to make."
-)
+@output_option("A folder to make.", required=True)
 @STORE
 def export_model(model: str, format: str, output: Path, tracking_uri: str | None) -> None:
     """Write the network of MODEL, given as NAME@ALIAS, for another runtime, with its schema."""
@@ -123,20 +122,33 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
     from .. import promotion
 
     reference = promotion.parse_reference(model)
-    for path in promotion.export_model(_client(tracking_uri), reference, output, format=format):
+    with os_errors_told(output):
+        if not output.is_dir():
+            check_output(output)
+        done = promotion.export_model(_client(tracking_uri), reference, output, format=format)
+    for path in done:
         click.echo(str(path))
 
 
 @main.command()
 @click.argument("model")
-@click.argument("rows", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="A CSV file.")
+@click.argument("rows", type=click.Path(path_type=Path))
+@output_option("A CSV file.")
+@OVERWRITE
 @click.option("--separator", help="Of the CSV file; found out where it is left out.")
 @STORE
 def predict(
-    model: str, rows: Path, output: Path | None, separator: str | None, tracking_uri: str | None
+    model: str,
+    rows: Path,
+    output: Path | None,
+    overwrite: bool,
+    separator: str | None,
+    tracking_uri: str | None,
 ) -> None:
-    """Answer for the rows of a CSV or Parquet file with MODEL, given as NAME@ALIAS."""
+    """Answer for the rows of a CSV or Parquet file or of a folder of images.
+
+    MODEL is given as NAME@ALIAS.
+    """
     from .. import promotion
 
     reference = promotion.parse_reference(model)
@@ -144,8 +156,9 @@ def predict(
     if output is None:
         promotion.predict(client, reference, rows, sys.stdout, separator=separator)
         return
-    partial = output.with_name(f"{output.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
+    with (
+        new_file(output, overwrite=overwrite, inputs=[rows]) as draft,
+        draft.open("w", encoding="utf-8", newline="") as file,
+    ):
         n_rows = promotion.predict(client, reference, rows, file, separator=separator)
-    partial.replace(output)
     click.echo(f"{n_rows:,} rows to {output}", err=True)

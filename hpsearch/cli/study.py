@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from .group import main
+from .output import OVERWRITE, new_file, output_option
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
 GRACE = 60.0  # seconds that running trials get to finish
@@ -241,32 +242,38 @@ def compare(study: str, trials: tuple[int, ...]) -> None:
 
 @main.command()
 @click.argument("study")
-@click.option("-o", "--output", type=SPEC, required=True, help="The file to write.")
+@output_option("The file to write; its ending says as what.", required=True)
+@OVERWRITE
 @click.option(
     "--format",
     "form",
     type=click.Choice(["csv", "parquet", "optuna"]),
-    default="csv",
-    help="Of the file; optuna: a study that optuna-dashboard opens.",
+    help="Where the ending does not say it; optuna: a study that optuna-dashboard opens.",
 )
-def export(study: str, output: Path, form: str) -> None:
+def export(study: str, output: Path, overwrite: bool, form: str | None) -> None:
     """All trials of STUDY: as a table with scikit-learn's column names, or as an Optuna study."""
     from ..reporting.export import export as write
+    from ..reporting.export import format_of
     from .names import journal_of
 
-    count = write(journal_of(study), output, form=form)
+    journal, form = journal_of(study), format_of(output, form)
+    with new_file(output, overwrite=overwrite) as draft:
+        count = write(journal, draft, form=form)
     click.echo(f"{count} trials to {output}", err=True)
 
 
 @main.command()
 @click.argument("study")
-@click.option("-o", "--output", type=SPEC, required=True, help="The HTML page to write.")
-def report(study: str, output: Path) -> None:
+@output_option("The HTML page to write.", required=True)
+@OVERWRITE
+def report(study: str, output: Path, overwrite: bool) -> None:
     """STUDY on one page that needs no server: plots, tables, data, declaration, environment."""
-    from ..reporting.html import write
+    from ..reporting.html import report as page_of
     from .names import journal_of
 
-    write(journal_of(study), output)
+    journal = journal_of(study)
+    with new_file(output, overwrite=overwrite) as draft:
+        draft.write_text(page_of(journal), encoding="utf-8")
     click.echo(f"{output}", err=True)
 
 

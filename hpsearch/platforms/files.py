@@ -32,13 +32,18 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
     try:
         with draft.open("xb") as file:
             yield file
-            file.flush()
-            sync_file(file.fileno())
-        replace(draft, path)
+        publish_file(draft, path)
     except BaseException:
         with suppress(OSError):
             draft.unlink()
         raise
+
+
+def publish_file(draft: Path, path: Path) -> None:
+    """Sync a file that was written under a draft name and give it the name `path`."""
+    with draft.open("rb+") as file:
+        sync_file(file.fileno())
+    replace(draft, path)
     sync_folder(path.parent)
 
 

@@ -165,7 +165,11 @@ def _blocks(source: Path, needed: tuple[str, ...], separator: str | None) -> Ite
 
     reader = _parquet if source.suffix in (".parquet", ".pq") else _delimited
     try:
-        yield from reader(source, needed, separator)
+        block = None
+        for block in reader(source, needed, separator):
+            yield block
+        if block is None:  # no rows: their answer is a header
+            yield pa.table({name: pa.array([], pa.string()) for name in needed})
     except HpsearchError as error:
         raise DataError(f"{source}: {error}") from None
     except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
@@ -219,7 +223,7 @@ def _delimited(source: Path, needed: tuple[str, ...], separator: str | None) -> 
     names = unique_names([name.strip() for name in fields])
     require(dict.fromkeys(names), needed)
     if not rest.strip():
-        raise DataError("a header and no rows")
+        return
     options = arrow.ConvertOptions(
         column_types={name: pa.string() for name in needed},
         include_columns=list(needed),

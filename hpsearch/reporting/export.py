@@ -18,25 +18,40 @@ from .table import param_names
 Row = dict[str, Any]
 
 
-def export(journal: Path, output: Path, *, form: str = "csv") -> int:
+def export(journal: Path, output: Path, *, form: str) -> int:
     """Write the trials of a study to `output`; how many there are.
 
     Args:
         journal: The study's journal.
         output: A file that must not exist yet for `optuna`, and is replaced otherwise.
-        form: One of `FORMATS`.
+        form: One of `FORMATS`; see `format_of`.
 
     Raises:
         JournalError: If there is no journal, or it is damaged.
-        HpsearchError: If the format is unknown or the file cannot be written.
+        OSError: If the file cannot be written.
     """
-    if form not in FORMATS:
-        raise HpsearchError(f"Unknown format {form!r}. Known: {', '.join(sorted(FORMATS))}.")
-    history = load(journal)
-    try:
-        return FORMATS[form](history, output)
-    except OSError as error:
-        raise HpsearchError(f"{output}: cannot be written: {error.strerror or error}") from None
+    return FORMATS[form](load(journal), output)
+
+
+def format_of(output: Path, asked: str | None = None) -> str:
+    """The format in which a file is written: that of its ending, or the one that was asked for.
+
+    Raises:
+        HpsearchError: If the ending says nothing and nothing was asked for, or they contradict.
+    """
+    of_ending = ENDINGS.get(output.suffix.lower())
+    if asked not in (None, *FORMATS):
+        raise HpsearchError(f"Unknown format {asked!r}. Known: {', '.join(sorted(FORMATS))}.")
+    if asked and of_ending and asked != of_ending:
+        raise HpsearchError(
+            f"{output}: the ending says {of_ending} and --format {asked}: change one of them"
+        )
+    if form := asked or of_ending:
+        return form
+    raise HpsearchError(
+        f"{output}: the ending {output.suffix!r} says no format. Known: {', '.join(ENDINGS)}; "
+        f"or give --format {'|'.join(FORMATS)}."
+    )
 
 
 def rows(history: History) -> list[Row]:
@@ -120,4 +135,13 @@ FORMATS: dict[str, Callable[[History, Path], int]] = {
     "csv": _csv,
     "parquet": _parquet,
     "optuna": _optuna,
+}
+ENDINGS = {  # of a file -> the format that it says
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".db": "optuna",
+    ".sqlite": "optuna",
+    ".sqlite3": "optuna",
+    ".log": "optuna",
 }

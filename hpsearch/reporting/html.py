@@ -16,27 +16,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..errors import HpsearchError
 from ..history import History, load
 from ..tracking.layout import spec_yaml
 from ..tracking.scores import difference, winner_scores
 from ..trial import Trial, Value
 from . import table
 from .page import SCRIPT, STYLE
-
-
-def write(journal: Path, output: Path) -> None:
-    """Write the report of a study to a file.
-
-    Raises:
-        JournalError: If there is no journal, or it is damaged.
-        HpsearchError: If the file cannot be written.
-    """
-    page = report(journal)
-    try:
-        output.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise HpsearchError(f"{output}: cannot be written: {error.strerror or error}") from None
 
 
 def report(journal: Path) -> str:

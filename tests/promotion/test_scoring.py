@@ -82,7 +82,6 @@ def test_gzip_parquet_and_other_separators_are_read(
         ("city,age,charges\nBonn,3,1\nKöln,4\n", "Expected 3 columns, got 2"),
         ("city,age,charges\nBonn,old,1\n", "'old' is no number"),
         ("city,age,age,charges\nBonn,3,3,1\n", "duplicate column names"),
-        ("city,age,charges\n", "no rows"),
         ("", "empty"),
     ],
 )
@@ -95,6 +94,16 @@ def test_a_bad_file_is_one_line_of_error(
         answers(store, path)
     assert str(path) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["none.csv", "none.parquet"])
+def test_the_answer_for_no_rows_is_a_header(store: Store, tmp_path: Path, name: str) -> None:
+    frame = pd.DataFrame({"city": [], "age": [], "charges": []})
+    path = tmp_path / name
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    found = answers(store, path)
+    assert ["label", "probability_no", "probability_yes"] == list(found.columns)
+    assert 0 == len(found)
 
 
 def test_text_that_is_no_utf8_is_refused(store: Store, tmp_path: Path) -> None:

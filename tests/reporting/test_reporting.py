@@ -16,7 +16,7 @@ from rich.console import Console, RenderableType
 from hpsearch.errors import HpsearchError, JournalError
 from hpsearch.history import History
 from hpsearch.reporting import html, table
-from hpsearch.reporting.export import export
+from hpsearch.reporting.export import export, format_of
 
 
 @pytest.fixture
@@ -129,9 +129,32 @@ def test_optuna_opens_the_exported_study(journal: Path, tmp_path: Path, name: st
         export(journal, tmp_path / name, form="optuna")
 
 
-def test_an_unknown_format_is_refused_with_the_known_ones(journal: Path, tmp_path: Path) -> None:
-    with pytest.raises(HpsearchError, match="Known: csv, optuna, parquet"):
-        export(journal, tmp_path / "x", form="xlsx")
+@pytest.mark.parametrize(
+    ("name", "asked", "form"),
+    [
+        ("x.csv", None, "csv"),
+        ("x.Parquet", None, "parquet"),
+        ("x.pq", "parquet", "parquet"),
+        ("x.db", None, "optuna"),
+        ("x.txt", "csv", "csv"),
+    ],
+)
+def test_the_ending_says_the_format(name: str, asked: str | None, form: str) -> None:
+    assert form == format_of(Path(name), asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "message"),
+    [
+        ("x.csv", "xlsx", "Known: csv, optuna, parquet"),
+        ("x.xlsx", None, "'.xlsx' says no format. Known: .csv, .parquet"),
+        ("x", None, "'' says no format"),
+        ("x.csv", "parquet", "the ending says csv and --format parquet"),
+    ],
+)
+def test_a_format_that_is_not_clear_is_refused(name: str, asked: str | None, message: str) -> None:
+    with pytest.raises(HpsearchError, match=message):
+        format_of(Path(name), asked)
 
 
 class Page(HTMLParser):

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 import hpsearch
+from hpsearch.cli import main
 from hpsearch.errors import SpecError
 from hpsearch.promotion import parse_reference, promote
 from hpsearch.promotion.scoring import predict
@@ -56,9 +58,9 @@ def test_a_folder_of_images_becomes_a_model_in_use(
     client = open_store(result.tracking_uri)
     promote(client, str(result.run_id), parse_reference("sides@champion"))
     images(tmp_path / "new", 10)
-    output = io.StringIO()
-    assert 10 == predict(client, parse_reference("sides@champion"), tmp_path / "new", output)
-    answers = pd.read_csv(io.StringIO(output.getvalue()))
+    done = CliRunner().invoke(main, ["predict", "sides@champion", "new", "-o", "answers.csv"])
+    assert "10 rows to answers.csv" in done.stderr
+    answers = pd.read_csv("answers.csv")
     assert [f.split("/")[0] for f in answers["file"]] == answers["label"].tolist()
     files = [np.asarray(Image.open(tmp_path / "new" / f)) for f in answers["file"]]
     np.save(tmp_path / "new.npy", np.stack(files))
