@@ -4,7 +4,7 @@ Every import that takes time stands inside the command that needs it: `hpsearch 
 at once.
 """
 
-from . import models, study, upkeep
+from . import models, study, ui, upkeep
 from .group import main
 
-__all__ = ["main", "models", "study", "upkeep"]
+__all__ = ["main", "models", "study", "ui", "upkeep"]

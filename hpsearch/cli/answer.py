@@ -33,8 +33,8 @@ def table(*columns: str, title: str | None = None) -> Any:
     return made
 
 
-def show_result(result: StudyResult) -> None:
-    """The winner, the locked rows and what to do next."""
+def show_result(result: StudyResult, uri_option: str = "") -> None:
+    """The winner, the locked rows and what to do next; `uri_option` names the store."""
     from .progress import shown
 
     out = console()
@@ -56,8 +56,14 @@ def show_result(result: StudyResult) -> None:
     if result.test:
         _show_test(out, result)
     out.print(f"model: {result.model}", highlight=False, soft_wrap=True)
-    promote = f"hpsearch promote {result.study} --as {result.study}@champion"
-    out.print(f"next:  hpsearch top {result.study} · hpsearch ui · {promote}", soft_wrap=True)
+    name = result.study
+    commands = [f"hpsearch top {name}", f"hpsearch ui {name}{uri_option}"]
+    commands.append(f"hpsearch promote {name} --as {name}@champion{uri_option}")
+    if result.run_id is None:  # --offline, or a store that was away
+        commands.insert(1, f"hpsearch sync {name}{uri_option}")
+    out.print(f"next:  {' · '.join(commands)}", highlight=False, soft_wrap=True)
+    if "$MLFLOW_TRACKING_URI" in uri_option:
+        out.print("  with MLFLOW_TRACKING_URI set to the store's address; it holds a password")
 
 
 def show_nested(result: NestedResult) -> None:

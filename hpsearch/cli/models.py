@@ -13,6 +13,9 @@ import click
 from .group import main
 from .output import OVERWRITE, check_output, new_file, os_errors_told, output_option
 
+KEY = click.option(
+    "--key", default="", help="Which study of that name, where the store has several of them."
+)
 STORE = click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
 
 
@@ -34,6 +37,7 @@ def _client(tracking_uri: str | None) -> Any:
     help="How sure one must be of it.",
 )
 @click.option("--force", is_flag=True, help="Promote whatever the comparison says.")
+@KEY
 @STORE
 def promote(
     study: str,
@@ -41,6 +45,7 @@ def promote(
     margin: float,
     confidence: float,
     force: bool,
+    key: str,
     tracking_uri: str | None,
 ) -> None:
     """Put the winner of STUDY in use, if it beats the champion on the same locked rows.
@@ -49,31 +54,43 @@ def promote(
     leaves the champion where it is: exit code 3.
     """
     from .. import promotion
+    from ..tracking.store import uri_option
+    from ..tracking.study_runs import find_study_run, journal_key
+    from .names import journal_here
 
-    client = _client(tracking_uri)
+    client, journal = _client(tracking_uri), journal_here(study)
+    run = find_study_run(client, study, key=key, journal=journal)
     done = promotion.promote(
         client,
-        promotion.study_run(client, study),
+        run.run_id,
         promotion.parse_reference(reference),
         gate=promotion.Gate(margin, confidence),
         force=force,
     )
-    _note(study, done.event())
+    if journal is not None and journal_key(journal) == run.key:
+        _record_promotion(journal, done.event(), client.tracking_uri)
     if done.comparison is not None:
         click.echo(str(done.comparison))
     click.echo(f"{done.name}@{done.alias} is version {done.version} of {study}")
-    click.echo(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv")
+    option = uri_option(client.tracking_uri, Path.cwd())
+    click.echo(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
 
 
-def _note(study: str, event: dict[str, Any]) -> None:
-    """Write a promotion into the study's journal, where this machine has it."""
+def _record_promotion(journal: Path, event: dict[str, Any], uri: str) -> None:
+    """Write a promotion into the study's journal and send it; it is done whatever comes of that."""
+    from ..errors import JournalError, TrackingError
     from ..journal import Journal
-    from ..tracking.store import journal_path
+    from ..tracking.sender import sync
+    from ..tracking.store import artifact_location
 
-    path = journal_path(Path.cwd(), study)
-    if path.exists():
-        with Journal(path) as journal:
-            journal.append("promoted", **event)
+    try:
+        with Journal(journal) as opened:
+            opened.append("promoted", **event)
+        sync(journal, uri, artifact_location(uri, Path.cwd()))
+    except JournalError as error:
+        click.echo(f"note: the study's journal does not tell of it: {error}", err=True)
+    except TrackingError as error:
+        click.echo(f"note: the study's run does not tell of it yet: {error}", err=True)
 
 
 @main.command()

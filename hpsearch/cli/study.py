@@ -1,9 +1,8 @@
-"""Commands about a study: tune, check, top, ui."""
+"""Commands about a study: tune, check, top."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -104,9 +103,11 @@ def tune(
     if as_json:
         click.echo(json.dumps(result.as_json()))
     elif not quiet:
+        from ..tracking.store import default_uri, uri_option
         from .answer import show_result
 
-        show_result(result)
+        root = Path.cwd()
+        show_result(result, uri_option(tracking_uri or default_uri(root), root))
 
 
 @main.command()
@@ -275,29 +276,3 @@ def report(study: str, output: Path, overwrite: bool) -> None:
     with new_file(output, overwrite=overwrite) as draft:
         draft.write_text(page_of(journal), encoding="utf-8")
     click.echo(f"{output}", err=True)
-
-
-@main.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, help="Port on loopback.")
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
-def ui(port: int, tracking_uri: str | None) -> None:
-    """MLflow's user interface on the right store, for this machine alone."""
-    import os
-    import subprocess
-
-    from ..errors import redacted
-    from ..tracking.store import default_uri, is_server
-
-    uri = tracking_uri or default_uri(Path.cwd())
-    if is_server(uri):
-        click.echo(
-            f"{redacted(uri)} is a server and has its own user interface: open it in a browser"
-        )
-        return
-    artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
-    click.echo(f"http://127.0.0.1:{port}  (Ctrl-C ends it)")
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", uri, "--default-artifact-root", str(artifacts)]
-    command += ["--workers", "1"]  # of four, each imports MLflow, and so do those of its jobs
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
-    raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)

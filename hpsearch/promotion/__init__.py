@@ -4,7 +4,7 @@ from .export import export_model
 from .gate import Comparison, Gate, NotBetterError
 from .package import Lineage, save_served_model
 from .reference import Reference, parse_reference
-from .registry import Promotion, RegisteredVersion, models, promote, rollback, study_run
+from .registry import Promotion, RegisteredVersion, models, promote, rollback
 from .scoring import open_served, predict
 
 __all__ = [
@@ -23,5 +23,4 @@ __all__ = [
     "promote",
     "rollback",
     "save_served_model",
-    "study_run",
 ]

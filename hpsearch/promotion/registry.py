@@ -71,27 +71,6 @@ class RegisteredVersion:
         return min(map(int, held), default=self.created)
 
 
-def study_run(client: MlflowClient, study: str) -> str:
-    """The id of a study's latest run.
-
-    Raises:
-        PromotionError: If the store has no such study.
-    """
-    experiment = client.get_experiment_by_name(study)
-    runs = experiment and client.search_runs(
-        [experiment.experiment_id],
-        "tags.`hpsearch.kind` = 'study'",
-        order_by=["attributes.start_time DESC"],
-        max_results=1,
-    )
-    if not runs:
-        raise PromotionError(
-            f"the store has no study {study!r}. Run it first: hpsearch tune SPEC, or name the "
-            "store with --tracking-uri."
-        )
-    return str(runs[0].info.run_id)
-
-
 def promote(
     client: MlflowClient,
     run_id: str,

@@ -6,15 +6,14 @@ one succeeds and the others are told. Whoever has created it removes it when don
 
 from __future__ import annotations
 
-import getpass
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..errors import PromotionError
+from ..platforms.identity import host_name, user_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -49,7 +48,7 @@ def turn(client: MlflowClient, *, patience: float = PATIENCE) -> Iterator[None]:
 def _taken(client: MlflowClient) -> bool:
     from mlflow.exceptions import MlflowException
 
-    who = f"{getpass.getuser()} on {socket.gethostname()}, process {os.getpid()}"
+    who = f"{user_name()} on {host_name()}, process {os.getpid()}"
     try:
         client.create_registered_model(NAME, description=who)
     except MlflowException as error:

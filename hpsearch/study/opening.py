@@ -12,6 +12,7 @@ from typing import Any
 from ..data import Dataset
 from ..errors import JournalError, SpecError
 from ..journal import Journal, Record
+from ..platforms.identity import host_name, user_name
 from ..spec.file import StudyFile, load_dict
 from ..spec.study import StudySpec
 from ..training.problem import Problem
@@ -56,6 +57,8 @@ def introduction(
         trainer_reason=crew.reason,
         environment=environment(),
         source=source_of(file.folder, journal.path.parent),
+        owner=user_name(),
+        host=host_name(),
         folder=os.path.relpath(file.folder, journal.path.parents[3]),
         **_warm_start(file, journal, dataset, problem),
         **_circumstances(crew),

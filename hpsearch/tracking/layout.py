@@ -61,8 +61,15 @@ def study_tags(history: History) -> dict[str, str]:
         "hpsearch.kind": "study",
         "objective": f"{history.metric} ({'maximize' if history.maximize else 'minimize'})",
         **{name: tag_value(study[name]) for name in shown if study.get(name) is not None},
+        **owner_tags(history),
         **source_tags(history),
     }
+
+
+def owner_tags(history: History) -> dict[str, str]:
+    """Who began the study and on which machine; studies of one name are told apart by them."""
+    named = {"mlflow.user": history.study.get("owner"), "host": history.study.get("host")}
+    return {tag: tag_value(value) for tag, value in named.items() if value}
 
 
 def source_tags(history: History) -> dict[str, str]:
@@ -87,6 +94,7 @@ def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
         "attempt": str(trial.attempt),
         "seed": str(trial.seed),
         "sampler": tag_value(history.study.get("sampler", "")),
+        **owner_tags(history),
         **source_tags(history),
     }
 

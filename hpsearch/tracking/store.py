@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,27 @@ def is_server(uri: str) -> bool:
     return uri.startswith(("http://", "https://", "databricks"))
 
 
+def uri_option(uri: str, root: Path) -> str:
+    """What a printed command needs to reach the store at `uri`: an option with a space before it.
+
+    A password is not printed: the shell puts it in from the variable that MLflow reads, too.
+    """
+    if uri == default_uri(root):
+        return ""
+    hidden = redacted(uri) != uri
+    return " --tracking-uri " + ('"$MLFLOW_TRACKING_URI"' if hidden else shlex.quote(uri))
+
+
+def without_login(uri: str) -> str:
+    """The address of a server as a browser takes it, without a name and a password in it.
+
+    Examples:
+        >>> without_login("https://ann:secret@runs.example/mlflow")
+        'https://runs.example/mlflow'
+    """
+    return re.sub(r"://[^\s'\"<>]*@", "://", uri)
+
+
 @no_collection()  # a client imports the libraries of its store, too
 def open_store(uri: str) -> MlflowClient:
     """A client of the store at `uri`, which has answered once.
@@ -92,7 +114,12 @@ def experiment_of(client: MlflowClient, name: str, artifacts: str | None) -> str
     """
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
-        return str(client.create_experiment(name, artifacts))
+        try:
+            return str(client.create_experiment(name, artifacts))
+        except Exception:  # every backend raises its own kind
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:  # not made by somebody else at the same moment
+                raise
     if experiment.lifecycle_stage != "active":
         raise TrackingError(
             f"The MLflow experiment {name!r} has been deleted. Bring it back with "

@@ -149,7 +149,7 @@ def test_ui_tells_no_password_of_a_server(tmp_path):
         text=True,
         check=False,
     )
-    assert "http://***@127.0.0.1:1" in done.stdout
+    assert "http://127.0.0.1:1/" in done.stdout
     assert CANARY not in done.stdout + done.stderr
 
 

@@ -14,7 +14,7 @@ import pytest
 from promotion.conftest import RAW, Store
 
 from hpsearch import faults
-from hpsearch.errors import PromotionError
+from hpsearch.errors import PromotionError, TrackingError
 from hpsearch.promotion import (
     Gate,
     NotBetterError,
@@ -23,11 +23,11 @@ from hpsearch.promotion import (
     parse_reference,
     promote,
     rollback,
-    study_run,
 )
 from hpsearch.promotion.gate import Comparison, compare
 from hpsearch.promotion.registry import version_at
 from hpsearch.promotion.scoring import fetch
+from hpsearch.tracking.study_runs import find_study_run
 
 
 @pytest.fixture(scope="module")
@@ -249,9 +249,9 @@ def test_a_run_without_a_fitted_winner_is_refused(store: Store) -> None:
 
 
 def test_a_study_is_found_by_its_name(store: Store, weak: str) -> None:
-    assert weak == study_run(store.client, "weak")
-    with pytest.raises(PromotionError, match="no study 'nothing'"):
-        study_run(store.client, "nothing")
+    assert weak == find_study_run(store.client, "weak").run_id
+    with pytest.raises(TrackingError, match="no study 'nothing'"):
+        find_study_run(store.client, "nothing")
 
 
 def test_there_is_nothing_to_go_back_to(store: Store, weak: str) -> None:

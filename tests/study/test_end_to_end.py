@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -203,7 +202,9 @@ def test_ui_shows_the_store_of_the_folder_on_loopback_alone(finished):
                 c.laddr.ip for c in listening if c.status == "LISTEN" and c.laddr.port == port
             }
         finally:
-            os.killpg(child.pid, signal.SIGTERM)
+            child.terminate()  # it alone: what it has started ends with it
+    assert 128 + signal.SIGTERM == child.returncode
+    assert port not in {c.laddr.port for c in psutil.net_connections("tcp") if c.status == "LISTEN"}
 
 
 def experiments(port: int) -> set[str]:

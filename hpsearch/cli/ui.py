@@ -1,0 +1,93 @@
+"""`hpsearch ui`: MLflow's pages of a local store, or the address of a server's."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from .group import main
+
+if TYPE_CHECKING:
+    from ..tracking.study_runs import StudyRun
+
+PATIENCE = 5.0  # seconds that MLflow's processes get to end
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, help="Port on loopback.")
+@click.option("--key", default="", help="Which study of that name, where the store has several.")
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
+def ui(study: str | None, port: int, key: str, tracking_uri: str | None) -> None:
+    """MLflow's user interface on the right store, for this machine alone; the page of STUDY.
+
+    A tracking server has pages of its own: their address is printed, and opened on a terminal.
+    """
+    from ..tracking.store import default_uri, is_server, without_login
+
+    uri = tracking_uri or default_uri(Path.cwd())
+    run = _find_run(uri, study, key) if study else None
+    if is_server(uri):
+        if uri.startswith("databricks"):
+            click.echo(f"{uri} has its own user interface: open the workspace in a browser")
+            return
+        page = f"{without_login(uri).rstrip('/')}/{_page(run)}"
+        click.echo(page)
+        if sys.stdout.isatty():
+            click.launch(page)
+        return
+    click.echo(f"http://127.0.0.1:{port}/{_page(run)}  (Ctrl-C ends it)")
+    artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", uri, "--default-artifact-root", str(artifacts)]
+    command += ["--workers", "1"]  # of four, each imports MLflow, and so do those of its jobs
+    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    raise SystemExit(_serve(command, environment))
+
+
+def _find_run(uri: str, study: str, key: str) -> StudyRun:
+    from ..tracking.store import open_store
+    from ..tracking.study_runs import find_study_run
+    from .names import journal_here
+
+    return find_study_run(open_store(uri), study, key=key, journal=journal_here(study))
+
+
+def _page(run: StudyRun | None) -> str:
+    return "" if run is None else f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
+
+
+def _serve(command: list[str], environment: dict[str, str]) -> int:
+    """Run MLflow until it ends or a signal comes; none of its processes is left behind."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit)
+    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    try:
+        return server.wait()
+    finally:
+        _end_group(server)
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def _end_group(server: subprocess.Popen[bytes]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # a second signal must not leave it half done
+    try:
+        os.killpg(server.pid, signal.SIGTERM)
+        server.wait(PATIENCE)
+        os.killpg(server.pid, signal.SIGKILL)  # workers whose leader has ended before them
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+    except ProcessLookupError:
+        pass  # all have ended

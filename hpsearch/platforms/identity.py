@@ -1,0 +1,20 @@
+"""Who runs this process, and on which machine."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+
+
+def user_name() -> str:
+    """The name that the user logs in with; a container's user may have none but a number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no entry in the password database
+        return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
+
+
+def host_name() -> str:
+    """The name of this machine."""
+    return socket.gethostname()

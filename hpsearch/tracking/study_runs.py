@@ -1,0 +1,137 @@
+"""Which run of a store is the run of a study.
+
+An experiment is found by the study's name, which several people may use on one server. Their
+studies are told apart by the key of the journal (`hpsearch.key`), which is random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import TrackingError, redacted
+from ..journal import stream
+from .layout import KEY_TAG
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+PAGE = 1000  # runs a request
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRun:
+    """The run of one study."""
+
+    run_id: str
+    experiment_id: str
+    key: str  # of the study's journal; "" of a run that has none
+    owner: str
+    host: str
+    started: int  # milliseconds since the epoch
+    score: float | None  # the winner's, or the best one so far
+
+    def __str__(self) -> str:
+        started = datetime.fromtimestamp(self.started / 1000).strftime("%Y-%m-%d %H:%M")
+        score = "no score yet" if self.score is None else f"score {self.score:.4f}"
+        host = f" on {self.host}" if self.host else ""
+        return f"{self.key or self.run_id}  {self.owner or 'unknown'}{host}, {started}, {score}"
+
+
+def journal_key(journal: Path) -> str:
+    """The key of the study that `journal` holds; "" where there is none.
+
+    Raises:
+        JournalError: If the journal is damaged.
+    """
+    first = next(stream(journal), None) if journal.exists() else None
+    return str(first.get("key", "")) if first else ""
+
+
+def study_runs(client: MlflowClient, study: str) -> list[StudyRun]:
+    """The runs of all studies of this name, the newest first."""
+    experiment = client.get_experiment_by_name(study)
+    if experiment is None:
+        return []
+    found: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment.experiment_id],
+            "tags.`hpsearch.kind` = 'study'",
+            order_by=["attributes.start_time DESC"],
+            max_results=PAGE,
+            page_token=token,
+        )
+        found += page
+        token = page.token
+        if not token:
+            return [_study_run(run) for run in found]
+
+
+def find_study_run(
+    client: MlflowClient, study: str, *, key: str = "", journal: Path | None = None
+) -> StudyRun:
+    """The run of one study.
+
+    Args:
+        client: Of the store.
+        study: The study's name.
+        key: The key of the study's journal, or the beginning of one that is unique in the store.
+        journal: Of the study of this name in the user's folder; it decides where no key is given.
+
+    Raises:
+        TrackingError: If the store has no such study, or several and nothing says which.
+    """
+    runs = study_runs(client, study)
+    where = redacted(client.tracking_uri)
+    own = "" if key or journal is None else journal_key(journal)
+    wanted = key or own
+    found = [run for run in runs if run.key.startswith(wanted)] if wanted else runs
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise TrackingError(
+            f"{where} has {len(found)} studies of the name {study!r}. Say which one with --key:\n"
+            + _listed(found)
+        )
+    if own:
+        raise TrackingError(
+            f"{where} does not have the study {study!r} of this folder (key {own}). Send it: "
+            f"hpsearch sync {study}." + _others(study, runs)
+        )
+    if key:
+        raise TrackingError(
+            f"{where} has no study {study!r} of key {key!r}." + _others(study, runs)
+        )
+    raise TrackingError(
+        f"{where} has no study {study!r}. Run it first: hpsearch tune SPEC, or name the store with "
+        "--tracking-uri."
+    )
+
+
+def _others(study: str, runs: Sequence[StudyRun]) -> str:
+    if not runs:
+        return ""
+    return f" Of the name {study!r} it has (--key KEY takes one of them):\n{_listed(runs)}"
+
+
+def _listed(runs: Sequence[StudyRun]) -> str:
+    return "\n".join(f"  {run}" for run in runs)
+
+
+def _study_run(run: Run) -> StudyRun:
+    tags, metrics = run.data.tags, run.data.metrics
+    return StudyRun(
+        run_id=str(run.info.run_id),
+        experiment_id=str(run.info.experiment_id),
+        key=tags.get(KEY_TAG, ""),
+        owner=tags.get("mlflow.user", ""),
+        host=tags.get("host", ""),
+        started=int(run.info.start_time),
+        score=metrics.get("winner_score", metrics.get("best_score")),
+    )
