@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
+import threading
 from collections import deque
 from collections.abc import Mapping
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from .. import faults
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
+from .channel import WorkerChannel
 from .executor import Started
 from .limits import Watch, WorkerLimits
 from .messages import Population, Prune, Resume
@@ -37,6 +37,7 @@ class WorkerProcess:
         environment: Mapping[str, str],
         shared: SharedArrays,
         log: Path,
+        arrived: threading.Condition,
         *,
         one_at_a_time: bool,
         faulty: str | None,
@@ -47,26 +48,26 @@ class WorkerProcess:
             environment: Variables of its own.
             shared: The arrays that it maps instead of being sent them.
             log: What it prints is added here.
+            arrived: Notified when it has said something, or has ended.
             one_at_a_time: Let it prepare nothing while it trains: its predecessor ran out of
                 memory, and the next time it shall be known whose doing it was.
             faulty: What is to break in it, for tests.
         """
-        ours, theirs = socket.socketpair()
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, **environment, faults.VARIABLE: faulty or ""}
         environment.pop("MLFLOW_RUN_ID", None)
         with log.open("ab") as output:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "hpsearch.execution.worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno(), shared.descriptor],
+                [sys.executable, "-m", "hpsearch.execution.worker", str(shared.path)],
                 env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is the coordinator's to handle
             )
-        theirs.close()
-        self.connection = Connection(ours.detach())
+        assert self.popen.stdout is not None
+        assert self.popen.stdin is not None
+        self.channel = WorkerChannel(self.popen.stdout, self.popen.stdin, arrived)
         self._shared = shared
         self.log = log
         self.populations: deque[tuple[TrialSpec, ...]] = deque()
@@ -122,8 +123,8 @@ class WorkerProcess:
     def send(self, order: Any) -> None:
         """Give an order; a dead worker is noticed when its reports are read."""
         try:
-            self.connection.send_bytes(self._shared.pickled(order))
-        except (BrokenPipeError, ConnectionResetError):
+            self.channel.send_bytes(self._shared.pickled(order))
+        except OSError:
             return
 
     @property
@@ -161,7 +162,7 @@ class WorkerProcess:
 
     def leave(self) -> None:
         """Let it end by itself: it sees that its coordinator is gone."""
-        self.connection.close()
+        self.channel.close()
 
     def end(self, grace: float = GRACE) -> None:
         """See to it that it has ended, at the latest in `grace` seconds."""

@@ -2,17 +2,17 @@
 
 Separation of concerns: this file decides which worker gets which trial, and what becomes of the
 trials of one that ends; `process.py` is one worker seen from here, `worker.py` what runs in it,
-`limits.py` what it may use. A worker is alive while its end of the socket is open, so a slow or
+`limits.py` what it may use. A worker is alive while its end of the pipe is open, so a slow or
 stopped one is never taken for dead.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from ..errors import TrainingError
 from ..training.final import Answer, FinalFit
 from ..training.problem import Problem
 from ..trial import TrialResult, TrialSpec
+from .channel import wait_for_any
 from .devices import environment, gpu_of, here
 from .executor import Report, failed_by, lost_by
 from .limits import GIB, WorkerLimits
@@ -71,6 +72,7 @@ class ProcessExecutor:
         self._logs = logs
         self._setup: Setup | None = None
         self._shared = SharedArrays()  # one copy of the rows for all workers
+        self._arrival = threading.Condition()  # notified by the workers' channels
         self._machine, self._count = here(trainer), workers
         faulty = os.environ.get(faults.VARIABLE)  # a fault strikes once: successors get none
         self._processes = [self._start(i, faulty=faulty) for i in range(workers)]
@@ -84,7 +86,9 @@ class ProcessExecutor:
         log = self._logs / f"worker-{place}.log"
         gpu = gpu_of(place, self._count, self._machine, gpus=self._gpus)
         own = environment(self._trainer, threads=self._threads, gpu=gpu) | self._settings
-        return WorkerProcess(own, self._shared, log, one_at_a_time=one_at_a_time, faulty=faulty)
+        return WorkerProcess(
+            own, self._shared, log, self._arrival, one_at_a_time=one_at_a_time, faulty=faulty
+        )
 
     def set_up(self, problem: Problem) -> None:
         """See `Executor`. Comes before the first trial."""
@@ -107,10 +111,10 @@ class ProcessExecutor:
         while not self._arrived:
             self._watch()
             left = TICK if end is None else min(TICK, end - time.monotonic())
-            workers = {p.connection: p for p in self._all()}
-            ready = wait_for(list(workers), max(0.0, left))
-            for connection in ready[:1]:
-                self._take(next(p for c, p in workers.items() if c is connection))
+            workers = {p.channel: p for p in self._all()}
+            ready = wait_for_any(workers, self._arrival, left)
+            for channel in ready[:1]:
+                self._take(workers[channel])
             if not ready and end is not None and time.monotonic() >= end:
                 return None
         return self._arrived.popleft()
@@ -135,8 +139,8 @@ class ProcessExecutor:
     def _receive(self, process: WorkerProcess) -> Any:
         """The next message of a worker. None: it is dead and replaced, its trials are `Lost`."""
         try:
-            message = process.connection.recv()
-        except (EOFError, ConnectionResetError):
+            message = process.channel.recv()
+        except EOFError:
             self._bury(process)
             return None
         if isinstance(message, Failure):

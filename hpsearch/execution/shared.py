@@ -1,8 +1,7 @@
-"""Arrays that the workers of this machine share: one copy in a file without a name.
+"""Arrays that the workers of this machine share: one copy in a temporary file.
 
-The file was unlinked when it was made and every worker inherits its descriptor, so the system frees
-it with the last of them, however they end. Who receives a message finds the arrays mapped, and
-cannot write to them. Knows no trial.
+Who receives a message finds the arrays mapped, and cannot write to them. The file goes away with
+the coordinator: see `platforms.shared_file`. Knows no trial.
 """
 
 from __future__ import annotations
@@ -10,11 +9,13 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..platforms import shared_file
 
 LEAST = 1 << 16  # bytes; a smaller array travels with its message
 PAGE = 4096
@@ -25,13 +26,8 @@ class SharedArrays:
 
     def __init__(self) -> None:
         """An empty file where temporary files go; the disk's, so that it need not fit in memory."""
-        self._file = tempfile.TemporaryFile(prefix="hpsearch-")  # noqa: SIM115
+        self.path, self._file = shared_file.create()
         self._known: dict[int, tuple[np.ndarray, int]] = {}  # id -> itself, offset
-
-    @property
-    def descriptor(self) -> int:
-        """For a worker to inherit under the same number."""
-        return self._file.fileno()
 
     def pickled(self, message: Any) -> bytes:
         """The message as bytes that `pickle.loads` reads in a worker."""
@@ -48,12 +44,13 @@ class SharedArrays:
             self._file.flush()
             self._known[id(array)] = (array, offset)  # it keeps its id for as long as it lives
         offset = self._known[id(array)][1]
-        return mapped, (self.descriptor, offset, array.shape, array.dtype.str)
+        return mapped, (str(self.path), offset, array.shape, array.dtype.str)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Remove the file; what is mapped stays readable."""
         self._known.clear()
         self._file.close()
+        shared_file.remove(self.path)
 
 
 class _Pickler(pickle.Pickler):
@@ -71,7 +68,7 @@ class _Pickler(pickle.Pickler):
         return NotImplemented
 
 
-def mapped(descriptor: int, offset: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def mapped(path: str, offset: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """An array of the file, read-only; its pages are shared by all who map them."""
-    with os.fdopen(os.dup(descriptor), "rb") as file:
+    with shared_file.open_read_only(Path(path)) as file:
         return np.asarray(np.memmap(file, dtype, "r", offset, shape))

@@ -1,7 +1,8 @@
 """A worker process: imports Keras at once, then trains what it is sent until it is told to stop.
 
-Started as `python -m hpsearch.execution.worker FD`; the file descriptor is its end of a socket
-pair. It ends with its coordinator: a thread of it waits on the socket and sees it close.
+Started as `python -m hpsearch.execution.worker ROWS`: orders come on its standard input, reports go
+to its standard output, and ROWS is the file of the shared arrays. It ends with its coordinator: a
+thread of it waits on the input and sees it close.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ import threading
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from .. import faults
 from ..errors import HpsearchError, UnsuitableError
+from ..platforms import shared_file
 from ..training.final import FinalFit, final_fit
 from ..training.keras_import import import_keras
 from ..training.make import make_trainer
 from ..trial import TrialResult, TrialSpec
+from .channel import standard_channel
 from .executor import Started
 from .messages import Failure, Line, Population, Prune, Recall, Recalled, Resume, Setup
 
@@ -29,9 +32,10 @@ from .messages import Failure, Line, Population, Prune, Recall, Recalled, Resume
 class Worker:
     """The coordinator's orders, taken in by a thread and carried out by the main one."""
 
-    def __init__(self, connection: Line) -> None:
-        """Listen on `connection`."""
+    def __init__(self, connection: Line, rows: Path | None = None) -> None:
+        """Listen on `connection`; remove the file `rows` when the coordinator is gone."""
         self._connection = connection
+        self._rows = rows
         self._orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._verdicts = threading.Condition()  # guards the next two
         self._pruned: set[int] = set()
@@ -58,6 +62,8 @@ class Worker:
             try:
                 order = self._connection.recv()
             except (EOFError, OSError):
+                if self._rows is not None:
+                    shared_file.remove(self._rows)
                 os._exit(1)
             match order:
                 case Prune(trial):
@@ -148,8 +154,8 @@ class Worker:
 
 
 def main() -> None:
-    """Serve the coordinator at the other end of the file descriptor."""
-    worker = Worker(Connection(int(sys.argv[1])))
+    """Serve the coordinator at the other end of standard input and output."""
+    worker = Worker(standard_channel(), Path(sys.argv[1]))
     threading.Thread(target=worker.listen_or_die, daemon=True).start()
     import_keras()  # seconds: while the coordinator reads the data
     worker.work()

@@ -18,6 +18,7 @@ from hpsearch.execution.limits import WorkerLimits
 from hpsearch.execution.processes import ProcessExecutor
 from hpsearch.execution.ray import RayExecutor
 from hpsearch.journal import Journal
+from hpsearch.platforms.shared_file import PREFIX
 from hpsearch.search.limits import Limits
 from hpsearch.search.loop import Search
 from hpsearch.search.samplers import make_sampler
@@ -301,7 +302,7 @@ def names_of_runs(uri: str, status: str) -> list[str]:
 
 
 def shared_files(own: Path) -> set[str]:
-    """Shared memory that this process holds: in `/dev/shm`, or files without a name, as the rows'.
+    """Shared memory that this process holds: in `/dev/shm`, files without a name, or the rows'.
 
     The test's `own` files do not count, wherever they lie.
     """
@@ -309,7 +310,7 @@ def shared_files(own: Path) -> set[str]:
     for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
             name, inode = os.readlink(descriptor), descriptor.stat().st_ino
-            shared = name.startswith("/dev/shm/") or name.endswith("(deleted)")
+            shared = name.startswith("/dev/shm/") or name.endswith("(deleted)") or PREFIX in name
             if shared and not name.startswith(str(own)):
                 held.add(f"{name} {inode}")
     return held

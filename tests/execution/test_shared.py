@@ -4,7 +4,9 @@ import os
 import pickle
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,9 +43,9 @@ def test_what_is_read_equals_what_was_sent_bit_for_bit(shared, large):
 
 def test_an_array_is_written_once_however_often_it_is_sent(shared, large):
     shared.pickled(Setup(large, "vectorized"))
-    size = os.fstat(shared.descriptor).st_size
+    size = shared.path.stat().st_size
     message = shared.pickled(Setup(replace(large, folds=large.folds[:1]), "keras_fit"))
-    assert size == os.fstat(shared.descriptor).st_size
+    assert size == shared.path.stat().st_size
     assert len(message) < large.features.nbytes / 10
 
 
@@ -53,14 +55,43 @@ def test_nobody_can_write_to_what_all_read(shared, large):
         read.features[0, 0] = 1.0
 
 
-def test_another_process_reads_the_same_rows_and_the_file_has_no_name(shared, large):
+def test_another_process_reads_the_same_rows_and_inherits_no_descriptor(shared, large):
     code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).features.sum(dtype='f8'))"
     printed = subprocess.run(
         [sys.executable, "-c", code],
         input=shared.pickled(large),
-        pass_fds=[shared.descriptor],
         capture_output=True,
         check=True,
     ).stdout
     assert large.features.sum(dtype="f8") == float(printed)
-    assert 0 == os.fstat(shared.descriptor).st_nlink
+
+
+def test_the_file_is_removed_at_the_end_and_what_is_mapped_stays_readable(large):
+    arrays = SharedArrays()
+    read = pickle.loads(arrays.pickled(large))
+    arrays.close()
+    assert not arrays.path.exists()
+    assert large.features.tobytes() == read.features.tobytes()
+
+
+def test_the_next_owner_removes_leftovers_and_leaves_files_in_use(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "from hpsearch.execution.shared import SharedArrays; import os; "
+        "print(SharedArrays().path, flush=True); os.kill(os.getpid(), 9)"
+    )
+    killed = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    leftover = Path(killed.stdout.strip())
+    assert leftover.exists()
+    first, second = SharedArrays(), SharedArrays()
+    assert not leftover.exists()
+    assert first.path.exists()
+    assert second.path.exists()
+    first.close()
+    second.close()

@@ -1,0 +1,150 @@
+"""Messages between a coordinator and a worker over the worker's standard input and output.
+
+Every platform has these pipes, and a worker needs no inherited descriptor. A message is its
+length in eight bytes and so many bytes of pickle. On Windows pipes cannot be selected, so the
+coordinator reads each worker's in a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import IO, Any
+
+LENGTH = struct.Struct("<Q")
+GREETING = b"\0hpsearch worker\n"  # what a start-up script has printed before it is skipped
+
+
+class Channel:
+    """One end: `recv` waits for the next message."""
+
+    def __init__(self, reader: IO[bytes], writer: IO[bytes]) -> None:
+        """Read from one pipe and write to the other."""
+        self._reader = reader
+        self._writer = writer
+
+    def send(self, message: Any) -> None:
+        """Send what pickle can hold.
+
+        Raises:
+            OSError: If the other end is gone.
+        """
+        self.send_bytes(pickle.dumps(message, protocol=5))
+
+    def send_bytes(self, data: bytes) -> None:
+        """Send what `pickle.loads` reads at the other end.
+
+        Raises:
+            OSError: If the other end is gone.
+        """
+        try:
+            self._writer.write(LENGTH.pack(len(data)))
+            self._writer.write(data)
+            self._writer.flush()
+        except ValueError:  # closed
+            raise BrokenPipeError("the channel is closed") from None
+
+    def recv(self) -> Any:
+        """The next message.
+
+        Raises:
+            EOFError: If the other end is gone.
+        """
+        return pickle.loads(self._receive_bytes())
+
+    def _receive_bytes(self) -> bytes:
+        (length,) = LENGTH.unpack(self._read(LENGTH.size))
+        return self._read(length)
+
+    def _read(self, size: int) -> bytes:
+        data = self._reader.read(size)
+        if len(data) < size:
+            raise EOFError
+        return data
+
+
+class WorkerChannel(Channel):
+    """The coordinator's end: a thread takes messages in, so that several workers can be waited for.
+
+    Args:
+        reader: The worker's standard output.
+        writer: The worker's standard input.
+        arrived: Notified whenever there is something to receive from any worker.
+    """
+
+    def __init__(self, reader: IO[bytes], writer: IO[bytes], arrived: threading.Condition) -> None:
+        super().__init__(reader, writer)
+        self._messages: deque[bytes] = deque()
+        self._has_ended = False
+        self._arrived = arrived
+        threading.Thread(target=self._read_all, name="hpsearch-worker-reader", daemon=True).start()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `recv` would return or raise at once."""
+        return bool(self._messages) or self._has_ended
+
+    def recv(self) -> Any:
+        """See `Channel`."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: self.is_ready)
+            if not self._messages:
+                raise EOFError
+            data = self._messages.popleft()
+        return pickle.loads(data)
+
+    def close(self) -> None:
+        """Let the worker see that its coordinator is gone."""
+        with suppress(OSError):
+            self._writer.close()
+
+    def _read_all(self) -> None:
+        with self._reader, suppress(EOFError, OSError):
+            self._skip_greeting()
+            while True:
+                data = self._receive_bytes()
+                with self._arrived:
+                    self._messages.append(data)
+                    self._arrived.notify_all()
+        with self._arrived:
+            self._has_ended = True
+            self._arrived.notify_all()
+
+    def _skip_greeting(self) -> None:
+        seen = b""
+        while not seen.endswith(GREETING):
+            seen = seen[-len(GREETING) :] + self._read(1)
+
+
+def wait_for_any(
+    channels: Iterable[WorkerChannel], arrived: threading.Condition, timeout: float
+) -> list[WorkerChannel]:
+    """The channels that are ready, after at most `timeout` seconds."""
+    known = list(channels)
+    end = time.monotonic() + timeout
+    with arrived:
+        while not (ready := [c for c in known if c.is_ready]):
+            left = end - time.monotonic()
+            if left <= 0 or not arrived.wait(left):
+                break
+        return ready
+
+
+def standard_channel() -> Channel:
+    """A worker's end. What else would go to standard output goes to standard error from now on."""
+    orders, reports = os.dup(0), os.dup(1)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    channel = Channel(os.fdopen(orders, "rb"), os.fdopen(reports, "wb"))
+    with suppress(OSError):  # the coordinator is gone, which who reads will see
+        channel._writer.write(GREETING)
+        channel._writer.flush()
+    return channel
