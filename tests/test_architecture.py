@@ -46,8 +46,9 @@ MAY_USE = {
     },
     "reporting": {"errors", "trial", "journal", "history", "tracking"},
 }
-MAY_USE = {name: used | {"platforms"} for name, used in MAY_USE.items()}
+MAY_USE = {name: used | {"platforms", "escaping"} for name, used in MAY_USE.items()}
 MAY_USE["platforms"] = set()
+MAY_USE["escaping"] = set()
 MAY_USE["study"] = set(MAY_USE)
 MAY_USE["cli"] = set(MAY_USE)
 MAY_USE["__init__"] = {"study"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
+
+from .terminal import console
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -11,15 +12,6 @@ if TYPE_CHECKING:
     from ..data import Dataset
     from ..study import NestedResult, StudyResult
     from ..study.plan import Plan
-
-WIDE = 200  # characters
-
-
-def console() -> Console:
-    """Standard output; what is no terminal gets lines as long as they need to be."""
-    from rich.console import Console
-
-    return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def table(*columns: str, title: str | None = None) -> Any:
@@ -35,12 +27,14 @@ def table(*columns: str, title: str | None = None) -> Any:
 
 def show_result(result: StudyResult, uri_option: str = "") -> None:
     """The winner, the locked rows and what to do next; `uri_option` names the store."""
+    from rich.text import Text
+
     from .progress import shown
 
     out = console()
     best, counts = result.best, result.trials
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
-    out.print(f"[bold]{result.study}[/]: {states} in {result.seconds:.0f} s")
+    out.print(Text.assemble((result.study, "bold"), f": {states} in {result.seconds:.0f} s"))
     if result.ended:
         out.print(f"the search has ended: {result.ended}", highlight=False)
     if result.front:
@@ -103,9 +97,11 @@ def _show_test(out: Console, result: StudyResult) -> None:
     first = "ensemble" if result.single else "winner"
     grid = table("metric", first, "95% interval", *others, title=title)
     for metric, value in result.test.items():
-        low, high = result.intervals[metric]
-        theirs = (f"{measured[metric]:.4f}" for measured in others.values())
-        grid.add_row(metric, f"{value:.4f}", f"{low:.4f} to {high:.4f}", *theirs)
+        interval = result.intervals.get(metric)
+        between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+        theirs = (measured.get(metric) for measured in others.values())
+        cells = ("" if other is None else f"{other:.4f}" for other in theirs)
+        grid.add_row(metric, f"{value:.4f}", between, *cells)
     out.print(grid)
     if result.confusion and len(result.confusion) <= 12:
         grid = table("true", *(f"as {c}" for c in result.classes))

@@ -9,12 +9,18 @@ from typing import Any
 import click
 
 from ..errors import HpsearchError
+from .terminal import READER_GONE, prepare_streams, say, silence
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file's limit
 
 
 class Commands(click.Group):
     """A group that prints a user's mistake in one line and exits with 2."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run, printing through the terminal's door."""
+        prepare_streams()
+        return super().main(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command; a traceback is for our own bugs only."""
@@ -23,6 +29,9 @@ class Commands(click.Group):
         except HpsearchError as error:
             _tell(str(error))
             context.exit(getattr(error, "exit_code", 2))
+        except BrokenPipeError:  # whoever read stdout has enough
+            silence(sys.stdout)
+            context.exit(READER_GONE)
         except OSError as error:
             if error.errno not in FULL:
                 raise
@@ -32,7 +41,7 @@ class Commands(click.Group):
 
 def _tell(message: str) -> None:
     for line in message.splitlines():
-        click.echo(click.style(line, fg="red") if sys.stderr.isatty() else line, err=True)
+        say(line, err=True, style={"fg": "red"})
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -14,10 +14,9 @@ from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
-import click
-
 from ..errors import redacted
 from ..study.result import StudyStopped
+from .terminal import say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AT_ONCE = "stopped at once; nothing is lost"
@@ -57,7 +56,7 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if isinstance(error, StudyStopped | KeyboardInterrupt) and self._signal is not None:
-            click.echo(_last_line(str(error) or AT_ONCE), err=True)
+            say(_last_line(str(error) or AT_ONCE), err=True)
             raise SystemExit(128 + self._signal)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
@@ -68,7 +67,8 @@ class Interrupt:
         message = (
             f"\nstopping: what trains gets {self._grace:g} s to finish; once more stops at once\n"
         )
-        os.write(sys.stderr.fileno(), message.encode())
+        with suppress(OSError):  # nobody may be reading
+            os.write(sys.stderr.fileno(), message.encode())
 
     def _stop_at_once(self) -> NoReturn:
         """Kill the workers and what they have started; end without unwinding or flushing."""

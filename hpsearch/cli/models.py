@@ -12,6 +12,7 @@ import click
 
 from .group import main
 from .output import OVERWRITE, check_output, new_file, os_errors_told, output_option
+from .terminal import say
 
 KEY = click.option(
     "--key", default="", help="Which study of that name, where the store has several of them."
@@ -70,10 +71,10 @@ def promote(
     if journal is not None and journal_key(journal) == run.key:
         _record_promotion(journal, done.event(), client.tracking_uri)
     if done.comparison is not None:
-        click.echo(str(done.comparison))
-    click.echo(f"{done.name}@{done.alias} is version {done.version} of {study}")
+        say(str(done.comparison))
+    say(f"{done.name}@{done.alias} is version {done.version} of {study}")
     option = uri_option(client.tracking_uri, Path.cwd())
-    click.echo(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
+    say(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
 
 
 def _record_promotion(journal: Path, event: dict[str, Any], uri: str) -> None:
@@ -88,9 +89,9 @@ def _record_promotion(journal: Path, event: dict[str, Any], uri: str) -> None:
             opened.append("promoted", **event)
         sync(journal, uri, artifact_location(uri, Path.cwd()))
     except JournalError as error:
-        click.echo(f"note: the study's journal does not tell of it: {error}", err=True)
+        say(f"note: the study's journal does not tell of it: {error}", err=True)
     except TrackingError as error:
-        click.echo(f"note: the study's run does not tell of it yet: {error}", err=True)
+        say(f"note: the study's run does not tell of it yet: {error}", err=True)
 
 
 @main.command()
@@ -101,7 +102,7 @@ def rollback(name: str, tracking_uri: str | None) -> None:
     from .. import promotion
 
     done = promotion.rollback(_client(tracking_uri), promotion.parse_reference(name).name)
-    click.echo(f"{done.name}@{done.alias} is version {done.version} again, before: {done.before}")
+    say(f"{done.name}@{done.alias} is version {done.version} again, before: {done.before}")
 
 
 @main.command()
@@ -109,7 +110,8 @@ def rollback(name: str, tracking_uri: str | None) -> None:
 def models(tracking_uri: str | None) -> None:
     """The registered models: names, versions, aliases, scores and since when."""
     from .. import promotion
-    from .answer import console, table
+    from .answer import table
+    from .terminal import console
 
     shown = table("model", "version", "alias", "study", "trial", "score", "since")
     for row in promotion.models(_client(tracking_uri)):
@@ -144,7 +146,7 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
             check_output(output)
         done = promotion.export_model(_client(tracking_uri), reference, output, format=format)
     for path in done:
-        click.echo(str(path))
+        say(str(path))
 
 
 @main.command()
@@ -178,4 +180,4 @@ def predict(
         draft.open("w", encoding="utf-8", newline="") as file,
     ):
         n_rows = promotion.predict(client, reference, rows, file, separator=separator)
-    click.echo(f"{n_rows:,} rows to {output}", err=True)
+    say(f"{n_rows:,} rows to {output}", err=True)

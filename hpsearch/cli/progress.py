@@ -14,6 +14,7 @@ from typing import Any, Protocol, Self
 
 from ..history import History
 from ..journal import Record
+from .terminal import console, say
 
 
 def duration(seconds: float) -> str:
@@ -176,7 +177,7 @@ class Lines(Quiet):
             self._say(f"winner: trial {record['trial']}, fitted for {record['epochs']} epochs")
 
     def _say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        say(text, err=True)
 
 
 class Live(Quiet):
@@ -184,14 +185,13 @@ class Live(Quiet):
 
     def __init__(self, progress: Progress) -> None:
         """Show what `progress` knows."""
-        from rich.console import Console
         from rich.live import Live as RichLive
 
         self._progress = progress
         self._note = "starting"
         self._live = RichLive(
             get_renderable=self._draw,
-            console=Console(stderr=True),
+            console=console(stderr=True),
             refresh_per_second=5,
             transient=True,
         )
@@ -203,6 +203,13 @@ class Live(Quiet):
         self._note = notes.get(record["event"], self._note)
 
     def _draw(self) -> Any:
+        """The block; empty where it cannot be made, since Rich calls from a thread of its own."""
+        try:
+            return self._block()
+        except Exception:
+            return ""
+
+    def _block(self) -> Any:
         from rich.console import Group
         from rich.padding import Padding
         from rich.progress_bar import ProgressBar

@@ -9,7 +9,8 @@ from ..spec import feasibility
 from ..spec.conditions import described
 from ..spec.space import Categorical, Parameter, Space
 from ..spec.study import StudySpec
-from .answer import console, table
+from .answer import table
+from .terminal import console
 
 
 def show_space(spec: StudySpec, notes: Sequence[str] = ()) -> None:
@@ -19,8 +20,6 @@ def show_space(spec: StudySpec, notes: Sequence[str] = ()) -> None:
         spec: The declaration.
         notes: What the exploration of a user's model has to say.
     """
-    from rich.text import Text
-
     out = console()
     names = {p.name for p in spec.space}
     title = f"{spec.study}: {len(names)} hyperparameters, {_size(spec.space)}"
@@ -29,14 +28,14 @@ def show_space(spec: StudySpec, notes: Sequence[str] = ()) -> None:
         column.justify = "left"
     for p in spec.space:
         cells = (p.name, type(p).__name__.lower(), _values(p), _scale(p), described(p.when))
-        grid.add_row(*map(Text, cells))
+        grid.add_row(*cells)
     for name, value in spec.fixed.items():
-        grid.add_row(*map(Text, (name, "fixed", f"{value}", "", "")))
+        grid.add_row(name, "fixed", f"{value}", "", "")
     out.print(grid)
     for constraint in spec.space.constraints:
-        out.print(f"constraint: {constraint.text}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"constraint: {constraint.text}", highlight=False, soft_wrap=True)
     for note in notes:
-        out.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+        out.print(f"note: {note}", highlight=False, soft_wrap=True)
     minutes = f" or {spec.budget.minutes:g} minutes" if spec.budget.minutes else ""
     from ..study.prepare import pruner_kind
 

@@ -12,6 +12,7 @@ import click
 
 from .group import main
 from .output import OVERWRITE, new_file, output_option
+from .terminal import optional_listener, optional_output, say
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
 GRACE = 60.0  # seconds that running trials get to finish
@@ -85,12 +86,12 @@ def tune(
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt(grace))
         shown = stack.enter_context(display(total, quiet=quiet))
-        listeners = [shown.listen]
+        listeners = [optional_listener("the progress display", shown.listen)]
         if tensorboard is not None:
             from ..tracking.tensorboard import TensorBoard
 
             board = stack.enter_context(closing(TensorBoard(tensorboard)))
-            listeners.append(board.listen)
+            listeners.append(optional_listener("--tensorboard", board.listen))
         result = run(
             spec,
             overrides=overrides,
@@ -101,13 +102,14 @@ def tune(
             stop_requested=interrupt.requested,
         )
     if as_json:
-        click.echo(json.dumps(result.as_json()))
+        say(json.dumps(result.as_json()))
     elif not quiet:
         from ..tracking.store import default_uri, uri_option
         from .answer import show_result
 
         root = Path.cwd()
-        show_result(result, uri_option(tracking_uri or default_uri(root), root))
+        with optional_output():
+            show_result(result, uri_option(tracking_uri or default_uri(root), root))
 
 
 @main.command()
@@ -140,9 +142,10 @@ def nested(
     @contextmanager
     def around(fold: int) -> Iterator[dict[str, Any]]:
         if not quiet:
-            click.echo(f"outer fold {fold} of {folds}", err=True)
+            say(f"outer fold {fold} of {folds}", err=True)
         with Interrupt(GRACE) as interrupt, display(total, quiet=quiet) as shown:
-            yield {"listeners": [shown.listen], "stop_requested": interrupt.requested}
+            listen = optional_listener("the progress display", shown.listen)
+            yield {"listeners": [listen], "stop_requested": interrupt.requested}
 
     result = run(
         spec,
@@ -154,11 +157,12 @@ def nested(
         fresh=fresh,
     )
     if as_json:
-        click.echo(json.dumps(result.as_json()))
+        say(json.dumps(result.as_json()))
     else:
         from .answer import show_nested
 
-        show_nested(result)
+        with optional_output():
+            show_nested(result)
 
 
 @main.command()
@@ -171,8 +175,8 @@ def init(source: str, target: str | None, output: Path, settings: tuple[str, ...
     from ..study.starter import write_starter
 
     starter = write_starter(source, target, output, settings)
-    click.echo(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
-    click.echo(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
+    say(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
+    say(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
 
 
 @main.command()
@@ -211,8 +215,8 @@ def plan(spec: Path, settings: tuple[str, ...]) -> None:
 def top(study: str, rows: int) -> None:
     """The best trials of STUDY, as a table."""
     from ..reporting.table import top as table
-    from .answer import console
     from .names import journal_of
+    from .terminal import console
 
     console().print(table(journal_of(study), rows))
 
@@ -223,8 +227,8 @@ def top(study: str, rows: int) -> None:
 def show(study: str, trial: int) -> None:
     """One TRIAL of STUDY: its hyperparameters, folds and curve, or why it failed."""
     from ..reporting.table import show as table
-    from .answer import console
     from .names import journal_of
+    from .terminal import console
 
     console().print(table(journal_of(study), trial))
 
@@ -235,8 +239,8 @@ def show(study: str, trial: int) -> None:
 def compare(study: str, trials: tuple[int, ...]) -> None:
     """TRIALS of STUDY side by side."""
     from ..reporting.table import compare as table
-    from .answer import console
     from .names import journal_of
+    from .terminal import console
 
     console().print(table(journal_of(study), trials))
 
@@ -260,7 +264,7 @@ def export(study: str, output: Path, overwrite: bool, form: str | None) -> None:
     journal, form = journal_of(study), format_of(output, form)
     with new_file(output, overwrite=overwrite) as draft:
         count = write(journal, draft, form=form)
-    click.echo(f"{count} trials to {output}", err=True)
+    say(f"{count} trials to {output}", err=True)
 
 
 @main.command()
@@ -275,4 +279,4 @@ def report(study: str, output: Path, overwrite: bool) -> None:
     journal = journal_of(study)
     with new_file(output, overwrite=overwrite) as draft:
         draft.write_text(page_of(journal), encoding="utf-8")
-    click.echo(f"{output}", err=True)
+    say(f"{output}", err=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from .group import main
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..tracking.study_runs import StudyRun
@@ -36,14 +37,14 @@ def ui(study: str | None, port: int, key: str, tracking_uri: str | None) -> None
     run = _find_run(uri, study, key) if study else None
     if is_server(uri):
         if uri.startswith("databricks"):
-            click.echo(f"{uri} has its own user interface: open the workspace in a browser")
+            say(f"{uri} has its own user interface: open the workspace in a browser")
             return
         page = f"{without_login(uri).rstrip('/')}/{_page(run)}"
-        click.echo(page)
+        say(page)
         if sys.stdout.isatty():
             click.launch(page)
         return
-    click.echo(f"http://127.0.0.1:{port}/{_page(run)}  (Ctrl-C ends it)")
+    say(f"http://127.0.0.1:{port}/{_page(run)}  (Ctrl-C ends it)")
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", uri, "--default-artifact-root", str(artifacts)]

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from .group import main
+from .terminal import say
 
 
 @main.command()
@@ -24,7 +25,7 @@ def sync(study: str, tracking_uri: str | None) -> None:
     uri = tracking_uri or default_uri(root)
     sent = send(journal_of(study), uri, artifact_location(uri, root))
     n_trials = len(sent.history.last)
-    click.echo(f"{redacted(uri)} has all of {study}: {n_trials} trials, run {sent.parent}")
+    say(f"{redacted(uri)} has all of {study}: {n_trials} trials, run {sent.parent}")
 
 
 @main.command()
@@ -38,16 +39,16 @@ def rerun(study: str, trial: int) -> None:
     done = train(journal_of(study), trial)
     then, now = done.trial, done.result
     score = "no score" if now.score is None else f"score {now.score!r}"
-    click.echo(f"trial {trial}: {now.state}, {score}, in {now.seconds:.1f} s")
+    say(f"trial {trial}: {now.state}, {score}, in {now.seconds:.1f} s")
     if done.is_same:
-        click.echo("the same as the first time, bit for bit")
+        say("the same as the first time, bit for bit")
         return
     before = "no score" if then.score is None else f"score {then.score!r}"
-    click.echo(f"not the same: it was {then.state}, {before}")
+    say(f"not the same: it was {then.state}, {before}")
     if done.difference is not None:
-        click.echo(f"largest difference of a fold: {done.difference:.3g}")
+        say(f"largest difference of a fold: {done.difference:.3g}")
     for name, (old, new) in done.changed.items():
-        click.echo(f"changed since: {name} {old} then, {new} now")
+        say(f"changed since: {name} {old} then, {new} now")
     raise SystemExit(1)
 
 
@@ -63,14 +64,14 @@ def doctor(repair: str | None, tracking_uri: str | None) -> None:
         from ..study.repair import repair as mend
         from .names import journal_of
 
-        click.echo(mend(journal_of(repair)).told())
+        say(mend(journal_of(repair)).told())
         return
     from ..study.doctor import examine
 
     is_well = True
     for finding in examine(Path.cwd(), tracking_uri):
         is_well &= finding.state != "bad"
-        click.echo(f"{finding.state:4} {finding.what}: {finding.says}")
+        say(f"{finding.state:4} {finding.what}: {finding.says}")
     if not is_well:
         raise SystemExit(1)
 
@@ -91,13 +92,13 @@ def gc(keep: int, dry_run: bool, tracking_uri: str | None) -> None:
     uri = tracking_uri or default_uri(root)
     found = find_garbage(root, open_store(uri), keep=keep)
     for item in found:
-        click.echo(f"{item.study}: {item.what}, {_size(item.size)}")
+        say(f"{item.study}: {item.what}, {_size(item.size)}")
     total = _size(sum(item.size for item in found))
     if dry_run:
-        click.echo(f"{total} would be freed; without --dry-run it is")
+        say(f"{total} would be freed; without --dry-run it is")
         return
     remove(found, uri)
-    click.echo(f"{total} freed")
+    say(f"{total} freed")
 
 
 def _size(size: float) -> str:

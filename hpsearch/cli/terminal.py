@@ -1,0 +1,178 @@
+"""The door to the terminal: everything that the command line prints goes through here.
+
+Texts from data, declarations and errors move no cursor and change no style; a terminal that is
+not UTF-8 gets plain characters in place of others; a reader of stderr that has gone is no error.
+"""
+
+from __future__ import annotations
+
+import codecs
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from ..escaping import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..journal import Record
+
+logger = logging.getLogger("hpsearch.cli")
+
+WIDE = 200  # characters
+READER_GONE = 141  # the exit code: 128 + SIGPIPE, as of any program whose reader ends first
+PLAIN = {  # symbols of ours where the terminal does not have them
+    "±": "+-",
+    "·": "-",
+    "–": "-",  # noqa: RUF001
+    "…": "...",
+    "★": "*",
+    "◆": "+",
+    "↑": "(max)",
+    "↓": "(min)",
+    "×": "x",  # noqa: RUF001
+    "¦": "|",
+}
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr fit for any text, and stderr for the loss of its reader."""
+    codecs.register_error("hpsearch.plain", _plain)
+    streams: tuple[Any, Any] = (sys.stdout, sys.stderr)
+    for stream in streams:
+        with suppress(AttributeError, ValueError):  # no text file, as under some notebooks
+            stream.reconfigure(errors="hpsearch.plain")
+    if not isinstance(sys.stderr, LastingStream):
+        lasting: Any = LastingStream(sys.stderr)
+        sys.stderr = lasting
+    logger = logging.getLogger("hpsearch")
+    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
+        logger.addHandler(_Warnings())
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    """The codec error handler: what the encoding lacks, in ASCII."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    texts = (PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in missing)
+    return "".join(texts), error.end
+
+
+class LastingStream:
+    """A text stream that can lose its reader: what is written after that goes nowhere."""
+
+    def __init__(self, stream: TextIO) -> None:
+        """Write to `stream` while somebody reads it."""
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write `text`; whatever becomes of it."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._let_go()
+            return len(text)
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        try:
+            self._stream.flush()
+        except OSError:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with suppress(OSError, ValueError):
+            silence(self._stream)
+            self._stream.flush()  # what is still in its buffer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def silence(stream: TextIO | Any) -> None:
+    """Let the file of `stream` lead nowhere from now on, for libraries and children too."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, stream.fileno())
+    finally:
+        os.close(nowhere)
+
+
+@contextmanager
+def optional_output() -> Iterator[None]:
+    """Print what a command can do without: its exit code stays when nobody reads stdout."""
+    try:
+        yield
+    except BrokenPipeError:
+        silence(sys.stdout)
+
+
+def optional_listener(what: str, listen: Callable[[Record], None]) -> Callable[[Record], None]:
+    """`listen`, whose first error is a warning and its last call: a study goes on without it."""
+    is_over = False
+
+    def heard(record: Record) -> None:
+        nonlocal is_over
+        if is_over:
+            return
+        try:
+            listen(record)
+        except Exception as error:  # whatever a display or a disk raises
+            is_over = True
+            logger.warning("%s ends here, the study goes on: %s", what, error)
+
+    return heard
+
+
+class _Warnings(logging.Handler):
+    """What the product logs, on stderr, a message a line."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            say(self.format(record), err=True)
+        except Exception:  # a message that cannot be formatted
+            self.handleError(record)
+
+
+def say(text: object = "", *, err: bool = False, style: dict[str, Any] | None = None) -> None:
+    """Print a line; `style` is click's, for terminals."""
+    line = printable(text)
+    stream = sys.stderr if err else sys.stdout  # click would take an ASCII terminal for UTF-8
+    click.echo(click.style(line, **style) if style and stream.isatty() else line, file=stream)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Standard output for tables; what is no terminal gets lines as long as they need to be.
+
+    Texts are no markup: use `rich.text.Text`, or the style of a column or row.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    class Door(Console):
+        """Texts are printed as they are, control characters spelled out."""
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)
+
+        def render(self, renderable: Any, options: Any = None) -> Any:
+            if isinstance(renderable, Text) and printable(renderable.plain) != renderable.plain:
+                renderable = Text(printable(renderable.plain), style=renderable.style)
+            return super().render(renderable, options)
+
+        def on_broken_pipe(self) -> None:
+            raise  # `Commands.invoke` ends the command
+
+    stream: Any = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDE
+    return Door(file=stream, width=width, markup=False, emoji=False)
