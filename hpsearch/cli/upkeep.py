@@ -53,13 +53,24 @@ def rerun(study: str, trial: int) -> None:
 
 
 @main.command()
-@click.option("--repair", metavar="STUDY", help="Save what can be saved of its damaged journal.")
+@click.option(
+    "--repair",
+    is_flag=False,
+    flag_value="",
+    metavar="[STUDY]",
+    help="Save what can be saved of STUDY's journal; without STUDY, renew a half-made store.",
+)
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="The store to look at.")
 def doctor(repair: str | None, tracking_uri: str | None) -> None:
     """Versions, backends, devices, disk, store and studies; exit code 1 if something is bad.
 
     Looks and changes nothing, but with --repair.
     """
+    if repair == "":
+        from ..study.doctor import repair_store
+
+        say(repair_store(Path.cwd(), tracking_uri))
+        return
     if repair is not None:
         from ..study.repair import repair as mend
         from .names import journal_of

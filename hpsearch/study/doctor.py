@@ -20,10 +20,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from ..errors import HpsearchError, JournalError, redacted
+from ..errors import HpsearchError, JournalError, TrackingError, redacted
 from ..history import History, load
 from ..journal import owner
-from ..tracking.store import default_uri, is_server, open_store, study_folder
+from ..tracking.database import (
+    check_database,
+    database_path,
+    database_state,
+    make_database,
+    set_aside,
+)
+from ..tracking.store import default_uri, open_store, study_folder
 
 State = Literal["ok", "note", "bad"]
 PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
@@ -109,35 +116,53 @@ def _disk(root: Path) -> Finding:
 
 
 def _store(root: Path, uri: str | None) -> Finding:
+    """The store, opened as any command opens it; one that is not there yet is not made."""
     uri = uri or default_uri(root)
-    path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    if uri.startswith("sqlite:///"):
-        return _database(path)
+    path = database_path(uri)
     try:
+        if path and database_state(path) in ("absent", "empty"):
+            check_database(path)
+            return Finding("store", "note", f"{path}: not there yet; the first study makes it")
         open_store(uri)
+        says = _database(path) if path else f"{redacted(uri)}: the store answers"
     except HpsearchError as error:
         return Finding("store", "bad", str(error))
-    kind = "server" if is_server(uri) else "database"
-    return Finding("store", "ok", f"{redacted(uri)}: the {kind} answers")
+    return Finding("store", "ok", says)
 
 
-def _database(path: Path) -> Finding:
-    """An SQLite store, opened to be read alone."""
-    if not path.exists():
-        return Finding("store", "note", f"{path}: not there yet; the first study makes it")
+def _database(path: Path) -> str:
+    """How large an SQLite store is, once all its pages have been read.
+
+    Raises:
+        TrackingError: If a page is damaged.
+    """
     try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             [[answer]] = database.execute("pragma quick_check(1)").fetchall()
             [[runs]] = database.execute("select count(*) from runs").fetchall()
     except sqlite3.Error as error:
-        return Finding("store", "bad", f"{path}: {error}")
-    size = path.stat().st_size / 1e6
-    text = f"{path}: {runs:,} runs, {size:.1f} MB"
-    return (
-        Finding("store", "ok", text)
-        if answer == "ok"
-        else Finding("store", "bad", f"{path}: {answer}")
-    )
+        answer = str(error)
+    if answer != "ok":
+        raise TrackingError(f"{path}: {answer}. Restore it from a backup.")
+    return f"{path}: {runs:,} runs, {path.stat().st_size / 1e6:.1f} MB"
+
+
+def repair_store(root: Path, uri: str | None) -> str:
+    """Set a half-made SQLite store aside and make a new one; one sentence about it.
+
+    Raises:
+        TrackingError: If it is damaged otherwise, or no new one can be made.
+    """
+    uri = uri or default_uri(root)
+    path = database_path(uri)
+    if path is None:
+        return f"{redacted(uri)}: is no file, so there is nothing to repair here"
+    if database_state(path) == "half made":
+        aside = set_aside(path)
+        make_database(path)
+        return f"{path}: was half made and is now {aside.name}; there is a new one"
+    open_store(uri)
+    return f"{path}: is whole"
 
 
 def _studies(root: Path) -> Iterator[Finding]:

@@ -27,7 +27,8 @@ from ..search.samplers import make_sampler
 from ..search.scribe import Listener
 from ..spec.file import StudyFile, load_dict, load_file
 from ..spec.study import StudySpec
-from ..tracking.store import artifact_location, default_uri, is_server, journal_path
+from ..tracking.database import database_path
+from ..tracking.store import artifact_location, check_uri, default_uri, journal_path
 from ..tracking.uploader import Uploader
 from ..training.problem import Problem
 from .checks import check
@@ -103,6 +104,9 @@ def tune(
         overrides = [*overrides, f"execution.workers={workers}"]
     file = read_spec(spec, overrides)
     root = (root or Path.cwd()).resolve()
+    uri = tracking_uri or default_uri(root)
+    if not offline:
+        check_uri(uri)  # before anything is read or trained
     path = journal_path(root, file.spec.study)
     if fresh:
         set_aside(path.parent)
@@ -118,7 +122,6 @@ def tune(
             _tell(listeners, record)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.
         sampler = _sampler(file.spec, problem, first)
-        uri = tracking_uri or default_uri(root)
         told = list(listeners)
         uploader = None
         if not offline:
@@ -126,7 +129,7 @@ def tune(
             stack.enter_context(uploader)
             wake = uploader.wake
             told.append(lambda record: wake())
-            if is_server(uri):  # a wrong address is told now, not after a night of training
+            if database_path(uri) is None:  # a wrong address is told now, not after a night
                 uploader.wait_open(CONNECT_SECONDS)
         try:
             history = _search(file.spec, sampler, journal, crew, told, stop_requested)

@@ -11,17 +11,21 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError, redacted
 from ..importing import no_collection
+from .database import check_database, database_path, make_database
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 CONNECT_SECONDS = 4  # for one answer of a server while the store is being opened
 REQUEST_SECONDS = 30  # for one answer later on
+# The first part of a URI; a package may add others to MLflow.
+SCHEMES = ("databricks", "file", "http", "https", "mssql", "mysql", "postgresql", "sqlite")
 
 
 def default_uri(root: Path) -> str:
@@ -73,25 +77,49 @@ def without_login(uri: str) -> str:
     return re.sub(r"://[^\s'\"<>]*@", "://", uri)
 
 
+def check_uri(uri: str) -> None:
+    """Refuse, in milliseconds, a store that could not work however long one waits for it.
+
+    MLflow is not imported. Whether a server answers is not known here.
+
+    Raises:
+        TrackingError: With the remedy.
+    """
+    if path := database_path(uri):
+        check_database(path)
+        return
+    scheme = re.split(r"[:+]", uri, maxsplit=1)[0] if ":" in uri else "file"
+    added = {point.name for point in metadata.entry_points(group="mlflow.tracking_store")}
+    if scheme not in (*SCHEMES, *added):
+        known = ", ".join(sorted({*SCHEMES, *added}))
+        raise TrackingError(
+            f"{redacted(uri)}: MLflow knows no store of the kind {scheme!r}. Known: {known}. "
+            "Correct --tracking-uri, or leave it out for a file in this folder."
+        )
+
+
 @no_collection()  # a client imports the libraries of its store, too
 def open_store(uri: str) -> MlflowClient:
     """A client of the store at `uri`, which has answered once.
 
-    A missing SQLite file is created, which takes about two seconds.
+    A missing SQLite file is created, which takes about a second.
 
     Raises:
         TrackingError: If the store cannot be opened, in less than 10 seconds for a server that
             does not answer. It names the URI without its password.
     """
+    check_uri(uri)
     _be_discreet()
-    if uri.startswith("sqlite:///"):
-        _make_folder(uri)
     from mlflow import MlflowClient  # 5 s
 
     try:
         with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS):
+            if path := database_path(uri):
+                make_database(path)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
+    except TrackingError:
+        raise
     except Exception as error:  # every backend raises its own kind
         raise TrackingError(
             f"{redacted(uri)}: the tracking store cannot be used: {_reason(error)} "
@@ -160,15 +188,6 @@ def _be_discreet() -> None:
     """A study tells nobody but its own store that it runs."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of every small file
-
-
-def _make_folder(uri: str) -> None:
-    path = uri.removeprefix("sqlite:///").partition("?")[0]
-    if path and path != ":memory:":
-        try:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise TrackingError(f"{redacted(uri)}: the folder cannot be made: {error}") from None
 
 
 @contextmanager

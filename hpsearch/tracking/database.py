@@ -1,0 +1,193 @@
+"""The SQLite file of a store: made whole or not at all, and checked before MLflow opens it.
+
+MLflow builds a new database in its final file, some fifty migrations one after the other; whoever
+stops in between leaves a file that no version of MLflow opens. Here it is built in memory and
+takes its name when it is whole. A file is checked with `sqlite3` alone, in milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Literal
+
+from ..errors import TrackingError
+from ..platforms.files import DRAFT, draft_of, replace, sync_file, sync_folder
+
+PREFIX = "sqlite:///"
+MAGIC = b"SQLite format 3\0"  # the first bytes of every such file
+OLD_DRAFT_SECONDS = 600.0  # nobody is still writing it
+State = Literal["absent", "empty", "half made", "whole"]
+
+
+def database_path(uri: str) -> Path | None:
+    """The file of an SQLite URI; None where the store is none."""
+    path = uri.removeprefix(PREFIX).partition("?")[0]
+    return Path(path) if uri.startswith(PREFIX) and path not in ("", ":memory:") else None
+
+
+def database_state(path: Path) -> State:
+    """What is at `path`: no file, one without tables, a store that was never finished, or one.
+
+    MLflow creates its first experiment when everything else is there, so a store that has none
+    holds nothing.
+
+    Raises:
+        TrackingError: If it is something else, or cannot be read.
+    """
+    try:
+        if not path.exists() or path.stat().st_size == 0:
+            return "absent"
+        if path.is_dir():
+            raise TrackingError(f"{path}: is a folder, and no SQLite database.{_ELSEWHERE}")
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) != MAGIC:
+                raise TrackingError(f"{path}: is no SQLite database.{_ELSEWHERE}")
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            return _state(path, database)
+    except OSError as error:
+        raise TrackingError(f"{path}: cannot be read: {error.strerror}.{_ELSEWHERE}") from None
+    except sqlite3.Error as error:
+        raise TrackingError(f"{path}: cannot be read: {error}. {_RESTORE}") from None
+
+
+_ELSEWHERE = " Name another file with --tracking-uri, or move this one away."
+_RESTORE = (
+    "Restore it from a backup, or move it away: a new one is made, and `hpsearch sync STUDY` "
+    "sends a study again."
+)
+
+
+def _state(path: Path, database: sqlite3.Connection) -> State:
+    names = database.execute("select name from sqlite_master where type = 'table'").fetchall()
+    tables = {name for (name,) in names if not name.startswith(("alembic_", "sqlite_"))}
+    if not tables:
+        return "empty"
+    if "experiments" not in tables:
+        raise TrackingError(
+            f"{path}: is a database of another program, without MLflow's tables.{_ELSEWHERE}"
+        )
+    found = database.execute("select 1 from experiments limit 1").fetchone()
+    return "whole" if found else "half made"
+
+
+def check_database(path: Path) -> None:
+    """Refuse what cannot be used as a store, or made one, whatever one waits for.
+
+    Raises:
+        TrackingError: With the remedy.
+    """
+    state = database_state(path)
+    if state == "half made":
+        raise TrackingError(
+            f"{path}: is half made: whoever made it was stopped in between, or is still at it. "
+            "Nothing is in it. `hpsearch doctor --repair` sets it aside and makes a new one; "
+            "then `hpsearch sync STUDY` sends a study."
+        )
+    place = path if state != "absent" or path.exists() else _nearest(path.parent)
+    if not os.access(place, os.R_OK | os.W_OK):
+        raise TrackingError(f"{place}: cannot be written to: Permission denied.{_ELSEWHERE}")
+    if not _nearest(path.parent).is_dir():
+        raise TrackingError(f"{_nearest(path.parent)}: is a file, and no folder.{_ELSEWHERE}")
+
+
+def _nearest(folder: Path) -> Path:
+    """`folder`, or the nearest one above it that exists."""
+    folder = folder.absolute()
+    return folder if folder.exists() or folder == folder.parent else _nearest(folder.parent)
+
+
+def make_database(path: Path) -> None:
+    """Make a new store at `path` unless a whole one is there; it is never seen half made.
+
+    Several processes may do it at once: the first one's stays.
+
+    Raises:
+        TrackingError: If it cannot be made.
+    """
+    check_database(path)
+    for draft in path.parent.glob(f"{path.name}{DRAFT}*"):
+        if _is_old(draft):
+            with suppress(OSError):
+                draft.unlink()
+    if database_state(path) == "whole":
+        return
+    draft = draft_of(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _build(draft, path.parent / "artifacts")
+        with draft.open("rb+") as file:
+            sync_file(file.fileno())
+        _publish(draft, path)
+        sync_folder(path.parent)
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrackingError(f"{path}: the store cannot be made: {reason}.") from None
+    finally:
+        for part in path.parent.glob(f"{draft.name}*"):  # with what SQLite keeps beside it
+            with suppress(OSError):
+                part.unlink()
+
+
+def _is_old(draft: Path) -> bool:
+    """Whether a draft was left by a process that was killed."""
+    try:
+        return time.time() - draft.stat().st_mtime > OLD_DRAFT_SECONDS
+    except OSError:  # gone meanwhile
+        return False
+
+
+def _build(draft: Path, artifacts: Path) -> None:
+    """A whole store of MLflow's at `draft`, its first experiment included.
+
+    Its tables are made in memory, which takes a second; on a disk it is six.
+    """
+    import sqlalchemy
+    from mlflow.store.db.utils import _initialize_tables  # what opening an absent file calls
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    memory = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.pool.StaticPool)
+    try:
+        _initialize_tables(memory)
+        with memory.connect() as connection:
+            connection.execute(sqlalchemy.text("vacuum into :draft"), {"draft": str(draft)})
+    except sqlalchemy.exc.DBAPIError as error:
+        raise sqlite3.OperationalError(str(error.orig)) from None
+    finally:
+        memory.dispose()
+    store = SqlAlchemyStore(f"{PREFIX}{draft}", str(artifacts))
+    store.engine.dispose()
+    SqlAlchemyStore._engine_map.pop(store.db_uri, None)
+
+
+def _publish(draft: Path, path: Path) -> None:
+    """Give the draft its name, unless another process has been faster."""
+    if path.exists():
+        if database_state(path) in ("absent", "empty"):  # a file without tables
+            replace(draft, path)
+        return
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        if not path.exists():
+            replace(draft, path)
+
+
+def set_aside(path: Path) -> Path:
+    """Move a database that is half made out of the way, with what SQLite keeps beside it.
+
+    Returns:
+        Where it is now.
+    """
+    target = path.with_name(f"{path.name}.half-made-{time.strftime('%Y%m%d-%H%M%S')}")
+    for suffix in ("-journal", "-wal", "-shm", ""):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            replace(part, target.with_name(target.name + suffix))
+    sync_folder(path.parent)
+    return target

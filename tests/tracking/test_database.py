@@ -1,0 +1,202 @@
+"""The SQLite store: made whole or not at all, and refused before training where it cannot work."""
+
+import os
+import resource
+import signal
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from click.testing import CliRunner
+from mlflow import MlflowClient
+from mlflow.store.db.utils import _initialize_tables
+
+from hpsearch.cli import main
+from hpsearch.errors import TrackingError
+from hpsearch.tracking.database import database_state, make_database
+from hpsearch.tracking.store import check_uri, open_store
+
+
+class StoppedError(Exception):
+    """What stands for a second Ctrl-C."""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "mlruns" / "mlflow.db"
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """What became of a process that does `work`: 0, 1 for an error, or minus a signal."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def make_in_place(path: Path, statements: int) -> None:
+    """Begin a store as MLflow does, in its final file, and stop after so many statements."""
+    path.parent.mkdir(exist_ok=True)
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    done = 0
+
+    @sqlalchemy.event.listens_for(engine, "before_cursor_execute")
+    def stop(*_: object) -> None:
+        nonlocal done
+        done += 1
+        if done > statements:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        _initialize_tables(engine)
+    engine.dispose()
+
+
+def usable(path: Path) -> bool:
+    """Whether the store takes an experiment and nothing is left beside it."""
+    open_store(f"sqlite:///{path}").create_experiment("a")
+    return [path] == list(path.parent.iterdir())
+
+
+# Audit events of Python's while a store is made; the process is killed at the first of each.
+MOMENTS = ("sqlite3.connect", "open", "os.link", "os.remove")
+
+
+@pytest.mark.parametrize("event", MOMENTS)
+def test_killed_while_the_store_is_made_leaves_none_or_a_whole_one(
+    event: str, path: Path, figure: Callable[..., None]
+) -> None:
+    def work() -> None:
+        def hook(name: str, arguments: tuple[object, ...]) -> None:
+            if name == event and any(str(path.parent) in str(a) for a in arguments):
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(hook)
+        make_database(path)
+
+    assert -signal.SIGKILL == in_child(work)
+    assert database_state(path) in ("absent", "whole")
+    for draft in path.parent.glob("*draft*"):
+        os.utime(draft, (0, 0))  # as if it had been a while ago
+    make_database(path)
+    assert usable(path)
+    figure(half_made=0)
+
+
+def test_several_studies_begun_at_once_in_a_fresh_folder_share_one_whole_store(
+    path: Path, figure: Callable[..., None]
+) -> None:
+    children = []
+    for number in range(4):
+        child = os.fork()
+        if child == 0:
+            try:
+                open_store(f"sqlite:///{path}").create_experiment(f"study-{number}")
+            except BaseException:
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert [0] * 4 == codes
+    names = {e.name for e in MlflowClient(f"sqlite:///{path}").search_experiments()}
+    assert {"Default", *(f"study-{number}" for number in range(4))} == names
+    assert [path] == list(path.parent.iterdir())
+    figure(refused_of_4=codes.count(1), experiments_lost=0)
+
+
+def test_a_full_disk_while_the_store_is_made_leaves_nothing_behind(path: Path) -> None:
+    def work() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+        with pytest.raises(TrackingError, match=r"mlflow\.db: the store cannot be made"):
+            make_database(path)
+
+    assert 0 == in_child(work)
+    assert [] == list(path.parent.iterdir())
+    make_database(path)
+    assert usable(path)
+
+
+@pytest.mark.parametrize("statements", [25, 70])
+def test_a_half_made_store_is_told_and_made_anew_by_the_remedy_that_is_printed(
+    statements: int, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_in_place(path, statements)
+    monkeypatch.chdir(path.parents[1])
+    monkeypatch.setattr("hpsearch.study.doctor.PROBES", {})
+    runner = CliRunner()
+    for command in (["doctor"], ["models"]):
+        told = runner.invoke(main, command)
+        assert told.exit_code in (1, 2)
+        assert "is half made" in told.output
+        assert "hpsearch doctor --repair" in told.output
+    done = runner.invoke(main, ["doctor", "--repair"])
+    assert 0 == done.exit_code, done.output
+    assert "half-made-" in done.output
+    assert 0 == runner.invoke(main, ["models"]).exit_code
+    assert "ok   store" in runner.invoke(main, ["doctor"]).output
+    assert "is whole" in runner.invoke(main, ["doctor", "--repair"]).output
+
+
+def leave_text(path: Path) -> str:
+    path.parent.mkdir()
+    path.write_text("hello\n")
+    return f"sqlite:///{path}"
+
+
+def leave_folder(path: Path) -> str:
+    path.mkdir(parents=True)
+    return f"sqlite:///{path}"
+
+
+def leave_other_database(path: Path) -> str:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        database.execute("create table customers (id)")
+    return f"sqlite:///{path}"
+
+
+def leave_file_for_folder(path: Path) -> str:
+    path.parent.write_text("")
+    return f"sqlite:///{path}"
+
+
+UNUSABLE = {
+    "is no SQLite database": leave_text,
+    "is a folder": leave_folder,
+    "is a database of another program": leave_other_database,
+    "is a file, and no folder": leave_file_for_folder,
+    "no store of the kind 'nonsense'": lambda path: "nonsense://x",
+}
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_a_store_that_cannot_work_is_refused_before_anything_is_trained(
+    reason: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = UNUSABLE[reason](path)
+    with pytest.raises(TrackingError, match=reason):
+        check_uri(uri)
+    spec = path.parents[1] / "spec.yaml"
+    spec.write_text("study: s\ndata: {source: nowhere.csv, target: y}\nsearch_space: {units: 4}\n")
+    monkeypatch.chdir(path.parents[1])
+    for command in (["tune", str(spec)], ["models"], ["promote", "s", "--as", "m"], ["gc"]):
+        told = CliRunner().invoke(main, [*command, "--tracking-uri", uri])
+        assert 2 == told.exit_code, told.output
+        assert reason in told.output
+        assert 1 == len(told.output.splitlines())
+    assert not (path.parents[1] / "mlruns" / "studies").exists()
+
+
+def test_an_empty_file_becomes_a_store(path: Path) -> None:
+    path.parent.mkdir()
+    path.touch()
+    make_database(path)
+    assert usable(path)
