@@ -31,9 +31,13 @@ def ui(study: str | None, port: int, key: str, tracking_uri: str | None) -> None
 
     A tracking server has pages of its own: their address is printed, and opened on a terminal.
     """
-    from ..tracking.store import default_uri, is_server, without_login
+    from ..tracking.database import database_path, database_state
+    from ..tracking.store import check_uri, default_uri, is_server, open_store, without_login
 
     uri = tracking_uri or default_uri(Path.cwd())
+    check_uri(uri)
+    if (path := database_path(uri)) and database_state(path) != "whole":
+        open_store(uri)  # MLflow's server would make it in place
     run = _find_run(uri, study, key) if study else None
     if is_server(uri):
         if uri.startswith("databricks"):

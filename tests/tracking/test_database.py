@@ -187,7 +187,8 @@ def test_a_store_that_cannot_work_is_refused_before_anything_is_trained(
     spec = path.parents[1] / "spec.yaml"
     spec.write_text("study: s\ndata: {source: nowhere.csv, target: y}\nsearch_space: {units: 4}\n")
     monkeypatch.chdir(path.parents[1])
-    for command in (["tune", str(spec)], ["models"], ["promote", "s", "--as", "m"], ["gc"]):
+    promote = ["promote", "s", "--as", "m"]
+    for command in (["tune", str(spec)], ["models"], promote, ["gc"], ["ui"]):
         told = CliRunner().invoke(main, [*command, "--tracking-uri", uri])
         assert 2 == told.exit_code, told.output
         assert reason in told.output
