@@ -20,10 +20,8 @@ Knows no sampler, no trainer and no MLflow.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import socket
 import time
 import zlib
 from collections.abc import Collection, Iterable, Iterator
@@ -35,6 +33,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from .errors import JournalError
+from .platforms.files import atomic_write, sync_data, sync_file
+from .platforms.locks import POLL, RENEWED, FileLock, LockHeldError, holder_of, is_at, try_lock
 
 Record = dict[str, Any]
 HEAD = 80  # bytes of a line's JSON within which `seq`, `time` and `event` stand
@@ -187,7 +187,8 @@ class Journal:
     """The one writer of a study's journal.
 
     Opening it takes a lock that the operating system drops when the process ends, reads what
-    is there and cuts a torn last line.
+    is there and cuts a torn last line. The journal itself is locked as well: its lock's file may
+    be removed. Where nothing locks, an append sees that another process has written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -202,8 +203,8 @@ class Journal:
         try:
             self._epoch = time.time_ns() - time.monotonic_ns()  # of this run: a clock may jump
             self.first: Record | None = None  # of an earlier run of the study
-            self._seq = end = 0
-            for text, end in _lines(path, 0) if path.exists() else ():  # noqa: B007 -- likewise
+            self._seq = self._end = 0  # the next record's; bytes of the whole lines
+            for text, self._end in _lines(path, 0) if path.exists() else ():
                 record = _record(text)
                 if record.get("seq") != self._seq:
                     raise JournalError(f"{path}: line {self._seq + 1} is missing. {_remedy(path)}")
@@ -211,43 +212,65 @@ class Journal:
                 self._seq += 1
             self._file: FileIO | None = None  # a new journal appears with its first line
             if path.exists():
-                self._file = path.open("ab", buffering=0)
-                self._file.truncate(end)
+                self._file = _open_locked(path)
+                self._file.truncate(self._end)
         except BaseException:
-            self._lock.close()
+            self._lock.release()
             raise
 
     def append(self, event: str, *, sync: bool = True, **fields: Any) -> Record:
-        """Write one event, and wait for the disk where something will be done because of it."""
+        """Write one event, and wait for the disk where something will be done because of it.
+
+        Raises:
+            JournalError: If the disk takes no more, or another process has written to the file.
+        """
         record = {"seq": self._seq, "time": self._now(), "event": event, **fields}
+        line = encode(record)
         if self._file is None:
-            self._file = _begin(self.path, encode(record))
+            self._file = _begin(self.path, line)
         else:
-            self._write(self._file, encode(record), sync=sync)
+            self._require_alone(self._file)
+            self._write(self._file, line, sync=sync)
         self._seq += 1
+        self._end += len(line)
         return record
 
     def sync(self) -> None:
         """Wait for the disk to have what was written without waiting."""
         if self._file is not None:
-            os.fdatasync(self._file.fileno())
+            sync_data(self._file.fileno())
 
     def _now(self) -> int:
         """Milliseconds since the epoch, in steps of a clock that nobody sets."""
         return (self._epoch + time.monotonic_ns()) // 1_000_000
 
+    def _require_alone(self, file: FileIO) -> None:
+        """Refuse to write behind what another process or program has made of the file."""
+        size = os.fstat(file.fileno()).st_size
+        if not is_at(self.path, file.fileno()):
+            found = "was removed, moved or replaced"
+        elif size != self._end:
+            found = f"was changed: {size:,} bytes, not {self._end:,},"
+        else:
+            return
+        who = holder_of(self.path.with_suffix(".lock"))
+        other = "" if who is None or who.pid == os.getpid() else f" Perhaps by {who}."
+        raise JournalError(
+            f"{self.path}: {found} by another program while the study ran.{other} Nothing more is "
+            "written to it. See that one process alone runs the study, and run the command again."
+        )
+
     def _write(self, file: FileIO, line: bytes, *, sync: bool) -> None:
         """A whole line or none of it, where the disk allows to take it back."""
-        end = os.fstat(file.fileno()).st_size
         rest = memoryview(line)
         try:
             while rest:
                 rest = rest[file.write(rest) :]
             if sync:
-                os.fdatasync(file.fileno())
+                sync_data(file.fileno())
         except OSError as error:
             with suppress(OSError):
-                file.truncate(end)
+                file.truncate(self._end)
             raise JournalError(
                 f"{self.path}: cannot be written: {error.strerror}. What it holds is whole: "
                 "make room, and run the same command again."
@@ -256,9 +279,9 @@ class Journal:
     def close(self) -> None:
         """Sync, and let another process have the study."""
         if self._file is not None and not self._file.closed:
-            os.fsync(self._file.fileno())
+            sync_file(self._file.fileno())
             self._file.close()
-        self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -272,54 +295,61 @@ class Journal:
         self.close()
 
 
-def take_lock(journal: Path) -> Any:
-    """The right to write a journal: a file to close, which a process's end does too.
+def take_lock(journal: Path) -> FileLock:
+    """The right to write a journal, to be released; a process's end does that too.
 
     Raises:
         JournalError: If another process has it; it is named.
     """
-    path = journal.with_suffix(".lock")
-    file = path.open("a+")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        owner = file.read().strip() or "another process"
-        file.close()
-        raise JournalError(
-            f"{path.parent.name}: the study is being run by {owner}. Wait for it, or stop it."
-        ) from None
-    file.seek(0)
-    file.truncate()
-    file.write(f"process {os.getpid()} on {socket.gethostname()}")
-    file.flush()
-    return file
+        lock = FileLock(journal.with_suffix(".lock"))
+    except LockHeldError as held:
+        raise _held(journal, str(held)) from None
+    try:
+        if journal.exists():
+            _open_locked(journal).close()
+    except JournalError:
+        lock.release()
+        raise _held(journal, _await_owner(journal)) from None
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _await_owner(journal: Path) -> str:
+    """Who runs a study, though its lock's file was removed: they will soon write it again."""
+    end = time.monotonic() + 2 * RENEWED
+    while (who := owner(journal)) is None and time.monotonic() < end:
+        time.sleep(POLL)
+    return who or "another process"
 
 
 def owner(journal: Path) -> str | None:
-    """Who runs a study now; None where nobody does. Nothing is changed."""
-    try:
-        with journal.with_suffix(".lock").open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read().strip() or "another process"
-    except FileNotFoundError:
-        pass
-    return None
+    """Who runs a study now, and since when; None where nobody does. Nothing is changed."""
+    holder = holder_of(journal.with_suffix(".lock"))
+    return None if holder is None else str(holder)
+
+
+def _open_locked(path: Path) -> FileIO:
+    """A journal, to be appended to by this process alone."""
+    file = path.open("ab", buffering=0)
+    if try_lock(file.fileno()) is False:
+        file.close()
+        raise _held(path, "another process")
+    return file
+
+
+def _held(journal: Path, who: str) -> JournalError:
+    return JournalError(
+        f"{journal.parent.name}: the study is being run by {who}. Wait for it, or stop it."
+    )
 
 
 def _begin(path: Path, line: bytes) -> FileIO:
     """A journal of one line; it is never seen without it, so an empty file is a damaged one."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
+    if path.exists():
+        raise _held(path, "another process, which has just begun it")
+    with atomic_write(path) as file:
         file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    descriptor = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    return path.open("ab", buffering=0)
+    return _open_locked(path)

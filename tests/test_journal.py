@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import subprocess
 import sys
 
@@ -97,3 +98,39 @@ def test_the_lock_ends_with_the_process_that_held_it(path):
 def test_a_journal_that_is_not_there_says_so(path):
     with pytest.raises(JournalError, match="there is no journal"):
         read(path)
+
+
+def test_after_a_run_nothing_but_the_journal_is_left(path):
+    write(path, 1)
+    assert ["journal.jsonl"] == os.listdir(path.parent)
+
+
+def test_a_second_writer_is_refused_by_name_though_the_locks_file_was_removed(path, monkeypatch):
+    monkeypatch.setattr("hpsearch.platforms.locks.RENEWED", 0.1)
+    write(path, 1)
+    with Journal(path) as journal:
+        path.with_suffix(".lock").unlink()
+        with pytest.raises(JournalError, match=rf"being run by process {os.getpid()} on .* since"):
+            Journal(path)
+        journal.append("epoch", value=1)
+    assert [0, 1] == [r["value"] for r in read(path).records]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes() + b"x"), "was changed: "),
+        (lambda path: os.truncate(path, 9), "was changed: 9 bytes, not"),
+        (lambda path: path.unlink(), "was removed, moved or replaced"),
+        (lambda path: path.rename(path.with_name("other")), "was removed, moved or replaced"),
+        (lambda path: shutil.copy(path, path.with_name("b")).replace(path), "was removed, moved"),
+    ],
+)
+def test_nothing_is_written_behind_what_another_hand_has_made_of_the_journal(path, change, told):
+    with Journal(path) as journal:
+        journal.append("epoch", value=0)
+        change(path)
+        before = path.read_bytes() if path.exists() else None
+        with pytest.raises(JournalError, match=told):
+            journal.append("epoch", value=1)
+    assert before == (path.read_bytes() if path.exists() else None)

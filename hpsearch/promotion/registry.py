@@ -5,7 +5,6 @@ Every call names its client; nothing of MLflow's global state is read or set.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import tempfile
 import time
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import faults
 from ..errors import PromotionError
+from ..platforms.locks import FileLock, LockHeldError
 from .gate import Comparison, Gate, Judged, NotBetterError, compare, read_judged
 from .package import as_saved, folder_sha256, sha256
 from .reference import CHAMPION, PREVIOUS, Reference
-from .turn import turn
+from .turn import PATIENCE, turn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -296,8 +296,13 @@ def _one_at_a_time(client: MlflowClient) -> Iterator[None]:
             yield
         return
     path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
-    with path.with_name(f"{path.name}.promoting").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        lock = FileLock(path.with_name(f"{path.name}.promoting"), patience=PATIENCE)
+    except LockHeldError as held:
+        raise PromotionError(
+            f"{held} has been promoting for {PATIENCE:.0f} s. Wait for it, or stop it."
+        ) from None
+    with lock:
         yield
 
 

@@ -58,8 +58,7 @@ def repair(path: Path) -> Repair:
         JournalError: If the study is running, or the journal's first line is lost: nothing says
             then what the study was.
     """
-    lock = take_lock(path)
-    try:
+    with take_lock(path):
         found = salvage(path)
         if not found.records or found.records[0]["event"] != "study":
             raise JournalError(
@@ -84,8 +83,6 @@ def repair(path: Path) -> Repair:
             again=_unfinished(kept),
             aside=aside,
         )
-    finally:
-        lock.close()
 
 
 def _fitting(records: Sequence[Record]) -> Iterator[Record]:

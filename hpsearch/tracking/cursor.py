@@ -5,15 +5,13 @@ One file a store, since a study may be sent to a second one later. Knows no MLfl
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 from ..errors import TrackingError, redacted
+from ..platforms.locks import FileLock, LockHeldError
 
 
 class Cursor:
@@ -51,17 +49,13 @@ class Cursor:
 
     def close(self) -> None:
         """Let another process send."""
-        with contextlib.suppress(ValueError):  # closed twice
-            self._lock.close()
+        self._lock.release()
 
 
-def _locked(path: Path, journal: Path) -> Any:
-    file = path.open("a+")
+def _locked(path: Path, journal: Path) -> FileLock:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
+        return FileLock(path)
+    except LockHeldError as held:
         raise TrackingError(
-            f"{journal}: another process is sending this study to MLflow. Wait for it to end."
+            f"{journal}: {held} is sending this study to MLflow. Wait for it to end."
         ) from None
-    return file
