@@ -12,11 +12,13 @@ import errno
 import os
 import re
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from .errors import SpecError
+from .platforms.processes import kill_self
 
 VARIABLE = "HPSEARCH_FAULT"
 
@@ -36,7 +38,7 @@ STEPS = (
 
 
 def _signal(number: int) -> Callable[[], None]:
-    return lambda: os.kill(os.getpid(), number)
+    return lambda: signal.raise_signal(number)
 
 
 def _full() -> None:
@@ -45,11 +47,11 @@ def _full() -> None:
 
 def _hang() -> None:
     while True:
-        signal.pause()
+        time.sleep(3600)
 
 
 ACTIONS: Mapping[str, Callable[[], None]] = {
-    "kill": _signal(signal.SIGKILL),
+    "kill": kill_self,
     "int": _signal(signal.SIGINT),
     "term": _signal(signal.SIGTERM),
     "disk_full": _full,  # what writing to a full disk raises

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from ..platforms.interrupts import handle_stop_signals
+from ..platforms.processes import kill_group, own_group, terminate_group
 from .group import main
 from .terminal import say
 
@@ -71,9 +73,8 @@ def _page(run: StudyRun | None) -> str:
 
 def _serve(command: list[str], environment: dict[str, str]) -> int:
     """Run MLflow until it ends or a signal comes; none of its processes is left behind."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _exit)
-    server = subprocess.Popen(command, env=environment, start_new_session=True)
+    handle_stop_signals(_exit)
+    server = subprocess.Popen(command, env=environment, **own_group())
     try:
         return server.wait()
     finally:
@@ -85,14 +86,13 @@ def _exit(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _end_group(server: subprocess.Popen[bytes]) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a second signal must not leave it half done
+    handle_stop_signals(signal.SIG_IGN)  # a second signal must not leave it half done
     try:
-        os.killpg(server.pid, signal.SIGTERM)
+        terminate_group(server.pid)
         server.wait(PATIENCE)
-        os.killpg(server.pid, signal.SIGKILL)  # workers whose leader has ended before them
+        kill_group(server.pid)  # workers whose leader has ended before them
     except subprocess.TimeoutExpired:
-        os.killpg(server.pid, signal.SIGKILL)
+        kill_group(server.pid)
         server.wait()
     except ProcessLookupError:
         pass  # all have ended

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
+from ..platforms.machine import count_usable_cores
 from ..training.choice import has_accelerator
 from ..training.keras_import import GPU_SHARE
 from ..training.make import BACKENDS
@@ -40,7 +41,7 @@ def here(trainer: str, environment: Mapping[str, str] = os.environ) -> Machine:
 
     As for CUDA, the first name in CUDA_VISIBLE_DEVICES that can be none (-1) ends the list.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = count_usable_cores()
     finds_gpus = has_accelerator() if trainer == "vectorized" else _has_cuda()
     if not finds_gpus:
         return Machine(cores)

@@ -7,16 +7,17 @@ gets which trial, and what becomes of a dead one's, is decided in `processes.py`
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from .. import faults
+from ..platforms.processes import kill_group, own_group, terminate_group
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 from .channel import WorkerChannel
 from .executor import Started
@@ -63,7 +64,7 @@ class WorkerProcess:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=output,
-                start_new_session=True,  # Ctrl-C is the coordinator's to handle
+                **own_group(),  # Ctrl-C is the coordinator's to handle
             )
         assert self.popen.stdout is not None
         assert self.popen.stdin is not None
@@ -151,9 +152,9 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it and what it has started: SIGTERM, then SIGKILL to the group."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for end_group in (terminate_group, kill_group):
             try:
-                os.killpg(self.popen.pid, number)
+                end_group(self.popen.pid)
                 self.popen.wait(TERM_GRACE)
             except ProcessLookupError:
                 return
@@ -170,7 +171,8 @@ class WorkerProcess:
         try:
             self.popen.wait(grace)
         except subprocess.TimeoutExpired:
-            os.killpg(self.popen.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                kill_group(self.popen.pid)
             self.popen.wait()
 
     def last_words(self) -> str:

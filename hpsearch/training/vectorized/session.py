@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from ...errors import TrainingError
+from ...platforms.machine import count_usable_cores
 from ..keras_import import import_keras
 
 
@@ -60,5 +61,4 @@ def cores() -> int:
     named = os.environ.get("HPSEARCH_THREADS")
     if named:
         return max(1, int(named))
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return count_usable_cores()
