@@ -11,33 +11,22 @@
     └── PromotionError    a model that cannot be registered, found or served
 
 Only the command line turns these into exit codes. Any other exception is a bug of ours and
-keeps its traceback. None of them tells a password: see `redacted`.
+keeps its traceback. None of them tells a password: see `redaction.redact`.
 """
 
 from __future__ import annotations
 
-import re
+from .redaction import redact, shorten
 
-
-def redacted(text: str) -> str:
-    """`text` with every password in a URI, and the user name before it, hidden.
-
-    Everything up to the last `@` of a word goes: a password may hold `/`, `?`, `:` and `@`.
-
-    Examples:
-        >>> redacted("postgresql://ann:secret@db/runs?password=x")
-        'postgresql://***@db/runs?password=***'
-    """
-    text = re.sub(r"://[^\s'\"<>]*@", "://***@", text)
-    secret = r"passw(?:or)?d|passwd|pwd|token|secret|credential|signature|api_?key|access_?key|key"
-    return re.sub(rf"(?i)((?:{secret})=)[^&;\s'\"<>]+", r"\1***", text)
+redacted = redact
+LONGEST = 64_000  # characters of a message
 
 
 class HpsearchError(Exception):
     """A mistake that the user can fix; its text says where and how, and tells no password."""
 
     def __init__(self, message: str = "", *others: object) -> None:
-        super().__init__(redacted(message), *others)
+        super().__init__(redact(shorten(message, LONGEST)), *others)
 
 
 class SpecError(HpsearchError):

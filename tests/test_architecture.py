@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[1] / "hpsearch"
 
 # Each room and the rooms it may use. Arrows run downwards only.
 MAY_USE = {
-    "errors": set(),
+    "redaction": set(),
+    "errors": {"redaction"},
     "importing": set(),
     "faults": {"errors"},
     "trial": set(),
@@ -21,11 +22,12 @@ MAY_USE = {
     "history": {"journal", "trial", "pareto"},
     "data": {"errors", "trial", "spec"},
     "models": {"errors", "trial", "spec", "data"},
-    "training": {"errors", "importing", "trial", "spec", "data", "models"},
-    "execution": {"errors", "faults", "trial", "training"},
-    "search": {"errors", "faults", "trial", "spec", "journal", "history", "execution"},
+    "training": {"errors", "redaction", "importing", "trial", "spec", "data", "models"},
+    "execution": {"errors", "redaction", "faults", "trial", "training"},
+    "search": {"errors", "redaction", "faults", "trial", "spec", "journal", "history", "execution"},
     "tracking": {
         "errors",
+        "redaction",
         "importing",
         "faults",
         "trial",
@@ -44,7 +46,7 @@ MAY_USE = {
         "training",
         "tracking",
     },
-    "reporting": {"errors", "trial", "journal", "history", "tracking"},
+    "reporting": {"errors", "redaction", "trial", "journal", "history", "tracking"},
 }
 MAY_USE = {name: used | {"platforms", "escaping"} for name, used in MAY_USE.items()}
 MAY_USE["platforms"] = set()

@@ -20,6 +20,7 @@ from typing import Any
 from .. import faults
 from ..errors import HpsearchError, UnsuitableError
 from ..platforms import shared_file
+from ..redaction import LONGEST_TRACEBACK, redact, shorten
 from ..training.final import FinalFit, final_fit
 from ..training.keras_import import import_keras
 from ..training.make import make_trainer
@@ -110,7 +111,8 @@ class Worker:
             except OSError as error:  # a full disk under the final fit
                 self.send(Failure(f"{error.filename or 'a file'}: {error.strerror}", "mistake"))
             except Exception:
-                self.send(Failure(traceback.format_exc(), "bug"))
+                trace = shorten(traceback.format_exc(), LONGEST_TRACEBACK)
+                self.send(Failure(redact(trace), "bug"))
 
     def _carry_out(self, order: Setup | FinalFit | Population) -> None:
         match order:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..redaction import LONGEST_ERROR, LONGEST_TRACEBACK, redact, shorten
 from ..trial import Direction, State, TrialResult, TrialSpec
 from .problem import EarlyStopping, Problem
 
@@ -170,10 +171,14 @@ def failed(
     curves: Mapping[str, np.ndarray] | None = None,
     n_parameters: int | None = None,
 ) -> TrialResult:
-    """A FAILED result; an exception brings its traceback along."""
+    """A FAILED result; an exception brings its traceback along.
+
+    Both are short and hold no secret before they leave the process that trained.
+    """
     trace = None
     if isinstance(reason, BaseException):
         trace = "".join(traceback.format_exception(reason))
+        trace = redact(shorten(trace, LONGEST_TRACEBACK))
         text = str(reason).strip()
         reason = f"{type(reason).__name__}: {text.splitlines()[0] if text else 'no message'}"
     return TrialResult(
@@ -184,7 +189,7 @@ def failed(
         curves=dict(curves or {}),
         n_parameters=n_parameters,
         trainer=trainer,
-        error=reason,
+        error=redact(shorten(reason, LONGEST_ERROR)),
         traceback=trace,
     )
 

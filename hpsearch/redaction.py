@@ -1,0 +1,339 @@
+"""Secrets hidden in texts that leave the process: messages, logs, journals, runs, diffs.
+
+A secret is recognised by what stands before it (`password: `, `?token=`, `Bearer `), by its own
+shape (a private key, `ghp_…`), or because an environment variable with a telling name holds it.
+Shapes and most names are those of detect-secrets 1.5 (Apache 2.0), which finds secrets in files
+but replaces none. What was scanned is never scanned again, so the time is linear in the text.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import unquote
+
+HIDDEN = "***"
+SHORTEST = 6  # characters of an environment variable's value that is looked for in texts
+LONGEST_ERROR = 2_000  # characters of a trial's reason to have failed
+LONGEST_TRACEBACK = 16_000
+LOOK = 200  # characters of a value that are looked at to judge it
+
+# Names after which any value is a secret, whatever stands before them: PGPASSWORD, dbPassword.
+_STRONG = (
+    r"passw(?:or)?d|passwd|passphrase|passcode|contraseña|"
+    r"(?:db|database|key|user|smtp|mail|ssh|admin|root)_?pass|(?<![a-z])pwd|"
+    r"secret(?:[_-]?(?:access[_-]?)?key|[_-]?token)?|credentials?|"
+    r"(?:api|access|auth|account|service|db|database|priv|private|client|encryption|signing|"
+    r"master|storage|shared|subscription|session)[_-]?key"
+)
+# Names that are also ordinary words: what follows has to look like a secret, or to be assigned.
+_WEAK = r"(?:(?<![a-zA-Z])|(?<=[a-z])(?=[TK]))(?i:token|key)"
+_HEADERS = r"(?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,30}(?:key|token)"
+_NAME = re.compile(
+    rf"(?:(?i:(?P<header>(?<![\w-])(?:{_HEADERS}))|(?P<strong>{_STRONG})\d{{0,3}})"
+    rf"|(?P<weak>{_WEAK}))(?![_-]{{0,3}}[A-Za-z0-9])"  # not token_count, secretary, tokens
+)
+_HINTS = ("pass", "pwd", "secret", "credential", "key", "token", "auth", "cookie", "contrase")
+_CLOSING = r"(?P<closing>\\{0,3}[\"'`]\]?)?"
+_ASSIGNMENT = re.compile(
+    rf"{_CLOSING}(?P<sign>[ \t]*(?:\[\d{{0,9}}\])?[ \t]*(?:===?|!==?|:=|=>|=|:(?!:|//))[ \t]*)"
+)
+_PAIR = re.compile(r"\\{0,3}[\"'][ \t]*,[ \t]*(?=\\{0,3}[\"'])")  # "DB_PASSWORD", "x"
+_FLAG = re.compile(r"[ \t]+(?![-\s])")  # --password x
+_OPENING = re.compile(
+    r"(?:[ \t]*[(\[]?[ \t]*\n[-+ \t]{0,80})?(?:[rbuf]{0,2})(\"\"\"|'''|\\{0,3}[\"'`])"
+)
+_BLOCK = re.compile(r"[|>][-+0-9]{0,2}[ \t]*\n")
+_WORD = re.compile(r"[^\s&;'\"<>]+")
+_REST = re.compile(r"[^\n,]*(?:,(?![ \t]*[\"']?[\w-]{1,60}[\"']?[ \t]*[:=])[^\n,]*)*")
+_PLAIN = re.compile(
+    r"(?:none|null|true|false|~|\*\*\*|\$\{\w+\}|\$\(|os\.(?:environ|getenv)|getpass)\b.{0,80}$",
+    re.I,
+)
+_CODE = re.compile(r"[A-Za-z_.]+(?:[(\[].*)?$")  # an expression, not a value
+_NUMBER = re.compile(r"[-+]?\d{0,4}(?:\.\d*)?(?:e[-+]?\d+)?[,)\]}.;:]*$", re.I)
+_RANDOM = re.compile(r"(?=[^\d\s]{0,40}\d)(?=[^A-Za-z\s]{0,40}[A-Za-z])[\w+/=.~-]{16,}$")
+
+_SHAPES = re.compile(
+    r"(?<![A-Za-z0-9_])(?:"
+    r"(?:A3T[A-Z0-9]|ABIA|ACCA|AKIA|ASIA)[0-9A-Z]{16}"  # AWS
+    r"|gh[pousr]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255}"  # GitHub
+    r"|gl(?:pat|dt|ft|soat|rt|cbt|imt|ptt|agent|oas)-[\w-]{20,255}"  # GitLab
+    r"|xox[a-z]-[A-Za-z0-9-]{8,255}|xapp-[A-Za-z0-9-]{8,255}"  # Slack
+    r"|hf_[A-Za-z0-9]{16,255}"  # Hugging Face
+    r"|dapi[0-9a-f]{16,255}(?:-\d)?"  # Databricks
+    r"|sk-[A-Za-z0-9_-]{16,255}"  # OpenAI, Anthropic
+    r"|[rs]k_(?:live|test)_[0-9a-zA-Z]{16,255}"  # Stripe
+    r"|pypi-[\w-]{40,255}|npm_[A-Za-z0-9]{36}"
+    r"|SG\.[\w-]{16,32}\.[\w-]{16,64}"  # SendGrid
+    r"|AIza[\w-]{35}|ya29\.[\w-]{20,255}"  # Google
+    r"|sq0csp-[\w-]{43}|AKC[A-Za-z0-9]{40,255}"  # Square, Artifactory
+    r"|(?<!-)eyJ[A-Za-z0-9_=-]{8,4096}\.[A-Za-z0-9_=-]{4,8192}(?:\.[\w.+/=-]*)?"  # JWT
+    r")"
+)
+_PREFIXES = (
+    *(
+        "A3T",
+        "ABIA",
+        "ACCA",
+        "AKIA",
+        "ASIA",
+        "gh",
+        "gl",
+        "xox",
+        "xapp-",
+        "hf_",
+        "dapi",
+        "sk",
+        "rk_",
+    ),
+    *("pypi-", "npm_", "SG.", "AIza", "ya29", "sq0csp", "AKC", "eyJ"),
+)
+_PRIVATE_KEY = re.compile(
+    r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)[\s\S]*?"
+    r"(?=-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\Z)"
+)
+_URI = re.compile(r"://[^\s'\"<>`]*")
+_QUERY = re.compile(
+    r"(?i)(?<=[?&;])((?:key|pass|sig|signature|code|sas|auth|x-amz-(?:signature|credential|security-token)"
+    r"|x-goog-(?:signature|credential))=)[^&;\s'\"<>]+"
+)
+_SCHEME = re.compile(
+    r"\b((?i:bearer)\s{1,4}|(?i:basic)\s{1,4}(?=[A-Za-z]{0,80}[0-9=]))"
+    r"(?=[a-z]{0,80}[A-Z0-9._~+/=-])[A-Za-z0-9._~+/=-]{6,}"
+)
+_TELLING = re.compile(
+    r"(?i)(?:^|_)(?:password|passwd|pass|passphrase|pwd|token|secret|credentials?|(?:api|access)?key)(?:_|$)"
+    r"|password"
+)
+_DIRECTORIES = ("PWD", "OLDPWD")
+
+
+def redact(text: str) -> str:
+    """`text` with every secret that can be told as one hidden.
+
+    Everything up to the last `@` of a URI goes: a password may hold `/`, `?`, `:` and `@`.
+
+    Examples:
+        >>> redact("postgresql://ann:secret@db/runs?password=x")
+        'postgresql://***@db/runs?password=***'
+        >>> redact('token_count: 5, monkey=3, KEY = "wJalr"')
+        'token_count: 5, monkey=3, KEY = "***"'
+    """
+    return redact_patterns(_redact_environment(text))
+
+
+def shorten(text: str, limit: int) -> str:
+    """At most about `limit` characters: beginning and end, and how much is left out between.
+
+    The end begins with a whole word where there is one, so that no half of a secret is kept that
+    cannot be recognised any more. Comes before `redact`, which reads all it is given.
+    """
+    if len(text) <= limit:
+        return text
+    head, tail = text[: limit // 2], text[-(limit // 2) :]
+    space = re.search(r"\s", tail[: limit // 4])
+    tail = tail[space.start() :] if space else tail
+    left_out = len(text) - len(head) - len(tail)
+    return f"{head} … {left_out:,} characters left out … {tail}"
+
+
+def redact_patterns(text: str) -> str:
+    """`redact`, without what only the environment says."""
+    text = _PRIVATE_KEY.sub(rf"\1{HIDDEN}", text)
+    text = _URI.sub(_redact_userinfo, text)
+    text = _QUERY.sub(rf"\1{HIDDEN}", text)
+    lower = text.lower()
+    if any(hint in lower for hint in _HINTS):  # a hundred times faster than the expression
+        text = "".join(_redact_assignments(text))
+    if "bearer" in lower or "basic" in lower:
+        text = _SCHEME.sub(rf"\1{HIDDEN}", text)
+    if any(prefix in text for prefix in _PREFIXES):
+        text = _SHAPES.sub(HIDDEN, text)
+    return text
+
+
+def _redact_userinfo(uri: re.Match[str]) -> str:
+    _, at, rest = uri[0].rpartition("@")
+    return f"://{HIDDEN}@{rest}" if at else uri[0]
+
+
+# -- values with a name ------------------------------------------------------------------------
+
+
+def _redact_assignments(text: str) -> Iterator[str]:
+    """The pieces of `text`; those that are the values of telling names are hidden."""
+    done = 0
+    for name in _NAME.finditer(text):
+        if name.start() < done:
+            continue
+        found = _find_value(text, name)
+        if found is not None:
+            start, end = found
+            yield text[done:start]
+            yield HIDDEN
+            done = end
+    yield text[done:]
+
+
+def _find_value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
+    """Where the secret after a telling name begins and ends."""
+    end, whole = name.end(), len(text)
+    assigned = _ASSIGNMENT.match(text, end)
+    if name["header"] and assigned:
+        return _to_line_end(text, assigned.end(), "\"'")
+    flag = _flag_before(text, name.start())
+    if assigned is None:
+        pair = _PAIR.match(text, end)
+        if pair and (flag or _is_constant(text, name)):
+            return _quoted(text, pair.end(), whole)
+        if flag and (spaced := _FLAG.match(text, end)):
+            return _quoted(text, spaced.end(), whole) or _word(text, spaced.end(), whole)
+        return None
+    glance = _value(text, assigned, assigned.end() + LOOK)
+    if glance is None or _is_plain(text[slice(*glance)]):
+        return None
+    if name["weak"] and not _is_secret(text, name, assigned, glance):
+        return None
+    return _value(text, assigned, whole)
+
+
+def _value(text: str, assigned: re.Match[str], limit: int) -> tuple[int, int] | None:
+    """Where an assigned value begins and ends, looked at up to `limit`."""
+    start = assigned.end()
+    if found := _quoted(text, start, limit):
+        return found
+    if not assigned["closing"]:
+        return _unquoted(text, start, assigned["sign"], limit)
+    value = _word(text, start, limit)
+    if value is None or text[value[1] : value[1] + 20].split("\n")[0].strip(" \t,}])"):
+        return None  # prose about what is named so
+    return value
+
+
+def _is_secret(
+    text: str, name: re.Match[str], assigned: re.Match[str], value: tuple[int, int]
+) -> bool:
+    """Whether what an ordinary word names, such as `key` or `token`, is a secret."""
+    start, end = value
+    said = text[start : min(end, start + LOOK)].strip()
+    is_quoted = text[start - 1 : start] in ("'", '"', "`")
+    if _NUMBER.match(said):
+        return False
+    if _RANDOM.match(said):
+        return True
+    if _is_constant(text, name):
+        return is_quoted or not _CODE.match(said) or assigned["sign"] == "="
+    if name["weak"].lower() == "key":
+        return False
+    if is_quoted:
+        return " " not in said
+    if assigned["sign"] == "=":
+        return True
+    return not _CODE.match(said) and " " not in said
+
+
+def _is_constant(text: str, name: re.Match[str]) -> bool:
+    """Whether the whole name is in capitals, as constants and environment variables are."""
+    start = name.start()
+    before = text[max(0, start - 60) : start]
+    return (re.split(r"[^\w]", before)[-1] + name[0]).isupper()
+
+
+def _flag_before(text: str, start: int) -> bool:
+    """Whether the name is an option of a command line."""
+    return bool(re.search(r"(?:^|[\s'\"\[])--?[\w-]{0,40}$", text[max(0, start - 45) : start]))
+
+
+def _is_plain(value: str) -> bool:
+    """Whether nothing is given away: nothing there, a truth value, or where a secret is found."""
+    return not value.strip() or bool(_PLAIN.match(value.strip()))
+
+
+def _quoted(text: str, start: int, limit: int) -> tuple[int, int] | None:
+    """A string literal; one that is not closed goes to the end of its line, or of the text."""
+    opening = _OPENING.match(text, start)
+    if opening is None:
+        return None
+    mark, begin = opening[1], opening.end()
+    if len(mark) == 3 and mark[0] == mark[1]:
+        end = text.find(mark, begin, limit)
+        return begin, min(limit, len(text)) if end < 0 else end
+    escape = "" if mark[0] == "\\" else r"|\\."
+    unclosed = re.compile(rf"(?:[^\\\n{mark[-1]}]{escape})*+")
+    body = unclosed.match(text, begin, limit)
+    assert body is not None
+    return begin, body.end()
+
+
+def _word(text: str, start: int, limit: int) -> tuple[int, int] | None:
+    found = _WORD.match(text, start, limit)
+    return None if found is None else found.span()
+
+
+def _unquoted(text: str, start: int, sign: str, limit: int) -> tuple[int, int] | None:
+    """A bare value: a word after `=`, the rest of the line or of the block after `: `."""
+    block = _BLOCK.match(text, start)
+    if block is not None and ":" in sign:
+        return block.end(), _block_end(text, start, block.end(), limit)
+    if "=" in sign and sign == sign.strip():
+        return _word(text, start, limit)
+    found = _REST.match(text, start, limit)
+    assert found is not None
+    return found.start(), found.start() + len(found[0].rstrip())
+
+
+def _to_line_end(text: str, start: int, closing: str) -> tuple[int, int] | None:
+    """A header's value: all of the line, or of the string literal that it stands in."""
+    while text[start : start + 1] in ("'", '"', "\\"):
+        start += 1
+    found = re.compile(rf"[^\n\\{closing}]+").match(text, start)
+    return None if found is None else found.span()
+
+
+def _block_end(text: str, key: int, start: int, limit: int) -> int:
+    """Where the lines end that are indented more than the line of `key`; of a diff, too."""
+    line = text[text.rfind("\n", max(0, key - LOOK), key) + 1 : key]
+    indent = len(line) - len(line.lstrip("+- \t"))
+    deeper = re.compile(rf"[-+ \t]{{{indent + 1},}}[^\n]*\n?|[-+ ]?[ \t]*\n")
+    end = start
+    while end < min(limit, len(text)) and (found := deeper.match(text, end, limit)):
+        end = found.end()
+    return end - 1 if end > start and text[end - 1] == "\n" else end
+
+
+# -- values of the environment -----------------------------------------------------------------
+
+
+def _redact_environment(text: str) -> str:
+    """`text` without the values of variables such as DB_PASSWORD, and the passwords of URIs."""
+    secrets = {s for s in environment_secrets(os.environ) if s in text}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if secret.isascii() and secret.islower() and secret.isalpha():  # perhaps a word: `postgres`
+            text = re.sub(rf"(?<![A-Za-z]){secret}(?![A-Za-z])", HIDDEN, text)
+        else:
+            text = text.replace(secret, HIDDEN)
+    return text
+
+
+def environment_secrets(variables: Mapping[str, str]) -> Iterator[str]:
+    """Values that are secrets by their variable's name, or passwords of URIs."""
+    for name, value in variables.items():
+        if "://" in value and "@" in value:
+            userinfo = value.partition("://")[2].rpartition("@")[0]
+            password = userinfo.partition(":")[2]
+            yield from (p for p in {password, unquote(password)} if _can_be_found(p))
+        elif _TELLING.search(name) and name not in _DIRECTORIES and _can_be_found(value):
+            yield value
+
+
+def _can_be_found(value: str) -> bool:
+    """Whether a value is long and particular enough to be replaced wherever it stands."""
+    is_path = value.startswith(("/", "~/", "./", "C:\\"))
+    return (
+        len(value) >= SHORTEST
+        and not is_path
+        and bool(re.search(r"[^\d*.\s]", value))
+        and (value.lower() not in ("true", "false", "disabled", "enabled"))
+    )
