@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, SpecError
+from ..platforms.paths import starts_with_drive
 from ..spec.data import DataSpec
-from ..spec.reference import absolute, load_function
+from ..spec.reference import absolute, is_reference, load_function
 from .arrays import FEATURE_KEYS, array_of, of_tensorflow, rows_of
 from .delimited import read_delimited, unique_names
 from .images import is_image_folder, read_images
@@ -98,13 +99,14 @@ def _plain_type(kind: Any, name: str) -> Any:
 
 
 def _open(place: str, data: DataSpec, folder: Path) -> Source:
-    scheme, _, rest = place.partition(":")
+    scheme, _, rest = ("", "", "") if starts_with_drive(place) else place.partition(":")
     if scheme == "sklearn":
         return _sklearn(rest)
     if rest.startswith("//"):
         raise DataError(f"{place} is an address: download it and give the file")
     try:
-        if rest and not (folder / place).exists() and not glob.has_magic(place):
+        is_file = (folder / place).exists() or glob.has_magic(place)
+        if (rest or is_reference(place)) and not is_file:
             return _called(place, data, folder)
         return _files(place, data, folder)
     except DataError as error:

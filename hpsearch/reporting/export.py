@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import HpsearchError
 from ..history import History, load
+from ..platforms.paths import sqlite_uri
 from .table import param_names
 
 Row = dict[str, Any]
@@ -124,7 +125,7 @@ def _optuna(history: History, output: Path) -> int:
 def _storage(output: Path) -> Any:
     """SQLite for .db, .sqlite and .sqlite3; else Optuna's journal, which is written faster."""
     if output.suffix in (".db", ".sqlite", ".sqlite3"):
-        return f"sqlite:///{output.resolve()}"
+        return sqlite_uri(output.resolve())
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 

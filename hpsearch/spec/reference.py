@@ -16,7 +16,9 @@ from typing import Any
 
 from ..errors import SpecError
 
-PATTERN = re.compile(r"(?P<place>[^'\"<>=:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
+PATTERN = re.compile(
+    r"(?P<place>(?:[A-Za-z]:[\\/])?[^'\"<>=:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)"
+)
 
 
 def is_reference(text: str) -> bool:

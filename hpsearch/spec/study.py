@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..errors import SpecError
+from ..platforms.paths import why_unportable
 from ..trial import Value
 from .constraints import constraint_of, problems
 from .data import CrossValidation, DataSpec, Task
@@ -19,7 +20,17 @@ from .model import AskingModel, ModelName, name_of
 from .parameters import Declaration, Name, fixed_params, space_of
 from .space import Categorical, Space
 
-StudyName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+
+def _portable(name: str) -> str:
+    reason = why_unportable(name)
+    if reason is not None:
+        raise ValueError(f"{name!r} cannot be a folder everywhere: {reason}; take another name")
+    return name
+
+
+StudyName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"), AfterValidator(_portable)
+]
 
 
 def _constraint(text: str) -> str:

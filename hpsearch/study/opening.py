@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import secrets
 from importlib import metadata
@@ -13,6 +12,7 @@ from ..data import Dataset
 from ..errors import JournalError, SpecError
 from ..journal import Journal, Record
 from ..platforms.identity import host_name, user_name
+from ..platforms.paths import find_alike, relative_to
 from ..spec.file import StudyFile, load_dict
 from ..spec.study import StudySpec
 from ..training.problem import Problem
@@ -59,7 +59,7 @@ def introduction(
         source=source_of(file.folder, journal.path.parent),
         owner=user_name(),
         host=host_name(),
-        folder=os.path.relpath(file.folder, journal.path.parents[3]),
+        folder=relative_to(file.folder, journal.path.parents[3]),
         **_warm_start(file, journal, dataset, problem),
         **_circumstances(crew),
     )
@@ -128,6 +128,20 @@ def environment() -> dict[str, str]:
     """Versions and machine; nothing of the environment's variables."""
     versions = {name: metadata.version(name) for name in PACKAGES}
     return {"python": platform.python_version(), "machine": platform.machine(), **versions}
+
+
+def require_own_folder(folder: Path) -> None:
+    """Refuse a study whose folder macOS and Windows would not tell apart from another's.
+
+    Raises:
+        SpecError: It names the other study.
+    """
+    other = find_alike(folder.parent, folder.name)
+    if other is not None:
+        raise SpecError(
+            f"study {folder.name!r}: there is a study {other!r}, whose folder is the same on macOS "
+            f"and Windows. Go on with it by --study {other}, or give this one another name."
+        )
 
 
 def set_aside(folder: Path) -> None:

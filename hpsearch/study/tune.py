@@ -34,7 +34,7 @@ from ..training.problem import Problem
 from .checks import check
 from .ending import end_study
 from .first_points import first_points
-from .opening import introduction, set_aside
+from .opening import introduction, require_own_folder, set_aside
 from .prepare import Crew, load_data, objectives_of, problem_of, pruner_of
 from .result import BestTrial, FrontTrial, StudyResult, StudyStopped
 from .selection import in_question
@@ -108,6 +108,7 @@ def tune(
     if not offline:
         check_uri(uri)  # before anything is read or trained
     path = journal_path(root, file.spec.study)
+    require_own_folder(path.parent)
     if fresh:
         set_aside(path.parent)
     with ExitStack() as stack:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import TrackingError, redacted
 from ..importing import no_collection
+from ..platforms.paths import artifact_uri, sqlite_uri
 from .database import check_database, database_path, make_database
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ SCHEMES = ("databricks", "file", "http", "https", "mssql", "mysql", "postgresql"
 
 def default_uri(root: Path) -> str:
     """The SQLite store below `root`."""
-    return f"sqlite:///{(root / 'mlruns' / 'mlflow.db').resolve()}"
+    return sqlite_uri((root / "mlruns" / "mlflow.db").resolve())
 
 
 def study_folder(root: Path, study: str) -> Path:
@@ -48,7 +49,7 @@ def artifact_location(uri: str, root: Path) -> str | None:
 
     Without one, MLflow would put those of a database store into the current directory.
     """
-    return None if is_server(uri) else str((root / "mlruns" / "artifacts").resolve())
+    return None if is_server(uri) else artifact_uri((root / "mlruns" / "artifacts").resolve())
 
 
 def is_server(uri: str) -> bool:

@@ -1,0 +1,83 @@
+"""Paths and names as every platform takes them."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import unicodedata
+from pathlib import Path, PurePath
+
+# Windows keeps these for devices, whatever their ending.
+RESERVED = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{device}{n}" for device in ("com", "lpt") for n in range(10))}
+)
+DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+
+
+def starts_with_drive(text: str) -> bool:
+    r"""Whether a text is a path such as `C:\data` or `C:/data`, which looks like a scheme."""
+    return DRIVE.match(text) is not None
+
+
+def why_unportable(name: str) -> str | None:
+    """Why some file system cannot hold a name; None where all can."""
+    if name.partition(".")[0].lower() in RESERVED:
+        return "Windows keeps this name for a device"
+    if name.endswith((".", " ")):
+        return "Windows drops a dot or a space at the end of a name"
+    return None
+
+
+def find_alike(folder: Path, name: str) -> str | None:
+    """A name in `folder` that macOS or Windows does not tell apart from `name`.
+
+    `name` itself does not count; nor does anything where it is there already.
+    """
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return None
+    if name in names:
+        return None
+    return next((other for other in names if _folded(other) == _folded(name)), None)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def sqlite_uri(path: PurePath) -> str:
+    """The URI of an absolute path, as SQLAlchemy and MLflow take it.
+
+    Examples:
+        >>> from pathlib import PurePosixPath, PureWindowsPath
+        >>> sqlite_uri(PurePosixPath("/data/mlflow.db"))
+        'sqlite:////data/mlflow.db'
+        >>> sqlite_uri(PureWindowsPath("C:/data/mlflow.db"))
+        'sqlite:///C:/data/mlflow.db'
+    """
+    return f"sqlite:///{path.as_posix()}"
+
+
+def artifact_uri(path: PurePath) -> str:
+    """An absolute folder as MLflow takes it: a path, or a URI where a drive would be a scheme.
+
+    Examples:
+        >>> from pathlib import PurePosixPath, PureWindowsPath
+        >>> artifact_uri(PurePosixPath("/data/artifacts"))
+        '/data/artifacts'
+        >>> artifact_uri(PureWindowsPath("C:/data/artifacts"))
+        'file:///C:/data/artifacts'
+    """
+    return path.as_uri() if path.drive else str(path)
+
+
+def relative_to(path: Path, start: Path) -> str:
+    """`path` as seen from `start`, with slashes; the whole path where it lies on another drive."""
+    try:
+        return Path(os.path.relpath(path, start)).as_posix()
+    except ValueError:
+        if sys.platform != "win32":
+            raise
+        return path.resolve().as_posix()
