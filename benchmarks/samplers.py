@@ -358,7 +358,7 @@ def read_results(path: Path) -> dict[Key, dict[str, Any]]:
     """What was measured before, by its key."""
     if not path.exists():
         return {}
-    records = [json.loads(line) for line in path.read_text().splitlines()]
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return {Key(**r["key"]): r for r in records}
 
 

@@ -139,3 +139,29 @@ def test_the_public_names_are_these():
     ).stdout
     names = ["BestTrial", "NestedResult", "StudyResult", "nested", "tune"]
     assert printed.startswith(f"{names} <function tune")
+
+
+def opens_text(node: ast.AST) -> bool:
+    """Whether a call opens or reads a text file without naming its encoding."""
+    if not isinstance(node, ast.Call) or any(k.arg == "encoding" for k in node.keywords):
+        return False
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name in ("read_text", "write_text"):
+        return len(node.args) < (1 if name == "read_text" else 2)
+    if name != "open" or (isinstance(node.func, ast.Attribute) and not opens_a_path(node)):
+        return False
+    modes = [a.value for a in node.args if isinstance(a, ast.Constant)]
+    modes += [k.value.value for k in node.keywords if k.arg == "mode"]
+    return not any("b" in mode for mode in modes if isinstance(mode, str))
+
+
+def opens_a_path(call: ast.Call) -> bool:
+    """Whether the arguments of a method `open` are a mode, as those of a path's are."""
+    modes = [a for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    return bool(modes) and len(modes) == len(call.args) and set(modes[0].value) <= set("rwxabt+")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_text_file_is_opened_with_an_encoding(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert [] == [node.lineno for node in ast.walk(tree) if opens_text(node)]

@@ -90,6 +90,6 @@ def oom_kills() -> int:
     counts = [0]
     for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with suppress(OSError):
-            lines = Path(path).read_text().splitlines()
+            lines = Path(path).read_text(encoding="utf-8").splitlines()
             counts += [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
     return sum(counts)

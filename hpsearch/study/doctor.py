@@ -196,7 +196,9 @@ def _study(path: Path, history: History) -> tuple[State, str]:
 
 def _pending(path: Path) -> str:
     """What a store has not acknowledged, for people; empty where there is nothing."""
-    cursors = [json.loads(p.read_text()) for p in path.parent.glob("uploaded-*.json")]
+    cursors = [
+        json.loads(p.read_text(encoding="utf-8")) for p in path.parent.glob("uploaded-*.json")
+    ]
     if not cursors:
         return "nothing of it is in MLflow"
     size = path.stat().st_size

@@ -35,7 +35,7 @@ class Cursor:
     def load(self, key: str) -> int:
         """The offset for the study with this key; 0 where nothing of it was acknowledged."""
         try:
-            held = json.loads(self.path.read_text())
+            held = json.loads(self.path.read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
             return 0
         return int(held["offset"]) if held.get("key") == key else 0
@@ -44,7 +44,7 @@ class Cursor:
         """Everything before `offset` has been acknowledged."""
         text = json.dumps({"key": key, "offset": offset, "store": self._uri})
         draft = self.path.with_suffix(".new")
-        draft.write_text(text + "\n")
+        draft.write_text(text + "\n", encoding="utf-8")
         os.replace(draft, self.path)
 
     def close(self) -> None:

@@ -56,7 +56,7 @@ def function_text(model: str) -> str:
         except (ImportError, ValueError):  # trials will say what is wrong with it
             return ""
         path = Path(spec.origin) if spec is not None and spec.origin else path
-    text = path.read_text(errors="replace") if path.is_file() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     try:
         tree = ast.parse(text)
     except SyntaxError:  # likewise

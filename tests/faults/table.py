@@ -36,7 +36,7 @@ def known() -> dict[str, str]:
 
 def write() -> None:
     """Put the measured figures into their rows; a row without one keeps what it has."""
-    measured = json.loads(FIGURES.read_text())
+    measured = json.loads(FIGURES.read_text(encoding="utf-8"))
     lines = []
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         if (row := ROW.match(line)) and row["test"] in measured:

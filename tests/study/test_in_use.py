@@ -52,7 +52,7 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
         return done.output
 
     for name, text in (("weak", WEAK), ("strong", STRONG)):
-        Path(f"{name}.yaml").write_text(text)
+        Path(f"{name}.yaml").write_text(text, encoding="utf-8")
         told = run("tune", f"{name}.yaml")
         assert f"hpsearch promote {name} --as {name}@champion" in told
     assert "cancer@champion is version 1 of weak" in run("promote", "weak", "--as", "cancer")

@@ -98,7 +98,9 @@ def test_workers_die_with_their_coordinator_and_a_second_one_is_refused_before(t
         read_until(child, "trial 0 ")
         done = invoke(tmp_path, "tune", tmp_path / "cancer.yaml", code=2)
         assert f"is being run by process {child.pid}" in done.stderr
-        children = Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text().split()
+        children = (
+            Path(f"/proc/{child.pid}/task/{child.pid}/children").read_text(encoding="utf-8").split()
+        )
         descriptors = [os.pidfd_open(int(pid)) for pid in children]
         assert descriptors
         child.kill()

@@ -147,7 +147,7 @@ def test_a_half_made_store_is_told_and_made_anew_by_the_remedy_that_is_printed(
 
 def leave_text(path: Path) -> str:
     path.parent.mkdir()
-    path.write_text("hello\n")
+    path.write_text("hello\n", encoding="utf-8")
     return f"sqlite:///{path}"
 
 

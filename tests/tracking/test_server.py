@@ -99,7 +99,7 @@ def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
             client.search_experiments(max_results=1)
             return
         threading.Event().wait(0.1)
-    pytest.fail(log.read_text())
+    pytest.fail(log.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
