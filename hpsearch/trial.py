@@ -37,6 +37,13 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+def epochs_of(params: Mapping[str, Value], default: int) -> int:
+    """How many epochs a trial of these hyperparameters, the fixed ones included, has at most."""
+    epochs = params.get("epochs", default)
+    assert isinstance(epochs, int)
+    return epochs
+
+
 @dataclass(frozen=True, slots=True)
 class TrialSpec:
     """One trial as the sampler asked for it."""

@@ -16,6 +16,7 @@ from hpsearch.search.objectives import COSTS
 from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
 from hpsearch.spec.file import load_dict
+from hpsearch.spec.hyperparameters import markdown_table
 from hpsearch.spec.study import StudySpec
 from hpsearch.study import read_spec
 from hpsearch.training.losses import LOSSES
@@ -107,6 +108,10 @@ def test_every_name_that_a_file_can_use_is_documented():
     known |= {a for task in LOSSES.values() for _, reads in task.values() for a in reads}
     known |= {*SCHEDULES, *(a for reads in SCHEDULES.values() for a in reads)}
     assert set() == {name for name in known if f"`{name}`" not in STUDY_FILE}
+
+
+def test_types_and_bounds_are_documented_as_they_are_checked():
+    assert markdown_table() in STUDY_FILE
 
 
 def test_the_documented_defaults_are_the_defaults():

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..spec import feasibility
+from ..spec import feasibility, typed
 from ..spec.conditions import described
+from ..spec.hyperparameters import written
 from ..spec.space import Categorical, Parameter, Space
 from ..spec.study import StudySpec
 from .answer import table
@@ -21,16 +22,19 @@ def show_space(spec: StudySpec, notes: Sequence[str] = ()) -> None:
         notes: What the exploration of a user's model has to say.
     """
     out = console()
-    names = {p.name for p in spec.space}
+    names, model = {p.name for p in spec.space}, spec.network
     title = f"{spec.study}: {len(names)} hyperparameters, {_size(spec.space)}"
-    grid = table("hyperparameter", "type", "values", "scale", "when", title=title)
+    columns = ("hyperparameter", "type", "values", "scale", "when", "allowed")
+    grid = table(*columns, title=title)
     for column in grid.columns:
         column.justify = "left"
     for p in spec.space:
-        cells = (p.name, type(p).__name__.lower(), _values(p), _scale(p), described(p.when))
-        grid.add_row(*cells)
+        kind = type(p).__name__.lower()
+        allowed = typed.allowed(p.name, spec.space, spec.fixed, model)
+        grid.add_row(p.name, kind, _values(p), _scale(p), described(p.when), allowed)
     for name, value in spec.fixed.items():
-        grid.add_row(name, "fixed", f"{value}", "", "")
+        allowed = typed.allowed(name, spec.space, spec.fixed, model)
+        grid.add_row(name, "fixed", written(value), "", "", allowed)
     out.print(grid)
     for constraint in spec.space.constraints:
         out.print(f"constraint: {constraint.text}", highlight=False, soft_wrap=True)
@@ -52,7 +56,7 @@ def _size(space: Space) -> str:
 
 def _values(p: Parameter) -> str:
     if isinstance(p, Categorical):
-        return ", ".join(map(str, p.choices))
+        return ", ".join(c if isinstance(c, str) else written(c) for c in p.choices)
     return f"{p.low:g} to {p.high:g}"
 
 

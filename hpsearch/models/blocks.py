@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
-NORMALIZATIONS = ("none", "batch", "layer")
-
 
 def penalty_of(p: Mapping[str, Any]) -> keras.regularizers.Regularizer | None:
     """The regularizer of a kernel by `l1` and `l2`; None where both are 0."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..trial import Value
-from .blocks import NORMALIZATIONS, normalized, penalty_of
+from .blocks import normalized, penalty_of
 from .outputs import Outputs
 
 if TYPE_CHECKING:
@@ -41,13 +41,6 @@ CNN: dict[str, Value] = {
     "random_zoom": 0.0,  # at most that share of the size
 }
 CONV1D: dict[str, Value] = SHARED
-
-CHOICES: dict[str, tuple[str, ...]] = {
-    "pooling": ("max", "average"),
-    "global_pooling": ("none", "max", "average"),
-    "normalization": NORMALIZATIONS,
-    "random_flip": ("none", "horizontal", "vertical", "horizontal_and_vertical"),
-}
 
 
 def build_cnn(

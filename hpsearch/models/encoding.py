@@ -17,7 +17,6 @@ DEFAULTS: dict[str, Value] = {
     "embedding_size": 0,  # numbers a category becomes; 0: `usual_size`
 }
 ENCODINGS = ("one_hot", "embedding")
-CHOICES = {"encoding": ENCODINGS}
 
 
 def encoded(features: Any, params: Mapping[str, Any], categories: Categories) -> Any:

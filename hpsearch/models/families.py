@@ -27,7 +27,6 @@ class Family:
     build: Build
     reads: Mapping[str, Value] | None  # hyperparameter -> default; None: whatever it is given
     rows: Mapping[int, str] | None = None  # dimensions of a row that it takes, in words; None: any
-    choices: Mapping[str, tuple[str, ...]] | None = None  # hyperparameter -> what it may be
     convolves: bool = False
 
     @property
@@ -38,33 +37,21 @@ class Family:
 
 SEQUENCE, IMAGE = "(steps, features)", "(height, width, channels)"
 FAMILIES: dict[str, Family] = {
-    "mlp": Family("mlp", mlp.build, mlp.DEFAULTS, None, mlp.CHOICES),
+    "mlp": Family("mlp", mlp.build, mlp.DEFAULTS),
     "wide_and_deep": Family(
-        "wide_and_deep",
-        wide_and_deep.build,
-        wide_and_deep.DEFAULTS,
-        {1: "(features,)"},
-        mlp.CHOICES,
+        "wide_and_deep", wide_and_deep.build, wide_and_deep.DEFAULTS, {1: "(features,)"}
     ),
     "cnn": Family(
         "cnn",
         convolutional.build_cnn,
         convolutional.CNN,
         {3: IMAGE, 2: "(height, width)"},
-        convolutional.CHOICES,
         convolves=True,
     ),
     "conv1d": Family(
-        "conv1d",
-        convolutional.build_conv1d,
-        convolutional.CONV1D,
-        {2: SEQUENCE},
-        convolutional.CHOICES,
-        convolves=True,
+        "conv1d", convolutional.build_conv1d, convolutional.CONV1D, {2: SEQUENCE}, convolves=True
     ),
-    "recurrent": Family(
-        "recurrent", recurrent.build, recurrent.DEFAULTS, {2: SEQUENCE}, recurrent.CHOICES
-    ),
+    "recurrent": Family("recurrent", recurrent.build, recurrent.DEFAULTS, {2: SEQUENCE}),
 }
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..trial import Value
 from . import encoding
-from .blocks import NORMALIZATIONS, normalized, penalty_of
+from .blocks import normalized, penalty_of
 from .encoding import Categories, encoded
 from .outputs import Outputs
 
@@ -26,8 +26,6 @@ DEFAULTS: dict[str, Value] = {
     "l2": 0.0,
     **encoding.DEFAULTS,
 }
-
-CHOICES = {"normalization": NORMALIZATIONS, **encoding.CHOICES}
 
 
 def build(

@@ -21,8 +21,6 @@ DEFAULTS: dict[str, Value] = {
     "l2": 0.0,
 }
 
-CHOICES = {"cell": ("lstm", "gru")}
-
 
 def build(params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs) -> keras.Model:
     """An uncompiled network.

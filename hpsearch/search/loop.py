@@ -19,7 +19,7 @@ from ..errors import TrainingError
 from ..execution.executor import Executor, Lost, Report, Started
 from ..history import History
 from ..journal import Journal, stream
-from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed
+from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, epochs_of
 from .limits import NO_POINT, End, Limits, end_of, out_of_time
 from .memory import Memory
 from .objectives import values_of
@@ -30,7 +30,7 @@ from .sampler import Sampler, begun, recalled
 from .scribe import Listener, Scribe, numbers
 
 REPEATS = 20  # of known points that a sampler proposes in a row
-FAILURES_IN_A_ROW = 5  # of a study without any success, or of its latest trials
+FAILURES_IN_A_ROW = 5  # trials of one run, after which it stops
 
 
 class Search:
@@ -76,6 +76,7 @@ class Search:
         self._untold: set[int] = set()  # trials of the round whose result the sampler waits for
         self._began = time.monotonic()
         self._spent = 0.0  # seconds of earlier runs
+        self._ended_before = 0  # trials of earlier runs, whose failures may have been mended
         self._stop_requested = stop_requested
         self._exhausted = False
         self._memory = memory
@@ -109,6 +110,7 @@ class Search:
         records = stream(self._journal.path)
         self._untold = replay(records, self.history, self._sampler, in_rounds=self._in_rounds)
         self._spent = self.history.seconds
+        self._ended_before = len(self.history.ended)
         if self._memory is not None:
             for trial in self.history.trials:
                 self._memory.add(trial)
@@ -207,7 +209,7 @@ class Search:
         self._sampler.tell(recalled(known, number, had_ended=known.is_finished))
 
     def _epochs_of(self, number: int, params: Mapping[str, Value]) -> int:
-        return int(self._sampler.epochs(number) or params.get("epochs") or self._epochs)
+        return self._sampler.epochs(number) or epochs_of({**self._fixed, **params}, self._epochs)
 
     def _submit(self, *trials: Trial) -> None:
         if trials:
@@ -360,7 +362,7 @@ class Search:
             self._submit(*(self._asked_again(self.history.last[n]) for n in group))
 
     def _check_failures(self) -> None:
-        latest = self.history.ended[-FAILURES_IN_A_ROW:]
+        latest = self.history.ended[self._ended_before :][-FAILURES_IN_A_ROW:]
         if len(latest) == FAILURES_IN_A_ROW and all(t.state == "FAILED" for t in latest):
             self._scribe.settle()
             raise TrainingError(

@@ -20,6 +20,7 @@ from .inheritance import complete
 from .lines import Key, dotted, parse, yaml_reader
 from .model import located
 from .study import StudySpec
+from .typed import type_declaration
 
 TYPES = ("float", "int", "categorical", "fixed")  # of a hyperparameter
 PATHS = (["data", "source"], ["data", "test_source"])
@@ -40,7 +41,7 @@ class StudyFile:
         """`FILE:LINE: key`, with the line of the nearest key that the file holds."""
         return _where(_key(key), self.lines, self.origin)
 
-    def with_space(self, declared: Mapping[str, Any]) -> StudyFile:
+    def with_space(self, declared: Mapping[str, Any], *, compiled: bool) -> StudyFile:
         """The declaration with the hyperparameters that its model asks for.
 
         What the file says of a hyperparameter stands; it keeps the model's condition where it
@@ -48,6 +49,7 @@ class StudyFile:
 
         Args:
             declared: A `search_space` section.
+            compiled: Whether the model's function compiles it.
 
         Raises:
             SpecError: With every mistake on a line of its own.
@@ -58,6 +60,7 @@ class StudyFile:
             **{name: _completed(d, declared.get(name)) for name, d in own.items()},
         }
         raw = {**self.raw, "search_space": merged}
+        raw = type_declaration(raw, compiled=compiled)
         file = _validated(raw, dict(self.lines), self.origin, self.folder)
         try:
             file.spec.check_space()
@@ -161,6 +164,8 @@ def _from_here(source: str) -> str:
 
 
 def _validated(raw: dict[str, Any], lines: dict[Key, str], origin: str, folder: Path) -> StudyFile:
+    if not isinstance(raw.get("model"), Mapping):  # what else a function reads is known later
+        raw = type_declaration(raw)
     try:
         spec = StudySpec.model_validate(raw)
     except ValidationError as error:

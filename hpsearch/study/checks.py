@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, get_args
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..errors import SpecError
 from ..models import FAMILIES, unknown_family
@@ -17,14 +17,14 @@ from ..search.objectives import COSTS
 from ..search.pruners import PRUNERS, make_pruner
 from ..search.pruners.fold_race import first_verdict
 from ..search.samplers import problems as sampler_problems
-from ..spec import feasibility
-from ..spec.data import CrossValidation, Scaling, n_folds
+from ..spec import feasibility, typed
+from ..spec.data import CrossValidation, n_folds
 from ..spec.file import StudyFile
 from ..spec.model import AskingModel
 from ..spec.reference import absolute, is_reference
 from ..spec.study import StudySpec
 from ..training import losses, optimizers, schedules
-from ..training.class_weights import CLASS_WEIGHTS, WITHOUT
+from ..training.class_weights import WITHOUT
 from ..training.metrics import METRICS
 from . import first_points
 from .users_model import missing
@@ -57,28 +57,7 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from _pruner(spec)
     yield from _schedule(spec)
     yield from _execution(spec)
-    catalogues: dict[str, Collection[str]] = {
-        "optimizer": optimizers.OPTIMIZERS,
-        "loss": _losses(spec),
-        "schedule": schedules.SCHEDULES,
-        "class_weight": CLASS_WEIGHTS,
-        "scaling": get_args(Scaling),
-    }
-    if spec.network in FAMILIES:
-        catalogues |= FAMILIES[spec.network].choices or {}
-    for key, catalogue in catalogues.items():
-        if facts.get("compiled") and key != "scaling":
-            continue  # it is the user's own function that reads them
-        if key == "class_weight" and spec.task in WITHOUT and key in spec.search_space:
-            what = "has no classes" if spec.task == "regression" else "has several labels a row"
-            yield f"search_space.{key}", f"a {spec.task} task {what}: leave it out"
-        for value in spec.values_of(key):
-            if key == "loss" and is_reference(str(value)):
-                if problem := missing(absolute(str(value), file.folder)):
-                    yield f"search_space.{key}", problem
-            elif value not in catalogue:
-                known = ", ".join(sorted(catalogue))
-                yield f"search_space.{key}", f"{value!r} does not exist. Known: {known}."
+    yield from _values(file)
     if "scaling" in spec.search_space and "scaling" in spec.data.model_fields_set:
         yield "data.scaling", "the search space has scaling too: keep one of the two keys"
     if isinstance(spec.model, AskingModel):
@@ -90,6 +69,39 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         yield "model", problem
     empty = list(feasibility.problems(spec.space))
     yield from empty or first_points.problems(spec)
+
+
+def _values(file: StudyFile) -> Iterator[tuple[str, str]]:
+    """Values of hyperparameters that nothing can be trained with."""
+    spec, is_compiled = file.spec, bool(file.facts.get("compiled"))
+    wrong = typed.problems(spec.space, spec.fixed, spec.network, compiled=is_compiled)
+    yield from ((f"search_space.{name}", message) for name, message in wrong)
+    if "epochs" in spec.search_space and spec.sampler.kind == "keras_tuner_hyperband":
+        yield (
+            "search_space.epochs",
+            "keras_tuner_hyperband decides how many epochs a trial gets: leave epochs out, and "
+            "say training.epochs",
+        )
+    if is_compiled:
+        return  # it is the user's own function that reads the rest
+    clipping = [name for name in typed.CLIPPING if name in spec.search_space]
+    if len(clipping) > 1 and (both := typed.clipped_twice(spec.space, spec.fixed)):
+        yield (
+            f"search_space.{both[1]}",
+            f"{both[0]} and {both[1]} exclude each other in Keras, and a trial may have both: "
+            "leave one of them out, or give them a when, or null among their choices and a "
+            "constraint",
+        )
+    if "class_weight" in spec.search_space and spec.task in WITHOUT:
+        what = "has no classes" if spec.task == "regression" else "has several labels a row"
+        yield "search_space.class_weight", f"a {spec.task} task {what}: leave it out"
+    for value in spec.values_of("loss"):
+        if isinstance(value, str) and is_reference(value):
+            if problem := missing(absolute(value, file.folder)):
+                yield "search_space.loss", problem
+        elif isinstance(value, str) and value not in (known := _losses(spec)):
+            listed = ", ".join(sorted(known))
+            yield "search_space.loss", f"{value!r} does not exist. Known: {listed}."
 
 
 def _read_beside(spec: StudySpec, facts: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from ..execution.executor import Executor, Lost, Started
 from ..search.samplers import make_sampler
 from ..spec.file import StudyFile
 from ..spec.study import StudySpec
-from ..trial import EpochReport, TrialResult, TrialSpec, derive_seed
+from ..trial import EpochReport, TrialResult, TrialSpec, derive_seed, epochs_of
 from .prepare import Crew, load_data, problem_of
 from .users_model import check_model
 
@@ -102,7 +102,7 @@ def _probes(spec: StudySpec) -> list[TrialSpec]:
             n,
             {**spec.fixed, **params},
             derive_seed(spec.seed, "trial", n),
-            int(params.get("epochs") or spec.training.epochs),
+            epochs_of({**spec.fixed, **params}, spec.training.epochs),
         )
         for n, params in enumerate(points)
     ]

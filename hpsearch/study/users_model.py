@@ -39,7 +39,7 @@ def asked(file: StudyFile) -> StudyFile:
         raise file.problem(f"model.{spec.model.convention}", str(error)) from None
     if not found.declared and not spec.search_space:
         raise file.problem("model", "its function asks for no hyperparameter: nothing to search")
-    return replace(file.with_space(found.declared), facts=found.as_json())
+    return replace(file.with_space(found.declared, compiled=found.compiled), facts=found.as_json())
 
 
 def check_model(file: StudyFile, problem: Problem) -> None:

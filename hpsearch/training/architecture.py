@@ -16,7 +16,7 @@ from .losses import accepted, make_loss
 from .network import Network, Values
 from .optimizers import make_optimizer, optimizer_arguments
 from .problem import Problem
-from .schedules import DEFAULT_LEARNING_RATE
+from .schedules import learning_rate
 from .several_outputs import over_outputs, widths_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Architecture:
             weights = initial_weights(self.plan, trial.fold_seed(fold, "weights"))
         rate = None
         if not self.compiled:
-            rate = float(params.get("learning_rate") or DEFAULT_LEARNING_RATE)
+            rate = learning_rate(params)
         return self.network.begin(weights, trial.fold_seed(fold, "dropout"), rate)
 
 

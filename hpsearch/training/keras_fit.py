@@ -70,8 +70,9 @@ class KerasFitTrainer:
             return
         running = []
         for trial in trials:
-            run = _Run(trial, self._params(trial), time.perf_counter())
+            run = _Run(trial, {}, time.perf_counter())
             try:
+                run.params = self._params(trial)
                 self._start(run)
             except Exception as error:
                 yield self._failed(run, error)
@@ -119,10 +120,11 @@ class KerasFitTrainer:
         What is reported then equals what folds in lockstep would have measured, each stopping on
         its own curve; of a pruned trial there are the folds that were trained.
         """
-        run = _Run(trial, self._params(trial), time.perf_counter())
+        run = _Run(trial, {}, time.perf_counter())
         courses: list[Course] = []
         pruned: Collection[int] = ()
         try:
+            run.params = self._params(trial)
             if make_schedule(run.params).watches:
                 raise TrainingError(
                     "reduce_on_plateau watches the mean over the folds, which folds trained one "
@@ -272,7 +274,7 @@ class KerasFitTrainer:
         )
 
     def _params(self, trial: TrialSpec) -> dict[str, Value]:
-        return {**(self.problem.fixed or {}), **trial.params}
+        return self.problem.resolve(trial.params)
 
     def _architecture(self, params: Mapping[str, Value], seed: int) -> Architecture:
         """A network for `params`: one that was traced before, if there is one."""

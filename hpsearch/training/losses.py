@@ -22,47 +22,46 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
+from ..spec.hyperparameters import LOSSES as READS
 from ..spec.reference import is_reference, load_function
 from ..trial import Value
 
 if TYPE_CHECKING:
     import keras
 
-# task -> name in a space -> (class in keras.losses, what it reads)
-LOSSES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
+CLASSES = {  # task -> name in a space -> class in keras.losses
     "binary": {
-        "binary_crossentropy": ("BinaryCrossentropy", ("label_smoothing",)),
-        "binary_focal_crossentropy": (
-            "BinaryFocalCrossentropy",
-            ("label_smoothing", "alpha", "gamma"),
-        ),
-        "hinge": ("Hinge", ()),
-        "squared_hinge": ("SquaredHinge", ()),
-        "poisson": ("Poisson", ()),
-        "mean_squared_error": ("MeanSquaredError", ()),
-        "mean_absolute_error": ("MeanAbsoluteError", ()),
+        "binary_crossentropy": "BinaryCrossentropy",
+        "binary_focal_crossentropy": "BinaryFocalCrossentropy",
+        "hinge": "Hinge",
+        "squared_hinge": "SquaredHinge",
+        "poisson": "Poisson",
+        "mean_squared_error": "MeanSquaredError",
+        "mean_absolute_error": "MeanAbsoluteError",
     },
     "multiclass": {
-        "categorical_crossentropy": ("CategoricalCrossentropy", ("label_smoothing",)),
-        "categorical_focal_crossentropy": (
-            "CategoricalFocalCrossentropy",
-            ("label_smoothing", "alpha", "gamma"),
-        ),
-        "categorical_hinge": ("CategoricalHinge", ()),
-        "kl_divergence": ("KLDivergence", ()),
-        "cosine_similarity": ("CosineSimilarity", ()),
-        "dice": ("Dice", ()),
-        "tversky": ("Tversky", ("alpha", "tversky_beta")),
-        "poisson": ("Poisson", ()),
-        "mean_squared_error": ("MeanSquaredError", ()),
-        "mean_absolute_error": ("MeanAbsoluteError", ()),
+        "categorical_crossentropy": "CategoricalCrossentropy",
+        "categorical_focal_crossentropy": "CategoricalFocalCrossentropy",
+        "categorical_hinge": "CategoricalHinge",
+        "kl_divergence": "KLDivergence",
+        "cosine_similarity": "CosineSimilarity",
+        "dice": "Dice",
+        "tversky": "Tversky",
+        "poisson": "Poisson",
+        "mean_squared_error": "MeanSquaredError",
+        "mean_absolute_error": "MeanAbsoluteError",
     },
     "regression": {
-        "mean_squared_error": ("MeanSquaredError", ()),
-        "mean_absolute_error": ("MeanAbsoluteError", ()),
-        "huber": ("Huber", ("delta",)),
-        "log_cosh": ("LogCosh", ()),
+        "mean_squared_error": "MeanSquaredError",
+        "mean_absolute_error": "MeanAbsoluteError",
+        "huber": "Huber",
+        "log_cosh": "LogCosh",
     },
+}
+# task -> name in a space -> (class in keras.losses, what it reads)
+LOSSES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
+    task: {name: (kind, tuple(READS.get(name, ()))) for name, kind in classes.items()}
+    for task, classes in CLASSES.items()
 }
 # Of each label; a row costs their mean.
 LOSSES["multilabel"] = LOSSES["binary"]

@@ -16,7 +16,9 @@ BATCH_SIZE = 32  # Keras's own, where neither the space nor the study says other
 
 def batch_size(params: Mapping[str, Value]) -> int:
     """Rows in a batch; the last batch of an epoch holds what is left."""
-    return int(params.get("batch_size") or BATCH_SIZE)
+    size = params.get("batch_size", BATCH_SIZE)
+    assert isinstance(size, int)
+    return size
 
 
 def epoch_order(seed: int, epoch: int, n_rows: int) -> np.ndarray:

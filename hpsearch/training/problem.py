@@ -20,6 +20,7 @@ from ..models import load_family, outputs_for
 from ..models.encoding import Categories
 from ..spec.data import Task
 from ..spec.reference import absolute
+from ..spec.typed import resolve
 from ..trial import Direction, Value, derive_seed
 from .metrics import Metric, metric_for, own_metric
 from .several_outputs import side_by_side
@@ -97,7 +98,7 @@ class Problem:
         family = load_family(self.model)
         inputs = self.row_shape
         outputs = outputs_for(self.task, self.n_outputs)
-        chosen = {**(self.fixed or {}), **params}
+        chosen = self.resolve(params)
         if family.reads is None:  # a user's function may draw random numbers of its own
             import keras
 
@@ -139,6 +140,14 @@ class Problem:
                 f"the network's output has shape {shape}, but the task needs "
                 f"(None, {self.n_outputs}): let the last layer have {self.n_outputs} units."
             )
+
+    def resolve(self, params: Mapping[str, Value]) -> dict[str, Value]:
+        """A trial's hyperparameters as they are trained, the fixed ones added.
+
+        Raises:
+            TrainingError: If one has a value that is not allowed.
+        """
+        return resolve({**(self.fixed or {}), **params}, self.model)
 
     def located(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
         """The hyperparameters, the file of a loss of the user's own found from anywhere."""

@@ -112,8 +112,14 @@ def make_schedule(params: Mapping[str, Value]) -> Schedule:
         raise SpecError(f"factor must be below 1, got {arguments['factor']}")
     if not (arguments.get("decay_epochs") is None or arguments["decay_epochs"] > 0):
         raise SpecError(f"decay_epochs must be above 0, got {arguments['decay_epochs']}")
-    rate = params.get("learning_rate")
-    return Schedule(kind, DEFAULT_LEARNING_RATE if rate is None else float(rate), arguments)
+    return Schedule(kind, learning_rate(params), arguments)
+
+
+def learning_rate(params: Mapping[str, Value]) -> float:
+    """Where the learning rate of a trial starts; Keras's default where it is not named."""
+    rate = params.get("learning_rate", DEFAULT_LEARNING_RATE)
+    assert isinstance(rate, int | float)
+    return float(rate)
 
 
 def boundaries_of(value: Value) -> tuple[float, ...]:

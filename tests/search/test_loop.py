@@ -286,6 +286,15 @@ def test_failure_after_failure_stops_the_study_with_the_reason_and_it_can_go_on(
     assert 12 == len(search(path).ended)
 
 
+def test_a_study_that_was_stopped_by_failures_has_all_its_tries_again(path):
+    executor = Quadratic()
+    executor.fails = lambda trial: True
+    for run in (1, 2):
+        with pytest.raises(TrainingError, match="5 trials in a row failed"):
+            search(path, executor)
+        assert [*range(5 * run)] == [number for number, _ in executor.trained]
+
+
 def test_nothing_is_asked_once_the_time_is_over(path):
     executor = Quadratic()
     assert [] == search(path, executor, seconds=0).ended

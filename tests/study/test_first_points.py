@@ -66,7 +66,7 @@ def test_a_point_takes_the_default_in_the_range_that_its_condition_chooses():
     )
     with pytest.raises(SpecError) as told:
         check(file)
-    beyond = "enqueue.0.learning_rate: 7 is no value of 0.01 to 0.1, or of 1e-05 to 0.01"
+    beyond = "enqueue.0.learning_rate: 7.0 is no value of 0.01 to 0.1, or of 1e-05 to 0.01"
     assert beyond in str(told.value)
     assert "enqueue.1: learning_rate=0.001 is not a value of" in str(told.value)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 
 import keras
 import pytest
 
 from hpsearch.errors import SpecError
+from hpsearch.spec import hyperparameters as table
+from hpsearch.spec.hyperparameters import Domain
 from hpsearch.training.optimizers import OPTIMIZERS, accepted, make_optimizer
 
 # Of `keras.optimizers` these are no update rules of their own.
@@ -27,6 +30,33 @@ def test_every_optimizer_of_keras_is_offered() -> None:
 def test_every_optimizer_reads_what_its_keras_class_takes(name: str) -> None:
     known = inspect.signature(getattr(keras.optimizers, OPTIMIZERS[name][0])).parameters
     assert set(accepted(name)) <= known.keys()
+
+
+def bounds(domain: Domain) -> list[object]:
+    """The ends of a domain, or values just inside them."""
+    if domain.type == "bool":
+        return [True, False]
+    low = domain.low + 1e-6 * domain.above
+    high = domain.high - 1e-6 * domain.below
+    kind = int if domain.type == "int" else float
+    found: list[object] = [kind(end) for end in (low, high) if math.isfinite(end)]
+    return [*found, None] if domain.nullable else found
+
+
+@pytest.mark.parametrize("name", list(OPTIMIZERS))
+def test_keras_takes_the_bounds_of_every_argument(name: str) -> None:
+    for argument, domain in table.OPTIMIZERS[name].items():
+        for value in bounds(domain):
+            config = make_optimizer({"optimizer": name, argument: value}).get_config()
+            assert value == pytest.approx(config[argument])
+
+
+def test_activations_and_initializers_are_those_of_keras() -> None:
+    from keras.src.activations import ALL_OBJECTS_DICT
+
+    assert set(ALL_OBJECTS_DICT) == set(table.ACTIVATIONS)
+    for name in table.INITIALIZERS:
+        assert (3, 2) == keras.initializers.get(name)((3, 2)).shape
 
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))

@@ -162,7 +162,7 @@ class VectorizedTrainer:
         from .course import Course
         from .recipe import make_recipe
 
-        params = {**(self.problem.fixed or {}), **trial.params}
+        params = self.problem.resolve(trial.params)
         weights = [class_weights(self.problem, params, fold) for fold in self._folds]
         shares = self._placement == "threads"
         recipe = make_recipe(self.problem, params, trial.seed, shares=shares)
