@@ -23,6 +23,7 @@ from .study import StudySpec
 from .typed import type_declaration
 
 TYPES = ("float", "int", "categorical", "fixed")  # of a hyperparameter
+LONGEST = 100  # characters of a value in a message
 PATHS = (["data", "source"], ["data", "test_source"])
 
 
@@ -192,12 +193,26 @@ def _told(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: 
     elif error["type"] == "union_tag_not_found":
         message = f"type is missing. Known: {_types(error)}."
     elif error["type"] == "string_pattern_mismatch":
-        message = f"{error['input']!r} may hold letters, digits, '.', '_' and '-' only"
+        given = _shortened(error["input"])
+        message = f"{given} may hold letters, digits, '.', '_' and '-' only, at most 100 of them"
+    elif error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        fields = _fields_at(key)
+        keys = f", with {', '.join(fields)}" if fields else ""
+        message = f"is a section of keys{keys}. Received: {_shortened(error['input'])}"
+    elif error["type"] in _SCALARS and isinstance(error["input"], dict | list):
+        kinds = "a text, a number, true, false or null"
+        message = f"a value is {kinds}. Received: {_shortened(error['input'])}"
     elif error["type"] not in ("value_error",) and not isinstance(error["input"], dict | list):
-        message = f"{message[0].lower()}{message[1:]}. Received: {error['input']!r}"
+        message = f"{message[0].lower()}{message[1:]}. Received: {_shortened(error['input'])}"
     if error["type"] == "value_error":
         return "\n".join(_nested(key, part, lines, origin) for part in message.split("\n"))
     return f"{_where(key, lines, origin)}: {message}"
+
+
+def _shortened(value: Any) -> str:
+    """A value as it was written, if it is not long."""
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text):,} characters)"
 
 
 def _types(error: Mapping[str, Any]) -> str:
@@ -231,6 +246,7 @@ def _holds(raw: Any, part: str | int) -> bool:
     return isinstance(raw, dict) and part in raw
 
 
+_SCALARS = ("bool_type", "int_type", "float_type", "string_type", "none_required")
 _TAGS = {
     "float",
     "int",

@@ -161,7 +161,7 @@ class RangesDeclaration(_Declared):
 def _spelled_out(declared: Any) -> Any:
     """A list is short for a categorical or for ranges, a bare value for a fixed one."""
     if isinstance(declared, list):
-        if any(isinstance(d, Mapping) for d in declared):
+        if declared and all(isinstance(d, Mapping) for d in declared):
             return {"type": "ranges", "ranges": declared}
         return {"type": "categorical", "choices": declared}
     if isinstance(declared, Mapping | BaseModel):

@@ -110,5 +110,7 @@ def test_an_encoding_that_does_not_exist_is_refused():
         "data": {"source": "sklearn:wine"},
         "search_space": {"encoding": ["one_hot", "embeding"]},
     }
-    with pytest.raises(hpsearch.errors.SpecError, match="'embeding' does not exist"):
+    with pytest.raises(
+        hpsearch.errors.SpecError, match="got 'embeding'; allowed: one_hot, embedding"
+    ):
         hpsearch.tune(spec)
