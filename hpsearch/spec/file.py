@@ -248,6 +248,8 @@ def _holds(raw: Any, part: str | int) -> bool:
 
 _SCALARS = ("bool_type", "int_type", "float_type", "string_type", "none_required")
 _TAGS = {
+    "bool",
+    "str",
     "float",
     "int",
     "categorical",
