@@ -53,9 +53,10 @@ def ui(study: str | None, port: int, key: str, tracking_uri: str | None) -> None
     say(f"http://127.0.0.1:{port}/{_page(run)}  (Ctrl-C ends it)")
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--backend-store-uri", uri, "--default-artifact-root", str(artifacts)]
+    command += ["--default-artifact-root", str(artifacts)]
     command += ["--workers", "1"]  # of four, each imports MLflow, and so do those of its jobs
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
+    environment["MLFLOW_BACKEND_STORE_URI"] = uri  # every user can read a command line
     raise SystemExit(_serve(command, environment))
 
 

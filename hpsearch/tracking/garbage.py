@@ -6,6 +6,7 @@ somebody deleted in MLflow, with their artifacts. Journals are never garbage, no
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 RUNS_A_CALL = 100  # of `mlflow gc`, whose ids stand on its command line
+# The store's URI may hold a password and every user can read a command line: it comes by the
+# environment, which `mlflow gc` does not read it from.
+MLFLOW_GC = """
+import os, sys
+from mlflow.cli import cli
+uri = os.environ["MLFLOW_TRACKING_URI"]
+cli(["gc", "--backend-store-uri", uri, "--tracking-uri", uri, "--run-ids", sys.argv[1]])
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +111,12 @@ def _size(artifacts: str) -> int:
 
 def _remove_runs(runs: Sequence[str], uri: str) -> None:
     """By `mlflow gc`, the one public way to remove a run for good."""
-    command = [sys.executable, "-m", "mlflow", "gc"]
-    command += ["--backend-store-uri", uri, "--tracking-uri", uri]
     done = subprocess.run(
-        [*command, "--run-ids", ",".join(runs)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", MLFLOW_GC, ",".join(runs)],
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         last = (done.stderr.strip() or "no message").splitlines()[-1]

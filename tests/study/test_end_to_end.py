@@ -198,6 +198,10 @@ def test_ui_shows_the_store_of_the_folder_on_loopback_alone(finished):
             assert f"http://127.0.0.1:{port}" in child.stdout.readline()
             assert "cancer" in experiments(port)
             listening = psutil.net_connections("tcp")
+            family = psutil.Process(child.pid).children(recursive=True)
+            assert "mlflow.db" not in str(
+                [p.cmdline() for p in family]
+            )  # a URI may hold a password
             assert {"127.0.0.1"} == {
                 c.laddr.ip for c in listening if c.status == "LISTEN" and c.laddr.port == port
             }
