@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HpsearchError, SpecError, TrainingError
+from ..platforms.processes import GroupWatcher, new_mark, own_group
 from ..training.examination import Examined, explored, tried
 from ..training.keras_import import import_keras
 from ..training.make import BACKENDS
 from ..trial import Value
 
-LOG_LINES = 15  # of a process that died, shown in the error
+LOG_LINES, LOG_BYTES = 15, 16_000  # of a process that died, shown in the error
 
 
 def examine(
@@ -63,24 +64,39 @@ def examine(
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answer.json"
-        done = subprocess.run(
-            [sys.executable, "-m", "hpsearch.execution.examination", str(path)],
-            input=json.dumps(order),
-            env=environment,
-            stdout=subprocess.DEVNULL,  # what the user's code prints
-            stderr=subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        if done.returncode or not path.exists():
-            log = "\n".join(done.stderr.splitlines()[-LOG_LINES:])
-            raise TrainingError(
-                f"{model}: looking at it ended with exit code {done.returncode}:\n{log}"
-            )
+        code, log = _run([str(path)], json.dumps(order).encode(), environment)
+        if code or not path.exists():
+            raise TrainingError(f"{model}: looking at it ended with exit code {code}:\n{log}")
         answer = json.loads(path.read_text(encoding="utf-8"))
     if "error" in answer:
         raise SpecError(answer["error"])
     return examined(answer)
+
+
+def _run(arguments: Sequence[str], order: bytes, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run this module; its exit code and the end of what it printed.
+
+    Nothing that the user's code starts outlives it.
+    """
+    mark = new_mark()
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hpsearch.execution.examination", *arguments],
+            env={**environment, **mark},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,  # what the user's code prints
+            stderr=printed,
+            **own_group(),
+        )
+        watcher = GroupWatcher(process.pid, mark)
+        try:
+            process.communicate(order)
+        finally:
+            watcher.end_group()
+            process.wait()
+        printed.seek(max(0, printed.seek(0, os.SEEK_END) - LOG_BYTES))
+        lines = printed.read().decode(errors="replace").splitlines()
+    return process.returncode, "\n".join(lines[-LOG_LINES:])
 
 
 def examined(answer: Mapping[str, Any]) -> Examined:

@@ -13,21 +13,26 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from .. import faults
-from ..platforms.processes import kill_group, own_group, terminate_group
+from ..platforms.processes import (
+    GroupWatcher,
+    kill_group,
+    new_mark,
+    own_group,
+    terminate_group,
+)
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 from .channel import WorkerChannel
 from .executor import Started
 from .limits import Watch, WorkerLimits
 from .messages import Population, Prune, Resume
 from .shared import SharedArrays
+from .worker_log import DRAIN_SECONDS, WorkerLog
 
 GRACE = 2.0  # seconds between asking a worker to end and killing it
 TERM_GRACE = 0.5  # seconds between SIGTERM and SIGKILL for one beyond its deadline
-LAST_BYTES, LAST_LINES = 4096, 8  # of a log, for an error message
 
 
 class WorkerProcess:
@@ -37,7 +42,7 @@ class WorkerProcess:
         self,
         environment: Mapping[str, str],
         shared: SharedArrays,
-        log: Path,
+        log: WorkerLog,
         arrived: threading.Condition,
         *,
         one_at_a_time: bool,
@@ -54,23 +59,26 @@ class WorkerProcess:
                 memory, and the next time it shall be known whose doing it was.
             faulty: What is to break in it, for tests.
         """
-        log.parent.mkdir(parents=True, exist_ok=True)
-        environment = {**os.environ, **environment, faults.VARIABLE: faulty or ""}
+        mark = new_mark()
+        environment = {**os.environ, **environment, **mark, faults.VARIABLE: faulty or ""}
         environment.pop("MLFLOW_RUN_ID", None)
-        with log.open("ab") as output:
-            self.popen = subprocess.Popen(
-                [sys.executable, "-m", "hpsearch.execution.worker", str(shared.path)],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=output,
-                **own_group(),  # Ctrl-C is the coordinator's to handle
-            )
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "hpsearch.execution.worker", str(shared.path)],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **own_group(),  # Ctrl-C is the coordinator's to handle
+        )
         assert self.popen.stdout is not None
         assert self.popen.stdin is not None
+        assert self.popen.stderr is not None
+        self._watcher = GroupWatcher(self.popen.pid, mark)
+        self._log_reader = log.read_from(self.popen.stderr)
         self.channel = WorkerChannel(self.popen.stdout, self.popen.stdin, arrived)
         self._shared = shared
-        self.log = log
+        self._log = log
+        self.log = log.path
         self.populations: deque[tuple[TrialSpec, ...]] = deque()
         self.watch = Watch(self.popen.pid)
         self.one_at_a_time = one_at_a_time
@@ -166,7 +174,7 @@ class WorkerProcess:
         self.channel.close()
 
     def end(self, grace: float = GRACE) -> None:
-        """See to it that it has ended, at the latest in `grace` seconds."""
+        """See to it that it has ended, with all it started, at the latest in `grace` seconds."""
         self.leave()
         try:
             self.popen.wait(grace)
@@ -174,10 +182,9 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 kill_group(self.popen.pid)
             self.popen.wait()
+        self._watcher.end_group()
+        self._log_reader.join(DRAIN_SECONDS)
 
     def last_words(self) -> str:
         """The end of what it, or one before it, has printed."""
-        with self.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_BYTES))
-            text = log.read().decode(errors="replace")
-        return "\n".join(text.splitlines()[-LAST_LINES:])
+        return self._log.last_words()

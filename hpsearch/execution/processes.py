@@ -28,6 +28,7 @@ from .limits import GIB, WorkerLimits
 from .messages import Failure, Prune, Recall, Recalled, Resume, Setup
 from .process import GRACE, WorkerProcess
 from .shared import SharedArrays
+from .worker_log import WorkerLog
 
 TICK = 0.2  # seconds between two looks at the workers
 STILLBORN = 3  # workers in a row that end before they can train: the fault is no trial's
@@ -69,7 +70,7 @@ class ProcessExecutor:
         self._gpus = gpus
         self._limits = limits or WorkerLimits()
         self._settings = dict(settings or {})
-        self._logs = logs
+        self._logs = [WorkerLog(logs / f"worker-{i}.log") for i in range(workers)]
         self._setup: Setup | None = None
         self._shared = SharedArrays()  # one copy of the rows for all workers
         self._arrival = threading.Condition()  # notified by the workers' channels
@@ -83,7 +84,7 @@ class ProcessExecutor:
     def _start(
         self, place: int, *, one_at_a_time: bool = False, faulty: str | None = None
     ) -> WorkerProcess:
-        log = self._logs / f"worker-{place}.log"
+        log = self._logs[place]
         gpu = gpu_of(place, self._count, self._machine, gpus=self._gpus)
         own = environment(self._trainer, threads=self._threads, gpu=gpu) | self._settings
         return WorkerProcess(

@@ -18,6 +18,7 @@ from typing import Any
 
 import ray  # this module is imported where Ray is
 
+from ..platforms.processes import GroupWatcher, new_mark
 from ..training.final import FinalFit
 from ..training.keras_import import import_keras
 from ..trial import TrialResult
@@ -55,6 +56,9 @@ class RayWorker:
     def __init__(self, limits: WorkerLimits) -> None:
         """Begin to import Keras; trials may be sent meanwhile."""
         self._limits = limits
+        mark = new_mark()
+        os.environ.update(mark)  # what the user's code starts inherits it
+        self._watcher = GroupWatcher(None, mark)  # Ray ends this process alone
         self._line = Calls(limits)
         self._worker = Worker(self._line)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None

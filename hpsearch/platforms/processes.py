@@ -2,7 +2,8 @@
 
 A child that is given a group of its own is ended with its group; Ctrl-C on the terminal does not
 reach it. Windows ends no group: there the tree of descendants is ended, which must be done while
-its root is alive.
+its root is alive. What has left the group (`setsid`, `nohup`, a daemon) is found on Linux by a mark
+in its environment, which every descendant inherits.
 """
 
 from __future__ import annotations
@@ -10,11 +11,72 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import psutil
+
+
+MARK = "HPSEARCH_GROUP"  # the variable that marks a child and all that it starts
+# Waits until its standard input is closed: by whoever started it, or by the system because that
+# process is gone, however it ended. $1: the group's number, or nothing; $2: the mark.
+_WATCH = """
+read -r _
+[ -n "$1" ] && kill -s KILL -- "-$1"
+for _ in 1 2; do
+  for file in $(grep -lsaF -- "$2" /proc/[0-9]*/environ); do
+    process=${file#/proc/}
+    kill -s KILL "${process%/environ}"
+  done
+done
+"""
+
+
+def new_mark() -> dict[str, str]:
+    """A variable for a child's environment by which `GroupWatcher` finds its descendants."""
+    import secrets
+
+    return {MARK: secrets.token_hex(16)}
+
+
+class GroupWatcher:
+    """Ends a child's group and marked descendants: when it is told to, or when we are gone.
+
+    A shell of 1 MB that reads a pipe which only this process holds open: no `kill -9` of this
+    process is too sudden for it, and no native code of the child keeps it from its work. Windows
+    has no shell to do it; there a child ends by itself when it sees its coordinator gone.
+    """
+
+    def __init__(self, group: int | None, mark: Mapping[str, str]) -> None:
+        """Watch over the group that process `group` leads, or only over what bears the mark."""
+        import subprocess
+
+        self._group = group
+        self._popen: subprocess.Popen[bytes] | None = None
+        if sys.platform == "win32":
+            return
+        named = f"{MARK}={mark[MARK]}"
+        self._popen = subprocess.Popen(
+            ["/bin/sh", "-c", _WATCH, "hpsearch-watcher", str(group or ""), named],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            **own_group(),
+        )
+
+    def end_group(self) -> None:
+        """End what is watched over, and wait for it."""
+        if self._popen is None:
+            if self._group is not None:
+                with suppress(ProcessLookupError):
+                    kill_group(self._group)
+            return
+        assert self._popen.stdin is not None
+        self._popen.stdin.close()
+        self._popen.wait()
 
 
 def own_group() -> dict[str, Any]:

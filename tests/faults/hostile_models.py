@@ -12,7 +12,9 @@ CHILD = "import signal; signal.pause()"
 
 def build(params, inputs, outputs):
     if params["units"] == HANGS:
-        subprocess.Popen([sys.executable, "-c", CHILD, "a grandchild of the study"])
+        for alone in (False, True):  # one that leaves its group, too
+            command = [sys.executable, "-c", CHILD, "a grandchild of the study"]
+            subprocess.Popen(command, start_new_session=alone)
         threading.Event().wait()
     if params["units"] == EATS:
         eaten = bytearray(3 << 29)

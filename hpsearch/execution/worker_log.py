@@ -1,0 +1,109 @@
+"""The log of a worker: what it prints, without secrets, in two files of bounded size.
+
+A thread reads the worker's standard error, so whatever writes to the descriptor is in it, native
+libraries and child processes too. A worker is never held up by a full disk, nor by more output
+than can be written: the middle of a flood is left out, its end is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from ..redaction import redact
+
+FILE_BYTES = 2_500_000  # of the log; an older part of as many bytes is kept as `.1`
+SECOND_BYTES = 500_000  # that are written in one second
+LINE_BYTES = 1 << 16  # of a line that is waited for before it is written
+LAST_BYTES, LAST_LINES = 4096, 8  # of the log, for an error message
+DRAIN_SECONDS = 1.0  # for the last output of a worker that has ended
+
+
+class WorkerLog:
+    """One file and the threads that fill it: those of a worker and of its successor."""
+
+    def __init__(self, path: Path) -> None:
+        """Add to the file at `path`."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._second = 0.0  # when the current second began
+        self._written = 0  # bytes in it
+        self._left_out = 0  # bytes
+        self._last = b""  # of those left out
+
+    def read_from(self, pipe: IO[bytes]) -> threading.Thread:
+        """Take in what a worker prints, until it and its children have ended."""
+        thread = threading.Thread(
+            target=self._read_all, args=(pipe,), name="hpsearch-worker-log", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _read_all(self, pipe: IO[bytes]) -> None:
+        rest = b""
+        with pipe, suppress(OSError):
+            while chunk := os.read(pipe.fileno(), LINE_BYTES):
+                whole, newline, rest = (rest + chunk).rpartition(b"\n")
+                self.write(whole + newline)
+                if len(rest) >= LINE_BYTES:
+                    self.write(rest)
+                    rest = b""
+        self.write(rest)
+        with self._lock:
+            self._write_last()
+
+    def write(self, data: bytes) -> None:
+        """Add whole lines, or leave them out where the second's share is spent."""
+        if not data:
+            return
+        with self._lock:
+            now = time.monotonic()
+            if now - self._second >= 1.0:
+                self._write_last()
+                self._second, self._written = now, 0
+            if self._left_out or self._written + len(data) > SECOND_BYTES:
+                self._left_out += len(data)
+                self._last = (self._last + data)[-LAST_BYTES:]
+                return
+            self._append(data)
+
+    def _write_last(self) -> None:
+        """Say how much was left out, and write the end of it."""
+        if self._left_out:
+            count = self._left_out - len(self._last)
+            self._append(f"… {count:,} bytes left out …\n".encode() + self._last)
+            self._left_out, self._last = 0, b""
+
+    def _append(self, data: bytes) -> None:
+        text = redact(data.decode("utf-8", "surrogateescape"))
+        data = text.encode("utf-8", "surrogateescape")
+        self._written += len(data)
+        with suppress(OSError):  # a full disk is not the worker's fault
+            with suppress(FileNotFoundError):
+                if self.path.stat().st_size + len(data) > FILE_BYTES:
+                    os.replace(self.path, self._older)
+            with self.path.open("ab") as file:
+                file.write(data)
+
+    @property
+    def _older(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.1")
+
+    def last_words(self) -> str:
+        """The last lines of it."""
+        text = b"".join(_tail(path) for path in (self._older, self.path))[-LAST_BYTES:]
+        return "\n".join(text.decode(errors="replace").splitlines()[-LAST_LINES:])
+
+
+def _tail(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))
+            return file.read()
+    except OSError:
+        return b""
