@@ -10,7 +10,8 @@ import importlib.machinery
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,26 @@ def load_object(reference: str) -> Any:
     return getattr(module, name)
 
 
+@contextmanager
+def _modules_beside(folder: Path) -> Iterator[None]:
+    """Let a file import those that lie beside it; libraries of the same names come first.
+
+    They are forgotten afterwards, as the file is: another study's may have the same names.
+    """
+    before, place = set(sys.modules), str(folder)
+    sys.path.append(place)
+    try:
+        yield
+    finally:
+        index = len(sys.path) - 1 - sys.path[::-1].index(place)
+        del sys.path[index]
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            is_beside = file is not None and Path(file).is_relative_to(folder)
+            if is_beside and "site-packages" not in Path(str(file)).parts:
+                del sys.modules[name]
+
+
 def _from_file(path: Path) -> Any:
     if not path.is_file():
         raise SpecError(f"there is no file {path}")
@@ -80,7 +101,8 @@ def _from_file(path: Path) -> Any:
     own_name = library is None or Path(str(library.origin)).resolve() == path.resolve()
     is_ours = own_name and sys.modules.setdefault(path.stem, module) is module
     try:
-        spec.loader.exec_module(module)
+        with _modules_beside(path.resolve().parent):
+            spec.loader.exec_module(module)
     finally:
         if is_ours:
             sys.modules.pop(path.stem, None)
