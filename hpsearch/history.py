@@ -33,6 +33,7 @@ class History:
         self.final: Record | None = None
         self.end: Record | None = None  # why the search has ended, where it has
         self.promotions: list[Record] = []
+        self.changes: list[Record] = []  # of what trials depend on, accepted by the user
         self.last_time = 0  # of the last record, milliseconds since the epoch
         self._began = 0  # the study or its latest resumption, likewise
         self._past = 0  # milliseconds of the runs before
@@ -58,6 +59,9 @@ class History:
                 self.end = record
             case "promoted":
                 self.promotions.append(record)
+            case "changed":
+                if record not in self.changes:
+                    self.changes.append(record)
             case "asked":
                 self.end = None
                 return self._asked(record)
@@ -82,6 +86,7 @@ class History:
             seed=record["seed"],
             epochs=record["epochs"],
             asked=int(record["time"]),
+            revision=len(self.changes),
         )
         self.last[number] = asked
         return (asked, *lost)
@@ -135,6 +140,22 @@ class History:
         several = self.study.get("objectives") or []
         declared = tuple((str(o["metric"]), o["direction"] == "maximize") for o in several)
         return declared or ((self.metric, self.maximize),)
+
+    def declaration(self, revision: int) -> Record:
+        """What trials of a revision depend on; see `Trial.revision`."""
+        return {**self.study, **self.changes[revision - 1]} if revision else self.study
+
+    def notes_of_changes(self) -> list[str]:
+        """A sentence for each change that was accepted, for people."""
+        return [
+            f"revision {revision} from trial {first}: {_listed(record['changes'])}"
+            for revision, record in enumerate(self.changes, start=1)
+            if (first := self._first_of(revision)) is not None
+        ]
+
+    def _first_of(self, revision: int) -> int | None:
+        numbers = (number for number, t in self.last.items() if t.revision >= revision)
+        return min(numbers, default=None)
 
     @property
     def next_number(self) -> int:
@@ -263,3 +284,7 @@ def recover(history: History, journal: Path, numbers: Collection[int]) -> None:
 def _shared(params: Mapping[str, Value]) -> dict[str, Value]:
     """The same params; the texts in them are one object for all trials."""
     return {intern(n): intern(v) if isinstance(v, str) else v for n, v in params.items()}
+
+
+def _listed(changes: Iterable[Iterable[str]]) -> str:
+    return "; ".join(f"{key}: {then} then, {now} now" for key, then, now in changes)

@@ -4,6 +4,8 @@ A line is `<crc32 of the rest, 8 hex digits> <JSON>\\n`. The JSON object holds `
 gap), `time` (milliseconds since the epoch), `event` and the event's own fields:
 
     study     spec, fingerprint, data, environment, direction     first line of every journal
+              resolved, defaults, files                            on which its results depend
+    changed   changes, resolved, defaults, files, environment      accepted when it went on
     asked     trial, attempt, params, seed, epochs
     remembered  trial, of, state, score              its first point was known from another trial
     epoch     trial, attempt, epoch, scores, metrics

@@ -122,6 +122,7 @@ class Trial:
     seed: int
     epochs: int  # at most so many
     asked: int  # milliseconds since the epoch
+    revision: int = 0  # how many changes of code, versions or training were accepted before
     started: int | None = None  # the same; None while it waits for a worker
     ended: int | None = None  # the same
     state: TrialState = "WAITING"  # LOST: a later attempt took its place

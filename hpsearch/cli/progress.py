@@ -162,6 +162,9 @@ class Lines(Quiet):
             return
         if record["event"] == "study":
             self._say(f"trainer: {record['trainer']} ({record['trainer_reason']})")
+        elif record["event"] == "changed":
+            for key, then, now in record["changes"]:
+                self._say(f"accepted: {key}: {then} then, {now} now")
         elif record["event"] == "resumed":
             self._say(f"going on: {self._progress.headline()}")
         elif record["event"] == "result":

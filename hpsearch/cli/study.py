@@ -16,6 +16,11 @@ from .terminal import optional_listener, optional_output, say
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
 GRACE = 60.0  # seconds that running trials get to finish
+ACCEPT = click.option(
+    "--accept-changes",
+    is_flag=True,
+    help="Go on though code, versions or training are others than before; the trials tell.",
+)
 
 
 def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | None]:
@@ -39,6 +44,7 @@ def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | 
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 @click.option("--fresh", is_flag=True, help="Begin anew; the earlier study is set aside.")
+@ACCEPT
 @click.option(
     "--deterministic",
     flag_value="training.deterministic=true",
@@ -66,6 +72,7 @@ def tune(
     tracking_uri: str | None,
     settings: tuple[str, ...],
     fresh: bool,
+    accept_changes: bool,
     offline: bool,
     grace: float,
     tensorboard: Path | None,
@@ -97,6 +104,7 @@ def tune(
             overrides=overrides,
             tracking_uri=tracking_uri,
             fresh=fresh,
+            accept_changes=accept_changes,
             offline=offline,
             listeners=listeners,
             stop_requested=interrupt.requested,
@@ -118,6 +126,7 @@ def tune(
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 @click.option("--fresh", is_flag=True, help="Begin anew; the earlier studies are set aside.")
+@ACCEPT
 @click.option("--offline", is_flag=True, help="No MLflow now; `hpsearch sync` sends it later.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
@@ -127,6 +136,7 @@ def nested(
     tracking_uri: str | None,
     settings: tuple[str, ...],
     fresh: bool,
+    accept_changes: bool,
     offline: bool,
     as_json: bool,
     quiet: bool,
@@ -155,6 +165,7 @@ def nested(
         offline=offline,
         around=around,
         fresh=fresh,
+        accept_changes=accept_changes,
     )
     if as_json:
         say(json.dumps(result.as_json()))

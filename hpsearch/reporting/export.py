@@ -78,6 +78,7 @@ def rows(history: History) -> list[Row]:
             "n_parameters": trial.n_parameters,
             "seed": trial.seed,
             "attempt": trial.attempt,
+            "revision": trial.revision,
             "trainer": trial.trainer or None,
             "error": trial.error,
         }

@@ -228,7 +228,7 @@ def _declaration(history: History) -> str:
     study = history.study
     data = {k: v for k, v in study.get("data", {}).items() if k != "notes"}
     data["fingerprint"] = study.get("fingerprint", "")
-    notes = study.get("data", {}).get("notes") or ()
+    notes = [*(study.get("data", {}).get("notes") or ()), *history.notes_of_changes()]
     listed = "".join(f"<li>{escape(str(note))}</li>" for note in notes)
     boxes = (
         f'<div class="columns">{_box(_pairs(_texts(data)))}'

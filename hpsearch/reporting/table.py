@@ -45,7 +45,8 @@ def top(journal: Path, rows: int = 10) -> Table:
     ranked = history.ranked()
     table = _table(title=_title(history), caption=_caption(history, len(ranked), rows))
     others = [name for name, _ in history.objectives[1:]]
-    for head in ("rank", "trial", history.metric, "±", *others, "epoch", "time"):
+    revised = ["revision"] if history.changes else []
+    for head in ("rank", "trial", history.metric, "±", *others, "epoch", "time", *revised):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("hyperparameters")  # in one column: a dozen do not fit a terminal
     chosen = history.winning_trial() if history.winner else None
@@ -63,6 +64,7 @@ def top(journal: Path, rows: int = 10) -> Table:
             *(f"{cost:.5g}" for cost in (trial.values or ())[1:]),
             NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
             seconds(trial.seconds),
+            *(str(trial.revision) for _ in revised),
         ]
         params = " ".join(f"{k}={value(v)}" for k, v in trial.params.items())
         table.add_row(*cells, params, style="bold" if rank == 1 else "")
@@ -84,6 +86,7 @@ def show(journal: Path, trial: int) -> RenderableType:
         (f"{history.name} {shown.name} ", "bold"), (shown.state, STYLES[shown.state])
     )
     parts: list[RenderableType] = [state, _facts(history, shown), _values(shown)]
+    parts += [Text(note, style="yellow") for note in history.notes_of_changes()]
     if shown.fold_scores:
         parts.append(_folds(history, shown))
     if shown.scores:
@@ -179,7 +182,8 @@ def _caption(history: History, ranked: int, rows: int) -> str:
     mark = "; ★ the winner" if history.winner else ""
     front = "; ◆ the Pareto front" if len(history.objectives) > 1 else ""
     ended = f"; ended: {history.end['reason']}" if history.end else ""
-    return f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
+    line = f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
+    return "\n".join([line, *history.notes_of_changes()])
 
 
 def _facts(history: History, trial: Trial) -> Table:
@@ -201,6 +205,8 @@ def _facts(history: History, trial: Trial) -> Table:
         "seed": str(trial.seed),
         "attempt": str(trial.attempt),
     }
+    if history.changes:
+        rows["revision"] = f"{trial.revision} of {len(history.changes)}"
     return _pairs(rows)
 
 

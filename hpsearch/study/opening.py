@@ -2,38 +2,59 @@
 
 from __future__ import annotations
 
-import platform
 import secrets
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
 from ..errors import JournalError, SpecError
-from ..journal import Journal, Record
+from ..journal import Journal, Record, stream
 from ..platforms.identity import host_name, user_name
 from ..platforms.paths import find_alike, relative_to
-from ..spec.file import StudyFile, load_dict
+from ..spec.file import StudyFile
 from ..spec.study import StudySpec
 from ..training.problem import Problem
+from .declaration import Change, Declaration, changes, declaration_of, packages_of
 from .prepare import Crew, described, objectives_of, pruner_kind
 from .source import source_of
 from .warm_start import trials_of
 
-PACKAGES = ("keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
-MAY_CHANGE = ("budget", "execution", "selection")  # of a declaration, when a study goes on
+OTHER_EVENTS = ("asked", "started", "epoch", "fold", "result", "remembered", "resumed")
 
 
 def introduction(
-    journal: Journal, file: StudyFile, dataset: Dataset, problem: Problem, crew: Crew
+    journal: Journal,
+    file: StudyFile,
+    dataset: Dataset,
+    problem: Problem,
+    crew: Crew,
+    *,
+    accept_changes: bool = False,
 ) -> Record:
     """Begin the journal, or make sure that it belongs to this declaration and these data.
 
+    Args:
+        journal: Of the study.
+        file: Its declaration.
+        dataset: Its rows.
+        problem: What its trials share.
+        crew: What trains them.
+        accept_changes: Go on with other code, versions or training than before, and record it.
+
     Returns:
         Its first record.
+
+    Raises:
+        SpecError: If the journal is that of another study, or of one that has changed.
     """
+    declaration = declaration_of(file, dataset.task)
     if journal.first is not None:
-        _compare(journal.first, file, dataset, crew)
+        found = _compare(journal, declaration, file, dataset, problem, crew)
+        if found and not (accept_changes and all(change.is_acceptable for change in found)):
+            raise SpecError(_refusal(str(journal.first["study"]), found, accept=accept_changes))
+        if found:
+            told = [[change.key, change.then, change.now] for change in found]
+            journal.append("changed", changes=told, **declaration.fields())
         journal.append("resumed", **_circumstances(crew))
         return journal.first
     spec = file.spec
@@ -55,7 +76,7 @@ def introduction(
         pruner=pruner_kind(spec),
         trainer=crew.trainer,
         trainer_reason=crew.reason,
-        environment=environment(),
+        **declaration.fields(),
         source=source_of(file.folder, journal.path.parent),
         owner=user_name(),
         host=host_name(),
@@ -70,39 +91,49 @@ def _circumstances(crew: Crew) -> dict[str, Any]:
     return {"workers": crew.workers, "threads": crew.threads}
 
 
-def _compare(first: Record, file: StudyFile, dataset: Dataset, crew: Crew) -> None:
-    """Refuse to go on with another study under the same name."""
-    before, now = (_flat(load_dict(r).spec.model_dump()) for r in (first["spec"], file.raw))
-    changed = [
-        f"  {key}: {before.get(key)!r} then, {now.get(key)!r} now"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key) and key.split(".")[0] not in MAY_CHANGE
-    ]
-    if first["fingerprint"] != dataset.fingerprint:
-        changed.append(
-            f"  the data: {first['fingerprint'][:12]} then, {dataset.fingerprint[:12]} now"
-        )
-    if file.spec.training.deterministic:
-        changed += [
-            f"  {key}: {first[key]} then, {value} now, of a deterministic study"
-            for key, value in _circumstances(crew).items()
-            if first.get(key, value) != value
-        ]
-    if changed:
-        raise SpecError(
-            f"study {first['study']} exists and was declared otherwise:\n"
-            + "\n".join(changed)
-            + "\nName another with --study NAME, or begin anew with --fresh."
-        )
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {key: value}
-    prefix = f"{key}." if key else ""
-    return {
-        k: v for name, child in value.items() for k, v in _flat(child, f"{prefix}{name}").items()
+def _compare(
+    journal: Journal,
+    now: Declaration,
+    file: StudyFile,
+    dataset: Dataset,
+    problem: Problem,
+    crew: Crew,
+) -> list[Change]:
+    """What is another than when the study began, or than was accepted last."""
+    first = journal.first
+    assert first is not None
+    accepted = [r for r in stream(journal.path, without=OTHER_EVENTS) if r["event"] == "changed"]
+    before = {**first, **accepted[-1]} if accepted else first
+    found = changes(before, now, file=file, packages=packages_of(file.spec, crew.trainer))
+    same_study = {
+        "the data": (first["fingerprint"][:12], dataset.fingerprint[:12]),
+        "the task": (first.get("task", problem.task), problem.task),
+        "the metric": (first["objective"]["metric"], problem.objective),
     }
+    if file.spec.training.deterministic:
+        same_study |= {
+            f"the {key} of a deterministic study": (str(first.get(key, value)), str(value))
+            for key, value in _circumstances(crew).items()
+        }
+    found += [Change(key, then, here) for key, (then, here) in same_study.items() if then != here]
+    return found
+
+
+def _refusal(study: str, found: list[Change], *, accept: bool) -> str:
+    """What has changed, and what one can do."""
+    lines = [f"study {study} exists and was declared otherwise:", *(f"  {c}" for c in found)]
+    others = [change.key for change in found if not change.is_acceptable]
+    if any(change.is_default for change in found):
+        lines.append("A default that has changed keeps its old value if the file declares it.")
+    ways = "Name another with --study NAME, or begin anew with --fresh"
+    if not others:
+        ways += (
+            ", or go on with --accept-changes: old and new trials then stand in one ranking, "
+            "and each says to which of them it belongs"
+        )
+    elif accept:
+        ways = f"Trials with another {', '.join(others)} cannot stand in one ranking. {ways}"
+    return "\n".join([*lines, f"{ways}."])
 
 
 def _warm_start(
@@ -122,12 +153,6 @@ def _objectives(spec: StudySpec, problem: Problem) -> dict[str, Any]:
     several = objectives_of(spec, problem.task)
     listed = [{"metric": name, "direction": direction} for name, direction in several]
     return {"objectives": listed} if len(listed) > 1 else {}
-
-
-def environment() -> dict[str, str]:
-    """Versions and machine; nothing of the environment's variables."""
-    versions = {name: metadata.version(name) for name in PACKAGES}
-    return {"python": platform.python_version(), "machine": platform.machine(), **versions}
 
 
 def require_own_folder(folder: Path) -> None:

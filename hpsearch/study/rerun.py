@@ -20,8 +20,9 @@ from ..history import History
 from ..journal import Record, read
 from ..spec.file import StudyFile, load_dict
 from ..trial import EpochReport, FoldReport, Trial, TrialResult
-from .opening import environment
+from .declaration import environment
 from .prepare import Crew, load_data, problem_of
+from .user_code import digests_of, references_in
 from .users_model import asked
 
 
@@ -33,7 +34,7 @@ class Rerun:
     result: TrialResult  # as it came out now
     is_same: bool  # state, score of each fold and, where they were kept, predictions: every bit
     difference: float | None  # largest between two folds' scores; None where one has none
-    changed: Mapping[str, tuple[str, str]]  # versions that differ: (then, now)
+    changed: Mapping[str, tuple[str, str]]  # versions and digests that differ: (then, now)
 
 
 def rerun(path: Path, number: int, data: Any = None) -> Rerun:
@@ -51,7 +52,8 @@ def rerun(path: Path, number: int, data: Any = None) -> Rerun:
     records = read(path).records
     history = History(records)
     trial = _trial(history, number)
-    file = _declaration(path, history.study)
+    declared = history.declaration(trial.revision)
+    file = _declaration(path, declared)
     circumstances = _circumstances(records, trial)
     with (
         tempfile.TemporaryDirectory() as logs,
@@ -68,7 +70,8 @@ def rerun(path: Path, number: int, data: Any = None) -> Rerun:
         if trial.trainer == "keras_fit" != crew.trainer:
             crew.fall_back(problem, "it trained the trial the first time")
         result = _trained(crew.executor, trial)
-    then, now = history.study.get("environment", {}), environment()
+    then = _dependencies(declared.get("environment", {}), declared.get("files", {}))
+    now = _dependencies(environment(), digests_of(references_in(file), file.folder))
     return Rerun(
         trial=trial,
         result=result,
@@ -89,8 +92,13 @@ def _trial(history: History, number: int) -> Trial:
 
 
 def _declaration(path: Path, study: Record) -> StudyFile:
-    """What the study was declared as, its paths where they were."""
-    return asked(load_dict(study["spec"], folder=path.parents[3] / study.get("folder", ".")))
+    """What the study was declared as, with the defaults of then, its paths where they were."""
+    folder = path.parents[3] / study.get("folder", ".")
+    return asked(load_dict(study.get("resolved") or study["spec"], folder=folder))
+
+
+def _dependencies(versions: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
+    return {**versions, **{f"code {name}": digest[:12] for name, digest in files.items()}}
 
 
 def _circumstances(records: tuple[Record, ...], trial: Trial) -> Record:

@@ -78,6 +78,7 @@ def tune(
     workers: int | None = None,
     fresh: bool = False,
     offline: bool = False,
+    accept_changes: bool = False,
     root: Path | None = None,
     listeners: Sequence[Listener] = (),
     stop_requested: Callable[[], bool] = lambda: False,
@@ -92,6 +93,8 @@ def tune(
         workers: Short for `execution.workers=` among the overrides.
         fresh: Begin anew; the earlier life of the study is set aside, not deleted.
         offline: Touch no MLflow store; `hpsearch sync` sends the study later.
+        accept_changes: Go on though code, versions or defaults are others than before; the
+            journal and the later trials tell.
         root: The folder that holds `mlruns/`; the working folder where it is None.
         listeners: Called with every record of the journal.
         stop_requested: Polled; once true, nothing more is asked and `StudyStopped` is raised.
@@ -118,7 +121,7 @@ def tune(
         problem = problem_of(file.spec, dataset, file.folder)
         check_model(file, problem)
         crew.set_up(problem)
-        first = introduction(journal, file, dataset, problem, crew)
+        first = introduction(journal, file, dataset, problem, crew, accept_changes=accept_changes)
         for record in stream(path) if listeners else ():
             _tell(listeners, record)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.

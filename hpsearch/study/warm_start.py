@@ -14,8 +14,10 @@ from ..errors import JournalError
 from ..history import History, load
 from ..journal import Record
 from ..spec.file import StudyFile
+from ..spec.reference import absolute, is_reference
 from ..spec.study import StudySpec
 from ..trial import Direction, Trial, Value
+from .user_code import digests_of
 
 
 def trials_of(
@@ -53,6 +55,19 @@ def trials_of(
                 "Scores of another kind mislead: leave it out, and enqueue its best points",
             )
     finished = [t for t in other.trials if t.is_finished]
+    ours_now = _code_of_metric(file)
+    differing = {
+        path
+        for t in finished
+        for path, digest in other.declaration(t.revision).get("files", {}).items()
+        if ours_now.get(path, digest) != digest
+    }
+    if differing:
+        raise file.problem(
+            "warm_start",
+            f"the metric of study {name} was computed by other code: {', '.join(sorted(differing))}"
+            " was edited since. Scores of another kind mislead: leave it out",
+        )
     fitting = [t for t in finished if _point(file.spec, t.params) is not None]
     if not fitting:
         message = f"none of the {len(finished)} finished trials of study {name} lies in this space"
@@ -92,6 +107,14 @@ def best_of(trials: Sequence[Trial], direction: Direction) -> list[Mapping[str, 
     sign = -1.0 if direction == "maximize" else 1.0
     best = min(complete, key=lambda t: sign * (t.score or 0.0), default=None)
     return [] if best is None else [best.params]
+
+
+def _code_of_metric(file: StudyFile) -> dict[str, str]:
+    """The digests of the files of a metric of the user's; none where it is ours."""
+    objective = file.spec.objective
+    if objective is None or not is_reference(objective.metric):
+        return {}
+    return digests_of([absolute(objective.metric, file.folder)], file.folder)
 
 
 def _objectives(history: History) -> list[tuple[str, bool]]:

@@ -92,6 +92,7 @@ def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
         "hpsearch.kind": "trial",
         "number": str(trial.number),
         "attempt": str(trial.attempt),
+        "revision": str(trial.revision),
         "seed": str(trial.seed),
         "sampler": tag_value(history.study.get("sampler", "")),
         **owner_tags(history),
@@ -156,6 +157,8 @@ def outcome_tags(history: History) -> dict[str, str]:
         tags["winner"] = chosen.name
     if history.end is not None:
         tags["ended"] = tag_value(history.end["reason"])
+    if notes := history.notes_of_changes():
+        tags["changes"] = tag_value("\n".join(notes))
     if history.promotions:
         last = history.promotions[-1]
         tags["promoted"] = f"{last['name']} version {last['version']} @{last['alias']}"

@@ -35,6 +35,7 @@ def _summary(history: History) -> str:
         lines.append(f"{verb}: **{best.name}** with {_score(best)}.")
     if history.end:
         lines.append(f"The search has ended: {history.end['reason']}.")
+    lines += [f"Changed: {note}." for note in history.notes_of_changes()]
     return "\n\n".join(lines)
 
 

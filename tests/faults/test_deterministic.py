@@ -126,6 +126,6 @@ def test_two_real_workers_give_the_same_bits_again_though_it_was_stopped(tmp_pat
     with pytest.raises(StopError):
         run("stopped", stop_after=3)
     assert first == run("stopped")
-    with pytest.raises(SpecError, match="workers: 2 then, 1 now, of a deterministic study"):
+    with pytest.raises(SpecError, match="the workers of a deterministic study: 2 then, 1 now"):
         tune(SPEC, workers=1, offline=True, root=tmp_path / "first")
     figure(differing_bits=0)

@@ -10,6 +10,7 @@ from hpsearch.journal import Journal, read
 from hpsearch.spec.file import load_dict, load_file
 from hpsearch.study.checks import check
 from hpsearch.study.first_points import ARGUMENTS, OF_KIND, first_points
+from hpsearch.study.user_code import digests_of
 from hpsearch.study.warm_start import best_of, trials_in, trials_of
 from hpsearch.training.losses import LOSSES
 from hpsearch.training.optimizers import OPTIMIZERS
@@ -150,13 +151,13 @@ def test_the_defaults_are_those_of_keras():
 OBJECTIVES = [("accuracy", "maximize")]
 
 
-def other_study(root: Path, fingerprint="f", metric="accuracy") -> Path:
+def other_study(root: Path, fingerprint="f", metric="accuracy", **fields) -> Path:
     """A study of four trials; the journal of the new study would lie beside its own."""
     path = root / "other" / "journal.jsonl"
     with Journal(path) as journal:
         objective = {"metric": metric, "direction": "maximize"}
         journal.append(
-            "study", study="other", key="k", fingerprint=fingerprint, objective=objective
+            "study", study="other", key="k", fingerprint=fingerprint, objective=objective, **fields
         )
         for number, (units, state) in enumerate(
             [(20, "COMPLETE"), (40, "PRUNED"), (90, "COMPLETE"), (24, None)]
@@ -207,6 +208,23 @@ def test_scores_of_other_data_or_of_another_metric_are_refused(tmp_path):
     journal = other_study(tmp_path / "2", metric="f1")
     with pytest.raises(SpecError, match=r"the objective of study other differ: f1 there, accuracy"):
         warm(journal)
+
+
+def test_scores_of_a_metric_whose_code_was_edited_are_refused(tmp_path):
+    (tmp_path / "m.py").write_text("def accuracy(truth, prediction, weights): ...\n")
+    space = {"units": {"type": "int", "low": 16, "high": 48}, "activation": "relu"}
+    objective = {"metric": "m.py:accuracy", "direction": "maximize"}
+    spec = declared(search_space=space, warm_start="other", objective=objective)
+    file = load_dict(spec, folder=tmp_path)
+    files = digests_of([f"{tmp_path}/m.py:accuracy"], tmp_path)
+
+    def copied(**began):
+        journal = other_study(tmp_path / str(len(began["files"])), **began)
+        return trials_of(file, journal, fingerprint="f", objectives=OBJECTIVES)
+
+    assert 2 == len(copied(files=files)["trials"])
+    with pytest.raises(SpecError, match=r"computed by other code: m\.py was edited since"):
+        copied(files={**files, "m.py": "0", "model.py": "1"})
 
 
 def test_a_study_that_does_not_exist_is_named(tmp_path):

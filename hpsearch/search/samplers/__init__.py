@@ -27,6 +27,16 @@ def options_of(kind: str) -> tuple[str, ...]:
     return tuple(ORACLES[kind].options) if kind in ORACLES else ()
 
 
+def packages_of(kind: str) -> tuple[str, ...]:
+    """The packages, as they are installed, that a sampler's suggestions depend on."""
+    if kind in ORACLES:
+        return ("keras-tuner",)
+    if kind not in OPTUNA:
+        return ()
+    package = OPTUNA[kind].package
+    return ("optuna",) if package is None else ("optuna", package)
+
+
 def problems(
     kind: str, options: Mapping[str, int], space: Space, *, objectives: int
 ) -> list[tuple[str, str]]:

@@ -1,0 +1,205 @@
+"""What a study's results depend on, and what of it has changed when the study goes on.
+
+Every value of the declaration with its default, the defaults that lie elsewhere, the user's code
+and the versions of what trains and samples. It is journalled when the study begins, and again
+whenever a change is accepted.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from ..journal import Record
+from ..models import FAMILIES
+from ..search.pruners import PRUNERS
+from ..search.samplers import packages_of as packages_of_sampler
+from ..spec.data import Task
+from ..spec.file import StudyFile
+from ..spec.study import StudySpec
+from ..training import losses, optimizers, order, schedules
+from .prepare import pruner_kind
+from .user_code import digests_of, references_in
+
+PACKAGES = (
+    *("hpsearch", "keras", "jax", "jaxlib", "tensorflow", "numpy"),
+    *("scikit-learn", "optuna", "keras-tuner", "cmaes", "torch", "mlflow"),
+)
+TRAINED_BY = {"vectorized": ("jax", "jaxlib"), "keras_fit": ("tensorflow",)}
+MAY_CHANGE = ("budget", "execution", "selection")  # of a declaration, when a study goes on
+# What can be accepted: other trials than before may come out, but rows, folds, space and
+# objective are the same, so the trials still stand in one table.
+ACCEPTABLE = ("training", "model", "defaults", "code", "version")
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """Fields of a journal's first line, and of its `changed` events."""
+
+    resolved: Mapping[str, Any]  # every key of the study's file, with its default
+    defaults: Mapping[str, Any]  # what is not declared and has its default elsewhere
+    files: Mapping[str, str]  # the user's code: path -> SHA-256
+    environment: Mapping[str, str]  # versions and machine
+
+    def fields(self) -> dict[str, Any]:
+        """As the journal holds them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference."""
+
+    key: str
+    then: str
+    now: str
+    is_default: bool = False  # the value of now was not declared
+
+    @property
+    def is_acceptable(self) -> bool:
+        """Whether the study could go on with it."""
+        return self.key.split(".")[0].split(" ")[0] in ACCEPTABLE
+
+    def __str__(self) -> str:
+        default = " (a default)" if self.is_default else ""
+        return f"{self.key}: {self.then} then, {self.now} now{default}"
+
+
+def declaration_of(file: StudyFile, task: Task) -> Declaration:
+    """What a study's results depend on beside its data."""
+    return Declaration(
+        resolved=resolved(file.raw),
+        defaults=_defaults(file.spec, task),
+        files=digests_of(references_in(file), file.folder),
+        environment=environment(),
+    )
+
+
+def resolved(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """A declaration with all its defaults, its paths as they were written."""
+    return StudySpec.model_validate(raw).model_dump(mode="json")
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine; nothing of the environment's variables."""
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # TensorFlow, where JAX trains
+    return {"python": platform.python_version(), "machine": platform.machine(), **versions}
+
+
+def _defaults(spec: StudySpec, task: Task) -> dict[str, Any]:
+    """What trials take where the study's file is silent, as far as it is ours and not Keras's."""
+    family = FAMILIES.get(spec.network)
+    loss = next(iter(losses.LOSSES[task]), None)
+    training = {
+        "optimizer": optimizers.DEFAULT,
+        "learning_rate": schedules.DEFAULT_LEARNING_RATE,
+        "batch_size": order.BATCH_SIZE,
+        "schedule": schedules.DEFAULT,
+        "loss": loss,
+    }
+    hyperparameters = {**training, **((family.reads if family else None) or {})}
+    silent = {k: v for k, v in hyperparameters.items() if k not in spec.search_space}
+    kind = pruner_kind(spec)
+    options = PRUNERS[kind][1].items()
+    declared = {"kind", *spec.pruner.options} if spec.pruner else set()
+    pruner = {k: v for k, v in (("kind", kind), *options) if k not in declared}
+    return {**silent, "pruner": pruner}
+
+
+def packages_of(spec: StudySpec, trainer: str) -> tuple[str, ...]:
+    """The packages whose version can change a study's results."""
+    pruned_by_optuna = pruner_kind(spec) in ("median", "percentile", "patience", "threshold")
+    folds = spec.cross_validation
+    return (
+        *("hpsearch", "keras", "numpy"),
+        *TRAINED_BY[trainer],
+        *packages_of_sampler(spec.sampler.kind),
+        *(["optuna"] if pruned_by_optuna else []),
+        *(["scikit-learn"] if folds and folds.kind == "stratified_group" else []),
+    )
+
+
+def changes(
+    before: Record, now: Declaration, *, file: StudyFile, packages: tuple[str, ...]
+) -> list[Change]:
+    """What differs from the journal's declaration, as far as that tells.
+
+    Args:
+        before: The journal's first line, or the last change that was accepted.
+        now: What would train the next trials.
+        file: The declaration.
+        packages: Whose versions count.
+    """
+    return [
+        *_values(before, now, _flat(file.raw)),
+        *_silent(before.get("defaults"), now.defaults),
+        *_code(before.get("files"), now.files),
+        *_versions(before.get("environment", {}), now.environment, packages),
+    ]
+
+
+def _values(before: Record, now: Declaration, declared: Mapping[str, Any]) -> Iterator[Change]:
+    """Keys of the study's file. A key that is newer than the journal counts if it is declared."""
+    then = _flat(before.get("resolved") or resolved(before["spec"]))
+    here = _flat(now.resolved)
+    for key in sorted(then.keys() | here.keys()):
+        is_declared = any(_within(key, name) or _within(name, key) for name in declared)
+        is_news = key in then or is_declared
+        if key.split(".")[0] in MAY_CHANGE or then.get(key) == here.get(key) or not is_news:
+            continue
+        is_default = key in here and not is_declared
+        yield Change(key, repr(then.get(key)), repr(here.get(key)), is_default)
+
+
+def _within(key: str, section: str) -> bool:
+    return key == section or key.startswith(f"{section}.")
+
+
+def _silent(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[Change]:
+    """Defaults that the journal has and that are others now."""
+    then, here = _flat(before or {}), _flat(now)
+    for key in sorted(then.keys() & here.keys()):
+        if then[key] != here[key]:
+            yield Change(f"defaults.{key}", repr(then[key]), repr(here[key]), is_default=True)
+
+
+def _code(before: Mapping[str, str] | None, now: Mapping[str, str]) -> Iterator[Change]:
+    """Files that were edited, or came or went; one that was only moved is the same."""
+    if before is None:
+        return
+    moved = set(before.values()) & set(now.values())
+    for name in sorted(before.keys() | now.keys()):
+        then, here = before.get(name), now.get(name)
+        if then == here or (then in moved and here is None) or (then is None and here in moved):
+            continue
+        yield Change(f"code {name}", _digest(then), _digest(here))
+
+
+def _digest(sha256: str | None) -> str:
+    return "not used" if sha256 is None else f"SHA-256 {sha256[:12]}"
+
+
+def _versions(
+    before: Mapping[str, str], now: Mapping[str, str], packages: tuple[str, ...]
+) -> Iterator[Change]:
+    for name in packages:
+        if name in before and before[name] != now.get(name):
+            yield Change(f"version of {name}", before[name], now.get(name, "not installed"))
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """`{"a.b": 1}` of `{"a": {"b": 1}}`."""
+    if not isinstance(value, Mapping) or not value:
+        return {key: value}
+    prefix = f"{key}." if key else ""
+    return {
+        k: v for name, child in value.items() for k, v in _flat(child, f"{prefix}{name}").items()
+    }

@@ -1,0 +1,158 @@
+"""The user's own code that a study runs: which files it consists of, and their digests.
+
+Found by reading, not by importing: the files that the declaration names, and what these import
+from the same folders. Libraries below `site-packages` count by their versions instead. A module
+whose name is only known when the code runs, and files that the code opens, are not found.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..models import reference_of
+from ..platforms.paths import relative_to
+from ..spec.file import StudyFile
+from ..spec.reference import absolute, is_reference
+
+OWN = Path(__file__).resolve().parents[1]  # this package, which counts by its version
+LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
+INSTALLED = ("site-packages", "dist-packages")  # a folder so named holds libraries
+
+
+def references_in(file: StudyFile) -> list[str]:
+    """Every function of the user's that a declaration names, its file made absolute."""
+    spec, data = file.spec, file.spec.data
+    objectives = [spec.objective] if spec.objective else spec.objectives or []
+    named = [
+        reference_of(spec.network),
+        *(objective.metric for objective in objectives),
+        *spec.constraints,
+        *map(str, spec.values_of("loss")),
+        *(s for s in (data.source, data.test_source) if s and not _is_source(s, file.folder)),
+    ]
+    return [absolute(name, file.folder) for name in named if is_reference(name)]
+
+
+def _is_source(name: str, folder: Path) -> bool:
+    """Whether a source is a file or a set of scikit-learn's, and no function."""
+    return name.startswith("sklearn:") or (folder / name).exists()
+
+
+def digests_of(references: Iterable[str], folder: Path) -> dict[str, str]:
+    """The SHA-256 of each file that the functions consist of, by its path relative to `folder`.
+
+    Args:
+        references: `FILE.py:NAME`, absolute, or `MODULE:NAME`.
+        folder: Of the study's file.
+    """
+    found: dict[Path, None] = {}
+    todo = [path for reference in references for path in _files_of(reference)]
+    roots = [folder, *(path.parent for path in todo)]
+    while todo:
+        path = todo.pop().resolve()
+        if path in found:
+            continue
+        found[path] = None
+        if path.suffix == ".py" and not _is_library(path):
+            todo += [p for n in imported_by(path) for p in _located(n, [path.parent, *roots])]
+    return {_name(p, folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(found)}
+
+
+def imported_by(path: Path) -> Iterator[str]:
+    """The modules that a file imports anywhere in it; a relative name begins with dots."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return  # told when it is run
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (node.module or "")
+            joint = "" if origin.endswith(".") or not origin else "."
+            yield from (f"{origin}{joint}{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and _imports(node.func):
+            texts = (a.value for a in node.args[:1] if isinstance(a, ast.Constant))
+            yield from (text for text in texts if isinstance(text, str))
+
+
+def _imports(function: ast.expr) -> bool:
+    name = getattr(function, "attr", getattr(function, "id", ""))
+    return name in ("import_module", "__import__")
+
+
+def _files_of(reference: str) -> list[Path]:
+    place = reference.rpartition(":")[0]
+    if place.endswith(".py"):
+        return [Path(place)] if Path(place).is_file() else []
+    own = list(_located(place, []))
+    return own or [p for base in _bases_of(place) for p in _along(base, place.split("."))]
+
+
+def _located(name: str, beside: Sequence[Path]) -> Iterator[Path]:
+    """The files of a module and of its packages, unless it is a library's.
+
+    Args:
+        name: Dotted, relative or not; its last part may be no module, but a name in one.
+        beside: The folder of the file that imports it, then others in which it may lie.
+    """
+    plain = name.lstrip(".")
+    parts = [part for part in plain.split(".") if part]
+    if level := len(name) - len(plain):
+        package = beside[0].joinpath(*[".."] * (level - 1))
+        yield from (init for init in [package / "__init__.py"] if init.is_file())
+        bases = [package]
+    else:
+        bases = [*beside, Path.cwd(), *map(Path, sys.path)]
+        if not any(list(_along(base, parts)) for base in bases):
+            bases = _bases_of(name)  # installed so that it is edited where it lies
+    for base in dict.fromkeys(base.resolve() for base in bases):
+        yield from (path for path in _along(base, parts) if not _is_library(path))
+
+
+def _along(base: Path, parts: list[str]) -> Iterator[Path]:
+    """The files on the way to a dotted name below a folder."""
+    for part in parts:
+        package, suffixes = base / part, (".py", *EXTENSION_SUFFIXES)
+        module = next((m for s in suffixes if (m := base / f"{part}{s}").is_file()), None)
+        init = package / "__init__.py"
+        if init.is_file():
+            yield init
+        elif module is not None:
+            yield module
+            return
+        elif not package.is_dir():
+            return
+        base = package
+
+
+def _bases_of(name: str) -> list[Path]:
+    """The folders in which an installed module's top package lies; nothing is imported."""
+    try:
+        spec = find_spec(name.partition(".")[0])
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    packages = [Path(folder).parent for folder in spec.submodule_search_locations or ()]
+    return packages or ([Path(spec.origin).parent] if spec.has_location and spec.origin else [])
+
+
+def _is_library(path: Path) -> bool:
+    if any(name in path.parts for name in INSTALLED) or path.is_relative_to(OWN):
+        return True
+    return any(path.is_relative_to(folder) for folder in LIBRARIES)
+
+
+def _name(path: Path, folder: Path) -> str:
+    for name in INSTALLED:
+        if name in path.parts:
+            return Path(*path.parts[path.parts.index(name) + 1 :]).as_posix()
+    return relative_to(path, folder.resolve())

@@ -1,0 +1,262 @@
+"""A study goes on only with what its first trials had, or with changes that were accepted."""
+
+import json
+import re
+import sys
+from contextlib import chdir
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from study.conftest import invoke
+
+from hpsearch.history import load
+from hpsearch.journal import encode, read
+from hpsearch.models import mlp
+from hpsearch.reporting.export import rows
+from hpsearch.search import pruners
+from hpsearch.spec.file import StudyFile, load_dict
+from hpsearch.spec.reference import load_function
+from hpsearch.spec.study import StudySpec, Training
+from hpsearch.study import declaration
+from hpsearch.study.declaration import changes, declaration_of, packages_of, resolved
+from hpsearch.study.rerun import rerun
+from hpsearch.tracking import layout
+
+DECLARED = {
+    "study": "s",
+    "data": {"source": "rows.csv", "target": "y"},
+    "objective": {"metric": "m.py:cost", "direction": "minimize"},
+    "search_space": {
+        "units": [4, 8],
+        "learning_rate": {"type": "float", "low": 0.001, "high": 0.1},
+    },
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "m.py").write_text("from helper import scale\n" + COST)
+    (tmp_path / "helper.py").write_text("scale = 1.0\n")
+    return tmp_path
+
+
+COST = """
+def cost(truth, prediction, weights):
+    return scale * float(abs(truth - prediction).mean())
+"""
+
+
+def file_of(folder: Path, **declared) -> StudyFile:
+    return load_dict({**DECLARED, **declared}, folder=folder)
+
+
+def journalled(file: StudyFile, *leave_out: str) -> dict:
+    """A journal's first line, as far as it is compared; without what an older version lacks."""
+    fields = {"spec": file.raw, **declaration_of(file, "binary").fields()}
+    kept = {k: v for k, v in fields.items() if k not in leave_out}
+    return json.loads(json.dumps(kept))
+
+
+def differences(before: dict, file: StudyFile, trainer: str = "vectorized") -> list[str]:
+    packages = packages_of(file.spec, trainer)
+    now = declaration_of(file, "binary")
+    return [str(change) for change in changes(before, now, file=file, packages=packages)]
+
+
+def test_nothing_differs_where_nothing_was_changed(folder: Path) -> None:
+    file = file_of(folder)
+    assert [] == differences(journalled(file), file)
+
+
+def test_a_resolved_declaration_is_a_declaration(folder: Path) -> None:
+    ranges = [
+        {"type": "float", "low": 0.1, "high": 0.2, "when": {"optimizer": "sgd"}},
+        {"type": "float", "low": 0.3, "high": 0.4, "when": {"optimizer": "rmsprop"}},
+    ]
+    space = {"optimizer": ["sgd", "rmsprop"], "momentum": ranges, "activation": "relu"}
+    more = {"pruner": {"kind": "asha"}, "search_space": space, "enqueue": {"optimizer": "sgd"}}
+    for raw in (DECLARED, {**DECLARED, **more}):
+        again = json.loads(json.dumps(resolved(raw)))
+        assert StudySpec.model_validate(raw) == StudySpec.model_validate(again)
+
+
+@pytest.mark.parametrize("name", ["m.py", "helper.py"])
+def test_an_edit_of_the_users_code_is_found(folder: Path, name: str) -> None:
+    before = journalled(file_of(folder))
+    (folder / name).write_text((folder / name).read_text() + "# edited\n")
+    [found] = differences(before, file_of(folder))
+    assert re.fullmatch(rf"code {name}: SHA-256 \w{{12}} then, SHA-256 \w{{12}} now", found)
+
+
+def test_a_helper_that_is_new_is_found(folder: Path) -> None:
+    before = journalled(file_of(folder))
+    (folder / "helper.py").write_text("from other import scale\n")
+    (folder / "other.py").write_text("scale = 1.0  # new\n")
+    found = differences(before, file_of(folder))
+    assert ["code helper.py", "code other.py"] == [line.split(":")[0] for line in found]
+    assert "not used then" in found[1]
+
+
+def test_a_file_that_was_only_moved_is_the_same(folder: Path) -> None:
+    before = journalled(file_of(folder))
+    (folder / "lib").mkdir()
+    for name in ("m.py", "helper.py"):
+        (folder / name).rename(folder / "lib" / name)
+    moved = {"metric": "lib/m.py:cost", "direction": "minimize"}
+    [found] = differences(before, file_of(folder, objective=moved))
+    assert found.startswith("objective.metric: 'm.py:cost' then")
+
+
+def test_a_default_of_the_study_file_that_changed_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = journalled(file_of(folder))
+    monkeypatch.setattr(
+        declaration,
+        "resolved",
+        lambda raw: resolved({**raw, "training": {"epochs": 5, **raw.get("training", {})}}),
+    )
+    assert ["training.epochs: 50 then, 5 now (a default)"] == differences(before, file_of(folder))
+    assert [] == differences(before, file_of(folder, training={"epochs": 50}))
+
+
+def test_a_default_that_lies_elsewhere_is_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = journalled(file_of(folder))
+    monkeypatch.setitem(mlp.DEFAULTS, "layers", 3)
+    monkeypatch.setitem(mlp.DEFAULTS, "units", 99)  # which this study declares
+    monkeypatch.setitem(pruners._RUNGS, "eta", 4)
+    expected = {"defaults.layers: 2 then, 3 now (a default)"}
+    expected.add("defaults.pruner.eta: 3 then, 4 now (a default)")
+    assert expected == set(differences(before, file_of(folder)))
+
+
+def test_a_key_that_is_newer_than_the_journal_counts_if_it_is_declared(folder: Path) -> None:
+    before = journalled(file_of(folder))
+    del before["resolved"]["training"]["population"]
+    assert [] == differences(before, file_of(folder))
+    [found] = differences(before, file_of(folder, training={"population": 2}))
+    assert "training.population: None then, 2 now" == found
+
+
+@pytest.mark.parametrize(
+    ("package", "changed", "trainer"),
+    [
+        ("keras", True, "vectorized"),
+        ("numpy", True, "vectorized"),
+        ("hpsearch", True, "vectorized"),
+        ("optuna", True, "vectorized"),  # of the default sampler
+        ("jax", True, "vectorized"),
+        ("jax", False, "keras_fit"),
+        ("tensorflow", True, "keras_fit"),
+        ("tensorflow", False, "vectorized"),
+        ("keras-tuner", False, "vectorized"),
+        ("mlflow", False, "vectorized"),
+    ],
+)
+def test_versions_count_where_they_train_or_sample(
+    folder: Path, package: str, changed: bool, trainer: str
+) -> None:
+    file = file_of(folder)
+    before = journalled(file)
+    before["environment"][package] = "0.0.1"
+    line = f"version of {package}: 0.0.1 then, {metadata.version(package)} now"
+    assert ([line] if changed else []) == differences(before, file, trainer)
+
+
+def test_a_package_that_is_not_installed_is_left_out(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def version(name: str) -> str:
+        if name == "tensorflow":
+            raise metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    monkeypatch.setattr(declaration.metadata, "version", version)
+    found = declaration.environment()
+    assert "tensorflow" not in found
+    assert "1.0" == found["jax"]
+
+
+def test_an_older_journal_is_compared_as_far_as_it_goes(folder: Path) -> None:
+    before = journalled(file_of(folder), "resolved", "defaults", "files")
+    for name in ("hpsearch", "jaxlib", "keras-tuner"):
+        before["environment"].pop(name)
+    (folder / "helper.py").write_text("scale = 2.0\n")
+    assert [] == differences(before, file_of(folder))
+    [found] = differences(before, file_of(folder, training={"epochs": 7}))
+    assert f"training.epochs: {Training().epochs} then, 7 now" == found
+
+
+def test_a_file_imports_what_lies_beside_it_and_leaves_no_trace(folder: Path) -> None:
+    before = list(sys.path)
+    assert 2.0 == load_function(f"{folder}/m.py:cost")(np.ones(3), 3 * np.ones(3), None)
+    assert before == sys.path
+    assert "helper" not in sys.modules
+    (folder / "helper.py").write_text("scale = 10.0  # longer\n")
+    assert 20.0 == load_function(f"{folder}/m.py:cost")(np.ones(3), 3 * np.ones(3), None)
+
+
+# ---- a whole study ----
+
+SPEC = """\
+study: s
+data: {source: "sklearn:breast_cancer"}
+objective: {metric: "m.py:cost", direction: minimize}
+cross_validation: {folds: 2}
+training: {epochs: 1}
+search_space: {units: [2, 3, 4, 5]}
+sampler: {kind: random}
+pruner: {kind: none}
+selection: {finalists: 0}
+budget: {trials: 1}
+"""
+
+
+def test_a_study_whose_code_was_edited_goes_on_only_if_told_to_and_says_so(folder: Path) -> None:
+    (folder / "s.yaml").write_text(SPEC)
+    command = ("tune", "s.yaml", "--offline", "--trials")
+    invoke(folder, *command, 1)
+    (folder / "helper.py").write_text("scale = 1.0 - 9.0  # better!\n")
+
+    refused = invoke(folder, *command, 2, code=2)
+    assert "code helper.py: SHA-256" in refused.stderr
+    assert "--accept-changes" in refused.stderr
+    refused = invoke(folder, *command, 2, "--seed", 9, "--accept-changes", code=2)
+    assert "Trials with another seed cannot stand in one ranking" in refused.stderr
+    journal = folder / "mlruns" / "studies" / "s" / "journal.jsonl"
+    assert [0] == [t.number for t in load(journal).trials]
+
+    invoke(folder, *command, 2, "--accept-changes")
+    history = load(journal)
+    assert [0, 1] == [t.revision for t in history.trials]
+    assert [0, 1] == [row["revision"] for row in rows(history)]
+    note = "revision 1 from trial 1: code helper.py"
+    assert note in invoke(folder, "top", "s").stdout
+    shown = invoke(folder, "show", "s", 0).stdout
+    assert re.search(r"revision +0 of 1", shown)
+    assert note in shown
+    tags = [layout.trial_tags(history, t, "parent")["revision"] for t in history.trials]
+    assert ["0", "1"] == tags
+    assert note in layout.outcome_tags(history)["changes"]
+
+    invoke(folder, *command, 2)  # what was accepted is no difference any more
+    invoke(folder, "report", "s", "-o", "page.html")
+    assert note in (folder / "page.html").read_text()
+    with chdir(folder):
+        again = rerun(journal, 0)
+    assert not again.is_same
+    assert ["code helper.py"] == list(again.changed)
+    _as_of_an_older_version(journal)
+    invoke(folder, *command, 2)
+
+
+def _as_of_an_older_version(journal: Path) -> None:
+    """Take away what the journal of a version before had not."""
+    records = [r for r in read(journal).records if r["event"] != "changed"]
+    for name in ("resolved", "defaults", "files"):
+        del records[0][name]
+    journal.write_bytes(b"".join(encode({**r, "seq": n}) for n, r in enumerate(records)))
