@@ -45,6 +45,7 @@ logger = logging.getLogger("hpsearch.study")
 
 CONNECT_SECONDS = 30  # for a tracking server to answer at the start
 FLUSH_SECONDS = 60  # for MLflow to take the last records
+FLUSH_TRIES = 2  # that may fail meanwhile, before a store that is away is waited for no longer
 
 
 def load_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyFile:
@@ -154,10 +155,10 @@ def tune(
             tell=partial(_tell, told),
             stop_requested=stop_requested,
         )
-        if uploader is not None and not uploader.flush(FLUSH_SECONDS):
-            logger.warning(
-                "MLflow has not taken all of it yet; later: hpsearch sync %s", file.spec.study
-            )
+        if uploader is not None:
+            if uploader.problem is not None:
+                logger.warning("waiting up to %d s for MLflow, which is away", FLUSH_SECONDS)
+            uploader.flush(FLUSH_SECONDS, tries=FLUSH_TRIES)  # what is missing, it tells at its end
         result = _result(file, history, dataset, problem, path, uploader, redacted(uri))
     return replace(result, seconds=time.monotonic() - began)
 

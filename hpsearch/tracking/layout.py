@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..history import History
@@ -36,6 +37,12 @@ class Point:
     value: float
     time: int  # milliseconds since the epoch, from the journal: a replay repeats it
     step: int
+
+
+def study_files(folder: Path) -> list[Path]:
+    """The files of a finished study's folder that its run holds."""
+    found = [path for name in ("final", "plots") for path in sorted((folder / name).rglob("*"))]
+    return [path for path in (*found, folder / "report.html") if path.is_file()]
 
 
 def trial_key(history: History, trial: Trial) -> str:

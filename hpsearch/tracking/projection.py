@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,20 @@ if TYPE_CHECKING:
 Step = Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A file of a run, which goes to the store behind the runs and their points."""
+
+    run: str
+    name: str  # below the run's artifacts
+    path: Path | None = None  # None: `text` is its content
+    text: str = ""
+
+    def __str__(self) -> str:
+        size = len(self.text.encode()) if self.path is None else self.path.stat().st_size
+        return f"{self.name} ({size / 1e6:.1f} MB)"
+
+
 class Projection:
     """One study in one store."""
 
@@ -46,6 +61,7 @@ class Projection:
         self._sent: dict[str, int] = {}  # key -> epochs that the store has
         self._described: set[str] = set()  # keys whose params and data the store has
         self._open_runs: set[str] = set()  # keys of runs that are RUNNING
+        self.artifacts: dict[tuple[str, str], Artifact] = {}  # what `upload` has to send
 
     @property
     def parent(self) -> str:
@@ -117,7 +133,7 @@ class Projection:
             yield partial(self._end, key, "KILLED", self.history.last_time)
         if self.history.final is None:
             yield partial(self._end, self.history.key, "KILLED", self.history.last_time)
-        yield partial(self._client.log_artifact, self.parent, str(self._journal))
+        yield partial(self._add_file, self.parent, self._journal)
 
     # -- the study's run ------------------------------------------------------------------
 
@@ -130,12 +146,10 @@ class Projection:
             self._client.set_experiment_tag(self.experiment_id, name, value)
         self._log(self.parent, params=layout.study_params(self.history))
         self._client.log_inputs(self.parent, [self._dataset()])
-        self._client.log_text(self.parent, layout.spec_yaml(self.history), "spec.yaml")
+        self._add_text(self.parent, layout.spec_yaml(self.history), "spec.yaml")
         environment = json.dumps(self.history.study.get("environment", {}), indent=2, default=str)
-        self._client.log_text(self.parent, environment + "\n", "environment.json")
-        diff = self._journal.with_name(layout.SOURCE_DIFF)
-        if diff.is_file():
-            self._client.log_artifact(self.parent, str(diff))
+        self._add_text(self.parent, environment + "\n", "environment.json")
+        self._add_file(self.parent, self._journal.with_name(layout.SOURCE_DIFF))
 
     def _send_summary(self, known: int) -> None:
         fresh = {id(trial) for trial in self.history.ended[known:]}
@@ -147,13 +161,8 @@ class Projection:
 
     def _final_steps(self) -> Iterator[Step]:
         yield self._mark_winner
-        for name in ("final", "plots"):
-            folder = self._journal.parent / name
-            if folder.is_dir():
-                yield partial(self._client.log_artifacts, self.parent, str(folder), name)
-        report = self._journal.parent / "report.html"
-        if report.is_file():
-            yield partial(self._client.log_artifact, self.parent, str(report))
+        for path in layout.study_files(self._journal.parent):
+            yield partial(self._add_file, self.parent, path)
         yield partial(self._end, self.history.key, "FINISHED", self.history.last_time)
 
     # -- the trials' runs -----------------------------------------------------------------
@@ -175,7 +184,7 @@ class Projection:
             self._client.log_inputs(self.runs[key], [self._dataset()])
             self._described.add(key)
         if trial.traceback:
-            self._client.log_text(self.runs[key], trial.traceback, "traceback.txt")
+            self._add_text(self.runs[key], trial.traceback, "traceback.txt")
         if trial.ended is not None:
             self._end(key, layout.RUN_STATUS[trial.state], trial.ended)
             trial.condense()  # the store has its curves
@@ -227,6 +236,29 @@ class Projection:
         for key in sorted(self._doubtful):
             self._find(key)
         self._doubtful.clear()
+
+    # -- files ----------------------------------------------------------------------------
+
+    def upload(self, artifact: Artifact) -> None:
+        """Send one file.
+
+        Raises:
+            Exception: Of whatever kind the store's client raises.
+        """
+        if artifact.path is None:
+            self._client.log_text(artifact.run, artifact.text, artifact.name)
+        else:
+            folder = artifact.name.rpartition("/")[0] or None
+            self._client.log_artifact(artifact.run, str(artifact.path), folder)
+
+    def _add_file(self, run: str, path: Path) -> None:
+        """Have a file of the study's folder sent, where it exists."""
+        name = path.relative_to(self._journal.parent).as_posix()
+        if path.is_file():
+            self.artifacts[run, name] = Artifact(run, name, path)
+
+    def _add_text(self, run: str, text: str, name: str) -> None:
+        self.artifacts[run, name] = Artifact(run, name, text=text)
 
     # -- requests -------------------------------------------------------------------------
 

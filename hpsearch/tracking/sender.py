@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import faults
-from ..errors import JournalError, TrackingError, redacted
+from ..errors import HpsearchError, JournalError, TrackingError, redacted
 from ..journal import read, stream
 from .cursor import Cursor
-from .projection import Projection, Step
+from .projection import Artifact, Projection, Step
+from .refusals import FINAL_FOR_FILES, TOO_LARGE, described, http_status
 from .store import limited_requests, open_store
 from .system import SystemMeter
 
@@ -24,8 +26,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpsearch.tracking")
 
+NEEDS_FILES = "the right to write the experiment's artifacts"
+LARGER = (
+    "the file is larger than its proxy lets through (413). Ask its administrator for a higher "
+    "limit (nginx: client_max_body_size), then run `hpsearch sync STUDY`."
+)
 # Answers to which no repetition helps: the request is skipped, so that the rest gets through.
 HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "INVALID_STATE")
+
+
+class FilesAwayError(TrackingError):
+    """Files cannot be stored now; runs and points have arrived."""
 
 
 class Sender:
@@ -79,13 +90,15 @@ class Sender:
         """Send every whole line that the journal holds now.
 
         Raises:
+            FilesAwayError: If all but files has arrived. Call again to go on.
             Exception: Of whatever kind the store's client raises. Call again to go on.
         """
         projection = self._opened()
         while self._steps or self._load_steps(projection):
             self._work_off()
-            self._cursor.save(projection.history.key, self._read)
-            self.acknowledged = self._read
+            self._acknowledge(projection)
+        self._send_files(projection)
+        self._acknowledge(projection)
 
     def measure(self) -> None:
         """Send how busy the machine has been since the last call.
@@ -100,8 +113,18 @@ class Sender:
 
     def park(self) -> None:
         """Say that nothing more will come for now: no run is left RUNNING."""
-        self._steps.extend(self._opened().park())
+        projection = self._opened()
+        self._steps.extend(projection.park())
         self._work_off()
+        self._send_files(projection)
+        self._acknowledge(projection)
+
+    def describe(self, error: Exception) -> HpsearchError:
+        """What `open`, `send` and `park` raise, for people."""
+        if isinstance(error, HpsearchError):
+            return error
+        needs = f"EDIT on the experiment {self.journal.parent.name!r}"
+        return TrackingError(f"{redacted(self.uri)}: {described(error, needs=needs)}")
 
     def close(self) -> None:
         """Give the right to send back."""
@@ -119,6 +142,45 @@ class Sender:
         self._steps.extend(projection.steps(page.records))
         self._read = page.end
         return True
+
+    def _acknowledge(self, projection: Projection) -> None:
+        """Move the cursor, unless files that belong to what was sent are still to be stored."""
+        if not projection.artifacts and self.acknowledged != self._read:
+            self._cursor.save(projection.history.key, self._read)
+            self.acknowledged = self._read
+
+    def _send_files(self, projection: Projection) -> None:
+        """Send the files that wait; what the store does not take as it is, is left out and told.
+
+        Raises:
+            FilesAwayError: If one cannot be stored now; it is tried after the others next time.
+        """
+        refused: dict[int, list[Artifact]] = {}
+        try:
+            for key, artifact in list(projection.artifacts.items()):
+                del projection.artifacts[key]
+                if artifact.path is not None and not artifact.path.is_file():
+                    continue  # a study that went on has replaced it
+                try:
+                    projection.upload(artifact)
+                except Exception as error:  # every backend raises its own kind
+                    status = http_status(error)
+                    if status not in FINAL_FOR_FILES:
+                        projection.artifacts[key] = artifact
+                        raise FilesAwayError(
+                            f"{redacted(self.uri)}: {artifact.name} cannot be stored: "
+                            f"{described(error, needs=NEEDS_FILES)} Runs and points have arrived."
+                        ) from None
+                    refused.setdefault(status, []).append(artifact)
+        finally:
+            for status, artifacts in refused.items():
+                self._give_up(status, artifacts)
+
+    def _give_up(self, status: int, artifacts: list[Artifact]) -> None:
+        names = ", ".join(map(str, artifacts))
+        why = LARGER if status == TOO_LARGE else f"it answers {status}"
+        self.problems.append(f"{redacted(self.uri)} does not take {names}: {why}")
+        logger.warning("%s The rest has arrived.", self.problems[-1])
 
     def _work_off(self) -> None:
         from mlflow.exceptions import MlflowException
@@ -146,18 +208,17 @@ def sync(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
     sender = Sender(journal, uri, artifacts)
     try:
         with limited_requests(uri):
-            sender.open()
-            projection = sender._opened()
             try:
-                sender.send()
+                sender.open()
+                projection = sender._opened()
+                with suppress(FilesAwayError):  # `park` tries them once more
+                    sender.send()
                 sender.park()
-            except (TrackingError, JournalError):
+            except HpsearchError:
                 raise
             except Exception as error:  # every backend raises its own kind
-                raise TrackingError(
-                    f"{redacted(uri)}: the store went away: {redacted(str(error))[:300]} "
-                    "Nothing is lost: run the command again to go on."
-                ) from None
+                told = f"{sender.describe(error)} Nothing is lost: run the command again to go on."
+                raise TrackingError(told) from None
             return projection
     finally:
         sender.close()

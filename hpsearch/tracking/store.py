@@ -19,6 +19,7 @@ from ..errors import TrackingError, redacted
 from ..importing import no_collection
 from ..platforms.paths import artifact_uri, sqlite_uri
 from .database import check_database, database_path, make_database
+from .refusals import described, http_status
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -122,10 +123,11 @@ def open_store(uri: str) -> MlflowClient:
     except TrackingError:
         raise
     except Exception as error:  # every backend raises its own kind
+        refused = http_status(error) in (401, 403)
+        remedy = "Or train" if refused else "Start the server, correct --tracking-uri, or train"
         raise TrackingError(
-            f"{redacted(uri)}: the tracking store cannot be used: {_reason(error)} "
-            "Start the server, correct --tracking-uri, or train now with --offline and "
-            "send the study later with `hpsearch sync STUDY`."
+            f"{redacted(uri)}: the tracking store cannot be used: {described(error)} {remedy} now "
+            "with --offline and send the study later with `hpsearch sync STUDY`."
         ) from None
     return client
 
@@ -203,11 +205,3 @@ def _quiet_migrations() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, in one sentence."""
-    text = redacted(str(error).strip()) or type(error).__name__
-    known = re.search(r"\[Errno -?\d+\] ([\w ]+)|((?:Read|Connect)\w* timed out)", text)
-    line = (known[1] or known[2]) if known else text.splitlines()[0][:300]
-    return line if line.endswith(".") else f"{line}."

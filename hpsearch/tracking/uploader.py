@@ -14,15 +14,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..errors import HpsearchError, TrackingError, redacted
-from .sender import Sender
-from .store import limited_requests
+from ..errors import HpsearchError
+from .sender import FilesAwayError, Sender
+from .store import limited_requests, uri_option
 
 logger = logging.getLogger("hpsearch.tracking")
 
 LONGEST_PAUSE = 60.0  # seconds between two tries
 SHORTEST_PAUSE = 0.01  # seconds between two looks at the journal
 PATIENT = 30.0  # seconds for the last records at the end
+AWAY = 3.0  # the same where the last try failed
 IMPATIENT = 0.5  # the same where the study is stopped at once
 
 
@@ -69,7 +70,9 @@ class Uploader:
         self._ending = False  # close was called
         self._abandoned = False  # close gave up waiting
         self._reached = False  # the store has answered once
+        self._opening = False  # a caller of wait_open hears of problems
         self._problem: HpsearchError | None = None  # why the last try failed
+        self._failures = 0  # tries that failed
 
     def start(self) -> Self:
         """Begin to send."""
@@ -90,25 +93,33 @@ class Uploader:
             JournalError: If the journal is damaged.
         """
         with self._changed:
+            self._opening = True
             self._changed.wait_for(lambda: self._reached or self._problem is not None, timeout)
+            self._opening = False
             if self._reached:
                 return True
             if self._problem is not None:
                 raise self._problem
             return False
 
-    def flush(self, timeout: float) -> bool:
+    def flush(self, timeout: float, *, tries: int | None = None) -> bool:
         """Wait until the store has all that the journal holds now; False after `timeout` seconds.
 
-        False also says that the store is away: nothing is lost, the thread goes on trying.
+        False also says that the store is away: nothing is lost, the thread goes on trying. With
+        `tries`, waiting ends after so many of them have failed.
         """
         target = self._size()
         with self._changed:
+            last = None if tries is None else self._failures + tries
             self._hurry += 1
             self._changed.notify_all()
             try:
                 self._changed.wait_for(
-                    lambda: self._sender.acknowledged >= target or not self._thread.is_alive(),
+                    lambda: (
+                        self._sender.acknowledged >= target
+                        or not self._thread.is_alive()
+                        or (last is not None and self._failures >= last)
+                    ),
                     timeout,
                 )
             finally:
@@ -170,8 +181,18 @@ class Uploader:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._ending:  # who stops at once waits for no server
-            self.close(IMPATIENT if kind is KeyboardInterrupt else PATIENT)
+        if self._ending:
+            return
+        refused = self._problem is not None and not self._reached  # `wait_open` has told it
+        if kind is KeyboardInterrupt or refused:  # who stops at once waits for no server
+            self.close(IMPATIENT)
+        elif not self.close(PATIENT if self._problem is None else AWAY):
+            study, root = self._sender.journal.parent.name, self._sender.journal.parents[3]
+            logger.warning(
+                "MLflow has not taken all of it yet; later: hpsearch sync %s%s",
+                study,
+                uri_option(self._sender.uri, root),
+            )
 
     # -- the thread -------------------------------------------------------------------------
 
@@ -200,22 +221,27 @@ class Uploader:
         try:
             if self._sender.projection is not None or self._sender.open():
                 self._answered()
-                self._sender.send()
-                self._sender.measure()
-                if ending:
-                    self._sender.park()
-        except HpsearchError as error:
-            problem = error
+                self._send(ending)
         except Exception as error:  # every backend raises its own kind
-            reason = redacted(str(error))[:300] or type(error).__name__
-            problem = TrackingError(f"{redacted(self._sender.uri)}: {reason}")
+            problem = self._sender.describe(error)
         with self._changed:
-            if problem is not None and self._problem is None:
+            if problem is not None and self._problem is None and not self._opening:
                 logger.warning("MLflow is away, trying again: %s", problem)
             self._problem = problem
+            self._failures += problem is not None
             self._reached = self._reached or problem is None
             self._changed.notify_all()
         return problem is None
+
+    def _send(self, ending: bool) -> None:
+        try:
+            self._sender.send()
+        except FilesAwayError:
+            if not ending:  # else all the same no run is left RUNNING
+                raise
+        self._sender.measure()
+        if ending:
+            self._sender.park()
 
     def _answered(self) -> None:
         with self._changed:
@@ -233,10 +259,13 @@ class Uploader:
                 self._changed.wait(SHORTEST_PAUSE)  # a line may be half written
 
     def _wait(self, seconds: float) -> None:
-        """Wait before a new try, less where somebody waits for it."""
+        """Wait before a new try, less where somebody waits for it, or begins to."""
         with self._changed:
-            limit = min(seconds, self._first_pause) if self._urgent() else seconds
-            self._changed.wait_for(lambda: self._abandoned, limit)
+            urgent = self._urgent()
+            limit = min(seconds, self._first_pause) if urgent else seconds
+            self._changed.wait_for(
+                lambda: self._abandoned or (self._urgent() and not urgent), limit
+            )
 
     def _urgent(self) -> bool:
         return bool(self._ending or self._abandoned or (self._hurry and self.pending))

@@ -12,7 +12,7 @@ import synthetic
 
 from hpsearch.errors import JournalError, TrackingError
 from hpsearch.journal import Journal, read
-from hpsearch.tracking.sender import Sender, sync
+from hpsearch.tracking.sender import FilesAwayError, Sender, sync
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.uploader import Uploader
 
@@ -64,7 +64,7 @@ def sent_through(client: Unreliable, journal: Path, uri: str, artifacts: str | N
             sender.send()
             sender.park()
             break
-        except ConnectionError:
+        except (ConnectionError, FilesAwayError):
             assert attempt == 0
     sender.close()
 

@@ -1,0 +1,61 @@
+"""What a server's refusal means and what to ask for, in one line.
+
+MLflow, `requests` and the libraries of artifact stores raise exceptions of their own; they are
+told apart by the HTTP status that they carry.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import TrackingError, redacted
+
+# Answers to a file for which no repetition helps: the server does not take it as it is.
+FINAL_FOR_FILES = (400, 405, 411, 413, 414, 415, 422)
+TOO_LARGE = 413
+LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+
+
+def http_status(error: BaseException) -> int | None:
+    """The HTTP status that an exception tells of; None where it tells of none."""
+    answer = getattr(error, "response", None)
+    if isinstance(answer, dict):  # of botocore, for S3
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        status = getattr(answer, "status_code", None)
+    if status is None and (found := re.search(r"failed with error code (\d{3})", str(error))):
+        status = found[1]
+    if status is None and getattr(error, "error_code", None) == "PERMISSION_DENIED":
+        status = 403
+    return None if status is None else int(status)
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, in one sentence."""
+    text = redacted(str(error).strip()) or type(error).__name__
+    known = re.search(r"\[Errno -?\d+\] ([\w ]+)|((?:Read|Connect)\w* timed out)", text)
+    line = (known[1] or known[2]) if known else text.splitlines()[0][:300]
+    return line if line.endswith(".") else f"{line}."
+
+
+def described(error: BaseException, *, needs: str = "") -> str:
+    """What went wrong and what to do about it, in one line.
+
+    Args:
+        error: What a client has raised.
+        needs: The permission without which it cannot work, as an administrator knows it.
+    """
+    status = http_status(error)
+    if status == 401:
+        return f"the login is refused. Check {LOGIN}."
+    if status == 403:
+        asked = f"ask the server's administrator for {needs}" if needs else "ask its administrator"
+        return f"permission denied: {asked}."
+    return reason(error)
+
+
+def store_error(uri: str, error: Exception, *, needs: str = "") -> TrackingError:
+    """`error` for people; one that is for people already stays as it is."""
+    if isinstance(error, TrackingError):
+        return error
+    return TrackingError(f"{redacted(uri)}: {described(error, needs=needs)}")
