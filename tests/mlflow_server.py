@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,15 +22,20 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(*arguments: str, path: str) -> Iterator[str]:
-    """The address of a `mlflow …` server, once `path` answers."""
+def served(
+    *arguments: str, path: str, env: Mapping[str, str] | None = None, python: str = sys.executable
+) -> Iterator[str]:
+    """The address of a `mlflow …` server, once `path` answers.
+
+    `env` is added to the environment; `python` may be that of another version of MLflow's.
+    """
     port = free_port()
-    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn is there
+    beside = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn is there
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [sys.executable, "-m", "mlflow", *arguments, "--host", "127.0.0.1"]
+    command = [python, "-m", "mlflow", *arguments, "--host", "127.0.0.1"]
     with subprocess.Popen(
         [*command, "--port", str(port)],
-        env={**os.environ, **quiet, "PATH": beside},
+        env={**os.environ, **quiet, **(env or {}), "PATH": beside},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,22 @@ import click
 
 from .group import main
 from .output import OVERWRITE, check_output, new_file, os_errors_told, output_option
+from .store_option import store_option
 from .terminal import say
 
 KEY = click.option(
     "--key", default="", help="Which study of that name, where the store has several of them."
 )
-STORE = click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
 
 
 def _client(tracking_uri: str | None) -> Any:
-    """An `MlflowClient` of the store."""
-    from ..tracking.store import default_uri, open_store
+    """An `MlflowClient` of the store, whose requests are bounded until the command ends."""
+    from ..tracking.store import default_uri, limited_requests, open_store
 
-    return open_store(tracking_uri or default_uri(Path.cwd()))
+    uri = tracking_uri or default_uri(Path.cwd())
+    client = open_store(uri)
+    click.get_current_context().with_resource(limited_requests(uri))
+    return client
 
 
 @main.command()
@@ -39,7 +43,7 @@ def _client(tracking_uri: str | None) -> Any:
 )
 @click.option("--force", is_flag=True, help="Promote whatever the comparison says.")
 @KEY
-@STORE
+@store_option()
 def promote(
     study: str,
     reference: str,
@@ -55,21 +59,27 @@ def promote(
     leaves the champion where it is: exit code 3.
     """
     from .. import promotion
+    from ..journal import Journal
     from ..tracking.store import uri_option
     from ..tracking.study_runs import find_study_run, journal_key
     from .names import journal_here
 
     client, journal = _client(tracking_uri), journal_here(study)
     run = find_study_run(client, study, key=key, journal=journal)
-    done = promotion.promote(
-        client,
-        run.run_id,
-        promotion.parse_reference(reference),
-        gate=promotion.Gate(margin, confidence),
-        force=force,
-    )
-    if journal is not None and journal_key(journal) == run.key:
-        _record_promotion(journal, done.event(), client.tracking_uri)
+    is_ours = journal is not None and journal_key(journal) == run.key
+    # Before anything moves: a journal that another process writes cannot tell of it.
+    with Journal(journal) if journal and is_ours else nullcontext() as opened:
+        done = promotion.promote(
+            client,
+            run.run_id,
+            promotion.parse_reference(reference),
+            gate=promotion.Gate(margin, confidence),
+            force=force,
+        )
+        if opened is not None:
+            opened.append("promoted", **done.event())
+    if journal and is_ours:
+        _send_promotion(journal, client.tracking_uri)
     if done.comparison is not None:
         say(str(done.comparison))
     say(f"{done.name}@{done.alias} is version {done.version} of {study}")
@@ -77,26 +87,21 @@ def promote(
     say(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
 
 
-def _record_promotion(journal: Path, event: dict[str, Any], uri: str) -> None:
-    """Write a promotion into the study's journal and send it; it is done whatever comes of that."""
-    from ..errors import JournalError, TrackingError
-    from ..journal import Journal
+def _send_promotion(journal: Path, uri: str) -> None:
+    """Have the study's run tell of it; it is done, whether that succeeds or not."""
+    from ..errors import TrackingError
     from ..tracking.sender import sync
     from ..tracking.store import artifact_location
 
     try:
-        with Journal(journal) as opened:
-            opened.append("promoted", **event)
         sync(journal, uri, artifact_location(uri, Path.cwd()))
-    except JournalError as error:
-        say(f"note: the study's journal does not tell of it: {error}", err=True)
     except TrackingError as error:
         say(f"note: the study's run does not tell of it yet: {error}", err=True)
 
 
 @main.command()
 @click.argument("name")
-@STORE
+@store_option()
 def rollback(name: str, tracking_uri: str | None) -> None:
     """Make the last champion of NAME the champion again."""
     from .. import promotion
@@ -106,7 +111,7 @@ def rollback(name: str, tracking_uri: str | None) -> None:
 
 
 @main.command()
-@STORE
+@store_option()
 def models(tracking_uri: str | None) -> None:
     """The registered models: names, versions, aliases, scores and since when."""
     from .. import promotion
@@ -134,7 +139,7 @@ def models(tracking_uri: str | None) -> None:
     help="What the network is written as.",
 )
 @output_option("A folder to make.", required=True)
-@STORE
+@store_option()
 def export_model(model: str, format: str, output: Path, tracking_uri: str | None) -> None:
     """Write the network of MODEL, given as NAME@ALIAS, for another runtime, with its schema."""
     os.environ["KERAS_BACKEND"] = "tensorflow"  # what writes a SavedModel, and ONNX from it
@@ -155,7 +160,7 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
 @output_option("A CSV file.")
 @OVERWRITE
 @click.option("--separator", help="Of the CSV file; found out where it is left out.")
-@STORE
+@store_option()
 def predict(
     model: str,
     rows: Path,

@@ -12,6 +12,7 @@ import click
 
 from .group import main
 from .output import OVERWRITE, new_file, output_option
+from .store_option import store_option
 from .terminal import optional_listener, optional_output, say
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
@@ -41,7 +42,7 @@ def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | 
 @click.option("--workers", type=int, callback=_setting("execution.workers"), help="How many.")
 @click.option("--cpus", type=float, callback=_setting("execution.cpus"), help="Of one worker.")
 @click.option("--gpus", type=float, callback=_setting("execution.gpus"), help="Of one worker.")
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
+@store_option("Where MLflow's runs go.")
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 @click.option("--fresh", is_flag=True, help="Begin anew; the earlier study is set aside.")
 @ACCEPT
@@ -123,7 +124,7 @@ def tune(
 @main.command()
 @click.argument("spec", type=SPEC)
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Outer folds.")
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
+@store_option("Where MLflow's runs go.")
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 @click.option("--fresh", is_flag=True, help="Begin anew; the earlier studies are set aside.")
 @ACCEPT

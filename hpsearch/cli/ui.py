@@ -15,6 +15,7 @@ import click
 from ..platforms.interrupts import handle_stop_signals
 from ..platforms.processes import kill_group, own_group, terminate_group
 from .group import main
+from .store_option import store_option
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ PATIENCE = 5.0  # seconds that MLflow's processes get to end
 @click.argument("study", required=False)
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, help="Port on loopback.")
 @click.option("--key", default="", help="Which study of that name, where the store has several.")
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
+@store_option()
 def ui(study: str | None, port: int, key: str, tracking_uri: str | None) -> None:
     """MLflow's user interface on the right store, for this machine alone; the page of STUDY.
 

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from .group import main
+from .store_option import store_option
 from .terminal import say
 
 
 @main.command()
 @click.argument("study")
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Where MLflow's runs go.")
+@store_option("Where MLflow's runs go.")
 def sync(study: str, tracking_uri: str | None) -> None:
     """Send what MLflow lacks of STUDY: after --offline, or when its server was away."""
     from ..errors import redacted
@@ -60,7 +61,7 @@ def rerun(study: str, trial: int) -> None:
     metavar="[STUDY]",
     help="Save what can be saved of STUDY's journal; without STUDY, renew a half-made store.",
 )
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="The store to look at.")
+@store_option("The store to look at.")
 def doctor(repair: str | None, tracking_uri: str | None) -> None:
     """Versions, backends, devices, disk, store and studies; exit code 1 if something is bad.
 
@@ -90,7 +91,7 @@ def doctor(repair: str | None, tracking_uri: str | None) -> None:
 @main.command()
 @click.option("--keep", type=click.IntRange(1), default=10, help="Best trials that keep all.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go and how much it frees.")
-@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="Another store.")
+@store_option()
 def gc(keep: int, dry_run: bool, tracking_uri: str | None) -> None:
     """Remove what nobody will miss: predictions of all but the best trials, deleted runs.
 

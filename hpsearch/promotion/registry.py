@@ -5,11 +5,10 @@ Every call names its client; nothing of MLflow's global state is read or set.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,19 +16,25 @@ from typing import TYPE_CHECKING, Any
 from .. import faults
 from ..errors import PromotionError
 from ..platforms.locks import FileLock, LockHeldError
-from .gate import Comparison, Gate, Judged, NotBetterError, compare, read_judged
-from .package import as_saved, folder_sha256, sha256
+from ..tracking.refusals import http_status
+from .gate import Comparison, Gate, NotBetterError, compare
+from .permissions import asking_for, of_experiment, of_model
 from .reference import CHAMPION, PREVIOUS, Reference
+from .run_files import (
+    FINAL,
+    MODEL,
+    keep_final_fit,
+    kept_folder,
+    read_lineage,
+    read_locked_rows,
+    shared_artifacts,
+)
 from .turn import PATIENCE, turn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-# Artifacts of a study's run: the folder of its final fit, which a study that goes on replaces, and
-# below KEPT a copy of each that was registered.
-FINAL, KEPT = "final", "promoted"
-MODEL, PREDICTIONS = "model", "predictions.npz"  # in either
 TAG = "hpsearch."
 
 
@@ -96,13 +101,27 @@ def promote(
     """
     if reference.alias == PREVIOUS:
         raise PromotionError(f"alias {PREVIOUS!r} is kept by hpsearch: it is the last champion.")
-    lineage = _lineage(client, run_id)
+    with asking_for(of_experiment("READ")):
+        lineage = read_lineage(client, run_id)
+    with asking_for(of_model("EDIT", reference.name)), _own_name(client, reference.name):
+        return _promote(client, run_id, reference, lineage, gate=gate or Gate(), force=force)
+
+
+def _promote(
+    client: MlflowClient,
+    run_id: str,
+    reference: Reference,
+    lineage: Mapping[str, str],
+    *,
+    gate: Gate,
+    force: bool,
+) -> Promotion:
     holder = version_at(client, reference)
     if holder is not None and _is(holder, lineage):
         return Promotion(reference.name, int(holder.version), reference.alias, None, None)
     comparison = None
     if holder is not None and not force:
-        comparison = _compare(client, run_id, holder, lineage["metric"], gate or Gate())
+        comparison = _compare(client, run_id, holder, lineage["metric"], gate)
         if not comparison.passed:
             raise NotBetterError(f"{reference} stays version {holder.version}. {comparison}")
     with _one_at_a_time(client):
@@ -126,7 +145,7 @@ def rollback(client: MlflowClient, name: str) -> Promotion:
         PromotionError: If there was none.
     """
     reference = Reference(name)
-    with _one_at_a_time(client):
+    with asking_for(of_model("EDIT", name)), _one_at_a_time(client):
         last = version_at(client, Reference(name, PREVIOUS))
         if last is None:
             raise PromotionError(
@@ -139,7 +158,8 @@ def rollback(client: MlflowClient, name: str) -> Promotion:
 
 def models(client: MlflowClient, name: str | None = None) -> list[RegisteredVersion]:
     """Every version that hpsearch registered, by name, the newest first."""
-    names = [name] if name else sorted(m.name for m in _all(client.search_registered_models))
+    with asking_for("READ on its registered models"):
+        names = [name] if name else sorted(m.name for m in _all(client.search_registered_models))
     found = []
     for each in names:
         aliases = _aliases(client, each)
@@ -157,105 +177,78 @@ def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | Non
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
-        raise PromotionError(f"{reference}: the registry does not answer: {error}") from error
-
-
-def _lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
-    """What the packed model says of where it comes from."""
-    from mlflow.exceptions import MlflowException
-    from mlflow.models import Model
-
-    with tempfile.TemporaryDirectory() as folder:
+        if http_status(error) != 403:
+            raise PromotionError(f"{reference}: the registry does not answer: {error}") from error
+    # Servers with logins deny the alias of a model that does not exist.
+    with asking_for(of_model("READ", reference.name)):
         try:
-            run = client.get_run(run_id)
-            model = Path(client.download_artifacts(run_id, f"{FINAL}/{MODEL}", folder))
-        except (MlflowException, OSError) as error:
-            raise PromotionError(
-                f"run {run_id} holds no fitted winner ({FINAL}/{MODEL}). Let the study end, or "
-                "wait until its files have been uploaded: hpsearch tune SPEC goes on with it."
-            ) from error
-        plain = Model.load(model / "MLmodel").metadata or {}
-        _check_whole(model / "artifacts")
-        digest = folder_sha256(as_saved(model))
-    flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
-    flat |= {f"test.{k}": v for k, v in plain.get("test", {}).items()}
-    return {
-        **{key: str(value) for key, value in flat.items()},
-        "run": run_id,
-        "experiment": str(run.info.experiment_id),
-        "sha256": digest,
-    }
-
-
-def _check_whole(artifacts: Path) -> None:
-    """Refuse a network that is not the one which the study saved."""
-    digests = json.loads((artifacts / "digests.json").read_text(encoding="utf-8"))
-    if sha256(artifacts / "model.keras") != digests["model"]:
-        raise PromotionError(
-            "the study's model.keras is damaged: it is not the file that was saved. `hpsearch "
-            "sync STUDY` sends MLflow what it lacks; `hpsearch tune SPEC --fresh` begins anew."
-        )
+            known = client.get_registered_model(reference.name)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+        if reference.alias not in known.aliases:
+            return None
+        return client.get_model_version_by_alias(reference.name, reference.alias)
 
 
 def _compare(
     client: MlflowClient, run_id: str, holder: ModelVersion, metric: str, gate: Gate
 ) -> Comparison:
     with tempfile.TemporaryDirectory() as folder:
-        challenger = _judged(client, run_id, FINAL, Path(folder) / "challenger")
-        theirs, place = holder.tags.get(f"{TAG}run", ""), _place(holder.tags[f"{TAG}sha256"])
-        champion = _judged(client, theirs, place, Path(folder) / "champion")
+        challenger = read_locked_rows(client, run_id, FINAL, Path(folder) / "challenger")
+        theirs, digest = holder.tags.get(f"{TAG}run"), holder.tags.get(f"{TAG}sha256")
+        if theirs is None or digest is None:
+            raise NotBetterError(
+                f"version {holder.version} of {holder.name} was not registered by hpsearch, so "
+                "nothing can be compared with it: --force promotes without a comparison."
+            )
+        place = kept_folder(digest)
+        champion = read_locked_rows(client, theirs, place, Path(folder) / "champion")
     return compare(challenger, champion, metric, gate)
-
-
-def _judged(client: MlflowClient, run_id: str, place: str, folder: Path) -> Judged:
-    from mlflow.exceptions import MlflowException
-
-    folder.mkdir()
-    try:
-        path = client.download_artifacts(run_id, f"{place}/{PREDICTIONS}", str(folder))
-    except (MlflowException, OSError):
-        raise NotBetterError(
-            f"challenger and champion cannot be compared: the {folder.name}'s study kept no "
-            "predictions for locked rows (data.test_fraction)."
-        ) from None
-    return read_judged(Path(path))
 
 
 def _registered(client: MlflowClient, run_id: str, name: str, lineage: Mapping[str, str]) -> int:
     """The version of the run's model under `name`, made where there is none."""
+    for version in _all(client.search_model_versions, filter_string=f"name = '{name}'"):
+        if _is(version, lineage):
+            return int(version.version)
+    place = kept_folder(lineage["sha256"])
+    with asking_for(of_experiment("EDIT", lineage.get("study", ""))):
+        keep_final_fit(client, run_id, place)
+    source = f"{shared_artifacts(client, run_id)}/{place}/{MODEL}"
+    tags = {f"{TAG}{key}": value for key, value in lineage.items()}
+    return int(client.create_model_version(name, source, run_id, tags=tags).version)
+
+
+@contextmanager
+def _own_name(client: MlflowClient, name: str) -> Iterator[None]:
+    """Have the registered model, made where there is none; it goes again if the block fails.
+
+    It is made before anything is asked about it: servers with logins let everybody make one and
+    tell nothing of one that does not exist.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise PromotionError(f"{name} cannot be registered: {error}") from error
-    for version in _all(client.search_model_versions, filter_string=f"name = '{name}'"):
-        if _is(version, lineage):
-            return int(version.version)
-    place = _place(lineage["sha256"])
-    _keep(client, run_id, place)
-    source = f"{client.get_run(run_id).info.artifact_uri}/{place}/{MODEL}"
-    tags = {f"{TAG}{key}": value for key, value in lineage.items()}
-    return int(client.create_model_version(name, source, run_id, tags=tags).version)
+            raise
+        yield
+        return
+    try:
+        yield
+    except BaseException:
+        with suppress(MlflowException):
+            if not client.search_model_versions(f"name = '{name}'"):
+                client.delete_registered_model(name)
+        raise
 
 
 def _is(version: ModelVersion, lineage: Mapping[str, str]) -> bool:
     """Whether the version is this very model, and not an earlier winner of the same study."""
     return all(version.tags.get(f"{TAG}{key}") == lineage[key] for key in ("run", "sha256"))
-
-
-def _place(digest: str) -> str:
-    return f"{KEPT}/{digest[:16]}"
-
-
-def _keep(client: MlflowClient, run_id: str, place: str) -> None:
-    """Copy the final fit to where a study that goes on does not replace it."""
-    with tempfile.TemporaryDirectory() as folder:
-        final = Path(client.download_artifacts(run_id, FINAL, folder))
-        client.log_artifacts(run_id, str(as_saved(final / MODEL)), f"{place}/{MODEL}")
-        if (final / PREDICTIONS).exists():
-            client.log_artifact(run_id, str(final / PREDICTIONS), place)
 
 
 def _move(
@@ -310,10 +303,13 @@ def _aliases(client: MlflowClient, name: str) -> Mapping[str, str]:
     """Alias -> version."""
     from mlflow.exceptions import MlflowException
 
-    try:
-        aliases: Mapping[str, str] = client.get_registered_model(name).aliases
-    except MlflowException as error:
-        raise PromotionError(f"there is no registered model {name!r}.") from error
+    with asking_for(of_model("READ", name)):
+        try:
+            aliases: Mapping[str, str] = client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise PromotionError(f"there is no registered model {name!r}.") from None
     return aliases
 
 

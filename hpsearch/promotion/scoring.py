@@ -18,7 +18,9 @@ from ..data.arrays import arrays_in
 from ..data.delimited import sniff_separator, unique_names
 from ..data.schema import Window, distinct_places, require
 from ..errors import DataError, HpsearchError, PromotionError
+from ..tracking.refusals import described
 from .package import as_saved, folder_sha256
+from .permissions import of_experiment
 from .reference import Reference
 from .registry import TAG, version_at
 
@@ -131,7 +133,6 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
         PromotionError: If there is no such model, it is damaged, or it is none of ours.
     """
     from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
 
     version = version_at(client, reference)
     if version is None:
@@ -145,8 +146,10 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
         uri = client.get_model_version_download_uri(reference.name, version.version)
         path = Path(download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri))
         found = folder_sha256(as_saved(path))
-    except (MlflowException, OSError) as error:
-        raise PromotionError(f"{reference} cannot be fetched: {error}") from error
+    except Exception as error:  # every artifact store raises its own kind
+        needs = of_experiment("READ", version.tags.get(f"{TAG}study", ""))
+        told = described(error, needs=needs)
+        raise PromotionError(f"{reference} cannot be fetched: {told}") from error
     if found != version.tags[f"{TAG}sha256"]:
         raise PromotionError(
             f"{reference} (version {version.version}) is not the model that was promoted: "

@@ -55,7 +55,7 @@ def _taken(client: MlflowClient) -> bool:
         # The second: it was there, and gone again when the server looked whose it is.
         if error.error_code in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
             return False
-        raise PromotionError(f"nothing can be registered: {error}") from error
+        raise  # the caller knows which permission is missing
     return True
 
 

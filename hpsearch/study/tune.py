@@ -28,6 +28,7 @@ from ..search.scribe import Listener
 from ..spec.file import StudyFile, load_dict, load_file
 from ..spec.study import StudySpec
 from ..tracking.database import database_path
+from ..tracking.server import check_server
 from ..tracking.store import artifact_location, check_uri, default_uri, journal_path
 from ..tracking.uploader import Uploader
 from ..training.problem import Problem
@@ -111,6 +112,7 @@ def tune(
     uri = tracking_uri or default_uri(root)
     if not offline:
         check_uri(uri)  # before anything is read or trained
+        check_server(uri)
     path = journal_path(root, file.spec.study)
     require_own_folder(path.parent)
     if fresh:

@@ -20,6 +20,8 @@ from ..importing import no_collection
 from ..platforms.paths import artifact_uri, sqlite_uri
 from .database import check_database, database_path, make_database
 from .refusals import described, http_status
+from .schema import check_schema
+from .server import check_server, unusable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,6 +91,7 @@ def check_uri(uri: str) -> None:
     """
     if path := database_path(uri):
         check_database(path)
+        check_schema(uri)
         return
     scheme = re.split(r"[:+]", uri, maxsplit=1)[0] if ":" in uri else "file"
     added = {point.name for point in metadata.entry_points(group="mlflow.tracking_store")}
@@ -111,6 +114,7 @@ def open_store(uri: str) -> MlflowClient:
             does not answer. It names the URI without its password.
     """
     check_uri(uri)
+    check_server(uri)
     _be_discreet()
     from mlflow import MlflowClient  # 5 s
 
@@ -118,17 +122,16 @@ def open_store(uri: str) -> MlflowClient:
         with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS):
             if path := database_path(uri):
                 make_database(path)
+            elif not is_server(uri):
+                check_schema(uri)
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except TrackingError:
         raise
     except Exception as error:  # every backend raises its own kind
-        refused = http_status(error) in (401, 403)
-        remedy = "Or train" if refused else "Start the server, correct --tracking-uri, or train"
-        raise TrackingError(
-            f"{redacted(uri)}: the tracking store cannot be used: {described(error)} {remedy} now "
-            "with --offline and send the study later with `hpsearch sync STUDY`."
-        ) from None
+        if http_status(error) in (401, 403):
+            raise TrackingError(f"{redacted(uri)}: {described(error)}") from None
+        raise unusable(uri, described(error)) from None
     return client
 
 

@@ -1,0 +1,47 @@
+"""The options that name a store, shared by every command that opens one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .terminal import say
+
+Command = Callable[..., Any]
+
+
+def store_option(help: str = "Another store.") -> Callable[[Command], Command]:
+    """`--tracking-uri`, and `--upgrade-store`, which migrates an older database before."""
+
+    def decorate(command: Command) -> Command:
+        @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help=help)
+        @click.option(
+            "--upgrade-store",
+            is_flag=True,
+            help="Migrate a database that an older MLflow made; an SQLite file is copied before.",
+        )
+        @wraps(command)
+        def wrapped(*arguments: Any, upgrade_store: bool, **named: Any) -> Any:
+            if upgrade_store:
+                _upgrade(named["tracking_uri"])
+            return command(*arguments, **named)
+
+        return wrapped
+
+    return decorate
+
+
+def _upgrade(tracking_uri: str | None) -> None:
+    from ..tracking.schema import upgrade_database
+    from ..tracking.store import check_uri, default_uri, is_server
+
+    uri = tracking_uri or default_uri(Path.cwd())
+    if is_server(uri):
+        return  # its administrator's
+    if done := upgrade_database(uri):
+        say(done, err=True)
+    check_uri(uri)

@@ -1,0 +1,109 @@
+"""The files of a study's run that a promotion needs: its winner and its locked rows."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from ..errors import PromotionError, redacted
+from ..tracking.refusals import http_status
+from ..tracking.store import is_server, without_login
+from .gate import Judged, NotBetterError, read_judged
+from .package import as_saved, folder_sha256, sha256
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# Artifacts of a study's run: the folder of its final fit, which a study that goes on replaces, and
+# below KEPT a copy of each that was registered.
+FINAL, KEPT = "final", "promoted"
+MODEL, PREDICTIONS = "model", "predictions.npz"  # in either
+
+
+def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
+    """What the packed model says of where it comes from."""
+    from mlflow.models import Model
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = client.get_run(run_id)
+        if f"{FINAL}/{MODEL}" not in {file.path for file in client.list_artifacts(run_id, FINAL)}:
+            raise PromotionError(
+                f"run {run_id} holds no fitted winner ({FINAL}/{MODEL}). Let the study end, or "
+                "wait until its files have been uploaded: hpsearch tune SPEC goes on with it."
+            )
+        model = Path(client.download_artifacts(run_id, f"{FINAL}/{MODEL}", folder))
+        plain = Model.load(model / "MLmodel").metadata or {}
+        _check_whole(model / "artifacts")
+        digest = folder_sha256(as_saved(model))
+    flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
+    flat |= {f"test.{k}": v for k, v in plain.get("test", {}).items()}
+    return {
+        **{key: str(value) for key, value in flat.items()},
+        "run": run_id,
+        "experiment": str(run.info.experiment_id),
+        "sha256": digest,
+    }
+
+
+def _check_whole(artifacts: Path) -> None:
+    """Refuse a network that is not the one which the study saved."""
+    digests = json.loads((artifacts / "digests.json").read_text(encoding="utf-8"))
+    if sha256(artifacts / "model.keras") != digests["model"]:
+        raise PromotionError(
+            "the study's model.keras is damaged: it is not the file that was saved. `hpsearch "
+            "sync STUDY` sends MLflow what it lacks; `hpsearch tune SPEC --fresh` begins anew."
+        )
+
+
+def read_locked_rows(client: MlflowClient, run_id: str, place: str, folder: Path) -> Judged:
+    from mlflow.exceptions import MlflowException
+
+    folder.mkdir()
+    try:
+        path = client.download_artifacts(run_id, f"{place}/{PREDICTIONS}", str(folder))
+    except (MlflowException, OSError) as error:
+        if http_status(error) in (401, 403):
+            raise
+        raise NotBetterError(
+            f"challenger and champion cannot be compared: the {folder.name}'s study kept no "
+            "predictions for locked rows (data.test_fraction)."
+        ) from None
+    return read_judged(Path(path))
+
+
+def keep_final_fit(client: MlflowClient, run_id: str, place: str) -> None:
+    """Copy the final fit to where a study that goes on does not replace it."""
+    with tempfile.TemporaryDirectory() as folder:
+        final = Path(client.download_artifacts(run_id, FINAL, folder))
+        client.log_artifacts(run_id, str(as_saved(final / MODEL)), f"{place}/{MODEL}")
+        if (final / PREDICTIONS).exists():
+            client.log_artifact(run_id, str(final / PREDICTIONS), place)
+
+
+def kept_folder(digest: str) -> str:
+    return f"{KEPT}/{digest[:16]}"
+
+
+def shared_artifacts(client: MlflowClient, run_id: str) -> str:
+    """Where the run's files lie, for those who ask the registry.
+
+    Where that is another server, a path of the tracking server's artifacts gets the server's name.
+    """
+    uri = str(client.get_run(run_id).info.artifact_uri)
+    tracking, registry = client.tracking_uri, str(client._registry_uri)
+    if registry == tracking:
+        return uri
+    if uri.startswith("mlflow-artifacts:/") and not uri.startswith("mlflow-artifacts://"):
+        host = urlsplit(without_login(tracking)).netloc
+        return f"mlflow-artifacts://{host}/{uri.removeprefix('mlflow-artifacts:').lstrip('/')}"
+    if uri.startswith(("/", "file:")) and is_server(registry):
+        raise PromotionError(
+            f"the model lies on this machine ({uri}) and the registry on another "
+            f"({redacted(registry)}): nobody could load it from there. Send the study to a "
+            "tracking server: hpsearch sync STUDY --tracking-uri URI."
+        )
+    return uri
