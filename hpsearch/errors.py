@@ -16,10 +16,35 @@ keeps its traceback. None of them tells a password: see `redaction.redact`.
 
 from __future__ import annotations
 
+import errno
+
 from .redaction import redact, shorten
 
 redacted = redact
 LONGEST = 64_000  # characters of a message
+REMEDIES = {
+    "make room": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # a disk, a quota, a file's limit
+    "allow it to this user": (errno.EACCES, errno.EPERM),
+    "mount it so that it can be written to": (errno.EROFS,),
+    "raise the limit of open files, or close other programs": (errno.EMFILE, errno.ENFILE),
+    "look after the disk, or the network to it": (errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+    "choose a shorter name": (errno.ENAMETOOLONG,),
+}
+
+
+def describe_os_error(error: OSError) -> str:
+    """Which file, what the system said of it and what helps, as one sentence.
+
+    Examples:
+        >>> describe_os_error(PermissionError(errno.EACCES, "Permission denied", "a.csv"))
+        'a.csv: permission denied. Nothing is lost: allow it to this user, and run the same command again.'
+    """  # noqa: E501 -- a line of output
+    helps = next((text for text, numbers in REMEDIES.items() if error.errno in numbers), None)
+    helps = "mend that" if helps is None else helps
+    what = error.strerror or str(error) or type(error).__name__
+    where = "" if error.filename is None else f"{error.filename}: "
+    what = what[0].lower() + what[1:] if where else what
+    return f"{where}{what}. Nothing is lost: {helps}, and run the same command again."
 
 
 class HpsearchError(Exception):

@@ -12,6 +12,7 @@ from pathlib import Path
 from sys import intern
 
 from . import pareto
+from .errors import JournalError
 from .journal import Record, stream
 from .trial import FINAL_STATES, Trial, TrialState, Value, is_score
 
@@ -41,7 +42,21 @@ class History:
             self.apply(record)
 
     def apply(self, record: Record) -> tuple[Trial, ...]:
-        """Take one record in; the trials that it changed."""
+        """Take one record in; the trials that it changed.
+
+        Raises:
+            JournalError: If it lacks a field that this version needs.
+        """
+        try:
+            return self._apply(record)
+        except KeyError as missing:
+            raise JournalError(
+                f"study {self.name}: record {record.get('seq')} ({record.get('event')}) of its "
+                f"journal has no {missing}: another version of hpsearch wrote it. Go on with that "
+                "one, or start over with --fresh."
+            ) from None
+
+    def _apply(self, record: Record) -> tuple[Trial, ...]:
         if record["event"] in ("study", "resumed"):
             self._past += self.last_time - self._began
             self._began = int(record["time"])
@@ -54,7 +69,7 @@ class History:
             case "winner":
                 self.winner = record
             case "final":
-                self.final = record
+                self.final = {"reads": 1, "members": [], **record}  # format 1 may lack them
             case "ended":
                 self.end = record
             case "promoted":

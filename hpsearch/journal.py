@@ -26,20 +26,24 @@ import json
 import os
 import time
 import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from io import FileIO
+from importlib.metadata import version
+from io import BufferedReader, FileIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from .errors import JournalError
+from .errors import JournalError, describe_os_error
 from .platforms.files import atomic_write, sync_data, sync_file
 from .platforms.locks import POLL, RENEWED, FileLock, LockHeldError, holder_of, is_at, try_lock
 
 Record = dict[str, Any]
 HEAD = 80  # bytes of a line's JSON within which `seq`, `time` and `event` stand
+FORMAT = 2  # of the records; in 1, which no record names, `final` may lack fields
+RUNS = ("study", "resumed")  # events that begin a run; each names the format of what it writes
 
 
 def encode(record: Record) -> bytes:
@@ -48,10 +52,21 @@ def encode(record: Record) -> bytes:
     return b"%08x " % zlib.crc32(text) + text + b"\n"
 
 
+def _escape(value: Any) -> Any:
+    """A record whose texts are Unicode: what a name or message holds beside that is escaped."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_escape(key): _escape(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_escape(item) for item in value]
+    return value
+
+
 def decode(line: bytes) -> Record | None:
     """The record in `line`, or None where the checksum does not hold."""
     text = _sound(line)
-    return None if text is None else _record(text)
+    return None if text is None else json.loads(text)
 
 
 def _sound(line: bytes) -> bytes | None:
@@ -60,8 +75,19 @@ def _sound(line: bytes) -> bytes | None:
     return text if checksum == b"%08x" % zlib.crc32(text) else None
 
 
-def _record(text: bytes) -> Record:
+def _record(text: bytes, path: Path) -> Record:
+    """A sound line's record.
+
+    Raises:
+        JournalError: If another version of hpsearch wrote it, and this one cannot read it.
+    """
     record: Record = json.loads(text)
+    if record.get("event") in RUNS and record.get("format", 1) > FORMAT:
+        raise JournalError(
+            f"{path}: written by hpsearch {record.get('written_by', 'of a later version')} in "
+            f"format {record['format']} of the journal; this version reads up to {FORMAT}. "
+            "Install that one, or a later one."
+        )
     return record
 
 
@@ -83,7 +109,7 @@ def read(path: Path, offset: int = 0, *, without: Collection[str] = ()) -> Page:
     end = offset
     for text, end in _lines(path, offset):  # noqa: B007 -- the last one counts
         if not _is_one_of(text, without):
-            records.append(_record(text))
+            records.append(_record(text, path))
     return Page(tuple(records), end)
 
 
@@ -103,7 +129,7 @@ def stream(
         if until is not None and end > until:
             return
         if not _is_one_of(text, without):
-            yield _record(text)
+            yield _record(text, path)
 
 
 def _is_one_of(text: bytes, events: Collection[str]) -> bool:
@@ -112,36 +138,54 @@ def _is_one_of(text: bytes, events: Collection[str]) -> bool:
 
 def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
     """The JSON of each whole line from `offset` on, and the offset behind the line."""
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise JournalError(f"{path}: there is no journal. Has the study been started?") from None
-    with file:
+    with _opened(path) as file:
         file.seek(offset)
         end = offset
         for number, line in enumerate(file, start=1):
             text = _sound(line) if line.endswith(b"\n") else None
             if text is None:
-                if end > 0 and line.endswith(b"\n") and file.peek(1):
-                    raise _damaged(path, number, offset, end)
+                if end == 0 or (line.endswith(b"\n") and file.peek(1)):
+                    raise _damaged(path, line, f"line {number} from byte {offset}", end)
                 break
             end += len(line)
             yield text, end
     if end == 0:
-        rest = path.read_bytes()
-        if not rest.strip(b"\0\n "):
-            raise JournalError(
-                f"{path}: the journal is empty, though it never was while the study ran. "
-                f"{_remedy(path)}"
-            )
-        if 0 <= rest.find(b"\n") < len(rest) - 1:
-            raise _damaged(path, 1, offset, 0)
+        raise _empty(path)
 
 
-def _damaged(path: Path, line: int, offset: int, end: int) -> JournalError:
+def _opened(path: Path) -> BufferedReader:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        raise JournalError(f"{path}: there is no journal. Has the study been started?") from None
+    except OSError as error:
+        raise JournalError(describe_os_error(error)) from None
+
+
+def _damaged(path: Path, line: bytes, where: str, end: int) -> JournalError:
+    if not line.strip(b"\0\r\n "):
+        return (
+            _empty(path) if end == 0 else JournalError(f"{path}: {where} is blank. {_remedy(path)}")
+        )
+    if _sound(_as_written(line)) is not None or line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return JournalError(
+            f"{path}: an editor, or git, has changed its line ends or begun it with a byte order "
+            f"mark. `hpsearch doctor --repair {path.parent.name}` sets that right; nothing is lost."
+        )
+    return JournalError(f"{path}: {where} is damaged (byte {end}). {_remedy(path)}")
+
+
+def _empty(path: Path) -> JournalError:
     return JournalError(
-        f"{path}: line {line} from byte {offset} is damaged (byte {end}). {_remedy(path)}"
+        f"{path}: the journal is empty, though it never was while the study ran. {_remedy(path)}"
     )
+
+
+def _as_written(data: bytes) -> bytes:
+    """Text without what an editor, a shell or git may have made of it."""
+    if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        data = data.decode("utf-16", "replace").encode("utf-8", "replace")
+    return data.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n")
 
 
 def _remedy(path: Path) -> str:
@@ -158,6 +202,7 @@ class Salvage:
     records: tuple[Record, ...]  # of every line whose checksum holds
     damaged: tuple[int, ...]  # 1-based numbers of the other lines, a torn last one among them
     lost: int  # bytes of those
+    is_as_written: bool  # no editor or shell has changed its line ends or its encoding
 
 
 def missing(records: Iterable[Record]) -> int | None:
@@ -172,16 +217,17 @@ def salvage(path: Path) -> Salvage:
     Raises:
         JournalError: If there is no file.
     """
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except FileNotFoundError:
-        raise JournalError(f"{path}: there is no journal. Has the study been started?") from None
-    texts = [_sound(line) if line.endswith(b"\n") else None for line in lines]
+    with _opened(path) as file:
+        data = file.read()
+    plain = _as_written(data)
+    lines = plain.splitlines(keepends=True)
+    texts = [_sound(line) for line in lines]  # the checksum proves a last line without its end
     bad = [number for number, text in enumerate(texts) if text is None]
     return Salvage(
-        tuple(_record(text) for text in texts if text is not None),
+        tuple(_record(text, path) for text in texts if text is not None),
         tuple(number + 1 for number in bad),
         sum(len(lines[number]) for number in bad),
+        data == plain and (bool(bad) or plain.endswith(b"\n")),
     )
 
 
@@ -207,7 +253,7 @@ class Journal:
             self.first: Record | None = None  # of an earlier run of the study
             self._seq = self._end = 0  # the next record's; bytes of the whole lines
             for text, self._end in _lines(path, 0) if path.exists() else ():
-                record = _record(text)
+                record = _record(text, path)
                 if record.get("seq") != self._seq:
                     raise JournalError(f"{path}: line {self._seq + 1} is missing. {_remedy(path)}")
                 self.first = self.first or record
@@ -226,8 +272,14 @@ class Journal:
         Raises:
             JournalError: If the disk takes no more, or another process has written to the file.
         """
+        if event in RUNS:
+            fields |= {"format": FORMAT, "written_by": version("hpsearch")}
         record = {"seq": self._seq, "time": self._now(), "event": event, **fields}
-        line = encode(record)
+        try:
+            line = encode(record)
+        except UnicodeEncodeError:  # part of a name that is not UTF-8, in an error or a path
+            record = _escape(record)
+            line = encode(record)
         if self._file is None:
             self._file = _begin(self.path, line)
         else:
@@ -273,10 +325,8 @@ class Journal:
         except OSError as error:
             with suppress(OSError):
                 file.truncate(self._end)
-            raise JournalError(
-                f"{self.path}: cannot be written: {error.strerror}. What it holds is whole: "
-                "make room, and run the same command again."
-            ) from None
+            error.filename = error.filename or self.path
+            raise JournalError(describe_os_error(error)) from None
 
     def close(self) -> None:
         """Sync, and let another process have the study."""

@@ -19,7 +19,7 @@ MAY_USE = {
     "spec": {"errors", "trial"},
     "journal": {"errors"},
     "pareto": set(),
-    "history": {"journal", "trial", "pareto"},
+    "history": {"errors", "journal", "trial", "pareto"},
     "data": {"errors", "trial", "spec"},
     "models": {"errors", "trial", "spec", "data"},
     "training": {"errors", "redaction", "importing", "trial", "spec", "data", "models"},

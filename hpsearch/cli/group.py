@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from typing import Any
 
 import click
 
-from ..errors import HpsearchError
+from ..errors import HpsearchError, describe_os_error, redacted
 from .terminal import READER_GONE, prepare_streams, say, silence
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, a file's limit
 
 
 class Commands(click.Group):
@@ -33,9 +30,9 @@ class Commands(click.Group):
             silence(sys.stdout)
             context.exit(READER_GONE)
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno is None:  # raised by a library, not by the system
                 raise
-            _tell(f"{error.strerror}. Nothing is lost: make room, and run the same command again.")
+            _tell(redacted(describe_os_error(error)))
             context.exit(2)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..data import Dataset
 from ..errors import JournalError, SpecError
-from ..journal import Journal, Record, stream
+from ..journal import Journal, Record, stream, take_lock
 from ..platforms.identity import host_name, user_name
 from ..platforms.paths import find_alike, relative_to
 from ..spec.file import StudyFile
@@ -170,15 +170,24 @@ def require_own_folder(folder: Path) -> None:
 
 
 def set_aside(folder: Path) -> None:
-    """Keep an earlier life of the study under another name."""
+    """Keep an earlier life of the study under another name, whatever state its journal is in.
+
+    Raises:
+        JournalError: If the study is running, or the folder cannot be renamed.
+    """
     if not folder.exists():
         return
-    with Journal(folder / "journal.jsonl"):
-        pass  # nobody else holds it
     number = 1
     while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
         number += 1
-    try:
-        folder.rename(aside)
-    except OSError as error:
-        raise JournalError(f"{folder}: cannot be set aside: {error.strerror}") from None
+    journal = folder / "journal.jsonl"
+    with take_lock(journal) as lock:
+        try:
+            try:
+                folder.rename(aside)
+            except PermissionError:  # Windows renames no folder with an open file
+                lock.release()
+                folder.rename(aside)
+        except OSError as error:
+            raise JournalError(f"{folder}: cannot be set aside: {error.strerror}") from None
+    (aside / lock.path.name).unlink(missing_ok=True)

@@ -9,12 +9,14 @@ asks for it; the damaged file is kept.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import JournalError
 from ..journal import Record, encode, missing, salvage, take_lock
+from ..platforms.files import atomic_write
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class Repair:
         """For a person."""
         if self.aside is None:
             return f"the journal is sound: {self.kept:,} lines; nothing was changed"
+        if not self.lines and not self.dropped and not self.vanished:
+            return (
+                f"kept all {self.kept:,} lines, with the line ends and the encoding they had\n"
+                f"the file as it was found is {self.aside}"
+            )
         lines = [
             f"kept {self.kept:,} lines; lost {len(self.lines)} damaged ones "
             f"({self.n_bytes:,} bytes: line {_listed(self.lines)})"
@@ -67,13 +74,15 @@ def repair(path: Path) -> Repair:
                 "with hpsearch tune SPEC --fresh."
             )
         whole = missing(found.records) is None
-        if whole and found.damaged in ((), (len(found.records) + 1,)):  # or torn at the end
+        is_torn = found.damaged == (len(found.records) + 1,)  # at the end alone
+        if whole and found.is_as_written and (is_torn or not found.damaged):
             return Repair(len(found.records), (), 0, 0, (), (), None)
         kept = list(_fitting(found.records))
         aside = _set_aside(path)
-        _write(path, kept)
         for cursor in path.parent.glob("uploaded-*.json"):  # offsets into the old file
             cursor.unlink()
+        with atomic_write(path) as file:
+            file.writelines(encode({**record, "seq": seq}) for seq, record in enumerate(kept))
         return Repair(
             kept=len(kept),
             lines=found.damaged,
@@ -126,17 +135,11 @@ def _set_aside(path: Path) -> Path:
     number = 1
     while (aside := path.with_name(f"journal.damaged-{number}.jsonl")).exists():
         number += 1
-    os.link(path, aside)  # the journal itself stays until its successor is whole
+    try:
+        os.link(path, aside)  # the journal itself stays until its successor is whole
+    except OSError:  # a file system without links
+        shutil.copyfile(path, aside)
     return aside
-
-
-def _write(path: Path, records: Sequence[Record]) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.writelines(encode({**record, "seq": seq}) for seq, record in enumerate(records))
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _listed(numbers: Sequence[int]) -> str:

@@ -6,6 +6,7 @@ somebody deleted in MLflow, with their artifacts. Journals are never garbage, no
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -16,12 +17,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from ..errors import TrackingError
+from ..errors import JournalError, TrackingError
 from ..history import History, load
 from .store import is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger("hpsearch.tracking")
 
 RUNS_A_CALL = 100  # of `mlflow gc`, whose ids stand on its command line
 # The store's URI may hold a password and every user can read a command line: it comes by the
@@ -75,7 +78,11 @@ def remove(garbage: Sequence[Garbage], uri: str) -> None:
 
 
 def _predictions(journal: Path, keep: int) -> Iterator[Garbage]:
-    history: History = load(journal, without=("epoch",))
+    try:
+        history: History = load(journal, without=("epoch",))
+    except JournalError as error:
+        logger.warning("nothing of study %s is removed: %s", journal.parent.name, error)
+        return
     if history.final is None:
         return
     needed = {t.number for t in history.ranked()[:keep]}

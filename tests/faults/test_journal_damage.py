@@ -143,7 +143,7 @@ def test_a_full_disk_leaves_a_whole_journal_that_goes_on(tmp_path, figure):
         text=True,
         check=True,
     )
-    assert "cannot be written: File too large. What it holds is whole: make room" in done.stdout
+    assert "journal.jsonl: file too large. Nothing is lost: make room" in done.stdout
     held = read(path)
     assert path.stat().st_size == held.end  # no torn line
     with Journal(path) as journal:

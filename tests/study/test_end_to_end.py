@@ -15,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from hpsearch.journal import read
+from hpsearch.journal import Journal, read
 from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
 from tests.study.conftest import command, invoke
@@ -179,6 +179,19 @@ def test_models_lists_what_is_in_use_and_without_a_predecessor_nothing_is_rolled
     assert "nothing to go back to" in done.stderr
     events = [r for r in read(finished.folder / "journal.jsonl").records if "promot" in r["event"]]
     assert "listed" in {r["name"] for r in events}
+
+
+def test_a_promotion_while_the_study_runs_is_refused_before_the_alias_moves(finished, figure):
+    journal = finished.folder / "journal.jsonl"
+    with Journal(journal):
+        done = invoke(finished.root, "promote", "cancer", "--as", "running", code=2)
+    assert "the study is being run by process" in done.stderr
+    assert "running" not in invoke(finished.root, "models").stdout
+    assert "running" not in {r.get("name") for r in read(journal).records}
+    invoke(finished.root, "promote", "cancer", "--as", "running")
+    assert "running" in invoke(finished.root, "models").stdout
+    assert "running" in {r.get("name") for r in read(journal).records}
+    figure(aliases_moved_and_not_told=0)
 
 
 def test_ui_shows_the_store_of_the_folder_on_loopback_alone(finished):

@@ -1,0 +1,185 @@
+"""Journals that another version wrote, or another program touched: read, mended or refused."""
+
+import codecs
+import errno
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import synthetic
+from click.testing import CliRunner
+
+from hpsearch.cli import main
+from hpsearch.errors import JournalError, describe_os_error
+from hpsearch.history import load
+from hpsearch.journal import FORMAT, Journal, encode, read
+from hpsearch.study.opening import set_aside
+from hpsearch.study.repair import repair
+from hpsearch.tracking.garbage import find_garbage
+from hpsearch.tracking.store import journal_path
+from tests.faults.test_loop_killed import TRIALS, told, tune
+
+EARLIER = Path(__file__).parents[1] / "journals"
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return synthetic.write(journal_path(tmp_path, "churn"), synthetic.study(6))
+
+
+def crlf(data: bytes) -> bytes:
+    """Git's autocrlf, or an editor on Windows."""
+    return data.replace(b"\n", b"\r\n")
+
+
+def marked(data: bytes) -> bytes:
+    """An editor that begins files with a byte order mark."""
+    return codecs.BOM_UTF8 + data
+
+
+def utf16(data: bytes) -> bytes:
+    """A redirection in PowerShell."""
+    return crlf(data).decode().encode("utf-16")
+
+
+@pytest.mark.parametrize("touch", [crlf, marked, utf16, lambda data: crlf(marked(data))])
+def test_line_ends_and_encodings_that_a_program_changed_are_told_and_repaired(touch, path, figure):
+    whole = path.read_bytes()
+    path.write_bytes(touch(whole))
+    with pytest.raises(JournalError, match=r"has changed its line ends .* --repair churn"):
+        Journal(path)
+    assert "kept all" in repair(path).told()
+    assert whole == path.read_bytes()
+    figure(lines_lost=0)
+
+
+def test_a_last_line_whose_end_an_editor_took_is_kept_by_a_repair(path):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1])
+    repair(path)
+    assert whole == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", [p.name for p in sorted((EARLIER / "format-1").iterdir())])
+def test_a_journal_of_an_earlier_format_is_read(name, tmp_path, monkeypatch):
+    study = load(EARLIER / "format-1" / name).name
+    path = journal_path(tmp_path, study)
+    path.parent.mkdir(parents=True)
+    shutil.copy(EARLIER / "format-1" / name, path)
+    monkeypatch.chdir(tmp_path)
+    for command in (["top", study], ["show", study, "1"], ["export", study, "-o", "a.csv"]):
+        done = CliRunner().invoke(main, command)
+        assert 0 == done.exit_code, done.output
+
+
+def test_a_study_of_an_earlier_format_goes_on_as_one_never_stopped(tmp_path):
+    whole, begun = tmp_path / "whole", tmp_path / "begun"
+    path = journal_path(begun, "cheap")
+    path.parent.mkdir(parents=True)
+    shutil.copy(EARLIER / "format-1" / "cheap.jsonl", path)
+    tune(whole)
+    tune(begun)
+    assert TRIALS == len(told(begun))
+    assert told(whole) == told(begun)
+
+
+def test_a_new_journal_names_its_format_at_the_start_of_every_run(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    for event in ("study", "resumed"):
+        with Journal(path) as journal:
+            journal.append(event)
+            journal.append("ended")
+    assert [FORMAT, None, FORMAT, None] == [r.get("format") for r in read(path).records]
+
+
+def test_a_journal_of_a_later_format_is_refused_with_the_version_that_reads_it(path):
+    later = {"seq": 0, "time": 1, "event": "study", "format": FORMAT + 1, "written_by": "9.1"}
+    path.write_bytes(encode(later))
+    for use in (Journal, read, load, repair):
+        with pytest.raises(JournalError, match=r"written by hpsearch 9\.1 in format"):
+            use(path)
+
+
+@pytest.mark.parametrize("field", ["params", "trial", "time"])
+def test_a_record_that_lacks_a_field_is_told_and_no_traceback(field, path, monkeypatch):
+    records = synthetic.study(3)
+    index = next(i for i, r in enumerate(records) if r["event"] == "asked")
+    del records[index][field]
+    synthetic.write(path, records)
+    monkeypatch.chdir(path.parents[3])
+    done = CliRunner().invoke(main, ["top", "churn"])
+    assert 2 == done.exit_code
+    assert f"record {index} (asked) of its journal has no '{field}'" in done.output
+
+
+def test_text_that_is_not_utf8_is_escaped_and_the_study_goes_on(tmp_path, figure):
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.append("study", folder=os.fsdecode(b"caf\xe9"))
+        written = journal.append("result", error="\udcff", notes=["\ud800", {"\udcfe": 1}], n=0.1)
+    with Journal(path) as journal:
+        journal.append("resumed")
+    _, result, _ = read(path).records
+    assert written == result
+    assert (r"\udcff", [r"\ud800", {r"\udcfe": 1}], 0.1) == tuple(
+        result[name] for name in ("error", "notes", "n")
+    )
+    json.dumps(result, ensure_ascii=False).encode()
+    figure(tracebacks=0)
+
+
+def test_fresh_sets_a_damaged_journal_aside_and_gc_passes_it_by(path, tmp_path, caplog):
+    path.write_bytes(b"x\ny\n")
+    other = synthetic.write(journal_path(tmp_path, "other"), synthetic.study(6))
+    kept = other.parent / "predictions" / "000001.npy"
+    kept.parent.mkdir()
+    kept.touch()
+
+    class Server:
+        tracking_uri = "http://127.0.0.1"
+
+    find_garbage(tmp_path, Server(), keep=1)
+    assert "nothing of study churn is removed" in caplog.text
+    set_aside(path.parent)
+    aside = path.parent.with_name("churn.1")
+    assert b"x\ny\n" == (aside / path.name).read_bytes()
+    assert [path.name] == os.listdir(aside)
+    assert not path.parent.exists()
+
+
+def test_fresh_is_refused_while_the_study_runs(path):
+    with Journal(path), pytest.raises(JournalError, match="is being run by"):
+        set_aside(path.parent)
+    assert path.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "helps"),
+    [
+        (errno.ENOSPC, "make room"),
+        (errno.EACCES, "allow it to this user"),
+        (errno.EROFS, "mount it so that it can be written to"),
+        (errno.EIO, "look after the disk"),
+        (errno.EMFILE, "raise the limit of open files"),
+        (errno.ENOTDIR, "mend that"),
+    ],
+)
+def test_an_error_of_the_system_names_the_file_and_what_helps(number, helps):
+    told = describe_os_error(OSError(number, os.strerror(number), "a.csv"))
+    assert told.startswith(f"a.csv: {os.strerror(number).lower()}. Nothing is lost: {helps}")
+
+
+def test_what_the_system_refuses_is_one_line_and_no_traceback(path, monkeypatch, figure):
+    monkeypatch.chdir(path.parents[3])
+    path.with_suffix(".lock").mkdir()  # a folder where a file should be
+    done = CliRunner().invoke(main, ["doctor", "--repair", "churn"])
+    assert 2 == done.exit_code
+    [line] = done.output.splitlines()
+    assert f"{path.with_suffix('.lock')}: is a directory. Nothing is lost: mend that" in line
+    path.unlink()
+    path.mkdir()
+    done = CliRunner().invoke(main, ["top", "churn"])
+    assert "journal.jsonl: is a directory" in done.output
+    figure(tracebacks=0)
