@@ -19,6 +19,7 @@ from ..history import History
 from ..journal import Record
 from ..trial import Trial
 from . import layout
+from .artifact_store import check_artifact_store
 from .bulk import BulkPoints
 from .note import study_note
 from .store import experiment_of
@@ -48,7 +49,14 @@ class Artifact:
 class Projection:
     """One study in one store."""
 
-    def __init__(self, client: MlflowClient, journal: Path, artifacts: str | None) -> None:
+    def __init__(
+        self,
+        client: MlflowClient,
+        journal: Path,
+        artifacts: str | None,
+        *,
+        needs_files: bool = False,
+    ) -> None:
         self.history = History()
         self.experiment_id = ""
         self.runs: dict[str, str] = {}  # key -> run id
@@ -56,6 +64,7 @@ class Projection:
         self._bulk = BulkPoints.of(client)
         self._journal = journal
         self._artifacts = artifacts  # where a new experiment keeps its files
+        self._needs_files = needs_files  # a new study is refused where it could not store any
         self._alone = False  # this process created the study's run: no run of a trial was there
         self._doubtful: set[str] = set()  # keys whose creation got no answer once
         self._sent: dict[str, int] = {}  # key -> epochs that the store has
@@ -82,6 +91,9 @@ class Projection:
         if found:
             self.runs[key] = found
         else:
+            if self._needs_files:
+                experiment = self._client.get_experiment(self.experiment_id)
+                check_artifact_store(experiment.artifact_location)
             self._create(key, self.history.name, first["time"], layout.study_tags(self.history))
             self._alone = True
         return self._alone
@@ -250,6 +262,24 @@ class Projection:
         else:
             folder = artifact.name.rpartition("/")[0] or None
             self._client.log_artifact(artifact.run, str(artifact.path), folder)
+
+    def add_missing(self) -> None:
+        """Have those files of a finished study sent which its run lacks, or has otherwise."""
+        if self.history.final is None:
+            return
+        held = dict(self._held(""))
+        for path in layout.study_files(self._journal.parent):
+            name = path.relative_to(self._journal.parent).as_posix()
+            if held.get(name) != path.stat().st_size:
+                self._add_file(self.parent, path)
+
+    def _held(self, folder: str) -> Iterator[tuple[str, int]]:
+        """Name and size of the files that the store has below a folder of the study's run."""
+        for file in self._client.list_artifacts(self.parent, folder or None):
+            if file.is_dir:
+                yield from self._held(file.path)
+            else:
+                yield file.path, int(file.file_size or 0)
 
     def _add_file(self, run: str, path: Path) -> None:
         """Have a file of the study's folder sent, where it exists."""

@@ -42,13 +42,21 @@ class FilesAwayError(TrackingError):
 class Sender:
     """Sends one journal to one store."""
 
-    def __init__(self, journal: Path, uri: str, artifacts: str | None = None) -> None:
+    def __init__(
+        self,
+        journal: Path,
+        uri: str,
+        artifacts: str | None = None,
+        *,
+        needs_files: bool = False,
+    ) -> None:
         """Take the right to send `journal` to the store at `uri`.
 
         Args:
             journal: The study's journal; its folder holds `final/` and `plots/`.
             uri: An MLflow tracking URI.
             artifacts: Where a new experiment keeps its files; None: the server decides.
+            needs_files: Refuse a new study where a library or a login for its files is missing.
 
         Raises:
             TrackingError: If another process is sending it.
@@ -59,6 +67,7 @@ class Sender:
         self.problems: list[str] = []  # requests that were refused for good
         self.projection: Projection | None = None
         self._artifacts = artifacts
+        self._needs_files = needs_files
         self._client: MlflowClient | None = None
         self._cursor = Cursor(journal, uri)
         self._steps: deque[Step] = deque()
@@ -78,7 +87,9 @@ class Sender:
         first = next(stream(self.journal), None)
         if first is None:
             return False
-        projection = Projection(client, self.journal, self._artifacts)
+        projection = Projection(
+            client, self.journal, self._artifacts, needs_files=self._needs_files
+        )
         new = projection.open(first)
         offset = 0 if new else self._cursor.load(projection.history.key)
         projection.recall(stream(self.journal, until=offset))
@@ -213,6 +224,8 @@ def sync(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
                 projection = sender._opened()
                 with suppress(FilesAwayError):  # `park` tries them once more
                     sender.send()
+                if not projection.artifacts:
+                    projection.add_missing()  # what was refused once may be taken now
                 sender.park()
             except HpsearchError:
                 raise

@@ -60,7 +60,7 @@ class Uploader:
             TrackingError: If another process is sending this journal.
         """
         journal.parent.mkdir(parents=True, exist_ok=True)
-        self._sender = Sender(journal, uri, artifacts)
+        self._sender = Sender(journal, uri, artifacts, needs_files=True)
         self._interval = interval
         self._first_pause = first_pause
         self._thread = threading.Thread(target=self._run, name="hpsearch-uploader", daemon=True)

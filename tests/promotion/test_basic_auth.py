@@ -23,6 +23,7 @@ from hpsearch.promotion.scoring import fetch
 from hpsearch.tracking.sender import sync
 from hpsearch.tracking.store import journal_path, open_store
 
+pytestmark = pytest.mark.long  # a server with logins hashes a password with each request
 PASSWORD = "of-this-test-{}"
 CONFIG = """\
 [mlflow]

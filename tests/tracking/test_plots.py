@@ -67,6 +67,7 @@ def test_the_winners_page_holds_every_figure_and_asks_nothing_of_the_network(
     titles = [*(classes if task == "binary" else numbers), "What the columns are worth"]
     assert titles == [part.partition("<")[0] for part in text.split("<h2>")[1:]]
     assert "tenure" in text
+    assert len(text) < 200_000  # many a proxy lets no more than a megabyte through
     assert 'src="http' not in text
 
 

@@ -1,0 +1,55 @@
+"""What this machine needs to write files of runs, where no tracking server does it for it."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from ..errors import TrackingError
+
+# The scheme of an artifact URI -> the module that MLflow imports for it, and its package.
+LIBRARIES = {
+    "s3": ("boto3", "boto3"),
+    "r2": ("boto3", "boto3"),
+    "gs": ("google.cloud.storage", "google-cloud-storage"),
+    "wasbs": ("azure.storage.blob", "azure-storage-blob"),
+    "abfss": ("azure.storage.filedatalake", "azure-storage-file-datalake azure-identity"),
+    "sftp": ("pysftp", "pysftp"),
+}
+PROXIED = (
+    "or have its administrator start the server with --serve-artifacts and a mlflow-artifacts: "
+    "location, so that it writes the files itself."
+)
+
+
+def check_artifact_store(location: str) -> None:
+    """Refuse a location for which a library or a login is missing here.
+
+    Raises:
+        TrackingError: With the remedy.
+    """
+    scheme = urlsplit(location).scheme
+    module, package = LIBRARIES.get(scheme, ("", ""))
+    if module and not _is_installed(module):
+        raise TrackingError(
+            f"the experiment's files go to {location}, which needs a library: pip install "
+            f"{package}; {PROXIED}"
+        )
+    if module == "boto3" and not _has_s3_login():
+        raise TrackingError(
+            f"the experiment's files go to {location}, and there is no login for it: set "
+            f"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE); {PROXIED}"
+        )
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # its parent is not there
+        return False
+
+
+def _has_s3_login() -> bool:
+    import boto3
+
+    return boto3.Session().get_credentials() is not None
