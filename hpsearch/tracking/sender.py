@@ -7,8 +7,10 @@ step that failed. Knows no thread and no patience.
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,6 +89,7 @@ class Sender:
         first = next(stream(self.journal), None)
         if first is None:
             return False
+        _say_once_which_name_counts(str(first["study"]))
         projection = Projection(
             client, self.journal, self._artifacts, needs_files=self._needs_files
         )
@@ -207,6 +210,18 @@ class Sender:
                 logger.warning("MLflow refused a request for good: %s", self.problems[-1])
             faults.reach("after_log")
             self._steps.popleft()
+
+
+@cache
+def _say_once_which_name_counts(study: str) -> None:
+    other = os.environ.get("MLFLOW_EXPERIMENT_NAME", study)
+    if other != study:
+        logger.warning(
+            "MLFLOW_EXPERIMENT_NAME=%s is not used: the experiment is called %s, as the study is "
+            "(--study NAME gives it another name)",
+            other,
+            study,
+        )
 
 
 def sync(journal: Path, uri: str, artifacts: str | None = None) -> Projection:

@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from .server import check_server, unusable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+logger = logging.getLogger("hpsearch.tracking")
 
 CONNECT_SECONDS = 4  # for one answer of a server while the store is being opened
 REQUEST_SECONDS = 30  # for one answer later on
@@ -116,6 +119,7 @@ def open_store(uri: str) -> MlflowClient:
     check_uri(uri)
     check_server(uri)
     _be_discreet()
+    _say_once_what_is_not_checked(uri)
     from mlflow import MlflowClient  # 5 s
 
     try:
@@ -188,6 +192,20 @@ def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[No
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@cache
+def _say_once_what_is_not_checked(uri: str) -> None:
+    """One line instead of a warning for each request whose certificate is not checked."""
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
+    if insecure and uri.startswith("https:"):
+        import urllib3
+
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+        logger.warning(
+            "MLFLOW_TRACKING_INSECURE_TLS is set: the certificate of %s is not checked",
+            redacted(uri),
+        )
 
 
 def _be_discreet() -> None:

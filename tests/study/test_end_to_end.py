@@ -17,6 +17,7 @@ import pytest
 
 from hpsearch.journal import Journal, read
 from hpsearch.study import read_spec
+from hpsearch.study.doctor import _studies
 from hpsearch.study.prepare import load_data
 from tests.study.conftest import command, invoke
 
@@ -172,6 +173,7 @@ def test_plan_times_a_few_epochs_and_writes_nothing(finished):
 
 def test_models_lists_what_is_in_use_and_without_a_predecessor_nothing_is_rolled_back(finished):
     invoke(finished.root, "promote", "cancer", "--as", "listed")
+    assert [] == [f.says for f in _studies(finished.root) if "hpsearch sync" in f.says]
     told = invoke(finished.root, "models").stdout
     assert "listed" in told
     assert "champion" in told

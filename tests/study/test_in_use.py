@@ -54,7 +54,9 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
     for name, text in (("weak", WEAK), ("strong", STRONG)):
         Path(f"{name}.yaml").write_text(text, encoding="utf-8")
         told = run("tune", f"{name}.yaml")
-        assert f"hpsearch promote {name} --as {name}@champion" in told
+        option = f" --tracking-uri {tracking}"
+        assert f"hpsearch promote {name} --as {name}@champion{option}" in told
+        assert f"hpsearch ui {name}{option}" in told
     assert "cancer@champion is version 1 of weak" in run("promote", "weak", "--as", "cancer")
     passed = run("promote", "strong", "--as", "cancer@champion")
     assert "better by the required 0" in passed

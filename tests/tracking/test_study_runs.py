@@ -15,7 +15,7 @@ from mlflow_server import served
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
 from hpsearch.tracking.sender import Sender, sync
-from hpsearch.tracking.store import journal_path, limited_requests
+from hpsearch.tracking.store import default_uri, journal_path, limited_requests, uri_option
 from hpsearch.tracking.study_runs import find_study_run, study_runs
 
 PEOPLE = 10
@@ -78,6 +78,15 @@ def test_each_folder_finds_its_own_study(
     assert {f"ann-{person}" for person in range(people)} == {
         r.data.tags["mlflow.user"] for r in runs
     }
+
+
+def test_printed_commands_reach_the_store_and_hold_no_password(tmp_path: Path) -> None:
+    assert "" == uri_option(default_uri(tmp_path), tmp_path)
+    assert " --tracking-uri 'http://runs.example/a b'" == uri_option(
+        "http://runs.example/a b", tmp_path
+    )
+    hidden = uri_option("postgresql://ann:secret@db/runs", tmp_path)
+    assert ' --tracking-uri "$MLFLOW_TRACKING_URI"' == hidden
 
 
 def test_without_a_journal_those_of_the_name_are_listed(uri: str, tmp_path: Path) -> None:
