@@ -26,7 +26,10 @@ def sync(study: str, tracking_uri: str | None) -> None:
     uri = tracking_uri or default_uri(root)
     sent = send(journal_of(study), uri, artifact_location(uri, root))
     n_trials = len(sent.history.last)
-    say(f"{redacted(uri)} has all of {study}: {n_trials} trials, run {sent.parent}")
+    what = "all" if not sent.problems else "the rest"
+    for problem in sent.problems:
+        say(f"not in MLflow: {problem}")
+    say(f"{redacted(uri)} has {what} of {study}: {n_trials} trials, run {sent.parent}")
 
 
 @main.command()

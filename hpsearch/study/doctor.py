@@ -5,7 +5,6 @@ Frameworks are asked in processes of their own, since a process has one Keras ba
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sqlite3
@@ -23,6 +22,7 @@ from typing import Literal
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
 from ..history import History, load
 from ..journal import owner
+from ..tracking.cursor import acknowledged
 from ..tracking.database import (
     check_database,
     database_path,
@@ -196,14 +196,9 @@ def _study(path: Path, history: History) -> tuple[State, str]:
 
 def _pending(path: Path) -> str:
     """What a store has not acknowledged, for people; empty where there is nothing."""
-    cursors = [
-        json.loads(p.read_text(encoding="utf-8")) for p in path.parent.glob("uploaded-*.json")
-    ]
-    if not cursors:
+    known = acknowledged(path)
+    if not known:
         return "nothing of it is in MLflow"
-    size = path.stat().st_size
-    behind = [(size - int(c["offset"]), c["store"]) for c in cursors if int(c["offset"]) < size]
-    if len(behind) < len(cursors):
-        return ""  # one store has everything
-    missing, store = min(behind)
-    return f"{missing:,} bytes of it are not in {store} yet"
+    most = max(known, key=lambda held: held.position.offset)
+    missing = path.stat().st_size - most.position.offset
+    return f"{missing:,} bytes of it are not in {most.store or 'MLflow'} yet" if missing else ""

@@ -1,21 +1,87 @@
 """How far a journal has reached one store: a small file beside the journal.
 
-One file a store, since a study may be sent to a second one later. Knows no MLflow.
+One file a store, since a study may be sent to a second one later. What it says is believed only
+where it fits the journal; the store's own word is compared with it elsewhere. Knows no MLflow.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from ..errors import TrackingError, redacted
+from ..journal import decode
+from ..platforms.files import write_text
 from ..platforms.locks import FileLock, LockHeldError
+
+BLOCK = 65536  # bytes read at once while the beginning of a line is looked for
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The end of a line of a journal, and the checksum by which the line is known again."""
+
+    offset: int = 0  # bytes
+    checksum: str = ""  # the first eight characters of the last line before it
+
+    @classmethod
+    def at(cls, journal: Path, offset: int) -> Position:
+        """The position at `offset`, which must be the end of a line."""
+        if offset == 0:
+            return cls()
+        return cls(offset, _last_line(journal, offset)[:8].decode("ascii", "replace"))
+
+    @classmethod
+    def parse(cls, text: str) -> Position:
+        """The position that `str` made a text of; the journal's beginning for any other text."""
+        offset, _, checksum = text.partition(":")
+        return cls(int(offset), checksum) if offset.isascii() and offset.isdigit() else cls()
+
+    def __str__(self) -> str:
+        return f"{self.offset}:{self.checksum}"
+
+    def fits(self, journal: Path) -> bool:
+        """Whether the journal has this very line there, undamaged."""
+        if self.offset == 0:
+            return True
+        try:
+            if journal.stat().st_size < self.offset:
+                return False
+            line = _last_line(journal, self.offset)
+        except OSError:
+            return False
+        if not line.endswith(b"\n") or line[:8] != self.checksum.encode():
+            return False
+        return decode(line) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What one store has of a study, as far as the file beside the journal knows."""
+
+    position: Position = Position()
+    run: str = ""  # the id of the study's run
+    refused: tuple[str, ...] = ()  # what the store refused for good, by name
+    store: str = ""  # its URI, without a password
+
+    @classmethod
+    def from_json(cls, held: Any) -> Self:
+        """What a file said; nothing where it is damaged or was written in another form."""
+        if not isinstance(held, Mapping):
+            return cls()
+        texts = [held.get("position", ""), held.get("run", ""), held.get("store", "")]
+        refused = held.get("refused", [])
+        if not all(isinstance(text, str) for text in texts) or not isinstance(refused, list):
+            return cls()
+        return cls(Position.parse(texts[0]), texts[1], tuple(map(str, refused)), texts[2])
 
 
 class Cursor:
-    """The offset (bytes) up to which a store has acknowledged a journal.
+    """The position up to which a store has acknowledged a journal.
 
     Opening it takes a lock that the operating system drops when the process ends: two senders
     of one journal could create a run twice.
@@ -29,27 +95,61 @@ class Cursor:
         """
         digest = hashlib.sha256(uri.encode()).hexdigest()[:12]
         self.path = journal.with_name(f"uploaded-{digest}.json")
+        self._journal = journal
         self._uri = redacted(uri)
         self._lock = _locked(journal.with_name("uploading.lock"), journal)
 
-    def load(self, key: str) -> int:
-        """The offset for the study with this key; 0 where nothing of it was acknowledged."""
-        try:
-            held = json.loads(self.path.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return 0
-        return int(held["offset"]) if held.get("key") == key else 0
+    def load(self, key: str) -> Acknowledged:
+        """What was acknowledged of the study with this key, as far as it fits the journal."""
+        held = _read(self.path)
+        if not isinstance(held, Mapping) or held.get("key") != key:
+            return Acknowledged()
+        known = Acknowledged.from_json(held)
+        if known.position.fits(self._journal):
+            return known
+        return Acknowledged(run=known.run, refused=known.refused)
 
-    def save(self, key: str, offset: int) -> None:
-        """Everything before `offset` has been acknowledged."""
-        text = json.dumps({"key": key, "offset": offset, "store": self._uri})
-        draft = self.path.with_suffix(".new")
-        draft.write_text(text + "\n", encoding="utf-8")
-        os.replace(draft, self.path)
+    def save(self, key: str, known: Acknowledged) -> None:
+        """Everything before the position has been acknowledged.
+
+        Raises:
+            OSError: If it cannot be written; what it said before still holds.
+        """
+        fields = {"key": key, "position": str(known.position), "run": known.run}
+        more = {"refused": known.refused, "store": self._uri}
+        write_text(self.path, json.dumps({**fields, **more}) + "\n")
 
     def close(self) -> None:
         """Let another process send."""
         self._lock.release()
+
+
+def acknowledged(journal: Path) -> list[Acknowledged]:
+    """What each store has of a journal; a damaged file says that it has nothing."""
+    known = [Acknowledged.from_json(_read(p)) for p in journal.parent.glob("uploaded-*.json")]
+    return [held if held.position.fits(journal) else Acknowledged() for held in known]
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):  # gone, cut off, not UTF-8
+        return None
+
+
+def _last_line(journal: Path, offset: int) -> bytes:
+    """The line that ends at `offset`, or what there is of it."""
+    with journal.open("rb") as file:
+        start, block, found = offset, BLOCK, b""
+        while start > 0:
+            start, end = max(0, start - block), start
+            file.seek(start)
+            found = file.read(end - start) + found
+            cut = found.rfind(b"\n", 0, len(found) - 1)
+            if cut >= 0:
+                return found[cut + 1 :]
+            block *= 2  # of a line that is longer
+        return found
 
 
 def _locked(path: Path, journal: Path) -> FileLock:

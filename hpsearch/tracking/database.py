@@ -29,6 +29,15 @@ def database_path(uri: str) -> Path | None:
     return Path(path) if uri.startswith(PREFIX) and path not in ("", ":memory:") else None
 
 
+def database_identity(path: Path) -> tuple[int, int] | None:
+    """Which file has the name `path`; a store that is open keeps its own though it is replaced."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
 def database_state(path: Path) -> State:
     """What is at `path`: no file, one without tables, a store that was never finished, or one.
 

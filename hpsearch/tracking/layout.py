@@ -18,6 +18,7 @@ from ..history import History
 from ..trial import Trial, is_score, mean
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
+SENT_TAG = "hpsearch.sent"  # of the study's run: how far it has acknowledged the journal
 SOURCE_DIFF = "source.diff"  # in the study's folder: what was not committed
 LONGEST_TAG = 8000  # characters, MLflow's limit, as are the next two
 LONGEST_PARAM = 6000
@@ -48,6 +49,14 @@ def study_files(folder: Path) -> list[Path]:
 def trial_key(history: History, trial: Trial) -> str:
     """By which a trial's run is found again."""
     return f"{history.key}/{trial.number}/{trial.attempt}"
+
+
+def run_name(history: History, key: str) -> str:
+    """What the run with this key is called."""
+    number, _, attempt = key.removeprefix(f"{history.key}/").rpartition("/")
+    if not number:
+        return history.name
+    return f"trial-{int(number):03d}" + (f"-retry-{attempt}" if attempt != "0" else "")
 
 
 def experiment_tags(history: History) -> dict[str, str]:

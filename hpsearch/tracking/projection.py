@@ -13,23 +13,44 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from ..errors import TrackingError, redacted
 from ..history import History
 from ..journal import Record
 from ..trial import Trial
 from . import layout
 from .artifact_store import check_artifact_store
 from .bulk import BulkPoints
+from .cursor import Position
 from .note import study_note
-from .store import experiment_of
+from .store import check_active, experiment_of
 from .system import SystemMeter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput
+    from mlflow.entities import DatasetInput, Run
+    from mlflow.exceptions import MlflowException
 
-Step = Callable[[], None]
+# Answers that may concern the request itself, or what it is about. All others, among them those
+# of a database that is damaged or away, say nothing of the request.
+DOUBTFUL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
+
+
+class LostError(TrackingError):
+    """The store no longer has what it has acknowledged: a backup was restored, or runs are gone."""
+
+
+Batch = dict[str, list[Any]]  # "metrics", "params" and "tags", as `log_batch` takes them
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A few requests that may be repeated without harm."""
+
+    key: str  # of the run that they concern
+    what: str  # they send
+    do: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +81,15 @@ class Projection:
         self.history = History()
         self.experiment_id = ""
         self.runs: dict[str, str] = {}  # key -> run id
+        self.refused: list[str] = []  # what the store refused for good, by name
+        self.refused_files: list[str] = []  # likewise; `add_missing` has them tried again
+        self.deleted: set[str] = set()  # keys of trials whose runs were deleted in MLflow
         self._client = client
         self._bulk = BulkPoints.of(client)
         self._journal = journal
         self._artifacts = artifacts  # where a new experiment keeps its files
         self._needs_files = needs_files  # a new study is refused where it could not store any
-        self._alone = False  # this process created the study's run: no run of a trial was there
+        self._alone = False  # this process began the study: no run of a trial was there
         self._doubtful: set[str] = set()  # keys whose creation got no answer once
         self._sent: dict[str, int] = {}  # key -> epochs that the store has
         self._described: set[str] = set()  # keys whose params and data the store has
@@ -73,30 +97,73 @@ class Projection:
         self.artifacts: dict[tuple[str, str], Artifact] = {}  # what `upload` has to send
 
     @property
+    def problems(self) -> list[str]:
+        """What does not get through for good, by the name of the run."""
+        names = [layout.run_name(self.history, key) for key in sorted(self.deleted)]
+        gone = [f"{name}: was deleted in MLflow and stays so" for name in names]
+        return [*self.refused, *self.refused_files, *gone]
+
+    @property
     def parent(self) -> str:
         """The id of the study's run."""
         return self.runs[self.history.key]
 
-    def open(self, first: Record) -> bool:
-        """Find or create the experiment and the study's run; whether the run is new.
+    def open(self, first: Record, known_run: str = "") -> Position:
+        """Find or create the experiment and the study's run.
+
+        Args:
+            first: The journal's first record.
+            known_run: The id of the study's run, where it is known: it is found by it though
+                its experiment was given another name.
+
+        Returns:
+            How far the store has acknowledged the journal, as the store says itself.
 
         Raises:
             TrackingError: If the experiment has been deleted.
         """
         self.history = History([first])
-        key = self.history.key
-        self.experiment_id = experiment_of(self._client, self.history.name, self._artifacts)
-        self._alone = False
-        found = self._find(key)
-        if found:
-            self.runs[key] = found
-        else:
+        key, self._alone = self.history.key, False
+        run = self._remembered(known_run) or self._find_study()
+        if run is None:
+            self._alone = not self._search(f"tags.`{layout.KEY_TAG}` LIKE '{key}/%'", 1)
             if self._needs_files:
                 experiment = self._client.get_experiment(self.experiment_id)
                 check_artifact_store(experiment.artifact_location)
             self._create(key, self.history.name, first["time"], layout.study_tags(self.history))
-            self._alone = True
-        return self._alone
+            return Position()
+        self.experiment_id = str(run.info.experiment_id)
+        self.runs[key] = str(run.info.run_id)
+        if run.info.lifecycle_stage != "active":
+            check_active(self._client, self.experiment_id)
+            self._client.restore_run(self.parent)
+        return Position.parse(run.data.tags.get(layout.SENT_TAG, ""))
+
+    def _remembered(self, run_id: str) -> Run | None:
+        """The study's run by its id; None where the store has another run of it, or none."""
+        from mlflow.exceptions import MlflowException
+
+        if not run_id:
+            return None
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code not in DOUBTFUL:
+                raise
+            return None
+        return run if run.data.tags.get(layout.KEY_TAG) == self.history.key else None
+
+    def _find_study(self) -> Run | None:
+        """The study's run by its key, in the experiment of its name or in any other."""
+        name, key = self.history.name, self.history.key
+        if self._client.get_experiment_by_name(name) is None:
+            every = [e.experiment_id for e in self._client.search_experiments()]
+            is_it = f"tags.`{layout.KEY_TAG}` = '{key}' AND attributes.run_name = '{name}'"
+            found = self._search(is_it, 1, every) if every else []
+            if found:
+                return found[0]
+        self.experiment_id = experiment_of(self._client, name, self._artifacts)
+        return self._find(key)
 
     def recall(self, records: Iterable[Record]) -> None:
         """Take in what the store has acknowledged."""
@@ -124,39 +191,112 @@ class Projection:
         known = len(self.history.ended)
         events = set()
         touched: dict[str, Trial] = {}
+        study = self.history.key
         for record in records:
             events.add(record["event"])
             for trial in self.history.apply(record):
                 touched[layout.trial_key(self.history, trial)] = trial
         if "study" in events:
-            yield self._describe_study
+            yield Step(study, "the study's description", self._describe_study)
         for key, trial in touched.items():
             if trial.started is not None or trial.state not in ("WAITING", "LOST"):
-                yield partial(self._send_trial, key, trial)
+                yield Step(key, "the trial", partial(self._send_trial, key, trial))
         if len(self.history.ended) > known or events & {"ended", "winner", "final", "promoted"}:
-            yield partial(self._send_summary, known)
+            yield Step(study, "the summary", partial(self._send_summary, known))
         if "final" in events:
             yield from self._final_steps()
 
     def park(self) -> Iterator[Step]:
         """What leaves no run that claims to be running, once nothing more will come."""
-        yield self._heal
+        study, time = self.history.key, self.history.last_time
+        yield Step(study, "runs made twice", self._heal)
         for key in sorted(self._open_runs):
-            yield partial(self._end, key, "KILLED", self.history.last_time)
+            yield Step(key, "the run's end", partial(self._end, key, "KILLED", time))
         if self.history.final is None:
-            yield partial(self._end, self.history.key, "KILLED", self.history.last_time)
-        yield partial(self._add_file, self.parent, self._journal)
+            yield Step(study, "the run's end", partial(self._end, study, "KILLED", time))
+        journal = partial(self._add_file, self.parent, self._journal)
+        yield Step(study, self._journal.name, journal)
+
+    def acknowledge(self, before: Position, now: Position) -> None:
+        """Let the store say that it has the journal up to `now`.
+
+        Raises:
+            LostError: If it no longer says that it has it up to `before`.
+        """
+        run = self._client.get_run(self.parent)
+        said = run.data.tags.get(layout.SENT_TAG, str(Position()))
+        if said not in (str(before), str(now)):
+            raise LostError(f"The store says that it has {said}, and has acknowledged {before}.")
+        if said != str(now):
+            self.say(now)
+
+    def say(self, position: Position) -> None:
+        """Let the store say that it has the journal up to `position`."""
+        self._client.set_tag(self.parent, layout.SENT_TAG, str(position))
+
+    def give_up(self, step: Step, error: MlflowException) -> bool:
+        """Whether `step`, which was refused, is done with; False where it is to be repeated.
+
+        A request is given up only where the store has the run, and refuses what it was given, or
+        where somebody deleted the trial's run. The study's run is brought back.
+
+        Raises:
+            LostError: If the store has lost the run.
+            TrackingError: If the experiment has been deleted.
+            MlflowException: The error, where it says nothing of the request; or that of a store
+                which is away.
+        """
+        from mlflow.exceptions import MlflowException
+
+        if error.error_code not in DOUBTFUL:
+            raise error
+        check_active(self._client, self.experiment_id)
+        run_id = self.runs.get(step.key)
+        if run_id is None:  # it could not be created
+            self._refuse_for_good(step, error)
+            return True
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException as gone:
+            if gone.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise LostError(f"The store has lost the run {run_id} of {step.key}.") from None
+        if run.info.lifecycle_stage == "active":
+            self._refuse_for_good(step, error)
+            return True
+        if step.key == self.history.key:
+            self._client.restore_run(run_id)
+            return False
+        self._forget(step.key)
+        return True
+
+    def _refuse_for_good(self, step: Step, error: MlflowException) -> None:
+        if error.error_code != "INVALID_PARAMETER_VALUE":
+            raise error
+        self._note(step.key, step.what, error)
+
+    def _note(self, key: str, what: str, error: MlflowException) -> None:
+        reason = redacted(str(error)).splitlines()[0][:300]
+        told = f"{layout.run_name(self.history, key)}: {what}: {reason}"
+        if told not in self.refused:
+            self.refused.append(told)
+
+    def _forget(self, key: str) -> None:
+        """Send nothing more to a trial's run that somebody deleted."""
+        self.deleted.add(key)
+        self.runs.pop(key, None)
+        self._open_runs.discard(key)
 
     # -- the study's run ------------------------------------------------------------------
 
     def measure(self, meter: SystemMeter) -> None:
         """Add how busy the machine is to the study's run."""
-        self._log(self.parent, meter.points(int(self.history.study["time"])))
+        self._log(self.history.key, meter.points(int(self.history.study["time"])))
 
     def _describe_study(self) -> None:
         for name, value in layout.experiment_tags(self.history).items():
             self._client.set_experiment_tag(self.experiment_id, name, value)
-        self._log(self.parent, params=layout.study_params(self.history))
+        self._log(self.history.key, params=layout.study_params(self.history))
         self._client.log_inputs(self.parent, [self._dataset()])
         self._add_text(self.parent, layout.spec_yaml(self.history), "spec.yaml")
         environment = json.dumps(self.history.study.get("environment", {}), indent=2, default=str)
@@ -169,20 +309,24 @@ class Projection:
         points += layout.winner_points(self.history)
         points += layout.final_points(self.history)
         tags = {"mlflow.note.content": layout.tag_value(study_note(self.history))}
-        self._log(self.parent, points, tags=tags | layout.outcome_tags(self.history))
+        self._log(self.history.key, points, tags=tags | layout.outcome_tags(self.history))
 
     def _final_steps(self) -> Iterator[Step]:
-        yield self._mark_winner
+        study = self.history.key
+        yield Step(study, "the winner's mark", self._mark_winner)
         for path in layout.study_files(self._journal.parent):
-            yield partial(self._add_file, self.parent, path)
-        yield partial(self._end, self.history.key, "FINISHED", self.history.last_time)
+            yield Step(study, path.name, partial(self._add_file, self.parent, path))
+        end = partial(self._end, study, "FINISHED", self.history.last_time)
+        yield Step(study, "the run's end", end)
 
     # -- the trials' runs -----------------------------------------------------------------
 
     def _send_trial(self, key: str, trial: Trial) -> None:
         if not self._known(key):
+            if key in self.deleted:
+                return  # by somebody who meant it
             if key in self._sent:
-                return  # acknowledged once, and deleted since by somebody who meant it
+                raise LostError(f"The store has lost the run of {key}.")
             tags = layout.trial_tags(self.history, trial, self.parent)
             self._create(key, trial.name, trial.started or trial.asked, tags)
         self._open_runs.add(key)
@@ -190,7 +334,10 @@ class Projection:
         points = list(layout.curve_points(trial, self.history.metric, self._sent.get(key, 0)))
         points += layout.result_points(trial)
         params = {} if described else layout.trial_params(trial)
-        self._log(self.runs[key], points, params, layout.result_tags(trial))
+        tags = layout.result_tags(trial)
+        if not described:  # an earlier run of the study may be gone
+            tags |= {"mlflow.parentRunId": self.parent}
+        self._log(key, points, params, tags)
         self._sent[key] = trial.n_epochs
         if not described:
             self._client.log_inputs(self.runs[key], [self._dataset()])
@@ -217,31 +364,50 @@ class Projection:
 
     def _mark_winner(self) -> None:
         chosen = self.history.winning_trial()
-        run = chosen and self._known(layout.trial_key(self.history, chosen))
-        if run:
-            self._log(run, tags={"winner": "true"})
+        key = chosen and layout.trial_key(self.history, chosen)
+        if key and self._known(key):
+            self._log(key, tags={"winner": "true"})
 
     def _known(self, key: str) -> str | None:
         """The id of the run with this key, looked up where an earlier process may have made it."""
-        if key not in self.runs and (not self._alone or key in self._doubtful):
+        may_exist = not self._alone or key in self._doubtful
+        if key not in self.runs and key not in self.deleted and may_exist:
             found = self._find(key)
-            if found:
-                self.runs[key] = found
+            if found and found.info.lifecycle_stage == "active":
+                self.runs[key] = str(found.info.run_id)
+            elif found:
+                self._forget(key)
         return self.runs.get(key)
 
-    def _find(self, key: str) -> str | None:
-        """The run with this key. A second one, born of a lost answer, is deleted."""
-        runs = self._client.search_runs(
-            [self.experiment_id],
-            f"tags.`{layout.KEY_TAG}` = '{key}'",
-            order_by=["attributes.start_time", "attributes.run_id"],
-        )
-        ids = [run.info.run_id for run in runs]
-        kept = self.runs.get(key, ids[0] if ids else None)
-        for other in ids:
-            if other != kept:
-                self._client.delete_run(other)
+    def _find(self, key: str) -> Run | None:
+        """The run with this key, an active one first. A second one of those is deleted.
+
+        It was born of a lost answer.
+        """
+        runs = self._search(f"tags.`{layout.KEY_TAG}` = '{key}'")
+        active = [run for run in runs if run.info.lifecycle_stage == "active"]
+        if not active:
+            return runs[0] if runs else None
+        named = [run for run in active if run.info.run_id == self.runs.get(key)]
+        kept = (named or active)[0]
+        for other in active:
+            if other is not kept:
+                self._client.delete_run(other.info.run_id)
         return kept
+
+    def _search(self, text: str, limit: int = 1000, where: list[str] | None = None) -> list[Run]:
+        """Runs of the experiment, deleted ones too, the oldest first."""
+        from mlflow.entities import ViewType
+
+        return list(
+            self._client.search_runs(
+                where or [self.experiment_id],
+                text,
+                ViewType.ALL,
+                limit,
+                ["attributes.start_time", "attributes.run_id"],
+            )
+        )
 
     def _heal(self) -> None:
         """Delete runs whose creation was answered too late, after a second one was made."""
@@ -294,23 +460,45 @@ class Projection:
 
     def _log(
         self,
-        run: str,
+        key: str,
         points: Iterable[layout.Point] = (),
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
     ) -> None:
         from mlflow.entities import Metric, Param, RunTag
+        from mlflow.exceptions import MlflowException
 
+        run = self.runs[key]
         if self._bulk is not None:
             self._bulk.write(run, points)
             points = ()
-        self._client.log_batch(
-            run,
-            metrics=[Metric(p.name, p.value, p.time, p.step) for p in points],
-            params=[Param(name, value) for name, value in (params or {}).items()],
-            tags=[RunTag(name, value) for name, value in (tags or {}).items()],
-            synchronous=True,
-        )
+        batch: Batch = {
+            "metrics": [Metric(p.name, p.value, p.time, p.step) for p in points],
+            "params": [Param(name, value) for name, value in (params or {}).items()],
+            "tags": [RunTag(name, value) for name, value in (tags or {}).items()],
+        }
+        try:
+            self._client.log_batch(run, **batch, synchronous=True)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE" or not self._is_active(run):
+                raise
+            self._log_one_by_one(key, batch)
+
+    def _log_one_by_one(self, key: str, batch: Batch) -> None:
+        """Send what the store takes of a batch that it refused, and note the rest by name."""
+        from mlflow.exceptions import MlflowException
+
+        for kind, entities in batch.items():
+            for entity in entities:
+                try:
+                    self._client.log_batch(self.runs[key], **{kind: [entity]}, synchronous=True)
+                except MlflowException as error:
+                    if error.error_code != "INVALID_PARAMETER_VALUE":
+                        raise
+                    self._note(key, f"{kind.removesuffix('s')} {entity.key!r}", error)
+
+    def _is_active(self, run: str) -> bool:
+        return bool(self._client.get_run(run).info.lifecycle_stage == "active")
 
     def _dataset(self) -> DatasetInput:
         from mlflow.entities import Dataset, DatasetInput, InputTag

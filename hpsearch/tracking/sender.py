@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING
 from .. import faults
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
 from ..journal import read, stream
-from .cursor import Cursor
-from .projection import Artifact, Projection, Step
+from .cursor import Acknowledged, Cursor, Position
+from .database import database_identity, database_path
+from .projection import Artifact, LostError, Projection, Step
 from .refusals import FINAL_FOR_FILES, TOO_LARGE, described, http_status
 from .store import limited_requests, open_store
 from .system import SystemMeter
@@ -33,8 +35,6 @@ LARGER = (
     "the file is larger than its proxy lets through (413). Ask its administrator for a higher "
     "limit (nginx: client_max_body_size), then run `hpsearch sync STUDY`."
 )
-# Answers to which no repetition helps: the request is skipped, so that the rest gets through.
-HOPELESS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST", "INVALID_STATE")
 
 
 class FilesAwayError(TrackingError):
@@ -65,16 +65,29 @@ class Sender:
         """
         self.journal = journal
         self.uri = uri
-        self.acknowledged = 0  # bytes of the journal
-        self.problems: list[str] = []  # requests that were refused for good
         self.projection: Projection | None = None
         self._artifacts = artifacts
         self._needs_files = needs_files
         self._client: MlflowClient | None = None
+        self._file: tuple[int, int] | None = None  # which one the store is, where it is a file
         self._cursor = Cursor(journal, uri)
         self._steps: deque[Step] = deque()
+        self._failed: Step | None = None  # it was tried twice
         self._meter: SystemMeter | None = None
+        self._position = Position()  # up to which the store has acknowledged the journal
         self._read = 0  # bytes of the journal that are in `_steps` or done
+        self._is_lost = False  # what the store has acknowledged is there no longer
+        self._warned = False  # that the cursor cannot be saved
+
+    @property
+    def acknowledged(self) -> int:
+        """Bytes of the journal that the store has acknowledged."""
+        return self._position.offset
+
+    @property
+    def problems(self) -> list[str]:
+        """What does not get through for good, by the name of the run."""
+        return self.projection.problems if self.projection else []
 
     def open(self) -> bool:
         """Open the store and the study's run; False where there is no journal yet.
@@ -83,7 +96,9 @@ class Sender:
             TrackingError: If the store cannot be used.
             JournalError: If the journal is damaged.
         """
+        path = database_path(self.uri)
         client = self._client = self._client or open_store(self.uri)
+        self._file = database_identity(path) if path else None
         if not self.journal.exists() or self.journal.stat().st_size == 0:
             return False
         first = next(stream(self.journal), None)
@@ -93,26 +108,67 @@ class Sender:
         projection = Projection(
             client, self.journal, self._artifacts, needs_files=self._needs_files
         )
-        new = projection.open(first)
-        offset = 0 if new else self._cursor.load(projection.history.key)
-        projection.recall(stream(self.journal, until=offset))
-        self.acknowledged = self._read = offset
+        held = self._cursor.load(str(first.get("key", "")))
+        said = projection.open(first, held.run)
+        projection.refused = list(held.refused)
+        self._position = self._agreed(held.position, said)
+        self._read = self._position.offset
+        self._steps.clear()
+        projection.recall(stream(self.journal, until=self._read))
+        if said != self._position:
+            projection.say(self._position)
         self.projection = projection
         return True
 
+    def _agreed(self, held: Position, said: Position) -> Position:
+        """How far the file beside the journal and the store itself say that it has come."""
+        if self._is_lost or (held.offset == said.offset and held != said):
+            return Position()
+        position = min(held, said, key=lambda position: position.offset)
+        return position if position.fits(self.journal) else Position()
+
     def send(self) -> None:
         """Send every whole line that the journal holds now.
+
+        What the store has lost meanwhile is sent again.
 
         Raises:
             FilesAwayError: If all but files has arrived. Call again to go on.
             Exception: Of whatever kind the store's client raises. Call again to go on.
         """
-        projection = self._opened()
-        while self._steps or self._load_steps(projection):
+        self._opened()
+        self._again_if_lost(self._send)
+
+    def _send(self) -> None:
+        while self._steps or self._load_steps(self._opened()):
             self._work_off()
-            self._acknowledge(projection)
-        self._send_files(projection)
-        self._acknowledge(projection)
+            self._acknowledge()
+        self._send_files(self._opened())
+        self._acknowledge()
+
+    def _again_if_lost(self, work: Callable[[], None]) -> None:
+        """Do `work`, once more with everything sent again where the store has lost something."""
+        try:
+            self._require_same_store()
+            work()
+        except LostError as lost:
+            logger.warning("%s All of the study is sent again.", lost)
+            self._is_lost, self.projection = True, None
+            self.open()
+            self._is_lost = False
+            work()
+
+    def _require_same_store(self) -> None:
+        """Take no answer for one of the store whose file was exchanged: the old one is still open.
+
+        Raises:
+            LostError: If the file is another one now.
+        """
+        path = database_path(self.uri)
+        if self._client is None or path is None or database_identity(path) == self._file:
+            return
+        self._client = None
+        raise LostError(f"{path}: is not the file any more that it was.")
 
     def measure(self) -> None:
         """Send how busy the machine has been since the last call.
@@ -127,11 +183,10 @@ class Sender:
 
     def park(self) -> None:
         """Say that nothing more will come for now: no run is left RUNNING."""
-        projection = self._opened()
-        self._steps.extend(projection.park())
+        self._steps.extend(self._opened().park())
         self._work_off()
-        self._send_files(projection)
-        self._acknowledge(projection)
+        self._send_files(self._opened())
+        self._acknowledge()
 
     def describe(self, error: Exception) -> HpsearchError:
         """What `open`, `send` and `park` raise, for people."""
@@ -157,11 +212,25 @@ class Sender:
         self._read = page.end
         return True
 
-    def _acknowledge(self, projection: Projection) -> None:
-        """Move the cursor, unless files that belong to what was sent are still to be stored."""
-        if not projection.artifacts and self.acknowledged != self._read:
-            self._cursor.save(projection.history.key, self._read)
-            self.acknowledged = self._read
+    def _acknowledge(self) -> None:
+        """Let the store, and the file beside the journal, say how far it has come.
+
+        Not while files that belong to what was sent are still to be stored.
+        """
+        projection = self._opened()
+        if projection.artifacts or self.acknowledged == self._read:
+            return
+        self._require_same_store()
+        position = Position.at(self.journal, self._read)
+        projection.acknowledge(self._position, position)
+        self._position = position
+        known = Acknowledged(position, projection.parent, tuple(projection.refused))
+        try:
+            self._cursor.save(projection.history.key, known)
+        except OSError as error:  # the next process sends a little again, which changes nothing
+            if not self._warned:
+                logger.warning("%s: cannot be written: %s", self._cursor.path, error.strerror)
+            self._warned = True
 
     def _send_files(self, projection: Projection) -> None:
         """Send the files that wait; what the store does not take as it is, is left out and told.
@@ -193,21 +262,24 @@ class Sender:
     def _give_up(self, status: int, artifacts: list[Artifact]) -> None:
         names = ", ".join(map(str, artifacts))
         why = LARGER if status == TOO_LARGE else f"it answers {status}"
-        self.problems.append(f"{redacted(self.uri)} does not take {names}: {why}")
-        logger.warning("%s The rest has arrived.", self.problems[-1])
+        told = f"{redacted(self.uri)} does not take {names}: {why}"
+        self._opened().refused_files.append(told)
+        logger.warning("%s The rest has arrived.", told)
 
     def _work_off(self) -> None:
         from mlflow.exceptions import MlflowException
 
         while self._steps:
             faults.reach("before_log")
+            step = self._steps[0]
             try:
-                self._steps[0]()
+                step.do()
             except MlflowException as error:
-                if error.error_code not in HOPELESS:
-                    raise
-                self.problems.append(redacted(str(error)))
-                logger.warning("MLflow refused a request for good: %s", self.problems[-1])
+                if step is not self._failed:  # two who make the same thing at once: only one can
+                    self._failed = step
+                    continue
+                if not self._opened().give_up(step, error):
+                    continue
             faults.reach("after_log")
             self._steps.popleft()
 

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING
 from ..errors import TrackingError, redacted
 from ..importing import no_collection
 from ..platforms.paths import artifact_uri, sqlite_uri
-from .database import check_database, database_path, make_database
+from .database import check_database, database_identity, database_path, make_database
 from .refusals import described, http_status
 from .schema import check_schema
 from .server import check_server, unusable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 logger = logging.getLogger("hpsearch.tracking")
 
@@ -33,6 +34,7 @@ CONNECT_SECONDS = 4  # for one answer of a server while the store is being opene
 REQUEST_SECONDS = 30  # for one answer later on
 # The first part of a URI; a package may add others to MLflow.
 SCHEMES = ("databricks", "file", "http", "https", "mssql", "mysql", "postgresql", "sqlite")
+_files: dict[Path, tuple[int, int] | None] = {}  # which file each SQLite store has been
 
 
 def default_uri(root: Path) -> str:
@@ -129,6 +131,8 @@ def open_store(uri: str) -> MlflowClient:
             elif not is_server(uri):
                 check_schema(uri)
             client = MlflowClient(tracking_uri=uri)
+            if path:
+                _close_replaced(client, path)
             client.search_experiments(max_results=1)
     except TrackingError:
         raise
@@ -158,13 +162,28 @@ def experiment_of(client: MlflowClient, name: str, artifacts: str | None) -> str
             experiment = client.get_experiment_by_name(name)
             if experiment is None:  # not made by somebody else at the same moment
                 raise
-    if experiment.lifecycle_stage != "active":
-        raise TrackingError(
-            f"The MLflow experiment {name!r} has been deleted. Bring it back with "
-            f"`mlflow experiments restore -x {experiment.experiment_id}`, or give the study "
-            "another name with --study."
-        )
+    _check_active(client, experiment)
     return str(experiment.experiment_id)
+
+
+def check_active(client: MlflowClient, experiment_id: str) -> None:
+    """Refuse to go on with an experiment that has been deleted.
+
+    Raises:
+        TrackingError: With the command that brings it back.
+    """
+    _check_active(client, client.get_experiment(experiment_id))
+
+
+def _check_active(client: MlflowClient, experiment: Experiment) -> None:
+    if experiment.lifecycle_stage == "active":
+        return
+    uri = shlex.quote(redacted(client.tracking_uri))
+    raise TrackingError(
+        f"The MLflow experiment {experiment.name!r} has been deleted. Bring it back with "
+        f"`MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {experiment.experiment_id}`, "
+        "or give the study another name with --study."
+    )
 
 
 @contextmanager
@@ -206,6 +225,14 @@ def _say_once_what_is_not_checked(uri: str) -> None:
             "MLFLOW_TRACKING_INSECURE_TLS is set: the certificate of %s is not checked",
             redacted(uri),
         )
+
+
+def _close_replaced(client: MlflowClient, path: Path) -> None:
+    """Close connections to a file that another one took the place of; MLflow keeps them open."""
+    now = database_identity(path)
+    if _files.setdefault(path, now) != now:
+        _files[path] = now
+        client._tracking_client.store.engine.dispose()
 
 
 def _be_discreet() -> None:

@@ -312,7 +312,7 @@ def test_a_live_study_is_followed_and_stopped_without_a_running_run(
 def test_two_processes_cannot_send_one_journal(root: Path, uri: str) -> None:
     journal = place(root, "locked", synthetic.study(1))
     sender = Sender(journal, uri)
-    with pytest.raises(TrackingError, match="another process is sending"):
+    with pytest.raises(TrackingError, match="is sending this study"):
         Uploader(journal, uri)
     sender.close()
     Uploader(journal, uri).close()

@@ -1,0 +1,330 @@
+"""A store that is damaged, restored or edited by hand: nothing is lost, doubled or given up."""
+
+import logging
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synthetic
+from mlflow import MlflowClient
+
+from hpsearch.errors import TrackingError
+from hpsearch.study.doctor import examine
+from hpsearch.tracking import layout
+from hpsearch.tracking.cursor import acknowledged
+from hpsearch.tracking.sender import Sender, sync
+from hpsearch.tracking.store import journal_path
+from hpsearch.tracking.uploader import Uploader
+
+Stored = Callable[[str], dict[str, Any]]
+Figure = Callable[..., None]
+RECORDS = synthetic.study(4, folds=2, epochs=3)
+HALF = len(RECORDS) // 2
+
+
+@pytest.fixture
+def client(uri: str) -> MlflowClient:
+    return MlflowClient(uri)
+
+
+@pytest.fixture
+def database(root: Path) -> Path:
+    return root / "mlruns" / "mlflow.db"
+
+
+def place(root: Path, name: str, count: int | None = None) -> Path:
+    """The journal of a study under a name and key of its own, its first `count` lines."""
+    first = {**RECORDS[0], "study": name, "key": f"key-of-{name}"}
+    return synthetic.write(journal_path(root, name), [first, *RECORDS[1:count]])
+
+
+def compare(stored: Stored, name: str, figure: Figure | None = None) -> None:
+    """The study is in the store as one that met no fault is, "whole"."""
+    expected, received = stored("whole"), stored(name)
+    expected[name] = expected.pop("whole")
+    for runs in (expected, received):
+        for changed in ("params", "tags"):  # which hold the study's name
+            runs[name].pop(changed)
+        runs[name]["points"] = [p for p in runs[name]["points"] if not p[0].startswith("system")]
+    assert expected == received
+    if figure:
+        figure(runs_lost=0, points_lost=0, points_doubled=0)
+
+
+@pytest.fixture
+def whole(root: Path, uri: str, artifacts: str | None) -> None:
+    """The same study, sent without a fault."""
+    sync(place(root, "whole"), uri, artifacts)
+
+
+CURSORS = {
+    "empty": b"",
+    "null": b"null",
+    "a list": b"[1]",
+    "binary": b"\xff\xfe\0",
+    "an older version's": b'{"key": "key-of-study", "offset": 100, "store": "sqlite:///x"}',
+    "beyond the journal": b'{"key": "key-of-study", "position": "99999999:00000000", "run": ""}',
+    "within a line": b'{"key": "key-of-study", "position": "100:00000000", "run": "gone"}',
+    "of other types": b'{"key": "key-of-study", "position": 7, "run": null, "refused": 1}',
+}
+
+
+@pytest.mark.parametrize("kind", CURSORS)
+def test_a_damaged_cursor_is_not_believed(
+    kind: str, root: Path, uri: str, artifacts: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpsearch.study.doctor.PROBES", {})
+    journal = place(root, "study")
+    sync(journal, uri, artifacts)
+    [cursor] = journal.parent.glob("uploaded-*.json")
+    cursor.write_bytes(CURSORS[kind])
+    assert [0] == [held.position.offset for held in acknowledged(journal)]
+    assert any("are not in" in finding.says for finding in examine(root, uri))
+    sync(journal, uri, artifacts)
+    assert [journal.stat().st_size] == [held.position.offset for held in acknowledged(journal)]
+
+
+def test_a_journal_that_lost_its_end_is_sent_on_from_where_it_ends(
+    root: Path, uri: str, artifacts: str | None, stored: Stored, whole: None, figure: Figure
+) -> None:
+    journal = place(root, "study", HALF + 3)
+    sync(journal, uri, artifacts)
+    place(root, "study", HALF)  # the disk never got the last lines
+    sync(journal, uri, artifacts)
+    place(root, "study")
+    sync(journal, uri, artifacts)
+    compare(stored, "study", figure)
+
+
+def copy_over(backup: Path, database: Path) -> None:
+    database.write_bytes(backup.read_bytes())
+
+
+def rename_over(backup: Path, database: Path) -> None:
+    shutil.copy(backup, backup.with_suffix(".new"))
+    os.replace(backup.with_suffix(".new"), database)
+
+
+@pytest.mark.parametrize("restore", [copy_over, rename_over])
+@pytest.mark.parametrize("while_it_runs", [False, True])
+def test_an_older_backup_of_the_database_gets_what_it_lacks(
+    restore: Callable[[Path, Path], None],
+    while_it_runs: bool,
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    whole: None,
+    database: Path,
+    figure: Figure,
+) -> None:
+    backup = root / "backup.db"
+    journal = place(root, "study", HALF - 9)
+    sync(journal, uri, artifacts)
+    shutil.copy(database, backup)
+    place(root, "study", HALF)
+    sender = Sender(journal, uri, artifacts)
+    sender.open()
+    sender.send()
+    if not while_it_runs:
+        sender.close()
+    restore(backup, database)
+    if while_it_runs:
+        place(root, "study")
+        sender.send()
+        sender.park()
+        sender.close()
+    place(root, "study")
+    sync(journal, uri, artifacts)
+    compare(stored, "study", figure)
+
+
+def test_a_database_that_answers_garbage_for_a_while_acknowledges_nothing(
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    whole: None,
+    database: Path,
+    figure: Figure,
+) -> None:
+    journal = place(root, "study", HALF)
+    sender = Sender(journal, uri, artifacts)
+    sender.open()
+    sender.send()
+    before, good = sender.acknowledged, database.read_bytes()
+    database.write_bytes(os.urandom(200_000))
+    place(root, "study")
+    for _ in range(3):
+        with pytest.raises(Exception, match="database"):
+            sender.send()
+    assert before == sender.acknowledged
+    assert [before] == [held.position.offset for held in acknowledged(journal)]
+    database.write_bytes(good)
+    sender.send()
+    sender.park()
+    sender.close()
+    assert [] == sender.problems
+    compare(stored, "study", figure)
+
+
+def test_an_experiment_that_is_deleted_and_restored_gets_what_it_missed(
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    whole: None,
+    client: MlflowClient,
+    figure: Figure,
+) -> None:
+    journal = place(root, "study", HALF)
+    sender = Sender(journal, uri, artifacts)
+    sender.open()
+    sender.send()
+    before, experiment = sender.acknowledged, sender.projection.experiment_id
+    client.delete_experiment(experiment)
+    place(root, "study")
+    remedy = f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {experiment}"
+    with pytest.raises(TrackingError, match=remedy):
+        sender.send()
+    assert before == sender.acknowledged
+    client.restore_experiment(experiment)
+    sender.send()
+    sender.park()
+    sender.close()
+    compare(stored, "study", figure)
+
+
+@pytest.mark.parametrize("while_it_runs", [False, True])
+def test_a_studys_run_that_was_deleted_comes_back_and_nothing_is_doubled(
+    while_it_runs: bool,
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    whole: None,
+    client: MlflowClient,
+    figure: Figure,
+) -> None:
+    journal = place(root, "study", HALF)
+    sender = Sender(journal, uri, artifacts)
+    sender.open()
+    sender.send()
+    parent = sender.projection.parent
+    if while_it_runs:
+        client.delete_run(parent)
+        place(root, "study")
+        sender.send()
+        sender.park()
+        sender.close()
+    else:
+        sender.close()
+        client.delete_run(parent)
+        place(root, "study")
+        assert parent == sync(journal, uri, artifacts).parent
+    compare(stored, "study", figure)
+
+
+def test_a_studys_run_that_is_gone_for_good_is_made_anew_above_the_same_trials(
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    whole: None,
+    client: MlflowClient,
+    figure: Figure,
+) -> None:
+    journal = place(root, "study")
+    first = sync(journal, uri, artifacts)
+    client.delete_run(first.parent)
+    client._tracking_client.store._hard_delete_run(first.parent)  # what `mlflow gc` does
+    second = sync(journal, uri, artifacts)
+    assert first.parent != second.parent
+    compare(stored, "study", figure)
+    runs = client.search_runs([second.experiment_id], "tags.`hpsearch.kind` = 'trial'")
+    assert {second.parent} == {run.data.tags["mlflow.parentRunId"] for run in runs}
+
+
+def test_a_trials_run_that_was_deleted_stays_so_and_is_named(
+    root: Path, uri: str, artifacts: str | None, stored: Stored, client: MlflowClient
+) -> None:
+    journal = place(root, "study", 6)
+    sender = Sender(journal, uri, artifacts)
+    sender.open()
+    sender.send()
+    client.delete_run(sender.projection.runs["key-of-study/0/0"])
+    place(root, "study")
+    sender.send()
+    sender.close()
+    assert ["trial-000: was deleted in MLflow and stays so"] == sender.problems
+    again = sync(journal, uri, artifacts)
+    assert 4 == len(stored("study"))
+    assert 4 == len(client.search_runs([again.experiment_id]))
+
+
+@pytest.mark.parametrize("knows_it", [True, False])
+def test_a_renamed_experiment_is_found_again(
+    knows_it: bool, root: Path, uri: str, artifacts: str | None, client: MlflowClient
+) -> None:
+    journal = place(root, "study", HALF)
+    first = sync(journal, uri, artifacts)
+    client.rename_experiment(first.experiment_id, "quarterly")
+    if not knows_it:  # a copy of the study's folder on another machine
+        for cursor in journal.parent.glob("uploaded-*.json"):
+            cursor.unlink()
+    place(root, "study")
+    second = sync(journal, uri, artifacts)
+    assert (first.experiment_id, first.parent) == (second.experiment_id, second.parent)
+    assert client.get_experiment_by_name("study") is None
+
+
+def test_what_a_store_refuses_is_named_and_all_the_rest_gets_through(
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    monkeypatch: pytest.MonkeyPatch,
+    figure: Figure,
+) -> None:
+    monkeypatch.setattr(layout, "metric_name", str)
+    records = [dict(record) for record in RECORDS]
+    asked = next(record for record in records if record["event"] == "asked")
+    asked["params"] = {**asked["params"], "what?": 7}
+    journal = synthetic.write(journal_path(root, "churn"), records)
+    for _ in range(2):  # it is told again by whoever asks later
+        problems = sync(journal, uri, artifacts).problems
+        [told] = problems
+        assert told.startswith("trial-000: param 'what?': ")
+    trial = stored("churn")["trial-000"]
+    assert {*asked["params"]} - {"what?"} == {*trial["params"]}
+    assert "score" in {point[0] for point in trial["points"]}
+    figure(requests_given_up=len(problems))
+
+
+def test_a_cursor_that_cannot_be_saved_is_told_once_and_holds_nothing_up(
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    whole: None,
+    caplog: pytest.LogCaptureFixture,
+    figure: Figure,
+) -> None:
+    journal = place(root, "study", HALF)
+    sync(journal, uri, artifacts)
+    [cursor] = journal.parent.glob("uploaded-*.json")
+    cursor.unlink()
+    cursor.mkdir()  # nothing can be renamed to it
+    place(root, "study")
+    with caplog.at_level(logging.WARNING), Uploader(journal, uri, first_pause=0.01) as uploader:
+        assert uploader.flush(60)
+    assert 1 == len([r for r in caplog.records if "cannot be written" in r.message])
+    compare(stored, "study")
+    with sqlite3.connect(root / "mlruns" / "mlflow.db") as store:
+        [[measured]] = store.execute("select count(*) from metrics where key like 'system/%'")
+    assert measured < 200
+    figure(points_measured=measured)
