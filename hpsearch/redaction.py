@@ -194,6 +194,8 @@ def _find_value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
     glance = _value(text, assigned, assigned.end() + LOOK)
     if glance is None or _is_plain(text[slice(*glance)]):
         return None
+    if _is_message(text, name, glance):
+        return None
     if name["weak"] and not _is_secret(text, name, assigned, glance):
         return None
     return _value(text, assigned, whole)
@@ -219,6 +221,8 @@ def _is_secret(
     start, end = value
     said = text[start : min(end, start + LOOK)].strip()
     is_quoted = text[start - 1 : start] in ("'", '"', "`")
+    if _BLOCK.match(text, assigned.end()):
+        return True
     if _NUMBER.match(said):
         return False
     if _RANDOM.match(said):
@@ -232,6 +236,13 @@ def _is_secret(
     if assigned["sign"] == "=":
         return True
     return not _CODE.match(said) and " " not in said
+
+
+def _is_message(text: str, name: re.Match[str], value: tuple[int, int]) -> bool:
+    """Whether a key of a declaration and what is wrong with it are told: `space.password: …`."""
+    said = text[value[0] : min(value[1], value[0] + LOOK)]
+    is_bare = text[value[0] - 1 : value[0]] == " "
+    return is_bare and text[name.start() - 1 : name.start()] == "." and said.count(" ") >= 3
 
 
 def _is_constant(text: str, name: re.Match[str]) -> bool:

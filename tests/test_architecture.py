@@ -16,7 +16,7 @@ MAY_USE = {
     "importing": set(),
     "faults": {"errors"},
     "trial": set(),
-    "spec": {"errors", "trial"},
+    "spec": {"errors", "redaction", "trial"},
     "journal": {"errors"},
     "pareto": set(),
     "history": {"errors", "journal", "trial", "pareto"},

@@ -10,13 +10,17 @@ import codecs
 import logging
 import os
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from ..escaping import printable
+from ..redaction import LONGEST_TRACEBACK, redact, shorten
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,12 +52,31 @@ def prepare_streams() -> None:
     for stream in streams:
         with suppress(AttributeError, ValueError):  # no text file, as under some notebooks
             stream.reconfigure(errors="hpsearch.plain")
+    sys.excepthook = _tell_bug
+    threading.excepthook = lambda bug: _tell_bug(bug.exc_type, bug.exc_value, bug.exc_traceback)
+    logging.setLogRecordFactory(_discreet_record)
     if not isinstance(sys.stderr, LastingStream):
         lasting: Any = LastingStream(sys.stderr)
         sys.stderr = lasting
     logger = logging.getLogger("hpsearch")
     if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
         logger.addHandler(_Warnings())
+
+
+def _tell_bug(
+    kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
+) -> None:
+    """A bug's traceback on stderr, which may quote what the user's code and data hold."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    say(shorten(text, LONGEST_TRACEBACK).rstrip(), err=True)
+
+
+def _discreet_record(*arguments: Any, **options: Any) -> logging.LogRecord:
+    """What any library logs: MLflow's warnings name the URI of a request that failed."""
+    record = logging.LogRecord(*arguments, **options)
+    with suppress(TypeError, ValueError):  # a message that its arguments do not fit
+        record.msg, record.args = redact(record.getMessage()), None
+    return record
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
@@ -146,7 +169,7 @@ class _Warnings(logging.Handler):
 
 def say(text: object = "", *, err: bool = False, style: dict[str, Any] | None = None) -> None:
     """Print a line; `style` is click's, for terminals."""
-    line = printable(text)
+    line = printable(redact(str(text)))
     stream = sys.stderr if err else sys.stdout  # click would take an ASCII terminal for UTF-8
     click.echo(click.style(line, **style) if style and stream.isatty() else line, file=stream)
 

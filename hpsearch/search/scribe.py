@@ -12,8 +12,10 @@ import numpy as np
 from .. import faults
 from ..history import History
 from ..journal import Journal, Record
+from ..redaction import LONGEST_TRACEBACK, redact, shorten
 from ..trial import TrialResult
 
+TEXTS = ("error", "traceback", "reason")  # fields that quote the user's code
 Listener = Callable[[Record], None]
 
 
@@ -30,7 +32,8 @@ class Scribe:
 
     def write(self, event: str, *, sync: bool = True, **fields: Any) -> None:
         """Write one event; what is not synced is lost with the machine, and measured again."""
-        record = self._journal.append(event, sync=sync, **fields)
+        texts = {k: _discreet(fields[k]) for k in TEXTS if isinstance(fields.get(k), str)}
+        record = self._journal.append(event, sync=sync, **fields | texts)
         self._owes_sync = self._owes_sync and not sync
         self._history.apply(record)
         self._unheard.append(record)
@@ -76,6 +79,10 @@ class Scribe:
                 partial.unlink()
             return None
         return name
+
+
+def _discreet(text: str) -> str:
+    return redact(shorten(text, LONGEST_TRACEBACK))
 
 
 def numbers(values: np.ndarray) -> list[float]:

@@ -22,6 +22,7 @@ from ..spec.data import CrossValidation, n_folds
 from ..spec.file import StudyFile
 from ..spec.model import AskingModel
 from ..spec.reference import absolute, is_reference
+from ..spec.secrets import REMEDY, find_secrets
 from ..spec.study import StudySpec
 from ..training import losses, optimizers, schedules
 from ..training.class_weights import WITHOUT
@@ -44,6 +45,7 @@ def check(file: StudyFile) -> None:
 
 
 def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
+    yield from ((key, REMEDY) for key in dict.fromkeys(find_secrets(file.raw)))
     spec, facts = file.spec, file.facts
     kind, options, n_objectives = (
         spec.sampler.kind,

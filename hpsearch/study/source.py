@@ -1,18 +1,26 @@
 """Which version of the user's own files a study ran with: the commit, and what differs from it.
 
 Asks git, where there is one and the study's folder lies in a repository. Only files that git
-tracks are looked at, and passwords in URIs are hidden.
+tracks are looked at. Secrets are hidden, and files that hold little else are named, not shown.
 """
 
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..errors import redacted
+from ..redaction import redact
 from ..tracking.layout import SOURCE_DIFF
 
 LONGEST = 1 << 20  # characters of a diff
+MARGIN = 4096  # more characters that are looked at, so that no secret is cut in two
+DIFF = ("diff", "HEAD", "--no-color", "--no-ext-diff")
+HIDING = (  # names of files that hold secrets in forms of their own
+    *(".env", ".env.*", "*.env", ".netrc", ".pgpass", ".pypirc", ".npmrc", ".htpasswd"),
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "id_rsa*", "id_ed25519*"),
+    *("credentials", "credentials.json", ".git-credentials", "kubeconfig"),
+)
 SECONDS = 10.0  # for one answer of git
 
 
@@ -25,13 +33,22 @@ def source_of(folder: Path, study: Path) -> dict[str, str]:
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
         return {}
-    diff = _git(folder, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", ".") or ""
-    if diff:
-        cut = "" if len(diff) <= LONGEST else f"\n… cut after {LONGEST:,} characters\n"
+    shown = (".", *(f":(exclude,icase,glob)**/{name}" for name in HIDING))
+    diff = _git(folder, *DIFF, "--", *shown) or ""
+    unseen = _git(folder, *DIFF, "--name-only", "--", *_only(HIDING)) or ""
+    if diff or unseen:
+        text = redact(diff[: LONGEST + MARGIN])[:LONGEST]
+        if len(diff) > LONGEST:
+            text += f"\n… cut after {LONGEST:,} characters\n"
+        text += "".join(f"\n# changed, not shown: {name}" for name in unseen.splitlines())
         study.mkdir(parents=True, exist_ok=True)
-        (study / SOURCE_DIFF).write_text(redacted(diff[:LONGEST]) + cut + "\n", encoding="utf-8")
+        (study / SOURCE_DIFF).write_text(f"{text}\n", encoding="utf-8")
     branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or ""
-    return {"commit": commit, "branch": branch, "changed": "yes" if diff else "no"}
+    return {"commit": commit, "branch": branch, "changed": "yes" if diff or unseen else "no"}
+
+
+def _only(names: Sequence[str]) -> list[str]:
+    return [f":(icase,glob)**/{name}" for name in names]
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

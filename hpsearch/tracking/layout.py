@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..history import History
+from ..redaction import redact
 from ..trial import Trial, is_score, mean
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
@@ -118,7 +119,7 @@ def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
 
 def trial_params(trial: Trial) -> dict[str, str]:
     """The hyperparameters, as MLflow's params."""
-    return {metric_name(name): str(value)[:LONGEST_PARAM] for name, value in trial.params.items()}
+    return {metric_name(name): _param(value) for name, value in trial.params.items()}
 
 
 def result_tags(trial: Trial) -> dict[str, str]:
@@ -237,7 +238,7 @@ def spec_yaml(history: History) -> str:
     yaml = YAML()  # keeps the user's order
     yaml.default_flow_style = False
     yaml.dump(history.study.get("spec", {}), text)
-    return text.getvalue()
+    return redact(text.getvalue())
 
 
 def metric_name(name: str) -> str:
@@ -247,7 +248,7 @@ def metric_name(name: str) -> str:
 
 def tag_value(value: Any) -> str:
     """A tag's value, cut to what MLflow holds."""
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = redact(value if isinstance(value, str) else json.dumps(value, default=str))
     return text if len(text) <= LONGEST_TAG else text[: LONGEST_TAG - 1] + "…"
 
 
@@ -256,4 +257,8 @@ def _flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             yield from _flattened(inner, f"{prefix}.{key}" if prefix else str(key))
     else:
-        yield metric_name(prefix), str(value)[:LONGEST_PARAM]
+        yield metric_name(prefix), _param(value)
+
+
+def _param(value: Any) -> str:
+    return redact(str(value))[:LONGEST_PARAM]

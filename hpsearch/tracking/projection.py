@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import TrackingError, redacted
 from ..history import History
 from ..journal import Record
+from ..redaction import redact
 from ..trial import Trial
 from . import layout
 from .artifact_store import check_artifact_store
@@ -343,7 +344,7 @@ class Projection:
             self._client.log_inputs(self.runs[key], [self._dataset()])
             self._described.add(key)
         if trial.traceback:
-            self._add_text(self.runs[key], trial.traceback, "traceback.txt")
+            self._add_text(self.runs[key], redact(trial.traceback), "traceback.txt")
         if trial.ended is not None:
             self._end(key, layout.RUN_STATUS[trial.state], trial.ended)
             trial.condense()  # the store has its curves

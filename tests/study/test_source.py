@@ -47,3 +47,30 @@ def test_what_is_not_committed_is_kept_as_a_diff_without_passwords(
 
 def test_outside_of_a_repository_nothing_is_said(tmp_path: Path) -> None:
     assert {} == source_of(tmp_path, tmp_path / "study")
+
+
+def test_secrets_of_any_kind_of_file_are_hidden_and_files_of_secrets_are_only_named(
+    repository: Path, tmp_path: Path, figure
+) -> None:
+    names = ("secrets.yaml", ".env", "deploy.pem", "settings.py", "app.ini")
+    for name in names:
+        (repository / name).write_text("empty\n")
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "more")
+    (repository / "secrets.yaml").write_text(
+        "password: FAKE-1 two words\napi_key: FAKE-2\nAuthorization: Bearer FAKE-3\n"
+        "token: |\n  FAKE-4\nunits: 8\n"
+    )
+    (repository / ".env").write_text("ANYTHING=FAKE-5\n")
+    (repository / "deploy.pem").write_text("FAKE-6\n")
+    (repository / "settings.py").write_text('KEY = "FAKE-7"\ntoken = "FAKE-8"\nmonkey = 3\n')
+    (repository / "app.ini").write_text("password = FAKE-9 FAKE-10\n")
+    assert "yes" == source_of(repository, tmp_path / "study")["changed"]
+    diff = (tmp_path / "study" / "source.diff").read_text()
+    found = diff.count("FAKE") + diff.count("two words")
+    assert 0 == found, diff
+    assert "+units: 8" in diff
+    assert "+monkey = 3" in diff
+    assert "# changed, not shown: .env" in diff
+    assert "# changed, not shown: deploy.pem" in diff
+    figure(secrets_found=found)

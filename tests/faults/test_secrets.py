@@ -1,0 +1,165 @@
+"""A canary in every channel through which a secret can come is found nowhere afterwards."""
+
+import http.server
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hpsearch.tracking.store import default_uri, open_store
+from tests.study.conftest import command, invoke
+
+CANARY = "Canary7f3a9"
+
+MODEL = f"""
+import os, sys, keras
+
+def build(params, inputs, outputs):
+    print("stdout: password: {CANARY}-print", flush=True)
+    os.write(2, b"native: token={CANARY}-native\\n")
+    if params["units"] == 6:
+        raise ConnectionError(
+            "cannot connect to postgresql://bob:{CANARY}-uri@db.example/f?token={CANARY}-query; "
+            "Authorization: Bearer {CANARY}-header\\n" + os.environ["FEATURES_PASSWORD"]
+        )
+    x = first = keras.Input(inputs)
+    x = keras.layers.Dense(params["units"], activation="relu")(x)
+    return keras.Model(first, keras.layers.Dense(outputs.units, activation=outputs.activation)(x))
+"""
+STUDY = """
+study: canary
+seed: 3
+data: {source: "sklearn:wine"}
+cross_validation: {folds: 2}
+training: {epochs: 1}
+model: m.py:build
+search_space:
+  units: {type: int, low: 4, high: 6}
+enqueue: [{units: 4}, {units: 6}]
+sampler: {kind: random}
+pruner: {kind: none}
+selection: {finalists: 0}
+budget: {trials: 2}
+"""
+DATA = f"""
+def rows():
+    raise OSError("s3 refused: AWS_SECRET_ACCESS_KEY={CANARY}-data")
+"""
+
+
+def git(folder: Path, *arguments: str) -> None:
+    who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *who, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A repository with secrets in what is not committed yet."""
+    folder = tmp_path_factory.mktemp("canary")
+    git(folder, "init", "-q")
+    names = ("m.py", "settings.py", "secrets.yaml", ".env")
+    for name in names:
+        (folder / name).write_text("# nothing yet\n")
+    git(folder, "add", ".")
+    git(folder, "commit", "-qm", "begin")
+    (folder / "m.py").write_text(MODEL)
+    (folder / "settings.py").write_text(f'KEY = "{CANARY}-python"\n')
+    (folder / "secrets.yaml").write_text(f"password: {CANARY}-yaml\n")
+    (folder / ".env").write_text(f"ANYTHING={CANARY}-dotenv\n")
+    (folder / "s.yaml").write_text(STUDY)
+    return folder
+
+
+def watched(child: subprocess.Popen) -> tuple[str, str]:
+    """What a command prints, and the command lines of all that it starts."""
+    lines: set[str] = set()
+
+    def watch() -> None:
+        while child.poll() is None:
+            for process in psutil.Process(child.pid).children(recursive=True):
+                try:
+                    lines.add(str(process.cmdline()))
+                except psutil.Error:
+                    continue
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    said, _ = child.communicate(timeout=300)
+    thread.join(5)
+    return said, "\n".join(lines)
+
+
+def test_a_canary_in_every_channel_of_a_study_is_found_nowhere(folder, monkeypatch, figure):
+    monkeypatch.setenv("FEATURES_PASSWORD", f"{CANARY}-environment")
+    child = subprocess.Popen(
+        command("tune", "s.yaml"),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    said, processes = watched(child)
+    assert 0 == child.returncode, said
+    assert "hpsearch.execution.worker" in processes
+    for arguments in (["show", "canary", 1], ["top", "canary"]):
+        said += invoke(folder, *arguments).output
+    said += invoke(folder, "report", "canary", "-o", "page.html").output
+    assert "ConnectionError: cannot connect to postgresql://***@db.example" in said
+    files = [p for p in folder.rglob("*") if p.is_file() and "mlruns" in p.parts]
+    log = folder / "mlruns" / "studies" / "canary" / "logs" / "worker-0.log"
+    assert {"journal.jsonl", "source.diff", "traceback.txt"} <= {p.name for p in files}
+    assert b"stdout: password: ***\nnative: token=***" in log.read_bytes()
+    found = [p for p in [*files, folder / "page.html"] if CANARY.encode() in p.read_bytes()]
+    assert [] == found
+    assert CANARY not in said + processes
+    client = open_store(default_uri(folder))
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert 3 == len(runs)
+    assert CANARY not in str([run.to_dictionary() for run in runs])
+    figure(channels=9, canary_found=len(found))
+
+
+@contextmanager
+def refusing_server() -> Iterator[int]:
+    """A tracking server whose refusal quotes a secret."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            text = f"403 for Authorization: Basic {CANARY}-server\napi_key: {CANARY}-refused"
+            self.send_response(403)
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        do_POST = do_GET  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
+
+
+def test_errors_of_data_arguments_declarations_and_servers_tell_no_secret(folder, figure):
+    (folder / "d.py").write_text(DATA)
+    with refusing_server() as port:
+        server = f"http://ann:{CANARY}-login@127.0.0.1:{port}"
+        commands = [
+            ["check", "s.yaml", "--set", "data.source=d.py:rows", "--set", "data.target=y"],
+            ["check", "s.yaml", "--set", f"data.source=postgresql://a:{CANARY}-argument@h/d"],
+            ["check", "s.yaml", "--set", f"search_space.password={CANARY}-declared"],
+            ["sync", "canary", "--tracking-uri", server],
+        ]
+        told = [invoke(folder, *c, code=2).output for c in commands]
+    for text in told:
+        assert "***" in text or "looks like a secret" in text
+    found = [text for text in told if CANARY in text]
+    assert [] == found
+    figure(channels=5, canary_found=len(found))
