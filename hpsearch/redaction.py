@@ -94,7 +94,7 @@ _PRIVATE_KEY = re.compile(
     r"(-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----)[\s\S]*?"
     r"(?=-----END [A-Z0-9 ]{0,40}PRIVATE KEY|\Z)"
 )
-_URI = re.compile(r"://[^\s'\"<>`]*")
+_URI = re.compile(r"://[^\s'\"<>]*")
 _QUERY = re.compile(
     r"(?i)(?<=[?&;])((?:key|pass|sig|signature|code|sas|auth|x-amz-(?:signature|credential|security-token)"
     r"|x-goog-(?:signature|credential))=)[^&;\s'\"<>]+"

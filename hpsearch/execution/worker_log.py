@@ -30,6 +30,7 @@ class WorkerLog:
         """Add to the file at `path`."""
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # messages name it
         self._lock = threading.Lock()
         self._second = 0.0  # when the current second began
         self._written = 0  # bytes in it
