@@ -1,6 +1,5 @@
 """What a worker prints: bounded, without secrets, and never in its way."""
 
-import os
 import subprocess
 import sys
 import time
@@ -57,6 +56,7 @@ def test_two_files_of_bounded_size_are_kept(tmp_path: Path, monkeypatch) -> None
 
 def test_a_log_that_cannot_be_written_holds_no_worker_up(tmp_path: Path) -> None:
     log = WorkerLog(tmp_path / "worker-0.log")
-    os.mkdir(log.path)  # as bad as a full disk
+    log.path.unlink()
+    log.path.mkdir()  # as bad as a full disk
     assert run(log, "import os; os.write(2, b'line\\n' * 200_000)") < 20
     assert "" == log.last_words()
