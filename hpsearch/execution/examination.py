@@ -18,7 +18,7 @@ from typing import Any
 from ..errors import HpsearchError, SpecError, TrainingError
 from ..platforms.processes import GroupWatcher, new_mark, own_group
 from ..training.examination import Examined, explored, tried
-from ..training.keras_import import import_keras
+from ..training.keras_import import ignore_clear_session, import_keras
 from ..training.make import BACKENDS
 from ..trial import Value
 
@@ -110,6 +110,7 @@ def main() -> None:
     """Carry out one order."""
     order = json.load(sys.stdin)
     import_keras()
+    ignore_clear_session()
     try:
         answer = _carried_out(order).as_json()
     except HpsearchError as error:

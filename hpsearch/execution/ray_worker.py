@@ -20,7 +20,7 @@ import ray  # this module is imported where Ray is
 
 from ..platforms.processes import GroupWatcher, new_mark
 from ..training.final import FinalFit
-from ..training.keras_import import import_keras
+from ..training.keras_import import ignore_clear_session, import_keras
 from ..trial import TrialResult
 from .limits import Watch, WorkerLimits
 from .messages import Outgrown, Overfull, Ready
@@ -69,6 +69,7 @@ class RayWorker:
     def _work_or_die(self) -> None:
         try:
             import_keras()
+            ignore_clear_session()
             self._line.send(Ready(ray.util.get_node_ip_address(), os.getpid()))
             self._worker.work()
         except BaseException:

@@ -22,7 +22,7 @@ from ..errors import HpsearchError, UnsuitableError
 from ..platforms import shared_file
 from ..redaction import LONGEST_TRACEBACK, redact, shorten
 from ..training.final import FinalFit, final_fit
-from ..training.keras_import import import_keras
+from ..training.keras_import import ignore_clear_session, import_keras
 from ..training.make import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .channel import standard_channel
@@ -160,6 +160,7 @@ def main() -> None:
     worker = Worker(standard_channel(), Path(sys.argv[1]))
     threading.Thread(target=worker.listen_or_die, daemon=True).start()
     import_keras()  # seconds: while the coordinator reads the data
+    ignore_clear_session()
     worker.work()
     os._exit(0)  # JAX's and TensorFlow's threads have nothing left to say
 

@@ -21,6 +21,7 @@ from typing import Any
 
 from ..errors import HpsearchError, SpecError
 from ..trial import Value
+from .rejection import rejected_state
 
 Condition = Mapping[str, tuple[Value, ...]]  # parent -> the values under which the child lives
 
@@ -137,7 +138,7 @@ class _Walk:
         except HpsearchError:
             raise
         except Exception as error:  # a point that the function cannot build is a failed trial
-            if self.failure is None:
+            if self.failure is None and rejected_state(error) is None:
                 first, *_ = [*str(error).strip().splitlines(), ""]
                 self.failure = f"{type(error).__name__}: {first}"
             return None

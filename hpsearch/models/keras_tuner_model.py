@@ -13,6 +13,7 @@ from ..errors import SpecError
 from ..trial import Value
 from .exploration import Answer, Question, Run, Use
 from .keras_tuner_fit import ask_fit
+from .rejection import rejected_state
 
 if TYPE_CHECKING:
     import keras
@@ -73,17 +74,24 @@ def asked(model: Any, answer: Answer, use: Use) -> Run:
         answer: What to answer.
         use: Is given the call, without arguments, that makes the model.
     """
-    calls: list[tuple[Any, keras.Model]] = []
+    calls: list[Any] = []
+    built: list[keras.Model] = []
 
     def make() -> keras.Model:
         hp = _hyperparameters(answer)
+        calls.append(hp)
         model.declare_hyperparameters(hp)
-        calls.append((hp, model.build(hp)))
-        return calls[-1][1]
+        built.append(model.build(hp))
+        return built[-1]
 
-    use(make)
-    hp, built = calls[-1]
-    ask_fit(model, hp, built)
+    try:
+        use(make)
+    except Exception as error:
+        if rejected_state(error) is None:
+            raise  # a rejected point has shown what it asks for all the same
+    hp = calls[-1]
+    if built:
+        ask_fit(model, hp, built[-1])
     return Run(hp.asked, dict(hp.values), tuple(hp.silent), tuple(_wanted(hp)))
 
 

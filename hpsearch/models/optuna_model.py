@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import SpecError
 from ..trial import Value
 from .exploration import Answer, Question, Run, Use
+from .rejection import rejected_state
 
 if TYPE_CHECKING:
     import keras
@@ -36,7 +37,11 @@ def asked(function: Any, answer: Answer, use: Use) -> Run:
         calls.append(_trial(answer, {}))
         return function(calls[-1])
 
-    use(make)
+    try:
+        use(make)
+    except Exception as error:
+        if rejected_state(error) is None:
+            raise  # a rejected point has shown what it asks for all the same
     trial = calls[-1]
     return Run(trial.asked, {name: trial.params[name] for name in trial.asked})
 

@@ -24,7 +24,15 @@ from .class_weights import class_weights
 from .in_turn import Course, side_by_side
 from .network import Values, resident
 from .order import batch_size, epoch_order
-from .outcome import divergence, ended, failed, has_stopped, score_of, stopped_folds
+from .outcome import (
+    divergence,
+    ended,
+    failed,
+    has_stopped,
+    score_of,
+    stopped_folds,
+    unfit_output,
+)
 from .problem import Problem
 from .schedules import make_schedule
 from .trainer import Reports
@@ -163,7 +171,10 @@ class KerasFitTrainer:
         """One fold from its first epoch to its last, or why the trial has failed."""
         course = Course(fold, f"val/{self.problem.objective}")
         for epoch in range(run.trial.epochs):
-            course.add(*self._advance_fold(run, epoch, fold))
+            figures, predictions = self._advance_fold(run, epoch, fold)
+            course.add(figures, predictions)
+            if not epoch and (unfit := unfit_output(self.problem.task, [predictions])):
+                return unfit
             if reason := divergence(course.vital()):
                 return reason
             curve = course.scores[:, None]
@@ -215,6 +226,8 @@ class KerasFitTrainer:
         for name, values in measured.items():
             run.rows.setdefault(name, []).append(values)
         run.predictions = predictions
+        if not epoch and (unfit := unfit_output(self.problem.task, predictions)):
+            return unfit
         score = measured[f"val/{self.problem.objective}"]
         vital = {name: measured[name] for name in ("train/loss", "val/loss")}
         if reason := divergence({**vital, self.problem.objective: score}):

@@ -44,6 +44,22 @@ def import_keras() -> None:
         module_utils.tensorflow._available = False
 
 
+def ignore_clear_session() -> None:
+    """Let `keras.backend.clear_session()` in a user's function do nothing in this process.
+
+    In a loop of the user's own it frees what the model before has left. Here it would take away
+    names and variables of the networks that are trained beside the new one.
+    """
+    import keras
+    from keras.src.backend.common import global_state
+
+    def clear_session(free_memory: bool = True) -> None:
+        """Nothing: this process trains other networks too."""
+
+    for module in (global_state, keras.utils, keras.backend):
+        module.clear_session = clear_session
+
+
 def _limit_tensorflow(share: float) -> None:
     """Let TensorFlow take so much of each GPU's memory; comes before its first operation.
 

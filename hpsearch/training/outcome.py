@@ -9,12 +9,17 @@ from __future__ import annotations
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
+from ..models.rejection import rejected_state
 from ..redaction import LONGEST_ERROR, LONGEST_TRACEBACK, redact, shorten
 from ..trial import Direction, State, TrialResult, TrialSpec
 from .problem import EarlyStopping, Problem
+
+
+TOLERANCE = 1e-5  # by which a probability may miss 0 or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,27 @@ def divergence(
     return None
 
 
+def unfit_output(task: str, predictions: Sequence[np.ndarray]) -> str | None:
+    """Why predictions cannot be what the task needs, or None where they can.
+
+    Args:
+        task: The study's.
+        predictions: Of a network for some rows, (n_rows, n_outputs) each.
+    """
+    if task == "regression":
+        return None
+    values = np.concatenate([np.ravel(table) for table in predictions])
+    values = values[np.isfinite(values)]
+    if not len(values) or (values.min() >= -TOLERANCE and values.max() <= 1 + TOLERANCE):
+        return None
+    activation = "softmax" if task == "multiclass" else "sigmoid"
+    return (
+        f"the network answers with values from {values.min():.3g} to {values.max():.3g}, but a "
+        f"{task} task needs probabilities: give the last layer activation={activation!r}, or "
+        "compile the model with a loss that has from_logits=True"
+    )
+
+
 def out_of_fold(problem: Problem, predictions: Sequence[np.ndarray]) -> np.ndarray:
     """Each fold's predictions in the places of its validation rows.
 
@@ -173,9 +199,13 @@ def failed(
 ) -> TrialResult:
     """A FAILED result; an exception brings its traceback along.
 
-    Both are short and hold no secret before they leave the process that trained.
+    Both are short and hold no secret before they leave the process that trained. An exception by
+    which the user's function rejects the point has no traceback, and `optuna.TrialPruned` makes
+    the result PRUNED.
     """
-    trace = None
+    trace, state = None, "FAILED"
+    if isinstance(reason, BaseException) and (rejected := rejected_state(reason)):
+        state, reason = rejected, str(reason).strip() or f"{type(reason).__name__}: no message"
     if isinstance(reason, BaseException):
         trace = "".join(traceback.format_exception(reason))
         trace = redact(shorten(trace, LONGEST_TRACEBACK))
@@ -183,7 +213,7 @@ def failed(
         reason = f"{type(reason).__name__}: {text.splitlines()[0] if text else 'no message'}"
     return TrialResult(
         trial.number,
-        "FAILED",
+        cast(State, state),
         seconds,
         attempt=trial.attempt,
         curves=dict(curves or {}),

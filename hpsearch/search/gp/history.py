@@ -61,7 +61,7 @@ def observations(
             value, error = gains.extrapolate(t)
             floor = min(known, default=-math.inf)
             found.append(Observation(t.number, t.params, max(value, floor), error))
-        elif t.state == TrialState.FAIL:
+        elif t.state in (TrialState.FAIL, TrialState.PRUNED):  # or rejected by its model
             found.append(Observation(t.number, t.params, math.inf, math.inf))
     return _with_worst(found)
 

@@ -92,6 +92,8 @@ class OptunaSampler:
             storage.set_trial_user_attr(trial_id, "fold_scores", list(trial.fold_scores))
         values = self._values(trial) if trial.state == "COMPLETE" else None
         state = optuna.trial.TrialState[STATES[trial.state]]
+        if state == optuna.trial.TrialState.PRUNED and len(self._study.directions) > 1:
+            state = optuna.trial.TrialState.FAIL  # a model rejected it; Optuna prunes one objective
         storage.set_trial_state_values(trial_id, state, values)
 
     def epochs(self, number: int) -> int | None:

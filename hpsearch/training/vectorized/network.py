@@ -173,6 +173,8 @@ class Network:
 
 
 def _widened(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    if value.shape == shape:  # a scalar has nothing to pad
+        return value
     return np.pad(value, [(0, wide - own) for wide, own in zip(shape, value.shape, strict=True)])
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from ...errors import TrainingError, UnsuitableError
 from ...trial import EpochReport, State, TrialResult, TrialSpec, Value
 from ..class_weights import class_weights
-from ..outcome import divergence, ended, failed, score_of, stopped_folds
+from ..outcome import divergence, ended, failed, score_of, stopped_folds, unfit_output
 from ..problem import Problem
 from ..trainer import Reports
 from . import session
@@ -233,6 +233,10 @@ class VectorizedTrainer:
         for name, values in measured.items():
             course.rows.setdefault(name, []).append(values)
         scores = measured[f"val/{self.problem.objective}"]
+        if not epoch:
+            seen = [self._predictions_of(outcomes, fold) for fold in self._folds]
+            if unfit := unfit_output(self.problem.task, seen):
+                return unfit
         if reason := divergence({**vital, self.problem.objective: scores}):
             return reason
         if score_of(self._curve(course), self._objective.direction).best_epoch == epoch:
@@ -281,8 +285,11 @@ class VectorizedTrainer:
 
     def _predictions(self, course: Course, fold: int) -> np.ndarray:
         """Of the best epoch, (n_validation, n_outputs), in the order of the split."""
+        return self._predictions_of(course.best, fold)
+
+    def _predictions_of(self, outcomes: Sequence[Outcome], fold: int) -> np.ndarray:
         n = len(self.problem.folds[fold].validation)
-        return np.asarray(course.best[fold].predictions)[:n]
+        return np.asarray(outcomes[fold].predictions)[:n]
 
 
 def _key(trials: Sequence[TrialSpec]) -> Key:
