@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +205,15 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
     file = read_spec(spec, settings)
     show_space(file.spec, file.facts.get("notes", ()))
     if data and file.spec.data.source is not None:
-        from ..study.prepare import load_data
+        from ..study.prepare import load_data, problem_of
+        from ..study.users_model import check_model
 
-        show_data(load_data(file))
+        dataset = load_data(file)
+        show_data(dataset)
+        one_fold = replace(dataset, folds=dataset.folds[:1])
+        problem = problem_of(file.spec, one_fold, file.folder)
+        for note in check_model(file, problem, thorough=True):
+            say(f"note: {note}")
 
 
 @main.command()

@@ -1,6 +1,6 @@
 """A user's model examined in a process of its own, so that the coordinator needs no Keras.
 
-Run as `python -m hpsearch.execution.examination ANSWER`, with the order as JSON on its stdin; it
+Run as `python -m hpsearch.execution.examination ANSWER`, with the order pickled on its stdin; it
 writes its answer as JSON to the file ANSWER.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from ..platforms.processes import GroupWatcher, new_mark, own_group
 from ..training.examination import Examined, explored, tried
 from ..training.keras_import import ignore_clear_session, import_keras
 from ..training.make import BACKENDS
+from ..training.problem import Problem
 from ..trial import Value
 
 LOG_LINES, LOG_BYTES = 15, 16_000  # of a process that died, shown in the error
@@ -29,32 +31,24 @@ def examine(
     model: str,
     *,
     trainer: str,
+    problem: Problem | None = None,
     points: Sequence[Mapping[str, Value]] = (),
-    inputs: tuple[int, ...] = (),
-    task: str | None = None,
-    n_outputs: int = 1,
+    losses: Sequence[str] = (),
 ) -> Examined:
-    """What a user's model asks for, and what it is.
+    """What a user's model asks for, or what it is.
 
     Args:
         model: As `models.load_family` takes it.
         trainer: What will train it; it decides the Keras backend.
-        points: For a plain function: hyperparameters to build it with.
-        inputs: For a plain function: the shape of one row.
-        task: For a plain function: the study's.
-        n_outputs: For a plain function: units of the last layer that the task needs.
+        problem: Build and run it on this sample of the rows; None: explore what it asks for.
+        points: Hyperparameters to build it with.
+        losses: The user's own losses that the space offers.
 
     Raises:
         SpecError: If the model cannot be built, trained or served, with the reason.
         TrainingError: If the process died.
     """
-    order = {
-        "model": model,
-        "points": [dict(point) for point in points],
-        "inputs": inputs,
-        "task": task,
-        "n_outputs": n_outputs,
-    }
+    order = (model, problem, [dict(point) for point in points], list(losses))
     environment = {
         **os.environ,
         "KERAS_BACKEND": BACKENDS[trainer],
@@ -64,7 +58,7 @@ def examine(
     }
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answer.json"
-        code, log = _run([str(path)], json.dumps(order).encode(), environment)
+        code, log = _run([str(path)], pickle.dumps(order), environment)
         if code or not path.exists():
             raise TrainingError(f"{model}: looking at it ended with exit code {code}:\n{log}")
         answer = json.loads(path.read_text(encoding="utf-8"))
@@ -102,13 +96,13 @@ def _run(arguments: Sequence[str], order: bytes, environment: Mapping[str, str])
 def examined(answer: Mapping[str, Any]) -> Examined:
     """What `Examined.as_json` gave."""
     shapes = {k: None if answer[k] is None else tuple(answer[k]) for k in ("inputs", "outputs")}
-    texts = {k: tuple(answer[k]) for k in ("read", "notes")}
+    texts = {k: tuple(answer[k]) for k in ("read", "notes", "activations")}
     return Examined(**{**answer, **shapes, **texts})
 
 
 def main() -> None:
     """Carry out one order."""
-    order = json.load(sys.stdin)
+    order = pickle.load(sys.stdin.buffer)  # from the coordinator, whose child this is
     import_keras()
     ignore_clear_session()
     try:
@@ -118,16 +112,9 @@ def main() -> None:
     Path(sys.argv[1]).write_text(json.dumps(answer), encoding="utf-8")
 
 
-def _carried_out(order: Mapping[str, Any]) -> Examined:
-    if order["task"] is None:
-        return explored(order["model"])
-    return tried(
-        order["model"],
-        order["points"],
-        inputs=tuple(order["inputs"]),
-        task=order["task"],
-        n_outputs=order["n_outputs"],
-    )
+def _carried_out(order: tuple[str, Problem | None, list[dict[str, Value]], list[str]]) -> Examined:
+    model, problem, points, losses = order
+    return explored(model) if problem is None else tried(problem, points, losses)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
+from ..redaction import shorten
 from ..spec.reference import load_function, load_object
 from ..trial import Value
 from . import convolutional, mlp, recurrent, wide_and_deep
@@ -99,15 +100,39 @@ def load_family(name: str) -> Family:
     if ":" not in name:
         raise SpecError(unknown_family(name))
     if reference_of(name) == name:
-        return Family(name, load_function(name), None)
+        function = load_function(name)
+
+        def call(
+            params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs
+        ) -> keras.Model:
+            return require_model(function(params, inputs, outputs), name)
+
+        return Family(name, call, None)
     convention, found = _of_convention(name)
 
     def build(
         params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs
     ) -> keras.Model:
-        return convention.build(found, params, given(params))
+        return require_model(convention.build(found, params, given(params)), name)
 
     return Family(name, build, None)
+
+
+def require_model(returned: Any, name: str) -> keras.Model:
+    """What a user's function returned, if it is a Keras model.
+
+    Raises:
+        SpecError: If it is none.
+    """
+    import keras
+
+    if isinstance(returned, keras.Model):
+        return returned
+    hint = ". Is there a `return` missing?" if returned is None else ""
+    raise SpecError(
+        f"{reference_of(name)} must return a keras.Model. Received: {shorten(repr(returned), 200)}"
+        f"{hint}"
+    )
 
 
 def asking(name: str) -> Ask:

@@ -26,25 +26,38 @@ class Facts:
     inputs: Shape | None  # of one row; None: any that its first layer takes
     outputs: Shape | None  # of one row
     unserved: str | None  # why it cannot be saved and opened again; None: it can
+    activation: str | None = None  # of its last layer, by Keras's name; None: not known
+    n_inputs: int = 1
+    logits: bool = False  # whether it is compiled with a loss that takes them
 
 
 def facts_of(model: keras.Model) -> Facts:
-    """Look at a model; nothing of it is changed.
-
-    Raises:
-        TypeError: If it is no Keras model.
-    """
-    import keras
-
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"the model's function must return a keras.Model. Received: {model!r}")
+    """Look at a model; nothing of it is changed."""
     built = model.built and bool(getattr(model, "inputs", None))
     return Facts(
         compiled=bool(model.compiled),
         inputs=tuple(model.inputs[0].shape[1:]) if built else None,
         outputs=tuple(model.outputs[0].shape[1:]) if built else None,
         unserved=why_not_served(model),
+        activation=_last_activation(model) if built else None,
+        n_inputs=len(model.inputs) if built else 1,
     )
+
+
+def _last_activation(model: keras.Model) -> str | None:
+    """The activation behind which a model's one output lies; None where that is not to be seen."""
+    import keras
+
+    if len(model.outputs) != 1:
+        return None
+    layer = model.outputs[0]._keras_history.operation
+    if isinstance(layer, keras.Model):
+        return _last_activation(layer) if getattr(layer, "outputs", None) else None
+    if type(layer) is keras.layers.Softmax:
+        return "softmax"
+    if type(layer) not in (keras.layers.Dense, keras.layers.Activation):
+        return None
+    return getattr(layer.activation, "__name__", None)
 
 
 def why_not_served(model: keras.Model) -> str | None:

@@ -255,6 +255,14 @@ class Space:
                 params[p.name] = p.draw(rng)
         return params
 
+    def largest(self) -> dict[str, Value]:
+        """The point where every number is the largest, and every choice the last."""
+        params: dict[str, Value] = {}
+        for p in self.parameters:
+            if p.name not in params and self.is_active(p, params):
+                params[p.name] = p.choices[-1] if isinstance(p, Categorical) else p.top
+        return params
+
     def points(self) -> Iterator[dict[str, Value]]:
         """Every feasible point of a finite space, in order."""
         return (params for params in self._all({}, 0) if self.broken(params) is None)

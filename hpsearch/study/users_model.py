@@ -8,19 +8,27 @@ from __future__ import annotations
 import ast
 import importlib.util
 import random
+import traceback
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import SpecError, TrainingError
+import numpy as np
+
+from ..errors import HpsearchError, SpecError, TrainingError
 from ..execution.examination import examine, examined
 from ..models import FAMILIES, Family
 from ..spec.file import StudyFile
 from ..spec.model import AskingModel
+from ..spec.reference import absolute, is_reference
 from ..spec.study import StudySpec
-from ..training.examination import Examined, mismatch
-from ..training.problem import Problem
+from ..training.examination import Examined, unfit
+from ..training.problem import Problem, sample_of
+from ..trial import Value
+from .first_points import first_points
 
 POINTS = 12  # of a plain function's space that are built before the first trial
+DRAWS = 200  # among which points that no constraint forbids are looked for
 OF_THE_TRAINING = ("optimizer", "loss", "learning_rate")  # which a compiled model brings along
 
 
@@ -42,27 +50,81 @@ def asked(file: StudyFile) -> StudyFile:
     return replace(file.with_space(found.declared, compiled=found.compiled), facts=found.as_json())
 
 
-def check_model(file: StudyFile, problem: Problem) -> None:
-    """Refuse a model that cannot be trained on these data, or cannot be served.
+def check_model(file: StudyFile, problem: Problem, *, thorough: bool = False) -> tuple[str, ...]:
+    """Refuse a model, a loss or a metric that cannot be trained on these data, or served.
+
+    Args:
+        file: The declaration, its model asked.
+        problem: What its trials share; one fold is enough.
+        thorough: Run a batch of a model that was asked for its space too, which takes a process
+            of its own. A study finds out with its first trial.
+
+    Returns:
+        What there is to say of it.
 
     Raises:
         SpecError: With the reason, before anything is trained.
     """
     spec = file.spec
-    if family := FAMILIES.get(spec.network):
-        if reason := _other_rows(family, problem.row_shape):
-            raise file.problem("model", reason)
-        return
+    check_metric(file, problem)
+    losses = [
+        absolute(loss, file.folder)
+        for loss in spec.values_of("loss")
+        if isinstance(loss, str) and is_reference(loss)
+    ]
+    family = FAMILIES.get(spec.network)
+    if family and (reason := _other_rows(family, problem.row_shape)):
+        raise file.problem("model", reason)
+    if family and not losses:
+        return ()
     try:
-        found = examined(file.facts) if file.facts else _tried(spec, problem)
-        if reason := mismatch(found, problem.row_shape):
-            raise SpecError(reason)
-        if found.outputs is not None:
-            problem.check_output((None, *found.outputs))
+        if file.facts:
+            found = examined(file.facts)
+            if reason := unfit(found, problem):
+                raise SpecError(reason)
+        if thorough or not file.facts:
+            found = _tried(spec, problem, losses)
+            if reason := unfit(found, problem):
+                raise SpecError(reason)
     except (SpecError, TrainingError) as error:
-        raise file.problem("model", str(error)) from None
+        raise file.problem("search_space.loss" if family else "model", str(error)) from None
     if not file.facts:
         _check_read(file, found)
+    return found.notes
+
+
+def check_metric(file: StudyFile, problem: Problem) -> None:
+    """Call a metric of the user's own once, on the first fold's validation rows.
+
+    Raises:
+        SpecError: If it raises, or gives no number.
+    """
+    if problem.own_metric is None:
+        return
+    reference, rows = problem.own_metric[0], problem.folds[0].validation
+    truth = problem.target[rows]
+    guess = truth
+    if problem.task != "regression":  # probabilities that are neither certain nor alike
+        guess = np.random.default_rng(0).uniform(0.05, 0.95, truth.shape).astype(np.float32)
+        if truth.shape[1] > 1 and problem.task == "multiclass":
+            guess = guess / guess.sum(axis=1, keepdims=True)
+    weights = None if problem.weights is None else problem.weights[rows]
+    try:
+        value = problem.goal(truth, guess, weights)
+        float(value)
+    except HpsearchError as error:
+        raise file.problem("objective.metric", str(error)) from None
+    except Exception as error:
+        place = absolute(reference, file.folder).rpartition(":")[0]
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == place]
+        where = f"{place}:{lines[-1]}" if lines else reference
+        first, *_ = [*str(error).strip().splitlines(), "no message"]
+        raise file.problem(
+            "objective.metric",
+            f"{where}: {type(error).__name__}: {first}. It is called as (truth, prediction, "
+            f"weights), arrays of shapes {truth.shape}, {truth.shape} and ({len(truth)},), weights "
+            "None where rows have none, and returns a number",
+        ) from None
 
 
 def _other_rows(family: Family, shape: tuple[int, ...]) -> str | None:
@@ -98,17 +160,26 @@ def missing(reference: str) -> str | None:
     return None if name in known or "*" in known else f"{place} has no function {name!r}"
 
 
-def _tried(spec: StudySpec, problem: Problem) -> Examined:
-    """A plain function's models at some points of its space."""
-    rng = random.Random(spec.seed)
+def _tried(spec: StudySpec, problem: Problem, losses: Sequence[str]) -> Examined:
+    """The model built at some points of its space, and run at the first."""
     return examine(
         spec.network,
         trainer=_trainer(spec),
-        points=[{**spec.fixed, **spec.space.draw(rng)} for _ in range(POINTS)],
-        inputs=problem.row_shape,
-        task=problem.task,
-        n_outputs=problem.n_outputs,
+        problem=sample_of(problem),
+        points=[{**spec.fixed, **point} for point in _points(spec)],
+        losses=losses,
     )
+
+
+def _points(spec: StudySpec) -> list[dict[str, Value]]:
+    """The first declared point, random ones, and the one where every value is the largest."""
+    first = first_points(spec)[:1]
+    rng = random.Random(spec.seed)
+    drawn = [spec.space.draw(rng) for _ in range(DRAWS)]
+    feasible = [point for point in drawn if spec.space.broken(point) is None][:POINTS]
+    largest = spec.space.largest()
+    extreme = [largest] if spec.space.broken(largest) is None else []
+    return [*first, *feasible, *extreme] or drawn[:1]
 
 
 def _trainer(spec: StudySpec) -> str:

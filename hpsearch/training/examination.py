@@ -9,17 +9,20 @@ import math
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HpsearchError, SpecError, TrainingError
-from ..models import load_family, outputs_for, reference_of
+from ..models import FAMILIES, load_family, outputs_for, reference_of
 from ..models.exploration import Answer, Run, explore
-from ..models.families import asking
+from ..models.families import asking, require_model
 from ..models.inspection import Facts, facts_of
+from ..models.rejection import rejected_state
 from ..trial import Value
-from .compiled import compiled_loss
+from .compiled import compiled_loss, has_logits
 from .initial import blueprint
+from .problem import Problem
 from .several_outputs import side_by_side
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ class Examined:
     declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what it asks for
     read: tuple[str, ...] = ()  # what a plain function looked up of its params
     notes: tuple[str, ...] = ()
+    activations: tuple[str | None, ...] = ()  # behind which the output lies; None: not known
+    logits: bool = False  # whether it is compiled with a loss that takes logits
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -55,52 +60,78 @@ def explored(model: str) -> Examined:
     seen: list[Facts] = []
 
     def build(answer: Answer) -> Run:
-        return ask(answer, lambda make: seen.append(_facts(_built(make))))
+        return ask(answer, lambda make: seen.append(_facts(_built(make, model))))
 
     found = _told(model, lambda: explore(build))
     return _summary(model, seen, declared=found.declared, notes=found.notes)
 
 
 def tried(
-    model: str,
-    points: Sequence[Mapping[str, Value]],
-    *,
-    inputs: tuple[int, ...],
-    task: str,
-    n_outputs: int,
+    problem: Problem, points: Sequence[Mapping[str, Value]], losses: Sequence[str] = ()
 ) -> Examined:
-    """Build a plain `build(params, inputs, outputs)` at some points of its space.
+    """Build a function's networks at some points of its space, and run one of them.
 
     Args:
-        model: `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
+        problem: A `dry_run.sample_of` the study's; its model is a plain
+            `build(params, inputs, outputs)`, one of another convention, or a family.
         points: Hyperparameters, the fixed ones included.
-        inputs: Shape of one row.
-        task: The study's.
-        n_outputs: Units of the last layer that the task needs.
+        losses: The user's own losses that the space offers.
 
     Raises:
         SpecError: If it fails at every point, or builds what cannot be trained or served.
     """
-    family = load_family(model)
-    outputs = outputs_for(task, n_outputs)
-    seen: list[Facts] = []
-    read: set[str] = set()
-    failures: list[Exception] = []
+    from .dry_run import check_loss, run_batch  # what trains, for whoever looks
+
+    for loss in losses:
+        _told(loss, partial(check_loss, loss, problem))
+    model, seen, failures, read = problem.model, [], [], set[str]()
+    if model in FAMILIES:  # it is known; the losses were in question
+        _told(losses[0], partial(run_batch, problem, points[0]))
+        return Examined(compiled=False)
+    good: Mapping[str, Value] | None = None  # the first point that can be built
     for point in points:
-        params = _Noting(point, read)
-
-        def make(params: Mapping[str, Value] = params) -> keras.Model:
-            return family.build(params, inputs, outputs)
-
         try:
-            seen.append(_facts(_built(make)))
+            seen.append(_facts_at(problem, point, read))
         except HpsearchError:
             raise
         except Exception as error:  # a point that cannot be built is a failed trial
             failures.append(error)
-    if not seen:
-        raise SpecError(_shown(model, failures[0]))
-    return _summary(model, seen, read=tuple(sorted(read)))
+        else:
+            good = point if good is None else good
+    found = _summary(
+        model,
+        seen,
+        read=tuple(sorted(read)),
+        notes=_failures_told(model, failures, bool(seen), len(points)),
+    )
+    if good is not None and unfit(found, problem) is None:
+        _told(model, partial(run_batch, problem, good))
+    return found
+
+
+def _facts_at(problem: Problem, point: Mapping[str, Value], read: set[str]) -> Facts:
+    """What a function builds at a point; what it looks up is added to `read`."""
+    family, params = load_family(problem.model), _Noting(point, read)
+    outputs = outputs_for(problem.task, problem.n_outputs)
+    return _facts(_built(lambda: family.build(params, problem.row_shape, outputs), problem.model))
+
+
+def _failures_told(
+    model: str, failures: Sequence[Exception], has_built: bool, n_points: int
+) -> tuple[str, ...]:
+    """What there is to note of points that cannot be built, those that are rejected aside.
+
+    Raises:
+        SpecError: If none can be built.
+    """
+    wrong = [error for error in failures if rejected_state(error) is None]
+    if not wrong:
+        return ()
+    told = _shown(model, wrong[0])
+    if not has_built:
+        raise SpecError(told)
+    times = f"{len(wrong)} of {n_points} points"
+    return (f"the model's function fails at {times}, the first time with {told}",)
 
 
 class _Noting(dict[str, Value]):
@@ -135,18 +166,21 @@ class _Noting(dict[str, Value]):
         return super().items()
 
 
-def _built(make: Callable[[], keras.Model]) -> keras.Model:
+def _built(make: Callable[[], Any], model: str) -> keras.Model:
+    def checked() -> keras.Model:
+        return require_model(make(), model)
+
     try:
-        return blueprint(make)
+        return blueprint(checked)
     except TrainingError:  # it needs weights with values
-        return make()
+        return checked()
 
 
 def _facts(model: keras.Model) -> Facts:
     facts = facts_of(model)
     joined = side_by_side(model)
     if facts.compiled:
-        compiled_loss(joined)
+        facts = replace(facts, logits=has_logits(compiled_loss(joined)))
     if joined is not model:  # its own outputs are served, side by side
         facts = replace(facts, outputs=tuple(joined.outputs[0].shape[1:]))
     return facts
@@ -165,9 +199,12 @@ def _told(model: str, act: Callable[[], Any]) -> Any:
 def _shown(model: str, error: Exception) -> str:
     place = reference_of(model).rpartition(":")[0]
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == place]
-    where = f"{place}:{lines[-1]}" if lines else place
+    where = f"{place}:{lines[-1]}" if lines else reference_of(model)
     first, *_ = [*str(error).strip().splitlines(), "no message"]
-    return f"{where}: {type(error).__name__}: {first}"
+    hint = ""
+    if isinstance(error, KeyError) and lines:
+        hint = ", which is no hyperparameter of the study: add it to search_space"
+    return f"{where}: {type(error).__name__}: {first}{hint}"
 
 
 def _summary(model: str, seen: Sequence[Facts], **more: Any) -> Examined:
@@ -176,6 +213,11 @@ def _summary(model: str, seen: Sequence[Facts], **more: Any) -> Examined:
     Raises:
         SpecError: If one of them cannot be served.
     """
+    if several := next((f.n_inputs for f in seen if f.n_inputs > 1), None):
+        raise SpecError(
+            f"{reference_of(model)}: the model has {several} inputs, but a row of the data is one "
+            "array: take one keras.Input of the data's shape, and slice it inside the model"
+        )
     if unserved := next((f.unserved for f in seen if f.unserved), None):
         raise SpecError(
             f"{reference_of(model)}: {unserved}. What is served is opened by plain Keras, "
@@ -185,6 +227,8 @@ def _summary(model: str, seen: Sequence[Facts], **more: Any) -> Examined:
         compiled=any(f.compiled for f in seen),
         inputs=_common(f.inputs for f in seen),
         outputs=_common(f.outputs for f in seen),
+        activations=tuple(dict.fromkeys(f.activation for f in seen)),
+        logits=any(f.logits for f in seen),
         **more,
     )
 
@@ -193,6 +237,39 @@ def _common(shapes: Iterable[tuple[int | None, ...] | None]) -> tuple[int | None
     """The shape that all models have; None where they differ or do not say."""
     different = set(shapes)
     return different.pop() if len(different) == 1 else None
+
+
+def unfit(examined: Examined, problem: Problem) -> str | None:
+    """Why the data do not fit the model, or its output not the task; None where they may."""
+    if reason := mismatch(examined, problem.row_shape):
+        return reason
+    if examined.outputs is not None and examined.outputs != (problem.n_outputs,):
+        return (
+            f"the network's output has shape {(None, *examined.outputs)}, but the task needs "
+            f"(None, {problem.n_outputs}): let the last layer have {problem.n_outputs} units"
+        )
+    task, needed = problem.task, outputs_for(problem.task, problem.n_outputs).activation
+    for activation in examined.activations:
+        if examined.logits:
+            if activation not in ("linear", None):
+                return (
+                    f"the output has activation={activation!r}, but the model is compiled with a "
+                    "loss that has from_logits=True: keep one of the two"
+                )
+        elif task == "regression" and activation in ("sigmoid", "softmax"):
+            return (
+                f"the output has activation={activation!r}, but a regression needs any number "
+                "(the network learns the standardized target): leave the activation out"
+            )
+        elif task != "regression" and activation == "linear":
+            return (
+                f"the output has no activation, but a {task} task needs probabilities: give the "
+                f"last layer activation={needed!r} (outputs.activation), or compile the model "
+                "with a loss that has from_logits=True"
+            )
+        elif task in ("binary", "multilabel") and activation == "softmax":
+            return f"the output is a softmax, but a {task} task needs activation={needed!r}"
+    return None
 
 
 def mismatch(examined: Examined, features: tuple[int, ...]) -> str | None:

@@ -18,7 +18,6 @@ from ..redaction import LONGEST_ERROR, LONGEST_TRACEBACK, redact, shorten
 from ..trial import Direction, State, TrialResult, TrialSpec
 from .problem import EarlyStopping, Problem
 
-
 TOLERANCE = 1e-5  # by which a probability may miss 0 or 1
 
 

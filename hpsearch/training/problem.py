@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     import keras
 
 
+SAMPLE = 64  # rows of a sample
+
+
 @dataclass(frozen=True, slots=True)
 class EarlyStopping:
     """Stop a trial whose mean curve has not improved for `patience` epochs.
@@ -192,3 +195,20 @@ class Problem:
     def n_outputs(self) -> int:
         """Units of the network's last layer."""
         return int(self.target.shape[1])
+
+
+def sample_of(problem: Problem) -> Problem:
+    """The problem with some rows of its first fold, which train and validate."""
+    rows = problem.folds[0].train
+    rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)]
+    every = np.arange(len(rows))
+    return replace(
+        problem,
+        features=problem.take(rows),
+        target=problem.target[rows],
+        weights=None if problem.weights is None else problem.weights[rows],
+        windows=None,
+        folds=(Split(every, every),),
+        statistics=problem.statistics[:1],
+        scaled={how: folds[:1] for how, folds in (problem.scaled or {}).items()},
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from hpsearch.models.families import load_family
 from hpsearch.models.outputs import Outputs
 from hpsearch.spec.study import StudySpec
 from hpsearch.training.examination import explored, mismatch, tried
+from hpsearch.training.problem import Problem, sample_of
+from tests import small_problem
 from tests.models import users_models
 
 FILE = Path(users_models.__file__)
@@ -173,16 +176,18 @@ def test_a_trials_params_make_the_model_that_the_function_makes_of_them() -> Non
     assert model.optimizer.nesterov
 
 
+def sample(function: str) -> Problem:
+    return sample_of(replace(small_problem.problem(), model=f"{FILE}:{function}"))
+
+
 def test_what_a_plain_function_looks_up_is_known() -> None:
     points = [{"width": 4, "optimizer": "sgd"}]
-    told = tried(f"{FILE}:plain_compiled", points, inputs=(5,), task="binary", n_outputs=1)
+    told = tried(sample("plain_compiled"), points)
     assert (True, ("width",)) == (told.compiled, told.read)
-    told = tried(
-        f"{FILE}:plain_that_reads_its_optimizer", points, inputs=(5,), task="binary", n_outputs=1
-    )
+    told = tried(sample("plain_that_reads_its_optimizer"), points)
     assert (True, ("optimizer",)) == (told.compiled, told.read)
 
 
 def test_a_plain_function_that_fails_at_every_point_says_where() -> None:
     with pytest.raises(HpsearchError, match=r"users_models.py:\d+: KeyError: 'width'"):
-        tried(f"{FILE}:plain_compiled", [{}, {"units": 3}], inputs=(5,), task="binary", n_outputs=1)
+        tried(sample("plain_compiled"), [{}, {"units": 3}])
