@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
-from ..redaction import shorten
 from ..spec.reference import load_function, load_object
 from ..trial import Value
 from . import convolutional, mlp, recurrent, wide_and_deep
@@ -130,8 +129,7 @@ def require_model(returned: Any, name: str) -> keras.Model:
         return returned
     hint = ". Is there a `return` missing?" if returned is None else ""
     raise SpecError(
-        f"{reference_of(name)} must return a keras.Model. Received: {shorten(repr(returned), 200)}"
-        f"{hint}"
+        f"{reference_of(name)} must return a keras.Model. Received: {repr(returned)[:200]}{hint}"
     )
 
 
