@@ -94,18 +94,20 @@ def doctor(repair: str | None, tracking_uri: str | None) -> None:
 @main.command()
 @click.option("--keep", type=click.IntRange(1), default=10, help="Best trials that keep all.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go and how much it frees.")
+@click.option("--all", "everybodys", is_flag=True, help="Deleted runs of other programs, too.")
 @store_option()
-def gc(keep: int, dry_run: bool, tracking_uri: str | None) -> None:
-    """Remove what nobody will miss: predictions of all but the best trials, deleted runs.
+def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None) -> None:
+    """Delete predictions of all but the best trials, and studies' runs deleted in MLflow.
 
-    Models, journals and the best trials stay. Runs on a tracking server are its keeper's.
+    Models, journals and the best trials stay, and so does a run whose model is registered. Runs on
+    a tracking server are left to its administrator.
     """
     from ..tracking.garbage import find_garbage, remove
     from ..tracking.store import default_uri, open_store
 
     root = Path.cwd()
     uri = tracking_uri or default_uri(root)
-    found = find_garbage(root, open_store(uri), keep=keep)
+    found = find_garbage(root, open_store(uri), keep=keep, everybodys=everybodys)
     for item in found:
         say(f"{item.study}: {item.what}, {_size(item.size)}")
     total = _size(sum(item.size for item in found))

@@ -1,7 +1,8 @@
 """What a folder of studies holds that nobody will miss.
 
-Out-of-fold predictions of all but the best trials of studies that have ended, and runs that
-somebody deleted in MLflow, with their artifacts. Journals are never garbage, nor is a model.
+Out-of-fold predictions of all but the best trials of studies that have ended, and runs of ours
+that somebody deleted in MLflow, with their artifacts. Journals are never garbage, nor is a model:
+the registry is asked first, and a run whose files it needs stays.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from ..errors import JournalError, TrackingError
+from ..errors import JournalError, TrackingError, redacted
 from ..history import History, load
-from .store import is_server
+from .layout import KEY_TAG
+from .store import all_pages, is_server
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 logger = logging.getLogger("hpsearch.tracking")
 
@@ -48,18 +52,24 @@ class Garbage:
     runs: tuple[str, ...] = ()
 
 
-def find_garbage(root: Path, client: MlflowClient, *, keep: int) -> list[Garbage]:
+def find_garbage(
+    root: Path, client: MlflowClient, *, keep: int, everybodys: bool = False
+) -> list[Garbage]:
     """What can go below `root` and in its store.
 
     Args:
         root: The folder that holds `mlruns/`.
         client: Of the store.
         keep: How many of a study's best trials keep their out-of-fold predictions.
+        everybodys: Deleted runs that are not hpsearch's count, too.
+
+    Raises:
+        TrackingError: If the registry does not say which runs it needs.
     """
     journals = sorted((root / "mlruns" / "studies").glob("*/journal.jsonl"))
     found = [g for journal in journals for g in _predictions(journal, keep)]
     if not is_server(client.tracking_uri):
-        found += _deleted_runs(client)
+        found += _deleted_runs(client, everybodys=everybodys)
     return found
 
 
@@ -98,15 +108,49 @@ def _predictions(journal: Path, keep: int) -> Iterator[Garbage]:
         yield Garbage(history.name, f"predictions of {len(files)} trials", size, files)
 
 
-def _deleted_runs(client: MlflowClient) -> Iterator[Garbage]:
+def _deleted_runs(client: MlflowClient, *, everybodys: bool) -> Iterator[Garbage]:
     from mlflow.entities import ViewType
 
+    registered = _RegisteredRuns.of(client)
+    ours = "" if everybodys else f"tags.`{KEY_TAG}` LIKE '%'"
     for experiment in client.search_experiments(view_type=ViewType.ALL):
-        runs = client.search_runs([experiment.experiment_id], "", ViewType.DELETED_ONLY, 50_000)
+        search = partial(client.search_runs, [experiment.experiment_id], ours)
+        runs = list(all_pages(search, run_view_type=ViewType.DELETED_ONLY))
+        gone = [run for run in runs if not registered.need(run)]
         if runs:
-            size = sum(_size(run.info.artifact_uri) for run in runs)
-            ids = tuple(run.info.run_id for run in runs)
-            yield Garbage(experiment.name, f"{len(runs)} deleted runs", size, runs=ids)
+            size = sum(_size(run.info.artifact_uri) for run in gone)
+            ids = tuple(run.info.run_id for run in gone)
+            kept = len(runs) - len(gone)
+            needed = f"; {kept} more stay, since models of theirs are registered" if kept else ""
+            yield Garbage(experiment.name, f"{len(gone)} deleted runs{needed}", size, runs=ids)
+
+
+@dataclass(frozen=True, slots=True)
+class _RegisteredRuns:
+    """Which runs hold the files of registered model versions."""
+
+    ids: frozenset[str]
+    sources: tuple[str, ...]  # URIs of the versions' files
+
+    @classmethod
+    def of(cls, client: MlflowClient) -> _RegisteredRuns:
+        try:
+            versions = list(all_pages(client.search_model_versions))
+        except Exception as error:  # every backend raises its own kind
+            raise TrackingError(
+                f"{redacted(client.tracking_uri)}: the registry does not say which runs it needs, "
+                f"so nothing is removed: {redacted(str(error))[:300]}"
+            ) from None
+        named = {version.tags.get("hpsearch.run", "") for version in versions}
+        ids = frozenset(named | {version.run_id or "" for version in versions})
+        return cls(ids, tuple(version.source or "" for version in versions))
+
+    def need(self, run: Run) -> bool:
+        """Whether a version's files are those of `run`."""
+        inside = f"{run.info.artifact_uri}/"
+        return run.info.run_id in self.ids or any(
+            source.startswith(inside) or run.info.run_id in source for source in self.sources
+        )
 
 
 def _size(artifacts: str) -> int:

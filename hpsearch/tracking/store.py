@@ -9,12 +9,12 @@ import logging
 import os
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import TrackingError, redacted
 from ..importing import no_collection
@@ -184,6 +184,17 @@ def _check_active(client: MlflowClient, experiment: Experiment) -> None:
         f"`MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {experiment.experiment_id}`, "
         "or give the study another name with --study."
     )
+
+
+def all_pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
+    """What a client's search finds, page by page."""
+    token = None
+    while True:
+        page = search(**arguments, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 @contextmanager

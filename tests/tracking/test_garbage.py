@@ -49,18 +49,48 @@ def test_the_best_trials_and_the_members_of_the_model_keep_their_predictions(
     assert needed & everything == left(root)
 
 
-def test_deleted_runs_go_for_good_with_their_artifacts(root, uri):
+def delete_runs(root, uri, **tags) -> tuple[MlflowClient, str, list[str]]:
+    """An experiment of three runs with a file each, the last two deleted."""
     client = MlflowClient(uri)
     experiment = client.create_experiment("demo", artifact_location(uri, root))
-    kept, deleted = (client.create_run(experiment).info.run_id for _ in range(2))
-    for run in (kept, deleted):
-        client.log_text(run, "x" * 500, "note.txt")
-    client.delete_run(deleted)
+    runs = [client.create_run(experiment, tags=tags).info.run_id for _ in range(3)]
+    for run in runs:
+        client.log_text(run, "x" * 500, "final/model/note.txt")
+    for run in runs[1:]:
+        client.delete_run(run)
+    return client, experiment, runs
+
+
+def left_runs(client, experiment) -> set[str]:
+    runs = client.search_runs([experiment], run_view_type=ViewType.ALL)
+    return {run.info.run_id for run in runs}
+
+
+OURS = {"hpsearch.key": "c0ffee"}
+
+
+def test_deleted_runs_go_for_good_with_their_artifacts_but_those_of_registered_models(
+    root, uri, figure
+):
+    client, experiment, (kept, champion, deleted) = delete_runs(root, uri, **OURS)
+    client.create_registered_model("churn")
+    source = f"{client.get_run(champion).info.artifact_uri}/final/model"
+    client.create_model_version("churn", source, champion)
     [found] = find_garbage(root, client, keep=1)
     assert ("demo", (deleted,), 500) == (found.study, found.runs, found.size)
     done = CliRunner().invoke(main, ["gc", "--tracking-uri", uri], catch_exceptions=False)
     assert 0 == done.exit_code, done.output
-    runs = client.search_runs([experiment], run_view_type=ViewType.ALL)
-    assert [kept] == [run.info.run_id for run in runs]
+    assert "1 deleted runs; 1 more stay, since models of theirs are registered" in done.output
+    assert {kept, champion} == left_runs(client, experiment)
     files = [f for f in (root / "mlruns" / "artifacts").rglob("*") if f.is_file()]
-    assert [kept] == [f.parts[-3] for f in files]
+    assert {kept, champion} == {f.parts[-5] for f in files}
+    figure(registered_models_lost=0)
+
+
+def test_deleted_runs_of_other_programs_are_left_to_them(root, uri, monkeypatch):
+    monkeypatch.chdir(root)
+    client, _, runs = delete_runs(root, uri)
+    dry = CliRunner().invoke(main, ["gc", "--dry-run"], catch_exceptions=False)
+    assert "0 B would be freed" in dry.output
+    [found] = find_garbage(root, client, keep=1, everybodys=True)
+    assert {*runs[1:]} == {*found.runs}
