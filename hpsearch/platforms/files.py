@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO
 
 DRAFT = ".draft-"  # in every draft's name; leftovers of a crash can be removed by it
+HELD_ERRORS = (5, 32, 33)  # of Windows: access denied, sharing violation, lock violation
 HELD_SECONDS = 5.0  # how long Windows may refuse a rename while another program reads the file
 
 
@@ -95,10 +96,8 @@ def sync_file(descriptor: int) -> None:
 
 def sync_data(descriptor: int) -> None:
     """`sync_file`, but times and other facts about the file may follow later."""
-    if sys.platform == "linux":
-        os.fdatasync(descriptor)
-    else:
-        sync_file(descriptor)
+    sync = getattr(os, "fdatasync", sync_file)  # macOS and Windows have none
+    sync(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -118,7 +117,8 @@ def replace(source: Path, target: Path) -> None:
     while True:
         try:
             return os.replace(source, target)
-        except PermissionError:
-            if sys.platform != "win32" or time.monotonic() > end:
+        except PermissionError as error:
+            is_held = getattr(error, "winerror", None) in HELD_ERRORS
+            if not is_held or time.monotonic() > end:
                 raise
             time.sleep(0.05)

@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from .locks import try_lock
+
 PREFIX = "hpsearch-rows-"
 
 
@@ -26,7 +28,7 @@ def create() -> tuple[Path, IO[bytes]]:
         path = folder / f"{PREFIX}{uuid.uuid4().hex}"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
         file = os.fdopen(os.open(path, flags | _windows_flags(), 0o600), "r+b")
-        if _lock(file) and (sys.platform == "win32" or os.fstat(file.fileno()).st_nlink):
+        if try_lock(file.fileno()) is not False and path.exists():
             return path, file
         file.close()  # somebody took it for a leftover before it was locked
 
@@ -44,11 +46,9 @@ def remove(path: Path) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the files of owners that were killed together with all their workers."""
-    if sys.platform == "win32":
-        return
     for path in folder.glob(f"{PREFIX}*"):
-        with suppress(OSError), path.open("rb") as file:
-            if _lock(file):
+        with suppress(OSError), path.open("rb+") as file:
+            if try_lock(file.fileno()):  # None where nothing can be locked
                 path.unlink()
 
 
@@ -56,15 +56,3 @@ def _windows_flags() -> int:
     if sys.platform == "win32":
         return os.O_BINARY | os.O_TEMPORARY
     return 0
-
-
-def _lock(file: IO[bytes]) -> bool:
-    """Whether this process holds the lock now; always on Windows, where none is needed."""
-    if sys.platform != "win32":
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
