@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: tune test test-long faults soak check lock
+.PHONY: tune test test-long faults soak check lock lock-check
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
@@ -25,7 +25,19 @@ soak: $(READY)  ## 500 trials under random kills: some minutes
 check: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	for platform in linux darwin win32; do $(BIN)/mypy --platform $$platform || exit 1; done
+
+PLATFORMS := x86_64-manylinux_2_28 aarch64-manylinux_2_28 aarch64-apple-darwin x86_64-pc-windows-msvc
+
+lock-check: $(READY)  ## that the lock installs from wheels on every platform
+	$(BIN)/python -m pip install --quiet uv
+	for platform in $(PLATFORMS); do for python in 3.11 3.12 3.13; do \
+		echo "$$platform, Python $$python"; \
+		MACOSX_DEPLOYMENT_TARGET=14.0 $(BIN)/uv pip install --dry-run --quiet --require-hashes \
+			--only-binary :all: --python-platform $$platform --python-version $$python \
+			--target build/none --requirement requirements.lock || exit 1; \
+	done; done
 
 lock: $(READY)  ## new versions and hashes from the ranges in pyproject.toml
 	$(BIN)/python -m pip install --quiet uv

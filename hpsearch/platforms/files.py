@@ -101,10 +101,11 @@ def sync_data(descriptor: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder; nothing on Windows, which cannot."""
-    if sys.platform == "win32":
+    """Wait until the disk has the names in a folder; nothing on Windows, which opens none."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

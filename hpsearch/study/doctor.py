@@ -22,6 +22,7 @@ from typing import Literal
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
 from ..history import History, load
 from ..journal import owner
+from ..platforms.machine import describe_system, explain_missing_gpu
 from ..tracking.cursor import acknowledged
 from ..tracking.database import (
     check_database,
@@ -34,6 +35,7 @@ from ..tracking.store import default_uri, open_store, study_folder
 
 State = Literal["ok", "note", "bad"]
 PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
+CPU_ALONE = "cpu:cpu"  # what JAX's probe says where there is no accelerator
 ANSWER_SECONDS = 120  # for a framework to be imported and name its devices
 LITTLE_DISK = 2e9  # bytes
 STALE_DAYS = 1.0  # without a word in an unfinished study that nobody runs
@@ -71,11 +73,13 @@ def examine(root: Path, uri: str | None = None) -> Iterator[Finding]:
         yield from _studies(root)
         for name, probe in probes.items():
             state, says = probe.result()
+            if name == "jax" and state == "ok" and says == CPU_ALONE:
+                says += f" ({explain_missing_gpu()})"
             yield Finding(f"backend {name}", state, says)
 
 
 def _versions() -> Finding:
-    found, absent = [f"python {sys.version.split()[0]}"], []
+    found, absent = [describe_system(), f"python {sys.version.split()[0]}"], []
     for name in PACKAGES:
         try:
             found.append(f"{name} {metadata.version(name)}")
