@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import nullcontext
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,8 @@ def models(tracking_uri: str | None) -> None:
 @store_option()
 def export_model(model: str, format: str, output: Path, tracking_uri: str | None) -> None:
     """Write the network of MODEL, given as NAME@ALIAS, for another runtime, with its schema."""
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # what writes a SavedModel, and ONNX from it
+    if find_spec("tensorflow"):  # what writes a SavedModel, and ONNX from it
+        os.environ["KERAS_BACKEND"] = "tensorflow"
     from .. import promotion
 
     reference = promotion.parse_reference(model)

@@ -3,22 +3,35 @@
 The network takes cleaned columns, float32 of shape (n, n_columns), or arrays as they are;
 `schema.json` beside it says how raw cells become them, or their shape and type. Raw tables are
 taken by the MLflow model alone.
+
+What is written is opened again by its own runtime and answers the model's example rows as the
+served model does, or it is not there.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from ..errors import PromotionError
+import numpy as np
+
+from ..errors import HpsearchError, PromotionError
+from ..platforms.files import draft_of, publish_folder
 from .reference import Reference
-from .scoring import fetch
+from .scoring import fetch, load_served
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # what two runtimes' answers may differ by, in float32
+
+Answer = Callable[[np.ndarray], Any]  # a network as its runtime runs it
 
 
 def export_model(
@@ -29,62 +42,161 @@ def export_model(
     Args:
         client: Of the store that holds the model.
         reference: The registered model.
-        output: The folder to make; it appears when it is complete.
+        output: The folder to make; it appears when it is complete and its answers are right.
         format: A key of `FORMATS`.
 
     Returns:
         The network's file or folder, and the schema.
 
     Raises:
-        PromotionError: If there is no such model, `output` exists, or the format needs a package
-            that is not installed.
+        PromotionError: If there is no such model, `output` exists, the format needs a package
+            that is not installed, or cannot hold the network.
     """
-    if output.exists():
-        raise PromotionError(f"{output} exists: name another folder, or remove it")
-    name, write = FORMATS[format]
+    _require_new(output)
+    name, write, open_network = FORMATS[format]
     with tempfile.TemporaryDirectory() as folder:
-        artifacts = fetch(client, reference, folder) / "artifacts"
-        partial = output.with_name(f"{output.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+        path = fetch(client, reference, folder)
+        served = load_served(path, reference)
+        draft = draft_of(output)
         try:
-            write(artifacts / "model.keras", partial / name)
-            shutil.copyfile(artifacts / "schema.json", partial / "schema.json")
-            partial.rename(output)
+            draft.mkdir()
+            with _told(f"{reference} cannot be written as {format}"):
+                write(path / "artifacts" / "model.keras", draft / name)
+            with _told(f"{reference} was written as {format}, which cannot be used"):
+                _compare(served, _example(path, served.schema), open_network(draft / name))
+            shutil.copyfile(path / "artifacts" / "schema.json", draft / "schema.json")
+            _require_new(output)
+            publish_folder(draft, output)
         finally:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(draft, ignore_errors=True)
     return output / name, output / "schema.json"
 
 
-def _keras(model: Path, output: Path) -> None:
+def _require_new(output: Path) -> None:
+    if output.exists():
+        raise PromotionError(f"{output} exists: name another folder, or remove it")
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """An error that says what failed; every runtime raises its own kinds."""
+    try:
+        yield
+    except (HpsearchError, OSError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise PromotionError(f"{what}: {reason[0]}") from error
+
+
+def _example(path: Path, schema: Any) -> Any:
+    """The rows that were kept beside the model as its example."""
+    from mlflow.models import Model
+
+    example = Model.load(str(path)).load_input_example(str(path))
+    return np.asarray(example, schema.dtype) if schema.shape else example
+
+
+def _compare(served: Any, example: Any, answer: Answer) -> None:
+    """Refuse a network that answers the example otherwise than the served model.
+
+    Raises:
+        PromotionError: With the largest difference.
+    """
+    expected = _numbers(served.answer(example))
+    served.model = SimpleNamespace(predict_on_batch=answer, output_shape=served.model.output_shape)
+    found = _numbers(served.answer(example))
+    if not np.isfinite(expected).any():
+        raise PromotionError("the served model has no answer for its own example rows")
+    if not np.allclose(expected, found, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
+        largest = np.nanmax(np.abs(expected - found))
+        raise PromotionError(
+            f"its answers for the model's example rows differ by up to {largest:.3g}"
+        )
+
+
+def _numbers(answers: pd.DataFrame) -> np.ndarray:
+    """The probabilities or predictions among a served model's answers."""
+    columns = [c for c in answers.columns if c.startswith(("probability_", "prediction"))]
+    numbers: np.ndarray = answers[columns].to_numpy(np.float64)
+    return numbers
+
+
+# ---- formats ----
+
+
+def _load_keras(path: Path) -> Any:
+    import keras
+
+    return keras.models.load_model(path, safe_mode=True, compile=False)
+
+
+def _write_keras(model: Path, output: Path) -> None:
     shutil.copyfile(model, output)
 
 
-def _saved_model(model: Path, output: Path) -> None:
-    import keras
+def _open_keras(path: Path) -> Answer:
+    answer: Answer = _load_keras(path).predict_on_batch
+    return answer
 
-    keras.models.load_model(model, safe_mode=True).export(output, verbose=False)
 
-
-def _onnx(model: Path, output: Path) -> None:
-    import keras
+def _require(package: str, fix: str) -> Any:
+    import importlib
 
     try:
-        import onnx  # noqa: F401  # Keras names it only after it has traced the model
-        import tf2onnx  # noqa: F401
+        return importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise PromotionError(
-            f"ONNX needs {error.name}, which is not installed: pip install 'hpsearch[onnx]'"
+            f"the format needs {error.name}, which is not installed: {fix}"
         ) from error
-    network = keras.models.load_model(model, safe_mode=True)
+
+
+def _write_saved_model(model: Path, output: Path) -> None:
+    _require("tensorflow", "pip install tensorflow")
+    _load_keras(model).export(output, verbose=False)
+
+
+def _open_saved_model(path: Path) -> Answer:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    return lambda rows: loaded.serve(rows)  # which keeps it alive
+
+
+def _write_onnx(model: Path, output: Path) -> None:
+    for package in ("onnx", "tf2onnx", "tensorflow"):
+        _require(package, "pip install 'hpsearch[onnx]'")
+    import keras
+
+    from . import onnx_operations  # noqa: F401  # tf2onnx finds them
+
+    network = _load_keras(model)
     rows = keras.ops.zeros((1, *network.input_shape[1:]), network.inputs[0].dtype)
     network(rows)  # Keras exports what was called
     network.export(output, format="onnx", verbose=False)
 
 
-# format -> what the network is called in the folder, and what writes it there
-FORMATS: dict[str, tuple[str, Callable[[Path, Path], None]]] = {
-    "keras": ("model.keras", _keras),
-    "savedmodel": ("saved_model", _saved_model),
-    "onnx": ("model.onnx", _onnx),
+def _open_onnx(path: Path) -> Answer:
+    """With ONNX Runtime, or with the slower one of ONNX itself where that is not installed."""
+    import onnx
+
+    onnx.checker.check_model(str(path))
+    try:
+        from onnxruntime import InferenceSession
+
+        session = InferenceSession(path)
+        name = session.get_inputs()[0].name
+    except ModuleNotFoundError:
+        from onnx.reference import ReferenceEvaluator
+
+        session = ReferenceEvaluator(str(path))
+        name = session.input_names[0]
+    return lambda rows: session.run(None, {name: rows})[0]
+
+
+# format -> what the network is called in the folder, what writes it there, and its runtime
+FORMATS: dict[str, tuple[str, Callable[[Path, Path], None], Callable[[Path], Answer]]] = {
+    "keras": ("model.keras", _write_keras, _open_keras),
+    "savedmodel": ("saved_model", _write_saved_model, _open_saved_model),
+    "onnx": ("model.onnx", _write_onnx, _open_onnx),
 }

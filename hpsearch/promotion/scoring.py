@@ -114,10 +114,18 @@ def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:
     Raises:
         PromotionError: If there is no such model, it is damaged, or it is none of ours.
     """
+    return load_served(fetch(client, reference, folder), reference)
+
+
+def load_served(path: Path, reference: Reference) -> Any:
+    """The `served_model.ServedModel` in a folder that `fetch` gave.
+
+    Raises:
+        PromotionError: If it cannot be opened.
+    """
     from mlflow import pyfunc
     from mlflow.exceptions import MlflowException
 
-    path = fetch(client, reference, folder)
     try:
         return pyfunc.load_model(str(path)).unwrap_python_model()
     except (MlflowException, OSError, TypeError, ValueError) as error:  # Keras raises the last two

@@ -14,7 +14,8 @@ from hpsearch.data.statistics import fit_statistics
 from hpsearch.errors import PromotionError
 from hpsearch.models import load_family, outputs_for
 from hpsearch.models.assembled import Part, assemble
-from hpsearch.promotion import export_model, parse_reference, promote
+from hpsearch.promotion import export, export_model, parse_reference, promote
+from hpsearch.promotion.scoring import fetch, load_served
 
 ANSWERS = """
 import json, sys
@@ -27,6 +28,14 @@ for folder in folders:
         main(["export-model", f"{folder.name}@champion", "--tracking-uri", sys.argv[1],
               "--format", name, "-o", str(folder / name)], standalone_mode=False)
 import keras, onnxruntime, tensorflow as tf
+from hpsearch.errors import PromotionError
+from hpsearch.promotion import export_model, parse_reference
+from hpsearch.tracking.store import open_store
+root = folders[0].parent
+try:
+    export_model(open_store(sys.argv[1]), parse_reference("of-erfinv"), root / "not", format="onnx")
+except PromotionError as error:
+    (root / "refusal.txt").write_text(str(error))
 for folder in folders:
     rows = np.load(folder / "rows.npy")
     saved = tf.saved_model.load(folder / "savedmodel" / "saved_model")  # it must outlive its call
@@ -48,6 +57,8 @@ def exported(store, tmp_path_factory):
     """
     root = tmp_path_factory.mktemp("exported")
     made = {"of-tables": of_tables(store), "of-images": of_images(store, root)}
+    made |= {name: of_activations(store, root, name) for name in ("of-gelu", "of-celu")}
+    promote(store.client, of_activations(store, root, "of-erfinv")[0], parse_reference("of-erfinv"))
     for name, (run, network, rows) in made.items():
         promote(store.client, run, parse_reference(name))
         (root / name).mkdir()
@@ -58,7 +69,7 @@ def exported(store, tmp_path_factory):
     return root
 
 
-def of_tables(store):
+def of_tables(store, name="of-tables"):
     """A study's run, its network and some rows for it."""
     network = keras.models.load_model(
         Path(store.uri.removeprefix("sqlite:///")).parent / "model.keras"
@@ -66,7 +77,7 @@ def of_tables(store):
     rows = np.random.default_rng(0).integers(0, 2, (6, network.input_shape[1]))
     rows = rows.astype(np.float32)
     rows[0, 0] = np.nan
-    return store.study("of-tables"), network, rows
+    return store.study(name), network, rows
 
 
 def of_images(store, folder):
@@ -89,7 +100,26 @@ def of_images(store, folder):
     return store.study("of-images", winner=winner), model, images
 
 
-@pytest.mark.parametrize("name", ["of-tables", "of-images"])
+def of_activations(store, folder, name):
+    """A study whose network has an operation that tf2onnx lacks; nothing replaces `erfinv`."""
+    schema = Schema((Column("a", "numeric"), Column("b", "numeric")), Target("y", "regression"))
+    rows = np.random.default_rng(0).normal(size=(8, 2)).astype(np.float32)
+    activation = name.removeprefix("of-")
+    if activation == "erfinv":
+        first = keras.Input((2,))
+        network = keras.Model(first, keras.layers.Dense(1)(keras.ops.erfinv(first / 9)))
+    else:
+        space = {"units": 4, "layers": 2, "activation": activation}
+        network = load_family("mlp").build(space, (2,), outputs_for("regression", 1))
+    seen = fit_statistics(schema, rows, rows[:, :1], np.arange(8))
+    model = assemble([Part(network, seen)], schema, "regression")
+    path = folder / f"network-{name}" / "model.keras"
+    path.parent.mkdir()
+    model.save(path)
+    return store.study(name, winner=(path, schema, rows[:3])), model, rows
+
+
+@pytest.mark.parametrize("name", ["of-tables", "of-images", "of-gelu", "of-celu"])
 def test_every_format_answers_alike_in_its_own_runtime(exported, name):
     expected = np.load(exported / name / "expected.npy")
     with np.load(exported / name / "answers.npz") as answers:
@@ -112,6 +142,24 @@ def schema_of(name, exported):
     """The schema beside the ONNX file, and the shape of a row."""
     schema = json.loads((exported / name / "onnx" / "schema.json").read_text())
     return schema, *np.load(exported / name / "rows.npy").shape[1:]
+
+
+def test_what_the_runtime_cannot_open_is_refused_and_not_left_there(exported):
+    refusal = (exported / "refusal.txt").read_text()
+    assert refusal.startswith("of-erfinv@champion was written as onnx, which cannot be used: ")
+    assert "Erfinv" in refusal
+    assert [] == [path.name for path in exported.iterdir() if path.name.startswith("not")]
+
+
+def test_other_answers_than_those_of_the_served_model_are_refused(store, tmp_path):
+    run, model, _ = of_tables(store, "of-other-tables")
+    promote(store.client, run, parse_reference("of-other-tables"))
+    path = fetch(store.client, parse_reference("of-other-tables"), str(tmp_path))
+    served = load_served(path, parse_reference("of-other-tables"))
+    example = export._example(path, served.schema)
+    export._compare(served, example, model.predict_on_batch)
+    with pytest.raises(PromotionError, match=r"example rows differ by up to 0\.001"):
+        export._compare(served, example, lambda rows: model.predict_on_batch(rows) + 0.001)
 
 
 def test_an_existing_folder_is_not_overwritten(store, tmp_path):
