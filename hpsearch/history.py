@@ -31,7 +31,10 @@ class History:
         self.ended: list[Trial] = []  # in the order of their results
         self.finalists: dict[int, Record] = {}  # by trial: its score on fresh folds
         self.winner: Record | None = None
+        self.fitted: Record | None = None  # the winner's model is saved, and judged by no row yet
         self.final: Record | None = None
+        self.reads = 0  # of the locked rows, in the study's life
+        self.plots: Record | None = None  # which of them could not be drawn for `final`
         self.end: Record | None = None  # why the search has ended, where it has
         self.promotions: list[Record] = []
         self.changes: list[Record] = []  # of what trials depend on, accepted by the user
@@ -68,8 +71,18 @@ class History:
                 return self._scored_again(record)
             case "winner":
                 self.winner = record
+            case "fitted":
+                self.fitted = record
+            case "reading":
+                self.reads += 1
             case "final":
                 self.final = {"reads": 1, "members": [], **record}  # format 1 may lack them
+                self.plots = None
+                self.reads = max(self.reads, int(record.get("reads", 1)))
+            case "plots":
+                self.plots = record
+            case "predictions":
+                self._predicted_again(record)
             case "ended":
                 self.end = record
             case "promoted":
@@ -120,6 +133,11 @@ class History:
             return ()
         trial.finalist_score = record["score"]
         return (trial,)
+
+    def _predicted_again(self, record: Record) -> None:
+        trial = self._attempt(record["trial"], record["attempt"])
+        if trial is not None:
+            trial.predictions, trial.predictions_crc32 = record["file"], record["crc32"]
 
     def _grown(self, record: Record) -> tuple[Trial, ...]:
         trial = self._attempt(record["trial"], record["attempt"])

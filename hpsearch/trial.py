@@ -139,6 +139,7 @@ class Trial:
     error: str | None = None
     traceback: str | None = None
     predictions: str | None = None  # a file, relative to the study's folder
+    predictions_crc32: int | None = None  # of that file; None: of an older version
     times: list[int] = field(default_factory=list)  # milliseconds, one an epoch
     scores: list[list[float]] = field(default_factory=list)  # (n_epochs, n_folds)
     folds: list[list[float]] = field(default_factory=list)  # folds in turn: (n_epochs,) each
@@ -269,5 +270,6 @@ _RESULT_FIELDS = (
     "error",
     "traceback",
     "predictions",
+    "predictions_crc32",
 )
 _GROW = {"started": _started, "epoch": _epoch, "fold": _fold, "result": _result}

@@ -85,7 +85,8 @@ def show_nested(result: NestedResult) -> None:
 
 
 def _show_test(out: Console, result: StudyResult) -> None:
-    title = f"{result.n_test} locked rows, read once"
+    times = "once" if result.reads == 1 else f"{result.reads} times in the study's life"
+    title = f"{result.n_test} locked rows, read {times}"
     if result.threshold != 0.5:
         title += f"; labels count above {result.threshold:.3g}"
     others = {}

@@ -274,15 +274,20 @@ def compare(study: str, trials: tuple[int, ...]) -> None:
     type=click.Choice(["csv", "parquet", "optuna"]),
     help="Where the ending does not say it; optuna: a study that optuna-dashboard opens.",
 )
-def export(study: str, output: Path, overwrite: bool, form: str | None) -> None:
+@click.option(
+    "--safe-csv",
+    is_flag=True,
+    help="A CSV file whose texts no spreadsheet runs as formulas: such a cell begins with '.",
+)
+def export(study: str, output: Path, overwrite: bool, form: str | None, safe_csv: bool) -> None:
     """All trials of STUDY: as a table with scikit-learn's column names, or as an Optuna study."""
     from ..reporting.export import export as write
     from ..reporting.export import format_of
     from .names import journal_of
 
-    journal, form = journal_of(study), format_of(output, form)
+    journal, form = journal_of(study), format_of(output, "csv" if safe_csv else form)
     with new_file(output, overwrite=overwrite) as draft:
-        count = write(journal, draft, form=form)
+        count = write(journal, draft, form="safe-csv" if safe_csv else form)
     say(f"{count} trials to {output}", err=True)
 
 

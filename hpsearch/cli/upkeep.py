@@ -18,18 +18,22 @@ from .terminal import say
 def sync(study: str, tracking_uri: str | None) -> None:
     """Send what MLflow lacks of STUDY: after --offline, or when its server was away."""
     from ..errors import redacted
+    from ..study.gallery import draw_missing
     from ..tracking.sender import sync as send
     from ..tracking.store import artifact_location, default_uri
     from .names import journal_of
 
     root = Path.cwd()
     uri = tracking_uri or default_uri(root)
+    missing = draw_missing(journal_of(study))
     sent = send(journal_of(study), uri, artifact_location(uri, root))
     n_trials = len(sent.history.last)
     what = "all" if not sent.problems else "the rest"
     for problem in sent.problems:
         say(f"not in MLflow: {problem}")
     say(f"{redacted(uri)} has {what} of {study}: {n_trials} trials, run {sent.parent}")
+    for name, reason in missing.items():
+        say(f"still missing: {name}: {reason}", err=True)
 
 
 @main.command()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..training.final import Answer, FinalFit
+from ..training.final import Answer, FinalFit, LockedPrediction
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
@@ -84,8 +84,12 @@ class Executor(Protocol):
         """Take back the trials that have not begun to train, and name them."""
         ...
 
-    def finish(self, final: FinalFit) -> Answer:
-        """Do the final fit and give what it says of the locked rows."""
+    def fit(self, final: FinalFit) -> None:
+        """Do the final fit; the model is at its path then."""
+        ...
+
+    def predict(self, order: LockedPrediction) -> Answer:
+        """Predict the locked rows with the model of a final fit."""
         ...
 
     def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from ..training.final import Answer, FinalFit, final_fit
+from ..training.final import Answer, FinalFit, LockedPrediction, final_fit, predict_locked
 from ..training.problem import Problem
 from ..training.trainer import Reports, Said, Trainer
 from ..trial import TrialResult, TrialSpec
@@ -89,9 +89,13 @@ class InlineExecutor:
         self._waiting.clear()
         return numbers
 
-    def finish(self, final: FinalFit) -> Answer:
+    def fit(self, final: FinalFit) -> None:
         """See `Executor`."""
-        return final_fit(self._make(final.problem), final)
+        final_fit(self._make(final.problem), final)
+
+    def predict(self, order: LockedPrediction) -> Answer:
+        """See `Executor`."""
+        return predict_locked(order)
 
     def close(self) -> None:
         """See `Executor`."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from .. import faults
 from ..errors import TrainingError
-from ..training.final import Answer, FinalFit
+from ..training.final import Answer, FinalFit, LockedPrediction
 from ..training.problem import Problem
 from ..trial import TrialResult, TrialSpec
 from .channel import wait_for_any
@@ -265,15 +265,27 @@ class ProcessExecutor:
         """See `Executor`."""
         return [n for process in list(self._processes) for n in sorted(self._take_back(process))]
 
-    def finish(self, final: FinalFit) -> Answer:
+    def fit(self, final: FinalFit) -> None:
         """See `Executor`."""
+        self._order(final, "the final fit")
+
+    def predict(self, order: LockedPrediction) -> Answer:
+        """See `Executor`."""
+        answer: Answer = self._order(order, "predicting the locked rows")
+        return answer
+
+    def _order(self, order: Any, what: str) -> Any:
+        """What a worker answers.
+
+        Raises:
+            TrainingError: If it dies instead.
+        """
         process = self._processes[0]
-        process.send(final)
+        process.send(order)
         answer = self._receive(process)
         if answer is None:
-            raise TrainingError(f"the final fit took its worker down; its log is {process.log}")
-        said: Answer = answer
-        return said
+            raise TrainingError(f"{what} took its worker down; its log is {process.log}")
+        return answer
 
     def close(self) -> None:
         """See `Executor`."""

@@ -14,10 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from ..errors import ClusterError, TrainingError
-from ..training.final import Answer, FinalFit
+from ..training.final import Answer, FinalFit, LockedPrediction
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 from .devices import environment, gpu_memory
@@ -345,29 +346,43 @@ class RayExecutor:
             self._listen(LONGEST_TICK)
         return self._answers.pop(actor, None)
 
-    def finish(self, final: FinalFit) -> Answer:
+    def fit(self, final: FinalFit) -> None:
         """See `Executor`. The model comes back as bytes: the worker's disk is not ours."""
         import ray
 
-        order = ray.put(final)
+        def fetch(actor: _Actor, _: Any) -> bytes:
+            content: bytes = ray.get(actor.handle.model.remote())
+            return content
+
+        model = self._order(final, "the final fit", fetch)
+        partial = final.path.with_name(f"partial-{final.path.name}")
+        partial.write_bytes(model)
+        partial.replace(final.path)
+
+    def predict(self, order: LockedPrediction) -> Answer:
+        """See `Executor`."""
+        whole = replace(order, model=order.path.read_bytes())
+        answer: Answer = self._order(whole, "predicting the locked rows", lambda _, said: said)
+        return answer
+
+    def _order(self, order: Any, what: str, take: Callable[[_Actor, Any], Any]) -> Any:
+        """What `take` makes of a worker's answer; another worker is asked where one dies."""
+        import ray
+
+        stored = ray.put(order)
         for _ in range(FINAL_ATTEMPTS):
             while not self._ready:
                 self._listen(LONGEST_TICK)
             actor = self._ready[0]
-            actor.send(order)
-            answer: Answer | None = self._answer(actor)
+            actor.send(stored)
+            answer = self._answer(actor)
             if answer is None:
                 continue
             try:
-                model: bytes = ray.get(actor.handle.model.remote())
+                return take(actor, answer)
             except ray.exceptions.RayError as error:
                 self._lose(actor, error)
-                continue
-            partial = final.path.with_name(f"partial-{final.path.name}")
-            partial.write_bytes(model)
-            partial.replace(final.path)
-            return answer
-        raise TrainingError(f"the final fit failed: {FINAL_ATTEMPTS} workers died under it")
+        raise TrainingError(f"{what} failed: {FINAL_ATTEMPTS} workers died under it")
 
     def close(self) -> None:
         """See `Executor`."""

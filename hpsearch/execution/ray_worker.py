@@ -19,7 +19,7 @@ from typing import Any
 import ray  # this module is imported where Ray is
 
 from ..platforms.processes import GroupWatcher, new_mark
-from ..training.final import FinalFit
+from ..training.final import FinalFit, LockedPrediction
 from ..training.keras_import import ignore_clear_session, import_keras
 from ..trial import TrialResult
 from .limits import Watch, WorkerLimits
@@ -88,7 +88,7 @@ class RayWorker:
 
     def order(self, order: Any) -> None:
         """Take one of `messages`; the model of a final fit is kept here until it is fetched."""
-        if isinstance(order, FinalFit):
+        if isinstance(order, FinalFit | LockedPrediction):
             self._scratch = tempfile.TemporaryDirectory(prefix="hpsearch-final-")
             self._model = Path(self._scratch.name) / order.path.name
             order = replace(order, path=self._model)

@@ -21,7 +21,7 @@ from .. import faults
 from ..errors import HpsearchError, UnsuitableError
 from ..platforms import shared_file
 from ..redaction import LONGEST_TRACEBACK, redact, shorten
-from ..training.final import FinalFit, final_fit
+from ..training.final import FinalFit, LockedPrediction, final_fit, predict_locked
 from ..training.keras_import import ignore_clear_session, import_keras
 from ..training.make import make_trainer
 from ..trial import TrialResult, TrialSpec
@@ -114,7 +114,7 @@ class Worker:
                 trace = shorten(traceback.format_exc(), LONGEST_TRACEBACK)
                 self.send(Failure(redact(trace), "bug"))
 
-    def _carry_out(self, order: Setup | FinalFit | Population) -> None:
+    def _carry_out(self, order: Setup | FinalFit | LockedPrediction | Population) -> None:
         match order:
             case Setup():
                 self._setup = order
@@ -122,6 +122,8 @@ class Worker:
             case FinalFit():
                 trainer = make_trainer(self._setup.trainer, order.problem)
                 self.send(final_fit(trainer, order))
+            case LockedPrediction():
+                self.send(predict_locked(order))
             case Population(trials):
                 self._train(trials)
 

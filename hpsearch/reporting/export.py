@@ -7,11 +7,12 @@ in the study's own direction, where scikit-learn would negate what is minimised.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import HpsearchError
+from ..escaping import safe_cell
 from ..history import History, load
 from ..platforms.paths import sqlite_uri
 from .table import param_names
@@ -87,8 +88,18 @@ def rows(history: History) -> list[Row]:
 
 
 def _csv(history: History, output: Path) -> int:
-    table = rows(history)
-    with output.open("w", newline="", encoding="utf-8") as file:
+    return _write_csv(rows(history), output)
+
+
+def _safe_csv(history: History, output: Path) -> int:
+    """No cell that a spreadsheet takes for a formula."""
+    return _write_csv(
+        [{safe_cell(k): safe_cell(v) for k, v in row.items()} for row in rows(history)], output
+    )
+
+
+def _write_csv(table: Sequence[Row], output: Path) -> int:
+    with output.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, list(table[0]) if table else ["trial"])
         writer.writeheader()
         writer.writerows(table)
@@ -135,6 +146,7 @@ def _storage(output: Path) -> Any:
 
 FORMATS: dict[str, Callable[[History, Path], int]] = {
     "csv": _csv,
+    "safe-csv": _safe_csv,
     "parquet": _parquet,
     "optuna": _optuna,
 }

@@ -6,16 +6,15 @@ Figures are embedded, every text from the study is escaped.
 from __future__ import annotations
 
 import base64
-import io
 import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from html import escape
 from pathlib import Path
 from typing import Any
 
+from ..escaping import html
 from ..history import History, load
 from ..tracking.layout import spec_yaml
 from ..tracking.scores import difference, winner_scores
@@ -31,7 +30,7 @@ def report(journal: Path) -> str:
         JournalError: If there is no journal, or it is damaged.
     """
     history = load(journal)
-    title = escape(history.name)
+    title = html(history.name)
     parts = [
         _header(history),
         _cards(history),
@@ -59,8 +58,8 @@ def _header(history: History) -> str:
     facts.append(f"seed {study.get('seed')}")
     when = datetime.fromtimestamp(history.last_time / 1000, UTC).strftime("%d %B %Y, %H:%M UTC")
     facts += [f"ended: {history.end['reason']}"] if history.end else []
-    line = escape(" · ".join([*facts, when]))
-    return f"<header><h1>{escape(history.name)}</h1><p>{line}</p></header>"
+    line = html(" · ".join([*facts, when]))
+    return f"<header><h1>{html(history.name)}</h1><p>{line}</p></header>"
 
 
 def _cards(history: History) -> str:
@@ -89,7 +88,7 @@ def _cards(history: History) -> str:
     cards.append((str(len(history.trials)), f"trials: {detail}" if detail else "trials"))
     cards.append((_training_time(history), "of training"))
     inner = "".join(
-        f'<div class="card"><b>{escape(number)}</b><span>{escape(text)}</span></div>'
+        f'<div class="card"><b>{html(number)}</b><span>{html(text)}</span></div>'
         for number, text in cards
     )
     return f'<div class="cards">{inner}</div>'
@@ -132,7 +131,7 @@ def _scores(history: History) -> str:
         f"tells the truth. {difference(history)}"
     )
     table = _plain([f"{history.metric} on", "score", "95% interval"], rows)
-    return f'<h2>How good it is</h2>{_box(table)}<p class="note">{escape(honest)}</p>'
+    return f'<h2>How good it is</h2>{_box(table)}<p class="note">{html(honest)}</p>'
 
 
 def _test(history: History) -> str:
@@ -166,20 +165,22 @@ def _test(history: History) -> str:
 
 
 def _figures(history: History, study: Path) -> str:
-    from ..tracking.plots import read_predictions, search_figures, winner_figures
+    from ..tracking.plots import search_drawings, winner_drawings
 
-    predictions = read_predictions(study / "final")
-    judged = () if predictions is None else winner_figures(history, predictions)
-    inner = []
-    for name, made in (*search_figures(history), *judged):
-        image = io.BytesIO()
-        made.savefig(image, format="png")
-        data = base64.b64encode(image.getvalue()).decode()
-        alt = escape(name[3:].replace("_", " "))
-        inner.append(f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"></figure>')
-    if not inner:
+    inner, failed = [], []
+    for drawing in (*search_drawings(history), *winner_drawings(history, study)):
+        name = drawing.name[3:].replace("_", " ")
+        if drawing.png is None:
+            failed.append(f"<li>{html(name)} could not be drawn: {html(drawing.problem)}</li>")
+            continue
+        data = base64.b64encode(drawing.png).decode()
+        inner.append(
+            f'<figure><img alt="{html(name)}" src="data:image/png;base64,{data}"></figure>'
+        )
+    listed = f'<ul class="note">{"".join(failed)}</ul>' if failed else ""
+    if not inner and not failed:
         return ""
-    return f'<h2>Figures</h2><div class="figures">{"".join(inner)}</div>'
+    return f'<h2>Figures</h2><div class="figures">{"".join(inner)}</div>{listed}'
 
 
 def _trials(history: History) -> str:
@@ -193,7 +194,7 @@ def _trials(history: History) -> str:
     places = {id(trial): place for place, trial in enumerate(ranked)}
     order = sorted(history.trials, key=lambda t: (places.get(id(t), len(ranked)), t.number))
     body = "".join(_trial_row(t, names, len(others), is_winner=t is chosen) for t in order)
-    heads = "".join(f"<th>{escape(h)}</th>" for h in head)
+    heads = "".join(f"<th>{html(h)}</th>" for h in head)
     inner = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
     return f"<h2>Trials</h2>{_box(inner)}"
 
@@ -214,14 +215,14 @@ def _trial_row(trial: Trial, names: Sequence[str], n_others: int, *, is_winner: 
         param = trial.params.get(name)
         cells.append(_cell(param, table.value(param) if name in trial.params else ""))
     if trial.error:
-        cells[1] = cells[1].replace("<span ", f'<span title="{escape(trial.error)}" ', 1)
+        cells[1] = cells[1].replace("<span ", f'<span title="{html(trial.error)}" ', 1)
     mark = ' class="winner"' if is_winner else ""
     return f"<tr{mark}>{''.join(cells)}</tr>"
 
 
 def _cell(key: Value, text: str) -> str:
-    sort = "" if key is None else escape(str(key))
-    return f'<td data-key="{sort}">{escape(text)}</td>'
+    sort = "" if key is None else html(str(key))
+    return f'<td data-key="{sort}">{html(text)}</td>'
 
 
 def _declaration(history: History) -> str:
@@ -229,12 +230,12 @@ def _declaration(history: History) -> str:
     data = {k: v for k, v in study.get("data", {}).items() if k != "notes"}
     data["fingerprint"] = study.get("fingerprint", "")
     notes = [*(study.get("data", {}).get("notes") or ()), *history.notes_of_changes()]
-    listed = "".join(f"<li>{escape(str(note))}</li>" for note in notes)
+    listed = "".join(f"<li>{html(str(note))}</li>" for note in notes)
     boxes = (
         f'<div class="columns">{_box(_pairs(_texts(data)))}'
         f"{_box(_pairs(_texts(study.get('environment', {}))))}</div>"
     )
-    spec = f"<pre>{escape(spec_yaml(history))}</pre>"
+    spec = f"<pre>{html(spec_yaml(history))}</pre>"
     return (
         f"<h2>Data and environment</h2>{boxes}"
         + (f'<ul class="note">{listed}</ul>' if listed else "")
@@ -249,14 +250,14 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _pairs(values: Mapping[str, str]) -> str:
-    rows = "".join(f"<tr><td>{escape(k)}</td><td>{escape(v)}</td></tr>" for k, v in values.items())
+    rows = "".join(f"<tr><td>{html(k)}</td><td>{html(v)}</td></tr>" for k, v in values.items())
     return f'<table class="pairs"><tbody>{rows}</tbody></table>'
 
 
 def _plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    heads = "".join(f"<th>{escape(h)}</th>" for h in head)
+    heads = "".join(f"<th>{html(h)}</th>" for h in head)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{html(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 

@@ -322,7 +322,7 @@ class Search:
             trainer=result.trainer,
             error=result.error,
             traceback=result.traceback,
-            predictions=self._scribe.keep_predictions(result),
+            **self._scribe.keep_predictions(result),
         )
         faults.reach("after_result")
         self._untold.add(result.number)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import logging
+import zlib
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,12 @@ import numpy as np
 from .. import faults
 from ..history import History
 from ..journal import Journal, Record
+from ..platforms.files import atomic_write
 from ..redaction import LONGEST_TRACEBACK, redact, shorten
-from ..trial import TrialResult
+from ..trial import Trial, TrialResult
+
+logger = logging.getLogger("hpsearch.search")
+
 
 TEXTS = ("error", "traceback", "reason")  # fields that quote the user's code
 Listener = Callable[[Record], None]
@@ -58,27 +64,60 @@ class Scribe:
             for listener in self._listeners:
                 listener(record)
 
-    def keep_predictions(self, result: TrialResult) -> str | None:
-        """Write the out-of-fold predictions beside the journal; give the file's name there.
+    def keep_predictions(self, result: TrialResult) -> dict[str, Any]:
+        """Write the out-of-fold predictions beside the journal; the fields that say where.
 
-        None where the disk is full: the score counts without them.
+        Where the disk is full the score counts without them, and they are made again when a
+        threshold or an ensemble needs them.
         """
         if result.predictions is None:
-            return None
-        name = f"predictions/{result.number:06d}.npy"
-        path: Path = self._journal.path.parent / name
-        partial = path.with_suffix(".partial")
+            return {"predictions": None}
         try:
-            faults.reach("writing_artifact")
-            path.parent.mkdir(exist_ok=True)
-            with partial.open("wb") as file:
-                np.save(file, result.predictions)
-            partial.replace(path)
-        except OSError:
-            with suppress(OSError):
-                partial.unlink()
+            name, crc32 = save_predictions(
+                self._journal.path.parent, result.number, result.predictions
+            )
+        except OSError as error:
+            logger.warning(
+                "the out-of-fold predictions of trial %d could not be written (%s); its score "
+                "counts, and they are made again where the end of the study needs them",
+                result.number,
+                error.strerror or error,
+            )
+            return {"predictions": None}
+        return {"predictions": name, "predictions_crc32": crc32}
+
+
+def save_predictions(study: Path, trial: int, predictions: np.ndarray) -> tuple[str, int]:
+    """Write a trial's out-of-fold predictions, (n_rows, n_outputs), into the study's folder.
+
+    Returns:
+        The file's name relative to the folder, and its CRC-32.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    faults.reach("writing_artifact")
+    content = io.BytesIO()
+    np.save(content, predictions, allow_pickle=False)
+    name = f"predictions/{trial:06d}.npy"
+    (study / "predictions").mkdir(exist_ok=True)
+    with atomic_write(study / name) as file:
+        file.write(content.getbuffer())
+    return name, zlib.crc32(content.getbuffer())
+
+
+def load_predictions(study: Path, trial: Trial) -> np.ndarray | None:
+    """What `save_predictions` wrote; None where it is not there, empty or damaged."""
+    if trial.predictions is None:
+        return None
+    try:
+        content = (study / trial.predictions).read_bytes()
+        if trial.predictions_crc32 not in (None, zlib.crc32(content)):
             return None
-        return name
+        found: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, MemoryError):  # of a damaged header
+        return None
+    return found
 
 
 def _discreet(text: str) -> str:

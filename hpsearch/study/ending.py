@@ -11,9 +11,11 @@ from ..history import History
 from ..journal import Journal, Record
 from ..spec.study import StudySpec
 from ..training.problem import Problem
-from .finale import fit_winner
+from .finale import Finale
+from .gallery import Gallery
+from .out_of_fold import OutOfFold
 from .result import StudyStopped
-from .selection import choose, score_finalists, winner_of
+from .selection import choice_fields, choose, recorded_choice, score_finalists, winner_of
 
 
 def end_study(
@@ -27,21 +29,16 @@ def end_study(
     tell: Callable[[Record], None],
     stop_requested: Callable[[], bool],
 ) -> None:
-    """Choose the winner and fit it, unless an earlier run of the study did it.
+    """Choose the winner and fit it, as far as an earlier run of the study did not do it.
 
-    `history`, which is the journal's, takes in what is written.
+    `history`, which is the journal's, takes in what is written. Plots come last, and a study has
+    ended without them.
 
     Raises:
         TrainingError: If no trial completed, or a finalist or the final fit takes its workers
             down.
         StudyStopped: If somebody asked for it; what was scored is written down.
     """
-    from ..tracking.plots import (  # seconds
-        draw_search,
-        draw_winner,
-        write_interactive,
-        write_winner_page,
-    )
 
     def record(event: str, **fields: Any) -> None:
         written = journal.append(event, **fields)
@@ -49,6 +46,7 @@ def end_study(
         tell(written)
 
     folder = journal.path.parent
+    gallery = Gallery(history, folder)
     winner_of(history)  # there is one
     score_finalists(
         history,
@@ -59,23 +57,21 @@ def end_study(
         seed=spec.seed,
         record=record,
         stop_requested=stop_requested,
-        meanwhile=lambda: write_interactive(history, folder),
+        meanwhile=gallery.draw_interactive,
     )
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
-    choice = choose(history, spec.selection, problem=problem, seed=spec.seed, folder=folder)
-    if history.final is not None and history.final.get("members") == choice.members_as_json():
-        return
-    record("winner", **choice.as_json())
-    fields = fit_winner(
-        choice,
-        dataset=dataset,
-        problem=problem,
-        executor=executor,
-        folder=folder / "final",
-        meanwhile=lambda: draw_search(history, folder),
-    )
-    draw_winner(history, folder)
-    write_winner_page(history, folder)
-    reads = 0 if history.final is None else int(history.final["reads"])
-    record("final", reads=reads + 1, **fields)  # of the locked rows, in the study's life
+    choice = recorded_choice(history, spec.selection, spec.seed)
+    if choice is None:
+        out_of_fold = OutOfFold(folder, problem, executor, record, stop_requested)
+        choice = choose(
+            history,
+            spec.selection,
+            problem=problem,
+            seed=spec.seed,
+            predictions_of=out_of_fold.predictions_of,
+        )
+        record("winner", **choice_fields(choice, history, spec.selection))
+    finale = Finale(choice, history, dataset, problem, executor, folder, record)
+    finale.run(meanwhile=gallery.draw_search)
+    gallery.finish(record)

@@ -8,30 +8,16 @@ model is judged on rows that it was trained on. Knows arrays and no network.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from itertools import islice
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..data.split import Split
 from ..training.metrics import Metric
 from ..training.problem import Problem
-from ..trial import Trial
 
 POOL = 30  # the best trials; those far behind never help, and each costs an evaluation a pick
 PICKS = 25  # with replacement; weights come in steps of at most 1/25
-
-
-def load_predictions(trials: Sequence[Trial], folder: Path) -> dict[int, np.ndarray]:
-    """Out-of-fold predictions by trial number, (n_rows, n_outputs) each; best trials first."""
-    return {t.number: np.load(folder / str(t.predictions)) for t in pool(trials, folder)}
-
-
-def pool(trials: Sequence[Trial], folder: Path) -> list[Trial]:
-    """Those of `trials`, best first, that an ensemble may be made of."""
-    kept = (t for t in trials if t.predictions and (folder / t.predictions).is_file())
-    return list(islice(kept, POOL))
 
 
 def select(

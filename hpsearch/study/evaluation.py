@@ -5,7 +5,8 @@ It is read once, after the winner is fixed. Knows the rows and the predictions, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -68,44 +69,49 @@ def wilson(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
     return (center - half) / (1 + z * z / n), (center + half) / (1 + z * z / n)
 
 
-def baseline(
+@dataclass(frozen=True, slots=True)
+class LinearModel:
+    """A fitted model of scikit-learn's."""
+
+    name: str  # "ridge" or "logistic_regression"
+    predict: Callable[[np.ndarray], np.ndarray]  # (n, n_features) to (n, n_outputs)
+
+
+def fit_linear(
     task: str,
     features: np.ndarray,
     target: np.ndarray,
-    locked: np.ndarray,
     weights: np.ndarray | None = None,
     transforms: Sequence[str] = (),
-) -> tuple[str, np.ndarray]:
-    """A linear model's name and its predictions for the locked rows.
+) -> LinearModel:
+    """Fit `LogisticRegression` (one a label) or `Ridge` with their defaults.
 
     Args:
         task: The study's.
         features: What a network sees of the development rows, (n_dev, n_features).
         target: Theirs, (n_dev, n_outputs).
-        locked: The same features of the locked rows, (n_test, n_features).
         weights: Of the development rows, (n_dev,).
         transforms: What the model learns of the target, as a network does; see `data.unit`.
-
-    Returns:
-        scikit-learn's `LogisticRegression` (one a label) or `Ridge` with its defaults, and its
-        predictions of shape (n_test, n_outputs).
     """
     if task == "regression":
         from sklearn.linear_model import Ridge
 
         ridge = Ridge().fit(features, transformed(np, target, transforms), weights)
-        return "ridge", answered(np, _column(ridge.predict(locked)), 0.0, 1.0, transforms)
+        return LinearModel(
+            "ridge",
+            lambda rows: answered(np, _column(ridge.predict(rows)), 0.0, 1.0, transforms),
+        )
     from sklearn.linear_model import LogisticRegression
 
     if task == "multilabel":
-        each = [
-            baseline("binary", features, label[:, None], locked, weights)[1] for label in target.T
-        ]
-        return "logistic_regression", np.hstack(each)
+        each = [fit_linear("binary", features, label[:, None], weights) for label in target.T]
+        return LinearModel(
+            "logistic_regression", lambda rows: np.hstack([m.predict(rows) for m in each])
+        )
     labels = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
     model = LogisticRegression(max_iter=2000).fit(features, labels, weights)
-    probability = model.predict_proba(locked)
-    return "logistic_regression", probability[:, 1:] if target.shape[1] == 1 else probability
+    first = 1 if target.shape[1] == 1 else 0
+    return LinearModel("logistic_regression", lambda rows: model.predict_proba(rows)[:, first:])
 
 
 def _column(values: Any) -> np.ndarray:

@@ -18,6 +18,7 @@ from ..errors import DataError, TrainingError
 from ..execution.executor import Executor, Lost
 from ..history import History
 from ..journal import Record, read
+from ..search.scribe import load_predictions
 from ..spec.file import StudyFile, load_dict
 from ..trial import EpochReport, FoldReport, Trial, TrialResult
 from .declaration import environment
@@ -128,10 +129,10 @@ def _is_same(trial: Trial, result: TrialResult, folder: Path) -> bool:
         return trial.fold_scores is None
     if trial.fold_scores is None or list(trial.fold_scores) != list(map(float, result.fold_scores)):
         return False
-    kept = trial.predictions and folder / trial.predictions
-    if not kept or not kept.exists() or result.predictions is None:
+    kept = load_predictions(folder, trial)
+    if kept is None or result.predictions is None:
         return True
-    return bool(np.load(kept, allow_pickle=False).tobytes() == result.predictions.tobytes())
+    return bool(kept.tobytes() == result.predictions.tobytes())
 
 
 def _difference(trial: Trial, result: TrialResult) -> float | None:

@@ -55,6 +55,7 @@ class StudyResult:
     single: Mapping[str, Any]  # of an ensemble: its best single trial on the locked rows
     model: Path  # the fitted network, `.keras`
     ended: str = ""  # why the search has ended
+    reads: int = 1  # of the locked rows, in the study's life
     threshold: float = 0.5  # of a binary task's labels
     objectives: Sequence[str] = ()  # their names
     front: Sequence[FrontTrial] = ()  # of the trials, best in the first objective first

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..data import Dataset
 from ..errors import TrainingError
@@ -15,7 +16,7 @@ from ..spec.study import Selection
 from ..training.final import Member
 from ..training.problem import Problem
 from ..trial import Trial, derive_seed
-from .ensemble import load_predictions, pool, select
+from .ensemble import POOL, select
 from .finalists import (
     Finalist,
     best_of,
@@ -83,14 +84,15 @@ def winner_of(history: History) -> Trial:
     raise TrainingError(f"none of {len(history.ended)} trials completed.{reason}")
 
 
-def in_question(history: History, selection: Selection, folder: Path) -> set[int]:
+def in_question(history: History, selection: Selection) -> set[int]:
     """The trials that may be trained again, or shown as the winner: their curves are needed."""
     trials = candidates(history, max(1, selection.finalists))
     if selection.kind == "ensemble":
-        trials += pool(history.ranked(), folder)
+        trials += history.ranked()[:POOL]
+    numbers = {int(member["trial"]) for member in (history.winner or {}).get("members", ())}
     if (chosen := history.winning_trial()) is not None:
         trials.append(chosen)
-    return {trial.number for trial in trials}
+    return numbers | {trial.number for trial in trials}
 
 
 def score_finalists(
@@ -127,13 +129,46 @@ def score_finalists(
         meanwhile()
 
 
+def recorded_choice(history: History, selection: Selection, seed: int) -> Choice | None:
+    """What an earlier run of the study chose from the same trials; None where none did.
+
+    Files that were lost or removed since then change nothing about it.
+    """
+    record = history.winner
+    if record is None or record.get("of") != _choosable(history, selection):
+        return None
+    trial = history.last[record["trial"]]
+    finalists = {f.trial.number: f for f in finalists_of(history, [trial])}
+    members = tuple(
+        Member(history.last[m["trial"]].again(m["seed"]), m["weight"]) for m in record["members"]
+    )
+    single = _members({trial.number: 1}, history, selection.seeds, seed)
+    return Choice(trial, finalists.get(trial.number), members, single, record["threshold"])
+
+
+def choice_fields(choice: Choice, history: History, selection: Selection) -> dict[str, Any]:
+    """The fields of the journal's `winner` event."""
+    return {**choice.as_json(), "of": _choosable(history, selection)}
+
+
+def _choosable(history: History, selection: Selection) -> dict[str, Any]:
+    """What a choice was made from: it stands until this changes."""
+    return {"ended": len(history.ended), "selection": selection.model_dump(mode="json")}
+
+
 def choose(
-    history: History, selection: Selection, *, problem: Problem, seed: int, folder: Path
+    history: History,
+    selection: Selection,
+    *,
+    problem: Problem,
+    seed: int,
+    predictions_of: Callable[[Sequence[Trial]], dict[int, np.ndarray]],
 ) -> Choice:
     """The winner, by what the journal and the out-of-fold predictions say.
 
     Raises:
-        TrainingError: If no trial completed, or no finalist survived its second training.
+        TrainingError: If no trial completed, no finalist survived its second training, or there
+            are no predictions to tune a threshold or choose an ensemble by.
     """
     direction = problem.goal.direction
     trial, finalist = winner_of(history), None
@@ -150,9 +185,18 @@ def choose(
     single = _members({trial.number: 1}, history, selection.seeds, seed)
     members = single
     if selection.kind == "ensemble":
-        counts = select(load_predictions(history.ranked(), folder), problem, problem.goal)
+        predictions = predictions_of(history.ranked()[:POOL])
+        if not predictions:
+            raise TrainingError(
+                "no ensemble can be chosen: the out-of-fold predictions of all trials are lost, "
+                "and training again did not bring them back. Run the same command again once the "
+                "reason above is gone, or with --set selection.kind=best."
+            )
+        counts = select(predictions, problem, problem.goal)
         members = _members(counts, history, selection.seeds, seed)
-    threshold = chosen_threshold(members, history, problem=problem, folder=folder)
+    threshold = chosen_threshold(
+        members, problem, lambda numbers: predictions_of([history.last[n] for n in sorted(numbers)])
+    )
     return Choice(trial, finalist, members, single, threshold)
 
 

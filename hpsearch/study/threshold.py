@@ -7,12 +7,11 @@ a threshold of its own. Knows arrays and a metric.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from ..history import History
+from ..errors import TrainingError
 from ..training.final import Member
 from ..training.metrics import Metric
 from ..training.problem import Problem
@@ -22,25 +21,35 @@ CANDIDATES = 400  # thresholds that are tried at most
 
 
 def chosen_threshold(
-    members: Sequence[Member], history: History, *, problem: Problem, folder: Path
+    members: Sequence[Member],
+    problem: Problem,
+    predictions_of: Callable[[Collection[int]], Mapping[int, np.ndarray]],
 ) -> float:
     """The best threshold of a model made of `members`; one half where it is not to be tuned.
 
     Args:
         members: Of the final model, their weights adding up to 1.
-        history: Which files hold their out-of-fold predictions.
         problem: The study's: its objective, its rows, what was declared of the threshold.
-        folder: The study's.
+        predictions_of: Gives the out-of-fold predictions of trials, by their numbers.
+
+    Raises:
+        TrainingError: If a member's predictions cannot be had.
     """
     declared = problem.threshold
     if declared != "tuned" or not problem.goal.of_labels or problem.task != "binary":
         return declared if isinstance(declared, float) else HALF
+    numbers = {member.trial.number for member in members}
+    predictions = predictions_of(numbers)
+    if missing := sorted(numbers - predictions.keys()):
+        raise TrainingError(
+            "the threshold of the labels cannot be tuned: the out-of-fold predictions of trial "
+            f"{', '.join(map(str, missing))} are lost, and training again did not bring them "
+            "back. Run the same command again once the reason above is gone, or begin anew with "
+            "--fresh --set objective.threshold=0.5 for labels above one half."
+        )
     prediction = np.zeros((len(problem.target), 1))
     for member in members:
-        name = history.last[member.trial.number].predictions
-        if name is None or not (folder / name).is_file():
-            return HALF
-        prediction += member.weight * np.load(folder / name)
+        prediction += member.weight * predictions[member.trial.number]
     known = np.isfinite(prediction[:, 0])
     weights = None if problem.weights is None else problem.weights[known]
     return best_threshold(problem.goal, problem.target[known], prediction[known], weights)

@@ -216,7 +216,7 @@ def _search(
     history = search.run()
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
-    recover(history, journal.path, in_question(history, spec.selection, journal.path.parent))
+    recover(history, journal.path, in_question(history, spec.selection))
     return history
 
 
@@ -266,6 +266,7 @@ def _result(
         classes=[str(c) for c in target.classes] if target else [],
         n_test=final["test_rows"],
         ended=str((history.end or {}).get("reason", "")),
+        reads=history.reads,
         threshold=final.get("threshold", 0.5),
         objectives=[name for name, _ in history.objectives],
         front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.front()],

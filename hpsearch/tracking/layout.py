@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..history import History
+from ..platforms.files import DRAFT
 from ..redaction import redact
 from ..trial import Trial, is_score, mean
 
@@ -43,8 +44,13 @@ class Point:
 
 def study_files(folder: Path) -> list[Path]:
     """The files of a finished study's folder that its run holds."""
-    found = [path for name in ("final", "plots") for path in sorted((folder / name).rglob("*"))]
-    return [path for path in (*found, folder / "report.html") if path.is_file()]
+    return [path for name in ("final", "plots") for path in files_of(folder / name)]
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files below a folder of a finished study, which its run holds; no drafts of a crash."""
+    found = sorted(folder.rglob("*"))
+    return [path for path in found if path.is_file() and DRAFT not in path.name]
 
 
 def trial_key(history: History, trial: Trial) -> str:

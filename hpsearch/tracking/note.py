@@ -2,40 +2,51 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
+from collections.abc import Callable
 
+from ..escaping import code_span, markdown
 from ..history import History
 from ..trial import Trial
 from .scores import difference, winner_scores
+
+logger = logging.getLogger("hpsearch.tracking")
 
 SHOWN = 10  # trials in the table
 
 
 def study_note(history: History) -> str:
-    """Best trial, top ten, test scores and what to look at."""
-    parts = [
-        _summary(history),
-        _scores(history),
-        _test(history),
-        _front(history),
-        _table(history),
-        _look(history),
-    ]
+    """Best trial, top ten, test scores and what to look at.
+
+    A part that cannot be written is left out: a study is in MLflow whatever its note says.
+    """
+    parts = [_written(make, history) for make in (_summary, _scores, _test, _front, _table, _look)]
     return "\n\n".join(part for part in parts if part)
+
+
+def _written(make: Callable[[History], str], history: History) -> str:
+    try:
+        return make(history)
+    except Exception as error:
+        logger.warning(
+            "a part of the study's note is left out: %s: %s", type(error).__name__, error
+        )
+        return ""
 
 
 def _summary(history: History) -> str:
     states = Counter(trial.state.lower() for trial in history.trials)
     counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no trial yet"
     goal = "highest" if history.maximize else "lowest"
-    lines = [f"**{history.name}**: the {goal} `{history.metric}`, {counts}."]
+    lines = [f"**{markdown(history.name)}**: the {goal} {code_span(history.metric)}, {counts}."]
     best = history.winning_trial()
     if best is not None:
         verb = "Chosen" if history.winner else "Best so far"
         lines.append(f"{verb}: **{best.name}** with {_score(best)}.")
     if history.end:
-        lines.append(f"The search has ended: {history.end['reason']}.")
-    lines += [f"Changed: {note}." for note in history.notes_of_changes()]
+        lines.append(f"The search has ended: {markdown(history.end['reason'])}.")
+    lines += [f"Changed: {markdown(note)}." for note in history.notes_of_changes()]
     return "\n\n".join(lines)
 
 
@@ -44,11 +55,11 @@ def _scores(history: History) -> str:
     scores = winner_scores(history)
     if len(scores) < 2:
         return ""
-    lines = [f"| {history.metric} on | score | 95% interval |", "|---|---|---|"]
+    lines = [f"| {markdown(history.metric)} on | score | 95% interval |", "|---|---|---|"]
     for score in scores:
         between = f"{score.interval[0]:.4g} to {score.interval[1]:.4g}" if score.interval else ""
-        lines.append(f"| {score.where} | {score.value:.5g} | {between} |")
-    return "\n".join([*lines, "", difference(history)])
+        lines.append(f"| {markdown(score.where)} | {score.value:.5g} | {between} |")
+    return "\n".join([*lines, "", markdown(difference(history))])
 
 
 def _score(trial: Trial) -> str:
@@ -62,16 +73,16 @@ def _test(history: History) -> str:
     intervals = history.final.get("intervals") or {}
     baseline = history.final.get("baseline") or {}
     theirs = baseline.get("metrics") or {}
-    title = f" {baseline['name']} |" if baseline.get("name") else ""
+    title = f" {markdown(baseline['name'])} |" if baseline.get("name") else ""
     lines = [
-        f"| locked test rows | {history.name} | 95% interval |{title}",
+        f"| locked test rows | {markdown(history.name)} | 95% interval |{title}",
         "|---|---|---|" + ("---|" if title else ""),
     ]
     for name, value in history.final.get("test", {}).items():
         low, high = intervals.get(name, (None, None))
         between = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
         other = f" {theirs[name]:.4g} |" if name in theirs else " |"
-        lines.append(f"| {name} | {value:.4g} | {between} |{other if title else ''}")
+        lines.append(f"| {markdown(name)} | {value:.4g} | {between} |{other if title else ''}")
     return "\n".join(lines)
 
 
@@ -80,7 +91,7 @@ def _front(history: History) -> str:
     front = history.front()
     if not front:
         return ""
-    head = ["Pareto front", *(name for name, _ in history.objectives)]
+    head = ["Pareto front", *(markdown(name) for name, _ in history.objectives)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for trial in front:
         values = (f"{value:.5g}" for value in trial.values or ())
@@ -93,7 +104,7 @@ def _table(history: History) -> str:
     if not best:
         return ""
     names = list(dict.fromkeys(name for trial in best for name in trial.params))
-    head = ["trial", history.metric, "best epoch", *names]
+    head = ["trial", *map(markdown, (history.metric, "best epoch", *names))]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     for trial in best:
         epoch = "" if trial.best_epoch is None else str(trial.best_epoch + 1)
@@ -105,13 +116,13 @@ def _table(history: History) -> str:
 def _param(trial: Trial, name: str) -> str:
     value = trial.params.get(name, "")
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", "\\|")
+    return markdown(text)
 
 
 def _look(history: History) -> str:
     return (
         "Epochs count from 1 here and from 0 in the curves. Look at `best_score` (has the search "
-        f"settled?), at the trials below with `score` and `val/{history.metric}`, and under "
-        "Artifacts at `plots/` and `report.html` once the study is over. `spec.yaml` and "
+        f"settled?), at the trials below with `score` and {code_span(f'val/{history.metric}')}, "
+        "and under Artifacts at `plots/` once the study is over. `spec.yaml` and "
         "`journal.jsonl` are all it takes to go on elsewhere."
     )

@@ -205,7 +205,12 @@ class Projection:
         if len(self.history.ended) > known or events & {"ended", "winner", "final", "promoted"}:
             yield Step(study, "the summary", partial(self._send_summary, known))
         if "final" in events:
-            yield from self._final_steps()
+            yield Step(study, "the winner's mark", self._mark_winner)
+            yield from self._file_steps("final")
+            end = partial(self._end, study, "FINISHED", self.history.last_time)
+            yield Step(study, "the run's end", end)
+        if "plots" in events:  # they follow the end of a study
+            yield from self._file_steps("plots")
 
     def park(self) -> Iterator[Step]:
         """What leaves no run that claims to be running, once nothing more will come."""
@@ -312,13 +317,11 @@ class Projection:
         tags = {"mlflow.note.content": layout.tag_value(study_note(self.history))}
         self._log(self.history.key, points, tags=tags | layout.outcome_tags(self.history))
 
-    def _final_steps(self) -> Iterator[Step]:
-        study = self.history.key
-        yield Step(study, "the winner's mark", self._mark_winner)
-        for path in layout.study_files(self._journal.parent):
-            yield Step(study, path.name, partial(self._add_file, self.parent, path))
-        end = partial(self._end, study, "FINISHED", self.history.last_time)
-        yield Step(study, "the run's end", end)
+    def _file_steps(self, name: str) -> Iterator[Step]:
+        """Have the files of a folder of the study's sent."""
+        for path in layout.files_of(self._journal.parent / name):
+            add = partial(self._add_file, self.parent, path)
+            yield Step(self.history.key, path.name, add)
 
     # -- the trials' runs -----------------------------------------------------------------
 

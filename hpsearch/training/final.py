@@ -1,6 +1,7 @@
 """The final fit: networks on all development rows, assembled into the model that is served.
 
-It looks at no validation row: how many epochs it trains was read off the search's mean curve.
+It looks at no validation row: how many epochs it trains was read off the search's mean curve. The
+locked rows are predicted in a step of its own, with the file that was saved.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ..models.assembled import Part, assemble
 from ..trial import TrialSpec
 from .compiled import answering
 from .importance import Importance, permutation_importance
+from .metrics import Metric
 from .problem import Problem
 from .trainer import Trainer
 
@@ -39,8 +41,23 @@ class FinalFit:
     members: tuple[Member, ...]
     problem: Problem  # one fold: all development rows train, none validates
     schema: Schema
-    locked: TestRows | None  # without their table; None: there are none
     path: Path  # where the model goes, `*.keras`
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """The model is saved, and can be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPrediction:
+    """What predicting the locked rows needs."""
+
+    path: Path  # of the saved model, `*.keras`
+    locked: TestRows  # without their table
+    schema: Schema
+    metric: Metric  # the objective's, by which columns are judged
+    model: bytes | None = None  # the file's content, where its folder is on another machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +66,11 @@ class Answer:
 
     predictions: np.ndarray  # (n_test, n_outputs): probabilities, or the target's own unit
     importance: Importance | None = None  # of the columns, by the objective's metric
+    problem: str = ""  # why there is no importance, where that is not as it should be
 
 
-def final_fit(trainer: Trainer, final: FinalFit) -> Answer:
-    """Train, assemble, save, and predict the locked rows with what was saved."""
+def final_fit(trainer: Trainer, final: FinalFit) -> Fitted:
+    """Train, assemble, save, and load what was saved."""
     import keras
 
     problem = final.problem
@@ -68,16 +86,28 @@ def final_fit(trainer: Trainer, final: FinalFit) -> Answer:
     partial = final.path.with_name(f"partial-{final.path.name}")
     model.save(partial)
     partial.replace(final.path)  # a full disk leaves no half model behind
-    saved = keras.models.load_model(final.path, safe_mode=True)
-    if final.locked is None:
-        return Answer(np.empty((0, problem.n_outputs), np.float32))
+    keras.models.load_model(final.path, safe_mode=True)
+    return Fitted()
+
+
+def predict_locked(order: LockedPrediction) -> Answer:
+    """Predict the locked rows with the saved model."""
+    import keras
+
+    if order.model is not None:
+        order.path.write_bytes(order.model)
+    saved = keras.models.load_model(order.path, safe_mode=True)
 
     def predict(columns: np.ndarray) -> np.ndarray:
         size = 256 if columns.ndim > 2 else 4096  # which bounds the memory of activations
         return np.asarray(saved.predict(columns, verbose=0, batch_size=size))
 
-    importance = permutation_importance(predict, final.locked, final.schema, problem.goal)
-    return Answer(predict(final.locked.columns), importance)
+    predictions = predict(order.locked.columns)
+    try:
+        importance = permutation_importance(predict, order.locked, order.schema, order.metric)
+    except Exception as error:  # a metric of the user's own, on rows that it has not seen so
+        return Answer(predictions, None, f"{type(error).__name__}: {error}")
+    return Answer(predictions, importance)
 
 
 def _fitted(trainer: Trainer, problem: Problem, trial: TrialSpec) -> keras.Model:

@@ -18,7 +18,7 @@ from hpsearch.spec.file import load_dict
 from hpsearch.study.checks import check
 from hpsearch.study.prepare import load_data, objectives_of, problem_of, pruner_of
 from hpsearch.tracking.note import study_note
-from hpsearch.tracking.plots import search_figures
+from hpsearch.tracking.plots import SEARCH
 from hpsearch.training.make import make_trainer
 from hpsearch.trial import FoldReport, TrialResult, TrialSpec
 
@@ -182,7 +182,7 @@ def test_the_front_is_shown_in_the_table_the_note_and_a_figure(several, tmp_path
     assert "latency_ms" in shown
     assert len(several.front()) == shown.count("◆") - 1  # and the caption's
     assert "| Pareto front | roc_auc | parameters | latency_ms |" in study_note(several)
-    assert any(name.endswith("pareto_front") for name, _ in search_figures(several))
+    assert SEARCH["pareto_front"](several) is not None
 
 
 def test_a_real_study_stops_at_its_target(study):

@@ -31,7 +31,8 @@ def binary_rows() -> tuple[np.ndarray, np.ndarray]:
 def test_a_finished_binary_study_gets_every_figure(tmp_path: Path) -> None:
     leave_predictions(tmp_path / "final", *binary_rows())
     history = History(synthetic.study(24))
-    files = [*plots.draw_search(history, tmp_path), *plots.draw_winner(history, tmp_path)]
+    assert {} == plots.draw_search(history, tmp_path) | plots.draw_winner(history, tmp_path)
+    files = sorted((tmp_path / "plots").iterdir())
     names = [path.stem[3:] for path in files]
     assert [*SEARCH, "confusion", "roc", "precision_recall", "calibration"] == names
     for path in files:
@@ -45,8 +46,8 @@ def test_a_regression_gets_residuals_and_prediction_against_truth(tmp_path: Path
     leave_predictions(tmp_path / "final", truth, truth + 1)
     records = synthetic.study(2)
     records[0]["task"] = "regression"
-    made = plots.winner_figures(History(records), read_predictions(tmp_path / "final"))
-    assert ["prediction", "residuals"] == [name[3:] for name, _ in made]
+    made = plots.winner_drawings(History(records), tmp_path)
+    assert ["prediction", "residuals"] == [drawing.name[3:] for drawing in made]
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
@@ -77,7 +78,7 @@ def test_labels_get_their_curves_and_no_confusion() -> None:
     rng = np.random.default_rng(0)
     truth = (rng.random((80, 3)) < 0.4).astype(float)
     rows = Predictions(truth, rng.random(truth.shape), ("red", "tall", "new"))
-    names = {name[3:] for name, _ in plots.winner_figures(History(records), rows)}
+    names = {name for name, draw in plots.WINNER.items() if draw(History(records), rows)}
     assert {"roc", "precision_recall", "calibration"} == names
 
 
@@ -93,13 +94,14 @@ def test_each_of_several_targets_is_named_beside_its_cloud() -> None:
 
 
 def test_a_study_without_a_result_is_drawn_without_a_figure() -> None:
-    assert [] == list(plots.search_figures(History(synthetic.study(4)[:2])))
+    assert [] == list(plots.search_drawings(History(synthetic.study(4)[:2])))
 
 
 @pytest.mark.parametrize("count", range(1, len(synthetic.study(5, epochs=2)) + 1))
 def test_every_beginning_of_a_study_can_be_drawn(count: int) -> None:
-    for _, made in plots.search_figures(History(synthetic.study(5, epochs=2)[:count])):
-        assert made.axes
+    for draw in plots.SEARCH.values():
+        made = draw(History(synthetic.study(5, epochs=2)[:count]))
+        assert made is None or made.axes
 
 
 def test_equal_scores_have_no_importance_and_still_a_history() -> None:
@@ -167,3 +169,72 @@ def test_drawing_leaves_the_users_matplotlib_alone(tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
     plots.draw_search(History(synthetic.study(5)), tmp_path)
     assert before == dict(matplotlib.rcParams)
+
+
+HOSTILE = ("$$", r"$\frac$", "_hidden", "a_b^c", "\x1b[2J\x07", "[/red]", "<b>", "x" * 300, "値")
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_that_are_formulas_markup_or_control_characters_are_drawn_as_text(
+    tmp_path: Path,
+) -> None:
+    records = synthetic.study(24)
+    records[0]["objective"]["metric"] = "$x$_\x1b"
+    for name in HOSTILE:
+        records[0]["spec"]["search_space"][name] = {"type": "categorical", "choices": [*HOSTILE]}
+    for record in records:
+        if record["event"] == "asked":
+            chosen = HOSTILE[record["trial"] % len(HOSTILE)]
+            record["params"] |= dict.fromkeys(HOSTILE, chosen)
+    leave_predictions(tmp_path / "final", *binary_rows())
+    (tmp_path / "final" / "schema.json").write_text(
+        json.dumps({"target": {"classes": ["_$a$", "\x1b]0;t\x07"]}})
+    )
+    importance = {"metric": "roc_auc", "rows": 200, "columns": {n: [0.1, 0.2] for n in HOSTILE}}
+    (tmp_path / "final" / "importance.json").write_text(json.dumps(importance))
+    history = History(records)
+    assert {} == plots.draw_search(history, tmp_path) | plots.draw_winner(history, tmp_path)
+    page = plots.write_winner_page(history, tmp_path)
+    assert page is not None
+    assert "\x1b" not in page.read_text()
+
+
+def test_a_class_that_begins_with_an_underscore_is_in_the_legend() -> None:
+    truth, prediction = binary_rows()
+    rows = Predictions(truth, prediction, ("no", "_other"))
+    figure = winner.roc(History(synthetic.study(2)), rows)
+    assert figure is not None
+    (legend,) = [axis.get_legend() for axis in figure.axes]
+    assert ["_other"] == [text.get_text().split()[0] for text in legend.get_texts()]
+
+
+def test_a_figure_that_fails_leaves_the_others_and_no_old_file(tmp_path: Path, monkeypatch) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("of nothing")
+
+    leave_predictions(tmp_path / "final", *binary_rows())
+    history = History(synthetic.study(8))
+    assert {} == plots.draw_winner(history, tmp_path)
+    monkeypatch.setitem(plots.WINNER, "roc", fail)
+    failed = plots.draw_winner(history, tmp_path)
+    assert {"plots/10_roc.png": "ZeroDivisionError: of nothing"} == failed
+    names = {path.name for path in (tmp_path / "plots").iterdir()}
+    assert "10_roc.png" not in names
+    assert "11_precision_recall.png" in names
+
+
+def test_probabilities_beyond_0_and_1_are_drawn(tmp_path: Path) -> None:
+    """A model without an activation at its end gives such."""
+    truth, prediction = binary_rows()
+    leave_predictions(tmp_path / "final", truth, 4 * prediction - 2)
+    history = History(synthetic.study(2))
+    assert {} == plots.draw_winner(history, tmp_path)
+    assert plots.write_winner_page(history, tmp_path) is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 torn", b"\x93NUMPY"])
+def test_damaged_predictions_are_named_and_draw_nothing(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "final").mkdir()
+    (tmp_path / "final" / "predictions.npz").write_bytes(content)
+    failed = plots.draw_winner(History(synthetic.study(2)), tmp_path)
+    assert "is damaged" in failed["plots/09_predictions.png"]

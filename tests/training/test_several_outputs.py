@@ -18,7 +18,7 @@ from hpsearch.data.dataset import TestRows
 from hpsearch.data.schema import Column, Schema
 from hpsearch.data.split import Split
 from hpsearch.errors import TrainingError
-from hpsearch.training.final import FinalFit, Member, final_fit
+from hpsearch.training.final import FinalFit, LockedPrediction, Member, final_fit, predict_locked
 from hpsearch.training.keras_fit import KerasFitTrainer
 from hpsearch.training.several_outputs import side_by_side, widths_of
 from hpsearch.training.vectorized import VectorizedTrainer
@@ -83,8 +83,10 @@ def finally_fitted(kind: str, folder: Path) -> np.ndarray:
     members = tuple(Member(replace(trial, seed=n), 0.5) for n in range(2))
     schema = Schema(tuple(Column(name, "numeric") for name in "abcd"))
     rows = TestRows(None, problem.features, problem.target, None)
-    final = FinalFit(members, problem, schema, rows, folder / "model.keras")
-    answer = final_fit(VectorizedTrainer(problem), final).predictions
+    final = FinalFit(members, problem, schema, folder / "model.keras")
+    final_fit(VectorizedTrainer(problem), final)
+    order = LockedPrediction(final.path, rows, schema, problem.goal)
+    answer = predict_locked(order).predictions
     assert problem.target.shape == answer.shape
     np.save(folder / "x.npy", problem.features)
     return answer

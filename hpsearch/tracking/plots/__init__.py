@@ -1,16 +1,20 @@
 """Figures of a study and of its winner, as PNG files.
 
-Only what has data is drawn. Knows no MLflow: files are written, and whoever wants to sends them.
+Only what has data is drawn, and a figure that fails leaves the others alone. Knows no MLflow: files
+are written, and whoever wants to sends them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...history import History
-from . import front, search, space, winner
+from ...platforms.files import atomic_write
+from . import front, search, space, style, winner
 from .interactive import write_interactive
 from .predictions import Predictions, read_predictions
 from .winner_page import write_winner_page
@@ -19,11 +23,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "Drawing",
     "draw_search",
     "draw_winner",
     "read_predictions",
-    "search_figures",
-    "winner_figures",
+    "search_drawings",
+    "winner_drawings",
     "write_interactive",
     "write_winner_page",
 ]
@@ -50,38 +55,67 @@ WINNER: dict[str, Callable[[History, Predictions], Figure | None]] = {
 }
 
 
-def search_figures(history: History) -> Iterator[tuple[str, Figure]]:
-    """Every figure of the search that has data, with its name."""
-    for number, (name, function) in enumerate(SEARCH.items()):
-        made = function(history)
-        if made is not None:
-            yield f"{number:02d}_{name}", made
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A figure that has data, or why it could not be drawn."""
+
+    name: str  # such as 03_slices
+    png: bytes | None  # None: it could not be drawn
+    problem: str = ""
 
 
-def winner_figures(history: History, predictions: Predictions) -> Iterator[tuple[str, Figure]]:
-    """Every figure of the locked rows that has data, with its name."""
-    for number, (name, function) in enumerate(WINNER.items(), len(SEARCH)):
-        made = function(history, predictions)
-        if made is not None:
-            yield f"{number:02d}_{name}", made
+def search_drawings(history: History) -> Iterator[Drawing]:
+    """Every figure of the search that has data."""
+    return _drawings(0, {name: partial(draw, history) for name, draw in SEARCH.items()})
 
 
-def draw_search(history: History, study: Path) -> list[Path]:
-    """Draw the search into `plots/` of a study's folder; the files, in the order of reading."""
-    return _saved(search_figures(history), study)
+def winner_drawings(history: History, study: Path) -> Iterator[Drawing]:
+    """Every figure of the locked rows that has data; none where no predictions were kept."""
+    try:
+        predictions = read_predictions(study / "final")
+    except ValueError as error:
+        return iter([Drawing("09_predictions", None, str(error))])
+    if predictions is None:
+        return iter(())
+    makers = {name: partial(draw, history, predictions) for name, draw in WINNER.items()}
+    return _drawings(len(SEARCH), makers)
 
 
-def draw_winner(history: History, study: Path) -> list[Path]:
+def _drawings(first: int, makers: Mapping[str, Callable[[], Figure | None]]) -> Iterator[Drawing]:
+    """The figures one by one, numbered from `first`; the others are drawn where one fails."""
+    for number, (name, make) in enumerate(makers.items(), first):
+        name = f"{number:02d}_{name}"
+        try:
+            made = make()
+            if made is not None:
+                yield Drawing(name, style.to_png(made))
+        except Exception as error:  # whatever data and Matplotlib make of each other
+            yield Drawing(name, None, f"{type(error).__name__}: {error}")
+
+
+def draw_search(history: History, study: Path) -> dict[str, str]:
+    """Draw the search into `plots/` of a study's folder; what failed and why, by file."""
+    return _save(search_drawings(history), study)
+
+
+def draw_winner(history: History, study: Path) -> dict[str, str]:
     """Likewise what `final/predictions.npz` holds of the locked rows; none where it is missing."""
-    predictions = read_predictions(study / "final")
-    return [] if predictions is None else _saved(winner_figures(history, predictions), study)
+    return _save(winner_drawings(history, study), study)
 
 
-def _saved(figures: Iterator[tuple[str, Figure]], study: Path) -> list[Path]:
+def _save(drawings: Iterator[Drawing], study: Path) -> dict[str, str]:
     folder = study / "plots"
     folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for name, made in figures:
-        files.append(folder / f"{name}.png")
-        made.savefig(files[-1])
-    return files
+    failed = {}
+    for drawing in drawings:
+        path = folder / f"{drawing.name}.png"
+        try:
+            if drawing.png is None:
+                path.unlink(missing_ok=True)  # one of an earlier winner
+                failed[f"plots/{path.name}"] = drawing.problem
+            else:
+                with atomic_write(path) as file:
+                    file.write(drawing.png)
+        except OSError as error:
+            failed[f"plots/{path.name}"] = error.strerror or str(error)
+    return failed

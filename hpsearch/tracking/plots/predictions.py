@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,13 +55,23 @@ class Predictions:
 
 
 def read_predictions(folder: Path) -> Predictions | None:
-    """What the final fit left in `folder`; None where no locked rows were read."""
+    """What the final fit left in `folder`; None where no locked rows were read.
+
+    Raises:
+        ValueError: If the file is empty or damaged.
+    """
     path = folder / "predictions.npz"
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as file:
-        truth, prediction = (np.asarray(file[name], np.float64) for name in ("truth", "prediction"))
-        threshold = float(file["threshold"]) if "threshold" in file else 0.5
+    try:
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+            truth, prediction = (np.asarray(file[n], np.float64) for n in ("truth", "prediction"))
+            threshold = float(file["threshold"]) if "threshold" in file else 0.5
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(
+            f"{path.name} is damaged ({error or type(error).__name__}): hpsearch tune on the "
+            "study's file makes it again"
+        ) from None
     if not len(truth):
         return None
     truth, prediction = (a[:, None] if a.ndim == 1 else a for a in (truth, prediction))
@@ -71,7 +83,10 @@ def _importance(folder: Path) -> Mapping[str, Any]:
     path = folder / "importance.json"
     if not path.is_file():
         return {}
-    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:  # empty or damaged
+        return {}
     return found
 
 
@@ -80,7 +95,7 @@ def _classes(folder: Path, outputs: int) -> tuple[str, ...]:
         target = json.loads((folder / "schema.json").read_text(encoding="utf-8"))["target"]
         parts = [part["name"] for part in target.get("parts") or ()]
         named = tuple(str(name) for name in target.get("classes") or parts)
-    except (FileNotFoundError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         named = ()
     wanted = max(2, outputs)
     return named if len(named) == wanted else tuple(str(k) for k in range(wanted))

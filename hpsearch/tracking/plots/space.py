@@ -57,7 +57,9 @@ def _counted(history: History, names: Sequence[str]) -> list[str]:
     complete = history.ranked()
     counts = [sum(name in trial.params for trial in complete) for name in names]
     return [
-        name if count == len(complete) else f"{name}\n(in {count} of {len(complete)})"
+        style.plain(name)
+        if count == len(complete)
+        else f"{style.plain(name)}\n(in {count} of {len(complete)})"
         for name, count in zip(names, counts, strict=True)
     ]
 
@@ -100,7 +102,11 @@ def parallel_coordinates(history: History) -> Figure | None:
         _own_axis(axis, x, _ticks(parameter))
     ends = [(0.0, f"{low:.4g}"), (1.0, f"{high:.4g}")]
     _own_axis(axis, len(space), ends)
-    axis.set_xticks(range(len(space) + 1), [*(p.name for p in space), history.metric], size=9)
+    axis.set_xticks(
+        range(len(space) + 1),
+        [*(style.plain(p.name, 20) for p in space), style.plain(history.metric)],
+        size=9,
+    )
     axis.set_xlim(-0.25, len(space) + 0.35)
     axis.set_ylim(-0.05, 1.05)
     axis.set_yticks([])
@@ -150,7 +156,7 @@ def slices(history: History) -> Figure | None:
     for axis in axes[len(space) :]:
         axis.set_visible(False)
     for axis in axes[::columns]:
-        axis.set_ylabel(history.metric)
+        axis.set_ylabel(style.plain(history.metric, style.LONGEST_LABEL))
     return figure
 
 
@@ -241,7 +247,7 @@ def _places(parameter: Parameter, trials: Sequence[Trial]) -> np.ndarray:
 def _ticks(parameter: Parameter) -> list[tuple[float, str]]:
     if isinstance(parameter, Categorical):
         n = len(parameter.choices)
-        return [((i + 0.5) / n, str(c)) for i, c in enumerate(parameter.choices)]
+        return [((i + 0.5) / n, style.plain(c)) for i, c in enumerate(parameter.choices)]
     where = np.linspace(0, 1, 5)
     return [
         (float(w), f"{v:.3g}") for w, v in zip(where, _from_position(parameter, where), strict=True)
@@ -259,7 +265,7 @@ def _scale(axis: Axes, parameter: Parameter, which: Literal["x", "y"] = "x") -> 
     """The parameter's own scale on an axis."""
     own = axis.xaxis if which == "x" else axis.yaxis
     if isinstance(parameter, Categorical):
-        own.set_ticks(range(len(parameter.choices)), [str(c) for c in parameter.choices])
+        own.set_ticks(range(len(parameter.choices)), [style.plain(c) for c in parameter.choices])
         if which == "x":
             axis.set_xlim(-0.5, len(parameter.choices) - 0.5)
     elif parameter.log:

@@ -5,9 +5,12 @@ Figures are made without pyplot, so no state is shared with the user's own plots
 
 from __future__ import annotations
 
+import io
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from ...escaping import one_line
 from ...history import History
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ STATES = {
     "WAITING": LINE,
 }
 SCALE = "viridis"  # from bad to good; equally readable without colour vision
+LONGEST_LABEL, LONGEST_TITLE, LONGEST_SUBTITLE = 60, 70, 150  # characters
 DPI = 150  # 8 inches are 1200 pixels
 
 
@@ -55,12 +59,44 @@ def figure(
         left=0.09, right=0.97, bottom=0.58 / height, top=top, wspace=0.26, hspace=0.55
     )
     axes = made.subplots(rows, columns, squeeze=False, **grid)
-    made.text(0.02, 1 - 0.30 / height, title, size=12.5, weight="bold", color=INK)
-    made.text(0.02, 1 - 0.50 / height, subtitle, size=8.5, color=MUTED)
+    made.text(
+        0.02, 1 - 0.30 / height, plain(title, LONGEST_TITLE), size=12.5, weight="bold", color=INK
+    )
+    made.text(0.02, 1 - 0.50 / height, plain(subtitle, LONGEST_SUBTITLE), size=8.5, color=MUTED)
     flat = [axis for row in axes for axis in row]
     for axis in flat:
         dress(axis)
     return made, flat
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as an image. Texts are texts: no `$` begins a formula.
+
+    Setting it on every text that there is leaves Matplotlib's global settings alone, which belong
+    to the user.
+    """
+    from matplotlib.text import Text
+
+    for axes in figure.axes:
+        axes.get_xticklabels(which="both")  # makes what drawing would make only later
+        axes.get_yticklabels(which="both")
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    image = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a script that the font lacks: boxes do
+        figure.savefig(image, format="png")
+    return image.getvalue()
+
+
+def plain(text: object, longest: int = 28) -> str:
+    """A name from data or declaration for a figure: on one line, cut, and never hidden.
+
+    Matplotlib leaves what begins with an underscore out of legends.
+    """
+    shown = one_line(text)
+    shown = shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def dress(axis: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
@@ -91,10 +127,10 @@ def legend_above(axis: Axes) -> None:
 
 def label(axis: Axes, x: str = "", y: str = "", title: str = "") -> None:
     """Names of the axes and, in a grid, of the panel."""
-    axis.set_xlabel(x)
-    axis.set_ylabel(y)
+    axis.set_xlabel(plain(x, LONGEST_LABEL))
+    axis.set_ylabel(plain(y, LONGEST_LABEL))
     if title:
-        axis.set_title(title, size=9, color=INK, loc="left", pad=5)
+        axis.set_title(plain(title, LONGEST_LABEL), size=9, color=INK, loc="left", pad=5)
 
 
 def goal(history: History) -> str:

@@ -40,8 +40,9 @@ def confusion(history: History, rows: Predictions) -> Figure | None:
             size = 12 if n <= 4 else 8
             axis.text(j, i, text, ha="center", va="center", color=color, size=size)
     ticks = range(n) if n <= 30 else range(0, n, n // 15)
-    axis.set_xticks(ticks, [rows.classes[k] for k in ticks], rotation=0 if n <= 10 else 90)
-    axis.set_yticks(ticks, [rows.classes[k] for k in ticks])
+    names = [style.plain(rows.classes[k]) for k in ticks]
+    axis.set_xticks(ticks, names, rotation=0 if n <= 10 else 90)
+    axis.set_yticks(ticks, names)
     style.label(axis, "predicted", "true")
     return figure
 
@@ -55,7 +56,7 @@ def roc(history: History, rows: Predictions) -> Figure | None:
     for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
         false, true = curve_of_roc(truth, score)
         area = np.trapezoid(true, false)
-        axis.plot(false, true, color=color, lw=1.8, label=f"{name}   area {area:.3f}")
+        axis.plot(false, true, color=color, lw=1.8, label=f"{style.plain(name)}   area {area:.3f}")
     _square(axis)
     style.label(axis, "false positive rate", "true positive rate")
     style.legend(axis, loc="lower right")
@@ -73,7 +74,7 @@ def precision_recall(history: History, rows: Predictions) -> Figure | None:
         recall, precision = curve_of_precision(truth, score)
         mean = float(np.sum(np.diff(recall) * precision[1:]))
         axis.step(recall, precision, where="pre", color=color, lw=1.8)
-        axis.plot([], [], color=color, label=f"{name}   average precision {mean:.3f}")
+        axis.plot([], [], color=color, label=f"{style.plain(name)}   average precision {mean:.3f}")
         axis.axhline(truth.mean(), color=color, lw=0.9, ls=(0, (4, 4)), alpha=0.6)
     _square(axis)
     style.label(axis, "recall", "precision")
@@ -95,7 +96,7 @@ def calibration(history: History, rows: Predictions) -> Figure | None:
     )
     axis.plot([0, 1], [0, 1], color=style.MUTED, lw=1, ls=(0, (4, 4)))
     for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
-        place = np.minimum((score * BINS).astype(int), BINS - 1)
+        place = np.clip((score * BINS).astype(int), 0, BINS - 1)
         count = np.bincount(place, minlength=BINS)
         used = count > 0
         said = np.bincount(place, score, BINS)[used] / count[used]
@@ -110,7 +111,7 @@ def calibration(history: History, rows: Predictions) -> Figure | None:
             ms=4,
             lw=1.6,
             elinewidth=0.8,
-            label=name,
+            label=style.plain(name),
         )
         edges = np.linspace(0, 1, 2 * BINS + 1).tolist()
         below.hist(score, edges, histtype="step", color=color, lw=1.2)
@@ -190,15 +191,11 @@ def permutation_importance(history: History, rows: Predictions) -> Figure | None
         axis.barh(place, float(np.mean(losses)), color=style.PALE, height=0.7)
         axis.plot(losses, [place] * len(losses), "o", ms=2.5, color=style.BLUE)
     axis.axvline(0, color=style.MUTED, lw=1)
-    axis.set_yticks(range(len(shown)), [_short(name) for name, _ in reversed(shown)])
+    axis.set_yticks(range(len(shown)), [style.plain(name) for name, _ in reversed(shown)])
     axis.set_ylim(-0.6, len(shown) - 0.4)
     style.dress(axis, "x")
     style.label(axis, f"loss of {rows.importance['metric']}")
     return figure
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= 28 else f"{name[:27]}…"
 
 
 def _is_regression(history: History) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...escaping import one_line
 from ...history import History
 from . import style
 from .page import write_page
@@ -53,7 +54,7 @@ def _confusion(rows: Predictions) -> Iterator[Any]:
 
     table = rows.confusion()
     share = table / np.maximum(1, table.sum(1, keepdims=True))
-    classes = list(rows.classes)
+    classes = [one_line(name) for name in rows.classes]
     cells = go.Heatmap(
         z=share, x=classes, y=classes, text=table, texttemplate="%{text}", colorscale="Blues"
     )
@@ -70,7 +71,7 @@ def _curves(
 
     for name, truth, score in rows.scored_classes()[:MOST_CLASSES]:
         x, y = curve(truth, score)
-        yield go.Scatter(x=x, y=y, mode="lines", name=name)
+        yield go.Scatter(x=x, y=y, mode="lines", name=one_line(name))
 
 
 def _roc(rows: Predictions) -> Iterator[Any]:
@@ -90,12 +91,14 @@ def _calibration(rows: Predictions) -> Iterator[Any]:
 
     traces = []
     for name, truth, score in rows.scored_classes()[:MOST_CLASSES]:
-        place = np.minimum((score * BINS).astype(int), BINS - 1)
+        place = np.clip((score * BINS).astype(int), 0, BINS - 1)
         count = np.bincount(place, minlength=BINS)
         used = count > 0
         said, came = (np.bincount(place, v, BINS)[used] / count[used] for v in (score, truth))
         told = [f"{n:,} rows" for n in count[used]]
-        traces.append(go.Scatter(x=said, y=came, text=told, mode="lines+markers", name=name))
+        traces.append(
+            go.Scatter(x=said, y=came, text=told, mode="lines+markers", name=one_line(name))
+        )
     if traces:
         exact = go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot"}, name="exact")
         yield _figure(*traces, exact, x="predicted probability", y="share that came true")
@@ -110,7 +113,7 @@ def _against_truth(rows: Predictions) -> Iterator[Any]:
         ends = [float(min(truth.min(), said.min())), float(max(truth.max(), said.max()))]
         cloud = go.Scattergl(x=truth, y=said, text=taken, mode="markers", name="a locked row")
         exact = go.Scatter(x=ends, y=ends, mode="lines", line={"dash": "dot"}, name="exact")
-        yield _figure(cloud, exact, x=f"truth{rows.of_target(k)}", y="prediction")
+        yield _figure(cloud, exact, x=one_line(f"truth{rows.of_target(k)}"), y="prediction")
 
 
 def _residuals(rows: Predictions) -> Iterator[Any]:
@@ -120,7 +123,7 @@ def _residuals(rows: Predictions) -> Iterator[Any]:
     each = zip(rows.truth[taken].T, rows.prediction[taken].T, strict=True)
     for k, (truth, said) in enumerate(each):
         cloud = go.Scattergl(x=said, y=said - truth, text=taken, mode="markers")
-        yield _figure(cloud, x=f"prediction{rows.of_target(k)}", y="prediction - truth")
+        yield _figure(cloud, x=one_line(f"prediction{rows.of_target(k)}"), y="prediction - truth")
 
 
 def _importance(rows: Predictions) -> Iterator[Any]:
@@ -130,8 +133,10 @@ def _importance(rows: Predictions) -> Iterator[Any]:
     shown = list(columns.items())[:MOST_COLUMNS][::-1]
     if shown:
         means, spreads = ([float(f(v)) for _, v in shown] for f in (np.mean, np.std))
-        bars = go.Bar(x=means, y=[n for n, _ in shown], error_x={"array": spreads}, orientation="h")
-        yield _figure(bars, x=f"loss of {rows.importance['metric']} when shuffled", y="")
+        bars = go.Bar(
+            x=means, y=[one_line(n) for n, _ in shown], error_x={"array": spreads}, orientation="h"
+        )
+        yield _figure(bars, x=one_line(f"loss of {rows.importance['metric']} when shuffled"), y="")
 
 
 def _some(rows: Predictions) -> np.ndarray:

@@ -1,0 +1,126 @@
+"""Plots and pages of a study: drawn once it has ended, and never a reason for it not to end.
+
+What fails is a warning with the reason and stands in the journal's `plots` event; `hpsearch tune`
+and `hpsearch sync` try it again. Figures of the search may be drawn earlier, while workers train.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import HpsearchError, JournalError
+from ..history import History, load
+from ..journal import Journal
+
+logger = logging.getLogger("hpsearch.study")
+
+Record = Callable[..., Any]
+
+
+class Gallery:
+    """The plots of one study in this run."""
+
+    def __init__(self, history: History, folder: Path) -> None:
+        """Nothing is drawn yet.
+
+        Args:
+            history: The study's, with its trials' curves; it may still grow.
+            folder: The study's.
+        """
+        self.failed: dict[str, str] = {}  # file -> why it could not be drawn
+        self._history = history
+        self._folder = folder
+        self._done: set[str] = set()
+
+    def draw_interactive(self) -> None:
+        """One page of the search."""
+        from ..tracking.plots.interactive import PAGE, write_interactive
+
+        self._attempt(f"plots/{PAGE}", lambda: write_interactive(self._history, self._folder))
+
+    def draw_search(self) -> None:
+        """Images of the search."""
+        self._attempt("plots", lambda: self._images("draw_search"))
+
+    def finish(self, record: Record) -> None:
+        """Draw what this run has not, and write down what failed; where anything is due."""
+        if not is_due(self._history):
+            return
+        from ..tracking.plots.winner_page import PAGE, write_winner_page
+
+        if "plots" not in self._done:
+            self.draw_search()
+        if "plots/interactive.html" not in self._done:
+            self.draw_interactive()
+        self._attempt("plots of the locked rows", lambda: self._images("draw_winner"))
+        self._attempt(f"plots/{PAGE}", lambda: write_winner_page(self._history, self._folder))
+        for name, reason in self.failed.items():
+            logger.warning(
+                "%s could not be drawn: %s. The study is not touched by it; hpsearch sync %s "
+                "tries again",
+                name,
+                reason,
+                self._history.name,
+            )
+        before = (self._history.plots or {}).get("failed")
+        if before != self.failed or _is_outdated(self._history):
+            try:
+                record("plots", failed=self.failed)
+            except (HpsearchError, OSError) as error:
+                logger.warning("that plots were drawn could not be written down: %s", error)
+
+    def _images(self, function: str) -> Mapping[str, str]:
+        from ..tracking import plots  # seconds
+
+        failed: Mapping[str, str] = getattr(plots, function)(self._history, self._folder)
+        return failed
+
+    def _attempt(self, name: str, draw: Callable[[], Any]) -> None:
+        self._done.add(name)
+        try:
+            drawn = draw()
+        except Exception as error:  # whatever data and libraries make of each other
+            self.failed[name] = f"{type(error).__name__}: {error}"
+            if name.endswith(".html"):
+                (self._folder / name).unlink(missing_ok=True)  # one of an earlier winner
+            return
+        if isinstance(drawn, Mapping):
+            self.failed |= drawn
+
+
+def is_due(history: History) -> bool:
+    """Whether plots of a study that has ended are missing or older than its winner."""
+    if history.final is None:
+        return False
+    return _is_outdated(history) or bool((history.plots or {}).get("failed"))
+
+
+def _is_outdated(history: History) -> bool:
+    if history.plots is None:
+        return True
+    newest = max(int((r or {}).get("seq", 0)) for r in (history.winner, history.final))
+    return newest > int(history.plots["seq"])
+
+
+def draw_missing(path: Path) -> dict[str, str]:
+    """Draw what a study that has ended still lacks; what failed again and why, by file.
+
+    A study that is being run, or whose folder cannot be written, is left as it is.
+    """
+    if not is_due(load(path, without=("epoch", "fold"))):
+        return {}
+    history = load(path)
+    gallery = Gallery(history, path.parent)
+    try:
+        with Journal(path) as journal:
+
+            def record(event: str, **fields: Any) -> None:
+                history.apply(journal.append(event, **fields))
+
+            gallery.finish(record)
+    except (JournalError, OSError) as error:
+        logger.warning("plots are not drawn now: %s", error)
+    return gallery.failed

@@ -1,0 +1,45 @@
+"""Whether files are still those that were written: by size and digest. Knows no study."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Size and SHA-256 of every file below `folder`, by its name there."""
+    return {
+        path.relative_to(folder).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": _sha256(path),
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def broken_files(
+    folder: Path, described: Mapping[str, Mapping[str, Any] | None]
+) -> tuple[str, ...]:
+    """The files of `described` that are gone, empty or not what they were.
+
+    None in place of a description asks only that there is something in the file.
+    """
+    return tuple(name for name, facts in described.items() if not _is_whole(folder / name, facts))
+
+
+def _is_whole(path: Path, facts: Mapping[str, Any] | None) -> bool:
+    try:
+        size = path.stat().st_size
+        if facts is None:
+            return size > 0
+        return bool(size == facts["bytes"] and _sha256(path) == facts["sha256"])
+    except OSError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

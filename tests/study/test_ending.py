@@ -1,0 +1,248 @@
+"""The end of a study: each step on disk before the next, decoration last, one honest reading."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hpsearch
+from hpsearch.execution.inline import InlineExecutor
+from hpsearch.history import load
+from hpsearch.journal import read
+from hpsearch.study import finale, gallery, holdout
+from hpsearch.tracking import plots
+from hpsearch.training.make import make_trainer
+from hpsearch.training.problem import Problem
+
+SPEC = {
+    "study": "end",
+    "seed": 5,
+    "data": {"test_fraction": 0.4},
+    "objective": {"metric": "f1"},
+    "cross_validation": {"folds": 2},
+    "training": {"epochs": 4, "trainer": "vectorized"},
+    "execution": {"workers": 1},
+    "search_space": {"units": 4, "learning_rate": [3e-2, 1e-2]},
+    "sampler": {"kind": "grid"},
+    "pruner": {"kind": "none"},
+    "budget": {"trials": 2},
+    "selection": {"finalists": 0},
+}
+RANDOM = np.random.default_rng(5)
+X = RANDOM.normal(size=(600, 3)).astype(np.float32)
+Y = np.where(X[:, 0] + RANDOM.normal(0, 1, 600) > 1.2, "$$ [/red]\x1b[2J", "$")
+
+
+class InlineCrew:
+    """The workers of a study, in this process: others would import Keras each time."""
+
+    trainer, reason, workers, threads = "vectorized", "in this process", 1, 1
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def set_up(self, problem: Problem) -> None:
+        self.executor = InlineExecutor(problem, lambda p: make_trainer("vectorized", p))
+
+    def __enter__(self) -> "InlineCrew":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.executor.close()
+
+
+def tune(root: Path, **changed: object) -> hpsearch.StudyResult:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["hpsearch.study.tune"], "Crew", InlineCrew)
+        return hpsearch.tune({**SPEC, **changed}, (X, Y), offline=True, root=root)
+
+
+def folder_of(root: Path) -> Path:
+    return root / "mlruns" / "studies" / "end"
+
+
+def events(root: Path) -> list[str]:
+    after = ("winner", "fitted", "reading", "final", "plots", "predictions")
+    records = read(folder_of(root) / "journal.jsonl").records
+    return [r["event"] for r in records if r["event"] in after]
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory) -> Path:
+    """An empty folder: no store is needed."""
+    return tmp_path_factory.mktemp("ending")
+
+
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory) -> tuple[Path, hpsearch.StudyResult]:
+    root = tmp_path_factory.mktemp("ended")
+    return root, tune(root)
+
+
+@pytest.fixture
+def copied(ended, tmp_path) -> Path:
+    """The finished study, in a folder of its own."""
+    shutil.copytree(ended[0] / "mlruns", tmp_path / "mlruns")
+    return tmp_path
+
+
+def test_decoration_comes_last_and_classes_of_dollars_and_brackets_are_drawn(ended):
+    root, result = ended
+    assert ["winner", "fitted", "reading", "final", "plots"] == events(root)
+    history = load(folder_of(root) / "journal.jsonl")
+    assert {} == history.plots["failed"]
+    assert (1, 1) == (history.reads, result.reads)
+    assert 0.5 != result.threshold
+    drawn = {path.name[3:] for path in (folder_of(root) / "plots").glob("*.png")}
+    assert {"confusion.png", "roc.png", "calibration.png"} <= drawn
+    page = (folder_of(root) / "plots" / "winner.html").read_text()
+    assert "\x1b" not in page
+    assert not (folder_of(root) / "fit").exists()
+
+
+def test_a_finished_study_changes_nothing_when_it_is_run_again(copied, caplog):
+    before = (folder_of(copied) / "final" / "model.keras").read_bytes()
+    again = tune(copied)
+    assert ["winner", "fitted", "reading", "final", "plots"] == events(copied)
+    assert before == (folder_of(copied) / "final" / "model.keras").read_bytes()
+    assert 1 == again.reads
+    assert [] == caplog.messages
+
+
+def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monkeypatch):
+    journal = folder_of(copied) / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-1]))  # as if killed before the plots
+
+    def fail(*_):
+        raise ValueError("no ink")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(plots.WINNER, "roc", fail)
+        patch.setattr("hpsearch.tracking.plots.winner_page.write_winner_page", fail)
+        assert 1 == tune(copied).reads
+    failed = load(journal).plots["failed"]
+    assert {"plots/10_roc.png", "plots/winner.html"} == failed.keys()
+    assert "no ink" in caplog.text
+    assert not (folder_of(copied) / "plots" / "10_roc.png").exists()
+    with monkeypatch.context() as patch:
+        patch.setitem(plots.WINNER, "roc", fail)
+        assert {"plots/10_roc.png": "ValueError: no ink"} == gallery.draw_missing(journal)
+    assert {} == gallery.draw_missing(journal)
+    assert {} == load(journal).plots["failed"]
+    assert (folder_of(copied) / "plots" / "10_roc.png").stat().st_size > 1000
+    n_events = len(events(copied))
+    assert {} == gallery.draw_missing(journal)
+    assert n_events == len(events(copied))
+
+
+LOST = {
+    "network": ("model.keras", 2),
+    "predictions": ("predictions.npz", 2),
+    "schema": ("schema.json", 1),
+    "served model": ("model/artifacts/model.keras", 1),
+    "everything": (".", 2),
+}
+
+
+@pytest.mark.parametrize("lost", LOST)
+def test_what_a_disk_lost_of_the_final_fit_is_made_again_and_readings_are_counted(
+    copied, lost, caplog
+):
+    name, reads = LOST[lost]
+    final = folder_of(copied) / "final"
+    first = load(folder_of(copied) / "journal.jsonl").final
+    if name == ".":
+        shutil.rmtree(final)
+    else:
+        (final / name).write_bytes(b"")
+    result = tune(copied)
+    assert "made again" in caplog.text
+    again = load(folder_of(copied) / "journal.jsonl").final
+    assert (reads, reads) == (again["reads"], result.reads)
+    assert first["test"] == again["test"]
+    assert first["threshold"] == again["threshold"]
+    assert {"predictions.npz", "model.keras", "schema.json"} <= {p.name for p in final.iterdir()}
+    with np.load(final / "predictions.npz") as file:
+        assert first["test_rows"] == len(file["truth"])
+    caplog.clear()
+    tune(copied)
+    assert "made again" not in caplog.text
+
+
+def test_a_crash_between_reading_and_record_is_counted_and_does_not_read_again(copied, monkeypatch):
+    journal = folder_of(copied) / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-2]))  # the files are there; `final` and `plots` are not
+    assert 1 == tune(copied).reads
+    assert ["winner", "fitted", "reading", "final", "plots"] == events(copied)
+    journal.write_bytes(b"".join(lines[:-2]))
+    shutil.rmtree(folder_of(copied) / "final")  # the crash came before they were published
+    assert 2 == tune(copied).reads
+    expected = ["winner", "fitted", "reading", "fitted", "reading", "final", "plots"]
+    assert expected == events(copied)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00garbage", None])
+def test_a_threshold_is_tuned_on_predictions_that_are_made_again(copied, ended, damage, caplog):
+    journal = folder_of(copied) / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-5]))  # as if killed before the winner
+    for path in (folder_of(copied) / "predictions").iterdir():
+        if damage is None:
+            path.unlink()
+        else:
+            path.write_bytes(damage)
+    assert ended[1].threshold == tune(copied).threshold
+    assert "made again by training" in caplog.text
+    assert events(copied).count("predictions") == 1
+
+
+def test_predictions_whose_bytes_have_changed_are_not_believed(copied, ended, caplog):
+    journal = folder_of(copied) / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-5]))
+    for path in (folder_of(copied) / "predictions").iterdir():
+        np.save(path, np.zeros_like(np.load(path)))
+    assert ended[1].threshold == tune(copied).threshold
+    assert "made again by training" in caplog.text
+
+
+def test_an_ensemble_whose_predictions_are_lost_is_the_one_it_would_have_been(tmp_path, caplog):
+    selection = {"kind": "ensemble", "finalists": 0}
+    first = tune(tmp_path, selection=selection)
+    assert len(first.members) >= 1
+    folder = folder_of(tmp_path)
+    for path in (folder / "predictions").iterdir():
+        path.write_bytes(b"")
+    assert first.members == tune(tmp_path, selection=selection).members  # the choice is recorded
+    assert "made again" not in caplog.text
+    journal = folder / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(line for line in lines[:-5]))
+    again = tune(tmp_path, selection=selection)
+    assert "made again by training" in caplog.text
+    assert first.members == again.members
+    assert first.test == again.test
+
+
+def test_figures_that_fail_are_left_out_of_what_the_locked_rows_say(caplog, monkeypatch):
+    def fail(*_, **__):
+        raise FloatingPointError("overflow")
+
+    monkeypatch.setattr(holdout.evaluation, "intervals", fail)
+    assert {} == holdout._intervals([], X, X, None, 0.5)
+    assert "FloatingPointError: overflow" in caplog.text
+
+
+def test_the_marker_of_a_published_fit_of_another_study_is_not_believed(copied):
+    marker = folder_of(copied) / "final" / finale.JUDGED
+    journal = folder_of(copied) / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join(lines[:-2]))
+    marked = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**marked, "study": "another"}))
+    assert 2 == tune(copied).reads
