@@ -13,8 +13,12 @@ gap), `time` (milliseconds since the epoch), `event` and the event's own fields:
     fold      trial, attempt, fold, scores                         where folds train in turn
     trainer   trainer, reason                                      another one took over
     ended     cause, reason                                        the search asks for no more
-    winner    trial, epochs, ...                                   what the search chose
-    final     test, artifacts, ...                                 the locked rows were read
+    winner    trial, members, threshold, of, ...                   what was chosen, and from what
+    predictions  trial, attempt, file, crc32                       made again, since they were lost
+    fitted    trial, members, files, digests                       the winner's networks are saved
+    reading   trial, rows                                          the locked rows are read next
+    final     test, reads, digests, ...                            what they said; `final/` is there
+    plots     failed                                               drawn, but for those that failed
     promoted  name, version, alias
 
 Knows no sampler, no trainer and no MLflow.

@@ -86,6 +86,27 @@ def test_csv_has_the_columns_of_cv_results(journal: Path, tmp_path: Path) -> Non
     assert "" == rows[3]["mean_test_score"]
 
 
+def test_a_spreadsheet_finds_no_formula_in_a_safe_csv(tmp_path: Path) -> None:
+    records = synthetic.study(4)
+    for record in records:
+        if record["event"] == "asked":
+            record["params"] |= {"=cmd": "=HYPERLINK(1)", "low": -1.5}
+        if record.get("error"):
+            record["error"] = "@SUM(A1)"
+    journal = synthetic.write(tmp_path / "journal.jsonl", records)
+    tables = {}
+    for form in ("csv", "safe-csv"):
+        export(journal, tmp_path / "out.csv", form=form)
+        with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+            tables[form] = list(csv.reader(file))
+    assert tables["csv"] != tables["safe-csv"]
+    cells = [cell for row in tables["safe-csv"] for cell in row]
+    assert "-1.5" in cells
+    texts = [cell for cell in cells if cell[:1] in "=+-@\t\r" and cell != "-1.5" and cell]
+    assert [] == texts
+    assert "'=HYPERLINK(1)" in cells
+
+
 def test_parquet_holds_the_same_rows(journal: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
@@ -190,7 +211,7 @@ def test_the_report_is_one_page_that_loads_nothing(journal: Path) -> None:
 
 def test_texts_of_a_study_are_escaped(tmp_path: Path) -> None:
     records = synthetic.study(4)
-    hostile = "<script>alert(1)</script>"
+    hostile = "<script>alert(1)</script>\x1b[2J"
     records[0]["data"]["name"] = records[0]["spec"]["data"]["source"] = hostile
     for record in records:
         if record["event"] == "asked":
@@ -202,6 +223,7 @@ def test_texts_of_a_study_are_escaped(tmp_path: Path) -> None:
     journal = synthetic.write(tmp_path / "journal.jsonl", records)
     page = html.report(journal)
     assert hostile not in page
+    assert "\x1b" not in page
     assert "&lt;script&gt;alert(1)" in page
 
 

@@ -1,5 +1,6 @@
 """The end of a study: each step on disk before the next, decoration last, one honest reading."""
 
+import itertools
 import json
 import shutil
 import sys
@@ -70,6 +71,14 @@ def events(root: Path) -> list[str]:
     return [r["event"] for r in records if r["event"] in after]
 
 
+def cut_before(event: str, root: Path) -> None:
+    """Leave the journal as it was before its first record of an event."""
+    journal = folder_of(root) / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    kept = itertools.takewhile(lambda line: f'"event":"{event}"'.encode() not in line[:99], lines)
+    journal.write_bytes(b"".join(kept))
+
+
 @pytest.fixture
 def tmp_path(tmp_path_factory) -> Path:
     """An empty folder: no store is needed."""
@@ -113,9 +122,7 @@ def test_a_finished_study_changes_nothing_when_it_is_run_again(copied, caplog):
 
 
 def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monkeypatch):
-    journal = folder_of(copied) / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:-1]))  # as if killed before the plots
+    cut_before("plots", copied)
 
     def fail(*_):
         raise ValueError("no ink")
@@ -124,6 +131,7 @@ def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monke
         patch.setitem(plots.WINNER, "roc", fail)
         patch.setattr("hpsearch.tracking.plots.winner_page.write_winner_page", fail)
         assert 1 == tune(copied).reads
+    journal = folder_of(copied) / "journal.jsonl"
     failed = load(journal).plots["failed"]
     assert {"plots/10_roc.png", "plots/winner.html"} == failed.keys()
     assert "no ink" in caplog.text
@@ -173,13 +181,11 @@ def test_what_a_disk_lost_of_the_final_fit_is_made_again_and_readings_are_counte
     assert "made again" not in caplog.text
 
 
-def test_a_crash_between_reading_and_record_is_counted_and_does_not_read_again(copied, monkeypatch):
-    journal = folder_of(copied) / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:-2]))  # the files are there; `final` and `plots` are not
+def test_a_crash_between_reading_and_record_is_counted_and_does_not_read_again(copied):
+    cut_before("final", copied)  # its files are there
     assert 1 == tune(copied).reads
     assert ["winner", "fitted", "reading", "final", "plots"] == events(copied)
-    journal.write_bytes(b"".join(lines[:-2]))
+    cut_before("final", copied)
     shutil.rmtree(folder_of(copied) / "final")  # the crash came before they were published
     assert 2 == tune(copied).reads
     expected = ["winner", "fitted", "reading", "fitted", "reading", "final", "plots"]
@@ -188,9 +194,7 @@ def test_a_crash_between_reading_and_record_is_counted_and_does_not_read_again(c
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00garbage", None])
 def test_a_threshold_is_tuned_on_predictions_that_are_made_again(copied, ended, damage, caplog):
-    journal = folder_of(copied) / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:-5]))  # as if killed before the winner
+    cut_before("winner", copied)
     for path in (folder_of(copied) / "predictions").iterdir():
         if damage is None:
             path.unlink()
@@ -202,9 +206,7 @@ def test_a_threshold_is_tuned_on_predictions_that_are_made_again(copied, ended, 
 
 
 def test_predictions_whose_bytes_have_changed_are_not_believed(copied, ended, caplog):
-    journal = folder_of(copied) / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:-5]))
+    cut_before("winner", copied)
     for path in (folder_of(copied) / "predictions").iterdir():
         np.save(path, np.zeros_like(np.load(path)))
     assert ended[1].threshold == tune(copied).threshold
@@ -220,9 +222,7 @@ def test_an_ensemble_whose_predictions_are_lost_is_the_one_it_would_have_been(tm
         path.write_bytes(b"")
     assert first.members == tune(tmp_path, selection=selection).members  # the choice is recorded
     assert "made again" not in caplog.text
-    journal = folder / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(line for line in lines[:-5]))
+    cut_before("winner", tmp_path)
     again = tune(tmp_path, selection=selection)
     assert "made again by training" in caplog.text
     assert first.members == again.members
@@ -240,9 +240,7 @@ def test_figures_that_fail_are_left_out_of_what_the_locked_rows_say(caplog, monk
 
 def test_the_marker_of_a_published_fit_of_another_study_is_not_believed(copied):
     marker = folder_of(copied) / "final" / finale.JUDGED
-    journal = folder_of(copied) / "journal.jsonl"
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join(lines[:-2]))
+    cut_before("final", copied)
     marked = json.loads(marker.read_text())
     marker.write_text(json.dumps({**marked, "study": "another"}))
     assert 2 == tune(copied).reads
