@@ -22,12 +22,11 @@ from .permissions import asking_for, of_experiment, of_model
 from .reference import CHAMPION, PREVIOUS, Reference
 from .run_files import (
     FINAL,
-    MODEL,
+    files_for_the_registry,
     keep_final_fit,
     kept_folder,
     read_lineage,
     read_locked_rows,
-    shared_artifacts,
 )
 from .turn import PATIENCE, turn
 
@@ -214,11 +213,12 @@ def _registered(client: MlflowClient, run_id: str, name: str, lineage: Mapping[s
         if _is(version, lineage):
             return int(version.version)
     place = kept_folder(lineage["sha256"])
-    with asking_for(of_experiment("EDIT", lineage.get("study", ""))):
+    study = lineage.get("study", name)
+    with asking_for(of_experiment("EDIT", study)):
         keep_final_fit(client, run_id, place)
-    source = f"{shared_artifacts(client, run_id)}/{place}/{MODEL}"
+        source, owner = files_for_the_registry(client, run_id, place, study)
     tags = {f"{TAG}{key}": value for key, value in lineage.items()}
-    return int(client.create_model_version(name, source, run_id, tags=tags).version)
+    return int(client.create_model_version(name, source, owner, tags=tags).version)
 
 
 @contextmanager

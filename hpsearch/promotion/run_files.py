@@ -7,11 +7,10 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from ..errors import PromotionError, redacted
+from ..errors import PromotionError
 from ..tracking.refusals import http_status
-from ..tracking.store import is_server, without_login
+from ..tracking.store import experiment_of, is_server
 from .gate import Judged, NotBetterError, read_judged
 from .package import as_saved, folder_sha256, sha256
 
@@ -88,22 +87,25 @@ def kept_folder(digest: str) -> str:
     return f"{KEPT}/{digest[:16]}"
 
 
-def shared_artifacts(client: MlflowClient, run_id: str) -> str:
-    """Where the run's files lie, for those who ask the registry.
+def files_for_the_registry(
+    client: MlflowClient, run_id: str, place: str, study: str
+) -> tuple[str, str]:
+    """Where those who ask the registry find the model, and the run that it belongs to.
 
-    Where that is another server, a path of the tracking server's artifacts gets the server's name.
+    A registry that is another server than the one with the study's run takes no address there:
+    it gets a copy, in a run of its own.
     """
-    uri = str(client.get_run(run_id).info.artifact_uri)
+    run = client.get_run(run_id)
     tracking, registry = client.tracking_uri, str(client._registry_uri)
-    if registry == tracking:
-        return uri
-    if uri.startswith("mlflow-artifacts:/") and not uri.startswith("mlflow-artifacts://"):
-        host = urlsplit(without_login(tracking)).netloc
-        return f"mlflow-artifacts://{host}/{uri.removeprefix('mlflow-artifacts:').lstrip('/')}"
-    if uri.startswith(("/", "file:")) and is_server(registry):
-        raise PromotionError(
-            f"the model lies on this machine ({uri}) and the registry on another "
-            f"({redacted(registry)}): nobody could load it from there. Send the study to a "
-            "tracking server: hpsearch sync STUDY --tracking-uri URI."
-        )
-    return uri
+    if registry == tracking or not is_server(registry):
+        return f"{run.info.artifact_uri}/{place}/{MODEL}", run_id
+    from mlflow import MlflowClient
+
+    other = MlflowClient(tracking_uri=registry)
+    tags = {"hpsearch.kind": "model", "hpsearch.copy_of": run_id}
+    copy = other.create_run(experiment_of(other, study, None), tags=tags, run_name=study)
+    with tempfile.TemporaryDirectory() as folder:
+        model = client.download_artifacts(run_id, f"{place}/{MODEL}", folder)
+        other.log_artifacts(copy.info.run_id, model, MODEL)
+    other.set_terminated(copy.info.run_id)
+    return f"{copy.info.artifact_uri}/{MODEL}", str(copy.info.run_id)

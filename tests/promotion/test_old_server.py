@@ -34,7 +34,15 @@ def server(version: str, folder: Path) -> Iterator[str]:
     python = home / "bin" / "python"
     if not (home / "ready").exists():
         made = subprocess.run([sys.executable, "-m", "venv", home], capture_output=True)
-        install = [python, "-m", "pip", "install", f"mlflow=={version}", "setuptools<80"]
+        install = [
+            python,
+            "-m",
+            "pip",
+            "install",
+            f"mlflow=={version}",
+            "setuptools<80",
+            "sqlalchemy<2.1",
+        ]
         if made.returncode or subprocess.run(install, capture_output=True).returncode:
             pytest.skip(f"MLflow {version} could not be installed: no package index?")
         (home / "ready").touch()

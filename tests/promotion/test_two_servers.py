@@ -11,7 +11,6 @@ from mlflow import MlflowClient
 from mlflow_server import served
 from promotion.conftest import Store
 
-from hpsearch.errors import PromotionError
 from hpsearch.promotion import Reference, promote
 from hpsearch.promotion.scoring import fetch
 
@@ -43,16 +42,16 @@ def test_colleagues_load_a_model_from_the_registry_alone(
     client.log_artifacts(made, final, "final")
     assert 1 == promote(client, made, Reference("shared")).version
     colleague = MlflowClient(registry)
-    version = colleague.get_model_version_by_alias("shared", "champion")
-    host = tracking.removeprefix("http://")
-    assert version.source.startswith(f"mlflow-artifacts://{host}/")
     assert fetch(colleague, Reference("shared"), str(tmp_path)).is_dir()
+    assert 1 == promote(client, made, Reference("shared")).version  # it is known again
 
 
-def test_a_model_that_nobody_else_could_load_is_not_registered(
-    servers: list[str], store: Store
+def test_a_model_of_a_local_store_is_loaded_from_a_shared_registry(
+    servers: list[str], store: Store, tmp_path: Path
 ) -> None:
     client = MlflowClient(store.uri, registry_uri=servers[1])
-    with pytest.raises(PromotionError, match="lies on this machine"):
-        promote(client, store.study("only-here"), Reference("only-here"))
-    assert "only-here" not in {m.name for m in client.search_registered_models()}
+    assert 1 == promote(client, store.study("only-here"), Reference("from-here")).version
+    done = promote(client, store.study("better", skill=4.0), Reference("from-here"))
+    assert (2, 1) == (done.version, done.before)
+    assert done.comparison is not None
+    assert fetch(MlflowClient(servers[1]), Reference("from-here"), str(tmp_path)).is_dir()

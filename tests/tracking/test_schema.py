@@ -5,9 +5,11 @@ from contextlib import chdir, closing
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from alembic import command
 from click.testing import CliRunner
 from mlflow.store.db.utils import _get_alembic_config
+from mlflow.store.tracking.dbmodels.initial_models import Base
 
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
@@ -21,6 +23,9 @@ OLDER = "0584bdc529eb"  # of the tables of MLflow 2.22
 def made_by_an_older(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """An SQLite store with the tables, and the first experiment, of an older MLflow."""
     path = tmp_path_factory.mktemp("older") / "mlflow.db"
+    engine = sqlalchemy.create_engine(f"sqlite:///{path}")
+    Base.metadata.create_all(engine)
+    engine.dispose()
     command.upgrade(_get_alembic_config(f"sqlite:///{path}"), OLDER)
     with closing(sqlite3.connect(path)) as database, database:
         database.execute(
