@@ -308,9 +308,9 @@ def sync(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
         with limited_requests(uri):
             try:
                 sender.open()
-                projection = sender._opened()
                 with suppress(FilesAwayError):  # `park` tries them once more
                     sender.send()
+                projection = sender._opened()
                 if not projection.artifacts:
                     projection.add_missing()  # what was refused once may be taken now
                 sender.park()
