@@ -31,7 +31,7 @@ from ..tracking.database import (
     make_database,
     set_aside,
 )
-from ..tracking.store import default_uri, open_store, study_folder
+from ..tracking.store import default_uri, open_store, study_folder, uri_option
 
 State = Literal["ok", "note", "bad"]
 PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
@@ -193,16 +193,19 @@ def _study(path: Path, history: History) -> tuple[State, str]:
         parts.append(f"not finished and nobody runs it{stale}: hpsearch tune goes on")
         state = "note"
     if not runner and (pending := _pending(path)):
-        parts.append(f"{pending}: hpsearch sync {path.parent.name}")
+        parts.append(pending)
         state = "note"
     return state, "; ".join(parts)
 
 
 def _pending(path: Path) -> str:
     """What a store has not acknowledged, for people; empty where there is nothing."""
-    known = acknowledged(path)
+    known, remedy = acknowledged(path), f"hpsearch sync {path.parent.name}"
     if not known:
-        return "nothing of it is in MLflow"
+        return f"nothing of it is in MLflow: {remedy}"
     most = max(known, key=lambda held: held.position.offset)
     missing = path.stat().st_size - most.position.offset
-    return f"{missing:,} bytes of it are not in {most.store or 'MLflow'} yet" if missing else ""
+    if not missing:
+        return ""
+    option = uri_option(most.store, path.parents[3]) if most.store else ""
+    return f"{missing:,} bytes of it are not in {most.store or 'MLflow'} yet: {remedy}{option}"

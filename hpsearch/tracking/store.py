@@ -72,7 +72,7 @@ def uri_option(uri: str, root: Path) -> str:
     """
     if uri == default_uri(root):
         return ""
-    hidden = redacted(uri) != uri
+    hidden = redacted(uri) != uri or "***" in uri
     return " --tracking-uri " + ('"$MLFLOW_TRACKING_URI"' if hidden else shlex.quote(uri))
 
 

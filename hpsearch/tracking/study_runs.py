@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import TrackingError, redacted
 from ..journal import stream
 from .layout import KEY_TAG
+from .store import uri_option
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -99,10 +100,11 @@ def find_study_run(
             f"{where} has {len(found)} studies of the name {study!r}. Say which one with --key:\n"
             + _listed(found)
         )
-    if own:
+    if own and journal is not None:
+        option = uri_option(client.tracking_uri, journal.parents[3])
         raise TrackingError(
             f"{where} does not have the study {study!r} of this folder (key {own}). Send it: "
-            f"hpsearch sync {study}." + _others(study, runs)
+            f"hpsearch sync {study}{option}" + _others(study, runs)
         )
     if key:
         raise TrackingError(
@@ -117,7 +119,7 @@ def find_study_run(
 def _others(study: str, runs: Sequence[StudyRun]) -> str:
     if not runs:
         return ""
-    return f" Of the name {study!r} it has (--key KEY takes one of them):\n{_listed(runs)}"
+    return f"\nOf the name {study!r} it has (--key KEY takes one of them):\n{_listed(runs)}"
 
 
 def _listed(runs: Sequence[StudyRun]) -> str:

@@ -5,16 +5,19 @@ import io
 import json
 import urllib.request
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from mlflow import MlflowClient
 from mlflow_server import SECONDS, served
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from hpsearch.cli import main
+from hpsearch.platforms.identity import host_name, user_name
 from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
 
@@ -94,3 +97,38 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
     listed = run("models")
     assert "weak" in listed
     assert "strong" in listed
+
+
+@pytest.mark.long
+def test_each_of_two_folders_with_one_name_promotes_its_own_winner(
+    tracking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking)
+
+    def run(folder: str, *arguments: str, code: int = 0) -> str:
+        with chdir(tmp_path / folder):
+            done = CliRunner().invoke(main, arguments)
+        assert code == done.exit_code, done.output
+        return done.output
+
+    answers = {}
+    for folder, seed in (("ann", 1), ("bob", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "shared.yaml").write_text(STRONG.replace("seed: 3", f"seed: {seed}"))
+        answers[folder] = json.loads(run(folder, "tune", "shared.yaml", "--json"))
+    client = MlflowClient(tracking)
+    for folder in ("ann", "bob"):  # ann first: hers is the older
+        run(folder, "promote", "shared", "--as", f"of-{folder}")
+        version = client.get_model_version_by_alias(f"of-{folder}", "champion")
+        assert answers[folder]["run_id"] == version.tags["hpsearch.run"]
+        page = run(folder, "ui", "shared").strip()
+        assert page.endswith(f"/runs/{answers[folder]['run_id']}")
+        assert answers[folder]["run_id"] in run(folder, "sync", "shared")
+    (tmp_path / "elsewhere").mkdir()
+    refused = run("elsewhere", "promote", "shared", "--as", "whose", code=2)
+    assert "has 2 studies of the name 'shared'. Say which one with --key:" in refused
+    assert 2 == refused.count(f"{user_name()} on {host_name()}")
+    key = client.get_run(answers["ann"]["run_id"]).data.tags["hpsearch.key"]
+    run("elsewhere", "promote", "shared", "--as", "whose", "--key", key[:8])
+    chosen = client.get_model_version_by_alias("whose", "champion")
+    assert answers["ann"]["run_id"] == chosen.tags["hpsearch.run"]
