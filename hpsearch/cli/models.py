@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import sys
-from contextlib import nullcontext
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -162,6 +166,9 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
 @output_option("A CSV file.")
 @OVERWRITE
 @click.option("--separator", help="Of the CSV file; found out where it is left out.")
+@click.option("--keep", multiple=True, metavar="COLUMN", help="Stands before the answers; repeat.")
+@click.option("--strict", is_flag=True, help="Refuse missing cells and unknown categories.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object of what was read.")
 @store_option()
 def predict(
     model: str,
@@ -169,22 +176,48 @@ def predict(
     output: Path | None,
     overwrite: bool,
     separator: str | None,
+    keep: tuple[str, ...],
+    strict: bool,
+    as_json: bool,
     tracking_uri: str | None,
 ) -> None:
     """Answer for the rows of a CSV or Parquet file or of a folder of images.
 
-    MODEL is given as NAME@ALIAS.
+    MODEL is given as NAME@ALIAS. ROWS may be - for standard input. How many cells were missing, or
+    of categories that the model does not know, is told on standard error.
     """
     from .. import promotion
 
+    if as_json and output is None:
+        raise click.UsageError("--json prints on standard output: give the answers a file, -o FILE")
     reference = promotion.parse_reference(model)
     client = _client(tracking_uri)
-    if output is None:
-        promotion.predict(client, reference, rows, sys.stdout, separator=separator)
+    options = {"separator": separator, "keep": keep, "strict": strict}
+    with _rows(rows) as source:
+        if output is None:
+            counts = promotion.predict(client, reference, source, sys.stdout, **options)
+        else:
+            with (
+                new_file(output, overwrite=overwrite, inputs=[source]) as draft,
+                draft.open("w", encoding="utf-8", newline="") as file,
+            ):
+                counts = promotion.predict(client, reference, source, file, **options)
+            say(f"{counts.rows:,} rows to {output}", err=True)
+    for line in promotion.describe_counts(counts):
+        say(line, err=True)
+    if as_json:
+        told = {"model": str(reference), "output": str(output), **counts.as_json()}
+        say(json.dumps(told))
+
+
+@contextmanager
+def _rows(source: Path) -> Iterator[Path]:
+    """The file of the rows; standard input is copied into one, since it is read more than once."""
+    if str(source) != "-":
+        yield source
         return
-    with (
-        new_file(output, overwrite=overwrite, inputs=[rows]) as draft,
-        draft.open("w", encoding="utf-8", newline="") as file,
-    ):
-        n_rows = promotion.predict(client, reference, rows, file, separator=separator)
-    say(f"{n_rows:,} rows to {output}", err=True)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "standard input"
+        with path.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        yield path

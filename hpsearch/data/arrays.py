@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from .cells import plain_numbers
 from .images import images_in
-from .schema import plain_numbers
 
 FEATURE_KEYS = ("X", "x", "x_train", "X_train")
 

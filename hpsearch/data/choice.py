@@ -11,17 +11,19 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data import ColumnSpec, CrossValidation, DataSpec
 from .arrays import digests
-from .schema import (
+from .cells import (
     NOT_A_NUMBER,
     as_number,
     as_text,
     dates,
     distinct,
     distinct_places,
+    is_text,
+    parsed_numbers,
     plain_numbers,
-    require,
     spread,
 )
+from .schema import require
 from .sources import Source
 
 OF_THE_TARGET = (
@@ -211,6 +213,8 @@ def _scrambled(x: np.ndarray) -> np.ndarray:
 def _times(table: Any, name: str) -> np.ndarray:
     """What orders the rows, from dates or numbers; a missing one is refused."""
     numbers = plain_numbers(table[name])
+    if numbers is None and is_text(table[name]):
+        numbers = parsed_numbers(table[name])
     moments = dates(table[name], name) if numbers is None else numbers
     missing = np.isnat(moments) if numbers is None else np.isnan(moments)
     if missing.any():

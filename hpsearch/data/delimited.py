@@ -1,8 +1,8 @@
-"""Delimited text (CSV and its kin) to an Arrow table, strictly.
+"""Delimited text (CSV and its kin), read strictly and as text; `cells` says what a cell means.
 
 A row with too few or too many fields, bytes that are no UTF-8 text, a cut file or a doubtful
-header is refused with its line; nothing is shifted, filled up or renamed. What the cells mean is
-`schema`'s matter.
+header is refused with its line; nothing is shifted, filled up or renamed. Training, `hpsearch
+predict` and a server read by this file, which is copied beside a served model.
 """
 
 from __future__ import annotations
@@ -10,120 +10,231 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError
-from ..spec.data import DataSpec
-from .schema import as_number, as_text
+try:
+    from ..errors import DataError
+    from .cells import as_number
+    from .schema import Layout
+except ImportError:  # beside a served model
+    from hpsearch_cells import DataError, as_number  # type: ignore[import-not-found,no-redef]
+    from hpsearch_schema import Layout  # type: ignore[import-not-found,no-redef]
 
 SEPARATORS = ",;\t|"
 SAMPLE = 1 << 16  # bytes in which the separator is found out
-# Of a numeric column; a text column keeps them as categories unless they are declared.
-NULLS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")
+BLOCK = 8 << 20  # bytes of text that are read at once
+UTF8_MARK = b"\xef\xbb\xbf"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def read_delimited(path: Path, data: DataSpec) -> Any:
-    """The table in a delimited text file, plain or gzipped.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What stands before the first row of a file."""
 
-    Returns:
-        A `pyarrow.Table`; numbers, truth values and dates have their type, the rest is text.
-
-    Raises:
-        DataError: With the line, for anything that could shift or lose a cell.
-    """
-    text = _without_bom(_bytes_of(path))
-    _refuse_binary(text)
-    separator = data.separator or sniff_separator(text)
-    names = _column_names(text, separator, data)
-    table = _parse(text, separator, names, data)
-    _refuse_unreadable(table, text)
-    if table.num_rows == 0:
-        raise DataError("a header and no rows")
-    return table
+    separator: str
+    names: tuple[str, ...]  # of the columns
+    size: int  # bytes before the first row
 
 
-def _bytes_of(path: Path) -> bytes:
-    content = path.read_bytes()
-    if content[:2] != b"\x1f\x8b":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
-        raise DataError(f"the gzip file is damaged or cut off ({error}): fetch it again") from None
+class Text:
+    """Delimited text in a file, plain or gzipped, or in memory."""
 
+    def __init__(self, source: Path | bytes) -> None:
+        self._source = source
+        with self._opened(raw=True) as file:
+            self._is_gzip = file.read(2) == b"\x1f\x8b"
+        self.has_quotes, odd = False, False
+        self.size = 0  # bytes
+        for number, chunk in enumerate(self.chunks()):
+            if number == 0:
+                _refuse_binary(chunk)
+            self._refuse_nul(chunk, number)
+            self.size += len(chunk)
+            quotes = chunk.count(b'"')
+            self.has_quotes |= quotes > 0
+            odd ^= quotes % 2 == 1
+        self.is_open_quoted = odd
 
-def _without_bom(text: bytes) -> bytes:
-    return text[3:] if text[:3] == b"\xef\xbb\xbf" else text
+    @contextmanager
+    def _opened(self, *, raw: bool = False) -> Iterator[Any]:
+        source = self._source
+        if isinstance(source, bytes):
+            plain: Any = io.BytesIO(source)
+        else:
+            plain = source.open("rb")
+        with plain:
+            yield plain if raw or not self._is_gzip else gzip.GzipFile(fileobj=plain)
+
+    def chunks(self, size: int = BLOCK) -> Iterator[bytes]:
+        """The bytes of the text, some at a time.
+
+        Raises:
+            DataError: If the file is empty, or a damaged gzip file.
+        """
+        with self._opened() as file:
+            try:
+                chunk = file.read(size)
+                if not chunk:
+                    raise DataError("the file is empty")
+                while chunk:
+                    yield chunk
+                    chunk = file.read(size)
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                raise DataError(
+                    f"the gzip file is damaged or cut off ({error}): fetch it again"
+                ) from None
+
+    def sample(self, size: int = SAMPLE) -> bytes:
+        """The first bytes, with at least one whole line."""
+        found = b""
+        for chunk in self.chunks(size):
+            found += chunk
+            if len(found) > len(UTF8_MARK) and (b"\n" in found or b"\r" in found[:-1]):
+                break
+        return found
+
+    def whole(self) -> bytes:
+        """All bytes; only ever asked where an error is."""
+        return b"".join(self.chunks())
+
+    @contextmanager
+    def after(self, size: int) -> Iterator[Any]:
+        """An Arrow stream of what follows the first `size` bytes."""
+        import pyarrow as pa
+
+        with self._opened() as file:
+            file.seek(size)
+            yield pa.PythonFile(file, mode="r")
+
+    def _refuse_nul(self, chunk: bytes, number: int) -> None:
+        nul = chunk.find(b"\x00")
+        if nul >= 0:
+            chunks = zip(range(number), self.chunks(), strict=False)
+            line = sum(chunk.count(b"\n") for _, chunk in chunks) + _line(chunk, nul)
+            raise DataError(
+                f"line {line}: a NUL byte. The file is binary, UTF-16 without a mark, or "
+                "damaged: save it as UTF-8 text."
+            )
 
 
 def _refuse_binary(text: bytes) -> None:
-    if not text.strip():
+    if not text.removeprefix(UTF8_MARK).strip() and len(text) < BLOCK:
         raise DataError("the file is empty")
     if text[:2] in UTF16:
         raise DataError("line 1: UTF-16 text. Save it as UTF-8: iconv -f UTF-16 -t UTF-8")
     if text[:4] == b"PK\x03\x04":
         raise DataError("a zip archive or an Excel workbook. Save it as CSV or Parquet.")
-    nul = text.find(b"\x00")
-    if nul >= 0:
-        raise DataError(
-            f"line {_line(text, nul)}: a NUL byte. The file is binary, UTF-16 without a mark, or "
-            "damaged: save it as UTF-8 text."
-        )
 
 
 def _line(text: bytes, position: int) -> int:
     return text.count(b"\n", 0, position) + 1
 
 
-def sniff_separator(text: bytes) -> str:
-    """The separator that gives the first lines the same number of fields, and the most.
+# ---- the head of a file ----
+
+
+def read_head(
+    text: Text,
+    layout: Layout,
+    *,
+    needed: Collection[str] = (),
+    targets: Collection[str] = (),
+    separator: str | None = None,
+) -> Head:
+    """The separator and the columns of a text.
+
+    Args:
+        text: What is read.
+        layout: As declared, or as it was where a model was trained.
+        needed: Columns that it must have, where that is known. A file of these may have a header
+            or none, whatever `layout` says, and another separator.
+        targets: Columns that a file without a header may lack.
+        separator: The separator; None: `layout`'s where it fits, else found out.
 
     Raises:
-        DataError: If none of `SEPARATORS` does.
+        DataError: If there is no header, or a doubtful one.
     """
-    lines = text[:SAMPLE].decode("utf-8", "replace").replace("\r", "\n").split("\n")
-    lines = [x for x in (lines[:-1] if len(text) > SAMPLE else lines) if x.strip()][:50]
-    widths = {s: [len(r) for r in csv.reader(lines, delimiter=s)] for s in SEPARATORS}
-    fitting = {s: w[0] for s, w in widths.items() if w and w[0] > 1 and len(set(w)) == 1}
-    if fitting:
-        return max(fitting, key=lambda s: fitting[s])
-    # A ragged file has no fitting one: the header decides, and the row is reported by `_parse`.
-    best = max(SEPARATORS, key=lambda s: widths[s][0])
-    if widths[best][0] > 1:
-        return best
-    raise DataError(
-        f"line 1: one column only: {lines[0][:60]!r}. If there are more, say what parts them: "
-        "data.separator."
-    )
-
-
-def _column_names(text: bytes, separator: str, data: DataSpec) -> list[str]:
-    first = re.match(rb"[^\r\n]*", text)
-    assert first is not None
+    sample = text.sample()
+    mark = len(UTF8_MARK) if sample.startswith(UTF8_MARK) else 0
+    size = _first_record(text, sample, mark)
     try:
-        line = first[0].decode("utf-8")
+        first = sample[mark:size] if size <= len(sample) else text.whole()[mark:size]
+        record = first.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _not_utf8(text, error.start) from None
-    fields = [f.strip() for f in next(csv.reader([line], delimiter=separator))]
-    if not fields:
+        raise _not_utf8(text.whole(), mark + error.start) from None
+    if separator is None and layout.separator:
+        names, has_header = _names(_fields(record, layout.separator), layout, needed, targets)
+        if not needed or (names and set(needed) <= set(names)):
+            separator = layout.separator
+    if separator is None:
+        separator = sniff_separator(sample[mark:], len(sample) < SAMPLE, needed)
+    fields = _fields(record, separator)
+    if not any(fields) and (layout.header or needed):
         raise DataError("line 1 is blank: the names of the columns must stand there")
-    if data.names is not None:
-        if len(data.names) != len(fields):
-            raise DataError(f"line 1: {len(fields)} fields, but data.names has {len(data.names)}")
-        return list(data.names)
-    if not data.header:
-        return [f"c{i}" for i in range(len(fields))]
-    if all(as_number(f) is not None for f in fields):
+    names, has_header = _names(fields, layout, needed, targets)
+    if names is None:
+        raise DataError(
+            f"line 1: {len(fields)} fields, but data.names has {len(layout.names)}"
+            if not needed
+            else f"line 1: {len(fields)} fields; the model was trained on a file without a header "
+            f"of {len(layout.names)}: {', '.join(layout.names[:8])}"
+        )
+    if has_header:
+        _refuse_numbers(fields, needed)
+        names = unique_names([f or f"unnamed_{i + 1}" for i, f in enumerate(fields)])
+    return Head(separator, tuple(names), size if has_header else mark)
+
+
+def _first_record(text: Text, sample: bytes, start: int) -> int:
+    """Where the first record ends; a quoted cell of it may hold several lines."""
+    end, content = start, sample
+    while True:
+        breaks = [p for p in (content.find(b"\n", end), content.find(b"\r", end)) if p >= 0]
+        if not breaks:
+            if len(content) < len(sample) or content is not sample:
+                return len(content)
+            content = text.whole()
+            if len(content) == len(sample):
+                return len(content)
+            continue
+        end = min(breaks)
+        end += 2 if content[end : end + 2] == b"\r\n" else 1
+        if content.count(b'"', start, end) % 2 == 0:
+            return end
+
+
+def _fields(record: str, separator: str) -> list[str]:
+    lines = io.StringIO(record.rstrip("\r\n"), newline="")
+    try:
+        return [f.strip() for f in next(csv.reader(lines, delimiter=separator), [""])]
+    except csv.Error as error:
+        raise DataError(f"line 1: {error}") from None
+
+
+def _names(
+    fields: Sequence[str], layout: Layout, needed: Collection[str], targets: Collection[str]
+) -> tuple[Sequence[str] | None, bool]:
+    """The columns' names, None where they do not fit; and whether the fields are a header."""
+    if layout.header or (needed and set(needed) <= set(fields)):
+        return fields, True
+    names = layout.names or tuple(f"c{i}" for i in range(len(fields)))
+    if len(names) == len(fields):
+        return names, False
+    known = [name for name in names if name not in targets]
+    return (known if len(known) == len(fields) else None), False
+
+
+def _refuse_numbers(fields: Sequence[str], needed: Collection[str]) -> None:
+    if not needed and all(as_number(f) is not None for f in fields):
         raise DataError(
             f"line 1: {', '.join(fields[:4])}, … are numbers, not column names. If there is no "
             "header: data.names: [...] or data.header: false."
         )
-    return unique_names([f or f"unnamed_{i + 1}" for i, f in enumerate(fields)])
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
@@ -137,75 +248,147 @@ def unique_names(names: Sequence[str]) -> list[str]:
         places.setdefault(name, []).append(str(i))
     twice = [f"{n!r} (columns {', '.join(p)})" for n, p in places.items() if len(p) > 1]
     if twice:
-        raise DataError(f"line 1: duplicate column names: {'; '.join(twice)}. Rename them.")
+        raise DataError(f"line 1: duplicate column names: {'; '.join(twice[:5])}. Rename them.")
     return list(names)
 
 
-def _parse(text: bytes, separator: str, names: list[str], data: DataSpec) -> Any:
+def sniff_separator(text: bytes, is_whole: bool = False, needed: Collection[str] = ()) -> str:
+    """The separator that gives the first lines the same number of fields, and the most.
+
+    Args:
+        text: The first bytes.
+        is_whole: They are all there are, so that the last line is whole.
+        needed: Columns, one of which may be the only one.
+
+    Raises:
+        DataError: If none of `SEPARATORS` does.
+    """
+    decoded = text.decode("utf-8", "replace")
+    lines = [x for x in _logical_lines(decoded, is_whole) if x.strip()][:50]
+    if not lines:
+        raise DataError("the file is empty")
+    widths = {s: [len(r) for r in _records(lines, s)] for s in SEPARATORS}
+    fitting = {s: w[0] for s, w in widths.items() if w and w[0] > 1 and len(set(w)) == 1}
+    if fitting:
+        return max(fitting, key=lambda s: fitting[s])
+    # A ragged file has no fitting one: the header decides, and the row is reported as it is read.
+    best = max(SEPARATORS, key=lambda s: widths[s][0])
+    if widths[best][0] > 1 and lines[0].strip().strip('"') not in needed:
+        return best
+    if needed:
+        return ","  # a file of one column
+    raise DataError(
+        f"line 1: one column only: {lines[0][:60]!r}. If there are more, say what parts them: "
+        "data.separator."
+    )
+
+
+def _logical_lines(text: str, is_whole: bool) -> list[str]:
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if is_whole or len(lines) < 2 else lines[:-1]
+
+
+def _records(lines: list[str], separator: str) -> list[list[str]]:
+    try:
+        return list(csv.reader([f"{line}\n" for line in lines], delimiter=separator))
+    except csv.Error:  # a field beyond csv's limit
+        return [[""]]
+
+
+# ---- the rows ----
+
+
+def read_texts(text: Text, head: Head, needed: Sequence[str], block: int = BLOCK) -> Iterator[Any]:
+    """The needed columns as Arrow tables of texts, some rows at a time.
+
+    Raises:
+        DataError: With the line, for anything that could shift or lose a cell.
+    """
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    quoted = b'"' in text
-    if quoted:
-        _refuse_open_quote(text, separator)
-    markers = {as_text(m) for m in data.missing}
-    nulls = sorted({*NULLS, *markers, *(n * " " for n in range(1, 9))})
-
-    def read(types: dict[str, Any]) -> Any:
-        return arrow.read_csv(
-            pa.BufferReader(pa.py_buffer(text)),
-            read_options=arrow.ReadOptions(
-                column_names=names, skip_rows=1 if data.header and data.names is None else 0
-            ),
-            parse_options=arrow.ParseOptions(delimiter=separator, newlines_in_values=quoted),
-            convert_options=arrow.ConvertOptions(
-                null_values=nulls,
-                strings_can_be_null=False,
-                decimal_point=data.decimal,
-                column_types=types,
-            ),
-            memory_pool=pa.system_memory_pool(),
-        )
-
+    refuse_open_quote(text, head.separator)
+    options = arrow.ConvertOptions(
+        column_types={name: pa.string() for name in needed},
+        include_columns=list(needed),
+        strings_can_be_null=False,
+    )
+    if text.size <= head.size:
+        return
     try:
-        table = read({})
-        # "8:30" would become "08:30:00": a category that a served model never meets.
-        timed = {f.name: pa.string() for f in table.schema if pa.types.is_time(f.type)}
-        return read(timed) if timed else table
-    except pa.ArrowInvalid as error:
-        raise _refusal(text, separator, len(names), str(error)) from None
-
-
-def _refusal(text: bytes, separator: str, expected: int, why: str) -> DataError:
-    """Why Arrow did not read the text, with the line, which it does not know."""
-    try:
-        text.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return _not_utf8(text, error.start)
-    reader = _reader(text, separator)
-    begins = 1  # a quoted cell may hold several lines
-    for cells in reader:
-        if cells and len(cells) != expected:
-            return DataError(
-                f"line {begins}: {len(cells)} fields, expected {expected}: "
-                f"{separator.join(cells)[:60]!r}. A cut row, or a {separator!r} inside a value "
-                "without quotes."
+        with text.after(head.size) as stream:
+            batches = arrow.open_csv(
+                stream, read_options(text, head, block), parse_options(text, head), options
             )
-        begins = reader.line_num + 1
-    return DataError(f"not readable as delimited text: {why}")
+            for batch in batches:
+                if batch.num_rows:
+                    yield pa.Table.from_batches([batch])
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise refusal(text, head, str(error)) from None
 
 
-def _reader(text: bytes, separator: str, **options: Any) -> Any:
+def read_options(text: Text, head: Head, block: int) -> Any:
+    """Arrow's; a row, of which the head is one, must fit into a block."""
+    from pyarrow import csv as arrow
+
+    return arrow.ReadOptions(
+        column_names=list(head.names),
+        block_size=max(block, 8 * max(head.size, 16 * len(head.names))),
+        use_threads=True,
+    )
+
+
+def parse_options(text: Text, head: Head) -> Any:
+    """Arrow's; a blank line is a row where there is but one column."""
+    from pyarrow import csv as arrow
+
+    return arrow.ParseOptions(
+        delimiter=head.separator,
+        newlines_in_values=text.has_quotes,
+        ignore_empty_lines=len(head.names) > 1,
+    )
+
+
+def refusal(text: Text, head: Head, why: str) -> DataError:
+    """Why Arrow did not read the text, with the line, which it does not know."""
+    content = text.whole()
+    if not content[head.size :].strip():
+        return DataError("a header and no rows")
+    try:
+        content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return _not_utf8(content, error.start)
+    reader = _reader(content, head.separator)
+    begins = 1  # a quoted cell may hold several lines
+    try:
+        for cells in reader:
+            if cells and len(cells) != len(head.names):
+                return DataError(
+                    f"line {begins}: {len(cells)} fields, expected {len(head.names)}: "
+                    f"{head.separator.join(cells)[:60]!r}. A cut row, or a {head.separator!r} "
+                    "inside a value without quotes."
+                )
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        return DataError(f"line {begins}: not readable as delimited text: {error}")
+    return DataError(f"not readable as delimited text: {why.splitlines()[0]}")
+
+
+def _reader(content: bytes, separator: str, **options: Any) -> Any:
     """Python's reader, which counts lines; only ever asked where an error is."""
-    lines = io.StringIO(text.decode("utf-8", "replace"), newline=None)
+    lines = io.StringIO(content.decode("utf-8", "replace"), newline=None)
     return csv.reader(lines, delimiter=separator, **options)
 
 
-def _refuse_open_quote(text: bytes, separator: str) -> None:
-    """Arrow closes a quote at the end of a cut file by itself."""
-    if text.count(b'"') % 2 == 0:
+def refuse_open_quote(text: Text, separator: str) -> None:
+    """Refuse a cut file, whose last quote Arrow would close by itself.
+
+    Raises:
+        DataError: With the line where the quote is opened.
+    """
+    if not text.is_open_quoted:
         return
-    reader = _reader(text, separator, strict=True)
+    reader = _reader(text.whole(), separator, strict=True)
     begins = 1
     try:
         for _ in reader:
@@ -216,16 +399,6 @@ def _refuse_open_quote(text: bytes, separator: str) -> None:
                 f"line {begins}: a quote is opened and never closed: the file is cut off or lacks "
                 "a quote"
             ) from None
-
-
-def _refuse_unreadable(table: Any, text: bytes) -> None:
-    import pyarrow as pa
-
-    if any(pa.types.is_binary(field.type) for field in table.schema):
-        try:
-            text.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise _not_utf8(text, error.start) from None
 
 
 def _not_utf8(text: bytes, position: int) -> DataError:

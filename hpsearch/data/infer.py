@@ -6,6 +6,7 @@ from the development rows alone. What cannot be known is refused with the line t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,32 +14,38 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..spec.data import Cell, ColumnSpec, DataSpec, Task
+from ..spec.data import ColumnSpec, DataSpec
+from .cells import COMMA, PLAIN, as_number, as_text, dates, distinct, is_text, text_number
 from .choice import declared_missing
-from .schema import (
-    DATE_PARTS,
-    EXACT,
-    NOT_A_NUMBER,
-    OTHER,
-    Column,
-    Target,
-    as_number,
-    as_text,
-    category_texts,
-    column_numbers,
-    dates,
-    distinct,
-    plain_numbers,
-    target_column,
+from .schema import DATE_PARTS, EXACT, Column, category_texts, column_numbers
+from .sources import Origin
+from .spelling import (
+    AmbiguousFormatError,
+    are_codes,
+    case_notes,
+    find_number_format,
+    fold_truths,
+    known_texts,
+    refuse_dates,
+    settle_date_format,
 )
+from .typed_text import is_code
+from .vocabulary import OTHER
 
+MOST_PROBLEMS = 20  # columns that are named in one refusal
 MOST_CATEGORIES = 100  # a text column of more is not made one-hot unless it is declared
 FEW_CATEGORIES = 20  # up to here, categories may be as many as half the rows
-MOST_CLASSES = 20  # whole numbers of more different values are a regression's target
+
+
+UNKNOWN = Origin()
 
 
 def infer_columns(
-    table: Any, names: Sequence[str], data: DataSpec, development: np.ndarray
+    table: Any,
+    names: Sequence[str],
+    data: DataSpec,
+    development: np.ndarray,
+    origin: Origin = UNKNOWN,
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     """The cleaned columns of a table, and what there is to say about them.
 
@@ -47,38 +54,77 @@ def infer_columns(
         names: The columns that are features.
         data: The declaration.
         development: Indices of the rows that are not locked.
+        origin: Where the table comes from.
 
     Raises:
         DataError: One message for all columns that need a declaration.
     """
-    columns: list[Column] = []
-    notes: list[str] = []
-    problems: list[str] = []
+    columns: dict[str, list[Column]] = {}
+    notes: dict[str, list[str]] = {}
+    problems: dict[str, str] = {}
     for name in names:
         try:
-            found, said = _infer(table[name], name, data, development)
-            columns += found
-            notes += said
+            columns[name], notes[name] = _infer(table[name], name, data, development, origin)
+        except AmbiguousFormatError as error:
+            columns[name], problems[name] = [], str(error)
         except DataError as error:
-            problems.append(str(error))
+            problems[name] = str(error)
+    for name in [n for n, found in columns.items() if not found and n in problems]:
+        if found := _format_of_others(columns):  # what one column leaves open, others tell
+            likewise = _with_format(data, name, found)
+            columns[name], notes[name] = _infer(table[name], name, likewise, development, origin)
+            del problems[name]
     if problems:
-        raise DataError("\n".join(problems))
-    return tuple(columns), tuple(notes)
+        shown = list(problems.values())[:MOST_PROBLEMS]
+        more = len(problems) - len(shown)
+        raise DataError("\n".join([*shown, *([f"and {more} columns more"] if more else [])]))
+    found_columns = tuple(c for name in names for c in columns[name])
+    return found_columns, _gathered([note for name in names for note in notes[name]])
+
+
+def _format_of_others(columns: dict[str, list[Column]]) -> str:
+    """How the other columns of a file write numbers with a comma, if they agree."""
+    forms = {c.format for found in columns.values() for c in found if "," in c.format}
+    return forms.pop() if len(forms) == 1 and forms <= {COMMA, "1,250.5"} else ""
+
+
+def _with_format(data: DataSpec, name: str, form: str) -> DataSpec:
+    spec = data.columns.get(name, ColumnSpec()).model_copy(update={"format": form})
+    return data.model_copy(update={"columns": {**data.columns, name: spec}})
+
+
+def _gathered(notes: list[str]) -> tuple[str, ...]:
+    """The notes, those that many columns share in one."""
+    found: dict[str, list[str]] = {}
+    for note in notes:
+        said = note.partition(": ")[2]
+        said = re.sub(r"like '.*?'; (data\.columns\..*?\.format)?", "", said)
+        found.setdefault(said, []).append(note)
+    gathered = []
+    for said, alike in found.items():
+        if len(alike) > 3:
+            names = ", ".join(note.partition(": ")[0] for note in alike[:6])
+            gathered.append(f"{names}{', …' if len(alike) > 6 else ''} ({len(alike)}): {said}")
+        else:
+            gathered += alike
+    return tuple(gathered)
 
 
 def _infer(
-    raw: Any, name: str, data: DataSpec, development: np.ndarray
+    raw: Any, name: str, data: DataSpec, development: np.ndarray, origin: Origin
 ) -> tuple[list[Column], list[str]]:
     spec = data.columns.get(name, ColumnSpec())
     column = _declared(name, spec, data)
-    kind = spec.kind or _kind(raw, column)
+    kind, column, notes = _reading(raw, column, spec, origin)
     if kind == "date":
-        return _date_columns(raw, column), []
+        return _date_columns(raw, column), notes
     if kind == "numeric":
         numbers = column_numbers({name: raw}, column)
-        _refuse_rounding(raw, numbers, column, spec)
-        return [column], _counter(numbers, name)
-    return _categorical(raw, column, spec, data, development)
+        refuse_rounding(raw, numbers, column, spec)
+        return [column], [*notes, *_counter(numbers, name)]
+    column = replace(column, format="", exact=origin.is_text or is_text(raw))
+    found, said = _categorical(raw, column, spec, data, development)
+    return found, [*notes, *said]
 
 
 def _declared(name: str, spec: ColumnSpec, data: DataSpec) -> Column:
@@ -87,34 +133,76 @@ def _declared(name: str, spec: ColumnSpec, data: DataSpec) -> Column:
         name,
         "numeric",
         missing=declared_missing(name, data),
-        replace=_replacements(spec),
+        replace=replacements(spec),
         indicator=data.indicator if spec.indicator is None else spec.indicator,
         clip=spec.clip,
         transform=spec.transform or "",
         impute=data.impute if spec.impute is None else spec.impute,
         scaling=spec.scaling or "",
+        format=spec.format or (COMMA if data.decimal == "," else ""),
     )
 
 
-def _replacements(spec: ColumnSpec) -> tuple[tuple[str, str], ...]:
+def replacements(spec: ColumnSpec) -> tuple[tuple[str, str], ...]:
     return tuple((as_text(a), as_text(b)) for a, b in spec.replace.items())
 
 
-def _kind(raw: Any, column: Column) -> str:
-    """What the cells suggest."""
+def _reading(
+    raw: Any, column: Column, spec: ColumnSpec, origin: Origin
+) -> tuple[str, Column, list[str]]:
+    """What kind of column the cells make, how it is read, and what there is to say about it."""
     import pyarrow as pa
 
-    if pa.types.is_temporal(raw.type):
-        raise DataError(
-            f"column {column.name!r} holds dates: leave it out with data.drop, or take year, "
-            f"month, day and weekday from it with data.columns.{column.name}: {{kind: date}}"
+    name = column.name
+    kind = spec.kind or ("categorical" if spec.buckets or spec.group_rare else None)
+    if kind is None and name in origin.categories:
+        said = f"{name}: categories, as its type says; data.columns.{name}: {{kind: numeric}}"
+        return "categorical", column, [f"{said} reads numbers"]
+    if kind == "date":
+        form = spec.format
+        if form is None and is_text(raw):
+            form = settle_date_format(name, known_texts(_texts(raw, column)))
+        return kind, replace(column, format=form or ""), []
+    if kind == "categorical":
+        return kind, column, []
+    if kind is None and pa.types.is_temporal(raw.type):
+        refuse_dates(name, ["2024-12-31"])
+    if kind is None and pa.types.is_boolean(raw.type):
+        return "categorical", column, []
+    if not is_text(raw):
+        return "numeric", column, []
+    return _of_texts(raw, column, spec, origin)
+
+
+def _of_texts(
+    raw: Any, column: Column, spec: ColumnSpec, origin: Origin
+) -> tuple[str, Column, list[str]]:
+    """The kind of a column of texts."""
+    name, texts = column.name, known_texts(_texts(raw, column))
+    form, note = column.format, ""
+    if spec.format is None:
+        found, note = find_number_format(name, texts, column.format or PLAIN, origin.separator)
+        form = found if found is not None else form
+    else:
+        found = spec.format if all(text_number(t, spec.format) is not None for t in texts) else None
+    if spec.kind == "numeric" or not texts:
+        return "numeric", replace(column, format="" if form == PLAIN else form), [note] * bool(note)
+    if found is None:
+        refuse_dates(name, texts)
+        return "categorical", column, []
+    if found == PLAIN and are_codes(texts):
+        code = next(t for t in texts if is_code(t))
+        said = (
+            f"{name}: codes like {code!r}, kept as they are; data.columns.{name}: "
+            "{kind: numeric} reads numbers, {kind: categorical} says that they are codes"
         )
-    if pa.types.is_boolean(raw.type):
-        return "categorical"
-    if plain_numbers(raw) is not None:
-        return "numeric"
-    texts = [t for t in category_texts(distinct(raw)[0], column) if t.lower() not in NOT_A_NUMBER]
-    return "numeric" if all(as_number(t) is not None for t in texts) else "categorical"
+        return "categorical", column, [said]
+    return "numeric", replace(column, format="" if form == PLAIN else form), [note] * bool(note)
+
+
+def _texts(raw: Any, column: Column) -> list[str]:
+    """The different texts of a column, without those that mean missing."""
+    return [t for t in dict.fromkeys(category_texts(distinct(raw)[0], column)) if t]
 
 
 def _categorical(
@@ -125,11 +213,11 @@ def _categorical(
     if spec.buckets:
         return [replace(column, kind="categorical", buckets=spec.buckets)], []
     values, places = distinct(raw)
-    texts = category_texts(values, column)
-    counts: dict[str, int] = {}
-    for text, n in zip(texts, _counted(places[development], len(values)), strict=True):
-        if text and n:
-            counts[text] = counts.get(text, 0) + n
+    counts = count_texts(category_texts(values, column), places)
+    folded, note = ({}, "") if spec.kind else fold_truths(column.name, counts)
+    if folded:
+        column = replace(column, replace=(*column.replace, *folded.items()))
+    counts = count_texts(category_texts(values, column), places[development])
     least = spec.group_rare or data.group_rare or 1
     kept = sorted((t for t, n in counts.items() if n >= least), key=text_order)
     if least > 1:
@@ -137,11 +225,20 @@ def _categorical(
     crowded = len(kept) > FEW_CATEGORIES and 2 * len(kept) > len(development)
     if (crowded or len(kept) > MOST_CATEGORIES) and spec.kind is None:
         raise DataError(_too_many(column.name, counts, least))
-    return [replace(column, kind="categorical", vocabulary=tuple(kept))], _oddities(column, counts)
+    said = [*([note] if note else []), *_oddities(column, counts)]
+    if len(kept) <= MOST_CATEGORIES:
+        said += case_notes(column.name, kept)
+    return [replace(column, kind="categorical", vocabulary=tuple(kept))], said
 
 
-def _counted(places: np.ndarray, size: int) -> list[int]:
-    return np.bincount(places, minlength=size).tolist()  # type: ignore[no-any-return]
+def count_texts(texts: Sequence[str], places: np.ndarray) -> dict[str, int]:
+    """How many rows have each text, but for missing ones."""
+    counts: dict[str, int] = {}
+    rows = np.bincount(places, minlength=len(texts)).tolist()
+    for text, n in zip(texts, rows, strict=True):
+        if text and n:
+            counts[text] = counts.get(text, 0) + n
+    return counts
 
 
 def text_order(text: str) -> tuple[float, str]:
@@ -183,7 +280,7 @@ def _oddities(column: Column, counts: dict[str, int]) -> list[str]:
 
 def _date_columns(raw: Any, column: Column) -> list[Column]:
     """The parts of a date; the hour only where some row has a time of day."""
-    moments = dates(raw, column.name, column.missing)
+    moments = dates(raw, column.name, column.missing, column.format)
     known = moments[~np.isnat(moments)]
     timed = bool((known != known.astype("datetime64[D]")).any())
     return [
@@ -193,7 +290,7 @@ def _date_columns(raw: Any, column: Column) -> list[Column]:
     ]
 
 
-def _refuse_rounding(raw: Any, numbers: np.ndarray, column: Column, spec: ColumnSpec) -> None:
+def refuse_rounding(raw: Any, numbers: np.ndarray, column: Column, spec: ColumnSpec) -> None:
     """Refuse whole numbers of which several would become one float32."""
     known = numbers[np.isfinite(numbers)]
     if spec.round or column.transform or known.size == 0 or np.abs(known).max() <= EXACT:
@@ -201,7 +298,7 @@ def _refuse_rounding(raw: Any, numbers: np.ndarray, column: Column, spec: Column
     if not (known == np.floor(known)).all():
         return  # a measurement, given to as many digits as it has
     texts = category_texts(distinct(raw)[0], column)
-    before = len({t for t in texts if t and as_number(t) is not None})
+    before = len({t for t in texts if t and text_number(t, column.format) is not None})
     with np.errstate(over="ignore"):
         after = np.unique(known.astype(np.float32)).size
     if after < before or np.abs(known).max() >= 2**63:  # beyond that, the reader has rounded
@@ -218,124 +315,3 @@ def _counter(numbers: np.ndarray, name: str) -> list[str]:
     if len(numbers) > FEW_CATEGORIES and (np.diff(numbers) == 1).all():
         return [f"{name}: counts the rows; if it is a row number, data.drop: [{name}]"]
     return []
-
-
-def infer_targets(
-    table: Any, names: Sequence[str], data: DataSpec, task: Task | None
-) -> tuple[Target, tuple[str, ...]]:
-    """What one or several targets are: several are numbers, or labels of two values each.
-
-    Raises:
-        DataError: If a target has but one class, or one of several does not suit the others.
-    """
-    if len(names) == 1:
-        if task == "multilabel":
-            raise DataError(
-                f"task: multilabel has several targets, but {names[0]!r} is one: name the labels' "
-                "columns in data.target, or say task: binary"
-            )
-        return infer_target(table, names[0], data, task)
-    listed = ", ".join(names)
-    if task in ("binary", "multiclass"):
-        raise DataError(
-            f"the targets {listed} are several, which are a task: regression or multilabel; got "
-            f"task: {task}. Predict one of them, and drop the others."
-        )
-    kind = task
-    if kind is None:
-        kinds = {name: infer_target(table, name, data, None)[0].kind for name in names}
-        kind = "multilabel" if set(kinds.values()) == {"binary"} else "regression"
-    each: Task = "regression" if kind == "regression" else "binary"
-    try:
-        parts = tuple(infer_target(table, name, data, each)[0] for name in names)
-    except DataError as error:
-        raise DataError(
-            f"{error}. The targets {listed} are several: all are numbers (task: regression), or "
-            "each has two values (task: multilabel)."
-        ) from None
-    what = "labels of two values" if kind == "multilabel" else "numbers"
-    said = () if task is not None else (f"task: {kind}, because {listed} are {what}",)
-    return Target(listed, kind, parts=parts), said
-
-
-def infer_target(
-    table: Any, name: str, data: DataSpec, task: Task | None
-) -> tuple[Target, tuple[str, ...]]:
-    """The target's kind and classes, and what there is to say about them.
-
-    Raises:
-        DataError: If there is but one class, or the column does not suit the task.
-    """
-    spec = data.columns.get(name, ColumnSpec())
-    missing = declared_missing(name, data)
-    stands_for = _replacements(spec)
-    reading = target_column(Target(name, "regression", missing=missing, replace=stands_for))
-    values, _ = distinct(table[name])
-    texts = sorted({t for t in category_texts(values, reading) if t}, key=text_order)
-    numeric = all(as_number(t) is not None for t in texts)
-    inferred = _task(table[name], texts, numeric)
-    kind = task or inferred
-    if str(table[name].type).startswith(("date", "timestamp")):
-        raise DataError(
-            f"target {name!r} holds dates: predict a number made of them, such as days since a "
-            "date of your own"
-        )
-    if len(texts) < 2:
-        raise DataError(f"target {name!r} has one value in all rows: {', '.join(map(repr, texts))}")
-    if kind == "regression":
-        if not numeric:
-            strange = [t for t in texts if as_number(t) is None]
-            raise DataError(
-                f"target {name!r} of a regression holds {', '.join(map(repr, strange[:3]))}: "
-                "not numbers"
-            )
-        _refuse_rounding(table[name], column_numbers(table, reading), reading, spec)
-        unit = spec.transform or ""
-        told = Target(name, kind, (), stands_for, missing, transform=unit)
-        return told, _about(name, kind, task, texts)
-    if spec.transform:
-        raise DataError(
-            f"data.columns.{name}.transform: {spec.transform} is for numbers, but target {name!r} "
-            f"of a {kind} task has classes: leave it out, or say task: regression"
-        )
-    if kind == "binary" and len(texts) != 2:
-        raise DataError(
-            f"target {name!r} of a binary task has {len(texts)} values: "
-            f"{', '.join(map(repr, texts[:6]))}{', …' if len(texts) > 6 else ''}"
-        )
-    classes = _classes(texts, name, data.positive if kind == "binary" else None)
-    return Target(name, kind, classes, stands_for, missing), _about(
-        name, kind, task, [str(c) for c in classes]
-    )
-
-
-def _task(raw: Any, texts: list[str], numeric: bool) -> Task:
-    """Text and truth values are classes, and so are a few different whole numbers."""
-    import pyarrow as pa
-
-    if len(texts) == 2:
-        return "binary"
-    if not numeric:
-        return "multiclass"
-    whole = not pa.types.is_floating(raw.type) and all("." not in t for t in texts)
-    return "multiclass" if whole and len(texts) <= MOST_CLASSES else "regression"
-
-
-def _classes(texts: list[str], name: str, chosen: Cell | None) -> tuple[str | int, ...]:
-    if chosen is not None:
-        positive = as_text(chosen)
-        if positive not in texts:
-            raise DataError(
-                f"data.positive: {positive!r} is no value of target {name!r}: {', '.join(texts)}"
-            )
-        texts = [t for t in texts if t != positive] + [positive]
-    whole = all(t.lstrip("-").isdigit() and str(int(t)) == t for t in texts)
-    return tuple(int(t) for t in texts) if whole else tuple(texts)
-
-
-def _about(name: str, kind: Task, task: Task | None, texts: list[str]) -> tuple[str, ...]:
-    if task is not None:
-        return ()
-    what = f"{len(texts)} classes" if kind != "regression" else f"{len(texts)} different numbers"
-    positive = f"; positive: {texts[-1]!r}" if kind == "binary" else ""
-    return (f"task: {kind}, because {name} has {what}{positive}",)

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data import REPEATABLE, CrossValidation, DataSpec, Task
 from .arrays import columns_as_rows, reshaped
+from .cells import as_text, distinct, spread
 from .choice import Roles, missing_targets, roles_of, rows_in_order, rows_in_time
 from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
@@ -24,12 +25,15 @@ from .folds import (
     resolve_kind,
     split_test,
 )
-from .infer import infer_columns, infer_targets, text_order
+from .infer import infer_columns, text_order
+from .infer_target import infer_targets
 from .memory import give_back
-from .schema import Column, Schema, Target, Window, as_text, column_numbers, distinct, spread
+from .schema import Column, Schema, Target, Window, column_numbers
 from .sources import Source, from_memory, read_source
 from .split import Split
 from .windows import Windows, windows_of
+
+TEXT_KINDS = ("categorical", "date")
 
 
 def load(
@@ -54,11 +58,14 @@ def load(
     Raises:
         DataError: One line that says where, what was found and how to mend it.
     """
-    source = read_source(data, folder) if arrays is None else from_memory(arrays, data)
+    cv = cross_validation or CrossValidation()
+    if arrays is None:
+        source = read_source(data, folder, text_columns(data, cv, task))
+    else:
+        source = from_memory(arrays, data)
     if data.outer_fold is not None:  # other rows are locked then
         source = replace(source, test=None, test_array=None)
     give_back()
-    cv = cross_validation or CrossValidation()
     if data.windows is not None:
         cv = _in_order(cv)
     name = source.name
@@ -71,11 +78,23 @@ def load(
     return dataset
 
 
+def text_columns(data: DataSpec, cv: CrossValidation, task: Task | None) -> tuple[str, ...]:
+    """The columns that are declared to be something else than numbers."""
+    names = [
+        n for n, c in data.columns.items() if c.kind in TEXT_KINDS or c.buckets or c.group_rare
+    ]
+    if task in ("binary", "multiclass", "multilabel"):
+        names += data.targets
+    by = data.windows.by if data.windows else None
+    return tuple(name for name in (*names, cv.group, cv.column, by) if name)
+
+
 def _prepare(
     source: Source, data: DataSpec, cv: CrossValidation, *, task: Task | None, seed: int
 ) -> Dataset:
     source = _shaped(source, data, cv)
     table = source.table
+    origin = source.origin
     roles = roles_of(source, data, cv)
     order, said = rows_in_order(source, roles, data)
     if order.size == 0:
@@ -85,7 +104,7 @@ def _prepare(
         places, known, windows = _windowed(table, order, roles, window)
         order = order[known]
     labelled = table.select(list(roles.targets)).take(order)
-    target, why = infer_targets(labelled, roles.targets, data, task)
+    target, why = infer_targets(labelled, roles.targets, data, task, origin)
     number = Schema((), target).encode_target(labelled, order)
     weights = _weights(table, roles.weights)
     rows = _rows(table, order, roles, target, number, cv, weights)
@@ -101,8 +120,10 @@ def _prepare(
     names = roles.features
     if data.windows is not None and data.windows.include_target:
         names = (*names, *roles.targets)
-    inferred, odd = infer_columns(table, names, data, here)
-    schema = _of_array(source.array, target, data) or Schema(inferred, target, window=window)
+    inferred, odd = infer_columns(table, names, data, here, origin)
+    schema = _of_array(source.array, target, data) or Schema(
+        inferred, target, window=window, layout=source.layout
+    )
     cleaned = schema.clean(table if source.array is None else source.array)
     if windows is not None:
         cleaned = cleaned[places]
@@ -177,7 +198,8 @@ def _windowed(
 def _fingerprint(source: Source, roles: Roles) -> str:
     """Of every column that is used, in the development and in the test table."""
     tables = [source.table] if source.test is None else [source.table, source.test]
-    used = (t.select([c for c in roles.used if c in t.column_names]) for t in tables)
+    each = [(table, set(table.column_names)) for table in tables]
+    used = (t.select([name for name in roles.used if name in there]) for t, there in each)
     return fingerprint(used, [a for a in (source.array, source.test_array) if a is not None])
 
 

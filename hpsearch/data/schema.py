@@ -1,34 +1,59 @@
 """The schema: what the columns of a table mean, and how its cells become numbers.
 
 The same code cleans the rows a study trains on and the raw table a served model is given, so
-this file stands alone beside that model: it needs numpy, and of hpsearch only the errors. It
-takes whatever has columns by name (pandas, pyarrow, a dict of lists) and imports none of them.
+this file is copied beside that model, with `cells`: it needs numpy, and of hpsearch nothing else.
+It takes whatever has columns by name (pandas, pyarrow, a dict of lists) and imports none of them.
 It keeps no statistic of the rows but the vocabulary of their categories.
 """
 
 from __future__ import annotations
 
 import difflib
-import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime, time
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
 
 try:
     from ..errors import DataError
-except ImportError:  # beside a served model there is no hpsearch
+    from .cells import (
+        NOT_A_NUMBER,
+        PLAIN,
+        as_number,
+        as_text,
+        as_truth,
+        dates,
+        distinct,
+        is_text,
+        parsed_numbers,
+        plain_numbers,
+        spread,
+        text_number,
+    )
+    from .vocabulary import Vocabulary
+except ImportError:  # beside a served model
+    from hpsearch_cells import (  # type: ignore[import-not-found,no-redef]
+        NOT_A_NUMBER,
+        PLAIN,
+        DataError,
+        as_number,
+        as_text,
+        as_truth,
+        dates,
+        distinct,
+        is_text,
+        parsed_numbers,
+        plain_numbers,
+        spread,
+        text_number,
+    )
+    from hpsearch_vocabulary import Vocabulary  # type: ignore[import-not-found,no-redef]
 
-    class DataError(ValueError):  # type: ignore[no-redef]
-        """The table cannot be used as it is."""
-
-
-NOT_A_NUMBER = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
-OTHER = "(other)"
 EXACT = 2**24  # the first whole number after which float32 skips some
 IF_MISSING = "If it means missing, declare it in data.missing."
+MOST_NAMED = 10  # missing columns that are named
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 
 
@@ -49,6 +74,8 @@ class Column:
     transform: str = ""  # "log" or "log1p"
     impute: str | float = "median"  # numbers, from a fold's training rows; or a constant
     scaling: str = ""  # numbers, from a fold's training rows; "": as the study says
+    format: str = ""  # how 1250.5, or a date, is written; "": so, or as ISO 8601
+    exact: bool = False  # categories are texts as a file spells them: 007 is not 7
 
     @property
     def raw(self) -> str:
@@ -66,18 +93,6 @@ class Column:
             names = [f"{self.name}={category}" for category in self.vocabulary]
         return (*names, f"{self.name} is missing") if self.indicator else tuple(names)
 
-    def code(self, text: str) -> int | None:
-        """The category of a cell's text; None where the vocabulary does not hold it.
-
-        Beside the text itself, its number or truth value counts: "1.0" finds "1".
-        """
-        if self.buckets:
-            return zlib.crc32(text.encode()) % self.buckets
-        for candidate in (text, text.lower(), as_text(as_number(text))):
-            if candidate in self.vocabulary:
-                return self.vocabulary.index(candidate)
-        return len(self.vocabulary) - 1 if self.vocabulary[-1:] == (OTHER,) else None
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -91,6 +106,8 @@ class Target:
     threshold: float = 0.5  # binary: a probability above it is called classes[1]
     transform: str = ""  # regression: "log" or "log1p" of it is learned; answers are in its unit
     parts: tuple[Target, ...] = ()  # several: of a regression, or each label's, binary
+    one_hot: tuple[str, ...] = ()  # the columns of which one is 1 in each row, one a class
+    format: str = ""  # of a regression: how 1250.5 is written
 
     @property
     def n_outputs(self) -> int:
@@ -102,7 +119,7 @@ class Target:
     @property
     def names(self) -> tuple[str, ...]:
         """The columns to predict."""
-        return tuple(part.name for part in self.parts) or (self.name,)
+        return tuple(part.name for part in self.parts) or self.one_hot or (self.name,)
 
     @property
     def transforms(self) -> tuple[str, ...]:
@@ -121,6 +138,42 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How the delimited text files of a study are laid out."""
+
+    separator: str = ""  # between cells; "": found out from the first lines
+    header: bool = True  # whether the first line names the columns
+    names: tuple[str, ...] = ()  # of the columns of a file without a header
+
+
+@dataclass(slots=True)
+class Counts:
+    """Cells of raw tables from which a model learned nothing; added up over several tables."""
+
+    rows: int = 0
+    missing: dict[str, int] = field(default_factory=dict)  # by raw column
+    unknown: dict[str, Counter[str]] = field(default_factory=dict)  # categories by raw column
+
+    def add_missing(self, name: str, count: int) -> None:
+        """Add cells without a value."""
+        if count:
+            self.missing[name] = self.missing.get(name, 0) + count
+
+    def add_unknown(self, name: str, categories: Mapping[str, int]) -> None:
+        """Add cells whose category the vocabulary does not hold."""
+        if categories:
+            self.unknown.setdefault(name, Counter()).update(categories)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "rows": self.rows,
+            "missing": dict(self.missing),
+            "unknown": {name: dict(found.most_common()) for name, found in self.unknown.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """What a model takes and what it answers."""
 
@@ -129,6 +182,7 @@ class Schema:
     shape: tuple[int, ...] = ()  # of a row that is an array; `columns` are then its last axis
     dtype: Literal["float32", "uint8"] = "float32"  # of such a row
     window: Window | None = None  # where a row is predicted from the rows up to it
+    layout: Layout | None = None  # of the delimited text it was trained on
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -161,18 +215,19 @@ class Schema:
         by = [self.window.by] if self.window and self.window.by else []
         return tuple(dict.fromkeys([*(c.raw for c in self.columns), *by]))
 
-    def clean(self, table: Any) -> np.ndarray:
+    def clean(self, table: Any, counts: Counts | None = None) -> np.ndarray:
         """The cleaned columns of a raw table.
 
         Args:
             table: A pandas DataFrame, a pyarrow Table or a mapping of names to sequences, with
                 at least `raw_columns`. Others are ignored, and so is their order. An array of
                 (n_rows, *shape) where rows are arrays.
+            counts: Gets the missing cells and unknown categories added.
 
         Returns:
             (n_rows, n_columns) float32: numbers, and the codes of categories. NaN is a missing
-            cell, and a category that the vocabulary does not hold (see `unknown`). Rows that are
-            arrays are (n_rows, *shape) of `dtype`.
+            cell, and a category that the vocabulary does not hold. Rows that are arrays are
+            (n_rows, *shape) of `dtype`.
 
         Raises:
             DataError: If a column is missing, or a cell of a numeric one is no number; if an
@@ -183,11 +238,13 @@ class Schema:
         require(table, self.raw_columns)
         cleaned: np.ndarray | None = None
         for j, column in enumerate(self.columns):
-            values = column_numbers(table, column)
+            values = column_numbers(table, column, counts=counts)
             if cleaned is None:
                 cleaned = np.empty((len(values), len(self.columns)), np.float32)
             bound = f"; or bound it with data.columns.{column.name}.clip"
             cleaned[:, j] = _to_float32(values, column.name, bound)
+        if counts is not None:
+            counts.rows += 0 if cleaned is None else len(cleaned)
         return np.empty((0, 0), np.float32) if cleaned is None else cleaned
 
     def windows(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -210,17 +267,6 @@ class Schema:
         if self.dtype == "uint8" and not np.array_equal(rows, rows.astype(np.uint8)):
             raise DataError("the model takes whole numbers from 0 to 255, as its images were")
         return rows.astype(self.dtype, copy=False)
-
-    def unknown(self, table: Any) -> dict[str, tuple[str, ...]]:
-        """The categories of a raw table that no vocabulary holds, by column."""
-        found = {}
-        for column in self.columns:
-            if column.kind == "categorical":
-                texts = category_texts(distinct(table[column.raw])[0], column)
-                strange = sorted({t for t in texts if t and column.code(t) is None})
-                if strange:
-                    found[column.name] = tuple(strange)
-        return found
 
     def expand(self, columns: np.ndarray) -> np.ndarray:
         """The features of cleaned columns: categories become one-hot, indicators are added.
@@ -267,6 +313,15 @@ class Schema:
         if target.parts:
             each = [Schema((), part).encode_target(table, places) for part in target.parts]
             return np.hstack(each)
+        if target.one_hot:
+            marks = np.column_stack([one_hot_marks(table[name]) for name in target.one_hot])
+            _refuse_missing(target.name, np.isnan(marks).any(axis=1))
+            if not is_one_hot(marks):
+                raise DataError(
+                    f"the targets {target.name} are the classes of one: each row has a 1 in one of "
+                    "them, and 0 in the others"
+                )
+            return marks[:, -target.n_outputs :].astype(np.float32)
         if target.kind == "regression":
             numbers = column_numbers(table, target_column(target))
             _refuse_missing(target.name, np.isnan(numbers))
@@ -287,6 +342,7 @@ class Schema:
             "target": None if self.target is None else _sparse(self.target),
             **({"shape": list(self.shape), "dtype": self.dtype} if self.shape else {}),
             **({"window": asdict(self.window)} if self.window else {}),
+            **({"layout": asdict(self.layout)} if self.layout else {}),
         }
 
     @classmethod
@@ -299,6 +355,7 @@ class Schema:
             shape=tuple(plain.get("shape", ())),
             dtype=plain.get("dtype", "float32"),
             window=Window(**plain["window"]) if "window" in plain else None,
+            layout=Layout(**_tuples(plain["layout"])) if "layout" in plain else None,
         )
 
 
@@ -335,16 +392,19 @@ def require(table: Any, names: Iterable[str]) -> None:
     Raises:
         DataError: Naming the missing columns, each with the closest names there are.
     """
-    there = [str(n) for n in table_names(table)]
+    there = Counter(str(n) for n in table_names(table))
     lines = []
     for name in names:
-        if there.count(name) > 1:
-            lines.append(f"column {name!r} is there {there.count(name)} times")
-        elif name not in there:
-            close = difflib.get_close_matches(name, there, n=3) or there[:5]
+        if there[name] > 1:
+            lines.append(f"column {name!r} is there {there[name]} times")
+        elif name not in there and len(lines) < MOST_NAMED:
+            close = difflib.get_close_matches(name, there, n=3) or list(there)[:5]
             lines.append(f"column {name!r} is missing; the closest: {', '.join(close)}")
+        elif name not in there:
+            lines.append("")
     if lines:
-        raise DataError("; ".join(lines))
+        more = f"; and {len(lines) - MOST_NAMED} more" if len(lines) > MOST_NAMED else ""
+        raise DataError("; ".join(lines[:MOST_NAMED]) + more)
 
 
 def table_names(table: Any) -> list[Any]:
@@ -354,102 +414,42 @@ def table_names(table: Any) -> list[Any]:
     return list(table.column_names if hasattr(table, "column_names") else table.columns)
 
 
-def distinct(column: Any) -> tuple[list[Any], np.ndarray]:
-    """The different values of a raw column and, for each row, the place of its own.
-
-    Works on any values, so text is looked at once however often it stands there.
-    """
-    if hasattr(column, "dictionary_encode"):  # pyarrow
-        values, places = _encoded(column)
-        return [*values.to_pylist(), None], places
-    cells = column.tolist() if hasattr(column, "tolist") else list(column)
-    seen: dict[Any, int] = {}
-    places = np.empty(len(cells), np.intp)
-    for row, value in enumerate(cells):
-        try:
-            places[row] = seen.setdefault(_key(value), len(seen))
-        except TypeError:  # a list, a dict, an array
-            raise DataError(
-                f"row {row + 1} holds a {type(value).__name__}; cells are numbers, texts, truth "
-                "values or dates"
-            ) from None
-    return [None if v is None else v[1] for v in seen], places
-
-
-def distinct_places(column: Any) -> np.ndarray:
-    """The second half of `distinct`, without a Python object for each different value."""
-    return _encoded(column)[1] if hasattr(column, "dictionary_encode") else distinct(column)[1]
-
-
-def _encoded(column: Any) -> tuple[Any, np.ndarray]:
-    """The different values of a pyarrow column, and each row's place; a null comes last."""
-    encoded = column.combine_chunks()
-    if not hasattr(encoded, "dictionary"):
-        encoded = encoded.dictionary_encode()
-    places = encoded.indices.to_numpy(zero_copy_only=False)  # a null is NaN
-    if encoded.null_count:
-        places = np.where(np.isnan(places), len(encoded.dictionary), places)
-    return encoded.dictionary, places.astype(np.intp)
-
-
-def spread(per_value: Any, places: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """What holds for each different value, for each row: the inverse of `distinct`."""
-    rows: np.ndarray = np.asarray(per_value, dtype)[places]
-    return rows
-
-
-def _key(value: Any) -> tuple[type, Any] | None:
-    """A dictionary key: all missing values are one, and 1 is not True."""
-    return None if is_missing(value) else (type(value), value)
-
-
-def is_missing(value: Any) -> bool:
-    """Whether a value is None, NaN, NaT or pandas' NA."""
-    if value is None or (isinstance(value, float) and value != value):
-        return True
-    return type(value).__name__ in ("NAType", "NaTType")
-
-
-def as_text(value: Any) -> str:
-    """A cell's text; equal for 1, 1.0 and "1", for True and "true", for a day and its midnight."""
-    if is_missing(value):
-        return ""
-    if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    if isinstance(value, float | np.floating) and float(value).is_integer():
-        return str(int(value))
-    if isinstance(value, datetime) and value.time() == time():
-        return str(value.date())
-    return str(value).strip()
-
-
-def as_number(text: str) -> float | None:
-    """The number that a text stands for, if any."""
-    try:
-        return None if "_" in text else float(text)
-    except ValueError:
-        return None
-
-
-def column_numbers(table: Any, column: Column, remedy: str = IF_MISSING) -> np.ndarray:
+def column_numbers(
+    table: Any, column: Column, remedy: str = IF_MISSING, counts: Counts | None = None
+) -> np.ndarray:
     """One cleaned column in float64, shape (n_rows,): see `Schema.clean`.
 
     `remedy` ends what is said of a cell that is no number.
     """
     raw = table[column.raw]
-    if column.part:
-        return _date_part(raw, column)
     if column.kind == "categorical":
-        values, places = distinct(raw)
-        texts = category_texts(values, column)
-        codes = [column.code(t) if t else None for t in texts]
-        return spread([np.nan if c is None else c for c in codes], places, np.float64)
-    numbers = _numbers(raw, column, remedy)
+        return _codes(raw, column, counts)
+    numbers = _date_part(raw, column) if column.part else _numbers(raw, column, remedy)
+    if counts is not None and column.part in ("", DATE_PARTS[0]):
+        counts.add_missing(column.raw, int(np.isnan(numbers).sum()))
     if column.clip is not None:
         numbers = np.clip(numbers, *column.clip)
     if column.transform:
         numbers = _transformed(numbers, column)
     return numbers
+
+
+def _codes(raw: Any, column: Column, counts: Counts | None) -> np.ndarray:
+    """The category of each cell; NaN where it is missing or none of the vocabulary."""
+    values, places = distinct(raw)
+    texts = category_texts(values, column)
+    found = Vocabulary(column.vocabulary, exact=column.exact, buckets=column.buckets)
+    codes = [found.code(v, t) if t else None for v, t in zip(values, texts, strict=True)]
+    if counts is not None:
+        cells = np.bincount(places, minlength=len(values)).tolist()
+        strange: Counter[str] = Counter()
+        for text, code, n in zip(texts, codes, cells, strict=True):
+            if text and code is None and n:
+                strange[text] += n
+        counts.add_unknown(column.raw, strange)
+        blank = sum(n for text, n in zip(texts, cells, strict=True) if not text)
+        counts.add_missing(column.raw, blank)
+    return spread([np.nan if c is None else c for c in codes], places, np.float64)
 
 
 def category_texts(values: Iterable[Any], column: Column) -> list[str]:
@@ -459,45 +459,60 @@ def category_texts(values: Iterable[Any], column: Column) -> list[str]:
     return ["" if t in missing else replace.get(t, t) for t in texts]
 
 
-def plain_numbers(raw: Any) -> np.ndarray | None:
-    """The column in float64 where it already holds numbers, NaN for missing ones."""
-    if hasattr(raw, "combine_chunks"):  # pyarrow: nulls become NaN without a detour
-        kind = str(raw.type)
-        if not kind.startswith(("int", "uint", "float", "double", "halffloat")):
-            return None
-        return np.asarray(raw.to_numpy(), np.float64)
-    array = raw.to_numpy() if hasattr(raw, "to_numpy") else raw
-    is_numeric = isinstance(array, np.ndarray) and array.dtype.kind in "iuf"
-    return array.astype(np.float64) if is_numeric else None
-
-
 def _numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
+    """The numbers of a column in float64, NaN for missing ones."""
+    marks = [(marker, as_number(marker)) for marker in column.missing]
     numbers = plain_numbers(raw)
+    if numbers is None and is_text(raw) and not column.replace:
+        words = [marker for marker, number in marks if number is None]
+        numbers = parsed_numbers(raw, words, column.format)
     if numbers is None:
         values, places = distinct(raw)
         table = [_cell_number(v, column) for v in values]
         wrong = [i for i, number in enumerate(table) if number is None]
         if wrong:
             row = int(np.flatnonzero(np.isin(places, wrong))[0])
+            like = f" like {column.format}" if column.format not in ("", PLAIN) else ""
             raise DataError(
                 f"column {column.name!r}, row {row + 1}: {as_text(values[places[row]])!r} is no "
-                f"number. {remedy}"
+                f"number{like}. {remedy}"
             )
-        return spread(table, places, np.float64)
-    for marker in (as_number(m) for m in column.missing):
-        if marker is not None:
-            numbers = np.where(numbers == marker, np.nan, numbers)
+        numbers = spread(table, places, np.float64)
+    for _, number in marks:
+        if number is not None:
+            numbers = np.where(numbers == number, np.nan, numbers)
     return numbers
 
 
 def _cell_number(value: Any, column: Column) -> float | None:
     text = as_text(value)
+    if text in column.missing:
+        return float("nan")
     text = dict(column.replace).get(text, text)
     if text in column.missing or text.lower() in NOT_A_NUMBER:
         return float("nan")
-    if text in ("true", "false"):
-        return float(text == "true")
-    return as_number(text)
+    if text.lower() in ("true", "false"):
+        return float(text.lower() == "true")
+    number = text_number(text, column.format)
+    if number is None and not isinstance(value, str):
+        return as_number(text)  # a number already, however texts are written
+    return number
+
+
+def one_hot_marks(raw: Any) -> np.ndarray:
+    """A column of 0 and 1, or of truth values, in float64; NaN for what is neither."""
+    values, places = distinct(raw)
+    marks = []
+    for value in values:
+        truth, number = as_truth(value), as_number(as_text(value))
+        mark = number if truth is None else float(truth)
+        marks.append(mark if mark in (0.0, 1.0) else np.nan)
+    return spread(marks, places, np.float64)
+
+
+def is_one_hot(marks: np.ndarray) -> bool:
+    """Whether each row of (n_rows, n_classes) marks has a 1 in one column, and 0 in the others."""
+    return bool(np.isin(marks, (0.0, 1.0)).all() and (marks.sum(axis=1) == 1).all())
 
 
 def _transformed(
@@ -517,7 +532,7 @@ def _transformed(
 
 def _date_part(raw: Any, column: Column) -> np.ndarray:
     """One part of a column of dates, from datetimes or ISO 8601 texts."""
-    moments = dates(raw, column.raw, column.missing)
+    moments = dates(raw, column.raw, column.missing, column.format)
     missing = np.isnat(moments)
     days = moments.astype("datetime64[D]")
     months = moments.astype("datetime64[M]")
@@ -531,32 +546,15 @@ def _date_part(raw: Any, column: Column) -> np.ndarray:
     return np.where(missing, np.nan, parts[column.part].astype(np.float64))
 
 
-def dates(raw: Any, name: str, missing: tuple[str, ...] = ()) -> np.ndarray:
-    """A column of dates as datetime64[s], NaT for missing ones.
-
-    Raises:
-        DataError: If a cell is no ISO 8601 date.
-    """
-    values, places = distinct(raw)
-    table = []
-    for value in values:
-        text = "" if is_missing(value) else str(value).strip()
-        try:  # the time of day on the clock where it was written
-            is_there = text and text not in missing
-            moment = datetime.fromisoformat(text).replace(tzinfo=None) if is_there else "NaT"
-            table.append(np.datetime64(moment, "s"))
-        except ValueError:
-            row = int(np.flatnonzero(places == len(table))[0])
-            raise DataError(
-                f"column {name!r}, row {row + 1}: {text!r} is no date like 2024-12-31 or "
-                "2024-12-31 23:59:59"
-            ) from None
-    return spread(table, places, "datetime64[s]")
-
-
 def target_column(target: Target) -> Column:
     """The target, read as a numeric column."""
-    return Column(target.name, "numeric", missing=target.missing, replace=target.replace)
+    return Column(
+        target.name,
+        "numeric",
+        missing=target.missing,
+        replace=target.replace,
+        format=target.format,
+    )
 
 
 def class_codes(table: Any, target: Target) -> np.ndarray:
@@ -568,8 +566,9 @@ def class_codes(table: Any, target: Target) -> np.ndarray:
     values, places = distinct(table[target.name])
     texts = category_texts(values, target_column(target))
     names = tuple(str(c) for c in target.classes)
-    classes = Column(target.name, "categorical", names)
-    codes = spread([-1 if (c := classes.code(t)) is None else c for t in texts], places, np.intp)
+    classes = Vocabulary(names)
+    each = [classes.code(v, t) for v, t in zip(values, texts, strict=True)]
+    codes = spread([-1 if c is None else c for c in each], places, np.intp)
     _refuse_missing(target.name, np.isin(places, [i for i, t in enumerate(texts) if not t]))
     if (codes < 0).any():
         wrong = {texts[i]: int((places == i).sum()) for i in np.unique(places[codes < 0])}

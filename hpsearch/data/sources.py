@@ -7,7 +7,7 @@ them are used, is not known here.
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,25 @@ from ..platforms.paths import starts_with_drive
 from ..spec.data import DataSpec
 from ..spec.reference import absolute, is_reference, load_function
 from .arrays import FEATURE_KEYS, array_of, of_tensorflow, rows_of
-from .delimited import read_delimited, unique_names
+from .delimited import unique_names
 from .images import is_image_folder, read_images
+from .schema import Layout
+from .typed_text import read_delimited
 
 SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 DOWNLOADED = ("20newsgroups", "california_housing", "covtype", "kddcup99", "olivetti_faces")
 TARGET_KEYS = ("y", "y_train")
 TEST_KEYS = (("x_test", "y_test"), ("X_test", "y_test"))
 TARGET = "target"  # what a target without a name of its own is called
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What is known of a table beside its cells."""
+
+    is_text: bool = False  # it comes from delimited text
+    separator: str = ""  # of that
+    categories: tuple[str, ...] = ()  # columns whose type says that they are categorical
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +50,67 @@ class Source:
     test: Any = None  # pyarrow.Table of the locked rows, where the source sets them apart
     array: np.ndarray | None = None  # (n_rows, *shape): what rows are beside the table's columns
     test_array: np.ndarray | None = None  # the same of the locked rows
+    layout: Layout | None = None  # of delimited text
+    categories: tuple[str, ...] = ()  # columns that the source itself says are categorical
+
+    @property
+    def origin(self) -> Origin:
+        """What is known of the table beside its cells."""
+        separator = self.layout.separator if self.layout else ""
+        return Origin(self.layout is not None, separator, self.categories)
 
 
-def read_source(data: DataSpec, folder: Path) -> Source:
+def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> Source:
     """The table that `data.source` names.
 
     Args:
         data: The declaration.
         folder: What relative paths are relative to.
+        text: Columns that are kept as a text file spells them.
 
     Raises:
         DataError: If there is no such thing, or it cannot be read without guessing.
     """
     if data.source is None:
         raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
-    source = _open(data.source, data, folder)
+    source = _open(data.source, data, folder, text)
     if data.test_source is not None:
-        test = _open(data.test_source, data, folder)
+        theirs = [*text, *_text_columns(source.table)]
+        test = _open(data.test_source, data, folder, theirs)
         source = replace(source, test=test.table, test_array=test.array)
     return _plain(source)
 
 
+def _text_columns(table: Any) -> list[str]:
+    return [field.name for field in table.schema if str(field.type) == "string"]
+
+
 def _plain(source: Source) -> Source:
     """The source with tables of plain column types."""
-    test = None if source.test is None else _plain_table(source.test)
-    return replace(source, table=_plain_table(source.table), test=test)
+    test = None if source.test is None else plain_table(source.test)
+    coded = tuple(f.name for f in source.table.schema if _is_coded(f.type))
+    return replace(source, table=plain_table(source.table), test=test, categories=coded)
 
 
-def _plain_table(table: Any) -> Any:
-    unique_names(table.column_names)
-    for i, field in enumerate(table.schema):
-        kind = _plain_type(field.type, field.name)
-        if kind != field.type:
-            table = table.set_column(i, field.name, table.column(i).cast(kind))
-    return table
+def _is_coded(kind: Any) -> bool:
+    """Whether a column's type is that of pandas' categories, of something else than texts."""
+    return str(kind).startswith("dictionary") and "string" not in str(kind.value_type)
+
+
+def plain_table(table: Any) -> Any:
+    """The table with numbers, truth values, texts and dates as its columns' types.
+
+    Raises:
+        DataError: If a column holds something else, or a name stands there twice.
+    """
+    import pyarrow as pa
+
+    names = unique_names(table.column_names)
+    kinds = [_plain_type(field.type, field.name) for field in table.schema]
+    if all(kind == field.type for kind, field in zip(kinds, table.schema, strict=True)):
+        return table
+    columns = [c.cast(kind) for c, kind in zip(table.columns, kinds, strict=True)]
+    return pa.table(columns, names=names)
 
 
 def _plain_type(kind: Any, name: str) -> Any:
@@ -98,7 +136,7 @@ def _plain_type(kind: Any, name: str) -> Any:
     )
 
 
-def _open(place: str, data: DataSpec, folder: Path) -> Source:
+def _open(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> Source:
     scheme, _, rest = ("", "", "") if starts_with_drive(place) else place.partition(":")
     if scheme == "sklearn":
         return _sklearn(rest)
@@ -108,7 +146,7 @@ def _open(place: str, data: DataSpec, folder: Path) -> Source:
         is_file = (folder / place).exists() or glob.has_magic(place)
         if (rest or is_reference(place)) and not is_file:
             return _called(place, data, folder)
-        return _files(place, data, folder)
+        return _files(place, data, folder, text)
     except DataError as error:
         raise DataError(f"{place}: {error}") from None
 
@@ -271,7 +309,7 @@ def _from_arrays(
     return pa.table(columns)
 
 
-def _files(place: str, data: DataSpec, folder: Path) -> Source:
+def _files(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> Source:
     import pyarrow as pa
 
     whole = folder / Path(place).expanduser()
@@ -284,23 +322,62 @@ def _files(place: str, data: DataSpec, folder: Path) -> Source:
     name = whole.name if whole.is_dir() else name
     if paths[0].suffix == ".npz":
         return _npz(paths[0], data)
-    tables = [_read(path, data, alone=len(paths) == 1) for path in paths]
-    for path, table in zip(paths, tables, strict=True):
-        if table.column_names != tables[0].column_names:
-            raise DataError(f"{path.name} has other columns than {paths[0].name}")
+    tables, layout = _read_all(paths, data, text)
+    if (spelled := _disagreeing(tables)) and layout is not None:
+        tables, layout = _read_all(paths, data, [*text, *spelled])
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowInvalid as error:
         raise DataError(f"its files do not agree in the type of a column: {error}") from None
     if table.num_rows == 0:
         raise DataError("there are no rows")
-    return Source(name, table)
+    return Source(name, table, layout=layout)
+
+
+def _refuse_tables(folder: Path) -> None:
+    """Refuse a folder whose files are not the rows of a table, each once."""
+    if (folder / "_delta_log").is_dir():
+        raise DataError(
+            "a Delta table, whose folder holds files of earlier versions too: write the version "
+            "that you mean as Parquet, and give that"
+        )
+    for path in sorted(p for p in folder.rglob("*") if p.is_dir()):
+        name, equals, _ = path.name.partition("=")
+        if equals:
+            raise DataError(
+                f"{path.relative_to(folder)}: a folder for each value of {name!r}, which is in no "
+                "file and would be lost: write the table as files that hold the column"
+            )
+        if path.name == "_temporary":
+            raise DataError(f"{path.name}: what writes this table has not finished")
+
+
+def _read_all(
+    paths: Sequence[Path], data: DataSpec, text: Collection[str]
+) -> tuple[list[Any], Layout | None]:
+    """The tables in some files, and how the first is laid out if it is delimited text."""
+    read = [_read(path, data, text, alone=len(paths) == 1) for path in paths]
+    for path, (table, _) in zip(paths, read, strict=True):
+        if table.column_names != read[0][0].column_names:
+            raise DataError(f"{path.name} has other columns than {paths[0].name}")
+    return [table for table, _ in read], read[0][1]
+
+
+def _disagreeing(tables: Sequence[Any]) -> list[str]:
+    """Columns that are text in some tables, and numbers in others."""
+    kinds = [
+        {str(field.type) for field in fields}
+        for fields in zip(*(t.schema for t in tables), strict=True)
+    ]
+    names = tables[0].column_names
+    return [n for n, k in zip(names, kinds, strict=True) if "string" in k and len(k) > 1]
 
 
 def _paths(place: str, folder: Path) -> list[Path]:
     """The files behind a path, in order of their names."""
     path = folder / Path(place).expanduser()
     if path.is_dir():
+        _refuse_tables(path)
         found = sorted(p for p in path.rglob("*") if p.suffix in (*READERS, *DELIMITED))
     elif glob.has_magic(place) and not path.exists():
         found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
@@ -311,12 +388,14 @@ def _paths(place: str, folder: Path) -> list[Path]:
     return found
 
 
-def _read(path: Path, data: DataSpec, *, alone: bool) -> Any:
+def _read(
+    path: Path, data: DataSpec, text: Collection[str], *, alone: bool
+) -> tuple[Any, Layout | None]:
     import pyarrow as pa
 
     reader = READERS.get(path.suffix)
     try:
-        return reader(path) if reader else read_delimited(path, data)
+        return (reader(path), None) if reader else read_delimited(path, data, text)
     except DataError as error:
         raise error if alone else DataError(f"{path.name}: {error}") from None
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, ValueError) as error:

@@ -5,7 +5,7 @@ from .gate import Comparison, Gate, NotBetterError
 from .package import Lineage, save_served_model
 from .reference import Reference, parse_reference
 from .registry import Promotion, RegisteredVersion, models, promote, rollback
-from .scoring import open_served, predict
+from .scoring import describe_counts, open_served, predict
 
 __all__ = [
     "Comparison",
@@ -15,6 +15,7 @@ __all__ = [
     "Promotion",
     "Reference",
     "RegisteredVersion",
+    "describe_counts",
     "export_model",
     "models",
     "open_served",

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MODEL_FOLDER = "model"  # below the folder of the final fit
 EXAMPLE_ROWS = 3
+CODE = ("cells", "vocabulary", "schema", "delimited")  # modules of data/ that a model holds
 # Beside MLflow, all that a server needs; without them MLflow would find out in half a minute.
 REQUIREMENTS = ("keras", "jax", "numpy", "pandas")
 
@@ -65,8 +66,9 @@ def save_served_model(
         files["schema.json"].write_text(json.dumps(schema.to_json()), encoding="utf-8")
         digests = {"model": sha256(model), "schema": sha256(files["schema.json"])}
         files["digests.json"].write_text(json.dumps(digests), encoding="utf-8")
-        code = Path(folder) / "hpsearch_schema.py"
-        shutil.copyfile(schema_module.__file__, code)
+        code = [Path(folder) / f"hpsearch_{name}.py" for name in CODE]
+        for path, name in zip(code, CODE, strict=True):
+            shutil.copyfile(Path(schema_module.__file__).with_name(f"{name}.py"), path)
         with _quiet():
             pyfunc.save_model(
                 path,
@@ -76,7 +78,7 @@ def save_served_model(
                     "schema": str(files["schema.json"]),
                     "digests": str(files["digests.json"]),
                 },
-                code_paths=[str(code)],
+                code_paths=[str(path) for path in code],
                 signature=_signature(schema),
                 input_example=example_rows(schema, columns),
                 pip_requirements=_requirements(),

@@ -6,17 +6,20 @@ cleaned by the model's own schema; the answers are those of the MLflow model.
 
 from __future__ import annotations
 
-import csv
+import inspect
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..data.arrays import arrays_in
-from ..data.delimited import sniff_separator, unique_names
-from ..data.schema import Window, distinct_places, require
+from ..data.cells import distinct_places
+from ..data.delimited import BLOCK, Text, read_head, read_texts
+from ..data.schema import Counts, Layout, Schema, Window, require
+from ..data.sources import plain_table
 from ..errors import DataError, HpsearchError, PromotionError
 from ..tracking.refusals import described
 from .package import as_saved, folder_sha256
@@ -27,7 +30,8 @@ from .registry import TAG, version_at
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-BLOCK = 8 << 20  # bytes of text read at once
+MOST_SHOWN = 5  # unknown categories of a column that are named
+MOST_LINES = 20  # columns that are told of
 BATCH = 65536  # rows of a Parquet file read at once
 
 
@@ -38,7 +42,9 @@ def predict(
     output: IO[str],
     *,
     separator: str | None = None,
-) -> int:
+    keep: Sequence[str] = (),
+    strict: bool = False,
+) -> Any:
     """Write the answers for the rows of `source` to `output` as CSV, in their order.
 
     Args:
@@ -47,10 +53,12 @@ def predict(
         source: A CSV file (plain or gzipped) or a Parquet file with the model's raw columns. For a
             model of arrays, an NPY or NPZ file or a folder of images.
         output: Gets a header and a line a row.
-        separator: Of the CSV file; found out from its first lines where it is None.
+        separator: Of the CSV file; None: as in training, or found out from its first lines.
+        keep: Columns of the file that stand before the answers, as they are in the file.
+        strict: Refuse rows with missing cells or unknown categories, before any is answered.
 
     Returns:
-        The number of rows.
+        `data.schema.Counts`: of the rows, and of cells that were missing or unknown categories.
 
     Raises:
         PromotionError: If there is no such model, or it is damaged.
@@ -58,27 +66,82 @@ def predict(
     """
     if not source.exists():
         raise DataError(f"{source}: there is no such file")
-    import pyarrow as pa
-
     with tempfile.TemporaryDirectory() as folder:
         served = open_served(client, reference, folder)
         if served.schema.shape:
-            return _predict_arrays(served, source, output)
+            if keep:
+                raise DataError(f"{reference} takes arrays, which have no column {keep[0]!r}")
+            return Counts(_predict_arrays(served, source, output))
         if source.is_dir():
             raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
-        rows = 0
-        window, earlier = served.schema.window, None
-        for block in _blocks(source, served.schema.raw_columns, separator):
-            reached = block if earlier is None else pa.concat_tables([earlier, block])
-            try:
-                answer = served.answer(_with_numbers(reached, served.schema))
-            except ValueError as error:
-                raise DataError(f"{source}, after row {rows}: {error}") from None
-            answer = answer.tail(block.num_rows)
-            answer.to_csv(output, header=rows == 0, index=False, lineterminator="\n")
-            rows += block.num_rows
-            earlier = None if window is None else _last_rows(reached, window)
-    return rows
+        # Of a model that an earlier version has packed, too.
+        rows = Rows(source, Schema.from_json(served.schema.to_json()), separator, tuple(keep))
+        if strict:
+            _refuse_unread(rows)
+        return _predict_rows(served, rows, output)
+
+
+def _predict_rows(served: Any, rows: Rows, output: IO[str]) -> Counts:
+    """The answers for a file's rows, some at a time."""
+    import pyarrow as pa
+
+    counts, window, earlier = Counts(), rows.schema.window, None
+    counts_itself = window is None and "counts" in inspect.signature(served.answer).parameters
+    n_rows = 0
+    for block in rows.blocks():
+        reached = block if earlier is None else pa.concat_tables([earlier, block])
+        try:
+            if counts_itself:
+                answer = served.answer(reached, counts)
+            else:
+                rows.schema.clean(block, counts)
+                answer = served.answer(reached)
+        except ValueError as error:
+            raise DataError(f"{rows.source}, after row {n_rows}: {error}") from None
+        answer = _with_kept(answer.tail(block.num_rows), block, rows.keep)
+        answer.to_csv(output, header=n_rows == 0, index=False, lineterminator="\n")
+        n_rows += block.num_rows
+        earlier = None if window is None else _last_rows(reached, window)
+    return counts
+
+
+def _with_kept(answer: Any, block: Any, keep: Sequence[str]) -> Any:
+    """The answers behind the columns that are kept."""
+    for place, name in enumerate(keep):
+        if name in answer.columns:
+            raise DataError(f"--keep {name}: an answer is called so too; rename the column")
+        answer.insert(place, name, block[name].to_pandas().to_numpy())
+    return answer
+
+
+def _refuse_unread(rows: Rows) -> None:
+    """Refuse rows with cells from which the model would learn nothing.
+
+    Raises:
+        DataError: With how many they are, by column.
+    """
+    counts = Counts()
+    for block in rows.blocks():
+        try:
+            rows.schema.clean(block, counts)
+        except ValueError as error:
+            raise DataError(f"{rows.source}, after row {counts.rows}: {error}") from None
+    if found := describe_counts(counts):
+        raise DataError("\n".join(f"{rows.source}: {line}" for line in found))
+
+
+def describe_counts(counts: Counts) -> list[str]:
+    """What was missing or unknown, a line a column."""
+    lines = []
+    for name, categories in counts.unknown.items():
+        shown = ", ".join(f"{text!r} {n}" for text, n in categories.most_common(MOST_SHOWN))
+        more = ", …" if len(categories) > MOST_SHOWN else ""
+        cells = sum(categories.values())
+        lines.append(f"{name}: {cells:,} cells of categories that are unknown: {shown}{more}")
+    lines += [f"{name}: {n:,} cells missing" for name, n in counts.missing.items()]
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more"]
+    return lines
 
 
 def _last_rows(table: Any, window: Window) -> Any:
@@ -166,90 +229,57 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
     return path
 
 
-def _blocks(source: Path, needed: tuple[str, ...], separator: str | None) -> Iterator[Any]:
-    """The needed columns of the file, as Arrow tables of some rows each.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A file of rows to answer for."""
 
-    Raises:
-        DataError: If the file is damaged, ragged or lacks a column.
-    """
-    import pyarrow as pa
+    source: Path
+    schema: Schema
+    separator: str | None
+    keep: tuple[str, ...]
 
-    reader = _parquet if source.suffix in (".parquet", ".pq") else _delimited
-    try:
-        block = None
-        for block in reader(source, needed, separator):
-            yield block
-        if block is None:  # no rows: their answer is a header
-            yield pa.table({name: pa.array([], pa.string()) for name in needed})
-    except HpsearchError as error:
-        raise DataError(f"{source}: {error}") from None
-    except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
-        raise DataError(f"{source}: {str(error).splitlines()[0]}") from None
+    def blocks(self) -> Iterator[Any]:
+        """The needed columns, as Arrow tables of some rows each.
 
+        Raises:
+            DataError: If the file is damaged, ragged or lacks a column.
+        """
+        import pyarrow as pa
 
-def _with_numbers(block: Any, schema: Any) -> Any:
-    """The block with the texts of its numeric columns as numbers, where they all are.
-
-    `Schema.clean` would say the same of each text, but one at a time.
-    """
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    for column in schema.columns:
-        texts = block[column.raw]
-        plain = column.kind == "numeric" and not (column.part or column.missing or column.replace)
-        if not plain or not pa.types.is_string(texts.type):
-            continue
-        blank = pc.equal(texts, "")
         try:
-            numbers = pc.if_else(blank, None, texts).cast(pa.float64())
-        except pa.ArrowInvalid:
-            continue
-        place = block.column_names.index(column.raw)
-        block = block.set_column(place, column.raw, numbers)
-    return block
+            with self.source.open("rb") as file:
+                is_parquet = file.read(4) == b"PAR1"
+            block = None
+            for block in self._parquet() if is_parquet else self._delimited():
+                yield block
+            if block is None:  # no rows: their answer is a header
+                yield pa.table({name: pa.array([], pa.string()) for name in self._needed})
+        except HpsearchError as error:
+            raise DataError(f"{self.source}: {error}") from None
+        except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
+            raise DataError(f"{self.source}: {str(error).splitlines()[0]}") from None
 
+    @property
+    def _needed(self) -> list[str]:
+        return list(dict.fromkeys([*self.schema.raw_columns, *self.keep]))
 
-def _parquet(source: Path, needed: tuple[str, ...], separator: str | None) -> Iterator[Any]:
-    import pyarrow as pa
-    from pyarrow import parquet
+    def _parquet(self) -> Iterator[Any]:
+        import pyarrow as pa
+        from pyarrow import parquet
 
-    with parquet.ParquetFile(source) as file:
-        require(dict.fromkeys(file.schema_arrow.names), needed)
-        for batch in file.iter_batches(BATCH, columns=list(needed)):
-            yield pa.Table.from_batches([batch])
+        with parquet.ParquetFile(self.source) as file:
+            require(dict.fromkeys(file.schema_arrow.names), self._needed)
+            for batch in file.iter_batches(BATCH, columns=self._needed):
+                yield plain_table(pa.Table.from_batches([batch]))
 
-
-def _delimited(source: Path, needed: tuple[str, ...], separator: str | None) -> Iterator[Any]:
-    import pyarrow as pa
-    from pyarrow import csv as arrow
-
-    with pa.input_stream(source) as stream:
-        sample = stream.read(1 << 20).removeprefix(b"\xef\xbb\xbf")
-    if not sample.strip():
-        raise DataError("the file is empty")
-    separator = separator or sniff_separator(sample)
-    header, _, rest = sample.partition(b"\n")
-    (fields,) = csv.reader([header.decode().rstrip("\r")], delimiter=separator)
-    names = unique_names([name.strip() for name in fields])
-    require(dict.fromkeys(names), needed)
-    if not rest.strip():
-        return
-    options = arrow.ConvertOptions(
-        column_types={name: pa.string() for name in needed},
-        include_columns=list(needed),
-        strings_can_be_null=False,
-    )
-    with pa.input_stream(source) as stream:
-        yield from (
-            pa.Table.from_batches([batch])
-            for batch in arrow.open_csv(
-                stream,
-                arrow.ReadOptions(
-                    column_names=names, skip_rows=1, block_size=BLOCK, use_threads=False
-                ),
-                arrow.ParseOptions(delimiter=separator, newlines_in_values=True),
-                options,
-            )
-            if batch.num_rows
+    def _delimited(self) -> Iterator[Any]:
+        text, needed = Text(self.source), self._needed
+        head = read_head(
+            text,
+            self.schema.layout or Layout(),
+            needed=needed,
+            targets=self.schema.target.names if self.schema.target else (),
+            separator=self.separator,
         )
+        require(dict.fromkeys(head.names), needed)
+        yield from read_texts(text, head, needed, BLOCK)

@@ -2,7 +2,7 @@
 
 MLflow keeps this file as the model's code (models from code: nothing is pickled) and runs it
 where hpsearch is not installed. It needs Keras with one backend, numpy, pandas, MLflow, and
-beside it the schema's module as `hpsearch_schema`.
+beside it the modules that read a table, as `hpsearch_schema` and its like.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
 ROWS_AT_ONCE = 4096  # which bounds the memory of activations
@@ -49,6 +50,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
         self.schema = Schema.from_json(json.loads(files["schema"].read_text(encoding="utf-8")))
         self.model = keras.models.load_model(files["model"], safe_mode=True, compile=False)
+        _serve_csv(self.schema)
 
     def predict(
         self,
@@ -59,13 +61,14 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """The answers for a raw table's rows, in their order; see `answer`."""
         return self.answer(model_input)
 
-    def answer(self, table: Any) -> pd.DataFrame:
+    def answer(self, table: Any, counts: Any = None) -> pd.DataFrame:
         """What the model says of each row of a raw table.
 
         Args:
             table: A pandas DataFrame or pyarrow Table with the schema's raw columns, text and
                 missing cells as they come. Other columns are ignored. An array (n_rows, *shape)
                 where rows are arrays, as images are.
+            counts: A `hpsearch_schema.Counts` that gets missing and unknown cells added.
 
         Returns:
             `label` and one `probability_<class>` a class; `prediction` for a regression. Of
@@ -76,7 +79,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         Raises:
             ValueError: Naming the column that is missing, or the cell that is no number.
         """
-        columns = self.schema.clean(table)
+        columns = self.schema.clean(table, counts)
         if self.schema.window is None:
             return self._named(self._scores(len(columns), lambda rows: columns[rows]))
         order, last = self.schema.windows(table)
@@ -130,6 +133,47 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             filled[: len(rows)] = rows
             answers.append(np.asarray(self.model.predict_on_batch(filled))[: len(rows)])
         return np.concatenate(answers).astype(np.float64)
+
+
+def _serve_csv(schema: Any) -> None:
+    """Let MLflow's scoring server read text/csv as training read it.
+
+    It would parse the body by the signature's types, of which `any` is none that it can parse, and
+    so refuses every such request. Where no server runs, nothing happens.
+    """
+    server: Any = sys.modules.get("mlflow.pyfunc.scoring_server")
+    if server is None or schema.shape:
+        return
+    parse_before = getattr(server.parse_csv_input, "before", server.parse_csv_input)
+
+    def parse_csv_input(csv_input: Any, schema_of_input: Any = None, **options: Any) -> Any:
+        taken = options.get("schema", schema_of_input)
+        if taken is None or taken.input_names() != list(schema.raw_columns):
+            return parse_before(csv_input, taken)
+        return _read_csv(csv_input.read().encode(), schema)
+
+    parse_csv_input.before = parse_before  # type: ignore[attr-defined]
+    server.parse_csv_input = parse_csv_input
+
+
+def _read_csv(content: bytes, schema: Any) -> pd.DataFrame:
+    """The texts of a request's body."""
+    from hpsearch_delimited import Text, read_head, read_texts  # type: ignore[import-not-found]
+    from hpsearch_schema import Layout, require
+    from mlflow.exceptions import MlflowException
+
+    needed = schema.raw_columns
+    try:
+        text = Text(content)
+        layout = schema.layout or Layout()
+        head = read_head(text, layout, needed=needed, targets=schema.target.names)
+        require(dict.fromkeys(head.names), needed)
+        blocks = [block.to_pandas() for block in read_texts(text, head, needed)]
+    except ValueError as error:
+        raise MlflowException(f"text/csv: {error}", error_code=BAD_REQUEST) from None
+    if not blocks:
+        return pd.DataFrame({name: [] for name in needed})
+    return pd.concat(blocks, ignore_index=True)
 
 
 def _choose_backend() -> None:

@@ -5,6 +5,7 @@ Declarations alone: reads no file and knows no array library, so `hpsearch check
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -24,6 +25,18 @@ Kind = Literal[
 ]
 GROUPED: tuple[Kind, ...] = ("group", "stratified_group", "leave_one_group_out")
 REPEATABLE: tuple[Kind, ...] = ("kfold", "stratified", "holdout")
+
+DATE_FORMATS = (
+    "YYYY-MM-DD",
+    "DD/MM/YYYY",
+    "MM/DD/YYYY",
+    "DD.MM.YYYY",
+    "DD-MM-YYYY",
+    "MM-DD-YYYY",
+    "YYYY/MM/DD",
+)
+NUMBER_FORMATS = '"1250,5", "1,250.5", "1.250,5", "1 250,5", "$1,250.5" or "1250.5%"'
+NUMBER_FORMAT = re.compile(r"([$€£¥]?) ?1([,. '\u2019\u00a0\u202f]?)250([.,])5 ?([%$€£¥]?)")
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
@@ -48,6 +61,7 @@ class ColumnSpec(_Declaration):
     group_rare: Count | None = None  # categories of fewer rows become one, "(other)"
     buckets: Annotated[int, Field(ge=2, le=4096)] | None = None  # categories hashed into so many
     round: bool = False  # whole numbers beyond 2**24 may lose digits
+    format: str | None = None  # how 1250.5 is written, or a date as DD/MM/YYYY; None: found out
 
     @model_validator(mode="after")
     def _check(self) -> ColumnSpec:
@@ -55,7 +69,29 @@ class ColumnSpec(_Declaration):
             raise ValueError(f"clip: low={self.clip[0]} must be less than high={self.clip[1]}")
         if self.group_rare is not None and self.buckets is not None:
             raise ValueError("group_rare and buckets exclude each other: leave one of them out")
+        if self.format is not None:
+            check_format(self.format, self.kind)
         return self
+
+
+def check_format(form: str, kind: str | None) -> None:
+    """Refuse a format that is neither of numbers nor of dates.
+
+    Raises:
+        ValueError: With those that are known.
+    """
+    if kind == "categorical":
+        raise ValueError("format is for numbers and dates; a categorical column is text as it is")
+    if form in DATE_FORMATS:
+        if kind != "date":
+            raise ValueError(f"format: {form} is for kind: date")
+        return
+    found = NUMBER_FORMAT.fullmatch(form)
+    if kind == "date" or not found or found[2] == found[3] or (found[1] and found[4]):
+        raise ValueError(
+            f"format: {form!r} is neither how 1250.5 is written, such as {NUMBER_FORMATS}, nor one "
+            f"of {', '.join(DATE_FORMATS)} for kind: date"
+        )
 
 
 class OuterFold(_Declaration):

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..data import Dataset, load
+from ..data.cells import distinct
 from ..data.choice import missing_target, roles_of
-from ..data.infer import infer_target
-from ..data.schema import distinct
+from ..data.infer import count_texts
+from ..data.infer_target import infer_target
+from ..data.schema import category_texts, target_column
 from ..data.sources import Source, read_source
 from ..errors import HpsearchError, SpecError
 from ..spec.data import ColumnSpec, CrossValidation, DataSpec
@@ -100,7 +100,7 @@ def _starter(place: str, target: str | None, output: Path, settings: Sequence[st
     table = source.table
     names = list(roles_of(source, _unnamed_dropped(data, table), CrossValidation()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
-    found = list(survey(table, names, data))
+    found = list(survey(table, names, data, source.origin))
     dropped = tuple(f for f in found if isinstance(f, Drop))
     treated = tuple(f for f in found if isinstance(f, Treat))
     if missing_target(table, target, data).any():
@@ -113,7 +113,7 @@ def _starter(place: str, target: str | None, output: Path, settings: Sequence[st
     rough = ranges_for(table.num_rows, 1)
     declared.setdefault("test_fraction", rough.test_fraction if source.test is None else 0.0)
     data = DataSpec(**declared)
-    cv = _cross_validation(table, target, data, rough)
+    cv = _cross_validation(source, target, data, rough)
     dataset = load(
         data,
         task=None,
@@ -126,7 +126,7 @@ def _starter(place: str, target: str | None, output: Path, settings: Sequence[st
         dropped=dropped,
         treated=treated,
         suspects=suspects(dataset),
-        ordered_by=_times(table, target),
+        ordered_by=tuple(n for n, c in data.columns.items() if c.kind == "date"),
     )
 
 
@@ -138,7 +138,7 @@ def _of_images(place: str, source: Source, declared: dict[str, Any], folder: Pat
     declared.setdefault("scaling", "minmax")
     declared.setdefault("test_fraction", rough.test_fraction if source.test is None else 0.0)
     data = DataSpec(**declared)
-    cv = _cross_validation(source.table, source.targets[0], data, rough)
+    cv = _cross_validation(source, source.targets[0], data, rough)
     division = CrossValidation(**cv)
     dataset = load(data, task=None, cross_validation=division, seed=SEED, folder=folder)
     nothing: dict[str, Any] = {"dropped": (), "treated": (), "suspects": {}, "ordered_by": ()}
@@ -184,14 +184,16 @@ def _said(spec: ColumnSpec) -> dict[str, Any]:
     return spec.model_dump(exclude_defaults=True)
 
 
-def _cross_validation(table: Any, target: str, data: DataSpec, ranges: Ranges) -> dict[str, Any]:
+def _cross_validation(
+    source: Source, target: str, data: DataSpec, ranges: Ranges
+) -> dict[str, Any]:
     """Folds that the smallest class has rows for."""
-    told, _ = infer_target(table.select([target]), target, data, None)
+    column = source.table.select([target])
+    told, _ = infer_target(column, target, data, None, source.origin)
     if told.kind == "regression":
         return {"kind": "kfold", "folds": ranges.folds, **_repeated(ranges)}
-    values, places = distinct(table[target])
-    counts = np.bincount(places, minlength=len(values))
-    known = [int(n) for v, n in zip(values, counts, strict=True) if n and v is not None]
+    values, places = distinct(column[target])
+    known = count_texts(category_texts(values, target_column(told)), places).values()
     left = int(min(known) * (1 - data.test_fraction))
     return {
         "kind": "stratified",
@@ -220,11 +222,6 @@ def _metric(dataset: Dataset) -> tuple[str, str]:
     if shares.max() > 5 * shares.min():
         return "balanced_accuracy", "some classes are rare; also: accuracy, f1, log_loss"
     return "accuracy", "also: balanced_accuracy, f1, log_loss, roc_auc"
-
-
-def _times(table: Any, target: str) -> tuple[str, ...]:
-    kinds = ("date", "timestamp")
-    return tuple(f.name for f in table.schema if str(f.type).startswith(kinds) and f.name != target)
 
 
 def _verify(output: Path, starter: Starter) -> None:

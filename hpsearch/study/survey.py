@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from ..data import Dataset
+from ..data.cells import COMMA, ISO, as_number, as_text, distinct, plain_numbers
 from ..data.infer import infer_columns
-from ..data.schema import as_number, as_text, distinct, plain_numbers
+from ..data.sources import Origin
+from ..data.spelling import find_date_format, known_texts, number_formats
 from ..errors import DataError
 from ..spec.data import Cell, ColumnSpec, DataSpec
 
@@ -49,22 +51,23 @@ class Treat:
     reason: str
 
 
-def survey(table: Any, names: list[str], data: DataSpec) -> Iterator[Drop | Treat]:
+def survey(table: Any, names: list[str], data: DataSpec, origin: Origin) -> Iterator[Drop | Treat]:
     """The columns that need a word; what is already declared is left as it is.
 
     Args:
         table: All rows, a `pyarrow.Table`.
         names: The columns that would be features.
         data: What has been declared so far.
+        origin: What is known of the table beside its cells.
     """
     for name in names:
         if name in data.columns:
             continue
-        if found := _look(table, name, data):
+        if found := _look(table, name, data, origin):
             yield found
 
 
-def _look(table: Any, name: str, data: DataSpec) -> Drop | Treat | None:
+def _look(table: Any, name: str, data: DataSpec, origin: Origin) -> Drop | Treat | None:
     values, places = distinct(table[name])
     counts = np.bincount(places, minlength=len(values))
     texts = {as_text(v): int(n) for v, n in zip(values, counts, strict=True) if n}
@@ -83,13 +86,29 @@ def _look(table: Any, name: str, data: DataSpec) -> Drop | Treat | None:
             return Drop(name, "another number in every row, and called like an identifier")
     elif str(table[name].type).startswith(("date", "timestamp")):
         return Treat(name, ColumnSpec(kind="date"), "year, month, day and weekday of the date")
+    elif found := _dates(list(known)):
+        return replace(found, name=name)
+    elif number_formats(known_texts(known)):
+        pass  # numbers, though written in another way
     elif markers := _markers(known):
         marks: list[Cell] = list(markers)
         said = f"numbers beside {', '.join(map(repr, markers))}"
         return Treat(name, ColumnSpec(missing=marks), said)
     elif UNKNOWN in known:
         return Treat(name, ColumnSpec(missing=[UNKNOWN]), f"{known[UNKNOWN]:,} rows say {UNKNOWN}")
-    return _refused(table, name, data, len(known), share)
+    return _refused(table, name, data, origin, len(known), share)
+
+
+def _dates(texts: list[str]) -> Drop | Treat | None:
+    """Texts that are dates, and what can be made of them."""
+    forms = find_date_format(known_texts(texts))
+    if len(forms) > 1 and ISO not in forms:
+        return Drop(
+            "", f"dates like {texts[0]}: {{kind: date, format: {' or '.join(forms)}}} takes them"
+        )
+    form = None if not forms or ISO in forms else forms[0]
+    told = ColumnSpec(kind="date", **({"format": form} if form else {}))
+    return Treat("", told, "year, month, day and weekday of the date") if forms else None
 
 
 def _markers(known: dict[str, int]) -> list[str]:
@@ -101,14 +120,18 @@ def _markers(known: dict[str, int]) -> list[str]:
 
 
 def _refused(
-    table: Any, name: str, data: DataSpec, n_known: int, share: float
+    table: Any, name: str, data: DataSpec, origin: Origin, n_known: int, share: float
 ) -> Drop | Treat | None:
     """What makes a column usable that would be refused as it is."""
+    everything = np.arange(table.num_rows)
     try:
-        infer_columns(table, [name], data, np.arange(table.num_rows))
+        infer_columns(table, [name], data, everything, origin)
         return None
     except DataError as error:
         told = str(error)
+    if "say how 1250.5 is written" in told:
+        said = f'or "1,250.5": {told.partition(": ")[2].partition(":")[0]}'
+        return Treat(name, ColumnSpec(format=COMMA), said)
     if share >= UNIQUE:
         return Drop(name, f"{n_known:,} different values, nearly one a row: an identifier?")
     for spec, reason in (
@@ -117,7 +140,7 @@ def _refused(
     ):
         declared = data.model_copy(update={"columns": {**data.columns, name: spec}})
         try:
-            infer_columns(table, [name], declared, np.arange(table.num_rows))
+            infer_columns(table, [name], declared, everything, origin)
             return Treat(name, spec, reason)
         except DataError:
             continue

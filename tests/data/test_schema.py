@@ -16,7 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.data import Column, Schema, Target, schema
+from hpsearch.data.vocabulary import OTHER
 from hpsearch.errors import DataError
+from hpsearch.promotion.package import CODE
 
 SIZE = Column("size", "numeric")
 COLOR = Column("color", "categorical", ("green", "red"))
@@ -79,18 +81,20 @@ def test_infinite_numbers_are_refused(wrong):
         BOTH.clean({"size": [wrong], "color": ["red"]})
 
 
-def test_unknown_categories_are_missing_and_listed():
-    table = {"size": [1, 2, 3], "color": ["blue", "red", "azure"]}
-    assert {"color": ("azure", "blue")} == BOTH.unknown(table)
-    np.testing.assert_array_equal([NAN, 1, NAN], BOTH.clean(table)[:, 1])
+def test_unknown_categories_are_missing_and_counted():
+    table = {"size": [1, None, 3], "color": ["blue", "red", "blue"]}
+    counts = schema.Counts()
+    np.testing.assert_array_equal([NAN, 1, NAN], BOTH.clean(table, counts)[:, 1])
+    BOTH.clean({"size": [1], "color": [" "]}, counts)
+    assert (4, {"size": 1, "color": 1}) == (counts.rows, counts.missing)
+    assert {"color": {"blue": 2}} == counts.unknown
 
 
 def test_grouped_column_takes_unknown_categories_as_other():
-    column = Column("color", "categorical", ("red", schema.OTHER))
+    column = Column("color", "categorical", ("red", OTHER))
     grouped = Schema((column,))
     table = {"color": ["blue", "red", None]}
     np.testing.assert_array_equal([[1], [0], [NAN]], grouped.clean(table))
-    assert {} == grouped.unknown(table)
 
 
 def test_hashed_column_needs_no_vocabulary_and_no_process():
@@ -227,10 +231,12 @@ def test_tables_mean_the_same_in_pandas_and_arrow(numbers, draw):
 
 
 def test_schema_stands_alone_beside_a_served_model(tmp_path: Path):
-    shutil.copy(schema.__file__, tmp_path / "schema.py")
+    for name in CODE:
+        source = Path(schema.__file__).with_name(f"{name}.py")
+        shutil.copy(source, tmp_path / f"hpsearch_{name}.py")
     (tmp_path / "schema.json").write_text(json.dumps(BOTH.to_json()))
     script = (
-        "import json, sys, schema\n"
+        "import json, sys, hpsearch_schema as schema, hpsearch_delimited\n"
         "s = schema.Schema.from_json(json.load(open('schema.json')))\n"
         "print(s.clean({'size': ['1.5'], 'color': ['red']}).tolist())\n"
         "try: s.clean({'size': [1]})\n"

@@ -1,6 +1,7 @@
 """Every source ends as the same data set."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,7 @@ def test_every_format_gives_the_same_rows(tmp_path):
     found = {name: read(tmp_path, source) for name, source in written(tmp_path).items()}
     expected = found["parquet"]
     for name, data in found.items():
-        assert expected.schema == data.schema, name
+        assert expected.schema == replace(data.schema, layout=None), name
         np.testing.assert_array_equal(expected.columns, data.columns, name)
         np.testing.assert_array_equal(expected.target, data.target, name)
 

@@ -1,0 +1,359 @@
+"""Cells: how one cell of a raw table is read, by the kind of its column.
+
+The same code reads the table that a study trains on and the rows that a served model is given, so
+this file is copied beside that model. It needs numpy; pyarrow only where a column is an Arrow one.
+Decides nothing about a column: `infer` does that, `schema` keeps what was decided.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, time
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+try:
+    from ..errors import DataError
+except ImportError:  # beside a served model there is no hpsearch
+
+    class DataError(ValueError):  # type: ignore[no-redef]
+        """The table cannot be used as it is."""
+
+
+NOT_A_NUMBER = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
+TRUTH = {
+    **dict.fromkeys(("true", "t", "yes", "y", "on"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "off"), False),
+}
+PLAIN = "1250.5"  # how a number is written where nothing else was declared or found
+COMMA = "1250,5"
+# How 1250.5 is written in a column: the separators that are recognised without a declaration.
+NUMBER_FORMATS = (PLAIN, COMMA, "1,250.5", "1.250,5", "1 250,5", "1 250.5", "1'250.5")
+ISO = "YYYY-MM-DD"
+DATE_FORMATS = {
+    "DD/MM/YYYY": r"(?P<d>\d{1,2})/(?P<m>\d{1,2})/(?P<y>\d{4})",
+    "MM/DD/YYYY": r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})",
+    "DD.MM.YYYY": r"(?P<d>\d{1,2})\.(?P<m>\d{1,2})\.(?P<y>\d{4})",
+    "DD-MM-YYYY": r"(?P<d>\d{1,2})-(?P<m>\d{1,2})-(?P<y>\d{4})",
+    "MM-DD-YYYY": r"(?P<m>\d{1,2})-(?P<d>\d{1,2})-(?P<y>\d{4})",
+    "YYYY/MM/DD": r"(?P<y>\d{4})/(?P<m>\d{1,2})/(?P<d>\d{1,2})",
+}
+_EXAMPLE = re.compile(
+    r"(?P<prefix>[$€£¥]?) ?1(?P<group>[,. '\u2019\u00a0\u202f]?)250(?P<decimal>[.,])5 ?"
+    r"(?P<suffix>[%$€£¥]?)"
+)
+
+
+# ---- one cell ----
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA."""
+    if value is None or (isinstance(value, float) and value != value):
+        return True
+    return type(value).__name__ in ("NAType", "NaTType")
+
+
+def as_text(value: Any) -> str:
+    """A cell's text; equal for 1, 1.0 and "1", for True and "true", for a day and its midnight."""
+    if is_missing(value):
+        return ""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        value = float(value)
+    if isinstance(value, float | np.floating) and float(value).is_integer():
+        return str(int(value))
+    if isinstance(value, datetime) and value.time() == time():
+        return str(value.date())
+    return str(value).strip()
+
+
+def as_number(text: str) -> float | None:
+    """The number that a text stands for, if any."""
+    try:
+        return None if "_" in text else float(text)
+    except ValueError:
+        return None
+
+
+def as_truth(value: Any) -> bool | None:
+    """The truth value of a typed cell or of a word for it, if it is one."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    return TRUTH.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def number_key(value: Any) -> int | float | None:
+    """What equal numbers share: 7, 7.0, "7" and "007"; whole numbers of any length exactly."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    text = as_text(value)
+    if text.lstrip("+-").isdigit() and text.isascii():
+        return int(text)
+    number = as_number(text)
+    return None if number is None or not np.isfinite(number) else number
+
+
+def moment_of(value: Any, form: str = "") -> datetime | None:
+    """The date of a typed cell or of its text, on the clock where it was written."""
+    text = str(value).strip()
+    try:
+        return datetime.fromisoformat(_as_iso(text, form)).replace(tzinfo=None)
+    except ValueError:
+        return None
+
+
+def _as_iso(text: str, form: str) -> str:
+    if form in ("", ISO):
+        return text
+    found = _date_pattern(form).fullmatch(text)
+    if found is None:
+        return text if text[4:5] == "-" else ""  # a typed date, or one that pandas has read
+    rest = "" if found["rest"] is None else f"T{found['rest']}"
+    hour = re.match(r"T(\d):", rest)
+    rest = f"T0{rest[1:]}" if hour else rest
+    return f"{found['y']}-{int(found['m']):02}-{int(found['d']):02}{rest}"
+
+
+@lru_cache
+def _date_pattern(form: str) -> re.Pattern[str]:
+    return re.compile(DATE_FORMATS[form] + r"(?:[ T]+(?P<rest>\d.*))?")
+
+
+# ---- how numbers are written ----
+
+
+@dataclass(frozen=True, slots=True)
+class NumberFormat:
+    """How the numbers of a column are written."""
+
+    group: str  # between thousands; "": nothing
+    decimal: str
+    prefix: str = ""  # a currency
+    suffix: str = ""  # a currency, or %
+
+    @property
+    def pattern(self) -> str:
+        """A regular expression of RE2 and Python that the texts match as a whole."""
+        group, decimal = f"[{self.groups}]", re.escape(self.decimal)
+        whole = rf"([1-9][0-9]{{0,2}}({group}[0-9]{{3}})+|[0-9]+)" if self.group else "[0-9]+"
+        number = rf"({whole}({decimal}[0-9]*)?|{decimal}[0-9]+)([eE][+-]?[0-9]+)?"
+        before = rf"[+-]?{re.escape(self.prefix)} ?[+-]?" if self.prefix else "[+-]?"
+        after = f" ?{re.escape(self.suffix)}" if self.suffix else ""
+        return f"^{before}{number}{after}$"
+
+    @property
+    def groups(self) -> str:
+        """The characters that may stand between thousands."""
+        return {" ": " \u00a0\u202f", "'": "'\u2019"}.get(self.group, self.group)
+
+    @property
+    def marks(self) -> str:
+        """The characters that are no part of the number."""
+        return f"{self.prefix}{self.suffix}{self.groups} +"
+
+    def number(self, text: str) -> float | None:
+        """The number that a text stands for, if it is written so."""
+        if not _compiled(self.pattern).match(text):
+            return None
+        for mark in self.marks:
+            text = text.replace(mark, "")
+        return as_number(text.replace(self.decimal, "."))
+
+
+@lru_cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+@lru_cache
+def number_format(example: str) -> NumberFormat:
+    """The format of which `example` shows how it writes 1250.5.
+
+    Raises:
+        ValueError: If it is no such example.
+    """
+    found = _EXAMPLE.fullmatch(example)
+    if found is None or found["group"] == found["decimal"] or (found["prefix"] and found["suffix"]):
+        raise ValueError(
+            f"format: {example!r} does not show how 1250.5 is written; for example "
+            f"{', '.join(NUMBER_FORMATS)}, $1,250.5 or 1250.5%"
+        )
+    return NumberFormat(found["group"], found["decimal"], found["prefix"], found["suffix"])
+
+
+def text_number(text: str, form: str = "") -> float | None:
+    """The number that a text stands for in a column whose numbers are written as `form`."""
+    return as_number(text) if form in ("", PLAIN) else number_format(form).number(text)
+
+
+# ---- the different cells of a column ----
+
+
+def distinct(column: Any) -> tuple[list[Any], np.ndarray]:
+    """The different values of a raw column and, for each row, the index of its own.
+
+    Works on any values, so text is looked at once however often it stands there.
+    """
+    if hasattr(column, "dictionary_encode"):  # pyarrow
+        values, places = _encoded(column)
+        return [*values.to_pylist(), None], places
+    cells = column.tolist() if hasattr(column, "tolist") else list(column)
+    seen: dict[Any, int] = {}
+    places = np.empty(len(cells), np.intp)
+    for row, value in enumerate(cells):
+        try:
+            places[row] = seen.setdefault(_key(value), len(seen))
+        except TypeError:  # a list, a dict, an array
+            raise DataError(
+                f"row {row + 1} holds a {type(value).__name__}; cells are numbers, texts, truth "
+                "values or dates"
+            ) from None
+    return [None if v is None else v[1] for v in seen], places
+
+
+def distinct_places(column: Any) -> np.ndarray:
+    """The second half of `distinct`, without a Python object for each different value."""
+    return _encoded(column)[1] if hasattr(column, "dictionary_encode") else distinct(column)[1]
+
+
+def _encoded(column: Any) -> tuple[Any, np.ndarray]:
+    """The different values of a pyarrow column, and each row's place; a null comes last."""
+    encoded = column.combine_chunks()
+    if not hasattr(encoded, "dictionary"):
+        encoded = encoded.dictionary_encode()
+    places = encoded.indices.to_numpy(zero_copy_only=False)  # a null is NaN
+    if encoded.null_count:
+        places = np.where(np.isnan(places), len(encoded.dictionary), places)
+    return encoded.dictionary, places.astype(np.intp)
+
+
+def spread(per_value: Any, places: np.ndarray, dtype: Any = None) -> np.ndarray:
+    """What holds for each different value, for each row: the inverse of `distinct`."""
+    rows: np.ndarray = np.asarray(per_value, dtype)[places]
+    return rows
+
+
+def _key(value: Any) -> tuple[type, Any] | None:
+    """A dictionary key: all missing values are one, and 1 is not True."""
+    return None if is_missing(value) else (type(value), value)
+
+
+# ---- whole columns of numbers and dates ----
+
+
+def is_text(column: Any) -> bool:
+    """Whether a raw column is an Arrow column of texts."""
+    return str(getattr(column, "type", "")) in ("string", "large_string")
+
+
+def plain_numbers(raw: Any) -> np.ndarray | None:
+    """The column in float64 where it already holds numbers, NaN for missing ones."""
+    if hasattr(raw, "combine_chunks"):  # pyarrow: nulls become NaN without a detour
+        kind = str(raw.type)
+        if not kind.startswith(("int", "uint", "float", "double", "halffloat")):
+            return None
+        return np.asarray(raw.to_numpy(), np.float64)
+    array = raw.to_numpy() if hasattr(raw, "to_numpy") else raw
+    is_numeric = isinstance(array, np.ndarray) and array.dtype.kind in "iuf"
+    return array.astype(np.float64) if is_numeric else None
+
+
+def parsed_numbers(raw: Any, missing: Iterable[str] = (), form: str = "") -> np.ndarray | None:
+    """An Arrow column of texts in float64, NaN for missing ones; None where one is no number.
+
+    Says of each text what `text_number` says, but of all at once.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    markers = set(missing)
+    if form in ("", PLAIN) and not markers:
+        try:  # the usual case: numbers and blanks
+            return _floats(pc.if_else(pc.equal(raw, ""), None, raw).cast(pa.float64()))
+        except pa.ArrowInvalid:
+            pass
+    texts = pc.utf8_trim_whitespace(raw)
+    blank = pc.is_in(pc.utf8_lower(texts), pa.array(sorted(NOT_A_NUMBER), texts.type))
+    if markers:
+        blank = pc.or_(blank, pc.is_in(texts, pa.array(sorted(markers), texts.type)))
+    texts = pc.if_else(blank, None, texts)
+    if form not in ("", PLAIN):
+        format_ = number_format(form)
+        if not pc.all(pc.match_substring_regex(texts, format_.pattern), min_count=0).as_py():
+            return None
+        for mark in format_.marks:
+            texts = pc.replace_substring(texts, mark, "")
+        texts = pc.replace_substring(texts, format_.decimal, ".")
+    try:
+        return _floats(texts.cast(pa.float64()))
+    except pa.ArrowInvalid:
+        return None
+
+
+def _floats(numbers: Any) -> np.ndarray:
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
+
+
+def dates(raw: Any, name: str, missing: tuple[str, ...] = (), form: str = "") -> np.ndarray:
+    """A column of dates as datetime64[s], NaT for missing ones.
+
+    The time of day is the one on the clock where it was written: an offset is not applied.
+
+    Raises:
+        DataError: If a cell is no date of that format.
+    """
+    if form in ("", ISO) and is_text(raw):
+        moments = _iso_dates(raw, missing)
+        if moments is not None:
+            return moments
+    values, places = distinct(raw)
+    table: list[Any] = []
+    for value in values:
+        text = "" if is_missing(value) else str(value).strip()
+        if text.lower() in NOT_A_NUMBER or text in missing:
+            table.append(np.datetime64("NaT", "s"))
+            continue
+        moment = moment_of(value, form)
+        if moment is None:
+            row = int(np.flatnonzero(places == len(table))[0])
+            like = f"{ISO} or {ISO} 23:59:59" if form in ("", ISO) else form
+            raise DataError(
+                f"column {name!r}, row {row + 1}: {text!r} is no date like "
+                f"{like.replace('YYYY', '2024').replace('MM', '12').replace('DD', '31')}"
+            )
+        table.append(np.datetime64(moment, "s"))
+    return spread(table, places, "datetime64[s]")
+
+
+def _iso_dates(raw: Any, missing: tuple[str, ...]) -> np.ndarray | None:
+    """An Arrow column of ISO 8601 texts, all at once; None where one is something else."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    texts = pc.utf8_trim_whitespace(raw)
+    blank = pc.is_in(pc.utf8_lower(texts), pa.array(sorted(NOT_A_NUMBER), texts.type))
+    if missing:
+        blank = pc.or_(blank, pc.is_in(texts, pa.array(sorted(set(missing)), texts.type)))
+    texts = pc.if_else(blank, None, texts)
+    plain = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?(Z|[+-]\d{2}:\d{2})?$"
+    if not pc.all(pc.match_substring_regex(texts, plain), min_count=0).as_py():
+        return None
+    # Ten characters are a day, and what follows the time of day is an offset.
+    texts = pc.replace_substring_regex(
+        texts, r"(Z|([ T]\d{2}:\d{2}(:\d{2})?)[+-]\d{2}:\d{2})$", r"\2"
+    )
+    try:
+        moments = texts.cast(pa.timestamp("s"))
+    except pa.ArrowInvalid:
+        return None
+    found: np.ndarray = np.asarray(moments.to_numpy(zero_copy_only=False)).astype("datetime64[s]")
+    return found

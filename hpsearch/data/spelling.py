@@ -1,0 +1,214 @@
+"""How the texts of a column are written, where nothing was declared of it.
+
+All texts of a column decide together. What they leave open is refused with the line that settles
+it, and what is taken for granted is noted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..errors import DataError
+from .cells import (
+    DATE_FORMATS,
+    ISO,
+    NOT_A_NUMBER,
+    NUMBER_FORMATS,
+    PLAIN,
+    as_number,
+    as_truth,
+    moment_of,
+    number_format,
+    parsed_numbers,
+    text_number,
+)
+from .typed_text import is_code
+from .vocabulary import case_variants
+
+SIGNS = "$€£¥%"
+MANY = 1000  # texts that are tried one by one
+SHORT_DATE = re.compile(r"\d{1,2}([/.-])\d{1,2}\1\d{2}")
+
+
+def known_texts(texts: Iterable[str]) -> list[str]:
+    """Those that are no mark of a missing number."""
+    return [t for t in texts if t.lower() not in NOT_A_NUMBER]
+
+
+def are_codes(texts: Sequence[str]) -> bool:
+    """Whether texts that are all numbers are better kept as they are: 007, 12E3."""
+    codes = [t for t in texts if is_code(t)]
+    padded = any(t.lstrip("+-")[0] == "0" for t in codes)
+    return bool(codes) and (padded or all(t.isdigit() or is_code(t) for t in texts))
+
+
+def number_formats(texts: Sequence[str]) -> list[str]:
+    """The formats in which all texts are numbers, the simplest first.
+
+    A currency or % must stand at each of them.
+    """
+    if not texts:
+        return []
+    sign = next((c for c in SIGNS if c in texts[0]), "")
+    before = sign and texts[0].lstrip("+-").startswith(sign)
+    forms = [f"{sign}{form}" if before else f"{form}{sign}" for form in NUMBER_FORMATS]
+    fitting = [form for form in forms if text_number(texts[0], form) is not None]
+    return [form for form in fitting if _all_numbers(texts, form)]
+
+
+def _all_numbers(texts: Sequence[str], form: str) -> bool:
+    if len(texts) < MANY:
+        return all(text_number(t, form) is not None for t in texts)
+    import pyarrow as pa
+
+    numbers = parsed_numbers(pa.chunked_array([texts], pa.string()), (), form)
+    return numbers is not None or all(text_number(t, form) is not None for t in texts)
+
+
+class AmbiguousFormatError(DataError):
+    """1,250 may be a thousand or a fraction, and nothing in its column tells."""
+
+
+def find_number_format(
+    name: str, texts: Sequence[str], declared: str, separator: str
+) -> tuple[str | None, str]:
+    """How all texts are written as numbers, and what there is to say of it.
+
+    Args:
+        name: The column, for messages.
+        texts: Its different texts, without marks of missing numbers.
+        declared: How numbers are written in this study.
+        separator: Of the file that they come from; "": of none.
+
+    Returns:
+        The format, None where they are no numbers; and a note.
+
+    Raises:
+        AmbiguousFormatError: If 1,250 may be a thousand or a fraction.
+    """
+    found = number_formats(texts)
+    if not found:
+        return None, ""
+    if declared != PLAIN:
+        alike = [f for f in found if number_format(f).decimal == number_format(declared).decimal]
+        found = alike or found
+    form = found[0]
+    rivals = [f for f in found[1:] if ("1.250,5" in f) == (PLAIN in form)]
+    other = next((f for f in rivals if _differ(form, f, texts)), "")
+    if form == declared and (form != PLAIN or not other or not _look_grouped(texts)):
+        return form, ""
+    say = f'data.columns.{name}.format: "{form}"'
+    if not other:
+        return form, f"{name}: numbers written as {form}, like {texts[0]!r}; {say} says so"
+    example = next(t for t in texts if text_number(t, form) != text_number(t, other))
+    if form == PLAIN or separator == ",":
+        form, other = other, form
+    else:
+        raise AmbiguousFormatError(
+            f"column {name!r}: {example!r} is {text_number(example, form):.10g} or "
+            f"{text_number(example, other):.10g}: say how 1250.5 is written with {say} or "
+            f'"{other}"'
+        )
+    return form, (
+        f"{name}: numbers written as {form}, so that {example!r} is "
+        f'{text_number(example, form):.10g}; data.columns.{name}.format: "{other}" reads '
+        f"{text_number(example, other):.10g}"
+    )
+
+
+def _differ(one: str, other: str, texts: Sequence[str]) -> bool:
+    """Whether some text is another number in one format than in the other."""
+    if number_format(one).decimal == number_format(other).decimal:
+        return False
+    return any(text_number(t, one) != text_number(t, other) for t in texts)
+
+
+def _look_grouped(texts: Sequence[str]) -> bool:
+    """Whether points stand between thousands: 250 beside 1.250, as no fractions are written."""
+    return any("." not in t for t in texts) and any("." in t and t.endswith("0") for t in texts)
+
+
+def find_date_format(texts: Sequence[str]) -> list[str]:
+    """The formats in which all texts are dates; empty where they are none."""
+    if not texts or as_number(texts[0]) is not None:
+        return []
+    forms = [f for f in (ISO, *DATE_FORMATS) if moment_of(texts[0], f) is not None]
+    return [f for f in forms if all(moment_of(t, f) is not None for t in texts)]
+
+
+def refuse_dates(name: str, texts: Sequence[str]) -> None:
+    """Refuse a column of dates of which is not said what to make of them.
+
+    Raises:
+        DataError: With the lines to choose from.
+    """
+    forms = find_date_format(texts)
+    if not forms:
+        if texts and all(SHORT_DATE.fullmatch(t) for t in texts):
+            raise DataError(
+                f"column {name!r} holds dates with years of two digits, like {texts[0]!r}: write "
+                f"them with four, leave it out with data.drop: [{name}], or take them as they are "
+                f"with data.columns.{name}: {{kind: categorical}}"
+            )
+        return
+    if forms == [ISO]:
+        raise DataError(
+            f"column {name!r} holds dates: leave it out with data.drop, or take year, "
+            f"month, day and weekday from it with data.columns.{name}: {{kind: date}}"
+        )
+    ways = " or ".join(f"{{kind: date, format: {form}}}" for form in forms)
+    raise DataError(
+        f"column {name!r} holds dates, like {texts[0]!r}: leave it out with data.drop, or take "
+        f"year, month, day and weekday from it with data.columns.{name}: {ways}"
+    )
+
+
+def settle_date_format(name: str, texts: Sequence[str]) -> str:
+    """The format of a column that is declared to hold dates; "" is ISO 8601.
+
+    Raises:
+        DataError: If day and month could be either.
+    """
+    forms = find_date_format(texts)
+    if not forms or ISO in forms:
+        return ""
+    if len(forms) > 1:
+        raise DataError(
+            f"column {name!r}: {texts[0]!r} may be day and month or month and day: say which with "
+            f"data.columns.{name}.format: {' or '.join(forms)}"
+        )
+    return forms[0]
+
+
+def fold_truths(name: str, counts: Mapping[str, int]) -> tuple[dict[str, str], str]:
+    """Spellings of a truth value that stand for its most frequent one, and a note.
+
+    Args:
+        name: The column, for the note.
+        counts: How many rows have each text.
+    """
+    truths = {t: as_truth(t) if t not in ("0", "1") else t == "1" for t in counts}
+    words = [t for t in counts if t not in ("0", "1")]
+    if not words or None in truths.values():
+        return {}, ""
+    replaced: dict[str, str] = {}
+    for truth in (False, True):
+        spelled = sorted((t for t in counts if truths[t] is truth), key=lambda t: (-counts[t], t))
+        replaced |= dict.fromkeys(spelled[1:], spelled[0]) if spelled else {}
+    if not replaced:
+        return {}, ""
+    pairs = ", ".join(f"{a!r} is {b!r}" for a, b in sorted(replaced.items()))
+    return replaced, f"{name}: truth values in several spellings are one: {pairs}"
+
+
+def case_notes(name: str, texts: Iterable[str]) -> list[str]:
+    """Categories that differ in nothing but upper and lower case."""
+    groups = case_variants(texts)
+    if not groups:
+        return []
+    shown = "; ".join(" and ".join(map(repr, sorted(group))) for group in groups[:3])
+    return [
+        f"{name}: {shown} differ in upper and lower case alone and are categories of their own; "
+        f"data.columns.{name}.replace puts them together"
+    ]
