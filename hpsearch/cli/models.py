@@ -192,7 +192,7 @@ def predict(
         raise click.UsageError("--json prints on standard output: give the answers a file, -o FILE")
     reference = promotion.parse_reference(model)
     client = _client(tracking_uri)
-    options = {"separator": separator, "keep": keep, "strict": strict}
+    options: dict[str, Any] = {"separator": separator, "keep": keep, "strict": strict}
     with _rows(rows) as source:
         if output is None:
             counts = promotion.predict(client, reference, source, sys.stdout, **options)

@@ -67,8 +67,8 @@ def save_served_model(
         digests = {"model": sha256(model), "schema": sha256(files["schema.json"])}
         files["digests.json"].write_text(json.dumps(digests), encoding="utf-8")
         code = [Path(folder) / f"hpsearch_{name}.py" for name in CODE]
-        for path, name in zip(code, CODE, strict=True):
-            shutil.copyfile(Path(schema_module.__file__).with_name(f"{name}.py"), path)
+        for copy, name in zip(code, CODE, strict=True):
+            shutil.copyfile(Path(schema_module.__file__).with_name(f"{name}.py"), copy)
         with _quiet():
             pyfunc.save_model(
                 path,
@@ -78,7 +78,7 @@ def save_served_model(
                     "schema": str(files["schema.json"]),
                     "digests": str(files["digests.json"]),
                 },
-                code_paths=[str(path) for path in code],
+                code_paths=[str(copy) for copy in code],
                 signature=_signature(schema),
                 input_example=example_rows(schema, columns),
                 pip_requirements=_requirements(),
