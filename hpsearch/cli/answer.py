@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from .terminal import console
@@ -123,14 +124,23 @@ def _show_front(out: Console, result: StudyResult) -> None:
     out.print(grid)
 
 
+MOST_COLUMNS = 40  # a table of more is summarised
+FIRST_COLUMNS = 10  # of which so many are shown
+
+
 def show_data(dataset: Dataset) -> None:
     """What was read and what was inferred."""
     out = console()
     grid = table("column", "kind", "values", title=f"{dataset.name}: {dataset.task}")
     grid.columns[1].justify = grid.columns[2].justify = "left"
-    for column in dataset.schema.columns:
+    columns = dataset.schema.columns
+    for column in columns if len(columns) <= MOST_COLUMNS else columns[:FIRST_COLUMNS]:
         values = ", ".join(column.vocabulary[:6]) + (" …" if len(column.vocabulary) > 6 else "")
-        grid.add_row(column.name, column.kind, values)
+        grid.add_row(column.name, column.kind, values or column.format)
+    if len(columns) > MOST_COLUMNS:
+        kinds = Counter(column.kind for column in columns)
+        counted = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items())
+        grid.add_row(f"… {len(columns):,} columns", "", counted)
     out.print(grid)
     locked = len(dataset.locked) if dataset.locked else 0
     rows = f"{dataset.n_rows:,} development rows in {len(dataset.folds)} folds ({dataset.kind})"

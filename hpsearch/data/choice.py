@@ -26,6 +26,7 @@ from .cells import (
 from .schema import require
 from .sources import Source
 
+NOTHING_DECLARED = ColumnSpec()
 OF_THE_TARGET = (
     "missing",
     "replace",
@@ -157,7 +158,7 @@ def rows_in_time(table: Any, roles: Roles, rows: np.ndarray) -> np.ndarray:
 
 def declared_missing(name: str, data: DataSpec) -> tuple[str, ...]:
     """The texts that mean "missing" in a column, beside blanks."""
-    spec = data.columns.get(name, ColumnSpec())
+    spec = data.columns.get(name, NOTHING_DECLARED)
     return tuple(as_text(m) for m in (*data.missing, *spec.missing))
 
 
@@ -193,12 +194,19 @@ def duplicates(table: Any, names: Sequence[str], array: np.ndarray | None = None
     """Which rows equal an earlier one in the named columns and in `array`, (n_rows,) bool."""
     mixed = np.zeros(table.num_rows, np.uint64) if array is None else digests(array)
     for name in names:
-        mixed ^= distinct_places(table[name]).astype(np.uint64)
+        mixed ^= _identities(table[name])
         mixed = _scrambled(mixed)
     _, first = np.unique(mixed, return_index=True)
     repeated = np.ones(table.num_rows, bool)
     repeated[first] = False
     return repeated
+
+
+def _identities(column: Any) -> np.ndarray:
+    """A number for each cell, (n_rows,) uint64: equal cells have equal ones."""
+    if str(column.type) in ("double", "int64") and not column.null_count:
+        return np.ascontiguousarray(column.to_numpy()).view(np.uint64)  # their own bits
+    return distinct_places(column).astype(np.uint64)
 
 
 def _scrambled(x: np.ndarray) -> np.ndarray:

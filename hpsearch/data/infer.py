@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data import ColumnSpec, DataSpec
 from .cells import COMMA, PLAIN, as_number, as_text, dates, distinct, is_text, text_number
-from .choice import declared_missing
+from .choice import NOTHING_DECLARED, declared_missing
 from .schema import DATE_PARTS, EXACT, Column, category_texts, column_numbers
 from .sources import Origin
 from .spelling import (
@@ -113,7 +113,7 @@ def _gathered(notes: list[str]) -> tuple[str, ...]:
 def _infer(
     raw: Any, name: str, data: DataSpec, development: np.ndarray, origin: Origin
 ) -> tuple[list[Column], list[str]]:
-    spec = data.columns.get(name, ColumnSpec())
+    spec = data.columns.get(name, NOTHING_DECLARED)
     column = _declared(name, spec, data)
     kind, column, notes = _reading(raw, column, spec, origin)
     if kind == "date":
