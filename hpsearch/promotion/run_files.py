@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PromotionError
+from ..tracking.artifact_store import list_run_files
 from ..tracking.refusals import http_status
 from ..tracking.store import experiment_of, is_server
 from .gate import Judged, NotBetterError, read_judged
@@ -29,7 +30,7 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
 
     with tempfile.TemporaryDirectory() as folder:
         run = client.get_run(run_id)
-        if f"{FINAL}/{MODEL}" not in {file.path for file in client.list_artifacts(run_id, FINAL)}:
+        if f"{FINAL}/{MODEL}" not in {file.path for file in list_run_files(client, run_id, FINAL)}:
             raise PromotionError(
                 f"run {run_id} holds no fitted winner ({FINAL}/{MODEL}). Let the study end, or "
                 "wait until its files have been uploaded: hpsearch tune SPEC goes on with it."

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ..errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import FileInfo
 
 # The scheme of an artifact URI -> the module that MLflow imports for it, and its package.
 LIBRARIES = {
@@ -40,6 +45,18 @@ def check_artifact_store(location: str) -> None:
             f"the experiment's files go to {location}, and there is no login for it: set "
             f"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE); {PROXIED}"
         )
+
+
+def list_run_files(client: MlflowClient, run_id: str, folder: str = "") -> list[FileInfo]:
+    """What lies right below a folder of a run's artifacts.
+
+    `client.list_artifacts` asks for logged models as well, which a server before MLflow 3 refuses.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    uri = client.get_run(run_id).info.artifact_uri
+    repository = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
+    return list(repository.list_artifacts(folder or None))
 
 
 def _is_installed(module: str) -> bool:

@@ -21,7 +21,7 @@ from ..journal import Record
 from ..redaction import redact
 from ..trial import Trial
 from . import layout
-from .artifact_store import check_artifact_store
+from .artifact_store import check_artifact_store, list_run_files
 from .bulk import BulkPoints
 from .cursor import Position
 from .note import study_note
@@ -445,7 +445,7 @@ class Projection:
 
     def _held(self, folder: str) -> Iterator[tuple[str, int]]:
         """Name and size of the files that the store has below a folder of the study's run."""
-        for file in self._client.list_artifacts(self.parent, folder or None):
+        for file in list_run_files(self._client, self.parent, folder):
             if file.is_dir:
                 yield from self._held(file.path)
             else:

@@ -17,6 +17,7 @@ from promotion.conftest import Store
 from hpsearch.errors import TrackingError
 from hpsearch.promotion import Reference, models, promote, rollback
 from hpsearch.promotion.scoring import fetch
+from hpsearch.tracking.artifact_store import list_run_files
 from hpsearch.tracking.sender import sync
 from hpsearch.tracking.server import OLDEST
 from hpsearch.tracking.store import journal_path, open_store
@@ -65,6 +66,8 @@ def test_the_oldest_that_is_tested_is_the_oldest_that_is_allowed() -> None:
 def test_a_study_goes_to_the_oldest_server_once(oldest: str, tmp_path: Path) -> None:
     records = synthetic.study(5, folds=2, epochs=3)
     journal = synthetic.write(journal_path(tmp_path, "churn"), records)
+    (journal.parent / "plots").mkdir()
+    (journal.parent / "plots" / "history.png").write_bytes(b"PNG")
     for _ in range(2):
         sent = sync(journal, oldest)
         (cursor,) = journal.parent.glob("uploaded-*.json")
@@ -74,8 +77,8 @@ def test_a_study_goes_to_the_oldest_server_once(oldest: str, tmp_path: Path) -> 
     keys = [run.data.tags["hpsearch.key"] for run in runs]
     assert 7 == len(keys) == len(set(keys))
     assert sent.parent == find_study_run(client, "churn", journal=journal).run_id
-    assert {"spec.yaml", "environment.json", "journal.jsonl"} == {
-        file.path for file in client.list_artifacts(sent.parent)
+    assert {"spec.yaml", "environment.json", "journal.jsonl", "plots"} == {
+        file.path for file in list_run_files(client, sent.parent)
     }
 
 
