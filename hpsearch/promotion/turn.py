@@ -68,5 +68,6 @@ def _told(client: MlflowClient, patience: float) -> str:
         who = "somebody"
     return (
         f"{who} has been promoting for {patience:.0f} s. Promote again; if that process has died, "
-        f"delete the registered model {NAME!r} first, in MLflow's user interface."
+        f"delete the registered model {NAME!r} first, in MLflow's user interface (where there are "
+        "logins, its owner or an administrator can)."
     )

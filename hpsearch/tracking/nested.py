@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..platforms.identity import host_name, user_name
 from .layout import KEY_TAG, Point, metric_name, tag_value
 from .store import experiment_of, limited_requests
 
@@ -67,6 +68,7 @@ def _run(client: MlflowClient, name: str, folds: Sequence[OuterFold], artifacts:
     """The run of these studies, which an earlier call may have made."""
     experiment = experiment_of(client, name, artifacts)
     tags = {KEY_TAG: "/".join(["nested", *(fold.key for fold in folds)]), "hpsearch.kind": "nested"}
+    tags |= {"mlflow.user": user_name(), "host": host_name()}
     runs = client.search_runs([experiment], f"tags.`{KEY_TAG}` = '{tags[KEY_TAG]}'")
     made = (
         runs[0]

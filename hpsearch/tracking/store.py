@@ -211,6 +211,7 @@ def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[No
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+        "AWS_MAX_ATTEMPTS": "2",  # where the client writes to S3 itself; five by default
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)

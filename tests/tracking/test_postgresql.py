@@ -6,14 +6,19 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 import synthetic
 from mlflow import MlflowClient
+from sqlalchemy import create_engine, text
 
+from hpsearch.errors import TrackingError
+from hpsearch.tracking.schema import revisions, stored_revision
 from hpsearch.tracking.sender import sync
-from hpsearch.tracking.store import journal_path
+from hpsearch.tracking.store import experiment_of, journal_path, open_store
 
 
 def programs() -> Path | None:
@@ -58,6 +63,35 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(home)
 
 
+def test_those_who_begin_a_name_at_once_share_its_experiment(postgresql):
+    open_store(postgresql)
+    clients = [MlflowClient(postgresql) for _ in range(4)]
+    together = Barrier(len(clients))
+
+    def begin(client: MlflowClient) -> str:
+        together.wait(60)
+        return experiment_of(client, "begun-at-once", None)
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        assert 1 == len(set(pool.map(begin, clients)))
+
+
+def test_tables_of_an_older_mlflow_are_left_as_they_are(postgresql):
+    open_store(postgresql)
+    newest = revisions()[1]
+    assert newest == stored_revision(postgresql)
+    engine = create_engine(postgresql)
+    change = "update alembic_version set version_num = '{}'"
+    with engine.begin() as connection:
+        connection.execute(text(change.format("0584bdc529eb")))
+    with pytest.raises(TrackingError, match="made by an older MLflow") as told:
+        open_store(postgresql)
+    assert "of-this-test" not in str(told.value)
+    with engine.begin() as connection:
+        connection.execute(text(change.format(newest)))
+    engine.dispose()
+
+
 def test_a_study_is_in_postgresql_once_however_often_it_is_sent(postgresql, tmp_path):
     journal = synthetic.write(journal_path(tmp_path, "study"), synthetic.study(5))
     artifacts = (tmp_path / "artifacts").as_uri()
@@ -66,7 +100,7 @@ def test_a_study_is_in_postgresql_once_however_often_it_is_sent(postgresql, tmp_
         (cursor,) = journal.parent.glob("uploaded-*.json")
         cursor.unlink()  # as if nothing had been sent
     client = MlflowClient(postgresql)
-    (experiment,) = [e for e in client.search_experiments() if e.name != "Default"]
+    experiment = client.get_experiment_by_name("churn")
     runs = client.search_runs([experiment.experiment_id])
     keys = [r.data.tags["hpsearch.key"] for r in runs]
     asked = [r for r in synthetic.study(5) if r["event"] == "asked"]
