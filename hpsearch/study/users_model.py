@@ -122,8 +122,8 @@ def check_metric(file: StudyFile, problem: Problem) -> None:
         raise file.problem(
             "objective.metric",
             f"{where}: {type(error).__name__}: {first}. It is called as (truth, prediction, "
-            f"weights), arrays of shapes {truth.shape}, {truth.shape} and ({len(truth)},), weights "
-            "None where rows have none, and returns a number",
+            f"weights), arrays of shapes {truth.shape}, {truth.shape} and ({len(truth)},), "
+            "and returns a number",
         ) from None
 
 

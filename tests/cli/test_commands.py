@@ -122,7 +122,7 @@ def test_names_that_nothing_knows_are_told_with_those_there_are(run, tmp_path, l
 @pytest.mark.parametrize(
     ("space", "told"),
     [
-        ("{optimizer: adm}", "search_space.optimizer: 'adm' does not exist"),
+        ("{optimizer: adm}", "search_space.optimizer: got 'adm'; allowed: sgd"),
         ("{learning_rat: 0.1}", "nothing reads this parameter. Did you mean 'learning_rate'?"),
         ("{optimizer: adam, momentum: 0.9}", "search_space.momentum: nothing reads"),
         ("{loss: hinges}", "search_space.loss: 'hinges' does not exist"),
