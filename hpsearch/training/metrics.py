@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,19 +125,15 @@ def _f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
     return xp.sum(_f1_scores(xp, hits, predicted + actual) * actual) / xp.sum(actual)
 
 
-def _share(place: int) -> Callable[..., Any]:
+def _share(place: int, xp: Any, y: Any, p: Any, w: Any) -> Any:
     """Hits of each class among its predicted (1) or its actual (2) rows: precision or recall."""
-
-    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
-        counts = _counts(xp, y, p, w)
-        hits, among = counts[0], counts[place]
-        shares = xp.where(among > 0, hits / xp.where(among > 0, among, 1), 0)
-        if y.shape[1] == 1:
-            return shares[1]
-        seen = counts[1] + counts[2] > 0
-        return xp.sum(shares) / xp.sum(seen)
-
-    return measure
+    counts = _counts(xp, y, p, w)
+    hits, among = counts[0], counts[place]
+    shares = xp.where(among > 0, hits / xp.where(among > 0, among, 1), 0)
+    if y.shape[1] == 1:
+        return shares[1]
+    seen = counts[1] + counts[2] > 0
+    return xp.sum(shares) / xp.sum(seen)
 
 
 def _matthews(xp: Any, y: Any, p: Any, w: Any) -> Any:
@@ -192,24 +189,16 @@ def _binary_precision(xp: Any, t: Any, s: Any, w: Any) -> Any:
     return xp.sum(weight * hits / xp.where(chosen > 0, chosen, 1)) / positive[-1]
 
 
-def _over_classes(binary: Callable[..., Any]) -> Callable[..., Any]:
+def _over_classes(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The plain mean of a binary measure over the classes, each against the rest."""
-
-    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
-        scores = [binary(xp, y[:, k], p[:, k], w) for k in range(y.shape[1])]
-        return sum(scores) / len(scores)
-
-    return measure
+    scores = [binary(xp, y[:, k], p[:, k], w) for k in range(y.shape[1])]
+    return sum(scores) / len(scores)
 
 
-def _over_labels(binary: Callable[..., Any]) -> Callable[..., Any]:
+def _over_labels(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The plain mean of a binary task's measure over the labels."""
-
-    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
-        scores = [binary(xp, y[:, k : k + 1], p[:, k : k + 1], w) for k in range(y.shape[1])]
-        return sum(scores) / len(scores)
-
-    return measure
+    scores = [binary(xp, y[:, k : k + 1], p[:, k : k + 1], w) for k in range(y.shape[1])]
+    return sum(scores) / len(scores)
 
 
 def _subset_accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
@@ -265,14 +254,10 @@ def _median(xp: Any, values: Any, w: Any) -> Any:
     return (low + high) / 2
 
 
-def _pinball(level: float) -> Callable[..., Any]:
+def _pinball(level: float, xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The loss of a quantile (Koenker & Bassett 1978)."""
-
-    def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
-        left = y - p
-        return _mean(xp, xp.mean(xp.maximum(level * left, (level - 1) * left), axis=1), w)
-
-    return measure
+    left = y - p
+    return _mean(xp, xp.mean(xp.maximum(level * left, (level - 1) * left), axis=1), w)
 
 
 def _r2(xp: Any, y: Any, p: Any, w: Any) -> Any:
@@ -297,11 +282,16 @@ METRICS: dict[str, Metric] = {
             _labels_f1_weighted,
             of_labels=True,
         ),
-        Metric("precision", "maximize", CLASSIFICATION, _share(1), of_labels=True),
-        Metric("recall", "maximize", CLASSIFICATION, _share(2), of_labels=True),
+        Metric("precision", "maximize", CLASSIFICATION, partial(_share, 1), of_labels=True),
+        Metric("recall", "maximize", CLASSIFICATION, partial(_share, 2), of_labels=True),
         Metric("matthews_corrcoef", "maximize", CLASSIFICATION, _matthews, of_labels=True),
-        Metric("roc_auc", "maximize", CLASSIFICATION, _over_classes(_binary_auc)),
-        Metric("average_precision", "maximize", CLASSIFICATION, _over_classes(_binary_precision)),
+        Metric("roc_auc", "maximize", CLASSIFICATION, partial(_over_classes, _binary_auc)),
+        Metric(
+            "average_precision",
+            "maximize",
+            CLASSIFICATION,
+            partial(_over_classes, _binary_precision),
+        ),
         Metric("log_loss", "minimize", CLASSIFICATION, _log_loss),
         Metric("brier", "minimize", CLASSIFICATION, _brier),
         Metric("mse", "minimize", ("regression",), _mse),
@@ -311,7 +301,9 @@ METRICS: dict[str, Metric] = {
         Metric("r2", "maximize", ("regression",), _r2),
         Metric("mape", "minimize", ("regression",), _mape),
         *(
-            Metric(f"pinball_{percent}", "minimize", ("regression",), _pinball(percent / 100))
+            Metric(
+                f"pinball_{percent}", "minimize", ("regression",), partial(_pinball, percent / 100)
+            )
             for percent in (5, 10, 25, 50, 75, 90, 95)
         ),
     )
@@ -372,4 +364,4 @@ def metric_for(name: str, task: str) -> Metric:
     metric = METRICS[name]
     if task != "multilabel":
         return metric
-    return replace(metric, function=metric.of_all_labels or _over_labels(metric.function))
+    return replace(metric, function=metric.of_all_labels or partial(_over_labels, metric.function))

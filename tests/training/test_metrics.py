@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -194,3 +195,10 @@ def test_the_objective_is_always_measured(task: str) -> None:
 def test_an_unsuitable_metric_is_named_with_those_that_suit() -> None:
     with pytest.raises(SpecError, match=r"'r2' does not exist for binary\. Known: accuracy, "):
         metric_for("r2", "binary")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_metric_travels_to_a_worker(name: str) -> None:
+    for task in METRICS[name].tasks:
+        metric = metric_for(name, task)
+        assert metric.name == pickle.loads(pickle.dumps(metric)).name
