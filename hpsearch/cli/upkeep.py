@@ -14,21 +14,25 @@ from .terminal import say
 
 @main.command()
 @click.argument("study")
+@click.option("--verify", is_flag=True, help="Compare every run, point and file with the journal.")
 @store_option("Where MLflow's runs go.")
-def sync(study: str, tracking_uri: str | None) -> None:
+def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
     """Send what MLflow lacks of STUDY: after --offline, or when its server was away."""
     from ..errors import redacted
     from ..study.gallery import draw_missing
-    from ..tracking.sender import sync as send
+    from ..tracking import sender
     from ..tracking.store import artifact_location, default_uri
     from .names import journal_of
 
     root = Path.cwd()
     uri = tracking_uri or default_uri(root)
     missing = draw_missing(journal_of(study))
+    send = sender.verify if verify else sender.sync
     sent = send(journal_of(study), uri, artifact_location(uri, root))
     n_trials = len(sent.history.last)
     what = "all" if not sent.problems else "the rest"
+    for lacked in sent.lacked:
+        say(f"was missing in MLflow and has been sent: {lacked}")
     for problem in sent.problems:
         say(f"not in MLflow: {problem}")
     say(f"{redacted(uri)} has {what} of {study}: {n_trials} trials, run {sent.parent}")

@@ -71,6 +71,13 @@ class BulkPoints:
                 list(last.values()),
             )
 
+    def places(self, run: str) -> set[tuple[str, int, int]]:
+        """Metric, step and time of every point of a run."""
+        table = self._points.c
+        with self._store.ManagedSessionMaker() as session:
+            wanted = session.query(table.key, table.step, table.timestamp)
+            return {tuple(row) for row in wanted.filter(table.run_uuid == run)}
+
     def _row(self, run: str, point: Point) -> dict[str, Any]:
         is_nan, value = self._store.sanitize_metric_value(point.value)
         return {

@@ -254,7 +254,7 @@ def metric_name(name: str) -> str:
 
 def tag_value(value: Any) -> str:
     """A tag's value, cut to what MLflow holds."""
-    text = redact(value if isinstance(value, str) else json.dumps(value, default=str))
+    text = _text(value if isinstance(value, str) else json.dumps(value, default=str))
     return text if len(text) <= LONGEST_TAG else text[: LONGEST_TAG - 1] + "…"
 
 
@@ -267,4 +267,9 @@ def _flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _param(value: Any) -> str:
-    return redact(str(value))[:LONGEST_PARAM]
+    return _text(str(value))[:LONGEST_PARAM]
+
+
+def _text(text: str) -> str:
+    """Without secrets, and without what a database may refuse for ever."""
+    return redact(text).replace("\0", "\ufffd")

@@ -9,7 +9,7 @@ to do while the store is away, is not known here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -84,8 +84,9 @@ class Projection:
         self.runs: dict[str, str] = {}  # key -> run id
         self.refused: list[str] = []  # what the store refused for good, by name
         self.refused_files: list[str] = []  # likewise; `add_missing` has them tried again
+        self.lacked: list[str] = []  # what was missing though it had been acknowledged, by name
         self.deleted: set[str] = set()  # keys of trials whose runs were deleted in MLflow
-        self._client = client
+        self.client = client
         self._bulk = BulkPoints.of(client)
         self._journal = journal
         self._artifacts = artifacts  # where a new experiment keeps its files
@@ -129,15 +130,15 @@ class Projection:
         if run is None:
             self._alone = not self._search(f"tags.`{layout.KEY_TAG}` LIKE '{key}/%'", 1)
             if self._needs_files:
-                experiment = self._client.get_experiment(self.experiment_id)
+                experiment = self.client.get_experiment(self.experiment_id)
                 check_artifact_store(experiment.artifact_location)
             self._create(key, self.history.name, first["time"], layout.study_tags(self.history))
             return Position()
         self.experiment_id = str(run.info.experiment_id)
         self.runs[key] = str(run.info.run_id)
         if run.info.lifecycle_stage != "active":
-            check_active(self._client, self.experiment_id)
-            self._client.restore_run(self.parent)
+            check_active(self.client, self.experiment_id)
+            self.client.restore_run(self.parent)
         return Position.parse(run.data.tags.get(layout.SENT_TAG, ""))
 
     def _remembered(self, run_id: str) -> Run | None:
@@ -147,7 +148,7 @@ class Projection:
         if not run_id:
             return None
         try:
-            run = self._client.get_run(run_id)
+            run = self.client.get_run(run_id)
         except MlflowException as error:
             if error.error_code not in DOUBTFUL:
                 raise
@@ -157,13 +158,13 @@ class Projection:
     def _find_study(self) -> Run | None:
         """The study's run by its key, in the experiment of its name or in any other."""
         name, key = self.history.name, self.history.key
-        if self._client.get_experiment_by_name(name) is None:
-            every = [e.experiment_id for e in self._client.search_experiments()]
+        if self.client.get_experiment_by_name(name) is None:
+            every = [e.experiment_id for e in self.client.search_experiments()]
             is_it = f"tags.`{layout.KEY_TAG}` = '{key}' AND attributes.run_name = '{name}'"
             found = self._search(is_it, 1, every) if every else []
             if found:
                 return found[0]
-        self.experiment_id = experiment_of(self._client, name, self._artifacts)
+        self.experiment_id = experiment_of(self.client, name, self._artifacts)
         return self._find(key)
 
     def recall(self, records: Iterable[Record]) -> None:
@@ -175,7 +176,7 @@ class Projection:
                 if trial.ended is not None:
                     trial.condense()
         if self.history.final is None and not self._alone:
-            self._client.update_run(self.parent, status="RUNNING")
+            self.client.update_run(self.parent, status="RUNNING")
         self._open_runs = {
             layout.trial_key(self.history, trial)
             for trial in self.history.attempts
@@ -205,11 +206,32 @@ class Projection:
         if len(self.history.ended) > known or events & {"ended", "winner", "final", "promoted"}:
             yield Step(study, "the summary", partial(self._send_summary, known))
         if "final" in events:
-            yield Step(study, "the winner's mark", self._mark_winner)
-            yield from self._file_steps("final")
-            end = partial(self._end, study, "FINISHED", self.history.last_time)
-            yield Step(study, "the run's end", end)
+            yield from self._end_steps()
         if "plots" in events:  # they follow the end of a study
+            yield from self._file_steps("plots")
+
+    def steps_again(self, keys: Collection[str], records: Iterable[Record]) -> Iterator[Step]:
+        """What must be done to show the runs with these keys, whatever the store has of them.
+
+        `records` are all that the store has acknowledged; nothing else was taken in before.
+        """
+        study, touched = self.history.key, dict[str, Trial]()
+        for record in records:
+            for trial in self.history.apply(record):
+                key = layout.trial_key(self.history, trial)
+                if key in keys:
+                    touched[key] = trial
+                else:
+                    self._sent[key] = trial.n_epochs
+                    if trial.ended is not None:
+                        trial.condense()
+        if study in keys:
+            yield Step(study, "the study's description", self._describe_study)
+        for key, trial in touched.items():
+            yield Step(key, "the trial", partial(self._send_trial, key, trial))
+        yield Step(study, "the summary", partial(self._send_summary, 0))
+        if self.history.final is not None:
+            yield from self._end_steps()
             yield from self._file_steps("plots")
 
     def park(self) -> Iterator[Step]:
@@ -229,7 +251,7 @@ class Projection:
         Raises:
             LostError: If it no longer says that it has it up to `before`.
         """
-        run = self._client.get_run(self.parent)
+        run = self.client.get_run(self.parent)
         said = run.data.tags.get(layout.SENT_TAG, str(Position()))
         if said not in (str(before), str(now)):
             raise LostError(f"The store says that it has {said}, and has acknowledged {before}.")
@@ -238,7 +260,7 @@ class Projection:
 
     def say(self, position: Position) -> None:
         """Let the store say that it has the journal up to `position`."""
-        self._client.set_tag(self.parent, layout.SENT_TAG, str(position))
+        self.client.set_tag(self.parent, layout.SENT_TAG, str(position))
 
     def give_up(self, step: Step, error: MlflowException) -> bool:
         """Whether `step`, which was refused, is done with; False where it is to be repeated.
@@ -256,13 +278,13 @@ class Projection:
 
         if error.error_code not in DOUBTFUL:
             raise error
-        check_active(self._client, self.experiment_id)
+        check_active(self.client, self.experiment_id)
         run_id = self.runs.get(step.key)
         if run_id is None:  # it could not be created
             self._refuse_for_good(step, error)
             return True
         try:
-            run = self._client.get_run(run_id)
+            run = self.client.get_run(run_id)
         except MlflowException as gone:
             if gone.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
@@ -271,7 +293,7 @@ class Projection:
             self._refuse_for_good(step, error)
             return True
         if step.key == self.history.key:
-            self._client.restore_run(run_id)
+            self.client.restore_run(run_id)
             return False
         self._forget(step.key)
         return True
@@ -301,9 +323,9 @@ class Projection:
 
     def _describe_study(self) -> None:
         for name, value in layout.experiment_tags(self.history).items():
-            self._client.set_experiment_tag(self.experiment_id, name, value)
+            self.client.set_experiment_tag(self.experiment_id, name, value)
         self._log(self.history.key, params=layout.study_params(self.history))
-        self._client.log_inputs(self.parent, [self._dataset()])
+        self.client.log_inputs(self.parent, [self._dataset()])
         self._add_text(self.parent, layout.spec_yaml(self.history), "spec.yaml")
         environment = json.dumps(self.history.study.get("environment", {}), indent=2, default=str)
         self._add_text(self.parent, environment + "\n", "environment.json")
@@ -316,6 +338,14 @@ class Projection:
         points += layout.final_points(self.history)
         tags = {"mlflow.note.content": layout.tag_value(study_note(self.history))}
         self._log(self.history.key, points, tags=tags | layout.outcome_tags(self.history))
+
+    def _end_steps(self) -> Iterator[Step]:
+        """What shows that the winner was fitted."""
+        study = self.history.key
+        yield Step(study, "the winner's mark", self._mark_winner)
+        yield from self._file_steps("final")
+        end = partial(self._end, study, "FINISHED", self.history.last_time)
+        yield Step(study, "the run's end", end)
 
     def _file_steps(self, name: str) -> Iterator[Step]:
         """Have the files of a folder of the study's sent."""
@@ -344,7 +374,7 @@ class Projection:
         self._log(key, points, params, tags)
         self._sent[key] = trial.n_epochs
         if not described:
-            self._client.log_inputs(self.runs[key], [self._dataset()])
+            self.client.log_inputs(self.runs[key], [self._dataset()])
             self._described.add(key)
         if trial.traceback:
             self._add_text(self.runs[key], redact(trial.traceback), "traceback.txt")
@@ -355,7 +385,7 @@ class Projection:
     def _create(self, key: str, name: str, time: int, tags: dict[str, str]) -> None:
         doubtful = key in self._doubtful
         self._doubtful.add(key)  # until the answer is here
-        run = self._client.create_run(self.experiment_id, start_time=time, tags=tags, run_name=name)
+        run = self.client.create_run(self.experiment_id, start_time=time, tags=tags, run_name=name)
         self.runs[key] = run.info.run_id
         if not doubtful:
             self._doubtful.discard(key)
@@ -363,7 +393,7 @@ class Projection:
     def _end(self, key: str, status: str, time: int) -> None:
         run = self._known(key)
         if run:
-            self._client.set_terminated(run, status, time)
+            self.client.set_terminated(run, status, time)
         self._open_runs.discard(key)
 
     def _mark_winner(self) -> None:
@@ -396,7 +426,7 @@ class Projection:
         kept = (named or active)[0]
         for other in active:
             if other is not kept:
-                self._client.delete_run(other.info.run_id)
+                self.client.delete_run(other.info.run_id)
         return kept
 
     def _search(self, text: str, limit: int = 1000, where: list[str] | None = None) -> list[Run]:
@@ -404,7 +434,7 @@ class Projection:
         from mlflow.entities import ViewType
 
         return list(
-            self._client.search_runs(
+            self.client.search_runs(
                 where or [self.experiment_id],
                 text,
                 ViewType.ALL,
@@ -428,10 +458,10 @@ class Projection:
             Exception: Of whatever kind the store's client raises.
         """
         if artifact.path is None:
-            self._client.log_text(artifact.run, artifact.text, artifact.name)
+            self.client.log_text(artifact.run, artifact.text, artifact.name)
         else:
             folder = artifact.name.rpartition("/")[0] or None
-            self._client.log_artifact(artifact.run, str(artifact.path), folder)
+            self.client.log_artifact(artifact.run, str(artifact.path), folder)
 
     def add_missing(self) -> None:
         """Have those files of a finished study sent which its run lacks, or has otherwise."""
@@ -445,7 +475,7 @@ class Projection:
 
     def _held(self, folder: str) -> Iterator[tuple[str, int]]:
         """Name and size of the files that the store has below a folder of the study's run."""
-        for file in list_run_files(self._client, self.parent, folder):
+        for file in list_run_files(self.client, self.parent, folder):
             if file.is_dir:
                 yield from self._held(file.path)
             else:
@@ -482,7 +512,7 @@ class Projection:
             "tags": [RunTag(name, value) for name, value in (tags or {}).items()],
         }
         try:
-            self._client.log_batch(run, **batch, synchronous=True)
+            self.client.log_batch(run, **batch, synchronous=True)
         except MlflowException as error:
             if error.error_code != "INVALID_PARAMETER_VALUE" or not self._is_active(run):
                 raise
@@ -495,14 +525,14 @@ class Projection:
         for kind, entities in batch.items():
             for entity in entities:
                 try:
-                    self._client.log_batch(self.runs[key], **{kind: [entity]}, synchronous=True)
+                    self.client.log_batch(self.runs[key], **{kind: [entity]}, synchronous=True)
                 except MlflowException as error:
                     if error.error_code != "INVALID_PARAMETER_VALUE":
                         raise
                     self._note(key, f"{kind.removesuffix('s')} {entity.key!r}", error)
 
     def _is_active(self, run: str) -> bool:
-        return bool(self._client.get_run(run).info.lifecycle_stage == "active")
+        return bool(self.client.get_run(run).info.lifecycle_stage == "active")
 
     def _dataset(self) -> DatasetInput:
         from mlflow.entities import Dataset, DatasetInput, InputTag

@@ -9,21 +9,30 @@ from __future__ import annotations
 import logging
 import os
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import faults
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
+from ..history import load
 from ..journal import read, stream
+from . import layout
 from .cursor import Acknowledged, Cursor, Position
 from .database import database_identity, database_path
 from .projection import Artifact, LostError, Projection, Step
 from .refusals import FINAL_FOR_FILES, TOO_LARGE, described, http_status
 from .store import limited_requests, open_store
 from .system import SystemMeter
+from .verification import (
+    Differences,
+    find_differences,
+    find_missing_files,
+    find_missing_points,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,6 +92,11 @@ class Sender:
     def acknowledged(self) -> int:
         """Bytes of the journal that the store has acknowledged."""
         return self._position.offset
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the study has ended, as far as its journal was read."""
+        return self.projection is not None and self.projection.history.final is not None
 
     @property
     def problems(self) -> list[str]:
@@ -169,6 +183,40 @@ class Sender:
             return
         self._client = None
         raise LostError(f"{path}: is not the file any more that it was.")
+
+    def check(self) -> None:
+        """Send again what a look at the store's runs finds to be missing."""
+        projection = self._opened()
+        found, _ = find_differences(projection.client, projection.experiment_id, projection.history)
+        self._mend(found)
+
+    def verify(self) -> None:
+        """`check`, but every point and file is looked for."""
+        projection = self._opened()
+        client, history = projection.client, load(self.journal, without=("epoch",))
+        found, ids = find_differences(client, projection.experiment_id, history)
+        found |= find_missing_files(client, history, ids)
+        found |= find_missing_points(client, self.journal, self._read, ids)
+        self._mend(found)
+
+    def _mend(self, found: Differences) -> None:
+        """Send the runs again that lack something, and keep what it was."""
+        before = self._opened()
+        names = {key: layout.run_name(before.history, key) for key in found}
+        refused = {told.partition(":")[0] for told in before.refused}  # and will be again
+        keys = [key for key in found if names[key] not in refused]
+        if not keys:
+            return
+        first = next(stream(self.journal))
+        projection = Projection(before.client, self.journal, self._artifacts)
+        projection.open(first, before.parent if before.history.key not in found else "")
+        projection.refused, projection.artifacts = before.refused, before.artifacts
+        projection.lacked = before.lacked + [f"{names[key]}: {found[key]}" for key in keys]
+        records = islice(stream(self.journal, until=self._read), 1, None)
+        self._steps.extend(projection.steps_again(keys, records))
+        self.projection = projection
+        self._work_off()
+        self._send_files(projection)
 
     def measure(self) -> None:
         """Send how busy the machine has been since the last call.
@@ -303,22 +351,46 @@ def sync(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
         TrackingError: If the store cannot be used, or goes away meanwhile; calling again goes on.
         JournalError: If the journal is missing or damaged.
     """
+    with _sending(journal, uri, artifacts) as sender:
+        _send_all(sender)
+        return sender._opened()
+
+
+def verify(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
+    """`sync`, then compare every run, point and file with the journal and send what is missing.
+
+    Raises:
+        TrackingError: As `sync` does.
+        JournalError: As `sync` does.
+    """
+    with _sending(journal, uri, artifacts) as sender:
+        _send_all(sender)
+        sender.verify()
+        sender.park()
+        return sender._opened()
+
+
+@contextmanager
+def _sending(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sender]:
     sender = Sender(journal, uri, artifacts)
     try:
         with limited_requests(uri):
-            try:
-                sender.open()
-                with suppress(FilesAwayError):  # `park` tries them once more
-                    sender.send()
-                projection = sender._opened()
-                if not projection.artifacts:
-                    projection.add_missing()  # what was refused once may be taken now
-                sender.park()
-            except HpsearchError:
-                raise
-            except Exception as error:  # every backend raises its own kind
-                told = f"{sender.describe(error)} Nothing is lost: run the command again to go on."
-                raise TrackingError(told) from None
-            return projection
+            yield sender
+    except HpsearchError:
+        raise
+    except Exception as error:  # every backend raises its own kind
+        told = f"{sender.describe(error)} Nothing is lost: run the command again to go on."
+        raise TrackingError(told) from None
     finally:
         sender.close()
+
+
+def _send_all(sender: Sender) -> None:
+    sender.open()
+    with suppress(FilesAwayError):  # `park` tries them once more
+        sender.send()
+    projection = sender._opened()
+    if not projection.artifacts:
+        projection.add_missing()  # what was refused once may be taken now
+    sender.check()
+    sender.park()

@@ -241,6 +241,8 @@ class Uploader:
                 raise
         self._sender.measure()
         if ending:
+            if self._sender.is_finished:
+                self._sender.check()
             self._sender.park()
 
     def _answered(self) -> None:

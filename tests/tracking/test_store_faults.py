@@ -4,21 +4,25 @@ import logging
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import synthetic
+from click.testing import CliRunner
 from mlflow import MlflowClient
 
+from hpsearch.cli import main
 from hpsearch.errors import TrackingError
 from hpsearch.study.doctor import examine
 from hpsearch.tracking import layout
 from hpsearch.tracking.cursor import acknowledged
-from hpsearch.tracking.sender import Sender, sync
+from hpsearch.tracking.sender import Sender, sync, verify
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.uploader import Uploader
+from hpsearch.tracking.verification import find_differences
 
 Stored = Callable[[str], dict[str, Any]]
 Figure = Callable[..., None]
@@ -328,3 +332,111 @@ def test_a_cursor_that_cannot_be_saved_is_told_once_and_holds_nothing_up(
         [[measured]] = store.execute("select count(*) from metrics where key like 'system/%'")
     assert measured < 200
     figure(points_measured=measured)
+
+
+def remove_run(database: sqlite3.Connection) -> str:
+    [[run]] = database.execute("select run_uuid from runs where name = 'trial-001'")
+    for table in ("metrics", "latest_metrics", "params", "tags", "runs"):
+        database.execute(f"delete from {table} where run_uuid = ?", [run])
+    return "trial-001: its run"
+
+
+def remove_param(database: sqlite3.Connection) -> str:
+    database.execute(
+        "delete from params where key = 'units' and run_uuid = "
+        "(select run_uuid from runs where name = 'trial-002')"
+    )
+    return "trial-002: parameter 'units'"
+
+
+def change_state(database: sqlite3.Connection) -> str:
+    database.execute("update runs set status = 'RUNNING' where name = 'trial-000'")
+    return "trial-000: its state (RUNNING, not FINISHED)"
+
+
+def remove_points(database: sqlite3.Connection) -> str:
+    database.execute(
+        "delete from metrics where key = 'val/loss' and step > 0 and run_uuid = "
+        "(select run_uuid from runs where name = 'trial-000')"
+    )
+    return "trial-000: 2 points"
+
+
+def remove_best_scores(database: sqlite3.Connection) -> str:
+    database.execute("delete from metrics where key = 'best_score'")
+    return "study: 2 points"
+
+
+LOSSES = (remove_run, remove_param, change_state, remove_points, remove_best_scores)
+
+
+@pytest.mark.parametrize("lose", LOSSES)
+def test_what_a_store_lost_is_found_by_comparing_it_with_the_journal_and_sent_again(
+    lose: Callable[[sqlite3.Connection], str],
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    database: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    figure: Figure,
+) -> None:
+    journal = place(root, "study")
+    sync(journal, uri, artifacts)
+    before = stored("study")
+    with sqlite3.connect(database) as connection:
+        told = lose(connection)
+    assert before != stored("study")
+    monkeypatch.chdir(root)
+    for lacked in ([told], []):
+        done = CliRunner().invoke(main, ["sync", "study", "--verify"], catch_exceptions=False)
+        lines = done.output.splitlines()
+        assert [f"was missing in MLflow and has been sent: {what}" for what in lacked] == lines[:-1]
+        assert before == stored("study")
+    figure(losses_left=0)
+
+
+def test_files_that_a_store_lost_are_sent_again(
+    root: Path, uri: str, artifacts: str | None, client: MlflowClient
+) -> None:
+    journal = place(root, "study")
+    sent = sync(journal, uri, artifacts)
+    runs = [sent.parent, sent.run_id(3)]
+    for run, name in zip(runs, ("spec.yaml", "traceback.txt"), strict=True):
+        (Path(client.get_run(run).info.artifact_uri) / name).unlink()
+    lacked = verify(journal, uri, artifacts).lacked
+    assert ["study: spec.yaml", "trial-003: traceback.txt"] == lacked
+    for run, name in zip(runs, ("spec.yaml", "traceback.txt"), strict=True):
+        assert name in {file.path for file in client.list_artifacts(run)}
+
+
+def test_the_end_of_a_study_finds_a_run_that_is_missing_and_takes_no_second_for_it(
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    database: Path,
+    figure: Figure,
+) -> None:
+    records = synthetic.study(30, folds=2, epochs=3)
+    records[0] |= {"study": "long", "key": "key-of-long"}
+    journal = synthetic.write(journal_path(root, "long"), records[:-4])
+    uploader = Uploader(journal, uri, artifacts=artifacts)
+    sender = uploader._sender
+    with uploader:
+        assert uploader.flush(60)
+        before = stored("long")
+        with sqlite3.connect(database) as connection:
+            remove_run(connection)
+        synthetic.write(journal, records)
+        uploader.wake()
+    assert {*before} == {*stored("long")}
+    assert ["trial-001: its run"] == sender.projection.lacked
+    began = time.process_time()
+    found, _ = find_differences(
+        sender.projection.client, sender.projection.experiment_id, sender.projection.history
+    )
+    seconds = time.process_time() - began
+    assert {} == found
+    assert seconds < 1  # demanded
+    figure(looking_at_30_trials_s=round(seconds, 2))
