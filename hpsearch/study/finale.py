@@ -238,7 +238,7 @@ class Finale:
             path=fitted / NETWORK,
             locked=replace(locked, table=None),
             schema=self._schema(),
-            metric=self.problem.goal,
+            problem=self._all_rows(),
         )
         answer = self.executor.predict(order)
         single = None

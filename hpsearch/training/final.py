@@ -18,7 +18,6 @@ from ..models.assembled import Part, assemble
 from ..trial import TrialSpec
 from .compiled import answering
 from .importance import Importance, permutation_importance
-from .metrics import Metric
 from .problem import Problem
 from .trainer import Trainer
 
@@ -56,7 +55,7 @@ class LockedPrediction:
     path: Path  # of the saved model, `*.keras`
     locked: TestRows  # without their table
     schema: Schema
-    metric: Metric  # the objective's, by which columns are judged
+    problem: Problem  # the study's, whose objective judges columns
     model: bytes | None = None  # the file's content, where its folder is on another machine
 
 
@@ -104,7 +103,7 @@ def predict_locked(order: LockedPrediction) -> Answer:
 
     predictions = predict(order.locked.columns)
     try:
-        importance = permutation_importance(predict, order.locked, order.schema, order.metric)
+        importance = permutation_importance(predict, order.locked, order.schema, order.problem.goal)
     except Exception as error:  # a metric of the user's own, on rows that it has not seen so
         return Answer(predictions, None, f"{type(error).__name__}: {error}")
     return Answer(predictions, importance)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import pickle
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from hpsearch.history import load
 from hpsearch.journal import read
 from hpsearch.study import finale, gallery, holdout
 from hpsearch.tracking import plots
+from hpsearch.training.final import Answer, FinalFit, LockedPrediction
 from hpsearch.training.make import make_trainer
 from hpsearch.training.problem import Problem
 
@@ -37,6 +39,16 @@ X = RANDOM.normal(size=(600, 3)).astype(np.float32)
 Y = np.where(X[:, 0] + RANDOM.normal(0, 1, 600) > 1.2, "$$ [/red]\x1b[2J", "$")
 
 
+class PickledOrders(InlineExecutor):
+    """Orders are what another process would get of them."""
+
+    def fit(self, final: FinalFit) -> None:
+        super().fit(pickle.loads(pickle.dumps(final)))
+
+    def predict(self, order: LockedPrediction) -> Answer:
+        return pickle.loads(pickle.dumps(super().predict(pickle.loads(pickle.dumps(order)))))
+
+
 class InlineCrew:
     """The workers of a study, in this process: others would import Keras each time."""
 
@@ -46,7 +58,7 @@ class InlineCrew:
         pass
 
     def set_up(self, problem: Problem) -> None:
-        self.executor = InlineExecutor(problem, lambda p: make_trainer("vectorized", p))
+        self.executor = PickledOrders(problem, lambda p: make_trainer("vectorized", p))
 
     def __enter__(self) -> "InlineCrew":
         return self

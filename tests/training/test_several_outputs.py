@@ -85,7 +85,7 @@ def finally_fitted(kind: str, folder: Path) -> np.ndarray:
     rows = TestRows(None, problem.features, problem.target, None)
     final = FinalFit(members, problem, schema, folder / "model.keras")
     final_fit(VectorizedTrainer(problem), final)
-    order = LockedPrediction(final.path, rows, schema, problem.goal)
+    order = LockedPrediction(final.path, rows, schema, problem)
     answer = predict_locked(order).predictions
     assert problem.target.shape == answer.shape
     np.save(folder / "x.npy", problem.features)
