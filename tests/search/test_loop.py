@@ -139,6 +139,7 @@ def search(
     listeners=(),
     space=SPACE,
     options=None,
+    fixed=None,
     **limits,
 ):
     with Journal(path) as journal:
@@ -153,7 +154,7 @@ def search(
             limits=Limits(trials, **limits),
             seed=3,
             epochs=epochs,
-            fixed={"units": 8},
+            fixed={"units": 8, **(fixed or {})},
             memory=Memory(space),
             pruner=pruner,
             listeners=listeners,
@@ -293,6 +294,11 @@ def test_a_study_that_was_stopped_by_failures_has_all_its_tries_again(path):
         with pytest.raises(TrainingError, match="5 trials in a row failed"):
             search(path, executor)
         assert [*range(5 * run)] == [number for number, _ in executor.trained]
+
+
+def test_epochs_that_the_space_fixes_are_those_that_are_trained(path):
+    history = search(path, trials=2, epochs=2, fixed={"epochs": 5})
+    assert [(5, 5)] * 2 == [(t.params["epochs"], t.epochs) for t in history.trials]
 
 
 def test_nothing_is_asked_once_the_time_is_over(path):

@@ -215,7 +215,7 @@ def written(factory: pytest.TempPathFactory, text: str) -> Path:
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @given(st.data())
-@settings(max_examples=12_000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=17_000, deadline=None, suppress_health_check=list(HealthCheck))
 def test_ten_minutes_of_damage(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
