@@ -36,6 +36,14 @@ def _client(tracking_uri: str | None) -> Any:
     return client
 
 
+def _files_of(client: Any) -> list[Path]:
+    """The database of a store, where it is a file."""
+    from ..tracking.database import database_path
+
+    path = database_path(client.tracking_uri)
+    return [] if path is None else [path]
+
+
 @main.command()
 @click.argument("study")
 @click.option("--as", "reference", required=True, help="NAME or NAME@ALIAS; champion by default.")
@@ -151,11 +159,11 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
         os.environ["KERAS_BACKEND"] = "tensorflow"
     from .. import promotion
 
-    reference = promotion.parse_reference(model)
+    reference, client = promotion.parse_reference(model), _client(tracking_uri)
     with os_errors_told(output):
         if not output.is_dir():
-            check_output(output)
-        done = promotion.export_model(_client(tracking_uri), reference, output, format=format)
+            check_output(output, inputs=_files_of(client))
+        done = promotion.export_model(client, reference, output, format=format)
     for path in done:
         say(str(path))
 
@@ -194,11 +202,12 @@ def predict(
     client = _client(tracking_uri)
     options: dict[str, Any] = {"separator": separator, "keep": keep, "strict": strict}
     with _rows(rows) as source:
+        inputs = [source, *_files_of(client)]
         if output is None:
             counts = promotion.predict(client, reference, source, sys.stdout, **options)
         else:
             with (
-                new_file(output, overwrite=overwrite, inputs=[source]) as draft,
+                new_file(output, overwrite=overwrite, inputs=inputs) as draft,
                 draft.open("w", encoding="utf-8", newline="") as file,
             ):
                 counts = promotion.predict(client, reference, source, file, **options)

@@ -88,10 +88,10 @@ def os_errors_told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.filename is not None and not _is_at(Path(str(error.filename)), path):
+            raise  # of something that is read
         reason = error.strerror or str(error)
-        if error.filename is None or _is_at(Path(str(error.filename)), path):
-            raise HpsearchError(f"{path}: cannot be written: {reason}") from None
-        raise HpsearchError(f"{error.filename}: {reason}") from None
+        raise HpsearchError(f"{path}: cannot be written: {reason}") from None
 
 
 def _exists(path: Path) -> HpsearchError:
