@@ -102,7 +102,9 @@ def doctor(repair: str | None, tracking_uri: str | None) -> None:
 @main.command()
 @click.option("--keep", type=click.IntRange(1), default=10, help="Best trials that keep all.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go and how much it frees.")
-@click.option("--all", "everybodys", is_flag=True, help="Deleted runs of other programs, too.")
+@click.option(
+    "--all", "everybodys", is_flag=True, help="Deleted runs of other programs and folders, too."
+)
 @store_option()
 def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None) -> None:
     """Delete predictions of all but the best trials, and studies' runs deleted in MLflow.

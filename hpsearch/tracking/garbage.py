@@ -11,7 +11,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,8 @@ from urllib.request import url2pathname
 from ..errors import JournalError, TrackingError, redacted
 from ..history import History, load
 from .layout import KEY_TAG
-from .store import all_pages, is_server
+from .store import all_pages, default_uri, is_server
+from .study_runs import journal_key
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,7 +62,8 @@ def find_garbage(
         root: The folder that holds `mlruns/`.
         client: Of the store.
         keep: How many of a study's best trials keep their out-of-fold predictions.
-        everybodys: Deleted runs that are not hpsearch's count, too.
+        everybodys: Deleted runs that are not hpsearch's count, too, and in a store that is not
+            this folder's own those of other folders.
 
     Raises:
         TrackingError: If the registry does not say which runs it needs.
@@ -69,7 +71,10 @@ def find_garbage(
     journals = sorted((root / "mlruns" / "studies").glob("*/journal.jsonl"))
     found = [g for journal in journals for g in _predictions(journal, keep)]
     if not is_server(client.tracking_uri):
-        found += _deleted_runs(client, everybodys=everybodys)
+        # A store elsewhere, a team's database perhaps, holds runs of other folders, too.
+        shared = client.tracking_uri != default_uri(root) and not everybodys
+        keys = {_key(journal) for journal in journals} if shared else None
+        found += _deleted_runs(client, everybodys=everybodys, keys=keys)
     return found
 
 
@@ -108,7 +113,18 @@ def _predictions(journal: Path, keep: int) -> Iterator[Garbage]:
         yield Garbage(history.name, f"predictions of {len(files)} trials", size, files)
 
 
-def _deleted_runs(client: MlflowClient, *, everybodys: bool) -> Iterator[Garbage]:
+def _key(journal: Path) -> str:
+    """The key of a study; "-", which none has, of a damaged journal: its runs are left alone."""
+    try:
+        return journal_key(journal) or "-"
+    except JournalError:
+        return "-"
+
+
+def _deleted_runs(
+    client: MlflowClient, *, everybodys: bool, keys: Collection[str] | None
+) -> Iterator[Garbage]:
+    """Runs that were deleted in MLflow; where `keys` are given, of the studies with these alone."""
     from mlflow.entities import ViewType
 
     registered = _RegisteredRuns.of(client)
@@ -116,6 +132,8 @@ def _deleted_runs(client: MlflowClient, *, everybodys: bool) -> Iterator[Garbage
     for experiment in client.search_experiments(view_type=ViewType.ALL):
         search = partial(client.search_runs, [experiment.experiment_id], ours)
         runs = list(all_pages(search, run_view_type=ViewType.DELETED_ONLY))
+        if keys is not None:  # the run of a trial has KEY/TRIAL/ATTEMPT
+            runs = [r for r in runs if r.data.tags[KEY_TAG].partition("/")[0] in keys]
         gone = [run for run in runs if not registered.need(run)]
         if runs:
             size = sum(_size(run.info.artifact_uri) for run in gone)

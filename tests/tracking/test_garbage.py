@@ -70,8 +70,9 @@ OURS = {"hpsearch.key": "c0ffee"}
 
 
 def test_deleted_runs_go_for_good_with_their_artifacts_but_those_of_registered_models(
-    root, uri, figure
+    root, uri, figure, monkeypatch
 ):
+    monkeypatch.chdir(root)
     client, experiment, (kept, champion, deleted) = delete_runs(root, uri, **OURS)
     client.create_registered_model("churn")
     source = f"{client.get_run(champion).info.artifact_uri}/final/model"
@@ -85,6 +86,20 @@ def test_deleted_runs_go_for_good_with_their_artifacts_but_those_of_registered_m
     files = [f for f in (root / "mlruns" / "artifacts").rglob("*") if f.is_file()]
     assert {kept, champion} == {f.parts[-5] for f in files}
     figure(registered_models_lost=0)
+
+
+def test_in_a_store_that_others_use_their_deleted_runs_are_left_to_them(root, uri, tmp_path):
+    client, _, theirs = delete_runs(root, uri, **OURS)
+    mine = tmp_path / "another folder"
+    history = leave_study(mine)
+    own = client.create_experiment("own", artifact_location(uri, root))
+    tags = {"hpsearch.key": f"{history.key}/3/0"}
+    deleted = client.create_run(own, tags=tags).info.run_id
+    client.delete_run(deleted)
+    found = [item for item in find_garbage(mine, client, keep=100) if item.runs]
+    assert [(deleted,)] == [item.runs for item in found]
+    everything = find_garbage(mine, client, keep=100, everybodys=True)
+    assert {deleted, *theirs[1:]} == {run for item in everything for run in item.runs}
 
 
 def test_deleted_runs_of_other_programs_are_left_to_them(root, uri, monkeypatch):
