@@ -13,8 +13,10 @@ from sys import intern
 
 from . import pareto
 from .errors import JournalError
-from .journal import Record, stream
+from .journal import RUNS, Record, stream
 from .trial import FINAL_STATES, Trial, TrialState, Value, is_score
+
+BETWEEN_RUNS = ("changed", "promoted")  # events that are written when no run is going on
 
 
 class History:
@@ -39,7 +41,7 @@ class History:
         self.promotions: list[Record] = []
         self.changes: list[Record] = []  # of what trials depend on, accepted by the user
         self.last_time = 0  # of the last record, milliseconds since the epoch
-        self._began = 0  # the study or its latest resumption, likewise
+        self._began = self._latest = 0  # of the latest run, by its own clock
         self._past = 0  # milliseconds of the runs before
         for record in records:
             self.apply(record)
@@ -60,10 +62,7 @@ class History:
             ) from None
 
     def _apply(self, record: Record) -> tuple[Trial, ...]:
-        if record["event"] in ("study", "resumed"):
-            self._past += self.last_time - self._began
-            self._began = int(record["time"])
-        self.last_time = max(self.last_time, int(record["time"]))
+        self._count_time(record["event"], int(record["time"]))
         match record["event"]:
             case "study":
                 self.study = record
@@ -96,6 +95,15 @@ class History:
             case "started" | "epoch" | "fold" | "result":
                 return self._grown(record)
         return ()
+
+    def _count_time(self, event: str, time: int) -> None:
+        """Each run of a study counts by itself: between two of them somebody may set the clock."""
+        self.last_time = max(self.last_time, time)
+        if event in RUNS:
+            self._past += self._latest - self._began
+            self._began = self._latest = time
+        elif event not in BETWEEN_RUNS:
+            self._latest = max(self._latest, time)
 
     def _asked(self, record: Record) -> tuple[Trial, ...]:
         number, attempt = record["trial"], record["attempt"]
@@ -221,7 +229,7 @@ class History:
     @property
     def seconds(self) -> float:
         """Wall clock of the study's runs together."""
-        return (self._past + self.last_time - self._began) / 1000
+        return (self._past + self._latest - self._began) / 1000
 
     def ranked(self) -> list[Trial]:
         """The complete trials with a finite score, best first; the earlier of equals first."""

@@ -103,3 +103,18 @@ def test_passwords_are_redacted(text: str, expected: str) -> None:
 def test_a_server_decides_where_its_artifacts_lie(tmp_path: Path) -> None:
     assert artifact_location("https://host", tmp_path) is None
     assert str(tmp_path / "mlruns" / "artifacts") == artifact_location("sqlite:///x.db", tmp_path)
+
+
+@pytest.mark.parametrize("jump", [-86_400_000, 0, 86_400_000])
+def test_a_clock_that_is_set_between_two_runs_adds_nothing_to_the_studys_time(jump: int) -> None:
+    records = synthetic.study(3, finished=False)
+    history = History(records)
+    first = history.seconds
+    for number in range(3):  # runs of 2 s, and a promotion days later
+        time = records[-1]["time"] + jump * (number % 2 or -1)
+        history.apply({"event": "changed", "time": time - 1, "changes": []})
+        history.apply({"event": "resumed", "time": time})
+        history.apply({"event": "ended", "time": time + 2000, "reason": "", "cause": ""})
+        promotion = {"name": "m", "version": 1, "alias": "champion"}
+        history.apply({"event": "promoted", "time": time + 3 * 86_400_000, **promotion})
+        assert first + 2 * (number + 1) == pytest.approx(history.seconds)
