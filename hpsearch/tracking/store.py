@@ -21,6 +21,7 @@ from ..importing import no_collection
 from ..platforms.paths import artifact_uri, sqlite_uri
 from .database import check_database, database_identity, database_path, make_database
 from .refusals import described, http_status
+from .relocation import mend_locations
 from .schema import check_schema
 from .server import check_server, unusable
 
@@ -128,6 +129,7 @@ def open_store(uri: str) -> MlflowClient:
         with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS):
             if path := database_path(uri):
                 make_database(path)
+                mend_locations(path)
             elif not is_server(uri):
                 check_schema(uri)
             client = MlflowClient(tracking_uri=uri)

@@ -1,0 +1,101 @@
+"""A project's folder that was moved or copied: its store names its files where they lie now.
+
+MLflow keeps absolute locations. In a store of ours, `mlruns/mlflow.db` beside `mlruns/artifacts`,
+those of another folder's artifacts are written anew once, in one transaction, before MLflow opens
+it: a copy would otherwise write into the original. What lies elsewhere is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+from ..errors import TrackingError
+from ..platforms.paths import artifact_uri
+
+logger = logging.getLogger("hpsearch.tracking")
+
+FOLDER = "/mlruns/artifacts"
+COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("logged_models", "artifact_location"),
+)
+
+
+def mend_locations(path: Path) -> None:
+    """Let the store at `path` name its artifacts where they lie, and say what was changed.
+
+    Raises:
+        TrackingError: If it cannot be written to.
+    """
+    path = path.resolve()
+    here = artifact_uri(path.parent / "artifacts")
+    if path.name != "mlflow.db" or not here.endswith(FOLDER):
+        return
+    try:
+        with closing(sqlite3.connect(path, timeout=30)) as database:
+            if not _others(database, here):
+                return
+            database.execute("begin immediate")  # nobody else mends it meanwhile
+            for there in _others(database, here):
+                count = sum(_move(database, *column, there, here) for column in COLUMNS)
+                logger.warning(
+                    "%s was moved or copied from %s: %d locations in its store now name the files "
+                    "here",
+                    path.parents[1],
+                    there.removesuffix(FOLDER),
+                    count,
+                )
+            database.commit()
+    except sqlite3.Error as error:
+        raise TrackingError(
+            f"{path}: was moved or copied here, and names its artifacts where they were; that "
+            f"cannot be mended: {error}."
+        ) from None
+
+
+def _others(database: sqlite3.Connection, here: str) -> list[str]:
+    """The other folders that the store names, and whose files lie here now."""
+    found = database.execute("select distinct artifact_location from experiments").fetchall()
+    named = {location.partition(FOLDER)[0] + FOLDER for (location,) in found if FOLDER in location}
+    return [there for there in sorted(named - {here}) if _is_ours(database, there, here)]
+
+
+def _is_ours(database: sqlite3.Connection, there: str, here: str) -> bool:
+    """Whether artifacts of that folder lie here, or it is gone.
+
+    Another project that only shares this database keeps its files in a folder of its own.
+    """
+    if not _local(there).exists():
+        return True
+    size = len(there)
+    runs = database.execute(
+        "select substr(artifact_uri, ?) from runs where substr(artifact_uri, 1, ?) = ?",
+        (size + 1, size + 1, there + "/"),
+    )
+    return any((_local(here) / rest.lstrip("/")).exists() for (rest,) in runs)
+
+
+def _move(database: sqlite3.Connection, table: str, column: str, there: str, here: str) -> int:
+    """Replace the beginning of a column's locations; how many there were."""
+    columns = database.execute(f"pragma table_info({table})").fetchall()
+    if column not in (name for _, name, *_ in columns):  # of another version of MLflow
+        return 0
+    size = len(there)
+    return database.execute(
+        f"update {table} set {column} = ? || substr({column}, ?) "
+        f"where {column} = ? or substr({column}, 1, ?) = ?",
+        (here, size + 1, there, size + 1, there + "/"),
+    ).rowcount
+
+
+def _local(location: str) -> Path:
+    url = urlparse(location)
+    return Path(url2pathname(url.path) if url.scheme == "file" else location)
