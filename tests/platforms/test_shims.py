@@ -68,7 +68,7 @@ def test_a_study_is_killed_resumed_promoted_and_asked(platform, project):
     killed = subprocess.run(
         [sys.executable, "-c", "from hpsearch.cli import main; main()", "tune", "s.yaml"],
         cwd=project,
-        env=environment(platform, HPSEARCH_FAULT="after_tell:1=kill"),
+        env=environment(platform, HPSEARCH_FAULT="after_tell:1=kill", HELD="mlflow.db:2"),
         capture_output=True,
         check=False,
     )
@@ -97,3 +97,12 @@ def test_a_file_that_another_program_holds_for_two_seconds_is_waited_for(project
     held = environment("windows", HELD="journal.jsonl:2")
     (outcome,) = drive(project, held, "tune s.yaml --trials 1 --offline --quiet")
     assert 0 == outcome["code"], outcome["output"] + outcome["trace"]
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_line(project):
+    closed = environment("windows", READ_ONLY=str(project))
+    for command in ("tune s.yaml", "tune s.yaml --offline"):
+        (outcome,) = drive(project, closed, command)
+        assert outcome["code"] in (1, 2), outcome["trace"]
+        assert "permission denied" in outcome["output"].lower()
+        assert "Traceback" not in outcome["output"]

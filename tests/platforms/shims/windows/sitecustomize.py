@@ -3,7 +3,7 @@
 - Modules that Windows lacks cannot be imported.
 - A file that this process has open can be neither replaced, renamed nor removed, and neither can
   a folder that holds one. `HELD=FILE:SECONDS` makes another program hold FILE for so long.
-- A folder cannot be opened.
+- A folder cannot be opened. Nothing can be made below the folder that `READ_ONLY` names.
 - A child inherits no descriptor, and no function runs in it before it starts.
 - Text without a named encoding is cp1252.
 """
@@ -91,12 +91,25 @@ def refusing(call, n_paths):
 for name, n_paths in (("replace", 2), ("rename", 2), ("unlink", 1), ("remove", 1), ("rmdir", 1)):
     setattr(os, name, refusing(getattr(os, name), n_paths))
 
-real_os_open, real_open = os.open, io.open
+real_os_open, real_open, real_mkdir = os.open, io.open, os.mkdir
+read_only = os.environ.get("READ_ONLY")
+
+
+def refuse_read_only(path) -> None:
+    if read_only and f"{os.path.realpath(path)}/".startswith(f"{os.path.realpath(read_only)}/"):
+        raise PermissionError(13, "Permission denied", str(path))
+
+
+def guarded_mkdir(path, *arguments, **keywords):
+    refuse_read_only(path)
+    return real_mkdir(path, *arguments, **keywords)
 
 
 def guarded_os_open(path, flags, *arguments, **keywords):
     if called_by_hpsearch() and os.path.isdir(path):
         raise PermissionError(13, "Permission denied", str(path))
+    if flags & (os.O_WRONLY | os.O_RDWR):
+        refuse_read_only(path)
     return real_os_open(path, flags, *arguments, **keywords)
 
 
@@ -104,10 +117,12 @@ def guarded_open(file, mode="r", buffering=-1, encoding=None, *arguments, **keyw
     is_text = "b" not in mode and not isinstance(file, int)
     if encoding is None and is_text and called_by_hpsearch():
         encoding = "cp1252"
+    if set(mode) & set("wax+") and not isinstance(file, int):
+        refuse_read_only(file)
     return real_open(file, mode, buffering, encoding, *arguments, **keywords)
 
 
-os.open = guarded_os_open
+os.open, os.mkdir = guarded_os_open, guarded_mkdir
 builtins.open = io.open = guarded_open
 
 real_init = subprocess.Popen.__init__
