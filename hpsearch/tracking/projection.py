@@ -344,7 +344,8 @@ class Projection:
         study = self.history.key
         yield Step(study, "the winner's mark", self._mark_winner)
         yield from self._file_steps("final")
-        end = partial(self._end, study, "FINISHED", self.history.last_time)
+        time = (self.history.final or {}).get("time", self.history.last_time)
+        end = partial(self._end, study, "FINISHED", int(time))
         yield Step(study, "the run's end", end)
 
     def _file_steps(self, name: str) -> Iterator[Step]:

@@ -11,10 +11,8 @@ from typing import Any
 
 import pytest
 import synthetic
-from click.testing import CliRunner
 from mlflow import MlflowClient
 
-from hpsearch.cli import main
 from hpsearch.errors import TrackingError
 from hpsearch.study.doctor import examine
 from hpsearch.tracking import layout
@@ -378,7 +376,6 @@ def test_what_a_store_lost_is_found_by_comparing_it_with_the_journal_and_sent_ag
     artifacts: str | None,
     stored: Stored,
     database: Path,
-    monkeypatch: pytest.MonkeyPatch,
     figure: Figure,
 ) -> None:
     journal = place(root, "study")
@@ -387,11 +384,8 @@ def test_what_a_store_lost_is_found_by_comparing_it_with_the_journal_and_sent_ag
     with sqlite3.connect(database) as connection:
         told = lose(connection)
     assert before != stored("study")
-    monkeypatch.chdir(root)
     for lacked in ([told], []):
-        done = CliRunner().invoke(main, ["sync", "study", "--verify"], catch_exceptions=False)
-        lines = done.output.splitlines()
-        assert [f"was missing in MLflow and has been sent: {what}" for what in lacked] == lines[:-1]
+        assert lacked == verify(journal, uri, artifacts).lacked
         assert before == stored("study")
     figure(losses_left=0)
 
