@@ -61,6 +61,15 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
         out.print("  with MLFLOW_TRACKING_URI set to the store's address; it holds a password")
 
 
+def unsent(result: StudyResult, uri_option: str) -> str:
+    """What MLflow lacks of a study that has ended, and the command that sends it."""
+    what = "nothing" if result.run_id is None else f"not all ({result.unsent:,} bytes are missing)"
+    return (
+        f"MLflow has {what} of {result.study}, which is whole on this disk. Later: hpsearch sync "
+        f"{result.study}{uri_option}"
+    )
+
+
 def show_nested(result: NestedResult) -> None:
     """What each outer fold found and how good it is, and the mean over the folds."""
     from .progress import shown

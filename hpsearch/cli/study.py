@@ -18,6 +18,7 @@ from .terminal import optional_listener, optional_output, say
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
 GRACE = 60.0  # seconds that running trials get to finish
+UNSENT = 4  # exit code of a study that is whole, while MLflow lacks some of it
 ACCEPT = click.option(
     "--accept-changes",
     is_flag=True,
@@ -111,15 +112,21 @@ def tune(
             listeners=listeners,
             stop_requested=interrupt.requested,
         )
+    from ..tracking.store import default_uri, uri_option
+    from .answer import show_result, unsent
+
+    root = Path.cwd()
+    option = uri_option(tracking_uri or default_uri(root), root)
     if as_json:
         say(json.dumps(result.as_json()))
     elif not quiet:
-        from ..tracking.store import default_uri, uri_option
-        from .answer import show_result
-
-        root = Path.cwd()
         with optional_output():
-            show_result(result, uri_option(tracking_uri or default_uri(root), root))
+            show_result(result, option)
+    for told in result.refused:
+        say(f"not in MLflow: {told}", err=True)
+    if result.unsent:
+        say(unsent(result, option), err=True)
+        raise SystemExit(UNSENT)
 
 
 @main.command()

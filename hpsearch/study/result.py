@@ -59,12 +59,16 @@ class StudyResult:
     threshold: float = 0.5  # of a binary task's labels
     objectives: Sequence[str] = ()  # their names
     front: Sequence[FrontTrial] = ()  # of the trials, best in the first objective first
+    unsent: int = 0  # bytes of the journal that MLflow has not acknowledged; 0 offline
+    refused: Sequence[str] = ()  # what MLflow does not take for good, by the name of the run
 
     def as_json(self) -> dict[str, Any]:
         """What `hpsearch tune --json` prints."""
         names = ("study", "tracking_uri", "experiment_id", "run_id", "trials")
         head = {name: getattr(self, name) for name in names}
-        return {**head, "best": asdict(self.best), "test": self.test, "seconds": self.seconds}
+        more = {"unsent_bytes": self.unsent, "refused": list(self.refused)}
+        figures = {"best": asdict(self.best), "test": self.test, "seconds": self.seconds}
+        return {**head, **figures, **more}
 
 
 class StudyStopped(HpsearchError):  # noqa: N818  # it is no error

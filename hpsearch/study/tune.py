@@ -162,7 +162,10 @@ def tune(
                 logger.warning("waiting up to %d s for MLflow, which is away", FLUSH_SECONDS)
             uploader.flush(FLUSH_SECONDS, tries=FLUSH_TRIES)  # what is missing, it tells at its end
         result = _result(file, history, dataset, problem, path, uploader, redacted(uri))
-    return replace(result, seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    if uploader is None:
+        return replace(result, seconds=seconds)
+    return replace(result, seconds=seconds, unsent=uploader.pending, refused=uploader.refused)
 
 
 def _tell(listeners: Sequence[Listener], record: Record) -> None:

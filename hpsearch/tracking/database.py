@@ -60,6 +60,8 @@ def database_state(path: Path) -> State:
     except OSError as error:
         raise TrackingError(f"{path}: cannot be read: {error.strerror}.{_ELSEWHERE}") from None
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            return "whole"  # somebody is writing it
         raise TrackingError(f"{path}: cannot be read: {error}. {_RESTORE}") from None
 
 

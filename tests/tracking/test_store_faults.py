@@ -7,12 +7,15 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 import synthetic
+from click.testing import CliRunner
 from mlflow import MlflowClient
 
+from hpsearch.cli import main
 from hpsearch.errors import TrackingError
 from hpsearch.study.doctor import examine
 from hpsearch.tracking import layout
@@ -330,6 +333,46 @@ def test_a_cursor_that_cannot_be_saved_is_told_once_and_holds_nothing_up(
         [[measured]] = store.execute("select count(*) from metrics where key like 'system/%'")
     assert measured < 200
     figure(points_measured=measured)
+
+
+SPEC = """\
+study: away
+data: {source: "sklearn:wine"}
+cross_validation: {folds: 2}
+training: {epochs: 3}
+search_space: {units: {type: int, low: 4, high: 9}, learning_rate: 0.01}
+sampler: {kind: random}
+budget: {trials: 2}
+selection: {finalists: 0}
+"""
+
+
+def test_a_study_that_ends_while_its_store_is_damaged_says_so_last_and_is_sent_later(
+    root: Path, database: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure
+) -> None:
+    monkeypatch.chdir(root)
+    (root / "away.yaml").write_text(SPEC, encoding="utf-8")
+    good = database.read_bytes()
+    journal = journal_path(root, "away")
+
+    def damage() -> None:
+        while not (journal.exists() and b'"asked"' in journal.read_bytes()):
+            time.sleep(0.01)
+        database.write_bytes(b"garbage" * 10_000)
+
+    thread = Thread(target=damage)
+    thread.start()
+    done = CliRunner().invoke(main, ["tune", "away.yaml", "--quiet"])
+    thread.join()
+    assert 4 == done.exit_code, done.output
+    last = done.output.splitlines()[-1]
+    assert "of away, which is whole on this disk. Later: hpsearch sync away" in last
+    database.write_bytes(good)
+    sent = verify(journal, f"sqlite:///{database}", str(root / "mlruns" / "artifacts"))
+    assert [] == sent.problems
+    runs = sent.client.search_runs([sent.experiment_id])
+    assert {"away", "trial-000", "trial-001"} == {run.info.run_name for run in runs}
+    figure(lost=0)
 
 
 def remove_run(database: sqlite3.Connection) -> str:
