@@ -6,6 +6,7 @@ import os
 import re
 import ssl
 from base64 import b64encode
+from http.client import HTTPException
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
@@ -64,6 +65,8 @@ def _version(uri: str) -> str | None:
             return None  # MLflow's client may trust others
         told = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         raise unusable(uri, f"{told}.") from None
+    except HTTPException:  # no HTTP, or no address: MLflow's client tells what it makes of it
+        return None
     return text if re.fullmatch(r"\d+\.\d+[\w.]*", text) else None
 
 

@@ -109,7 +109,7 @@ def test_each_of_two_folders_with_one_name_promotes_its_own_winner(
         with chdir(tmp_path / folder):
             done = CliRunner().invoke(main, arguments)
         assert code == done.exit_code, done.output
-        return done.output
+        return done.stderr if code else done.stdout
 
     answers = {}
     for folder, seed in (("ann", 1), ("bob", 2)):
