@@ -75,10 +75,25 @@ def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> Sou
         raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
     source = _open(data.source, data, folder, text)
     if data.test_source is not None:
-        theirs = [*text, *_text_columns(source.table)]
-        test = _open(data.test_source, data, folder, theirs)
-        source = replace(source, test=test.table, test_array=test.array)
+        spelled = _text_columns(source.table)
+        test = _open(data.test_source, data, folder, [*text, *spelled])
+        rows = _as_texts(test.table, spelled) if test.layout else test.table
+        source = replace(source, test=rows, test_array=test.array)
     return _plain(source)
+
+
+def _as_texts(table: Any, names: Collection[str]) -> Any:
+    """The table with the whole numbers of some columns as the texts that they were."""
+    import pyarrow as pa
+
+    if not names:
+        return table
+    names = set(names)
+    columns = [
+        column.cast(pa.string()).fill_null("") if name in names else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.table(columns, names=table.column_names)
 
 
 def _text_columns(table: Any) -> list[str]:
@@ -325,6 +340,7 @@ def _files(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> S
     tables, layout = _read_all(paths, data, text)
     if (spelled := _disagreeing(tables)) and layout is not None:
         tables, layout = _read_all(paths, data, [*text, *spelled])
+        tables = [_as_texts(table, spelled) for table in tables]
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowInvalid as error:

@@ -52,6 +52,8 @@ def number_formats(texts: Sequence[str]) -> list[str]:
         return []
     sign = next((c for c in SIGNS if c in texts[0]), "")
     before = sign and texts[0].lstrip("+-").startswith(sign)
+    if before and sign == "%":
+        return []
     forms = [f"{sign}{form}" if before else f"{form}{sign}" for form in NUMBER_FORMATS]
     fitting = [form for form in forms if text_number(texts[0], form) is not None]
     return [form for form in fitting if _all_numbers(texts, form)]
@@ -133,7 +135,9 @@ def find_date_format(texts: Sequence[str]) -> list[str]:
     """The formats in which all texts are dates; empty where they are none."""
     if not texts or as_number(texts[0]) is not None:
         return []
-    forms = [f for f in (ISO, *DATE_FORMATS) if moment_of(texts[0], f) is not None]
+    if moment_of(texts[0]) is not None:
+        return [ISO] if all(moment_of(t) is not None for t in texts) else []
+    forms = [f for f in DATE_FORMATS if moment_of(texts[0], f) is not None]
     return [f for f in forms if all(moment_of(t, f) is not None for t in texts)]
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+from data.spelling_table import written
 from ruamel.yaml import YAML
 
 from hpsearch.spec.data import ColumnSpec, CrossValidation, DataSpec, WindowSpec
@@ -26,3 +27,7 @@ def test_every_example_is_accepted(block):
     if "cross_validation" in plain:
         CrossValidation(**plain["cross_validation"])
     assert {"data", "cross_validation"} >= plain.keys()
+
+
+def test_the_table_of_spellings_is_what_the_reader_does():
+    assert PAGE == written(PAGE)

@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from promotion.conftest import Store
 
+from hpsearch.cli import main
 from hpsearch.errors import DataError, PromotionError
 from hpsearch.promotion import Reference, predict, promote, scoring
 from hpsearch.promotion.registry import version_at
@@ -170,14 +173,18 @@ def scored(server: subprocess.Popen[str], port: int, rows: pd.DataFrame) -> pd.D
     else:
         pytest.fail("".join(said)[-3000:])
     body = json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split"))})
+    return asked(port, body.encode(), "application/json")
+
+
+def asked(port: int, body: bytes, kind: str) -> pd.DataFrame:
+    """What the server answers to one request."""
     address = f"http://127.0.0.1:{port}/invocations"
-    head = {"Content-Type": "application/json"}
-    request = urllib.request.Request(address, body.encode(), head)
+    request = urllib.request.Request(address, body, {"Content-Type": kind})
     with urllib.request.urlopen(request, timeout=120) as answer:
         return pd.DataFrame(json.load(answer)["predictions"])
 
 
-def test_mlflow_serves_the_documented_json(store: Store, table: Path) -> None:
+def test_mlflow_serves_the_documented_json_and_csv(store: Store, table: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -199,7 +206,60 @@ def test_mlflow_serves_the_documented_json(store: Store, table: Path) -> None:
     ) as server:
         try:
             found = scored(server, port, rows)
+            as_text = asked(port, table.read_bytes(), "text/csv")
+            address = f"http://127.0.0.1:{port}/invocations"
+            head = {"Content-Type": "text/csv"}
+            bad = urllib.request.Request(address, b"city,age\nBonn,3\n", head)
+            with pytest.raises(urllib.error.HTTPError, match="400") as refused:
+                urllib.request.urlopen(bad, timeout=120)
+            assert b"column 'charges' is missing" in refused.value.read()
         finally:
             os.killpg(server.pid, signal.SIGTERM)
     np.testing.assert_allclose(expected["probability_yes"], found["probability_yes"], atol=1e-6)
     assert expected["label"].tolist() == found["label"].tolist()
+    whole = answers(store, table)
+    np.testing.assert_allclose(whole["probability_yes"], as_text["probability_yes"], atol=1e-6)
+
+
+def test_cells_that_say_nothing_are_counted_by_column(store: Store, table: Path) -> None:
+    frame = pd.read_csv(table, dtype=str, keep_default_na=False)
+    counts = predict(store.client, CANCER, table, io.StringIO())
+    assert {"city": {"Ulm": int((frame["city"] == "Ulm").sum())}} == counts.unknown
+    blanks = {name: int((frame[name].str.strip() == "").sum()) for name in ("city", "charges")}
+    assert blanks == counts.missing
+
+
+def test_strict_refuses_them_before_a_row_is_answered(store: Store, table: Path) -> None:
+    output = io.StringIO()
+    with pytest.raises(DataError, match=r"city: .* categories that are unknown: 'Ulm'") as error:
+        predict(store.client, CANCER, table, output, strict=True)
+    assert "charges: " in str(error.value)
+    assert "" == output.getvalue()
+
+
+def test_kept_columns_stand_before_the_answers(
+    store: Store, table: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scoring, "BLOCK", 1000)
+    found = answers(store, table, keep=["id", "city"])
+    assert ["id", "city", "label"] == list(found.columns)[:3]
+    assert list(range(500)) == found["id"].tolist()
+    with pytest.raises(DataError, match="column 'nobody' is missing"):
+        answers(store, table, keep=["nobody"])
+
+
+def test_the_command_reads_standard_input_and_prints_one_object(
+    store: Store, table: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.csv"
+    told = ["predict", "scored@champion", "-", "--tracking-uri", store.uri]
+    done = CliRunner().invoke(
+        main, [*told, "-o", str(output), "--keep", "id", "--json"], input=table.read_bytes()
+    )
+    assert 0 == done.exit_code, done.output
+    summary = json.loads(done.stdout)
+    assert 500 == summary["rows"] == len(pd.read_csv(output))
+    assert {"city"} == summary["unknown"].keys()
+    assert "city: " in done.stderr
+    refused = CliRunner().invoke(main, [*told, "--json"], input=table.read_bytes())
+    assert 2 == refused.exit_code
