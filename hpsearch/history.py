@@ -16,6 +16,7 @@ from .errors import JournalError
 from .journal import RUNS, Record, stream
 from .trial import FINAL_STATES, Trial, TrialState, Value, is_score
 
+CURVES = ("epoch", "fold")  # events that a table of results needs none of
 BETWEEN_RUNS = ("changed", "promoted")  # events that are written when no run is going on
 
 
@@ -300,13 +301,29 @@ class History:
         return self.best
 
 
-def load(journal: Path, *, without: Collection[str] = ()) -> History:
-    """The history in a journal file, without the events named in `without`.
+def load(journal: Path, *, without: Collection[str] = (), but_of: Collection[int] = ()) -> History:
+    """The history in a journal file, without the events named in `without` but of some trials.
 
     Raises:
         JournalError: If there is none, or it is damaged.
     """
-    return History(stream(journal, without=without))
+    return History(stream(journal, without=without, but_of=but_of))
+
+
+def load_condensed(journal: Path) -> History:
+    """The history in a journal file, of curves the mean over the folds and the winner's whole.
+
+    Raises:
+        JournalError: If there is none, or it is damaged.
+    """
+    history = History()
+    for record in stream(journal):
+        for trial in history.apply(record):
+            if record["event"] == "result":
+                trial.condense()
+    winner = history.winning_trial()
+    recover(history, journal, () if winner is None else (winner.number,))
+    return history
 
 
 def recover(history: History, journal: Path, numbers: Collection[int]) -> None:
@@ -317,7 +334,10 @@ def recover(history: History, journal: Path, numbers: Collection[int]) -> None:
     """
     wanted = [t for t in history.trials if t.number in numbers and t.means is not None]
     named = {trial.number for trial in wanted}
-    full = History(r for r in stream(journal) if r.get("trial") in named) if named else History()
+    if not named:
+        return
+    records = stream(journal, without=CURVES, but_of=named)
+    full = History(record for record in records if record.get("trial") in named)
     for trial in wanted:
         trial.regain(full.last[trial.number])
 

@@ -45,7 +45,7 @@ from .platforms.files import atomic_write, sync_data, sync_file
 from .platforms.locks import POLL, RENEWED, FileLock, LockHeldError, holder_of, is_at, try_lock
 
 Record = dict[str, Any]
-HEAD = 80  # bytes of a line's JSON within which `seq`, `time` and `event` stand
+HEAD = 100  # bytes of a line's JSON within which `seq`, `time`, `event` and `trial` stand
 FORMAT = 2  # of the records; in 1, which no record names, `final` may lack fields
 RUNS = ("study", "resumed")  # events that begin a run; each names the format of what it writes
 
@@ -118,13 +118,17 @@ def read(path: Path, offset: int = 0, *, without: Collection[str] = ()) -> Page:
 
 
 def stream(
-    path: Path, *, until: int | None = None, without: Collection[str] = ()
+    path: Path,
+    *,
+    until: int | None = None,
+    without: Collection[str] = (),
+    but_of: Collection[int] = (),
 ) -> Iterator[Record]:
     """The records one by one, so that a long journal need not fit in memory.
 
     A torn last line is left out, and so is what lies beyond `until` (bytes). Events named in
-    `without` are checked and left out, but not parsed: a journal consists of epochs for the most
-    part, and a table of results needs none of them.
+    `without` are checked and left out, but not parsed, except those of the trials `but_of`: a
+    journal consists of epochs for the most part, and a table of results needs few of them.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
@@ -132,12 +136,16 @@ def stream(
     for text, end in _lines(path, 0):
         if until is not None and end > until:
             return
-        if not _is_one_of(text, without):
+        if not _is_one_of(text, without) or _is_of_trial(text, but_of):
             yield _record(text, path)
 
 
 def _is_one_of(text: bytes, events: Collection[str]) -> bool:
     return any(f'"event":"{event}"'.encode() in text[:HEAD] for event in events)
+
+
+def _is_of_trial(text: bytes, trials: Collection[int]) -> bool:
+    return any(b'"trial":%d,' % trial in text[:HEAD] for trial in trials)
 
 
 def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
@@ -257,10 +265,11 @@ class Journal:
             self.first: Record | None = None  # of an earlier run of the study
             self._seq = self._end = 0  # the next record's; bytes of the whole lines
             for text, self._end in _lines(path, 0) if path.exists() else ():
-                record = _record(text, path)
-                if record.get("seq") != self._seq:
+                if not text.startswith(b'{"seq":%d,' % self._seq):  # which `append` puts first
                     raise JournalError(f"{path}: line {self._seq + 1} is missing. {_remedy(path)}")
-                self.first = self.first or record
+                if self.first is None or _is_one_of(text, RUNS):
+                    record = _record(text, path)
+                    self.first = self.first or record
                 self._seq += 1
             self._file: FileIO | None = None  # a new journal appears with its first line
             if path.exists():

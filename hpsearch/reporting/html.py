@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..escaping import html
-from ..history import History, load
+from ..history import History, load_condensed
 from ..tracking.layout import spec_yaml
 from ..tracking.scores import difference, winner_scores
 from ..trial import Trial, Value
@@ -29,7 +29,7 @@ def report(journal: Path) -> str:
     Raises:
         JournalError: If there is no journal, or it is damaged.
     """
-    history = load(journal)
+    history = load_condensed(journal)
     title = html(history.name)
     parts = [
         _header(history),

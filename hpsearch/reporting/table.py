@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError
-from ..history import History, load
+from ..history import CURVES, History, load
 from ..journal import Record
 from ..trial import Trial, Value
 
@@ -80,7 +80,7 @@ def show(journal: Path, trial: int) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    history = load(journal)
+    history = load(journal, without=CURVES, but_of=(trial,))
     shown = find(history, trial)
     state = Text.assemble(
         (f"{history.name} {shown.name} ", "bold"), (shown.state, STYLES[shown.state])
@@ -104,7 +104,7 @@ def compare(journal: Path, numbers: Sequence[int]) -> Table:
     Raises:
         JournalError: If one of them does not exist.
     """
-    history = load(journal)
+    history = load(journal, without=CURVES)
     chosen = [find(history, n) for n in numbers]
     table = _table(title=_title(history))
     table.add_column("")

@@ -8,9 +8,11 @@ import numpy as np
 import optuna
 import pytest
 
+from hpsearch import journal
 from hpsearch.execution.executor import Started
-from hpsearch.history import History, load, recover
+from hpsearch.history import History, load, load_condensed, recover
 from hpsearch.journal import Journal
+from hpsearch.reporting import table
 from hpsearch.search.limits import Limits
 from hpsearch.search.loop import Search
 from hpsearch.search.samplers import make_sampler
@@ -144,3 +146,40 @@ def test_curves_that_were_let_go_of_come_back_from_the_journal(path):
         assert full.last[number].again(7) == condensed.last[number].again(7)
     with pytest.raises(AssertionError, match="trial-002 has let go of its curves"):
         condensed.last[2].again(7)
+
+
+def test_of_a_long_journal_only_what_is_shown_is_parsed(path, monkeypatch, figure):
+    search(path, trials=FEW, epochs=20)
+    parsed = []
+
+    def count(text, where, record=journal._record):
+        parsed.append(record(text, where))
+        return parsed[-1]
+
+    monkeypatch.setattr(journal, "_record", count)
+    uses = {
+        "top": lambda: table.top(path),
+        "show": lambda: table.show(path, FEW - 1),
+        "compare": lambda: table.compare(path, [0, 1]),
+        "open": lambda: Journal(path).close(),
+    }
+    epochs, others = {}, {}
+    for name, use in uses.items():
+        parsed.clear()
+        use()
+        epochs[name] = sum(r["event"] == "epoch" for r in parsed)
+        others[name] = len(parsed) - epochs[name]
+    assert {"top": 0, "show": 20, "compare": 0, "open": 0} == epochs
+    assert 1 == others["open"]  # the study's first record
+    figure(epochs_parsed=f"{epochs['show']} of {20 * FEW}")
+
+
+def test_a_history_for_a_report_holds_the_curves_of_the_winner_alone(path):
+    search(path, trials=20, epochs=3)
+    whole, condensed = load(path), load_condensed(path)
+    best = whole.best.number
+    assert whole.last[best].curves == condensed.last[best].curves
+    assert {best} == {t.number for t in condensed.trials if t.curves}
+    assert [list(t.mean_scores()) for t in whole.trials] == [
+        list(t.mean_scores()) for t in condensed.trials
+    ]
