@@ -136,15 +136,16 @@ def timeline(history: History) -> Figure | None:
         f"{busy / max(total, 1e-9) / count:.0%} of the time training",
         height=1.6 + 0.34 * min(count, 12),
     )
-    for lane, (begin, end, trial) in zip(lanes, spans, strict=True):
-        width = max((end - begin) / 1000, total / 1000) / divisor
-        axis.barh(
-            lane,
-            width,
-            left=begin / 1000 / divisor,
-            height=0.72,
-            color=style.STATES[trial.state],
-            edgecolor="white",
+    for lane in range(count):  # one collection each: thousands of bars of their own take minutes
+        held = [span for span, of in zip(spans, lanes, strict=True) if of == lane]
+        axis.broken_barh(
+            [
+                (begin / 1000 / divisor, max((end - begin) / 1000, total / 1000) / divisor)
+                for begin, end, _ in held
+            ],
+            (lane - 0.36, 0.72),
+            facecolors=[style.STATES[trial.state] for _, _, trial in held],
+            edgecolors="white",
             linewidth=0.5,
         )
     for state in dict.fromkeys(trial.state for _, _, trial in spans):
