@@ -38,7 +38,8 @@ def locked(finished):
 def test_json_is_one_object_and_nothing_else(finished):
     answer = finished.answer
     head = ["study", "tracking_uri", "experiment_id", "run_id", "trials", "best", "test", "seconds"]
-    assert head == list(answer)
+    assert [*head, "unsent_bytes", "refused"] == list(answer)
+    assert (0, []) == (answer["unsent_bytes"], answer["refused"])
     best = ["trial", "run_id", "params", "score", "score_std", "epochs"]
     assert [*best, "finalist_score", "finalist_std"] == list(answer["best"])
     counts = answer["trials"]  # ASHA prunes
