@@ -108,10 +108,10 @@ def tables(draw: st.DrawFn) -> dict[str, Any]:
 
 def text_of(table: dict[str, Any], rows: slice, *, header: bool) -> str:
     """The rows as delimited text."""
-    out = io.StringIO()
-    writer = csv.writer(
-        out, delimiter=table["separator"], lineterminator=table["line"], quoting=table["quoting"]
-    )
+    out, line = io.StringIO(), table["line"]
+    # Beside another line end, Python's writer leaves a line feed within a cell without quotes.
+    quoting = table["quoting"] if line == "\n" else csv.QUOTE_ALL
+    writer = csv.writer(out, delimiter=table["separator"], lineterminator=line, quoting=quoting)
     if header:
         writer.writerow(table["columns"])
     writer.writerows(zip(*(cells[rows] for cells in table["columns"].values()), strict=True))
