@@ -70,7 +70,7 @@ class History:
             case "finalist":
                 return self._scored_again(record)
             case "winner":
-                self.winner = record
+                self.winner = _complete(record, "trial")
             case "fitted":
                 self.fitted = record
             case "reading":
@@ -84,7 +84,7 @@ class History:
             case "predictions":
                 self._predicted_again(record)
             case "ended":
-                self.end = record
+                self.end = _complete(record, "reason")
             case "promoted":
                 self.promotions.append(record)
             case "changed":
@@ -340,6 +340,12 @@ def recover(history: History, journal: Path, numbers: Collection[int]) -> None:
     full = History(record for record in records if record.get("trial") in named)
     for trial in wanted:
         trial.regain(full.last[trial.number])
+
+
+def _complete(record: Record, *fields: str) -> Record:
+    for field in fields:
+        record[field]  # whoever needs it later would find it missing
+    return record
 
 
 def _shared(params: Mapping[str, Value]) -> dict[str, Value]:

@@ -43,6 +43,7 @@ from typing import Any, Self
 from .errors import JournalError, describe_os_error
 from .platforms.files import atomic_write, sync_data, sync_file
 from .platforms.locks import POLL, RENEWED, FileLock, LockHeldError, holder_of, is_at, try_lock
+from .record_form import wrong_field
 
 Record = dict[str, Any]
 HEAD = 100  # bytes of a line's JSON within which `seq`, `time`, `event` and `trial` stand
@@ -83,16 +84,33 @@ def _record(text: bytes, path: Path) -> Record:
     """A sound line's record.
 
     Raises:
-        JournalError: If another version of hpsearch wrote it, and this one cannot read it.
+        JournalError: If another version of hpsearch wrote it, and this one cannot read it, or
+            another program.
     """
-    record: Record = json.loads(text)
-    if record.get("event") in RUNS and record.get("format", 1) > FORMAT:
+    record, wrong = _parse(text)
+    written = record.get("format", 1)
+    if record.get("event") in RUNS and isinstance(written, int) and written > FORMAT:
         raise JournalError(
             f"{path}: written by hpsearch {record.get('written_by', 'of a later version')} in "
-            f"format {record['format']} of the journal; this version reads up to {FORMAT}. "
+            f"format {written} of the journal; this version reads up to {FORMAT}. "
             "Install that one, or a later one."
         )
+    if wrong is not None:
+        raise JournalError(
+            f"{path}: record {record.get('seq', '')} was not written by hpsearch, though its "
+            f"checksum is right: {wrong}. {_remedy(path)}"
+        )
     return record
+
+
+def _parse(text: bytes) -> tuple[Record, str | None]:
+    """A sound line's record, and what is wrong with its form."""
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return {}, str(error)
+    wrong = wrong_field(record)
+    return record if isinstance(record, dict) else {}, wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,9 +252,10 @@ def salvage(path: Path) -> Salvage:
     plain = _as_written(data)
     lines = plain.splitlines(keepends=True)
     texts = [_sound(line) for line in lines]  # the checksum proves a last line without its end
-    bad = [number for number, text in enumerate(texts) if text is None]
+    bad = [n for n, text in enumerate(texts) if text is None or _parse(text)[1] is not None]
+    others = set(bad)
     return Salvage(
-        tuple(_record(text, path) for text in texts if text is not None),
+        tuple(_record(text, path) for n, text in enumerate(texts) if text and n not in others),
         tuple(number + 1 for number in bad),
         sum(len(lines[number]) for number in bad),
         data == plain and (bool(bad) or plain.endswith(b"\n")),

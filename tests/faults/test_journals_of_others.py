@@ -114,6 +114,45 @@ def test_a_record_that_lacks_a_field_is_told_and_no_traceback(field, path, monke
     assert f"record {index} (asked) of its journal has no '{field}'" in done.output
 
 
+WRONG = (None, "x", -1, 10**30, 10**400, [], {}, [None], {"a": None}, True)
+
+
+def wrong_records():
+    """Each field of each event with values of another kind; then what is no record at all."""
+    seen = set()
+    for index, record in enumerate(synthetic.study(3)):
+        for name in set(record) - {"event"}:
+            if (record["event"], name) not in seen:
+                seen.add((record["event"], name))
+                yield from ((index, {**record, name: value}) for value in WRONG)
+    yield from ((3, value) for value in (None, 3, [], "x", {}, {"event": []}))
+
+
+def test_wrong_fields_of_the_right_checksum_are_told_and_no_traceback(path, monkeypatch, figure):
+    monkeypatch.chdir(path.parents[3])
+    whole = [encode(record) for record in synthetic.study(3)]
+    refused = 0
+    for index, wrong in wrong_records():
+        path.write_bytes(b"".join([*whole[:index], encode(wrong), *whole[index + 1 :]]))
+        for command in (["top", "churn"], ["compare", "churn", "0", "1"]):
+            done = CliRunner().invoke(main, command)
+            assert done.exit_code in (0, 2), (wrong, done.exc_info)
+        refused += "was not written by hpsearch" in done.output
+    assert refused > 300
+    figure(tracebacks=0)
+
+
+def test_a_record_of_another_program_is_left_out_by_a_repair(path):
+    lines = path.read_bytes().splitlines(keepends=True)
+    index = next(i for i, line in enumerate(lines) if b'"event":"result"' in line)
+    foreign = {**read(path).records[index], "predictions": "../../../important.npy"}
+    path.write_bytes(b"".join([*lines[:index], encode(foreign), *lines[index + 1 :]]))
+    with pytest.raises(JournalError, match=r"predictions of 'result' must be a file of predict"):
+        load(path)
+    assert "lost 1 damaged ones" in repair(path).told()
+    assert len(lines) - 1 == len(read(path).records)
+
+
 def test_text_that_is_not_utf8_is_escaped_and_the_study_goes_on(tmp_path, figure):
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
