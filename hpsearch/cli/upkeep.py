@@ -117,14 +117,15 @@ def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None) -> 
 
     root = Path.cwd()
     uri = tracking_uri or default_uri(root)
-    found = find_garbage(root, open_store(uri), keep=keep, everybodys=everybodys)
+    client = open_store(uri)
+    found = find_garbage(root, client, keep=keep, everybodys=everybodys)
     for item in found:
         say(f"{item.study}: {item.what}, {_size(item.size)}")
     total = _size(sum(item.size for item in found))
     if dry_run:
         say(f"{total} would be freed; without --dry-run it is")
         return
-    remove(found, uri)
+    remove(found, client)
     say(f"{total} freed")
 
 

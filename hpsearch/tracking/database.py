@@ -7,6 +7,7 @@ takes its name when it is whole. A file is checked with `sqlite3` alone, in mill
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 import time
@@ -160,6 +161,7 @@ def _build(draft: Path, artifacts: Path) -> None:
     from mlflow.store.db.utils import _initialize_tables  # what opening an absent file calls
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
+    quiet_database_log()
     memory = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.pool.StaticPool)
     try:
         _initialize_tables(memory)
@@ -172,6 +174,11 @@ def _build(draft: Path, artifacts: Path) -> None:
     store = SqlAlchemyStore(f"{PREFIX}{draft}", str(artifacts))
     store.engine.dispose()
     SqlAlchemyStore._engine_map.pop(store.db_uri, None)
+
+
+def quiet_database_log() -> None:
+    """Have MLflow print no traceback of an error that it raises as well, and nothing of tables."""
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 def _publish(draft: Path, path: Path) -> None:

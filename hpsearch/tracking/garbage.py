@@ -8,9 +8,6 @@ the registry is asked first, and a run whose files it needs stays.
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,16 +27,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 logger = logging.getLogger("hpsearch.tracking")
-
-RUNS_A_CALL = 100  # of `mlflow gc`, whose ids stand on its command line
-# The store's URI may hold a password and every user can read a command line: it comes by the
-# environment, which `mlflow gc` does not read it from.
-MLFLOW_GC = """
-import os, sys
-from mlflow.cli import cli
-uri = os.environ["MLFLOW_TRACKING_URI"]
-cli(["gc", "--backend-store-uri", uri, "--tracking-uri", uri, "--run-ids", sys.argv[1]])
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +65,7 @@ def find_garbage(
     return found
 
 
-def remove(garbage: Sequence[Garbage], uri: str) -> None:
+def remove(garbage: Sequence[Garbage], client: MlflowClient) -> None:
     """Remove it for good.
 
     Raises:
@@ -87,9 +74,8 @@ def remove(garbage: Sequence[Garbage], uri: str) -> None:
     for item in garbage:
         for file in item.files:
             file.unlink(missing_ok=True)
-    runs = [run for item in garbage for run in item.runs]
-    for start in range(0, len(runs), RUNS_A_CALL):
-        _remove_runs(runs[start : start + RUNS_A_CALL], uri)
+        for run in item.runs:
+            _remove_run(run, client)
 
 
 def _predictions(journal: Path, keep: int) -> Iterator[Garbage]:
@@ -178,15 +164,21 @@ def _size(artifacts: str) -> int:
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
-def _remove_runs(runs: Sequence[str], uri: str) -> None:
-    """By `mlflow gc`, the one public way to remove a run for good."""
-    done = subprocess.run(
-        [sys.executable, "-c", MLFLOW_GC, ",".join(runs)],
-        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip() or "no message").splitlines()[-1]
-        raise TrackingError(f"mlflow gc could not remove {len(runs)} runs: {last}")
+def _remove_run(run_id: str, client: MlflowClient) -> None:
+    """Remove one deleted run and its files for good, and nothing else.
+
+    `mlflow gc --run-ids` does this, too, but takes all deleted experiments and logged models along,
+    whoever made them and whatever the registry needs of them.
+    """
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    try:
+        run = client.get_run(run_id)
+        if run.info.lifecycle_stage == "deleted":  # not restored meanwhile
+            get_artifact_repository(run.info.artifact_uri).delete_artifacts()
+            client._tracking_client.store._hard_delete_run(run_id)
+    except (MlflowException, OSError) as error:
+        raise TrackingError(
+            f"the run {run_id} could not be removed: {redacted(str(error))[:300]}"
+        ) from None

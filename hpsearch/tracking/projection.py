@@ -25,7 +25,7 @@ from .artifact_store import check_artifact_store, list_run_files
 from .bulk import BulkPoints
 from .cursor import Position
 from .note import study_note
-from .store import check_active, experiment_of
+from .store import all_pages, check_active, experiment_of
 from .system import SystemMeter
 
 if TYPE_CHECKING:
@@ -158,14 +158,16 @@ class Projection:
     def _find_study(self) -> Run | None:
         """The study's run by its key, in the experiment of its name or in any other."""
         name, key = self.history.name, self.history.key
-        if self.client.get_experiment_by_name(name) is None:
-            every = [e.experiment_id for e in self.client.search_experiments()]
-            is_it = f"tags.`{layout.KEY_TAG}` = '{key}' AND attributes.run_name = '{name}'"
-            found = self._search(is_it, 1, every) if every else []
-            if found:
-                return found[0]
+        if self.client.get_experiment_by_name(name) is not None:
+            self.experiment_id = experiment_of(self.client, name, self._artifacts)
+            if (found := self._find(key)) is not None:
+                return found
+        every = [e.experiment_id for e in all_pages(self.client.search_experiments)]
+        elsewhere = self._search(f"tags.`{layout.KEY_TAG}` = '{key}'", 1, every) if every else []
+        if elsewhere:  # its experiment was given another name
+            return elsewhere[0]
         self.experiment_id = experiment_of(self.client, name, self._artifacts)
-        return self._find(key)
+        return None
 
     def recall(self, records: Iterable[Record]) -> None:
         """Take in what the store has acknowledged."""

@@ -20,6 +20,7 @@ from .. import faults
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
 from ..history import load
 from ..journal import read, stream
+from ..platforms.files import sync_data
 from . import layout
 from .cursor import Acknowledged, Cursor, Position
 from .database import database_identity, database_path
@@ -187,21 +188,23 @@ class Sender:
     def check(self) -> None:
         """Send again what a look at the store's runs finds to be missing."""
         projection = self._opened()
-        found, _ = find_differences(projection.client, projection.experiment_id, projection.history)
-        self._mend(found)
+        client, experiment = projection.client, projection.experiment_id
+        found, _, deleted = find_differences(client, experiment, projection.history)
+        self._mend(found, deleted)
 
     def verify(self) -> None:
         """`check`, but every point and file is looked for."""
         projection = self._opened()
         client, history = projection.client, load(self.journal, without=("epoch",))
-        found, ids = find_differences(client, projection.experiment_id, history)
+        found, ids, deleted = find_differences(client, projection.experiment_id, history)
         found |= find_missing_files(client, history, ids)
         found |= find_missing_points(client, self.journal, self._read, ids)
-        self._mend(found)
+        self._mend(found, deleted)
 
-    def _mend(self, found: Differences) -> None:
-        """Send the runs again that lack something, and keep what it was."""
+    def _mend(self, found: Differences, deleted: set[str]) -> None:
+        """Send the runs again that lack something, and keep what it was and what was deleted."""
         before = self._opened()
+        before.deleted |= deleted - {before.history.key}
         names = {key: layout.run_name(before.history, key) for key in found}
         refused = {told.partition(":")[0] for told in before.refused}  # and will be again
         keys = [key for key in found if names[key] not in refused]
@@ -211,6 +214,7 @@ class Sender:
         projection = Projection(before.client, self.journal, self._artifacts)
         projection.open(first, before.parent if before.history.key not in found else "")
         projection.refused, projection.artifacts = before.refused, before.artifacts
+        projection.deleted = before.deleted
         projection.lacked = before.lacked + [f"{names[key]}: {found[key]}" for key in keys]
         records = islice(stream(self.journal, until=self._read), 1, None)
         self._steps.extend(projection.steps_again(keys, records))
@@ -256,6 +260,7 @@ class Sender:
         page = read(self.journal, self._read)
         if not page.records:
             return False
+        _sync(self.journal)  # the store must not have what a power cut could take from the journal
         self._steps.extend(projection.steps(page.records))
         self._read = page.end
         return True
@@ -330,6 +335,12 @@ class Sender:
                     continue
             faults.reach("after_log")
             self._steps.popleft()
+
+
+def _sync(journal: Path) -> None:
+    """Wait for the disk to have a journal, which another thread or process may be writing."""
+    with suppress(PermissionError), journal.open("rb+") as file:
+        sync_data(file.fileno())
 
 
 @cache

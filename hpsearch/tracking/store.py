@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import TrackingError, redacted
 from ..importing import no_collection
 from ..platforms.paths import artifact_uri, sqlite_uri
-from .database import check_database, database_identity, database_path, make_database
+from .database import (
+    check_database,
+    database_identity,
+    database_path,
+    make_database,
+    quiet_database_log,
+)
 from .refusals import described, http_status
 from .relocation import mend_locations
 from .schema import check_schema
@@ -253,17 +259,16 @@ def _be_discreet() -> None:
     """A study tells nobody but its own store that it runs."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of every small file
+    quiet_database_log()
 
 
 @contextmanager
 def _quiet_migrations() -> Iterator[None]:
     """No line per table while a database is created."""
-    loggers = [logging.getLogger(name) for name in ("alembic", "mlflow.store.db.utils")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
+    migrations = logging.getLogger("alembic")
+    level = migrations.level
+    migrations.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        migrations.setLevel(level)

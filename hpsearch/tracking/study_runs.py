@@ -9,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError, redacted
 from ..journal import stream
 from .layout import KEY_TAG
-from .store import uri_option
+from .store import all_pages, uri_option
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
 PAGE = 1000  # runs a request
+IS_STUDY = "tags.`hpsearch.kind` = 'study'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,22 +58,19 @@ def journal_key(journal: Path) -> str:
 def study_runs(client: MlflowClient, study: str) -> list[StudyRun]:
     """The runs of all studies of this name, the newest first."""
     experiment = client.get_experiment_by_name(study)
-    if experiment is None:
-        return []
-    found: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs(
-            [experiment.experiment_id],
-            "tags.`hpsearch.kind` = 'study'",
-            order_by=["attributes.start_time DESC"],
-            max_results=PAGE,
-            page_token=token,
-        )
-        found += page
-        token = page.token
-        if not token:
-            return [_study_run(run) for run in found]
+    return [] if experiment is None else _search(client, [experiment.experiment_id], IS_STUDY)
+
+
+def _renamed(client: MlflowClient, key: str) -> list[StudyRun]:
+    """The run of the study with this key, whatever its experiment is called now."""
+    experiments = [e.experiment_id for e in all_pages(client.search_experiments)]
+    return _search(client, experiments, f"tags.`{KEY_TAG}` = '{key}'") if experiments else []
+
+
+def _search(client: MlflowClient, experiments: list[str], text: str) -> list[StudyRun]:
+    order = ["attributes.start_time DESC"]
+    search = partial(client.search_runs, experiments, text, order_by=order, max_results=PAGE)
+    return [_study_run(run) for run in all_pages(search)]
 
 
 def find_study_run(
@@ -93,6 +92,8 @@ def find_study_run(
     own = "" if key or journal is None else journal_key(journal)
     wanted = key or own
     found = [run for run in runs if run.key.startswith(wanted)] if wanted else runs
+    if own and not found:
+        found = _renamed(client, own)
     if len(found) == 1:
         return found[0]
     if found:

@@ -45,28 +45,34 @@ def find_runs(client: MlflowClient, experiment: str, history: History) -> Iterat
 
 def find_differences(
     client: MlflowClient, experiment: str, history: History
-) -> tuple[Differences, dict[str, str]]:
-    """What the store's runs lack of a study, and the ids of those runs that it has, by key.
+) -> tuple[Differences, dict[str, str], set[str]]:
+    """What the store's runs lack of a study.
 
     A trial's run that somebody deleted lacks nothing: it was meant so.
+
+    Returns:
+        What is lacking, the ids of the runs that the store has, both by key, and the keys of those
+        that were deleted.
     """
-    expected = {layout.trial_key(history, t): t for t in history.attempts if was_sent(t)}
+    known = {layout.trial_key(history, trial): trial for trial in history.attempts}
+    expected = [history.key, *(key for key, trial in known.items() if was_sent(trial))]
     found: Differences = {}
     ids: dict[str, str] = {}
     deleted = set()
     for key, run in find_runs(client, experiment, history):
         if run.info.lifecycle_stage != "active":
             deleted.add(key)
-        elif key == history.key or key in expected:
+        elif key == history.key or key in known:  # an attempt's, too, whose beginning was lost
             ids[key] = run.info.run_id
-            lacks = _study_lacks(run, history) if key == history.key else None
-            lacks = lacks or (key in expected and _trial_lacks(run, expected[key])) or ""
+            is_study = key == history.key
+            lacks = _study_lacks(run, history) if is_study else _trial_lacks(run, known[key])
             if lacks:
                 found[key] = lacks
-    for key in (history.key, *expected):
+    deleted -= ids.keys()
+    for key in expected:
         if key not in ids and key not in deleted:
             found[key] = "its run"
-    return found, ids
+    return found, ids, deleted
 
 
 def was_sent(trial: Trial) -> bool:

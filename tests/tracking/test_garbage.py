@@ -88,6 +88,31 @@ def test_deleted_runs_go_for_good_with_their_artifacts_but_those_of_registered_m
     figure(registered_models_lost=0)
 
 
+def test_of_a_deleted_experiment_the_run_whose_model_is_in_use_stays_and_so_do_other_programs(
+    root, uri, monkeypatch
+):
+    monkeypatch.chdir(root)
+    client, experiment, (champion, *others) = delete_runs(root, uri, **OURS)
+    client.create_registered_model("churn")
+    source = f"{client.get_run(champion).info.artifact_uri}/final/model"
+    client.create_model_version("churn", source, champion)
+    foreign = client.create_experiment("foreign", artifact_location(uri, root))
+    theirs = client.create_run(foreign).info.run_id
+    for deleted in (experiment, foreign):
+        client.delete_experiment(deleted)
+    done = CliRunner().invoke(main, ["gc", "--tracking-uri", uri], catch_exceptions=False)
+    assert 0 == done.exit_code, done.output
+    assert "2 deleted runs; 1 more stay" in done.output
+    for restored in (experiment, foreign):
+        client.restore_experiment(restored)
+    assert {champion} == left_runs(client, experiment)
+    assert {theirs} == left_runs(client, foreign)
+    assert client.list_artifacts(champion, "final/model")
+    files = [str(f) for f in (root / "mlruns" / "artifacts").rglob("*") if f.is_file()]
+    assert files
+    assert not any(other in file for file in files for other in others)
+
+
 def test_in_a_store_that_others_use_their_deleted_runs_are_left_to_them(root, uri, tmp_path):
     client, _, theirs = delete_runs(root, uri, **OURS)
     mine = tmp_path / "another folder"

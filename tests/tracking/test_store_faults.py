@@ -22,6 +22,7 @@ from hpsearch.tracking import layout
 from hpsearch.tracking.cursor import acknowledged
 from hpsearch.tracking.sender import Sender, sync, verify
 from hpsearch.tracking.store import journal_path
+from hpsearch.tracking.study_runs import find_study_run
 from hpsearch.tracking.uploader import Uploader
 from hpsearch.tracking.verification import find_differences
 
@@ -103,6 +104,28 @@ def test_a_journal_that_lost_its_end_is_sent_on_from_where_it_ends(
     place(root, "study")
     sync(journal, uri, artifacts)
     compare(stored, "study", figure)
+
+
+def test_the_store_gets_no_line_before_the_disk_has_it(
+    root: Path, uri: str, artifacts: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = place(root, "study", HALF)
+    synced: list[int] = []
+    monkeypatch.setattr(
+        "hpsearch.tracking.sender.sync_data", lambda fd: synced.append(os.stat(fd).st_size)
+    )
+    sender = Sender(journal, uri, artifacts)
+    sender.open()
+    place(root, "study")
+
+    def work_off(sender: Sender) -> None:
+        synced.append(-sender._read)
+        sender._steps.clear()
+
+    monkeypatch.setattr(Sender, "_work_off", work_off)
+    sender.send()
+    sender.close()
+    assert [journal.stat().st_size, -journal.stat().st_size] == synced[:2]
 
 
 def copy_over(backup: Path, database: Path) -> None:
@@ -266,25 +289,56 @@ def test_a_trials_run_that_was_deleted_stays_so_and_is_named(
     sender.send()
     sender.close()
     assert ["trial-000: was deleted in MLflow and stays so"] == sender.problems
-    again = sync(journal, uri, artifacts)
-    assert 4 == len(stored("study"))
-    assert 4 == len(client.search_runs([again.experiment_id]))
+    for send in (sync, verify):
+        again = send(journal, uri, artifacts)
+        assert ["trial-000: was deleted in MLflow and stays so"] == again.problems
+        assert 4 == len(stored("study"))
+        assert 4 == len(client.search_runs([again.experiment_id]))
 
 
+def test_a_run_whose_beginning_the_journal_lost_is_not_left_running(
+    root: Path, uri: str, artifacts: str | None, client: MlflowClient
+) -> None:
+    began = next(i for i, record in enumerate(RECORDS) if record["event"] == "started")
+    sent = sync(place(root, "study", began + 2), uri, artifacts)
+    client.update_run(sent.runs["key-of-study/0/0"], status="RUNNING")  # killed, not parked
+    again = {**RECORDS[1], "attempt": 1}
+    records = [
+        *RECORDS[:began],
+        again,
+        *({**r, "attempt": 1} if r.get("trial") == 0 else r for r in RECORDS[began:]),
+    ]
+    first = {**records[0], "study": "study", "key": "key-of-study"}
+    numbered = [{**r, "seq": seq} for seq, r in enumerate([first, *records[1:]])]
+    synthetic.write(journal_path(root, "study"), numbered)
+    sync(journal_path(root, "study"), uri, artifacts)
+    states = {run.info.status for run in client.search_runs([sent.experiment_id])}
+    assert "RUNNING" not in states
+
+
+@pytest.mark.parametrize("another_has_its_name", [True, False])
 @pytest.mark.parametrize("knows_it", [True, False])
 def test_a_renamed_experiment_is_found_again(
-    knows_it: bool, root: Path, uri: str, artifacts: str | None, client: MlflowClient
+    another_has_its_name: bool,
+    knows_it: bool,
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    client: MlflowClient,
 ) -> None:
     journal = place(root, "study", HALF)
     first = sync(journal, uri, artifacts)
     client.rename_experiment(first.experiment_id, "quarterly")
+    if another_has_its_name:
+        client.create_experiment("study")
     if not knows_it:  # a copy of the study's folder on another machine
         for cursor in journal.parent.glob("uploaded-*.json"):
             cursor.unlink()
     place(root, "study")
     second = sync(journal, uri, artifacts)
     assert (first.experiment_id, first.parent) == (second.experiment_id, second.parent)
-    assert client.get_experiment_by_name("study") is None
+    assert first.parent == find_study_run(client, "study", journal=journal).run_id
+    assert another_has_its_name == (client.get_experiment_by_name("study") is not None)
 
 
 def test_what_a_store_refuses_is_named_and_all_the_rest_gets_through(
@@ -470,7 +524,7 @@ def test_the_end_of_a_study_finds_a_run_that_is_missing_and_takes_no_second_for_
     assert {*before} == {*stored("long")}
     assert ["trial-001: its run"] == sender.projection.lacked
     began = time.process_time()
-    found, _ = find_differences(
+    found, _, _ = find_differences(
         sender.projection.client, sender.projection.experiment_id, sender.projection.history
     )
     seconds = time.process_time() - began
