@@ -30,6 +30,7 @@ TRUTH = {
     **dict.fromkeys(("true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("false", "f", "no", "n", "off"), False),
 }
+FLOAT32 = ("float", "float32", "Float32", "float[pyarrow]")  # as Arrow, numpy and pandas call it
 PLAIN = "1250.5"  # how a number is written where nothing else was declared or found
 COMMA = "1250,5"
 # How 1250.5 is written in a column: the separators that are recognised without a declaration.
@@ -54,7 +55,7 @@ _EXAMPLE = re.compile(
 
 def is_missing(value: Any) -> bool:
     """Whether a value is None, NaN, NaT or pandas' NA."""
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or (isinstance(value, float | Decimal) and value != value):
         return True
     return type(value).__name__ in ("NAType", "NaTType")
 
@@ -67,8 +68,9 @@ def as_text(value: Any) -> str:
         return value.strip()
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
-    if isinstance(value, Decimal):
-        value = float(value)
+    if isinstance(value, Decimal):  # exactly, however many digits it has
+        text = f"{value:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
     if isinstance(value, datetime) and value.time() == time():
@@ -203,9 +205,11 @@ def distinct(column: Any) -> tuple[list[Any], np.ndarray]:
 
     Works on any values, so text is looked at once however often it stands there.
     """
+    is_narrow = str(getattr(column, "type", getattr(column, "dtype", ""))) in FLOAT32
     if hasattr(column, "dictionary_encode"):  # pyarrow
         values, places = _encoded(column)
-        return [*values.to_pylist(), None], places
+        found = [*values.to_pylist(), None]
+        return (_shortest(found) if is_narrow else found), places
     cells = column.tolist() if hasattr(column, "tolist") else list(column)
     seen: dict[Any, int] = {}
     places = np.empty(len(cells), np.intp)
@@ -217,7 +221,13 @@ def distinct(column: Any) -> tuple[list[Any], np.ndarray]:
                 f"row {row + 1} holds a {type(value).__name__}; cells are numbers, texts, truth "
                 "values or dates"
             ) from None
-    return [None if v is None else v[1] for v in seen], places
+    found = [None if v is None else v[1] for v in seen]
+    return (_shortest(found) if is_narrow else found), places
+
+
+def _shortest(numbers: Iterable[Any]) -> list[Any]:
+    """Numbers that were float32, as these are written: 0.1 and not 0.10000000149011612."""
+    return [None if is_missing(n) else float(str(np.float32(n))) for n in numbers]
 
 
 def distinct_places(column: Any) -> np.ndarray:
@@ -318,11 +328,11 @@ def dates(raw: Any, name: str, missing: tuple[str, ...] = (), form: str = "") ->
     values, places = distinct(raw)
     table: list[Any] = []
     for value in values:
-        text = "" if is_missing(value) else str(value).strip()
+        text = as_text(value)
         if text.lower() in NOT_A_NUMBER or text in missing:
             table.append(np.datetime64("NaT", "s"))
             continue
-        moment = moment_of(value, form)
+        moment = moment_of(text, form)
         if moment is None:
             row = int(np.flatnonzero(places == len(table))[0])
             like = f"{ISO} or {ISO} 23:59:59" if form in ("", ISO) else form

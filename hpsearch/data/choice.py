@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..spec.data import ColumnSpec, CrossValidation, DataSpec
+from ..spec.data import Cell, ColumnSpec, CrossValidation, DataSpec
 from .arrays import digests
 from .cells import (
     NOT_A_NUMBER,
@@ -159,7 +159,13 @@ def rows_in_time(table: Any, roles: Roles, rows: np.ndarray) -> np.ndarray:
 def declared_missing(name: str, data: DataSpec) -> tuple[str, ...]:
     """The texts that mean "missing" in a column, beside blanks."""
     spec = data.columns.get(name, NOTHING_DECLARED)
-    return tuple(as_text(m) for m in (*data.missing, *spec.missing))
+    return tuple(text for m in (*data.missing, *spec.missing) for text in spellings(m))
+
+
+def spellings(cell: Cell) -> tuple[str, ...]:
+    """How a declared cell may stand in a file; YAML's true is True and TRUE there, too."""
+    text = as_text(cell)
+    return (text, text.title(), text.upper()) if isinstance(cell, bool) else (text,)
 
 
 def missing_targets(table: Any, names: Sequence[str], data: DataSpec) -> np.ndarray:

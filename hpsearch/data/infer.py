@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data import ColumnSpec, DataSpec
 from .cells import COMMA, PLAIN, as_number, as_text, dates, distinct, is_text, text_number
-from .choice import NOTHING_DECLARED, declared_missing
+from .choice import NOTHING_DECLARED, declared_missing, spellings
 from .schema import DATE_PARTS, EXACT, Column, category_texts, column_numbers
 from .sources import Origin
 from .spelling import (
@@ -26,6 +26,7 @@ from .spelling import (
     find_number_format,
     fold_truths,
     known_texts,
+    readings_note,
     refuse_dates,
     settle_date_format,
 )
@@ -144,7 +145,7 @@ def _declared(name: str, spec: ColumnSpec, data: DataSpec) -> Column:
 
 
 def replacements(spec: ColumnSpec) -> tuple[tuple[str, str], ...]:
-    return tuple((as_text(a), as_text(b)) for a, b in spec.replace.items())
+    return tuple((a, as_text(b)) for key, b in spec.replace.items() for a in spellings(key))
 
 
 def _reading(
@@ -157,7 +158,8 @@ def _reading(
     kind = spec.kind or ("categorical" if spec.buckets or spec.group_rare else None)
     if kind is None and name in origin.categories:
         said = f"{name}: categories, as its type says; data.columns.{name}: {{kind: numeric}}"
-        return "categorical", column, [f"{said} reads numbers"]
+        numeric = all(as_number(t) is not None for t in _texts(raw, column))
+        return "categorical", column, [f"{said} reads numbers"] * numeric
     if kind == "date":
         form = spec.format
         if form is None and is_text(raw):
@@ -225,7 +227,9 @@ def _categorical(
     crowded = len(kept) > FEW_CATEGORIES and 2 * len(kept) > len(development)
     if (crowded or len(kept) > MOST_CATEGORIES) and spec.kind is None:
         raise DataError(_too_many(column.name, counts, least))
-    said = [*([note] if note else []), *_oddities(column, counts)]
+    said = [note] if note else _oddities(column, counts)
+    if not said and spec.kind is None:
+        said = [note] if (note := readings_note(column.name, list(counts))) else []
     if len(kept) <= MOST_CATEGORIES:
         said += case_notes(column.name, kept)
     return [replace(column, kind="categorical", vocabulary=tuple(kept))], said
@@ -270,7 +274,7 @@ def _oddities(column: Column, counts: dict[str, int]) -> list[str]:
     """Numbers beside a few texts: perhaps an undeclared marker of missing values."""
     numbers = sum(n for t, n in counts.items() if as_number(t) is not None)
     strange = [t for t in counts if as_number(t) is None]
-    if not strange or 2 * numbers <= sum(counts.values()):
+    if not strange or 2 * numbers < sum(counts.values()):
         return []
     return [
         f"{column.name}: mostly numbers, but read as text because of "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -439,7 +439,7 @@ def _codes(raw: Any, column: Column, counts: Counts | None) -> np.ndarray:
     values, places = distinct(raw)
     texts = category_texts(values, column)
     found = Vocabulary(column.vocabulary, exact=column.exact, buckets=column.buckets)
-    codes = [found.code(v, t) if t else None for v, t in zip(values, texts, strict=True)]
+    codes = [found.code(*cell) if cell[1] else None for cell in _replaced(values, texts)]
     if counts is not None:
         cells = np.bincount(places, minlength=len(values)).tolist()
         strange: Counter[str] = Counter()
@@ -452,6 +452,11 @@ def _codes(raw: Any, column: Column, counts: Counts | None) -> np.ndarray:
     return spread([np.nan if c is None else c for c in codes], places, np.float64)
 
 
+def _replaced(values: Iterable[Any], texts: Iterable[str]) -> Iterator[tuple[Any, str]]:
+    """Cells with their texts; where a replacement was made, its text is the cell."""
+    return ((v if as_text(v) == t else t, t) for v, t in zip(values, texts, strict=True))
+
+
 def category_texts(values: Iterable[Any], column: Column) -> list[str]:
     """Each value's text as the vocabulary has it; "" is missing."""
     replace, missing = dict(column.replace), set(column.missing)
@@ -462,7 +467,7 @@ def category_texts(values: Iterable[Any], column: Column) -> list[str]:
 def _numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
     """The numbers of a column in float64, NaN for missing ones."""
     marks = [(marker, as_number(marker)) for marker in column.missing]
-    numbers = plain_numbers(raw)
+    numbers = None if column.replace else plain_numbers(raw)
     if numbers is None and is_text(raw) and not column.replace:
         words = [marker for marker, number in marks if number is None]
         numbers = parsed_numbers(raw, words, column.format)
@@ -488,7 +493,7 @@ def _cell_number(value: Any, column: Column) -> float | None:
     text = as_text(value)
     if text in column.missing:
         return float("nan")
-    text = dict(column.replace).get(text, text)
+    text = _replacement(text, column)
     if text in column.missing or text.lower() in NOT_A_NUMBER:
         return float("nan")
     if text.lower() in ("true", "false"):
@@ -497,6 +502,16 @@ def _cell_number(value: Any, column: Column) -> float | None:
     if number is None and not isinstance(value, str):
         return as_number(text)  # a number already, however texts are written
     return number
+
+
+def _replacement(text: str, column: Column) -> str:
+    """What a cell of a numeric column stands for: 1 is replaced however it is written."""
+    replace = dict(column.replace)
+    if not replace or text in replace:
+        return replace.get(text, text)
+    number = text_number(text, column.format)
+    equal = (b for a, b in column.replace if number is not None and as_number(a) == number)
+    return next(equal, text)
 
 
 def one_hot_marks(raw: Any) -> np.ndarray:
@@ -567,7 +582,7 @@ def class_codes(table: Any, target: Target) -> np.ndarray:
     texts = category_texts(values, target_column(target))
     names = tuple(str(c) for c in target.classes)
     classes = Vocabulary(names)
-    each = [classes.code(v, t) for v, t in zip(values, texts, strict=True)]
+    each = [classes.code(v, t) for v, t in _replaced(values, texts)]
     codes = spread([-1 if c is None else c for c in each], places, np.intp)
     _refuse_missing(target.name, np.isin(places, [i for i, t in enumerate(texts) if not t]))
     if (codes < 0).any():

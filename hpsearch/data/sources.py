@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..platforms.paths import starts_with_drive
 from ..spec.data import DataSpec
 from ..spec.reference import absolute, is_reference, load_function
 from .arrays import FEATURE_KEYS, array_of, of_tensorflow, rows_of
+from .cells import as_text, is_missing
 from .delimited import unique_names
 from .images import is_image_folder, read_images
 from .schema import Layout
@@ -28,6 +30,7 @@ SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 DOWNLOADED = ("20newsgroups", "california_housing", "covtype", "kddcup99", "olivetti_faces")
 TARGET_KEYS = ("y", "y_train")
 TEST_KEYS = (("x_test", "y_test"), ("X_test", "y_test"))
+EXACT_DIGITS = 15  # decimal ones that a float64 keeps
 TARGET = "target"  # what a target without a name of its own is called
 
 
@@ -103,13 +106,8 @@ def _text_columns(table: Any) -> list[str]:
 def _plain(source: Source) -> Source:
     """The source with tables of plain column types."""
     test = None if source.test is None else plain_table(source.test)
-    coded = tuple(f.name for f in source.table.schema if _is_coded(f.type))
+    coded = tuple(f.name for f in source.table.schema if str(f.type).startswith("dictionary"))
     return replace(source, table=plain_table(source.table), test=test, categories=coded)
-
-
-def _is_coded(kind: Any) -> bool:
-    """Whether a column's type is that of pandas' categories, of something else than texts."""
-    return str(kind).startswith("dictionary") and "string" not in str(kind.value_type)
 
 
 def plain_table(table: Any) -> Any:
@@ -124,8 +122,22 @@ def plain_table(table: Any) -> Any:
     kinds = [_plain_type(field.type, field.name) for field in table.schema]
     if all(kind == field.type for kind, field in zip(kinds, table.schema, strict=True)):
         return table
-    columns = [c.cast(kind) for c, kind in zip(table.columns, kinds, strict=True)]
+    columns = [_cast(c, kind) for c, kind in zip(table.columns, kinds, strict=True)]
     return pa.table(columns, names=names)
+
+
+def _cast(column: Any, kind: Any) -> Any:
+    """A column in a plain type; texts as those of the same values elsewhere."""
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    before = column.type.value_type if types.is_dictionary(column.type) else column.type
+    found = column.cast(kind)
+    if types.is_time(before):
+        return pc.replace_substring_regex(found, r"\.0+$", "")
+    if types.is_decimal(before) and types.is_string(kind):
+        return pc.replace_substring_regex(found, r"(\.[0-9]*[1-9])0+$|\.0*$", r"\1")
+    return found
 
 
 def _plain_type(kind: Any, name: str) -> Any:
@@ -135,7 +147,9 @@ def _plain_type(kind: Any, name: str) -> Any:
     types = pa.types
     if types.is_dictionary(kind):
         return _plain_type(kind.value_type, name)
-    if types.is_decimal(kind) or types.is_null(kind) or types.is_float16(kind):
+    if types.is_decimal(kind):
+        return pa.float64() if kind.precision <= EXACT_DIGITS else pa.string()
+    if types.is_null(kind) or types.is_float16(kind):
         return pa.float64()
     if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):
         return pa.string()
@@ -278,17 +292,27 @@ def _from_frame(frame: Any) -> Any:
     names = unique_names([str(c) for c in frame.columns])
     arrays = []
     for i, name in enumerate(names):
+        cells = frame.iloc[:, i]
         try:
-            arrays.append(pa.array(frame.iloc[:, i], from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            if _has_several_clocks(cells):
+                raise pa.ArrowInvalid  # which would set all by one
+            arrays.append(pa.array(cells, from_pandas=True))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
             # An object column of numbers and texts, as pandas reads "?" among numbers.
-            texts = [None if v is None or v != v else str(v) for v in frame.iloc[:, i].tolist()]
+            texts = [None if is_missing(v) else as_text(v) for v in cells.tolist()]
             arrays.append(pa.array(texts, pa.string()))
         except pa.ArrowNotImplementedError as error:
             raise DataError(
                 f"column {name!r}: {error}; numbers, text, truth values and dates are read"
             ) from None
     return pa.table(arrays, names=names)
+
+
+def _has_several_clocks(cells: Any) -> bool:
+    """Whether a column of objects holds datetimes of several offsets."""
+    if str(cells.dtype) != "object":
+        return False
+    return len({v.tzinfo for v in cells.tolist() if isinstance(v, datetime)}) > 1
 
 
 def _of_arrays(name: str, x: np.ndarray, y: np.ndarray, targets: tuple[str, ...]) -> Source:

@@ -28,6 +28,33 @@ from .vocabulary import case_variants
 
 SIGNS = "$€£¥%"
 MANY = 1000  # texts that are tried one by one
+# Words for a missing value in a column of texts, where they may be a country, or a name.
+BLANKS = NOT_A_NUMBER | {
+    "-",
+    "--",
+    "?",
+    ".",
+    "...",
+    "<na>",
+    "nat",
+    "nil",
+    "(null)",
+    "\\n",
+    "missing",
+}
+MONTH = "(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+LOOKS_LIKE = {
+    "dates": re.compile(
+        rf"\d{{4}}[-/.]\d{{1,2}}([-/.]\d{{1,2}}.*)?|\d{{1,2}}[ .-]+{MONTH}[ .,-]+\d{{2,4}}.*"
+        rf"|{MONTH} \d{{1,2}},? \d{{4}}.*",
+        re.IGNORECASE,
+    ),
+    "times of day": re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?( ?[ap]\.?m\.?)?", re.IGNORECASE),
+    "numbers": re.compile(
+        r"(?=.*[^\d])[(+\u2212<>~-]*([^\w\s]|[A-Z]{2,3}\.? |kr )? ?[(+\u2212-]?\d[\d.,'\u2019 ]*"
+        r" ?(%|\u2030|[^\w\s]|[kKMGT]|[a-z]{1,3}(/[a-z]{1,3})?)?[)-]?"
+    ),
+}
 SHORT_DATE = re.compile(r"\d{1,2}([/.-])\d{1,2}\1\d{2}")
 
 
@@ -192,8 +219,9 @@ def fold_truths(name: str, counts: Mapping[str, int]) -> tuple[dict[str, str], s
         name: The column, for the note.
         counts: How many rows have each text.
     """
-    truths = {t: as_truth(t) if t not in ("0", "1") else t == "1" for t in counts}
-    words = [t for t in counts if t not in ("0", "1")]
+    numbers = {t: number for t in counts if (number := as_number(t)) in (0, 1)}
+    truths = {t: bool(numbers[t]) if t in numbers else as_truth(t) for t in counts}
+    words = [t for t in counts if t not in numbers]
     if not words or None in truths.values():
         return {}, ""
     replaced: dict[str, str] = {}
@@ -204,6 +232,29 @@ def fold_truths(name: str, counts: Mapping[str, int]) -> tuple[dict[str, str], s
         return {}, ""
     pairs = ", ".join(f"{a!r} is {b!r}" for a, b in sorted(replaced.items()))
     return replaced, f"{name}: truth values in several spellings are one: {pairs}"
+
+
+def readings_note(name: str, texts: Sequence[str]) -> str:
+    """What categories may be instead of categories: numbers, times, or missing; "" nothing.
+
+    Args:
+        name: The column.
+        texts: Its different texts.
+    """
+    blanks = [t for t in texts if t.lower() in BLANKS]
+    if blanks:
+        shown = ", ".join(blanks[:5])
+        return (
+            f"{name}: {', '.join(map(repr, blanks[:5]))} is a category like others; "
+            f"data.columns.{name}.missing: [{shown}] takes it as missing"
+        )
+    for what, pattern in LOOKS_LIKE.items():
+        if texts and all(pattern.fullmatch(t) for t in texts):
+            return (
+                f"{name}: looks like {what}, as in {texts[0]!r}, but is read as text, each a "
+                f"category of its own; data.columns.{name}: {{kind: categorical}} says so"
+            )
+    return ""
 
 
 def case_notes(name: str, texts: Iterable[str]) -> list[str]:

@@ -13,15 +13,17 @@ from functools import cached_property
 from typing import Any
 
 try:
-    from .cells import as_truth, moment_of, number_key
+    from .cells import as_number, as_truth, moment_of, number_key
 except ImportError:  # beside a served model
     from hpsearch_cells import (  # type: ignore[import-not-found,no-redef]
+        as_number,
         as_truth,
         moment_of,
         number_key,
     )
 
 OTHER = "(other)"
+MOST_EXACT = 2**53  # beyond it, a float may be any of several whole numbers
 _FLOAT_OF_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0")  # as pandas writes 1 beside a blank
 
 
@@ -57,6 +59,9 @@ class Vocabulary:
         """
         if self._buckets:
             return zlib.crc32(_without_zero(text).encode()) % self._buckets
+        if isinstance(value, float) and abs(value) > MOST_EXACT:
+            code = self._floats.get(value)
+            return self._other if code is None else code
         is_text = isinstance(value, str)
         code = self._codes.get(text) if is_text or not self._exact else None
         if code is None and self._codes:
@@ -95,6 +100,10 @@ class Vocabulary:
     @cached_property
     def _numbers(self) -> Mapping[Any, int | None]:
         return self._indexed(number_key)
+
+    @cached_property
+    def _floats(self) -> Mapping[Any, int | None]:
+        return self._indexed(as_number)
 
     @cached_property
     def _moments(self) -> Mapping[Any, int | None]:
