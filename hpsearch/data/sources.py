@@ -82,7 +82,7 @@ def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> Sou
         test = _open(data.test_source, data, folder, [*text, *spelled])
         rows = _as_texts(test.table, spelled) if test.layout else test.table
         source = replace(source, test=rows, test_array=test.array)
-    return _plain(source)
+    return _plain(source, data.drop)
 
 
 def _as_texts(table: Any, names: Collection[str]) -> Any:
@@ -103,15 +103,19 @@ def _text_columns(table: Any) -> list[str]:
     return [field.name for field in table.schema if str(field.type) == "string"]
 
 
-def _plain(source: Source) -> Source:
-    """The source with tables of plain column types."""
-    test = None if source.test is None else plain_table(source.test)
+def _plain(source: Source, drop: Collection[str]) -> Source:
+    """The source with tables of plain column types; those to drop may have any."""
+    test = None if source.test is None else plain_table(source.test, drop)
     coded = tuple(f.name for f in source.table.schema if str(f.type).startswith("dictionary"))
-    return replace(source, table=plain_table(source.table), test=test, categories=coded)
+    return replace(source, table=plain_table(source.table, drop), test=test, categories=coded)
 
 
-def plain_table(table: Any) -> Any:
+def plain_table(table: Any, drop: Collection[str] = ()) -> Any:
     """The table with numbers, truth values, texts and dates as its columns' types.
+
+    Args:
+        table: Of Arrow.
+        drop: Columns that are not used, and so are emptied where they hold something else.
 
     Raises:
         DataError: If a column holds something else, or a name stands there twice.
@@ -119,6 +123,9 @@ def plain_table(table: Any) -> Any:
     import pyarrow as pa
 
     names = unique_names(table.column_names)
+    for place, field in enumerate(table.schema):
+        if field.name in drop and not _is_read(field.type):
+            table = table.set_column(place, field.name, pa.nulls(table.num_rows, pa.float64()))
     kinds = [_plain_type(field.type, field.name) for field in table.schema]
     if all(kind == field.type for kind, field in zip(kinds, table.schema, strict=True)):
         return table
@@ -153,16 +160,26 @@ def _plain_type(kind: Any, name: str) -> Any:
         return pa.float64()
     if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):
         return pa.string()
-    kept = (
-        *(types.is_integer, types.is_floating, types.is_boolean, types.is_string),
-        *(types.is_date, types.is_timestamp),
-    )
-    if any(check(kind) for check in kept):
+    if _is_read(kind):
         return kind
     raise DataError(
         f"column {name!r} holds {kind}: numbers, text, truth values and dates are read; leave it "
-        f"out of the file or take it apart into columns"
+        f"out with data.drop: [{name}], or take it apart into columns"
     )
+
+
+def _is_read(kind: Any) -> bool:
+    """Whether cells of an Arrow type are numbers, truth values, texts, dates or times of day."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_read(kind.value_type)
+    read = (
+        *(types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null),
+        *(types.is_string, types.is_large_string, types.is_string_view),
+        *(types.is_date, types.is_timestamp, types.is_time),
+    )
+    return any(check(kind) for check in read)
 
 
 def _open(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> Source:
@@ -219,8 +236,8 @@ def from_memory(value: Any, data: DataSpec, name: str = "memory") -> Source:
     if hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator"):
         value = of_tensorflow(value)
     if isinstance(value, tuple | list) and len(value) == 2:
-        return _plain(_pair(*value, data=data, name=name))
-    return _plain(Source(name, _from_frame(value)))
+        return _plain(_pair(*value, data=data, name=name), data.drop)
+    return _plain(Source(name, _from_frame(value, data.drop)), data.drop)
 
 
 def _pair(x: Any, y: Any, *, data: DataSpec, name: str) -> Source:
@@ -229,7 +246,7 @@ def _pair(x: Any, y: Any, *, data: DataSpec, name: str) -> Source:
     targets = _target_names(y, data)
     if not hasattr(x, "columns") and not hasattr(x, "column_names"):
         return _of_arrays(name, array_of(x, "X"), np.asarray(y), targets)
-    table = _from_frame(x)
+    table = _from_frame(x, data.drop)
     for target, values in zip(targets, _columns_of(y), strict=True):
         if target in table.column_names:
             raise DataError(f"column {target!r} is both in X and y: take it out of X")
@@ -276,7 +293,7 @@ def _aligned(y: Any, x: Any, n_rows: int) -> Any:
     return y.to_arrow() if hasattr(y, "to_arrow") else pa.array(np.asarray(y).ravel())
 
 
-def _from_frame(frame: Any) -> Any:
+def _from_frame(frame: Any, drop: Collection[str]) -> Any:
     """An Arrow table from Arrow, pandas or polars."""
     import pyarrow as pa
 
@@ -302,6 +319,9 @@ def _from_frame(frame: Any) -> Any:
             texts = [None if is_missing(v) else as_text(v) for v in cells.tolist()]
             arrays.append(pa.array(texts, pa.string()))
         except pa.ArrowNotImplementedError as error:
+            if name in drop:
+                arrays.append(pa.nulls(len(frame)))
+                continue
             raise DataError(
                 f"column {name!r}: {error}; numbers, text, truth values and dates are read"
             ) from None

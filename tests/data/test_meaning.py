@@ -146,3 +146,12 @@ def test_names_and_codes_are_no_numbers(load_file, cells):
 def test_a_refused_date_is_told_its_own_format_alone(tmp_path):
     with pytest.raises(DataError, match=r"c: \{kind: date\}$"):
         load_frame(pd.date_range("2024-01-01", periods=N_ROWS), tmp_path)
+
+
+def test_a_dropped_column_may_hold_anything(tmp_path):
+    strange = {"list": [[1]] * N_ROWS, "bytes": [b"a"] * N_ROWS, "complex": [1j] * N_ROWS}
+    for name, cells in strange.items():
+        with pytest.raises(DataError, match="column 'c'"):
+            load_frame(cells, tmp_path)
+        dataset, _ = load_frame(cells, tmp_path, drop=["c"])
+        assert ["n"] == [c.name for c in dataset.schema.columns], name
