@@ -29,6 +29,7 @@ from .sources import Source
 NOTHING_DECLARED = ColumnSpec()
 OF_THE_TARGET = (
     "missing",
+    "format",
     "replace",
     "round",
     "transform",

@@ -26,6 +26,8 @@ from .spelling import (
     find_number_format,
     fold_truths,
     known_texts,
+    markers_note,
+    oddities_note,
     readings_note,
     refuse_dates,
     settle_date_format,
@@ -215,6 +217,7 @@ def _categorical(
     if spec.buckets:
         return [replace(column, kind="categorical", buckets=spec.buckets)], []
     values, places = distinct(raw)
+    column = replace(column, kind="categorical")
     counts = count_texts(category_texts(values, column), places)
     folded, note = ({}, "") if spec.kind else fold_truths(column.name, counts)
     if folded:
@@ -227,12 +230,13 @@ def _categorical(
     crowded = len(kept) > FEW_CATEGORIES and 2 * len(kept) > len(development)
     if (crowded or len(kept) > MOST_CATEGORIES) and spec.kind is None:
         raise DataError(_too_many(column.name, counts, least))
-    said = [note] if note else _oddities(column, counts)
-    if not said and spec.kind is None:
-        said = [note] if (note := readings_note(column.name, list(counts))) else []
+    note = note or oddities_note(column.name, counts)
+    if not note and spec.kind is None:
+        note = markers_note(column.name, list(counts)) or readings_note(column.name, list(counts))
+    said = [note] if note else []
     if len(kept) <= MOST_CATEGORIES:
         said += case_notes(column.name, kept)
-    return [replace(column, kind="categorical", vocabulary=tuple(kept))], said
+    return [replace(column, vocabulary=tuple(kept))], said
 
 
 def count_texts(texts: Sequence[str], places: np.ndarray) -> dict[str, int]:
@@ -268,18 +272,6 @@ def _too_many(name: str, counts: dict[str, int], least: int) -> str:
         f"or in data.columns.{name} group rare values (group_rare: 20), hash them (buckets: 64) or "
         "take all (kind: categorical)"
     )
-
-
-def _oddities(column: Column, counts: dict[str, int]) -> list[str]:
-    """Numbers beside a few texts: perhaps an undeclared marker of missing values."""
-    numbers = sum(n for t, n in counts.items() if as_number(t) is not None)
-    strange = [t for t in counts if as_number(t) is None]
-    if not strange or 2 * numbers < sum(counts.values()):
-        return []
-    return [
-        f"{column.name}: mostly numbers, but read as text because of "
-        f"{', '.join(map(repr, strange[:5]))}; if that means missing, declare it in data.missing"
-    ]
 
 
 def _date_columns(raw: Any, column: Column) -> list[Column]:

@@ -11,11 +11,19 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data import Cell, ColumnSpec, DataSpec, Task
 from .cells import COMMA, PLAIN, as_number, as_text, distinct, is_text, text_number
-from .choice import declared_missing
+from .choice import declared_missing, spellings
 from .infer import UNKNOWN, count_texts, refuse_rounding, replacements, text_order
 from .schema import Target, category_texts, column_numbers, is_one_hot, one_hot_marks, target_column
 from .sources import TARGET, Origin
-from .spelling import case_notes, find_date_format, find_number_format, fold_truths, known_texts
+from .spelling import (
+    case_notes,
+    find_date_format,
+    find_number_format,
+    fold_truths,
+    known_texts,
+    markers_note,
+    oddities_note,
+)
 from .typed_text import is_code
 
 MOST_CLASSES = 20  # whole numbers of more different values are a regression's target
@@ -106,11 +114,14 @@ def infer_target(
     if is_text(table[name]) and spec.format is None and task in (None, "regression"):
         read, note = _number_format(read, list(counts), origin, note)
     texts = {t for t in category_texts(values, target_column(read)) if t}
-    numbers = {t: text_number(t, read.format) for t in texts}
+    written = read.format if is_text(table[name]) else ""  # numbers are read already
+    numbers = {t: text_number(t, written) for t in texts}
     numeric = None not in numbers.values()
     is_category = name in origin.categories
     if numeric and all(n is not None and float(n).is_integer() for n in numbers.values()):
-        texts = {t if is_code(t) else as_text(numbers[t]) for t in texts}  # 1.0 is the class 1
+        texts = {t if is_code(t) else _whole_text(t, numbers[t]) for t in texts}
+    elif numeric and written:
+        texts = {as_text(n) for n in numbers.values()}
     ordered = sorted(texts, key=text_order)
     notes = (note,) if note else ()
     if task in (None, "regression"):
@@ -118,8 +129,16 @@ def infer_target(
     whole = [as_number(t) for t in ordered if not is_code(t)]
     fractions = str(table[name].type) in ("double", "float") and not _are_consecutive(whole)
     kind = task or _task(ordered, numeric and not is_category, fractions)
+    if kind != "regression" and not note:
+        note = markers_note(name, sorted(counts)) or oddities_note(name, counts)
+        notes = (note,) if note else ()
     target, said = _target(table, read, ordered, data, kind, numeric)
     return target, (*_about(target, task, ordered), *notes, *said)
+
+
+def _whole_text(text: str, number: float | None) -> str:
+    """The class that a whole number is: 1.0 is 1, and no digit of a long one is lost."""
+    return str(int(text)) if text.lstrip("+-").isdecimal() else as_text(number)
 
 
 def _number_format(
@@ -167,8 +186,9 @@ def _target(
             f"target {name!r} of a binary task has {len(texts)} values: "
             f"{', '.join(map(repr, texts[:6]))}{', …' if len(texts) > 6 else ''}"
         )
-    classes = _classes(texts, name, data.positive if kind == "binary" else None)
-    return replace(read, kind=kind, classes=classes, format=""), tuple(case_notes(name, texts))
+    classes = _classes(texts, read, data.positive if kind == "binary" else None)
+    form = read.format if numeric else ""
+    return replace(read, kind=kind, classes=classes, format=form), tuple(case_notes(name, texts))
 
 
 def _task(texts: list[str], numeric: bool, fractions: bool) -> Task:
@@ -177,7 +197,7 @@ def _task(texts: list[str], numeric: bool, fractions: bool) -> Task:
         return "binary"
     if not numeric:
         return "multiclass"
-    whole = not fractions and all("." not in t for t in texts)
+    whole = not fractions and all(is_code(t) or (as_number(t) or 0) % 1 == 0 for t in texts)
     return "multiclass" if whole and len(texts) <= MOST_CLASSES else "regression"
 
 
@@ -187,12 +207,15 @@ def _are_consecutive(numbers: Sequence[float | None]) -> bool:
     return len(known) == len(numbers) > 0 and known[-1] - known[0] == len(known) - 1
 
 
-def _classes(texts: list[str], name: str, chosen: Cell | None) -> tuple[str | int, ...]:
+def _classes(texts: list[str], read: Target, chosen: Cell | None) -> tuple[str | int, ...]:
     if chosen is not None:
-        positive = as_text(chosen)
-        if positive not in texts:
+        stands_for = dict(read.replace)
+        spelled = [stands_for.get(t, t) for t in spellings(chosen)]
+        positive = next((t for t in spelled if t in texts), None)
+        if positive is None:
             raise DataError(
-                f"data.positive: {positive!r} is no value of target {name!r}: {', '.join(texts)}"
+                f"data.positive: {spelled[0]!r} is no value of target {read.name!r}: "
+                f"{', '.join(texts)}"
             )
         texts = [t for t in texts if t != positive] + [positive]
     whole = all(t.lstrip("-").isdigit() and str(int(t)) == t for t in texts)

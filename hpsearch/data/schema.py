@@ -107,7 +107,7 @@ class Target:
     transform: str = ""  # regression: "log" or "log1p" of it is learned; answers are in its unit
     parts: tuple[Target, ...] = ()  # several: of a regression, or each label's, binary
     one_hot: tuple[str, ...] = ()  # the columns of which one is 1 in each row, one a class
-    format: str = ""  # of a regression: how 1250.5 is written
+    format: str = ""  # how 1250.5 is written
 
     @property
     def n_outputs(self) -> int:
@@ -461,6 +461,8 @@ def category_texts(values: Iterable[Any], column: Column) -> list[str]:
     """Each value's text as the vocabulary has it; "" is missing."""
     replace, missing = dict(column.replace), set(column.missing)
     texts = (as_text(v) for v in values)
+    if replace and column.kind == "numeric":
+        return ["" if t in missing else _replacement(t, column) for t in texts]
     return ["" if t in missing else replace.get(t, t) for t in texts]
 
 
@@ -580,6 +582,9 @@ def class_codes(table: Any, target: Target) -> np.ndarray:
     """
     values, places = distinct(table[target.name])
     texts = category_texts(values, target_column(target))
+    if target.format:
+        numbers = [text_number(t, target.format) for t in texts]
+        texts = [t if n is None else as_text(n) for t, n in zip(texts, numbers, strict=True)]
     names = tuple(str(c) for c in target.classes)
     classes = Vocabulary(names)
     each = [classes.code(v, t) for v, t in _replaced(values, texts)]

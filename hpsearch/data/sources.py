@@ -282,15 +282,14 @@ def _columns_of(y: Any) -> list[Any]:
 
 def _aligned(y: Any, x: Any, n_rows: int) -> Any:
     """A target as an Arrow array, refused where its rows are not those of `x`."""
-    import pyarrow as pa
 
     if len(y) != n_rows:
         raise DataError(f"X has {n_rows} rows, y has {len(y)}")
     if hasattr(y, "index") and hasattr(x, "index") and not callable(y.index):
         if not x.index.equals(y.index):
             raise DataError("X and y have different indices: their rows do not belong together")
-        return pa.array(y, from_pandas=True)
-    return y.to_arrow() if hasattr(y, "to_arrow") else pa.array(np.asarray(y).ravel())
+        return _from_cells(y)
+    return y.to_arrow() if hasattr(y, "to_arrow") else _from_cells(np.asarray(y).ravel())
 
 
 def _from_frame(frame: Any, drop: Collection[str]) -> Any:
@@ -309,15 +308,8 @@ def _from_frame(frame: Any, drop: Collection[str]) -> Any:
     names = unique_names([str(c) for c in frame.columns])
     arrays = []
     for i, name in enumerate(names):
-        cells = frame.iloc[:, i]
         try:
-            if _has_several_clocks(cells):
-                raise pa.ArrowInvalid  # which would set all by one
-            arrays.append(pa.array(cells, from_pandas=True))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-            # An object column of numbers and texts, as pandas reads "?" among numbers.
-            texts = [None if is_missing(v) else as_text(v) for v in cells.tolist()]
-            arrays.append(pa.array(texts, pa.string()))
+            arrays.append(_from_cells(frame.iloc[:, i]))
         except pa.ArrowNotImplementedError as error:
             if name in drop:
                 arrays.append(pa.nulls(len(frame)))
@@ -326,6 +318,20 @@ def _from_frame(frame: Any, drop: Collection[str]) -> Any:
                 f"column {name!r}: {error}; numbers, text, truth values and dates are read"
             ) from None
     return pa.table(arrays, names=names)
+
+
+def _from_cells(cells: Any) -> Any:
+    """An Arrow array from a pandas column or an (n,) array."""
+    import pyarrow as pa
+
+    try:
+        if _has_several_clocks(cells):
+            raise pa.ArrowInvalid  # which would set all by one
+        return pa.array(cells, from_pandas=hasattr(cells, "index"))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
+        # Objects that are numbers and texts, as pandas reads "?" among numbers.
+        texts = [None if is_missing(v) else as_text(v) for v in cells.tolist()]
+        return pa.array(texts, pa.string())
 
 
 def _has_several_clocks(cells: Any) -> bool:
@@ -355,7 +361,7 @@ def _from_arrays(
     if x.ndim != 2:
         raise DataError(f"X has shape {x.shape}: give (n_rows, n_features)")
     names = names or [f"x{i}" for i in range(x.shape[1])]
-    columns = {n: pa.array(np.ascontiguousarray(c)) for n, c in zip(names, x.T, strict=True)}
+    columns = {n: _from_cells(np.ascontiguousarray(c)) for n, c in zip(names, x.T, strict=True)}
     if y is None:
         return pa.table(columns)
     if len(y) != len(x) or y.size != len(y) * len(targets):
@@ -364,7 +370,7 @@ def _from_arrays(
             f"({len(x)}, n_targets)"
         )
     told = np.ascontiguousarray(y.reshape(len(y), -1).T)
-    columns |= {name: pa.array(c) for name, c in zip(targets, told, strict=True)}
+    columns |= {name: _from_cells(c) for name, c in zip(targets, told, strict=True)}
     return pa.table(columns)
 
 

@@ -234,13 +234,20 @@ def fold_truths(name: str, counts: Mapping[str, int]) -> tuple[dict[str, str], s
     return replaced, f"{name}: truth values in several spellings are one: {pairs}"
 
 
-def readings_note(name: str, texts: Sequence[str]) -> str:
-    """What categories may be instead of categories: numbers, times, or missing; "" nothing.
+def oddities_note(name: str, counts: Mapping[str, int]) -> str:
+    """Numbers beside a few texts: perhaps an undeclared marker of missing values; "" none."""
+    numbers = sum(n for t, n in counts.items() if as_number(t) is not None)
+    strange = [t for t in counts if as_number(t) is None]
+    if not strange or 2 * numbers < sum(counts.values()):
+        return ""
+    return (
+        f"{name}: mostly numbers, but read as text because of "
+        f"{', '.join(map(repr, strange[:5]))}; if that means missing, declare it in data.missing"
+    )
 
-    Args:
-        name: The column.
-        texts: Its different texts.
-    """
+
+def markers_note(name: str, texts: Sequence[str]) -> str:
+    """Categories that may mean that a cell is missing; "" none."""
     blanks = [t for t in texts if t.lower() in BLANKS]
     if blanks:
         shown = ", ".join(blanks[:5])
@@ -248,6 +255,11 @@ def readings_note(name: str, texts: Sequence[str]) -> str:
             f"{name}: {', '.join(map(repr, blanks[:5]))} is a category like others; "
             f"data.columns.{name}.missing: [{shown}] takes it as missing"
         )
+    return ""
+
+
+def readings_note(name: str, texts: Sequence[str]) -> str:
+    """What categories may be instead of categories: numbers, dates or times; "" nothing."""
     for what, pattern in LOOKS_LIKE.items():
         if texts and all(pattern.fullmatch(t) for t in texts):
             return (

@@ -28,11 +28,13 @@ from .delimited import (
     refuse_open_quote,
 )
 from .schema import Layout
+from .vocabulary import MOST_EXACT
 
 # Of a numeric column; a text column keeps them as categories unless they are declared.
 NULLS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")
 ARROWS_BLOCK = 1 << 20  # bytes
 CODE = r"^\s*[+-]?0[0-9xX]+\s*$|^\s*[+-]?0[xX]"  # 007, and Arrow's 0x1F
+LONG = r"^[+-]?[0-9]{16,}$"  # digits that a float may lose
 EXPONENT = r"^[0-9]+[eE][0-9]+$"  # 12E3: a code, or a number?
 WHOLE = r"^[0-9]+$"
 GROUPED = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})*$"  # 1.250: thousands, or a fraction?
@@ -135,8 +137,18 @@ def _doubtful(content: Text, table: Any, numeric: list[str], separator: str) -> 
     whole = [name for name in numeric if _is_whole(table[name])]
     grouped = [name for name in numeric if name not in whole and _may_be_grouped(table[name])]
     if whole and not any(_spells_codes(chunk, separator) for chunk in _overlapping(content)):
-        whole = []
+        whole = [name for name in whole if _is_rounded(table[name])]
     return [*whole, *grouped]
+
+
+def _is_rounded(numbers: Any) -> bool:
+    """Whether some whole number may have lost digits."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_float64(numbers.type):
+        return False
+    return bool(pc.max(pc.abs(numbers)).as_py() >= MOST_EXACT)
 
 
 def _is_whole(numbers: Any) -> bool:
@@ -213,7 +225,7 @@ def _says_more(texts: Any) -> bool:
     def all_but_blanks(pattern: str) -> bool:
         return bool(pc.all(pc.match_substring_regex(known, pattern), min_count=0).as_py())
 
-    if some(CODE) or (some(EXPONENT) and all_but_blanks(f"{EXPONENT}|{WHOLE}")):
+    if some(LONG) or some(CODE) or (some(EXPONENT) and all_but_blanks(f"{EXPONENT}|{WHOLE}")):
         return True
     return some(r"\.") and some(WHOLE) and some(GROUPED_ONLY) and all_but_blanks(GROUPED)
 

@@ -155,3 +155,45 @@ def test_a_dropped_column_may_hold_anything(tmp_path):
             load_frame(cells, tmp_path)
         dataset, _ = load_frame(cells, tmp_path, drop=["c"])
         assert ["n"] == [c.name for c in dataset.schema.columns], name
+
+
+TARGETS = [  # cells, what is declared, the task, the classes
+    (["0.0", "1.0", "2.0"], {}, "multiclass", (0, 1, 2)),
+    (["$5", "$7", "$9"], {}, "multiclass", (5, 7, 9)),
+    (["5%", "7%", "12%"], {}, "multiclass", (5, 7, 12)),
+    (["1,0", "2,0", "3,0"], {"decimal": ","}, "multiclass", (1, 2, 3)),
+    (["1,5", "2,5", "3,7"], {}, "regression", ()),
+    (["1,5", "2,5", "3,7"], {"decimal": ","}, "regression", ()),
+    (["1e-3", "2e-3", "3e-3"], {}, "regression", ()),
+    (["True", "False"], {"positive": True}, "binary", ("False", "True")),
+    (["yes", "yes", "Yes", "no"], {"positive": "Yes"}, "binary", ("no", "yes")),
+    (["0.0", "1.0", "2.0"], {"columns": {"y": {"replace": {2: 1}}}}, "binary", (0, 1)),
+    (["1,250", "2,500"], {"columns": {"y": {"format": "1,250.5"}}}, "binary", (1250, 2500)),
+    (["12345678901234567890", "12345678901234567891"], {}, "binary", None),
+]
+
+
+@pytest.mark.parametrize(("cells", "data", "task", "classes"), TARGETS)
+def test_a_target_means_the_same_in_training_and_in_text(
+    load_file, tmp_path, cells, data, task, classes
+):
+    rows = [f"{i / 7:.3f};{cells[i % len(cells)]}" for i in range(N_ROWS)]
+    dataset = load_file("\n".join(["n;y", *rows]), test_fraction=0, **data)
+    assert task == dataset.task
+    assert classes in (None, dataset.schema.target.classes)
+    text = pd.read_csv(tmp_path / "rows.csv", sep=";", dtype=str)
+    np.testing.assert_array_equal(dataset.target, dataset.schema.encode_target(text)[dataset.rows])
+
+
+def test_a_target_says_what_may_mean_missing(load_file):
+    rows = [f"{i / 7:.3f};{['1.5', '2.5', '?'][i % 3]}" for i in range(N_ROWS)]
+    assert any("y: '?' is a category like" in n for n in load_file("\n".join(["n;y", *rows])).notes)
+
+
+def test_labels_of_several_types_are_classes(tmp_path):
+    labels = np.array([1, "b"] * (N_ROWS // 2), object)
+    arrays = (np.random.default_rng(0).normal(size=(N_ROWS, 2)), labels)
+    found = load(
+        DataSpec(), task=None, cross_validation=None, seed=0, folder=tmp_path, arrays=arrays
+    )
+    assert ("1", "b") == found.schema.target.classes
