@@ -6,7 +6,7 @@ sampler.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +38,10 @@ def space_in(history: History) -> Space:
     return spanned(space_of(adapter.validate_python(declared)))
 
 
-def as_study(history: History, storage: Any = None) -> optuna.Study:
-    """The study with all its trials, in memory unless a storage of Optuna's is given.
+def as_study(
+    history: History, storage: Any = None, *, trials: Sequence[Trial] | None = None
+) -> optuna.Study:
+    """The study with all its trials, or those given, in memory unless a storage is given.
 
     Trials that have not ended are left out: in another process they would run for ever.
     """
@@ -52,7 +54,8 @@ def as_study(history: History, storage: Any = None) -> optuna.Study:
         storage=storage,
     )
     parameters = {p.name: p for p in space_in(history)}
-    ended = [t for t in history.trials if t.state in ("COMPLETE", "PRUNED", "FAILED")]
+    given = history.trials if trials is None else trials
+    ended = [t for t in given if t.state in ("COMPLETE", "PRUNED", "FAILED")]
     study.add_trials([_frozen(trial, parameters) for trial in ended])
     return study
 

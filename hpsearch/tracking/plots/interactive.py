@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...history import History
+from ...trial import Trial
 from ..as_optuna import as_study
 from .page import write_page
+from .space import importances
+from .thinning import MOST_INTERACTIVE, describe_part, representative_trials
 
 if TYPE_CHECKING:
     import optuna
@@ -40,32 +43,35 @@ def _figures(history: History) -> Iterator[tuple[str, Any]]:
     from optuna import logging, visualization
 
     logging.set_verbosity(logging.ERROR)
+    ended = sum(t.is_finished for t in history.trials)
     for name, arguments, study in _calls(history):
         draw: Callable[..., Any] = getattr(visualization, f"plot_{name}")
         figure = draw(study, **arguments)
         figure.update_layout(title=None, margin={"t": 30})
-        yield TITLES[name], figure
+        yield TITLES[name] + describe_part(len(study.trials), ended), figure
 
 
 def _calls(history: History) -> Iterator[tuple[str, dict[str, Any], optuna.Study]]:
     """Each figure's name, what it is drawn with, and the study."""
-    from optuna.importance import get_param_importances
+    from optuna.importance import PedAnovaImportanceEvaluator
 
-    study = as_study(history)
-    yield "optimization_history", {"target_name": history.metric}, study
-    several = {
-        name
-        for trial in history.ranked()
-        for name, value in trial.params.items()
-        if any(t.params.get(name) != value for t in history.ranked())
-    }
-    importance = get_param_importances(study) if several else {}
-    if importance:
-        yield "param_importances", {"target_name": history.metric}, study
-        yield "parallel_coordinate", {"target_name": history.metric}, study
-        yield "slice", {"target_name": history.metric}, study
-    if len(importance) > 1:
-        yield "contour", {"params": list(importance)[:2], "target_name": history.metric}, study
+    study = as_study(history, trials=representative_trials(history, MOST_INTERACTIVE))
+    named = {"target_name": history.metric}
+    yield "optimization_history", named, study
+    shares = importances(history)
+    if shares:
+        yield "param_importances", {"evaluator": PedAnovaImportanceEvaluator(), **named}, study
+    if _has_variety(history.ranked()):
+        yield "parallel_coordinate", named, study
+        yield "slice", named, study
+    if len(shares) > 1:
+        yield "contour", {"params": list(shares)[:2], **named}, study
     if len(history.trials) <= LINES:
         yield "intermediate_values", {}, study
     yield "timeline", {}, study
+
+
+def _has_variety(trials: Sequence[Trial]) -> bool:
+    """Whether the trials differ in any hyperparameter."""
+    first = trials[0].params
+    return any(trial.params != first for trial in trials)

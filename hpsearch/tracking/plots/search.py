@@ -11,6 +11,7 @@ import numpy as np
 from ...history import History
 from ...trial import mean
 from . import style
+from .thinning import describe_part, trials_with_shown_curves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,12 +84,16 @@ def learning_curves(history: History) -> Figure | None:
 
 def intermediate_values(history: History) -> Figure | None:
     """Every trial's objective by epoch: who was pruned, and when."""
-    shown = [t for t in history.trials if t.n_epochs > 1 or (t.n_epochs and t.state == "PRUNED")]
+    chosen = trials_with_shown_curves(history)
+    shown = [t for t in chosen if t.n_epochs > 1 or (t.n_epochs and t.state == "PRUNED")]
     if len(shown) < 2:
         return None
-    pruned = sum(t.state == "PRUNED" for t in shown)
+    pruned = history.count("PRUNED")
+    ended = sum(t.is_finished for t in history.trials)
     figure, (axis,) = style.figure(
-        "Intermediate values", f"{style.goal(history)}, mean over the folds; {pruned} pruned"
+        "Intermediate values",
+        f"{style.goal(history)}, mean over the folds; {pruned} pruned"
+        f"{describe_part(len(chosen), ended)}",
     )
     winner = history.winning_trial()
     fade = max(0.12, min(0.6, 8 / len(shown)))

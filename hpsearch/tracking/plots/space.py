@@ -14,6 +14,7 @@ from ...spec.space import Categorical, Parameter
 from ...trial import Trial, Value
 from ..as_optuna import as_study, space_in
 from . import style
+from .thinning import MOST_LINES, MOST_POINTS, describe_part, representative_trials, thin_out
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +66,10 @@ def _counted(history: History, names: Sequence[str]) -> list[str]:
 
 
 def importances(history: History) -> dict[str, float]:
-    """Each hyperparameter's share, the greatest first; empty where too little is known."""
+    """Each hyperparameter's share, the greatest first; empty where too little is known.
+
+    Of a long study a thousand trials tell as much as all of them.
+    """
     if len(history.ranked()) < FEWEST or not len(space_in(history)):
         return {}
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
@@ -74,21 +78,24 @@ def importances(history: History) -> dict[str, float]:
         # It warns where the best trials cannot be told from the others: then nothing is known.
         warnings.simplefilter("error", UserWarning)
         try:
-            return get_param_importances(as_study(history), evaluator=PedAnovaImportanceEvaluator())
+            study = as_study(history, trials=representative_trials(history, MOST_POINTS))
+            return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
         except (ValueError, RuntimeError, UserWarning):
             return {}
 
 
 def parallel_coordinates(history: History) -> Figure | None:
     """Every complete trial as a line through its hyperparameters, the best ones on top."""
-    complete, space = history.ranked(), list(space_in(history))
+    every, space = history.ranked(), list(space_in(history))
+    complete = thin_out(every, MOST_LINES)
     if len(complete) < FEWEST or len(space) < 2:
         return None
     from matplotlib import colormaps
 
     figure, (axis,) = style.figure(
         "Parallel coordinates",
-        f"{style.goal(history)}; bright: good; a gap: not active",
+        f"{style.goal(history)}; bright: good; a gap: not active"
+        f"{describe_part(len(complete), len(every))}",
         height=5.0,
     )
     scale, worst_first = colormaps[style.SCALE], complete[::-1]
@@ -185,7 +192,7 @@ def contour(history: History) -> Figure | None:
     scores = np.array([t.score for t in shown], float)
     scores = np.clip(scores, *style.focus(scores.tolist(), maximize=history.maximize))
     grid = np.linspace(0, 1, 80)
-    surface = _smoothed(x, y, scores, *np.meshgrid(grid, grid))
+    surface = _smoothed(x, y, scores, grid)
     xs, ys = _from_position(first, grid), _from_position(second, grid)
     scale = style.SCALE if history.maximize else f"{style.SCALE}_r"
     filled = axis.contourf(xs, ys, surface, levels=14, cmap=scale, alpha=0.9)
@@ -272,12 +279,21 @@ def _scale(axis: Axes, parameter: Parameter, which: Literal["x", "y"] = "x") -> 
         style.logarithmic(axis, which)
 
 
-def _smoothed(
-    x: np.ndarray, y: np.ndarray, z: np.ndarray, at_x: np.ndarray, at_y: np.ndarray
-) -> np.ndarray:
-    """Nadaraya-Watson regression with a Gaussian kernel, by Scott's rule in two dimensions."""
+def _smoothed(x: np.ndarray, y: np.ndarray, z: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Nadaraya-Watson regression with a Gaussian kernel, by Scott's rule in two dimensions.
+
+    The kernel is a product of one in x and one in y, so two small matrices replace the weight of
+    every trial at every point.
+
+    Args:
+        x, y, z: Position and score of each trial.
+        grid: Positions on either axis, shape (n,).
+
+    Returns:
+        Shape (n, n); the first index is y's.
+    """
     width = max(0.06, 0.6 * len(z) ** (-1 / 6) * float(np.mean([x.std(), y.std()])))
-    square = (at_x[..., None] - x) ** 2 + (at_y[..., None] - y) ** 2
-    weight = np.exp(-square / (2 * width**2)) + 1e-12
-    smooth: np.ndarray = (weight * z).sum(-1) / weight.sum(-1)
-    return smooth
+    in_x, in_y = (np.exp(-((grid[:, None] - at) ** 2) / (2 * width**2)) for at in (x, y))
+    weighted = (in_y * z) @ in_x.T + 1e-12 * z.sum()
+    surface: np.ndarray = weighted / (in_y @ in_x.T + 1e-12 * len(z))
+    return surface
