@@ -49,6 +49,7 @@ def introduction(
     """
     declaration = declaration_of(file, dataset.task)
     if journal.first is not None:
+        require_comparable(journal.first, journal.path)
         found = _compare(journal, declaration, file, dataset, problem, crew)
         if found and not (accept_changes and all(change.is_acceptable for change in found)):
             raise SpecError(_refusal(str(journal.first["study"]), found, accept=accept_changes))
@@ -84,6 +85,24 @@ def introduction(
         **_warm_start(file, journal, dataset, problem),
         **_circumstances(crew),
     )
+
+
+def require_comparable(first: Record, path: Path) -> None:
+    """Refuse a study whose first record does not say what it was made of.
+
+    Raises:
+        JournalError: It names what is missing.
+    """
+    needed = ("study", "spec", "fingerprint", "objective")
+    missing = [name for name in needed if name not in first]
+    if not missing and "metric" not in first["objective"]:
+        missing = ["objective.metric"]
+    if missing:
+        raise JournalError(
+            f"{path}: the first record has no {', '.join(missing)}, so nothing says whether it is "
+            "this study: another program wrote it. Restore journal.jsonl from the study's run in "
+            "MLflow, or begin anew with --fresh."
+        )
 
 
 def _circumstances(crew: Crew) -> dict[str, Any]:

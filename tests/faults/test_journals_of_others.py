@@ -15,7 +15,7 @@ from hpsearch.cli import main
 from hpsearch.errors import JournalError, describe_os_error
 from hpsearch.history import load
 from hpsearch.journal import FORMAT, Journal, encode, read
-from hpsearch.study.opening import set_aside
+from hpsearch.study.opening import require_comparable, set_aside
 from hpsearch.study.repair import repair
 from hpsearch.tracking.garbage import find_garbage
 from hpsearch.tracking.store import journal_path
@@ -151,6 +151,16 @@ def test_a_record_of_another_program_is_left_out_by_a_repair(path):
         load(path)
     assert "lost 1 damaged ones" in repair(path).told()
     assert len(lines) - 1 == len(read(path).records)
+
+
+@pytest.mark.parametrize("name", ["fingerprint", "spec", "objective"])
+def test_a_study_that_does_not_say_what_it_was_made_of_is_not_gone_on_with(name, path):
+    first = {"study": "churn", "spec": {}, "fingerprint": "f", "objective": {"metric": "auc"}}
+    require_comparable(first, path)
+    with pytest.raises(JournalError, match=f"has no {name}"):
+        require_comparable({k: v for k, v in first.items() if k != name}, path)
+    with pytest.raises(JournalError, match=r"has no objective\.metric"):
+        require_comparable({**first, "objective": {}}, path)
 
 
 def test_text_that_is_not_utf8_is_escaped_and_the_study_goes_on(tmp_path, figure):
