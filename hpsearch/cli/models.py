@@ -21,6 +21,8 @@ from .output import OVERWRITE, check_output, new_file, os_errors_told, output_op
 from .store_option import store_option
 from .terminal import say
 
+NOT_CSV = (".parquet", ".pq", ".feather", ".arrow", ".json", ".jsonl", ".xlsx")
+
 KEY = click.option(
     "--key", default="", help="Which study of that name, where the store has several of them."
 )
@@ -198,9 +200,20 @@ def predict(
 
     if as_json and output is None:
         raise click.UsageError("--json prints on standard output: give the answers a file, -o FILE")
+    if output is not None and (output.suffix in NOT_CSV or str(output) == "-"):
+        raise click.UsageError(
+            f"-o {output}: answers are written as CSV: name a .csv file, or leave -o out for "
+            "standard output"
+        )
+    if separator is not None:
+        separator = _checked_separator(separator)
     reference = promotion.parse_reference(model)
     client = _client(tracking_uri)
-    options: dict[str, Any] = {"separator": separator, "keep": keep, "strict": strict}
+    options: dict[str, Any] = {
+        "separator": separator,
+        "keep": tuple(dict.fromkeys(keep)),
+        "strict": strict,
+    }
     with _rows(rows) as source:
         inputs = [source, *_files_of(client)]
         if output is None:
@@ -217,6 +230,15 @@ def predict(
     if as_json:
         told = {"model": str(reference), "output": str(output), **counts.as_json()}
         say(json.dumps(told))
+
+
+def _checked_separator(separator: str) -> str:
+    from ..spec.data import check_separator
+
+    try:
+        return check_separator("\t" if separator == r"\t" else separator)
+    except ValueError as error:
+        raise click.UsageError(f"--{error}") from None
 
 
 @contextmanager

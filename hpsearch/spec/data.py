@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
@@ -41,6 +41,20 @@ NUMBER_FORMAT = re.compile(r"([$€£¥]?) ?1([,. '\u2019\u00a0\u202f]?)250([.,]
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 Count = Annotated[int, Field(ge=1)]
 Cell = str | int | float | bool  # as YAML writes it; 1, 1.0 and "1" are one
+
+
+def check_separator(separator: str) -> str:
+    """The separator itself, if cells of delimited text can stand between such.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n\0':
+        raise ValueError(
+            f"separator: {separator!r} is none: one ASCII character that is no quote and no line "
+            "end; a tab is a tab itself"
+        )
+    return separator
 
 
 class _Declaration(BaseModel):
@@ -144,7 +158,7 @@ class DataSpec(_Declaration):
     scaling: Scaling = "standard"  # numbers; a study may search for it instead
     indicator: bool = False
     group_rare: Count | None = None
-    separator: str | None = Field(default=None, min_length=1, max_length=1)  # None: found out
+    separator: Annotated[str, AfterValidator(check_separator)] | None = None  # None: found out
     decimal: Literal[".", ","] = "."
     header: bool = True  # whether the first line names the columns
     names: list[str] | None = None  # the columns of a file without a header

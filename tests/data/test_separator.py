@@ -1,0 +1,37 @@
+"""What may stand between the cells of delimited text, declared or given to `predict`."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+from pydantic import ValidationError
+
+from hpsearch.cli import main
+from hpsearch.spec.data import DataSpec
+
+
+@pytest.mark.parametrize("separator", ["", ";;", '"', "\n", "\r", "\0", "§", r"\t"])
+def test_what_is_no_separator_is_refused(separator):
+    with pytest.raises(ValidationError, match="one ASCII character"):
+        DataSpec(separator=separator)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", " ", ":", "\x01"])
+def test_any_other_character_is_one(separator):
+    assert separator == DataSpec(separator=separator).separator
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--separator", ";;"], "--separator: ';;' is none: one ASCII character"),
+        (["-o", "answers.parquet"], "answers are written as CSV: name a .csv file"),
+        (["-o", "-"], "leave -o out for standard output"),
+    ],
+)
+def test_predict_refuses_before_it_opens_a_model(tmp_path, options, said):
+    rows = tmp_path / "rows.csv"
+    rows.write_text("a\n1\n")
+    done = CliRunner().invoke(main, ["predict", "model@champion", str(rows), *options])
+    assert 2 == done.exit_code
+    assert said in done.output
