@@ -1,6 +1,7 @@
 """Real sets go in as they come, and what is served equals what was trained on."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -148,5 +149,5 @@ def test_telco_read_by_pandas_is_served_alike(real_data: Path):
     np.testing.assert_array_equal(data.columns, data.schema.clean(frame.iloc[data.rows]))
     memory = load(spec, task=None, cross_validation=None, seed=7, folder=real_data, arrays=frame)
     np.testing.assert_array_equal(data.columns, memory.columns)
-    assert data.schema == memory.schema
+    assert replace(data.schema, layout=None) == memory.schema  # a frame has no separator
     assert data.rows.tolist() == memory.rows.tolist()

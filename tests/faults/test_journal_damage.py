@@ -17,6 +17,7 @@ from hpsearch.history import load
 from hpsearch.journal import Journal, decode, encode, read
 from hpsearch.study.doctor import examine
 from hpsearch.study.repair import repair
+from hpsearch.tracking.cursor import Acknowledged, Cursor, Position
 from hpsearch.tracking.store import journal_path
 from tests.faults.table import ROOT
 from tests.faults.test_loop_killed import TRIALS, told, tune
@@ -177,10 +178,11 @@ def test_what_is_pending_in_mlflow_and_who_runs_a_study_is_told(path, monkeypatc
     root = path.parents[3]
     says = lambda: {f.what: f.says for f in examine(root)}["study churn"]  # noqa: E731
     assert "nothing of it is in MLflow: hpsearch sync churn" in says()
-    size = path.stat().st_size
-    cursor = {"key": "k", "offset": size - 70, "store": "sqlite:///x"}
-    path.with_name("uploaded-x.json").write_text(json.dumps(cursor))
-    assert "70 bytes of it are not in sqlite:///x yet" in says()
+    last = len(path.read_bytes().splitlines(keepends=True)[-1])
+    cursor = Cursor(path, "sqlite:///x")
+    cursor.save("k", Acknowledged(Position.at(path, path.stat().st_size - last)))
+    cursor.close()
+    assert f"{last} bytes of it are not in sqlite:///x yet" in says()
     with Journal(path):
         assert f"is being run by process {os.getpid()}" in says()
 

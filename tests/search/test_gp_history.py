@@ -60,8 +60,9 @@ def test_a_pruned_trial_at_a_step_that_no_other_reached_is_a_guess():
     assert (2.0, math.inf) == (told[-1].value, told[-1].error)
 
 
-def test_a_pruned_trial_without_a_report_says_nothing():
-    assert 4 == len(observations([*COMPLETE, trial(9, state="PRUNED")], maximize=[False]))
+def test_a_trial_rejected_by_its_model_is_as_bad_as_the_worst_and_a_guess():
+    told = observations([*COMPLETE, trial(9, state="PRUNED")], maximize=[False])
+    assert (4.0, math.inf) == (told[-1].value, told[-1].error)
 
 
 def test_a_failed_trial_is_as_bad_as_the_worst_and_a_guess():

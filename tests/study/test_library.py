@@ -107,7 +107,7 @@ def test_categories_that_say_nothing_score_as_nothing(tmp_path, encoding):
 def test_a_scaling_that_does_not_exist_or_is_declared_twice_is_refused():
     own = spec("refused")
     own["search_space"]["scaling"] = ["standard", "standrad"]
-    with pytest.raises(SpecError, match=r"'standrad' does not exist\. Known: .*quantile"):
+    with pytest.raises(SpecError, match=r"got 'standrad'; allowed: .*quantile"):
         tune(own, data=line())
     own["search_space"]["scaling"] = ["standard", "quantile"]
     own["data"]["scaling"] = "robust"

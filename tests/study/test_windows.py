@@ -41,9 +41,9 @@ def spec(**data: object) -> dict:
 
 def answers_of(client: object, path: Path) -> pd.DataFrame:
     output = io.StringIO()
-    rows = predict(client, parse_reference("hours@champion"), path, output)
+    counts = predict(client, parse_reference("hours@champion"), path, output)
     table = pd.read_csv(io.StringIO(output.getvalue()), dtype={"label": str})
-    assert rows == len(table)
+    assert counts.rows == len(table)
     return table
 
 

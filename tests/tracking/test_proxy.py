@@ -72,6 +72,8 @@ def nginx(folder: Path, upstream: str, port: int, more: str = "") -> Iterator[st
 def place(root: Path, name: str) -> Path:
     """The journal of a finished study with a file that is larger than a megabyte."""
     records = synthetic.study(3, folds=2, epochs=2)
+    end = records[-1]
+    records.append({"seq": end["seq"] + 1, "time": end["time"] + 1, "event": "plots", "failed": {}})
     records[0] |= {"key": f"key-of-{name}", "study": name}
     journal = synthetic.write(journal_path(root, name), records)
     for file, size in (("plots/a.png", 10), ("plots/large.html", 1_500_000), ("plots/z.png", 10)):
