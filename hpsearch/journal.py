@@ -41,7 +41,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from .errors import JournalError, describe_os_error
-from .platforms.files import atomic_write, sync_data, sync_file
+from .platforms.files import atomic_write, sync_data, sync_file, sync_names
 from .platforms.locks import POLL, RENEWED, FileLock, LockHeldError, holder_of, is_at, try_lock
 from .record_form import wrong_field
 
@@ -436,4 +436,5 @@ def _begin(path: Path, line: bytes) -> FileIO:
         raise _held(path, "another process, which has just begun it")
     with atomic_write(path) as file:
         file.write(line)
+    sync_names(path.parent)  # whoever made the folders
     return _open_locked(path)

@@ -112,6 +112,48 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, and wait until the disk has them."""
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
+        sync_names(path)
+
+
+def sync_names(path: Path) -> None:
+    """Wait until the disk has the name of `path`, and those of the folders above it.
+
+    A file that is synced is lost all the same where the disk does not have a folder's name yet.
+    """
+    device = path.stat().st_dev
+    for folder in path.absolute().parents:
+        with suppress(OSError):  # one that is not ours to open
+            if folder.stat().st_dev != device:
+                return
+            sync_folder(folder)
+
+
+def sync_made(path: Path) -> None:
+    """Wait until the disk has a file that another library wrote, and its name."""
+    with path.open("rb+") as file:
+        sync_file(file.fileno())
+    sync_names(path)
+
+
+def remove_drafts(folder: Path, *, but: str) -> None:
+    """Remove what a process that was killed has left half written below `folder`.
+
+    Args:
+        folder: In which no other process writes now.
+        but: The beginning of names which another process may be writing all the same.
+    """
+    for draft in list(folder.rglob(f"*{DRAFT}*")):
+        if draft.is_dir():
+            shutil.rmtree(draft, ignore_errors=True)
+        elif not draft.name.startswith(but):
+            with suppress(OSError):
+                draft.unlink()
+
+
 def replace(source: Path, target: Path) -> None:
     """Rename, and wait on Windows for a virus scanner or indexer that holds the file."""
     end = time.monotonic() + HELD_SECONDS

@@ -14,7 +14,7 @@ import numpy as np
 from .. import faults
 from ..history import History
 from ..journal import Journal, Record
-from ..platforms.files import atomic_write
+from ..platforms.files import atomic_write, make_folder
 from ..redaction import LONGEST_TRACEBACK, redact, shorten
 from ..trial import Trial, TrialResult
 
@@ -100,7 +100,7 @@ def save_predictions(study: Path, trial: int, predictions: np.ndarray) -> tuple[
     content = io.BytesIO()
     np.save(content, predictions, allow_pickle=False)
     name = f"predictions/{trial:06d}.npy"
-    (study / "predictions").mkdir(exist_ok=True)
+    make_folder(study / "predictions")
     with atomic_write(study / name) as file:
         file.write(content.getbuffer())
     return name, zlib.crc32(content.getbuffer())

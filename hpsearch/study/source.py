@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..platforms.files import make_folder, write_text
 from ..redaction import redact
 from ..tracking.layout import SOURCE_DIFF
 
@@ -41,8 +42,8 @@ def source_of(folder: Path, study: Path) -> dict[str, str]:
         if len(diff) > LONGEST:
             text += f"\n… cut after {LONGEST:,} characters\n"
         text += "".join(f"\n# changed, not shown: {name}" for name in unseen.splitlines())
-        study.mkdir(parents=True, exist_ok=True)
-        (study / SOURCE_DIFF).write_text(f"{text}\n", encoding="utf-8")
+        make_folder(study)
+        write_text(study / SOURCE_DIFF, f"{text}\n")
     branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or ""
     return {"commit": commit, "branch": branch, "changed": "yes" if diff or unseen else "no"}
 

@@ -19,6 +19,7 @@ from ..data import Dataset
 from ..errors import UnsuitableError, redacted
 from ..history import History, recover
 from ..journal import Journal, Record, stream
+from ..platforms.files import remove_drafts
 from ..search.limits import Limits
 from ..search.loop import Search
 from ..search.memory import Memory
@@ -27,6 +28,7 @@ from ..search.samplers import make_sampler
 from ..search.scribe import Listener
 from ..spec.file import StudyFile, load_dict, load_file
 from ..spec.study import StudySpec
+from ..tracking.cursor import CURSOR
 from ..tracking.database import database_path
 from ..tracking.server import check_server
 from ..tracking.store import artifact_location, check_uri, default_uri, journal_path
@@ -120,6 +122,7 @@ def tune(
     with ExitStack() as stack:
         crew = stack.enter_context(Crew(file.spec, logs=path.parent / "logs"))
         journal = stack.enter_context(Journal(path))
+        remove_drafts(path.parent, but=CURSOR)  # of a run that was killed
         dataset = load_data(file, data)
         problem = problem_of(file.spec, dataset, file.folder)
         check_model(file, problem)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ..errors import TrackingError
 
@@ -57,6 +59,14 @@ def list_run_files(client: MlflowClient, run_id: str, folder: str = "") -> list[
     uri = client.get_run(run_id).info.artifact_uri
     repository = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
     return list(repository.list_artifacts(folder or None))
+
+
+def local_artifacts(client: MlflowClient, run_id: str) -> Path | None:
+    """The folder of a run's artifacts; None where another machine or service writes them."""
+    uri = client.get_run(run_id).info.artifact_uri
+    if urlsplit(uri).scheme == "file":
+        return Path(url2pathname(urlsplit(uri).path))
+    return Path(uri) if "://" not in uri and Path(uri).is_absolute() else None
 
 
 def _is_installed(module: str) -> bool:

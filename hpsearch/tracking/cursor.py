@@ -9,15 +9,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ..errors import TrackingError, redacted
 from ..journal import decode
-from ..platforms.files import write_text
+from ..platforms.files import DRAFT, write_text
 from ..platforms.locks import FileLock, LockHeldError
 
+CURSOR = "uploaded-"  # begins the name of each
 BLOCK = 65536  # bytes read at once while the beginning of a line is looked for
 
 
@@ -94,10 +96,13 @@ class Cursor:
             TrackingError: If another process is sending this journal.
         """
         digest = hashlib.sha256(uri.encode()).hexdigest()[:12]
-        self.path = journal.with_name(f"uploaded-{digest}.json")
+        self.path = journal.with_name(f"{CURSOR}{digest}.json")
         self._journal = journal
         self._uri = redacted(uri)
         self._lock = _locked(journal.with_name("uploading.lock"), journal)
+        for draft in journal.parent.glob(f"{CURSOR}*{DRAFT}*"):  # of a process that was killed
+            with suppress(OSError):
+                draft.unlink()
 
     def load(self, key: str) -> Acknowledged:
         """What was acknowledged of the study with this key, as far as it fits the journal."""
@@ -126,7 +131,7 @@ class Cursor:
 
 def acknowledged(journal: Path) -> list[Acknowledged]:
     """What each store has of a journal; a damaged file says that it has nothing."""
-    known = [Acknowledged.from_json(_read(p)) for p in journal.parent.glob("uploaded-*.json")]
+    known = [Acknowledged.from_json(_read(p)) for p in journal.parent.glob(f"{CURSOR}*.json")]
     return [held if held.position.fits(journal) else Acknowledged() for held in known]
 
 

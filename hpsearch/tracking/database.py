@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import TrackingError
-from ..platforms.files import DRAFT, draft_of, replace, sync_file, sync_folder
+from ..platforms.files import DRAFT, draft_of, make_folder, replace, sync_file, sync_folder
 
 PREFIX = "sqlite:///"
 MAGIC = b"SQLite format 3\0"  # the first bytes of every such file
@@ -129,7 +129,7 @@ def make_database(path: Path) -> None:
         return
     draft = draft_of(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         _build(draft, path.parent / "artifacts")
         with draft.open("rb+") as file:
             sync_file(file.fileno())

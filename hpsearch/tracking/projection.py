@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import TrackingError, redacted
 from ..history import History
 from ..journal import Record
+from ..platforms.files import sync_made
 from ..redaction import redact
 from ..trial import Trial
 from . import layout
-from .artifact_store import check_artifact_store, list_run_files
+from .artifact_store import check_artifact_store, list_run_files, local_artifacts
 from .bulk import BulkPoints
 from .cursor import Position
 from .note import study_note
@@ -96,6 +97,7 @@ class Projection:
         self._sent: dict[str, int] = {}  # key -> epochs that the store has
         self._described: set[str] = set()  # keys whose params and data the store has
         self._open_runs: set[str] = set()  # keys of runs that are RUNNING
+        self._folders: dict[str, Path | None] = {}  # run id -> its files, where they are local
         self.artifacts: dict[tuple[str, str], Artifact] = {}  # what `upload` has to send
 
     @property
@@ -465,6 +467,10 @@ class Projection:
         else:
             folder = artifact.name.rpartition("/")[0] or None
             self.client.log_artifact(artifact.run, str(artifact.path), folder)
+        if artifact.run not in self._folders:
+            self._folders[artifact.run] = local_artifacts(self.client, artifact.run)
+        if folder_here := self._folders[artifact.run]:
+            sync_made(folder_here / artifact.name)  # MLflow does not wait for the disk
 
     def add_missing(self) -> None:
         """Have those files of a finished study sent which its run lacks, or has otherwise."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...history import History
-from ...platforms.files import atomic_write
+from ...platforms.files import atomic_write, make_folder
 from . import front, search, space, style, winner
 from .interactive import write_interactive
 from .predictions import Predictions, read_predictions
@@ -105,7 +105,7 @@ def draw_winner(history: History, study: Path) -> dict[str, str]:
 
 def _save(drawings: Iterator[Drawing], study: Path) -> dict[str, str]:
     folder = study / "plots"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     failed = {}
     for drawing in drawings:
         path = folder / f"{drawing.name}.png"

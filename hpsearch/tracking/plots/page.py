@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...escaping import html
-from ...platforms.files import write_text
+from ...platforms.files import make_folder, write_text
 
 STYLE = "font-family: system-ui, sans-serif; max-width: 1100px; margin: 2em auto"
 SCRIPT = Path(__file__).with_name("figures.js")
@@ -25,7 +25,7 @@ def write_page(path: Path, heading: str, figures: Iterable[tuple[str, Any]]) -> 
         held = figure.to_json().replace("<", "\\u003c")  # ends no element of the page
         held = f"<script type='application/json'>{held}</script>"
         parts.append(f"<h2>{html(title)}</h2>{held}")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_text(
         path,
         f"<!doctype html><meta charset='utf-8'><title>{html(heading)}</title>"
