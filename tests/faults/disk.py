@@ -83,6 +83,8 @@ class Disk:
                 answer = function(target, *arguments, **options)
                 if note == self._synced:
                     self._synced(path)
+                if name in ("rename", "replace") and arguments:
+                    self._move(path, _path(arguments[0], options.get("dst_dir_fd")))
                 if gone is not None:
                     self._files.pop(gone, None)
                 self._point(f"after {name} {path}")
@@ -143,6 +145,11 @@ class Disk:
             entry.name: None if entry.is_dir() else self._number(entry.inode())
             for entry in os.scandir(folder)
         }
+
+    def _move(self, old: str, new: str | None) -> None:
+        """A folder that gets another name keeps what is in it."""
+        for path in [p for p in self._names if p == old or p.startswith(old + os.sep)]:
+            self._names[f"{new}{path[len(old) :]}"] = self._names.pop(path)
 
     def _committed(self, path: str) -> None:
         """A commit is as good as an fsync: SQLite does it."""

@@ -37,14 +37,6 @@ def test_killed_at_any_operation_a_whole_study_goes_on(points, figure):
     figure(points=found["kills"], problems=found["kills with a problem"])
 
 
-@pytest.mark.parametrize("points", [3, pytest.param(50, marks=LONG)])
-def test_after_a_power_cut_at_any_operation_a_whole_study_goes_on(points, figure):
-    found = crashes(0, points, 1)
-    assert 0 == found["cuts with a problem"], found["log"]
-    assert points == found["cuts"]
-    figure(points=found["cuts"], problems=found["cuts with a problem"])
-
-
 def watch(root, work):
     """The points of `work`, and what is certain to be on the disk after it."""
     code = f"""
