@@ -13,7 +13,7 @@ from sys import intern
 
 from . import pareto
 from .errors import JournalError
-from .journal import RUNS, Record, stream
+from .journal import RUNS, Record, stream, stream_scores
 from .trial import FINAL_STATES, Trial, TrialState, Value, is_score
 
 CURVES = ("epoch", "fold")  # events that a table of results needs none of
@@ -317,7 +317,7 @@ def load_condensed(journal: Path) -> History:
         JournalError: If there is none, or it is damaged.
     """
     history = History()
-    for record in stream(journal):
+    for record in stream_scores(journal):
         for trial in history.apply(record):
             if record["event"] == "result":
                 trial.condense()

@@ -18,7 +18,7 @@ from .. import faults
 from ..errors import TrainingError
 from ..execution.executor import Executor, Lost, Report, Started
 from ..history import History
-from ..journal import Journal, stream
+from ..journal import Journal, stream_scores
 from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, epochs_of
 from .limits import NO_POINT, End, Limits, end_of, out_of_time
 from .memory import Memory
@@ -107,7 +107,7 @@ class Search:
 
     def _go_on(self) -> None:
         """Read what the study's earlier runs brought, and let the sampler hear it again."""
-        records = stream(self._journal.path)
+        records = stream_scores(self._journal.path)
         self._untold = replay(records, self.history, self._sampler, in_rounds=self._in_rounds)
         self._spent = self.history.seconds
         self._ended_before = len(self.history.ended)

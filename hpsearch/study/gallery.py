@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HpsearchError, JournalError
-from ..history import History, load
+from ..history import History, load, load_condensed
 from ..journal import Journal
 
 logger = logging.getLogger("hpsearch.study")
@@ -112,7 +112,7 @@ def draw_missing(path: Path) -> dict[str, str]:
     """
     if not is_due(load(path, without=("epoch", "fold"))):
         return {}
-    history = load(path)
+    history = load_condensed(path)
     gallery = Gallery(history, path.parent)
     try:
         with Journal(path) as journal:

@@ -183,3 +183,38 @@ def test_a_history_for_a_report_holds_the_curves_of_the_winner_alone(path):
     assert [list(t.mean_scores()) for t in whole.trials] == [
         list(t.mean_scores()) for t in condensed.trials
     ]
+
+
+def test_going_on_parses_no_metric_of_an_epoch_and_knows_the_same(path, monkeypatch):
+    search(path, trials=20, epochs=3)
+    sizes = []
+
+    def count(text, where, record=journal._record):
+        if b'"event":"epoch"' in text[: journal.HEAD]:
+            sizes.append(len(text))  # each epoch once
+            assert {} == record(text, where)["metrics"]
+        return record(text, where)
+
+    whole = load(path)
+    for trial in whole.trials:
+        trial.condense()
+    monkeypatch.setattr(journal, "_record", count)
+    resumed = History(journal.stream_scores(path))
+    for trial in resumed.trials:
+        trial.condense()
+    assert 60 == len(sizes)
+    assert whole.trials == resumed.trials
+
+
+def test_going_on_with_epochs_of_many_metrics_parses_what_few_metrics_cost(tmp_path):
+    record = {"seq": 1, "time": 1, "event": "epoch", "trial": 0, "attempt": 0, "epoch": 0}
+    found = []
+    for n in (0, 100):
+        metrics = {f'val/{i},"metrics":{{': [0.1, 0.2] for i in range(n)}
+        lines = [{"seq": 0, "time": 0, "event": "study"}, record | {"scores": [0.5, 0.25]}]
+        lines[1]["metrics"] = metrics
+        path = tmp_path / f"{n}.jsonl"
+        path.write_bytes(b"".join(map(journal.encode, lines)))
+        found.append(list(journal.stream_scores(path)))
+    assert found[0] == found[1]
+    assert [0.5, 0.25] == found[0][1]["scores"]
