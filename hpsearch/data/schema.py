@@ -399,7 +399,8 @@ def require(table: Any, names: Iterable[str]) -> None:
             lines.append(f"column {name!r} is there {there[name]} times")
         elif name not in there and len(lines) < MOST_NAMED:
             close = difflib.get_close_matches(name, there, n=3) or list(there)[:5]
-            lines.append(f"column {name!r} is missing; the closest: {', '.join(close)}")
+            shown = [other if other.isprintable() else repr(other) for other in close]
+            lines.append(f"column {name!r} is missing; the closest: {', '.join(shown)}")
         elif name not in there:
             lines.append("")
     if lines:
