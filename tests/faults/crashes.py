@@ -33,6 +33,7 @@ from tests.faults.forked_study import NAME, TRIALS, fork, import_everything, pre
 TUNE = ("tune", f"{NAME}.yaml", "--quiet")
 SYNCED = f"before fdatasync mlruns/studies/{NAME}/journal.jsonl"  # of its second line
 STARTED = f"{NAME}.yaml"
+MLFLOWS_DRAFT = ".artifact.uploading."  # which MLflow leaves behind when it is broken off
 SENT = ("final/model.keras", "final/model/MLmodel", "final/predictions.npz", "plots/00_history.png")
 
 
@@ -111,6 +112,11 @@ def outcome(root: Path) -> dict[str, Any]:
     }
 
 
+def trial_of(run: str) -> str:
+    """A run's trial: one that was broken off is trained again as its next attempt."""
+    return run.partition("-retry-")[0]
+
+
 def stored(root: Path) -> dict[str, Any]:
     """What MLflow has: runs by name, their states and points, and the files of the study's run."""
     study = root / "mlruns" / "studies" / NAME
@@ -126,11 +132,12 @@ def stored(root: Path) -> dict[str, Any]:
         ).fetchall()
     [parent] = [run for run, name, _ in runs if name == NAME]
     files = root / "mlruns" / "artifacts" / parent / "artifacts"
+    held = [p for p in files.rglob("*") if p.is_file() and not p.name.startswith(MLFLOWS_DRAFT)]
     return {
-        "runs": sorted((name, status) for _, name, status in runs),
-        "points": sorted(points),
-        "files": sorted(str(p.relative_to(files)) for p in files.rglob("*") if p.is_file()),
-        "empty": [str(p) for p in files.rglob("*") if p.is_file() and p.stat().st_size == 0],
+        "runs": sorted((trial_of(name), status) for _, name, status in runs),
+        "points": sorted((trial_of(name), *point) for name, *point in points),
+        "files": sorted(str(p.relative_to(files)) for p in held),
+        "empty": [str(p) for p in held if p.stat().st_size == 0],
         "others": [name for name in SENT if _bytes(files / name) != _bytes(study / name)],
     }
 
@@ -197,17 +204,18 @@ def crash(folder: Path, whole: dict[str, Any], point: int) -> dict[str, Any]:
     return {"point": point, "what": what, "problems": problems}
 
 
-def cut(image: Path, whole: dict[str, Any], begun: int) -> dict[str, Any]:
-    """Go on with a study after a power cut."""
-    if not (image / STARTED).exists():  # it was there before, and on the disk
-        shutil.copy(image.parent / STARTED, image)
-    what = image.with_name(f"{image.name}.point").read_text()
+def cut(image: Path, root: Path, whole: dict[str, Any], begun: int) -> dict[str, Any]:
+    """Go on with a study after a power cut, in the folder `root` in which it began."""
+    number, what = int(image.name), image.with_name(f"{image.name}.point").read_text()
+    shutil.rmtree(root, ignore_errors=True)
+    image.rename(root)
+    if not (root / STARTED).exists():  # it was there before, and on the disk
+        shutil.copy(image.parent / STARTED, root)
     problems = []
-    if int(image.name) > begun and not journal_path(image, NAME).exists():
+    if number > begun and not journal_path(root, NAME).exists():
         problems.append("the journal is lost, though a line of it was synced")
-    problems += resume(image, whole)
-    shutil.rmtree(image)
-    return {"point": int(image.name), "what": what, "problems": problems}
+    problems += resume(root, whole)
+    return {"point": number, "what": what, "problems": problems}
 
 
 def power_cuts(folder: Path, whole: dict[str, Any], points: list[str], n: int, seed: int) -> Any:
@@ -222,7 +230,8 @@ def power_cuts(folder: Path, whole: dict[str, Any], points: list[str], n: int, s
     shutil.copy(root / STARTED, images)
     cut_off(root, images, seeds)
     for image in sorted(p for p in images.iterdir() if p.is_dir()):
-        yield cut(image, whole, begun) | {"seed": seeds[int(image.name)]}
+        number = int(image.name)
+        yield cut(image, root, whole, begun) | {"seed": seeds[number]}
 
 
 def main() -> None:
