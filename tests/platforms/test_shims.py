@@ -90,7 +90,9 @@ def test_a_study_is_killed_resumed_promoted_and_asked(platform, project):
     records = (project / "mlruns/studies/s/journal.jsonl").read_bytes().splitlines()
     assert 3 == sum(b'"event":"result"' in record for record in records)
     assert 121 == len((project / "answers.csv").read_text(encoding="utf-8").splitlines())
-    assert [] == [p for p in project.rglob("*") if ".draft-" in p.name or p.suffix == ".partial"]
+    # A draft of the database stays for ten minutes: another process might be at it.
+    files = [p for p in project.rglob("*") if p.parent.name != "mlruns"]
+    assert [] == [p for p in files if ".draft-" in p.name or p.suffix == ".partial"]
 
 
 def test_a_file_that_another_program_holds_for_two_seconds_is_waited_for(project):
