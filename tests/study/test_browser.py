@@ -110,7 +110,7 @@ def test_a_plot_and_the_interactive_page_open_as_artifacts(page, finished, clien
         f"/experiments/{experiment}/runs/{run}/artifacts/plots/interactive.html",
         "Optimisation history",
         "Parallel coordinates",
-        "Hyperparameter Importance",  # an axis: the page's script has drawn it
+        "Datetime",  # an axis: the page's script has drawn it
         name="interactive",
         frame="iframe",
     )
