@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import ClusterError, TrainingError
-from ..training.final import Answer, FinalFit, LockedPrediction
+from ..training.final import Answer, FinalFit, Fitted, LockedPrediction
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 from .devices import environment, gpu_memory
@@ -307,7 +307,7 @@ class RayExecutor:
                 self._blame(actor, message.reason)
             case Outgrown():
                 actor.is_retiring = True
-            case Recalled() | Answer():
+            case Recalled() | Fitted() | Answer():
                 self._answers[actor] = message
             case _:
                 self._arrived.append(message)
