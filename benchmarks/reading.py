@@ -1,8 +1,8 @@
 """What a table costs before the first epoch ends: seconds, and memory beside its own size.
 
-    python benchmarks/reading.py [--rows 250000] [--only memory]
+    python benchmarks/reading.py [--rows 250000] [--columns 8] [--only memory]
 
-Writes a CSV of 18 columns (8 fractions, 4 whole numbers, 5 of text, a class) and prints one line
+Writes a CSV (fractions, 4 columns of whole numbers, 5 of text, a class) and prints one line
 of JSON: its bytes in the file and as an Arrow table, the most memory that reading it and preparing
 the folds took beyond what the process held before, that as a multiple of the Arrow table, and the
 seconds from the start of `hpsearch tune` to the report of its first epoch, imports included.
@@ -32,12 +32,14 @@ SPEC = {
 }
 
 
-def make_table(path: Path, rows: int) -> None:
+def make_table(path: Path, rows: int, fractions: int) -> None:
     """Numbers and texts, and a class that some of them tell."""
     import pandas as pd
 
     rng = np.random.default_rng(0)
-    columns: dict[str, Any] = {f"fraction{i}": rng.normal(size=rows).round(4) for i in range(8)}
+    columns: dict[str, Any] = {
+        f"fraction{i}": rng.normal(size=rows).round(4) for i in range(fractions)
+    }
     columns |= {f"whole{i}": rng.integers(0, 1000, rows) for i in range(4)}
     for i, n in enumerate((2, 3, 5, 8, 12)):
         columns[f"text{i}"] = np.array([f"value {j}" for j in range(n)])[rng.integers(0, n, rows)]
@@ -84,12 +86,15 @@ def memory(folder: Path) -> dict[str, float]:
 
     path = folder / "table.csv"
     file = read_spec({**SPEC, "data": {**SPEC["data"], "source": str(path)}})  # type: ignore[dict-item]
+    began = time.monotonic()
     with Peak() as peak:
         dataset = load_data(file)
         problem = problem_of(file.spec, dataset)
+    seconds = time.monotonic() - began
     table = read_source(file.spec.data, folder).table.nbytes
     return {
         "rows": dataset.n_rows,
+        "seconds": seconds,
         "file_mb": path.stat().st_size / 1e6,
         "arrow_mb": table / 1e6,
         "features_mb": problem.features.nbytes / 1e6,
@@ -120,6 +125,7 @@ def main() -> None:
     """Measure in processes of their own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=250_000)
+    parser.add_argument("--columns", type=int, default=8, help="of fractions")
     parser.add_argument("--only", choices=["memory"], help="measure no seconds")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -127,7 +133,7 @@ def main() -> None:
         print(json.dumps(memory(asked.child)))
         return
     with tempfile.TemporaryDirectory() as name:
-        make_table(Path(name) / "table.csv", asked.rows)
+        make_table(Path(name) / "table.csv", asked.rows, asked.columns)
         command = [sys.executable, __file__, "--child", name]
         told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
         if asked.only is None:

@@ -1,5 +1,6 @@
 """People who use one study name on one server: each command gives each of them their own."""
 
+import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
@@ -30,10 +31,15 @@ def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+def key_of(person: int, study: str) -> str:
+    """A study's key, which no other study has."""
+    return f"{person:02}{hashlib.sha256(study.encode()).hexdigest()[:14]}"
+
+
 def place(root: Path, person: int, study: str) -> Path:
     """The journal of a person's study in a folder of their own."""
     records = synthetic.study(4, folds=2, epochs=2)
-    who = {"key": f"{person:02}c0ffee00c0ffee", "owner": f"ann-{person}", "host": f"box-{person}"}
+    who = {"key": key_of(person, study), "owner": f"ann-{person}", "host": f"box-{person}"}
     records[0] |= {"study": study, **who}
     return synthetic.write(journal_path(root / f"folder-{person}", study), records)
 
@@ -96,7 +102,7 @@ def test_without_a_journal_those_of_the_name_are_listed(uri: str, tmp_path: Path
     text = str(told.value)
     assert "has 2 studies of the name 'asked'. Say which one with --key:" in text
     for person in range(2):
-        assert f"{person:02}c0ffee00c0ffee  ann-{person} on box-{person}, 2025-10-09" in text
+        assert f"{key_of(person, 'asked')}  ann-{person} on box-{person}, 2025-10-09" in text
     assert text.count("score 0.") == 2
     with pytest.raises(TrackingError, match="no study 'asked' of key '7'"):
         find_study_run(MlflowClient(uri), "asked", key="7")
