@@ -96,7 +96,7 @@ def _predict_rows(served: Any, rows: Rows, output: IO[str]) -> Counts:
             else:
                 rows.schema.clean(block, counts)
                 answer = served.answer(reached)
-        except ValueError as error:
+        except (ValueError, DataError) as error:
             raise DataError(f"{rows.source}, after row {n_rows}: {error}") from None
         answer = _with_kept(answer.tail(block.num_rows), block, rows.keep)
         answer.to_csv(output, header=n_rows == 0, index=False, lineterminator="\n")
@@ -124,7 +124,7 @@ def _refuse_unread(rows: Rows) -> None:
     for block in rows.blocks():
         try:
             rows.schema.clean(block, counts)
-        except ValueError as error:
+        except (ValueError, DataError) as error:
             raise DataError(f"{rows.source}, after row {counts.rows}: {error}") from None
     if found := describe_counts(counts):
         raise DataError("\n".join(f"{rows.source}: {line}" for line in found))
