@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import ClusterError, TrainingError
+from ..platforms.files import atomic_write
 from ..training.final import Answer, FinalFit, Fitted, LockedPrediction
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
@@ -355,9 +356,8 @@ class RayExecutor:
             return content
 
         model = self._order(final, "the final fit", fetch)
-        partial = final.path.with_name(f"partial-{final.path.name}")
-        partial.write_bytes(model)
-        partial.replace(final.path)
+        with atomic_write(final.path) as file:
+            file.write(model)
 
     def predict(self, order: LockedPrediction) -> Answer:
         """See `Executor`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ..errors import TrackingError, redacted
+from ..errors import redacted
 
 # Answers to a file for which no repetition helps: the server does not take it as it is.
 FINAL_FOR_FILES = (400, 405, 411, 413, 414, 415, 422)
@@ -52,10 +52,3 @@ def described(error: BaseException, *, needs: str = "") -> str:
         asked = f"ask the server's administrator for {needs}" if needs else "ask its administrator"
         return f"permission denied: {asked}."
     return reason(error)
-
-
-def store_error(uri: str, error: Exception, *, needs: str = "") -> TrackingError:
-    """`error` for people; one that is for people already stays as it is."""
-    if isinstance(error, TrackingError):
-        return error
-    return TrackingError(f"{redacted(uri)}: {described(error, needs=needs)}")
