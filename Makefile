@@ -8,11 +8,14 @@ READY := $(VENV)/ready
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
 
-test: $(READY)  ## the test suite
-	$(BIN)/python -m pytest -q -n 2 --dist loadgroup -m "not long" $(ARGS)
+# In two workers; tests/conftest.py says what runs in the same one, and what begins first.
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder --durations=30
 
-test-long: $(READY)  ## the tests that take minutes each
-	$(BIN)/python -m pytest -q -m long $(ARGS)
+test: $(READY)  ## the test suite
+	$(PYTEST) -m "not long and not soak" $(ARGS)
+
+test-long: $(READY)  ## the tests that `make test` leaves out; some take many minutes
+	$(PYTEST) -m "long or soak" $(ARGS)
 
 faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures
 	rm -f .pytest_cache/faults.json

@@ -22,11 +22,40 @@ FIGURES = Path(
 )
 
 
+# What is slow to start and serves several files: their tests run in one worker.
+SHARED = ("ray_cluster", "finished", "over_http")
+# The files that take longest. They begin first, so that both workers end at about the same time.
+SLOW_FILES = (
+    "execution/test_executors.py",
+    "execution/test_ray_cluster.py",
+    "search/test_samplers.py",
+    "study/test_browser.py",
+    "training/test_vectorized_is_fit.py",
+    "training/test_vectorized.py",
+    "training/test_keras_fit.py",
+    "promotion/test_registry.py",
+    "promotion/test_export.py",
+    "platforms/test_shims.py",
+    "study/test_in_use.py",
+    "study/test_library.py",
+    "study/test_models_of_others.py",
+    "tracking/test_store_faults.py",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file run in one worker, and so do all that need the Ray cluster."""
+    """Give the tests of a file to one worker, and files that share something slow to the same."""
+    groups = {item.path: str(item.path) for item in items}
     for item in items:
-        needs_ray = "ray_cluster" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else str(item.path)))
+        for name in SHARED:
+            if name in getattr(item, "fixturenames", ()):
+                groups[item.path] = name
+    folder = Path(__file__).parent
+    turns = {folder / name: turn for turn, name in enumerate(SLOW_FILES)}
+    items.sort(key=lambda item: turns.get(item.path, len(turns)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
 
 
 @pytest.fixture(autouse=True)

@@ -91,7 +91,7 @@ def test_any_bytes_are_read_or_refused(content: bytes, options: dict[str, object
     read_everywhere(content, options)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.timeout(3600)
 @given(contents(), SPECS)
 @settings(max_examples=40_000, deadline=None, suppress_health_check=list(HealthCheck))

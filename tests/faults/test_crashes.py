@@ -11,7 +11,7 @@ from tests.faults.disk import Disk
 from tests.faults.table import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc")
-LONG = pytest.mark.long
+SOAK = (pytest.mark.soak, pytest.mark.timeout(7200))
 
 
 def crashes(kills: int, cuts: int, seed: int) -> dict:
@@ -29,7 +29,7 @@ def crashes(kills: int, cuts: int, seed: int) -> dict:
     return json.loads(done.stdout.splitlines()[-1]) | {"log": done.stdout}
 
 
-@pytest.mark.parametrize("points", [3, pytest.param(100, marks=LONG)])
+@pytest.mark.parametrize("points", [3, pytest.param(100, marks=SOAK)])
 def test_killed_at_any_operation_a_whole_study_goes_on(points, figure):
     found = crashes(points, 0, 0)
     assert 0 == found["kills with a problem"], found["log"]

@@ -304,7 +304,7 @@ def test_every_way_of_serving_answers_as_the_study_scored(table: dict[str, Any])
     run(table)
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.timeout(7200)
 @given(tables())
 @settings(max_examples=5000, deadline=None, suppress_health_check=SUPPRESSED)

@@ -212,7 +212,7 @@ def written(factory: pytest.TempPathFactory, text: str) -> Path:
     return path
 
 
-@pytest.mark.long
+@pytest.mark.soak
 @pytest.mark.timeout(1800)
 @given(st.data())
 @settings(max_examples=17_000, deadline=None, suppress_health_check=list(HealthCheck))
