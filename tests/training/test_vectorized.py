@@ -125,16 +125,16 @@ def test_another_batch_size_shares_the_program_that_evaluates() -> None:
 def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
     import jax
 
-    from hpsearch.training.vectorized.course import Course
+    from hpsearch.training.vectorized.device_data import make_device_data
     from hpsearch.training.vectorized.program import train_function
     from hpsearch.training.vectorized.recipe import make_recipe
-    from hpsearch.training.vectorized.table import make_table
+    from hpsearch.training.vectorized.trial_run import TrialRun
 
     problem, trial = separable(), spec(optimizer="adam")
-    table, recipe = make_table(problem), make_recipe(problem, trial.params, 0)
-    course = Course(trial, trial.params, recipe, (None,) * len(problem.folds))
-    epoch = course.epoch(problem, table, 0, 0, steps=4)
-    given = (course.initial(0), course.lane(0, table), epoch, table.rows)
+    data, recipe = make_device_data(problem), make_recipe(problem, trial.params, 0)
+    trial_run = TrialRun(trial, trial.params, recipe, (None,) * len(problem.folds))
+    epoch = trial_run.epoch(problem, data, 0, 0, steps=4)
+    given = (trial_run.initial(0), trial_run.lane(0, data), epoch, data.rows)
     first, second = (
         jax.jit(train_function(recipe, batched=False))(*given).state.vector for _ in range(2)
     )
@@ -145,12 +145,12 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
 def test_an_operation_of_one_lane_is_not_cut_into_shares() -> None:
     import jax.numpy as jnp
 
-    from hpsearch.training.vectorized.library import Library
+    from hpsearch.training.vectorized.program_cache import ProgramCache
 
     cut = []
     for threads in (True, False):
-        library = Library([], batched=False, threads=threads)
-        program = library._compiled(jnp.exp, (0,), (np.zeros(1_000_000, np.float32),))
+        cache = ProgramCache([], batched=False, threads=threads)
+        program = cache._compiled(jnp.exp, (0,), (np.zeros(1_000_000, np.float32),))
         cut.append("outer_dimension_partitions" in program.as_text())
     assert [len(os.sched_getaffinity(0)) > 1, False] == cut
 
@@ -176,7 +176,7 @@ def test_rows_are_held_once_whatever_the_number_of_folds(
     trainer = VectorizedTrainer(problem, placement=placement)
     run(trainer, [spec(epochs=1, batch_size=500)])
     held = sum(a.nbytes for a in jax.live_arrays()) - before
-    programs = [future.result() for future in trainer._library._futures.values()]
+    programs = [future.result() for future in trainer._programs._futures.values()]
     within = max(p.memory_analysis().temp_size_in_bytes for p in programs)
     assert features.nbytes <= held < 1.3 * features.nbytes
     assert within < features.nbytes

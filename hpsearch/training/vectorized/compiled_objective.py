@@ -13,7 +13,7 @@ from ...errors import UnsuitableError
 from ...trial import Value
 from ..compiled import has_logits, is_sparse, link
 from ..problem import Problem
-from .number import packed
+from .traced_scalar import packed
 
 
 class CompiledObjective:

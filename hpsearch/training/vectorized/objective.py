@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ...trial import Value
 from ..losses import RENAMED, accepted, make_loss
 from ..several_outputs import parts
-from .number import packed, unpacked
+from .traced_scalar import packed, unpacked
 
 
 class Objective:

@@ -17,12 +17,12 @@ from ...data.statistics import scaled
 from ...data.unit import answered, learned
 from ..metrics import Metric
 from ..schedules import Schedule
-from .alternatives import Alternatives
 from .compiled_objective import CompiledObjective
+from .device_data import Fold, Rows
 from .layers import Masks, Step, masks_of, mixed
 from .network import Network
 from .objective import Objective
-from .table import Fold, Rows
+from .optimizer_switch import OptimizerSwitch
 from .update import Arrays, Update, flattened
 
 
@@ -70,7 +70,7 @@ class Trained(NamedTuple):
         return self.state.vector if self.average is None else self.average, self.state.others
 
 
-class Judged(NamedTuple):
+class EvalOutput(NamedTuple):
     """What the validation rows say."""
 
     predictions: Any  # (n_chunks * n_chunk, n_outputs), in the target's own unit
@@ -86,7 +86,7 @@ class Part(NamedTuple):
     share: Any = None  # of their batch; None: they are all of it
 
 
-class Slope(NamedTuple):
+class Gradients(NamedTuple):
     """The loss of rows and what it says of the weights."""
 
     loss: Any
@@ -100,7 +100,7 @@ class Recipe:
     def __init__(
         self,
         network: Network,
-        update: Update | Alternatives,
+        update: Update | OptimizerSwitch,
         objective: Objective | CompiledObjective,
         batch_size: int,
         schedule: Schedule,
@@ -147,7 +147,7 @@ def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
     """
     network, update = recipe.network, recipe.update
     update.prepare(network.trainable, recipe.shapes)
-    slope = slope_function(recipe)
+    slope = gradients_function(recipe)
 
     def step(state: State, lane: Lane, epoch: Epoch, rows: Rows, place: Any) -> tuple[State, Any]:
         n_batch = recipe.batch_size if recipe.chunk is None else epoch.batch_size
@@ -181,11 +181,11 @@ def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
     return train
 
 
-def slope_function(recipe: Recipe) -> Callable[..., Slope]:
-    """The function of a batch, in chunks or not: (state, lane, epoch, rows, batch) -> `Slope`."""
+def gradients_function(recipe: Recipe) -> Callable[..., Gradients]:
+    """The function (state, lane, epoch, rows, batch) -> `Gradients`, in chunks or not."""
     network, size = recipe.network, recipe.rows
 
-    def slope(state: State, lane: Lane, epoch: Epoch, rows: Rows, part: Part) -> Slope:
+    def slope(state: State, lane: Lane, epoch: Epoch, rows: Rows, part: Part) -> Gradients:
         taken = jax.lax.dynamic_slice(epoch.order, (part.first,), (size,))
         valid = jnp.arange(size) < part.counted
         within = Step(lane.strengths, epoch.masks, part.key, valid)
@@ -197,20 +197,20 @@ def slope_function(recipe: Recipe) -> Callable[..., Slope]:
 
         values = network.split(state.vector)
         (value, others), gradients = jax.value_and_grad(loss, has_aux=True)(values)
-        return Slope(value, others, [flattened(gradients)] if recipe.flat else gradients)
+        return Gradients(value, others, [flattened(gradients)] if recipe.flat else gradients)
 
-    def in_chunks(state: State, lane: Lane, epoch: Epoch, rows: Rows, batch: Part) -> Slope:
-        def add(place: Any, before: Slope) -> Slope:
+    def in_chunks(state: State, lane: Lane, epoch: Epoch, rows: Rows, batch: Part) -> Gradients:
+        def add(place: Any, before: Gradients) -> Gradients:
             counted = jnp.clip(batch.counted - place * size, 0, size)
             key = mixed(batch.key + place.astype(jnp.uint32))
             share = counted / jnp.maximum(batch.counted, 1)
             part = Part(batch.first + place * size, counted, key, share)
             told = slope(state._replace(others=before.others), lane, epoch, rows, part)
             gradients = [a + b for a, b in zip(before.gradients, told.gradients, strict=True)]
-            return Slope(before.loss + told.loss, told.others, gradients)
+            return Gradients(before.loss + told.loss, told.others, gradients)
 
-        start = Slope(jnp.float32(0), state.others, [jnp.zeros(s) for s in recipe.shapes])
-        whole: Slope = jax.lax.fori_loop(0, -(-batch.counted // size), add, start)
+        start = Gradients(jnp.float32(0), state.others, [jnp.zeros(s) for s in recipe.shapes])
+        whole: Gradients = jax.lax.fori_loop(0, -(-batch.counted // size), add, start)
         return whole
 
     return slope if recipe.chunk is None else in_chunks
@@ -246,11 +246,11 @@ def _class_weight(truth: Any, classes: Any) -> Any:
     return jnp.sum(truth * classes, axis=1)
 
 
-def evaluate_function(recipe: Recipe) -> Callable[..., Judged]:
-    """The function (vector, others, lane, rows) -> `Judged`."""
+def evaluate_function(recipe: Recipe) -> Callable[..., EvalOutput]:
+    """The function (vector, others, lane, rows) -> `EvalOutput`."""
     network = recipe.network
 
-    def chunk(vector: Any, others: Arrays, lane: Lane, rows: Rows, place: Any) -> Judged:
+    def chunk(vector: Any, others: Arrays, lane: Lane, rows: Rows, place: Any) -> EvalOutput:
         taken = lane.fold.validation[place]
         size = taken.shape[0]
         valid = place * size + jnp.arange(size) < lane.fold.n_validation
@@ -264,15 +264,15 @@ def evaluate_function(recipe: Recipe) -> Callable[..., Judged]:
         unit = (lane.fold.target_center, lane.fold.target_scale, recipe.transforms)
         predictions = answered(jnp, answers, *unit)
         counted = jnp.clip(lane.fold.n_validation - place * size, 0, size)
-        return Judged(predictions, jnp.sum(jnp.where(valid, per_row, 0)) + extra * counted)
+        return EvalOutput(predictions, jnp.sum(jnp.where(valid, per_row, 0)) + extra * counted)
 
-    def evaluate(vector: Any, others: Arrays, lane: Lane, rows: Rows) -> Judged:
+    def evaluate(vector: Any, others: Arrays, lane: Lane, rows: Rows) -> EvalOutput:
         n_chunks = lane.fold.validation.shape[0]
         places = jnp.arange(n_chunks)
         table, losses = jax.lax.map(lambda p: chunk(vector, others, lane, rows, p), places)
         penalty = network.penalty(network.split(vector), lane.strengths)
         loss = jnp.sum(losses) / lane.fold.n_validation + penalty
-        return Judged(table.reshape(-1, table.shape[-1]), loss)
+        return EvalOutput(table.reshape(-1, table.shape[-1]), loss)
 
     return evaluate
 

@@ -19,10 +19,10 @@ from ..problem import Problem
 from ..schedules import Schedule, make_schedule
 from ..several_outputs import over_outputs, widths_of
 from . import session
-from .alternatives import Alternatives
 from .compiled_objective import CompiledObjective
 from .network import Network
 from .objective import Objective
+from .optimizer_switch import OptimizerSwitch
 from .padding import is_by_row
 from .program import Recipe
 from .update import Update
@@ -72,7 +72,7 @@ def make_recipe(
         objective = CompiledObjective(users, problem, {"loss": named})
     else:
         objective = Objective(problem.task, params, widths_of(plan))
-    update: Update | Alternatives = own
+    update: Update | OptimizerSwitch = own
     chunk = None
     longest = max(len(fold.train) for fold in problem.folds)
     if shares and loss is None and network.size * longest <= SHARED_WORK:
@@ -102,7 +102,7 @@ def _optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimize
 
 def _among_others(
     problem: Problem, params: Mapping[str, Value], own: Update, network: Network
-) -> Update | Alternatives:
+) -> Update | OptimizerSwitch:
     """The trial's update as a branch beside the others of the study, where it can be one."""
     name = str(params.get("optimizer", DEFAULT))
     if name not in problem.optimizers or not own.is_flat(network.trainable):
@@ -112,7 +112,7 @@ def _among_others(
         for n in problem.optimizers
     }
     flat = [n for n, update in updates.items() if update.is_flat(network.trainable)]
-    return own if len(flat) == 1 else Alternatives([updates[n] for n in flat], flat.index(name))
+    return own if len(flat) == 1 else OptimizerSwitch([updates[n] for n in flat], flat.index(name))
 
 
 def _chunk(problem: Problem, params: Mapping[str, Value], network: Network) -> int | None:

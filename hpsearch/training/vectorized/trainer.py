@@ -1,6 +1,6 @@
 """The protocol of `training.trainer`, and what makes a trial's end of its curves.
 
-Knows neither programs nor devices: `course` describes a trial, `threads` or `batch` runs it.
+Knows neither programs nor devices: `trial_run` describes a trial, an engine runs it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from . import session
 
 if TYPE_CHECKING:
     from ..metrics import Metric
-    from .batch import Batch
-    from .course import Course, Outcome
-    from .threads import Threads
+    from .batch_engine import BatchEngine
+    from .thread_engine import ThreadEngine
+    from .trial_run import Outcome, TrialRun
 
 Placement = Literal["threads", "batch"]
 Key = tuple[tuple[int, int], ...]  # of a population: each trial's number and attempt
@@ -48,8 +48,8 @@ class VectorizedTrainer:
             TrainingError: If this process has started Keras with another backend than JAX.
         """
         session.start()
-        from .library import Library
-        from .table import make_table
+        from .device_data import make_device_data
+        from .program_cache import ProgramCache
 
         self.problem = problem
         metrics = [problem.metric(name) for name in problem.metrics]
@@ -60,15 +60,15 @@ class VectorizedTrainer:
         batched = self._placement == "batch"
         # One lane alone may use all cores; several use one each.
         alone = len(problem.folds) == 1
-        self._library = Library(self._metrics, batched=batched, threads=batched or alone)
-        self._engine = self._make_engine(make_table(problem))
+        self._programs = ProgramCache(self._metrics, batched=batched, threads=batched or alone)
+        self._engine = self._make_engine(make_device_data(problem))
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
-        self._prepared: dict[Key, Future[list[Course | TrialResult]]] = {}
+        self._prepared: dict[Key, Future[list[TrialRun | TrialResult]]] = {}
 
     @property
     def compilations(self) -> int:
         """How many programs were compiled or taken from the cache so far."""
-        return self._library.compilations
+        return self._programs.compilations
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
         """Begin to compile the programs of trials that will be trained later; returns at once."""
@@ -78,28 +78,28 @@ class VectorizedTrainer:
 
     def train(self, trials: Sequence[TrialSpec]) -> Reports:
         """See `trainer.Trainer.train`."""
-        made = self._courses(trials)
+        made = self._trial_runs(trials)
         running = [m for m in made if not isinstance(m, TrialResult)]
         yield from (m for m in made if isinstance(m, TrialResult))
         try:
             self._engine.begin(running)
         except Exception as error:
-            yield from (self._failed(course, error) for course in running)
+            yield from (self._failed(trial_run, error) for trial_run in running)
             return
         try:
-            for course in running:
-                self._submit(course, finished=0, folds=self._folds)
+            for trial_run in running:
+                self._submit(trial_run, finished=0, folds=self._folds)
             for epoch in itertools.count():
                 if not running:
                     return
                 for result in (yield from self._advance(running, epoch)):
-                    [course] = [c for c in running if c.trial.number == result.number]
-                    self._engine.end(course)
-                    running.remove(course)
+                    [trial_run] = [c for c in running if c.trial.number == result.number]
+                    self._engine.end(trial_run)
+                    running.remove(trial_run)
                     yield result
         finally:  # whoever closes the generator wants no more epochs
-            for course in running:
-                self._engine.end(course)
+            for trial_run in running:
+                self._engine.end(trial_run)
 
     def fit(self, trial: TrialSpec) -> list[np.ndarray]:
         """See `trainer.Trainer.fit`.
@@ -107,83 +107,83 @@ class VectorizedTrainer:
         Raises:
             TrainingError: If the training diverges.
         """
-        course = self._made(trial)
-        course.judged = False
-        self._engine.begin([course])
+        trial_run = self._made(trial)
+        trial_run.judged = False
+        self._engine.begin([trial_run])
         for epoch in range(trial.epochs):
-            self._engine.submit(course, epoch, [0])
-            [outcome] = self._engine.collect(course, epoch, [0])
+            self._engine.submit(trial_run, epoch, [0])
+            [outcome] = self._engine.collect(trial_run, epoch, [0])
             if reason := divergence({"train/loss": np.array([outcome.train_loss])}):
-                self._engine.end(course)
+                self._engine.end(trial_run)
                 raise TrainingError(f"final fit, epoch {epoch}: {reason}")
-        vector, others = self._engine.weights(course, trial.epochs - 1, 0)
-        self._engine.end(course)
-        return course.recipe.network.weights(vector, others)
+        vector, others = self._engine.weights(trial_run, trial.epochs - 1, 0)
+        self._engine.end(trial_run)
+        return trial_run.recipe.network.weights(vector, others)
 
-    def _make_engine(self, table: Any) -> Threads | Batch:
+    def _make_engine(self, data: Any) -> ThreadEngine | BatchEngine:
         if self._placement == "batch":
-            from .batch import Batch
+            from .batch_engine import BatchEngine
 
-            return Batch(self.problem, table, self._library)
-        from .threads import Threads
+            return BatchEngine(self.problem, data, self._programs)
+        from .thread_engine import ThreadEngine
 
-        return Threads(self.problem, table, self._library, cores=session.cores())
+        return ThreadEngine(self.problem, data, self._programs, cores=session.cores())
 
-    def _courses(self, trials: Sequence[TrialSpec]) -> list[Course | TrialResult]:
+    def _trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
         """The trials, ready to train: made and compiled ahead, or here and now."""
         ahead = self._prepared.pop(_key(trials), None)
-        courses = self._made_all(trials) if ahead is None else ahead.result()
-        for course in courses:
-            if not isinstance(course, TrialResult):
-                course.started = time.perf_counter()
-        return courses
+        trial_runs = self._made_all(trials) if ahead is None else ahead.result()
+        for trial_run in trial_runs:
+            if not isinstance(trial_run, TrialResult):
+                trial_run.started = time.perf_counter()
+        return trial_runs
 
-    def _ready(self, trials: Sequence[TrialSpec]) -> list[Course | TrialResult]:
-        courses = self._made_all(trials)
+    def _ready(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
+        trial_runs = self._made_all(trials)
         with suppress(Exception):  # a program that cannot be made fails its trial in training
-            self._engine.prepare([c for c in courses if not isinstance(c, TrialResult)])
-        return courses
+            self._engine.prepare([c for c in trial_runs if not isinstance(c, TrialResult)])
+        return trial_runs
 
-    def _made_all(self, trials: Sequence[TrialSpec]) -> list[Course | TrialResult]:
-        """Each trial's course; a model that cannot be made has failed its trial."""
-        courses: list[Course | TrialResult] = []
+    def _made_all(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
+        """The run of each trial; a model that cannot be made has failed its trial."""
+        trial_runs: list[TrialRun | TrialResult] = []
         for trial in trials:
             started = time.perf_counter()
             try:
-                courses.append(self._made(trial))
+                trial_runs.append(self._made(trial))
             except UnsuitableError:
                 raise
             except Exception as error:
                 seconds = time.perf_counter() - started
-                courses.append(failed(trial, error, seconds=seconds, trainer=self.name))
-        return courses
+                trial_runs.append(failed(trial, error, seconds=seconds, trainer=self.name))
+        return trial_runs
 
-    def _made(self, trial: TrialSpec) -> Course:
-        from .course import Course
+    def _made(self, trial: TrialSpec) -> TrialRun:
         from .recipe import make_recipe
+        from .trial_run import TrialRun
 
         params = self.problem.resolve(trial.params)
         weights = [class_weights(self.problem, params, fold) for fold in self._folds]
         shares = self._placement == "threads"
         recipe = make_recipe(self.problem, params, trial.seed, shares=shares)
-        return Course(trial, params, recipe, tuple(weights))
+        return TrialRun(trial, params, recipe, tuple(weights))
 
-    def _submit(self, course: Course, *, finished: int, folds: Sequence[int]) -> None:
+    def _submit(self, trial_run: TrialRun, *, finished: int, folds: Sequence[int]) -> None:
         """Begin the epochs that need no answer but those to the `finished` ones."""
         lead = self._engine.lead
-        if course.recipe.schedule.watches and not course.trial.watched:
+        if trial_run.recipe.schedule.watches and not trial_run.trial.watched:
             lead = 0  # an epoch's rates depend on the losses of the one before
-        limit = min(finished + 1 + lead, course.trial.epochs)
-        limit = min([limit, *(r for r in course.trial.rungs if r > finished)])
-        while course.submitted < limit:
-            self._engine.submit(course, course.submitted, folds)
-            course.submitted += 1
+        limit = min(finished + 1 + lead, trial_run.trial.epochs)
+        limit = min([limit, *(r for r in trial_run.trial.rungs if r > finished)])
+        while trial_run.submitted < limit:
+            self._engine.submit(trial_run, trial_run.submitted, folds)
+            trial_run.submitted += 1
 
     def _advance(
-        self, running: list[Course], epoch: int
+        self, running: list[TrialRun], epoch: int
     ) -> Generator[list[EpochReport] | TrialResult, Collection[int] | None, list[TrialResult]]:
         """Report one epoch of a population; the results of the trials that end with it."""
-        said = {course.trial.number: self._said(course, epoch) for course in running}
+        said = {trial_run.trial.number: self._said(trial_run, epoch) for trial_run in running}
         reports = [word for word in said.values() if isinstance(word, EpochReport)]
         stopped: Collection[int] = ()
         if reports:
@@ -193,32 +193,32 @@ class VectorizedTrainer:
         ended = [self._ended(c, epoch, pruned=c.trial.number in stopped) for c in going]
         return results + [result for result in ended if result is not None]
 
-    def _said(self, course: Course, epoch: int) -> EpochReport | TrialResult:
+    def _said(self, trial_run: TrialRun, epoch: int) -> EpochReport | TrialResult:
         """What a trial measured in an epoch, or that it has failed."""
         try:
-            report = self._report(course, epoch)
+            report = self._report(trial_run, epoch)
         except Exception as error:
-            return self._failed(course, error)
-        return self._failed(course, report) if isinstance(report, str) else report
+            return self._failed(trial_run, error)
+        return self._failed(trial_run, report) if isinstance(report, str) else report
 
-    def _ended(self, course: Course, epoch: int, *, pruned: bool) -> TrialResult | None:
+    def _ended(self, trial_run: TrialRun, epoch: int, *, pruned: bool) -> TrialResult | None:
         """The result of a trial that ends with this epoch; else its next epochs begin."""
         if pruned:
-            return self._result(course, "PRUNED")
-        stopped = self._stopped(course)
-        if stopped.all() or epoch + 1 == course.trial.epochs:
-            predictions = [self._predictions(course, fold) for fold in self._folds]
+            return self._result(trial_run, "PRUNED")
+        stopped = self._stopped(trial_run)
+        if stopped.all() or epoch + 1 == trial_run.trial.epochs:
+            predictions = [self._predictions(trial_run, fold) for fold in self._folds]
             dead = divergence({}, predictions)
-            return self._failed(course, dead) if dead else self._result(course, "COMPLETE")
-        self._submit(course, finished=epoch + 1, folds=np.flatnonzero(~stopped).tolist())
+            return self._failed(trial_run, dead) if dead else self._result(trial_run, "COMPLETE")
+        self._submit(trial_run, finished=epoch + 1, folds=np.flatnonzero(~stopped).tolist())
         return None
 
-    def _report(self, course: Course, epoch: int) -> EpochReport | str:
+    def _report(self, trial_run: TrialRun, epoch: int) -> EpochReport | str:
         """What all folds measured in an epoch, or why the trial has failed."""
-        going = [f for f in self._folds if epoch == 0 or not self._stopped(course)[f]]
-        moved = dict(zip(going, self._engine.collect(course, epoch, going), strict=True))
-        outcomes = [moved[f] if f in moved else course.last[f] for f in self._folds]
-        course.last = outcomes
+        going = [f for f in self._folds if epoch == 0 or not self._stopped(trial_run)[f]]
+        moved = dict(zip(going, self._engine.collect(trial_run, epoch, going), strict=True))
+        outcomes = [moved[f] if f in moved else trial_run.last[f] for f in self._folds]
+        trial_run.last = outcomes
         measured = {
             "train/loss": np.array([o.train_loss for o in outcomes]),
             "val/loss": np.array([o.validation_loss for o in outcomes]),
@@ -231,7 +231,7 @@ class VectorizedTrainer:
             values = np.array([self._own(metric, fold, outcomes[fold]) for fold in self._folds])
             measured[f"val/{metric.name}"] = values
         for name, values in measured.items():
-            course.rows.setdefault(name, []).append(values)
+            trial_run.rows.setdefault(name, []).append(values)
         scores = measured[f"val/{self.problem.objective}"]
         if not epoch:
             seen = [self._predictions_of(outcomes, fold) for fold in self._folds]
@@ -239,9 +239,9 @@ class VectorizedTrainer:
                 return unfit
         if reason := divergence({**vital, self.problem.objective: scores}):
             return reason
-        if score_of(self._curve(course), self._objective.direction).best_epoch == epoch:
-            course.best = outcomes
-        return EpochReport(course.trial.number, epoch, scores, measured)
+        if score_of(self._curve(trial_run), self._objective.direction).best_epoch == epoch:
+            trial_run.best = outcomes
+        return EpochReport(trial_run.trial.number, epoch, scores, measured)
 
     def _own(self, metric: Metric, fold: int, outcome: Outcome) -> float:
         """A metric of the user's own on a fold's validation rows."""
@@ -249,43 +249,43 @@ class VectorizedTrainer:
         seen = np.asarray(outcome.predictions)[: len(rows)]
         return metric(self.problem.target[rows], seen, None if weights is None else weights[rows])
 
-    def _failed(self, course: Course, reason: str | BaseException) -> TrialResult:
+    def _failed(self, trial_run: TrialRun, reason: str | BaseException) -> TrialResult:
         return failed(
-            course.trial,
+            trial_run.trial,
             reason,
-            seconds=time.perf_counter() - course.started,
+            seconds=time.perf_counter() - trial_run.started,
             trainer=self.name,
-            curves=course.curves(),
-            n_parameters=course.recipe.network.n_parameters,
+            curves=trial_run.curves(),
+            n_parameters=trial_run.recipe.network.n_parameters,
         )
 
-    def _result(self, course: Course, state: State) -> TrialResult:
+    def _result(self, trial_run: TrialRun, state: State) -> TrialResult:
         return ended(
             self.problem,
-            course.trial,
+            trial_run.trial,
             state,
             direction=self._objective.direction,
-            curves=course.curves(),
-            predictions=[self._predictions(course, fold) for fold in self._folds],
-            seconds=time.perf_counter() - course.started,
+            curves=trial_run.curves(),
+            predictions=[self._predictions(trial_run, fold) for fold in self._folds],
+            seconds=time.perf_counter() - trial_run.started,
             trainer=self.name,
-            n_parameters=course.recipe.network.n_parameters,
+            n_parameters=trial_run.recipe.network.n_parameters,
         )
 
     @property
     def _folds(self) -> range:
         return range(len(self.problem.folds))
 
-    def _curve(self, course: Course) -> np.ndarray:
-        return np.stack(course.rows[f"val/{self.problem.objective}"])
+    def _curve(self, trial_run: TrialRun) -> np.ndarray:
+        return np.stack(trial_run.rows[f"val/{self.problem.objective}"])
 
-    def _stopped(self, course: Course) -> np.ndarray:
+    def _stopped(self, trial_run: TrialRun) -> np.ndarray:
         early, direction = self.problem.early_stopping, self._objective.direction
-        return stopped_folds(self._curve(course), early, direction)
+        return stopped_folds(self._curve(trial_run), early, direction)
 
-    def _predictions(self, course: Course, fold: int) -> np.ndarray:
+    def _predictions(self, trial_run: TrialRun, fold: int) -> np.ndarray:
         """Of the best epoch, (n_validation, n_outputs), in the order of the split."""
-        return self._predictions_of(course.best, fold)
+        return self._predictions_of(trial_run.best, fold)
 
     def _predictions_of(self, outcomes: Sequence[Outcome], fold: int) -> np.ndarray:
         n = len(self.problem.folds[fold].validation)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from .number import packed, unpacked
+from .traced_scalar import packed, unpacked
 
 Arrays = list[Any]
 

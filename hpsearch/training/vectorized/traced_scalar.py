@@ -1,8 +1,8 @@
 """Hyperparameters that are numbers, as inputs of a compiled program instead of constants of it.
 
 Keras's optimizers and losses hold them as Python floats and ask them questions (`if
-self.momentum > 0`), which a traced value cannot answer. A `Number` answers as the number that it
-stands for will: present and greater than zero.
+self.momentum > 0`), which a traced value cannot answer. A `TracedScalar` answers as the number
+that it stands for will: present and greater than zero.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 
-class Number:
+class TracedScalar:
     """A traced number that stands in for a Python float greater than zero.
 
     Its complement `1 - number` comes along, because Keras takes it in double precision and one
@@ -76,7 +76,7 @@ def packed(numbers: Sequence[float]) -> np.ndarray:
     return np.concatenate([wide, 1 - wide]).astype(np.float32)
 
 
-def unpacked(vector: Any) -> Iterator[Number]:
+def unpacked(vector: Any) -> Iterator[TracedScalar]:
     """The traced numbers behind what `packed` made."""
     n = vector.shape[0] // 2
-    return (Number(vector[i], vector[n + i]) for i in range(n))
+    return (TracedScalar(vector[i], vector[n + i]) for i in range(n))

@@ -21,7 +21,7 @@ from .update import Arrays, Update
 Kind = tuple[bool, str]  # of a slot: whether it is as long as the weights, and its type
 
 
-class Alternatives:
+class OptimizerSwitch:
     """One trial's optimizer among others; stands where an `Update` does."""
 
     def __init__(self, updates: Sequence[Update], own: int) -> None:

@@ -19,11 +19,11 @@ Compiled = Callable[..., Any]
 KEPT = 64  # compiled programs, about a megabyte each
 
 
-class Library:
+class ProgramCache:
     """Compiled programs by what they compute; safe to ask from several threads."""
 
     def __init__(self, metrics: Sequence[Metric], *, batched: bool, threads: bool) -> None:
-        """An empty library.
+        """An empty cache.
 
         Args:
             metrics: What is measured on the validation rows.

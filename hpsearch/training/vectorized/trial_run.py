@@ -16,8 +16,8 @@ import numpy as np
 from ...trial import TrialSpec, Value
 from ..order import epoch_order
 from ..problem import Problem
+from .device_data import DeviceData
 from .program import Epoch, Lane, Recipe, State
-from .table import Table
 
 
 class Outcome(NamedTuple):
@@ -30,7 +30,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(slots=True)
-class Course:
+class TrialRun:
     """A trial under way."""
 
     trial: TrialSpec
@@ -48,7 +48,7 @@ class Course:
         """Name -> (n_epochs, n_folds)."""
         return {name: np.stack(rows) for name, rows in self.rows.items()}
 
-    def lane(self, fold: int, table: Table) -> Lane:
+    def lane(self, fold: int, data: DeviceData) -> Lane:
         """What does not change in the lane of `fold`."""
         key = np.uint32(self.trial.fold_seed(fold, "dropout"))
         recipe = self.recipe
@@ -56,7 +56,7 @@ class Course:
             recipe.network.strengths,
             recipe.objective.numbers,
             key,
-            table.folds_of(self.params)[fold],
+            data.folds_of(self.params)[fold],
             self.class_weights[fold],
         )
 
@@ -68,7 +68,7 @@ class Course:
     def epoch(
         self,
         problem: Problem,
-        table: Table,
+        data: DeviceData,
         fold: int,
         number: int,
         *,
@@ -79,14 +79,14 @@ class Course:
 
         Args:
             problem: Whose fold it is.
-            table: The problem's, whose longest fold the program has room for.
+            data: The problem's, whose longest fold the program has room for.
             fold: 0-based.
             number: 0-based epoch.
             steps: Batches to train.
             active: Whether the lane moves.
         """
         train, recipe = problem.folds[fold].train, self.recipe
-        width = table.steps(recipe.rows)  # no batch is smaller
+        width = data.steps(recipe.rows)  # no batch is smaller
         beyond = 0 if recipe.chunk is None else recipe.rows  # a batch may end amid a chunk
         rows = np.zeros(width * recipe.rows + beyond, np.int32)
         order = epoch_order(self.trial.fold_seed(fold, "order"), number, len(train))

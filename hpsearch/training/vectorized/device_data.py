@@ -44,7 +44,7 @@ class Fold(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DeviceData:
     """A problem's arrays on the device."""
 
     rows: Rows
@@ -61,7 +61,7 @@ class Table:
         return -(-self.longest // batch_size)
 
 
-def make_table(problem: Problem) -> Table:
+def make_device_data(problem: Problem) -> DeviceData:
     """Bring `problem` to the device; on a CPU the rows stay where they are if they are aligned."""
     rows = Rows(
         _shared(problem.features),
@@ -71,7 +71,7 @@ def make_table(problem: Problem) -> Table:
     )
     folds = _folds(problem, problem.statistics)
     scaled = {how: _folds(problem, fitted) for how, fitted in (problem.scaled or {}).items()}
-    return Table(rows, folds, scaled, max(len(f.train) for f in problem.folds))
+    return DeviceData(rows, folds, scaled, max(len(f.train) for f in problem.folds))
 
 
 def _folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[Fold, ...]:
