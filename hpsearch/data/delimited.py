@@ -27,7 +27,8 @@ except ImportError:  # beside a served model
 
 SEPARATORS = ",;\t|"
 SAMPLE = 1 << 16  # bytes in which the separator is found out
-BLOCK = 8 << 20  # bytes of text that are read at once
+BLOCK = 8 << 20  # bytes of text that are parsed at once
+CHUNK = 1 << 20  # bytes that are looked through at once
 UTF8_MARK = b"\xef\xbb\xbf"
 UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
@@ -70,7 +71,7 @@ class Text:
         with plain:
             yield plain if raw or not self._is_gzip else gzip.GzipFile(fileobj=plain)
 
-    def chunks(self, size: int = BLOCK) -> Iterator[bytes]:
+    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
         """The bytes of the text, some at a time.
 
         Raises:
@@ -123,7 +124,7 @@ class Text:
 
 
 def _refuse_binary(text: bytes) -> None:
-    if not text.removeprefix(UTF8_MARK).strip() and len(text) < BLOCK:
+    if not text.removeprefix(UTF8_MARK).strip() and len(text) < CHUNK:
         raise DataError("the file is empty")
     if text[:2] in UTF16:
         raise DataError("line 1: UTF-16 text. Save it as UTF-8: iconv -f UTF-16 -t UTF-8")

@@ -124,6 +124,7 @@ def _prepare(
     schema = _of_array(source.array, target, data) or Schema(
         inferred, target, window=window, layout=source.layout
     )
+    give_back()
     cleaned = schema.clean(table if source.array is None else source.array)
     if windows is not None:
         cleaned = cleaned[places]
@@ -133,13 +134,13 @@ def _prepare(
         cleaned[np.setdiff1d(np.arange(len(cleaned)), read)] = np.nan  # what is locked stays so
     else:
         theirs = cleaned[order[test]]
+    is_whole = windows is not None or np.array_equal(here, np.arange(len(cleaned)))
+    columns = cleaned if is_whole else cleaned[here]
+    del cleaned  # the largest array; what follows needs room of its own
     if source.test is None:
         locked = _locked(table, theirs, number[test], weights, order[test])
     else:
         locked = _locked_file(source, schema, roles, data)
-    is_whole = windows is not None or np.array_equal(here, np.arange(len(cleaned)))
-    columns = cleaned if is_whole else cleaned[here]
-    del cleaned  # the largest array; the folds need room of their own
     folds = make_folds(rows.take(development), cv, seed=seed)
     if windows is not None:
         folds = windows.purged(folds)

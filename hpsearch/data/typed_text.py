@@ -18,7 +18,6 @@ from ..errors import DataError
 from ..spec.data import DataSpec
 from .cells import as_text
 from .delimited import (
-    BLOCK,
     Head,
     Text,
     parse_options,
@@ -27,6 +26,7 @@ from .delimited import (
     refusal,
     refuse_open_quote,
 )
+from .memory import give_back
 from .schema import Layout
 from .vocabulary import MOST_EXACT
 
@@ -73,6 +73,7 @@ def _typed(content: Text, head: Head, data: DataSpec, text: Collection[str]) -> 
 
     kept = [name for name in head.names if name in text]
     table = _read(content, head, data, dict.fromkeys(kept, pa.string()))
+    give_back()  # what its threads parsed, as much again as the table
     numbers = (pa.types.is_integer, pa.types.is_float64, pa.types.is_null)
     is_number = {f.name: any(check(f.type) for check in numbers) for f in table.schema}
     again = [
@@ -168,7 +169,7 @@ def _is_whole(numbers: Any) -> bool:
 def _overlapping(content: Text) -> Iterator[np.ndarray]:
     """The bytes of a text, each chunk beginning with the last two of the one before."""
     before = b"\n\n"
-    for chunk in content.chunks(BLOCK):
+    for chunk in content.chunks(ARROWS_BLOCK):
         yield np.frombuffer(before + chunk + b"\n", np.uint8)
         before = chunk[-2:]
 
