@@ -59,7 +59,7 @@ class TrialSpec:
     watched: tuple[float, ...] = ()  # mean validation loss of each epoch back then
 
     def fold_seed(self, fold: int, purpose: str) -> int:
-        """The seed of one fold for one purpose ("weights", "order" or "dropout")."""
+        """The seed of one fold for one purpose ("weights" or "dropout")."""
         return derive_seed(self.seed, fold, purpose)
 
 

@@ -1,8 +1,9 @@
 """Initial weights: the same for a seed in both trainers and under every backend.
 
 A network is built once without values (`blueprint`), which costs no array operation, and its
-weights are drawn with numpy after the rules of Keras's own initializers. An initializer that is
-not Keras's is asked itself, with its `seed` set where it has one.
+weights are drawn by counting (`counter_random`) after the rules of Keras's own initializers, on the
+host here and on the device in `vectorized.lane_init`. An initializer that is not Keras's is asked
+itself, with its `seed` set where it has one.
 """
 
 from __future__ import annotations
@@ -12,17 +13,31 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..errors import TrainingError
 from ..trial import derive_seed
+from .counter_random import normal_of, random_bits, signed_uniform, truncated_normal_of
 
 if TYPE_CHECKING:
     import keras
 
-Draw = Callable[[Any, tuple[int, ...], np.random.Generator], np.ndarray]
+Kind = Literal["constant", "uniform", "normal", "truncated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """What a variable is drawn from: `center + spread * base`, the base as wide as 1."""
+
+    kind: Kind
+    center: Any  # a number; of a constant, perhaps an array
+    spread: float
+
+
+Rule = Callable[[Any, tuple[int, ...]], Distribution]
 
 
 def blueprint(build: Callable[[], keras.Model]) -> keras.Model:
@@ -114,20 +129,41 @@ def initial_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
         seed: `TrialSpec.fold_seed(fold, "weights")`.
     """
     return [
-        draw(variable._initializer, tuple(variable.shape), variable.dtype, seed, place)
-        for place, variable in enumerate(model.weights)
+        draw(variable._initializer, tuple(variable.shape), variable.dtype, seed, index)
+        for index, variable in enumerate(model.weights)
     ]
 
 
-def draw(initializer: Any, shape: tuple[int, ...], dtype: str, seed: int, place: int) -> np.ndarray:
-    """One variable's initial value; `place` is its index among the model's weights."""
-    if getattr(initializer, "_init_seed", None) is not None:
-        seed = initializer._init_seed  # the user's own seed holds in every fold and trial
-    rule = _rules().get(type(initializer))
-    if rule is None:
-        return _ask(initializer, shape, dtype, derive_seed(seed, place))
-    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, place])))
-    return np.asarray(rule(initializer, shape, rng), dtype)
+def draw(initializer: Any, shape: tuple[int, ...], dtype: str, seed: int, index: int) -> np.ndarray:
+    """One variable's initial value; `index` is its position among the model's weights."""
+    seed = seed_of(initializer, seed)
+    found = distribution_of(initializer, shape)
+    if found is not None:
+        bits = random_bits(np, np.arange(math.prod(shape)), seed, index)
+        return np.asarray(found.center + found.spread * _base(found.kind, bits), dtype).reshape(
+            shape
+        )
+    if _is_orthogonal(initializer):
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index])))
+        return np.asarray(_orthogonal(initializer, shape, rng), dtype)
+    return _ask(initializer, shape, dtype, derive_seed(seed, index))
+
+
+def seed_of(initializer: Any, seed: int) -> int:
+    """The seed to draw with: a seed that the user gave holds in every fold and trial."""
+    own = getattr(initializer, "_init_seed", None)
+    return seed if own is None else int(own)
+
+
+def _base(kind: str, bits: np.ndarray) -> Any:
+    from scipy.special import erfinv
+
+    signed = signed_uniform(np, bits)
+    if kind == "uniform":
+        return signed
+    if kind == "constant":
+        return np.zeros_like(signed)
+    return (normal_of if kind == "normal" else truncated_normal_of)(erfinv, signed)
 
 
 def _ask(initializer: Any, shape: tuple[int, ...], dtype: str, seed: int) -> np.ndarray:
@@ -138,7 +174,13 @@ def _ask(initializer: Any, shape: tuple[int, ...], dtype: str, seed: int) -> np.
     return np.array(initializer(shape, dtype=dtype))
 
 
-def _rules() -> dict[type, Draw]:
+def distribution_of(initializer: Any, shape: tuple[int, ...]) -> Distribution | None:
+    """What an initializer draws from for a variable of `shape`; None: it is no simple one."""
+    rule = _rules().get(type(initializer))
+    return None if rule is None else rule(initializer, shape)
+
+
+def _rules() -> dict[type, Rule]:
     """Keras's initializers that are drawn here, by exact class."""
     from keras import initializers as k
 
@@ -153,17 +195,18 @@ def _rules() -> dict[type, Draw]:
     )
     return {
         **dict.fromkeys(scaled, _variance_scaling),
-        k.Zeros: lambda i, shape, rng: np.zeros(shape),
-        k.Ones: lambda i, shape, rng: np.ones(shape),
-        k.Constant: lambda i, shape, rng: np.full(shape, i.value),
-        k.RandomUniform: lambda i, shape, rng: rng.uniform(i.minval, i.maxval, shape),
-        k.RandomNormal: lambda i, shape, rng: rng.normal(i.mean, i.stddev, shape),
-        k.TruncatedNormal: lambda i, shape, rng: i.mean + i.stddev * _truncated(shape, rng),
-        k.Orthogonal: _orthogonal,
+        k.Zeros: lambda i, shape: Distribution("constant", 0.0, 0.0),
+        k.Ones: lambda i, shape: Distribution("constant", 1.0, 0.0),
+        k.Constant: lambda i, shape: Distribution("constant", i.value, 0.0),
+        k.RandomUniform: lambda i, shape: Distribution(
+            "uniform", (i.minval + i.maxval) / 2, (i.maxval - i.minval) / 2
+        ),
+        k.RandomNormal: lambda i, shape: Distribution("normal", i.mean, i.stddev),
+        k.TruncatedNormal: lambda i, shape: Distribution("truncated", i.mean, i.stddev),
     }
 
 
-def _variance_scaling(i: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+def _variance_scaling(i: Any, shape: tuple[int, ...]) -> Distribution:
     """Glorot, He, LeCun and their like: `keras.initializers.VarianceScaling`."""
     from keras.src.initializers.random_initializers import compute_fans
 
@@ -171,19 +214,16 @@ def _variance_scaling(i: Any, shape: tuple[int, ...], rng: np.random.Generator) 
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[i.mode]
     scale = i.scale / max(1.0, fan)
     if i.distribution == "uniform":
-        limit = math.sqrt(3 * scale)
-        return rng.uniform(-limit, limit, shape)
+        return Distribution("uniform", 0.0, math.sqrt(3 * scale))
     if i.distribution == "untruncated_normal":
-        return rng.normal(0, math.sqrt(scale), shape)
-    return math.sqrt(scale) / 0.87962566103423978 * _truncated(shape, rng)
+        return Distribution("normal", 0.0, math.sqrt(scale))
+    return Distribution("truncated", 0.0, math.sqrt(scale) / 0.87962566103423978)
 
 
-def _truncated(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """Standard normal draws within two standard deviations; the others are drawn again."""
-    values = rng.standard_normal(shape)
-    while (outside := np.abs(values) > 2).any():
-        values[outside] = rng.standard_normal(int(outside.sum()))
-    return values
+def _is_orthogonal(initializer: Any) -> bool:
+    from keras.initializers import Orthogonal
+
+    return type(initializer) is Orthogonal
 
 
 def _orthogonal(i: Any, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:

@@ -23,7 +23,7 @@ from .architecture import Architecture, architecture_key, make_architecture
 from .class_weights import class_weights
 from .in_turn import Course, side_by_side
 from .network import Values, resident
-from .order import batch_size, epoch_order
+from .order import batch_size, epoch_order, order_seed
 from .outcome import (
     divergence,
     ended,
@@ -269,7 +269,7 @@ class KerasFitTrainer:
     ) -> float:
         """One fold's training loss; `losses` are the mean validation losses of epochs before."""
         rows, size = self.problem.folds[fold].train, batch_size(params)
-        order = epoch_order(trial.fold_seed(fold, "order"), epoch, len(rows))
+        order = epoch_order(order_seed(rows), epoch, len(rows))
         rates = None
         if not architecture.compiled:
             rates = make_schedule(params).rates(

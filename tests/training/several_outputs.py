@@ -14,7 +14,7 @@ from hpsearch.models import load_family, outputs_for
 from hpsearch.training.initial import blueprint, initial_weights
 from hpsearch.training.losses import make_loss
 from hpsearch.training.optimizers import make_optimizer
-from hpsearch.training.order import epoch_order
+from hpsearch.training.order import epoch_order, order_seed
 from hpsearch.training.problem import Problem
 from hpsearch.training.several_outputs import parts, side_by_side
 from hpsearch.trial import TrialSpec
@@ -97,7 +97,7 @@ def curves_of_fit(problem: Problem, trial: TrialSpec) -> dict[str, list[float]]:
 
     curves: dict[str, list[float]] = {"train/loss": [], "val/loss": []}
     for epoch in range(trial.epochs):
-        order = epoch_order(trial.fold_seed(0, "order"), epoch, len(split.train))
+        order = epoch_order(order_seed(split.train), epoch, len(split.train))
         given = {"batch_size": trial.params["batch_size"], "shuffle": False, "verbose": 0}
         seen, truth, weights = rows(split.train[order])
         history = model.fit(

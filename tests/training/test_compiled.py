@@ -14,7 +14,7 @@ from training.trainer_contract import run, separable, three_classes
 from hpsearch.models.families import load_family
 from hpsearch.training.compiled import answering, is_sparse
 from hpsearch.training.initial import blueprint, initial_weights
-from hpsearch.training.order import epoch_order
+from hpsearch.training.order import epoch_order, order_seed
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer
 from hpsearch.training.vectorized.trainer import why_not
@@ -60,7 +60,7 @@ def fitted(problem: Problem, trial: TrialSpec) -> tuple[list[float], Any]:
         y = y.argmax(axis=1)
     losses = []
     for epoch in range(trial.epochs):
-        order = epoch_order(trial.fold_seed(0, "order"), epoch, len(split.train))
+        order = epoch_order(order_seed(split.train), epoch, len(split.train))
         rows = split.train[order]
         history = model.fit(x[rows], y[rows], batch_size=32, shuffle=False, verbose=0)
         losses += history.history["loss"]

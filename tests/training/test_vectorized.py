@@ -235,13 +235,18 @@ def test_dropout_of_nothing_is_no_dropout(tmp_path: Path) -> None:
 
 
 def test_dropout_masks_have_their_rate_and_are_independent() -> None:
+    from hpsearch.training.counter_random import mixed
     from hpsearch.training.vectorized import layers
 
     def mask(key: Any, stream: int) -> np.ndarray:
         return np.asarray(layers.kept((500, 400), limit, key, stream))
 
     [limit], key = layers.masks_of(np.float32([0.3]), 0).limits, np.uint32(12345)
-    first, second, other = mask(key, 0), mask(key, 1), mask(layers.mixed(key + np.uint32(1)), 0)
+    first, second, other = (
+        mask(key, 0),
+        mask(key, 1),
+        mask(mixed(np.array([key + 1], np.uint32))[0], 0),
+    )
     assert 0.7 == pytest.approx(first.mean(), abs=0.005)
     np.testing.assert_allclose(first.mean(axis=0), 0.7, atol=0.1)
     for another in (second, other, np.roll(first, 1, axis=0), np.roll(first, 1, axis=1)):

@@ -17,7 +17,7 @@ from hpsearch.models import load_family, outputs_for
 from hpsearch.training.initial import blueprint, initial_weights
 from hpsearch.training.losses import LOSSES, make_loss
 from hpsearch.training.optimizers import OPTIMIZERS, make_optimizer
-from hpsearch.training.order import epoch_order
+from hpsearch.training.order import epoch_order, order_seed
 from hpsearch.training.problem import Problem
 from hpsearch.trial import EpochReport, TrialSpec
 
@@ -102,7 +102,7 @@ def fit_curves(
     w = np.ones(N, "float32") if problem.weights is None else problem.weights
     training, validation = [], []
     for epoch in range(trial.epochs):
-        order = epoch_order(trial.fold_seed(fold, "order"), epoch, len(split.train))
+        order = epoch_order(order_seed(split.train), epoch, len(split.train))
         rows, judged = split.train[order], split.validation
         given = {"batch_size": params["batch_size"], "verbose": 0}
         more = {"sample_weight": w[rows], **(fitted or {})}

@@ -19,7 +19,7 @@ from hpsearch.training.initial import blueprint, initial_weights
 from hpsearch.training.losses import make_loss
 from hpsearch.training.metrics import METRICS, default_metrics
 from hpsearch.training.optimizers import make_optimizer
-from hpsearch.training.order import batch_size, epoch_order
+from hpsearch.training.order import batch_size, epoch_order, order_seed
 from hpsearch.training.outcome import best_epoch
 from hpsearch.training.problem import EarlyStopping, Problem
 from hpsearch.training.trainer import Trainer
@@ -233,7 +233,7 @@ def curves_of_fit(problem: Problem, trial: TrialSpec, **compiled: Any) -> dict[s
         model.optimizer.build(model.trainable_variables)
         validation = _fit_rows(problem, fold, split.validation)
         for epoch in range(trial.epochs):
-            order = epoch_order(trial.fold_seed(fold, "order"), epoch, len(split.train))
+            order = epoch_order(order_seed(split.train), epoch, len(split.train))
             x, y, weights = _fit_rows(problem, fold, split.train[order])
             logs = model.fit(
                 x,

@@ -5,18 +5,23 @@ Folds differ in length, so their rows are lists of indices, padded to the longes
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from ...data.split import Split
 from ...data.statistics import Statistics
 from ...trial import Value
+from ..order import epoch_order, order_seed
 from ..problem import Problem
 
 EVALUATION_ROWS = 2048  # at most so many rows are evaluated at once
+ORDER_BYTES = 1 << 26  # of row orders that are kept
 
 
 class Rows(NamedTuple):
@@ -43,6 +48,32 @@ class Fold(NamedTuple):
     n_validation: Any  # int32
 
 
+class RowOrders:
+    """The rows of each epoch of each fold in their order, which all trials share."""
+
+    def __init__(self, folds: Sequence[Split]) -> None:
+        self._rows = [fold.train.astype(np.int32) for fold in folds]
+        self.seeds = [order_seed(fold.train) for fold in folds]
+        self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
+        longest = max(rows.nbytes for rows in self._rows)
+        self._most = max(1, ORDER_BYTES // max(1, longest))
+        self._lock = threading.Lock()
+
+    def __call__(self, fold: int, epoch: int) -> np.ndarray:
+        """Row indices of an epoch, int32."""
+        with self._lock:
+            if (fold, epoch) in self._kept:
+                self._kept.move_to_end((fold, epoch))
+                return self._kept[fold, epoch]
+        rows = self._rows[fold]
+        ordered: np.ndarray = rows[epoch_order(self.seeds[fold], epoch, len(rows))]
+        with self._lock:
+            self._kept[fold, epoch] = ordered
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+        return ordered
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceData:
     """A problem's arrays on the device."""
@@ -51,6 +82,7 @@ class DeviceData:
     folds: tuple[Fold, ...]
     scaled: Mapping[str, tuple[Fold, ...]]  # by `scaling`, where it varies
     longest: int  # training rows of the longest fold
+    orders: RowOrders
 
     def folds_of(self, params: Mapping[str, Value]) -> tuple[Fold, ...]:
         """The folds as a trial's hyperparameters, the fixed ones included, have them scaled."""
@@ -71,7 +103,9 @@ def make_device_data(problem: Problem) -> DeviceData:
     )
     folds = _folds(problem, problem.statistics)
     scaled = {how: _folds(problem, fitted) for how, fitted in (problem.scaled or {}).items()}
-    return DeviceData(rows, folds, scaled, max(len(f.train) for f in problem.folds))
+    return DeviceData(
+        rows, folds, scaled, max(len(f.train) for f in problem.folds), RowOrders(problem.folds)
+    )
 
 
 def _folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[Fold, ...]:

@@ -19,6 +19,8 @@ import keras
 import numpy as np
 from keras import layers as k
 
+from ..counter_random import mixed
+
 _active = threading.local()
 
 
@@ -55,15 +57,6 @@ def tracing(step: Step | None, valid: Any) -> Iterator[None]:
         yield
     finally:
         _active.step = _active.valid = None
-
-
-def mixed(bits: Any) -> Any:
-    """A hash of uint32 to uint32 in which every bit depends on every other."""
-    bits = bits ^ (bits >> 16)
-    bits = bits * jnp.uint32(0x7FEB352D)
-    bits = bits ^ (bits >> 15)
-    bits = bits * jnp.uint32(0x846CA68B)
-    return bits ^ (bits >> 16)
 
 
 def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:

@@ -15,11 +15,12 @@ import numpy as np
 
 from ...data.statistics import scaled
 from ...data.unit import answered, learned
+from ..counter_random import mixed
 from ..metrics import Metric
 from ..schedules import Schedule
 from .compiled_objective import CompiledObjective
 from .device_data import Fold, Rows
-from .layers import Masks, Step, masks_of, mixed
+from .layers import Masks, Step, masks_of
 from .network import Network
 from .objective import Objective
 from .optimizer_switch import OptimizerSwitch

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...trial import TrialSpec, Value
-from ..order import epoch_order
 from ..problem import Problem
 from .device_data import DeviceData
 from .program import Epoch, Lane, Recipe, State
@@ -89,8 +88,7 @@ class TrialRun:
         width = data.steps(recipe.rows)  # no batch is smaller
         beyond = 0 if recipe.chunk is None else recipe.rows  # a batch may end amid a chunk
         rows = np.zeros(width * recipe.rows + beyond, np.int32)
-        order = epoch_order(self.trial.fold_seed(fold, "order"), number, len(train))
-        rows[: len(train)] = train[order]
+        rows[: len(train)] = data.orders(fold, number)
         learning_rates = np.zeros(width, np.float32)
         own = -(-len(train) // recipe.batch_size)
         learning_rates[:own] = recipe.schedule.rates(

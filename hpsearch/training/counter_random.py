@@ -1,0 +1,58 @@
+"""Random numbers by counting: an element's bits follow from a seed and the element's index alone.
+
+The same under numpy and JAX, so a device draws the initial weights and row orders of all lanes at
+once and still draws what a trainer on the host would. Knows no Keras; `xp` is numpy or `jax.numpy`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+GOLDEN = np.uint32(0x9E3779B9)
+TRUNCATED_AT = 2.0  # standard deviations, as in Keras's truncated normal
+ERF_OF_TRUNCATED = 0.9544997361036416  # erf(2 / sqrt(2))
+
+
+def mixed(bits: Any) -> Any:
+    """A hash of uint32 to uint32 in which every bit depends on every other.
+
+    The finalizer of H. Prospector's `lowbias32`. Takes arrays, no scalars of numpy.
+    """
+    bits = bits ^ (bits >> 16)
+    bits = bits * np.uint32(0x7FEB352D)
+    bits = bits ^ (bits >> 15)
+    bits = bits * np.uint32(0x846CA68B)
+    return bits ^ (bits >> 16)
+
+
+def random_bits(xp: Any, count: Any, seed: Any, stream: Any) -> Any:
+    """Random uint32, one for each element of `count`.
+
+    Args:
+        xp: numpy or `jax.numpy`.
+        count: Indices of the elements.
+        seed: A whole number in [0, 2**32), or an array that broadcasts to `count`.
+        stream: The same; another stream of a seed is independent of it.
+    """
+    first = mixed(xp.atleast_1d(xp.asarray(seed, dtype=np.uint32)))
+    second = mixed(first ^ mixed(xp.atleast_1d(xp.asarray(stream, dtype=np.uint32)) + GOLDEN))
+    return mixed(mixed(xp.asarray(count, dtype=np.uint32) * GOLDEN + first) ^ second)
+
+
+def signed_uniform(xp: Any, bits: Any) -> Any:
+    """Uniform in (-1, 1), exact in float32: an odd multiple of 2**-23."""
+    # 23 bits of a word and a half: 24 bits, which float32 holds.
+    halves = (bits >> 9).astype(np.float32) + np.float32(0.5)
+    return halves * np.float32(2.0**-22) - np.float32(1)
+
+
+def normal_of(erfinv: Any, signed: Any) -> Any:
+    """Standard normal numbers of `signed_uniform` ones; the inverse of the distribution."""
+    return erfinv(signed) * np.float32(np.sqrt(2))
+
+
+def truncated_normal_of(erfinv: Any, signed: Any) -> Any:
+    """As `normal_of`, within two standard deviations."""
+    return erfinv(signed * np.float32(ERF_OF_TRUNCATED)) * np.float32(np.sqrt(2))
