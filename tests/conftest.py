@@ -44,7 +44,7 @@ SLOW_FILES = (
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Give the tests of a file to one worker, and files that share something slow to the same."""
     groups = {item.path: str(item.path) for item in items}
     for item in items:
@@ -54,6 +54,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folder = Path(__file__).parent
     turns = {folder / name: turn for turn, name in enumerate(SLOW_FILES)}
     items.sort(key=lambda item: turns.get(item.path, len(turns)))
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
     for item in items:
         item.add_marker(pytest.mark.xdist_group(groups[item.path]))
 
@@ -85,6 +87,15 @@ def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
             file.write(json.dumps(held, indent=1, sort_keys=True) + "\n")
 
     return keep
+
+
+@pytest.fixture
+def inline_workers() -> Iterator[None]:
+    """Studies of this test train in this process: a worker's start costs five seconds."""
+    from inline_crew import training_inline
+
+    with training_inline():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """A whole real study in a process that is forked from one with everything imported.
 
 Declaration, data, training, final fit, plots, journal and MLflow are the real ones; trials train
-within the process (`InlineExecutor`), so that a run takes a second or two and not the twenty that
+within the process (`inline_crew.py`), so that a run takes a second or two and not the twenty that
 its imports would. Threads do not survive a fork, so the parent only imports: it runs nothing.
 """
 
@@ -14,9 +14,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from hpsearch.execution.inline import InlineExecutor
-from hpsearch.study.prepare import Crew
-from hpsearch.training.make import make_trainer
+from inline_crew import train_inline
 
 NAME = "tiny"
 TRIALS = 3
@@ -58,21 +56,6 @@ EVERYTHING = (
 )
 
 
-class Inline(InlineExecutor):
-    """Trials train here, once the study says what they share."""
-
-    def __init__(self) -> None:
-        super().__init__(None, lambda problem: problem and make_trainer("vectorized", problem))
-
-
-class InlineCrew(Crew):
-    """A crew of no processes."""
-
-    def _start(self) -> Inline:
-        self.workers, self.threads = 1, 1
-        return Inline()
-
-
 def import_everything() -> None:
     """What a run would import, so that no forked process has to; nothing of it is begun."""
     from hpsearch.training.keras_import import import_keras
@@ -83,7 +66,7 @@ def import_everything() -> None:
     from mlflow.utils import requirements_utils
 
     requirements_utils._init_packages_to_modules_map()  # seconds, and the same every time
-    sys.modules["hpsearch.study.tune"].Crew = InlineCrew
+    train_inline()
 
 
 def fork(work: Callable[[], Any]) -> tuple[int, str]:

@@ -78,6 +78,7 @@ def test_the_schema_says_where_the_categories_are():
     assert ["b=x", "b=y", "b=z"] == list(schema.feature_names[2:5])
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_study_searches_for_the_encoding_of_a_column_of_many_categories(tmp_path):
     rng = np.random.default_rng(0)
     city = rng.integers(0, 120, 900)

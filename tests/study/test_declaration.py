@@ -216,6 +216,7 @@ budget: {trials: 1}
 """
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_study_whose_code_was_edited_goes_on_only_if_told_to_and_says_so(folder: Path) -> None:
     (folder / "s.yaml").write_text(SPEC)
     command = ("tune", "s.yaml", "--offline", "--trials")

@@ -95,6 +95,7 @@ def test_what_has_a_value_there_is_taken(metric, table):
     assert load_data(read_spec(spec(metric)), table).n_rows == 192
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_the_locked_rows_are_judged_by_what_has_a_value_on_them(tmp_path):
     table = frame(y=ONE_AT_THE_END)
     result = hpsearch.tune(spec("accuracy"), table, workers=1, offline=True, root=tmp_path)

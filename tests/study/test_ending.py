@@ -2,23 +2,18 @@
 
 import itertools
 import json
-import pickle
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from inline_crew import training_inline
 
 import hpsearch
-from hpsearch.execution.inline import InlineExecutor
 from hpsearch.history import load
 from hpsearch.journal import read
 from hpsearch.study import finale, gallery, holdout
 from hpsearch.tracking import plots
-from hpsearch.training.final import Answer, FinalFit, LockedPrediction
-from hpsearch.training.make import make_trainer
-from hpsearch.training.problem import Problem
 
 SPEC = {
     "study": "end",
@@ -39,37 +34,8 @@ X = RANDOM.normal(size=(600, 3)).astype(np.float32)
 Y = np.where(X[:, 0] + RANDOM.normal(0, 1, 600) > 1.2, "$$ [/red]\x1b[2J", "$")
 
 
-class PickledOrders(InlineExecutor):
-    """Orders are what another process would get of them."""
-
-    def fit(self, final: FinalFit) -> None:
-        super().fit(pickle.loads(pickle.dumps(final)))
-
-    def predict(self, order: LockedPrediction) -> Answer:
-        return pickle.loads(pickle.dumps(super().predict(pickle.loads(pickle.dumps(order)))))
-
-
-class InlineCrew:
-    """The workers of a study, in this process: others would import Keras each time."""
-
-    trainer, reason, workers, threads = "vectorized", "in this process", 1, 1
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def set_up(self, problem: Problem) -> None:
-        self.executor = PickledOrders(problem, lambda p: make_trainer("vectorized", p))
-
-    def __enter__(self) -> "InlineCrew":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.executor.close()
-
-
 def tune(root: Path, **changed: object) -> hpsearch.StudyResult:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["hpsearch.study.tune"], "Crew", InlineCrew)
+    with training_inline():
         return hpsearch.tune({**SPEC, **changed}, (X, Y), offline=True, root=root)
 
 

@@ -47,6 +47,7 @@ def images(folder: Path, n: int) -> np.ndarray:
     return pixels
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_folder_of_images_becomes_a_model_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,6 +71,7 @@ def test_a_folder_of_images_becomes_a_model_in_use(
     pd.testing.assert_frame_equal(answers.drop(columns="file"), again)
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_family_that_cannot_take_the_rows_is_refused_before_the_first_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

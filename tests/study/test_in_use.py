@@ -43,6 +43,7 @@ def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield uri
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_command(
     tracking: str, browser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +100,7 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
     assert "strong" in listed
 
 
+@pytest.mark.usefixtures("inline_workers")
 @pytest.mark.long
 def test_each_of_two_folders_with_one_name_promotes_its_own_winner(
     tracking: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -55,6 +55,7 @@ def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
     assert result.model.is_file()
 
 
+@pytest.mark.usefixtures("inline_workers")
 @pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
 def test_the_log_of_a_target_is_learned_and_answers_are_in_its_own_unit(tmp_path, trainer):
     x, y = line()
@@ -75,6 +76,7 @@ def test_the_log_of_a_target_is_learned_and_answers_are_in_its_own_unit(tmp_path
         np.testing.assert_allclose(np.sort(kept["prediction"][:, 0]), np.sort(served_locked), 1e-5)
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp_path):
     x = np.random.default_rng(0).standard_t(1, size=(400, 2)) ** 3
     y = np.sign(x[:, 0]) * np.abs(x[:, 0]) ** (1 / 9)
@@ -86,6 +88,7 @@ def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp
     assert result.test["r2"] > 0.9 > 0.5 > result.baseline["metrics"]["r2"]
 
 
+@pytest.mark.usefixtures("inline_workers")
 @pytest.mark.parametrize("encoding", ["one_hot", "embedding"])
 def test_categories_that_say_nothing_score_as_nothing(tmp_path, encoding):
     """Encoded by the target, on all rows, the same categories would seem to say much."""
@@ -128,6 +131,7 @@ def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_re
     assert {"keras_fit"} == {r["trainer"] for r in records if r["event"] == "result"}
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_model_of_ones_own_is_searched_like_any_other(tmp_path):
     own = spec("own", model=f"{MODELS}:dense", search_space={"width": [4, 8]})
     x, _ = line(240)
@@ -162,6 +166,7 @@ def few(name: str, trainer: str, **data) -> dict:
     return given
 
 
+@pytest.mark.usefixtures("inline_workers")
 @pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
 def test_linnerud_is_tuned_scored_and_served_for_its_three_targets(tmp_path, trainer):
     given = few("linnerud", trainer, source="sklearn:linnerud")
@@ -180,6 +185,7 @@ def test_linnerud_is_tuned_scored_and_served_for_its_three_targets(tmp_path, tra
     assert ("ridge", None) == (result.baseline["name"], result.confusion)
 
 
+@pytest.mark.usefixtures("inline_workers")
 @pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
 def test_a_multilabel_study_is_tuned_scored_and_served_label_by_label(tmp_path, trainer):
     x, y = make_multilabel_classification(300, 6, n_classes=3, random_state=1)

@@ -58,6 +58,7 @@ def test_a_hypermodel_with_scopes_and_logits_is_searched_and_served(tmp_path: Pa
     assert 0 < result.test["log_loss"] < 3
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_study_of_a_hypermodel_goes_on_without_asking_its_model_anew(tmp_path: Path) -> None:
     model = {"keras_tuner": f"{USERS}:WithFit"}
     y = (X[:, 0] > 0).astype(int)
@@ -67,6 +68,7 @@ def test_a_study_of_a_hypermodel_goes_on_without_asking_its_model_anew(tmp_path:
     assert {2} == {params["epochs"] for params in asked(tmp_path)}
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_define_by_run_function_of_optunas_is_searched_and_served(tmp_path: Path) -> None:
     declared = study({"optuna": f"{USERS}:define_by_run"})
     result = tune(declared, X @ np.arange(5.0), tmp_path)
@@ -77,6 +79,7 @@ def test_a_define_by_run_function_of_optunas_is_searched_and_served(tmp_path: Pa
     assert result.model.is_file()
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_compiled_function_of_ones_own_refuses_an_optimizer_in_the_space(tmp_path: Path) -> None:
     y = (X[:, 0] > 0).astype(int)
     space = {"width": [4, 8], "learning_rate": [0.1, 0.2], "optimizer": "adam"}
@@ -88,6 +91,7 @@ def test_a_compiled_function_of_ones_own_refuses_an_optimizer_in_the_space(tmp_p
     assert all("nothing reads this parameter: the model's function compiles" in x for x in lines)
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_data_that_do_not_fit_the_model_are_refused_before_the_first_trial(tmp_path: Path) -> None:
     declared = study({"keras_tuner": f"{USERS}:conditional"})
     with pytest.raises(HpsearchError, match=r"model: the model takes 5 features.*have 4 after"):

@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from inline_crew import training_inline
 
 import hpsearch
 from hpsearch.journal import read
 from hpsearch.tracking.store import open_store
 
-from .conftest import invoke, run, with_store
+from .conftest import invoke, with_store
 
 SPEC = """\
 study: outer
@@ -26,7 +27,9 @@ selection: {finalists: 0}
 def nested(tmp_path_factory, empty_store):
     root = with_store(tmp_path_factory.mktemp("nested"), empty_store)
     (root / "outer.yaml").write_text(SPEC)
-    return root, json.loads(run(root, "nested", "outer.yaml", "--folds", 2, "--json").stdout)
+    with training_inline():
+        done = invoke(root, "nested", "outer.yaml", "--folds", 2, "--json")
+    return root, json.loads(done.stdout)
 
 
 def test_each_outer_fold_is_a_study_whose_locked_rows_are_the_fold(nested):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
+from inline_crew import training_inline
 
 import hpsearch
 from hpsearch.data.schema import Column, Schema
@@ -147,7 +148,8 @@ def ensemble(tmp_path_factory):
         "budget": {"trials": 4},
         "selection": {"kind": "ensemble", "finalists": 2, "seeds": 2},
     }
-    return root, spec, hpsearch.tune(spec, root=root, offline=True)
+    with training_inline():
+        return root, spec, hpsearch.tune(spec, root=root, offline=True)
 
 
 def test_an_ensemble_is_fitted_scored_and_compared_with_its_best_member(ensemble):

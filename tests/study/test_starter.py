@@ -94,6 +94,7 @@ def test_the_file_is_a_valid_study_of_the_same_data(made):
     assert ("binary", 319, 80) == (data.task, data.n_rows, len(data.locked))
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_the_file_can_be_tuned_unchanged(made, tmp_path):
     folder, _ = made
     small = ["budget.trials=2", "training.epochs=3", "cross_validation.repeats=1"]
@@ -198,6 +199,7 @@ def test_real_sets_get_a_file_that_check_accepts(
     assert any(isinstance(p, Int) and p.name == "units" for p in spec.space)
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_folder_of_images_gets_a_study_of_convolutions_that_runs(tmp_path):
     images(tmp_path / "my sides", 80)
     starter = write_starter(str(tmp_path / "my sides"), None, tmp_path / "study.yaml")

@@ -56,6 +56,7 @@ SPEC = {
 }
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_what_is_rare_gets_a_threshold_that_no_locked_row_has_seen(tmp_path: Path) -> None:
     x = RANDOM.normal(size=(2000, 4)).astype(np.float32)
     y = (x[:, 0] + RANDOM.normal(0, 1, 2000) > 2.2).astype(int)

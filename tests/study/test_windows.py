@@ -47,6 +47,7 @@ def answers_of(client: object, path: Path) -> pd.DataFrame:
     return table
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_series_becomes_a_model_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is served of the locked rows is what was scored, whatever the series between them."""
     monkeypatch.chdir(tmp_path)
@@ -68,6 +69,7 @@ def test_a_series_becomes_a_model_in_use(tmp_path: Path, monkeypatch: pytest.Mon
     np.testing.assert_allclose(scored, answers[-len(scored) :], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_classes_over_windows_are_served_as_they_were_scored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,56 @@
+"""Workers of a study that are no processes: each real one imports Keras, for five seconds.
+
+For tests of what a study does, whoever trains. What a worker is told is pickled as it would be.
+"""
+
+import pickle
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hpsearch.execution.inline import InlineExecutor
+from hpsearch.study.prepare import Crew
+from hpsearch.training.final import Answer, FinalFit, LockedPrediction
+from hpsearch.training.make import make_trainer
+from hpsearch.training.problem import Problem
+
+
+class InlineWorker(InlineExecutor):
+    """Trains here, once the study says what its trials share."""
+
+    def __init__(self, trainer: str, population: int) -> None:
+        super().__init__(None, lambda p: p and make_trainer(trainer, p), population=population)
+
+    def set_up(self, problem: Problem) -> None:
+        super().set_up(pickle.loads(pickle.dumps(problem)))
+
+    def fit(self, final: FinalFit) -> None:
+        super().fit(pickle.loads(pickle.dumps(final)))
+
+    def predict(self, order: LockedPrediction) -> Answer:
+        return pickle.loads(pickle.dumps(super().predict(pickle.loads(pickle.dumps(order)))))
+
+
+class InlineCrew(Crew):
+    """A crew of no processes."""
+
+    def _start(self) -> InlineWorker:
+        self.workers, self.threads = 1, 1
+        return InlineWorker(self.trainer, self._population)
+
+
+def train_inline() -> None:
+    """Let every study of this process train in it."""
+    sys.modules["hpsearch.study.tune"].Crew = InlineCrew
+
+
+@contextmanager
+def training_inline() -> Iterator[None]:
+    """Let studies train in this process for a while."""
+    import hpsearch.study.tune  # noqa: F401
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["hpsearch.study.tune"], "Crew", InlineCrew)
+        yield
