@@ -32,7 +32,7 @@ def environment(platform: str, **variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), **variables}
 
 
-@pytest.fixture(params=["macos", "windows"])
+@pytest.fixture(params=[pytest.param("macos", marks=pytest.mark.long), "windows"])
 def platform(request):
     return request.param
 

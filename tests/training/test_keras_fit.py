@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from training.trainer_contract import curves_of_fit, first_fold, linear, run, same, separable, spec
 
 from hpsearch.training.keras_fit import KerasFitTrainer
@@ -15,10 +16,19 @@ from hpsearch.training.keras_fit import KerasFitTrainer
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_contract_holds_under_tensorflow() -> None:
+# Of each kind of test one: curves of `fit`, bits, rungs, one trace, what is served.
+SOME = "is_tensorflow or is_that_of_fit or same_seed or rung or one_trace or is_fitted_is"
+
+
+@pytest.mark.parametrize(
+    "selected",
+    [pytest.param(SOME, id="some"), pytest.param("", id="all", marks=pytest.mark.long)],
+)
+def test_the_contract_holds_under_tensorflow(selected: str) -> None:
     child = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "--noconftest", "-q", "-p", "no:cacheprovider"),
+            *("-k", selected),
             str(Path(__file__).with_name("keras_fit_under_tensorflow.py")),
         ],
         cwd=ROOT,
