@@ -66,10 +66,9 @@ def executor(request):
     return request.getfixturevalue(request.param)
 
 
-# Ray's actors are ended by fewer lines of ours than processes are, and start more slowly.
-RAY_LATER = pytest.mark.parametrize(
-    "start", ["processes", pytest.param("ray", marks=pytest.mark.long)], indirect=True
-)
+# tests/faults/test_workers.py has workers that are killed, hang, grow and eat memory.
+PROCESSES, RAY = (pytest.param(kind, marks=pytest.mark.long) for kind in ("processes", "ray"))
+RAY_IN_SHORT = pytest.mark.parametrize("start", [PROCESSES, "ray"], indirect=True)
 
 
 @pytest.fixture(params=["processes", "ray"])
@@ -166,6 +165,7 @@ def test_a_raising_model_is_a_failed_trial_and_the_worker_lives_on(start):
     assert "fragile_models.py" in states[0].traceback
 
 
+@RAY_IN_SHORT
 def test_a_killed_worker_is_replaced_and_what_it_had_not_begun_is_trained(start):
     executor = start()
     executor.submit(trial(0, epochs=5000))
@@ -182,6 +182,7 @@ def test_a_killed_worker_is_replaced_and_what_it_had_not_begun_is_trained(start)
     assert ("COMPLETE", 1) == (again.state, again.attempt)
 
 
+@RAY_IN_SHORT
 def test_a_trial_beyond_its_deadline_has_failed_and_another_worker_goes_on(start):
     executor = start(limits=WorkerLimits(trial_seconds=1.0))
     executor.submit(trial(0, epochs=1_000_000))
@@ -193,7 +194,7 @@ def test_a_trial_beyond_its_deadline_has_failed_and_another_worker_goes_on(start
         assert report is None or not isinstance(report, Lost)
 
 
-@RAY_LATER
+@pytest.mark.parametrize("start", ["processes", RAY], indirect=True)
 def test_a_trial_keeps_its_populations_deadline_when_the_others_have_ended(start):
     executor = start(limits=WorkerLimits(trial_seconds=2.0), population=3)
     trials = [replace(trial(n, epochs=400), rungs=(2,)) for n in (0, 1)]
@@ -210,7 +211,7 @@ def test_a_trial_keeps_its_populations_deadline_when_the_others_have_ended(start
     assert "ran longer than its deadline of 6 s" == ended[2].error
 
 
-@RAY_LATER
+@pytest.mark.long
 def test_a_worker_that_grows_is_replaced_and_no_trial_notices(start):
     executor = start(limits=WorkerLimits(growth=0))
     seen = set()
@@ -221,7 +222,7 @@ def test_a_worker_that_grows_is_replaced_and_no_trial_notices(start):
     assert len(seen - {0}) > 1
 
 
-@RAY_LATER
+@pytest.mark.long
 def test_a_trial_that_eats_its_memory_has_failed_and_another_worker_goes_on(start):
     executor = start(f"{HOSTILE}:build", limits=WorkerLimits(memory=3 << 29))
     executor.submit(trial(0, units=hostile_models.EATS))

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from long_cases import long_unless
 
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics
@@ -161,7 +162,11 @@ def test_every_optimizer_is_in_the_table_above() -> None:
     assert set(OPTIMIZERS) == set(ARGUMENTS)
 
 
-@pytest.mark.parametrize("optimizer", ARGUMENTS)
+# One of each way to hold state: none, momentum, moments, factors, matrices, two sets of weights.
+USUAL = ("sgd", "rmsprop", "adam", "adamw", "adafactor", "muon", "schedule_free_adamw")
+
+
+@pytest.mark.parametrize("optimizer", long_unless(USUAL.__contains__, ARGUMENTS))
 def test_optimizer_makes_the_curves_of_fit(optimizer: str) -> None:
     assert_agrees(make_problem(), {"optimizer": optimizer, **ARGUMENTS[optimizer]})
 
@@ -181,7 +186,13 @@ LOSS_ARGUMENTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize(("task", "loss"), [(t, loss) for t in LOSSES for loss in LOSSES[t]])
+CASES = [(task, loss) for task in LOSSES for loss in LOSSES[task]]
+ONCE = {loss: task for task, loss in reversed(CASES)}  # of each loss one task
+
+
+@pytest.mark.parametrize(
+    ("task", "loss"), long_unless(lambda case: case[0] == ONCE[case[1]], CASES)
+)
 def test_loss_is_that_of_fit(task: str, loss: str) -> None:
     assert_agrees(make_problem(task), {"loss": loss, **LOSS_ARGUMENTS.get(loss, {})})
 
@@ -385,7 +396,10 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("kind", LAYERS)
+SIMPLE = ("embedding", "lstm", "noises of no strength", "kernel")
+
+
+@pytest.mark.parametrize("kind", long_unless(SIMPLE.__contains__, LAYERS))
 def test_a_model_of_the_users_own_trains_as_in_fit(kind: str, tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     body = f"first = keras.Input(inputs)\n{LAYERS[kind]}"
