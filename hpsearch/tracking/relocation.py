@@ -69,18 +69,35 @@ def _others(database: sqlite3.Connection, here: str) -> list[str]:
 
 
 def _is_ours(database: sqlite3.Connection, there: str, here: str) -> bool:
-    """Whether artifacts of that folder lie here, or it is gone.
+    """Whether that folder is gone, its files lie here, or its own store was copied here.
 
     Another project that only shares this database keeps its files in a folder of its own.
     """
     if not _local(there).exists():
         return True
     size = len(there)
+    if _experiments(database, there) & _experiments_of(_local(there).with_name("mlflow.db"), there):
+        return True
     runs = database.execute(
         "select substr(artifact_uri, ?) from runs where substr(artifact_uri, 1, ?) = ?",
         (size + 1, size + 1, there + "/"),
     )
     return any((_local(here) / rest.lstrip("/")).exists() for (rest,) in runs)
+
+
+def _experiments(database: sqlite3.Connection, there: str) -> set[tuple[int, str]]:
+    """The experiments of a store whose files lie in the folder `there`: id and location."""
+    found = database.execute("select experiment_id, artifact_location from experiments").fetchall()
+    return {(number, location) for number, location in found if location.startswith(there + "/")}
+
+
+def _experiments_of(path: Path, there: str) -> set[tuple[int, str]]:
+    """`_experiments` of the store in another folder, which is only read; none where it has none."""
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
+            return _experiments(database, there)
+    except sqlite3.Error:
+        return set()
 
 
 def _move(database: sqlite3.Connection, table: str, column: str, there: str, here: str) -> int:

@@ -50,6 +50,24 @@ def test_a_folder_that_was_copied_or_moved_works_and_leaves_the_old_one_alone(
     figure(files_written_into_the_old_folder=0)
 
 
+def test_a_database_copied_without_its_artifacts_leaves_the_old_ones_alone(
+    tmp_path, empty_store, caplog
+):
+    old, copied = tmp_path / "old", tmp_path / "copied"
+    client = open_store(default_uri(old))
+    mine = experiment_of(client, "mine", artifact_location(default_uri(old), old))
+    client.log_text(client.create_run(mine).info.run_id, "x", "a.txt")
+    (copied / "mlruns").mkdir(parents=True)
+    shutil.copy(old / "mlruns" / "mlflow.db", copied / "mlruns")
+    before = snapshot(old)
+    client = open_store(default_uri(copied))
+    assert f"{copied} was moved or copied from {old}" in caplog.text
+    client.log_text(client.create_run(mine).info.run_id, "x", "b.txt")
+    assert all(str(copied) in location for location in locations(copied))
+    assert ["b.txt"] == [path.name for path in (copied / "mlruns" / "artifacts").rglob("*.txt")]
+    assert before == snapshot(old)
+
+
 def test_another_project_that_shares_the_database_keeps_its_locations(tmp_path, empty_store):
     other = tmp_path.parent / f"{tmp_path.name}-other"
     (other / "mlruns" / "artifacts").mkdir(parents=True)
