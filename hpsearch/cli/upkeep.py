@@ -31,6 +31,10 @@ def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
     sent = send(journal_of(study), uri, artifact_location(uri, root))
     n_trials = len(sent.history.last)
     what = "all" if not sent.problems else "the rest"
+    for replaced in sent.replaced:
+        say(
+            f"was in MLflow and not in the journal: {replaced}; deleted there (restorable until gc)"
+        )
     for lacked in sent.lacked:
         say(f"was missing in MLflow and has been sent: {lacked}")
     for problem in sent.problems:

@@ -22,6 +22,8 @@ from ..trial import Trial, is_score, mean
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
 SENT_TAG = "hpsearch.sent"  # of the study's run: how far it has acknowledged the journal
 SOURCE_DIFF = "source.diff"  # in the study's folder: what was not committed
+REPLACED = "/replaced"  # ends the key of a run that the journal does not have: of another life
+FINALIST_SCORE = "finalist_score"  # a metric
 LONGEST_TAG = 8000  # characters, MLflow's limit, as are the next two
 LONGEST_PARAM = 6000
 LONGEST_DIGEST = 36
@@ -60,6 +62,7 @@ def trial_key(history: History, trial: Trial) -> str:
 
 def run_name(history: History, key: str) -> str:
     """What the run with this key is called."""
+    key = key.removesuffix(REPLACED)
     number, _, attempt = key.removeprefix(f"{history.key}/").rpartition("/")
     if not number:
         return history.name
@@ -123,6 +126,11 @@ def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
     }
 
 
+def start_time(trial: Trial) -> int:
+    """When a trial's run began, in milliseconds since the epoch."""
+    return trial.started or trial.asked
+
+
 def trial_params(trial: Trial) -> dict[str, str]:
     """The hyperparameters, as MLflow's params."""
     return {metric_name(name): _param(value) for name, value in trial.params.items()}
@@ -159,12 +167,25 @@ def result_points(trial: Trial) -> Iterator[Point]:
         "best_epoch": trial.best_epoch,
         "n_parameters": trial.n_parameters,
         "seconds": trial.seconds,
-        "finalist_score": trial.finalist_score,
+        FINALIST_SCORE: trial.finalist_score,
     }
     values |= {"latency_ms": trial.latency_ms}
     for name, value in values.items():
         if value is not None and trial.ended is not None:
             yield Point(name, float(value), trial.ended, 0)
+
+
+def is_trial_metric(name: str) -> bool:
+    """Whether hpsearch writes this metric of a trial; others are a user's own."""
+    results = ("score", "score_std", "best_epoch", "n_parameters", "seconds", "latency_ms")
+    return name in results or name.startswith(("train/", "val/", "fold_"))
+
+
+def is_study_metric(name: str) -> bool:
+    """Whether hpsearch writes this metric of a study, other than how busy its machine was."""
+    return name in ("best_score", "winner_score", "winner_score_std", "winner_epochs") or (
+        name.startswith(("finalist_score", "test/", "baseline/", "single/"))
+    )
 
 
 def best_points(history: History) -> Iterator[tuple[Trial, Point]]:

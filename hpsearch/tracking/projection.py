@@ -86,6 +86,7 @@ class Projection:
         self.refused: list[str] = []  # what the store refused for good, by name
         self.refused_files: list[str] = []  # likewise; `add_missing` has them tried again
         self.lacked: list[str] = []  # what was missing though it had been acknowledged, by name
+        self.replaced: list[str] = []  # runs that were not the journal's, by name
         self.deleted: set[str] = set()  # keys of trials whose runs were deleted in MLflow
         self.client = client
         self._bulk = BulkPoints.of(client)
@@ -170,6 +171,19 @@ class Projection:
             return elsewhere[0]
         self.experiment_id = experiment_of(self.client, name, self._artifacts)
         return None
+
+    def retire(self, run: str, key: str, why: str) -> None:
+        """Delete a run that is not the journal's, with a key by which it is not taken for another.
+
+        MLflow keeps it, with its files, until `gc`.
+        """
+        marked = key.removesuffix(layout.REPLACED) + layout.REPLACED
+        self.client.set_tag(run, layout.KEY_TAG, marked)
+        self.client.delete_run(run)
+        self.replaced.append(f"{layout.run_name(self.history, key)} (run {run}): {why}")
+        if self.runs.get(key) == run:
+            del self.runs[key]
+        self._open_runs.discard(key)
 
     def recall(self, records: Iterable[Record]) -> None:
         """Take in what the store has acknowledged."""
@@ -367,7 +381,7 @@ class Projection:
             if key in self._sent:
                 raise LostError(f"The store has lost the run of {key}.")
             tags = layout.trial_tags(self.history, trial, self.parent)
-            self._create(key, trial.name, trial.started or trial.asked, tags)
+            self._create(key, trial.name, layout.start_time(trial), tags)
         self._open_runs.add(key)
         described = key in self._described
         points = list(layout.curve_points(trial, self.history.metric, self._sent.get(key, 0)))

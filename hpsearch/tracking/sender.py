@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from .. import faults
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
 from ..history import load
-from ..journal import read, stream
+from ..journal import Record, read, stream
 from ..platforms.files import sync_data
 from . import layout
 from .cursor import Acknowledged, Cursor, Position
@@ -28,12 +28,7 @@ from .projection import Artifact, LostError, Projection, Step
 from .refusals import FINAL_FOR_FILES, TOO_LARGE, described, http_status
 from .store import limited_requests, open_store
 from .system import SystemMeter
-from .verification import (
-    Differences,
-    find_differences,
-    find_missing_files,
-    find_missing_points,
-)
+from .verification import Comparison, compare_points, compare_runs, find_missing_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -126,14 +121,29 @@ class Sender:
         held = self._cursor.load(str(first.get("key", "")))
         said = projection.open(first, held.run)
         projection.refused = list(held.refused)
-        self._position = self._agreed(held.position, said)
+        is_ours = said.fits(self.journal)
+        if not is_ours:
+            self._retire_others(projection, first)
+        self._position = self._agreed(held.position, said) if is_ours else Position()
         self._read = self._position.offset
         self._steps.clear()
         projection.recall(stream(self.journal, until=self._read))
-        if said != self._position:
+        if not is_ours or said != self._position:
             projection.say(self._position)
         self.projection = projection
         return True
+
+    def _retire_others(self, projection: Projection, first: Record) -> None:
+        """Delete the runs that this journal does not have, in a store that has seen another.
+
+        The journal was replaced by an older copy, or lost its end in a power cut. This is done
+        before anything is sent, and again by the next process where this one is killed.
+        """
+        found = self._compare_all(projection)
+        for run, (key, why) in found.surplus.items():
+            projection.retire(run, key, why)
+        if projection.history.key not in found.ids:
+            projection.open(first)
 
     def _agreed(self, held: Position, said: Position) -> Position:
         """How far the file beside the journal and the store itself say that it has come."""
@@ -186,40 +196,63 @@ class Sender:
         raise LostError(f"{path}: is not the file any more that it was.")
 
     def check(self) -> None:
-        """Send again what a look at the store's runs finds to be missing."""
+        """Send again what a look at the store's runs finds to be missing, or to be of another life.
+
+        See `compare_runs`.
+        """
         projection = self._opened()
         client, experiment = projection.client, projection.experiment_id
-        found, _, deleted = find_differences(client, experiment, projection.history)
-        self._mend(found, deleted)
+        self._mend(compare_runs(client, experiment, projection.history))
 
     def verify(self) -> None:
         """`check`, but every point and file is looked for."""
         projection = self._opened()
-        client, history = projection.client, load(self.journal, without=("epoch",))
-        found, ids, deleted = find_differences(client, projection.experiment_id, history)
-        found |= find_missing_files(client, history, ids)
-        found |= find_missing_points(client, self.journal, self._read, ids)
-        self._mend(found, deleted)
+        found = self._compare_all(projection)
+        history = load(self.journal, without=("epoch",))
+        found.lacking |= find_missing_files(projection.client, history, found.ids)
+        self._mend(found)
 
-    def _mend(self, found: Differences, deleted: set[str]) -> None:
-        """Send the runs again that lack something, and keep what it was and what was deleted."""
+    def _compare_all(self, projection: Projection) -> Comparison:
+        history = load(self.journal, without=("epoch",))
+        found = compare_runs(projection.client, projection.experiment_id, history)
+        missing, surplus = compare_points(projection.client, self.journal, None, found.ids)
+        found.lacking |= missing
+        for key, why in surplus.items():
+            found.reject(found.ids[key], key, why)
+            found.lacking[key] = "its run"
+        return found
+
+    def _mend(self, found: Comparison) -> None:
+        """Replace runs that are not the journal's, send again those that lack something.
+
+        What it was is kept, and what somebody deleted.
+        """
         before = self._opened()
-        before.deleted |= deleted - {before.history.key}
-        names = {key: layout.run_name(before.history, key) for key in found}
+        study = before.history.key
+        before.deleted |= found.deleted - {study}
+        for run, (key, why) in found.surplus.items():
+            before.retire(run, key, why)
+        names = {key: layout.run_name(before.history, key) for key in found.lacking}
         refused = {told.partition(":")[0] for told in before.refused}  # and will be again
-        keys = [key for key in found if names[key] not in refused]
+        keys = [key for key in found.lacking if names[key] not in refused]
         if not keys:
             return
+        lacked = [f"{names[key]}: {found.lacking[key]}" for key in keys]
+        is_new = study not in found.ids
+        if is_new:  # the trials' runs are to stand below it
+            keys = [study, *(key for key in found.ids | dict.fromkeys(keys) if key != study)]
         first = next(stream(self.journal))
         projection = Projection(before.client, self.journal, self._artifacts)
-        projection.open(first, before.parent if before.history.key not in found else "")
+        projection.open(first, "" if is_new else before.parent)
         projection.refused, projection.artifacts = before.refused, before.artifacts
-        projection.deleted = before.deleted
-        projection.lacked = before.lacked + [f"{names[key]}: {found[key]}" for key in keys]
+        projection.deleted, projection.replaced = before.deleted, before.replaced
+        projection.lacked = before.lacked + lacked
         records = islice(stream(self.journal, until=self._read), 1, None)
         self._steps.extend(projection.steps_again(keys, records))
         self.projection = projection
         self._work_off()
+        if is_new:
+            projection.say(self._position)
         self._send_files(projection)
 
     def measure(self) -> None:

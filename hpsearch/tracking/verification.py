@@ -1,14 +1,15 @@
-"""Whether a store has what the journal tells: run by run, and which runs lack something.
+"""Whether a store and a journal tell the same: run by run, what each has that the other has not.
 
-Two depths: `find_differences` compares what a search of runs gives (which runs there are, their
-states, parameters, tags and metrics) and takes one request for a thousand runs;
-`find_missing_points` and `find_missing_files` read every point and list the files. Nothing is
-changed here.
+Two depths: `compare_runs` compares what a search of runs gives (which runs there are, their
+beginnings, states, parameters, tags and metrics) and takes one request for a thousand runs;
+`compare_points` and `find_missing_files` read every point and list the files. Nothing is changed
+here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,9 +25,25 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-Differences = dict[str, str]  # key of a run -> what it lacks
+Differences = dict[str, str]  # key of a run -> what it lacks, or has too much
 Place = tuple[str, int, int]  # metric, step and time of a point
 PAGE = 1000  # runs a request
+
+
+@dataclass(slots=True)
+class Comparison:
+    """How the runs of a store differ from a journal."""
+
+    ids: dict[str, str] = field(default_factory=dict)  # key -> id of the run that the store has
+    lacking: Differences = field(default_factory=dict)
+    surplus: dict[str, tuple[str, str]] = field(default_factory=dict)  # id -> key, and why
+    deleted: set[str] = field(default_factory=set)  # keys of trials' runs that somebody deleted
+
+    def reject(self, run: str, key: str, why: str) -> None:
+        """Count a run as one that the journal does not have, or has otherwise."""
+        self.surplus[run] = (key, why)
+        if self.ids.get(key) == run:
+            del self.ids[key]
 
 
 def find_runs(client: MlflowClient, experiment: str, history: History) -> Iterator[tuple[str, Run]]:
@@ -43,36 +60,39 @@ def find_runs(client: MlflowClient, experiment: str, history: History) -> Iterat
         yield run.data.tags[layout.KEY_TAG], run
 
 
-def find_differences(
-    client: MlflowClient, experiment: str, history: History
-) -> tuple[Differences, dict[str, str], set[str]]:
-    """What the store's runs lack of a study.
+def compare_runs(client: MlflowClient, experiment: str, history: History) -> Comparison:
+    """How the store's runs of a study differ from its journal, as far as a search of runs tells.
 
-    A trial's run that somebody deleted lacks nothing: it was meant so.
-
-    Returns:
-        What is lacking, the ids of the runs that the store has, both by key, and the keys of those
-        that were deleted.
+    A trial's run that somebody deleted lacks nothing: it was meant so. A run that began at another
+    time than the journal's trial of its number is that of another life: the journal was replaced by
+    an older copy and went on.
     """
     known = {layout.trial_key(history, trial): trial for trial in history.attempts}
-    expected = [history.key, *(key for key, trial in known.items() if was_sent(trial))]
-    found: Differences = {}
-    ids: dict[str, str] = {}
-    deleted = set()
+    found = Comparison()
     for key, run in find_runs(client, experiment, history):
+        run_id = str(run.info.run_id)
         if run.info.lifecycle_stage != "active":
-            deleted.add(key)
-        elif key == history.key or key in known:  # an attempt's, too, whose beginning was lost
-            ids[key] = run.info.run_id
-            is_study = key == history.key
-            lacks = _study_lacks(run, history) if is_study else _trial_lacks(run, known[key])
-            if lacks:
-                found[key] = lacks
-    deleted -= ids.keys()
+            if not key.endswith(layout.REPLACED):
+                found.deleted.add(key)
+        elif key in found.ids:
+            found.reject(run_id, key, "it is there twice")
+        elif key == history.key:
+            found.ids[key] = run_id
+            found.lacking[key] = _study_lacks(run, history)
+        elif key not in known or not was_sent(known[key]):
+            found.reject(run_id, key, "the journal has no such trial")
+        elif run.info.start_time != layout.start_time(known[key]):
+            found.reject(run_id, key, "it began at another time than the journal's")
+        else:
+            found.ids[key] = run_id
+            found.lacking[key] = _trial_lacks(run, known[key])
+    found.deleted -= found.ids.keys()
+    expected = [history.key, *(key for key, trial in known.items() if was_sent(trial))]
     for key in expected:
-        if key not in ids and key not in deleted:
-            found[key] = "its run"
-    return found, ids, deleted
+        if key not in found.ids and key not in found.deleted:
+            found.lacking[key] = "its run"
+    found.lacking = {key: lacks for key, lacks in found.lacking.items() if lacks}
+    return found
 
 
 def was_sent(trial: Trial) -> bool:
@@ -90,8 +110,7 @@ def _trial_lacks(run: Run, trial: Trial) -> str:
 def _study_lacks(run: Run, history: History) -> str:
     if history.final is not None and run.info.status != "FINISHED":
         return f"its state ({run.info.status}, not FINISHED)"
-    points = [*layout.winner_points(history), *layout.final_points(history)]
-    metrics = dict.fromkeys(point.name for point in points)
+    metrics = dict.fromkeys(point.name for point in _outcome_points(history))
     return _lacks(run, layout.study_params(history), layout.outcome_tags(history), metrics)
 
 
@@ -108,13 +127,26 @@ def _lacks(
     return f"metric {missing[0]!r}" if missing else ""
 
 
-def find_missing_points(
-    client: MlflowClient, journal: Path, until: int, ids: Mapping[str, str]
-) -> Differences:
-    """Which of the runs in `ids` lack points that the journal has up to `until` (bytes)."""
+def compare_points(
+    client: MlflowClient, journal: Path, until: int | None, ids: Mapping[str, str]
+) -> tuple[Differences, Differences]:
+    """Which of the runs in `ids` lack points of the journal up to `until` (bytes), or have others.
+
+    Of points that are not the journal's those count whose metrics hpsearch writes.
+    """
     bulk, history = BulkPoints.of(client), History()
-    found: Differences = {}
+    missing: Differences = {}
+    surplus: Differences = {}
     late: dict[str, set[Place]] = {}  # what trials got behind their results
+    outcomes: set[Place] = set()  # of every end that the study has had
+
+    def compare(key: str, wanted: set[Place], is_ours: Callable[[str], bool]) -> None:
+        held = {place for place in _places(client, bulk, ids[key], is_ours) if is_ours(place[0])}
+        if wanted - held:
+            missing[key] = f"{len(wanted - held)} points"
+        if more := held - wanted - outcomes:
+            surplus[key] = f"{len(more)} of its points are not in the journal"
+
     for record in stream(journal, until=until):
         for trial in history.apply(record):
             key = layout.trial_key(history, trial)
@@ -124,21 +156,27 @@ def find_missing_points(
             late.setdefault(key, set()).update(map(_place, points))
             trial.condense()
             if record["event"] != "finalist":
-                missing = late.pop(key) - _places(client, bulk, ids[key])
-                if missing:
-                    found[key] = f"{len(missing)} points"
+                compare(key, late.pop(key), layout.is_trial_metric)
+        if record["event"] in ("winner", "final"):
+            outcomes |= set(map(_place, _outcome_points(history)))
     for trial in history.attempts:
         key = layout.trial_key(history, trial)
         if trial.ended is None and key in ids:  # the study was stopped under it
-            late[key] = set(map(_place, layout.curve_points(trial, history.metric, 0)))
-    for key, places in late.items():
-        if missing := places - _places(client, bulk, ids[key]):
-            found[key] = f"{len(missing)} points"
+            places = set(map(_place, layout.curve_points(trial, history.metric, 0)))
+            compare(key, places, layout.is_trial_metric)
+    for key, places in late.items():  # of finalists, the second score alone is news
+        names = {place for place in places if place[0] == layout.FINALIST_SCORE}
+        compare(key, names, layout.FINALIST_SCORE.__eq__)
     if history.key in ids:
         wanted = {_place(point) for _, point in layout.best_points(history)}
-        if missing := wanted - _places(client, bulk, ids[history.key], ["best_score"]):
-            found[history.key] = f"{len(missing)} points"
-    return found
+        wanted |= set(map(_place, _outcome_points(history)))
+        compare(history.key, wanted, layout.is_study_metric)
+    return missing, surplus
+
+
+def _outcome_points(history: History) -> Iterator[layout.Point]:
+    yield from layout.winner_points(history)
+    yield from layout.final_points(history)
 
 
 def _place(point: layout.Point) -> Place:
@@ -146,15 +184,14 @@ def _place(point: layout.Point) -> Place:
 
 
 def _places(
-    client: MlflowClient, bulk: BulkPoints | None, run: str, names: list[str] | None = None
+    client: MlflowClient, bulk: BulkPoints | None, run: str, is_wanted: Callable[[str], bool]
 ) -> set[Place]:
-    """The points that a run has."""
+    """The points that a run has, of the wanted metrics at least."""
     if bulk is not None:
         return bulk.places(run)
-    names = names or list(client.get_run(run).data.metrics)
     return {
         (name, point.step, point.timestamp)
-        for name in names
+        for name in filter(is_wanted, client.get_run(run).data.metrics)
         for point in client.get_metric_history(run, name)
     }
 

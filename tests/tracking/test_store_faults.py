@@ -20,11 +20,12 @@ from hpsearch.errors import TrackingError
 from hpsearch.study.doctor import examine
 from hpsearch.tracking import layout
 from hpsearch.tracking.cursor import acknowledged
+from hpsearch.tracking.projection import Projection
 from hpsearch.tracking.sender import Sender, sync, verify
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.study_runs import find_study_run
 from hpsearch.tracking.uploader import Uploader
-from hpsearch.tracking.verification import find_differences
+from hpsearch.tracking.verification import compare_runs
 
 Stored = Callable[[str], dict[str, Any]]
 Figure = Callable[..., None]
@@ -55,7 +56,8 @@ def compare(stored: Stored, name: str, figure: Figure | None = None) -> None:
     for runs in (expected, received):
         for changed in ("params", "tags"):  # which hold the study's name
             runs[name].pop(changed)
-        runs[name]["points"] = [p for p in runs[name]["points"] if not p[0].startswith("system")]
+        for run in runs.values():
+            run["points"] = [p for p in run["points"] if not p[0].startswith("system")]
     assert expected == received
     if figure:
         figure(runs_lost=0, points_lost=0, points_doubled=0)
@@ -487,6 +489,95 @@ def test_what_a_store_lost_is_found_by_comparing_it_with_the_journal_and_sent_ag
     figure(losses_left=0)
 
 
+def go_on(count: int, name: str) -> list[dict[str, Any]]:
+    """A study's journal that went on an hour later from its first `count` lines."""
+    first = {**RECORDS[0], "study": name, "key": f"key-of-{name}"}
+    later = [{**record, "time": record["time"] + 3_600_000} for record in RECORDS[count:]]
+    return [first, *RECORDS[1:count], *later]
+
+
+TRIAL_0_ENDS = next(i for i, record in enumerate(RECORDS) if record["event"] == "result")
+AT_THE_END = None
+
+
+@pytest.mark.parametrize(
+    ("count", "send"), [(TRIAL_0_ENDS - 1, sync), (TRIAL_0_ENDS + 1, verify), (1, AT_THE_END)]
+)
+def test_a_journal_replaced_by_an_older_copy_that_went_on_doubles_no_point(
+    count: int,
+    send: Callable[..., Projection] | None,
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    client: MlflowClient,
+    figure: Figure,
+) -> None:
+    whole = go_on(count, "whole")
+    sync(synthetic.write(journal_path(root, "whole"), whole), uri, artifacts)
+    journal = place(root, "study")
+    sent = sync(journal, uri, artifacts)
+    for run in (sent.run_id(0), sent.parent):
+        client.log_metric(run, "system/of-the-user", 1.0)  # which is nothing of ours
+    synthetic.write(journal, go_on(count, "study"))
+    if send is AT_THE_END:
+        uploader = Uploader(journal, uri, artifacts=artifacts)
+        with uploader:
+            pass
+        projection = uploader._sender.projection
+    else:
+        projection = send(journal, uri, artifacts)
+    replaced = {told.split()[0] for told in projection.replaced}
+    kept = {"trial-000"} if count > TRIAL_0_ENDS else set()
+    assert {"study", "trial-000", "trial-001", "trial-002", "trial-003"} - kept <= replaced
+    compare(stored, "study", figure)
+    again = verify(journal, uri, artifacts)
+    assert ([], [], []) == (again.replaced, again.lacked, again.problems)
+
+
+def test_an_older_copy_of_a_journal_keeps_no_trial_that_it_does_not_have(
+    root: Path, uri: str, artifacts: str | None, stored: Stored
+) -> None:
+    sync(place(root, "whole", TRIAL_0_ENDS + 1), uri, artifacts)
+    journal = place(root, "study")
+    sync(journal, uri, artifacts)
+    place(root, "study", TRIAL_0_ENDS + 1)
+    assert 4 == len(verify(journal, uri, artifacts).replaced)  # three trials, the study
+    compare(stored, "study")
+
+
+def add_second_run(client: MlflowClient, run_id: str) -> str:
+    run = client.get_run(run_id)
+    tags = {"hpsearch.key": run.data.tags["hpsearch.key"]}
+    client.create_run(run.info.experiment_id, run.info.start_time, tags, "trial-000")
+    return "it is there twice"
+
+
+def add_points(client: MlflowClient, run_id: str) -> str:
+    client.log_metric(run_id, "val/loss", 0.5, 1, 1)
+    return "1 of its points are not in the journal"
+
+
+@pytest.mark.parametrize("add", [add_second_run, add_points])
+def test_what_a_store_has_too_much_is_found_and_replaced(
+    add: Callable[[MlflowClient, str], str],
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    client: MlflowClient,
+) -> None:
+    journal = place(root, "study")
+    sent = sync(journal, uri, artifacts)
+    before = stored("study")
+    told = add(client, str(sent.run_id(0)))
+    [replaced] = verify(journal, uri, artifacts).replaced
+    assert replaced.startswith("trial-000 ")
+    assert replaced.endswith(told)
+    assert before == stored("study")
+    assert [] == verify(journal, uri, artifacts).replaced
+
+
 def test_files_that_a_store_lost_are_sent_again(
     root: Path, uri: str, artifacts: str | None, client: MlflowClient
 ) -> None:
@@ -524,10 +615,10 @@ def test_the_end_of_a_study_finds_a_run_that_is_missing_and_takes_no_second_for_
     assert {*before} == {*stored("long")}
     assert ["trial-001: its run"] == sender.projection.lacked
     began = time.process_time()
-    found, _, _ = find_differences(
+    found = compare_runs(
         sender.projection.client, sender.projection.experiment_id, sender.projection.history
     )
     seconds = time.process_time() - began
-    assert {} == found
+    assert ({}, {}) == (found.lacking, found.surplus)
     assert seconds < 1  # demanded
     figure(looking_at_30_trials_s=round(seconds, 2))
