@@ -1,15 +1,23 @@
-"""A study of many cheap trials whose processes are killed at random: what is lost, what is twice?
+"""A study of many cheap trials under every kind of fault at random: what is lost, what is twice?
 
-    python benchmarks/soak.py [TRIALS] [SEED]
+    python benchmarks/soak.py [TRIALS] [--seed SEED]
 
-The command line is run in a folder of its own. After a random number of results the coordinator
-or a worker is killed (SIGKILL), or the coordinator is asked to stop (SIGTERM); then the same
-command is run again until the study is done. Memory is that of the worker, looked at after each
-result; its growth is the slope within one life of a worker.
+The command line is run in a folder of its own. After a random number of results one of the faults
+below happens, in random order, each kind before any comes again: the coordinator or a worker is
+killed (SIGKILL), the coordinator is asked to stop (SIGTERM), a trial's run, the study's run or the
+experiment is deleted through MLflow's client, the store is away or answers garbage, an older backup
+of its database is restored. What the product asks a person to do (restore the experiment, bring the
+store back) is done some results later; then the same command is run again until the study is done.
+At the end `sync --verify` is run twice and MLflow's tables are compared with the journal.
+
+Memory is that of the worker, looked at after each result; its growth is the slope within one life.
 """
 
+import argparse
 import json
+import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -17,13 +25,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 from hpsearch.journal import read
-from hpsearch.tracking.store import journal_path
+from hpsearch.tracking.store import default_uri, journal_path, open_store
 
 SPEC = """\
 study: soak
@@ -38,8 +48,10 @@ search_space:
 sampler: {kind: random}
 budget: {trials: TRIALS}
 """
-COMMAND = [sys.executable, "-c", "from hpsearch.cli import main; main()", "tune", "soak.yaml"]
+HPSEARCH = [sys.executable, "-c", "from hpsearch.cli import main; main()"]
 WORKER = "hpsearch.execution.worker"
+BETWEEN = (5, 40)  # results from one fault to the next
+AWAY = (3, 10)  # results for which the store or the experiment is away
 
 
 class Memory:
@@ -66,82 +78,222 @@ def workers(coordinator: int) -> list[psutil.Process]:
     return [p for p in children if any(WORKER in part for part in p.cmdline())]
 
 
-def run(root: Path, rng: random.Random, memory: Memory, kills: Counter, seen: set[int]) -> bool:
-    """Run the command until it ends or is killed; whether it ended by itself."""
-    child = subprocess.Popen(
-        COMMAND, cwd=root, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    )
-    left = rng.randint(10, 70)  # results until the next fault
-    with child:
-        for line in child.stderr:
-            if not line.startswith("trial "):
-                continue
-            left -= 1
-            try:
-                memory.look(child.pid)
-                seen.update(worker.pid for worker in workers(child.pid))
-            except psutil.NoSuchProcess:
-                continue
-            if left:
-                continue
-            fault = rng.choice(("coordinator", "worker", "SIGTERM"))
-            kills[fault] += 1
-            if fault == "coordinator":
-                child.kill()
-            elif fault == "SIGTERM":
-                child.send_signal(signal.SIGTERM)
-            else:
-                for worker in workers(child.pid):
-                    worker.kill()
-                left = rng.randint(10, 70)
-    return child.returncode == 0
+class Store:
+    """MLflow's store of the study, and what people and machines do to it."""
+
+    def __init__(self, root: Path, rng: random.Random) -> None:
+        self.database = root / "mlruns" / "mlflow.db"
+        self.uri = default_uri(root)
+        self.rng = rng
+        self.backup = root / "backup.db"
+        self.aside = root / "aside.db"
+        self.deleted: set[str] = set()  # names of trials' runs that were deleted
+        self.recover: Callable[[], None] | None = None  # what ends the present outage
+
+    def delete_trial(self) -> None:
+        """As in the UI: one trial's run."""
+        client, experiment = self._client()
+        kind = "tags.`hpsearch.kind` = 'trial' and attributes.status = 'FINISHED'"
+        if runs := client.search_runs([experiment], kind):
+            run = self.rng.choice(sorted(runs, key=lambda run: run.info.run_name))
+            client.delete_run(run.info.run_id)
+            self.deleted.add(run.info.run_name)
+
+    def delete_study_run(self) -> None:
+        """As in the UI: the run above all others."""
+        client, experiment = self._client()
+        for run in client.search_runs([experiment], "tags.`hpsearch.kind` = 'study'"):
+            client.delete_run(run.info.run_id)
+
+    def delete_experiment(self) -> None:
+        """As in the UI; restored by `recover`, as the message says."""
+        client, experiment = self._client()
+        client.delete_experiment(experiment)
+        self.recover = lambda: self._client()[0].restore_experiment(experiment)
+
+    def answer_garbage(self) -> None:
+        """The database's file is another one for a while."""
+        os.replace(self.database, self.aside)
+        self.database.write_bytes(b"no database at all" * 1000)
+        self.recover = lambda: os.replace(self.aside, self.database)
+
+    def lock(self) -> None:
+        """Another program holds the database for a while."""
+        held = sqlite3.connect(self.database, isolation_level=None, timeout=30)
+        held.execute("begin exclusive")
+        self.recover = held.close
+
+    def make_backup(self) -> None:
+        """Copy the database, as a nightly job does."""
+        with (
+            closing(sqlite3.connect(self.database)) as source,
+            closing(sqlite3.connect(self.backup)) as copy,
+        ):
+            source.backup(copy)
+
+    def restore_backup(self) -> None:
+        """Put the last backup back, over whatever there is."""
+        if self.backup.exists():
+            draft = self.backup.with_suffix(".draft")
+            shutil.copy(self.backup, draft)
+            os.replace(draft, self.database)
+
+    def end_outage(self) -> None:
+        """Do what a message asks for."""
+        if self.recover is not None:
+            self.recover()
+            self.recover = None
+
+    def _client(self):
+        client = open_store(self.uri)
+        return client, client.get_experiment_by_name("soak").experiment_id
 
 
-def statuses(root: Path) -> dict[str, str]:
-    """The status of each run, by its name."""
-    with sqlite3.connect(root / "mlruns" / "mlflow.db") as store:
-        return dict(store.execute("select name, status from runs").fetchall())
+class Soak:
+    """One study, the faults that befall it and what was seen of it."""
+
+    def __init__(self, root: Path, rng: random.Random) -> None:
+        self.root, self.rng, self.store = root, rng, Store(root, rng)
+        self.memory, self.faults, self.workers = Memory(), Counter(), set()
+        self.refusals: list[str] = []  # what the command said where it did not go on at once
+        self.order: list[str] = []  # kinds that are still to come in this round
+        self.kinds: dict[str, Callable[[int], None]] = {
+            "coordinator killed": lambda pid: os.kill(pid, signal.SIGKILL),
+            "coordinator asked to stop": lambda pid: os.kill(pid, signal.SIGTERM),
+            "worker killed": lambda pid: [worker.kill() for worker in workers(pid)],
+            "trial's run deleted": lambda pid: self.store.delete_trial(),
+            "study's run deleted": lambda pid: self.store.delete_study_run(),
+            "experiment deleted": lambda pid: self.store.delete_experiment(),
+            "garbage in the database's place": lambda pid: self.store.answer_garbage(),
+            "database locked": lambda pid: self.store.lock(),
+            "older backup restored": lambda pid: self.store.restore_backup(),
+        }
+
+    def run(self) -> bool:
+        """Run the command until it ends or is killed; whether it ended by itself, and well."""
+        command = [*HPSEARCH, "tune", "soak.yaml"]
+        child = subprocess.Popen(
+            command, cwd=self.root, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        left, last = self.rng.randint(*BETWEEN), ""
+        with child:
+            for line in child.stderr:
+                last = line
+                if not line.startswith("trial "):
+                    continue
+                left -= 1
+                try:
+                    self.memory.look(child.pid)
+                    self.workers.update(worker.pid for worker in workers(child.pid))
+                    if left <= 0:
+                        left = self._do_something(child.pid)
+                except psutil.NoSuchProcess:
+                    continue
+        if child.returncode > 0 and child.returncode != 143:
+            self.refusals.append(last.strip())
+        self.store.end_outage()
+        return child.returncode == 0
+
+    def _do_something(self, pid: int) -> int:
+        """End an outage, or let the next fault happen; after how many results to come again."""
+        if self.store.recover is not None:
+            self.store.end_outage()
+            return self.rng.randint(*BETWEEN)
+        if not self.order:
+            self.order = self.rng.sample(sorted(self.kinds), len(self.kinds))
+            self.store.make_backup()
+        fault = self.order.pop()
+        self.faults[fault] += 1
+        self.kinds[fault](pid)
+        return self.rng.randint(*(BETWEEN if self.store.recover is None else AWAY))
+
+    def verify(self) -> list[str]:
+        """What `sync --verify` says."""
+        done = subprocess.run(
+            [*HPSEARCH, "sync", "soak", "--verify"], cwd=self.root, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise SystemExit(f"sync --verify: exit code {done.returncode}\n{done.stderr}")
+        return done.stdout.splitlines()
+
+
+def compare(root: Path, deleted: set[str]) -> dict[str, object]:
+    """The journal and MLflow's tables, read without the product's comparison."""
+    records = read(journal_path(root, "soak")).records
+    results = [r for r in records if r["event"] == "result"]
+    names = Counter(f"trial-{r['trial']:03d}" for r in results)
+    steps = Counter((r["trial"], r["attempt"]) for r in records if r["event"] == "epoch")
+    with closing(sqlite3.connect(root / "mlruns" / "mlflow.db")) as store:
+        query = "select run_uuid, name, status from runs where lifecycle_stage = 'active'"
+        runs = store.execute(query).fetchall()
+        twice = store.execute(
+            "select count(*) from (select 1 from metrics where key not like 'system/%' "
+            "group by run_uuid, key, step having count(*) > 1)"
+        ).fetchone()[0]
+        held = dict(
+            store.execute(
+                "select r.name, count(*) from metrics m join runs r using (run_uuid) "
+                "where key = 'val/loss' and lifecycle_stage = 'active' group by r.run_uuid"
+            ).fetchall()
+        )
+    ended = {_name(r): r for r in results}
+    stored = Counter(name for _, name, _ in runs)
+    lost = [name for name in ended if not stored[name] and name not in deleted]
+    wrong = [
+        name
+        for name, r in ended.items()
+        if stored[name] and held.get(name, 0) != steps[r["trial"], r["attempt"]]
+    ]
+    return {
+        "results lost": int(max(r["trial"] for r in results) + 1 - len(names)),
+        "results doubled": sum(n - 1 for n in names.values()),
+        "states": dict(Counter(r["state"] for r in results)),
+        "errors": sorted({r["error"] for r in results if r.get("error")}),
+        "runs lost": len(lost),
+        "runs doubled": sum(n - 1 for n in stored.values()),
+        "points doubled": twice,
+        "runs with other curves": len(wrong),
+        "left RUNNING": sum(status == "RUNNING" for *_, status in runs),
+    }
+
+
+def _name(record: dict) -> str:
+    retry = f"-retry-{record['attempt']}" if record["attempt"] else ""
+    return f"trial-{record['trial']:03d}{retry}"
 
 
 def main() -> None:
     """Print the figures as one JSON object."""
-    trials, seed = int(sys.argv[1]) if sys.argv[1:] else 500, int((sys.argv[2:] or ["0"])[0])
-    rng, memory, kills, seen = random.Random(seed), Memory(), Counter(), set()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("trials", type=int, nargs="?", default=500)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    given = parser.parse_args()
+    print(f"seed {given.seed}", flush=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        (root / "soak.yaml").write_text(SPEC.replace("TRIALS", str(trials)))
+        (root / "soak.yaml").write_text(SPEC.replace("TRIALS", str(given.trials)))
+        soak = Soak(root, random.Random(given.seed))
         runs = 1
-        while not run(root, rng, memory, kills, seen):
+        while not soak.run():
             runs += 1
-        sent_at_once = statuses(root)["soak"] == "FINISHED"
-        subprocess.run([*COMMAND[:3], "sync", "soak"], cwd=root, check=True)
-        records = read(journal_path(root, "soak")).records
-        results = Counter(r["trial"] for r in records if r["event"] == "result")
-        states = Counter(r["state"] for r in records if r["event"] == "result")
-        errors = sorted({r["error"] for r in records if r.get("error")})
-        with sqlite3.connect(root / "mlruns" / "mlflow.db") as store:
-            query = "select name, status from runs where lifecycle_stage = 'active'"
-            stored = store.execute(query).fetchall()
-    finished = Counter(n.partition("-retry")[0] for n, s in stored if s in ("FINISHED", "FAILED"))
-    finished.pop("soak", None)
-    figures = {
-        "all in MLflow when the last run ended": sent_at_once,
-        "trials": trials,
-        "runs of the command": runs,
-        "faults": dict(kills),
-        "states": dict(states),
-        "errors": errors,
-        "lost": trials - len(results),
-        "doubled": sum(n - 1 for n in results.values()),
-        "lost in MLflow": trials - len(finished),
-        "doubled in MLflow": sum(n - 1 for n in finished.values()),
-        "left RUNNING": sum(status == "RUNNING" for _, status in stored),
-        "orphans": sum(psutil.pid_exists(pid) for pid in seen),
-        "MB of memory per trial": round(memory.growth(), 3),
-        "longest life of a worker, trials": max(map(len, memory.lives.values())),
-        "seconds": round(time.monotonic() - began),
-    }
+        first, second = soak.verify(), soak.verify()
+        figures = {
+            "seed": given.seed,
+            "trials": given.trials,
+            "runs of the command": runs,
+            "faults": dict(soak.faults),
+            "where the command did not go on at once": soak.refusals,
+            "found by the first sync --verify": len(first) - 1,
+            "found by the second": [line for line in second if not line.startswith("not in")][:-1],
+            "runs deleted and left so": sum("was deleted" in line for line in second),
+            **compare(root, soak.store.deleted),
+            "orphans": sum(psutil.pid_exists(pid) for pid in soak.workers),
+            "MB of memory per trial": round(soak.memory.growth(), 3),
+            "seconds": round(time.monotonic() - began),
+        }
+        if kept := os.environ.get("SOAK_KEEP"):
+            shutil.copytree(root, kept)
     print(json.dumps(figures, indent=1))
 
 

@@ -45,11 +45,13 @@ from .errors import JournalError, describe_os_error
 from .platforms.files import atomic_write, sync_data, sync_file, sync_names
 from .platforms.locks import POLL, RENEWED, FileLock, LockHeldError, holder_of, is_at, try_lock
 from .record_form import wrong_field
+from .redaction import redact, redact_named, redact_patterns
 
 Record = dict[str, Any]
 HEAD = 100  # bytes of a line's JSON within which `seq`, `time`, `event` and `trial` stand
 _TRIAL = re.compile(rb'"trial":(\d+),')
 FORMAT = 2  # of the records; in 1, which no record names, `final` may lack fields
+QUOTING = ("error", "traceback", "reason")  # fields that quote the user's code
 RUNS = ("study", "resumed")  # events that begin a run; each names the format of what it writes
 
 
@@ -158,6 +160,46 @@ def stream(
             return
         if not _is_one_of(text, without) or _is_of_trial(text, but_of):
             yield _record(text, path)
+
+
+def without_secrets(path: Path) -> str | None:
+    """A journal's text with the secrets hidden that are in it; None where there are none.
+
+    This version hides them before it writes; earlier ones did not.
+
+    Raises:
+        JournalError: If a line before the last is damaged, or the file is empty or missing.
+    """
+    is_clean = all(_hidden(text) == text for text, _ in _lines(path, 0))
+    if is_clean:
+        return None
+    lines = (b"%08x %s\n" % (zlib.crc32(t), t) for t in (_hidden(t) for t, _ in _lines(path, 0)))
+    return b"".join(lines).decode()
+
+
+def _hidden(text: bytes) -> bytes:
+    """A line's JSON with its secrets hidden."""
+    if _is_one_of(text, ("started", "epoch", "fold")) or redact(said := text.decode()) == said:
+        return text
+    record = json.loads(text)
+    hidden = {name: _without_secrets(value, name) for name, value in record.items()}
+    return text if hidden == record else encode(hidden)[len("01234567 ") : -1]
+
+
+def _without_secrets(value: Any, name: str, *, has_telling_names: bool = True) -> Any:
+    """A field without secrets: by their form or their name; an error's by the environment, too."""
+    if isinstance(value, dict):
+        tell = has_telling_names and name != "data"  # keys there are names of columns
+        return {k: _without_secrets(v, str(k), has_telling_names=tell) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_without_secrets(v, name, has_telling_names=has_telling_names) for v in value]
+    if not isinstance(value, str):
+        return value
+    if name in QUOTING:
+        return redact(value)
+    if name == "key" or not has_telling_names:  # the key of a study is random
+        return redact_patterns(value)
+    return redact_named(name, value)
 
 
 def stream_scores(path: Path) -> Iterator[Record]:

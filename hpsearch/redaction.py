@@ -139,6 +139,12 @@ def shorten(text: str, limit: int) -> str:
     return f"{head} … {left_out:,} characters left out … {tail}"
 
 
+def redact_named(name: str, value: str) -> str:
+    """`redact_patterns` of a value that stands under a name; all of it, where the name tells."""
+    hidden, named = redact_patterns(value), f"{name}: {value}"
+    return HIDDEN if hidden == value and redact_patterns(named) != named else hidden
+
+
 def redact_patterns(text: str) -> str:
     """`redact`, without what only the environment says."""
     text = _PRIVATE_KEY.sub(rf"\1{HIDDEN}", text)

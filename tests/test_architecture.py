@@ -18,7 +18,7 @@ MAY_USE = {
     "trial": set(),
     "spec": {"errors", "redaction", "trial"},
     "record_form": set(),
-    "journal": {"errors", "record_form"},
+    "journal": {"errors", "record_form", "redaction"},
     "pareto": set(),
     "history": {"errors", "journal", "trial", "pareto"},
     "data": {"errors", "trial", "spec"},

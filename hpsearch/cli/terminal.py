@@ -169,9 +169,13 @@ class _Warnings(logging.Handler):
 
 def say(text: object = "", *, err: bool = False, style: dict[str, Any] | None = None) -> None:
     """Print a line; `style` is click's, for terminals."""
-    line = printable(redact(str(text)))
+    line = _discreet(text)
     stream = sys.stderr if err else sys.stdout  # click would take an ASCII terminal for UTF-8
     click.echo(click.style(line, **style) if style and stream.isatty() else line, file=stream)
+
+
+def _discreet(text: object) -> str:
+    return printable(redact(str(text)))
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -183,14 +187,19 @@ def console(*, stderr: bool = False) -> Console:
     from rich.text import Text
 
     class Door(Console):
-        """Texts are printed as they are, control characters spelled out."""
+        """Texts are printed as they are, control characters spelled out and secrets hidden.
+
+        A journal of an older version may hold some.
+        """
 
         def render_str(self, text: str, **options: Any) -> Text:
-            return super().render_str(printable(text), **options)
+            return super().render_str(_discreet(text), **options)
 
         def render(self, renderable: Any, options: Any = None) -> Any:
-            if isinstance(renderable, Text) and printable(renderable.plain) != renderable.plain:
-                renderable = Text(printable(renderable.plain), style=renderable.style)
+            if isinstance(renderable, Text):
+                shown = _discreet(renderable.plain)
+                if shown != renderable.plain:
+                    renderable = Text(shown, style=renderable.style)
             return super().render(renderable, options)
 
         def on_broken_pipe(self) -> None:

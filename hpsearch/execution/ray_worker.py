@@ -25,6 +25,7 @@ from ..trial import TrialResult
 from .limits import Watch, WorkerLimits
 from .messages import Outgrown, Overfull, Ready
 from .worker import Worker
+from .worker_log import DiscreetOutput
 
 LOOK_SECONDS = 0.2  # between looks at its own memory
 GRACE = 10.0  # seconds that the coordinator has to end it
@@ -56,6 +57,7 @@ class RayWorker:
     def __init__(self, limits: WorkerLimits) -> None:
         """Begin to import Keras; trials may be sent meanwhile."""
         self._limits = limits
+        self._output = DiscreetOutput()  # Ray keeps what is printed in logs of its own
         mark = new_mark()
         os.environ.update(mark)  # what the user's code starts inherits it
         self._watcher = GroupWatcher(None, mark)  # Ray ends this process alone
@@ -74,6 +76,7 @@ class RayWorker:
             self._worker.work()
         except BaseException:
             traceback.print_exc()
+            self._output.close()
             os._exit(3)  # else its trials would be waited for without end
 
     def _watch(self) -> None:
@@ -84,6 +87,7 @@ class RayWorker:
             watch.look(is_training=False)
         self._line.send(Overfull(reason))
         time.sleep(GRACE)
+        self._output.close()
         os._exit(4)
 
     def order(self, order: Any) -> None:

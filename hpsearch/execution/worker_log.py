@@ -7,9 +7,12 @@ than can be written: the middle of a flood is left out, its end is kept.
 
 from __future__ import annotations
 
+import faulthandler
 import os
+import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -46,15 +49,9 @@ class WorkerLog:
         return thread
 
     def _read_all(self, pipe: IO[bytes]) -> None:
-        rest = b""
-        with pipe, suppress(OSError):
-            while chunk := os.read(pipe.fileno(), LINE_BYTES):
-                whole, newline, rest = (rest + chunk).rpartition(b"\n")
-                self.write(whole + newline)
-                if len(rest) >= LINE_BYTES:
-                    self.write(rest)
-                    rest = b""
-        self.write(rest)
+        with pipe:
+            for lines in whole_lines(pipe):
+                self.write(lines)
         with self._lock:
             self._write_last()
 
@@ -81,8 +78,7 @@ class WorkerLog:
             self._left_out, self._last = 0, b""
 
     def _append(self, data: bytes) -> None:
-        text = redact(data.decode("utf-8", "surrogateescape"))
-        data = text.encode("utf-8", "surrogateescape")
+        data = _discreet(data)
         self._written += len(data)
         with suppress(OSError):  # a full disk is not the worker's fault
             with suppress(FileNotFoundError):
@@ -99,6 +95,64 @@ class WorkerLog:
         """The last lines of it."""
         text = b"".join(_tail(path) for path in (self._older, self.path))[-LAST_BYTES:]
         return "\n".join(text.decode(errors="replace").splitlines()[-LAST_LINES:])
+
+
+class DiscreetOutput:
+    """What this process and its children print goes where it went, without secrets.
+
+    A thread of this process passes it on, so what is printed within the last moments of a process
+    that is killed is lost. The traces of a crash, which hold no values, do not take this way.
+    """
+
+    def __init__(self) -> None:
+        """Take over standard output and standard error."""
+        self._kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
+        if faulthandler.is_enabled():
+            faulthandler.enable(self._kept[2])
+        self._threads = [self._pass_on(*pair) for pair in self._kept.items()]
+
+    def _pass_on(self, descriptor: int, kept: int) -> threading.Thread:
+        reader, writer = os.pipe()
+        os.dup2(writer, descriptor)
+        os.close(writer)
+        thread = threading.Thread(
+            target=self._copy, args=(reader, kept), name="hpsearch-output", daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _copy(self, reader: int, kept: int) -> None:
+        with open(reader, "rb", buffering=0) as pipe:
+            for lines in whole_lines(pipe):
+                with suppress(OSError):  # a full disk
+                    os.write(kept, _discreet(lines))
+
+    def close(self) -> None:
+        """Give standard output and error back when all that was printed has been passed on."""
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        for descriptor, kept in self._kept.items():
+            os.dup2(kept, descriptor)
+        for thread in self._threads:  # a child may hold the pipe open
+            thread.join(DRAIN_SECONDS)
+
+
+def whole_lines(pipe: IO[bytes]) -> Iterator[bytes]:
+    """What comes through a pipe, in whole lines; a very long one in pieces."""
+    rest = b""
+    with suppress(OSError):
+        while chunk := os.read(pipe.fileno(), LINE_BYTES):
+            whole, newline, rest = (rest + chunk).rpartition(b"\n")
+            yield whole + newline
+            if len(rest) >= LINE_BYTES:
+                yield rest
+                rest = b""
+    yield rest
+
+
+def _discreet(data: bytes) -> bytes:
+    return redact(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
 def _tail(path: Path) -> bytes:

@@ -15,6 +15,7 @@ from ..errors import HpsearchError
 from ..escaping import safe_cell
 from ..history import History, load
 from ..platforms.paths import sqlite_uri
+from ..redaction import redact
 from .table import param_names
 
 Row = dict[str, Any]
@@ -81,7 +82,7 @@ def rows(history: History) -> list[Row]:
             "attempt": trial.attempt,
             "revision": trial.revision,
             "trainer": trial.trainer or None,
-            "error": trial.error,
+            "error": trial.error and redact(trial.error),  # of an older version's journal
         }
         table.append(row)
     return table

@@ -14,13 +14,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..escaping import html
+from ..escaping import html as escaped
 from ..history import History, load_condensed
+from ..redaction import redact
 from ..tracking.layout import spec_yaml
 from ..tracking.scores import difference, winner_scores
 from ..trial import Trial, Value
 from . import table
 from .page import SCRIPT, STYLE
+
+
+def html(text: object) -> str:
+    """A text for the page, its secrets hidden: a journal of an older version may hold some."""
+    return escaped(redact(str(text)))
 
 
 def report(journal: Path) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from .. import faults
 from ..history import History
-from ..journal import Journal, Record
+from ..journal import QUOTING, Journal, Record
 from ..platforms.files import atomic_write, make_folder
 from ..redaction import LONGEST_TRACEBACK, redact, shorten
 from ..trial import Trial, TrialResult
@@ -21,7 +21,6 @@ from ..trial import Trial, TrialResult
 logger = logging.getLogger("hpsearch.search")
 
 
-TEXTS = ("error", "traceback", "reason")  # fields that quote the user's code
 Listener = Callable[[Record], None]
 
 
@@ -38,7 +37,7 @@ class Scribe:
 
     def write(self, event: str, *, sync: bool = True, **fields: Any) -> None:
         """Write one event; what is not synced is lost with the machine, and measured again."""
-        texts = {k: _discreet(fields[k]) for k in TEXTS if isinstance(fields.get(k), str)}
+        texts = {k: _discreet(fields[k]) for k in QUOTING if isinstance(fields.get(k), str)}
         record = self._journal.append(event, sync=sync, **fields | texts)
         self._owes_sync = self._owes_sync and not sync
         self._history.apply(record)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..redaction import redact_patterns
+from ..redaction import redact_named, redact_patterns
 
 REMEDY = (
     "looks like a secret, and the whole declaration is recorded: take it out, give it by an "
@@ -32,9 +32,6 @@ def find_secrets(declared: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
 def _is_secret(value: Any, path: tuple[str, ...]) -> bool:
     if not isinstance(value, str):
         return False
-    if redact_patterns(value) != value:
-        return True
     if path[:1] == ("data",):  # keys there are names of columns
-        return False
-    named = f"{path[-1]}: {value}"
-    return redact_patterns(named) != named
+        return redact_patterns(value) != value
+    return redact_named(path[-1], value) != value

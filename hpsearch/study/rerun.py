@@ -18,6 +18,7 @@ from ..errors import DataError, TrainingError
 from ..execution.executor import Executor, Lost
 from ..history import History
 from ..journal import Record, read
+from ..redaction import redact
 from ..search.scribe import load_predictions
 from ..spec.file import StudyFile, load_dict
 from ..trial import EpochReport, FoldReport, Trial, TrialResult
@@ -123,7 +124,7 @@ def _trained(executor: Executor, trial: Trial) -> TrialResult:
 
 
 def _is_same(trial: Trial, result: TrialResult, folder: Path) -> bool:
-    if trial.state != result.state or trial.error != result.error:
+    if trial.state != result.state or redact(trial.error or "") != redact(result.error or ""):
         return False
     if result.fold_scores is None:
         return trial.fold_scores is None

@@ -16,7 +16,7 @@ from typing import Any
 
 from ..history import History
 from ..platforms.files import DRAFT
-from ..redaction import redact
+from ..redaction import redact, redact_named
 from ..trial import Trial, is_score, mean
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
@@ -249,11 +249,11 @@ def dataset(history: History) -> dict[str, str]:
         profile |= {"num_rows": rows, "num_columns": width, "num_elements": rows * width}
     name = str(data.get("name") or history.name)
     return {
-        "name": name[:500],
+        "name": _text(name)[:500],
         "digest": str(history.study.get("fingerprint", ""))[:LONGEST_DIGEST] or "unknown",
         "source_type": "local",
-        "source": json.dumps({"uri": name}),
-        "profile": json.dumps(profile, default=str),
+        "source": _text(json.dumps({"uri": name})),
+        "profile": _text(json.dumps(profile, default=str)),
     }
 
 
@@ -266,6 +266,12 @@ def spec_yaml(history: History) -> str:
     yaml.default_flow_style = False
     yaml.dump(history.study.get("spec", {}), text)
     return redact(text.getvalue())
+
+
+def environment_json(history: History) -> str:
+    """The versions and the machine that a study ran on."""
+    environment = history.study.get("environment", {})
+    return redact(json.dumps(environment, indent=2, default=str)) + "\n"
 
 
 def metric_name(name: str) -> str:
@@ -284,7 +290,8 @@ def _flattened(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         for key, inner in value.items():
             yield from _flattened(inner, f"{prefix}.{key}" if prefix else str(key))
     else:
-        yield metric_name(prefix), _param(value)
+        is_told = not isinstance(value, str) or prefix.startswith("data.")  # columns' names
+        yield metric_name(prefix), _param(value if is_told else redact_named(prefix, value))
 
 
 def _param(value: Any) -> str:

@@ -8,7 +8,6 @@ to do while the store is away, is not known here.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import TrackingError, redacted
 from ..history import History
-from ..journal import Record
+from ..journal import Record, without_secrets
 from ..platforms.files import sync_made
 from ..redaction import redact
 from ..trial import Trial
@@ -260,8 +259,7 @@ class Projection:
             yield Step(key, "the run's end", partial(self._end, key, "KILLED", time))
         if self.history.final is None:
             yield Step(study, "the run's end", partial(self._end, study, "KILLED", time))
-        journal = partial(self._add_file, self.parent, self._journal)
-        yield Step(study, self._journal.name, journal)
+        yield Step(study, self._journal.name, self._add_journal)
 
     def acknowledge(self, before: Position, now: Position) -> None:
         """Let the store say that it has the journal up to `now`.
@@ -345,9 +343,11 @@ class Projection:
         self._log(self.history.key, params=layout.study_params(self.history))
         self.client.log_inputs(self.parent, [self._dataset()])
         self._add_text(self.parent, layout.spec_yaml(self.history), "spec.yaml")
-        environment = json.dumps(self.history.study.get("environment", {}), indent=2, default=str)
-        self._add_text(self.parent, environment + "\n", "environment.json")
-        self._add_file(self.parent, self._journal.with_name(layout.SOURCE_DIFF))
+        self._add_text(self.parent, layout.environment_json(self.history), "environment.json")
+        diff = self._journal.with_name(layout.SOURCE_DIFF)
+        if diff.is_file():  # that of an older version hides less
+            text = redact(diff.read_text(encoding="utf-8", errors="replace"))
+            self._add_text(self.parent, text, diff.name)
 
     def _send_summary(self, known: int) -> None:
         fresh = {id(trial) for trial in self.history.ended[known:]}
@@ -509,6 +509,14 @@ class Projection:
         name = path.relative_to(self._journal.parent).as_posix()
         if path.is_file():
             self.artifacts[run, name] = Artifact(run, name, path)
+
+    def _add_journal(self) -> None:
+        """Have the journal sent; one of an older version without the secrets that it may hold."""
+        discreet = without_secrets(self._journal)
+        if discreet is None:
+            self._add_file(self.parent, self._journal)
+        else:
+            self._add_text(self.parent, discreet, self._journal.name)
 
     def _add_text(self, run: str, text: str, name: str) -> None:
         self.artifacts[run, name] = Artifact(run, name, text=text)

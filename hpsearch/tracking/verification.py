@@ -74,18 +74,16 @@ def compare_runs(client: MlflowClient, experiment: str, history: History) -> Com
         if run.info.lifecycle_stage != "active":
             if not key.endswith(layout.REPLACED):
                 found.deleted.add(key)
-        elif key in found.ids:
-            found.reject(run_id, key, "it is there twice")
-        elif key == history.key:
-            found.ids[key] = run_id
-            found.lacking[key] = _study_lacks(run, history)
-        elif key not in known or not was_sent(known[key]):
-            found.reject(run_id, key, "the journal has no such trial")
-        elif run.info.start_time != layout.start_time(known[key]):
-            found.reject(run_id, key, "it began at another time than the journal's")
+        elif why := _why_not_ours(run, key, history, known):
+            found.reject(run_id, key, why)
         else:
-            found.ids[key] = run_id
-            found.lacking[key] = _trial_lacks(run, known[key])
+            lacks = _trial_lacks(run, known[key]) if key in known else _study_lacks(run, history)
+            if key in found.ids:  # of two, one that lacks nothing stays
+                worse = run_id if lacks or not found.lacking[key] else found.ids[key]
+                found.reject(worse, key, "it is there twice")
+                if worse == run_id:
+                    continue
+            found.ids[key], found.lacking[key] = run_id, lacks
     found.deleted -= found.ids.keys()
     expected = [history.key, *(key for key, trial in known.items() if was_sent(trial))]
     for key in expected:
@@ -93,6 +91,17 @@ def compare_runs(client: MlflowClient, experiment: str, history: History) -> Com
             found.lacking[key] = "its run"
     found.lacking = {key: lacks for key, lacks in found.lacking.items() if lacks}
     return found
+
+
+def _why_not_ours(run: Run, key: str, history: History, known: Mapping[str, Trial]) -> str:
+    """Why a run is not one of the journal's; "" where it is."""
+    if key == history.key:
+        return ""
+    if key not in known or not was_sent(known[key]):
+        return "the journal has no such trial"
+    if run.info.start_time != layout.start_time(known[key]):
+        return "it began at another time than the journal's"
+    return ""
 
 
 def was_sent(trial: Trial) -> bool:

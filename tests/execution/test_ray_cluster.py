@@ -4,14 +4,16 @@ The nodes are Ray's own, on this machine; they are killed as a machine would go.
 """
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from small_problem import problem, until_result
+from small_problem import problem, trial, until_result
 
 from hpsearch.errors import ClusterError, SpecError
 from hpsearch.execution import ray as on_ray
@@ -23,6 +25,7 @@ from hpsearch.search.loop import Limits, Search
 from hpsearch.study import read_spec, tune
 from hpsearch.tracking.store import journal_path
 from hpsearch.training.make import make_trainer
+from tests.execution import fragile_models
 from tests.faults.test_deterministic import SPEC, told
 
 LARGE = Resources(cpus=8)  # no room for it on the session's node of two cores
@@ -92,9 +95,9 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
     ended = [t for t in history.trials if t.is_finished]
     assert {"COMPLETE"} == {t.state for t in history.trials if t.state != "WAITING"}
     alone = InlineExecutor(problem(), lambda p: make_trainer("vectorized", p))
-    for trial in (*ended[:3], history.best, *(history.last[n] for n in again)):
-        alone.submit(trial.spec)
-        assert list(trial.fold_scores) == until_result(alone)[-1].fold_scores.tolist()
+    for ended_trial in (*ended[:3], history.best, *(history.last[n] for n in again)):
+        alone.submit(ended_trial.spec)
+        assert list(ended_trial.fold_scores) == until_result(alone)[-1].fold_scores.tolist()
 
 
 def test_a_deterministic_study_has_the_same_bits_on_ray_as_in_processes(ray_cluster, tmp_path):
@@ -139,6 +142,44 @@ def test_the_rows_are_in_the_object_store_once_and_no_worker_can_write_to_them(r
 )
 def test_workers_that_a_node_holds(expected, cpus, gpus, node):
     assert expected == Resources(cpus, gpus).fits(node)
+
+
+def children_of_models() -> set[int]:
+    return {
+        process.pid
+        for process in psutil.process_iter(["cmdline", "status"])
+        if fragile_models.SLEEP in (process.info["cmdline"] or ())
+        and process.info["status"] != psutil.STATUS_ZOMBIE
+    }
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_what_a_model_prints_in_a_ray_worker_tells_no_secret_and_its_children_end_with_it(
+    is_killed, ray_cluster, figure
+):
+    others = children_of_models()
+    model = f"{fragile_models.__file__}:prints_secrets_and_starts_children"
+    executor = RayExecutor(trainer="vectorized", workers=1)
+    try:
+        executor.set_up(problem(model))
+        executor.submit(trial(units=4, epochs=1))
+        assert "COMPLETE" == until_result(executor)[-1].state
+        assert len(children_of_models() - others) >= 2
+        if is_killed:
+            os.kill(executor._actors[0].pid, signal.SIGKILL)
+    finally:
+        executor.close()
+    end = time.monotonic() + 60
+    while left := children_of_models() - others:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    logs = Path(ray_cluster.head_node.get_logs_dir_path())
+    printed = b"".join(log.read_bytes() for log in logs.rglob("*") if log.is_file())
+    assert b"printed password: ***" in printed
+    assert b"child token=***" in printed
+    assert b"Canary7f3a9" not in printed
+    figure(canary_found=0, orphans=len(left))
 
 
 def test_nodes_that_are_too_small_are_no_room(ray_cluster):

@@ -1,6 +1,7 @@
 """A canary in every channel through which a secret can come is found nowhere afterwards."""
 
 import http.server
+import shutil
 import subprocess
 import threading
 import time
@@ -10,20 +11,25 @@ from pathlib import Path
 
 import psutil
 import pytest
+import synthetic
 
-from hpsearch.tracking.store import default_uri, open_store
+from hpsearch.journal import read, without_secrets
+from hpsearch.tracking.store import default_uri, journal_path, open_store
 from tests.study.conftest import command, invoke
 
 CANARY = "Canary7f3a9"
 
 MODEL = f"""
-import os, sys, keras
+import logging, os, subprocess, sys, warnings, keras
 
 def build(params, inputs, outputs):
     print("stdout: password: {CANARY}-print", flush=True)
     os.write(2, b"native: token={CANARY}-native\\n")
+    warnings.warn("the key is hf_{CANARY}0123456789abcdef")
+    logging.getLogger("anybodys").error("GET https://h/?X-Amz-Signature={CANARY}-signed&a=1")
+    subprocess.run(["echo", "child: --api-key {CANARY}-child"], stdout=2)
     if params["units"] == 6:
-        raise ConnectionError(
+        password = "{CANARY}-code"; raise ConnectionError(
             "cannot connect to postgresql://bob:{CANARY}-uri@db.example/f?token={CANARY}-query; "
             "Authorization: Bearer {CANARY}-header\\n" + os.environ["FEATURES_PASSWORD"]
         )
@@ -97,6 +103,7 @@ def watched(child: subprocess.Popen) -> tuple[str, str]:
 
 def test_a_canary_in_every_channel_of_a_study_is_found_nowhere(folder, monkeypatch, figure):
     monkeypatch.setenv("FEATURES_PASSWORD", f"{CANARY}-environment")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", f"{CANARY}-bearer")
     child = subprocess.Popen(
         command("tune", "s.yaml"),
         cwd=folder,
@@ -110,19 +117,24 @@ def test_a_canary_in_every_channel_of_a_study_is_found_nowhere(folder, monkeypat
     for arguments in (["show", "canary", 1], ["top", "canary"]):
         said += invoke(folder, *arguments).output
     said += invoke(folder, "report", "canary", "-o", "page.html").output
+    said += invoke(folder, "export", "canary", "-o", "trials.csv").output
     assert "ConnectionError: cannot connect to postgresql://***@db.example" in said
-    files = [p for p in folder.rglob("*") if p.is_file() and "mlruns" in p.parts]
+    ours = {"mlruns", "page.html", "trials.csv"}
+    files = [p for p in folder.rglob("*") if p.is_file() and ours & {*p.parts}]
     log = folder / "mlruns" / "studies" / "canary" / "logs" / "worker-0.log"
     assert {"journal.jsonl", "source.diff", "traceback.txt"} <= {p.name for p in files}
     assert b"stdout: password: ***\nnative: token=***" in log.read_bytes()
-    found = [p for p in [*files, folder / "page.html"] if CANARY.encode() in p.read_bytes()]
+    logged = log.read_text()
+    for told in ("UserWarning: the key is ***", "child: --api-key ***", "X-Amz-Signature=***"):
+        assert told in logged
+    found = [p for p in files if CANARY.encode() in p.read_bytes()]
     assert [] == found
     assert CANARY not in said + processes
     client = open_store(default_uri(folder))
     runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert 3 == len(runs)
     assert CANARY not in str([run.to_dictionary() for run in runs])
-    figure(channels=9, canary_found=len(found))
+    figure(channels=14, canary_found=len(found))
 
 
 @contextmanager
@@ -163,3 +175,44 @@ def test_errors_of_data_arguments_declarations_and_servers_tell_no_secret(folder
     found = [text for text in told if CANARY in text]
     assert [] == found
     figure(channels=5, canary_found=len(found))
+
+
+def test_what_an_older_version_wrote_into_a_journal_leaves_it_nowhere(
+    tmp_path, empty_store, monkeypatch, figure
+):
+    monkeypatch.setenv("DB_PASSWORD", f"{CANARY}-environment")
+    records = synthetic.study(4, folds=2, epochs=2)
+    spec = records[0]["spec"] | {"model": {"params": {"api_key": f"{CANARY}-yaml"}}}
+    uri = f"postgresql://bob:{CANARY}-uri@db/x"
+    data = records[0]["data"] | {"name": uri}
+    records[0] |= {"spec": spec, "data": data, "environment": {"proxy": f"http://a:{CANARY}@h"}}
+    failed = next(r for r in records if r["event"] == "result" and r["state"] == "FAILED")
+    failed["error"] = f"no answer: Authorization: Bearer {CANARY}-header"
+    failed["traceback"] = f"  connect('{uri}')\nOSError: {CANARY}-environment\n"
+    records.append({**failed, "seq": len(records), "event": "ended", "reason": f"{uri} is away"})
+    journal = synthetic.write(journal_path(tmp_path, "churn"), records)
+    journal.with_name("source.diff").write_text(f"+PASSWORD = '{CANARY}-diff'\n")
+    shutil.copy(empty_store, tmp_path / "mlruns")
+    said = invoke(tmp_path, "sync", "churn").output
+    for arguments in (["show", "churn", 3], ["top", "churn"], ["compare", "churn", 0, 3]):
+        said += invoke(tmp_path, *arguments).output
+    invoke(tmp_path, "report", "churn", "-o", "page.html")
+    invoke(tmp_path, "export", "churn", "-o", "trials.csv")
+    assert "Authorization: ***" in said
+    assert CANARY not in said
+    files = [p for p in tmp_path.rglob("*") if p.is_file() and p.parent != journal.parent]
+    assert {"journal.jsonl", "source.diff", "traceback.txt", "mlflow.db", "page.html"} <= {
+        p.name for p in files
+    }
+    found = [p for p in files if CANARY.encode() in p.read_bytes()]
+    assert [] == found
+    [sent] = [p for p in files if p.name == "journal.jsonl"]
+    events = [[r["event"] for r in read(path).records] for path in (journal, sent)]
+    assert events[0] == events[1]
+    figure(canary_found=len(found))
+
+
+def test_a_journal_without_secrets_is_sent_as_it_is(tmp_path):
+    records = synthetic.study(4, folds=2, epochs=2)
+    records[0]["data"]["columns"] = {"password": "category", "api_key": "code"}
+    assert without_secrets(synthetic.write(tmp_path / "journal.jsonl", records)) is None
