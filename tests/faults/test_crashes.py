@@ -37,6 +37,14 @@ def test_killed_at_any_operation_a_whole_study_goes_on(points, figure):
     figure(points=found["kills"], problems=found["kills with a problem"])
 
 
+@LONG
+def test_without_power_at_any_operation_a_whole_study_goes_on(figure):
+    found = crashes(0, 50, 11)
+    assert 0 == found["cuts with a problem"], found["log"]
+    assert 50 == found["cuts"]
+    figure(points=found["cuts"], problems=found["cuts with a problem"])
+
+
 def watch(root, work):
     """The points of `work`, and what is certain to be on the disk after it."""
     code = f"""
