@@ -49,6 +49,11 @@ def database_state(path: Path) -> State:
         TrackingError: If it is something else, or cannot be read.
     """
     try:
+        if link := _dangling_link(path):
+            raise TrackingError(
+                f"{link}: is a link to {os.readlink(link)}, which is not there. Mount or restore "
+                "that; or remove the link, and a new store is made."
+            )
         if not path.exists() or path.stat().st_size == 0:
             return "absent"
         if path.is_dir():
@@ -64,6 +69,12 @@ def database_state(path: Path) -> State:
         if getattr(error, "sqlite_errorcode", 0) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             return "whole"  # somebody is writing it
         raise TrackingError(f"{path}: cannot be read: {error}. {_RESTORE}") from None
+
+
+def _dangling_link(path: Path) -> Path | None:
+    """The link on the way to `path` that leads nowhere: a disk that is not mounted, perhaps."""
+    path = path.absolute()
+    return next((p for p in (path, *path.parents) if p.is_symlink() and not p.exists()), None)
 
 
 _ELSEWHERE = " Name another file with --tracking-uri, or move this one away."
@@ -99,9 +110,10 @@ def check_database(path: Path) -> None:
             "Nothing is in it. `hpsearch doctor --repair` sets it aside and makes a new one; "
             "then `hpsearch sync STUDY` sends a study."
         )
-    place = path if state != "absent" or path.exists() else _nearest(path.parent)
-    if not os.access(place, os.R_OK | os.W_OK):
-        raise TrackingError(f"{place}: cannot be written to: Permission denied.{_ELSEWHERE}")
+    places = [path] if path.exists() else []
+    for place in (*places, _nearest(path.parent)):  # SQLite writes a journal beside the file
+        if not os.access(place, os.R_OK | os.W_OK):
+            raise TrackingError(f"{place}: cannot be written to: Permission denied.{_ELSEWHERE}")
     if not _nearest(path.parent).is_dir():
         raise TrackingError(f"{_nearest(path.parent)}: is a file, and no folder.{_ELSEWHERE}")
 
