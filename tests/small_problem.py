@@ -37,8 +37,8 @@ def until_result(executor, on_epoch=lambda report: None) -> list:
     """Every report up to a result or a loss."""
     reports = []
     while not reports or not isinstance(reports[-1], TrialResult | Lost):
-        report = executor.wait(60)
-        assert report is not None, "nothing was heard of the worker for a minute"
+        report = executor.wait(600)
+        assert report is not None, "nothing was heard of the worker for ten minutes"
         reports.append(report)
         if isinstance(report, EpochReport):
             on_epoch(report)

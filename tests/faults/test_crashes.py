@@ -37,7 +37,7 @@ def test_killed_at_any_operation_a_whole_study_goes_on(points, figure):
     figure(points=found["kills"], problems=found["kills with a problem"])
 
 
-@LONG
+@pytest.mark.long
 def test_without_power_at_any_operation_a_whole_study_goes_on(figure):
     found = crashes(0, 50, 11)
     assert 0 == found["cuts with a problem"], found["log"]
