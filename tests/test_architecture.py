@@ -15,6 +15,7 @@ MAY_USE = {
     "errors": {"redaction"},
     "importing": set(),
     "faults": {"errors"},
+    "compat": set(),
     "trial": set(),
     "spec": {"errors", "redaction", "trial"},
     "record_form": set(),
@@ -22,11 +23,22 @@ MAY_USE = {
     "pareto": set(),
     "history": {"errors", "journal", "trial", "pareto"},
     "data": {"errors", "trial", "spec"},
-    "models": {"errors", "trial", "spec", "data"},
-    "training": {"errors", "redaction", "importing", "trial", "spec", "data", "models"},
-    "execution": {"errors", "redaction", "faults", "trial", "training"},
-    "search": {"errors", "redaction", "faults", "trial", "spec", "journal", "history", "execution"},
+    "models": {"compat", "errors", "trial", "spec", "data"},
+    "training": {"compat", "errors", "redaction", "importing", "trial", "spec", "data", "models"},
+    "execution": {"compat", "errors", "redaction", "faults", "trial", "training"},
+    "search": {
+        "compat",
+        "errors",
+        "redaction",
+        "faults",
+        "trial",
+        "spec",
+        "journal",
+        "history",
+        "execution",
+    },
     "tracking": {
+        "compat",
         "errors",
         "redaction",
         "importing",
@@ -38,6 +50,7 @@ MAY_USE = {
         "training",
     },
     "promotion": {
+        "compat",
         "errors",
         "faults",
         "trial",
@@ -58,12 +71,12 @@ MAY_USE["__init__"] = {"study"}
 
 # Who may use the libraries that a study stands on.
 LIBRARIES = {
-    "mlflow": {"tracking", "promotion"},
-    "optuna": {"models", "search", "tracking", "reporting"},  # models: a user's build(trial)
-    "keras": {"models", "training", "execution", "promotion"},
+    "mlflow": {"compat", "tracking", "promotion"},
+    "optuna": {"compat", "models", "search", "tracking", "reporting"},  # models: build(trial)
+    "keras": {"compat", "models", "training", "execution", "promotion"},
     "jax": {"training"},
-    "keras_tuner": {"models", "search"},  # models: a user's build(hp) gets its own `hp`
-    "ray": {"execution"},
+    "keras_tuner": {"compat", "models", "search"},  # models: a user's build(hp) gets its own `hp`
+    "ray": {"compat", "execution"},
     "sklearn": {"data", "study"},
     "pyarrow": {"data", "promotion", "reporting"},
     "pandas": {"data", "promotion", "reporting"},
@@ -123,6 +136,89 @@ def test_arrows_run_downwards_only(path):
 def test_a_library_is_used_in_its_rooms_alone(path):
     used = {n.split(".")[0] for n in imports(path)} & LIBRARIES.keys()
     assert set() == {name for name in used if room(path) not in LIBRARIES[name]}
+
+
+# Attributes with an underscore that are documented: of `os`, `ssl` and named tuples.
+PUBLIC = {"_exit", "_create_unverified_context", "_replace", "_make", "_fields", "_asdict"}
+# What a library keeps in modules of this name its documentation does not promise.
+INTERNAL = ("keras.src", "keras_tuner.src", "tensorflow.python", "jax._src", "ray.core")
+INTERNAL += ("mlflow.store", "mlflow.system_metrics", "mlflow.utils", "mlflow.tracking")
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__") and name not in PUBLIC
+
+
+def is_internal(module: str) -> bool:
+    within = any(module == name or module.startswith(f"{name}.") for name in INTERNAL)
+    library = module.split(".")[0] not in (*sys.stdlib_module_names, "hpsearch")
+    return library and (within or any(map(is_private, module.split("."))))
+
+
+def own_names(tree: ast.AST) -> set[str]:
+    """What a file's classes and functions define, or set on `self`."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Attribute) and getattr(node.value, "id", "") in ("self", "cls"):
+            found.add(node.attr)
+    return found
+
+
+def private_uses(code: str) -> list[str]:
+    """Private parts of libraries that a file imports, reads, sets or overrides."""
+    tree = ast.parse(code)
+    own, found = own_names(tree), []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Import(names):
+                found += [a.name for a in names if is_internal(a.name)]
+            case ast.ImportFrom(module=str(module), names=names, level=0):
+                found += [m for a in names if is_internal(m := f"{module}.{a.name}")]
+            case ast.Attribute(value=ast.Name("self" | "cls")):
+                pass
+            case ast.Attribute(attr=name) if is_private(name) and name not in own:
+                found.append(name)
+            case ast.Call(func=ast.Name("getattr" | "setattr" | "hasattr" | "delattr")):
+                name = getattr(node.args[1], "value", "")
+                found += [name] if isinstance(name, str) and is_private(name) else []
+            case ast.keyword(arg=str(name)) if is_private(name):
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_private_parts_of_libraries_are_used_in_compat_alone(path):
+    found = private_uses(path.read_text(encoding="utf-8"))
+    assert room(path) == "compat" or [] == found
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("from keras.src.losses import losses", ["keras.src.losses.losses"]),
+        ("from keras import src", ["keras.src"]),
+        ("import ray._private.services", ["ray._private.services"]),
+        ("from optuna import _gp", ["optuna._gp"]),
+        ("model._flatten_layers()", ["_flatten_layers"]),
+        ("model._compile_config = None", ["_compile_config"]),
+        ("getattr(loss, '_fn_kwargs', {})", ["_fn_kwargs"]),
+        ("ray.init(_node_ip_address='127.0.0.1')", ["_node_ip_address"]),
+        ("self._own; other.__name__; os._exit(1); import _thread", []),
+    ],
+)
+def test_a_private_part_is_found(code, found):
+    assert found == private_uses(code.replace("; ", "\n"))
+
+
+def test_compat_modules_import_no_library():
+    names = [f"hpsearch.compat.{p.stem}" for p in (ROOT / "compat").glob("*.py")]
+    code = f"import sys, {', '.join(names)}; print(*sorted(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert [] == [name for name in (*HEAVY, "keras_tuner") if name in loaded]
 
 
 def test_the_command_line_waits_for_no_heavy_import():

@@ -13,8 +13,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
+from ..compat.ray import (
+    ONLY_HERE,
+    ask_client_server,
+    ask_control_service,
+    open_channel,
+    read_environment_again,
+    resolve_address,
+    silence_worker_logs,
+)
 from ..errors import ClusterError
 
 LOCAL = "local"  # the address of a cluster of our own, on this machine, that ends with us
@@ -66,14 +74,12 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
     if ray.is_initialized():
         return lambda: None
     if address == LOCAL:  # Ray may have been imported before and read another environment
-        ray._raylet.Config.initialize("")
-        ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
-    # What Ray tells of dead workers goes to stdout, where the answer of --json goes.
-    ray._private.worker._worker_logs_enabled = False
+        read_environment_again()
+    silence_worker_logs()
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
     with _own_signals():
         if address == LOCAL:
-            here = {"num_cpus": cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+            here = {"num_cpus": cpus, "include_dashboard": False, **ONLY_HERE}
             ray.init(LOCAL, **quiet, **here)  # without it, one that runs here would be joined
         else:
             _refuse_unguarded(address)
@@ -112,41 +118,19 @@ def _refuse_unguarded(address: str) -> None:
 def _ask(address: str) -> None:
     """The smallest of requests, to Ray's client server or to its control service."""
     if address.startswith("ray://"):
-        from ray.core.generated import ray_client_pb2 as asked
-        from ray.core.generated.ray_client_pb2_grpc import RayletDriverStub
-
-        ping = asked.ClusterInfoRequest(type=asked.ClusterInfoType.PING)
-        with _channel(address.removeprefix("ray://")) as channel:
-            RayletDriverStub(channel).ClusterInfo(ping, timeout=CONNECT_SECONDS)
+        with open_channel(address.removeprefix("ray://")) as channel:
+            ask_client_server(channel, CONNECT_SECONDS)
         return
-    from ray.core.generated import gcs_service_pb2 as control
-    from ray.core.generated.gcs_service_pb2_grpc import NodeInfoGcsServiceStub
-
-    with _channel(_resolved(address)) as channel:
-        stub = NodeInfoGcsServiceStub(channel)
-        stub.CheckAlive(control.CheckAliveRequest(), timeout=CONNECT_SECONDS)
+    with open_channel(_resolved(address)) as channel:
+        ask_control_service(channel, CONNECT_SECONDS)
 
 
 def _resolved(address: str) -> str:
     """HOST:PORT of the control service."""
-    from ray._private.services import canonicalize_bootstrap_address_or_die
-
     try:
-        return str(canonicalize_bootstrap_address_or_die(address))
+        return resolve_address(address)
     except (ConnectionError, ValueError) as error:
         raise ClusterError(f"{address}: {_line(error)}") from error
-
-
-def _channel(target: str) -> Any:
-    import grpc
-
-    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-        from ray._private.tls_utils import load_certs_from_env
-
-        chain, key, authority = load_certs_from_env()
-        credentials = grpc.ssl_channel_credentials(authority, key, chain)
-        return grpc.secure_channel(target, credentials)
-    return grpc.insecure_channel(target)
 
 
 def _line(error: BaseException) -> str:

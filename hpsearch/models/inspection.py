@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..compat.keras import layer_of
+
 if TYPE_CHECKING:
     import keras
 
@@ -50,7 +52,7 @@ def _last_activation(model: keras.Model) -> str | None:
 
     if len(model.outputs) != 1:
         return None
-    layer = model.outputs[0]._keras_history.operation
+    layer = layer_of(model.outputs[0])
     if isinstance(layer, keras.Model):
         return _last_activation(layer) if getattr(layer, "outputs", None) else None
     if type(layer) is keras.layers.Softmax:

@@ -105,9 +105,11 @@ def _wanted(hp: Any) -> list[dict[str, Value]]:
 
 def _hyperparameters(answer: Answer) -> Any:
     """Keras Tuner's container, which asks `answer` for the values."""
-    import keras_tuner
+    from ..compat.keras_tuner import asking_hyperparameters
 
-    class Hyperparameters(keras_tuner.HyperParameters):  # type: ignore[misc]
+    kind: Any = asking_hyperparameters()
+
+    class Hyperparameters(kind):  # type: ignore[misc]
         """Notes what was asked for, and with which answer."""
 
         def __init__(self) -> None:
@@ -115,16 +117,14 @@ def _hyperparameters(answer: Answer) -> Any:
             self.asked: dict[str, Question] = {}
             self.silent: list[Question] = []
 
-        def _retrieve(self, hp: Any) -> Any:
-            # All of Choice, Int, Float, Boolean and Fixed come here, names and scopes resolved.
+        def note(self, hp: Any, exists: bool) -> None:
             question = _question(hp)
-            if not self._conditions_are_active(hp.conditions):
+            if not exists:
                 if question not in self.silent:
                     self.silent.append(question)
             elif hp.name not in self.asked:
                 self.asked[hp.name] = question
                 self.values[hp.name] = answer(question)
-            return super()._retrieve(hp)
 
     return Hyperparameters()
 

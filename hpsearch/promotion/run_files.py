@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..compat.mlflow import registry_uri
 from ..errors import PromotionError
 from ..tracking.artifact_store import list_run_files
 from ..tracking.refusals import http_status
@@ -97,7 +98,7 @@ def files_for_the_registry(
     it gets a copy, in a run of its own.
     """
     run = client.get_run(run_id)
-    tracking, registry = client.tracking_uri, str(client._registry_uri)
+    tracking, registry = client.tracking_uri, registry_uri(client)
     if registry == tracking or not is_server(registry):
         return f"{run.info.artifact_uri}/{place}/{MODEL}", run_id
     from mlflow import MlflowClient

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ..compat.mlflow import artifact_repository
 from ..errors import TrackingError
 
 if TYPE_CHECKING:
@@ -54,10 +55,8 @@ def list_run_files(client: MlflowClient, run_id: str, folder: str = "") -> list[
 
     `client.list_artifacts` asks for logged models as well, which a server before MLflow 3 refuses.
     """
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-
     uri = client.get_run(run_id).info.artifact_uri
-    repository = get_artifact_repository(uri, tracking_uri=client.tracking_uri)
+    repository = artifact_repository(uri, client.tracking_uri)
     return list(repository.list_artifacts(folder or None))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..compat.mlflow import metric_tables, sqlite_store
 from .layout import Point
 
 if TYPE_CHECKING:
@@ -30,19 +31,10 @@ class BulkPoints:
     @classmethod
     def of(cls, client: MlflowClient) -> BulkPoints | None:
         """A writer into the client's store; None where `log_batch` has to do."""
-        try:
-            from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
-            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-            store = client._tracking_client.store
-            tables = SqlMetric.__table__, SqlLatestMetric.__table__
-        except (ImportError, AttributeError):
+        store, tables = sqlite_store(client), metric_tables()
+        if store is None or tables is None:
             return None
-        suits = (
-            isinstance(store, SqlAlchemyStore)
-            and store.engine.dialect.name == "sqlite"
-            and all({column.name for column in table.columns} == COLUMNS for table in tables)
-        )
+        suits = all({column.name for column in table.columns} == COLUMNS for table in tables)
         return cls(store, *tables) if suits else None
 
     def write(self, run: str, points: Iterable[Point]) -> None:

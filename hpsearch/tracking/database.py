@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal
 
+from ..compat.mlflow import TABLES_LOGGER, make_first_experiment, make_tables
 from ..errors import TrackingError
 from ..platforms.files import DRAFT, draft_of, make_folder, replace, sync_file, sync_folder
 
@@ -170,27 +171,23 @@ def _build(draft: Path, artifacts: Path) -> None:
     Its tables are made in memory, which takes a second; on a disk it is six.
     """
     import sqlalchemy
-    from mlflow.store.db.utils import _initialize_tables  # what opening an absent file calls
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     quiet_database_log()
     memory = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.pool.StaticPool)
     try:
-        _initialize_tables(memory)
+        make_tables(memory)
         with memory.connect() as connection:
             connection.execute(sqlalchemy.text("vacuum into :draft"), {"draft": str(draft)})
     except sqlalchemy.exc.DBAPIError as error:
         raise sqlite3.OperationalError(str(error.orig)) from None
     finally:
         memory.dispose()
-    store = SqlAlchemyStore(f"{PREFIX}{draft}", str(artifacts))
-    store.engine.dispose()
-    SqlAlchemyStore._engine_map.pop(store.db_uri, None)
+    make_first_experiment(f"{PREFIX}{draft}", artifacts)
 
 
 def quiet_database_log() -> None:
     """Have MLflow print no traceback of an error that it raises as well, and nothing of tables."""
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    logging.getLogger(TABLES_LOGGER).setLevel(logging.CRITICAL)
 
 
 def _publish(draft: Path, path: Path) -> None:

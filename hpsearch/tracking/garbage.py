@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from ..compat.mlflow import artifact_repository, remove_run_for_good
 from ..errors import JournalError, TrackingError, redacted
 from ..history import History, load
 from .layout import KEY_TAG
@@ -171,13 +172,12 @@ def _remove_run(run_id: str, client: MlflowClient) -> None:
     whoever made them and whatever the registry needs of them.
     """
     from mlflow.exceptions import MlflowException
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     try:
         run = client.get_run(run_id)
         if run.info.lifecycle_stage == "deleted":  # not restored meanwhile
-            get_artifact_repository(run.info.artifact_uri).delete_artifacts()
-            client._tracking_client.store._hard_delete_run(run_id)
+            artifact_repository(run.info.artifact_uri).delete_artifacts()
+            remove_run_for_good(client, run_id)
     except (MlflowException, OSError) as error:
         raise TrackingError(
             f"the run {run_id} could not be removed: {redacted(str(error))[:300]}"

@@ -12,9 +12,9 @@ import time
 from contextlib import closing
 from functools import cache
 from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
+from ..compat.mlflow import migrate, migrations
 from ..errors import TrackingError, redacted
 from .database import database_path
 
@@ -56,18 +56,13 @@ def upgrade_database(uri: str) -> str | None:
     found, (known, newest) = stored_revision(uri), revisions()
     if found is None or found == newest or found not in known:
         return None
-    from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine
-
     path = database_path(uri)
     backup = path and _copy(path)
-    engine = create_sqlalchemy_engine(uri)
     try:
-        _upgrade_db(engine)
+        migrate(uri)
     except Exception as error:  # every database raises its own kind
         kept = f" Its state before is in {backup}." if backup else " Restore the backup."
         raise TrackingError(f"{redacted(uri)}: cannot be migrated: {error}.{kept}") from None
-    finally:
-        engine.dispose()
     kept = f"; its state before is in {backup}" if backup else ""
     return f"{redacted(uri)}: migrated from version {found} to {newest}{kept}"
 
@@ -75,11 +70,10 @@ def upgrade_database(uri: str) -> str | None:
 @cache
 def revisions() -> tuple[frozenset[str], str | None]:
     """Every version of the tables that the installed MLflow knows, and the newest."""
-    spec = find_spec("mlflow")
-    folders = list(spec.submodule_search_locations or ()) if spec else []
+    folder = migrations()
     known: set[str] = set()
     older: set[str] = set()
-    for path in Path(folders[0], "store", "db_migrations", "versions").glob("*.py"):
+    for path in folder.glob("*.py") if folder else ():
         for down, name in _REVISION.findall(path.read_text(encoding="utf-8")):
             (older if down else known).add(name)
     newest = known - older

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..compat.mlflow import close_connections
 from ..errors import TrackingError, redacted
 from ..importing import no_collection
 from ..platforms.paths import artifact_uri, sqlite_uri
@@ -252,7 +253,7 @@ def _close_replaced(client: MlflowClient, path: Path) -> None:
     now = database_identity(path)
     if _files.setdefault(path, now) != now:
         _files[path] = now
-        client._tracking_client.store.engine.dispose()
+        close_connections(client)
 
 
 def _be_discreet() -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
 
+from ..compat.mlflow import system_monitors
 from .layout import Point
 
 
@@ -17,11 +17,7 @@ class SystemMeter:
     """Measures the time since it was last asked."""
 
     def __init__(self) -> None:
-        from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
-        from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
-        from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
-
-        self._monitors: list[Any] = [CPUMonitor(), DiskMonitor(), NetworkMonitor(), *_gpu()]
+        self._monitors = system_monitors()
         for monitor in self._monitors:  # the first look says nothing of the processor
             monitor.collect_metrics()
             monitor.clear_metrics()
@@ -39,13 +35,3 @@ class SystemMeter:
             for name, value in monitor.aggregate_metrics().items():
                 yield Point(f"system/{name}", float(value), now, max(0, (now - began) // 1000))
             monitor.clear_metrics()
-
-
-def _gpu() -> list[Any]:
-    """The monitor of NVIDIA's cards, where there are any and `nvidia-ml-py` is installed."""
-    try:
-        from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
-
-        return [GPUMonitor()]
-    except Exception:  # the driver raises its own kind
-        return []

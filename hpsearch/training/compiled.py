@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..compat.keras import (
+    compile_settings,
+    excludes_from_weight_decay,
+    learning_rate,
+    loss_arguments,
+    loss_of_function,
+)
 from ..errors import TrainingError
 
 if TYPE_CHECKING:
@@ -26,10 +33,8 @@ def compiled_loss(model: keras.Model) -> keras.losses.Loss:
         TrainingError: If it was compiled with no loss, with several, or with weights for them.
     """
     import keras
-    from keras.src.losses.losses import LossFunctionWrapper
 
-    config = getattr(model, "_compile_config", None)
-    settings = config.config if config is not None else {}
+    settings = compile_settings(model)
     for name in UNREAD:
         if settings.get(name) is not None:
             raise TrainingError(f"compile({name}=...) is not supported: leave it out")
@@ -45,7 +50,7 @@ def compiled_loss(model: keras.Model) -> keras.losses.Loss:
     loss = keras.losses.get(loss)
     if isinstance(loss, keras.losses.Loss):
         return loss
-    return LossFunctionWrapper(loss, name=getattr(loss, "__name__", "loss"))
+    return loss_of_function(loss)
 
 
 def compiled_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
@@ -62,7 +67,7 @@ def is_sparse(loss: Any) -> bool:
 
 def has_logits(loss: Any) -> bool:
     """Whether a loss takes logits instead of probabilities."""
-    return bool(getattr(loss, "_fn_kwargs", {}).get("from_logits"))
+    return bool(loss_arguments(loss).get("from_logits"))
 
 
 def link(task: str) -> str:
@@ -97,12 +102,12 @@ def why_not_one_program(model: keras.Model) -> str | None:
     known = {getattr(keras.optimizers, name) for name, *_ in OPTIMIZERS.values()}
     if type(optimizer) not in known:
         return f"the optimizer {type(optimizer).__name__} is compiled, which is not Keras's own"
-    if not isinstance(optimizer._learning_rate, keras.Variable):
+    if not isinstance(learning_rate(optimizer), keras.Variable):
         return "a schedule of the learning rate is compiled"
     for name in ("gradient_accumulation_steps", "loss_scale_factor", "ema_overwrite_frequency"):
         if getattr(optimizer, name, None) is not None:
             return f"the optimizer is compiled with {name}"
-    if hasattr(optimizer, "_exclude_from_weight_decay"):
+    if excludes_from_weight_decay(optimizer):
         return "the optimizer excludes variables from its weight decay"
     if loss.reduction != "sum_over_batch_size":
         return f"the loss is compiled with reduction={loss.reduction!r}"

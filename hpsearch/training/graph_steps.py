@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..compat.keras import learning_rate
 from ..data.statistics import Quantiles, Statistics, scaled
 from ..data.unit import learned
 
@@ -108,7 +109,7 @@ def settable_rate(model: keras.Model) -> Any:
     """The variable that is the learning rate; None where the user compiled a schedule."""
     import keras
 
-    rate = getattr(model.optimizer, "_learning_rate", None)
+    rate = learning_rate(model.optimizer)
     return rate if isinstance(rate, keras.Variable) else None
 
 

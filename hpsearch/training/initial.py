@@ -8,16 +8,22 @@ itself, with its `seed` set where it has one.
 
 from __future__ import annotations
 
-import functools
 import math
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..compat.keras import (
+    fans,
+    flat_layers,
+    forget_made_up_seed,
+    optimizers_with_values,
+    user_seed,
+    variable_initializer,
+    without_values,
+)
 from ..errors import TrainingError
 from ..trial import derive_seed
 from .counter_random import normal_of, random_bits, signed_uniform, truncated_normal_of
@@ -49,19 +55,12 @@ def blueprint(build: Callable[[], keras.Model]) -> keras.Model:
         TrainingError: If `build` needs values, as one that loads weights does.
         Exception: What `build` raises in any case.
     """
-    import keras
-    from keras.src.backend.common import global_state
-
-    # Keras would give values to them when the next scope of this thread ends.
-    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
     try:
-        with keras.StatelessScope(initialize_variables=False) as scope, _optimizers_allowed():
+        with without_values() as scope, optimizers_with_values():
             model = build()
     except Exception as error:
         build()  # a mistake in it is raised here, as the user knows it
         raise TrainingError(f"the model's function needs weights with values: {error}") from error
-    finally:
-        global_state.set_global_attribute("uninitialized_variables", waiting)
     if scope.state_mapping:
         raise TrainingError("the model's function sets weights itself")
     _forget_made_up_seeds(model)
@@ -69,56 +68,12 @@ def blueprint(build: Callable[[], keras.Model]) -> keras.Model:
 
 
 def _forget_made_up_seeds(model: keras.Model) -> None:
-    """Let kernels of `EinsumDense`, as in attention, be drawn with our seed.
-
-    The layer clones its initializer and hands over the seed that Keras made up, which then looks
-    like one of the user's.
-    """
+    """Let kernels of `EinsumDense`, as in attention, be drawn with our seed."""
     import keras
 
-    for layer in model._flatten_layers():
-        if not isinstance(layer, keras.layers.EinsumDense) or not layer.built:
-            continue
-        if getattr(layer.kernel_initializer, "_init_seed", 0) is None:
-            layer._kernel._initializer._init_seed = None
-
-
-_allowed = threading.local()  # whether this thread may make an optimizer without weights
-
-
-@contextmanager
-def _optimizers_allowed() -> Iterator[None]:
-    """Let optimizers be made where weights have no values.
-
-    An optimizer makes two variables at once, its counter and its learning rate, and Keras takes
-    no value in a stateless scope. With values the weights of a network would be drawn and
-    compiled for nothing, a hundred times slower.
-    """
-    from keras.src.backend.common import global_state
-    from keras.src.optimizers.base_optimizer import BaseOptimizer
-
-    init = BaseOptimizer.__init__
-    if not hasattr(init, "outside_of_scopes"):
-
-        @functools.wraps(init)
-        def outside(self: Any, *args: Any, **kwargs: Any) -> None:
-            scope = global_state.get_global_attribute("stateless_scope")
-            if scope is None or not getattr(_allowed, "now", False):
-                init(self, *args, **kwargs)
-                return
-            global_state.set_global_attribute("stateless_scope", None)
-            try:
-                init(self, *args, **kwargs)
-            finally:
-                global_state.set_global_attribute("stateless_scope", scope)
-
-        outside.outside_of_scopes = True  # type: ignore[attr-defined]
-        BaseOptimizer.__init__ = outside
-    _allowed.now = True
-    try:
-        yield
-    finally:
-        _allowed.now = False
+    for layer in flat_layers(model):
+        if isinstance(layer, keras.layers.EinsumDense) and layer.built:
+            forget_made_up_seed(layer)
 
 
 def initial_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
@@ -129,7 +84,7 @@ def initial_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
         seed: `TrialSpec.fold_seed(fold, "weights")`.
     """
     return [
-        draw(variable._initializer, tuple(variable.shape), variable.dtype, seed, index)
+        draw(variable_initializer(variable), tuple(variable.shape), variable.dtype, seed, index)
         for index, variable in enumerate(model.weights)
     ]
 
@@ -151,8 +106,8 @@ def draw(initializer: Any, shape: tuple[int, ...], dtype: str, seed: int, index:
 
 def seed_of(initializer: Any, seed: int) -> int:
     """The seed to draw with: a seed that the user gave holds in every fold and trial."""
-    own = getattr(initializer, "_init_seed", None)
-    return seed if own is None else int(own)
+    own = user_seed(initializer)
+    return seed if own is None else own
 
 
 def _base(kind: str, bits: np.ndarray) -> Any:
@@ -208,9 +163,7 @@ def _rules() -> dict[type, Rule]:
 
 def _variance_scaling(i: Any, shape: tuple[int, ...]) -> Distribution:
     """Glorot, He, LeCun and their like: `keras.initializers.VarianceScaling`."""
-    from keras.src.initializers.random_initializers import compute_fans
-
-    fan_in, fan_out = compute_fans(shape, input_axes=i.input_axes, output_axes=i.output_axes)
+    fan_in, fan_out = fans(shape, i)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[i.mode]
     scale = i.scale / max(1.0, fan)
     if i.distribution == "uniform":

@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import sys
 
+from ..compat.keras import hide_tensorflow, let_pandas_load_later, replace_clear_session
+from ..compat.tensorflow import limit_gpu_memory
 from ..importing import no_collection
 
 UNUSED = ("pandas", "sklearn", "matplotlib")
@@ -30,18 +32,15 @@ def import_keras() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError
     try:
         if under_tensorflow and (share := os.environ.get(GPU_SHARE)):
-            _limit_tensorflow(float(share))
+            limit_gpu_memory(float(share))
         import keras
     finally:
         for name in hidden:
             del sys.modules[name]
-    from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
-    from keras.src.utils import module_utils
-
     if "pandas" in hidden:
-        array_data_adapter.pandas = array_slicing.pandas = module_utils.LazyModule("pandas")
+        let_pandas_load_later()
     if keras.config.backend() == "jax" and "tensorflow" not in sys.modules:
-        module_utils.tensorflow._available = False
+        hide_tensorflow()
 
 
 def ignore_clear_session() -> None:
@@ -50,24 +49,8 @@ def ignore_clear_session() -> None:
     In a loop of the user's own it frees what the model before has left. Here it would take away
     names and variables of the networks that are trained beside the new one.
     """
-    import keras
-    from keras.src.backend.common import global_state
 
     def clear_session(free_memory: bool = True) -> None:
         """Nothing: this process trains other networks too."""
 
-    for module in (global_state, keras.utils, keras.backend):
-        module.clear_session = clear_session
-
-
-def _limit_tensorflow(share: float) -> None:
-    """Let TensorFlow take so much of each GPU's memory; comes before its first operation.
-
-    Its public functions take megabytes, and none tells how many a GPU has.
-    """
-    import tensorflow as tf
-    from tensorflow.python.framework.ops import enable_eager_execution_internal
-
-    config = tf.compat.v1.ConfigProto()
-    config.gpu_options.per_process_gpu_memory_fraction = share
-    enable_eager_execution_internal(config)
+    replace_clear_session(clear_session)

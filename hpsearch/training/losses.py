@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..compat.keras import loss_of_function
 from ..errors import SpecError
 from ..spec.hyperparameters import LOSSES as READS
 from ..spec.reference import is_reference, load_function
@@ -99,11 +100,10 @@ def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
         SpecError: If there is no such loss.
     """
     import keras
-    from keras.src.losses.losses import LossFunctionWrapper
 
     name = str(params.get("loss") or next(iter(LOSSES[task])))
     if is_reference(name):
-        return LossFunctionWrapper(load_function(name), name=name.rpartition(":")[2])
+        return loss_of_function(load_function(name), name.rpartition(":")[2])
     arguments: dict[str, Any] = dict(FIXED.get(name, {}))
     arguments |= {RENAMED.get(k, k): params[k] for k in accepted(task, name) if k in params}
     if name == "binary_focal_crossentropy" and "alpha" in arguments:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..compat.keras import compile_settings, is_functional, loss_of_function
 from ..errors import TrainingError
 
 if TYPE_CHECKING:
@@ -28,9 +29,8 @@ def side_by_side(model: keras.Model) -> keras.Model:
         TrainingError: If the outputs, or what was compiled for them, cannot be taken apart.
     """
     import keras
-    from keras.src.models.functional import Functional
 
-    if not isinstance(model, Functional):
+    if not is_functional(model):
         return model
     if not isinstance(model.output, dict) and len(model.outputs) < 2:
         return model
@@ -65,7 +65,6 @@ def summed(
 ) -> keras.losses.Loss:
     """The loss of outputs side by side: each output's own, times its weight where it has one."""
     from keras import ops
-    from keras.src.losses.losses import LossFunctionWrapper
 
     def of_each_row(truth: Any, answer: Any) -> Any:
         total = 0.0
@@ -75,7 +74,7 @@ def summed(
             total = total + (cost if weight is None else cost * weight)
         return total
 
-    return LossFunctionWrapper(of_each_row, name="summed")
+    return loss_of_function(of_each_row, "summed")
 
 
 def over_outputs(loss: keras.losses.Loss, widths: Sequence[int]) -> keras.losses.Loss:
@@ -97,7 +96,7 @@ def _by_output(model: keras.Model, name: str) -> list[Any]:
     """What `compile` was given as `name` for each output, in the order of the columns."""
     given: Any = model.loss
     if name != "loss":
-        given = model._compile_config.config.get(name)
+        given = compile_settings(model).get(name)
     keyed = isinstance(model.output, dict)
     names = list(model.output if keyed else model.output_names)
     if isinstance(given, list | tuple) and len(given) == len(names):
@@ -120,7 +119,6 @@ def _by_output(model: keras.Model, name: str) -> list[Any]:
 
 def _loss_of_a_part(given: Any) -> keras.losses.Loss:
     import keras
-    from keras.src.losses.losses import LossFunctionWrapper
 
     from .compiled import has_logits, is_sparse
 
@@ -128,7 +126,7 @@ def _loss_of_a_part(given: Any) -> keras.losses.Loss:
         raise TrainingError("compile() names no loss for one of the outputs: give each one")
     loss = keras.losses.get(given)
     if not isinstance(loss, keras.losses.Loss):
-        loss = LossFunctionWrapper(loss, name=getattr(loss, "__name__", "loss"))
+        loss = loss_of_function(loss)
     if is_sparse(loss) or has_logits(loss):
         raise TrainingError(
             f"the loss {loss.name} of one of several outputs takes class numbers or logits: "

@@ -293,7 +293,7 @@ def test_keras_tuners_process_works_on_one_thread_and_gives_the_others_back():
 
 
 def test_keras_tuners_process_answers_as_scikit_learns_does_bit_for_bit():
-    from hpsearch.search.samplers.keras_tuner_process import unchecked
+    from hpsearch.compat.keras_tuner import unchecked
 
     rng = np.random.default_rng(0)
     points, scores, asked = rng.random((12, 9)), rng.normal(size=12), rng.random((50, 9))

@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 from threadpoolctl import ThreadpoolController
 
+from ...compat.optuna import trial_key, trials_of
 from .acquisition import Acquisition, propose
 from .axes import Array, make_axis
 from .conditions import infer_parameters
@@ -126,7 +127,7 @@ class GaussianProcessSampler(BaseSampler):
     def _space(self, study: Study, trial: FrozenTrial) -> Space:
         if self._declared is not None:
             return self._declared
-        asking = (trial._trial_id, trial.datetime_start)
+        asking = trial_key(trial)
         if self._inferred is None or self._inferred[0] != asking:
             parameters = infer_parameters(_others(study, trial))
             space = None if self._inferred is None else self._inferred[1]
@@ -210,7 +211,7 @@ class GaussianProcessSampler(BaseSampler):
             if not t.state.is_finished():
                 entry = _encoded(space, t.params)
             else:
-                key = (t._trial_id, t.datetime_start)
+                key = trial_key(t)
                 entry = known[key] if key in known else _encoded(space, t.params)
                 self._encoded[key] = entry
             if entry is not None:
@@ -261,6 +262,4 @@ def _linear_algebra() -> ThreadpoolController:
 
 
 def _others(study: Study, trial: FrozenTrial) -> list[FrozenTrial]:
-    return [
-        t for t in study._get_trials(deepcopy=False, use_cache=True) if t.number != trial.number
-    ]
+    return [t for t in trials_of(study) if t.number != trial.number]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from ...compat.keras_tuner import add_trial, go_on_from, keep_in_memory, reseed, set_conditions
 from ...spec.conditions import Range, allows
 from ...spec.feasibility import feasible_point
 from ...spec.space import Categorical, Float, Int, Parameter, Space
@@ -98,9 +99,7 @@ class KerasTunerSampler:
             max_consecutive_failed_trials=10**9,  # the loop decides when to give up
             **arguments,
         )
-        self._oracle.verbose = 0
-        self._oracle.save = lambda: None  # the journal is kept already
-        self._oracle._save_trial = lambda trial: None
+        keep_in_memory(self._oracle)
         self._running: dict[int, Any] = {}  # a trial's number -> the oracle's
         self._asked = 0
 
@@ -141,37 +140,17 @@ class KerasTunerSampler:
         # On one thread, as `gp`: the last bits, and with them its points, depend on no core count.
         with warnings.catch_warnings(), self._linear_algebra.limit(limits=1):
             warnings.simplefilter("ignore")  # of a length scale at its bound: nobody can act on it
-            self._reseed(number)
+            seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials))
+            reseed(self._oracle, seed)
             # It hands a trial out again until it ends, so every ask comes from a fresh tuner.
             trial = self._oracle.create_trial(f"tuner-{self._asked}")
         if trial.status != "RUNNING":
             return None
-        if self._kind.is_grid:  # it waits for what a model may still ask for; our space is whole
-            self._oracle._populate_next.append(trial.trial_id)
+        if self._kind.is_grid:
+            go_on_from(self._oracle, trial)
         else:  # written back: it learns from what is tried
             trial.hyperparameters.values.update(self._proper(trial.hyperparameters.values))
         return trial
-
-    def _reseed(self, number: int) -> None:
-        import numpy as np
-
-        from .keras_tuner_process import unchecked
-
-        seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials))
-        self._oracle._seed_state = seed
-        if not hasattr(self._oracle, "gpr"):
-            return
-        self._oracle._random_state = np.random.RandomState(seed)
-        # Running trials are guessed by the process as it was fitted last; that must not depend on
-        # when the study was stopped.
-        self._oracle.gpr = unchecked(self._oracle._make_gpr())
-        running, self._oracle.ongoing_trials = self._oracle.ongoing_trials, {}
-        ended = {k: t for k, t in self._oracle.trials.items() if t.status == "COMPLETED"}
-        if running and len(ended) > 1:
-            everything, self._oracle.trials = self._oracle.trials, ended
-            self._oracle.gpr.fit(*self._oracle._vectorize_trials())
-            self._oracle.trials = everything
-        self._oracle.ongoing_trials = running
 
     def _end(self, trial: Any, score: float | None) -> None:
         if score is not None:
@@ -205,17 +184,8 @@ class KerasTunerSampler:
 
     def _add(self, params: Mapping[str, Value]) -> Any:
         """A trial that the oracle did not propose."""
-        from keras_tuner.engine.trial import Trial as OracleTrial
-
-        hyperparameters = self._oracle.get_space()
-        hyperparameters.values = self._stored(params)
         self._asked += 1
-        trial = OracleTrial(hyperparameters, f"{len(self._oracle.trials):07d}", status="RUNNING")
-        self._oracle._record_values(trial)
-        self._oracle.trials[trial.trial_id] = trial
-        self._oracle.ongoing_trials[f"tuner-{self._asked}"] = trial
-        self._oracle.start_order.append(trial.trial_id)
-        return trial
+        return add_trial(self._oracle, self._stored(params), f"tuner-{self._asked}")
 
     # ---- values ----
 
@@ -247,7 +217,6 @@ def hyperparameters_of(space: Space) -> kt.HyperParameters:
     always has a value there, which counts only where the condition holds.
     """
     import keras_tuner as kt
-    from keras_tuner.src.engine.conditions import Parent
 
     hp = kt.HyperParameters()
     parents = {p.name: p for p in space}
@@ -255,14 +224,14 @@ def hyperparameters_of(space: Space) -> kt.HyperParameters:
         if p.size == 1:
             continue
         listed = {name: _allowed(parents[name], allowed) for name, allowed in p.when.items()}
-        # Its `conditional_scope` nests parents into each other; ours may stand side by side.
-        hp._conditions = [
-            Parent(name, values)
+        held = [
+            (name, values)
             for name, values in listed.items()
             if values is not None and parents[name].size > 1
         ]
+        set_conditions(hp, held)
         _declare(hp, p)
-    hp._conditions = []
+    set_conditions(hp, [])
     return hp
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...compat.optuna import qmc_sampler
 from ...spec.conditions import Allowed, allows
 from ...spec.space import Categorical, Parameter, Space
 from ...trial import Value, derive_seed
 from .optuna_sampler import MakeSampler, distribution, meant, stored
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    pass
 
 Options = Mapping[str, int]
 
@@ -82,37 +83,15 @@ def _nsga2(seed: int, space: Space, options: Options) -> MakeSampler:
 
 
 def _qmc(seed: int, space: Space, options: Options) -> MakeSampler:
-    import warnings
-
-    from optuna.exceptions import ExperimentalWarning
-    from optuna.samplers import QMCSampler, RandomSampler
+    from optuna.samplers import RandomSampler
 
     whole = {p.name: distribution(p) for p in space if p.size > 1}
-
-    class Sequence(QMCSampler):
-        """One point of the sequence over all parameters, whether they exist there or not.
-
-        Optuna's own takes the parameters of the first trial, and counts its points in a study's
-        attributes, which do not outlive a stop.
-        """
-
-        def __init__(self, place: int) -> None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                super().__init__(scramble=True, seed=derive_seed(seed, "sampler"))
-            self.place = place
-
-        def infer_relative_search_space(
-            self, study: Any, trial: Any
-        ) -> dict[str, BaseDistribution]:
-            return whole
-
-        def _find_sample_id(self, study: Any, search_space: Any) -> int:
-            return self.place
-
+    scrambled = derive_seed(seed, "sampler")
     # Where a point of the sequence breaks a constraint, the same one again would too.
     return lambda place, draw: (
-        RandomSampler(seed=_seed(seed, place, draw)) if draw else Sequence(place)
+        RandomSampler(seed=_seed(seed, place, draw))
+        if draw
+        else qmc_sampler(place, whole, scrambled)
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...compat.optuna import study_id
 from ...spec.feasibility import feasible_point
 from ...spec.space import Categorical, Float, Int, Parameter, Space
 from ...trial import Direction, Trial, Value
@@ -52,26 +53,26 @@ class OptunaSampler:
         """
         import optuna
 
-        from .window import Forgetful, Window  # it imports Optuna
+        from .window import Window
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is none of the user's
         self._make = make
         self._space = space
         self._replays = replays
         self._given = given
-        storage = Forgetful()
+        self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
-            storage=storage, directions=list(directions), sampler=make(0, 0)
+            storage=self._storage, directions=list(directions), sampler=make(0, 0)
         )
-        self._view = Window(self._study, storage, latest)
+        self._view = Window(self._study, self._storage, latest)
         self._distributions = {p.name: distribution(p) for p in space}
         self._running: dict[int, int] = {}  # a trial's number -> Optuna's id
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
         """See `Sampler`."""
-        trial_id = self._study._storage.create_new_trial(self._study._study_id)
+        trial_id = self._storage.create_new_trial(study_id(self._study))
         self._running[number] = trial_id
-        asked = self._study._storage.get_trial(trial_id)
+        asked = self._storage.get_trial(trial_id)
         self._view.grow(asked.number + 1)
         params = self._propose(asked)
         self._keep(trial_id, params)
@@ -85,7 +86,7 @@ class OptunaSampler:
             return
         import optuna
 
-        storage, trial_id = self._study._storage, self._running.pop(trial.number)
+        storage, trial_id = self._storage, self._running.pop(trial.number)
         for epoch, score in enumerate(trial.mean_scores()):
             storage.set_trial_intermediate_value(trial_id, epoch, score)
         if trial.fold_scores is not None:
@@ -110,9 +111,9 @@ class OptunaSampler:
         if self._replays and trial.number >= self._given:
             self.ask(trial.number)
         else:
-            new = self._study._storage.create_new_trial(self._study._study_id)
+            new = self._storage.create_new_trial(study_id(self._study))
             self._running[trial.number] = new
-            self._view.grow(self._study._storage.get_trial(new).number + 1)
+            self._view.grow(self._storage.get_trial(new).number + 1)
         params = {p.name: trial.params[p.name] for p in self._space if p.name in trial.params}
         self._keep(self._running[trial.number], params)
 
@@ -121,7 +122,7 @@ class OptunaSampler:
             if p.name in params:
                 kept = self._distributions[p.name]
                 value = kept.to_internal_repr(stored(p, params[p.name]))
-                self._study._storage.set_trial_param(trial_id, p.name, value, kept)
+                self._storage.set_trial_param(trial_id, p.name, value, kept)
 
     def _propose(self, asked: optuna.trial.FrozenTrial) -> dict[str, Value]:
         """A point that breaks no constraint, drawn again and again before it is written down."""

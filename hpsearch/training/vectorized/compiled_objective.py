@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...compat.keras import loss_arguments
 from ...errors import UnsuitableError
 from ...trial import Value
 from ..compiled import has_logits, is_sparse, link
@@ -67,6 +68,6 @@ def _structure(loss: Any, params: Mapping[str, Value]) -> str:
     if type(loss).__module__.startswith("keras.") and (
         function is None or function.__module__.startswith("keras.")
     ):
-        arguments = sorted(getattr(loss, "_fn_kwargs", {}).items())
+        arguments = sorted(loss_arguments(loss).items())
         return f"compiled {type(loss).__name__} {getattr(function, '__name__', '')} {arguments}"
     return f"compiled {sorted(params.items())!r}"

@@ -18,8 +18,8 @@ import jax
 import jax.numpy as jnp
 import keras
 import numpy as np
-from keras.src.backend.common import global_state
 
+from ...compat.keras import flat_layers, is_functional, without_values
 from ...errors import TrainingError
 from ...trial import Value, derive_seed
 from ..initial import initial_weights
@@ -75,7 +75,7 @@ class Network:
         self.strengths = np.asarray(strengths, np.float32)
         self.n_parameters: int = self.plan.count_params()
         self.structure = _structure(self.model) if cloned else ""
-        if not cloned or not all(map(_is_told_by_its_config, self.model._flatten_layers())):
+        if not cloned or not all(map(_is_told_by_its_config, flat_layers(self.model))):
             self.structure += repr(sorted(params.items()))
         _mask_activities(self.model)
         self._places = {id(v): i for i, v in enumerate(self.model.weights)}
@@ -98,7 +98,7 @@ class Network:
     @property
     def widest(self) -> int:
         """Most inputs of a dense layer that is computed as `CpuDense`."""
-        layers = self.model._flatten_layers()
+        layers = flat_layers(self.model)
         return max((x.kernel.shape[0] for x in layers if isinstance(x, CpuDense)), default=0)
 
     def initial(self, seed: int, dropout_seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -191,9 +191,7 @@ def _penalties(model: keras.Model, strengths: list[float]) -> list[Penalty]:
 
 def _twin(model: keras.Model, widths: Mapping[str, int], strengths: list[float]) -> keras.Model:
     """The model with its layers replaced; itself where it is neither functional nor sequential."""
-    from keras.src.models.functional import Functional
-
-    if not isinstance(model, Functional | keras.Sequential):
+    if not (is_functional(model) or isinstance(model, keras.Sequential)):
         return model
 
     def replaced(layer: Any) -> Any:
@@ -216,17 +214,13 @@ def _twin(model: keras.Model, widths: Mapping[str, int], strengths: list[float])
         except Exception:  # a lambda, or a layer of the user's without a config: it serves itself
             return layer
 
-    waiting = list(global_state.get_global_attribute("uninitialized_variables", []))
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            return keras.models.clone_model(model, clone_function=replaced, recursive=True)
-    finally:
-        global_state.set_global_attribute("uninitialized_variables", waiting)
+    with without_values():
+        return keras.models.clone_model(model, clone_function=replaced, recursive=True)
 
 
 def _mask_activities(model: keras.Model) -> None:
     """Let regularizers of activities see the real rows of a batch alone."""
-    for layer in model._flatten_layers():
+    for layer in flat_layers(model):
         own = getattr(layer, "activity_regularizer", None)
         if own is None:
             continue
@@ -262,7 +256,7 @@ def _without_numbers(config: dict[str, Any]) -> dict[str, Any]:
 def _structure(model: keras.Model) -> str:
     """The twin's config, in which layers are called by their places."""
     text = json.dumps(model.get_config(), sort_keys=True, default=str)
-    named = [*model._flatten_layers(), *getattr(model, "operations", ())]
+    named = [*flat_layers(model), *getattr(model, "operations", ())]
     names = {layer.name: f"layer{place}" for place, layer in enumerate(named)}
     names[model.name] = "model"
     return re.sub(

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from ...compat.keras import loss_arguments
 from ...trial import Value
 from ..losses import RENAMED, accepted, make_loss
 from ..several_outputs import parts
@@ -30,7 +31,7 @@ class Objective:
         name = params.get("loss")
         read = accepted(task, None if name is None else str(name))
         self._names = tuple(RENAMED.get(n, n) for n in read)
-        self._fixed = dict(self._loss._fn_kwargs)
+        self._fixed = loss_arguments(self._loss)
         # Without a number Keras leaves the operation out, and so do we where there is none.
         self._names = tuple(n for n in self._names if self._fixed.get(n))
         self.numbers = packed([float(self._fixed[n]) for n in self._names])

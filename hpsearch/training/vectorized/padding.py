@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 from keras import layers as k
-from keras.src.models.functional import Functional
 
+from ...compat.keras import feeds_alone, is_functional
 from .layers import NOISES, CpuDense, Noise
 
 # Elementwise activations with f(0) = 0.
@@ -72,16 +72,13 @@ def _chain(model: keras.Model) -> list[Any] | None:
     """The layers in their order where each feeds the next alone."""
     if not isinstance(model, keras.Sequential | keras.models.Model):
         return None
-    if not hasattr(model, "_nodes_by_depth") and not isinstance(model, keras.Sequential):
+    if not is_functional(model) and not isinstance(model, keras.Sequential):
         return None
     layers = [layer for layer in model.layers if not isinstance(layer, k.InputLayer)]
     if isinstance(model, keras.Sequential):
         return layers
     for before, after in zip(model.layers, model.layers[1:], strict=False):
-        if len(before._outbound_nodes) != 1 or len(after._inbound_nodes) != 1:
-            return None
-        parents = after._inbound_nodes[0].parent_nodes
-        if len(parents) != 1 or parents[0].operation is not before:
+        if not feeds_alone(before, after):
             return None
     return layers
 
@@ -109,9 +106,9 @@ def is_by_row(model: keras.Model) -> bool:
     Normalization by batch looks at all rows, and so may what Keras cannot tell us: an operation, an
     activation or a `call` of the user's own.
     """
-    if not isinstance(model, Functional | keras.Sequential):
+    if not (is_functional(model) or isinstance(model, keras.Sequential)):
         return False
-    inside = model.operations if isinstance(model, Functional) else model.layers
+    inside = model.operations if is_functional(model) else model.layers
     return all(is_by_row(x) if isinstance(x, keras.Model) else _is_by_row(x) for x in inside)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from ...compat.keras import flat_layers
 from ...errors import TrainingError, UnsuitableError
 from ...spec.reference import is_reference
 from ...trial import Value
@@ -136,7 +137,7 @@ def _check(problem: Problem, model: keras.Model) -> None:
 
 
 def _convolutions(model: Any) -> list[str]:
-    layers = model._flatten_layers(include_self=False)
+    layers = flat_layers(model, include_self=False)
     return [
         layer.name for layer in layers if any("Conv" in k.__name__ for k in type(layer).__mro__)
     ]

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
+from ...compat.keras import averages, learning_rate, set_path
 from .traced_scalar import packed, unpacked
 
 Arrays = list[Any]
@@ -103,7 +104,7 @@ class Update:
             return values
         own = [v for v in self._optimizer.variables if v is not _rate(self._optimizer)]
         by_variable = {id(v): value for v, value in zip(own, state, strict=True)}
-        return [by_variable[id(v)] for v in self._optimizer._model_variables_moving_average]
+        return [by_variable[id(v)] for v in averages(self._optimizer)]
 
 
 def _built(optimizer: Any, variables: list[Any]) -> Any:
@@ -118,7 +119,7 @@ def _built(optimizer: Any, variables: list[Any]) -> Any:
 
 
 def _rate(optimizer: Any) -> Any:
-    return optimizer._learning_rate
+    return learning_rate(optimizer)
 
 
 def _value(optimizer: Any, name: str) -> float:
@@ -157,7 +158,7 @@ def _stand_ins(trainable: list[Any], values: list[np.ndarray]) -> list[Any]:
     made = []
     for variable, value in zip(trainable, values, strict=True):
         stand_in = keras.Variable(value, name=variable.name)
-        stand_in._path = variable.path
+        set_path(stand_in, variable.path)
         stand_in.constraint = variable.constraint
         made.append(stand_in)
     return made
