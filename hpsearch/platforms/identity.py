@@ -8,7 +8,12 @@ import socket
 
 
 def user_name() -> str:
-    """The name that the user logs in with; a container's user may have none but a number."""
+    """The name that the user has on a tracking server with logins, else on this machine.
+
+    A container's user may have none but a number.
+    """
+    if name := os.environ.get("MLFLOW_TRACKING_USERNAME"):
+        return name
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):  # no entry in the password database

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from .. import faults
 from ..errors import PromotionError
 from ..platforms.locks import FileLock, LockHeldError
-from ..tracking.refusals import http_status
+from ..tracking.refusals import http_status, permission_denied
+from ..tracking.server import may_edit
 from .gate import Comparison, Gate, NotBetterError, compare
 from .permissions import asking_for, of_experiment, of_model
 from .reference import CHAMPION, PREVIOUS, Reference
@@ -101,8 +102,14 @@ def promote(
     if reference.alias == PREVIOUS:
         raise PromotionError(f"alias {PREVIOUS!r} is kept by hpsearch: it is the last champion.")
     with asking_for(of_experiment("READ")):
-        lineage = read_lineage(client, run_id)
-    with asking_for(of_model("EDIT", reference.name)), _own_name(client, reference.name):
+        run = client.get_run(run_id).info
+    model = of_model("EDIT", reference.name)
+    with asking_for(model), _own_name(client, reference.name) as is_new:
+        # A name that is known may have this very model, and then nothing is written.
+        if is_new and not may_edit(client.tracking_uri, str(run.experiment_id)):
+            raise PromotionError(permission_denied(of_experiment("EDIT", run.run_name or "")))
+        with asking_for(of_experiment("READ")):
+            lineage = read_lineage(client, run_id)
         return _promote(client, run_id, reference, lineage, gate=gate or Gate(), force=force)
 
 
@@ -222,8 +229,10 @@ def _registered(client: MlflowClient, run_id: str, name: str, lineage: Mapping[s
 
 
 @contextmanager
-def _own_name(client: MlflowClient, name: str) -> Iterator[None]:
+def _own_name(client: MlflowClient, name: str) -> Iterator[bool]:
     """Have the registered model, made where there is none; it goes again if the block fails.
+
+    Yields whether it was made.
 
     It is made before anything is asked about it: servers with logins let everybody make one and
     tell nothing of one that does not exist.
@@ -235,10 +244,10 @@ def _own_name(client: MlflowClient, name: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-        yield
+        yield False
         return
     try:
-        yield
+        yield True
     except BaseException:
         with suppress(MlflowException):
             if not client.search_model_versions(f"name = '{name}'"):

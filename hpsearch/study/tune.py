@@ -112,10 +112,11 @@ def tune(
     file = read_spec(spec, overrides)
     root = (root or Path.cwd()).resolve()
     uri = tracking_uri or default_uri(root)
+    path = journal_path(root, file.spec.study)
+    is_begun = path.exists() and not fresh  # its experiment may be called otherwise by now
     if not offline:
         check_uri(uri)  # before anything is read or trained
-        check_server(uri)
-    path = journal_path(root, file.spec.study)
+        check_server(uri, experiment="" if is_begun else file.spec.study)
     require_own_folder(path.parent)
     if fresh:
         set_aside(path.parent)

@@ -25,6 +25,7 @@ from .artifact_store import check_artifact_store, list_run_files, local_artifact
 from .bulk import BulkPoints
 from .cursor import Position
 from .note import study_note
+from .refusals import TOO_LARGE, TOO_LARGE_FOR_PROXY, http_status
 from .store import all_pages, check_active, experiment_of
 from .system import SystemMeter
 
@@ -83,7 +84,7 @@ class Projection:
         self.experiment_id = ""
         self.runs: dict[str, str] = {}  # key -> run id
         self.refused: list[str] = []  # what the store refused for good, by name
-        self.refused_files: list[str] = []  # likewise; `add_missing` has them tried again
+        self.left_out: list[str] = []  # likewise as it is now; a later `sync` tries it again
         self.lacked: list[str] = []  # what was missing though it had been acknowledged, by name
         self.replaced: list[str] = []  # runs that were not the journal's, by name
         self.deleted: set[str] = set()  # keys of trials whose runs were deleted in MLflow
@@ -105,7 +106,7 @@ class Projection:
         """What does not get through for good, by the name of the run."""
         names = [layout.run_name(self.history, key) for key in sorted(self.deleted)]
         gone = [f"{name}: was deleted in MLflow and stays so" for name in names]
-        return [*self.refused, *self.refused_files, *gone]
+        return [*self.refused, *self.left_out, *gone]
 
     @property
     def parent(self) -> str:
@@ -292,6 +293,9 @@ class Projection:
         """
         from mlflow.exceptions import MlflowException
 
+        if http_status(error) == TOO_LARGE:
+            self._leave_out(step.key, step.what)
+            return True
         if error.error_code not in DOUBTFUL:
             raise error
         check_active(self.client, self.experiment_id)
@@ -325,6 +329,11 @@ class Projection:
         if told not in self.refused:
             self.refused.append(told)
 
+    def _leave_out(self, key: str, what: str) -> None:
+        told = f"{layout.run_name(self.history, key)}: {what}: {TOO_LARGE_FOR_PROXY}"
+        if told not in self.left_out:
+            self.left_out.append(told)
+
     def _forget(self, key: str) -> None:
         """Send nothing more to a trial's run that somebody deleted."""
         self.deleted.add(key)
@@ -341,7 +350,7 @@ class Projection:
         for name, value in layout.experiment_tags(self.history).items():
             self.client.set_experiment_tag(self.experiment_id, name, value)
         self._log(self.history.key, params=layout.study_params(self.history))
-        self.client.log_inputs(self.parent, [self._dataset()])
+        self._log_dataset(self.history.key)
         self._add_text(self.parent, layout.spec_yaml(self.history), "spec.yaml")
         self._add_text(self.parent, layout.environment_json(self.history), "environment.json")
         diff = self._journal.with_name(layout.SOURCE_DIFF)
@@ -393,7 +402,7 @@ class Projection:
         self._log(key, points, params, tags)
         self._sent[key] = trial.n_epochs
         if not described:
-            self.client.log_inputs(self.runs[key], [self._dataset()])
+            self._log_dataset(key)
             self._described.add(key)
         if trial.traceback:
             self._add_text(self.runs[key], redact(trial.traceback), "traceback.txt")
@@ -531,7 +540,6 @@ class Projection:
         tags: dict[str, str] | None = None,
     ) -> None:
         from mlflow.entities import Metric, Param, RunTag
-        from mlflow.exceptions import MlflowException
 
         run = self.runs[key]
         if self._bulk is not None:
@@ -542,12 +550,33 @@ class Projection:
             "params": [Param(name, value) for name, value in (params or {}).items()],
             "tags": [RunTag(name, value) for name, value in (tags or {}).items()],
         }
+        self._log_batch(key, batch)
+
+    def _log_batch(self, key: str, batch: Batch) -> None:
+        """Send a batch; one that is refused as a whole is sent in parts."""
+        from mlflow.exceptions import MlflowException
+
+        run = self.runs[key]
         try:
             self.client.log_batch(run, **batch, synchronous=True)
         except MlflowException as error:
-            if error.error_code != "INVALID_PARAMETER_VALUE" or not self._is_active(run):
+            if http_status(error) == TOO_LARGE:
+                self._log_halves(key, batch)
+            elif error.error_code == "INVALID_PARAMETER_VALUE" and self._is_active(run):
+                self._log_one_by_one(key, batch)
+            else:
                 raise
-            self._log_one_by_one(key, batch)
+
+    def _log_halves(self, key: str, batch: Batch) -> None:
+        """Send a batch that a proxy finds too large; what is too large alone is left out."""
+        entities = [(kind, entity) for kind, entities in batch.items() for entity in entities]
+        if len(entities) == 1:
+            kind, entity = entities[0]
+            self._leave_out(key, f"{kind.removesuffix('s')} {entity.key!r}")
+            return
+        middle = len(entities) // 2
+        for half in (entities[:middle], entities[middle:]):
+            self._log_batch(key, {k: [e for kind, e in half if kind == k] for k in batch})
 
     def _log_one_by_one(self, key: str, batch: Batch) -> None:
         """Send what the store takes of a batch that it refused, and note the rest by name."""
@@ -564,6 +593,16 @@ class Projection:
 
     def _is_active(self, run: str) -> bool:
         return bool(self.client.get_run(run).info.lifecycle_stage == "active")
+
+    def _log_dataset(self, key: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.log_inputs(self.runs[key], [self._dataset()])
+        except MlflowException as error:
+            if http_status(error) != TOO_LARGE:
+                raise
+            self._leave_out(key, "the data set's description")
 
     def _dataset(self) -> DatasetInput:
         from mlflow.entities import Dataset, DatasetInput, InputTag

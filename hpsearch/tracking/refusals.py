@@ -13,7 +13,18 @@ from ..errors import redacted
 # Answers to a file for which no repetition helps: the server does not take it as it is.
 FINAL_FOR_FILES = (400, 405, 411, 413, 414, 415, 422)
 TOO_LARGE = 413
-LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+TOO_LARGE_FOR_PROXY = (
+    "larger than its proxy lets through (413). Ask its administrator for a higher limit (nginx: "
+    "client_max_body_size), then run `hpsearch sync STUDY`."
+)
+LOGIN_REFUSED = (
+    "the login is refused. Check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or "
+    "MLFLOW_TRACKING_TOKEN."
+)
+NOT_TRUSTED = (
+    "its certificate is not trusted ({}). Set MLFLOW_TRACKING_SERVER_CERT_PATH to the certificate "
+    "of its authority (a PEM file)."
+)
 
 
 def http_status(error: BaseException) -> int | None:
@@ -33,6 +44,8 @@ def http_status(error: BaseException) -> int | None:
 def reason(error: BaseException) -> str:
     """What went wrong, in one sentence."""
     text = redacted(str(error).strip()) or type(error).__name__
+    if untrusted := re.search(r"certificate verify failed: ([^(]+)", text):
+        return NOT_TRUSTED.format(untrusted[1].strip())
     known = re.search(r"\[Errno -?\d+\] ([\w ]+)|((?:Read|Connect)\w* timed out)", text)
     line = (known[1] or known[2]) if known else text.splitlines()[0][:300]
     return line if line.endswith(".") else f"{line}."
@@ -47,8 +60,13 @@ def described(error: BaseException, *, needs: str = "") -> str:
     """
     status = http_status(error)
     if status == 401:
-        return f"the login is refused. Check {LOGIN}."
-    if status == 403:
-        asked = f"ask the server's administrator for {needs}" if needs else "ask its administrator"
-        return f"permission denied: {asked}."
-    return reason(error)
+        return LOGIN_REFUSED
+    if status == TOO_LARGE:
+        return f"the request is {TOO_LARGE_FOR_PROXY}"
+    return permission_denied(needs) if status == 403 else reason(error)
+
+
+def permission_denied(needs: str) -> str:
+    """What is told of 403; `needs` may be empty."""
+    asked = f"ask the server's administrator for {needs}" if needs else "ask its administrator"
+    return f"permission denied: {asked}."

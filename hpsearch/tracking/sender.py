@@ -25,7 +25,7 @@ from . import layout
 from .cursor import Acknowledged, Cursor, Position
 from .database import database_identity, database_path
 from .projection import Artifact, LostError, Projection, Step
-from .refusals import FINAL_FOR_FILES, TOO_LARGE, described, http_status
+from .refusals import FINAL_FOR_FILES, TOO_LARGE, TOO_LARGE_FOR_PROXY, described, http_status
 from .store import limited_requests, open_store
 from .system import SystemMeter
 from .verification import Comparison, compare_points, compare_runs, find_missing_files
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch.tracking")
 
 NEEDS_FILES = "the right to write the experiment's artifacts"
-LARGER = (
-    "the file is larger than its proxy lets through (413). Ask its administrator for a higher "
-    "limit (nginx: client_max_body_size), then run `hpsearch sync STUDY`."
-)
 
 
 class FilesAwayError(TrackingError):
@@ -233,7 +229,7 @@ class Sender:
         for run, (key, why) in found.surplus.items():
             before.retire(run, key, why)
         names = {key: layout.run_name(before.history, key) for key in found.lacking}
-        refused = {told.partition(":")[0] for told in before.refused}  # and will be again
+        refused = {told.partition(":")[0] for told in [*before.refused, *before.left_out]}
         keys = [key for key in found.lacking if names[key] not in refused]
         if not keys:
             return
@@ -245,6 +241,7 @@ class Sender:
         projection = Projection(before.client, self.journal, self._artifacts)
         projection.open(first, "" if is_new else before.parent)
         projection.refused, projection.artifacts = before.refused, before.artifacts
+        projection.left_out = before.left_out
         projection.deleted, projection.replaced = before.deleted, before.replaced
         projection.lacked = before.lacked + lacked
         records = islice(stream(self.journal, until=self._read), 1, None)
@@ -347,9 +344,9 @@ class Sender:
 
     def _give_up(self, status: int, artifacts: list[Artifact]) -> None:
         names = ", ".join(map(str, artifacts))
-        why = LARGER if status == TOO_LARGE else f"it answers {status}"
+        why = TOO_LARGE_FOR_PROXY if status == TOO_LARGE else f"it answers {status}."
         told = f"{redacted(self.uri)} does not take {names}: {why}"
-        self._opened().refused_files.append(told)
+        self._opened().left_out.append(told)
         logger.warning("%s The rest has arrived.", told)
 
     def _work_off(self) -> None:

@@ -1,40 +1,85 @@
-"""Whether a tracking server is there and new enough, asked before MLflow is imported."""
+"""Whether a tracking server is there, new enough and lets the user in, before MLflow is imported.
+
+Plain requests of this module's own: importing MLflow takes seconds, and who is refused hears of it
+at once. What these requests cannot judge is left to MLflow's client.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import ssl
 from base64 import b64encode
+from collections.abc import Iterator
+from configparser import ConfigParser
+from configparser import Error as ConfigError
+from contextlib import suppress
 from http.client import HTTPException
+from importlib import metadata
+from netrc import NetrcParseError, netrc
+from pathlib import Path
+from typing import Any
 from urllib.error import HTTPError
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
 from ..errors import TrackingError, redacted
+from .refusals import LOGIN_REFUSED, NOT_TRUSTED, permission_denied
 
 OLDEST = (2, 22)  # of MLflow's servers; older ones answer some questions with empty lists
-SECONDS = 4  # for the answer
+SECONDS = 4  # for one answer
+API = "/api/2.0/mlflow/experiments/"
+# Another way to log in, which only MLflow's client knows.
+OTHER_LOGINS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 
 
-def check_server(uri: str) -> None:
-    """Refuse a server that does not answer, or is too old, within `SECONDS`.
+def check_server(uri: str, *, experiment: str = "") -> bool:
+    """Refuse a server that does not answer, is too old or refuses the login, in few requests.
 
-    Whether it lets the user in is left to MLflow's client, which knows more kinds of logins.
+    Args:
+        uri: Of the store; nothing is asked where it is no server.
+        experiment: The name of one that is to be written to, if there is one.
+
+    Returns:
+        Whether MLflow's server has answered the user; False where that could not be judged.
 
     Raises:
         TrackingError: With the remedy.
     """
     if not uri.startswith(("http://", "https://")):
-        return
-    version = _version(uri)
-    if version is not None and tuple(map(int, version.split(".")[:2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise TrackingError(
-            f"{redacted(uri)}: the server is MLflow {version}, and {oldest} is the oldest that is "
-            "supported. Ask its administrator for a newer one, or leave --tracking-uri out for a "
-            "store in this folder."
-        )
+        return False
+    _check_version(uri)
+    if experiment:
+        name = quote(experiment, safe="")
+        answer = _call(uri, f"{API}get-by-name?experiment_name={name}")
+    else:
+        answer = _call(uri, f"{API}search", {"max_results": 1})
+    if answer is None:
+        return False
+    status, text = answer
+    if status == 401 and _is_known_login(uri):
+        raise TrackingError(f"{redacted(uri)}: {LOGIN_REFUSED}")
+    found = _parse_object(text)
+    if experiment and status == 200 and found is not None:
+        id = str(found.get("experiment", {}).get("experiment_id"))
+        if not may_edit(uri, id):
+            needs = f"EDIT on the experiment {experiment!r}"
+            raise TrackingError(f"{redacted(uri)}: {permission_denied(needs)}")
+    is_unknown = found is not None and found.get("error_code") == "RESOURCE_DOES_NOT_EXIST"
+    return found is not None and (status == 200 or is_unknown)
+
+
+def may_edit(uri: str, experiment_id: str) -> bool:
+    """Whether a server may let the user write in an experiment; True where it does not say.
+
+    It is asked for another name of the experiment, but none is given: it refuses the request
+    either way, with 403 where the permission is missing.
+    """
+    if not uri.startswith(("http://", "https://")):
+        return True
+    answer = _call(uri, f"{API}update", {"experiment_id": experiment_id})
+    return answer is None or answer[0] != 403
 
 
 def unusable(uri: str, reason: str) -> TrackingError:
@@ -46,47 +91,119 @@ def unusable(uri: str, reason: str) -> TrackingError:
     )
 
 
-def _version(uri: str) -> str | None:
-    """The server's version; None where something else answers, as a page that asks for a login."""
+def _check_version(uri: str) -> None:
+    answer = _call(uri, "/version")
+    text = answer[1].strip() if answer and answer[0] == 200 else ""
+    if not re.fullmatch(r"\d+\.\d+[\w.]*", text):  # as of a page that asks for a login
+        return
+    if tuple(map(int, text.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise TrackingError(
+            f"{redacted(uri)}: the server is MLflow {text}, and {oldest} is the oldest that is "
+            "supported. Ask its administrator for a newer one, or leave --tracking-uri out for a "
+            "store in this folder."
+        )
+
+
+def _call(uri: str, path: str, fields: dict[str, Any] | None = None) -> tuple[int, str] | None:
+    """Status and text of an answer; None where what answers does not speak HTTP, or no URI.
+
+    Raises:
+        TrackingError: If nothing answers, or its certificate is not trusted.
+    """
     parts = urlsplit(uri)
     host = parts.netloc.rpartition("@")[2]
-    address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}/version"
-    request = Request(address, headers=_login(parts.username, parts.password))
+    address = f"{parts.scheme}://{host}{parts.path.rstrip('/')}{path}"
+    data = None if fields is None else json.dumps(fields).encode()
+    headers = {"Content-Type": "application/json", **login_header(uri)}
     try:
+        request = Request(address, data, headers)
         with urlopen(request, timeout=SECONDS, context=_trust(address)) as answer:
-            text = answer.read(40).decode("ascii", "replace").strip()
-    except HTTPError:
-        return None
+            return answer.status, answer.read(100_000).decode("utf-8", "replace")
+    except HTTPError as error:
+        with error:
+            return error.code, error.read(100_000).decode("utf-8", "replace")
     except ValueError as error:
         raise unusable(uri, f"{error}.") from None
     except OSError as error:
         cause = getattr(error, "reason", error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            told = NOT_TRUSTED.format(cause.verify_message)
+            raise TrackingError(f"{redacted(uri)}: {told}") from None
         if isinstance(cause, ssl.SSLError):
-            return None  # MLflow's client may trust others
+            return None  # MLflow's client may know more
         told = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
         raise unusable(uri, f"{told}.") from None
     except HTTPException:  # no HTTP, or no address: MLflow's client tells what it makes of it
         return None
-    return text if re.fullmatch(r"\d+\.\d+[\w.]*", text) else None
 
 
-def _login(name: str | None, password: str | None) -> dict[str, str]:
-    """The header of a login, where MLflow's client takes it from."""
+def _parse_object(text: str) -> dict[str, Any] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def login_header(uri: str) -> dict[str, str]:
+    """The login that MLflow's client would send, as far as it is known here."""
+    for name, password in _logins(uri):
+        if name and password:
+            coded = b64encode(f"{name}:{password}".encode()).decode()
+            return {"Authorization": f"Basic {coded}"}
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return {"Authorization": f"Bearer {token}"}
-    name = unquote(name or "") or os.environ.get("MLFLOW_TRACKING_USERNAME")
-    password = unquote(password or "") or os.environ.get("MLFLOW_TRACKING_PASSWORD")
-    if not name:
-        return {}
-    return {"Authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
+    return {}
+
+
+def _logins(uri: str) -> Iterator[tuple[str | None, str | None]]:
+    """Name and password from each source, in the order in which they count."""
+    parts = urlsplit(uri)
+    yield unquote(parts.username or ""), unquote(parts.password or "")
+    with suppress(OSError, NetrcParseError):
+        if entry := netrc(os.environ.get("NETRC")).authenticators(parts.hostname or ""):
+            yield entry[0] or entry[1], entry[2]
+    file = ConfigParser(interpolation=None)
+    with suppress(ConfigError, OSError, UnicodeDecodeError, RuntimeError):
+        file.read(Path("~/.mlflow/credentials").expanduser(), encoding="utf-8")
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    name, password = (
+        os.environ.get(n) or file.get("mlflow", n.lower(), fallback=None) for n in names
+    )
+    yield name, password
+
+
+def _is_known_login(uri: str) -> bool:
+    """Whether MLflow's client knows no other login than `login_header` does."""
+    if any(os.environ.get(name, "").lower() not in ("", "false", "0") for name in OTHER_LOGINS):
+        return False
+    plugins = metadata.entry_points(group="mlflow.request_header_provider")
+    return all(point.value.startswith("mlflow.") for point in plugins)
 
 
 def _trust(address: str) -> ssl.SSLContext | None:
     if not address.startswith("https:"):
         return None
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):
-        return ssl._create_unverified_context()
-    file = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or os.environ.get(
-        "REQUESTS_CA_BUNDLE"
-    )
-    return ssl.create_default_context(cafile=file) if file and os.path.isfile(file) else None
+        context = ssl._create_unverified_context()
+    else:
+        context = ssl.create_default_context()
+        for authorities in _authorities():
+            if authorities.is_dir():
+                context.load_verify_locations(capath=authorities)
+            elif authorities.is_file():
+                context.load_verify_locations(authorities)
+    if client := os.environ.get("MLFLOW_TRACKING_CLIENT_CERT_PATH"):
+        context.load_cert_chain(client)
+    return context
+
+
+def _authorities() -> Iterator[Path]:
+    """Whom MLflow's client trusts."""
+    from certifi import where
+
+    yield Path(where())
+    for name in ("MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if named := os.environ.get(name):
+            yield Path(named)

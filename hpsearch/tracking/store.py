@@ -127,7 +127,7 @@ def open_store(uri: str) -> MlflowClient:
             does not answer. It names the URI without its password.
     """
     check_uri(uri)
-    check_server(uri)
+    is_let_in = check_server(uri)
     _be_discreet()
     _say_once_what_is_not_checked(uri)
     from mlflow import MlflowClient  # 5 s
@@ -142,7 +142,8 @@ def open_store(uri: str) -> MlflowClient:
             client = MlflowClient(tracking_uri=uri)
             if path:
                 _close_replaced(client, path)
-            client.search_experiments(max_results=1)
+            if not is_let_in:
+                client.search_experiments(max_results=1)
     except TrackingError:
         raise
     except Exception as error:  # every backend raises its own kind
@@ -211,16 +212,19 @@ def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[No
     """Requests to a server are tried once, take at most `seconds`, and print nothing.
 
     MLflow reads its limits from the environment; its own would block a call for 244 s, and it
-    prints a link to stdout whenever a run ends. A database needs none of this.
+    prints a link to stdout whenever a run ends. A database needs none of this, unless its files
+    or its registry are elsewhere.
     """
-    if not is_server(uri):
+    if uri.startswith("sqlite:") and not os.environ.get("MLFLOW_REGISTRY_URI"):
         yield
         return
     wanted = {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        "AWS_MAX_ATTEMPTS": "2",  # where the client writes to S3 itself; five by default
+        # Where the client reads and writes S3 itself: five tries by default, and 60 s to connect.
+        "AWS_MAX_ATTEMPTS": "2",
+        "AWS_DEFAULTS_MODE": "standard",
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
@@ -260,6 +264,8 @@ def _be_discreet() -> None:
     """A study tells nobody but its own store that it runs."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of every small file
+    # That it waits up to 300 s for a new version, each time; there it is at once.
+    logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
     quiet_database_log()
 
 

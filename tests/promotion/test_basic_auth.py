@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import urllib.request
-from base64 import b64encode
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +12,8 @@ from pathlib import Path
 import pytest
 import synthetic
 from mlflow import MlflowClient
-from mlflow_server import served
 from promotion.conftest import Store
+from server_parts import PASSWORD, LoginServer, login_server
 
 from hpsearch.errors import PromotionError, TrackingError
 from hpsearch.promotion import Reference, models, promote, rollback
@@ -24,23 +23,18 @@ from hpsearch.tracking.sender import sync
 from hpsearch.tracking.store import journal_path, open_store
 
 pytestmark = pytest.mark.long  # a server with logins hashes a password with each request
-PASSWORD = "of-this-test-{}"
-CONFIG = """\
-[mlflow]
-default_permission = READ
-database_uri = sqlite:///{folder}/auth.db
-admin_username = admin
-admin_password = {password}
-authorization_function = mlflow.server.auth:authenticate_request_basic_auth
-"""
 
 
 @dataclass
 class Server:
-    """A server with logins."""
+    """A server with logins, and the login of this process."""
 
-    uri: str
+    parts: LoginServer
     patch: pytest.MonkeyPatch
+
+    @property
+    def uri(self) -> str:
+        return self.parts.uri
 
     def client(self, user: str) -> MlflowClient:
         """A client, and the login of this process, of a user."""
@@ -51,20 +45,8 @@ class Server:
         self.patch.setenv("MLFLOW_TRACKING_USERNAME", user)
         self.patch.setenv("MLFLOW_TRACKING_PASSWORD", password)
 
-    def ask(self, what: str, **fields: str) -> None:
-        """A request of the administrator's."""
-        login = b64encode(f"admin:{PASSWORD.format('admin')}".encode()).decode()
-        request = urllib.request.Request(
-            f"{self.uri}/api/{what}",
-            json.dumps(fields).encode(),
-            {"Content-Type": "application/json", "Authorization": f"Basic {login}"},
-        )
-        urllib.request.urlopen(request, timeout=30).close()
-
     def grant(self, user: str, kind: str, which: str, permission: str) -> None:
-        """Give a user a permission."""
-        given = {"resource_type": kind, "resource_id": which, "permission": permission}
-        self.ask("3.0/mlflow/users/permissions/grant", username=user, **given)
+        self.parts.grant(user, kind, which, permission)
 
 
 @contextmanager
@@ -77,19 +59,9 @@ def logged_out() -> Iterator[pytest.MonkeyPatch]:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    pytest.importorskip("flask_wtf", reason="Flask-WTF is not installed: no server with logins")
-    folder = tmp_path_factory.mktemp("auth")
-    config = folder / "auth.ini"
-    config.write_text(CONFIG.format(folder=folder, password=PASSWORD.format("admin")))
-    where = ("--app-name", "basic-auth", "--workers", "1")
-    where += ("--backend-store-uri", f"sqlite:///{folder}/mlflow.db")
-    where += ("--artifacts-destination", str(folder / "artifacts"))
-    env = {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": "of-this-test"}
-    with served("server", *where, path="/health", env=env) as uri, logged_out() as patch:
-        made = Server(uri, patch)
-        for user in ("owner", "editor", "reader"):
-            made.ask("2.0/mlflow/users/create", username=user, password=PASSWORD.format(user))
-        yield made
+    users = ("owner", "editor", "reader")
+    with login_server(tmp_path_factory.mktemp("auth"), users) as parts, logged_out() as patch:
+        yield Server(parts, patch)
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +115,53 @@ def test_a_wrong_password_is_told_as_one(server: Server) -> None:
     server.login("owner", "wrong")
     with pytest.raises(TrackingError, match="the login is refused"):
         open_store(server.uri)
+
+
+def run_and_tell_imports(folder: Path, *arguments: str) -> tuple[str, bool]:
+    """What a command prints on stderr, and whether it has imported MLflow."""
+    code = (
+        "import sys, atexit; from hpsearch.cli import main; "
+        "atexit.register(lambda: print('mlflow' in sys.modules)); main()"
+    )
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    assert 2 == done.returncode, done.stderr
+    return done.stderr, done.stdout.endswith("True\n")
+
+
+SPEC = """\
+study: {study}
+data: {{source: "sklearn:wine"}}
+search_space: {{units: [4, 8]}}
+budget: {{trials: 1}}
+"""
+
+
+def test_refusals_are_told_in_one_line_before_mlflow_is_imported(
+    server: Server, tmp_path: Path
+) -> None:
+    owner = server.client("owner")
+    owner.create_experiment("begun-by-the-owner")
+    spec = tmp_path / "study.yaml"
+    spec.write_text(SPEC.format(study="begun-by-the-owner"))
+    at = ("--tracking-uri", server.uri)
+    server.client("reader")
+    told, has_imported = run_and_tell_imports(tmp_path, "tune", str(spec), *at)
+    needed = "ask the server's administrator for EDIT on the experiment 'begun-by-the-owner'."
+    assert f"{server.uri}: permission denied: {needed}\n" == told
+    assert not has_imported
+    assert [spec] == list(tmp_path.iterdir())  # nothing was begun
+    server.login("reader", "wrong")
+    for command in (["models"], ["tune", str(spec)], ["sync", "x"], ["predict", "m", "rows.csv"]):
+        if command[0] == "sync":
+            place(tmp_path, "reader", "x").parents[3].rename(tmp_path / "there")
+            folder = tmp_path / "there"
+        else:
+            folder = tmp_path
+        told, has_imported = run_and_tell_imports(folder, *command, *at)
+        assert 1 == told.count("the login is refused. Check MLFLOW_TRACKING_USERNAME")
+        assert 1 == len(told.splitlines())
+        assert not has_imported
 
 
 @pytest.mark.parametrize("user", ["owner", "editor", "admin"])

@@ -1,16 +1,11 @@
 """PostgreSQL as MLflow's store: a server of the test's own, from Debian's packages, on loopback."""
 
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from threading import Barrier
 
 import pytest
+import server_parts
 import synthetic
 from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
@@ -21,46 +16,10 @@ from hpsearch.tracking.sender import sync
 from hpsearch.tracking.store import experiment_of, journal_path, open_store
 
 
-def programs() -> Path | None:
-    """Where `initdb` and `pg_ctl` are; Debian keeps them off the path."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    on_path = shutil.which("pg_ctl")
-    return found[-1].parent if found else Path(on_path).resolve().parent if on_path else None
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def postgresql() -> Iterator[str]:
-    """The URI of an empty database."""
-    folder = programs()
-    if folder is None:
-        pytest.skip("PostgreSQL is not here: apt-get install postgresql")
-    user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    home = Path(tempfile.mkdtemp(prefix="hpsearch-pg-"))  # root's own folders are closed to it
-    if user:
-        shutil.chown(home, user)
-
-    def run(program: str, *arguments: object) -> None:
-        command = [str(folder / program), *map(str, arguments)]
-        done = subprocess.run(command, user=user, cwd=home, capture_output=True, timeout=120)
-        assert 0 == done.returncode, done.stderr.decode()
-
-    password, data, port = home / "password", home / "data", free_port()
-    password.write_text("of-this-test")
-    password.chmod(0o644)
-    run("initdb", "-D", data, "-U", "mlflow", "--auth=scram-sha-256", f"--pwfile={password}")
-    options = f"-h 127.0.0.1 -p {port} -k {home} -c fsync=off"
-    run("pg_ctl", "-D", data, "-l", home / "log", "-w", "-o", options, "start")
-    try:
-        yield f"postgresql+psycopg2://mlflow:of-this-test@127.0.0.1:{port}/postgres"
-    finally:
-        run("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-        shutil.rmtree(home)
+    with server_parts.postgresql() as uri:
+        yield uri
 
 
 def test_those_who_begin_a_name_at_once_share_its_experiment(postgresql):

@@ -1,38 +1,18 @@
 """nginx with its defaults in front of MLflow's server, below a prefix: bodies of a megabyte."""
 
-import os
-import shutil
-import signal
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import synthetic
 from mlflow import MlflowClient
 from mlflow_server import free_port, served
+from server_parts import nginx
 
 from hpsearch.tracking.sender import sync
 from hpsearch.tracking.store import journal_path, without_login
 from hpsearch.tracking.study_runs import find_study_run
 from hpsearch.tracking.uploader import Uploader
-
-CONFIG = """\
-daemon off; pid {folder}/pid; error_log {folder}/error.log;
-events {{}}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi; uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-  server {{
-    listen 127.0.0.1:{port};
-    location /mlflow/ {{ proxy_pass {upstream}/; {more} }}
-  }}
-}}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -42,31 +22,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     where += ("--artifacts-destination", str(folder / "artifacts"))
     with served("server", *where, path="/health") as address:
         yield address
-
-
-@contextmanager
-def nginx(folder: Path, upstream: str, port: int, more: str = "") -> Iterator[str]:
-    """The address of a proxy before `upstream`."""
-    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-    if program is None:
-        pytest.skip("nginx is not here: apt-get install nginx-light")
-    folder.mkdir(exist_ok=True)
-    folder.chmod(0o755)
-    config = folder / "nginx.conf"
-    user = "user root; " if os.geteuid() == 0 else ""  # its workers write below the test's folder
-    config.write_text(user + CONFIG.format(folder=folder, port=port, upstream=upstream, more=more))
-    process = subprocess.Popen([program, "-p", str(folder), "-c", str(config)])
-    try:
-        for _ in range(100):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/mlflow/version").close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/mlflow"
-    finally:
-        process.send_signal(signal.SIGQUIT)
-        process.wait(30)
 
 
 def place(root: Path, name: str) -> Path:
@@ -114,6 +69,43 @@ def test_sync_sends_what_was_refused_once_the_limit_is_higher(server: str, tmp_p
         run = find_study_run(MlflowClient(uri), "limit", journal=journal)
     sizes = {f.path: f.file_size for f in MlflowClient(server).list_artifacts(run.run_id, "plots")}
     assert 1_500_000 == sizes["plots/large.html"]
+
+
+def points_of(client: MlflowClient, experiment: str) -> dict[str, list[tuple[str, int, float]]]:
+    """Every point of an experiment's runs, by the run's name."""
+    return {
+        run.info.run_name: sorted(
+            (metric, point.step, point.value)
+            for metric in run.data.metrics
+            for point in client.get_metric_history(run.info.run_id, metric)
+        )
+        for run in client.search_runs([experiment])
+    }
+
+
+@pytest.mark.long
+def test_points_too_many_for_one_request_go_in_several(server: str, tmp_path: Path) -> None:
+    name, port = "many-points", free_port()
+    records = synthetic.study(3, folds=3, epochs=40)
+    records[0] |= {"key": f"key-of-{name}", "study": name}
+    asked = next(record for record in records if record["event"] == "asked")
+    asked["params"] = {**asked["params"], "long": "x" * 5000}
+    journal = synthetic.write(journal_path(tmp_path, name), records)
+    records[0] |= {"key": "key-of-direct", "study": "direct"}
+    whole = synthetic.write(journal_path(tmp_path, "direct"), records)
+    client = MlflowClient(server)
+    expected = points_of(client, sync(whole, server).experiment_id)
+    with nginx(tmp_path / "low", server, port, "client_max_body_size 4k;") as uri:
+        sent = sync(journal, uri)
+    found = points_of(client, sent.experiment_id)
+    assert {k.replace("direct", name): v for k, v in expected.items()} == found
+    (told,) = [told for told in sent.problems if told.startswith("trial-")]
+    assert "trial-000: param 'long': larger than its proxy lets through (413)" in told
+    with nginx(tmp_path / "high", server, port) as uri:
+        sent = sync(journal, uri)
+    assert [] == sent.problems
+    (run,) = client.search_runs([sent.experiment_id], "run_name = 'trial-000'")
+    assert "x" * 5000 == run.data.params["long"]
 
 
 def test_the_address_for_a_browser_holds_no_login() -> None:

@@ -7,6 +7,7 @@ import pytest
 import synthetic
 from mlflow import MlflowClient
 from mlflow_server import served
+from server_parts import S3_KEYS, s3_server
 
 from hpsearch.errors import TrackingError
 from hpsearch.tracking.sender import sync
@@ -16,28 +17,18 @@ from hpsearch.tracking.uploader import Uploader
 
 pytestmark = pytest.mark.long
 BUCKET = "search-artifacts"
-KEYS = {"AWS_ACCESS_KEY_ID": "of-this-test", "AWS_SECRET_ACCESS_KEY": "of-this-test"}
 
 
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """The address of an S3 server with an empty bucket."""
-    moto = pytest.importorskip("moto.moto_server.threaded_moto_server", reason="no moto[s3] here")
-    boto3 = pytest.importorskip("boto3", reason="boto3 is not installed")
-    server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    uri = "http://{}:{}".format(*server.get_host_and_port())
-    keys = {"aws_access_key_id": "of-this-test", "aws_secret_access_key": "of-this-test"}
-    boto3.client("s3", endpoint_url=uri, region_name="us-east-1", **keys).create_bucket(
-        Bucket=BUCKET
-    )
-    yield uri
-    server.stop()
+    with s3_server(BUCKET) as uri:
+        yield uri
 
 
 @pytest.fixture
 def logged_in(s3: str, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name, value in {**KEYS, "MLFLOW_S3_ENDPOINT_URL": s3}.items():
+    for name, value in {**S3_KEYS, "MLFLOW_S3_ENDPOINT_URL": s3}.items():
         monkeypatch.setenv(name, value)
     return monkeypatch
 
@@ -52,7 +43,9 @@ def server(
         where += ["--artifacts-destination", f"s3://{BUCKET}/proxied"]
     else:
         where += ["--no-serve-artifacts", "--default-artifact-root", f"s3://{BUCKET}/direct"]
-    with served("server", *where, path="/health", env={**KEYS, "MLFLOW_S3_ENDPOINT_URL": s3}) as at:
+    with served(
+        "server", *where, path="/health", env={**S3_KEYS, "MLFLOW_S3_ENDPOINT_URL": s3}
+    ) as at:
         yield request.param, at
 
 
@@ -80,7 +73,7 @@ def test_missing_credentials_are_told_before_anything_is_trained(
 ) -> None:
     way, uri = server
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in KEYS:
+    for name in S3_KEYS:
         monkeypatch.delenv(name, raising=False)
     with Uploader(place(tmp_path, f"no-keys-{way}"), uri) as uploader:
         if way == "proxied":  # the server has them
