@@ -53,7 +53,7 @@ UNAUTHORIZED = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
 def test_a_login_that_is_refused_is_told_with_the_variables_to_set() -> None:
     with (
         answering(UNAUTHORIZED) as uri,
-        pytest.raises(TrackingError, match="login is refused. Check MLFLOW_TRACKING_USERNAME"),
+        pytest.raises(TrackingError, match=r"login is refused\. Check MLFLOW_TRACKING_USERNAME"),
     ):
         check_server(uri)
 

@@ -19,6 +19,8 @@ from hpsearch.tracking.sender import sync
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.uploader import Uploader
 
+PATIENCE = 400  # seconds for all requests, on a machine that is very busy
+
 
 class Proxy:
     """Forwards TCP to a port; cuts the connection instead of giving back every n-th answer,
@@ -142,8 +144,8 @@ def test_answers_that_get_lost_lose_and_double_nothing(
     proxy.cut_every = 13
     journal = place(tmp_path, "cut", "study-cut")
     uploader = Uploader(journal, f"http://127.0.0.1:{proxy.port}", first_pause=0.01).start()
-    assert uploader.flush(100)
-    assert uploader.close(100)
+    assert uploader.flush(PATIENCE)
+    assert uploader.close(PATIENCE)
     assert proxy.cuts > 5
     assert () == uploader.refused
     direct, cut = stored(database, "study"), stored(database, "study-cut")
@@ -170,7 +172,7 @@ def test_a_server_that_comes_back_gets_what_it_missed(
         assert not uploader.flush(0.2)
         assert uploader.pending > 0
         proxy.cut_every = 0
-        assert uploader.flush(100)
+        assert uploader.flush(PATIENCE)
         assert uploader.run_id(0) is not None
     runs, points = stored(database, "study-away")
     assert 7 == len(runs)
@@ -186,7 +188,7 @@ def test_a_server_that_fails_midway_loses_and_doubles_nothing(
     journal = place(tmp_path, "failing", "study-failing")
     uri = f"http://127.0.0.1:{proxy.port}"
     with Uploader(journal, uri, first_pause=0.01) as uploader:
-        assert uploader.flush(100)
+        assert uploader.flush(PATIENCE)
     assert proxy.cuts > 3
     runs, points = stored(database, "study-failing")
     assert 7 == len(runs)
@@ -211,7 +213,7 @@ def test_trials_end_while_the_server_is_silent(
         assert len(records) == len(read(path).records)  # though no answer has come
         assert 0 == proxy.cuts
         proxy.flowing.set()
-        assert uploader.flush(100)
+        assert uploader.flush(PATIENCE)
     runs, points = stored(database, "study-silent")
     assert 7 == len(runs)
     assert {1} == {*runs.values(), *points.values()}
