@@ -19,11 +19,11 @@ from typing import Any
 import ray  # this module is imported where Ray is
 
 from ..platforms.processes import GroupWatcher, new_mark
-from ..training.final import FinalFit, LockedPrediction
+from ..training.final import Answer, FinalFit, LockedPrediction
 from ..training.keras_import import ignore_clear_session, import_keras
 from ..trial import TrialResult
 from .limits import Watch, WorkerLimits
-from .messages import Outgrown, Overfull, Ready
+from .messages import Failure, Outgrown, Overfull, Ready
 from .worker import Worker
 from .worker_log import DiscreetOutput
 
@@ -37,6 +37,7 @@ class Calls:
     def __init__(self, limits: WorkerLimits) -> None:
         """Nothing said yet."""
         self._limits, self._watch = limits, Watch(os.getpid())
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
@@ -44,8 +45,20 @@ class Calls:
         """The next order."""
         return self.orders.get()
 
+    def make_scratch(self) -> Path:
+        """A folder until the next answer; an actor is killed and removes nothing by then."""
+        self._scratch = tempfile.TemporaryDirectory(prefix="hpsearch-final-")
+        return Path(self._scratch.name)
+
+    def remove_scratch(self) -> None:
+        """Remove the folder, if there is one."""
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
     def send(self, report: Any) -> None:
         """Say something; after a result, also that the process has grown too large."""
+        if isinstance(report, Answer | Failure):
+            self.remove_scratch()
         self.reports.put(report)
         if isinstance(report, TrialResult) and self._watch.outgrown(self._limits):
             self.reports.put(Outgrown())
@@ -63,7 +76,6 @@ class RayWorker:
         self._watcher = GroupWatcher(None, mark)  # Ray ends this process alone
         self._line = Calls(limits)
         self._worker = Worker(self._line)
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self._model = Path()  # what the final fit left here
         for work in (self._worker.listen_or_die, self._work_or_die, self._watch):
             threading.Thread(target=work, daemon=True).start()
@@ -93,8 +105,7 @@ class RayWorker:
     def order(self, order: Any) -> None:
         """Take one of `messages`; the model of a final fit is kept here until it is fetched."""
         if isinstance(order, FinalFit | LockedPrediction):
-            self._scratch = tempfile.TemporaryDirectory(prefix="hpsearch-final-")
-            self._model = Path(self._scratch.name) / order.path.name
+            self._model = self._line.make_scratch() / order.path.name
             order = replace(order, path=self._model)
         self._line.orders.put(order)
 
@@ -109,6 +120,5 @@ class RayWorker:
     def model(self) -> bytes:
         """The file that the final fit wrote."""
         content = self._model.read_bytes()
-        if self._scratch is not None:
-            self._scratch.cleanup()
+        self._line.remove_scratch()
         return content

@@ -18,12 +18,15 @@ from small_problem import problem, trial, until_result
 from hpsearch.errors import ClusterError, SpecError
 from hpsearch.execution import ray as on_ray
 from hpsearch.execution.inline import InlineExecutor
+from hpsearch.execution.limits import WorkerLimits
+from hpsearch.execution.messages import Failure
 from hpsearch.execution.ray import RayExecutor
 from hpsearch.execution.ray_cluster import Resources, room
 from hpsearch.journal import Journal
 from hpsearch.search.loop import Limits, Search
 from hpsearch.study import read_spec, tune
 from hpsearch.tracking.store import journal_path
+from hpsearch.training.final import Answer
 from hpsearch.training.make import make_trainer
 from tests.execution import fragile_models
 from tests.faults.test_deterministic import SPEC, told
@@ -255,6 +258,17 @@ def test_a_local_cluster_ends_with_its_coordinator_and_writes_no_token_down(endi
             child.kill()
     assert [] == psutil.wait_procs(daemons, timeout=30)[1]
     assert [] == list(tmp_path.rglob("auth_token"))
+
+
+@pytest.mark.parametrize("report", [Answer(np.zeros((1, 1))), Failure("no", "bug")])
+def test_a_model_that_was_asked_leaves_no_folder_on_its_node(report):
+    from hpsearch.execution.ray_worker import Calls
+
+    line = Calls(WorkerLimits())
+    folder = line.make_scratch()
+    assert folder.is_dir()
+    line.send(report)
+    assert not folder.exists()
 
 
 def test_without_ray_the_message_says_what_to_install(monkeypatch):

@@ -1,6 +1,7 @@
 """One finished study, made by the command line in a folder of its own."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -104,8 +105,8 @@ def finished(tmp_path_factory, empty_store) -> Finished:
 
 
 @pytest.fixture(scope="module")
-def browser():
-    """Debian's chromium, headless, at the end of its driver."""
+def browser(tmp_path_factory):
+    """Debian's chromium, headless, at the end of its driver; it leaves its profile behind."""
     binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (binary and driver):
         pytest.skip("chromium and chromedriver are not installed: no browser to test with")
@@ -120,6 +121,7 @@ def browser():
         "window-size=1400,1000",
     ):
         options.add_argument(f"--{argument}")
-    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    own = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("browser"))}
+    opened = webdriver.Chrome(options, webdriver.ChromeService(driver, env=own))
     yield opened
     opened.quit()
