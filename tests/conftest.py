@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from mlflow_server import TrackingServer, tracking_server_in
 
 os.environ["KERAS_BACKEND"] = "jax"  # a process has one; TensorFlow's tests run in a child
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -23,7 +24,7 @@ FIGURES = Path(
 
 
 # What is slow to start and serves several files: their tests run in one worker.
-SHARED = ("ray_cluster", "finished", "over_http")
+SHARED = ("ray_cluster", "finished", "over_http", "tracking_server")
 # The files that take longest. They begin first, so that both workers end at about the same time.
 SLOW_FILES = (
     "execution/test_executors.py",
@@ -106,6 +107,15 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     open_store(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def tracking_server(
+    empty_store: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TrackingServer]:
+    """MLflow's server, to which each test gives experiments of names of its own."""
+    with tracking_server_in(tmp_path_factory.mktemp("server"), empty_store) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

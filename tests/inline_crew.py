@@ -1,15 +1,20 @@
 """Workers of a study that are no processes: each real one imports Keras, for five seconds.
 
-For tests of what a study does, whoever trains. What a worker is told is pickled as it would be.
+For tests of what a study does, whoever trains. What a worker is told is pickled as it would be, and
+so is what the process that looks at a user's model is told.
 """
 
+import json
 import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
+from hpsearch.errors import HpsearchError, SpecError
+from hpsearch.execution import examination
 from hpsearch.execution.inline import InlineExecutor
 from hpsearch.study.prepare import Crew
 from hpsearch.training.final import Answer, FinalFit, LockedPrediction
@@ -41,6 +46,18 @@ class InlineCrew(Crew):
         return InlineWorker(self.trainer, self._population)
 
 
+def examine(
+    model: str, *, trainer: str, problem: Any = None, points: Any = (), losses: Any = ()
+) -> Any:
+    """As `examination.examine`, in this process."""
+    order = (model, problem, [dict(point) for point in points], list(losses))
+    try:
+        answer = examination._carried_out(pickle.loads(pickle.dumps(order))).as_json()
+    except HpsearchError as error:
+        raise SpecError(str(error)) from None
+    return examination.examined(json.loads(json.dumps(answer)))
+
+
 def train_inline() -> None:
     """Let every study of this process train in it."""
     sys.modules["hpsearch.study.tune"].Crew = InlineCrew
@@ -49,8 +66,9 @@ def train_inline() -> None:
 @contextmanager
 def training_inline() -> Iterator[None]:
     """Let studies train in this process for a while."""
-    import hpsearch.study.tune  # noqa: F401
+    import hpsearch.study.users_model  # noqa: F401
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys.modules["hpsearch.study.tune"], "Crew", InlineCrew)
+        patch.setattr(sys.modules["hpsearch.study.users_model"], "examine", examine)
         yield

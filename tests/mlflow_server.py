@@ -10,9 +10,33 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 SECONDS = 120  # for a server on a busy machine
+
+
+@dataclass(frozen=True)
+class TrackingServer:
+    """A server over a SQLite store."""
+
+    uri: str
+    database: Path
+
+    @property
+    def port(self) -> int:
+        return int(self.uri.rpartition(":")[2])
+
+
+@contextmanager
+def tracking_server_in(folder: Path, empty_store: Path) -> Iterator[TrackingServer]:
+    """A server whose database and artifacts are in `folder`."""
+    database = folder / "mlflow.db"
+    database.write_bytes(empty_store.read_bytes())
+    where = ("--workers", "1", "--backend-store-uri", f"sqlite:///{database}")
+    where += ("--artifacts-destination", str(folder / "artifacts"))
+    with served("server", *where, path="/health") as uri:
+        yield TrackingServer(uri, database)
 
 
 def free_port() -> int:

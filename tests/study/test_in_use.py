@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import urllib.request
-from collections.abc import Iterator
 from contextlib import chdir
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from mlflow_server import SECONDS, served
+from mlflow_server import SECONDS, TrackingServer, served
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -34,13 +33,8 @@ STRONG = WEAK.replace("epochs: 1", "epochs: 15").replace("sgd, learning_rate: 1e
 
 
 @pytest.fixture(scope="module")
-def tracking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("tracking")
-    store = f"sqlite:///{folder}/mlflow.db"
-    where = ("--workers", "1", "--backend-store-uri", store)
-    where += ("--artifacts-destination", str(folder / "artifacts"))
-    with served("server", *where, path="/health") as uri:
-        yield uri
+def tracking(tracking_server: TrackingServer) -> str:
+    return tracking_server.uri
 
 
 @pytest.mark.usefixtures("inline_workers")

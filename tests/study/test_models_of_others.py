@@ -99,12 +99,14 @@ def test_data_that_do_not_fit_the_model_are_refused_before_the_first_trial(tmp_p
     assert not (tmp_path / "mlruns/studies/own/journal.jsonl").exists()
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_what_nothing_reads_beside_a_compiled_model_is_an_error() -> None:
     declared = study({"keras_tuner": f"{USERS}:tutorial"}, search_space={"learning_rate": [1, 2]})
     with pytest.raises(SpecError, match=r"learning_rate: nothing reads this parameter.*units_0"):
         read_spec(declared)
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_the_file_may_narrow_what_the_model_asks_for_and_constrain_it() -> None:
     declared = study(
         {"keras_tuner": f"{USERS}:tutorial"},

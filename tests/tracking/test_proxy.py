@@ -1,12 +1,11 @@
 """nginx with its defaults in front of MLflow's server, below a prefix: bodies of a megabyte."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import synthetic
 from mlflow import MlflowClient
-from mlflow_server import free_port, served
+from mlflow_server import TrackingServer, free_port
 from server_parts import nginx
 
 from hpsearch.tracking.sender import sync
@@ -16,12 +15,8 @@ from hpsearch.tracking.uploader import Uploader
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    where = ("--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db")
-    where += ("--artifacts-destination", str(folder / "artifacts"))
-    with served("server", *where, path="/health") as address:
-        yield address
+def server(tracking_server: TrackingServer) -> str:
+    return tracking_server.uri
 
 
 def place(root: Path, name: str) -> Path:

@@ -1,11 +1,8 @@
 """A real server behind a proxy that cuts answers off: nothing is lost, nothing is doubled."""
 
 import contextlib
-import os
 import socket
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -13,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from mlflow_server import TrackingServer
 
 from hpsearch.journal import Journal, read
 from hpsearch.tracking.sender import sync
@@ -67,41 +65,9 @@ class Proxy:
 
 
 @pytest.fixture(scope="module")
-def server(
-    empty_store: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[int, Path]]:
+def server(tracking_server: TrackingServer) -> tuple[int, Path]:
     """The port of an MLflow server, and its database."""
-    folder = tmp_path_factory.mktemp("server")
-    database = folder / "mlflow.db"
-    database.write_bytes(empty_store.read_bytes())
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--backend-store-uri"]
-    command += [f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts")]
-    # Its job runner is a second process, which tracking does not need.
-    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **quiet})
-    try:
-        _wait_for(process, port, folder / "log")
-        yield port, database
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait_for(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"http://127.0.0.1:{port}")
-    while process.poll() is None:
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port)).close()
-            client.search_experiments(max_results=1)
-            return
-        threading.Event().wait(0.1)
-    pytest.fail(log.read_text(encoding="utf-8"))
+    return tracking_server.port, tracking_server.database
 
 
 @pytest.fixture

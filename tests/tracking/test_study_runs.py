@@ -1,7 +1,6 @@
 """People who use one study name on one server: each command gives each of them their own."""
 
 import hashlib
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 import synthetic
 from click.testing import CliRunner
 from mlflow import MlflowClient
-from mlflow_server import served
+from mlflow_server import TrackingServer
 
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
@@ -23,12 +22,8 @@ PEOPLE = 10
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("server")
-    where = ("--workers", "1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db")
-    where += ("--artifacts-destination", str(folder / "artifacts"))
-    with served("server", *where, path="/health") as address:
-        yield address
+def uri(tracking_server: TrackingServer) -> str:
+    return tracking_server.uri
 
 
 def key_of(person: int, study: str) -> str:
