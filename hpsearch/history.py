@@ -326,8 +326,10 @@ def load_condensed(journal: Path) -> History:
     return history
 
 
-def recover(history: History, journal: Path, numbers: Collection[int]) -> None:
-    """Give trials the curves back that they let go of, as the journal has them.
+def recover(
+    history: History, journal: Path, numbers: Collection[int], *, until: int | None = None
+) -> None:
+    """Give trials the curves back that they let go of, as the journal has them up to `until`.
 
     Raises:
         JournalError: If it is damaged.
@@ -336,7 +338,7 @@ def recover(history: History, journal: Path, numbers: Collection[int]) -> None:
     named = {trial.number for trial in wanted}
     if not named:
         return
-    records = stream(journal, without=CURVES, but_of=named)
+    records = stream(journal, until=until, without=CURVES, but_of=named)
     full = History(record for record in records if record.get("trial") in named)
     for trial in wanted:
         trial.regain(full.last[trial.number])

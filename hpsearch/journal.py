@@ -202,13 +202,15 @@ def _without_secrets(value: Any, name: str, *, has_telling_names: bool = True) -
     return redact_named(name, value)
 
 
-def stream_scores(path: Path) -> Iterator[Record]:
+def stream_scores(path: Path, *, until: int | None = None) -> Iterator[Record]:
     """`stream`, but of an epoch's metrics none is parsed: its scores decide what a search does.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
     """
-    for text, _ in _lines(path, 0):
+    for text, end in _lines(path, 0):
+        if until is not None and end > until:
+            return
         if _is_one_of(text, ("epoch",)):
             # The last field, behind the event's name and numbers: no text can hold the same.
             text = text.partition(b',"metrics":{')[0].removesuffix(b"}") + b',"metrics":{}}'

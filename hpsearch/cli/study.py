@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,9 @@ from .group import main
 from .output import OVERWRITE, new_file, output_option
 from .store_option import store_option
 from .terminal import optional_listener, optional_output, say
+
+if TYPE_CHECKING:
+    from ..study import StudyResult
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
 GRACE = 60.0  # seconds that running trials get to finish
@@ -96,12 +99,16 @@ def tune(
     with ExitStack() as stack:
         interrupt = stack.enter_context(Interrupt(grace))
         shown = stack.enter_context(display(total, quiet=quiet))
-        listeners = [optional_listener("the progress display", shown.listen)]
+        listeners = [
+            optional_listener("the progress display", shown.listen, skips_past_curves=True)
+        ]
         if tensorboard is not None:
             from ..tracking.tensorboard import TensorBoard
 
             board = stack.enter_context(closing(TensorBoard(tensorboard)))
-            listeners.append(optional_listener("--tensorboard", board.listen))
+            listeners.append(
+                optional_listener("--tensorboard", board.listen, skips_past_curves=False)
+            )
         result = run(
             spec,
             overrides=overrides,
@@ -112,21 +119,35 @@ def tune(
             listeners=listeners,
             stop_requested=interrupt.requested,
         )
-    from ..tracking.store import default_uri, uri_option
-    from .answer import show_result, unsent
-
-    root = Path.cwd()
-    option = uri_option(tracking_uri or default_uri(root), root)
     if as_json:
         say(json.dumps(result.as_json()))
     elif not quiet:
+        from .answer import show_result
+
         with optional_output():
-            show_result(result, option)
-    for told in result.refused:
-        say(f"not in MLflow: {told}", err=True)
+            show_result(result, _uri_option(tracking_uri))
+    _tell_unsent([result], tracking_uri)
     if result.unsent:
-        say(unsent(result, option), err=True)
         raise SystemExit(UNSENT)
+
+
+def _tell_unsent(results: Sequence[StudyResult], tracking_uri: str | None) -> None:
+    """Say what MLflow lacks of studies that are whole, and how it gets it."""
+    from .answer import unsent
+
+    for result in results:
+        for told in result.refused:
+            say(f"not in MLflow: {told}", err=True)
+        if result.unsent:
+            say(unsent(result, _uri_option(tracking_uri)), err=True)
+
+
+def _uri_option(tracking_uri: str | None) -> str:
+    """What names the store in a command that is printed."""
+    from ..tracking.store import default_uri, uri_option
+
+    root = Path.cwd()
+    return uri_option(tracking_uri or default_uri(root), root)
 
 
 @main.command()
@@ -163,7 +184,7 @@ def nested(
         if not quiet:
             say(f"outer fold {fold} of {folds}", err=True)
         with Interrupt(GRACE) as interrupt, display(total, quiet=quiet) as shown:
-            listen = optional_listener("the progress display", shown.listen)
+            listen = optional_listener("the progress display", shown.listen, skips_past_curves=True)
             yield {"listeners": [listen], "stop_requested": interrupt.requested}
 
     result = run(
@@ -183,6 +204,9 @@ def nested(
 
         with optional_output():
             show_nested(result)
+    _tell_unsent(result.studies, tracking_uri)
+    if result.is_unsent:
+        raise SystemExit(UNSENT)
 
 
 @main.command()

@@ -137,8 +137,16 @@ def optional_output() -> Iterator[None]:
         silence(sys.stdout)
 
 
-def optional_listener(what: str, listen: Callable[[Record], None]) -> Callable[[Record], None]:
-    """`listen`, whose first error is a warning and its last call: a study goes on without it."""
+def optional_listener(
+    what: str, listen: Callable[[Record], None], *, skips_past_curves: bool
+) -> Callable[[Record], None]:
+    """`listen`, whose first error is a warning and its last call: a study goes on without it.
+
+    Args:
+        what: Its name for the warning.
+        listen: Takes the records of a journal.
+        skips_past_curves: Whether it can do without the epochs of a study's earlier runs.
+    """
     is_over = False
 
     def heard(record: Record) -> None:
@@ -151,6 +159,7 @@ def optional_listener(what: str, listen: Callable[[Record], None]) -> Callable[[
             is_over = True
             logger.warning("%s ends here, the study goes on: %s", what, error)
 
+    vars(heard)["skips_past_curves"] = skips_past_curves
     return heard
 
 

@@ -113,16 +113,18 @@ def doctor(repair: str | None, tracking_uri: str | None) -> None:
 def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None) -> None:
     """Delete predictions of all but the best trials, and studies' runs deleted in MLflow.
 
-    Models, journals and the best trials stay, and so does a run whose model is registered. Runs on
-    a tracking server are left to its administrator.
+    Predictions among which a study's winner is chosen stay: its finalists', or those of the 30 best
+    for an ensemble. Models, journals and the best trials stay, and so does a run whose model is
+    registered. Runs on a tracking server are left to its administrator.
     """
+    from ..study.selection import trials_in_use
     from ..tracking.garbage import find_garbage, remove
     from ..tracking.store import default_uri, open_store
 
     root = Path.cwd()
     uri = tracking_uri or default_uri(root)
     client = open_store(uri)
-    found = find_garbage(root, client, keep=keep, everybodys=everybodys)
+    found = find_garbage(root, client, keep=keep, in_use=trials_in_use, everybodys=everybodys)
     for item in found:
         say(f"{item.study}: {item.what}, {_size(item.size)}")
     total = _size(sum(item.size for item in found))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import HpsearchError
 from ..escaping import safe_cell
-from ..history import History, load
+from ..history import History, load_condensed
 from ..platforms.paths import sqlite_uri
 from ..redaction import redact
 from .table import param_names
@@ -33,7 +33,7 @@ def export(journal: Path, output: Path, *, form: str) -> int:
         JournalError: If there is no journal, or it is damaged.
         OSError: If the file cannot be written.
     """
-    return FORMATS[form](load(journal), output)
+    return FORMATS[form](load_condensed(journal), output)
 
 
 def format_of(output: Path, asked: str | None = None) -> str:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,12 @@ class NestedResult:
     """The studies of the outer folds, in their order."""
 
     studies: tuple[StudyResult, ...]
+    is_summary_sent: bool = True  # or it was not wanted: --offline
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether MLflow lacks something that was to be there."""
+        return not self.is_summary_sent or any(study.unsent for study in self.studies)
 
     @property
     def objective(self) -> str:
@@ -111,13 +117,14 @@ def nested(
             changed = [*overrides, *own]
             studies.append(tune(spec, data, overrides=changed, **where, **options, **more))
     result = NestedResult(tuple(studies))
-    if not offline:
-        _send(result, name, tracking_uri, (root or Path.cwd()).resolve())
-    return result
+    if offline:
+        return result
+    is_sent = _send(result, name, tracking_uri, (root or Path.cwd()).resolve())
+    return replace(result, is_summary_sent=is_sent)
 
 
-def _send(result: NestedResult, name: str, tracking_uri: str | None, root: Path) -> None:
-    """Send the summary; a store that is away gets it from the next call."""
+def _send(result: NestedResult, name: str, tracking_uri: str | None, root: Path) -> bool:
+    """Send the summary; a store that is away gets it from the next call. Whether it was sent."""
     uri = tracking_uri or default_uri(root)
     folds = [_outer_fold(study, result.metrics, root) for study in result.studies]
     try:
@@ -127,6 +134,8 @@ def _send(result: NestedResult, name: str, tracking_uri: str | None, root: Path)
             "MLflow has not taken the summary (%s); the same command sends it again",
             redacted(str(error)),
         )
+        return False
+    return True
 
 
 def _outer_fold(study: StudyResult, metrics: Sequence[str], root: Path) -> OuterFold:

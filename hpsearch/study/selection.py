@@ -95,6 +95,16 @@ def in_question(history: History, selection: Selection) -> set[int]:
     return numbers | {trial.number for trial in trials}
 
 
+def trials_in_use(history: History) -> set[int]:
+    """The trials whose predictions choose the winner, or will when the study goes on."""
+    declared = history.study.get("spec", {}).get("selection") or {}
+    try:
+        selection = Selection.model_validate(declared)
+    except ValueError:  # of another version
+        selection = Selection(kind="ensemble")  # which needs most
+    return in_question(history, selection)
+
+
 def score_finalists(
     history: History,
     selection: Selection,

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..data import Dataset
 from ..errors import UnsuitableError, redacted
-from ..history import History, recover
+from ..history import CURVES, History, recover
 from ..journal import Journal, Record, stream
 from ..platforms.files import remove_drafts
 from ..search.limits import Limits
@@ -100,7 +100,8 @@ def tune(
         accept_changes: Go on though code, versions or defaults are others than before; the
             journal and the later trials tell.
         root: The folder that holds `mlruns/`; the working folder where it is None.
-        listeners: Called with every record of the journal.
+        listeners: Called with every record of the journal; of its earlier runs without the epochs
+            where all of them have an attribute `skips_past_curves` that is true.
         stop_requested: Polled; once true, nothing more is asked and `StudyStopped` is raised.
 
     Raises:
@@ -129,8 +130,7 @@ def tune(
         check_model(file, problem)
         crew.set_up(problem)
         first = introduction(journal, file, dataset, problem, crew, accept_changes=accept_changes)
-        for record in stream(path) if listeners else ():
-            _tell(listeners, record)
+        _tell_the_past(listeners, path)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.
         sampler = _sampler(file.spec, problem, first)
         told = list(listeners)
@@ -175,6 +175,14 @@ def tune(
 def _tell(listeners: Sequence[Listener], record: Record) -> None:
     for listener in listeners:
         listener(record)
+
+
+def _tell_the_past(listeners: Sequence[Listener], path: Path) -> None:
+    """Tell listeners of a study's earlier runs; curves, most of a journal, if one needs them."""
+    curious = [listen for listen in listeners if not getattr(listen, "skips_past_curves", False)]
+    if listeners:
+        for record in stream(path, without=() if curious else CURVES):
+            _tell(listeners, record)
 
 
 def _sampler(spec: StudySpec, problem: Problem, first: Record) -> Sampler:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import JournalError
-from ..history import History, load
+from ..history import History, load_condensed
 from ..journal import Record
 from ..spec.file import StudyFile
 from ..spec.reference import absolute, is_reference
@@ -41,7 +41,7 @@ def trials_of(
     """
     name = str(file.spec.warm_start)
     try:
-        other = load(journal.parents[1] / name / "journal.jsonl")
+        other = load_condensed(journal.parents[1] / name / "journal.jsonl")
     except JournalError as error:
         raise file.problem("warm_start", str(error)) from None
     for what, theirs, ours in (
@@ -141,7 +141,7 @@ def _plain(spec: StudySpec, trial: Trial) -> dict[str, Any]:
         "state": trial.state,
         "score": trial.score,
         "values": trial.values,
-        "fold_scores": trial.fold_scores,
+        "fold_scores": trial.fold_scores and list(trial.fold_scores),
         "epochs": trial.epochs,
-        "curve": trial.mean_scores(),
+        "curve": list(trial.mean_scores()),
     }

@@ -1,6 +1,7 @@
 """What a folder of studies holds that nobody will miss.
 
-Out-of-fold predictions of all but the best trials of studies that have ended, and runs of ours
+Out-of-fold predictions of trials of ended studies, but of the best and of those among which the
+winner is chosen (the ensemble's members, finalists), should the study go on; and runs of ours
 that somebody deleted in MLflow, with their artifacts. Journals are never garbage, nor is a model:
 the registry is asked first, and a run whose files it needs stays.
 """
@@ -8,7 +9,7 @@ the registry is asked first, and a run whose files it needs stays.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from urllib.request import url2pathname
 from ..compat.mlflow import artifact_repository, remove_run_for_good
 from ..errors import JournalError, TrackingError, redacted
 from ..history import History, load
+from ..journal import owner
 from .layout import KEY_TAG
 from .store import all_pages, default_uri, is_server
 from .study_runs import journal_key
@@ -42,7 +44,12 @@ class Garbage:
 
 
 def find_garbage(
-    root: Path, client: MlflowClient, *, keep: int, everybodys: bool = False
+    root: Path,
+    client: MlflowClient,
+    *,
+    keep: int,
+    in_use: Callable[[History], Collection[int]],
+    everybodys: bool = False,
 ) -> list[Garbage]:
     """What can go below `root` and in its store.
 
@@ -50,6 +57,7 @@ def find_garbage(
         root: The folder that holds `mlruns/`.
         client: Of the store.
         keep: How many of a study's best trials keep their out-of-fold predictions.
+        in_use: The trials of a study whose predictions choose its winner.
         everybodys: Deleted runs that are not hpsearch's count, too, and in a store that is not
             this folder's own those of other folders.
 
@@ -57,7 +65,7 @@ def find_garbage(
         TrackingError: If the registry does not say which runs it needs.
     """
     journals = sorted((root / "mlruns" / "studies").glob("*/journal.jsonl"))
-    found = [g for journal in journals for g in _predictions(journal, keep)]
+    found = [g for journal in journals for g in _predictions(journal, keep, in_use)]
     if not is_server(client.tracking_uri):
         # A store elsewhere, a team's database perhaps, holds runs of other folders, too.
         shared = client.tracking_uri != default_uri(root) and not everybodys
@@ -79,7 +87,9 @@ def remove(garbage: Sequence[Garbage], client: MlflowClient) -> None:
             _remove_run(run, client)
 
 
-def _predictions(journal: Path, keep: int) -> Iterator[Garbage]:
+def _predictions(
+    journal: Path, keep: int, in_use: Callable[[History], Collection[int]]
+) -> Iterator[Garbage]:
     try:
         history: History = load(journal, without=("epoch",))
     except JournalError as error:
@@ -87,8 +97,10 @@ def _predictions(journal: Path, keep: int) -> Iterator[Garbage]:
         return
     if history.final is None:
         return
-    needed = {t.number for t in history.ranked()[:keep]}
-    needed |= {int(m["trial"]) for m in history.final.get("members", ())}
+    if owner(journal) or any(t.asked > history.final["time"] for t in history.trials):
+        logger.warning("nothing of study %s is removed: it goes on", journal.parent.name)
+        return
+    needed = {t.number for t in history.ranked()[:keep]} | {*in_use(history)}
     files = tuple(
         path
         for trial in history.attempts

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrackingError, redacted
-from ..history import History
-from ..journal import Record, without_secrets
+from ..history import History, recover
+from ..journal import Record, stream_scores, without_secrets
 from ..platforms.files import sync_made
 from ..redaction import redact
 from ..trial import Trial
@@ -185,14 +185,21 @@ class Projection:
             del self.runs[key]
         self._open_runs.discard(key)
 
-    def recall(self, records: Iterable[Record]) -> None:
-        """Take in what the store has acknowledged."""
-        for record in records:
+    def recall(self, until: int) -> None:
+        """Take in what the store has acknowledged: the journal up to `until` (bytes).
+
+        Curves are kept of those trials alone that more epochs may follow.
+        """
+        for record in stream_scores(self._journal, until=until):
             for trial in self.history.apply(record):
                 if trial.state != "WAITING":
                     self._sent[layout.trial_key(self.history, trial)] = trial.n_epochs
                 if trial.ended is not None:
                     trial.condense()
+        going_on = [trial for trial in self.history.last.values() if trial.ended is None]
+        for trial in going_on:
+            trial.condense()
+        recover(self.history, self._journal, {t.number for t in going_on}, until=until)
         if self.history.final is None and not self._alone:
             self.client.update_run(self.parent, status="RUNNING")
         self._open_runs = {

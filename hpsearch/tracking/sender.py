@@ -123,7 +123,7 @@ class Sender:
         self._position = self._agreed(held.position, said) if is_ours else Position()
         self._read = self._position.offset
         self._steps.clear()
-        projection.recall(stream(self.journal, until=self._read))
+        projection.recall(self._read)
         if not is_ours or said != self._position:
             projection.say(self._position)
         self.projection = projection

@@ -37,11 +37,11 @@ def test_killed_at_any_operation_a_whole_study_goes_on(points, figure):
     figure(points=found["kills"], problems=found["kills with a problem"])
 
 
-@pytest.mark.long
-def test_without_power_at_any_operation_a_whole_study_goes_on(figure):
-    found = crashes(0, 50, 11)
+@pytest.mark.parametrize("cuts", [pytest.param(50, marks=SOAK)])
+def test_without_power_at_any_operation_a_whole_study_goes_on(cuts, figure):
+    found = crashes(0, cuts, 11)
     assert 0 == found["cuts with a problem"], found["log"]
-    assert 50 == found["cuts"]
+    assert cuts == found["cuts"]
     figure(points=found["cuts"], problems=found["cuts with a problem"])
 
 

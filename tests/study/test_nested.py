@@ -92,6 +92,17 @@ def test_the_same_command_trains_nothing_again(nested):
     assert [(p.step, p.value) for p in points] == [(p.step, p.value) for p in told_again]
 
 
+def test_the_exit_code_says_that_mlflow_has_not_taken_the_summary(nested, caplog):
+    root, _ = nested
+    client = open_store(f"sqlite:///{root}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("outer").experiment_id
+    client.delete_experiment(experiment)
+    invoke(root, "nested", "outer.yaml", "--folds", 2, code=4)
+    assert "the same command sends it again" in caplog.text
+    client.restore_experiment(experiment)
+    invoke(root, "nested", "outer.yaml", "--folds", 2)
+
+
 def test_a_fold_beyond_the_last_is_refused():
     with pytest.raises(hpsearch.errors.SpecError, match="fold: 4 of 3 folds"):
         hpsearch.tune(

@@ -8,17 +8,20 @@ from mlflow.entities import ViewType
 from hpsearch.cli import main
 from hpsearch.history import History, load
 from hpsearch.journal import Journal
+from hpsearch.study.selection import trials_in_use
 from hpsearch.tracking.garbage import find_garbage
 from hpsearch.tracking.store import artifact_location
 
 
-def leave_study(root) -> History:
-    """An ended study of eight trials with a kilobyte of predictions each."""
+def leave_study(root, *more: dict, **selection) -> History:
+    """An ended study of eight trials with a kilobyte of predictions each, and `more` records."""
     folder = root / "mlruns" / "studies" / "demo"
     (folder / "predictions").mkdir(parents=True)
     with Journal(folder / "journal.jsonl") as journal:
-        for record in synthetic.study(8):
+        for record in [*synthetic.study(8), *more]:
             fields = {k: v for k, v in record.items() if k not in ("event", "time", "seq")}
+            if record["event"] == "study":
+                fields["spec"] = fields["spec"] | {"selection": {"finalists": 0} | selection}
             if record["event"] == "result":
                 name = f"predictions/{record['trial']:06d}.npy"
                 (folder / name).write_bytes(bytes(1000))
@@ -38,7 +41,7 @@ def test_the_best_trials_and_the_members_of_the_model_keep_their_predictions(
     history = leave_study(root)
     everything = left(root)
     needed = {t.number for t in history.ranked()[:2]}
-    needed |= {m["trial"] for m in history.final.get("members", ())}
+    needed.add(history.winner["trial"])
     dry = CliRunner().invoke(main, ["gc", "--keep", "2", "--dry-run"], catch_exceptions=False)
     assert everything == left(root)
     n_gone = len(everything - needed)
@@ -47,6 +50,28 @@ def test_the_best_trials_and_the_members_of_the_model_keep_their_predictions(
     done = CliRunner().invoke(main, ["gc", "--keep", "2"], catch_exceptions=False)
     assert f"{n_gone}.0 kB freed" in done.output
     assert needed & everything == left(root)
+
+
+def test_predictions_among_which_the_winner_is_chosen_stay(root, uri, monkeypatch):
+    monkeypatch.chdir(root)
+    leave_study(root, kind="ensemble")
+    everything = left(root)
+    CliRunner().invoke(main, ["gc", "--keep", "1"], catch_exceptions=False)
+    history = load(root / "mlruns/studies/demo/journal.jsonl")
+    assert {t.number for t in history.ranked()} == left(root) & everything
+    assert len(history.ranked()) < len(everything)  # a failed and a pruned one
+
+
+def test_of_a_study_that_goes_on_nothing_is_removed_and_that_is_told(
+    root, uri, monkeypatch, caplog
+):
+    monkeypatch.chdir(root)
+    asked = next(r for r in synthetic.study(9) if r.get("trial") == 8)
+    leave_study(root, {**asked, "event": "asked"})
+    everything = left(root)
+    CliRunner().invoke(main, ["gc", "--keep", "1"], catch_exceptions=False)
+    assert everything == left(root)
+    assert "nothing of study demo is removed: it goes on" in caplog.text
 
 
 def delete_runs(root, uri, **tags) -> tuple[MlflowClient, str, list[str]]:
@@ -77,7 +102,7 @@ def test_deleted_runs_go_for_good_with_their_artifacts_but_those_of_registered_m
     client.create_registered_model("churn")
     source = f"{client.get_run(champion).info.artifact_uri}/final/model"
     client.create_model_version("churn", source, champion)
-    [found] = find_garbage(root, client, keep=1)
+    [found] = find_garbage(root, client, keep=1, in_use=trials_in_use)
     assert ("demo", (deleted,), 500) == (found.study, found.runs, found.size)
     done = CliRunner().invoke(main, ["gc", "--tracking-uri", uri], catch_exceptions=False)
     assert 0 == done.exit_code, done.output
@@ -121,9 +146,11 @@ def test_in_a_store_that_others_use_their_deleted_runs_are_left_to_them(root, ur
     tags = {"hpsearch.key": f"{history.key}/3/0"}
     deleted = client.create_run(own, tags=tags).info.run_id
     client.delete_run(deleted)
-    found = [item for item in find_garbage(mine, client, keep=100) if item.runs]
+    found = [
+        item for item in find_garbage(mine, client, keep=100, in_use=trials_in_use) if item.runs
+    ]
     assert [(deleted,)] == [item.runs for item in found]
-    everything = find_garbage(mine, client, keep=100, everybodys=True)
+    everything = find_garbage(mine, client, keep=100, everybodys=True, in_use=trials_in_use)
     assert {deleted, *theirs[1:]} == {run for item in everything for run in item.runs}
 
 
@@ -132,5 +159,5 @@ def test_deleted_runs_of_other_programs_are_left_to_them(root, uri, monkeypatch)
     client, _, runs = delete_runs(root, uri)
     dry = CliRunner().invoke(main, ["gc", "--dry-run"], catch_exceptions=False)
     assert "0 B would be freed" in dry.output
-    [found] = find_garbage(root, client, keep=1, everybodys=True)
+    [found] = find_garbage(root, client, keep=1, everybodys=True, in_use=trials_in_use)
     assert {*runs[1:]} == {*found.runs}
