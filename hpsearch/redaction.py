@@ -107,6 +107,7 @@ _TELLING = re.compile(
     r"(?i)(?:^|_)(?:password|passwd|pass|passphrase|pwd|token|secret|credentials?|(?:api|access)?key)(?:_|$)"
     r"|password"
 )
+_NO_NUMBER = re.compile(r"[^\d*.\s]")
 _DIRECTORIES = ("PWD", "OLDPWD")
 
 
@@ -121,6 +122,8 @@ def redact(text: str) -> str:
         >>> redact('token_count: 5, monkey=3, KEY = "wJalr"')
         'token_count: 5, monkey=3, KEY = "***"'
     """
+    if not _NO_NUMBER.search(text):  # most cells of a table; no secret looks so
+        return text
     return redact_patterns(_redact_environment(text))
 
 
@@ -351,6 +354,6 @@ def _can_be_found(value: str) -> bool:
     return (
         len(value) >= SHORTEST
         and not is_path
-        and bool(re.search(r"[^\d*.\s]", value))
+        and bool(_NO_NUMBER.search(value))
         and (value.lower() not in ("true", "false", "disabled", "enabled"))
     )

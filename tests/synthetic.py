@@ -34,7 +34,12 @@ class Records:
 
 
 def study(
-    trials: int = 6, *, folds: int = 3, epochs: int = 4, finished: bool = True
+    trials: int = 6,
+    *,
+    folds: int = 3,
+    epochs: int = 4,
+    finished: bool = True,
+    metric: str = "roc_auc",
 ) -> list[Record]:
     """A study of a binary task; trial 2 is pruned, trial 3 fails, trial 4 needs two attempts."""
     records = Records()
@@ -61,6 +66,9 @@ def study(
             best = max(best, (float(np.mean(scores)), number))
     if finished:
         _finish(records, best, epochs)
+    for record in records.all:
+        if record["event"] == "epoch" and metric != "roc_auc":
+            record["metrics"][f"val/{metric}"] = record["metrics"].pop("val/roc_auc")
     return records.all
 
 
