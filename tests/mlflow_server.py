@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 120  # for a server on a busy machine
+SECONDS = 400  # for a server on a machine that is very busy
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,20 @@ def served(
     port = free_port()
     beside = f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}"  # uvicorn is there
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [python, "-m", "mlflow", *arguments, "--host", "127.0.0.1"]
+    command = [python, "-m", "mlflow", *arguments, "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, **quiet, **(env or {}), "PATH": beside}
+    with until_served(command, port, environment, path=path):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def until_served(
+    command: list[str], port: int, env: Mapping[str, str], *, path: str = "/health"
+) -> Iterator[None]:
+    """Run a server inside the block, which begins once `path` answers at `port`."""
     with subprocess.Popen(
-        [*command, "--port", str(port)],
-        env={**os.environ, **quiet, **(env or {}), "PATH": beside},
+        command,
+        env=env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -70,7 +80,7 @@ def served(
                 assert server.poll() is None
                 assert time.monotonic() < end
                 time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}"
+            yield
         finally:
             os.killpg(server.pid, signal.SIGTERM)
 

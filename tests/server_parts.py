@@ -44,7 +44,7 @@ http {{
 @contextmanager
 def postgresql() -> Iterator[str]:
     """The URI of an empty database of a PostgreSQL server, which runs until the block ends."""
-    folder = _postgresql_programs()
+    folder = postgresql_programs()
     if folder is None:
         pytest.skip("PostgreSQL is not here: apt-get install postgresql")
     user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
@@ -70,7 +70,7 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(home)
 
 
-def _postgresql_programs() -> Path | None:
+def postgresql_programs() -> Path | None:
     """Where `initdb` and `pg_ctl` are; Debian keeps them off the path."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
     on_path = shutil.which("pg_ctl")

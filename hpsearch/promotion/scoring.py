@@ -20,8 +20,10 @@ from ..data.cells import distinct_places
 from ..data.delimited import BLOCK, Text, read_head, read_texts
 from ..data.schema import Counts, Layout, Schema, Window, require
 from ..data.sources import plain_table
-from ..errors import DataError, HpsearchError, PromotionError
+from ..errors import DataError, HpsearchError, PromotionError, redacted
+from ..tracking.artifact_store import limit_s3_requests
 from ..tracking.refusals import described
+from ..tracking.waiting import telling_what_is_awaited
 from .package import as_saved, folder_sha256
 from .permissions import of_experiment
 from .reference import Reference
@@ -215,7 +217,9 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
         raise PromotionError(f"{reference} (version {version.version}) is no model of hpsearch's.")
     try:
         uri = client.get_model_version_download_uri(reference.name, version.version)
-        path = Path(download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri))
+        limit_s3_requests(uri)
+        with telling_what_is_awaited(f"the files of {reference}, {_place(uri, client)}"):
+            path = Path(download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri))
         found = folder_sha256(as_saved(path))
     except Exception as error:  # every artifact store raises its own kind
         needs = of_experiment("READ", version.tags.get(f"{TAG}study", ""))
@@ -227,6 +231,12 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
             "a file of it has changed. Promote it again from its study."
         )
     return path
+
+
+def _place(uri: str, client: MlflowClient) -> str:
+    """Where files are, as people know it."""
+    by_server = uri.startswith(("mlflow-artifacts:", "http:", "https:"))
+    return f"from {redacted(client.tracking_uri if by_server else uri)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ LIBRARIES = {
     "abfss": ("azure.storage.filedatalake", "azure-storage-file-datalake azure-identity"),
     "sftp": ("pysftp", "pysftp"),
 }
+CONNECT_SECONDS, READ_SECONDS = 4, 15  # of S3, for each of two tries
 PROXIED = (
     "or have its administrator start the server with --serve-artifacts and a mlflow-artifacts: "
     "location, so that it writes the files itself."
@@ -43,6 +44,7 @@ def check_artifact_store(location: str) -> None:
             f"the experiment's files go to {location}, which needs a library: pip install "
             f"{package}; {PROXIED}"
         )
+    limit_s3_requests(location)
     if module == "boto3" and not _has_s3_login():
         raise TrackingError(
             f"the experiment's files go to {location}, and there is no login for it: set "
@@ -73,6 +75,28 @@ def _is_installed(module: str) -> bool:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # its parent is not there
         return False
+
+
+def limit_s3_requests(location: str) -> None:
+    """Have boto3 give up a store that is silent; by default it waits for minutes.
+
+    Nothing is changed where the process has a session of its own already.
+    """
+    if LIBRARIES.get(urlsplit(location).scheme, ("", ""))[0] != "boto3":
+        return
+    try:
+        import boto3
+        from botocore.config import Config
+        from botocore.session import get_session
+    except ImportError:  # MLflow tells of it
+        return
+    if boto3.DEFAULT_SESSION is not None:
+        return
+    session = get_session()
+    session.set_default_client_config(
+        Config(connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS)
+    )
+    boto3.setup_default_session(botocore_session=session)
 
 
 def _has_s3_login() -> bool:

@@ -47,8 +47,13 @@ def reason(error: BaseException) -> str:
     if untrusted := re.search(r"certificate verify failed: ([^(]+)", text):
         return NOT_TRUSTED.format(untrusted[1].strip())
     known = re.search(r"\[Errno -?\d+\] ([\w ]+)|((?:Read|Connect)\w* timed out)", text)
-    line = (known[1] or known[2]) if known else text.splitlines()[0][:300]
+    line = (known[1] or known[2]) if known else _first_line(text)
     return line if line.endswith(".") else f"{line}."
+
+
+def _first_line(text: str) -> str:
+    """The first line, without what stands behind the path of an address: it may be signed."""
+    return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text.splitlines()[0])[:300]
 
 
 def described(error: BaseException, *, needs: str = "") -> str:

@@ -222,9 +222,7 @@ def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[No
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds),
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-        # Where the client reads and writes S3 itself: five tries by default, and 60 s to connect.
-        "AWS_MAX_ATTEMPTS": "2",
-        "AWS_DEFAULTS_MODE": "standard",
+        "AWS_MAX_ATTEMPTS": "2",  # where the client writes to S3 itself; five by default
     }
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
