@@ -46,6 +46,8 @@ def reason(error: BaseException) -> str:
     text = redacted(str(error).strip()) or type(error).__name__
     if untrusted := re.search(r"certificate verify failed: ([^(]+)", text):
         return NOT_TRUSTED.format(untrusted[1].strip())
+    if answered := re.search(r"too many (\d{3}) error responses", text):
+        return f"the server answers {answered[1]}."
     known = re.search(r"\[Errno -?\d+\] ([\w ]+)|((?:Read|Connect)\w* timed out)", text)
     line = (known[1] or known[2]) if known else _first_line(text)
     return line if line.endswith(".") else f"{line}."
