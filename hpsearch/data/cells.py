@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import UTC, datetime, time, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -36,6 +37,8 @@ COMMA = "1250,5"
 # How 1250.5 is written in a column: the separators that are recognised without a declaration.
 NUMBER_FORMATS = (PLAIN, COMMA, "1,250.5", "1.250,5", "1 250,5", "1 250.5", "1'250.5")
 ISO = "YYYY-MM-DD"
+OFFSET = r"Z|[+-]\d{2}:\d{2}"  # as the usual ISO 8601 texts end
+LOCAL = "local"  # the zone of a column of several offsets, none of which is UTC
 DATE_FORMATS = {
     "DD/MM/YYYY": r"(?P<d>\d{1,2})/(?P<m>\d{1,2})/(?P<y>\d{4})",
     "MM/DD/YYYY": r"(?P<m>\d{1,2})/(?P<d>\d{1,2})/(?P<y>\d{4})",
@@ -73,7 +76,7 @@ def as_text(value: Any) -> str:
         return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, float | np.floating) and float(value).is_integer():
         return str(int(value))
-    if isinstance(value, datetime) and value.time() == time():
+    if isinstance(value, datetime) and value.time() == time() and value.tzinfo is None:
         return str(value.date())
     return str(value).strip()
 
@@ -104,12 +107,55 @@ def number_key(value: Any) -> int | float | None:
     return None if number is None or not np.isfinite(number) else number
 
 
-def moment_of(value: Any, form: str = "") -> datetime | None:
-    """The date of a typed cell or of its text, on the clock where it was written."""
+def moment_of(value: Any, form: str = "", zone: str = "") -> datetime | None:
+    """The date of a typed cell or of its text, as the clock of a column's zone shows it.
+
+    A cell without an offset is taken as it is. Otherwise, by the zone:
+
+    - "": the clock where it was written;
+    - `LOCAL`: so too, but a cell in UTC has lost that clock and is none;
+    - an offset such as +09:00: so too, but a cell in UTC is brought to that offset;
+    - a name such as Asia/Tokyo or UTC: the clock there.
+    """
     text = str(value).strip()
     try:
-        return datetime.fromisoformat(_as_iso(text, form)).replace(tzinfo=None)
-    except ValueError:
+        moment = datetime.fromisoformat(_as_iso(text, form))
+        offset = moment.utcoffset()
+        if offset is None or not zone or (offset and is_clock(zone)):
+            return moment.replace(tzinfo=None)
+        return None if zone == LOCAL else moment.astimezone(clock(zone)).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+
+
+def is_clock(zone: str) -> bool:
+    """Whether cells with an offset of their own keep it: the zone is an offset, or `LOCAL`."""
+    return zone == LOCAL or zone[0] in "+-"
+
+
+@lru_cache
+def clock(zone: str) -> tzinfo:
+    """The time zone of a name or an offset.
+
+    Raises:
+        ValueError: If there is no such zone.
+    """
+    if zone[:1] in ("+", "-"):
+        found = datetime.fromisoformat(f"2000-01-01T00:00{zone}").tzinfo
+        assert found is not None
+        return found
+    try:
+        return ZoneInfo(zone)
+    except (KeyError, OSError):
+        raise ValueError(f"there is no time zone {zone!r}") from None
+
+
+def moment_key(value: Any) -> datetime | None:
+    """What the spellings of one moment share: 09:00+09:00 and 00:00Z; without an offset, itself."""
+    try:
+        moment = datetime.fromisoformat(str(value).strip())
+        return moment if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
 
 
@@ -313,16 +359,18 @@ def _floats(numbers: Any) -> np.ndarray:
     return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 
-def dates(raw: Any, name: str, missing: tuple[str, ...] = (), form: str = "") -> np.ndarray:
+def dates(
+    raw: Any, name: str, missing: tuple[str, ...] = (), form: str = "", zone: str = ""
+) -> np.ndarray:
     """A column of dates as datetime64[s], NaT for missing ones.
 
-    The time of day is the one on the clock where it was written: an offset is not applied.
+    The time of day is the one on the clock that `moment_of` says.
 
     Raises:
         DataError: If a cell is no date of that format.
     """
     if form in ("", ISO) and is_text(raw):
-        moments = _iso_dates(raw, missing)
+        moments = _iso_dates(raw, missing, zone)
         if moments is not None:
             return moments
     values, places = distinct(raw)
@@ -332,9 +380,15 @@ def dates(raw: Any, name: str, missing: tuple[str, ...] = (), form: str = "") ->
         if text.lower() in NOT_A_NUMBER or text in missing:
             table.append(np.datetime64("NaT", "s"))
             continue
-        moment = moment_of(text, form)
+        moment = moment_of(text, form, zone)
         if moment is None:
             row = int(np.flatnonzero(places == len(table))[0])
+            if moment_of(text, form) is not None:
+                raise DataError(
+                    f"column {name!r}, row {row + 1}: {text!r} is in UTC, but the hours that were "
+                    "learned are those of clocks of several offsets: give the time on its own "
+                    f"clock, or train with data.columns.{name}.zone: Europe/Berlin, say"
+                )
             like = f"{ISO} or {ISO} 23:59:59" if form in ("", ISO) else form
             raise DataError(
                 f"column {name!r}, row {row + 1}: {text!r} is no date like "
@@ -344,7 +398,7 @@ def dates(raw: Any, name: str, missing: tuple[str, ...] = (), form: str = "") ->
     return spread(table, places, "datetime64[s]")
 
 
-def _iso_dates(raw: Any, missing: tuple[str, ...]) -> np.ndarray | None:
+def _iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarray | None:
     """An Arrow column of ISO 8601 texts, all at once; None where one is something else."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -354,16 +408,46 @@ def _iso_dates(raw: Any, missing: tuple[str, ...]) -> np.ndarray | None:
     if missing:
         blank = pc.or_(blank, pc.is_in(texts, pa.array(sorted(set(missing)), texts.type)))
     texts = pc.if_else(blank, None, texts)
-    plain = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?(Z|[+-]\d{2}:\d{2})?$"
+    plain = rf"^\d{{4}}-\d{{2}}-\d{{2}}([ T]\d{{2}}:\d{{2}}(:\d{{2}})?({OFFSET})?)?$"
     if not pc.all(pc.match_substring_regex(texts, plain), min_count=0).as_py():
         return None
-    # Ten characters are a day, and what follows the time of day is an offset.
-    texts = pc.replace_substring_regex(
-        texts, r"(Z|([ T]\d{2}:\d{2}(:\d{2})?)[+-]\d{2}:\d{2})$", r"\2"
-    )
+    is_zoned = pc.match_substring_regex(texts, rf":\d{{2}}({OFFSET})$")
+    clocks = pc.replace_substring_regex(texts, rf"(:\d{{2}})({OFFSET})$", r"\1")
     try:
-        moments = texts.cast(pa.timestamp("s"))
+        moments = np.asarray(clocks.cast(pa.timestamp("s")).to_numpy(zero_copy_only=False))
     except pa.ArrowInvalid:
         return None
-    found: np.ndarray = np.asarray(moments.to_numpy(zero_copy_only=False)).astype("datetime64[s]")
-    return found
+    found: np.ndarray = moments.astype("datetime64[s]")
+    if not zone or not pc.any(is_zoned, min_count=0).as_py():
+        return found
+    offsets = pc.replace_substring_regex(texts, rf"^.*?({OFFSET})$", r"\1")
+    return _moved(found, pc.if_else(is_zoned, offsets, None), zone)
+
+
+def _moved(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | None:
+    """Moments, each on the clock of its offset, as `moment_of` says; None: one by one."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    values, places = distinct(offsets)
+    seconds = [None if v is None else _seconds(v) for v in values]
+    moves = spread([s is not None and not (s and is_clock(zone)) for s in seconds], places, bool)
+    if not moves.any():
+        return moments
+    if zone == LOCAL:
+        return None
+    shift = spread([s or 0 for s in seconds], places, "timedelta64[s]")
+    moved = moments - shift
+    try:
+        there = pa.array(moved[moves], pa.timestamp("s", "UTC")).cast(pa.timestamp("s", zone))
+        moved[moves] = pc.local_timestamp(there).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:  # Arrow finds no table of time zones
+        return None
+    return np.where(moves, moved, moments)
+
+
+def _seconds(offset: str) -> int:
+    """East of UTC."""
+    found = datetime.fromisoformat(f"2000-01-01T00:00{offset}").utcoffset()
+    assert found is not None
+    return int(found.total_seconds())

@@ -230,7 +230,7 @@ def _times(table: Any, name: str) -> np.ndarray:
     numbers = plain_numbers(table[name])
     if numbers is None and is_text(table[name]):
         numbers = parsed_numbers(table[name])
-    moments = dates(table[name], name) if numbers is None else numbers
+    moments = dates(table[name], name, zone="UTC") if numbers is None else numbers
     missing = np.isnat(moments) if numbers is None else np.isnan(moments)
     if missing.any():
         raise DataError(f"time {name!r} is missing in row {int(missing.argmax()) + 1}")

@@ -24,6 +24,7 @@ from .spelling import (
     are_codes,
     case_notes,
     find_number_format,
+    find_zone,
     fold_truths,
     known_texts,
     markers_note,
@@ -166,7 +167,8 @@ def _reading(
         form = spec.format
         if form is None and is_text(raw):
             form = settle_date_format(name, known_texts(_texts(raw, column)))
-        return kind, replace(column, format=form or ""), []
+        zone, note = (spec.zone, "") if spec.zone else find_zone(name, raw)
+        return kind, replace(column, format=form or "", zone=zone), [note] * bool(note)
     if kind == "categorical":
         return kind, column, []
     if kind is None and pa.types.is_temporal(raw.type):
@@ -276,7 +278,7 @@ def _too_many(name: str, counts: dict[str, int], least: int) -> str:
 
 def _date_columns(raw: Any, column: Column) -> list[Column]:
     """The parts of a date; the hour only where some row has a time of day."""
-    moments = dates(raw, column.name, column.missing, column.format)
+    moments = dates(raw, column.name, column.missing, column.format, column.zone)
     known = moments[~np.isnat(moments)]
     timed = bool((known != known.astype("datetime64[D]")).any())
     return [

@@ -75,6 +75,7 @@ class Column:
     impute: str | float = "median"  # numbers, from a fold's training rows; or a constant
     scaling: str = ""  # numbers, from a fold's training rows; "": as the study says
     format: str = ""  # how 1250.5, or a date, is written; "": so, or as ISO 8601
+    zone: str = ""  # of a date, on whose clock it is read: see `moment_of`
     exact: bool = False  # categories are texts as a file spells them: 007 is not 7
 
     @property
@@ -550,7 +551,7 @@ def _transformed(
 
 def _date_part(raw: Any, column: Column) -> np.ndarray:
     """One part of a column of dates, from datetimes or ISO 8601 texts."""
-    moments = dates(raw, column.raw, column.missing, column.format)
+    moments = dates(raw, column.raw, column.missing, column.format, column.zone)
     missing = np.isnat(moments)
     days = moments.astype("datetime64[D]")
     months = moments.astype("datetime64[M]")

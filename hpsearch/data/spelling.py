@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
 
 from ..errors import DataError
 from .cells import (
     DATE_FORMATS,
     ISO,
+    LOCAL,
     NOT_A_NUMBER,
     NUMBER_FORMATS,
     PLAIN,
     as_number,
     as_truth,
+    is_text,
     moment_of,
     number_format,
     parsed_numbers,
@@ -210,6 +214,44 @@ def settle_date_format(name: str, texts: Sequence[str]) -> str:
             f"data.columns.{name}.format: {' or '.join(forms)}"
         )
     return forms[0]
+
+
+def find_zone(name: str, raw: Any) -> tuple[str, str]:
+    """The zone on whose clock the moments of a column are read, and a note.
+
+    Args:
+        name: The column, for the note.
+        raw: Its cells, an Arrow column.
+
+    Returns:
+        A name, an offset, `LOCAL` or "": see `moment_of`.
+    """
+    if not is_text(raw):
+        return getattr(raw.type, "tz", None) or "", ""
+    offsets = sorted({o for text in _offsets(raw) if (o := _as_offset(text))})
+    if len(offsets) < 2:
+        return (offsets[0] if offsets else ""), ""
+    return ("" if "UTC" in offsets else LOCAL), (
+        f"{name}: times of several offsets ({', '.join(offsets[:4])}), each read on its own clock; "
+        f"data.columns.{name}.zone: Europe/Berlin, say, reads all on the clock there"
+    )
+
+
+def _offsets(raw: Any) -> list[str]:
+    """What stands behind the times of day of a column of texts, each once."""
+    import pyarrow.compute as pc
+
+    behind = r"^.*\d[ T]+\d{1,2}(:?\d{2}){0,2}([.,]\d+)?\s*(Z|[+-]\d{2}(:?\d{2})?)\s*$"
+    zoned = pc.filter(raw, pc.match_substring_regex(raw, behind))
+    found: list[str] = pc.unique(pc.replace_substring_regex(zoned, behind, r"\3")).to_pylist()
+    return found
+
+
+def _as_offset(text: str) -> str:
+    """UTC, or an offset like +09:00."""
+    return (
+        str(datetime.fromisoformat(f"2000-01-01T00:00{text}").tzinfo).removeprefix("UTC") or "UTC"
+    )
 
 
 def fold_truths(name: str, counts: Mapping[str, int]) -> tuple[dict[str, str], str]:

@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import Any
 
 try:
-    from .cells import as_number, as_truth, moment_of, number_key
+    from .cells import as_number, as_truth, moment_key, number_key
 except ImportError:  # beside a served model
     from hpsearch_cells import (  # type: ignore[import-not-found,no-redef]
         as_number,
         as_truth,
-        moment_of,
+        moment_key,
         number_key,
     )
 
@@ -78,7 +78,7 @@ class Vocabulary:
             plain = _without_zero(value)
             return self._codes.get(plain) if plain != value else None
         if isinstance(value, date) or is_text:
-            moment = moment_of(value)
+            moment = moment_key(value)
             if moment is not None and moment in self._moments:
                 return self._moments[moment]
         number = number_key(int(value) if isinstance(value, bool) else value)
@@ -107,7 +107,7 @@ class Vocabulary:
 
     @cached_property
     def _moments(self) -> Mapping[Any, int | None]:
-        return self._indexed(lambda text: moment_of(text) if "-" in text else None)
+        return self._indexed(lambda text: moment_key(text) if "-" in text else None)
 
     def _indexed(self, meaning: Callable[[str], Any]) -> dict[Any, int | None]:
         """The code of each meaning; None where several categories have it."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -75,6 +76,7 @@ class ColumnSpec(_Declaration):
     group_rare: Count | None = None  # categories of fewer rows become one, "(other)"
     buckets: Annotated[int, Field(ge=2, le=4096)] | None = None  # categories hashed into so many
     round: bool = False  # whole numbers beyond 2**24 may lose digits
+    zone: str | None = None  # dates: the time zone on whose clock they are read; None: found out
     format: str | None = None  # how 1250.5 is written, or a date as DD/MM/YYYY; None: found out
 
     @model_validator(mode="after")
@@ -85,7 +87,25 @@ class ColumnSpec(_Declaration):
             raise ValueError("group_rare and buckets exclude each other: leave one of them out")
         if self.format is not None:
             check_format(self.format, self.kind)
+        if self.zone is not None:
+            check_zone(self.zone, self.kind)
         return self
+
+
+def check_zone(zone: str, kind: str | None) -> None:
+    """Refuse what is no time zone, and one of a column that holds no dates.
+
+    Raises:
+        ValueError: With what is allowed.
+    """
+    if kind != "date":
+        raise ValueError("zone is for kind: date")
+    try:
+        ZoneInfo(zone)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(
+            f"zone: {zone!r} is no time zone, such as UTC, Europe/Berlin or Asia/Tokyo"
+        ) from None
 
 
 def check_format(form: str, kind: str | None) -> None:

@@ -1,5 +1,7 @@
 """How texts are taken where nothing was declared: all of a column decide, and it is said."""
 
+from datetime import datetime
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -121,11 +123,38 @@ def test_dates_are_refused_with_the_format_that_takes_them(load_file, cells, rem
         load_file(rows(cells))
 
 
-def test_an_offset_is_not_applied(load_file):
-    cells = ["2024-12-31T23:00:00+09:00", "2024-12-31T01:00:00Z"]
-    data = load_file(rows(cells), columns={"x": {"kind": "date"}}, test_fraction=0)
-    names = [c.name for c in data.schema.columns]
-    assert {23.0, 1.0} == set(data.columns[:, names.index("x.hour")])
+EAST, WEST, ZULU = (f"2024-12-31T08:00:00{o}" for o in ("+09:00", "-05:00", "Z"))
+
+
+@pytest.mark.parametrize(
+    ("cells", "zone", "asked", "hours"),
+    [  # the hours of the cells that are asked; None is refused
+        ([EAST], None, [EAST, WEST, ZULU], [8, 8, 17]),
+        ([ZULU], None, [EAST, WEST, ZULU], [23, 13, 8]),
+        ([EAST, WEST], None, [EAST, WEST, ZULU], [8, 8, None]),
+        ([EAST, ZULU], None, [EAST, WEST, ZULU], [8, 8, 8]),
+        ([EAST, WEST], "Europe/Berlin", [EAST, WEST, ZULU], [0, 14, 9]),
+        (["2024-12-31T08:00"], None, [EAST, WEST, ZULU], [8, 8, 8]),
+        (["2024-12-31T08:00"], "Asia/Tokyo", ["2024-12-31T08:00", ZULU], [8, 17]),
+    ],
+)
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_time_in_utc_is_read_on_the_clock_that_was_learned(
+    load_file, cells, zone, asked, hours, typed
+):
+    spec = {"kind": "date"} | ({"zone": zone} if zone else {})
+    data = load_file(rows(cells), columns={"x": spec}, test_fraction=0)
+    hour = [c.name for c in data.schema.columns].index("x.hour")
+    for text, expected in zip(asked, hours, strict=True):
+        cell = datetime.fromisoformat(text) if typed else text
+        table = {"x": [cell, None], **{c.raw: [0, 0] for c in data.schema.columns if c.raw != "x"}}
+        if expected is None:
+            with pytest.raises(DataError, match=r"is in UTC.*data\.columns\.x\.zone"):
+                data.schema.clean(table)
+        else:
+            assert expected == data.schema.clean(table)[0, hour]
+    noted = [note for note in data.notes if "data.columns.x.zone" in note]
+    assert (len(cells) > 1 and zone is None) == bool(noted)
 
 
 @pytest.mark.parametrize(
