@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -38,6 +38,7 @@ COMMA = "1250,5"
 NUMBER_FORMATS = (PLAIN, COMMA, "1,250.5", "1.250,5", "1 250,5", "1 250.5", "1'250.5")
 ISO = "YYYY-MM-DD"
 OFFSET = r"Z|[+-]\d{2}:\d{2}"  # as the usual ISO 8601 texts end
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOCAL = "local"  # the zone of a column of several offsets, none of which is UTC
 DATE_FORMATS = {
     "DD/MM/YYYY": r"(?P<d>\d{1,2})/(?P<m>\d{1,2})/(?P<y>\d{4})",
@@ -426,9 +427,6 @@ def _iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarray | No
 
 def _moved(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | None:
     """Moments, each on the clock of its offset, as `moment_of` says; None: one by one."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     values, places = distinct(offsets)
     seconds = [None if v is None else _seconds(v) for v in values]
     moves = spread([s is not None and not (s and is_clock(zone)) for s in seconds], places, bool)
@@ -436,14 +434,23 @@ def _moved(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | None:
         return moments
     if zone == LOCAL:
         return None
-    shift = spread([s or 0 for s in seconds], places, "timedelta64[s]")
-    moved = moments - shift
+    utc = moments - spread([s or 0 for s in seconds], places, "timedelta64[s]")
+    # Clocks are changed on the quarter of an hour. Arrow knows no change after 2037.
+    quarters, each = np.unique(utc[moves].astype(np.int64) // 900, return_inverse=True)
     try:
-        there = pa.array(moved[moves], pa.timestamp("s", "UTC")).cast(pa.timestamp("s", zone))
-        moved[moves] = pc.local_timestamp(there).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid:  # Arrow finds no table of time zones
+        shifts = [_shift(clock(zone), int(quarter) * 900) for quarter in quarters]
+    except (ValueError, OverflowError):
         return None
-    return np.where(moves, moved, moments)
+    moved = moments.copy()
+    moved[moves] = utc[moves] + spread(shifts, each, "timedelta64[s]")
+    return moved
+
+
+def _shift(zone: tzinfo, moment: int) -> int:
+    """Seconds that a clock is ahead of UTC at a moment, in seconds since 1970."""
+    there = (EPOCH + timedelta(seconds=moment)).astimezone(zone).utcoffset()
+    assert there is not None
+    return int(there.total_seconds())
 
 
 def _seconds(offset: str) -> int:

@@ -8,11 +8,14 @@ beside it the modules that read a table, as `hpsearch_schema` and its like.
 from __future__ import annotations
 
 import hashlib
+import importlib
 import importlib.util
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,9 @@ from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
+CODE = ("schema", "delimited")  # what is used of the modules that lie beside the model
 ROWS_AT_ONCE = 4096  # which bounds the memory of activations
+MOST_SHOWN = 5  # columns, and categories of each, that are named where they are unknown
 ARRAYS_AT_ONCE = 256  # of rows that are arrays
 
 
@@ -46,11 +51,12 @@ class ServedModel(PythonModel):  # type: ignore[misc]
                 )
         _choose_backend()
         import keras
-        from hpsearch_schema import Schema  # type: ignore[import-not-found]
 
-        self.schema = Schema.from_json(json.loads(files["schema"].read_text(encoding="utf-8")))
+        self.code = _import_code(files["model"].parents[1] / "code")
+        plain = json.loads(files["schema"].read_text(encoding="utf-8"))
+        self.schema = self.code["schema"].Schema.from_json(plain)
         self.model = keras.models.load_model(files["model"], safe_mode=True, compile=False)
-        _serve_csv(self.schema)
+        _serve_csv(self.schema, self.code)
 
     def predict(
         self,
@@ -58,8 +64,15 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """The answers for a raw table's rows, in their order; see `answer`."""
-        return self.answer(model_input)
+        """The answers for a raw table's rows, in their order; see `answer`.
+
+        Cells of unknown categories are told to Python's logging, one line a table.
+        """
+        counts = self.code["schema"].Counts()
+        answers = self.answer(model_input, counts)
+        if counts.unknown:
+            _warn_unknown(counts.unknown, len(answers))
+        return answers
 
     def answer(self, table: Any, counts: Any = None) -> pd.DataFrame:
         """What the model says of each row of a raw table.
@@ -135,7 +148,37 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         return np.concatenate(answers).astype(np.float64)
 
 
-def _serve_csv(schema: Any) -> None:
+def _import_code(folder: Path) -> dict[str, Any]:
+    """The modules beside this model, whatever other model was opened in this process before.
+
+    Python would import `hpsearch_schema` once, and read a second model, which another version has
+    saved, by the first one's.
+    """
+    modules = [path.stem for path in folder.glob("hpsearch_*.py")]
+    sys.path.insert(0, str(folder))
+    for module in modules:
+        sys.modules.pop(module, None)
+    try:
+        return {name: importlib.import_module(f"hpsearch_{name}") for name in CODE}
+    finally:
+        sys.path.remove(str(folder))
+        for module in modules:
+            sys.modules.pop(module, None)
+
+
+def _warn_unknown(unknown: Mapping[str, Counter[str]], n_rows: int) -> None:
+    """Log how many cells of each column are of categories that the model does not know."""
+    told = []
+    for name, found in list(unknown.items())[:MOST_SHOWN]:
+        some = ", ".join(f"{text[:40]!r} {n}" for text, n in found.most_common(MOST_SHOWN))
+        told.append(f"{name!r} {found.total()} ({some}{', …' * (len(found) > MOST_SHOWN)})")
+    told += [f"and {len(unknown) - MOST_SHOWN} columns more"] * (len(unknown) > MOST_SHOWN)
+    logging.getLogger("hpsearch.served_model").warning(
+        "cells of unknown categories, which count as none, in %d rows: %s", n_rows, "; ".join(told)
+    )
+
+
+def _serve_csv(schema: Any, code: Mapping[str, Any]) -> None:
     """Let MLflow's scoring server read text/csv as training read it.
 
     It would parse the body by the signature's types, of which `any` is none that it can parse, and
@@ -150,25 +193,23 @@ def _serve_csv(schema: Any) -> None:
         taken = options.get("schema", schema_of_input)
         if taken is None or taken.input_names() != list(schema.raw_columns):
             return parse_before(csv_input, taken)
-        return _read_csv(csv_input.read().encode(), schema)
+        return _read_csv(csv_input.read().encode(), schema, code)
 
     parse_csv_input.before = parse_before  # type: ignore[attr-defined]
     server.parse_csv_input = parse_csv_input
 
 
-def _read_csv(content: bytes, schema: Any) -> pd.DataFrame:
+def _read_csv(content: bytes, schema: Any, code: Mapping[str, Any]) -> pd.DataFrame:
     """The texts of a request's body."""
-    from hpsearch_delimited import Text, read_head, read_texts  # type: ignore[import-not-found]
-    from hpsearch_schema import Layout, require
     from mlflow.exceptions import MlflowException
 
-    needed = schema.raw_columns
+    needed, reader = schema.raw_columns, code["delimited"]
     try:
-        text = Text(content)
-        layout = schema.layout or Layout()
-        head = read_head(text, layout, needed=needed, targets=schema.target.names)
-        require(dict.fromkeys(head.names), needed)
-        blocks = [block.to_pandas() for block in read_texts(text, head, needed)]
+        text = reader.Text(content)
+        layout = schema.layout or code["schema"].Layout()
+        head = reader.read_head(text, layout, needed=needed, targets=schema.target.names)
+        code["schema"].require(dict.fromkeys(head.names), needed)
+        blocks = [block.to_pandas() for block in reader.read_texts(text, head, needed)]
     except ValueError as error:
         raise MlflowException(f"text/csv: {error}", error_code=BAD_REQUEST) from None
     if not blocks:

@@ -134,6 +134,7 @@ EAST, WEST, ZULU = (f"2024-12-31T08:00:00{o}" for o in ("+09:00", "-05:00", "Z")
         ([EAST, WEST], None, [EAST, WEST, ZULU], [8, 8, None]),
         ([EAST, ZULU], None, [EAST, WEST, ZULU], [8, 8, 8]),
         ([EAST, WEST], "Europe/Berlin", [EAST, WEST, ZULU], [0, 14, 9]),
+        (["2048-07-01T08:00Z"], "America/New_York", ["2048-07-01T08:00Z", ZULU], [4, 3]),
         (["2024-12-31T08:00"], None, [EAST, WEST, ZULU], [8, 8, 8]),
         (["2024-12-31T08:00"], "Asia/Tokyo", ["2024-12-31T08:00", ZULU], [8, 17]),
     ],

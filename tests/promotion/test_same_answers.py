@@ -8,7 +8,6 @@ import functools
 import gzip
 import io
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -135,13 +134,12 @@ def network(n_columns: int, n_outputs: int) -> Any:
 
 def opened(schema: Schema) -> PyFuncModel:
     """The MLflow model around the network, with the code and signature of a real one."""
-    for name in CODE:  # as they lie beside a served model
-        sys.modules[f"hpsearch_{name}"] = getattr(hpsearch.data, name)
     model = served_model.ServedModel()
+    model.code = {name: getattr(hpsearch.data, name) for name in CODE}  # beside a served model
     model.schema = Schema.from_json(json.loads(json.dumps(schema.to_json())))
     assert schema.target is not None
     model.model = network(len(schema.columns), schema.target.n_outputs)
-    served_model._serve_csv(model.schema)
+    served_model._serve_csv(model.schema, model.code)
     signature = _signature(schema)
     wrapped = _PythonModelPyfuncWrapper(model, None, signature)
     meta = Model(signature=signature, flavors={"python_function": {"loader_module": "none"}})

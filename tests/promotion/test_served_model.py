@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -85,6 +86,35 @@ def test_it_answers_a_raw_table_as_the_network_does(served: Any) -> None:
         assert names == list(answer.columns)
         np.testing.assert_allclose(expected, answer[names[1:]], rtol=1e-6)
         assert (expected.argmax(axis=1) + 1).tolist() == answer["label"].tolist()
+
+
+def test_unknown_categories_are_logged_by_column(served: Any, caplog: Any) -> None:
+    from mlflow import pyfunc
+
+    model = pyfunc.load_model(str(served[1]))
+    model.predict(RAW.assign(city="Bonn"))
+    assert [] == [r for r in caplog.records if r.name == "hpsearch.served_model"]
+    strange = RAW.assign(city=["Ulm", " Ulm", None, "Bonn"])
+    model.predict(strange)
+    said = [r.getMessage() for r in caplog.records if r.name == "hpsearch.served_model"]
+    expected = f"in {len(RAW)} rows: 'city' 2 ('Ulm' 2)"
+    assert [expected] == [line[line.index("in ") :] for line in said]
+
+
+def test_two_models_of_one_process_are_each_read_by_their_own_code(
+    served: Any, tmp_path: Path
+) -> None:
+    from mlflow import pyfunc
+
+    other = tmp_path / "other"
+    shutil.copytree(served[1], other)
+    code = other / "code" / "hpsearch_schema.py"
+    code.write_text(code.read_text() + "\nVERSION = 'other'\n")
+    opened = [pyfunc.load_model(str(path)) for path in (served[1], other, served[1])]
+    found = [getattr(m.unwrap_python_model().code["schema"], "VERSION", "ours") for m in opened]
+    assert ["ours", "other", "ours"] == found
+    answers = [m.predict(RAW) for m in opened]
+    assert answers[0].equals(answers[1])
 
 
 def test_a_missing_column_is_named(served: Any) -> None:
