@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -59,6 +60,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     for item in items:
         item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+
+
+def pytest_runtest_setup() -> None:
+    """Begin no test after the moment that `.ci/run` allows itself for the long ones."""
+    until = float(os.environ.get("HPSEARCH_TESTS_UNTIL", "inf"))
+    if time.time() > until:
+        pytest.skip("the time of this run is up: make test-long runs it")
 
 
 @pytest.fixture(autouse=True)

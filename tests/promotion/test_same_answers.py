@@ -317,7 +317,7 @@ def test_every_way_of_serving_answers_as_the_study_scored(table: dict[str, Any])
 
 @pytest.mark.long
 @given(tables())
-@settings(max_examples=300, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=200, deadline=None, suppress_health_check=SUPPRESSED)
 def test_every_way_of_serving_answers_alike_for_more_tables(table: dict[str, Any]) -> None:
     run(table)
 

@@ -85,6 +85,7 @@ def test_ctrl_c_lets_the_running_trial_finish_and_prints_the_command_that_goes_o
     figure(left_RUNNING=0)
 
 
+@pytest.mark.long  # tests/faults/test_interrupts.py sends the same signal at a known step
 def test_sigterm_ends_with_143(tmp_path):
     with started(tmp_path, "--offline") as child:
         read_until(child, "trial 0 ")
