@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from ..errors import DataError
 from .group import main
 from .output import OVERWRITE, check_output, new_file, os_errors_told, output_option
 from .store_option import store_option
@@ -251,4 +252,7 @@ def _rows(source: Path) -> Iterator[Path]:
         path = Path(folder) / "standard input"
         with path.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
-        yield path
+        try:
+            yield path
+        except DataError as error:
+            raise DataError(str(error).replace(str(path), path.name)) from None

@@ -243,7 +243,7 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
         show_data(dataset)
         one_fold = replace(dataset, folds=dataset.folds[:1])
         problem = problem_of(file.spec, one_fold, file.folder)
-        for note in check_model(file, problem, thorough=True):
+        for note in check_model(file, problem):
             say(f"note: {note}")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -168,6 +169,7 @@ def read_head(
         record = first.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _not_utf8(text.whole(), mark + error.start) from None
+    _refuse_excel_note(record)
     if separator is None and layout.separator:
         names, has_header = _names(_fields(record, layout.separator), layout, needed, targets)
         if not needed or (names and set(needed) <= set(names)):
@@ -189,6 +191,15 @@ def read_head(
         _refuse_numbers(fields, needed)
         names = unique_names([f or f"unnamed_{i + 1}" for i, f in enumerate(fields)])
     return Head(separator, tuple(names), size if has_header else mark)
+
+
+def _refuse_excel_note(record: str) -> None:
+    found = re.fullmatch(r'"?sep=(.)"?', record.rstrip("\r\n"), re.IGNORECASE)
+    if found:
+        raise DataError(
+            f"line 1: {found[0]!r} is Excel's note of the separator and no row: remove the line "
+            f"(data.separator: {found[1]!r} says the same)"
+        )
 
 
 def _first_record(text: Text, sample: bytes, start: int) -> int:
@@ -404,6 +415,7 @@ def refuse_open_quote(text: Text, separator: str) -> None:
 
 def _not_utf8(text: bytes, position: int) -> DataError:
     return DataError(
-        f"line {_line(text, position)}: byte 0x{text[position]:02x} is no UTF-8 text. Convert the "
-        "file: iconv -f LATIN1 -t UTF-8"
+        f"line {_line(text, position)}: byte 0x{text[position]:02x} is no UTF-8 text, the one "
+        "encoding that is read. It may be Latin-1, Windows-1252 or another: save it as CSV UTF-8, "
+        "or convert it with iconv -f WINDOWS-1252 -t UTF-8"
     )

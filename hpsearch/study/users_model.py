@@ -50,14 +50,12 @@ def asked(file: StudyFile) -> StudyFile:
     return replace(file.with_space(found.declared, compiled=found.compiled), facts=found.as_json())
 
 
-def check_model(file: StudyFile, problem: Problem, *, thorough: bool = False) -> tuple[str, ...]:
+def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
     """Refuse a model, a loss or a metric that cannot be trained on these data, or served.
 
     Args:
         file: The declaration, its model asked.
         problem: What its trials share; one fold is enough.
-        thorough: Run a batch of a model that was asked for its space too, which takes a process
-            of its own. A study finds out with its first trial.
 
     Returns:
         What there is to say of it.
@@ -82,10 +80,9 @@ def check_model(file: StudyFile, problem: Problem, *, thorough: bool = False) ->
             found = examined(file.facts)
             if reason := unfit(found, problem):
                 raise SpecError(reason)
-        if thorough or not file.facts:
-            found = _tried(spec, problem, losses)
-            if reason := unfit(found, problem):
-                raise SpecError(reason)
+        found = _tried(spec, problem, losses)
+        if reason := unfit(found, problem):
+            raise SpecError(reason)
     except (SpecError, TrainingError) as error:
         raise file.problem("search_space.loss" if family else "model", str(error)) from None
     if not file.facts:

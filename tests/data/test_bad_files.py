@@ -7,7 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hpsearch.data.sources import read_source
 from hpsearch.errors import DataError
+from hpsearch.spec.data import DataSpec
 
 GOOD = "a,b,y\n" + "".join(f"{i},{i % 7}.5,{'no' if i % 2 else 'yes'}\n" for i in range(40))
 DAMAGE = [b"", b'"', b",", b"\n", b"\r", b"\x00", b"\xe9", b";", b"inf", b"2024-01-01", b"9" * 25]
@@ -161,3 +163,18 @@ def test_damaged_file_loads_whole_or_is_refused(load_file, damages):
     assert 2 == len(data.schema.raw_columns)
     assert lines >= data.n_rows + len(rows.target)
     assert not np.isinf(data.columns).any()
+
+
+@pytest.mark.parametrize("note", ["sep=;", '"sep=;"', "SEP=\t", "sep=,\r"])
+def test_excels_note_of_the_separator_is_refused_by_name(tmp_path, note):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(f"{note}\na;y\n1;2\n3;4\n".encode())
+    with pytest.raises(DataError, match=r"line 1: .*Excel's note of the separator"):
+        read_source(DataSpec(source="rows.csv"), tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
+def test_another_encoding_is_refused_with_how_to_convert_it(tmp_path, encoding):
+    (tmp_path / "rows.csv").write_bytes("name;y\nOslo;1\nMünchen;2\n".encode(encoding))
+    with pytest.raises(DataError, match=r"line 3: byte 0xfc is no UTF-8 text.*iconv"):
+        read_source(DataSpec(source="rows.csv"), tmp_path)

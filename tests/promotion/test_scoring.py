@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -263,3 +264,7 @@ def test_the_command_reads_standard_input_and_prints_one_object(
     assert "city: " in done.stderr
     refused = CliRunner().invoke(main, [*told, "--json"], input=table.read_bytes())
     assert 2 == refused.exit_code
+    damaged = CliRunner().invoke(main, told, input=b"city;age\nBonn")
+    assert 2 == damaged.exit_code
+    assert "standard input: " in damaged.stderr
+    assert tempfile.gettempdir() not in damaged.stderr
