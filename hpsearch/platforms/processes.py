@@ -64,6 +64,8 @@ class GroupWatcher:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            # Without the mark, which this process may bear itself: it would end itself first.
+            env={name: value for name, value in os.environ.items() if name != MARK},
             **own_group(),
         )
 

@@ -82,5 +82,24 @@ def test_nothing_survives_a_coordinator_that_is_killed(figure) -> None:
     coordinator.stdout.close()
 
 
+BEARER = f"""
+import os, subprocess, sys, time
+from hpsearch.platforms.processes import GroupWatcher, new_mark
+mark = new_mark()
+os.environ.update(mark)  # as a worker on Ray, whose children nobody else marks
+watcher = GroupWatcher(None, mark)
+{PARENT}
+"""
+
+
+def test_a_watcher_of_a_process_that_bears_the_mark_itself_ends_all_that_it_started() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", BEARER], stdout=subprocess.PIPE)
+    pids = [int(parent.stdout.readline()) for _ in range(2)]
+    parent.kill()
+    parent.wait()
+    assert are_gone(pids)
+    parent.stdout.close()
+
+
 def test_marks_are_different() -> None:
     assert new_mark()[MARK] != new_mark()[MARK]
