@@ -25,14 +25,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 from hpsearch.journal import read
+from hpsearch.tracking.database import database_state
 from hpsearch.tracking.store import default_uri, journal_path, open_store
 
 SPEC = """\
@@ -50,7 +51,7 @@ budget: {trials: TRIALS}
 """
 HPSEARCH = [sys.executable, "-c", "from hpsearch.cli import main; main()"]
 WORKER = "hpsearch.execution.worker"
-BETWEEN = (5, 40)  # results from one fault to the next
+BETWEEN = (5, 30)  # results from one fault to the next
 AWAY = (3, 10)  # results for which the store or the experiment is away
 
 
@@ -113,14 +114,15 @@ class Store:
 
     def answer_garbage(self) -> None:
         """The database's file is another one for a while."""
-        os.replace(self.database, self.aside)
-        self.database.write_bytes(b"no database at all" * 1000)
+        with self._held():
+            os.replace(self.database, self.aside)
+            self.database.write_bytes(b"no database at all" * 1000)
         self.recover = lambda: os.replace(self.aside, self.database)
 
     def lock(self) -> None:
         """Another program holds the database for a while."""
-        held = sqlite3.connect(self.database, isolation_level=None, timeout=30)
-        held.execute("begin exclusive")
+        held = ExitStack()
+        held.enter_context(self._held())
         self.recover = held.close
 
     def make_backup(self) -> None:
@@ -136,7 +138,15 @@ class Store:
         if self.backup.exists():
             draft = self.backup.with_suffix(".draft")
             shutil.copy(self.backup, draft)
-            os.replace(draft, self.database)
+            with self._held():  # else a transaction's journal would be taken for the new file's
+                os.replace(draft, self.database)
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Nobody else reads or writes the database meanwhile."""
+        with closing(sqlite3.connect(self.database, isolation_level=None, timeout=60)) as held:
+            held.execute("begin exclusive")
+            yield
 
     def end_outage(self) -> None:
         """Do what a message asks for."""
@@ -199,6 +209,8 @@ class Soak:
         if self.store.recover is not None:
             self.store.end_outage()
             return self.rng.randint(*BETWEEN)
+        if database_state(self.store.database) != "whole":  # it is being made
+            return 1
         if not self.order:
             self.order = self.rng.sample(sorted(self.kinds), len(self.kinds))
             self.store.make_backup()
