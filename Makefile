@@ -3,7 +3,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
-.PHONY: tune test test-long faults soak check lock lock-check
+# The tests that touch private parts of Keras, Optuna, Keras Tuner, MLflow and Ray.
+COMPAT := tests/compat $(addprefix tests/, $(addsuffix .py, \
+	models/test_examination models/test_from_keras_tuner models/test_own_spaces \
+	training/test_compiled training/test_losses training/test_optimizers \
+	search/test_samplers search/test_gp_sampler search/test_pruners \
+	tracking/test_database tracking/test_garbage tracking/test_schema tracking/test_uploader \
+	execution/test_ray_cluster))
+
+.PHONY: tune test test-long faults soak check lock lock-check compat compat-oldest compat-newest
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
@@ -23,6 +31,17 @@ faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures
 	rm -f .pytest_cache/faults.json
 	$(BIN)/python -m pytest -q tests/faults $$($(BIN)/python tests/faults/table.py --tests) $(ARGS)
 	$(BIN)/python tests/faults/table.py --write
+
+compat: compat-oldest compat-newest  ## the oldest and the newest versions that are allowed
+
+compat-oldest: CONSTRAINTS := --constraint tests/compat/oldest.txt
+
+compat-oldest compat-newest: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/$@
+	$(BIN)/uv pip install --quiet --upgrade --python build/$@ $(CONSTRAINTS) --editable '.[cmaes,ray]' \
+		pytest pytest-timeout pytest-xdist hypothesis
+	build/$@/bin/python -m pytest -q -n 2 --dist loadgroup -m "not soak" -W default $(COMPAT) $(ARGS)
 
 soak: $(READY)  ## 500 trials under random kills: some minutes
 	$(BIN)/python benchmarks/soak.py

@@ -1,0 +1,81 @@
+"""The private parts of MLflow do what hpsearch needs of them, in this version."""
+
+import sqlite3
+
+import pytest
+import sqlalchemy
+from mlflow import MlflowClient
+
+from hpsearch.compat import mlflow as compat
+
+
+@pytest.fixture
+def client(tmp_path):
+    """A client of a store that was made by `make_tables`."""
+    path = tmp_path / "mlflow.db"
+    uri = f"sqlite:///{path}"
+    engine = sqlalchemy.create_engine(uri)
+    compat.make_tables(engine)
+    engine.dispose()
+    compat.make_first_experiment(uri, tmp_path / "artifacts")
+    return MlflowClient(uri)
+
+
+def test_a_store_is_made_and_its_first_experiment(client):
+    assert ["Default"] == [e.name for e in client.search_experiments()]
+
+
+def test_a_run_is_removed_for_good_and_no_other(client):
+    kept, removed = (client.create_run("0").info.run_id for _ in range(2))
+    client.delete_run(removed)
+    compat.remove_run_for_good(client, removed)
+    assert [kept] == [run.info.run_id for run in client.search_runs(["0"], run_view_type=3)]
+
+
+def test_the_tables_of_points_are_found(client):
+    assert compat.sqlite_store(client) is compat.store_of(client)
+    points, latest = compat.metric_tables()
+    assert ("metrics", "latest_metrics") == (points.name, latest.name)
+    run = client.create_run("0").info.run_id
+    client.log_metric(run, "loss", 0.5)
+    with compat.sqlite_store(client).ManagedSessionMaker(read_only=False) as session:
+        assert [0.5] == [row.value for row in session.query(points)]
+
+
+def test_a_client_of_a_server_has_no_sqlite_store():
+    assert compat.sqlite_store(MlflowClient("http://127.0.0.1:1")) is None
+
+
+def test_a_client_says_where_it_registers_models():
+    client = MlflowClient("http://127.0.0.1:1", "http://127.0.0.1:2")
+    assert "http://127.0.0.1:2" == compat.registry_uri(client)
+
+
+def test_connections_are_closed_and_opened_again(client):
+    compat.close_connections(client)
+    assert 1 == len(client.search_experiments())
+
+
+def test_an_older_database_is_migrated_to_the_newest_script(client, tmp_path):
+    scripts = {p.name.split("_")[0] for p in compat.migrations().glob("*.py")}
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        (newest,) = database.execute("select version_num from alembic_version").fetchone()
+    compat.migrate(f"sqlite:///{tmp_path / 'mlflow.db'}")  # there is nothing to do
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        assert (newest,) == database.execute("select version_num from alembic_version").fetchone()
+    assert newest in scripts
+
+
+def test_files_of_a_run_are_listed(client, tmp_path):
+    run = client.create_run("0").info.run_id
+    client.log_text(run, "text", "note.txt")
+    repository = compat.artifact_repository(client.get_run(run).info.artifact_uri)
+    assert ["note.txt"] == [file.path for file in repository.list_artifacts()]
+
+
+def test_monitors_measure_the_machine():
+    names = set()
+    for monitor in compat.system_monitors():
+        monitor.collect_metrics()
+        names |= monitor.aggregate_metrics().keys()
+    assert "cpu_utilization_percentage" in names
