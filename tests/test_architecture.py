@@ -16,6 +16,7 @@ MAY_USE = {
     "importing": set(),
     "faults": {"errors"},
     "compat": set(),
+    "log_file": {"redaction"},
     "trial": set(),
     "spec": {"errors", "redaction", "trial"},
     "record_form": set(),

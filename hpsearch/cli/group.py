@@ -8,11 +8,14 @@ from typing import Any
 import click
 
 from ..errors import HpsearchError, describe_os_error, redacted
+from .logging_options import Command, logging_options
 from .terminal import READER_GONE, prepare_streams, say, silence
 
 
 class Commands(click.Group):
     """A group that prints a user's mistake in one line and exits with 2."""
+
+    command_class = Command
 
     def main(self, *arguments: Any, **options: Any) -> Any:
         """Run, printing through the terminal's door."""
@@ -45,3 +48,6 @@ def _tell(message: str) -> None:
 @click.version_option(package_name="hpsearch")
 def main() -> None:
     """Find the best Keras model, and keep the record of how it was found."""
+
+
+main.params += logging_options()

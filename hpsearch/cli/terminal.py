@@ -59,8 +59,8 @@ def prepare_streams() -> None:
         lasting: Any = LastingStream(sys.stderr)
         sys.stderr = lasting
     logger = logging.getLogger("hpsearch")
-    if not any(isinstance(handler, _Warnings) for handler in logger.handlers):
-        logger.addHandler(_Warnings())
+    if not any(isinstance(handler, WarningsHandler) for handler in logger.handlers):
+        logger.addHandler(WarningsHandler())
 
 
 def _tell_bug(
@@ -163,7 +163,7 @@ def optional_listener(
     return heard
 
 
-class _Warnings(logging.Handler):
+class WarningsHandler(logging.Handler):
     """What the product logs, on stderr, a message a line."""
 
     def __init__(self) -> None:
@@ -171,7 +171,9 @@ class _Warnings(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            say(self.format(record), err=True)
+            text = self.format(record)
+            is_detail = record.levelno < logging.WARNING  # of --verbose
+            say(f"{record.name}: {text}" if is_detail else text, err=True)
         except Exception:  # a message that cannot be formatted
             self.handleError(record)
 

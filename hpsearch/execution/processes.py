@@ -8,6 +8,7 @@ stopped one is never taken for dead.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -32,6 +33,8 @@ from .worker_log import WorkerLog
 
 TICK = 0.2  # seconds between two looks at the workers
 STILLBORN = 3  # workers in a row that end before they can train: the fault is no trial's
+
+logger = logging.getLogger("hpsearch.execution")
 
 
 class ProcessExecutor:
@@ -93,6 +96,7 @@ class ProcessExecutor:
 
     def set_up(self, problem: Problem) -> None:
         """See `Executor`. Comes before the first trial."""
+        logger.info("%d workers train with %s", len(self._processes), self._trainer)
         self._setup = Setup(problem, self._trainer)
         for process in self._processes:
             process.send(self._setup)
@@ -104,7 +108,9 @@ class ProcessExecutor:
 
     def submit(self, *trials: TrialSpec) -> None:
         """See `Executor`."""
-        min(self._processes, key=lambda p: len(p.trials)).take(trials)
+        worker = min(self._processes, key=lambda p: len(p.trials))
+        logger.debug("worker %d gets %s", worker.popen.pid, numbers_of(trials))
+        worker.take(trials)
 
     def wait(self, timeout: float | None = None) -> Report | None:
         """See `Executor`."""
@@ -167,6 +173,7 @@ class ProcessExecutor:
 
     def _bear_again(self, dead: WorkerProcess, how: str) -> None:
         """Replace a worker that ended before it could train: no trial has to answer for it."""
+        logger.info("worker %d ended %s before it could train", dead.popen.pid, how)
         self._stillborn += 1
         if self._stillborn >= STILLBORN:
             raise TrainingError(
@@ -182,9 +189,11 @@ class ProcessExecutor:
             if not process.has_begun:
                 continue
             if reason := process.watch.overfull(self._limits):
+                logger.info("worker %d is ended: %s", process.popen.pid, reason)
                 process.kill()
                 self._blame(process, reason)
             elif reason := process.overdue(self._limits):
+                logger.info("worker %d is ended: %s", process.popen.pid, reason)
                 process.kill()
                 self._succeed(process, failed_by(reason, process.watch.seconds))
 
@@ -203,6 +212,7 @@ class ProcessExecutor:
         """Tell how the running trials ended; what had not begun goes to another worker."""
         dead.end()
         running, *queued = dead.populations or [()]
+        logger.info("worker %d has ended; it trained %s", dead.popen.pid, numbers_of(running))
         self._arrived.extend(end(trial) for trial in running)
         if dead in self._retiring:
             self._retiring.remove(dead)
@@ -218,12 +228,14 @@ class ProcessExecutor:
     ) -> None:
         place = self._processes.index(old)
         fresh = self._processes[place] = self._start(place, one_at_a_time=one_at_a_time)
+        logger.info("worker %d takes the place of worker %d", fresh.popen.pid, old.popen.pid)
         fresh.send(self._setup)
         for population in populations:
             fresh.take(population)
 
     def _retire(self, process: WorkerProcess) -> None:
         """Replace a worker that has grown; it ends what it has begun beside its successor."""
+        logger.info("worker %d has grown: it is replaced", process.popen.pid)
         queued = {p[0].number: p for p in process.populations}
         taken = self._take_back(process)
         if process not in self._processes:  # it died meanwhile
@@ -295,3 +307,8 @@ class ProcessExecutor:
         for process in self._all():
             process.end(max(0.0, end - time.monotonic()))
         self._shared.close()
+
+
+def numbers_of(trials: Sequence[TrialSpec]) -> str:
+    """Trials, as a log names them."""
+    return f"trials {', '.join(str(t.number) for t in trials)}" if trials else "no trial"

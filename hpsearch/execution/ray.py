@@ -9,6 +9,7 @@ elsewhere.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import deque
@@ -38,6 +39,8 @@ from .messages import (
     Setup,
 )
 from .ray_cluster import LOCAL, Resources, connect, room
+
+logger = logging.getLogger("hpsearch.execution")
 
 LOOK_SECONDS = 5.0  # between looks at the cluster for room
 STILLBORN = 5  # workers in a row that end before they begin: not the nodes' fault
@@ -201,12 +204,14 @@ class RayExecutor:
             raise ClusterError(f"{STILLBORN} workers in a row ended before they began: {error}")
         first = str(error).strip().splitlines()[0]
         reason = f"the worker on {actor.node or 'a node'} ended: {first}"
+        logger.info("%s", reason)
         self._bury(actor, lost_by(reason))
 
     def _bury(self, actor: _Actor, end: Callable[[TrialSpec], Report]) -> None:
         """Tell how the running trials ended; what waited there waits here."""
         import ray
 
+        logger.info("the worker on %s is replaced", actor.node or "a node")
         self._actors.remove(actor)
         with suppress(ray.exceptions.RayError):
             ray.kill(actor.handle)  # one that only cannot be reached does not come back
@@ -225,6 +230,7 @@ class RayExecutor:
             allowed = (self._limits.trial_seconds or math.inf) * actor.size
             if actor.seconds > allowed:
                 reason = f"ran longer than its deadline of {allowed:g} s"
+                logger.info("the worker on %s is ended: %s", actor.node, reason)
                 self._bury(actor, failed_by(reason, actor.seconds))
 
     def _blame(self, actor: _Actor, reason: str) -> None:
@@ -246,6 +252,7 @@ class RayExecutor:
 
     def set_up(self, problem: Problem) -> None:
         """Tell the workers what all trials share. Comes before the first trial."""
+        logger.info("%d workers on the cluster train with %s", len(self._actors), self._trainer)
         import ray
 
         self._setup = ray.put(Setup(problem, self._trainer))

@@ -5,6 +5,7 @@ Every call names its client; nothing of MLflow's global state is read or set.
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,8 @@ from .turn import PATIENCE, turn
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+logger = logging.getLogger("hpsearch.promotion")
 
 TAG = "hpsearch."
 
@@ -128,6 +131,7 @@ def _promote(
     comparison = None
     if holder is not None and not force:
         comparison = _compare(client, run_id, holder, lineage["metric"], gate)
+        logger.info("%s against version %s: %s", reference, holder.version, comparison)
         if not comparison.passed:
             raise NotBetterError(f"{reference} stays version {holder.version}. {comparison}")
     with _one_at_a_time(client):
@@ -225,7 +229,9 @@ def _registered(client: MlflowClient, run_id: str, name: str, lineage: Mapping[s
         keep_final_fit(client, run_id, place)
         source, owner = files_for_the_registry(client, run_id, place, study)
     tags = {f"{TAG}{key}": value for key, value in lineage.items()}
-    return int(client.create_model_version(name, source, owner, tags=tags).version)
+    version = int(client.create_model_version(name, source, owner, tags=tags).version)
+    logger.info("%s: version %d is registered, of run %s", name, version, run_id)
+    return version
 
 
 @contextmanager
@@ -268,6 +274,7 @@ def _move(
     if before is not None and before != version and reference.alias == CHAMPION:
         client.set_registered_model_alias(reference.name, PREVIOUS, str(before))
     client.set_registered_model_alias(reference.name, reference.alias, str(version))
+    logger.info("%s points to version %d, before to %s", reference, version, before or "none")
     since = f"{TAG}since.{reference.alias}"
     client.set_model_version_tag(reference.name, str(version), since, str(int(time.time() * 1000)))
     return before

@@ -8,6 +8,7 @@ counts dead workers. Knows the protocols of all of them and none of their librar
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,6 +29,8 @@ from .replay import heard, replay
 from .retries import ATTEMPTS, Retries
 from .sampler import Sampler, begun, recalled
 from .scribe import Listener, Scribe, numbers
+
+logger = logging.getLogger("hpsearch.search")
 
 REPEATS = 20  # of known points that a sampler proposes in a row
 FAILURES_IN_A_ROW = 5  # trials of one run, after which it stops
@@ -111,6 +114,7 @@ class Search:
         self._untold = replay(records, self.history, self._sampler, in_rounds=self._in_rounds)
         self._spent = self.history.seconds
         self._ended_before = len(self.history.ended)
+        logger.info("the journal holds %d trials", len(self.history.trials))
         if self._memory is not None:
             for trial in self.history.trials:
                 self._memory.add(trial)
@@ -130,6 +134,7 @@ class Search:
             return
         end = self._enough() or out_of_time(self._limits)
         self._scribe.write("ended", cause=end.cause, reason=end.reason)
+        logger.info("the search has ended: %s", end.reason)
 
     # ---- asking ----
 
@@ -172,6 +177,7 @@ class Search:
             seed=derive_seed(self._seed, "trial", number),
             epochs=self._epochs_of(number, params),
         )
+        logger.debug("trial %d: asked for, %s", number, params)
         faults.reach("after_ask")
         if self._memory is not None:
             self._memory.add(self.history.last[number])
@@ -192,12 +198,14 @@ class Search:
             if self._memory.is_full:
                 return None
         untried = self._memory.untried(self._seed, "untried", number)
+        logger.info("trial %d: only known points were proposed, one is drawn: %s", number, untried)
         if untried is not None:
             self._sampler.tell(begun(number, untried))
         return untried
 
     def _remember(self, number: int, known: Trial) -> None:
         """Answer the sampler with what a trial of the same params brought."""
+        logger.debug("trial %d: its point was that of trial %d", number, known.number)
         self._scribe.write(
             "remembered",
             sync=False,
@@ -215,6 +223,7 @@ class Search:
         if trials:
             numbers = tuple(trial.number for trial in trials)
             self._submitted.update(dict.fromkeys(numbers, numbers))
+            logger.debug("submitted: trials %s", numbers)
             self._executor.submit(*(replace(t.spec, rungs=self._rungs(t)) for t in trials))
             faults.reach("after_dispatch")
 
@@ -234,6 +243,7 @@ class Search:
             seed=spec.seed,
             epochs=spec.epochs,
         )
+        logger.info("trial %d: attempt %d begins", trial.number, trial.attempt + 1)
         trial.condense()
         return self.history.last[trial.number]
 
@@ -301,7 +311,20 @@ class Search:
         waiting = [self.history.last[number] for number in sorted(self._waiting)]
         for number, is_pruned in self._pruner.verdicts(waiting, self.history).items():
             self._waiting.discard(number)
+            self._log_verdict(self.history.last[number], is_pruned)
             (self._executor.prune if is_pruned else self._executor.resume)(number)
+
+    def _log_verdict(self, trial: Trial, is_pruned: bool) -> None:
+        level = logging.INFO if is_pruned else logging.DEBUG
+        if logger.isEnabledFor(level):
+            said = "is pruned" if is_pruned else "goes on"
+            means, pruner = trial.mean_scores(), type(self._pruner).__name__
+            score = f"{means[-1]:.6g}" if means else "of some folds"
+            logger.log(
+                level,
+                "trial %d: %s after epoch %d by %s, its score there: %s, beside %d trials",
+                *(trial.number, said, trial.n_epochs, pruner, score, len(self.history.trials) - 1),
+            )
 
     def _take_result(self, result: TrialResult) -> None:
         faults.reach("before_result")
@@ -324,6 +347,8 @@ class Search:
             traceback=result.traceback,
             **self._scribe.keep_predictions(result),
         )
+        said = result.error or f"score {result.score}"
+        logger.info("trial %d: %s, %s", result.number, result.state, said)
         faults.reach("after_result")
         self._untold.add(result.number)
         if not self._in_rounds:
@@ -350,6 +375,7 @@ class Search:
 
     def _take_loss(self, lost: Lost) -> None:
         trial = self.history.last[lost.trial]
+        logger.info("trial %d: attempt %d is lost: %s", lost.trial, trial.attempt, lost.reason)
         self._waiting.discard(lost.trial)
         together = self._submitted[lost.trial]
         if self._retries.is_given_up(lost.trial):

@@ -19,6 +19,7 @@ from ..data import Dataset
 from ..errors import UnsuitableError, redacted
 from ..history import CURVES, History, recover
 from ..journal import Journal, Record, stream
+from ..log_file import study_log
 from ..platforms.files import remove_drafts
 from ..search.limits import Limits
 from ..search.loop import Search
@@ -46,6 +47,7 @@ from .warm_start import best_of, trials_in
 
 logger = logging.getLogger("hpsearch.study")
 
+LOGS = "logs"  # in the study's folder
 CONNECT_SECONDS = 30  # for a tracking server to answer at the start
 FLUSH_SECONDS = 60  # for MLflow to take the last records
 FLUSH_TRIES = 2  # that may fail meanwhile, before a store that is away is waited for no longer
@@ -122,8 +124,9 @@ def tune(
     if fresh:
         set_aside(path.parent)
     with ExitStack() as stack:
-        crew = stack.enter_context(Crew(file.spec, logs=path.parent / "logs"))
+        crew = stack.enter_context(Crew(file.spec, logs=path.parent / LOGS))
         journal = stack.enter_context(Journal(path))
+        stack.enter_context(study_log(path.parent / LOGS))  # one process has the journal
         remove_drafts(path.parent, but=CURSOR)  # of a run that was killed
         dataset = load_data(file, data)
         problem = problem_of(file.spec, dataset, file.folder)

@@ -8,6 +8,7 @@ to do while the store is away, is not known here.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
     from mlflow.exceptions import MlflowException
+
+logger = logging.getLogger("hpsearch.tracking")
 
 # Answers that may concern the request itself, or what it is about. All others, among them those
 # of a database that is damaged or away, say nothing of the request.
@@ -334,15 +337,18 @@ class Projection:
         reason = redacted(str(error)).splitlines()[0][:300]
         told = f"{layout.run_name(self.history, key)}: {what}: {reason}"
         if told not in self.refused:
+            logger.info("refused for good: %s", told)
             self.refused.append(told)
 
     def _leave_out(self, key: str, what: str) -> None:
         told = f"{layout.run_name(self.history, key)}: {what}: {TOO_LARGE_FOR_PROXY}"
         if told not in self.left_out:
+            logger.info("left out: %s", told)
             self.left_out.append(told)
 
     def _forget(self, key: str) -> None:
         """Send nothing more to a trial's run that somebody deleted."""
+        logger.info("the run of %s was deleted: nothing more is sent to it", key)
         self.deleted.add(key)
         self.runs.pop(key, None)
         self._open_runs.discard(key)
@@ -557,6 +563,7 @@ class Projection:
             "params": [Param(name, value) for name, value in (params or {}).items()],
             "tags": [RunTag(name, value) for name, value in (tags or {}).items()],
         }
+        logger.debug("run %s: %s", run, {kind: len(sent) for kind, sent in batch.items()})
         self._log_batch(key, batch)
 
     def _log_batch(self, key: str, batch: Batch) -> None:

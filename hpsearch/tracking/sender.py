@@ -127,6 +127,9 @@ class Sender:
         if not is_ours or said != self._position:
             projection.say(self._position)
         self.projection = projection
+        logger.info(
+            "%s answers; it holds %d bytes of the journal", self._where, self._position.offset
+        )
         return True
 
     def _retire_others(self, projection: Projection, first: Record) -> None:
@@ -281,6 +284,10 @@ class Sender:
         """Give the right to send back."""
         self._cursor.close()
 
+    @property
+    def _where(self) -> str:
+        return redacted(self.uri)
+
     def _opened(self) -> Projection:
         if self.projection is None:
             raise JournalError(f"{self.journal}: there is no journal. Has the study been started?")
@@ -307,6 +314,7 @@ class Sender:
         position = Position.at(self.journal, self._read)
         projection.acknowledge(self._position, position)
         self._position = position
+        logger.debug("%s holds the journal up to byte %d", self._where, position.offset)
         known = Acknowledged(position, projection.parent, tuple(projection.refused))
         try:
             self._cursor.save(projection.history.key, known)
@@ -327,6 +335,7 @@ class Sender:
                 del projection.artifacts[key]
                 if artifact.path is not None and not artifact.path.is_file():
                     continue  # a study that went on has replaced it
+                logger.debug("sending %s", artifact.name)
                 try:
                     projection.upload(artifact)
                 except Exception as error:  # every backend raises its own kind

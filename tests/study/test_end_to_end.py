@@ -237,3 +237,11 @@ def experiments(port: int) -> set[str]:
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.5)
     return set()
+
+
+def test_the_studys_log_says_what_was_decided(finished):
+    text = (finished.folder / "logs" / "study.log").read_text(encoding="utf-8")
+    assert "INFO    hpsearch.execution:" in text
+    assert "hpsearch.search: trial 0: COMPLETE, score" in text
+    assert "hpsearch.search: the search has ended: the budget of 5 trials is spent" in text
+    assert "DEBUG" not in text

@@ -9,12 +9,15 @@ it will be scored by, and one that stopped early holds its place on the later ru
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 
 from ...history import History
 from ...trial import Trial, derive_seed
 from .standing import geometric_rungs, kept, others, rank, score_after
+
+logger = logging.getLogger("hpsearch.search")
 
 
 class Asha:
@@ -93,4 +96,9 @@ def falls_behind(trial: Trial, peers: Sequence[Trial], *, eta: int, maximize: bo
         return True
     scores = [score_after(peer, trial.n_epochs, maximize=maximize) for peer in peers]
     seen = [s for s in scores if s is not None]
-    return rank(score, seen, maximize=maximize) >= kept(len(seen) + 1, eta)
+    place, places = rank(score, seen, maximize=maximize), kept(len(seen) + 1, eta)
+    logger.debug(
+        "trial %d: number %d of %d after %d epochs; the best %d go on",
+        *(trial.number, place + 1, len(seen) + 1, trial.n_epochs, places),
+    )
+    return place >= places

@@ -1,0 +1,83 @@
+"""`--verbose` and `--log-file`, which every command takes, and the group before its command."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..errors import HpsearchError
+from ..log_file import lower_level, make_discreet
+from .terminal import WarningsHandler
+
+LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
+
+
+def logging_options() -> list[click.Option]:
+    """The two options, to be parsed before the command runs."""
+    return [
+        click.Option(
+            ["-v", "--verbose"],
+            count=True,
+            expose_value=False,
+            callback=_set_verbosity,
+            help="Say on stderr what is decided; -vv: each question and request too.",
+        ),
+        click.Option(
+            ["--log-file"],
+            type=click.Path(dir_okay=False, path_type=Path),
+            expose_value=False,
+            callback=_log_to_file,
+            help="Add all of -vv to this file.",
+        ),
+    ]
+
+
+class Command(click.Command):
+    """A command with the options of logging."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.params += logging_options()
+
+
+def _set_verbosity(context: click.Context, parameter: click.Parameter, count: int) -> None:
+    if not count:
+        return
+    level = LEVELS[min(count, len(LEVELS) - 1)]
+    lower_level(level)
+    handlers = logging.getLogger("hpsearch").handlers
+    shown = [handler for handler in handlers if isinstance(handler, WarningsHandler)]
+    for handler in shown:
+        handler.setLevel(min(level, handler.level))
+        context.find_root().call_on_close(partial(handler.setLevel, logging.WARNING))
+    _restore_level(context)
+
+
+def _log_to_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    if path is None:
+        return
+    try:
+        handler = logging.FileHandler(path, encoding="utf-8")
+    except OSError as error:
+        raise HpsearchError(
+            f"--log-file {path}: cannot be written: {error.strerror}. Name a file in a folder "
+            "that exists and is yours."
+        ) from None
+    make_discreet(handler)
+    logger = logging.getLogger("hpsearch")
+    logger.addHandler(handler)
+    lower_level(logging.DEBUG)
+    context.find_root().call_on_close(handler.close)
+    context.find_root().call_on_close(lambda: logger.removeHandler(handler))
+    _restore_level(context)
+
+
+def _restore_level(context: click.Context) -> None:
+    """A program, such as a test, may run several commands in one process."""
+    context.find_root().call_on_close(
+        lambda: logging.getLogger("hpsearch").setLevel(logging.NOTSET)
+    )
