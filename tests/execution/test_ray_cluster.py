@@ -103,6 +103,7 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
         assert list(ended_trial.fold_scores) == until_result(alone)[-1].fold_scores.tolist()
 
 
+@pytest.mark.long
 def test_a_deterministic_study_has_the_same_bits_on_ray_as_in_processes(ray_cluster, tmp_path):
     def run(name, **execution):
         spec = {**SPEC, "execution": {"workers": 2, "cpus": 1, **execution}}

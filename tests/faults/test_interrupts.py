@@ -39,7 +39,9 @@ def stopping(root: Path, fault: str, *options: str) -> Iterator[subprocess.Popen
         child.kill()
 
 
-@pytest.mark.parametrize(("action", "code"), [("int", 130), ("term", 143)])
+@pytest.mark.parametrize(
+    ("action", "code"), [pytest.param("int", 130, marks=pytest.mark.long), ("term", 143)]
+)
 def test_once_what_trains_gets_its_grace_and_no_more(action, code, tmp_path, figure):
     with stopping(tmp_path, f"after_dispatch:1={action}", "--grace", "1") as child:
         began = time.monotonic()

@@ -24,6 +24,7 @@ SOME = "is_tensorflow or is_that_of_fit or same_seed or rung or one_trace or is_
     "selected",
     [pytest.param(SOME, id="some"), pytest.param("", id="all", marks=pytest.mark.long)],
 )
+@pytest.mark.timeout(1800)
 def test_the_contract_holds_under_tensorflow(selected: str) -> None:
     child = subprocess.run(
         [

@@ -41,6 +41,7 @@ class TestVectorizedTrainer(TrainerContract):
         return VectorizedTrainer(problem, placement="threads")
 
 
+@pytest.mark.long  # of this placement others test bits, scores, memory and custom models
 class TestBatchedTrainer(TrainerContract):
     """All lanes in one program, as on an accelerator."""
 
@@ -377,6 +378,7 @@ def test_a_batch_of_trials_ends_as_they_would_alone() -> None:
             np.testing.assert_allclose(curve, together[number].curves[name], rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.long
 def test_tensorflow_predicts_the_same_and_is_refused_as_a_backend(tmp_path: Path) -> None:
     kinds = {"family": "mlp"}
     for kind, body in LAYERS.items():
