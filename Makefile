@@ -18,7 +18,7 @@ tune: $(READY)  ## the first study: environment, locked install, 30 trials
 
 # In two workers; tests/conftest.py says what runs in the same one, and what begins first.
 # A test that hangs takes its worker down, and would be begun again in each new one: one is enough.
-PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadgroup --no-loadscope-reorder \
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder \
 	--max-worker-restart=1 --durations=30
 
 test: $(READY)  ## the test suite

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow_server import TrackingServer, tracking_server_in
@@ -24,8 +25,24 @@ FIGURES = Path(
 )
 
 
-# What is slow to start and serves several files: their tests run in one worker.
-SHARED = ("ray_cluster", "finished", "over_http", "tracking_server")
+# Files that share what is slow to start (a Ray cluster, a finished study, servers) and so a worker.
+SHARING = {
+    "ray": ("execution/test_executors.py", "execution/test_ray_cluster.py"),
+    "finished": (
+        "study/test_stopping.py",
+        "study/test_browser.py",
+        "study/test_end_to_end.py",
+        "study/test_moved.py",
+    ),
+    "over_http": ("promotion/test_registry.py", "promotion/test_turn.py"),
+    "tracking_server": (
+        "tracking/test_server.py",
+        "tracking/test_proxy.py",
+        "tracking/test_study_runs.py",
+        "study/test_in_use.py",
+    ),
+}
+GROUPS = {f"tests/{name}": group for group, names in SHARING.items() for name in names}
 # The files that take longest. They begin first, so that both workers end at about the same time.
 SLOW_FILES = (
     "execution/test_executors.py",
@@ -52,21 +69,27 @@ SLOW_FILES = (
 )
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Give the tests of a file to one worker, and files that share something slow to the same."""
-    groups = {item.path: str(item.path) for item in items}
-    for item in items:
-        for name in SHARED:
-            if name in getattr(item, "fixturenames", ()):
-                groups[item.path] = name
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow files."""
     folder = Path(__file__).parent
     turns = {folder / name: turn for turn, name in enumerate(SLOW_FILES)}
     items.sort(key=lambda item: turns.get(item.path, len(turns)))
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(groups[item.path]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give the tests of a file to one worker, and files that share something to the same.
+
+    xdist 3.8 writes a group's name where pytest 9.2 no longer looks, so `loadgroup` groups nothing.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class SharingScheduling(LoadFileScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return GROUPS.get(file, file)
+
+    return SharingScheduling(config, log)
 
 
 def pytest_runtest_setup() -> None:
