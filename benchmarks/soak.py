@@ -91,6 +91,14 @@ class Store:
         self.deleted: set[str] = set()  # names of trials' runs that were deleted
         self.recover: Callable[[], None] | None = None  # what ends the present outage
 
+    def has_study(self) -> bool:
+        """Whether there is something yet that could be deleted."""
+        if database_state(self.database) != "whole":
+            return False
+        with closing(sqlite3.connect(self.database, timeout=30)) as database:
+            query = "select 1 from experiments where name = 'soak'"
+            return database.execute(query).fetchone() is not None
+
     def delete_trial(self) -> None:
         """As in the UI: one trial's run."""
         client, experiment = self._client()
@@ -209,7 +217,7 @@ class Soak:
         if self.store.recover is not None:
             self.store.end_outage()
             return self.rng.randint(*BETWEEN)
-        if database_state(self.store.database) != "whole":  # it is being made
+        if not self.store.has_study():  # MLflow is still being imported, or the store made
             return 1
         if not self.order:
             self.order = self.rng.sample(sorted(self.kinds), len(self.kinds))
