@@ -80,7 +80,7 @@ def study(server: Server, store: Store, tmp_path_factory: pytest.TempPathFactory
 
 def place(root: Path, user: str, name: str) -> Path:
     records = synthetic.study(1, folds=2, epochs=1)
-    records[0] |= {"key": f"key-of-{user}", "study": name, "owner": user}
+    records[0] |= {"key": f"key-of-{user}-{name}", "study": name, "owner": user}
     return synthetic.write(journal_path(root / user, name), records)
 
 
