@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from hpsearch.events import Event, Objective, StudyCreated
 from hpsearch.execution.executor import Lost, Report, Started
 from hpsearch.history import History
 from hpsearch.journal import Journal
@@ -156,15 +157,15 @@ class Simulated(Free):
 
 
 def run(
-    executor: Any, sampler: str, trials: int, epochs: int, listen: Callable[[dict], None]
+    executor: Any, sampler: str, trials: int, epochs: int, listen: Callable[[Event], None]
 ) -> History:
     """The real loop over `executor`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
         uploader = Uploader(path, f"sqlite:///{folder}/mlflow.db")  # not started: its queue alone
         with Journal(path) as journal:
-            goal = {"metric": "roc_auc", "direction": "maximize"}
-            journal.append("study", study="free", key="free", objective=goal)
+            goal = Objective("roc_auc", "maximize")
+            journal.append(StudyCreated(study="free", key="free", objective=goal))
             return Search(
                 journal=journal,
                 sampler=make_sampler(sampler, SPACE, direction="maximize", seed=0),
@@ -183,8 +184,8 @@ def rate(sampler: str, trials: int, epochs: int) -> dict[str, Any]:
     times, memory = [time.perf_counter()], [process.memory_info().rss]
     ended, cpu = itertools.count(1), time.process_time()
 
-    def listen(record: dict) -> None:
-        if record["event"] == "result" and next(ended) % WINDOW == 0:
+    def listen(event: Event) -> None:
+        if event.kind == "result" and next(ended) % WINDOW == 0:
             times.append(time.perf_counter())
             memory.append(process.memory_info().rss)
 
@@ -244,8 +245,8 @@ def simulate(sampler: str, workers: int, minutes: float, trials: int, epochs: in
     executor = Simulated(workers, minutes * 60)
     asked, marks = itertools.count(1), []
 
-    def listen(record: dict) -> None:
-        if record["event"] == "asked" and next(asked) == trials:
+    def listen(event: Event) -> None:
+        if event.kind == "asked" and next(asked) == trials:
             marks.append((executor.now, executor.spent))
 
     history = run(executor, sampler, trials, epochs, listen)

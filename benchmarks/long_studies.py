@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import synthetic
 
 from hpsearch.history import History
-from hpsearch.journal import Journal, read, stream_scores
+from hpsearch.journal import Journal, stream_scores
 from hpsearch.reporting import html, table
 from hpsearch.reporting.export import export
 from hpsearch.search.replay import replay
@@ -37,7 +37,7 @@ from hpsearch.tracking.store import journal_path
 
 def take_up(journal: Path) -> None:
     """What `tune` does with the journal before it asks for the next trial."""
-    space = space_in(History(synthetic.study(0)))
+    space = space_in(synthetic.history(0))
     history = History()
     sampler = make_sampler("gp", space, direction="maximize", seed=7)
     replay(stream_scores(journal), history, sampler, in_rounds=False)
@@ -47,7 +47,7 @@ def take_up(journal: Path) -> None:
 def recall(journal: Path) -> None:
     """What the sender to MLflow takes in of a journal that the store has."""
     projection = Projection(cast(Any, None), journal, None)
-    projection.history, projection._alone = History(synthetic.study(0)[:1]), True
+    projection.history, projection._alone = synthetic.history(0), True
     projection.recall(journal.stat().st_size)
 
 
@@ -98,7 +98,7 @@ def go_on(folder: Path, given: argparse.Namespace) -> None:
         (root / "long.yaml").write_text(json.dumps(SPEC))  # JSON is YAML
         tune(root, 1)
         path = journal_path(root, "long")
-        first = read(path).records[0]
+        first = synthetic.read_records(path)[0]
         metric, later = first["objective"]["metric"], first["time"] - synthetic.START
         records = synthetic.study(
             trials, folds=given.folds, epochs=given.epochs, finished=False, metric=metric

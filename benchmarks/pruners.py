@@ -33,6 +33,7 @@ from samplers import (
     standard_error,
 )
 
+from hpsearch.event_codec import from_json
 from hpsearch.history import History
 from hpsearch.search.pruner import Pruner
 from hpsearch.search.pruners import DEFAULT, make_pruner
@@ -103,7 +104,7 @@ class Simulation:
 
     def record(self, event: str, **fields: Any) -> None:
         """What a journal would hold."""
-        self.history.apply({"seq": self.seq, "time": self.seq, "event": event, **fields})
+        self.history.apply(from_json({"seq": self.seq, "time": self.seq, "event": event, **fields}))
         self.seq += 1
 
     def run(self) -> Meter:

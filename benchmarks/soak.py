@@ -32,6 +32,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from hpsearch.events import EpochFinished, TrialFinished
 from hpsearch.journal import read
 from hpsearch.tracking.database import database_state
 from hpsearch.tracking.store import default_uri, journal_path, open_store
@@ -239,10 +240,10 @@ class Soak:
 
 def compare(root: Path, deleted: set[str]) -> dict[str, object]:
     """The journal and MLflow's tables, read without the product's comparison."""
-    records = read(journal_path(root, "soak")).records
-    results = [r for r in records if r["event"] == "result"]
-    names = Counter(f"trial-{r['trial']:03d}" for r in results)
-    steps = Counter((r["trial"], r["attempt"]) for r in records if r["event"] == "epoch")
+    events = read(journal_path(root, "soak")).events
+    results = [e for e in events if isinstance(e, TrialFinished)]
+    names = Counter(f"trial-{r.trial:03d}" for r in results)
+    steps = Counter((e.trial, e.attempt) for e in events if isinstance(e, EpochFinished))
     with closing(sqlite3.connect(root / "mlruns" / "mlflow.db")) as store:
         query = "select run_uuid, name, status from runs where lifecycle_stage = 'active'"
         runs = store.execute(query).fetchall()
@@ -262,13 +263,13 @@ def compare(root: Path, deleted: set[str]) -> dict[str, object]:
     wrong = [
         name
         for name, r in ended.items()
-        if stored[name] and held.get(name, 0) != steps[r["trial"], r["attempt"]]
+        if stored[name] and held.get(name, 0) != steps[r.trial, r.attempt]
     ]
     return {
-        "results lost": int(max(r["trial"] for r in results) + 1 - len(names)),
+        "results lost": int(max(r.trial for r in results) + 1 - len(names)),
         "results doubled": sum(n - 1 for n in names.values()),
-        "states": dict(Counter(r["state"] for r in results)),
-        "errors": sorted({r["error"] for r in results if r.get("error")}),
+        "states": dict(Counter(r.state for r in results)),
+        "errors": sorted({r.error for r in results if r.error}),
         "runs lost": len(lost),
         "runs doubled": sum(n - 1 for n in stored.values()),
         "points doubled": twice,
@@ -277,9 +278,9 @@ def compare(root: Path, deleted: set[str]) -> dict[str, object]:
     }
 
 
-def _name(record: dict) -> str:
-    retry = f"-retry-{record['attempt']}" if record["attempt"] else ""
-    return f"trial-{record['trial']:03d}{retry}"
+def _name(result: TrialFinished) -> str:
+    retry = f"-retry-{result.attempt}" if result.attempt else ""
+    return f"trial-{result.trial:03d}{retry}"
 
 
 def main() -> None:

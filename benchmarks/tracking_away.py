@@ -26,6 +26,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(1, str(Path(__file__).parents[1] / "tests"))
 
+
 import hpsearch
 from hpsearch.errors import TrackingError
 from hpsearch.journal import read
@@ -103,11 +104,11 @@ def study(
     """Median seconds from result to result, and the worker's megabytes at each."""
     megabytes, ended = [], 0
 
-    def listen(record):
+    def listen(event):
         nonlocal ended
-        if record["event"] == "asked" and record["trial"] == 0:
+        if event.kind == "asked" and event.trial == 0:
             begin()
-        if record["event"] == "result":
+        if event.kind == "result":
             ended += 1
             worker = max(psutil.Process().children(), key=lambda p: p.memory_info().rss)
             megabytes.append(worker.memory_info().rss / 1e6)
@@ -122,7 +123,8 @@ def study(
             root=root,
             listeners=[listen],
         )
-    times = [r["time"] for r in read(journal_path(root, "away")).records if r["event"] == "result"]
+    events = read(journal_path(root, "away")).events
+    times = [e.time for e in events if e.kind == "result"]
     return statistics.median(np.diff(times[WARM:])) / 1000, megabytes
 
 

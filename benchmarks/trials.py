@@ -283,6 +283,7 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
     one writes the journal, and a thread of it sends every curve to MLflow. What `tune` does before
     and after is left to `product_study`.
     """
+    from hpsearch.events import Objective, StudyCreated
     from hpsearch.execution import devices
     from hpsearch.execution.processes import ProcessExecutor
     from hpsearch.journal import Journal
@@ -303,8 +304,8 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
         x, y = table(data)
         executor.set_up(problem_of(x, y, optimizers=OPTIMIZERS, batch_sizes_vary=True))
         with Journal(path) as journal:
-            objective = {"metric": "roc_auc", "direction": "maximize"}
-            journal.append("study", study="trials", key="trials", spec={}, objective=objective)
+            objective = Objective("roc_auc", "maximize")
+            journal.append(StudyCreated(study="trials", key="trials", objective=objective))
             uploader = Uploader(path, uri, artifacts=artifact_location(uri, root))
             with uploader:
                 history = Search(
@@ -353,10 +354,10 @@ def product_study(configs: list[Config], x: np.ndarray, y: np.ndarray) -> list[f
     }
     records: list[Any] = []
     hpsearch.tune(spec, (x, y), root=Path.cwd(), listeners=[records.append])
-    results = [r for r in records if r["event"] == "result"]
-    trainers = {r["trainer"] for r in results}
+    results = [r for r in records if r.kind == "result"]
+    trainers = {r.trainer for r in results}
     assert trainers == {"vectorized"}, f"trained by {trainers}"
-    return [float(r["score"]) for r in results]
+    return [float(r.score) for r in results]
 
 
 # ---------------------------------------------------------------- one contestant's process

@@ -1,7 +1,7 @@
-"""A study as its journal tells it: the records, folded into trials.
+"""A study as its journal tells it: the events, folded into trials.
 
 Pure data. The search, the uploader, the plots and the reports all look at a study through this:
-the same records give the same history, so a resumed study goes on exactly where it stopped. Knows
+the same events give the same history, so a resumed study goes on exactly where it stopped. Knows
 no sampler, no MLflow and no other file than the journal.
 """
 
@@ -12,117 +12,129 @@ from pathlib import Path
 from sys import intern
 
 from . import pareto
-from .errors import JournalError
-from .journal import RUNS, Record, stream, stream_scores
+from .events import (
+    CURVES,
+    RUNS,
+    DeclarationChanged,
+    EpochFinished,
+    Event,
+    FinalistScored,
+    FoldFinished,
+    LockedRowsRead,
+    ModelPromoted,
+    PlotsDrawn,
+    PredictionsRestored,
+    SearchEnded,
+    StudyCreated,
+    TrialAsked,
+    TrialFinished,
+    TrialStarted,
+    WinnerChosen,
+    WinnerEvaluated,
+    WinnerFitted,
+)
+from .journal import stream, stream_scores
 from .trial import FINAL_STATES, Trial, TrialState, Value, is_score
+from .trial_growth import grow
 
-CURVES = ("epoch", "fold")  # events that a table of results needs none of
-BETWEEN_RUNS = ("changed", "promoted")  # events that are written when no run is going on
+BETWEEN_RUNS = (DeclarationChanged, ModelPromoted)  # written when no run is going on
 
 
 class History:
     """What is known of a study so far.
 
-    Records are applied in the journal's order. Applying a record twice, or an epoch again,
+    Events are applied in the journal's order. Applying an event twice, or an epoch again,
     changes nothing.
     """
 
-    def __init__(self, records: Iterable[Record] = ()) -> None:
-        self.study: Record = {}
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.study = StudyCreated()
         self._lost: list[Trial] = []  # attempts that a later one took the place of
         self.last: dict[int, Trial] = {}  # number -> last attempt, in the order of asking
         self.ended: list[Trial] = []  # in the order of their results
-        self.finalists: dict[int, Record] = {}  # by trial: its score on fresh folds
-        self.winner: Record | None = None
-        self.fitted: Record | None = None  # the winner's model is saved, and judged by no row yet
-        self.final: Record | None = None
+        self.finalists: dict[int, FinalistScored] = {}  # by trial
+        self.winner: WinnerChosen | None = None
+        self.fitted: WinnerFitted | None = None
+        self.final: WinnerEvaluated | None = None
         self.reads = 0  # of the locked rows, in the study's life
-        self.plots: Record | None = None  # which of them could not be drawn for `final`
-        self.end: Record | None = None  # why the search has ended, where it has
-        self.promotions: list[Record] = []
-        self.changes: list[Record] = []  # of what trials depend on, accepted by the user
-        self.last_time = 0  # of the last record, milliseconds since the epoch
+        self.plots: PlotsDrawn | None = None  # which of them could not be drawn for `final`
+        self.end: SearchEnded | None = None
+        self.promotions: list[ModelPromoted] = []
+        self.changes: list[DeclarationChanged] = []
+        self.last_time = 0  # of the last event, milliseconds since the epoch
         self._began = self._latest = 0  # of the latest run, by its own clock
         self._past = 0  # milliseconds of the runs before
-        for record in records:
-            self.apply(record)
+        for event in events:
+            self.apply(event)
 
-    def apply(self, record: Record) -> tuple[Trial, ...]:
-        """Take one record in; the trials that it changed.
-
-        Raises:
-            JournalError: If it lacks a field that this version needs.
-        """
-        try:
-            return self._apply(record)
-        except KeyError as missing:
-            raise JournalError(
-                f"study {self.name}: record {record.get('seq')} ({record.get('event')}) of its "
-                f"journal has no {missing}: another version of hpsearch wrote it. Go on with that "
-                "one, or start over with --fresh."
-            ) from None
-
-    def _apply(self, record: Record) -> tuple[Trial, ...]:
-        self._count_time(record["event"], int(record["time"]))
-        match record["event"]:
-            case "study":
-                self.study = record
-            case "finalist":
-                return self._scored_again(record)
-            case "winner":
-                self.winner = _complete(record, "trial")
-            case "fitted":
-                self.fitted = record
-            case "reading":
-                self.reads += 1
-            case "final":
-                self.final = {"reads": 1, "members": [], **record}  # format 1 may lack them
-                self.plots = None
-                self.reads = max(self.reads, int(record.get("reads", 1)))
-            case "plots":
-                self.plots = record
-            case "predictions":
-                self._predicted_again(record)
-            case "ended":
-                self.end = _complete(record, "reason")
-            case "promoted":
-                self.promotions.append(record)
-            case "changed":
-                if record not in self.changes:
-                    self.changes.append(record)
-            case "asked":
+    def apply(self, event: Event) -> tuple[Trial, ...]:
+        """Take one event in; the trials that it changed."""
+        self._count_time(event)
+        match event:
+            case EpochFinished() | TrialStarted() | FoldFinished() | TrialFinished():
+                return self._grow(event)
+            case TrialAsked():
                 self.end = None
-                return self._asked(record)
-            case "started" | "epoch" | "fold" | "result":
-                return self._grown(record)
+                return self._ask(event)
+            case FinalistScored():
+                return self._score_again(event)
+            case StudyCreated():
+                self.study = event
+            case DeclarationChanged():
+                if event not in self.changes:
+                    self.changes.append(event)
+            case SearchEnded():
+                self.end = event
+            case PredictionsRestored():
+                self._restore_predictions(event)
+            case ModelPromoted():
+                self.promotions.append(event)
+            case _:
+                self._apply_ending(event)
         return ()
 
-    def _count_time(self, event: str, time: int) -> None:
+    def _apply_ending(self, event: Event) -> None:
+        """What happens once the search is over."""
+        match event:
+            case WinnerChosen():
+                self.winner = event
+            case WinnerFitted():
+                self.fitted = event
+            case LockedRowsRead():
+                self.reads += 1
+            case WinnerEvaluated():
+                self.final, self.plots = event, None
+                self.reads = max(self.reads, event.reads)
+            case PlotsDrawn():
+                self.plots = event
+
+    def _count_time(self, event: Event) -> None:
         """Each run of a study counts by itself: between two of them somebody may set the clock."""
+        time = event.time
         self.last_time = max(self.last_time, time)
-        if event in RUNS:
+        if isinstance(event, RUNS):
             self._past += self._latest - self._began
             self._began = self._latest = time
-        elif event not in BETWEEN_RUNS:
+        elif not isinstance(event, BETWEEN_RUNS):
             self._latest = max(self._latest, time)
 
-    def _asked(self, record: Record) -> tuple[Trial, ...]:
-        number, attempt = record["trial"], record["attempt"]
+    def _ask(self, event: TrialAsked) -> tuple[Trial, ...]:
+        number, attempt = event.trial, event.attempt
         if self._attempt(number, attempt) is not None:
             return ()
         lost = []
         if (earlier := self.last.get(number)) is not None:
             self._lost.append(earlier)
             if earlier.state not in FINAL_STATES:
-                earlier.state, earlier.ended = "LOST", int(record["time"])
+                earlier.state, earlier.ended = "LOST", event.time
                 lost.append(earlier)
         asked = Trial(
             number=number,
             attempt=attempt,
-            params=_shared(record["params"]),
-            seed=record["seed"],
-            epochs=record["epochs"],
-            asked=int(record["time"]),
+            params=_shared(event.params),
+            seed=event.seed,
+            epochs=event.epochs,
+            asked=event.time,
             revision=len(self.changes),
         )
         self.last[number] = asked
@@ -135,63 +147,65 @@ class History:
         named = (t for t in self._lost if (t.number, t.attempt) == (number, attempt))
         return next(named, None)
 
-    def _scored_again(self, record: Record) -> tuple[Trial, ...]:
-        self.finalists[int(record["trial"])] = record
-        trial = self.last.get(int(record["trial"]))
+    def _score_again(self, event: FinalistScored) -> tuple[Trial, ...]:
+        self.finalists[event.trial] = event
+        trial = self.last.get(event.trial)
         if trial is None:
             return ()
-        trial.finalist_score = record["score"]
+        trial.finalist_score = event.score
         return (trial,)
 
-    def _predicted_again(self, record: Record) -> None:
-        trial = self._attempt(record["trial"], record["attempt"])
+    def _restore_predictions(self, event: PredictionsRestored) -> None:
+        trial = self._attempt(event.trial, event.attempt)
         if trial is not None:
-            trial.predictions, trial.predictions_crc32 = record["file"], record["crc32"]
+            trial.predictions, trial.predictions_crc32 = event.file, event.crc32
 
-    def _grown(self, record: Record) -> tuple[Trial, ...]:
-        trial = self._attempt(record["trial"], record["attempt"])
-        if trial is None or not trial.take(record):
+    def _grow(
+        self, event: EpochFinished | TrialStarted | FoldFinished | TrialFinished
+    ) -> tuple[Trial, ...]:
+        trial = self._attempt(event.trial, event.attempt)
+        if trial is None or not grow(trial, event):
             return ()
-        if record["event"] == "result":
+        if isinstance(event, TrialFinished):
             self.ended.append(trial)
         return (trial,)
 
     @property
     def name(self) -> str:
         """The study's name."""
-        return str(self.study.get("study", ""))
+        return self.study.study
 
     @property
     def key(self) -> str:
         """The random id of this life of the study."""
-        return str(self.study.get("key", ""))
+        return self.study.key
 
     @property
     def metric(self) -> str:
         """The objective's metric."""
-        return str(self.study.get("objective", {}).get("metric", "score"))
+        return self.study.objective.metric or "score"
 
     @property
     def maximize(self) -> bool:
         """Whether a larger score is better."""
-        return bool(self.study.get("objective", {}).get("direction", "maximize") == "maximize")
+        return self.study.objective.direction == "maximize"
 
     @property
     def objectives(self) -> tuple[tuple[str, bool], ...]:
         """Each objective's metric and whether a larger value is better; the first ranks trials."""
-        several = self.study.get("objectives") or []
-        declared = tuple((str(o["metric"]), o["direction"] == "maximize") for o in several)
+        several = self.study.objectives or ()
+        declared = tuple((o.metric, o.direction == "maximize") for o in several)
         return declared or ((self.metric, self.maximize),)
 
-    def declaration(self, revision: int) -> Record:
+    def declaration(self, revision: int) -> StudyCreated:
         """What trials of a revision depend on; see `Trial.revision`."""
-        return {**self.study, **self.changes[revision - 1]} if revision else self.study
+        return self.study.with_change(self.changes[revision - 1]) if revision else self.study
 
     def notes_of_changes(self) -> list[str]:
         """A sentence for each change that was accepted, for people."""
         return [
-            f"revision {revision} from trial {first}: {_listed(record['changes'])}"
-            for revision, record in enumerate(self.changes, start=1)
+            f"revision {revision} from trial {first}: {_listed(event.changes)}"
+            for revision, event in enumerate(self.changes, start=1)
             if (first := self._first_of(revision)) is not None
         ]
 
@@ -295,13 +309,15 @@ class History:
     def winning_trial(self) -> Trial | None:
         """The trial that was chosen, or the best so far."""
         if self.winner is not None:
-            chosen = self._attempt(self.winner["trial"], self.winner.get("attempt", 0))
+            chosen = self._attempt(self.winner.trial, self.winner.attempt)
             if chosen is not None:
                 return chosen
         return self.best
 
 
-def load(journal: Path, *, without: Collection[str] = (), but_of: Collection[int] = ()) -> History:
+def load(
+    journal: Path, *, without: Collection[type[Event]] = (), but_of: Collection[int] = ()
+) -> History:
     """The history in a journal file, without the events named in `without` but of some trials.
 
     Raises:
@@ -317,9 +333,9 @@ def load_condensed(journal: Path) -> History:
         JournalError: If there is none, or it is damaged.
     """
     history = History()
-    for record in stream_scores(journal):
-        for trial in history.apply(record):
-            if record["event"] == "result":
+    for event in stream_scores(journal):
+        for trial in history.apply(event):
+            if isinstance(event, TrialFinished):
                 trial.condense()
     winner = history.winning_trial()
     recover(history, journal, () if winner is None else (winner.number,))
@@ -338,16 +354,18 @@ def recover(
     named = {trial.number for trial in wanted}
     if not named:
         return
-    records = stream(journal, until=until, without=CURVES, but_of=named)
-    full = History(record for record in records if record.get("trial") in named)
+    stored = stream(journal, until=until, without=CURVES, but_of=named)
+    full = History(event for event in stored if is_of(event, named))
     for trial in wanted:
         trial.regain(full.last[trial.number])
 
 
-def _complete(record: Record, *fields: str) -> Record:
-    for field in fields:
-        record[field]  # whoever needs it later would find it missing
-    return record
+def is_of(event: Event, trials: Collection[int]) -> bool:
+    """Whether an event says something of one of these trials that its `Trial` takes in."""
+    match event:
+        case TrialAsked() | TrialStarted() | EpochFinished() | FoldFinished() | TrialFinished():
+            return event.trial in trials
+    return False
 
 
 def _shared(params: Mapping[str, Value]) -> dict[str, Value]:

@@ -1,81 +1,55 @@
 """The journal: a study's truth, one checksummed line per event, appended and never changed.
 
-A line is `<crc32 of the rest, 8 hex digits> <JSON>\\n`. The JSON object holds `seq` (0-based, no
-gap), `time` (milliseconds since the epoch), `event` and the event's own fields:
-
-    study     spec, fingerprint, data, environment, direction     first line of every journal
-              resolved, defaults, files                            on which its results depend
-    changed   changes, resolved, defaults, files, environment      accepted when it went on
-    asked     trial, attempt, params, seed, epochs
-    remembered  trial, of, state, score              its first point was known from another trial
-    epoch     trial, attempt, epoch, scores, metrics
-    result    trial, attempt, state, score, spread, best_epoch, ...
-    fold      trial, attempt, fold, scores                         where folds train in turn
-    trainer   trainer, reason                                      another one took over
-    ended     cause, reason                                        the search asks for no more
-    winner    trial, members, threshold, of, ...                   what was chosen, and from what
-    predictions  trial, attempt, file, crc32                       made again, since they were lost
-    fitted    trial, members, files, digests                       the winner's networks are saved
-    reading   trial, rows                                          the locked rows are read next
-    final     test, reads, digests, ...                            what they said; `final/` is there
-    plots     failed                                               drawn, but for those that failed
-    promoted  name, version, alias
+A line is `<crc32 of the rest, 8 hex digits> <JSON>\\n`; `events.py` says which events there are,
+`event_codec.py` how they are written. A torn last line is one that a crash cut short.
 
 Knows no sampler, no trainer and no MLflow.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import time
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from io import BufferedReader, FileIO
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self, TypeVar, cast
 
 from .errors import JournalError, describe_os_error
+from .event_codec import (
+    FormatError,
+    IncompleteError,
+    NewerFormatError,
+    decode_event,
+    encode_event,
+    escape_event,
+    has_number,
+    is_of_trial,
+    is_one_of,
+    without_metrics,
+)
+from .event_redaction import redact_line
+from .events import FORMAT, RUNS, Event, StudyCreated, StudyResumed
 from .platforms.files import atomic_write, sync_data, sync_file, sync_names
 from .platforms.locks import POLL, RENEWED, FileLock, LockHeldError, holder_of, is_at, try_lock
-from .record_form import wrong_field
-from .redaction import redact, redact_named, redact_patterns
 
-Record = dict[str, Any]
-HEAD = 100  # bytes of a line's JSON within which `seq`, `time`, `event` and `trial` stand
-_TRIAL = re.compile(rb'"trial":(\d+),')
-FORMAT = 2  # of the records; in 1, which no record names, `final` may lack fields
-QUOTING = ("error", "traceback", "reason")  # fields that quote the user's code
-RUNS = ("study", "resumed")  # events that begin a run; each names the format of what it writes
+E = TypeVar("E", bound=Event)
 
 
-def encode(record: Record) -> bytes:
-    """One journal line. Floats keep every bit; NaN and infinities are written as such."""
-    text = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
+def encode(text: bytes) -> bytes:
+    """One journal line of an event's JSON."""
     return b"%08x " % zlib.crc32(text) + text + b"\n"
 
 
-def _escape(value: Any) -> Any:
-    """A record whose texts are Unicode: what a name or message holds beside that is escaped."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, dict):
-        return {_escape(key): _escape(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_escape(item) for item in value]
-    return value
-
-
-def decode(line: bytes) -> Record | None:
-    """The record in `line`, or None where the checksum does not hold."""
-    text = _sound(line)
-    return None if text is None else json.loads(text)
+def is_sound(line: bytes) -> bool:
+    """Whether the checksum of a line holds."""
+    return _sound(line) is not None
 
 
 def _sound(line: bytes) -> bytes | None:
@@ -84,69 +58,59 @@ def _sound(line: bytes) -> bytes | None:
     return text if checksum == b"%08x" % zlib.crc32(text) else None
 
 
-def _record(text: bytes, path: Path) -> Record:
-    """A sound line's record.
+def _event(text: bytes, path: Path) -> Event:
+    """A sound line's event.
 
     Raises:
         JournalError: If another version of hpsearch wrote it, and this one cannot read it, or
             another program.
     """
-    record, wrong = _parse(text)
-    written = record.get("format", 1)
-    if record.get("event") in RUNS and isinstance(written, int) and written > FORMAT:
-        raise JournalError(
-            f"{path}: written by hpsearch {record.get('written_by', 'of a later version')} in "
-            f"format {written} of the journal; this version reads up to {FORMAT}. "
-            "Install that one, or a later one."
-        )
-    if wrong is not None:
-        raise JournalError(
-            f"{path}: record {record.get('seq', '')} was not written by hpsearch, though its "
-            f"checksum is right: {wrong}. {_remedy(path)}"
-        )
-    return record
-
-
-def _parse(text: bytes) -> tuple[Record, str | None]:
-    """A sound line's record, and what is wrong with its form."""
     try:
-        record = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return {}, str(error)
-    wrong = wrong_field(record)
-    return record if isinstance(record, dict) else {}, wrong
+        return decode_event(text)
+    except NewerFormatError as error:
+        raise JournalError(f"{path}: {error}") from None
+    except IncompleteError as error:
+        raise JournalError(
+            f"study {path.parent.name}: {error}: another version of hpsearch wrote it. Go on with "
+            "that one, or start over with --fresh."
+        ) from None
+    except FormatError as error:
+        raise JournalError(
+            f"{path}: record {error.seq} was not written by hpsearch, though its checksum is "
+            f"right: {error}. {_remedy(path)}"
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
     """What a journal holds from some offset on."""
 
-    records: tuple[Record, ...]
+    events: tuple[Event, ...]
     end: int  # offset in bytes behind the last whole line
 
 
-def read(path: Path, offset: int = 0, *, without: Collection[str] = ()) -> Page:
+def read(path: Path, offset: int = 0, *, without: Collection[type[Event]] = ()) -> Page:
     """All whole lines from `offset` (bytes) on; see `stream`.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
     """
-    records: list[Record] = []
+    events: list[Event] = []
     end = offset
     for text, end in _lines(path, offset):  # noqa: B007 -- the last one counts
-        if not _is_one_of(text, without):
-            records.append(_record(text, path))
-    return Page(tuple(records), end)
+        if not is_one_of(text, without):
+            events.append(_event(text, path))
+    return Page(tuple(events), end)
 
 
 def stream(
     path: Path,
     *,
     until: int | None = None,
-    without: Collection[str] = (),
+    without: Collection[type[Event]] = (),
     but_of: Collection[int] = (),
-) -> Iterator[Record]:
-    """The records one by one, so that a long journal need not fit in memory.
+) -> Iterator[Event]:
+    """The events one by one, so that a long journal need not fit in memory.
 
     A torn last line is left out, and so is what lies beyond `until` (bytes). Events named in
     `without` are checked and left out, but not parsed, except those of the trials `but_of`: a
@@ -158,8 +122,8 @@ def stream(
     for text, end in _lines(path, 0):
         if until is not None and end > until:
             return
-        if not _is_one_of(text, without) or _is_of_trial(text, but_of):
-            yield _record(text, path)
+        if not is_one_of(text, without) or is_of_trial(text, but_of):
+            yield _event(text, path)
 
 
 def without_secrets(path: Path) -> str | None:
@@ -170,39 +134,13 @@ def without_secrets(path: Path) -> str | None:
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
     """
-    is_clean = all(_hidden(text) == text for text, _ in _lines(path, 0))
+    is_clean = all(redact_line(text) == text for text, _ in _lines(path, 0))
     if is_clean:
         return None
-    lines = (b"%08x %s\n" % (zlib.crc32(t), t) for t in (_hidden(t) for t, _ in _lines(path, 0)))
-    return b"".join(lines).decode()
+    return b"".join(encode(redact_line(text)) for text, _ in _lines(path, 0)).decode()
 
 
-def _hidden(text: bytes) -> bytes:
-    """A line's JSON with its secrets hidden."""
-    if _is_one_of(text, ("started", "epoch", "fold")) or redact(said := text.decode()) == said:
-        return text
-    record = json.loads(text)
-    hidden = {name: _without_secrets(value, name) for name, value in record.items()}
-    return text if hidden == record else encode(hidden)[len("01234567 ") : -1]
-
-
-def _without_secrets(value: Any, name: str, *, has_telling_names: bool = True) -> Any:
-    """A field without secrets: by their form or their name; an error's by the environment, too."""
-    if isinstance(value, dict):
-        tell = has_telling_names and name != "data"  # keys there are names of columns
-        return {k: _without_secrets(v, str(k), has_telling_names=tell) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_without_secrets(v, name, has_telling_names=has_telling_names) for v in value]
-    if not isinstance(value, str):
-        return value
-    if name in QUOTING:
-        return redact(value)
-    if name == "key" or not has_telling_names:  # the key of a study is random
-        return redact_patterns(value)
-    return redact_named(name, value)
-
-
-def stream_scores(path: Path, *, until: int | None = None) -> Iterator[Record]:
+def stream_scores(path: Path, *, until: int | None = None) -> Iterator[Event]:
     """`stream`, but of an epoch's metrics none is parsed: its scores decide what a search does.
 
     Raises:
@@ -211,19 +149,7 @@ def stream_scores(path: Path, *, until: int | None = None) -> Iterator[Record]:
     for text, end in _lines(path, 0):
         if until is not None and end > until:
             return
-        if _is_one_of(text, ("epoch",)):
-            # The last field, behind the event's name and numbers: no text can hold the same.
-            text = text.partition(b',"metrics":{')[0].removesuffix(b"}") + b',"metrics":{}}'
-        yield _record(text, path)
-
-
-def _is_one_of(text: bytes, events: Collection[str]) -> bool:
-    return any(f'"event":"{event}"'.encode() in text[:HEAD] for event in events)
-
-
-def _is_of_trial(text: bytes, trials: Collection[int]) -> bool:
-    found = _TRIAL.search(text, 0, HEAD) if trials else None
-    return found is not None and int(found[1]) in trials
+        yield _event(without_metrics(text), path)
 
 
 def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
@@ -286,40 +212,63 @@ def _remedy(path: Path) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class SoundLine:
+    """A line whose checksum holds, and which hpsearch wrote."""
+
+    event: Event
+    text: bytes  # its JSON
+
+
+@dataclass(frozen=True, slots=True)
 class Salvage:
     """What is sound in a journal, whatever state it is in."""
 
-    records: tuple[Record, ...]  # of every line whose checksum holds
+    lines: tuple[SoundLine, ...]
     damaged: tuple[int, ...]  # 1-based numbers of the other lines, a torn last one among them
     lost: int  # bytes of those
     is_as_written: bool  # no editor or shell has changed its line ends or its encoding
 
 
-def missing(records: Iterable[Record]) -> int | None:
+def missing(events: Iterable[Event]) -> int | None:
     """The 1-based line that is not there though later ones are; None where all are."""
-    places = enumerate(record.get("seq") for record in records)
-    return next((place + 1 for place, seq in places if seq != place), None)
+    return next((index + 1 for index, event in enumerate(events) if event.seq != index), None)
 
 
 def salvage(path: Path) -> Salvage:
     """Every sound line of a journal, damaged ones left out.
 
     Raises:
-        JournalError: If there is no file.
+        JournalError: If there is no file, or this version cannot read what it holds.
     """
     with _opened(path) as file:
         data = file.read()
     plain = _as_written(data)
     lines = plain.splitlines(keepends=True)
-    texts = [_sound(line) for line in lines]  # the checksum proves a last line without its end
-    bad = [n for n, text in enumerate(texts) if text is None or _parse(text)[1] is not None]
-    others = set(bad)
+    sound: list[SoundLine] = []
+    damaged: list[int] = []
+    for number, line in enumerate(lines):
+        text = _sound(line)  # the checksum proves a last line without its end
+        event = None if text is None else _salvaged(text, path)
+        if text is None or event is None:
+            damaged.append(number)
+        else:
+            sound.append(SoundLine(event, text))
     return Salvage(
-        tuple(_record(text, path) for n, text in enumerate(texts) if text and n not in others),
-        tuple(number + 1 for number in bad),
-        sum(len(lines[number]) for number in bad),
-        data == plain and (bool(bad) or plain.endswith(b"\n")),
+        tuple(sound),
+        tuple(number + 1 for number in damaged),
+        sum(len(lines[number]) for number in damaged),
+        data == plain and (bool(damaged) or plain.endswith(b"\n")),
     )
+
+
+def _salvaged(text: bytes, path: Path) -> Event | None:
+    """A sound line's event; None where another program wrote it."""
+    try:
+        return decode_event(text)
+    except (NewerFormatError, IncompleteError):
+        return _event(text, path)  # which tells it
+    except FormatError:
+        return None
 
 
 class Journal:
@@ -341,14 +290,14 @@ class Journal:
         self._lock = take_lock(path)
         try:
             self._epoch = time.time_ns() - time.monotonic_ns()  # of this run: a clock may jump
-            self.first: Record | None = None  # of an earlier run of the study
+            self.first: Event | None = None  # of an earlier run of the study
             self._seq = self._end = 0  # the next record's; bytes of the whole lines
             for text, self._end in _lines(path, 0) if path.exists() else ():
-                if not text.startswith(b'{"seq":%d,' % self._seq):  # which `append` puts first
+                if not has_number(text, self._seq):
                     raise JournalError(f"{path}: line {self._seq + 1} is missing. {_remedy(path)}")
-                if self.first is None or _is_one_of(text, RUNS):
-                    record = _record(text, path)
-                    self.first = self.first or record
+                if self.first is None or is_one_of(text, RUNS):
+                    event = _event(text, path)
+                    self.first = self.first or event
                 self._seq += 1
             self._file: FileIO | None = None  # a new journal appears with its first line
             if path.exists():
@@ -358,20 +307,23 @@ class Journal:
             self._lock.release()
             raise
 
-    def append(self, event: str, *, sync: bool = True, **fields: Any) -> Record:
+    def append(self, event: E, *, sync: bool = True) -> E:
         """Write one event, and wait for the disk where something will be done because of it.
+
+        Returns:
+            The event as it was written, with its number and time.
 
         Raises:
             JournalError: If the disk takes no more, or another process has written to the file.
         """
-        if event in RUNS:
-            fields |= {"format": FORMAT, "written_by": version("hpsearch")}
-        record = {"seq": self._seq, "time": self._now(), "event": event, **fields}
+        numbered = replace(event, seq=self._seq, time=self._now())
+        if isinstance(numbered, StudyCreated | StudyResumed):
+            numbered = replace(numbered, format=FORMAT, written_by=version("hpsearch"))
         try:
-            line = encode(record)
+            line = encode(encode_event(numbered))
         except UnicodeEncodeError:  # part of a name that is not UTF-8, in an error or a path
-            record = _escape(record)
-            line = encode(record)
+            numbered = cast(E, escape_event(numbered))
+            line = encode(encode_event(numbered))
         if self._file is None:
             self._file = _begin(self.path, line)
         else:
@@ -379,7 +331,7 @@ class Journal:
             self._write(self._file, line, sync=sync)
         self._seq += 1
         self._end += len(line)
-        return record
+        return numbered
 
     def sync(self) -> None:
         """Wait for the disk to have what was written without waiting."""

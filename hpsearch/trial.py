@@ -167,10 +167,6 @@ class Trial:
             self.number, self.params, seed, epochs, planned=self.epochs, watched=watched
         )
 
-    def take(self, record: Mapping[str, Any]) -> bool:
-        """Grow by a "started", "epoch", "fold" or "result" of the journal; whether it was news."""
-        return _GROW[record["event"]](self, record)
-
     def condense(self) -> None:
         """Let an ended trial go of its curves but for the means over the folds.
 
@@ -217,59 +213,3 @@ def mean(values: Sequence[float]) -> float:
 def is_score(score: float | None) -> bool:
     """Whether a trial with this score can be ranked."""
     return score is not None and math.isfinite(score)
-
-
-def _started(trial: Trial, record: Mapping[str, Any]) -> bool:
-    if trial.state != "WAITING":
-        return False
-    trial.started, trial.state = int(record["time"]), "RUNNING"
-    return True
-
-
-def _epoch(trial: Trial, record: Mapping[str, Any]) -> bool:
-    if trial.state not in ("WAITING", "RUNNING") or record["epoch"] != trial.n_epochs:
-        return False  # told before, or of an attempt that was given up
-    trial.state = "RUNNING"
-    trial.times.append(int(record["time"]))
-    trial.scores.append(record["scores"])
-    metrics: dict[str, Any] = record["metrics"]
-    for name, values in metrics.items():
-        trial.curves.setdefault(name, []).append(values)
-    return True
-
-
-def _fold(trial: Trial, record: Mapping[str, Any]) -> bool:
-    if trial.state not in ("WAITING", "RUNNING") or record["fold"] != len(trial.folds):
-        return False
-    trial.state = "RUNNING"
-    trial.folds.append(record["scores"])
-    return True
-
-
-def _result(trial: Trial, record: Mapping[str, Any]) -> bool:
-    if trial.state not in ("WAITING", "RUNNING"):
-        return False
-    trial.ended = int(record["time"])
-    for name in _RESULT_FIELDS:
-        if record.get(name) is not None:
-            setattr(trial, name, record[name])
-    return True
-
-
-_RESULT_FIELDS = (
-    "state",
-    "score",
-    "spread",
-    "best_epoch",
-    "fold_scores",
-    "seconds",
-    "n_parameters",
-    "latency_ms",
-    "values",
-    "trainer",
-    "error",
-    "traceback",
-    "predictions",
-    "predictions_crc32",
-)
-_GROW = {"started": _started, "epoch": _epoch, "fold": _fold, "result": _result}

@@ -1,5 +1,6 @@
 """Studies that never ran: journals with known answers, for the tests of what reads journals."""
 
+import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from hpsearch.event_codec import as_text, from_json
+from hpsearch.events import Event
+from hpsearch.history import History
 from hpsearch.journal import encode
 
 Record = dict[str, Any]
@@ -75,8 +79,34 @@ def study(
 def write(path: Path, records: Iterable[Record]) -> Path:
     """The journal of `records` at `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(encode(record) for record in records))
+    path.write_bytes(b"".join(line(record) for record in records))
     return path
+
+
+def line(record: Any) -> bytes:
+    """The line of a journal that holds `record`, of whatever form it is."""
+    return encode(as_text(record).encode())
+
+
+def read_records(path: Path, offset: int = 0) -> list[Record]:
+    """What the lines of a journal hold from `offset` on, as it stands there."""
+    lines = path.read_bytes()[offset:].splitlines()
+    return [json.loads(line.partition(b" ")[2]) for line in lines]
+
+
+def events(records: Iterable[Record]) -> list[Event]:
+    """The events of records."""
+    return [from_json(record) for record in records]
+
+
+def event(kind: str, *, time: int = 0, **fields: Any) -> Event:
+    """An event of a kind, from the fields that a journal would hold."""
+    return from_json({"event": kind, "time": time, **fields})
+
+
+def history(trials: int = 6, **how: Any) -> History:
+    """The history of a `study`."""
+    return History(events(study(trials, **how)))
 
 
 def _begin(records: Records) -> None:

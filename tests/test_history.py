@@ -7,21 +7,23 @@ import pytest
 import synthetic
 
 from hpsearch.errors import JournalError, redacted
+from hpsearch.events import CURVES, DeclarationChanged, ModelPromoted, SearchEnded, StudyResumed
 from hpsearch.history import History, load
 from hpsearch.tracking.layout import curve_points, metric_name, tag_value
 from hpsearch.tracking.note import study_note
 from hpsearch.tracking.store import artifact_location
 
 
-def test_records_applied_twice_change_nothing() -> None:
+def test_events_applied_twice_change_nothing() -> None:
     records = synthetic.study(6)
-    once, twice = History(records), History(r for record in records for r in (record, record))
+    events = synthetic.events(records)
+    once, twice = History(events), History(e for event in events for e in (event, event))
     assert once.attempts == twice.attempts
     assert once.ended == twice.ended
 
 
 def test_a_later_attempt_takes_the_place_of_a_lost_one() -> None:
-    history = History(synthetic.study(6))
+    history = synthetic.history(6)
     assert "LOST" == history.attempts[4].state
     assert [0, 0, 0, 0, 1, 0] == [trial.attempt for trial in history.trials]
 
@@ -29,7 +31,7 @@ def test_a_later_attempt_takes_the_place_of_a_lost_one() -> None:
 def test_an_epoch_of_a_lost_attempt_is_not_taken() -> None:
     records = synthetic.study(6, epochs=2)
     late = next(r for r in records if r["event"] == "epoch" and r["trial"] == 4)
-    history = History([*records, {**late, "epoch": 1}])
+    history = History(synthetic.events([*records, {**late, "epoch": 1}]))
     assert 1 == history.attempts[4].n_epochs
 
 
@@ -38,7 +40,7 @@ def test_ranking_follows_the_direction_and_leaves_out_what_has_no_score(directio
     records = synthetic.study(8)
     records[0]["objective"]["direction"] = direction
     next(r for r in records if r["event"] == "result" and r["trial"] == 0)["score"] = math.inf
-    ranked = History(records).ranked()
+    ranked = History(synthetic.events(records)).ranked()
     scores = [trial.score for trial in ranked]
     assert sorted(scores, reverse=direction == "maximize") == scores
     assert {1, 4, 5, 6, 7} == {trial.number for trial in ranked}
@@ -48,7 +50,7 @@ def test_a_history_without_epochs_has_the_same_results(tmp_path: Path) -> None:
     records = synthetic.study(12)
     records[0]["spec"]["study"] = '"event":"epoch"'  # only the event itself counts
     journal = synthetic.write(tmp_path / "journal.jsonl", records)
-    whole, short = load(journal), load(journal, without=("epoch",))
+    whole, short = load(journal), load(journal, without=CURVES)
     assert whole.study == short.study
     assert [(t.number, t.score) for t in whole.ranked()] == [
         (t.number, t.score) for t in short.ranked()
@@ -56,18 +58,18 @@ def test_a_history_without_epochs_has_the_same_results(tmp_path: Path) -> None:
     assert {0} == {t.n_epochs for t in short.trials}
     journal.write_bytes(journal.read_bytes().replace(b'"val/loss"', b'"val/lost"', 1))
     with pytest.raises(JournalError, match="damaged"):
-        load(journal, without=("epoch",))
+        load(journal, without=CURVES)
 
 
 def test_best_so_far_never_gets_worse() -> None:
-    history = History(synthetic.study(30))
+    history = synthetic.history(30)
     best = [score for _, score in history.improvements()]
     assert sorted(best) == best
     assert history.ranked()[0].score == best[-1]
 
 
 def test_curves_go_on_where_they_were_left() -> None:
-    trial = History(synthetic.study(1, epochs=4)).trials[0]
+    trial = synthetic.history(1, epochs=4).trials[0]
     everything = list(curve_points(trial, "roc_auc", 0))
     later = list(curve_points(trial, "roc_auc", 3))
     assert [p for p in everything if p.step == 3] == later
@@ -75,7 +77,7 @@ def test_curves_go_on_where_they_were_left() -> None:
 
 def test_the_note_names_the_winner_the_test_scores_and_ten_trials() -> None:
     records = synthetic.study(30)
-    history = History(records)
+    history = History(synthetic.events(records))
     note = study_note(history)
     assert f"Chosen: **{history.winning_trial().name}**" in note
     assert "| roc_auc | 0.85 | 0.83 to 0.87 | 0.84 |" in note
@@ -108,13 +110,13 @@ def test_a_server_decides_where_its_artifacts_lie(tmp_path: Path) -> None:
 @pytest.mark.parametrize("jump", [-86_400_000, 0, 86_400_000])
 def test_a_clock_that_is_set_between_two_runs_adds_nothing_to_the_studys_time(jump: int) -> None:
     records = synthetic.study(3, finished=False)
-    history = History(records)
+    history = History(synthetic.events(records))
     first = history.seconds
     for number in range(3):  # runs of 2 s, and a promotion days later
         time = records[-1]["time"] + jump * (number % 2 or -1)
-        history.apply({"event": "changed", "time": time - 1, "changes": []})
-        history.apply({"event": "resumed", "time": time})
-        history.apply({"event": "ended", "time": time + 2000, "reason": "", "cause": ""})
-        promotion = {"name": "m", "version": 1, "alias": "champion"}
-        history.apply({"event": "promoted", "time": time + 3 * 86_400_000, **promotion})
+        later = time + 3 * 86_400_000
+        history.apply(DeclarationChanged(time=time - 1, changes=[]))
+        history.apply(StudyResumed(time=time))
+        history.apply(SearchEnded(time=time + 2000, reason=""))
+        history.apply(ModelPromoted(time=later, name="m", version=1, alias="champion"))
         assert first + 2 * (number + 1) == pytest.approx(history.seconds)

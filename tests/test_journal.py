@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from hpsearch.errors import JournalError
+from hpsearch.events import SearchEnded, StudyCreated, TrialFinished
 from hpsearch.journal import Journal, read, stream
 
 
@@ -20,26 +21,28 @@ def path(tmp_path):
 def write(path, n: int) -> None:
     with Journal(path) as journal:
         for i in range(n):
-            journal.append("epoch", value=i)
+            journal.append(SearchEnded(reason=str(i)))
 
 
 def test_what_was_appended_is_read_back_bit_for_bit(path):
     values = [0.1 + 0.2, -0.0, 5e-324, math.inf, -math.inf, 1e22]
     with Journal(path) as journal:
-        journal.append("a", values=values, text="ü\n\u2028")
-        journal.append("b", value=math.nan)
-    first, second = read(path).records
-    assert [v.hex() for v in values] == [v.hex() for v in first["values"]]
-    assert "ü\n\u2028" == first["text"]
-    assert math.isnan(second["value"])
-    assert [0, 1] == [first["seq"], second["seq"]]
+        told = {"trial": 0, "attempt": 0, "state": "FAILED"}
+        written = journal.append(TrialFinished(**told, fold_scores=values, error="ü\n\u2028"))
+        journal.append(TrialFinished(**told, score=math.nan))
+    first, second = read(path).events
+    assert first == written
+    assert [v.hex() for v in values] == [v.hex() for v in first.fold_scores]
+    assert "ü\n\u2028" == first.error
+    assert math.isnan(second.score)
+    assert [0, 1] == [first.seq, second.seq]
 
 
 def test_reading_goes_on_where_it_ended(path):
     write(path, 2)
     end = read(path).end
     write(path, 3)
-    assert [0, 1, 2] == [r["value"] for r in read(path, end).records]
+    assert ["0", "1", "2"] == [e.reason for e in read(path, end).events]
 
 
 @pytest.mark.parametrize("cut", range(1, 30, 7))
@@ -47,9 +50,9 @@ def test_a_torn_last_line_is_dropped_and_the_next_takes_its_place(path, cut):
     write(path, 3)
     os.truncate(path, path.stat().st_size - cut)
     with Journal(path) as journal:
-        assert [0, 1] == [r["value"] for r in stream(path)]
-        journal.append("epoch", value=9)
-    assert [(0, 0), (1, 1), (2, 9)] == [(r["seq"], r["value"]) for r in read(path).records]
+        assert ["0", "1"] == [e.reason for e in stream(path)]
+        journal.append(SearchEnded(reason="9"))
+    assert [(0, "0"), (1, "1"), (2, "9")] == [(e.seq, e.reason) for e in read(path).events]
 
 
 @pytest.mark.parametrize("place", [0, 40, 100])
@@ -87,12 +90,13 @@ def test_the_lock_ends_with_the_process_that_held_it(path):
     code = (
         "import os, sys; from pathlib import Path\n"
         "from hpsearch.journal import Journal\n"
-        "journal = Journal(Path(sys.argv[1])); journal.append('a'); os._exit(9)"
+        "from hpsearch.events import StudyCreated\n"
+        "Journal(Path(sys.argv[1])).append(StudyCreated()); os._exit(9)"
     )
     subprocess.run([sys.executable, "-c", code, path], check=False)
     with Journal(path) as journal:
         assert journal.first is not None
-        assert "a" == journal.first["event"]
+        assert isinstance(journal.first, StudyCreated)
 
 
 def test_a_journal_that_is_not_there_says_so(path):
@@ -112,8 +116,8 @@ def test_a_second_writer_is_refused_by_name_though_the_locks_file_was_removed(pa
         path.with_suffix(".lock").unlink()
         with pytest.raises(JournalError, match=rf"being run by process {os.getpid()} on .* since"):
             Journal(path)
-        journal.append("epoch", value=1)
-    assert [0, 1] == [r["value"] for r in read(path).records]
+        journal.append(SearchEnded(reason="1"))
+    assert ["0", "1"] == [e.reason for e in read(path).events]
 
 
 @pytest.mark.parametrize(
@@ -128,9 +132,9 @@ def test_a_second_writer_is_refused_by_name_though_the_locks_file_was_removed(pa
 )
 def test_nothing_is_written_behind_what_another_hand_has_made_of_the_journal(path, change, told):
     with Journal(path) as journal:
-        journal.append("epoch", value=0)
+        journal.append(SearchEnded(reason="0"))
         change(path)
         before = path.read_bytes() if path.exists() else None
         with pytest.raises(JournalError, match=told):
-            journal.append("epoch", value=1)
+            journal.append(SearchEnded(reason="1"))
     assert before == (path.read_bytes() if path.exists() else None)

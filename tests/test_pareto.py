@@ -1,5 +1,6 @@
 """Fronts of points, and of the trials of a study with several objectives."""
 
+import synthetic
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,12 +30,12 @@ def test_equal_points_are_members_together():
 
 def study(*values, objectives=(("roc_auc", "maximize"), ("parameters", "minimize"))) -> History:
     listed = [{"metric": metric, "direction": direction} for metric, direction in objectives]
-    history = History([{"time": 0, "event": "study", "objective": listed[0], "objectives": listed}])
+    history = History([synthetic.event("study", objective=listed[0], objectives=listed)])
     for n, value in enumerate(values):
         asked = {"params": {}, "seed": n, "epochs": 1}
-        history.apply({"time": n, "event": "asked", "trial": n, "attempt": 0, **asked})
+        history.apply(synthetic.event("asked", time=n, trial=n, attempt=0, **asked))
         ended = {"state": "COMPLETE", "score": value[0], "values": list(value)}
-        history.apply({"time": n, "event": "result", "trial": n, "attempt": 0, **ended})
+        history.apply(synthetic.event("result", time=n, trial=n, attempt=0, **ended))
     return history
 
 

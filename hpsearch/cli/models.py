@@ -93,7 +93,7 @@ def promote(
             force=force,
         )
         if opened is not None:
-            opened.append("promoted", **done.event())
+            opened.append(done.event())
     if journal and is_ours:
         _send_promotion(journal, client.tracking_uri)
     if done.comparison is not None:

@@ -1,6 +1,6 @@
 """What a person sees while a study runs: one live block on a terminal, plain lines elsewhere.
 
-It only listens to the journal's records.
+It only listens to the journal's events.
 """
 
 from __future__ import annotations
@@ -12,8 +12,19 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from ..events import (
+    DeclarationChanged,
+    EpochFinished,
+    Event,
+    SearchEnded,
+    StudyCreated,
+    StudyResumed,
+    TrainerChanged,
+    TrialAsked,
+    TrialFinished,
+    WinnerChosen,
+)
 from ..history import History
-from ..journal import Record
 from .terminal import console, say
 
 
@@ -38,7 +49,7 @@ class Progress:
         self.total = total
         self.done = 0
         self.states: dict[str, int] = {}
-        self.best: Record | None = None
+        self.best: TrialFinished | None = None
         self.maximize = True
         self.metric = "score"
         self.front = 0  # members of the Pareto front, where there are several objectives
@@ -51,42 +62,38 @@ class Progress:
         self._history = History()  # kept where there is a front
         self.began = time.monotonic()
 
-    def listen(self, record: Record) -> None:
-        """Take one record of the journal in."""
+    def listen(self, event: Event) -> None:
+        """Take one event of the journal in."""
         if len(self._history.objectives) > 1:
-            self._history.apply(record)
-        match record["event"]:
-            case "study":
-                objective = record["objective"]
-                self.metric = objective["metric"]
-                self.maximize = objective["direction"] == "maximize"
-                self._history = History([record])
-            case "resumed":
+            self._history.apply(event)
+        match event:
+            case StudyCreated():
+                self._history = History([event])
+                self.metric, self.maximize = self._history.metric, self._history.maximize
+            case StudyResumed():
                 self._done_before = self.done
-            case "asked":
-                self._epochs[record["trial"]] = record["epochs"]
-                self._params[record["trial"]] = record["params"]
-            case "epoch":
-                number = record["trial"]
-                self.running = (number, record["epoch"] + 1, self._epochs[number])
-            case "result":
-                self._take_result(record)
-            case "ended":
-                self.ended = record["reason"]
+            case TrialAsked():
+                self._epochs[event.trial] = event.epochs
+                self._params[event.trial] = event.params
+            case EpochFinished():
+                self.running = (event.trial, event.epoch + 1, self._epochs[event.trial])
+            case TrialFinished():
+                self._take_result(event)
+            case SearchEnded():
+                self.ended = event.reason
 
-    def _take_result(self, record: Record) -> None:
+    def _take_result(self, event: TrialFinished) -> None:
         self.done += 1
         self.running = None
         self.front = len(self._history.front())
-        self.states[record["state"]] = self.states.get(record["state"], 0) + 1
-        if record["state"] == "COMPLETE" and self._is_better(record["score"]):
-            self.best = record
+        self.states[event.state] = self.states.get(event.state, 0) + 1
+        if event.state == "COMPLETE" and self._is_better(event.score):
+            self.best = event
 
-    def _is_better(self, score: float) -> bool:
-        if self.best is None:
-            return True
-        best: float = self.best["score"]
-        return score > best if self.maximize else score < best
+    def _is_better(self, score: float | None) -> bool:
+        if score is None or self.best is None or self.best.score is None:
+            return score is not None
+        return score > self.best.score if self.maximize else score < self.best.score
 
     @property
     def left(self) -> float:
@@ -100,9 +107,8 @@ class Progress:
         """The state of the study in a line."""
         parts = [f"{self.done}/{self.total} trials"]
         if self.best is not None:
-            spread = f" ± {self.best['spread']:.4f}"
-            score = f"{self.best['score']:.4f}{spread}"
-            parts.append(f"best {self.metric} {score} (trial {self.best['trial']})")
+            score = f"{self.best.score:.4f} ± {self.best.spread:.4f}"
+            parts.append(f"best {self.metric} {score} (trial {self.best.trial})")
         if self.front:
             parts.append(f"{self.front} on the front")
         for state in ("PRUNED", "FAILED"):
@@ -116,13 +122,13 @@ class Progress:
 
     def best_params(self) -> str:
         """The best trial's hyperparameters in a line."""
-        return shown(self._params[self.best["trial"]]) if self.best else ""
+        return shown(self._params[self.best.trial]) if self.best else ""
 
 
 class Display(Protocol):
     """Something that shows a study's progress while it is entered."""
 
-    def listen(self, record: Record) -> None: ...
+    def listen(self, event: Event) -> None: ...
 
     def __enter__(self) -> Self: ...
 
@@ -137,7 +143,7 @@ class Display(Protocol):
 class Quiet:
     """Shows nothing."""
 
-    def listen(self, record: Record) -> None:
+    def listen(self, event: Event) -> None:
         """Nothing."""
 
     def __enter__(self) -> Self:
@@ -153,31 +159,32 @@ class Lines(Quiet):
     def __init__(self, progress: Progress) -> None:
         """Print what `progress` knows."""
         self._progress = progress
-        self._began = time.time() * 1000  # records of an earlier run are not news
+        self._began = time.time() * 1000  # events of an earlier run are not news
 
-    def listen(self, record: Record) -> None:
-        """Print a finished trial."""
-        self._progress.listen(record)
-        if record["time"] < self._began:
+    def listen(self, event: Event) -> None:
+        """Print what has happened, where that is news."""
+        self._progress.listen(event)
+        if event.time < self._began:
             return
-        if record["event"] == "study":
-            self._say(f"trainer: {record['trainer']} ({record['trainer_reason']})")
-        elif record["event"] == "changed":
-            for key, then, now in record["changes"]:
-                self._say(f"accepted: {key}: {then} then, {now} now")
-        elif record["event"] == "resumed":
-            self._say(f"going on: {self._progress.headline()}")
-        elif record["event"] == "result":
-            score = "" if record["score"] is None else f" {record['score']:.4f}"
-            error = f" {record['error']}" if record["error"] else ""
-            ended = f"trial {record['trial']} {record['state']}{score}{error}"
-            self._say(f"{ended} · {self._progress.headline()}")
-        elif record["event"] == "trainer":
-            self._say(f"trainer: {record['trainer']} ({record['reason']})")
-        elif record["event"] == "ended":
-            self._say(f"the search has ended: {record['reason']}")
-        elif record["event"] == "winner":
-            self._say(f"winner: trial {record['trial']}, fitted for {record['epochs']} epochs")
+        match event:
+            case StudyCreated():
+                self._say(f"trainer: {event.trainer} ({event.trainer_reason})")
+            case DeclarationChanged():
+                for key, then, now in event.changes:
+                    self._say(f"accepted: {key}: {then} then, {now} now")
+            case StudyResumed():
+                self._say(f"going on: {self._progress.headline()}")
+            case TrialFinished():
+                score = "" if event.score is None else f" {event.score:.4f}"
+                error = f" {event.error}" if event.error else ""
+                ended = f"trial {event.trial} {event.state}{score}{error}"
+                self._say(f"{ended} · {self._progress.headline()}")
+            case TrainerChanged():
+                self._say(f"trainer: {event.trainer} ({event.reason})")
+            case SearchEnded():
+                self._say(f"the search has ended: {event.reason}")
+            case WinnerChosen():
+                self._say(f"winner: trial {event.trial}, fitted for {event.epochs} epochs")
 
     def _say(self, text: str) -> None:
         say(text, err=True)
@@ -199,11 +206,13 @@ class Live(Quiet):
             transient=True,
         )
 
-    def listen(self, record: Record) -> None:
-        """Take one record in; the screen follows by itself."""
-        self._progress.listen(record)
-        notes = {"asked": "searching", "winner": "fitting the winner on all development rows"}
-        self._note = notes.get(record["event"], self._note)
+    def listen(self, event: Event) -> None:
+        """Take one event in; the screen follows by itself."""
+        self._progress.listen(event)
+        if isinstance(event, TrialAsked):
+            self._note = "searching"
+        elif isinstance(event, WinnerChosen):
+            self._note = "fitting the winner on all development rows"
 
     def _draw(self) -> Any:
         """The block; empty where it cannot be made, since Rich calls from a thread of its own."""

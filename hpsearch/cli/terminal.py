@@ -25,7 +25,7 @@ from ..redaction import LONGEST_TRACEBACK, redact, shorten
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..journal import Record
+    from ..events import Event
 
 logger = logging.getLogger("hpsearch.cli")
 
@@ -138,23 +138,23 @@ def optional_output() -> Iterator[None]:
 
 
 def optional_listener(
-    what: str, listen: Callable[[Record], None], *, skips_past_curves: bool
-) -> Callable[[Record], None]:
+    what: str, listen: Callable[[Event], None], *, skips_past_curves: bool
+) -> Callable[[Event], None]:
     """`listen`, whose first error is a warning and its last call: a study goes on without it.
 
     Args:
         what: Its name for the warning.
-        listen: Takes the records of a journal.
+        listen: Takes the events of a journal.
         skips_past_curves: Whether it can do without the epochs of a study's earlier runs.
     """
     is_over = False
 
-    def heard(record: Record) -> None:
+    def heard(event: Event) -> None:
         nonlocal is_over
         if is_over:
             return
         try:
-            listen(record)
+            listen(event)
         except Exception as error:  # whatever a display or a disk raises
             is_over = True
             logger.warning("%s ends here, the study goes on: %s", what, error)

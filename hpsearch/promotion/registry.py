@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import faults
 from ..errors import PromotionError
+from ..events import ModelPromoted
 from ..platforms.locks import FileLock, LockHeldError
 from ..tracking.refusals import http_status, permission_denied
 from ..tracking.server import may_edit
@@ -51,15 +52,15 @@ class Promotion:
     before: int | None  # the version that the alias left
     comparison: Comparison | None  # None: there was nobody to beat, or nobody was asked
 
-    def event(self) -> dict[str, Any]:
-        """The fields of the journal's `promoted` event."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "alias": self.alias,
-            "before": self.before,
-            "comparison": None if self.comparison is None else str(self.comparison),
-        }
+    def event(self) -> ModelPromoted:
+        """What the journal holds of it."""
+        return ModelPromoted(
+            name=self.name,
+            version=self.version,
+            alias=self.alias,
+            before=self.before,
+            comparison=None if self.comparison is None else str(self.comparison),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,13 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..escaping import html as escaped
+from ..events import WinnerEvaluated
 from ..history import History, load_condensed
 from ..redaction import redact
 from ..tracking.layout import spec_yaml
@@ -60,10 +62,10 @@ def _header(history: History) -> str:
     study = history.study
     goal = "highest" if history.maximize else "lowest"
     facts = [f"the {goal} {history.metric}"]
-    facts += [str(study[key]) for key in ("task", "sampler", "pruner", "trainer") if study.get(key)]
-    facts.append(f"seed {study.get('seed')}")
+    facts += [fact for fact in (study.task, study.sampler, study.pruner, study.trainer) if fact]
+    facts.append(f"seed {study.seed}")
     when = datetime.fromtimestamp(history.last_time / 1000, UTC).strftime("%d %B %Y, %H:%M UTC")
-    facts += [f"ended: {history.end['reason']}"] if history.end else []
+    facts += [f"ended: {history.end.reason}"] if history.end else []
     line = html(" · ".join([*facts, when]))
     return f"<header><h1>{html(history.name)}</h1><p>{line}</p></header>"
 
@@ -76,20 +78,20 @@ def _cards(history: History) -> str:
         spread = "" if best.spread is None else f" ± {best.spread:.2g} over the folds"
         verb = "cross-validated" if history.winner else "best so far"
         cards.append((f"{best.score:.4f}", f"{history.metric}, {verb}{spread}"))
-    winner = history.winner or {}
-    if winner.get("finalist_score") is not None:
-        about = f" ± {winner['finalist_spread']:.2g} on fresh folds and seeds"
-        cards.append((f"{winner['finalist_score']:.4f}", f"{history.metric}, the winner{about}"))
-    final = history.final or {}
-    if history.metric in final.get("test", {}):
-        low, high = final.get("intervals", {}).get(history.metric, (None, None))
-        between = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
-        score = final["test"][history.metric]
+    winner = history.winner
+    if winner is not None and winner.finalist_score is not None:
+        about = f" ± {winner.finalist_spread:.2g} on fresh folds and seeds"
+        cards.append((f"{winner.finalist_score:.4f}", f"{history.metric}, the winner{about}"))
+    final = history.final or WinnerEvaluated()
+    if history.metric in final.test:
+        interval = final.intervals.get(history.metric)
+        between = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+        score = final.test[history.metric]
         cards.append((f"{score:.4f}", f"{history.metric} on the locked rows{between}"))
-    other = final.get("baseline") or {}
-    if history.metric in other.get("metrics", {}):
-        name = str(other["name"]).replace("_", " ")
-        cards.append((f"{other['metrics'][history.metric]:.4f}", f"{name} on the same rows"))
+    baseline = final.baseline
+    if baseline is not None and history.metric in baseline.metrics:
+        name = baseline.name.replace("_", " ")
+        cards.append((f"{baseline.metrics[history.metric]:.4f}", f"{name} on the same rows"))
     detail = ", ".join(f"{n} {state}" for state, n in counts.most_common())
     cards.append((str(len(history.trials)), f"trials: {detail}" if detail else "trials"))
     cards.append((_training_time(history), "of training"))
@@ -141,30 +143,25 @@ def _scores(history: History) -> str:
 
 
 def _test(history: History) -> str:
-    final = history.final or {}
-    if not final.get("test"):
+    final = history.final
+    if final is None or not final.test:
         return ""
-    other = final.get("baseline") or {}
-    theirs = other.get("metrics", {})
+    baseline, single = final.baseline, final.single
     head = ["metric", history.name, "95% interval"]
-    head += [str(other.get("name", "")).replace("_", " ")] if theirs else []
-    single = final.get("single") or {}
-    head += [f"trial {single['trial']} alone"] if single else []
+    head += [baseline.name.replace("_", " ")] if baseline else []
+    head += [f"trial {single.trial} alone"] if single else []
     rows = []
-    for name, score in final["test"].items():
-        low, high = final.get("intervals", {}).get(name, (None, None))
-        between = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+    for name, score in final.test.items():
+        interval = final.intervals.get(name)
+        between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
         row = [name, f"{score:.4f}", between]
-        if theirs:
-            row.append(f"{theirs[name]:.4f}" if name in theirs else "")
-        if single:
-            row.append(f"{single['metrics'][name]:.4f}")
+        for other in (baseline, single):
+            if other:
+                row.append(f"{other.metrics[name]:.4f}" if name in other.metrics else "")
         rows.append(row)
-    rows_read = final.get("test_rows")
-    about = f"{rows_read:,} rows" if isinstance(rows_read, int) else "Rows"
-    reads = final.get("reads", 1)
-    times = "once" if reads == 1 else f"{reads} times in the study's life"
-    threshold = final.get("threshold", 0.5)
+    about = "Rows" if final.test_rows is None else f"{final.test_rows:,} rows"
+    times = "once" if final.reads == 1 else f"{final.reads} times in the study's life"
+    threshold = final.label_threshold
     labels = f" Labels count above a probability of {threshold:.3g}." if threshold != 0.5 else ""
     note = f'<p class="note">{about} that no trial saw, read {times}.{labels}</p>'
     return f"<h2>Locked test rows</h2>{_box(_plain(head, rows))}{note}"
@@ -233,13 +230,14 @@ def _cell(key: Value, text: str) -> str:
 
 def _declaration(history: History) -> str:
     study = history.study
-    data = {k: v for k, v in study.get("data", {}).items() if k != "notes"}
-    data["fingerprint"] = study.get("fingerprint", "")
-    notes = [*(study.get("data", {}).get("notes") or ()), *history.notes_of_changes()]
+    summary = asdict(study.data).items()
+    data = {k: v for k, v in summary if k != "notes" and v is not None}
+    data["fingerprint"] = study.fingerprint
+    notes = [*study.data.notes, *history.notes_of_changes()]
     listed = "".join(f"<li>{html(str(note))}</li>" for note in notes)
     boxes = (
         f'<div class="columns">{_box(_pairs(_texts(data)))}'
-        f"{_box(_pairs(_texts(study.get('environment', {}))))}</div>"
+        f"{_box(_pairs(_texts(study.environment or {})))}</div>"
     )
     spec = f"<pre>{html(spec_yaml(history))}</pre>"
     return (

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import JournalError
-from ..history import CURVES, History, load
-from ..journal import Record
+from ..events import CURVES, Event
+from ..history import History, load
 from ..trial import Trial, Value
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ STYLES = {
 NONE = "–"  # noqa: RUF001  what is not there
 
 
-def trials(records: Iterable[Record]) -> list[Trial]:
+def trials(events: Iterable[Event]) -> list[Trial]:
     """The last attempt of every trial, by number."""
-    return History(records).trials
+    return History(events).trials
 
 
 def top(journal: Path, rows: int = 10) -> Table:
@@ -41,7 +41,7 @@ def top(journal: Path, rows: int = 10) -> Table:
     Raises:
         JournalError: If there is no journal, or it is damaged.
     """
-    history = load(journal, without=("epoch",))
+    history = load(journal, without=CURVES)
     ranked = history.ranked()
     table = _table(title=_title(history), caption=_caption(history, len(ranked), rows))
     others = [name for name, _ in history.objectives[1:]]
@@ -181,7 +181,7 @@ def _caption(history: History, ranked: int, rows: int) -> str:
     shown = f"best {min(rows, ranked)} of " if ranked > rows else ""
     mark = "; ★ the winner" if history.winner else ""
     front = "; ◆ the Pareto front" if len(history.objectives) > 1 else ""
-    ended = f"; ended: {history.end['reason']}" if history.end else ""
+    ended = f"; ended: {history.end.reason}" if history.end else ""
     line = f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
     return "\n".join([line, *history.notes_of_changes()])
 

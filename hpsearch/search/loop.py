@@ -13,10 +13,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import Any
 
 from .. import faults
 from ..errors import TrainingError
+from ..events import (
+    DuplicateProposed,
+    EpochFinished,
+    FoldFinished,
+    SearchEnded,
+    TrialAsked,
+    TrialFinished,
+    TrialStarted,
+)
 from ..execution.executor import Executor, Lost, Report, Started
 from ..history import History
 from ..journal import Journal, stream_scores
@@ -110,8 +118,8 @@ class Search:
 
     def _go_on(self) -> None:
         """Read what the study's earlier runs brought, and let the sampler hear it again."""
-        records = stream_scores(self._journal.path)
-        self._untold = replay(records, self.history, self._sampler, in_rounds=self._in_rounds)
+        events = stream_scores(self._journal.path)
+        self._untold = replay(events, self.history, self._sampler, in_rounds=self._in_rounds)
         self._spent = self.history.seconds
         self._ended_before = len(self.history.ended)
         logger.info("the journal holds %d trials", len(self.history.trials))
@@ -133,7 +141,7 @@ class Search:
         if self._stop_requested():
             return
         end = self._enough() or out_of_time(self._limits)
-        self._scribe.write("ended", cause=end.cause, reason=end.reason)
+        self._scribe.write(SearchEnded(cause=end.cause, reason=end.reason))
         logger.info("the search has ended: %s", end.reason)
 
     # ---- asking ----
@@ -170,12 +178,13 @@ class Search:
             self._exhausted = True
             return None
         self._scribe.write(
-            "asked",
-            trial=number,
-            attempt=0,
-            params={**self._fixed, **params},
-            seed=derive_seed(self._seed, "trial", number),
-            epochs=self._epochs_of(number, params),
+            TrialAsked(
+                trial=number,
+                attempt=0,
+                params={**self._fixed, **params},
+                seed=derive_seed(self._seed, "trial", number),
+                epochs=self._epochs_of(number, params),
+            )
         )
         logger.debug("trial %d: asked for, %s", number, params)
         faults.reach("after_ask")
@@ -206,14 +215,10 @@ class Search:
     def _remember(self, number: int, known: Trial) -> None:
         """Answer the sampler with what a trial of the same params brought."""
         logger.debug("trial %d: its point was that of trial %d", number, known.number)
-        self._scribe.write(
-            "remembered",
-            sync=False,
-            trial=number,
-            of=known.number,
-            state=known.state,
-            score=known.score,
+        event = DuplicateProposed(
+            trial=number, known_trial=known.number, state=known.state, score=known.score
         )
+        self._scribe.write(event, sync=False)
         self._sampler.tell(recalled(known, number, had_ended=known.is_finished))
 
     def _epochs_of(self, number: int, params: Mapping[str, Value]) -> int:
@@ -236,12 +241,13 @@ class Search:
         """The next attempt at a trial whose worker, or whose whole study, ended under it."""
         spec = trial.spec
         self._scribe.write(
-            "asked",
-            trial=trial.number,
-            attempt=trial.attempt + 1,
-            params=dict(spec.params),
-            seed=spec.seed,
-            epochs=spec.epochs,
+            TrialAsked(
+                trial=trial.number,
+                attempt=trial.attempt + 1,
+                params=dict(spec.params),
+                seed=spec.seed,
+                epochs=spec.epochs,
+            )
         )
         logger.info("trial %d: attempt %d begins", trial.number, trial.attempt + 1)
         trial.condense()
@@ -265,7 +271,7 @@ class Search:
         match report:
             case Started(number):
                 attempt = self.history.last[number].attempt
-                self._scribe.write("started", sync=False, trial=number, attempt=attempt)
+                self._scribe.write(TrialStarted(trial=number, attempt=attempt), sync=False)
             case EpochReport():
                 self._take_epoch(report)
             case FoldReport():
@@ -276,15 +282,14 @@ class Search:
                 self._take_loss(report)
 
     def _take_epoch(self, report: EpochReport) -> None:
-        self._scribe.write(
-            "epoch",
-            sync=False,  # lost with the process, it is measured again
+        event = EpochFinished(
             trial=report.trial,
             attempt=self.history.last[report.trial].attempt,
             epoch=report.epoch,
             scores=numbers(report.scores),
             metrics={name: numbers(values) for name, values in report.metrics.items()},
         )
+        self._scribe.write(event, sync=False)  # lost with the process, it is measured again
         trial = self.history.last[report.trial]
         if trial.n_epochs in self._rungs(trial):
             self._waiting.add(trial.number)
@@ -292,14 +297,13 @@ class Search:
 
     def _take_fold(self, report: FoldReport) -> None:
         trial = self.history.last[report.trial]
-        self._scribe.write(
-            "fold",
-            sync=False,  # lost with the process, it is measured again
+        event = FoldFinished(
             trial=report.trial,
             attempt=trial.attempt,
             fold=report.fold,
             scores=numbers(report.scores),
         )
+        self._scribe.write(event, sync=False)  # lost with the process, it is measured again
         if report.epoch + 1 in self._rungs(trial):
             self._waiting.add(trial.number)
             self._judge()
@@ -330,23 +334,7 @@ class Search:
         faults.reach("before_result")
         del self._submitted[result.number]
         self._waiting.discard(result.number)
-        self._scribe.owe(
-            "result",  # what is asked next is synced, and this before it
-            trial=result.number,
-            attempt=result.attempt,
-            state=result.state,
-            score=result.score,
-            spread=result.spread,
-            best_epoch=result.best_epoch,
-            fold_scores=None if result.fold_scores is None else numbers(result.fold_scores),
-            seconds=result.seconds,
-            n_parameters=result.n_parameters,
-            **self._several(result),
-            trainer=result.trainer,
-            error=result.error,
-            traceback=result.traceback,
-            **self._scribe.keep_predictions(result),
-        )
+        self._scribe.owe(self._event_of(result))  # what is asked next is synced, and this before it
         said = result.error or f"score {result.score}"
         logger.info("trial %d: %s, %s", result.number, result.state, said)
         faults.reach("after_result")
@@ -365,13 +353,31 @@ class Search:
             faults.reach("after_tell")
         self._untold.clear()
 
-    def _several(self, result: TrialResult) -> dict[str, Any]:
-        """What a result holds beside its score where there are several objectives."""
+    def _event_of(self, result: TrialResult) -> TrialFinished:
+        """A result as the journal holds it; its predictions are in a file then."""
         names = [name for name, _ in self.history.objectives]
-        if len(names) == 1:
-            return {}
-        values = values_of(self.history.last[result.number], result, names)
-        return {"values": values, "latency_ms": result.latency_ms}
+        has_several = len(names) > 1
+        predictions, crc32 = self._scribe.keep_predictions(result)
+        return TrialFinished(
+            trial=result.number,
+            attempt=result.attempt,
+            state=result.state,
+            score=result.score,
+            spread=result.spread,
+            best_epoch=result.best_epoch,
+            fold_scores=None if result.fold_scores is None else numbers(result.fold_scores),
+            seconds=result.seconds,
+            n_parameters=result.n_parameters,
+            values=values_of(self.history.last[result.number], result, names)
+            if has_several
+            else None,
+            latency_ms=result.latency_ms if has_several else None,
+            trainer=result.trainer,
+            error=result.error,
+            traceback=result.traceback,
+            predictions=predictions,
+            predictions_crc32=crc32,
+        )
 
     def _take_loss(self, lost: Lost) -> None:
         trial = self.history.last[lost.trial]

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from ..events import DuplicateProposed, Event, TrialAsked, TrialFinished
 from ..history import History
-from ..journal import Record
 from ..trial import Trial
 from .sampler import Sampler, recalled
 
 
 def replay(
-    records: Iterable[Record], history: History, sampler: Sampler, *, in_rounds: bool
+    events: Iterable[Event], history: History, sampler: Sampler, *, in_rounds: bool
 ) -> set[int]:
     """Tell `history` and the sampler of a study's earlier runs.
 
@@ -24,20 +24,20 @@ def replay(
         The trials whose end the sampler has not heard of: in rounds it hears when the next begins.
     """
     untold: set[int] = set()
-    for record in records:
-        is_new = record["event"] == "asked" and record["trial"] not in history.last
-        changed = history.apply(record)
-        has_ended = record["event"] == "result" and bool(changed)
+    for event in events:
+        is_new = isinstance(event, TrialAsked) and event.trial not in history.last
+        changed = history.apply(event)
+        has_ended = isinstance(event, TrialFinished) and bool(changed)
         untold.update(t.number for t in changed if has_ended)
-        if has_ended if not in_rounds else is_new or record["event"] == "remembered":
+        if has_ended if not in_rounds else is_new or isinstance(event, DuplicateProposed):
             for number in sorted(untold):
                 heard(sampler, history.last[number])
             untold.clear()
         if is_new:
             sampler.tell(replace(changed[0], state="RUNNING"))
-        elif record["event"] == "remembered":
-            known = history.last[record["of"]]
-            sampler.tell(recalled(known, record["trial"], had_ended=known.is_finished))
+        elif isinstance(event, DuplicateProposed):
+            known = history.last[event.known_trial]
+            sampler.tell(recalled(known, event.trial, had_ended=known.is_finished))
     return untold
 
 

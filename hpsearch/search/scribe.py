@@ -7,21 +7,21 @@ import logging
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from .. import faults
+from ..event_redaction import redact_event
+from ..events import Event
 from ..history import History
-from ..journal import QUOTING, Journal, Record
+from ..journal import Journal
 from ..platforms.files import atomic_write, make_folder
-from ..redaction import LONGEST_TRACEBACK, redact, shorten
 from ..trial import Trial, TrialResult
 
 logger = logging.getLogger("hpsearch.search")
 
 
-Listener = Callable[[Record], None]
+Listener = Callable[[Event], None]
 
 
 class Scribe:
@@ -33,22 +33,21 @@ class Scribe:
         self._history = history
         self._listeners = listeners
         self._owes_sync = False  # a result that no sync has followed
-        self._unheard: list[Record] = []
+        self._unheard: list[Event] = []
 
-    def write(self, event: str, *, sync: bool = True, **fields: Any) -> None:
+    def write(self, event: Event, *, sync: bool = True) -> None:
         """Write one event; what is not synced is lost with the machine, and measured again."""
-        texts = {k: _discreet(fields[k]) for k in QUOTING if isinstance(fields.get(k), str)}
-        record = self._journal.append(event, sync=sync, **fields | texts)
+        written = self._journal.append(redact_event(event), sync=sync)
         self._owes_sync = self._owes_sync and not sync
-        self._history.apply(record)
-        self._unheard.append(record)
+        self._history.apply(written)
+        self._unheard.append(written)
         if not self._owes_sync:
             self._announce()
 
-    def owe(self, event: str, **fields: Any) -> None:
+    def owe(self, event: Event) -> None:
         """Write one event that the next sync makes safe; nobody hears of it before."""
         self._owes_sync = True
-        self.write(event, sync=False, **fields)
+        self.write(event, sync=False)
 
     def settle(self) -> None:
         """Wait for the disk to have what is owed, unless a later event did that."""
@@ -59,22 +58,20 @@ class Scribe:
 
     def _announce(self) -> None:
         unheard, self._unheard = self._unheard, []
-        for record in unheard:
+        for event in unheard:
             for listener in self._listeners:
-                listener(record)
+                listener(event)
 
-    def keep_predictions(self, result: TrialResult) -> dict[str, Any]:
-        """Write the out-of-fold predictions beside the journal; the fields that say where.
+    def keep_predictions(self, result: TrialResult) -> tuple[str | None, int | None]:
+        """Write the out-of-fold predictions beside the journal; the file's name and CRC-32.
 
         Where the disk is full the score counts without them, and they are made again when a
         threshold or an ensemble needs them.
         """
         if result.predictions is None:
-            return {"predictions": None}
+            return None, None
         try:
-            name, crc32 = save_predictions(
-                self._journal.path.parent, result.number, result.predictions
-            )
+            return save_predictions(self._journal.path.parent, result.number, result.predictions)
         except OSError as error:
             logger.warning(
                 "the out-of-fold predictions of trial %d could not be written (%s); its score "
@@ -82,8 +79,7 @@ class Scribe:
                 result.number,
                 error.strerror or error,
             )
-            return {"predictions": None}
-        return {"predictions": name, "predictions_crc32": crc32}
+            return None, None
 
 
 def save_predictions(study: Path, trial: int, predictions: np.ndarray) -> tuple[str, int]:
@@ -117,10 +113,6 @@ def load_predictions(study: Path, trial: Trial) -> np.ndarray | None:
     except (OSError, ValueError, EOFError, SyntaxError, MemoryError):  # of a damaged header
         return None
     return found
-
-
-def _discreet(text: str) -> str:
-    return redact(shorten(text, LONGEST_TRACEBACK))
 
 
 def numbers(values: np.ndarray) -> list[float]:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from typing import Any
 
-from ..journal import Record
+from ..events import StudyCreated
 from ..models import FAMILIES
 from ..search.pruners import PRUNERS
 from ..search.samplers import packages_of as packages_of_sampler
@@ -128,27 +128,29 @@ def packages_of(spec: StudySpec, trainer: str) -> tuple[str, ...]:
 
 
 def changes(
-    before: Record, now: Declaration, *, file: StudyFile, packages: tuple[str, ...]
+    before: StudyCreated, now: Declaration, *, file: StudyFile, packages: tuple[str, ...]
 ) -> list[Change]:
     """What differs from the journal's declaration, as far as that tells.
 
     Args:
-        before: The journal's first line, or the last change that was accepted.
+        before: The journal's first event, with the last change that was accepted.
         now: What would train the next trials.
         file: The declaration.
         packages: Whose versions count.
     """
     return [
         *_values(before, now, _flat(file.raw)),
-        *_silent(before.get("defaults"), now.defaults),
-        *_code(before.get("files"), now.files),
-        *_versions(before.get("environment", {}), now.environment, packages),
+        *_silent(before.defaults, now.defaults),
+        *_code(before.files, now.files),
+        *_versions(before.environment or {}, now.environment, packages),
     ]
 
 
-def _values(before: Record, now: Declaration, declared: Mapping[str, Any]) -> Iterator[Change]:
+def _values(
+    before: StudyCreated, now: Declaration, declared: Mapping[str, Any]
+) -> Iterator[Change]:
     """Keys of the study's file. A key that is newer than the journal counts if it is declared."""
-    then = _flat(before.get("resolved") or resolved(before["spec"]))
+    then = _flat(before.resolved or resolved(before.spec))
     here = _flat(now.resolved)
     for key in sorted(then.keys() | here.keys()):
         is_declared = any(_within(key, name) or _within(name, key) for name in declared)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
+from ..events import CURVES
 from ..history import History, load
 from ..journal import owner
 from ..platforms.machine import describe_system, explain_missing_gpu
@@ -173,7 +174,7 @@ def _studies(root: Path) -> Iterator[Finding]:
     for path in sorted(study_folder(root, "_").parent.glob("*/journal.jsonl")):
         name = f"study {path.parent.name}"
         try:
-            history = load(path, without=("epoch",))
+            history = load(path, without=CURVES)
         except JournalError as error:
             yield Finding(name, "bad", str(error))
             continue

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from ..data import Dataset
+from ..events import Event
 from ..execution.executor import Executor
 from ..history import History
-from ..journal import Journal, Record
+from ..journal import Journal
 from ..spec.study import StudySpec
 from ..training.problem import Problem
 from .finale import Finale
 from .gallery import Gallery
 from .out_of_fold import OutOfFold
 from .result import StudyStopped
-from .selection import choice_fields, choose, recorded_choice, score_finalists, winner_of
+from .selection import choose, recorded_choice, score_finalists, winner_of
 
 
 def end_study(
@@ -26,7 +26,7 @@ def end_study(
     problem: Problem,
     journal: Journal,
     executor: Executor,
-    tell: Callable[[Record], None],
+    tell: Callable[[Event], None],
     stop_requested: Callable[[], bool],
 ) -> None:
     """Choose the winner and fit it, as far as an earlier run of the study did not do it.
@@ -40,8 +40,8 @@ def end_study(
         StudyStopped: If somebody asked for it; what was scored is written down.
     """
 
-    def record(event: str, **fields: Any) -> None:
-        written = journal.append(event, **fields)
+    def record(event: Event) -> None:
+        written = journal.append(event)
         history.apply(written)
         tell(written)
 
@@ -71,7 +71,7 @@ def end_study(
             seed=spec.seed,
             predictions_of=out_of_fold.predictions_of,
         )
-        record("winner", **choice_fields(choice, history, spec.selection))
+        record(choice.event(history, spec.selection))
     finale = Finale(choice, history, dataset, problem, executor, folder, record)
     finale.run(meanwhile=gallery.draw_search)
     gallery.finish(record)

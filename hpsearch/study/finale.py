@@ -12,18 +12,25 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..data import Dataset, TestRows
 from ..data.schema import Schema
 from ..data.split import Split
+from ..event_codec import FormatError, as_text, from_json, to_json
+from ..events import (
+    ColumnImportance,
+    Event,
+    LockedRowsRead,
+    WinnerEvaluated,
+    WinnerFitted,
+)
 from ..execution.executor import Executor
 from ..history import History
 from ..platforms.files import draft_of, publish_folder, write_text
@@ -51,7 +58,7 @@ class Finale:
     problem: Problem
     executor: Executor
     folder: Path  # the study's
-    record: Callable[..., Any]  # the journal's `append`; the history takes it in
+    record: Callable[[Event], object]  # the journal's `append`; the history takes it in
 
     def run(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Bring `final/` and the journal's `final` about, unless both are there and whole.
@@ -68,8 +75,8 @@ class Finale:
                 self.folder / "final",
                 ", ".join(broken),
             )
-        elif (fields := self._published()) is not None:
-            self._record_final(fields)
+        elif (published := self._published()) is not None:
+            self._record_final(published)
             return
         began = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
@@ -82,40 +89,47 @@ class Finale:
 
     # -- what is there already --------------------------------------------------------------
 
-    def _is_of_choice(self, record: Mapping[str, Any] | None) -> bool:
-        """Whether a `fitted` or `final` is of this choice."""
+    def _is_of_choice(self, event: WinnerFitted | WinnerEvaluated | None) -> bool:
+        """Whether a fit or its figures are of this choice."""
         return (
-            record is not None
-            and record.get("members") == self.choice.members_as_json()
-            and record.get("threshold", self.choice.threshold) == self.choice.threshold
+            event is not None
+            and event.members == self.choice.recorded_members
+            and event.threshold in (None, self.choice.threshold)
         )
 
     def _broken_final(self) -> tuple[str, ...]:
         final = self.history.final
         assert final is not None
-        return broken_files(self.folder / "final", final.get("digests") or _expected(final))
+        return broken_files(self.folder / "final", final.digests or _expected(final))
 
-    def _published(self) -> dict[str, Any] | None:
-        """The fields of a `final` whose files came to be just before the study was broken off."""
-        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    def _published(self) -> WinnerEvaluated | None:
+        """The figures whose files came to be just before the study was broken off."""
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, FormatError):
             path = self.folder / "final" / JUDGED
-            fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            after = None if self.history.final is None else self.history.final["seq"]
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            event = from_json({"event": WinnerEvaluated.kind, "time": 0, **fields})
             if (
-                self._is_of_choice(fields)
+                isinstance(event, WinnerEvaluated)
+                and self._is_of_choice(event)
                 and fields["study"] == self.history.key
-                and fields["after"] == after
-                and not broken_files(path.parent, fields["digests"])
+                and fields["after"] == self._number_of_final
+                and event.digests is not None
+                and not broken_files(path.parent, event.digests)
             ):
-                return {k: v for k, v in fields.items() if k not in ("study", "after")}
+                return event
         return None
+
+    @property
+    def _number_of_final(self) -> int | None:
+        """Of the figures that the journal has, in the journal."""
+        return None if self.history.final is None else self.history.final.seq
 
     # -- the fit ----------------------------------------------------------------------------
 
     def _fit(self) -> Path:
         """The folder of the fitted networks, trained where they are not there."""
-        for folder, record in (("fit", self.history.fitted), ("final", self.history.final)):
-            if self._is_of_choice(record) and self._has_networks(self.folder / folder, record):
+        for folder, event in (("fit", self.history.fitted), ("final", self.history.final)):
+            if self._is_of_choice(event) and self._has_networks(self.folder / folder, event):
                 return self.folder / folder
         path = self.folder / "fit"
         draft = draft_of(path)
@@ -133,17 +147,18 @@ class Finale:
         finally:
             shutil.rmtree(draft, ignore_errors=True)
         self.record(
-            "fitted",
-            trial=self.choice.trial.number,
-            members=self.choice.members_as_json(),
-            threshold=self.choice.threshold,
-            files=path.name,
-            digests=digests,
+            WinnerFitted(
+                trial=self.choice.trial.number,
+                members=self.choice.recorded_members,
+                threshold=self.choice.threshold,
+                files=path.name,
+                digests=digests,
+            )
         )
         return path
 
-    def _has_networks(self, folder: Path, record: Mapping[str, Any] | None) -> bool:
-        digests = (record or {}).get("digests") or {}
+    def _has_networks(self, folder: Path, event: WinnerFitted | WinnerEvaluated | None) -> bool:
+        digests = event.digests if event is not None and event.digests is not None else {}
         needed = [NETWORK]
         if self.choice.is_ensemble and self.dataset.locked and folder.name == "fit":
             needed.append(SINGLE)
@@ -174,49 +189,43 @@ class Finale:
         draft.mkdir(parents=True)
         try:
             shutil.copyfile(fitted / NETWORK, draft / NETWORK)
-            fields = self._earlier_answer(draft)
-            if fields is None:
-                fields = self._read_locked(fitted, draft, baseline)
-            self._write(draft, fields)
-            fields |= {"seconds": time.monotonic() - began, "digests": describe_files(draft)}
-            after = None if self.history.final is None else self.history.final["seq"]
-            marked = {**fields, "study": self.history.key, "after": after}
-            write_text(draft / JUDGED, json.dumps(marked))
+            judged = self._earlier_answer(draft)
+            if judged is None:
+                judged = self._read_locked(fitted, draft, baseline)
+            self._write(draft, judged)
+            seconds, digests = time.monotonic() - began, describe_files(draft)
+            judged = replace(judged, seconds=seconds, digests=digests)
+            marked = {"study": self.history.key, "after": self._number_of_final}
+            write_text(draft / JUDGED, as_text({**to_json(judged), **marked}))
             publish_folder(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        self._record_final(fields)
+        self._record_final(judged)
 
-    def _record_final(self, fields: Mapping[str, Any]) -> None:
-        self.record("final", **{**fields, "reads": self.history.reads})
+    def _record_final(self, judged: WinnerEvaluated) -> None:
+        self.record(replace(judged, reads=self.history.reads))
 
-    def _earlier_answer(self, draft: Path) -> dict[str, Any] | None:
-        """The fields of an earlier `final` whose network and predictions are whole."""
+    def _earlier_answer(self, draft: Path) -> WinnerEvaluated | None:
+        """The figures of an earlier run whose network and predictions are whole."""
         final = self.history.final
-        if final is None or not self._is_of_choice(final) or "digests" not in final:
+        if final is None or not self._is_of_choice(final) or final.digests is None:
             return None
         needed = {NETWORK, PREDICTIONS} if self.dataset.locked else {NETWORK}
-        digests = {name: final["digests"].get(name) for name in needed}
+        digests = {name: final.digests.get(name) for name in needed}
         folder = self.folder / "final"
         if None in digests.values() or broken_files(folder, digests):
             return None
         if self.dataset.locked:
             shutil.copyfile(folder / PREDICTIONS, draft / PREDICTIONS)
-        return {k: v for k, v in final.items() if k not in ("seq", "time", "event", "reads")}
+        return final
 
-    def _read_locked(self, fitted: Path, draft: Path, baseline: Baseline | None) -> dict[str, Any]:
+    def _read_locked(self, fitted: Path, draft: Path, baseline: Baseline | None) -> WinnerEvaluated:
         """What the locked rows say; that they are read is written down first."""
         choice = self.choice
-        fields: dict[str, Any] = {
-            "trial": choice.trial.number,
-            "epochs": choice.epochs,
-            "members": choice.members_as_json(),
-            "files": "final",
-            "test_rows": len(self.dataset.locked or ()),
-        }
         if self.dataset.locked is None:
-            return fields
-        self.record("reading", trial=choice.trial.number, rows=len(self.dataset.locked))
+            return self._of_choice(WinnerEvaluated(test_rows=0))
+        n_rows = len(self.dataset.locked)
+        self.record(LockedRowsRead(trial=choice.trial.number, rows=n_rows))
         locked = self.dataset.locked.read()
         prediction, judged = self._judged(fitted, locked, baseline)
         weights = np.ones(len(prediction)) if locked.weights is None else locked.weights
@@ -229,11 +238,21 @@ class Finale:
             task=self.problem.task,
             fingerprint=self.dataset.fingerprint,
         )
-        return fields | judged
+        return self._of_choice(replace(judged, test_rows=n_rows))
+
+    def _of_choice(self, judged: WinnerEvaluated) -> WinnerEvaluated:
+        return replace(
+            judged,
+            trial=self.choice.trial.number,
+            epochs=self.choice.epochs,
+            members=self.choice.recorded_members,
+            threshold=self.choice.threshold,
+            files="final",
+        )
 
     def _judged(
         self, fitted: Path, locked: TestRows, baseline: Baseline | None
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[np.ndarray, WinnerEvaluated]:
         order = LockedPrediction(
             path=fitted / NETWORK,
             locked=replace(locked, table=None),
@@ -255,7 +274,13 @@ class Finale:
             single=single,
         )
         if answer.importance is not None:
-            judged["importance"] = answer.importance.as_json()
+            importance = answer.importance
+            judged = replace(
+                judged,
+                importance=ColumnImportance(
+                    importance.metric, importance.losses, importance.n_rows
+                ),
+            )
         elif answer.problem:
             logger.warning("the columns' importance could not be measured: %s", answer.problem)
         return answer.predictions, judged
@@ -273,13 +298,13 @@ class Finale:
 
     # -- the files --------------------------------------------------------------------------
 
-    def _write(self, folder: Path, judged: Mapping[str, Any]) -> None:
+    def _write(self, folder: Path, judged: WinnerEvaluated) -> None:
         """The files of the final fit beside the network and the predictions."""
         schema, dataset = self._schema(), self.dataset
         text = json.dumps(schema.to_json(), indent=1)
         (folder / "schema.json").write_text(text + "\n", encoding="utf-8")
-        if "importance" in judged:
-            importance = json.dumps(judged["importance"], indent=1)
+        if judged.importance is not None:
+            importance = json.dumps(asdict(judged.importance), indent=1)
             (folder / "importance.json").write_text(importance + "\n", encoding="utf-8")
         best = self.choice.trial
         assert best.score is not None
@@ -292,7 +317,7 @@ class Finale:
             score=best.score,
             spread=best.spread,
             epochs=self.choice.epochs,
-            test=judged.get("test", {}),
+            test=judged.test,
         )
         n_rows = EXAMPLE_ROWS
         if dataset.windows:
@@ -306,9 +331,9 @@ class Finale:
         )
 
 
-def _expected(final: Mapping[str, Any]) -> dict[str, None]:
+def _expected(final: WinnerEvaluated) -> dict[str, None]:
     """The files of a `final` that an older version wrote, which kept no digests."""
     names = [NETWORK, "schema.json", f"{MODEL_FOLDER}/MLmodel"]
     names.append(f"{MODEL_FOLDER}/artifacts/model.keras")
-    names += [PREDICTIONS] if final.get("test_rows") else []
+    names += [PREDICTIONS] if final.test_rows else []
     return dict.fromkeys(names)

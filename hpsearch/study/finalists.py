@@ -9,14 +9,14 @@ series, only the seeds are fresh.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from ..data import Dataset
 from ..errors import TrainingError
+from ..events import Event, FinalistScored
 from ..execution.executor import Executor, Lost
 from ..history import History
 from ..search.retries import ATTEMPTS
@@ -24,7 +24,7 @@ from ..training.problem import Problem
 from ..trial import Direction, Trial, TrialResult, TrialSpec, derive_seed
 from .prepare import with_folds
 
-Record = Callable[..., Any]  # journal.append, and whoever else is told
+Record = Callable[[Event], object]  # journal.append, and whoever else is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def score_again(
         match report:
             case TrialResult():
                 waiting.discard(report.number)
-                record("finalist", trial=report.number, **_outcome(report, problem))
+                record(_scored(report, problem))
             case Lost(number, reason):
                 if specs[number].attempt + 1 == ATTEMPTS:
                     raise TrainingError(f"finalist {number}: {reason}, {ATTEMPTS} times over")
@@ -96,26 +96,29 @@ def _spec(trial: Trial, seed: int) -> TrialSpec:
     return trial.again(derive_seed(seed, "finalist", trial.number))
 
 
-def _outcome(result: TrialResult, problem: Problem) -> dict[str, Any]:
+def _scored(result: TrialResult, problem: Problem) -> FinalistScored:
     if result.state != "COMPLETE":
-        return {"score": None, "error": result.error, "seconds": result.seconds}
+        return FinalistScored(
+            trial=result.number, score=None, error=result.error, seconds=result.seconds
+        )
     folds = np.asarray(result.curves[f"val/{problem.objective}"][-1], np.float64)
-    return {
-        "score": float(folds.mean()),
-        "spread": float(folds.std()),
-        "fold_scores": folds.tolist(),
-        "seconds": result.seconds,
-    }
+    return FinalistScored(
+        trial=result.number,
+        score=float(folds.mean()),
+        spread=float(folds.std()),
+        fold_scores=folds.tolist(),
+        seconds=result.seconds,
+    )
 
 
 def finalists_of(history: History, trials: Sequence[Trial]) -> list[Finalist]:
     """Those of `trials` that were scored again, in their order; failed ones are left out."""
     found = []
     for trial in trials:
-        record: Mapping[str, Any] = history.finalists.get(trial.number, {})
-        if record.get("score") is not None:
-            n_folds = len(record["fold_scores"])
-            found.append(Finalist(trial, record["score"], record["spread"], n_folds))
+        again = history.finalists.get(trial.number)
+        if again is not None and again.score is not None and again.spread is not None:
+            n_folds = len(again.fold_scores or ())
+            found.append(Finalist(trial, again.score, again.spread, n_folds))
     return found
 
 

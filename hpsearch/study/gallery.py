@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import HpsearchError, JournalError
+from ..events import CURVES, Event, PlotsDrawn
 from ..history import History, load, load_condensed
 from ..journal import Journal
 
 logger = logging.getLogger("hpsearch.study")
 
-Record = Callable[..., Any]
+Record = Callable[[Event], object]
 
 
 class Gallery:
@@ -65,10 +66,10 @@ class Gallery:
                 reason,
                 self._history.name,
             )
-        before = (self._history.plots or {}).get("failed")
+        before = self._history.plots.failed if self._history.plots else None
         if before != self.failed or _is_outdated(self._history):
             try:
-                record("plots", failed=self.failed)
+                record(PlotsDrawn(failed=self.failed))
             except (HpsearchError, OSError) as error:
                 logger.warning("that plots were drawn could not be written down: %s", error)
 
@@ -95,14 +96,14 @@ def is_due(history: History) -> bool:
     """Whether plots of a study that has ended are missing or older than its winner."""
     if history.final is None:
         return False
-    return _is_outdated(history) or bool((history.plots or {}).get("failed"))
+    return _is_outdated(history) or bool(history.plots and history.plots.failed)
 
 
 def _is_outdated(history: History) -> bool:
     if history.plots is None:
         return True
-    newest = max(int((r or {}).get("seq", 0)) for r in (history.winner, history.final))
-    return newest > int(history.plots["seq"])
+    newest = max(event.seq if event else 0 for event in (history.winner, history.final))
+    return newest > history.plots.seq
 
 
 def draw_missing(path: Path) -> dict[str, str]:
@@ -110,15 +111,15 @@ def draw_missing(path: Path) -> dict[str, str]:
 
     A study that is being run, or whose folder cannot be written, is left as it is.
     """
-    if not is_due(load(path, without=("epoch", "fold"))):
+    if not is_due(load(path, without=CURVES)):
         return {}
     history = load_condensed(path)
     gallery = Gallery(history, path.parent)
     try:
         with Journal(path) as journal:
 
-            def record(event: str, **fields: Any) -> None:
-                history.apply(journal.append(event, **fields))
+            def record(event: Event) -> None:
+                history.apply(journal.append(event))
 
             gallery.finish(record)
     except (JournalError, OSError) as error:

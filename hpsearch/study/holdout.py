@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
 from ..data import TestRows
 from ..data.schema import Schema
+from ..events import BaselineScores, SingleTrialScores, WinnerEvaluated
 from ..training.metrics import Metric, confusion
 from ..training.problem import Problem
 from . import evaluation
@@ -64,8 +65,8 @@ def judge(
     threshold: float,
     baseline: Baseline | None,
     single: tuple[int, np.ndarray] | None,
-) -> dict[str, Any]:
-    """Fields of the journal's `final`.
+) -> WinnerEvaluated:
+    """What the locked rows say.
 
     Args:
         problem: The study's; its metrics judge.
@@ -79,32 +80,30 @@ def judge(
     truth, weights = locked.target, locked.weights
     metrics = _metrics(problem, locked)
     test = _measured(metrics, locked, prediction, threshold)
-    fields: dict[str, Any] = {
-        "threshold": threshold,
-        "test": test,
-        "intervals": _intervals(
+    judged = WinnerEvaluated(
+        threshold=threshold,
+        test=test,
+        intervals=_intervals(
             [m for m in metrics if m.name in test], truth, prediction, weights, threshold
         ),
-        "baseline": None,
-        "confusion": None,
-    }
+    )
     if problem.task in ("binary", "multiclass"):
         table = _unless_it_fails(
             "the confusion", lambda: confusion(truth, prediction, threshold=threshold).tolist()
         )
-        fields["confusion"] = table
+        judged = replace(judged, confusion=table)
     if baseline is not None:
         theirs = _unless_it_fails(
             "the linear model beside the winner", lambda: baseline.predict(schema, locked)
         )
         if theirs is not None:
             measured = _measured(metrics, locked, theirs, 0.5)
-            fields["baseline"] = {"name": baseline.model.name, "metrics": measured}
+            judged = replace(judged, baseline=BaselineScores(baseline.model.name, measured))
     if single is not None:
         number, answer = single
         measured = _measured(metrics, locked, answer, threshold)
-        fields["single"] = {"trial": number, "metrics": measured}
-    return fields
+        judged = replace(judged, single=SingleTrialScores(number, measured))
+    return judged
 
 
 def _metrics(problem: Problem, locked: TestRows) -> list[Metric]:

@@ -5,24 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from ..events import FileDigest
 
 
-def describe_files(folder: Path) -> dict[str, dict[str, Any]]:
+def describe_files(folder: Path) -> dict[str, FileDigest]:
     """Size and SHA-256 of every file below `folder`, by its name there."""
     return {
-        path.relative_to(folder).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": _sha256(path),
-        }
+        path.relative_to(folder).as_posix(): FileDigest(path.stat().st_size, _sha256(path))
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
 
 
-def broken_files(
-    folder: Path, described: Mapping[str, Mapping[str, Any] | None]
-) -> tuple[str, ...]:
+def broken_files(folder: Path, described: Mapping[str, FileDigest | None]) -> tuple[str, ...]:
     """The files of `described` that are gone, empty or not what they were.
 
     None in place of a description asks only that there is something in the file.
@@ -30,12 +26,12 @@ def broken_files(
     return tuple(name for name, facts in described.items() if not _is_whole(folder / name, facts))
 
 
-def _is_whole(path: Path, facts: Mapping[str, Any] | None) -> bool:
+def _is_whole(path: Path, facts: FileDigest | None) -> bool:
     try:
         size = path.stat().st_size
         if facts is None:
             return size > 0
-        return bool(size == facts["bytes"] and _sha256(path) == facts["sha256"])
+        return size == facts.bytes and _sha256(path) == facts.sha256
     except OSError:
         return False
 

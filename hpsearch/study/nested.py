@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import redacted
-from ..journal import stream
+from ..events import CURVES
+from ..history import load
 from ..tracking.nested import OuterFold, send_nested
 from ..tracking.store import artifact_location, default_uri, journal_path, open_store
 from .result import StudyResult
@@ -139,14 +140,14 @@ def _send(result: NestedResult, name: str, tracking_uri: str | None, root: Path)
 
 
 def _outer_fold(study: StudyResult, metrics: Sequence[str], root: Path) -> OuterFold:
-    journal = stream(journal_path(root, study.study), without=("epoch",))
-    records = {record["event"]: record for record in journal}
+    history = load(journal_path(root, study.study), without=CURVES)
+    assert history.final is not None
     known = study.experiment_id is not None and study.run_id is not None
     return OuterFold(
         study.study,
-        key=records["study"]["key"],
+        key=history.key,
         place=(str(study.experiment_id), str(study.run_id)) if known else None,
-        time=records["final"]["time"],
+        time=history.final.time,
         promised=study.best.score,
         test={metric: study.test[metric] for metric in metrics},
         intervals=study.intervals,

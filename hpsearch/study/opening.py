@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
-from typing import Any
 
 from ..data import Dataset
 from ..errors import JournalError, SpecError
-from ..journal import Journal, Record, stream, take_lock
+from ..events import (
+    CURVES,
+    DeclarationChanged,
+    DuplicateProposed,
+    Event,
+    Objective,
+    StudyCreated,
+    StudyResumed,
+    TrialAsked,
+    TrialFinished,
+    TrialStarted,
+    WarmStart,
+)
+from ..journal import Journal, stream, take_lock
 from ..platforms.identity import host_name, user_name
 from ..platforms.paths import find_alike, relative_to
 from ..spec.file import StudyFile
@@ -19,7 +31,10 @@ from .prepare import Crew, described, objectives_of, pruner_kind
 from .source import source_of
 from .warm_start import trials_of
 
-OTHER_EVENTS = ("asked", "started", "epoch", "fold", "result", "remembered", "resumed")
+OTHER_EVENTS = (
+    *CURVES,
+    *(TrialAsked, TrialStarted, TrialFinished, DuplicateProposed, StudyResumed),
+)
 
 
 def introduction(
@@ -30,7 +45,7 @@ def introduction(
     crew: Crew,
     *,
     accept_changes: bool = False,
-) -> Record:
+) -> StudyCreated:
     """Begin the journal, or make sure that it belongs to this declaration and these data.
 
     Args:
@@ -42,76 +57,72 @@ def introduction(
         accept_changes: Go on with other code, versions or training than before, and record it.
 
     Returns:
-        Its first record.
+        Its first event.
 
     Raises:
         SpecError: If the journal is that of another study, or of one that has changed.
     """
     declaration = declaration_of(file, dataset.task)
     if journal.first is not None:
-        require_comparable(journal.first, journal.path)
-        found = _compare(journal, declaration, file, dataset, problem, crew)
+        first = require_comparable(journal.first, journal.path)
+        found = _compare(journal, first, declaration, file, dataset, problem, crew)
         if found and not (accept_changes and all(change.is_acceptable for change in found)):
-            raise SpecError(_refusal(str(journal.first["study"]), found, accept=accept_changes))
+            raise SpecError(_refusal(first.study, found, accept=accept_changes))
         if found:
             told = [[change.key, change.then, change.now] for change in found]
-            journal.append("changed", changes=told, **declaration.fields())
-        journal.append("resumed", **_circumstances(crew))
-        return journal.first
+            journal.append(DeclarationChanged(changes=told, **declaration.fields()))
+        journal.append(StudyResumed(workers=crew.workers, threads=crew.threads))
+        return first
     spec = file.spec
     return journal.append(
-        "study",
-        study=spec.study,
-        key=secrets.token_hex(8),
-        spec=file.raw,
-        fingerprint=dataset.fingerprint,
-        data=described(dataset),
-        task=problem.task,
-        objective={
-            "metric": problem.objective,
-            "direction": problem.goal.direction,
-        },
-        seed=spec.seed,
-        **_objectives(spec, problem),
-        sampler=spec.sampler.kind,
-        pruner=pruner_kind(spec),
-        trainer=crew.trainer,
-        trainer_reason=crew.reason,
-        **declaration.fields(),
-        source=source_of(file.folder, journal.path.parent),
-        owner=user_name(),
-        host=host_name(),
-        folder=relative_to(file.folder, journal.path.parents[3]),
-        **_warm_start(file, journal, dataset, problem),
-        **_circumstances(crew),
+        StudyCreated(
+            study=spec.study,
+            key=secrets.token_hex(8),
+            spec=file.raw,
+            fingerprint=dataset.fingerprint,
+            data=described(dataset),
+            task=problem.task,
+            objective=Objective(problem.objective, problem.goal.direction),
+            seed=spec.seed,
+            objectives=_objectives(spec, problem),
+            sampler=spec.sampler.kind,
+            pruner=pruner_kind(spec),
+            trainer=crew.trainer,
+            trainer_reason=crew.reason,
+            **declaration.fields(),
+            source=source_of(file.folder, journal.path.parent),
+            owner=user_name(),
+            host=host_name(),
+            folder=relative_to(file.folder, journal.path.parents[3]),
+            warm_start=_warm_start(file, journal, dataset, problem),
+            workers=crew.workers,
+            threads=crew.threads,
+        )
     )
 
 
-def require_comparable(first: Record, path: Path) -> None:
-    """Refuse a study whose first record does not say what it was made of.
+def require_comparable(first: Event, path: Path) -> StudyCreated:
+    """The first event of a journal, which must say what the study was made of.
 
     Raises:
         JournalError: It names what is missing.
     """
-    needed = ("study", "spec", "fingerprint", "objective")
-    missing = [name for name in needed if name not in first]
-    if not missing and "metric" not in first["objective"]:
-        missing = ["objective.metric"]
-    if missing:
-        raise JournalError(
-            f"{path}: the first record has no {', '.join(missing)}, so nothing says whether it is "
-            "this study: another program wrote it. Restore journal.jsonl from the study's run in "
-            "MLflow, or begin anew with --fresh."
-        )
-
-
-def _circumstances(crew: Crew) -> dict[str, Any]:
-    """What a trial's bits depend on beside its params, data and seed."""
-    return {"workers": crew.workers, "threads": crew.threads}
+    missing = ["study", "spec", "fingerprint", "objective.metric"]
+    if isinstance(first, StudyCreated):
+        said = (first.study, first.spec, first.fingerprint, first.objective.metric)
+        missing = [name for name, value in zip(missing, said, strict=True) if not value]
+        if not missing:
+            return first
+    raise JournalError(
+        f"{path}: the first record has no {', '.join(missing)}, so nothing says whether it is "
+        "this study: another program wrote it. Restore journal.jsonl from the study's run in "
+        "MLflow, or begin anew with --fresh."
+    )
 
 
 def _compare(
     journal: Journal,
+    first: StudyCreated,
     now: Declaration,
     file: StudyFile,
     dataset: Dataset,
@@ -119,21 +130,23 @@ def _compare(
     crew: Crew,
 ) -> list[Change]:
     """What is another than when the study began, or than was accepted last."""
-    first = journal.first
-    assert first is not None
-    accepted = [r for r in stream(journal.path, without=OTHER_EVENTS) if r["event"] == "changed"]
-    before = {**first, **accepted[-1]} if accepted else first
+    before = first
+    for event in stream(journal.path, without=OTHER_EVENTS):
+        if isinstance(event, DeclarationChanged):
+            before = first.with_change(event)
     found = changes(before, now, file=file, packages=packages_of(file.spec, crew.trainer))
     same_study = {
-        "the data": (first["fingerprint"][:12], dataset.fingerprint[:12]),
-        "the task": (first.get("task", problem.task), problem.task),
-        "the metric": (first["objective"]["metric"], problem.objective),
+        "the data": (first.fingerprint[:12], dataset.fingerprint[:12]),
+        "the task": (first.task or problem.task, problem.task),
+        "the metric": (first.objective.metric, problem.objective),
     }
     if file.spec.training.deterministic:
-        same_study |= {
-            f"the {key} of a deterministic study": (str(first.get(key, value)), str(value))
-            for key, value in _circumstances(crew).items()
-        }
+        for key, then, here in (
+            ("workers", first.workers, crew.workers),
+            ("threads", first.threads, crew.threads),
+        ):
+            was = here if first.format == 1 and then is None else then
+            same_study[f"the {key} of a deterministic study"] = (str(was), str(here))
     found += [Change(key, then, here) for key, (then, here) in same_study.items() if then != here]
     return found
 
@@ -157,21 +170,19 @@ def _refusal(study: str, found: list[Change], *, accept: bool) -> str:
 
 def _warm_start(
     file: StudyFile, journal: Journal, dataset: Dataset, problem: Problem
-) -> dict[str, Any]:
+) -> WarmStart | None:
     """The trials of another study that the sampler is told, where one is named."""
     if file.spec.warm_start is None:
-        return {}
+        return None
     objectives = objectives_of(file.spec, problem.task)
     fingerprint = dataset.fingerprint
-    copied = trials_of(file, journal.path, fingerprint=fingerprint, objectives=objectives)
-    return {"warm_start": copied}
+    return trials_of(file, journal.path, fingerprint=fingerprint, objectives=objectives)
 
 
-def _objectives(spec: StudySpec, problem: Problem) -> dict[str, Any]:
+def _objectives(spec: StudySpec, problem: Problem) -> list[Objective] | None:
     """All objectives, where there are several."""
-    several = objectives_of(spec, problem.task)
-    listed = [{"metric": name, "direction": direction} for name, direction in several]
-    return {"objectives": listed} if len(listed) > 1 else {}
+    listed = [Objective(*each) for each in objectives_of(spec, problem.task)]
+    return listed if len(listed) > 1 else None
 
 
 def require_own_folder(folder: Path) -> None:

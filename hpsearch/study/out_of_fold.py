@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ..events import Event, PredictionsRestored
 from ..execution.executor import Executor, Lost
 from ..search.retries import ATTEMPTS
 from ..search.scribe import load_predictions, save_predictions
@@ -31,7 +31,7 @@ class OutOfFold:
     folder: Path  # the study's
     problem: Problem  # of the search
     executor: Executor
-    record: Callable[..., Any]  # the journal's `append`
+    record: Callable[[Event], object]  # the journal's `append`
     stop_requested: Callable[[], bool]
 
     def predictions_of(self, trials: Sequence[Trial]) -> dict[int, np.ndarray]:
@@ -107,7 +107,7 @@ class OutOfFold:
             logger.warning("predictions of trial %d are not kept: %s", trial.number, reason)
             return
         self.record(
-            "predictions", trial=trial.number, attempt=trial.attempt, file=name, crc32=crc32
+            PredictionsRestored(trial=trial.number, attempt=trial.attempt, file=name, crc32=crc32)
         )
 
 

@@ -10,6 +10,7 @@ from ..data import Dataset, load
 from ..data.split import Split
 from ..data.statistics import Statistics
 from ..errors import SpecError
+from ..events import DataSummary
 from ..execution import devices
 from ..execution.executor import Executor
 from ..execution.limits import GIB, WorkerLimits
@@ -298,14 +299,14 @@ class Crew:
         self.executor.close()
 
 
-def described(dataset: Dataset) -> dict[str, Any]:
+def described(dataset: Dataset) -> DataSummary:
     """The data in a few plain values, for the journal."""
-    return {
-        "name": dataset.name,
-        "rows": dataset.n_rows,
-        "columns": dataset.n_columns,
-        "features": dataset.n_features,
-        "test_rows": len(dataset.locked) if dataset.locked else 0,
-        "folds": len(dataset.folds),
-        "notes": list(dataset.notes),
-    }
+    return DataSummary(
+        name=dataset.name,
+        rows=dataset.n_rows,
+        columns=dataset.n_columns,
+        features=dataset.n_features,
+        test_rows=len(dataset.locked) if dataset.locked else 0,
+        folds=len(dataset.folds),
+        notes=list(dataset.notes),
+    )

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import JournalError
-from ..journal import Record, encode, missing, salvage, take_lock
+from ..event_codec import renumbered
+from ..events import EpochFinished, Event, StudyCreated, TrialAsked, TrialFinished, TrialStarted
+from ..journal import SoundLine, encode, missing, salvage, take_lock
 from ..platforms.files import atomic_write
 
 
@@ -67,68 +69,70 @@ def repair(path: Path) -> Repair:
     """
     with take_lock(path):
         found = salvage(path)
-        if not found.records or found.records[0]["event"] != "study":
+        lines = found.lines
+        if not lines or not isinstance(lines[0].event, StudyCreated):
             raise JournalError(
                 f"{path}: the first line is lost, and with it what was studied: this cannot be "
                 "repaired. Restore journal.jsonl from the study's run in MLflow, or begin anew "
                 "with hpsearch tune SPEC --fresh."
             )
-        whole = missing(found.records) is None
-        is_torn = found.damaged == (len(found.records) + 1,)  # at the end alone
+        whole = missing(line.event for line in lines) is None
+        is_torn = found.damaged == (len(lines) + 1,)  # at the end alone
         if whole and found.is_as_written and (is_torn or not found.damaged):
-            return Repair(len(found.records), (), 0, 0, (), (), None)
-        kept = list(_fitting(found.records))
+            return Repair(len(lines), (), 0, 0, (), (), None)
+        kept = list(_fitting(lines))
         aside = _set_aside(path)
         for cursor in path.parent.glob("uploaded-*.json"):  # offsets into the old file
             cursor.unlink()
         with atomic_write(path) as file:
-            file.writelines(encode({**record, "seq": seq}) for seq, record in enumerate(kept))
+            file.writelines(encode(renumbered(line.text, n)) for n, line in enumerate(kept))
         return Repair(
             kept=len(kept),
             lines=found.damaged,
             n_bytes=found.lost,
-            dropped=len(found.records) - len(kept),
-            vanished=_vanished(kept),
-            again=_unfinished(kept),
+            dropped=len(lines) - len(kept),
+            vanished=_vanished([line.event for line in kept]),
+            again=_unfinished([line.event for line in kept]),
             aside=aside,
         )
 
 
-def _fitting(records: Sequence[Record]) -> Iterator[Record]:
-    """The records that make sense without those that are lost, in their order."""
+def _fitting(lines: Sequence[SoundLine]) -> Iterator[SoundLine]:
+    """The lines that make sense without those that are lost, in their order."""
     epochs: dict[tuple[int, int], int] = {}  # attempts that were asked -> epochs of their curves
-    for record in records:
-        if record["event"] not in ("asked", "started", "epoch", "result"):
-            yield record
-            continue
-        attempt = (record["trial"], record["attempt"])
-        if record["event"] == "asked":
-            epochs[attempt] = 0
-        elif attempt not in epochs:
-            continue
-        elif record["event"] == "epoch":
-            if record["epoch"] != epochs[attempt]:
-                continue
-            epochs[attempt] += 1
-        elif record["event"] == "result" and _has_hole(record, epochs[attempt]):
-            continue
-        yield record
+    for line in lines:
+        match line.event:
+            case TrialAsked() as event:
+                epochs[event.trial, event.attempt] = 0
+            case TrialStarted() | EpochFinished() | TrialFinished() as event:
+                attempt = (event.trial, event.attempt)
+                if attempt not in epochs or not _fits(event, epochs[attempt]):
+                    continue
+                epochs[attempt] += isinstance(event, EpochFinished)
+        yield line
 
 
-def _has_hole(result: Record, n_epochs: int) -> bool:
-    """Whether the epoch that a result stands on is lost; the trial is then trained again."""
-    best = result.get("best_epoch")
-    return best is not None and best >= n_epochs
+def _fits(event: TrialStarted | EpochFinished | TrialFinished, n_epochs: int) -> bool:
+    """Whether an event fits behind so many epochs of its trial.
+
+    A result does not where the epoch that it stands on is lost; the trial is then trained again.
+    """
+    match event:
+        case EpochFinished():
+            return event.epoch == n_epochs
+        case TrialFinished():
+            return event.best_epoch is None or event.best_epoch < n_epochs
+    return True
 
 
-def _vanished(records: Sequence[Record]) -> tuple[int, ...]:
-    asked = {r["trial"] for r in records if r["event"] == "asked"}
+def _vanished(events: Sequence[Event]) -> tuple[int, ...]:
+    asked = {event.trial for event in events if isinstance(event, TrialAsked)}
     return tuple(n for n in range(max(asked, default=-1)) if n not in asked)
 
 
-def _unfinished(records: Sequence[Record]) -> tuple[int, ...]:
-    asked = {r["trial"] for r in records if r["event"] == "asked"}
-    return tuple(sorted(asked - {r["trial"] for r in records if r["event"] == "result"}))
+def _unfinished(events: Sequence[Event]) -> tuple[int, ...]:
+    asked = {event.trial for event in events if isinstance(event, TrialAsked)}
+    return tuple(sorted(asked - {e.trial for e in events if isinstance(e, TrialFinished)}))
 
 
 def _set_aside(path: Path) -> Path:

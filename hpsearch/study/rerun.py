@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError, TrainingError
+from ..events import Event, StudyCreated, StudyResumed
 from ..execution.executor import Executor, Lost
 from ..history import History
-from ..journal import Record, read
+from ..journal import read
 from ..redaction import redact
 from ..search.scribe import load_predictions
 from ..spec.file import StudyFile, load_dict
@@ -51,28 +52,28 @@ def rerun(path: Path, number: int, data: Any = None) -> Rerun:
         TrainingError: If the trial does not exist, has no result yet or takes its worker down.
         DataError: If the data are not those the study had.
     """
-    records = read(path).records
-    history = History(records)
+    events = read(path).events
+    history = History(events)
     trial = _trial(history, number)
     declared = history.declaration(trial.revision)
     file = _declaration(path, declared)
-    circumstances = _circumstances(records, trial)
+    threads = _threads(events, trial)
     with (
         tempfile.TemporaryDirectory() as logs,
-        Crew(file.spec, workers=1, logs=Path(logs), threads=circumstances.get("threads")) as crew,
+        Crew(file.spec, workers=1, logs=Path(logs), threads=threads) as crew,
     ):
         dataset = load_data(file, data)
-        if dataset.fingerprint != history.study["fingerprint"]:
+        if dataset.fingerprint != history.study.fingerprint:
             raise DataError(
                 f"the data are not those of study {history.name}: fingerprint "
-                f"{history.study['fingerprint'][:12]} then, {dataset.fingerprint[:12]} now."
+                f"{history.study.fingerprint[:12]} then, {dataset.fingerprint[:12]} now."
             )
         problem = problem_of(file.spec, dataset, file.folder)
         crew.set_up(problem)
         if trial.trainer == "keras_fit" != crew.trainer:
             crew.fall_back(problem, "it trained the trial the first time")
         result = _trained(crew.executor, trial)
-    then = _dependencies(declared.get("environment", {}), declared.get("files", {}))
+    then = _dependencies(declared.environment or {}, declared.files or {})
     now = _dependencies(environment(), digests_of(references_in(file), file.folder))
     return Rerun(
         trial=trial,
@@ -93,20 +94,20 @@ def _trial(history: History, number: int) -> Trial:
     return trial
 
 
-def _declaration(path: Path, study: Record) -> StudyFile:
+def _declaration(path: Path, study: StudyCreated) -> StudyFile:
     """What the study was declared as, with the defaults of then, its paths where they were."""
-    folder = path.parents[3] / study.get("folder", ".")
-    return asked(load_dict(study.get("resolved") or study["spec"], folder=folder))
+    folder = path.parents[3] / study.folder
+    return asked(load_dict(study.resolved or study.spec, folder=folder))
 
 
 def _dependencies(versions: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
     return {**versions, **{f"code {name}": digest[:12] for name, digest in files.items()}}
 
 
-def _circumstances(records: tuple[Record, ...], trial: Trial) -> Record:
-    """The run of the study in which the trial was asked."""
-    runs = [r for r in records if r["event"] in ("study", "resumed") and r["time"] <= trial.asked]
-    return runs[-1]
+def _threads(events: tuple[Event, ...], trial: Trial) -> int | None:
+    """Threads of each worker in the run of the study in which the trial was asked."""
+    runs = [e for e in events if isinstance(e, StudyCreated | StudyResumed)]
+    return [run for run in runs if run.time <= trial.asked][-1].threads
 
 
 def _trained(executor: Executor, trial: Trial) -> TrialResult:

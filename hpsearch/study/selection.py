@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from ..data import Dataset
 from ..errors import TrainingError
+from ..events import EnsembleMember, Event, SelectionBasis, WinnerChosen
 from ..execution.executor import Executor
 from ..history import History
 from ..spec.study import Selection
@@ -49,26 +49,30 @@ class Choice:
         """Whether more than the best single trial is in the model."""
         return self.members != self.single
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields of the journal's `winner` event."""
-        return {
-            "trial": self.trial.number,
-            "attempt": self.trial.attempt,
-            "epochs": self.epochs,
-            "score": self.trial.score,
-            "spread": self.trial.spread,
-            "finalist_score": self.finalist.score if self.finalist else None,
-            "finalist_spread": self.finalist.spread if self.finalist else None,
-            "members": self.members_as_json(),
-            "threshold": self.threshold,
-        }
+    def event(self, history: History, selection: Selection) -> WinnerChosen:
+        """What the journal holds of it."""
+        return WinnerChosen(
+            trial=self.trial.number,
+            attempt=self.trial.attempt,
+            epochs=self.epochs,
+            score=self.trial.score,
+            spread=self.trial.spread,
+            finalist_score=self.finalist.score if self.finalist else None,
+            finalist_spread=self.finalist.spread if self.finalist else None,
+            members=self.recorded_members,
+            threshold=self.threshold,
+            chosen_from=_basis(history, selection),
+        )
 
-    def members_as_json(self) -> list[dict[str, Any]]:
-        """The networks of the model, in plain values."""
-        return [
-            {"trial": trial.number, "seed": trial.seed, "epochs": trial.epochs, "weight": weight}
-            for trial, weight in ((m.trial, m.weight) for m in self.members)
-        ]
+    @property
+    def recorded_members(self) -> tuple[EnsembleMember, ...]:
+        """The networks of the model, as the journal holds them."""
+        return tuple(
+            EnsembleMember(
+                trial=m.trial.number, seed=m.trial.seed, epochs=m.trial.epochs, weight=m.weight
+            )
+            for m in self.members
+        )
 
 
 def winner_of(history: History) -> Trial:
@@ -89,7 +93,7 @@ def in_question(history: History, selection: Selection) -> set[int]:
     trials = candidates(history, max(1, selection.finalists))
     if selection.kind == "ensemble":
         trials += history.ranked()[:POOL]
-    numbers = {int(member["trial"]) for member in (history.winner or {}).get("members", ())}
+    numbers = {m.trial for m in (history.winner.members if history.winner else ())}
     if (chosen := history.winning_trial()) is not None:
         trials.append(chosen)
     return numbers | {trial.number for trial in trials}
@@ -97,7 +101,7 @@ def in_question(history: History, selection: Selection) -> set[int]:
 
 def trials_in_use(history: History) -> set[int]:
     """The trials whose predictions choose the winner, or will when the study goes on."""
-    declared = history.study.get("spec", {}).get("selection") or {}
+    declared = history.study.spec.get("selection") or {}
     try:
         selection = Selection.model_validate(declared)
     except ValueError:  # of another version
@@ -113,7 +117,7 @@ def score_finalists(
     dataset: Dataset,
     executor: Executor,
     seed: int,
-    record: Callable[..., Any],
+    record: Callable[[Event], object],
     stop_requested: Callable[[], bool],
     meanwhile: Callable[[], object],
 ) -> None:
@@ -144,26 +148,18 @@ def recorded_choice(history: History, selection: Selection, seed: int) -> Choice
 
     Files that were lost or removed since then change nothing about it.
     """
-    record = history.winner
-    if record is None or record.get("of") != _choosable(history, selection):
+    winner = history.winner
+    if winner is None or winner.chosen_from != _basis(history, selection):
         return None
-    trial = history.last[record["trial"]]
+    trial = history.last[winner.trial]
     finalists = {f.trial.number: f for f in finalists_of(history, [trial])}
-    members = tuple(
-        Member(history.last[m["trial"]].again(m["seed"]), m["weight"]) for m in record["members"]
-    )
+    members = tuple(Member(history.last[m.trial].again(m.seed), m.weight) for m in winner.members)
     single = _members({trial.number: 1}, history, selection.seeds, seed)
-    return Choice(trial, finalists.get(trial.number), members, single, record["threshold"])
+    return Choice(trial, finalists.get(trial.number), members, single, winner.threshold)
 
 
-def choice_fields(choice: Choice, history: History, selection: Selection) -> dict[str, Any]:
-    """The fields of the journal's `winner` event."""
-    return {**choice.as_json(), "of": _choosable(history, selection)}
-
-
-def _choosable(history: History, selection: Selection) -> dict[str, Any]:
-    """What a choice was made from: it stands until this changes."""
-    return {"ended": len(history.ended), "selection": selection.model_dump(mode="json")}
+def _basis(history: History, selection: Selection) -> SelectionBasis:
+    return SelectionBasis(len(history.ended), selection.model_dump(mode="json"))
 
 
 def choose(
@@ -187,7 +183,7 @@ def choose(
         if not finalists:
             raise TrainingError(
                 f"none of the {selection.finalists} best trials could be trained again. The last "
-                f"one: {list(history.finalists.values())[-1].get('error')}"
+                f"one: {list(history.finalists.values())[-1].error}"
             )
         rule = simplest_of if selection.kind == "one_standard_error" else best_of
         finalist = rule(finalists, direction)

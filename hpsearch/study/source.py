@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..events import SourceVersion
 from ..platforms.files import make_folder, write_text
 from ..redaction import redact
 from ..tracking.layout import SOURCE_DIFF
@@ -25,15 +26,14 @@ HIDING = (  # names of files that hold secrets in forms of their own
 SECONDS = 10.0  # for one answer of git
 
 
-def source_of(folder: Path, study: Path) -> dict[str, str]:
+def source_of(folder: Path, study: Path) -> SourceVersion:
     """The commit and branch of `folder`; what is not committed goes to `source.diff` in `study`.
 
-    Returns:
-        "commit", "branch" and "changed" ("yes" or "no"); nothing outside of a repository.
+    Outside of a repository there is nothing to say.
     """
     commit = _git(folder, "rev-parse", "HEAD")
     if not commit:
-        return {}
+        return SourceVersion()
     shown = (".", *(f":(exclude,icase,glob)**/{name}" for name in HIDING))
     diff = _git(folder, *DIFF, "--", *shown) or ""
     unseen = _git(folder, *DIFF, "--name-only", "--", *_only(HIDING)) or ""
@@ -45,7 +45,7 @@ def source_of(folder: Path, study: Path) -> dict[str, str]:
         make_folder(study)
         write_text(study / SOURCE_DIFF, f"{text}\n")
     branch = _git(folder, "rev-parse", "--abbrev-ref", "HEAD") or ""
-    return {"commit": commit, "branch": branch, "changed": "yes" if diff or unseen else "no"}
+    return SourceVersion(commit, branch, "yes" if diff or unseen else "no")
 
 
 def _only(names: Sequence[str]) -> list[str]:

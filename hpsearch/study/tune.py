@@ -10,15 +10,16 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
 from ..errors import UnsuitableError, redacted
-from ..history import CURVES, History, recover
-from ..journal import Journal, Record, stream
+from ..events import CURVES, Event, StudyCreated, TrainerChanged
+from ..history import History, recover
+from ..journal import Journal, stream
 from ..log_file import study_log
 from ..platforms.files import remove_drafts
 from ..search.limits import Limits
@@ -102,7 +103,7 @@ def tune(
         accept_changes: Go on though code, versions or defaults are others than before; the
             journal and the later trials tell.
         root: The folder that holds `mlruns/`; the working folder where it is None.
-        listeners: Called with every record of the journal; of its earlier runs without the epochs
+        listeners: Called with every event of the journal; of its earlier runs without the epochs
             where all of them have an attribute `skips_past_curves` that is true.
         stop_requested: Polled; once true, nothing more is asked and `StudyStopped` is raised.
 
@@ -142,7 +143,7 @@ def tune(
             uploader = Uploader(path, uri, artifacts=artifact_location(uri, root))
             stack.enter_context(uploader)
             wake = uploader.wake
-            told.append(lambda record: wake())
+            told.append(lambda event: wake())
             if database_path(uri) is None:  # a wrong address is told now, not after a night
                 uploader.wait_open(CONNECT_SECONDS)
         try:
@@ -151,7 +152,7 @@ def tune(
             if file.spec.training.trainer != "auto":
                 raise
             crew.fall_back(problem, str(error))
-            _tell(told, journal.append("trainer", trainer=crew.trainer, reason=crew.reason))
+            _tell(told, journal.append(TrainerChanged(trainer=crew.trainer, reason=crew.reason)))
             again = _sampler(file.spec, problem, first)
             history = _search(file.spec, again, journal, crew, told, stop_requested)
         end_study(
@@ -175,20 +176,20 @@ def tune(
     return replace(result, seconds=seconds, unsent=uploader.pending, refused=uploader.refused)
 
 
-def _tell(listeners: Sequence[Listener], record: Record) -> None:
+def _tell(listeners: Sequence[Listener], event: Event) -> None:
     for listener in listeners:
-        listener(record)
+        listener(event)
 
 
 def _tell_the_past(listeners: Sequence[Listener], path: Path) -> None:
     """Tell listeners of a study's earlier runs; curves, most of a journal, if one needs them."""
     curious = [listen for listen in listeners if not getattr(listen, "skips_past_curves", False)]
     if listeners:
-        for record in stream(path, without=() if curious else CURVES):
-            _tell(listeners, record)
+        for event in stream(path, without=() if curious else CURVES):
+            _tell(listeners, event)
 
 
-def _sampler(spec: StudySpec, problem: Problem, first: Record) -> Sampler:
+def _sampler(spec: StudySpec, problem: Problem, first: StudyCreated) -> Sampler:
     directions = [direction for _, direction in objectives_of(spec, problem.task)]
     elsewhere = trials_in(first)
     return make_sampler(
@@ -247,9 +248,10 @@ def _result(
     uploader: Uploader | None,
     uri: str,
 ) -> StudyResult:
-    best, final = history.winning_trial(), history.final
+    best, final, winner = history.winning_trial(), history.final, history.winner
     assert best is not None
     assert final is not None
+    assert final.epochs is not None
     assert best.score is not None
     assert best.spread is not None
     target = dataset.schema.target
@@ -269,23 +271,23 @@ def _result(
             params=best.params,
             score=best.score,
             score_std=best.spread,
-            finalist_score=(history.winner or {}).get("finalist_score"),
-            finalist_std=(history.winner or {}).get("finalist_spread"),
-            epochs=final["epochs"],
+            finalist_score=winner.finalist_score if winner else None,
+            finalist_std=winner.finalist_spread if winner else None,
+            epochs=final.epochs,
         ),
-        members=final["members"],
-        single=final.get("single", {}),
-        test=final.get("test", {}),
+        members=[asdict(member) for member in final.members],
+        single=asdict(final.single) if final.single else {},
+        test=final.test,
         seconds=0.0,
         objective=problem.objective,
-        intervals=final.get("intervals", {}),
-        baseline=final.get("baseline") or {},
-        confusion=final.get("confusion"),
+        intervals=final.intervals,
+        baseline=asdict(final.baseline) if final.baseline else {},
+        confusion=final.confusion,
         classes=[str(c) for c in target.classes] if target else [],
-        n_test=final["test_rows"],
-        ended=str((history.end or {}).get("reason", "")),
+        n_test=final.test_rows or 0,
+        ended=history.end.reason if history.end else "",
         reads=history.reads,
-        threshold=final.get("threshold", 0.5),
+        threshold=final.label_threshold,
         objectives=[name for name, _ in history.objectives],
         front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.front()],
         model=path.parent / "final" / "model.keras",

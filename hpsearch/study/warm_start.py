@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import JournalError
+from ..events import StudyCreated, WarmStart, WarmStartTrial
 from ..history import History, load_condensed
-from ..journal import Record
 from ..spec.file import StudyFile
 from ..spec.reference import absolute, is_reference
 from ..spec.study import StudySpec
-from ..trial import Direction, Trial, Value
+from ..trial import Direction, State, Trial, Value
 from .user_code import digests_of
 
 
@@ -26,7 +26,7 @@ def trials_of(
     *,
     fingerprint: str,
     objectives: Sequence[tuple[str, Direction]],
-) -> dict[str, Any]:
+) -> WarmStart:
     """What the journal's first line holds: which study, its finished trials that lie in this space.
 
     Args:
@@ -46,7 +46,7 @@ def trials_of(
         raise file.problem("warm_start", str(error)) from None
     for what, theirs, ours in (
         ("objective", _objectives(other), [(metric, d == "maximize") for metric, d in objectives]),
-        ("data", str(other.study["fingerprint"])[:12], fingerprint[:12]),
+        ("data", other.study.fingerprint[:12], fingerprint[:12]),
     ):
         if theirs != ours:
             raise file.problem(
@@ -59,7 +59,7 @@ def trials_of(
     differing = {
         path
         for t in finished
-        for path, digest in other.declaration(t.revision).get("files", {}).items()
+        for path, digest in (other.declaration(t.revision).files or {}).items()
         if ours_now.get(path, digest) != digest
     }
     if differing:
@@ -72,32 +72,31 @@ def trials_of(
     if not fitting:
         message = f"none of the {len(finished)} finished trials of study {name} lies in this space"
         raise file.problem("warm_start", message)
-    return {
-        "study": name,
-        "key": other.study.get("key"),
-        "trials": [_plain(file.spec, t) for t in fitting],
-        "left_out": len(finished) - len(fitting),
-    }
+    return WarmStart(
+        study=name,
+        key=other.key,
+        trials=[_copied(file.spec, t) for t in fitting],
+        left_out=len(finished) - len(fitting),
+    )
 
 
-def trials_in(first: Record) -> list[Trial]:
+def trials_in(first: StudyCreated) -> list[Trial]:
     """The trials copied into a journal's first line, as a sampler is told them."""
-    copied = first.get("warm_start") or {"trials": []}
     return [
         Trial(
-            number=fields["number"],
+            number=copied.number,
             attempt=0,
-            params=fields["params"],
+            params=copied.params,
             seed=0,
-            epochs=fields["epochs"],
+            epochs=copied.epochs,
             asked=0,
-            state=fields["state"],
-            score=fields["score"],
-            values=fields["values"],
-            fold_scores=fields["fold_scores"],
-            scores=[[score] for score in fields["curve"]],
+            state=copied.state,
+            score=copied.score,
+            values=copied.values,
+            fold_scores=copied.fold_scores,
+            scores=[[score] for score in copied.curve],
         )
-        for fields in copied["trials"]
+        for copied in (first.warm_start.trials if first.warm_start else ())
     ]
 
 
@@ -134,14 +133,14 @@ def _point(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] | N
     return point if spec.space.violation(point) is None else None
 
 
-def _plain(spec: StudySpec, trial: Trial) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "params": _point(spec, trial.params),
-        "state": trial.state,
-        "score": trial.score,
-        "values": trial.values,
-        "fold_scores": trial.fold_scores and list(trial.fold_scores),
-        "epochs": trial.epochs,
-        "curve": list(trial.mean_scores()),
-    }
+def _copied(spec: StudySpec, trial: Trial) -> WarmStartTrial:
+    return WarmStartTrial(
+        number=trial.number,
+        params=_point(spec, trial.params) or {},
+        state=cast(State, trial.state),
+        score=trial.score,
+        values=trial.values,
+        fold_scores=trial.fold_scores and list(trial.fold_scores),
+        epochs=trial.epochs,
+        curve=list(trial.mean_scores()),
+    )

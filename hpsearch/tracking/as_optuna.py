@@ -33,7 +33,7 @@ def space_in(history: History) -> Space:
     """The search space that the study was declared with, several ranges of a name as one."""
     from pydantic import TypeAdapter
 
-    declared = history.study.get("spec", {}).get("search_space", {})
+    declared = history.study.spec.get("search_space", {})
     adapter: TypeAdapter[Mapping[str, Declaration]] = TypeAdapter(dict[str, Declaration])
     return spanned(space_of(adapter.validate_python(declared)))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import TrackingError, redacted
-from ..journal import decode
+from ..journal import is_sound
 from ..platforms.files import DRAFT, write_text
 from ..platforms.locks import FileLock, LockHeldError
 
@@ -58,7 +58,7 @@ class Position:
             return False
         if not line.endswith(b"\n") or line[:8] != self.checksum.encode():
             return False
-        return decode(line) is not None
+        return is_sound(line)
 
 
 @dataclass(frozen=True, slots=True)

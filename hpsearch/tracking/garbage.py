@@ -19,6 +19,7 @@ from urllib.request import url2pathname
 
 from ..compat.mlflow import artifact_repository, remove_run_for_good
 from ..errors import JournalError, TrackingError, redacted
+from ..events import CURVES
 from ..history import History, load
 from ..journal import owner
 from .layout import KEY_TAG
@@ -91,13 +92,13 @@ def _predictions(
     journal: Path, keep: int, in_use: Callable[[History], Collection[int]]
 ) -> Iterator[Garbage]:
     try:
-        history: History = load(journal, without=("epoch",))
+        history: History = load(journal, without=CURVES)
     except JournalError as error:
         logger.warning("nothing of study %s is removed: %s", journal.parent.name, error)
         return
     if history.final is None:
         return
-    if owner(journal) or any(t.asked > history.final["time"] for t in history.trials):
+    if owner(journal) or any(t.asked > history.final.time for t in history.trials):
         logger.warning("nothing of study %s is removed: it goes on", journal.parent.name)
         return
     needed = {t.number for t in history.ranked()[:keep]} | {*in_use(history)}

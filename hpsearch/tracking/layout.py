@@ -10,10 +10,11 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..events import SourceVersion
 from ..history import History
 from ..platforms.files import DRAFT
 from ..redaction import redact, redact_named
@@ -29,7 +30,6 @@ LONGEST_PARAM = 6000
 LONGEST_DIGEST = 36
 
 _SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
-_VERSION = {"commit": "mlflow.source.git.commit", "branch": "mlflow.source.git.branch"}
 # A pruned trial did what it was asked to: its run is FINISHED, and its tag says PRUNED.
 RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED", "LOST": "KILLED"}
 
@@ -81,12 +81,19 @@ def experiment_tags(history: History) -> dict[str, str]:
 def study_tags(history: History) -> dict[str, str]:
     """The tags of the study's run."""
     study = history.study
-    shown = ("task", "sampler", "pruner", "trainer", "seed", "fingerprint")
+    shown = {
+        "task": study.task,
+        "sampler": study.sampler,
+        "pruner": study.pruner,
+        "trainer": study.trainer,
+        "seed": study.seed,
+        "fingerprint": study.fingerprint,
+    }
     return {
         KEY_TAG: history.key,
         "hpsearch.kind": "study",
         "objective": f"{history.metric} ({'maximize' if history.maximize else 'minimize'})",
-        **{name: tag_value(study[name]) for name in shown if study.get(name) is not None},
+        **{name: tag_value(value) for name, value in shown.items() if value not in (None, "")},
         **owner_tags(history),
         **source_tags(history),
     }
@@ -94,19 +101,20 @@ def study_tags(history: History) -> dict[str, str]:
 
 def owner_tags(history: History) -> dict[str, str]:
     """Who began the study and on which machine; studies of one name are told apart by them."""
-    named = {"mlflow.user": history.study.get("owner"), "host": history.study.get("host")}
+    named = {"mlflow.user": history.study.owner, "host": history.study.host}
     return {tag: tag_value(value) for tag, value in named.items() if value}
 
 
 def source_tags(history: History) -> dict[str, str]:
     """What ran: this product, and the commit of the folder of the study's file."""
-    source = history.study.get("source") or {}
-    return {**_SOURCE, **{tag: source[key] for key, tag in _VERSION.items() if source.get(key)}}
+    source = history.study.source or SourceVersion()
+    found = {"mlflow.source.git.commit": source.commit, "mlflow.source.git.branch": source.branch}
+    return {**_SOURCE, **{tag: value for tag, value in found.items() if value}}
 
 
 def study_params(history: History) -> dict[str, str]:
     """The declaration but its search space, as `section.key` params of the study's run."""
-    spec = {k: v for k, v in history.study.get("spec", {}).items() if k != "search_space"}
+    spec = {k: v for k, v in history.study.spec.items() if k != "search_space"}
     return dict(_flattened(spec))
 
 
@@ -120,7 +128,7 @@ def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
         "attempt": str(trial.attempt),
         "revision": str(trial.revision),
         "seed": str(trial.seed),
-        "sampler": tag_value(history.study.get("sampler", "")),
+        "sampler": tag_value(history.study.sampler),
         **owner_tags(history),
         **source_tags(history),
     }
@@ -200,57 +208,62 @@ def outcome_tags(history: History) -> dict[str, str]:
     if history.winner is not None and (chosen := history.winning_trial()):
         tags["winner"] = chosen.name
     if history.end is not None:
-        tags["ended"] = tag_value(history.end["reason"])
+        tags["ended"] = tag_value(history.end.reason)
     if notes := history.notes_of_changes():
         tags["changes"] = tag_value("\n".join(notes))
     if history.promotions:
         last = history.promotions[-1]
-        tags["promoted"] = f"{last['name']} version {last['version']} @{last['alias']}"
+        tags["promoted"] = f"{last.name} version {last.version} @{last.alias}"
     return tags
 
 
 def winner_points(history: History) -> Iterator[Point]:
     """What the search chose, on the study's run."""
-    record = history.winner or {}
+    winner = history.winner
+    if winner is None:
+        return
     values = {
-        "winner_score": "score",
-        "winner_score_std": "spread",
-        "winner_epochs": "epochs",
-        "finalist_score": "finalist_score",
-        "finalist_score_std": "finalist_spread",
+        "winner_score": winner.score,
+        "winner_score_std": winner.spread,
+        "winner_epochs": winner.epochs,
+        "finalist_score": winner.finalist_score,
+        "finalist_score_std": winner.finalist_spread,
     }
-    for name, field in values.items():
-        if record.get(field) is not None:
-            yield Point(name, float(record[field]), record["time"], 0)
+    for name, value in values.items():
+        if value is not None:
+            yield Point(name, float(value), winner.time, 0)
 
 
 def final_points(history: History) -> Iterator[Point]:
     """What the locked rows said, on the study's run: `test/...` and `baseline/...`."""
-    record = history.final or {}
-    values: dict[str, Any] = {f"test/{k}": v for k, v in record.get("test", {}).items()}
-    for name, (low, high) in record.get("intervals", {}).items():
+    final = history.final
+    if final is None:
+        return
+    values = {f"test/{k}": v for k, v in final.test.items()}
+    for name, (low, high) in final.intervals.items():
         values[f"test/{name}_low"], values[f"test/{name}_high"] = low, high
-    baseline = (record.get("baseline") or {}).get("metrics", {})
-    values |= {f"baseline/{k}": v for k, v in baseline.items()}
-    single = (record.get("single") or {}).get("metrics", {})
-    values |= {f"single/{k}": v for k, v in single.items()}
+    for group, scores in (("baseline", final.baseline), ("single", final.single)):
+        if scores is not None:
+            values |= {f"{group}/{k}": v for k, v in scores.metrics.items()}
     for name, value in values.items():
         if is_score(value):
-            yield Point(metric_name(name), float(value), record["time"], 0)
+            yield Point(metric_name(name), float(value), final.time, 0)
 
 
 def dataset(history: History) -> dict[str, str]:
     """The fields of the dataset that every run was given, its digest our own fingerprint."""
-    data = history.study.get("data", {})
-    rows, columns = data.get("rows"), data.get("columns")
+    data = history.study.data
+    rows, columns = data.rows, data.columns
     width = len(columns) if isinstance(columns, list | dict) else columns
-    profile = {k: v for k, v in data.items() if k not in ("name", "columns")}
+    profile = {
+        k: v for k, v in asdict(data).items() if k not in ("name", "columns") and v is not None
+    }
     if isinstance(rows, int) and isinstance(width, int):
         profile |= {"num_rows": rows, "num_columns": width, "num_elements": rows * width}
-    name = str(data.get("name") or history.name)
+    name = str(data.name or history.name)
     return {
         "name": _text(name)[:500],
-        "digest": str(history.study.get("fingerprint", ""))[:LONGEST_DIGEST] or "unknown",
+        "digest": history.study.fingerprint[:LONGEST_DIGEST] or "unknown",
         "source_type": "local",
         "source": _text(json.dumps({"uri": name})),
         "profile": _text(json.dumps(profile, default=str)),
@@ -264,13 +277,13 @@ def spec_yaml(history: History) -> str:
     text = io.StringIO()
     yaml = YAML()  # keeps the user's order
     yaml.default_flow_style = False
-    yaml.dump(history.study.get("spec", {}), text)
+    yaml.dump(history.study.spec, text)
     return redact(text.getvalue())
 
 
 def environment_json(history: History) -> str:
     """The versions and the machine that a study ran on."""
-    environment = history.study.get("environment", {})
+    environment = history.study.environment or {}
     return redact(json.dumps(environment, indent=2, default=str)) + "\n"
 
 

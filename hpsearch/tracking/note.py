@@ -45,7 +45,7 @@ def _summary(history: History) -> str:
         verb = "Chosen" if history.winner else "Best so far"
         lines.append(f"{verb}: **{best.name}** with {_score(best)}.")
     if history.end:
-        lines.append(f"The search has ended: {markdown(history.end['reason'])}.")
+        lines.append(f"The search has ended: {markdown(history.end.reason)}.")
     lines += [f"Changed: {markdown(note)}." for note in history.notes_of_changes()]
     return "\n\n".join(lines)
 
@@ -70,15 +70,14 @@ def _score(trial: Trial) -> str:
 def _test(history: History) -> str:
     if history.final is None:
         return ""
-    intervals = history.final.get("intervals") or {}
-    baseline = history.final.get("baseline") or {}
-    theirs = baseline.get("metrics") or {}
-    title = f" {markdown(baseline['name'])} |" if baseline.get("name") else ""
+    intervals, baseline = history.final.intervals, history.final.baseline
+    theirs = baseline.metrics if baseline else {}
+    title = f" {markdown(baseline.name)} |" if baseline else ""
     lines = [
         f"| locked test rows | {markdown(history.name)} | 95% interval |{title}",
         "|---|---|---|" + ("---|" if title else ""),
     ]
-    for name, value in history.final.get("test", {}).items():
+    for name, value in history.final.test.items():
         low, high = intervals.get(name, (None, None))
         between = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
         other = f" {theirs[name]:.4g} |" if name in theirs else " |"

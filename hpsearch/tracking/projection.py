@@ -1,4 +1,4 @@
-"""Turning records into requests to MLflow, each run and each point exactly once.
+"""Turning events into requests to MLflow, each run and each point exactly once.
 
 A `Projection` turns a page of the journal into steps, a few requests each, that may be repeated
 without harm: a run is looked up by its key before it is created where it may exist already, and
@@ -16,8 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TrackingError, redacted
+from ..events import (
+    Event,
+    ModelPromoted,
+    PlotsDrawn,
+    SearchEnded,
+    StudyCreated,
+    WinnerChosen,
+    WinnerEvaluated,
+)
 from ..history import History, recover
-from ..journal import Record, stream_scores, without_secrets
+from ..journal import stream_scores, without_secrets
 from ..platforms.files import sync_made
 from ..redaction import redact
 from ..trial import Trial
@@ -40,6 +49,8 @@ logger = logging.getLogger("hpsearch.tracking")
 # Answers that may concern the request itself, or what it is about. All others, among them those
 # of a database that is damaged or away, say nothing of the request.
 DOUBTFUL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
+
+IN_SUMMARY = {SearchEnded, WinnerChosen, WinnerEvaluated, ModelPromoted}  # of the study's run
 
 
 class LostError(TrackingError):
@@ -116,11 +127,11 @@ class Projection:
         """The id of the study's run."""
         return self.runs[self.history.key]
 
-    def open(self, first: Record, known_run: str = "") -> Position:
+    def open(self, first: Event, known_run: str = "") -> Position:
         """Find or create the experiment and the study's run.
 
         Args:
-            first: The journal's first record.
+            first: The journal's first event.
             known_run: The id of the study's run, where it is known: it is found by it though
                 its experiment was given another name.
 
@@ -138,7 +149,7 @@ class Projection:
             if self._needs_files:
                 experiment = self.client.get_experiment(self.experiment_id)
                 check_artifact_store(experiment.artifact_location)
-            self._create(key, self.history.name, first["time"], layout.study_tags(self.history))
+            self._create(key, self.history.name, first.time, layout.study_tags(self.history))
             return Position()
         self.experiment_id = str(run.info.experiment_id)
         self.runs[key] = str(run.info.run_id)
@@ -193,8 +204,8 @@ class Projection:
 
         Curves are kept of those trials alone that more epochs may follow.
         """
-        for record in stream_scores(self._journal, until=until):
-            for trial in self.history.apply(record):
+        for event in stream_scores(self._journal, until=until):
+            for trial in self.history.apply(event):
                 if trial.state != "WAITING":
                     self._sent[layout.trial_key(self.history, trial)] = trial.n_epochs
                 if trial.ended is not None:
@@ -216,36 +227,36 @@ class Projection:
         last = [t for t in self.history.trials if t.number == number]
         return self._known(layout.trial_key(self.history, last[0])) if last else None
 
-    def steps(self, records: Iterable[Record]) -> Iterator[Step]:
-        """What must be done to show `records`, in this order."""
+    def steps(self, events: Iterable[Event]) -> Iterator[Step]:
+        """What must be done to show `events`, in this order."""
         known = len(self.history.ended)
-        events = set()
+        kinds: set[type[Event]] = set()
         touched: dict[str, Trial] = {}
         study = self.history.key
-        for record in records:
-            events.add(record["event"])
-            for trial in self.history.apply(record):
+        for event in events:
+            kinds.add(type(event))
+            for trial in self.history.apply(event):
                 touched[layout.trial_key(self.history, trial)] = trial
-        if "study" in events:
+        if StudyCreated in kinds:
             yield Step(study, "the study's description", self._describe_study)
         for key, trial in touched.items():
             if trial.started is not None or trial.state not in ("WAITING", "LOST"):
                 yield Step(key, "the trial", partial(self._send_trial, key, trial))
-        if len(self.history.ended) > known or events & {"ended", "winner", "final", "promoted"}:
+        if len(self.history.ended) > known or kinds & IN_SUMMARY:
             yield Step(study, "the summary", partial(self._send_summary, known))
-        if "final" in events:
+        if WinnerEvaluated in kinds:
             yield from self._end_steps()
-        if "plots" in events:  # they follow the end of a study
+        if PlotsDrawn in kinds:  # they follow the end of a study
             yield from self._file_steps("plots")
 
-    def steps_again(self, keys: Collection[str], records: Iterable[Record]) -> Iterator[Step]:
+    def steps_again(self, keys: Collection[str], events: Iterable[Event]) -> Iterator[Step]:
         """What must be done to show the runs with these keys, whatever the store has of them.
 
-        `records` are all that the store has acknowledged; nothing else was taken in before.
+        `events` are all that the store has acknowledged; nothing else was taken in before.
         """
         study, touched = self.history.key, dict[str, Trial]()
-        for record in records:
-            for trial in self.history.apply(record):
+        for event in events:
+            for trial in self.history.apply(event):
                 key = layout.trial_key(self.history, trial)
                 if key in keys:
                     touched[key] = trial
@@ -357,7 +368,7 @@ class Projection:
 
     def measure(self, meter: SystemMeter) -> None:
         """Add how busy the machine is to the study's run."""
-        self._log(self.history.key, meter.points(int(self.history.study["time"])))
+        self._log(self.history.key, meter.points(self.history.study.time))
 
     def _describe_study(self) -> None:
         for name, value in layout.experiment_tags(self.history).items():
@@ -384,8 +395,8 @@ class Projection:
         study = self.history.key
         yield Step(study, "the winner's mark", self._mark_winner)
         yield from self._file_steps("final")
-        time = (self.history.final or {}).get("time", self.history.last_time)
-        end = partial(self._end, study, "FINISHED", int(time))
+        time = self.history.final.time if self.history.final else self.history.last_time
+        end = partial(self._end, study, "FINISHED", time)
         yield Step(study, "the run's end", end)
 
     def _file_steps(self, name: str) -> Iterator[Step]:

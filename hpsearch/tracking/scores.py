@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ..events import WinnerEvaluated
 from ..history import History
 
 Z = 1.959964  # of a 95% interval
@@ -34,20 +35,20 @@ def winner_scores(history: History) -> list[Score]:
 
 
 def _scores(history: History) -> Iterator[Score]:
-    record = history.winner or {}
+    winner = history.winner
     trial = history.winning_trial()
-    if record.get("score") is None or trial is None:
+    if winner is None or winner.score is None or trial is None:
         return
-    yield Score("the search", record["score"], _of_folds(trial.fold_scores))
-    again = history.finalists.get(trial.number, {})
-    if record.get("finalist_score") is not None:
-        folds = again.get("fold_scores")
-        yield Score("fresh folds and seeds", record["finalist_score"], _of_folds(folds))
-    final = history.final or {}
-    locked = (final.get("test") or {}).get(history.metric)
-    if locked is not None:
-        low, high = (final.get("intervals") or {}).get(history.metric, (None, None))
-        yield Score("the locked rows", locked, None if low is None else (low, high))
+    yield Score("the search", winner.score, _of_folds(trial.fold_scores))
+    again = history.finalists.get(trial.number)
+    if winner.finalist_score is not None:
+        folds = again.fold_scores if again else None
+        yield Score("fresh folds and seeds", winner.finalist_score, _of_folds(folds))
+    final = history.final or WinnerEvaluated()
+    if history.metric in final.test:
+        between = final.intervals.get(history.metric)
+        interval = None if between is None else (between[0], between[1])
+        yield Score("the locked rows", final.test[history.metric], interval)
 
 
 def _of_folds(scores: Sequence[float] | None) -> tuple[float, float] | None:

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 
 from .. import faults
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
-from ..history import load
-from ..journal import Record, read, stream
+from ..events import CURVES, Event
+from ..history import History, load
+from ..journal import read, stream
 from ..platforms.files import sync_data
 from . import layout
 from .cursor import Acknowledged, Cursor, Position
@@ -110,11 +111,12 @@ class Sender:
         first = next(stream(self.journal), None)
         if first is None:
             return False
-        _say_once_which_name_counts(str(first["study"]))
+        study = History([first])
+        _say_once_which_name_counts(study.name)
         projection = Projection(
             client, self.journal, self._artifacts, needs_files=self._needs_files
         )
-        held = self._cursor.load(str(first.get("key", "")))
+        held = self._cursor.load(study.key)
         said = projection.open(first, held.run)
         projection.refused = list(held.refused)
         is_ours = said.fits(self.journal)
@@ -132,7 +134,7 @@ class Sender:
         )
         return True
 
-    def _retire_others(self, projection: Projection, first: Record) -> None:
+    def _retire_others(self, projection: Projection, first: Event) -> None:
         """Delete the runs that this journal does not have, in a store that has seen another.
 
         The journal was replaced by an older copy, or lost its end in a power cut. This is done
@@ -207,12 +209,12 @@ class Sender:
         """`check`, but every point and file is looked for."""
         projection = self._opened()
         found = self._compare_all(projection)
-        history = load(self.journal, without=("epoch",))
+        history = load(self.journal, without=CURVES)
         found.lacking |= find_missing_files(projection.client, history, found.ids)
         self._mend(found)
 
     def _compare_all(self, projection: Projection) -> Comparison:
-        history = load(self.journal, without=("epoch",))
+        history = load(self.journal, without=CURVES)
         found = compare_runs(projection.client, projection.experiment_id, history)
         missing, surplus = compare_points(projection.client, self.journal, None, found.ids)
         found.lacking |= missing
@@ -247,8 +249,8 @@ class Sender:
         projection.left_out = before.left_out
         projection.deleted, projection.replaced = before.deleted, before.replaced
         projection.lacked = before.lacked + lacked
-        records = islice(stream(self.journal, until=self._read), 1, None)
-        self._steps.extend(projection.steps_again(keys, records))
+        events = islice(stream(self.journal, until=self._read), 1, None)
+        self._steps.extend(projection.steps_again(keys, events))
         self.projection = projection
         self._work_off()
         if is_new:
@@ -295,10 +297,10 @@ class Sender:
 
     def _load_steps(self, projection: Projection) -> bool:
         page = read(self.journal, self._read)
-        if not page.records:
+        if not page.events:
             return False
         _sync(self.journal)  # the store must not have what a power cut could take from the journal
-        self._steps.extend(projection.steps(page.records))
+        self._steps.extend(projection.steps(page.events))
         self._read = page.end
         return True
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import TrackingError, redacted
+from ..events import StudyCreated
 from ..journal import stream
 from .layout import KEY_TAG
 from .store import all_pages, uri_option
@@ -52,7 +53,7 @@ def journal_key(journal: Path) -> str:
         JournalError: If the journal is damaged.
     """
     first = next(stream(journal), None) if journal.exists() else None
-    return str(first.get("key", "")) if first else ""
+    return first.key if isinstance(first, StudyCreated) else ""
 
 
 def study_runs(client: MlflowClient, study: str) -> list[StudyRun]:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..events import Event, StudyCreated
 from ..history import History
-from ..journal import Record
 from ..trial import Trial, is_score
 from . import layout
 
@@ -28,17 +28,17 @@ class TensorBoard:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is written before the journal's first record comes."""
+        """Nothing is written before the journal's first event comes."""
         self._folder = folder
         self._history = History()
         self._writers: dict[tuple[int, int], EventFile] = {}
         self._written: dict[tuple[int, int], int] = {}  # epochs of each attempt
 
-    def listen(self, record: Record) -> None:
-        """Take one record of the journal."""
-        if record["event"] == "study":
-            self._begin(record)
-        for trial in self._history.apply(record):
+    def listen(self, event: Event) -> None:
+        """Take one event of the journal."""
+        if isinstance(event, StudyCreated):
+            self._begin(event)
+        for trial in self._history.apply(event):
             self._write(trial)
 
     def close(self) -> None:
@@ -51,13 +51,13 @@ class TensorBoard:
     def _study(self) -> Path:
         return self._folder / self._history.name
 
-    def _begin(self, record: Record) -> None:
+    def _begin(self, study: StudyCreated) -> None:
         self.close()
-        self._history, self._written = History([record]), {}
+        self._history, self._written = History([study]), {}
         for old in self._study.glob(OLD):
             old.unlink()
         writer = self._opened(self._study)
-        writer.add(_event(int(record["time"]), 0, _experiment(self._history)))
+        writer.add(_event(study.time, 0, _experiment(self._history)))
         writer.close()
 
     def _write(self, trial: Trial) -> None:
@@ -129,13 +129,13 @@ def _experiment(history: History) -> Any:
     """Which hyperparameters and metrics the tab has columns for."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
-    names = list((history.study.get("spec") or {}).get("search_space") or {})
+    names = list(history.study.spec.get("search_space") or {})
     metrics = ["score", f"val/{history.metric}", "val/loss", "train/loss"]
     experiment = api_pb2.Experiment(
         name=history.name,
         hparam_infos=[api_pb2.HParamInfo(name=n) for n in names],
         metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=m)) for m in metrics],
-        time_created_secs=history.study["time"] / 1000,
+        time_created_secs=history.study.time / 1000,
     )
     data = plugin_data_pb2.HParamsPluginData(experiment=experiment)
     return _hparams(metadata.EXPERIMENT_TAG, data)

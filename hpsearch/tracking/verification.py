@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..events import FinalistScored, WinnerChosen, WinnerEvaluated
 from ..history import History
 from ..journal import stream
 from ..trial import Trial
@@ -156,17 +157,17 @@ def compare_points(
         if more := held - wanted - outcomes:
             surplus[key] = f"{len(more)} of its points are not in the journal"
 
-    for record in stream(journal, until=until):
-        for trial in history.apply(record):
+    for event in stream(journal, until=until):
+        for trial in history.apply(event):
             key = layout.trial_key(history, trial)
             if key not in ids or trial.ended is None:
                 continue
             points = [*layout.curve_points(trial, history.metric, 0), *layout.result_points(trial)]
             late.setdefault(key, set()).update(map(_place, points))
             trial.condense()
-            if record["event"] != "finalist":
+            if not isinstance(event, FinalistScored):
                 compare(key, late.pop(key), layout.is_trial_metric)
-        if record["event"] in ("winner", "final"):
+        if isinstance(event, WinnerChosen | WinnerEvaluated):
             outcomes |= set(map(_place, _outcome_points(history)))
     for trial in history.attempts:
         key = layout.trial_key(history, trial)

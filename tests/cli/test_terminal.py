@@ -16,6 +16,7 @@ from click.testing import CliRunner
 import hpsearch.cli
 from hpsearch.cli import main
 from hpsearch.cli.terminal import LastingStream, optional_listener, prepare_streams, say
+from hpsearch.events import SearchEnded, StudyCreated
 
 HOSTILE = ("[/red]", "[bold]x", ":smile:", "\x1b[31mred", "a\rb", "\x07", "\u202egpj", "$$", "値")
 
@@ -112,8 +113,8 @@ def test_a_listener_that_fails_is_told_once_and_heard_no_more(caplog):
 
     listener = optional_listener("the display", listen, skips_past_curves=True)
     with caplog.at_level(logging.WARNING):
-        listener({"event": "study"})
-        listener({"event": "asked"})
+        listener(StudyCreated())
+        listener(SearchEnded(reason=""))
     assert 1 == len(heard)
     assert ["the display ends here, the study goes on: no more ink"] == caplog.messages
 

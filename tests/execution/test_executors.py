@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import synthetic
 from mlflow import MlflowClient
 from small_problem import problem, trial, until_result
 
@@ -250,7 +251,7 @@ def test_a_study_that_breaks_off_leaves_no_process_no_shared_memory_and_no_open_
 
     def break_off(record):
         uploader.wake()
-        if record["event"] == "epoch" and record["epoch"] == 2:
+        if record.kind == "epoch" and record.epoch == 2:
             assert uploader.flush(60)
             open_runs.extend(names_of_runs(uri, "RUNNING"))
             workers.extend(psutil.Process(pid) for pid in pids(executor))
@@ -263,7 +264,7 @@ def test_a_study_that_breaks_off_leaves_no_process_no_shared_memory_and_no_open_
         stack.callback(executor.close)
         journal = stack.enter_context(Journal(tmp_path / "journal.jsonl"))
         goal = {"metric": "roc_auc", "direction": "maximize"}
-        journal.append("study", study="s", key="k", objective=goal)
+        journal.append(synthetic.event("study", study="s", key="k", objective=goal))
         uploader = stack.enter_context(Uploader(journal.path, uri))
         search = Search(
             journal=journal,

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import synthetic
 from small_problem import problem, trial, until_result
 
 from hpsearch.errors import ClusterError, SpecError
@@ -61,9 +62,9 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
 
     def come_and_go(record):
         capacities.append(executor.capacity)
-        if record["event"] == "result" and record["attempt"]:
-            again.append(record["trial"])
-        if record["event"] != "epoch":
+        if record.kind == "result" and record.attempt:
+            again.append(record.trial)
+        if record.kind != "epoch":
             return
         if len(nodes) == 1:
             nodes.append(ray_cluster.add_node(num_cpus=8))
@@ -76,7 +77,9 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
             ray_cluster.remove_node(nodes[0], allow_graceful=False)
 
     with Journal(tmp_path / "journal.jsonl") as journal:
-        journal.append("study", objective={"metric": "roc_auc", "direction": "maximize"})
+        journal.append(
+            synthetic.event("study", objective={"metric": "roc_auc", "direction": "maximize"})
+        )
         try:
             history = Search(
                 journal=journal,

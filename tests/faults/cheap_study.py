@@ -8,6 +8,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+from hpsearch.events import Objective, StudyCreated, StudyResumed
 from hpsearch.journal import Journal
 from hpsearch.search.loop import Limits, Search
 from hpsearch.search.samplers import make_sampler
@@ -23,10 +24,10 @@ def main(root: Path, trials: int, *, with_mlflow: bool) -> None:
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(path))
         if journal.first is not None:
-            journal.append("resumed")
+            journal.append(StudyResumed())
         else:
-            objective = {"metric": "roc_auc", "direction": "maximize"}
-            journal.append("study", study=NAME, key="c0ffee", objective=objective, spec={})
+            objective = Objective("roc_auc", "maximize")
+            journal.append(StudyCreated(study=NAME, key="c0ffee", objective=objective))
         listeners = []
         if with_mlflow:
             from hpsearch.tracking.uploader import Uploader

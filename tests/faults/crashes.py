@@ -23,10 +23,12 @@ from typing import Any
 os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from hpsearch.journal import read
+
+from hpsearch.history import load
 from hpsearch.platforms.files import DRAFT
 from hpsearch.study.kept_files import broken_files
 from hpsearch.tracking.store import journal_path
+from tests import synthetic
 from tests.faults.disk import Disk
 from tests.faults.forked_study import NAME, TRIALS, fork, import_everything, prepare, run
 
@@ -99,17 +101,17 @@ def cut_off(root: Path, images: Path, seeds: dict[int, int | None]) -> None:
 
 def outcome(root: Path) -> dict[str, Any]:
     """What must be the same, whatever befell the study."""
-    records = read(journal_path(root, NAME)).records
+    records = synthetic.read_records(journal_path(root, NAME))
     asked = {r["trial"]: r["params"] for r in records if r["event"] == "asked"}
     results = [r for r in records if r["event"] == "result" and r["state"] == "COMPLETE"]
     [winner] = [r for r in records if r["event"] == "winner"][-1:]
-    [final] = [r for r in records if r["event"] == "final"][-1:]
+    final = load(journal_path(root, NAME)).final
     return {
         "trials": {r["trial"]: (asked[r["trial"]], r["fold_scores"]) for r in results},
         "results": dict(Counter(r["trial"] for r in results)),
         "winner": (winner["trial"], winner["members"]),
         "test": final["test"],
-        "final": broken_files(root / "mlruns/studies" / NAME / "final", final["digests"]),
+        "final": broken_files(root / "mlruns/studies" / NAME / "final", final.digests),
     }
 
 

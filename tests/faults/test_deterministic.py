@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+import synthetic
 
 from hpsearch.errors import SpecError
 from hpsearch.history import History
@@ -34,7 +35,7 @@ SPEC = {
 
 def told(path: Path) -> dict:
     """Params, state and score of every fold, by trial."""
-    history = History(read(path).records)
+    history = History(read(path).events)
     return {t.number: (t.params, t.state, t.fold_scores, t.curves) for t in history.trials}
 
 
@@ -76,7 +77,7 @@ def search(path: Path, luck: int, *, kill_after: int | None = None) -> dict:
 
     with Journal(path) as journal:
         if journal.first is None:
-            journal.append("study", objective={"direction": "maximize"})
+            journal.append(synthetic.event("study", objective={"direction": "maximize"}))
         Search(
             journal=journal,
             sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
@@ -113,7 +114,7 @@ def test_two_real_workers_give_the_same_bits_again_though_it_was_stopped(tmp_pat
         results = []
 
         def listen(record):
-            results.extend(r for r in [record] if r["event"] == "result")
+            results.extend(r for r in [record] if r.kind == "result")
             if stop_after is not None and len(results) == stop_after:
                 raise StopError
 

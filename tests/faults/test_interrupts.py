@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+import synthetic
 
-from hpsearch.journal import Journal, read
+from hpsearch.journal import Journal
 from hpsearch.tracking.store import journal_path
 from tests.study.conftest import SPEC, command
 
@@ -70,7 +71,7 @@ def test_twice_it_stops_at_once_and_can_go_on(worker, tmp_path, figure):
     assert [] == psutil.wait_procs(workers, timeout=10)[1]
     assert "stopped at once; nothing is lost. Go on: hpsearch tune" in said.splitlines()[-1]
     path = journal_path(tmp_path, "cancer")
-    assert ["study", "asked"] == [r["event"] for r in read(path).records][:2]
+    assert ["study", "asked"] == [r["event"] for r in synthetic.read_records(path)][:2]
     with Journal(path):
         pass  # nobody holds it
     figure(**{f"while_it_{worker}_s": round(seconds, 2)})

@@ -13,8 +13,10 @@ from click.testing import CliRunner
 
 from hpsearch.cli import main
 from hpsearch.errors import JournalError
+from hpsearch.event_codec import renumbered
+from hpsearch.events import SearchEnded, StudyCreated
 from hpsearch.history import load
-from hpsearch.journal import Journal, decode, encode, read
+from hpsearch.journal import Journal, encode, read
 from hpsearch.study.doctor import examine
 from hpsearch.study.repair import repair
 from hpsearch.tracking.cursor import Acknowledged, Cursor, Position
@@ -56,11 +58,11 @@ def test_a_damaged_journal_is_refused_and_named_with_its_remedy(damage, path, fi
 
 @pytest.mark.parametrize("damage", [cut, zeroed, line_gone])
 def test_a_repair_keeps_every_sound_line_and_the_damaged_file(damage, path):
-    whole = {json.dumps(r["event"]) + str(r["time"]) for r in read(path).records}
+    whole = {json.dumps(r["event"]) + str(r["time"]) for r in synthetic.read_records(path)}
     path.write_bytes(damage(path.read_bytes()))
     before = path.read_bytes()
     done = repair(path)
-    records = read(path).records
+    records = synthetic.read_records(path)
     assert [*range(len(records))] == [r["seq"] for r in records]
     assert {json.dumps(r["event"]) + str(r["time"]) for r in records} <= whole
     assert before == done.aside.read_bytes()
@@ -88,7 +90,7 @@ def test_a_repaired_study_goes_on_and_has_the_scores_it_had(tmp_path, figure):
     whole = {number: scores for number, _, scores, _ in told(tmp_path)}
     path = journal_path(tmp_path, "cheap")
     lines = path.read_bytes().splitlines(keepends=True)
-    kept = [decode(line) for line in lines]
+    kept = synthetic.read_records(path)
     gone = next(i for i, r in enumerate(kept) if (r["event"], r.get("trial")) == ("asked", 2))
     hurt = next(i for i, r in enumerate(kept) if (r["event"], r.get("trial")) == ("result", 4))
     for i in (gone, hurt):
@@ -129,10 +131,10 @@ def test_a_full_disk_leaves_a_whole_journal_that_goes_on(tmp_path, figure):
     path = tmp_path / "s" / "journal.jsonl"
     code = (
         "import sys; from pathlib import Path; from hpsearch.journal import Journal\n"
-        "from hpsearch.errors import JournalError\n"
+        "from hpsearch.errors import JournalError; from hpsearch.events import SearchEnded\n"
         "with Journal(Path(sys.argv[1])) as journal:\n"
         "    try:\n"
-        "        for i in range(99): journal.append('epoch', value=i)\n"
+        "        for i in range(99): journal.append(SearchEnded(reason=str(i)))\n"
         "    except JournalError as error: print(error)\n"
     )
     full = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # noqa: E731
@@ -148,8 +150,8 @@ def test_a_full_disk_leaves_a_whole_journal_that_goes_on(tmp_path, figure):
     held = read(path)
     assert path.stat().st_size == held.end  # no torn line
     with Journal(path) as journal:
-        journal.append("epoch", value=100)
-    assert [*range(len(held.records)), 100] == [r["value"] for r in read(path).records]
+        journal.append(SearchEnded(reason="100"))
+    assert [*range(len(held.events)), 100] == [int(e.reason) for e in read(path).events]
     figure(torn_lines=0)
 
 
@@ -165,10 +167,10 @@ def test_a_trial_keeps_its_score_where_the_disk_is_full_under_its_predictions(tm
 
 def test_a_clock_that_jumps_moves_no_time_within_a_run(tmp_path, monkeypatch, figure):
     with Journal(tmp_path / "j.jsonl") as journal:
-        first = journal.append("study")["time"]
+        first = journal.append(StudyCreated()).time
         monkeypatch.setattr("time.time_ns", lambda: 0)
         monkeypatch.setattr("time.time", lambda: 0.0)
-        second = journal.append("epoch")["time"]
+        second = journal.append(SearchEnded(reason="")).time
     assert 0 <= second - first < 60_000
     figure(false_kills=0)
 
@@ -189,4 +191,6 @@ def test_what_is_pending_in_mlflow_and_who_runs_a_study_is_told(path, monkeypatc
 
 def test_encoding_is_what_the_repair_writes(path):
     lines = path.read_bytes().splitlines(keepends=True)
-    assert lines == [encode(decode(line)) for line in lines]
+    assert lines == [
+        encode(renumbered(line.rstrip().partition(b" ")[2], n)) for n, line in enumerate(lines)
+    ]

@@ -2,7 +2,6 @@
 
 import codecs
 import errno
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,8 +12,9 @@ from click.testing import CliRunner
 
 from hpsearch.cli import main
 from hpsearch.errors import JournalError, describe_os_error
+from hpsearch.events import FORMAT, SearchEnded, StudyCreated, StudyResumed, TrialFinished
 from hpsearch.history import load
-from hpsearch.journal import FORMAT, Journal, encode, read
+from hpsearch.journal import Journal, read
 from hpsearch.study.opening import require_comparable, set_aside
 from hpsearch.study.repair import repair
 from hpsearch.tracking.garbage import find_garbage
@@ -87,16 +87,16 @@ def test_a_study_of_an_earlier_format_goes_on_as_one_never_stopped(tmp_path):
 
 def test_a_new_journal_names_its_format_at_the_start_of_every_run(tmp_path):
     path = tmp_path / "journal.jsonl"
-    for event in ("study", "resumed"):
+    for event in (StudyCreated(), StudyResumed()):
         with Journal(path) as journal:
             journal.append(event)
-            journal.append("ended")
-    assert [FORMAT, None, FORMAT, None] == [r.get("format") for r in read(path).records]
+            journal.append(SearchEnded(reason=""))
+    assert [FORMAT, None, FORMAT, None] == [r.get("format") for r in synthetic.read_records(path)]
 
 
 def test_a_journal_of_a_later_format_is_refused_with_the_version_that_reads_it(path):
     later = {"seq": 0, "time": 1, "event": "study", "format": FORMAT + 1, "written_by": "9.1"}
-    path.write_bytes(encode(later))
+    path.write_bytes(synthetic.line(later))
     for use in (Journal, read, load, repair):
         with pytest.raises(JournalError, match=r"written by hpsearch 9\.1 in format"):
             use(path)
@@ -130,10 +130,10 @@ def wrong_records():
 
 def test_wrong_fields_of_the_right_checksum_are_told_and_no_traceback(path, monkeypatch, figure):
     monkeypatch.chdir(path.parents[3])
-    whole = [encode(record) for record in synthetic.study(3)]
+    whole = [synthetic.line(record) for record in synthetic.study(3)]
     refused = 0
     for index, wrong in wrong_records():
-        path.write_bytes(b"".join([*whole[:index], encode(wrong), *whole[index + 1 :]]))
+        path.write_bytes(b"".join([*whole[:index], synthetic.line(wrong), *whole[index + 1 :]]))
         for command in (["top", "churn"], ["compare", "churn", "0", "1"]):
             done = CliRunner().invoke(main, command)
             assert done.exit_code in (0, 2), (wrong, done.exc_info)
@@ -145,37 +145,43 @@ def test_wrong_fields_of_the_right_checksum_are_told_and_no_traceback(path, monk
 def test_a_record_of_another_program_is_left_out_by_a_repair(path):
     lines = path.read_bytes().splitlines(keepends=True)
     index = next(i for i, line in enumerate(lines) if b'"event":"result"' in line)
-    foreign = {**read(path).records[index], "predictions": "../../../important.npy"}
-    path.write_bytes(b"".join([*lines[:index], encode(foreign), *lines[index + 1 :]]))
+    foreign = {**synthetic.read_records(path)[index], "predictions": "../../../important.npy"}
+    path.write_bytes(b"".join([*lines[:index], synthetic.line(foreign), *lines[index + 1 :]]))
     with pytest.raises(JournalError, match=r"predictions of 'result' must be a file of predict"):
         load(path)
     assert "lost 1 damaged ones" in repair(path).told()
-    assert len(lines) - 1 == len(read(path).records)
+    assert len(lines) - 1 == len(synthetic.read_records(path))
 
 
 @pytest.mark.parametrize("name", ["fingerprint", "spec", "objective"])
 def test_a_study_that_does_not_say_what_it_was_made_of_is_not_gone_on_with(name, path):
-    first = {"study": "churn", "spec": {}, "fingerprint": "f", "objective": {"metric": "auc"}}
-    require_comparable(first, path)
+    first = {"study": "churn", "spec": {"seed": 1}, "fingerprint": "f"}
+    first["objective"] = {"metric": "auc", "direction": "maximize"}
+    require_comparable(synthetic.event("study", **first), path)
+    less = synthetic.event("study", **{k: v for k, v in first.items() if k != name})
     with pytest.raises(JournalError, match=f"has no {name}"):
-        require_comparable({k: v for k, v in first.items() if k != name}, path)
+        require_comparable(less, path)
+    no_metric = synthetic.event("study", **first | {"objective": {"direction": "maximize"}})
     with pytest.raises(JournalError, match=r"has no objective\.metric"):
-        require_comparable({**first, "objective": {}}, path)
+        require_comparable(no_metric, path)
+    with pytest.raises(JournalError, match="the first record has no study, spec"):
+        require_comparable(SearchEnded(reason=""), path)
 
 
 def test_text_that_is_not_utf8_is_escaped_and_the_study_goes_on(tmp_path, figure):
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
-        journal.append("study", folder=os.fsdecode(b"caf\xe9"))
-        written = journal.append("result", error="\udcff", notes=["\ud800", {"\udcfe": 1}], n=0.1)
+        journal.append(StudyCreated(folder=os.fsdecode(b"caf\xe9")))
+        ids = {"trial": 0, "attempt": 0, "state": "FAILED"}
+        values = {"error": "\udcff", "traceback": "\ud800 and \udcfe", "score": 0.1}
+        written = journal.append(TrialFinished(**ids, **values))
     with Journal(path) as journal:
-        journal.append("resumed")
-    _, result, _ = read(path).records
+        journal.append(StudyResumed())
+    _, result, _ = read(path).events
     assert written == result
-    assert (r"\udcff", [r"\ud800", {r"\udcfe": 1}], 0.1) == tuple(
-        result[name] for name in ("error", "notes", "n")
-    )
-    json.dumps(result, ensure_ascii=False).encode()
+    told = (result.error, result.traceback, result.score)
+    assert (r"\udcff", r"\ud800 and \udcfe", 0.1) == told
+    result.traceback.encode()
     figure(tracebacks=0)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.journal import read
 from hpsearch.tracking.store import journal_path
+from tests import synthetic
 from tests.faults import cheap_study
 from tests.faults.table import ROOT
 
@@ -38,7 +38,7 @@ def tune(root: Path, *options: str, fault: str = "", code: int = 0) -> None:
 
 def told(root: Path) -> list[tuple]:
     """Params and scores of the trials, in the order in which their results were written."""
-    records = read(journal_path(root, "cheap")).records
+    records = synthetic.read_records(journal_path(root, "cheap"))
     params = {r["trial"]: r["params"] for r in records if r["event"] == "asked"}
     return [
         (r["trial"], params[r["trial"]], r["fold_scores"], r["state"])

@@ -207,7 +207,7 @@ def test_what_an_older_version_wrote_into_a_journal_leaves_it_nowhere(
     found = [p for p in files if CANARY.encode() in p.read_bytes()]
     assert [] == found
     [sent] = [p for p in files if p.name == "journal.jsonl"]
-    events = [[r["event"] for r in read(path).records] for path in (journal, sent)]
+    events = [[e.kind for e in read(path).events] for path in (journal, sent)]
     assert events[0] == events[1]
     figure(canary_found=len(found))
 

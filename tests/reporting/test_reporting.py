@@ -14,7 +14,6 @@ import synthetic
 from rich.console import Console, RenderableType
 
 from hpsearch.errors import HpsearchError, JournalError
-from hpsearch.history import History
 from hpsearch.reporting import html, table
 from hpsearch.reporting.export import export, format_of
 
@@ -32,7 +31,7 @@ def text(shown: RenderableType) -> str:
 
 def test_top_shows_the_best_trials_best_first(journal: Path) -> None:
     shown = text(table.top(journal, 5))
-    best = History(synthetic.study(24, folds=3, epochs=3)).ranked()[:5]
+    best = synthetic.history(24, folds=3, epochs=3).ranked()[:5]
     rows = re.findall(r"^ +(\d+) +(\d+)(?: ★)? +(0\.\d+)", shown, re.MULTILINE)
     expected = [(str(k), str(t.number), f"{t.score:#.5g}") for k, t in enumerate(best, start=1)]
     assert expected == rows
@@ -51,7 +50,7 @@ def test_top_of_a_study_that_has_only_begun_is_empty(tmp_path: Path) -> None:
 
 
 def test_show_tells_params_folds_and_curve(journal: Path) -> None:
-    trial = History(synthetic.study(24, folds=3, epochs=3)).trials[0]
+    trial = synthetic.history(24, folds=3, epochs=3).trials[0]
     shown = text(table.show(journal, 0))
     assert repr(trial.params["learning_rate"]) in shown
     assert all(f"{score:#.5g}" in shown for score in trial.fold_scores)
@@ -78,7 +77,7 @@ def test_csv_has_the_columns_of_cv_results(journal: Path, tmp_path: Path) -> Non
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     best = min((r for r in rows if r["rank_test_score"]), key=lambda r: int(r["rank_test_score"]))
-    expected = History(synthetic.study(24, folds=3, epochs=3)).ranked()[0]
+    expected = synthetic.history(24, folds=3, epochs=3).ranked()[0]
     assert str(expected.number) == best["trial"]
     assert expected.score == float(best["mean_test_score"])
     assert list(expected.fold_scores) == [float(best[f"split{k}_test_score"]) for k in range(3)]
@@ -112,7 +111,7 @@ def test_parquet_holds_the_same_rows(journal: Path, tmp_path: Path) -> None:
 
     export(journal, tmp_path / "trials.parquet", form="parquet")
     stored = pq.read_table(tmp_path / "trials.parquet").to_pylist()
-    trials = History(synthetic.study(24, folds=3, epochs=3)).trials
+    trials = synthetic.history(24, folds=3, epochs=3).trials
     assert [t.score for t in trials] == [row["mean_test_score"] for row in stored]
     assert [t.params.get("momentum") for t in trials] == [row["param_momentum"] for row in stored]
 
@@ -141,7 +140,7 @@ def test_optuna_opens_the_exported_study(journal: Path, tmp_path: Path, name: st
         backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
         storage = optuna.storages.JournalStorage(backend)
     study = optuna.load_study(study_name="churn", storage=storage)
-    best = History(synthetic.study(24, folds=3, epochs=3)).ranked()[0]
+    best = synthetic.history(24, folds=3, epochs=3).ranked()[0]
     assert dict(best.params) == study.best_trial.params
     assert best.score == study.best_value
     assert 3 == len(study.best_trial.intermediate_values)

@@ -7,8 +7,11 @@ from collections import deque
 import numpy as np
 import optuna
 import pytest
+import synthetic
 
 from hpsearch import journal
+from hpsearch.event_codec import HEAD
+from hpsearch.events import Objective, StudyCreated
 from hpsearch.execution.executor import Started
 from hpsearch.history import History, load, load_condensed, recover
 from hpsearch.journal import Journal
@@ -57,11 +60,11 @@ class Free:
         return []
 
 
-def search(path, *, trials, epochs, listen=lambda record: None) -> History:
+def search(path, *, trials, epochs, listen=lambda event: None) -> History:
     with Journal(path) as journal:
         if journal.first is None:
-            goal = {"metric": "roc_auc", "direction": "maximize"}
-            journal.append("study", study="s", key="k", objective=goal)
+            goal = Objective("roc_auc", "maximize")
+            journal.append(StudyCreated(study="s", key="k", objective=goal))
         return Search(
             journal=journal,
             sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
@@ -82,8 +85,8 @@ def held() -> int:
 def bytes_of_a_trial(path, *, epochs: int) -> float:
     marks = []
 
-    def listen(record):
-        if record["event"] == "result" and record["trial"] + 1 in (FEW, MANY):
+    def listen(event):
+        if event.kind == "result" and event.trial + 1 in (FEW, MANY):
             marks.append(held())
 
     tracemalloc.start()
@@ -152,11 +155,11 @@ def test_of_a_long_journal_only_what_is_shown_is_parsed(path, monkeypatch, figur
     search(path, trials=FEW, epochs=20)
     parsed = []
 
-    def count(text, where, record=journal._record):
-        parsed.append(record(text, where))
+    def count(text, where, event=journal._event):
+        parsed.append(event(text, where))
         return parsed[-1]
 
-    monkeypatch.setattr(journal, "_record", count)
+    monkeypatch.setattr(journal, "_event", count)
     uses = {
         "top": lambda: table.top(path),
         "show": lambda: table.show(path, FEW - 1),
@@ -167,7 +170,7 @@ def test_of_a_long_journal_only_what_is_shown_is_parsed(path, monkeypatch, figur
     for name, use in uses.items():
         parsed.clear()
         use()
-        epochs[name] = sum(r["event"] == "epoch" for r in parsed)
+        epochs[name] = sum(e.kind == "epoch" for e in parsed)
         others[name] = len(parsed) - epochs[name]
     assert {"top": 0, "show": 20, "compare": 0, "open": 0} == epochs
     assert 1 == others["open"]  # the study's first record
@@ -189,16 +192,16 @@ def test_going_on_parses_no_metric_of_an_epoch_and_knows_the_same(path, monkeypa
     search(path, trials=20, epochs=3)
     sizes = []
 
-    def count(text, where, record=journal._record):
-        if b'"event":"epoch"' in text[: journal.HEAD]:
+    def count(text, where, event=journal._event):
+        if b'"event":"epoch"' in text[:HEAD]:
             sizes.append(len(text))  # each epoch once
-            assert {} == record(text, where)["metrics"]
-        return record(text, where)
+            assert {} == event(text, where).metrics
+        return event(text, where)
 
     whole = load(path)
     for trial in whole.trials:
         trial.condense()
-    monkeypatch.setattr(journal, "_record", count)
+    monkeypatch.setattr(journal, "_event", count)
     resumed = History(journal.stream_scores(path))
     for trial in resumed.trials:
         trial.condense()
@@ -214,7 +217,7 @@ def test_going_on_with_epochs_of_many_metrics_parses_what_few_metrics_cost(tmp_p
         lines = [{"seq": 0, "time": 0, "event": "study"}, record | {"scores": [0.5, 0.25]}]
         lines[1]["metrics"] = metrics
         path = tmp_path / f"{n}.jsonl"
-        path.write_bytes(b"".join(map(journal.encode, lines)))
+        path.write_bytes(b"".join(map(synthetic.line, lines)))
         found.append(list(journal.stream_scores(path)))
     assert found[0] == found[1]
-    assert [0.5, 0.25] == found[0][1]["scores"]
+    assert [0.5, 0.25] == found[0][1].scores

@@ -18,6 +18,7 @@ from hpsearch.search.retries import ATTEMPTS
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.space import Categorical, Float, Space
 from hpsearch.trial import EpochReport, TrialResult
+from tests import synthetic
 
 SPACE = Space(
     (
@@ -144,7 +145,7 @@ def search(
 ):
     with Journal(path) as journal:
         if journal.first is None:
-            journal.append("study", objective={"direction": "maximize"})
+            journal.append(synthetic.event("study", objective={"direction": "maximize"}))
         loop = Search(
             journal=journal,
             sampler=make_sampler(
@@ -165,7 +166,7 @@ def search(
 def told(path: Path) -> list:
     """What a journal says without its times and sequence numbers, the asked and the results."""
     kept = []
-    for r in read(path).records:
+    for r in synthetic.read_records(path):
         if r["event"] in ("asked", "result"):
             kept.append({k: v for k, v in r.items() if k not in ("seq", "time", "attempt")})
     return kept
@@ -179,7 +180,7 @@ def path(tmp_path):
 def test_a_study_asks_trains_and_tells_until_its_budget_is_spent(path):
     history = search(path)
     assert 12 == history.count("COMPLETE")
-    events = [r["event"] for r in read(path).records]
+    events = [r["event"] for r in synthetic.read_records(path)]
     assert ["asked", "started", "epoch", "epoch", "result"] == events[1:6]
     assert 12 * 5 + 2 == len(events)
 
@@ -225,7 +226,7 @@ def test_a_study_killed_at_any_record_and_resumed_equals_one_never_stopped(
 ):
     whole = tmp_path / "whole" / "journal.jsonl"
     search(whole, Quadratic(capacity), sampler=sampler)
-    n_records = len(read(whole).records)
+    n_records = len(synthetic.read_records(whole))
     for stop_after in range(1, n_records - 1, 3):
         path = tmp_path / f"{stop_after}" / "journal.jsonl"
         with pytest.raises(StopError):
@@ -262,7 +263,7 @@ def test_a_trial_that_always_kills_its_worker_fails_and_the_search_goes_on(path)
 
 def test_a_trial_that_was_resumed_again_and_again_has_all_its_attempts_left(path):
     def kill(record):
-        if record["event"] == "started" and record["trial"] == 3:
+        if record.kind == "started" and record.trial == 3:
             raise StopError
 
     for _ in range(ATTEMPTS):
@@ -338,8 +339,8 @@ def test_predictions_lie_beside_the_journal_before_the_result_is_written(path):
     found = []
 
     def look(record):
-        if record["event"] == "result":
-            found.append(np.load(path.parent / record["predictions"]).shape)
+        if record.kind == "result":
+            found.append(np.load(path.parent / record.predictions).shape)
 
     search(path, trials=2, listeners=[look])
     assert [(3, 1), (3, 1)] == found
@@ -347,7 +348,7 @@ def test_predictions_lie_beside_the_journal_before_the_result_is_written(path):
 
 def test_the_history_of_a_journal_is_the_one_the_loop_had(path):
     history = search(path)
-    again = History(read(path).records)
+    again = History(read(path).events)
     for trial in again.ended:
         trial.condense()
     assert history.trials == again.trials
@@ -355,7 +356,7 @@ def test_the_history_of_a_journal_is_the_one_the_loop_had(path):
 
 def test_an_ended_trial_keeps_its_mean_scores_and_no_curve_however_long_it_trained(path):
     short, long = (search(path.with_name(f"{n}.jsonl"), epochs=n) for n in (2, 40))
-    whole = History(read(path.with_name("40.jsonl")).records)
+    whole = History(read(path.with_name("40.jsonl")).events)
     expected = [t.mean_scores() for t in whole.trials]
     assert expected == [list(t.mean_scores()) for t in long.trials]
     assert {40} == {t.n_epochs for t in long.trials}
@@ -411,7 +412,7 @@ def test_a_pruned_study_killed_anywhere_and_resumed_equals_one_never_stopped(
     whole = tmp_path / "whole" / "journal.jsonl"
     run(whole)
     expected = by_trial(whole)
-    n_records = len(read(whole).records)
+    n_records = len(synthetic.read_records(whole))
     for stop_after in range(1, n_records - 1, 23):
         path = tmp_path / f"{stop_after}" / "journal.jsonl"
         with pytest.raises(StopError):
@@ -441,14 +442,16 @@ def test_one_of_a_population_that_always_kills_its_worker_fails_alone(path, kind
 
 
 def why(path: Path) -> list[tuple[str, str]]:
-    return [(r["cause"], r["reason"]) for r in read(path).records if r["event"] == "ended"]
+    return [
+        (r["cause"], r["reason"]) for r in synthetic.read_records(path) if r["event"] == "ended"
+    ]
 
 
 def test_a_study_says_why_it_has_ended_and_says_it_again_when_it_is_resumed(path):
     search(path, trials=4)
     search(path, trials=4)
     assert [("trials", "the budget of 4 trials is spent")] * 2 == why(path)
-    assert "the budget of 4 trials is spent" == History(read(path).records).end["reason"]
+    assert "the budget of 4 trials is spent" == History(read(path).events).end.reason
 
 
 def test_nothing_more_is_asked_once_nothing_gets_better(path):
@@ -468,14 +471,14 @@ def test_nothing_more_is_asked_once_the_target_is_reached(path, capacity):
     first = next(t.number for t in history.trials if t.score >= -0.01)
     assert first + capacity == len(history.ended)  # what was asked before is trained
     search(path, trials=200, target=-0.01)
-    assert first + capacity == len(History(read(path).records).ended)
+    assert first + capacity == len(History(read(path).events).ended)
 
 
 def test_a_study_that_was_stopped_has_not_ended(path):
     search(path, trials=4)
-    assert History(read(path).records).end is not None
+    assert History(read(path).events).end is not None
     search(path, trials=6)
-    history = History(r for r in read(path).records if r["event"] != "ended")
+    history = History(e for e in read(path).events if e.kind != "ended")
     assert history.end is None
 
 
@@ -493,7 +496,7 @@ def test_no_point_of_a_finite_space_is_trained_twice_and_the_study_ends(path, sa
 
 def test_a_repeated_point_is_answered_from_memory_and_counts_for_nothing(path):
     history = search(path, trials=12, sampler="random", space=FINITE)
-    repeats = [r for r in read(path).records if r["event"] == "remembered"]
+    repeats = [r for r in synthetic.read_records(path) if r["event"] == "remembered"]
     assert repeats
     assert 12 == len(history.trials)
     for r in repeats:

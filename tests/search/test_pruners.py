@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import optuna
 import pytest
+import synthetic
 from optuna.pruners import (
     MedianPruner,
     PatientPruner,
@@ -14,6 +15,7 @@ from optuna.pruners import (
 )
 
 from hpsearch.errors import SpecError
+from hpsearch.events import Event
 from hpsearch.history import History
 from hpsearch.search.pruners import PRUNERS, default_pruner, make_pruner
 from hpsearch.search.pruners.asha import Hyperband
@@ -42,15 +44,15 @@ class Replay:
 
     def __init__(self, pruner, curves, direction: str = "maximize") -> None:
         self.pruner, self.curves = pruner, curves
-        self.records = getattr(pruner, "records", [])
+        self.events = getattr(pruner, "events", [])
         self.history = History()
         self.add("study", objective={"metric": "score", "direction": direction})
         for first in range(0, len(curves), pruner.bracket):
             self.train(range(first, min(first + pruner.bracket, len(curves))))
 
     def add(self, event: str, **fields) -> None:
-        self.records.append({"time": len(self.records), "event": event, **fields})
-        self.history.apply(self.records[-1])
+        self.events.append(synthetic.event(event, time=len(self.events), **fields))
+        self.history.apply(self.events[-1])
 
     def train(self, numbers) -> None:
         for n in numbers:
@@ -116,18 +118,18 @@ def test_nobody_is_pruned_before_epoch_three(kind):
 
 
 class Anew:
-    """A pruner that is made anew for every verdict, and sees a history read from its records."""
+    """A pruner that is made anew for every verdict, and sees a history read from its events."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self.bracket = made(kind).bracket
-        self.records: list[dict] = []
+        self.events: list[Event] = []
 
     def rungs(self, number, epochs):
         return made(self.kind).rungs(number, epochs)
 
     def verdicts(self, waiting, history):
-        replayed = History(self.records)
+        replayed = History(self.events)
         return made(self.kind).verdicts([replayed.last[t.number] for t in waiting], replayed)
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 from study.conftest import invoke
 
 from hpsearch.history import load
-from hpsearch.journal import encode, read
 from hpsearch.models import mlp
 from hpsearch.reporting.export import rows
 from hpsearch.search import pruners
@@ -257,7 +257,7 @@ def test_a_study_whose_code_was_edited_goes_on_only_if_told_to_and_says_so(folde
 
 def _as_of_an_older_version(journal: Path) -> None:
     """Take away what the journal of a version before had not."""
-    records = [r for r in read(journal).records if r["event"] != "changed"]
+    records = [r for r in synthetic.read_records(journal) if r["event"] != "changed"]
     for name in ("resolved", "defaults", "files"):
         del records[0][name]
-    journal.write_bytes(b"".join(encode({**r, "seq": n}) for n, r in enumerate(records)))
+    journal.write_bytes(b"".join(synthetic.line({**r, "seq": n}) for n, r in enumerate(records)))

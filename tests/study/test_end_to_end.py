@@ -14,8 +14,9 @@ import urllib.request
 import numpy as np
 import psutil
 import pytest
+import synthetic
 
-from hpsearch.journal import Journal, read
+from hpsearch.journal import Journal
 from hpsearch.study import read_spec
 from hpsearch.study.doctor import _studies
 from hpsearch.study.prepare import load_data
@@ -103,7 +104,9 @@ def test_the_studys_run_holds_plots_spec_dataset_and_the_model(finished, client)
     assert {c.name for c in data.schema.columns} == importance["columns"].keys()
     assert "roc_auc" == importance["metric"]
     digest = client.get_run(run_id).inputs.dataset_inputs[0].dataset.digest
-    assert read(finished.folder / "journal.jsonl").records[0]["fingerprint"].startswith(digest)
+    assert synthetic.read_records(finished.folder / "journal.jsonl")[0]["fingerprint"].startswith(
+        digest
+    )
 
 
 USERS_CODE = """
@@ -180,7 +183,11 @@ def test_models_lists_what_is_in_use_and_without_a_predecessor_nothing_is_rolled
     assert "champion" in told
     done = invoke(finished.root, "rollback", "listed", code=2)
     assert "nothing to go back to" in done.stderr
-    events = [r for r in read(finished.folder / "journal.jsonl").records if "promot" in r["event"]]
+    events = [
+        r
+        for r in synthetic.read_records(finished.folder / "journal.jsonl")
+        if "promot" in r["event"]
+    ]
     assert "listed" in {r["name"] for r in events}
 
 
@@ -190,10 +197,10 @@ def test_a_promotion_while_the_study_runs_is_refused_before_the_alias_moves(fini
         done = invoke(finished.root, "promote", "cancer", "--as", "running", code=2)
     assert "the study is being run by process" in done.stderr
     assert "running" not in invoke(finished.root, "models").stdout
-    assert "running" not in {r.get("name") for r in read(journal).records}
+    assert "running" not in {r.get("name") for r in synthetic.read_records(journal)}
     invoke(finished.root, "promote", "cancer", "--as", "running")
     assert "running" in invoke(finished.root, "models").stdout
-    assert "running" in {r.get("name") for r in read(journal).records}
+    assert "running" in {r.get("name") for r in synthetic.read_records(journal)}
     figure(aliases_moved_and_not_told=0)
 
 

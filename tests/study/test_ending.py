@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 from inline_crew import training_inline
 
 import hpsearch
 from hpsearch.history import load
-from hpsearch.journal import read
 from hpsearch.study import finale, gallery, holdout
 from hpsearch.tracking import plots
 
@@ -45,7 +45,7 @@ def folder_of(root: Path) -> Path:
 
 def events(root: Path) -> list[str]:
     after = ("winner", "fitted", "reading", "final", "plots", "predictions")
-    records = read(folder_of(root) / "journal.jsonl").records
+    records = synthetic.read_records(folder_of(root) / "journal.jsonl")
     return [r["event"] for r in records if r["event"] in after]
 
 
@@ -80,7 +80,7 @@ def test_decoration_comes_last_and_classes_of_dollars_and_brackets_are_drawn(end
     root, result = ended
     assert ["winner", "fitted", "reading", "final", "plots"] == events(root)
     history = load(folder_of(root) / "journal.jsonl")
-    assert {} == history.plots["failed"]
+    assert {} == history.plots.failed
     assert (1, 1) == (history.reads, result.reads)
     assert 0.5 != result.threshold
     drawn = {path.name[3:] for path in (folder_of(root) / "plots").glob("*.png")}
@@ -110,7 +110,7 @@ def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monke
         patch.setattr("hpsearch.tracking.plots.winner_page.write_winner_page", fail)
         assert 1 == tune(copied).reads
     journal = folder_of(copied) / "journal.jsonl"
-    failed = load(journal).plots["failed"]
+    failed = load(journal).plots.failed
     assert {"plots/10_roc.png", "plots/winner.html"} == failed.keys()
     assert "no ink" in caplog.text
     assert not (folder_of(copied) / "plots" / "10_roc.png").exists()
@@ -118,7 +118,7 @@ def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monke
         patch.setitem(plots.WINNER, "roc", fail)
         assert {"plots/10_roc.png": "ValueError: no ink"} == gallery.draw_missing(journal)
     assert {} == gallery.draw_missing(journal)
-    assert {} == load(journal).plots["failed"]
+    assert {} == load(journal).plots.failed
     assert (folder_of(copied) / "plots" / "10_roc.png").stat().st_size > 1000
     n_events = len(events(copied))
     assert {} == gallery.draw_missing(journal)

@@ -4,8 +4,10 @@ import inspect
 from pathlib import Path
 
 import pytest
+import synthetic
 
 from hpsearch.errors import SpecError
+from hpsearch.events import StudyCreated
 from hpsearch.journal import Journal, read
 from hpsearch.spec.file import load_dict, load_file
 from hpsearch.study.checks import check
@@ -156,19 +158,22 @@ def other_study(root: Path, fingerprint="f", metric="accuracy", **fields) -> Pat
     path = root / "other" / "journal.jsonl"
     with Journal(path) as journal:
         objective = {"metric": metric, "direction": "maximize"}
-        journal.append(
-            "study", study="other", key="k", fingerprint=fingerprint, objective=objective, **fields
-        )
+        named = {"study": "other", "key": "k", "fingerprint": fingerprint}
+        journal.append(synthetic.event("study", **named, objective=objective, **fields))
         for number, (units, state) in enumerate(
             [(20, "COMPLETE"), (40, "PRUNED"), (90, "COMPLETE"), (24, None)]
         ):
             params = {"units": units, "activation": "relu"}
             asked = {"trial": number, "attempt": 0, "params": params, "seed": 1, "epochs": 3}
-            journal.append("asked", **asked)
+            journal.append(synthetic.event("asked", **asked))
             if state:
                 ids = {"trial": number, "attempt": 0}
-                journal.append("epoch", **ids, epoch=0, scores=[0.5, 0.7], metrics={})
-                journal.append("result", **ids, state=state, score=0.6, fold_scores=[0.5, 0.7])
+                journal.append(
+                    synthetic.event("epoch", **ids, epoch=0, scores=[0.5, 0.7], metrics={})
+                )
+                journal.append(
+                    synthetic.event("result", **ids, state=state, score=0.6, fold_scores=[0.5, 0.7])
+                )
     return root / "new" / "journal.jsonl"
 
 
@@ -180,10 +185,10 @@ def warm(journal, fingerprint="f"):
 
 def test_finished_trials_that_lie_in_the_space_are_copied(tmp_path):
     copied = warm(other_study(tmp_path))
-    assert 1 == copied["left_out"]
+    assert 1 == copied.left_out
     with Journal(tmp_path / "new" / "journal.jsonl") as journal:
-        journal.append("study", warm_start=copied)
-    first, second = trials_in(read(tmp_path / "new" / "journal.jsonl").records[0])
+        journal.append(StudyCreated(warm_start=copied))
+    first, second = trials_in(read(tmp_path / "new" / "journal.jsonl").events[0])
     assert ({"units": 20}, "COMPLETE", 0.6, [0.5, 0.7]) == (
         first.params,
         first.state,
@@ -222,7 +227,7 @@ def test_scores_of_a_metric_whose_code_was_edited_are_refused(tmp_path):
         journal = other_study(tmp_path / str(len(began["files"])), **began)
         return trials_of(file, journal, fingerprint="f", objectives=OBJECTIVES)
 
-    assert 2 == len(copied(files=files)["trials"])
+    assert 2 == len(copied(files=files).trials)
     with pytest.raises(SpecError, match=r"computed by other code: m\.py was edited since"):
         copied(files={**files, "m.py": "0", "model.py": "1"})
 

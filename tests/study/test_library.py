@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 from mlflow import pyfunc
 from sklearn.datasets import load_linnerud, make_multilabel_classification
 from sklearn.metrics import f1_score, r2_score, roc_auc_score, root_mean_squared_error
 
 import hpsearch
 from hpsearch.errors import SpecError
-from hpsearch.journal import read
 
 MODELS = Path(__file__).with_name("own_models.py")
 
@@ -51,7 +51,7 @@ def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
     assert result.confusion is None
     assert "ridge" == result.baseline["name"]
     assert result.baseline["metrics"]["r2"] > 0.99
-    assert ["study", "asked"] == [r["event"] for r in records][:2]
+    assert ["study", "asked"] == [e.kind for e in records][:2]
     assert result.model.is_file()
 
 
@@ -124,7 +124,7 @@ def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_re
     x, y = line(120)
     result = tune(own, data=(x, (y > 1000).astype(int)), root=tmp_path)
     assert 2 == result.trials["complete"]
-    records = read(tmp_path / "mlruns/studies/conv/journal.jsonl").records
+    records = synthetic.read_records(tmp_path / "mlruns/studies/conv/journal.jsonl")
     [event] = [r for r in records if r["event"] == "trainer"]
     assert "keras_fit" == event["trainer"]
     assert "is a convolution" in event["reason"]

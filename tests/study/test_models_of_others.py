@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import synthetic
 
 import hpsearch
 from hpsearch.errors import HpsearchError, SpecError
-from hpsearch.journal import read
 from hpsearch.study import read_spec
 
 USERS = Path(__file__).parents[1] / "models" / "users_models.py"
@@ -38,7 +38,7 @@ def tune(declared: dict[str, Any], y: Any, root: Path, x: Any = X, **more: Any) 
 
 
 def asked(root: Path) -> list[dict[str, Any]]:
-    records = read(root / "mlruns/studies/own/journal.jsonl").records
+    records = synthetic.read_records(root / "mlruns/studies/own/journal.jsonl")
     return [r["params"] for r in records if r["event"] == "asked"]
 
 

@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+import synthetic
 from inline_crew import training_inline
 
 import hpsearch
-from hpsearch.journal import read
 from hpsearch.tracking.store import open_store
 
 from .conftest import invoke, with_store
@@ -37,7 +37,7 @@ def test_each_outer_fold_is_a_study_whose_locked_rows_are_the_fold(nested):
     assert ["outer-outer-1-of-2", "outer-outer-2-of-2"] == [s["study"] for s in answer["studies"]]
     rows = []
     for study in answer["studies"]:
-        journal = read(root / "mlruns/studies" / study["study"] / "journal.jsonl").records
+        journal = synthetic.read_records(root / "mlruns/studies" / study["study"] / "journal.jsonl")
         told = journal[0]["data"]
         rows.append((told["rows"], told["test_rows"]))
         final = next(r for r in journal if r["event"] == "final")
@@ -82,10 +82,12 @@ def test_the_summary_is_a_run_in_the_studys_experiment(nested):
 def test_the_same_command_trains_nothing_again(nested):
     root, answer = nested
     journals = [root / "mlruns/studies" / s["study"] / "journal.jsonl" for s in answer["studies"]]
-    before = [sum(r["event"] == "asked" for r in read(j).records) for j in journals]
+    before = [sum(r["event"] == "asked" for r in synthetic.read_records(j)) for j in journals]
     (sent,), points = outcome(root)
     done = invoke(root, "nested", "outer.yaml", "--folds", 2)
-    assert before == [sum(r["event"] == "asked" for r in read(j).records) for j in journals]
+    assert before == [
+        sum(r["event"] == "asked" for r in synthetic.read_records(j)) for j in journals
+    ]
     assert "the procedure: roc_auc" in done.stdout
     (again,), told_again = outcome(root)
     assert (sent.info.run_id, sent.data.metrics) == (again.info.run_id, again.data.metrics)

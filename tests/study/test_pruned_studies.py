@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import synthetic
 
 from hpsearch.errors import SpecError
 from hpsearch.execution.inline import InlineExecutor
@@ -79,11 +80,13 @@ def study(dataset, trainers, tmp_path):
             ]
             if journal.first is None:
                 journal.append(
-                    "study",
-                    study=name,
-                    objective=objectives[0],
-                    objectives=objectives,
-                    spec={"search_space": SPACE},
+                    synthetic.event(
+                        "study",
+                        study=name,
+                        objective=objectives[0],
+                        objectives=objectives,
+                        spec={"search_space": SPACE},
+                    )
                 )
             return Search(
                 journal=journal,
@@ -188,7 +191,7 @@ def test_the_front_is_shown_in_the_table_the_note_and_a_figure(several, tmp_path
 def test_a_real_study_stops_at_its_target(study):
     history = study("target", trials=50, budget={"target": 0.9}, pruner={"kind": "none"})
     assert history.best.score >= 0.9
-    assert history.end["cause"] == "target"
+    assert history.end.cause == "target"
     assert len(history.ended) < 50
 
 
@@ -258,7 +261,9 @@ def test_a_trial_pruned_after_a_fold_is_scored_by_the_folds_it_trained(raced):
 def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_path):
     spec, problem, trainer = raced
     with Journal(tmp_path / "race.jsonl") as journal:
-        journal.append("study", objective={"metric": "roc_auc", "direction": "maximize"})
+        journal.append(
+            synthetic.event("study", objective={"metric": "roc_auc", "direction": "maximize"})
+        )
         history = Search(
             journal=journal,
             sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
@@ -272,7 +277,7 @@ def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_
     assert 8 == len(history.ended)
     pruned = [t for t in history.trials if t.state == "PRUNED"]
     assert pruned
-    again = History(read(tmp_path / "race.jsonl").records)
+    again = History(read(tmp_path / "race.jsonl").events)
     for trial in pruned:
         assert 4 == len(again.last[trial.number].folds) == len(trial.fold_scores)
         assert trial.score < history.best.score

@@ -11,6 +11,7 @@ import hpsearch
 from hpsearch.data.schema import Column, Schema
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
+from hpsearch.events import FinalistScored
 from hpsearch.execution.inline import InlineExecutor
 from hpsearch.models.assembled import Part, assemble
 from hpsearch.study.ensemble import score, select
@@ -76,18 +77,18 @@ def test_the_finalists_score_is_nearer_the_truth_than_the_searchs():
             Trial(r.number, 0, params, 0, 8, 0, score=r.score, best_epoch=r.best_epoch) for r in top
         ]
         fresh = replace(problem, folds=folds_of(120, 1000 + seed))
-        said: list[dict] = []
+        said: list[FinalistScored] = []
         score_again(
             trials,
             problem=fresh,
             executor=InlineExecutor(fresh, lambda p: make_trainer("vectorized", p)),
             seed=seed,
-            record=lambda event, said=said, **fields: said.append(fields),
+            record=said.append,
             stop_requested=lambda: False,
         )
-        assert {t.number for t in trials} == {fields["trial"] for fields in said}
+        assert {t.number for t in trials} == {event.trial for event in said}
         search += [r.score for r in top]
-        again += [fields["score"] for fields in said]
+        again += [event.score for event in said]
     assert np.mean(search) > 0.55
     assert abs(np.mean(again) - 0.5) < abs(np.mean(search) - 0.5) / 2
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import synthetic
 
-from hpsearch.journal import read
 from tests.study.conftest import SPEC, command, invoke, run
 
 
@@ -40,7 +40,7 @@ def read_until(child: subprocess.Popen, start: str) -> None:
 
 
 def told(root: Path) -> dict:
-    records = read(root / "mlruns/studies/cancer/journal.jsonl").records
+    records = synthetic.read_records(root / "mlruns/studies/cancer/journal.jsonl")
     return {
         (r["event"], r["trial"]): (r.get("params"), r.get("fold_scores"), r.get("test"))
         for r in records
@@ -79,7 +79,7 @@ def test_ctrl_c_lets_the_running_trial_finish_and_prints_the_command_that_goes_o
     assert said.splitlines()[-1].endswith(f"Go on: hpsearch tune {tmp_path / 'cancer.yaml'}")
     assert "MLflow is away" not in said
     assert "RUNNING" not in statuses(tmp_path).values()
-    records = read(tmp_path / "mlruns/studies/cancer/journal.jsonl").records
+    records = synthetic.read_records(tmp_path / "mlruns/studies/cancer/journal.jsonl")
     n_results = sum(r["event"] == "result" for r in records)
     assert 1 <= n_results < 5
     figure(left_RUNNING=0)

@@ -64,12 +64,12 @@ def test_what_is_rare_gets_a_threshold_that_no_locked_row_has_seen(tmp_path: Pat
     folder = tmp_path / "mlruns" / "studies" / "rare"
     history = load(folder / "journal.jsonl")
     assert history.winner is not None
-    threshold = history.winner["threshold"]
+    threshold = history.winner.threshold
     trial = history.winning_trial()
     assert trial is not None
     out_of_fold = np.load(folder / str(trial.predictions))
     target = json.loads((folder / "final" / "schema.json").read_text())["target"]
-    assert [threshold] * 3 == [target["threshold"], history.final["threshold"], result.threshold]
+    assert [threshold] * 3 == [target["threshold"], history.final.threshold, result.threshold]
     with np.load(folder / "final" / "predictions.npz") as file:
         held = dict(file)
     tuned, half = (

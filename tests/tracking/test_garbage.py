@@ -26,7 +26,7 @@ def leave_study(root, *more: dict, **selection) -> History:
                 name = f"predictions/{record['trial']:06d}.npy"
                 (folder / name).write_bytes(bytes(1000))
                 fields["predictions"] = name
-            journal.append(record["event"], **fields)
+            journal.append(synthetic.event(record["event"], **fields))
     return load(folder / "journal.jsonl")
 
 
@@ -41,7 +41,7 @@ def test_the_best_trials_and_the_members_of_the_model_keep_their_predictions(
     history = leave_study(root)
     everything = left(root)
     needed = {t.number for t in history.ranked()[:2]}
-    needed.add(history.winner["trial"])
+    needed.add(history.winner.trial)
     dry = CliRunner().invoke(main, ["gc", "--keep", "2", "--dry-run"], catch_exceptions=False)
     assert everything == left(root)
     n_gone = len(everything - needed)

@@ -6,13 +6,12 @@ import numpy as np
 import pytest
 import synthetic
 
-from hpsearch.history import History
 from hpsearch.tracking.plots import interactive, search, space, thinning
 
 
 @pytest.fixture(scope="module")
 def history():
-    return History(synthetic.study(1500, folds=2, epochs=2))
+    return synthetic.history(1500, folds=2, epochs=2)
 
 
 def test_thinned_trials_hold_the_best_and_every_best_so_far(history):
@@ -30,7 +29,7 @@ def test_thinned_trials_hold_the_best_and_every_best_so_far(history):
 
 
 def test_of_a_short_study_nothing_is_left_out():
-    history = History(synthetic.study(24, folds=2, epochs=2))
+    history = synthetic.history(24, folds=2, epochs=2)
     assert history.trials == thinning.representative_trials(history, 24)
     assert "" == thinning.describe_part(24, 24)
 

@@ -13,7 +13,7 @@ def test_names_are_text_in_the_note():
     for record in records:
         if record["event"] == "asked":
             record["params"]["<img src=x>|"] = "|\x1b[2J\n# heading"
-    written = note.study_note(History(records))
+    written = note.study_note(History(synthetic.events(records)))
     assert r"\*\*x\*\* \[a\](javascript:b)" in written
     assert "`a'¦b`" in written
     assert r"\<img src=x\>\|" in written
@@ -28,6 +28,6 @@ def test_a_part_that_fails_is_left_out_and_told(monkeypatch, caplog):
         raise KeyError("intervals")
 
     monkeypatch.setattr(note, "_scores", fail)
-    written = note.study_note(History(synthetic.study(6)))
+    written = note.study_note(synthetic.history(6))
     assert "locked test rows" in written
     assert "a part of the study's note is left out" in caplog.text

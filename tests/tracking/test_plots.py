@@ -30,7 +30,7 @@ def binary_rows() -> tuple[np.ndarray, np.ndarray]:
 
 def test_a_finished_binary_study_gets_every_figure(tmp_path: Path) -> None:
     leave_predictions(tmp_path / "final", *binary_rows())
-    history = History(synthetic.study(24))
+    history = synthetic.history(24)
     assert {} == plots.draw_search(history, tmp_path) | plots.draw_winner(history, tmp_path)
     files = sorted((tmp_path / "plots").iterdir())
     names = [path.stem[3:] for path in files]
@@ -46,7 +46,7 @@ def test_a_regression_gets_residuals_and_prediction_against_truth(tmp_path: Path
     leave_predictions(tmp_path / "final", truth, truth + 1)
     records = synthetic.study(2)
     records[0]["task"] = "regression"
-    made = plots.winner_drawings(History(records), tmp_path)
+    made = plots.winner_drawings(History(synthetic.events(records)), tmp_path)
     assert ["prediction", "residuals"] == [drawing.name[3:] for drawing in made]
 
 
@@ -60,7 +60,7 @@ def test_the_winners_page_holds_every_figure_and_asks_nothing_of_the_network(
     (tmp_path / "final" / "importance.json").write_text(json.dumps(importance))
     records = synthetic.study(2)
     records[0]["task"] = task
-    page = plots.write_winner_page(History(records), tmp_path)
+    page = plots.write_winner_page(History(synthetic.events(records)), tmp_path)
     assert page is not None
     text = page.read_text(encoding="utf-8")
     classes = ["Confusion", "ROC", "Precision and recall", "Calibration"]
@@ -78,7 +78,11 @@ def test_labels_get_their_curves_and_no_confusion() -> None:
     rng = np.random.default_rng(0)
     truth = (rng.random((80, 3)) < 0.4).astype(float)
     rows = Predictions(truth, rng.random(truth.shape), ("red", "tall", "new"))
-    names = {name for name, draw in plots.WINNER.items() if draw(History(records), rows)}
+    names = {
+        name
+        for name, draw in plots.WINNER.items()
+        if draw(History(synthetic.events(records)), rows)
+    }
     assert {"roc", "precision_recall", "calibration"} == names
 
 
@@ -87,20 +91,20 @@ def test_each_of_several_targets_is_named_beside_its_cloud() -> None:
     records[0]["task"] = "regression"
     truth = np.random.default_rng(0).normal(size=(30, 4))
     rows = Predictions(truth, truth + 1, ("a", "b", "c", "d"))
-    figure = winner.prediction_against_truth(History(records), rows)
+    figure = winner.prediction_against_truth(History(synthetic.events(records)), rows)
     assert figure is not None
     seen = [axis.get_xlabel() for axis in figure.axes if axis.get_visible()]
     assert [f"truth of {name}" for name in "abcd"] == seen
 
 
 def test_a_study_without_a_result_is_drawn_without_a_figure() -> None:
-    assert [] == list(plots.search_drawings(History(synthetic.study(4)[:2])))
+    assert [] == list(plots.search_drawings(History(synthetic.events(synthetic.study(4)[:2]))))
 
 
 @pytest.mark.parametrize("count", range(1, len(synthetic.study(5, epochs=2)) + 1))
 def test_every_beginning_of_a_study_can_be_drawn(count: int) -> None:
     for draw in plots.SEARCH.values():
-        made = draw(History(synthetic.study(5, epochs=2)[:count]))
+        made = draw(History(synthetic.events(synthetic.study(5, epochs=2)[:count])))
         assert made is None or made.axes
 
 
@@ -109,7 +113,7 @@ def test_equal_scores_have_no_importance_and_still_a_history() -> None:
     for record in records:
         if record["event"] == "result" and record["score"] is not None:
             record["score"] = 0.5
-    history = History(records)
+    history = History(synthetic.events(records))
     assert {} == space.importances(history)
     assert search.optimisation_history(history) is not None
     assert space.slices(history) is not None
@@ -121,7 +125,7 @@ def test_the_deciding_hyperparameter_is_found() -> None:
     for record in records:
         if record["event"] == "result" and record["score"] is not None:
             record["score"] = -abs(asked[record["trial"]]["dropout"] - 0.1)
-    assert "dropout" == next(iter(space.importances(History(records))))
+    assert "dropout" == next(iter(space.importances(History(synthetic.events(records)))))
 
 
 def test_attempts_at_the_same_time_lie_in_lanes_of_their_own() -> None:
@@ -134,7 +138,7 @@ def test_the_columns_are_drawn_by_what_they_are_worth_the_worthiest_on_top(tmp_p
     said = {"metric": "roc_auc", "rows": 200, "columns": losses}
     (tmp_path / "final" / "importance.json").write_text(json.dumps(said))
     rows = read_predictions(tmp_path / "final")
-    drawn = winner.permutation_importance(History(synthetic.study(2)), rows)
+    drawn = winner.permutation_importance(synthetic.history(2), rows)
     (axis,) = drawn.axes
     shown = list(losses)[: winner.MOST_COLUMNS]
     assert shown == [label.get_text() for label in reversed(axis.get_yticklabels())]
@@ -142,7 +146,7 @@ def test_the_columns_are_drawn_by_what_they_are_worth_the_worthiest_on_top(tmp_p
     assert [np.mean(losses[name]) for name in shown] == pytest.approx(lengths)
     (tmp_path / "final" / "importance.json").unlink()
     without = read_predictions(tmp_path / "final")
-    assert winner.permutation_importance(History(synthetic.study(2)), without) is None
+    assert winner.permutation_importance(synthetic.history(2), without) is None
 
 
 def test_roc_and_precision_recall_agree_with_scikit_learn() -> None:
@@ -167,7 +171,7 @@ def test_drawing_leaves_the_users_matplotlib_alone(tmp_path: Path) -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)
-    plots.draw_search(History(synthetic.study(5)), tmp_path)
+    plots.draw_search(synthetic.history(5), tmp_path)
     assert before == dict(matplotlib.rcParams)
 
 
@@ -192,7 +196,7 @@ def test_names_that_are_formulas_markup_or_control_characters_are_drawn_as_text(
     )
     importance = {"metric": "roc_auc", "rows": 200, "columns": {n: [0.1, 0.2] for n in HOSTILE}}
     (tmp_path / "final" / "importance.json").write_text(json.dumps(importance))
-    history = History(records)
+    history = History(synthetic.events(records))
     assert {} == plots.draw_search(history, tmp_path) | plots.draw_winner(history, tmp_path)
     page = plots.write_winner_page(history, tmp_path)
     assert page is not None
@@ -202,7 +206,7 @@ def test_names_that_are_formulas_markup_or_control_characters_are_drawn_as_text(
 def test_a_class_that_begins_with_an_underscore_is_in_the_legend() -> None:
     truth, prediction = binary_rows()
     rows = Predictions(truth, prediction, ("no", "_other"))
-    figure = winner.roc(History(synthetic.study(2)), rows)
+    figure = winner.roc(synthetic.history(2), rows)
     assert figure is not None
     (legend,) = [axis.get_legend() for axis in figure.axes]
     assert ["_other"] == [text.get_text().split()[0] for text in legend.get_texts()]
@@ -213,7 +217,7 @@ def test_a_figure_that_fails_leaves_the_others_and_no_old_file(tmp_path: Path, m
         raise ZeroDivisionError("of nothing")
 
     leave_predictions(tmp_path / "final", *binary_rows())
-    history = History(synthetic.study(8))
+    history = synthetic.history(8)
     assert {} == plots.draw_winner(history, tmp_path)
     monkeypatch.setitem(plots.WINNER, "roc", fail)
     failed = plots.draw_winner(history, tmp_path)
@@ -227,7 +231,7 @@ def test_probabilities_beyond_0_and_1_are_drawn(tmp_path: Path) -> None:
     """A model without an activation at its end gives such."""
     truth, prediction = binary_rows()
     leave_predictions(tmp_path / "final", truth, 4 * prediction - 2)
-    history = History(synthetic.study(2))
+    history = synthetic.history(2)
     assert {} == plots.draw_winner(history, tmp_path)
     assert plots.write_winner_page(history, tmp_path) is not None
 
@@ -236,5 +240,5 @@ def test_probabilities_beyond_0_and_1_are_drawn(tmp_path: Path) -> None:
 def test_damaged_predictions_are_named_and_draw_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "final").mkdir()
     (tmp_path / "final" / "predictions.npz").write_bytes(content)
-    failed = plots.draw_winner(History(synthetic.study(2)), tmp_path)
+    failed = plots.draw_winner(synthetic.history(2), tmp_path)
     assert "is damaged" in failed["plots/09_predictions.png"]

@@ -21,7 +21,7 @@ def finished(*, gain: float) -> History:
     time = {"seq": 0, "time": winner["time"]}
     finalist = {"event": "finalist", "trial": winner["trial"], "score": again, "spread": 0.008}
     records.insert(place, {**time, **finalist, "fold_scores": folds})
-    return History(records)
+    return History(synthetic.events(records))
 
 
 def test_search_finalist_and_locked_rows_stand_side_by_side_with_their_intervals() -> None:
@@ -29,8 +29,8 @@ def test_search_finalist_and_locked_rows_stand_side_by_side_with_their_intervals
     search, again, locked = winner_scores(history)
     trial = history.winning_trial()
     assert trial is not None
-    assert (trial.score, history.final["test"]["roc_auc"]) == (search.value, locked.value)
-    assert tuple(history.final["intervals"]["roc_auc"]) == locked.interval
+    assert (trial.score, history.final.test["roc_auc"]) == (search.value, locked.value)
+    assert tuple(history.final.intervals["roc_auc"]) == locked.interval
     assert again.interval is not None
     half = 1.959964 * 0.01 / math.sqrt(3)  # three folds 0.01 apart
     assert (again.value - half, again.value + half) == pytest.approx(again.interval)
@@ -48,7 +48,7 @@ def test_the_difference_is_named_wherever_the_study_is_described(gain: float, wo
 
 
 def test_without_a_winner_nothing_is_claimed() -> None:
-    history = History(synthetic.study(4, finished=False))
+    history = synthetic.history(4, finished=False)
     assert [] == winner_scores(history)
     assert "" == difference(history)
     assert "" == as_html(history)

@@ -12,7 +12,7 @@ import pytest
 import synthetic
 from mlflow_server import TrackingServer
 
-from hpsearch.journal import Journal, read
+from hpsearch.journal import Journal
 from hpsearch.tracking.sender import sync
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.uploader import Uploader
@@ -174,9 +174,9 @@ def test_trials_end_while_the_server_is_silent(
         proxy.flowing.clear()
         for record in records:
             fields = {k: v for k, v in record.items() if k not in ("seq", "time", "event")}
-            journal.append(record["event"], **fields)
+            journal.append(synthetic.event(record["event"], **fields))
             uploader.wake()
-        assert len(records) == len(read(path).records)  # though no answer has come
+        assert len(records) == len(synthetic.read_records(path))  # though no answer has come
         assert 0 == proxy.cuts
         proxy.flowing.set()
         assert uploader.flush(PATIENCE)

@@ -16,8 +16,8 @@ RECORDS = synthetic.study(6)
 
 def write(folder: Path, records: list[synthetic.Record]) -> Path:
     with closing(TensorBoard(folder)) as board:
-        for record in records:
-            board.listen(record)
+        for event in synthetic.events(records):
+            board.listen(event)
     return folder / "churn"
 
 
@@ -28,7 +28,7 @@ def opened(folder: Path):
 
 
 def test_a_trial_has_its_curves_with_the_journals_values_steps_and_times(tmp_path: Path) -> None:
-    study, trial = write(tmp_path, RECORDS), History(RECORDS).last[0]
+    study, trial = write(tmp_path, RECORDS), History(synthetic.events(RECORDS)).last[0]
     events = opened(study / "trial-000").Scalars("val/roc_auc")
     assert list(range(trial.n_epochs)) == [e.step for e in events]
     assert trial.mean_scores() == pytest.approx([e.value for e in events], rel=1e-6)
@@ -40,7 +40,7 @@ def test_a_trial_has_its_curves_with_the_journals_values_steps_and_times(tmp_pat
 def test_every_attempt_has_a_folder_also_one_that_failed_or_was_pruned(tmp_path: Path) -> None:
     study = write(tmp_path, RECORDS)
     names = {p.name for p in study.iterdir() if p.is_dir()}
-    assert {t.name for t in History(RECORDS).attempts} == names
+    assert {t.name for t in History(synthetic.events(RECORDS)).attempts} == names
 
 
 def test_a_study_that_goes_on_is_there_once(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_study_that_goes_on_is_there_once(tmp_path: Path) -> None:
     again = write(tmp_path, RECORDS)
     assert 1 == len(list((again / "trial-000").iterdir()))
     events = opened(again / "trial-000").Scalars("val/loss")
-    assert History(RECORDS).last[0].n_epochs == len(events)
+    assert History(synthetic.events(RECORDS)).last[0].n_epochs == len(events)
 
 
 def test_files_that_are_not_ours_stay(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_the_hyperparameters_tab_is_filled(tmp_path: Path) -> None:
     trials = opened(study / "trial-000")
     start = trials.SummaryMetadata(metadata.SESSION_START_INFO_TAG).plugin_data.content
     hparams = metadata.parse_session_start_info_plugin_data(start).hparams
-    params = History(RECORDS).last[0].params
+    params = History(synthetic.events(RECORDS)).last[0].params
     assert dict(params) == {
         n: v.string_value if v.HasField("string_value") else v.number_value
         for n, v in hparams.items()
@@ -87,7 +87,7 @@ def test_writing_imports_no_tensorflow(tmp_path: Path) -> None:
         "from hpsearch.journal import read\n"
         "from hpsearch.tracking.tensorboard import TensorBoard\n"
         f"with closing(TensorBoard(Path({str(tmp_path)!r}))) as board:\n"
-        f"    for record in read(Path({str(journal)!r})).records: board.listen(record)\n"
+        f"    for event in read(Path({str(journal)!r})).events: board.listen(event)\n"
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

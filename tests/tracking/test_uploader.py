@@ -93,7 +93,7 @@ def test_a_study_becomes_a_run_with_a_run_for_each_attempt(
     } == {name: runs[name]["status"] for name in ("whole", *names[1:5])}
     assert "PRUNED" == runs["trial-002"]["tags"]["state"]
     assert "LOST" == runs["trial-004"]["tags"]["state"]
-    assert "true" == runs[f"trial-{projection.history.winner['trial']:03d}"]["tags"]["winner"]
+    assert "true" == runs[f"trial-{projection.history.winner.trial:03d}"]["tags"]["winner"]
 
 
 def test_curves_carry_the_journals_values_steps_and_times(
@@ -290,7 +290,7 @@ def test_a_live_study_is_followed_and_stopped_without_a_running_run(
     with Journal(path) as journal, Uploader(path, uri, artifacts=artifacts) as uploader:
         for record in records:
             fields = {k: v for k, v in record.items() if k not in ("seq", "time", "event")}
-            journal.append(record["event"], **fields)
+            journal.append(synthetic.event(record["event"], **fields))
             uploader.wake()
         assert uploader.wait_open(60)
         assert uploader.flush(60)

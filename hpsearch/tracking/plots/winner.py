@@ -22,7 +22,7 @@ MOST_COLUMNS = 20  # bars of the importance
 
 def confusion(history: History, rows: Predictions) -> Figure | None:
     """Rows by true class, columns by predicted class, shaded by the share of the true class."""
-    if history.study.get("task") in ("regression", "multilabel"):
+    if history.study.task in ("regression", "multilabel"):
         return None
     n = len(rows.classes)
     table = rows.confusion()
@@ -199,7 +199,7 @@ def permutation_importance(history: History, rows: Predictions) -> Figure | None
 
 
 def _is_regression(history: History) -> bool:
-    return bool(history.study.get("task") == "regression")
+    return history.study.task == "regression"
 
 
 def _shown(rows: Predictions) -> list[tuple[str, np.ndarray, np.ndarray]]:

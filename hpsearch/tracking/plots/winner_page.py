@@ -27,7 +27,7 @@ def write_winner_page(history: History, study: Path) -> Path | None:
     rows = read_predictions(study / "final")
     if rows is None:
         return None
-    task = str(history.study.get("task"))
+    task = history.study.task
     heading = f"{history.name}: the winner on {len(rows.truth):,} locked rows"
     return write_page(study / "plots" / PAGE, heading, _figures(rows, task))
 
