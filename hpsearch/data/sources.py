@@ -122,7 +122,7 @@ def plain_table(table: Any, drop: Collection[str] = ()) -> Any:
     """
     import pyarrow as pa
 
-    names = unique_names(table.column_names)
+    names, drop = unique_names(table.column_names), frozenset(drop)
     for place, field in enumerate(table.schema):
         if field.name in drop and not _is_read(field.type):
             table = table.set_column(place, field.name, pa.nulls(table.num_rows, pa.float64()))
