@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -21,15 +22,17 @@ from ..search.pruners import default_pruner, make_pruner
 from ..spec.data import Task
 from ..spec.file import StudyFile
 from ..spec.reference import is_reference
+from ..spec.space import Categorical, Int
 from ..spec.study import Execution, StudySpec
 from ..training.choice import choose
 from ..training.metrics import default_metrics, metric_for
 from ..training.problem import EarlyStopping, Problem
-from ..trial import Direction
+from ..trial import Direction, Value
 from .checks import check
 from .defined import require_defined
 
 TUNED = ("balanced_accuracy", "f1", "matthews_corrcoef")  # objectives that need a threshold
+LISTED = 16  # values of a whole number; of more, powers of two
 DEFAULT_OBJECTIVE = {
     "binary": "roc_auc",
     "multiclass": "accuracy",
@@ -103,8 +106,25 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
         scaled={str(how): () for how in spec.values_of("scaling")},
         optimizers=tuple(map(str, spec.values_of("optimizer"))),
         batch_sizes_vary=any(p.name == "batch_size" and p.size > 1 for p in spec.space),
+        sizes=whole_numbers(spec),
     )
     return with_folds(problem, dataset, dataset.folds)
+
+
+def whole_numbers(spec: StudySpec) -> dict[str, tuple[int, ...]]:
+    """The values of hyperparameters that are whole numbers; see `Problem.sizes`."""
+    found: dict[str, set[int]] = {}
+    for p in spec.space:
+        values: Sequence[Value] = ()
+        if isinstance(p, Categorical):
+            values = p.choices
+        elif isinstance(p, Int) and p.size <= LISTED:
+            values = [p.value(index) for index in range(int(p.size))]
+        elif isinstance(p, Int):
+            powers = [1 << n for n in range(p.top.bit_length())]
+            values = [p.low, *(n for n in powers if n > p.low), p.top]
+        found.setdefault(p.name, set()).update(n for n in values if type(n) is int)
+    return {name: tuple(sorted(values)) for name, values in found.items() if values}
 
 
 def with_folds(problem: Problem, dataset: Dataset, folds: tuple[Split, ...]) -> Problem:

@@ -152,7 +152,7 @@ def ended(
     *,
     direction: Direction,
     curves: Mapping[str, np.ndarray],
-    predictions: Sequence[np.ndarray],
+    predictions: Sequence[np.ndarray] | None,
     seconds: float,
     trainer: str,
     n_parameters: int,
@@ -165,7 +165,8 @@ def ended(
         state: COMPLETE or PRUNED.
         direction: Of the objective.
         curves: Name -> (n_epochs, n_folds), the objective's among them.
-        predictions: Of the best epoch, a fold each; of a pruned trial those it has.
+        predictions: Of the best epoch, a fold each; of a pruned trial those it has; None: they
+            stay where they are.
         seconds: Since its start.
         trainer: The trainer's name.
         n_parameters: Weights of the network.
@@ -181,7 +182,9 @@ def ended(
         best_epoch=score.best_epoch,
         fold_scores=score.folds,
         curves=curves,
-        predictions=out_of_fold(problem.part(len(predictions)), predictions),
+        predictions=None
+        if predictions is None
+        else out_of_fold(problem.part(len(predictions)), predictions),
         n_parameters=n_parameters,
         trainer=trainer,
     )

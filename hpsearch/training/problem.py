@@ -6,7 +6,7 @@ Arrays and plain values: it is sent to a worker once. Knows no trainer.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -75,6 +75,8 @@ class Problem:
     windows: Windows | None = None  # what a row is of `features`; None: the one of its place
     optimizers: tuple[str, ...] = ()  # between which trials choose; they may share programs
     batch_sizes_vary: bool = False  # from trial to trial, which may share programs
+    # Whole numbers of the space by name: all values, or of many the ends and powers of two between.
+    sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def row_shape(self) -> tuple[int, ...]:

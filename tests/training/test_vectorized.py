@@ -136,9 +136,7 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
     trial_run = TrialRun(trial, trial.params, recipe, (None,) * len(problem.folds))
     epoch = trial_run.epoch(problem, data, 0, 0, steps=4)
     given = (trial_run.initial(0), trial_run.lane(0, data), epoch, data.rows)
-    first, second = (
-        jax.jit(train_function(recipe, batched=False))(*given).state.vector for _ in range(2)
-    )
+    first, second = (jax.jit(train_function(recipe))(*given).state.vector for _ in range(2))
     assert not np.array_equal(given[0].vector, first)
     np.testing.assert_array_equal(first, second)
 
@@ -150,8 +148,8 @@ def test_an_operation_of_one_lane_is_not_cut_into_shares() -> None:
 
     cut = []
     for threads in (True, False):
-        cache = ProgramCache([], batched=False, threads=threads)
-        program = cache._compiled(jnp.exp, (0,), (np.zeros(1_000_000, np.float32),))
+        cache = ProgramCache([], threads=threads)
+        program = cache._compiled(jnp.exp, (np.zeros(1_000_000, np.float32),))
         cut.append("outer_dimension_partitions" in program.as_text())
     assert [len(os.sched_getaffinity(0)) > 1, False] == cut
 
@@ -196,7 +194,7 @@ def test_a_prepared_trial_compiles_nothing_when_it_trains() -> None:
 def test_what_measures_is_compiled_ahead_too() -> None:
     trainer = VectorizedTrainer(separable(), placement="threads")
     trainer.prepare([spec(epochs=1)])
-    [prepared] = trainer._prepared.values()
+    [prepared] = trainer._engine._prepared.values()
     prepared.result()
     assert 3 == trainer.compilations
 
@@ -370,7 +368,7 @@ def test_a_batch_of_trials_ends_as_they_would_alone() -> None:
     trials = [spec(number=n, seed=n, epochs=4, dropout=0.2, units=8 + n) for n in range(3)]
     batch = VectorizedTrainer(three_classes(), placement="batch")
     _, together = run(batch, trials, lambda r: (r.trial, r.epoch) == (1, 1))
-    assert 3 == batch.compilations
+    assert 1 == batch._programs.count("segment")
     assert ["COMPLETE", "PRUNED", "COMPLETE"] == [together[n].state for n in range(3)]
     _, alone = run(VectorizedTrainer(three_classes(), placement="threads"), trials)
     for number in (0, 2):

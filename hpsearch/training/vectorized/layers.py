@@ -32,6 +32,13 @@ class Masks(NamedTuple):
     whole: Any  # (n_rows * widest layer,) bool, all True; see `CpuDense`
 
 
+def lane_masks(rates: Any) -> Masks:
+    """As `masks_of`, inside a program; for layers that are no `CpuDense`."""
+    share = jnp.clip(rates, 0, 1)  # not all strengths are rates
+    limits = jnp.round(share * 65536).astype(jnp.uint32)
+    return Masks(limits, 1 / (1 - jnp.where(rates < 1, rates, 0)), None)
+
+
 def masks_of(rates: np.ndarray, n_whole: int) -> Masks:
     """The masks of layers of dropout `rates`, those of a CPU's dense layers `n_whole` long."""
     with np.errstate(divide="ignore", invalid="ignore"):  # not all strengths are rates
@@ -60,10 +67,16 @@ def tracing(step: Step | None, valid: Any) -> Iterator[None]:
 
 
 def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:
-    """Random uint32 of `shape`; another `stream` of the same key is independent of it."""
+    """Random uint32 of `shape`; another `stream` of the same key is independent of it.
+
+    The bits of a unit do not depend on how many units a layer is padded to: it counts by columns.
+    """
     start = mixed(key ^ jnp.uint32((stream * 0x9E3779B9) & 0xFFFFFFFF))
-    count = jax.lax.iota(jnp.uint32, math.prod(shape))
-    return mixed(count * jnp.uint32(0x9E3779B9) + start).reshape(shape)
+    rows = math.prod(shape[:-1])
+    golden, stride = jnp.uint32(0x9E3779B9), jnp.uint32((rows * 0x9E3779B9) & 0xFFFFFFFF)
+    down = jax.lax.iota(jnp.uint32, rows) * golden
+    across = jax.lax.iota(jnp.uint32, shape[-1]) * stride + start
+    return mixed(down[:, None] + across[None, :]).reshape(shape)
 
 
 def kept(shape: tuple[int, ...], limit: Any, key: Any, stream: int) -> Any:

@@ -33,7 +33,7 @@ from .layers import (
     Step,
     tracing,
 )
-from .padding import LEVELS, is_free, padded_widths
+from .padding import LEVELS, hidden_blocks, is_free, padded_widths
 
 Arrays = list[Any]
 
@@ -56,6 +56,8 @@ class Network:
         params: Mapping[str, Value],
         *,
         pad: bool,
+        batched: bool = False,
+        shares_depth: bool = False,
     ) -> None:
         """Make the network of `plan`.
 
@@ -63,13 +65,17 @@ class Network:
             plan: The `blueprint` of the model.
             params: Hyperparameters, which name the program of a model that cannot be cloned.
             pad: Whether hidden layers may be computed in wider ones.
+            batched: Whether the lanes of a program are one batch, and no threads.
+            shares_depth: Whether lanes may pass hidden layers by; of a chain of dense layers.
 
         Raises:
             TrainingError: If the model cannot be vectorised.
         """
         self.plan = plan
         strengths: list[float] = []
-        self.model = _twin(self.plan, padded_widths(self.plan) if pad else {}, strengths)
+        widths = padded_widths(self.plan) if pad else {}
+        dense = CpuDense if session.on_cpu() and not batched else None
+        self.model = _twin(self.plan, widths, strengths, dense)
         cloned = self.model is not self.plan
         self._penalties = _penalties(self.plan, strengths) if cloned else []
         self.strengths = np.asarray(strengths, np.float32)
@@ -77,6 +83,9 @@ class Network:
         self.structure = _structure(self.model) if cloned else ""
         if not cloned or not all(map(_is_told_by_its_config, flat_layers(self.model))):
             self.structure += repr(sorted(params.items()))
+        self.is_padded = bool(widths)
+        self.blocks = hidden_blocks(self.model) if shares_depth and widths else None
+        self.structure += " in depth" if shares_depth else ""
         _mask_activities(self.model)
         self._places = {id(v): i for i, v in enumerate(self.model.weights)}
         self._tracing = threading.Lock()  # recurrent cells keep masks between two calls
@@ -135,7 +144,13 @@ class Network:
         return parts
 
     def __call__(
-        self, values: Arrays, others: Arrays, inputs: Any, step: Step | None, valid: Any
+        self,
+        values: Arrays,
+        others: Arrays,
+        inputs: Any,
+        step: Step | None,
+        valid: Any,
+        depth: Any = None,
     ) -> tuple[Any, Arrays, Any]:
         """Outputs for `inputs`, the other variables' new values, and penalties of layers.
 
@@ -145,6 +160,7 @@ class Network:
             inputs: (n, n_features).
             step: What layers see of a training step; None: inference.
             valid: (n,) bool: which rows are real.
+            depth: Hidden layers that the lane has; None: all.
         """
         model = self.model
         mapping = [
@@ -153,7 +169,10 @@ class Network:
         ]
         scope = keras.StatelessScope(mapping, collect_losses=True, initialize_variables=False)
         with self._tracing, scope, tracing(step, valid):
-            outputs = model(inputs, training=step is not None)
+            if self.blocks is None or depth is None:
+                outputs = model(inputs, training=step is not None)
+            else:
+                outputs = _through(self.blocks, inputs, depth, training=step is not None)
         after = [scope.get_current_value(v) for v in model.non_trainable_variables]
         return outputs, after, sum(scope.losses, jnp.float32(0))
 
@@ -170,6 +189,23 @@ class Network:
             if place not in known and variable.regularizer is not None:
                 total += variable.regularizer(values[place])
         return total
+
+
+def _through(blocks: Sequence[Sequence[Any]], inputs: Any, depth: Any, *, training: bool) -> Any:
+    """The outputs of a chain whose hidden blocks from `depth` on are passed by."""
+    seen = inputs
+    before, *hidden, last = blocks
+    for layer in before:
+        seen = layer(seen, training=training)
+    for index, block in enumerate(hidden):
+        given = seen
+        for layer in block:
+            seen = layer(seen, training=training)
+        if index:  # a chain has one hidden layer at least
+            seen = jnp.where(index < depth, seen, given)
+    for layer in last:
+        seen = layer(seen, training=training)
+    return seen
 
 
 def _widened(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -189,8 +225,13 @@ def _penalties(model: keras.Model, strengths: list[float]) -> list[Penalty]:
     return found
 
 
-def _twin(model: keras.Model, widths: Mapping[str, int], strengths: list[float]) -> keras.Model:
-    """The model with its layers replaced; itself where it is neither functional nor sequential."""
+def _twin(
+    model: keras.Model, widths: Mapping[str, int], strengths: list[float], dense: Any
+) -> keras.Model:
+    """The model with its layers replaced; itself where it is neither functional nor sequential.
+
+    `dense` is what stands in for a dense layer; None: Keras's own.
+    """
     if not (is_functional(model) or isinstance(model, keras.Sequential)):
         return model
 
@@ -205,8 +246,8 @@ def _twin(model: keras.Model, widths: Mapping[str, int], strengths: list[float])
         config = _without_numbers(layer.get_config())
         if layer.name in widths:
             config["units"] = widths[layer.name]
-        if type(layer) is keras.layers.Dense and session.on_cpu() and is_free(layer):
-            return CpuDense.from_config(config)
+        if type(layer) is keras.layers.Dense and dense is not None and is_free(layer):
+            return dense.from_config(config)
         if type(layer) is keras.layers.BatchNormalization:
             return MaskedBatchNormalization.from_config(config)
         try:

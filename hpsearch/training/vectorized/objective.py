@@ -36,6 +36,7 @@ class Objective:
         self._names = tuple(n for n in self._names if self._fixed.get(n))
         self.numbers = packed([float(self._fixed[n]) for n in self._names])
         rest = {k: v for k, v in self._fixed.items() if k not in self._names}
+        self.widths = tuple(widths)
         self._parts = tuple(parts(widths)) or (slice(None),)
         self.structure = f"{type(self._loss).__name__} {rest} {self._names} {tuple(widths)}"
 

@@ -9,13 +9,14 @@ can use the same slots.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
 import jax
 import numpy as np
 
+from ...trial import Value
 from .update import Arrays, Update
 
 Kind = tuple[bool, str]  # of a slot: whether it is as long as the weights, and its type
@@ -32,10 +33,16 @@ class OptimizerSwitch:
             own: The place of the trial's.
         """
         self._updates, self._own = tuple(updates), own
-        longest = max(len(update.numbers) for update in updates)
-        mine = updates[own].numbers
-        self.numbers = (np.int32(own), np.pad(mine, (0, longest - len(mine))))
+        self.numbers = self._filled_up(updates[own].numbers)
         self.structure = " or ".join(update.structure for update in updates)
+
+    def numbers_of(self, params: Mapping[str, Value]) -> tuple[Any, Any]:
+        """See `Update.numbers_of`."""
+        return self._filled_up(self._updates[self._own].numbers_of(params))
+
+    def _filled_up(self, mine: np.ndarray) -> tuple[Any, Any]:
+        longest = max(len(update.numbers) for update in self._updates)
+        return np.int32(self._own), np.pad(mine, (0, longest - len(mine)))
 
     def is_flat(self, trainable: list[Any]) -> bool:
         """Whether all weights are updated as one vector."""

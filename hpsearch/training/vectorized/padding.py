@@ -68,6 +68,24 @@ def padded_widths(model: keras.Model) -> dict[str, int]:
     return {layer.name: padded(layer.units) for layer in dense[:-1]}
 
 
+def hidden_blocks(model: keras.Model) -> list[list[Any]]:
+    """The layers of a chain: those before the first dense one, each hidden one with those behind
+    it, and the last.
+
+    Raises:
+        ValueError: If it is no chain that `padded_widths` takes.
+    """
+    chain = _chain(model)
+    if chain is None:
+        raise ValueError("the model is no chain of layers")
+    blocks: list[list[Any]] = [[]]
+    for layer in chain:
+        if isinstance(layer, k.Dense):
+            blocks.append([])
+        blocks[-1].append(layer)
+    return blocks
+
+
 def _chain(model: keras.Model) -> list[Any] | None:
     """The layers in their order where each feeds the next alone."""
     if not isinstance(model, keras.Sequential | keras.models.Model):

@@ -43,6 +43,7 @@ class Lane(NamedTuple):
     key: Any  # uint32, of all its random bits
     fold: Fold
     classes: Any  # (n_classes,) float32: what a training row of each counts; None: a regression
+    depth: Any = None  # int32: hidden layers that are not passed by; None: all
 
 
 class Epoch(NamedTuple):
@@ -50,8 +51,7 @@ class Epoch(NamedTuple):
 
     number: Any  # int32, 0-based
     order: Any  # (n_rows or more,) int32: row indices, padded at the end
-    steps: Any  # int32: batches to train; the same in all lanes of a batch
-    active: Any  # bool: False leaves the lane as it is
+    steps: Any  # int32: batches to train
     rates: Any  # the optimizer's numbers
     learning_rates: Any  # (n_steps or more,) float32, one a batch
     batch_size: Any  # int32: rows a batch
@@ -109,6 +109,7 @@ class Recipe:
         chunk: int | None = None,
         bends: bool = False,
         transforms: tuple[str, ...] = (),
+        is_compiled: bool = False,
     ) -> None:
         """Put together what is compiled.
 
@@ -121,7 +122,9 @@ class Recipe:
             chunk: Rows that are computed at once, where a batch is computed in parts; None: all.
             bends: Whether a feature is scaled by quantiles.
             transforms: `Problem.transforms`.
+            is_compiled: Whether the user's own `compile` names loss and optimizer.
         """
+        self.is_compiled, self.bends = is_compiled, bends
         self.network, self.update, self.objective = network, update, objective
         self.batch_size, self.schedule, self.transforms = batch_size, schedule, transforms
         self.chunk, self.rows = chunk, chunk or batch_size
@@ -132,6 +135,31 @@ class Recipe:
         self.evaluate_key = f"{network.structure}|{objective.structure}|{bends}|{transforms}"
         self.train_key = f"{self.evaluate_key}|{update.structure}|{self.rows}|{chunk}"
 
+    @property
+    def strengths(self) -> Sequence[float]:
+        """Of the network's noises and regularizers."""
+        return [float(s) for s in self.network.strengths]
+
+    def with_rows(self, rows: int) -> Recipe:
+        """The same with `rows` in a batch at most."""
+        return self._with(self.update, rows)
+
+    def with_update(self, update: Update | OptimizerSwitch) -> Recipe:
+        """The same with another optimizer."""
+        return self._with(update, self.batch_size)
+
+    def _with(self, update: Update | OptimizerSwitch, rows: int) -> Recipe:
+        return Recipe(
+            self.network,
+            update,
+            self.objective,
+            rows,
+            self.schedule,
+            bends=self.bends,
+            transforms=self.transforms,
+            is_compiled=self.is_compiled,
+        )
+
     def initial(self, seed: int, dropout_seed: int) -> State:
         """A lane's state before its first step."""
         vector, others = self.network.initial(seed, dropout_seed)
@@ -139,13 +167,8 @@ class Recipe:
         return State(vector, others, self.update.initial(self.network.trainable, values))
 
 
-def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
-    """The function of an epoch: (state, lane, epoch, rows) -> `Trained`.
-
-    Args:
-        recipe: What to compute.
-        batched: Whether it is to be mapped over lanes, where a stopped one must stand still.
-    """
+def train_function(recipe: Recipe) -> Callable[..., Trained]:
+    """The function of an epoch of one lane: (state, lane, epoch, rows) -> `Trained`."""
     network, update = recipe.network, recipe.update
     update.prepare(network.trainable, recipe.shapes)
     slope = gradients_function(recipe)
@@ -166,10 +189,6 @@ def train_function(recipe: Recipe, *, batched: bool) -> Callable[..., Trained]:
         def body(place: Any, carried: tuple[State, Any]) -> tuple[State, Any]:
             before, total = carried
             after, loss = step(before, lane, epoch, rows, place)
-            if batched:  # a shorter fold has no rows left in the last batch of a longer one
-                moves = epoch.active & (place * recipe.batch_size < lane.fold.n_train)
-                after = jax.tree.map(lambda new, old: jnp.where(moves, new, old), after, before)
-                loss = jnp.where(moves, loss, 0)
             return after, total + loss
 
         start = (state, jnp.float32(0))
@@ -229,7 +248,7 @@ def _batch_loss(
 ) -> tuple[Any, Any]:
     """The loss of the first `counted` rows of `taken` as `fit` takes it, and the others."""
     seen = _seen(rows, lane.fold, taken)
-    outputs, after, extra = recipe.network(values, others, seen, within, within.valid)
+    outputs, after, extra = recipe.network(values, others, seen, within, within.valid, lane.depth)
     truth = _learned(recipe, rows, lane.fold, taken)
     per_row = recipe.objective(lane.arguments, truth, outputs)
     if rows.weights is not None:
@@ -256,7 +275,7 @@ def evaluate_function(recipe: Recipe) -> Callable[..., EvalOutput]:
         size = taken.shape[0]
         valid = place * size + jnp.arange(size) < lane.fold.n_validation
         seen = _seen(rows, lane.fold, taken)
-        outputs, _, extra = network(network.split(vector), others, seen, None, valid)
+        outputs, _, extra = network(network.split(vector), others, seen, None, valid, lane.depth)
         truth = _learned(recipe, rows, lane.fold, taken)
         per_row = recipe.objective(lane.arguments, truth, outputs)
         if rows.weights is not None:

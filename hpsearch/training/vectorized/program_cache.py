@@ -12,7 +12,7 @@ import jax
 
 from ..metrics import Metric
 from . import session
-from .program import Epoch, Recipe, evaluate_function, measure_function, train_function
+from .program import Recipe, evaluate_function, measure_function, train_function
 
 Compiled = Callable[..., Any]
 
@@ -22,17 +22,14 @@ KEPT = 64  # compiled programs, about a megabyte each
 class ProgramCache:
     """Compiled programs by what they compute; safe to ask from several threads."""
 
-    def __init__(self, metrics: Sequence[Metric], *, batched: bool, threads: bool) -> None:
+    def __init__(self, metrics: Sequence[Metric], *, threads: bool) -> None:
         """An empty cache.
 
         Args:
             metrics: What is measured on the validation rows.
-            batched: Whether every program is mapped over lanes: a leading axis of all its
-                arguments but the rows.
             threads: Whether one program may use several cores.
         """
         self._metrics = tuple(metrics)
-        self._batched = batched
         self._threads = threads
         self._lock = threading.Lock()
         self._futures: OrderedDict[str, Future[Compiled]] = OrderedDict()
@@ -41,38 +38,49 @@ class ProgramCache:
     def train(self, recipe: Recipe, *examples: Any) -> Compiled:
         """The program of `program.train_function`; `examples` are its arguments."""
 
-        def make() -> Compiled:
-            function = train_function(recipe, batched=self._batched)
-            epoch = Epoch._make(None if name == "steps" else 0 for name in Epoch._fields)
-            return self._compiled(function, (0, 0, epoch, None), examples, (0,))
-
-        return self._get(f"train {recipe.train_key} {_shapes(examples)}", make)
+        key = f"train {recipe.train_key}"
+        return self.get(key, lambda: train_function(recipe), examples, (0,))
 
     def evaluate(self, recipe: Recipe, *examples: Any) -> Compiled:
         """The program of `program.evaluate_function`; `examples` are its arguments."""
 
-        def make() -> Compiled:
-            return self._compiled(evaluate_function(recipe), (0, 0, 0, None), examples)
-
-        return self._get(f"evaluate {recipe.evaluate_key} {_shapes(examples)}", make)
+        key = f"evaluate {recipe.evaluate_key}"
+        return self.get(key, lambda: evaluate_function(recipe), examples)
 
     def measure(self, *examples: Any) -> Compiled:
         """The program of `program.measure_function`; `examples` are its arguments."""
 
-        def make() -> Compiled:
-            return self._compiled(measure_function(self._metrics), (0, 0, None), examples)
+        return self.get("measure", lambda: measure_function(self._metrics), examples)
 
-        return self._get(f"measure {_shapes(examples)}", make)
+    def get(
+        self,
+        key: str,
+        make: Callable[[], Callable[..., Any]],
+        examples: tuple[Any, ...],
+        donated: tuple[int, ...] = (),
+    ) -> Compiled:
+        """The program of a function that `make` gives.
+
+        Args:
+            key: Of what it computes; another one for other shapes is not needed.
+            make: Gives the function.
+            examples: Its arguments, or their shapes.
+            donated: Which arguments it may overwrite.
+        """
+        return self._get(
+            f"{key} {_shapes(examples)}", lambda: self._compiled(make(), examples, donated)
+        )
+
+    def count(self, kind: str) -> int:
+        """How many programs there are whose key begins with a word."""
+        return sum(key.startswith(f"{kind} ") for key in self._futures)
 
     def _compiled(
         self,
         function: Callable[..., Any],
-        axes: tuple[Any, ...],
         examples: tuple[Any, ...],
         donated: tuple[int, ...] = (),
     ) -> Compiled:
-        if self._batched:
-            function = jax.vmap(function, in_axes=axes)
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), examples)
         lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
         options: dict[str, bool | int | str] = {}

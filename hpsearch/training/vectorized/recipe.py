@@ -35,7 +35,13 @@ SHARED_WORK = 1 << 28
 
 
 def make_recipe(
-    problem: Problem, params: Mapping[str, Value], seed: int, *, shares: bool = False
+    problem: Problem,
+    params: Mapping[str, Value],
+    seed: int,
+    *,
+    shares: bool = False,
+    batched: bool = False,
+    shares_depth: bool = False,
 ) -> Recipe:
     """Build what `params` describe, without a value and without a program.
 
@@ -44,7 +50,9 @@ def make_recipe(
         params: Hyperparameters, the fixed ones included.
         seed: The trial's, for what the user's own function draws.
         shares: Whether trials with other optimizers and batch sizes may share its programs, which
-            suits lanes on threads; many lanes at once would compute every branch.
+            suits lanes on threads.
+        batched: Whether the lanes are one batch: an optimizer is selected in each lane.
+        shares_depth: Whether lanes may pass hidden layers by; see `Network`.
 
     Raises:
         UnsuitableError: If the model cannot be vectorised.
@@ -58,7 +66,8 @@ def make_recipe(
         loss = compiled_loss(plan) if plan.compiled else None
         plan.compiled = False  # or Keras would compile its twin as well
         known = {"model": problem.model, **params}
-        network = Network(plan, known, pad=not own.by_shape)
+        pad = not own.by_shape and (shares_depth or not batched)
+        network = Network(plan, known, pad=pad, batched=batched, shares_depth=shares_depth)
     except TrainingError as error:
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
@@ -79,6 +88,8 @@ def make_recipe(
     if shares and loss is None and network.size * longest <= SHARED_WORK:
         update = _among_others(problem, params, own, network)
         chunk = _chunk(problem, params, network)
+    elif batched and loss is None:
+        update = _among_others(problem, params, own, network)
     bends = any(s.quantiles is not None for s in problem.statistics_of(params))
     return Recipe(
         network,
@@ -89,7 +100,15 @@ def make_recipe(
         chunk=chunk,
         bends=bends,
         transforms=problem.transforms,
+        is_compiled=loss is not None,
     )
+
+
+def make_update(
+    problem: Problem, params: Mapping[str, Value], network: Network
+) -> Update | OptimizerSwitch:
+    """The update of a network by the optimizer that `params` name, among the study's others."""
+    return _among_others(problem, params, Update(make_optimizer(params)), network)
 
 
 def _optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimizers.Optimizer:

@@ -72,7 +72,6 @@ class TrialRun:
         number: int,
         *,
         steps: int,
-        active: bool = True,
     ) -> Epoch:
         """The rows of one epoch of `fold` in their order.
 
@@ -82,7 +81,6 @@ class TrialRun:
             fold: 0-based.
             number: 0-based epoch.
             steps: Batches to train.
-            active: Whether the lane moves.
         """
         train, recipe = problem.folds[fold].train, self.recipe
         width = data.steps(recipe.rows)  # no batch is smaller
@@ -101,7 +99,6 @@ class TrialRun:
             np.int32(number),
             rows,
             np.int32(steps),
-            np.bool_(active),
             recipe.update.numbers,
             learning_rates,
             np.int32(recipe.batch_size),

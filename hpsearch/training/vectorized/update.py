@@ -7,6 +7,7 @@ of operations for them, whatever the number of layers.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ import keras
 import numpy as np
 
 from ...compat.keras import averages, learning_rate, set_path
+from ...trial import Value
 from .traced_scalar import packed, unpacked
 
 Arrays = list[Any]
@@ -36,10 +38,17 @@ class Update:
         self._optimizer = optimizer
         self._config = optimizer.get_config()  # while a trace runs, the optimizer holds its inputs
         self._names = _number_names(self._optimizer)
-        self.numbers = packed([_value(self._optimizer, name) for name in self._names])
+        self._values = [_value(self._optimizer, name) for name in self._names]
+        self.numbers = packed(self._values)
         self.by_shape = isinstance(self._optimizer, BY_SHAPE)
         self.structure = _structure(self._optimizer, self._names)
         self._built: list[Any] = []  # the variables that the optimizer of the trace is built on
+
+    def numbers_of(self, params: Mapping[str, Value]) -> np.ndarray:
+        """The numbers of another trial's optimizer, which differs in nothing else."""
+        own = zip(self._names, self._values, strict=True)
+        values: list[Any] = [params.get(name, value) for name, value in own]
+        return packed([0.0 if v is None else float(v) for v in values])
 
     def is_flat(self, trainable: list[Any]) -> bool:
         """Whether all weights can be updated as one vector."""

@@ -1,0 +1,138 @@
+"""A lane's state before its first step, drawn on the device: of all lanes in one call.
+
+The weights are those of `training.initial`, whatever width and depth a layer is padded to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..counter_random import normal_of, random_bits, signed_uniform, truncated_normal_of
+from ..initial import Distribution
+from .network import Network
+from .program import State
+from .update import flattened
+
+
+class Draws(NamedTuple):
+    """What a trial's weights are drawn from; V variables of the network, in Keras's order."""
+
+    centers: Any  # (V,) float32
+    spreads: Any  # (V,) float32
+    shapes: Any  # (V, R) int32, its own without padding; 0: the trial has no such variable
+    indices: Any  # (V,) int32, among the trial's own weights
+
+
+class Slots(NamedTuple):
+    """Where a trial's optimizer begins; N variables of it."""
+
+    values: Any  # (N,) float32
+    copies: Any  # (N,) bool: those that begin as the weights
+
+
+class Slot(NamedTuple):
+    """One of an optimizer's variables."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+    source: int | None  # of what it may begin as: 0 all weights in one, n the n-th; None: of none
+
+
+def own_draws(
+    found: Sequence[Distribution], shapes: Sequence[tuple[int, ...] | None], rank: int
+) -> Draws:
+    """The draws of one trial.
+
+    Args:
+        found: Each variable's distribution.
+        shapes: Each variable's own shape; None: the trial has no such variable.
+        rank: Dimensions of the variable that has most.
+    """
+    wide = np.zeros((len(shapes), max(1, rank)), np.int32)
+    for row, shape in zip(wide, shapes, strict=True):
+        if shape is not None:
+            row[: max(1, len(shape))] = shape or 1
+    present = [shape is not None for shape in shapes]
+    return Draws(
+        np.array([f.center for f in found], np.float32),
+        np.array([f.spread for f in found], np.float32),
+        wide,
+        (np.cumsum(present) - 1).astype(np.int32),
+    )
+
+
+def state_function(
+    network: Network, kinds: Sequence[str], seeds: Sequence[int | None], slots: Sequence[Slot]
+) -> Callable[..., State]:
+    """The function (draws, slots, weight seed, dropout seed, given) -> `State` of one lane.
+
+    Args:
+        network: Whose variables are drawn.
+        kinds: Of each variable's distribution.
+        seeds: The user's own seed of each variable, or None.
+        slots: The optimizer's variables.
+    """
+    order = {id(v): index for index, v in enumerate(network.model.weights)}
+
+    def drawn(variable: Any, draws: Draws, seed: Any) -> Any:
+        index = order[id(variable)]
+        own = seeds[index]
+        return _variable(
+            kinds[index],
+            tuple(variable.shape),
+            draws.centers[index],
+            draws.spreads[index],
+            draws.shapes[index],
+            seed if own is None else own,
+            draws.indices[index],
+        ).astype(variable.dtype)
+
+    def state(draws: Draws, begins: Slots, seed: Any, dropout: Any, given: Any) -> State:
+        trainable = [drawn(v, draws, seed) for v in network.trainable]
+        vector = flattened(trainable) if given is None else given
+        others = [
+            drawn(v, draws, seed)
+            if id(v) in order
+            else jnp.stack([random_bits(jnp, 0, dropout, place)[0], jnp.uint32(0)]).astype(v.dtype)
+            for place, v in enumerate(network.model.non_trainable_variables)
+        ]
+        values = [vector, *network.split(vector)]
+        optimizer = []
+        for index, (shape, dtype, source) in enumerate(slots):
+            value = jnp.full(shape, begins.values[index]).astype(dtype)
+            if source is not None:
+                value = jnp.where(begins.copies[index], values[source], value)
+            optimizer.append(value)
+        return State(vector, others, optimizer)
+
+    return state
+
+
+def _variable(
+    kind: str,
+    shape: tuple[int, ...],
+    center: Any,
+    spread: Any,
+    own: Any,
+    seed: Any,
+    index: Any,
+) -> Any:
+    """One variable's initial value, zero where it is padded."""
+    count, inside = jnp.zeros(shape, jnp.uint32), own[0] > 0
+    for axis in range(len(shape)):
+        at = jax.lax.broadcasted_iota(jnp.uint32, shape, axis)
+        count = count * own[axis].astype(jnp.uint32) + at
+        inside = inside & (at < own[axis].astype(jnp.uint32))
+    if kind == "constant":
+        return jnp.where(inside, center, 0)
+    signed = signed_uniform(jnp, random_bits(jnp, count, seed, index))
+    if kind == "normal":
+        signed = normal_of(jax.scipy.special.erfinv, signed)
+    elif kind == "truncated":
+        signed = truncated_normal_of(jax.scipy.special.erfinv, signed)
+    return jnp.where(inside, center + spread * signed, 0)

@@ -1,0 +1,99 @@
+"""An optimizer that was built once, and each trial's numbers for it.
+
+Knows how an optimizer's variables begin: as constants or as copies of the weights. So no trial
+builds an optimizer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...trial import Value
+from ..optimizers import DEFAULT, accepted
+from ..problem import Problem
+from .lane_init import Slot, Slots
+from .network import Network
+from .optimizer_switch import OptimizerSwitch
+from .update import CLIPS, Update
+
+Key = tuple[Any, ...]
+
+
+def optimizer_key(problem: Problem, params: Mapping[str, Value]) -> Key:
+    """What two trials have in common whose optimizers differ in numbers alone."""
+    name = str(params.get("optimizer", DEFAULT))
+    found: list[tuple[str, Any]] = []
+    for given in accepted(name):
+        if given == "learning_rate" or given not in params:
+            continue
+        value = params[given]
+        is_number = isinstance(value, float)
+        found.append((given, (given in CLIPS and bool(value)) if is_number else repr(value)))
+    return (name, problem.optimizers, tuple(found))
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerNumbers:
+    """The numbers of the optimizers of one `optimizer_key`."""
+
+    update: Update | OptimizerSwitch
+    reads: frozenset[str]  # hyperparameters of the trial's own optimizer
+    slots: Slots
+    initial: Mapping[int, str]  # slot -> the hyperparameter that it begins as
+
+    @classmethod
+    def of(
+        cls, update: Update | OptimizerSwitch, params: Mapping[str, Value], slots: Slots
+    ) -> OptimizerNumbers:
+        """Those of an update that was made for `params`."""
+        reads = frozenset(accepted(str(params.get("optimizer", DEFAULT))))
+        initial: dict[int, str] = {}
+        for name in sorted(n for n in reads & params.keys() if n.startswith("initial_")):
+            value = np.float32(params[name])
+            initial |= {i: name for i, v in enumerate(slots.values) if v == value}
+        return cls(update, reads, slots, initial)
+
+    def rates(self, params: Mapping[str, Value]) -> Any:
+        """The numbers of a trial's optimizer."""
+        return self.update.numbers_of({k: v for k, v in params.items() if k in self.reads})
+
+    def begins(self, params: Mapping[str, Value]) -> Slots:
+        """How the variables of a trial's optimizer begin."""
+        values = self.slots.values.copy()
+        for slot, name in self.initial.items():
+            values[slot] = params[name]
+        return self.slots._replace(values=values)
+
+
+def probe_slots(update: Any, network: Network) -> tuple[list[Slot], Slots]:
+    """The optimizer's variables, and how they begin; found by beginning with made-up weights.
+
+    Raises:
+        ValueError: If one begins neither as a constant nor as the weights.
+    """
+    flat = update.is_flat(network.trainable)
+    rng = np.random.default_rng(0)
+    shapes = [(2,)] if flat else [tuple(v.shape) for v in network.trainable]
+    arrays = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    slots: list[Slot] = []
+    values, copies = [], []
+    for value in update.initial([] if flat else network.trainable, arrays):
+        long = flat and value.shape == (2,)
+        source = 0 if long else _source(value, arrays)
+        is_copy = source is not None and np.array_equal(value, arrays[0 if flat else source - 1])
+        if not is_copy and value.size and not (value == value.flat[0]).all():
+            raise ValueError("a variable of the optimizer begins neither constant nor as a weight")
+        slots.append(Slot((network.size,) if long else value.shape, value.dtype, source))
+        values.append(0.0 if is_copy or not value.size else float(value.flat[0]))
+        copies.append(is_copy)
+    return slots, Slots(np.array(values, np.float32), np.array(copies, bool))
+
+
+def _source(value: np.ndarray, arrays: Sequence[np.ndarray]) -> int | None:
+    """Which of several weights a variable begins as, counted from 1; 0 are all in one vector."""
+    found = [i for i, a in enumerate(arrays, 1) if a.ndim and np.array_equal(a, value)]
+    return found[0] if found else None

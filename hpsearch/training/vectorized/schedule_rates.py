@@ -1,0 +1,123 @@
+"""Learning-rate schedules inside a program: `training.schedules` for many trials at once.
+
+A trial's schedule is a row of numbers, so trials of all schedules share a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..schedules import SCHEDULES, Schedule
+
+KINDS = (*SCHEDULES, "by_epoch")
+N_NUMBERS = 5
+NEAR = 1e-5  # a step this close to a boundary is at it; steps are much farther apart
+
+
+class ScheduleNumbers(NamedTuple):
+    """A trial's schedule; (n_trials, ...) of several."""
+
+    kind: Any  # int32, index among `KINDS`
+    rate: Any  # float32, where it starts
+    numbers: Any  # (N_NUMBERS,) float32, what its kind reads
+    boundaries: Any  # (n_boundaries,) float32 epochs, padded with infinity; or a rate an epoch
+
+
+class Plateau(NamedTuple):
+    """Where `reduce_on_plateau` stands."""
+
+    rate: Any  # float32
+    best: Any  # float32, of the mean validation losses
+    waited: Any  # int32 epochs
+    cooling: Any  # int32 epochs
+
+
+def schedule_numbers(
+    schedule: Schedule, n_epochs: int, watched: Sequence[float] = ()
+) -> ScheduleNumbers:
+    """A trial's schedule as numbers.
+
+    Args:
+        schedule: The trial's.
+        n_epochs: Those it was planned with.
+        watched: The mean validation losses to go by, of a trial that is trained again.
+    """
+    if schedule.watches and watched:
+        return _by_epoch(schedule, n_epochs, watched)
+    n_boundaries = 8 * -(-len(schedule.arguments.get("boundaries", ())) // 8)
+    found: Mapping[str, Any] = schedule.arguments
+    boundaries = np.full(n_boundaries, np.inf, np.float32)
+    numbers: tuple[float, ...] = ()
+    if schedule.kind == "exponential":
+        numbers = (found["decay_rate"], found["decay_epochs"], found["staircase"])
+    elif schedule.kind == "cosine":
+        warmup, decay = found["warmup_epochs"], found["decay_epochs"]
+        decay = max(n_epochs - warmup, 1e-9) if decay is None else decay
+        numbers = (decay, found["decay_alpha"], warmup)
+    elif schedule.kind == "piecewise":
+        numbers = (found["decay_rate"],)
+        boundaries[: len(found["boundaries"])] = found["boundaries"]
+    elif schedule.kind == "reduce_on_plateau":
+        names = ("factor", "plateau_patience", "plateau_min_delta", "cooldown", "min_lr")
+        numbers = tuple(found[name] for name in names)
+    padded = np.zeros(N_NUMBERS, np.float32)
+    padded[: len(numbers)] = numbers
+    kind = np.int32(KINDS.index(schedule.kind))
+    return ScheduleNumbers(kind, np.float32(schedule.learning_rate), padded, boundaries)
+
+
+def _by_epoch(schedule: Schedule, n_epochs: int, watched: Sequence[float]) -> ScheduleNumbers:
+    rates = [
+        schedule.rates(epoch, n_steps=1, n_epochs=n_epochs, losses=watched)[0]
+        for epoch in range(n_epochs)
+    ]
+    kind = np.int32(KINDS.index("by_epoch"))
+    numbers = np.zeros(N_NUMBERS, np.float32)
+    return ScheduleNumbers(kind, rates[0], numbers, np.array(rates, np.float32))
+
+
+def rate_at(schedule: ScheduleNumbers, plateau: Plateau, passed: Any) -> Any:
+    """The learning rate of one trial `passed` epochs, a float32, after its start."""
+    a, b, c = schedule.numbers[0], schedule.numbers[1], schedule.numbers[2]
+    times = passed / jnp.where(b > 0, b, 1)
+    times = jnp.where(c > 0, jnp.floor(times + NEAR), times)
+    exponential = jnp.power(a, times)
+    share = jnp.clip((passed - c) / jnp.where(a > 0, a, 1), 0, 1)
+    cooled = (1 - b) * 0.5 * (1 + jnp.cos(jnp.pi * share)) + b
+    cosine = jnp.where(passed < c - NEAR, passed / jnp.where(c > 0, c, 1), cooled)
+    crossed = jnp.sum(passed > schedule.boundaries + NEAR)
+    factors = {
+        "exponential": exponential,
+        "cosine": cosine,
+        "piecewise": jnp.power(a, crossed.astype(jnp.float32)),
+    }
+    rate = schedule.rate
+    for kind, factor in factors.items():
+        rate = jnp.where(schedule.kind == KINDS.index(kind), schedule.rate * factor, rate)
+    if schedule.boundaries.shape[0]:
+        epoch = jnp.floor(passed + NEAR).astype(jnp.int32)
+        of_epoch = schedule.boundaries.at[epoch].get(mode="clip")
+        rate = jnp.where(schedule.kind == KINDS.index("by_epoch"), of_epoch, rate)
+    return jnp.where(schedule.kind == KINDS.index("reduce_on_plateau"), plateau.rate, rate)
+
+
+def plateau_after(schedule: ScheduleNumbers, before: Plateau, loss: Any) -> Plateau:
+    """One trial's plateau after an epoch of mean validation `loss`; see `schedules._on_plateau`."""
+    factor, patience, min_delta, cooldown, min_lr = (schedule.numbers[i] for i in range(N_NUMBERS))
+    was_cooling = before.cooling > 0
+    cooling = jnp.maximum(before.cooling - 1, 0)
+    waited = jnp.where(was_cooling, 0, before.waited)
+    better = loss + min_delta < before.best
+    waits = ~better & (cooling <= 0)
+    waited = jnp.where(better, 0, waited + waits)
+    drops = waits & (waited >= patience) & (before.rate > min_lr)
+    return Plateau(
+        jnp.where(drops, jnp.maximum(before.rate * factor, min_lr), before.rate),
+        jnp.where(better, loss, before.best),
+        jnp.where(drops, 0, waited),
+        jnp.where(drops, cooldown.astype(jnp.int32), cooling),
+    )

@@ -1,0 +1,435 @@
+"""Epochs of many trials in one call: the loop over epochs, and every decision in it, on the device.
+
+Lanes stand in tiles. The trials of a tile have one batch size and are in the same epoch, so that
+all lanes of a fold gather the same rows. One program trains all tiles of a template; each tile
+takes the branch of its batch size. Early stopping, the best epoch of the mean curve and losses that
+are not finite are decided here; the host hears of them when the call ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ...trial import Direction
+from ..counter_random import mixed, random_bits
+from ..problem import EarlyStopping
+from .device_data import Fold, Rows
+from .layers import lane_masks
+from .program import (
+    Epoch,
+    Lane,
+    Part,
+    Recipe,
+    State,
+    evaluate_function,
+    gradients_function,
+)
+from .schedule_rates import Plateau, plateau_after, rate_at
+from .template import TrialNumbers
+from .update import flattened
+
+EPOCHS = 16  # of a tile in one call at most
+N_LOSSES = 2  # figures of a lane before its metrics: train/loss, val/loss
+FOLDED = ("weight_seeds", "dropout_seeds", "classes", "given")  # numbers with an axis of folds
+LOWEST = -3e38  # below every score
+# Over which axes of `lanes_of` lanes are mapped: first the folds, then the trials of each.
+BY_FOLD: Any = Lane._make((None, None, 0, 0, 0, None))
+BY_TRIAL: Any = Lane._make((0, 0, 0, None, 0, 0))
+N_AFTER = 3  # and behind them: the least and the largest prediction, and whether the trial ended
+
+
+class BatchData(NamedTuple):
+    """What all tiles read."""
+
+    rows: Rows
+    folds: Fold  # with an axis of folds
+    train: Any  # (n_folds, n_longest) int32, row indices padded with 0
+    seeds: Any  # (n_folds,) uint32 of the row orders
+
+
+class Control(NamedTuple):
+    """Where each trial of a tile stands; (n_trials,), or (n_folds, n_trials)."""
+
+    ended: Any  # bool
+    best: Any  # (2, n_trials) float32: the best sum over folds, as high and low part
+    waited: Any  # int32 epochs without improvement
+    fold_best: Any  # (n_folds, n_trials) float32
+    fold_waited: Any  # (n_folds, n_trials) int32
+    stopped: Any  # (n_folds, n_trials) bool
+    figures: Any  # (n_figures, n_folds, n_trials), of the last epoch
+    plateau: Plateau
+    predictions: Any  # (n_folds, n_trials, n_rows, n_outputs), of the best epoch
+
+
+class Tiles(NamedTuple):
+    """All that lives on the device from call to call; a first axis of tiles."""
+
+    state: State  # (n_tiles, n_folds, n_trials, ...)
+    numbers: TrialNumbers  # (n_tiles, n_trials, ...), by fold (n_tiles, n_folds, n_trials, ...)
+    control: Control
+    epoch: Any  # (n_tiles,) int32: finished ones
+
+
+class Orders(NamedTuple):
+    """What the host wants of a call."""
+
+    tiles: Any  # (n_tiles,) int32: which to train, the first `n_tiles` of them
+    n_tiles: Any  # int32
+    until: Any  # (n_tiles,) int32: epochs to have finished
+    batch_size: Any  # (n_tiles,) int32
+    branch: Any  # (n_tiles,) int32, of the batch size
+    dropped: Any  # (n_tiles, n_trials) bool: trials that are wanted no more
+
+
+class Rules(NamedTuple):
+    """How a study ends trials."""
+
+    early_stopping: EarlyStopping | None
+    direction: Direction
+    objective: int  # index among the figures
+    judged: bool = True  # whether validation rows are looked at
+
+
+def segment_function(
+    recipes: Sequence[Recipe], measure: Callable[..., Any], rules: Rules, *, n_figures: int
+) -> Callable[..., tuple[Tiles, Any]]:
+    """The function (tiles, orders, data) -> (tiles, figures).
+
+    Args:
+        recipes: One of each size of batches that has a branch.
+        measure: From `program.measure_function`.
+        rules: The study's.
+        n_figures: `N_LOSSES`, the metrics, and `N_AFTER`.
+
+    Returns:
+        Whose figures have shape (n_tiles, EPOCHS, n_figures, n_folds, n_trials).
+    """
+    epochs = [epoch_function(recipe, measure, rules) for recipe in recipes]
+
+    def tile_epochs(train: Any, tile: Any, until: Any, size: Any, data: BatchData) -> Any:
+        n_folds, n_trials = tile.control.stopped.shape
+        table = jnp.zeros((EPOCHS, n_figures, n_folds, n_trials), jnp.float32)
+
+        def goes_on(carried: Any) -> Any:
+            tile, _, done = carried
+            return (tile.epoch < until) & (done < EPOCHS) & ~jnp.all(tile.control.ended)
+
+        def body(carried: Any) -> Any:
+            tile, table, done = carried
+            tile, figures = train(tile, size, data)
+            return tile, table.at[done].set(figures), done + 1
+
+        tile, table, _ = jax.lax.while_loop(goes_on, body, (tile, table, jnp.int32(0)))
+        return tile, table
+
+    def segment(tiles: Tiles, orders: Orders, data: BatchData) -> tuple[Tiles, Any]:
+        n_tiles, n_folds, n_trials = tiles.control.stopped.shape
+        control = tiles.control._replace(ended=tiles.control.ended | orders.dropped)
+        tiles = tiles._replace(control=control)
+        figures = jnp.zeros((n_tiles, EPOCHS, n_figures, n_folds, n_trials), jnp.float32)
+        branches = [
+            lambda tile, until, size, train=train: tile_epochs(train, tile, until, size, data)
+            for train in epochs
+        ]
+
+        def body(position: Any, carried: Any) -> Any:
+            tiles, figures = carried
+            at = orders.tiles[position]
+            tile = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, at, 0, False), tiles)
+            given = (tile, orders.until[at], orders.batch_size[at])
+            tile, told = jax.lax.switch(orders.branch[at], branches, *given)
+            put = jax.lax.dynamic_update_index_in_dim
+            tiles = jax.tree.map(lambda a, one: put(a, one, at, 0), tiles, tile)
+            return tiles, put(figures, told, at, 0)
+
+        result: tuple[Tiles, Any] = jax.lax.fori_loop(0, orders.n_tiles, body, (tiles, figures))
+        return result
+
+    return segment
+
+
+def epoch_function(
+    recipe: Recipe, measure: Callable[..., Any], rules: Rules
+) -> Callable[..., tuple[Tiles, Any]]:
+    """The function of one epoch of a tile: (tile, batch size, data) -> (tile, figures)."""
+    train, judge = train_function(recipe), judge_function(recipe, measure)
+
+    def epoch(tile: Tiles, size: Any, data: BatchData) -> tuple[Tiles, Any]:
+        orders = jax.vmap(epoch_rows, (0, 0, 0, None))(
+            data.train, data.folds.n_train, data.seeds, tile.epoch
+        )
+        state, loss = train(tile, orders, size, data)
+        lanes = lanes_of(tile.numbers, data.folds)
+        n_folds, n_trials = tile.control.stopped.shape
+        if rules.judged:
+            predictions, figures = judge(state, lanes, data.rows)
+        else:
+            predictions = tile.control.predictions
+            figures = jnp.zeros((1 + N_AFTER - 1, n_folds, n_trials), jnp.float32)
+        figures = jnp.concatenate([loss[None], figures, jnp.zeros((1, n_folds, n_trials))])
+        frozen = tile.control.stopped & (tile.epoch > 0)
+        figures = jnp.where(frozen, tile.control.figures, figures)
+        control = decide(tile, figures, predictions, rules)
+        figures = figures.at[-1].set(control.ended.astype(jnp.float32))
+        return Tiles(state, tile.numbers, control, tile.epoch + 1), figures
+
+    return epoch
+
+
+def epoch_rows(rows: Any, n_train: Any, seed: Any, epoch: Any) -> Any:
+    """The training rows of one fold in the order of an epoch; `order.epoch_order`."""
+    index = jax.lax.iota(jnp.uint32, rows.shape[0])
+    bits = random_bits(jnp, index, seed, epoch)
+    padding = (index >= n_train).astype(jnp.int32)
+    return jax.lax.sort((padding, bits, index, rows), num_keys=3)[3]
+
+
+def lanes_of(numbers: TrialNumbers, folds: Fold) -> Lane:
+    """The lanes of a tile; see `BY_FOLD` and `BY_TRIAL`."""
+    return Lane(
+        numbers.strengths,
+        numbers.arguments,
+        numbers.dropout_seeds,
+        folds,
+        numbers.classes,
+        numbers.depth,
+    )
+
+
+def train_function(recipe: Recipe) -> Callable[..., tuple[State, Any]]:
+    """The function (tile, row orders, batch size, data) -> the states and the training losses."""
+    network, update = recipe.network, recipe.update
+    update.prepare(network.trainable, recipe.shapes)
+    gradients = gradients_function(recipe)
+
+    def lane_step(
+        state: State,
+        lane: Lane,
+        numbers: TrialNumbers,
+        plateau: Plateau,
+        stopped: Any,
+        order: Any,
+        epoch: Any,
+        place: Any,
+        size: Any,
+        rows: Rows,
+    ) -> tuple[State, Any]:
+        n_train = lane.fold.n_train
+        counted = jnp.clip(n_train - place * size, 0, size)
+        key = mixed(mixed(lane.key ^ epoch.astype(jnp.uint32)) + place.astype(jnp.uint32))
+        n_steps = -(-n_train // size)
+        rate = rate_at(numbers.schedule, plateau, epoch + place / n_steps)
+        given = Epoch(epoch, order, None, None, None, None, lane_masks(lane.strengths))
+        found = gradients(state, lane, given, rows, Part(place * size, counted, key))
+        values = [state.vector] if recipe.flat else network.split(state.vector)
+        values, optimizer = update(numbers.rates, rate, state.optimizer, found.gradients, values)
+        vector = values[0] if recipe.flat else flattened(values)
+        after = State(vector, found.others, optimizer)
+        moves = (counted > 0) & ~stopped
+        after = jax.tree.map(lambda new, old: jnp.where(moves, new, old), after, state)
+        return after, jnp.where(moves, found.loss * counted, 0)
+
+    inner = jax.vmap(lane_step, (0, BY_TRIAL, numbers_axes(trial=True), 0, 0, *[None] * 5))
+    outer = jax.vmap(inner, (0, BY_FOLD, numbers_axes(trial=False), None, 0, 0, *[None] * 4))
+
+    def train(tile: Tiles, orders: Any, size: Any, data: BatchData) -> tuple[State, Any]:
+        lanes = lanes_of(tile.numbers, data.folds)
+        padded = jnp.pad(orders, [(0, 0), (0, recipe.rows)])
+        stopped = tile.control.stopped
+
+        def body(place: Any, carried: tuple[State, Any]) -> tuple[State, Any]:
+            state, total = carried
+            after, loss = outer(
+                state,
+                lanes,
+                tile.numbers,
+                tile.control.plateau,
+                stopped,
+                padded,
+                tile.epoch,
+                place,
+                size,
+                data.rows,
+            )
+            return after, total + loss
+
+        steps = -(-jnp.max(data.folds.n_train) // size)
+        start = (tile.state, jnp.zeros(stopped.shape, jnp.float32))
+        state, total = jax.lax.fori_loop(0, steps, body, start)
+        return state, total / data.folds.n_train[:, None]
+
+    return train
+
+
+def numbers_axes(*, trial: bool) -> Any:
+    """Over which axes of a tile's numbers lanes are mapped, from outside to inside."""
+    return TrialNumbers._make(0 if trial or n in FOLDED else None for n in TrialNumbers._fields)
+
+
+def judge_function(recipe: Recipe, measure: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+    """The function (states, lanes, rows) -> predictions and figures of the validation rows."""
+    evaluate = evaluate_function(recipe)
+
+    def lane(state: State, lane: Lane, rows: Rows) -> tuple[Any, Any]:
+        values = [state.vector] if recipe.flat else recipe.network.split(state.vector)
+        kept = recipe.update.kept(state.optimizer, values)
+        vector = state.vector if kept is values else flattened(kept)
+        seen = evaluate(vector, state.others, lane, rows)
+        metrics = measure(seen.predictions, lane.fold, rows)
+        counted = jnp.arange(seen.predictions.shape[0]) < lane.fold.n_validation
+        counted = counted[:, None] & jnp.isfinite(seen.predictions)
+        least = jnp.min(jnp.where(counted, seen.predictions, jnp.inf))
+        largest = jnp.max(jnp.where(counted, seen.predictions, -jnp.inf))
+        after = jnp.stack([least, largest])
+        return seen.predictions, jnp.concatenate([seen.loss[None], metrics, after])
+
+    def judge(states: State, lanes: Lane, rows: Rows) -> tuple[Any, Any]:
+        inner = jax.vmap(lane, (0, BY_TRIAL, None))
+        predictions, figures = jax.vmap(inner, (0, BY_FOLD, None))(states, lanes, rows)
+        return predictions, jnp.moveaxis(figures, -1, 0)
+
+    return judge
+
+
+def decide(tile: Tiles, figures: Any, predictions: Any, rules: Rules) -> Control:
+    """Where the trials of a tile stand after an epoch; `training.outcome` of curves."""
+    before = tile.control
+    finished = tile.epoch + 1 >= tile.numbers.n_epochs
+    losses = figures[0] if not rules.judged else figures[:N_LOSSES]
+    finite = jnp.all(jnp.isfinite(losses.reshape(-1, losses.shape[-1])), axis=0)
+    if not rules.judged:
+        return before._replace(ended=before.ended | finished | ~finite, figures=figures)
+    scores = figures[rules.objective]
+    finite &= jnp.all(jnp.isfinite(scores), axis=0)
+    rising = scores if rules.direction == "maximize" else -scores
+    total = exact_sum(rising)
+    better = is_larger(total, before.best)
+    early = rules.early_stopping
+    ended, waited, stopped = before.ended | finished | ~finite, before.waited, before.stopped
+    fold_best, fold_waited = before.fold_best, before.fold_waited
+    best = jnp.where(better, total, before.best)
+    if early is not None and early.scope == "mean":
+        margin = early.min_delta * rising.shape[0]
+        enough = is_larger(total, add(before.fold_best[:2], margin)) if margin else better
+        marks = jnp.where(enough, total, before.fold_best[:2])
+        fold_best = before.fold_best.at[:2].set(marks)
+        waited = jnp.where(enough, 0, waited + 1)
+        ended |= waited >= early.patience
+    elif early is not None:
+        beats = rising > fold_best[2:] + early.min_delta
+        fold_best = fold_best.at[2:].set(jnp.where(beats, rising, fold_best[2:]))
+        fold_waited = jnp.where(beats, 0, fold_waited + 1)
+        stopped = fold_waited >= early.patience
+        ended |= jnp.all(stopped, axis=0)
+    keeps = better & ~before.ended
+    best = jnp.where(before.ended, before.best, best)
+    kept = jnp.where(keeps[None, :, None, None], predictions, before.predictions)
+    mean = jnp.mean(figures[1], axis=0)
+    plateau = jax.vmap(plateau_after)(tile.numbers.schedule, before.plateau, mean)
+    return Control(ended, best, waited, fold_best, fold_waited, stopped, figures, plateau, kept)
+
+
+def exact_sum(values: Any) -> Any:
+    """The sum over the first axis as a high and a low part, (2, n): twice float32's precision.
+
+    So that the best epoch is the one that float64 finds on the host.
+    """
+    total = jnp.stack([values[0], jnp.zeros_like(values[0])])
+    for value in values[1:]:
+        total = add(total, value)
+    return total
+
+
+def add(total: Any, value: Any) -> Any:
+    """A two-part sum and a number more (Knuth's two-sum)."""
+    high = total[0] + value
+    part = high - total[0]
+    low = total[1] + ((total[0] - (high - part)) + (value - part))
+    top = high + low
+    return jnp.stack([top, low - (top - high)])
+
+
+def is_larger(a: Any, b: Any) -> Any:
+    """Whether one two-part sum is larger than another; what is not finite is not."""
+    larger = (a[0] > b[0]) | ((a[0] == b[0]) & (a[1] > b[1]))
+    return larger & jnp.isfinite(a[0])
+
+
+def fresh_control(
+    numbers: TrialNumbers, n_folds: int, n_figures: int, table: tuple[int, ...]
+) -> Control:
+    """Where the trials of a fresh tile stand; `table` is the shape of a lane's predictions."""
+    n_trials = numbers.n_epochs.shape[0]
+    lowest = jnp.full((2 + n_folds, n_trials), LOWEST, jnp.float32)
+    none = jnp.zeros(n_trials, jnp.int32)
+    plateau = Plateau(numbers.schedule.rate, jnp.full(n_trials, jnp.inf), none, none)
+    return Control(
+        numbers.n_epochs <= 0,
+        lowest[:2],
+        none,
+        lowest,
+        jnp.zeros((n_folds, n_trials), jnp.int32),
+        jnp.zeros((n_folds, n_trials), bool),
+        jnp.zeros((n_figures, n_folds, n_trials), jnp.float32),
+        plateau,
+        jnp.zeros((n_folds, n_trials, *table), jnp.float32),
+    )
+
+
+def fill_function(
+    initial: Callable[..., State], n_folds: int, n_figures: int, table: tuple[int, ...]
+) -> tuple[Callable[..., Tiles], Callable[..., Tiles]]:
+    """How fresh trials begin.
+
+    Returns:
+        The function of a tile's numbers to the tile, and the function (tiles, numbers, which, n)
+        that puts such ones into the first n of `which`.
+    """
+
+    def lane(numbers: TrialNumbers) -> State:
+        seeds = (numbers.weight_seeds, numbers.dropout_seeds)
+        return initial(numbers.draws, numbers.slots, *seeds, numbers.given)
+
+    over = jax.vmap(jax.vmap(lane, (numbers_axes(trial=True),)), (numbers_axes(trial=False),))
+
+    def tile_of(numbers: TrialNumbers) -> Tiles:
+        control = fresh_control(numbers, n_folds, n_figures, table)
+        return Tiles(over(numbers), numbers, control, jnp.int32(0))
+
+    def fill(tiles: Tiles, numbers: TrialNumbers, which: Any, n: Any) -> Tiles:
+        def body(position: Any, tiles: Tiles) -> Tiles:
+            at = which[position]
+            own = jax.tree.map(lambda a: jax.lax.dynamic_index_in_dim(a, at, 0, False), numbers)
+            tile = tile_of(own)
+            put = jax.lax.dynamic_update_index_in_dim
+            filled: Tiles = jax.tree.map(lambda a, one: put(a, one, at, 0), tiles, tile)
+            return filled
+
+        filled: Tiles = jax.lax.fori_loop(0, n, body, tiles)
+        return filled
+
+    return tile_of, fill
+
+
+def move(tiles: Tiles, sources: Any, tile_sources: Any) -> Tiles:
+    """Trials put side by side: where each comes from, (n_tiles * n_trials,), and each tile."""
+    by_fold: Any = TrialNumbers._make(2 if n in FOLDED else 1 for n in TrialNumbers._fields)
+    control: Any = Control._make((1, 2, 1, 2, 2, 2, 3, 1, 2))
+    axes = (2, by_fold, control)
+
+    def moved(axis: int, array: Any) -> Any:
+        flat = jnp.moveaxis(array, axis, 1)
+        shape = flat.shape
+        flat = flat.reshape(-1, *shape[2:])[sources].reshape(shape)
+        return jnp.moveaxis(flat, 1, axis)
+
+    parts = (tiles.state, tiles.numbers, tiles.control)
+    state, numbers, where = (
+        jax.tree.map(lambda axis, part: jax.tree.map(lambda a: moved(axis, a), part), *pair)
+        for pair in zip(axes, parts, strict=True)
+    )
+    return Tiles(state, numbers, where, tiles.epoch[tile_sources])

@@ -1,0 +1,352 @@
+"""What trials share that one program can train, and each trial's numbers for it.
+
+A Keras model is built and inspected once for a template, as hyperparameters that are numbers are
+inputs of its program. Which of them are is found by building a family's network with numbers that
+nothing else uses and looking where they come out. In a chain of dense layers width and depth are
+numbers too: the template's network is as wide and deep as the study's space allows. A function of
+the user's may do anything with its numbers, so its network is built for every trial.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...models import load_family
+from ...spec.reference import is_reference
+from ...trial import TrialSpec, Value
+from ..class_weights import class_weights
+from ..initial import Distribution, distribution_of, draw
+from ..problem import Problem
+from ..schedules import Schedule, make_schedule
+from .lane_init import Draws, Slots, own_draws, state_function
+from .network import Network
+from .objective import Objective
+from .optimizer_numbers import OptimizerNumbers, optimizer_key, probe_slots
+from .padding import padded
+from .program import Recipe, State
+from .recipe import make_recipe, make_update
+from .schedule_rates import ScheduleNumbers, schedule_numbers
+
+Key = tuple[Any, ...]
+Shape = tuple[int, ...]
+
+
+class TrialNumbers(NamedTuple):
+    """One trial as its program sees it; with an axis of trials, several."""
+
+    strengths: Any
+    arguments: Any  # of the loss
+    rates: Any  # of the optimizer
+    depth: Any  # int32, or None
+    schedule: ScheduleNumbers
+    draws: Draws
+    slots: Slots
+    n_epochs: Any  # int32: at most so many
+    weight_seeds: Any  # (n_folds,) uint32
+    dropout_seeds: Any  # (n_folds,) uint32
+    classes: Any  # (n_folds, n_classes) float32, or None
+    given: Any  # (n_folds, n_weights) float32 where a device cannot draw them, or None
+
+
+@dataclass(slots=True)
+class Template:
+    """What the program of some trials computes."""
+
+    recipe: Recipe  # of the widest and deepest
+    sources: Sequence[str | float]  # of each of the network's strengths
+    optimizer: OptimizerNumbers
+    slots: list[Any]  # `lane_init.Slot`
+    axes: dict[int, Shape] = field(default_factory=dict)  # weight -> axes as long as `units`
+    layer: dict[int, int] = field(default_factory=dict)  # weight -> its hidden layer
+    begins: str = ""  # how its lanes begin, beside what `key` says
+    _draws: dict[tuple[int, int], tuple[Draws, int]] = field(default_factory=dict)
+
+    @property
+    def network(self) -> Network:
+        """The widest and deepest network."""
+        return self.recipe.network
+
+    @property
+    def key(self) -> str:
+        """Of its programs; the same for any template that computes the same."""
+        return self.recipe.train_key
+
+    @property
+    def initializers(self) -> list[Any]:
+        """Of each weight, as the user's network has them."""
+        return [v._initializer for v in self.network.plan.weights]
+
+    @property
+    def draws_on_device(self) -> bool:
+        """Whether every weight has an initializer that a device can draw."""
+        shapes = [tuple(v.shape) for v in self.network.model.weights]
+        return all(self._distribution(i, shape) is not None for i, shape in enumerate(shapes))
+
+    def numbers(
+        self, problem: Problem, trial: TrialSpec, params: Mapping[str, Value], folds: int
+    ) -> TrialNumbers:
+        """A trial's; of its first `folds` folds."""
+        strengths = [params[s] if isinstance(s, str) else s for s in self.sources]
+        classes = [class_weights(problem, params, fold) for fold in range(folds)]
+        seeds = [trial.fold_seed(fold, "weights") for fold in range(folds)]
+        dropout = [trial.fold_seed(fold, "dropout") for fold in range(folds)]
+        schedule = self._schedule(params)
+        return TrialNumbers(
+            np.asarray(strengths, np.float32),
+            self._arguments(problem, params),
+            self.optimizer.rates(params),
+            None if self.network.blocks is None else np.int32(_sizes(params)[0]),
+            schedule_numbers(schedule, trial.planned or trial.epochs, trial.watched),
+            self.draws(params)[0],
+            self.optimizer.begins(params),
+            np.int32(trial.epochs),
+            np.array(seeds, np.uint32),
+            np.array(dropout, np.uint32),
+            None if classes[0] is None else np.stack(classes),  # type: ignore[arg-type]
+            None if self.draws_on_device else self._vectors(params, seeds),
+        )
+
+    def _schedule(self, params: Mapping[str, Value]) -> Schedule:
+        own = self.recipe.schedule
+        return own if self.recipe.is_compiled else make_schedule(params)
+
+    def _arguments(self, problem: Problem, params: Mapping[str, Value]) -> Any:
+        own = self.recipe.objective
+        if not isinstance(own, Objective):
+            return own.numbers
+        return Objective(problem.task, params, own.widths).numbers
+
+    def own_shapes(self, params: Mapping[str, Value]) -> list[Shape | None]:
+        """The shape of each weight in a trial's own network; None: it has none such."""
+        if self.network.blocks is None:
+            return [tuple(v.shape) for v in self.network.plan.weights]
+        layers, units = _sizes(params)
+        shapes: list[Shape | None] = []
+        for index, variable in enumerate(self.network.model.weights):
+            axes = self.axes[index]
+            own = tuple(units if axis in axes else n for axis, n in enumerate(variable.shape))
+            shapes.append(own if self.layer[index] < layers else None)
+        return shapes
+
+    def draws(self, params: Mapping[str, Value]) -> tuple[Draws, int]:
+        """What a trial's weights are drawn from, and how many there are."""
+        key = (0, 0) if self.network.blocks is None else _sizes(params)
+        if key not in self._draws:
+            shapes = self.own_shapes(params)
+            nothing = Distribution("constant", 0.0, 0.0)
+            found = [
+                nothing if shape is None else self._distribution(i, shape) or nothing
+                for i, shape in enumerate(shapes)
+            ]
+            rank = max((len(v.shape) for v in self.network.model.weights), default=1)
+            n = sum(int(np.prod(shape)) for shape in shapes if shape is not None)
+            self._draws[key] = own_draws(found, shapes, rank), n
+        return self._draws[key]
+
+    def _distribution(self, index: int, shape: Shape) -> Distribution | None:
+        found = distribution_of(self.initializers[index], shape)
+        return found if found is not None and np.ndim(found.center) == 0 else None
+
+    def _vectors(self, params: Mapping[str, Value], seeds: Sequence[int]) -> np.ndarray:
+        """Each fold's vector of weights, drawn on the host; (n_folds, n_weights)."""
+        return np.stack([self._vector(params, seed) for seed in seeds])
+
+    def _vector(self, params: Mapping[str, Value], seed: int) -> np.ndarray:
+        shapes = self.own_shapes(params)
+        own_index = np.cumsum([shape is not None for shape in shapes]) - 1
+        drawn: dict[int, np.ndarray] = {}
+        for index, (variable, shape) in enumerate(
+            zip(self.network.model.weights, shapes, strict=True)
+        ):
+            value = np.zeros(tuple(variable.shape), np.float32)
+            if shape is not None:
+                given = (shape, variable.dtype, seed, int(own_index[index]))
+                inside = tuple(slice(n) for n in shape)
+                value[inside] = draw(self.initializers[index], *given)
+            drawn[id(variable)] = value.ravel()
+        return np.concatenate([drawn[id(v)] for v in self.network.trainable] or [np.zeros(0, "f")])
+
+    def initial_function(self) -> Callable[..., State]:
+        """See `lane_init.state_function`."""
+        return state_function(self.network, *self._drawn_as(), self.slots)
+
+    def _drawn_as(self) -> tuple[Sequence[str], Sequence[int | None]]:
+        """The kind of each weight's distribution, and the user's own seed."""
+        shapes = [tuple(v.shape) for v in self.network.model.weights]
+        found = [self._distribution(i, shape) for i, shape in enumerate(shapes)]
+        kinds = ["constant" if f is None else f.kind for f in found]
+        return kinds, [getattr(i, "_init_seed", None) for i in self.initializers]
+
+    def weights_of(
+        self, params: Mapping[str, Value], vector: np.ndarray, others: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """What `keras.Model.get_weights` of a trial's own network would give."""
+        network = self.network
+        values = dict(zip(map(id, network.trainable), network.split(vector), strict=True))
+        values |= dict(zip(map(id, network.model.non_trainable_variables), others, strict=True))
+        return [
+            np.array(values[id(v)])[tuple(slice(n) for n in shape)]
+            for v, shape in zip(network.model.weights, self.own_shapes(params), strict=True)
+            if shape is not None
+        ]
+
+
+def _sizes(params: Mapping[str, Value]) -> tuple[int, int]:
+    """Layers and units of a chain of dense layers."""
+    layers, units = params["layers"], params["units"]
+    assert isinstance(layers, int)
+    assert isinstance(units, int)
+    return layers, units
+
+
+class Templates:
+    """The templates of a problem, each made when the first trial asks for it."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self._family = load_family(problem.model)
+        self._made: dict[Key, Template] = {}
+        self._exact: dict[Key, frozenset[str]] = {}  # numbers that are no inputs
+        self._networks: dict[Key, tuple[Recipe, Sequence[str | float]]] = {}
+        self.built = 0  # Keras models
+
+    def resolve(self, trial: TrialSpec) -> dict[str, Value]:
+        """A trial's hyperparameters, the fixed ones and the family's defaults included."""
+        return {**(self._family.reads or {}), **self._problem.resolve(trial.params)}
+
+    def get(self, trial: TrialSpec) -> Template:
+        """The template of a trial.
+
+        Raises:
+            UnsuitableError: If the model cannot be vectorised.
+            Exception: What the user's function raises.
+        """
+        given = self._problem.resolve(trial.params)
+        params = self.resolve(trial)
+        loss = params.get("loss")
+        if self._family.reads is None or (isinstance(loss, str) and is_reference(loss)):
+            return self._own(given, trial.seed)
+        rest = self._training_key(given)
+        sizes = self._shared_sizes(params)
+        if sizes is not None:
+            key = (*self._network_key(given, params, sizes, rest), sizes)
+            if key not in self._made:
+                self._make(key, given, params, sizes, trial.seed)
+            if key in self._made:
+                return self._made[key]
+        key = self._network_key(given, params, None, rest)
+        if key not in self._made:
+            self._make(key, given, params, None, trial.seed)
+            key = self._network_key(given, params, None, rest)  # some numbers may be no inputs
+        if key not in self._made:
+            self._make(key, given, params, None, trial.seed)
+        return self._made[key]
+
+    def _own(self, params: Mapping[str, Value], seed: int) -> Template:
+        """The template of one trial, whose network may depend on all that it is given."""
+        key = ("own", repr(sorted(params.items())), seed)
+        if key not in self._made:
+            while len(self._made) > 1000:
+                self._made.pop(next(iter(self._made)))
+            recipe = self._recipe(params, seed)
+            self._made[key] = _template(recipe, params, [float(s) for s in recipe.strengths])
+        return self._made[key]
+
+    def _training_key(self, params: Mapping[str, Value]) -> Key:
+        objective = Objective(self._problem.task, params).structure
+        quantiles = any(s.quantiles is not None for s in self._problem.statistics_of(params))
+        return (objective, quantiles, optimizer_key(self._problem, params))
+
+    def _network_key(
+        self, given: Mapping[str, Value], params: Mapping[str, Value], sizes: Any, rest: Key
+    ) -> Key:
+        """What the structure of a family's network hangs on; of numbers whether they are given."""
+        free = () if sizes is None else ("layers", "units")
+        names = [n for n in self._family.reads or () if n not in free]
+        numbers = [n for n in names if isinstance(params[n], float)]
+        base = (tuple((n, params[n]) for n in names if n not in numbers), rest, bool(sizes))
+        exact = self._exact.get(base, frozenset())
+        return (*base, tuple((n, params[n] if n in exact else n in given) for n in numbers))
+
+    def _shared_sizes(self, params: Mapping[str, Value]) -> tuple[int, int] | None:
+        """Depth and width of the network in which a trial's is computed; None: its own."""
+        if self._problem.model != "mlp" or not params["layers"]:
+            return None
+        layers, units = _sizes(params)
+        deepest = max(layers, *self._problem.sizes.get("layers", (0,)))
+        top = padded(max(units, *self._problem.sizes.get("units", (0,))))
+        classes = sorted({padded(max(1, top // 4)), padded(top // 2), top})
+        return deepest, next(n for n in classes if n >= units)
+
+    def _make(
+        self,
+        key: Key,
+        given: Mapping[str, Value],
+        params: Mapping[str, Value],
+        sizes: Any,
+        seed: int,
+    ) -> None:
+        """Make the template of `key`, unless the network is no chain or has other numbers."""
+        base, alike = key[:3], (key[0], key[1][:2], *key[2:])  # but for the optimizer
+        wide = {} if sizes is None else dict(zip(("layers", "units"), sizes, strict=True))
+        if alike in self._networks:
+            recipe, sources = self._networks[alike]
+            update = make_update(self._problem, params, recipe.network)
+            if sizes is None or not getattr(update, "by_shape", False):
+                self._made[key] = _template(recipe.with_update(update), {**params, **wide}, sources)
+            return
+        exact = self._exact.get(base, frozenset())
+        names = [n for n in self._family.reads or () if isinstance(params[n], float)]
+        probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(names) if n in given}  # none alike
+        probes = {n: v for n, v in probes.items() if n not in exact}
+        recipe = self._recipe({**params, **probes, **wide}, seed, shares_depth=bool(sizes))
+        if sizes is not None and not recipe.network.is_padded:
+            return
+        found = {np.float32(v): n for n, v in probes.items()}
+        sources = [found.get(np.float32(s), float(s)) for s in recipe.strengths]
+        if lost := probes.keys() - set(sources):
+            self._exact[base] = exact | lost
+            return
+        self._networks[alike] = recipe, sources
+        self._made[key] = _template(recipe, {**params, **wide}, sources)
+
+    def _recipe(self, params: Mapping[str, Value], seed: int, **shares: bool) -> Recipe:
+        self.built += 1
+        return make_recipe(self._problem, params, seed, batched=True, **shares)
+
+
+def _template(
+    recipe: Recipe, params: Mapping[str, Value], sources: Sequence[str | float]
+) -> Template:
+    slots, begins = probe_slots(recipe.update, recipe.network)
+    optimizer = OptimizerNumbers.of(recipe.update, params, begins)
+    template = Template(recipe, sources, optimizer, slots)
+    if recipe.network.blocks is not None:
+        _find_units(template, recipe.network.blocks)
+    template.begins = f"{template._drawn_as()} {slots}"
+    return template
+
+
+def _find_units(template: Template, blocks: Sequence[Sequence[Any]]) -> None:
+    """Note which axes of which weights are as long as a hidden layer is wide."""
+    index = {id(v): i for i, v in enumerate(template.network.model.weights)}
+    for layer in blocks[0]:
+        for variable in layer.weights:
+            template.axes[index[id(variable)]], template.layer[index[id(variable)]] = (), -1
+    *hidden, last = blocks[1:]
+    for number, block in enumerate(hidden):
+        for layer in block:
+            for variable in layer.weights:
+                place = index[id(variable)]
+                kernel = len(variable.shape) == 2
+                template.axes[place] = ((0, 1) if number else (1,)) if kernel else (0,)
+                template.layer[place] = number
+    for layer in last:
+        for variable in layer.weights:
+            place = index[id(variable)]
+            template.axes[place] = (0,) if len(variable.shape) == 2 else ()
+            template.layer[place] = -1

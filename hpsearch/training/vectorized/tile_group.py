@@ -1,0 +1,311 @@
+"""The trials of one template on the device: tiles of lanes, and which trial stands where.
+
+What is done here costs the host the same for eight lanes as for eight hundred, but for what a
+trial's beginning and end need. Knows no reports.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...trial import TrialSpec, Value
+from ..order import batch_size
+from .program_cache import ProgramCache
+from .segment import (
+    EPOCHS,
+    FOLDED,
+    N_AFTER,
+    N_LOSSES,
+    BatchData,
+    Orders,
+    Rules,
+    Tiles,
+    fill_function,
+    move,
+    segment_function,
+)
+from .template import Template, TrialNumbers
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A trial under way."""
+
+    trial: TrialSpec
+    params: Mapping[str, Value]
+    template: Template
+    numbers: TrialNumbers
+    started: float
+    epoch: int = 0  # epochs trained
+    reported: int = 0  # epochs that were reported
+    figures: list[np.ndarray] = field(default_factory=list)  # (n_figures, n_folds) an epoch
+    place: tuple[int, int] | None = None  # tile and slot
+
+    @property
+    def batch_size(self) -> int:
+        """Rows a step."""
+        return batch_size(self.params)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Of a group on the device."""
+
+    tiles: int
+    trials: int  # of a tile
+
+    @property
+    def halved(self) -> Size | None:
+        """About half of the memory; None: it cannot be less."""
+        if self.tiles > 1:
+            return Size(self.tiles // 2, self.trials)
+        return Size(1, self.trials // 2) if self.trials > 1 else None
+
+
+class TileGroup:
+    """Runs the trials of one template; others wait until a tile is free."""
+
+    def __init__(
+        self,
+        template: Template,
+        data: BatchData,
+        rules: Rules,
+        programs: ProgramCache,
+        *,
+        key: str,
+        branches: Sequence[int],
+        metrics: Any,
+        table: tuple[int, ...],
+        size: Size,
+    ) -> None:
+        """An empty group.
+
+        Args:
+            template: Of all its trials, or one that computes the same.
+            data: What its lanes read.
+            rules: How trials end.
+            programs: The compiled ones.
+            key: Of the group's programs.
+            branches: Sizes of batches, rising; a trial takes the first that is no smaller.
+            metrics: The function of predictions, and how many it gives.
+            table: Shape of a lane's predictions.
+            size: Of the group.
+        """
+        self.size = size
+        self.waiting: deque[Entry] = deque()
+        self._template, self._data, self._rules, self._programs = template, data, rules, programs
+        self._branches = tuple(branches)
+        self._n_folds = int(data.seeds.shape[0])
+        self._measure, n_metrics = metrics
+        self._n_figures = N_LOSSES + n_metrics + N_AFTER
+        self._table = table
+        self._key = f"{key} {branches} {size} {self._n_folds} {table}"
+        self._tiles: Tiles | None = None
+        self._slots: list[list[Entry | None]] = [[None] * size.trials for _ in range(size.tiles)]
+        self._dropped = np.zeros((size.tiles, size.trials), bool)
+        self._asked: dict[int, int] = {}  # tile -> epochs it was to have finished
+        self._stops: dict[int, list[int]] = {}  # tile -> epochs after which a trial waits or ends
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The trials on the device."""
+        return [entry for tile in self._slots for entry in tile if entry is not None]
+
+    def admit(self) -> None:
+        """Put trials that wait into free tiles: one call for all of them."""
+        fresh: list[int] = []
+        for tile, slots in enumerate(self._slots):
+            if not self.waiting or any(slots):
+                continue
+            rows = self.waiting[0].batch_size
+            alike = [entry for entry in self.waiting if entry.batch_size == rows]
+            for slot, entry in enumerate(alike[: self.size.trials]):
+                self.waiting.remove(entry)
+                slots[slot], entry.place = entry, (tile, slot)
+            self._dropped[tile] = False
+            self._stops[tile] = _stops(slots)
+            fresh.append(tile)
+        if fresh:
+            numbers = self._numbers(fresh)
+            which = np.zeros(self.size.tiles, np.int32)
+            which[: len(fresh)] = fresh
+            given = (numbers, which, np.int32(len(fresh)))
+            self._tiles = self._fill(given)(self._tiles or self._empty(given), *given)
+
+    def _numbers(self, fresh: Sequence[int]) -> TrialNumbers:
+        """The numbers of the fresh tiles' trials; other tiles' are not read."""
+        rows = []
+        for tile in range(self.size.tiles):
+            entries = self._slots[tile if tile in fresh else fresh[0]]
+            some = next(entry for entry in entries if entry is not None)
+            nothing = some.numbers._replace(n_epochs=np.int32(0))
+            rows += [nothing if entry is None else entry.numbers for entry in entries]
+        shape = (self.size.tiles, self.size.trials)
+        stacked = jax.tree.map(lambda *a: np.stack(a).reshape(*shape, *np.shape(a[0])), *rows)
+        swapped = {
+            name: jax.tree.map(lambda a: np.swapaxes(a, 1, 2), getattr(stacked, name))
+            for name in FOLDED
+        }
+        result: TrialNumbers = stacked._replace(**swapped)
+        return result
+
+    def _fill(self, given: tuple[Any, ...]) -> Any:
+        examples = (self._shapes(given[0]), *given)
+        return self._programs.get(f"fill {self._key}", lambda: self._begin()[1], examples, (0,))
+
+    def _begin(self) -> Any:
+        initial = self._template.initial_function()
+        return fill_function(initial, self._n_folds, self._n_figures, self._table)
+
+    def _shapes(self, numbers: TrialNumbers) -> Any:
+        """The shapes of the tiles that hold trials of such numbers."""
+        tile_of, _ = self._begin()
+
+        def empty(numbers: TrialNumbers) -> Any:
+            tile = tile_of(jax.tree.map(lambda a: a[0], numbers))
+            return jax.tree.map(lambda a: jnp.zeros((self.size.tiles, *a.shape), a.dtype), tile)
+
+        return jax.eval_shape(empty, numbers)
+
+    def _empty(self, given: tuple[Any, ...]) -> Tiles:
+        shapes = self._shapes(given[0])
+        zeros = self._programs.get(
+            f"empty {self._key}",
+            lambda: lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes),
+            (),
+        )
+        tiles: Tiles = zeros()
+        return tiles
+
+    def start(self, epochs: int) -> None:
+        """Begin to train every trial for so many epochs at most, or to its limit; one call."""
+        self._asked = {}
+        n = self.size.tiles
+        until, sizes, branches = (np.zeros(n, np.int32) for _ in range(3))
+        for tile, slots in enumerate(self._slots):
+            some = next((entry for entry in slots if entry is not None), None)
+            if some is None:
+                continue
+            stop = next(stop for stop in self._stops[tile] if stop > some.epoch)
+            self._asked[tile] = until[tile] = min(stop, some.epoch + min(epochs, EPOCHS))
+            sizes[tile] = some.batch_size
+            branches[tile] = next(i for i, b in enumerate(self._branches) if b >= sizes[tile])
+        which = np.zeros(n, np.int32)
+        which[: len(self._asked)] = list(self._asked)
+        count = np.int32(len(self._asked))
+        orders = Orders(which, count, until, sizes, branches, self._dropped)
+        given = (self._tiles, orders, self._data)
+        self._tiles, self._figures = self._segment(given)(*given)
+
+    def _segment(self, given: tuple[Any, ...]) -> Any:
+        def make() -> Any:
+            recipes = [self._template.recipe.with_rows(rows) for rows in self._branches]
+            return segment_function(recipes, self._measure, self._rules, n_figures=self._n_figures)
+
+        return self._programs.get(f"segment {self._key}", make, given, (0,))
+
+    def finish(self) -> dict[Entry, list[np.ndarray]]:
+        """What was measured since `start`, an array of (n_figures, n_folds) an epoch.
+
+        In the last of them the last figure says whether the trial has ended. One transfer.
+        """
+        figures = np.asarray(self._figures)  # (n_tiles, EPOCHS, n_figures, n_folds, n_trials)
+        found = {}
+        for tile, until in self._asked.items():
+            entries = [entry for entry in self._slots[tile] if entry is not None]
+            ended = figures[tile, :, -1, 0, :] > 0
+            n = until - entries[0].epoch
+            alive = [entry.place[1] for entry in entries if entry.place is not None]
+            over = np.flatnonzero(ended[:n][:, alive].all(axis=1))
+            n = int(over[0]) + 1 if len(over) else n
+            for entry in entries:
+                assert entry.place is not None
+                own = figures[tile, :n, :, :, entry.place[1]]
+                last = np.flatnonzero(ended[:n, entry.place[1]])
+                found[entry] = list(own[: int(last[0]) + 1] if len(last) else own)
+            for entry in entries:
+                entry.epoch += n
+        return found
+
+    def predictions(self, entries: Sequence[Entry]) -> np.ndarray:
+        """Of the best epoch of each, (n, n_folds, n_rows, n_outputs); one transfer."""
+        n = 1 << max(0, len(entries) - 1).bit_length()
+        places = np.zeros((n, 2), np.int32)
+        for i, entry in enumerate(entries):
+            assert entry.place is not None
+            places[i] = entry.place
+        assert self._tiles is not None
+        given = (self._tiles.control.predictions, places)
+        program = self._programs.get(
+            f"predictions {self._key}",
+            lambda: lambda table, at: table[at[:, 0], :, at[:, 1]],
+            given,
+        )
+        return np.asarray(program(*given))[: len(entries)]
+
+    def weights(self, entry: Entry) -> list[np.ndarray]:
+        """The weights of a trial's first fold after its last epoch, as `get_weights` gives them."""
+        assert self._tiles is not None
+        assert entry.place is not None
+        tile, slot = entry.place
+        lane = jax.tree.map(lambda a: a[tile, 0, slot], self._tiles.state)
+        recipe = self._template.recipe
+        values = [lane.vector] if recipe.flat else recipe.network.split(lane.vector)
+        kept = recipe.update.kept(lane.optimizer, values)
+        vector = np.concatenate([np.ravel(v) for v in kept])
+        return entry.template.weights_of(entry.params, vector, [np.asarray(o) for o in lane.others])
+
+    def release(self, entry: Entry) -> None:
+        """Let a trial's slot go."""
+        if entry in self.waiting:
+            self.waiting.remove(entry)
+        if entry.place is not None:
+            tile, slot = entry.place
+            self._slots[tile][slot] = None
+            self._dropped[tile, slot] = True
+
+    def compact(self) -> bool:
+        """Put trials of one batch size and epoch into as few tiles as hold them; in one call.
+
+        Returns:
+            Whether there was anything to gain.
+        """
+        alike: dict[tuple[int, int], list[Entry]] = {}
+        for entry in self.entries:
+            alike.setdefault((entry.batch_size, entry.epoch), []).append(entry)
+        n = self.size.trials
+        needed = sum(-(-len(entries) // n) for entries in alike.values())
+        if needed == sum(any(slots) for slots in self._slots):
+            return False
+        slots: list[list[Entry | None]] = []
+        for entries in alike.values():
+            for start in range(0, len(entries), n):
+                some: list[Entry | None] = list(entries[start : start + n])
+                slots.append(some + [None] * (n - len(some)))
+        slots += [[None] * n for _ in range(self.size.tiles - len(slots))]
+        sources, tile_sources = np.zeros((self.size.tiles, n), np.int32), np.zeros(len(slots), "i4")
+        for tile, row in enumerate(slots):
+            for slot, moved in enumerate(row):
+                if moved is not None and moved.place is not None:
+                    sources[tile, slot] = moved.place[0] * n + moved.place[1]
+                    tile_sources[tile] = moved.place[0]
+                    moved.place = (tile, slot)
+        given = (self._tiles, sources.ravel(), tile_sources.astype(np.int32))
+        self._tiles = self._programs.get(f"move {self._key}", lambda: move, given, (0,))(*given)
+        self._slots = slots
+        self._stops = {tile: _stops(row) for tile, row in enumerate(slots)}
+        self._dropped = np.array([[entry is None for entry in row] for row in slots])
+        return True
+
+
+def _stops(slots: Sequence[Entry | None]) -> list[int]:
+    """The numbers of epochs after which a trial of a tile waits for a verdict or ends."""
+    trials = [entry.trial for entry in slots if entry is not None]
+    return sorted({n for trial in trials for n in (trial.epochs, *trial.rungs)})

@@ -1,0 +1,179 @@
+"""Lanes as one batch: what trials share, what the host does for them, and that none sees another.
+
+Counted, not timed, so it holds on any device.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from training.trainer_contract import curves_of_fit, first_fold, run, separable, spec
+
+from hpsearch.training.problem import Problem
+from hpsearch.training.vectorized import VectorizedTrainer, batch_engine, tile_group
+from hpsearch.training.vectorized.tile_group import Size, TileGroup
+from hpsearch.trial import TrialResult, TrialSpec
+
+OPTIMIZERS = ("sgd", "adam", "rmsprop")
+SIZES = {"layers": (1, 2, 3), "units": (4, 64), "batch_size": (16, 25)}
+
+
+def mixed_problem() -> Problem:
+    """A space of several optimizers, batch sizes, depths and widths; one fold."""
+    problem = first_fold(separable())
+    return replace(problem, optimizers=OPTIMIZERS, batch_sizes_vary=True, sizes=SIZES)
+
+
+def mixed_trials(n: int, epochs: Sequence[int]) -> list[TrialSpec]:
+    """Trials that differ in all that may share a program."""
+    return [
+        spec(
+            number,
+            number,
+            epochs[number % len(epochs)],
+            optimizer=OPTIMIZERS[number % 3],
+            batch_size=SIZES["batch_size"][number % 2],
+            layers=1 + number % 3,
+            units=(4, 64, 17, 30)[number % 4],
+            learning_rate=0.01 * (1 + number),
+            l2=0.001 * number,
+        )
+        for number in range(n)
+    ]
+
+
+def engine_of(trainer: VectorizedTrainer) -> batch_engine.BatchEngine:
+    """The engine of a trainer of batches."""
+    assert isinstance(trainer._engine, batch_engine.BatchEngine)
+    return trainer._engine
+
+
+@pytest.fixture(scope="module")
+def shared() -> tuple[VectorizedTrainer, dict[int, TrialResult]]:
+    """Seven mixed trials, of which three wait until another's place is free."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batch_engine.BatchEngine, "_size", lambda *_: Size(2, 2))
+        trainer = VectorizedTrainer(mixed_problem(), placement="batch")
+        results = run(trainer, mixed_trials(7, epochs=(1, 3, 2)))[1]
+    return trainer, results
+
+
+def test_lanes_of_other_optimizers_batch_sizes_depths_and_widths_are_fit(
+    shared: tuple[VectorizedTrainer, dict[int, TrialResult]],
+) -> None:
+    """Also where a lane has taken the place of one that ended."""
+    for trial in mixed_trials(7, epochs=(1, 3, 2)):
+        result = shared[1][trial.number]
+        assert (None, "COMPLETE") == (result.error, result.state)
+        for name, expected in curves_of_fit(mixed_problem(), trial).items():
+            np.testing.assert_allclose(expected, result.curves[name], rtol=1e-4, err_msg=name)
+
+
+def test_a_space_is_one_program_and_its_network_is_built_once(
+    shared: tuple[VectorizedTrainer, dict[int, TrialResult]],
+) -> None:
+    trainer, results = shared
+    engine = engine_of(trainer)
+    assert 1 == trainer._programs.count("segment")
+    assert 1 == engine.templates.built
+    problem = mixed_problem()
+    for trial in mixed_trials(7, epochs=(1,)):
+        network = problem.builder(trial.params, 0)()
+        assert network.count_params() == results[trial.number].n_parameters
+
+
+def test_a_program_of_a_space_of_any_widths_is_one_of_three() -> None:
+    from hpsearch.training.vectorized.template import Templates
+
+    sizes = {"layers": (1, 2, 3), "units": tuple(range(16, 513, 16))}
+    templates = Templates(replace(mixed_problem(), sizes=sizes, optimizers=()))
+    seen = {
+        templates.get(spec(units=units, layers=layers, dropout=rate, l2=rate / 10)).key
+        for units in sizes["units"]
+        for layers in sizes["layers"]
+        for rate in (0.0, 0.3)
+    }
+    assert 3 == len(seen) == templates.built
+
+
+class Counted:
+    """What passes between the host and the device."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()  # of compiled programs, by their kind
+        self.given = 0  # arrays of the host that went along
+        self.python = 0  # Python calls while a call was made ready
+
+
+def count_in(patch: pytest.MonkeyPatch, trainer: VectorizedTrainer) -> Counted:
+    """Count what a trainer does from now on."""
+    import jax
+
+    counted, get, start = Counted(), trainer._programs.get, TileGroup.start
+
+    def counting(key: str, *given: Any) -> Callable[..., Any]:
+        program = get(key, *given)
+
+        def call(*arguments: Any) -> Any:
+            counted.calls[key.split()[0]] += 1
+            leaves = jax.tree.leaves(arguments)
+            counted.given += sum(not isinstance(leaf, jax.Array) for leaf in leaves)
+            return program(*arguments)
+
+        return call
+
+    def profiled(group: TileGroup, epochs: int) -> None:
+        def event(frame: Any, kind: str, argument: Any) -> None:
+            counted.python += kind == "call" and "hpsearch" in frame.f_code.co_filename
+
+        sys.setprofile(event)
+        try:
+            start(group, epochs)
+        finally:
+            sys.setprofile(None)
+
+    patch.setattr(trainer._programs, "get", counting)
+    patch.setattr(tile_group.TileGroup, "start", profiled)
+    return counted
+
+
+def test_the_host_does_as_much_for_800_lanes_as_for_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = replace(
+        separable(), folds=separable().folds[:2], statistics=separable().statistics[:2]
+    )
+    seen = []
+    for n in (4, 400):
+        monkeypatch.setattr(batch_engine, "TILE_TRIALS", 512)
+        monkeypatch.setattr(batch_engine.BatchEngine, "_epochs_of_a_call", lambda self: 2)
+        trainer = VectorizedTrainer(problem, placement="batch")
+        with pytest.MonkeyPatch.context() as patch:
+            counted = count_in(patch, trainer)
+            results = run(trainer, [spec(i, i, 6, units=4) for i in range(n)])[1]
+        assert {"COMPLETE"} == {result.state for result in results.values()}
+        assert 1 == engine_of(trainer).templates.built
+        seen.append((counted.calls, counted.given, counted.python))
+    assert seen[0] == seen[1]
+    assert {"empty": 1, "fill": 1, "segment": 3, "predictions": 1} == seen[0][0]
+
+
+def test_a_lane_alone_is_the_lane_among_64_others() -> None:
+    problem = first_fold(separable())
+    trials = [spec(n, n, 3, units=4 + n % 9, layers=1 + n % 2, dropout=0.2) for n in range(65)]
+    sizes = {"layers": (1, 2), "units": (4, 12)}
+    trainer = VectorizedTrainer(replace(problem, sizes=sizes), placement="batch")
+    together = run(trainer, trials)[1]
+    alone = run(trainer, [trials[37]])[1][37]
+    for name, curve in alone.curves.items():
+        np.testing.assert_allclose(curve, together[37].curves[name], rtol=2e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        alone.predictions,  # type: ignore[arg-type]
+        together[37].predictions,  # type: ignore[arg-type]
+        rtol=2e-5,
+        atol=1e-6,
+    )
