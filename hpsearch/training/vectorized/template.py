@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...compat.keras import user_seed, variable_initializer
 from ...models import load_family
 from ...spec.reference import is_reference
 from ...trial import TrialSpec, Value
@@ -78,7 +79,7 @@ class Template:
     @property
     def initializers(self) -> list[Any]:
         """Of each weight, as the user's network has them."""
-        return [v._initializer for v in self.network.plan.weights]
+        return [variable_initializer(v) for v in self.network.plan.weights]
 
     @property
     def draws_on_device(self) -> bool:
@@ -179,7 +180,7 @@ class Template:
         shapes = [tuple(v.shape) for v in self.network.model.weights]
         found = [self._distribution(i, shape) for i, shape in enumerate(shapes)]
         kinds = ["constant" if f is None else f.kind for f in found]
-        return kinds, [getattr(i, "_init_seed", None) for i in self.initializers]
+        return kinds, [user_seed(i) for i in self.initializers]
 
     def weights_of(
         self, params: Mapping[str, Value], vector: np.ndarray, others: Sequence[np.ndarray]
