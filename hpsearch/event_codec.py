@@ -95,7 +95,7 @@ def from_json(record: Any) -> Event:
         raise FormatError(wrong, record.get("seq", "") if isinstance(record, Mapping) else "")
     kind = record["event"]
     known = _KINDS.get(kind)
-    seq = record.get("seq", -1)
+    seq = record.get("seq", 0)
     try:
         time = record["time"]
         if known is None:

@@ -37,7 +37,7 @@ class DataSummary:
     features: int | None = None
     test_rows: int | None = None
     folds: int | None = None
-    notes: Sequence[str] = ()  # what was inferred, for people
+    notes: Sequence[str] = field(default_factory=list)  # what was inferred, for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Event:
 
     kind: ClassVar[str] = ""  # its name on disk
 
-    seq: int = -1  # 0-based, without a gap
+    seq: int = 0  # without a gap
     time: int = 0  # milliseconds since the epoch
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.event_codec import as_text, from_json
+from hpsearch.event_codec import as_text, encode_event, from_json
 from hpsearch.events import Event
 from hpsearch.history import History
 from hpsearch.journal import encode
@@ -102,6 +102,11 @@ def events(records: Iterable[Record]) -> list[Event]:
 def event(kind: str, *, time: int = 0, **fields: Any) -> Event:
     """An event of a kind, from the fields that a journal would hold."""
     return from_json({"event": kind, "time": time, **fields})
+
+
+def json_of(event: Event) -> Record:
+    """What a journal would hold of an event."""
+    return json.loads(encode_event(event))
 
 
 def history(trials: int = 6, **how: Any) -> History:

@@ -2,8 +2,9 @@
 
 import codecs
 import errno
+import gzip
+import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from click.testing import CliRunner
 
 from hpsearch.cli import main
 from hpsearch.errors import JournalError, describe_os_error
-from hpsearch.events import FORMAT, SearchEnded, StudyCreated, StudyResumed, TrialFinished
+from hpsearch.event_codec import encode_event, from_json
+from hpsearch.events import (
+    FORMAT,
+    SearchEnded,
+    StudyCreated,
+    StudyResumed,
+    TrialFinished,
+    UnknownEvent,
+)
 from hpsearch.history import load
 from hpsearch.journal import Journal, read
 from hpsearch.study.opening import require_comparable, set_aside
@@ -62,23 +71,58 @@ def test_a_last_line_whose_end_an_editor_took_is_kept_by_a_repair(path):
     assert whole == path.read_bytes()
 
 
-@pytest.mark.parametrize("name", [p.name for p in sorted((EARLIER / "format-1").iterdir())])
-def test_a_journal_of_an_earlier_format_is_read(name, tmp_path, monkeypatch):
-    study = load(EARLIER / "format-1" / name).name
-    path = journal_path(tmp_path, study)
+def copy_earlier(name: str, root: Path) -> Path:
+    """A journal of an earlier format as that of a study below `root`."""
+    source = EARLIER / name
+    data = source.read_bytes()
+    data = gzip.decompress(data) if source.suffix == ".gz" else data
+    path = journal_path(root, source.name.partition(".")[0])
     path.parent.mkdir(parents=True)
-    shutil.copy(EARLIER / "format-1" / name, path)
+    path.write_bytes(data)
+    return path
+
+
+OLD_JOURNALS = [p.relative_to(EARLIER).as_posix() for p in sorted(EARLIER.glob("format-*/*"))]
+
+
+@pytest.mark.parametrize("name", OLD_JOURNALS)
+def test_a_journal_of_an_earlier_format_is_read(name, tmp_path, monkeypatch):
+    path = copy_earlier(name, tmp_path)
+    study, history = path.parent.name, load(path)
+    lines = path.read_bytes().splitlines()
+    assert len(lines) == len(read(path).events)
+    assert not [e for e in read(path).events if isinstance(e, UnknownEvent)]
+    results = sum(b'"event":"result"' in line for line in lines)
+    assert results == len(history.ended) > 0
     monkeypatch.chdir(tmp_path)
     for command in (["top", study], ["show", study, "1"], ["export", study, "-o", "a.csv"]):
         done = CliRunner().invoke(main, command)
         assert 0 == done.exit_code, done.output
 
 
-def test_a_study_of_an_earlier_format_goes_on_as_one_never_stopped(tmp_path):
+@pytest.mark.parametrize("name", OLD_JOURNALS)
+def test_an_event_of_an_earlier_format_is_written_again_with_the_same_values(name, tmp_path):
+    path = copy_earlier(name, tmp_path)
+    for event, before in zip(read(path).events, synthetic.read_records(path), strict=True):
+        again = json.loads(encode_event(event))
+        lost = {k: v for k, v in before.items() if v != {} and not holds(again[k], v)}
+        assert {} == lost, event.kind
+        assert event == from_json(again)
+
+
+def holds(now, then) -> bool:
+    """Whether a value still has all that it had; what was not said before may be null."""
+    if isinstance(then, dict):
+        return all(holds(now[key], value) for key, value in then.items())
+    if isinstance(then, list):
+        return len(now) == len(then) and all(map(holds, now, then))
+    return repr(then) == repr(now)  # NaN, too
+
+
+@pytest.mark.parametrize("name", ["format-1/cheap.jsonl", "format-2/cheap.jsonl.gz"])
+def test_a_study_of_an_earlier_format_goes_on_as_one_never_stopped(name, tmp_path):
     whole, begun = tmp_path / "whole", tmp_path / "begun"
-    path = journal_path(begun, "cheap")
-    path.parent.mkdir(parents=True)
-    shutil.copy(EARLIER / "format-1" / "cheap.jsonl", path)
+    copy_earlier(name, begun)
     tune(whole)
     tune(begun)
     assert TRIALS == len(told(begun))
