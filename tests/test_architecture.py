@@ -17,6 +17,7 @@ MAY_USE = {
     "faults": {"errors"},
     "compat": set(),
     "log_file": {"redaction"},
+    "plugins": {"errors"},
     "trial": set(),
     "spec": {"errors", "redaction", "trial"},
     "record_form": set(),
@@ -28,12 +29,23 @@ MAY_USE = {
     "trial_growth": {"events", "trial"},
     "history": {"errors", "events", "journal", "trial", "trial_growth", "pareto"},
     "data": {"errors", "trial", "spec"},
-    "models": {"compat", "errors", "trial", "spec", "data"},
-    "training": {"compat", "errors", "redaction", "importing", "trial", "spec", "data", "models"},
+    "models": {"compat", "plugins", "errors", "trial", "spec", "data"},
+    "training": {
+        "compat",
+        "plugins",
+        "errors",
+        "redaction",
+        "importing",
+        "trial",
+        "spec",
+        "data",
+        "models",
+    },
     "execution": {"compat", "errors", "redaction", "faults", "trial", "training"},
     "search": {
         "compat",
         "event_redaction",
+        "plugins",
         "errors",
         "redaction",
         "faults",
@@ -74,16 +86,27 @@ MAY_USE = {
 MAY_USE = {name: used | {"platforms", "escaping"} for name, used in MAY_USE.items()}
 MAY_USE["platforms"] = set()
 MAY_USE["escaping"] = set()
-MAY_USE["study"] = set(MAY_USE)
-MAY_USE["cli"] = set(MAY_USE)
+MAY_USE["testing"] = {
+    "data",
+    "events",
+    "execution",
+    "history",
+    "models",
+    "search",
+    "spec",
+    "training",
+    "trial",
+}
+MAY_USE["study"] = set(MAY_USE) - {"testing"}
+MAY_USE["cli"] = set(MAY_USE) - {"testing"}
 MAY_USE["__init__"] = {"study"}
 
 # Who may use the libraries that a study stands on.
 LIBRARIES = {
     "mlflow": {"compat", "tracking", "promotion"},
     "optuna": {"compat", "models", "search", "tracking", "reporting"},  # models: build(trial)
-    "keras": {"compat", "models", "training", "execution", "promotion"},
-    "jax": {"training"},
+    "keras": {"compat", "models", "training", "execution", "promotion", "testing"},
+    "jax": {"training", "testing"},
     "keras_tuner": {"compat", "models", "search"},  # models: a user's build(hp) gets its own `hp`
     "ray": {"compat", "execution"},
     "sklearn": {"data", "study"},

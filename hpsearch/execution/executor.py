@@ -13,6 +13,8 @@ from ..training.final import Answer, FinalFit, LockedPrediction
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
+EXECUTORS = ("processes", "ray")  # built in
+
 
 @dataclass(frozen=True, slots=True)
 class Started:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
+from ..plugins import describe_known, find_plugin
 from ..spec.reference import load_function, load_object
 from ..trial import Value
 from . import convolutional, mlp, recurrent, wide_and_deep
@@ -85,6 +86,21 @@ CONVENTIONS: dict[str, Callable[[], Convention]] = {
 }
 
 
+def find_family(name: str) -> Family | None:
+    """The family called so, built in or of another package; None where there is none."""
+    if name in FAMILIES or ":" in name:
+        return FAMILIES.get(name)
+    plugin = find_plugin("families", name)
+    if plugin is None:
+        return None
+    if not isinstance(plugin.value, Family):
+        raise SpecError(
+            f"families: {name!r} of the package {plugin.package} must be a "
+            f"hpsearch.models.Family. Received: {plugin.value!r}"
+        )
+    return replace(plugin.value, name=name)
+
+
 def load_family(name: str) -> Family:
     """A family by name, or the user's function given as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
 
@@ -94,8 +110,9 @@ def load_family(name: str) -> Family:
     Raises:
         SpecError: If there is no such family, file or function.
     """
-    if name in FAMILIES:
-        return FAMILIES[name]
+    family = find_family(name)
+    if family is not None:
+        return family
     if ":" not in name:
         raise SpecError(unknown_family(name))
     if reference_of(name) == name:
@@ -155,7 +172,7 @@ def reference_of(name: str) -> str:
 def unknown_family(name: str) -> str:
     """What to say of a name that is none."""
     return (
-        f"model {name!r} does not exist. Known: {', '.join(sorted(FAMILIES))}, "
+        f"model {name!r} does not exist. {describe_known('families', sorted(FAMILIES))[:-1]}, "
         "or your own function as FILE.py:FUNCTION."
     )
 

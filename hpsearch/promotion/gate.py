@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PromotionError
-from ..training.metrics import METRICS, Metric, metric_for
+from ..training.metrics import Metric, find_metric, metric_for
 
 RESAMPLES = 1000
 
@@ -94,12 +94,13 @@ def compare(challenger: Judged, champion: Judged, metric: str, gate: Gate) -> Co
             "challenger and champion cannot be compared: their studies locked other rows "
             f"({len(challenger.truth):,} and {len(champion.truth):,})."
         )
-    if metric not in METRICS:
+    found = find_metric(metric)
+    if found is None:
         raise NotBetterError(
             f"challenger and champion cannot be compared by {metric}, a function of the study's "
             "own: --force promotes without a comparison."
         )
-    measure = metric_for(metric, challenger.task) if challenger.task else METRICS[metric]
+    measure = metric_for(metric, challenger.task) if challenger.task else found
     gains = _resampled_gains(challenger, champion, measure)
     ours = _score(measure, challenger, challenger.weights)
     theirs = _score(measure, champion, champion.weights)

@@ -131,7 +131,7 @@ class Budget(_Section):
 class Execution(_Section):
     """Where trials are trained. A trial's score depends on none of it."""
 
-    executor: Literal["processes", "ray"] = "processes"
+    executor: str = "processes"  # or ray, or the name of another package's
     workers: int | None = Field(None, ge=1)  # None: as many as suit the devices
     address: str = "local"  # of a Ray cluster
     cpus: float | None = Field(None, ge=1)  # cores of one worker

@@ -12,9 +12,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import SpecError
-from ..models import FAMILIES, unknown_family
+from ..execution.executor import EXECUTORS
+from ..models import find_family, unknown_family
+from ..plugins import describe_known, find_plugin
 from ..search.objectives import COSTS
-from ..search.pruners import PRUNERS, make_pruner
+from ..search.pruners import PRUNERS, find_pruner, make_pruner
 from ..search.pruners.fold_race import first_verdict
 from ..search.samplers import problems as sampler_problems
 from ..spec import feasibility, typed
@@ -26,7 +28,7 @@ from ..spec.secrets import REMEDY, find_secrets
 from ..spec.study import StudySpec
 from ..training import losses, optimizers, schedules
 from ..training.class_weights import WITHOUT
-from ..training.metrics import METRICS
+from ..training.metrics import METRICS, find_metric
 from . import first_points
 from .users_model import missing
 
@@ -64,9 +66,9 @@ def _problems(file: StudyFile) -> Iterator[tuple[str, str]]:
         yield "data.scaling", "the search space has scaling too: keep one of the two keys"
     if isinstance(spec.model, AskingModel):
         yield from _unread(spec, _read_beside(spec, facts))
-    elif spec.model in FAMILIES:
-        reads = FAMILIES[spec.model].reads or {}
-        yield from _unread(spec, (*TRAINING, *reads, *_arguments(spec)))
+    elif family := find_family(spec.model):
+        if family.reads is not None:
+            yield from _unread(spec, (*TRAINING, *family.reads, *_arguments(spec)))
     elif problem := missing(spec.model) if ":" in spec.model else unknown_family(spec.model):
         yield "model", problem
     empty = list(feasibility.problems(spec.space))
@@ -125,12 +127,14 @@ def _objective(file: StudyFile) -> Iterator[tuple[str, str]]:
         if name.rpartition(":")[2] in METRICS:
             yield "objective.metric", f"{name} is called like a metric of ours: rename it"
         return
-    known = sorted(m.name for m in METRICS.values() if spec.task is None or spec.task in m.tasks)
-    if name not in known:
+    metric = find_metric(name)
+    if metric is None or spec.task not in (None, *metric.tasks):
         kind = f" for {spec.task}" if spec.task else ""
-        yield "objective.metric", f"{name!r} does not exist{kind}. Known: {', '.join(known)}."
-    elif spec.objective.direction not in (None, METRICS[name].direction):
-        yield "objective.direction", f"{name} is to be {METRICS[name].direction}d: leave it out"
+        known = sorted(m.name for m in METRICS.values() if spec.task in (None, *m.tasks))
+        told = describe_known("metrics", known)
+        yield "objective.metric", f"{name!r} does not exist{kind}. {told}"
+    elif spec.objective.direction not in (None, metric.direction):
+        yield "objective.direction", f"{name} is to be {metric.direction}d: leave it out"
 
 
 def _objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
@@ -138,8 +142,10 @@ def _objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
     names = [objective.metric for objective in spec.objectives or ()]
     for place, objective in enumerate(spec.objectives or ()):
         key, name = f"objectives.{place}.metric", objective.metric
-        if name not in (*metrics, *COSTS):
-            yield key, f"{name!r} does not exist. Known: {', '.join((*metrics, *COSTS))}."
+        found = None if name in (*metrics, *COSTS) else find_metric(name)
+        if name not in (*metrics, *COSTS) and (not found or spec.task not in (None, *found.tasks)):
+            told = describe_known("metrics", (*metrics, *COSTS))
+            yield key, f"{name!r} does not exist. {told}"
         elif place == 0 and name in COSTS:
             yield key, f"the first objective ranks the trials: a metric. Put {name} behind it."
         elif name in names[:place]:
@@ -152,17 +158,22 @@ def _objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 
 def _direction(name: str) -> str:
-    return "minimize" if name in COSTS else METRICS[name].direction
+    if name in COSTS:
+        return "minimize"
+    metric = find_metric(name)
+    assert metric is not None
+    return metric.direction
 
 
 def _pruner(spec: StudySpec) -> Iterator[tuple[str, str]]:
     if spec.pruner is None:
         return
     kind, options, epochs = spec.pruner.kind, spec.pruner.options, spec.training.epochs
-    if kind not in PRUNERS:
-        yield "pruner.kind", f"{kind!r} does not exist. Known: {', '.join(PRUNERS)}."
+    found = find_pruner(kind)
+    if found is None:
+        yield "pruner.kind", f"{kind!r} does not exist. {describe_known('pruners', PRUNERS)}"
         return
-    reads = PRUNERS[kind][1]
+    reads = found[1]
     unread = [name for name in options if name not in reads]
     for name in unread:
         known = f"it reads {', '.join(reads)}" if reads else "it reads no option"
@@ -205,6 +216,9 @@ def _schedule(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 def _execution(spec: StudySpec) -> Iterator[tuple[str, str]]:
     declared = spec.execution
+    if declared.executor not in EXECUTORS and not find_plugin("executors", declared.executor):
+        told = describe_known("executors", EXECUTORS)
+        yield "execution.executor", f"{declared.executor!r} does not exist. {told}"
     counted = declared.workers is not None or declared.executor != "ray"
     if spec.training.deterministic and not counted and declared.address != "local":
         yield (

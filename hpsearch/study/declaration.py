@@ -14,13 +14,16 @@ from importlib import metadata
 from typing import Any
 
 from ..events import StudyCreated
-from ..models import FAMILIES
-from ..search.pruners import PRUNERS
+from ..models import FAMILIES, find_family
+from ..plugins import find_plugin
+from ..search.pruners import PRUNERS, find_pruner
+from ..search.samplers import SAMPLERS
 from ..search.samplers import packages_of as packages_of_sampler
 from ..spec.data import Task
 from ..spec.file import StudyFile
 from ..spec.study import StudySpec
 from ..training import losses, optimizers, order, schedules
+from ..training.metrics import METRICS
 from .prepare import pruner_kind
 from .user_code import digests_of, references_in
 
@@ -74,7 +77,7 @@ def declaration_of(file: StudyFile, task: Task) -> Declaration:
         resolved=resolved(file.raw),
         defaults=_defaults(file.spec, task),
         files=digests_of(references_in(file), file.folder),
-        environment=environment(),
+        environment=environment() | plugin_versions(file.spec),
     )
 
 
@@ -94,9 +97,21 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), "machine": platform.machine(), **versions}
 
 
+def plugin_versions(spec: StudySpec) -> dict[str, str]:
+    """The other packages whose sampler, pruner, family or metrics the study names."""
+    named = [
+        *(("samplers", spec.sampler.kind), ("pruners", pruner_kind(spec))),
+        *(("metrics", o.metric) for o in [spec.objective, *(spec.objectives or ())] if o),
+        ("families", spec.network),
+    ]
+    built_in = {*SAMPLERS, *PRUNERS, *METRICS, *FAMILIES}
+    found = [find_plugin(kind, name) for kind, name in named if name not in built_in]
+    return {plugin.package: plugin.version for plugin in found if plugin}
+
+
 def _defaults(spec: StudySpec, task: Task) -> dict[str, Any]:
     """What trials take where the study's file is silent, as far as it is ours and not Keras's."""
-    family = FAMILIES.get(spec.network)
+    family = find_family(spec.network)
     loss = next(iter(losses.LOSSES[task]), None)
     training = {
         "optimizer": optimizers.DEFAULT,
@@ -108,7 +123,8 @@ def _defaults(spec: StudySpec, task: Task) -> dict[str, Any]:
     hyperparameters = {**training, **((family.reads if family else None) or {})}
     silent = {k: v for k, v in hyperparameters.items() if k not in spec.search_space}
     kind = pruner_kind(spec)
-    options = PRUNERS[kind][1].items()
+    found = find_pruner(kind)
+    options = (found[1] if found else {}).items()
     declared = {"kind", *spec.pruner.options} if spec.pruner else set()
     pruner = {k: v for k, v in (("kind", kind), *options) if k not in declared}
     return {**silent, "pruner": pruner}
@@ -124,6 +140,7 @@ def packages_of(spec: StudySpec, trainer: str) -> tuple[str, ...]:
         *packages_of_sampler(spec.sampler.kind),
         *(["optuna"] if pruned_by_optuna else []),
         *(["scikit-learn"] if folds and folds.kind == "stratified_group" else []),
+        *plugin_versions(spec),
     )
 
 

@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,9 +21,14 @@ from typing import Literal
 
 from ..errors import HpsearchError, JournalError, TrackingError, redacted
 from ..events import CURVES
+from ..execution.executor import EXECUTORS
 from ..history import History, load
 from ..journal import owner
+from ..models import FAMILIES
 from ..platforms.machine import describe_system, explain_missing_gpu
+from ..plugins import find_clashes, installed_names
+from ..search.pruners import PRUNERS
+from ..search.samplers import SAMPLERS
 from ..tracking.cursor import acknowledged
 from ..tracking.database import (
     check_database,
@@ -33,6 +38,7 @@ from ..tracking.database import (
     set_aside,
 )
 from ..tracking.store import default_uri, open_store, study_folder, uri_option
+from ..training.metrics import METRICS
 
 State = Literal["ok", "note", "bad"]
 PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
@@ -69,6 +75,7 @@ def examine(root: Path, uri: str | None = None) -> Iterator[Finding]:
     with ThreadPoolExecutor() as pool:
         probes = {name: pool.submit(_probe, code) for name, code in PROBES.items()}
         yield _versions()
+        yield from _plugins()
         yield _disk(root)
         yield _store(root, uri)
         yield from _studies(root)
@@ -90,6 +97,22 @@ def _versions() -> Finding:
     return Finding(
         "versions", "bad" if absent else "ok", text + "".join(f"; no {n}" for n in absent)
     )
+
+
+def _plugins() -> Iterator[Finding]:
+    """What other packages add, and names of theirs that are not used."""
+    built_in: dict[str, Iterable[str]] = {
+        "samplers": SAMPLERS,
+        "pruners": PRUNERS,
+        "families": FAMILIES,
+        "metrics": METRICS,
+        "executors": EXECUTORS,
+    }
+    for kind, names in built_in.items():
+        if found := installed_names(kind):
+            yield Finding("plugins", "ok", f"{kind}: {', '.join(found)}")
+        for clash in find_clashes(kind, names):
+            yield Finding("plugins", "bad", clash)
 
 
 def _probe(code: str) -> tuple[State, str]:

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from ..errors import SpecError
-from ..models import FAMILIES
+from ..models import find_family
 from ..search.memory import Key, key_of
 from ..spec.space import Categorical, Float, Int, Parameter
 from ..spec.study import StudySpec
@@ -135,7 +135,8 @@ def _completed(spec: StudySpec, declared: Any, place: int) -> dict[str, Value]:
 
 
 def _defaults(spec: StudySpec) -> dict[str, Value]:
-    model = FAMILIES[spec.network].reads or {} if spec.network in FAMILIES else {}
+    family = find_family(spec.network)
+    model = (family.reads or {}) if family else {}
     loss: dict[str, Value] = {"loss": next(iter(LOSSES[spec.task]))} if spec.task else {}
     training: dict[str, Value] = {
         "optimizer": DEFAULT,

@@ -13,9 +13,10 @@ from ..data.statistics import Statistics
 from ..errors import SpecError
 from ..events import DataSummary
 from ..execution import devices
-from ..execution.executor import Executor
+from ..execution.executor import EXECUTORS, Executor
 from ..execution.limits import GIB, WorkerLimits
 from ..execution.processes import ProcessExecutor
+from ..plugins import find_plugin
 from ..search.objectives import COSTS
 from ..search.pruner import Pruner
 from ..search.pruners import default_pruner, make_pruner
@@ -258,6 +259,8 @@ class Crew:
             ahead = 0  # a round is as many trials as can train at once
         if declared.executor == "ray":
             return self._start_on_ray(declared, machine, ahead)
+        if declared.executor not in EXECUTORS:
+            return self._start_plugin(declared)
         workers = declared.workers or devices.default_workers(
             machine, trainer=self.trainer, gpus=declared.gpus
         )
@@ -274,6 +277,21 @@ class Crew:
             settings=devices.DETERMINISTIC if self.is_deterministic else None,
             logs=self._logs,
         )
+
+    def _start_plugin(self, declared: Execution) -> Executor:
+        """An executor of another package."""
+        plugin = find_plugin("executors", declared.executor)
+        assert plugin is not None  # `checks` has looked for it
+        self.workers, self.threads = declared.workers, self._threads or 1
+        executor: Executor = plugin.value(
+            trainer=self.trainer,
+            workers=declared.workers,
+            population=self._population,
+            limits=self._limits,
+            settings=devices.DETERMINISTIC if self.is_deterministic else {},
+            logs=self._logs,
+        )
+        return executor
 
     def _start_on_ray(self, declared: Execution, machine: devices.Machine, ahead: int) -> Executor:
         from ..execution.ray import RayExecutor

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import HpsearchError, SpecError, TrainingError
 from ..execution.examination import examine, examined
-from ..models import FAMILIES, Family
+from ..models import Family, find_family
 from ..spec.file import StudyFile
 from ..spec.model import AskingModel
 from ..spec.reference import absolute, is_reference
@@ -70,7 +70,7 @@ def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
         for loss in spec.values_of("loss")
         if isinstance(loss, str) and is_reference(loss)
     ]
-    family = FAMILIES.get(spec.network)
+    family = find_family(spec.network)
     if family and (reason := _other_rows(family, problem.row_shape)):
         raise file.problem("model", reason)
     if family and not losses:

@@ -12,7 +12,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from ..models import FAMILIES, reference_of
+from ..models import find_family, reference_of
 from .problem import Problem
 
 # What a text says -> why the vectorised trainer cannot or should not train it on a CPU.
@@ -36,8 +36,9 @@ def choose(kind: str, problem: Problem) -> tuple[str, str]:
         return "vectorized", "all folds and trials are one program on the accelerator"
     if found := SLOW_ON_CPU.search(text):
         return "keras_fit", f"{found.group(0)} is slow under XLA on a CPU"
-    if problem.model in FAMILIES:
-        if FAMILIES[problem.model].convolves:
+    family = find_family(problem.model)
+    if family is not None:
+        if family.convolves:
             return "keras_fit", "convolutions are slow under XLA on a CPU"
     elif len(problem.row_shape) > 2:
         return "keras_fit", "images are for convolutions, which are slow under XLA on a CPU"

@@ -14,7 +14,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from ..errors import HpsearchError, SpecError, TrainingError
-from ..models import FAMILIES, load_family, outputs_for, reference_of
+from ..models import find_family, load_family, outputs_for, reference_of
 from ..models.exploration import Answer, Run, explore
 from ..models.families import asking, require_model
 from ..models.inspection import Facts, facts_of
@@ -85,7 +85,7 @@ def tried(
     for loss in losses:
         _told(loss, partial(check_loss, loss, problem))
     model, seen, failures, read = problem.model, [], [], set[str]()
-    if model in FAMILIES:  # it is known; the losses were in question
+    if find_family(model) is not None:  # it is known; the losses were in question
         _told(losses[0], partial(run_batch, problem, points[0]))
         return Examined(compiled=False)
     good: Mapping[str, Value] | None = None  # the first point that can be built

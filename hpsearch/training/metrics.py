@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SpecError
+from ..plugins import describe_known, find_plugin
 from ..spec.reference import load_function
 from ..trial import Direction
 
@@ -352,16 +353,33 @@ def default_metrics(task: str, objective: str) -> tuple[str, ...]:
     return everyday if objective in everyday else (objective, *everyday)
 
 
+def find_metric(name: str) -> Metric | None:
+    """The metric called so, built in or of another package; None where there is none."""
+    if name in METRICS or ":" in name:
+        return METRICS.get(name)
+    plugin = find_plugin("metrics", name)
+    if plugin is None:
+        return None
+    if not isinstance(plugin.value, Metric):
+        raise SpecError(
+            f"metrics: {name!r} of the package {plugin.package} must be a "
+            f"hpsearch.training.metrics.Metric. Received: {plugin.value!r}"
+        )
+    return replace(plugin.value, name=name)
+
+
 def metric_for(name: str, task: str) -> Metric:
     """The metric called `name`.
 
     Raises:
         SpecError: If there is none, or it does not suit the task.
     """
-    known = sorted(m.name for m in METRICS.values() if task in m.tasks)
-    if name not in known:
-        raise SpecError(f"metric {name!r} does not exist for {task}. Known: {', '.join(known)}.")
-    metric = METRICS[name]
+    metric = find_metric(name)
+    if metric is None or task not in metric.tasks:
+        known = sorted(m.name for m in METRICS.values() if task in m.tasks)
+        raise SpecError(
+            f"metric {name!r} does not exist for {task}. {describe_known('metrics', known)}"
+        )
     if task != "multilabel":
         return metric
     return replace(metric, function=metric.of_all_labels or partial(_over_labels, metric.function))

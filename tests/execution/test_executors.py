@@ -24,6 +24,7 @@ from hpsearch.search.limits import Limits
 from hpsearch.search.loop import Search
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.space import Float, Space
+from hpsearch.testing import ExecutorContract
 from hpsearch.tracking.uploader import Uploader
 from hpsearch.training.make import make_trainer
 from hpsearch.trial import EpochReport, TrialResult
@@ -96,12 +97,8 @@ def start(request, tmp_path):
         executor.close()
 
 
-def test_a_trial_is_begun_reported_every_epoch_and_ended(executor):
-    executor.submit(trial())
-    reports = until_result(executor)
-    assert [Started, *[EpochReport] * 4, TrialResult] == [type(r) for r in reports]
-    assert [0, 1, 2, 3] == [r.epoch for r in reports[1:-1]]
-    assert "COMPLETE" == reports[-1].state
+class TestEveryExecutor(ExecutorContract):
+    """The suite that executors of other packages are tested by, too."""
 
 
 def test_all_executors_give_the_same_scores_bit_for_bit(inline, real, on_ray):
@@ -111,49 +108,6 @@ def test_all_executors_give_the_same_scores_bit_for_bit(inline, real, on_ray):
         results.append(until_result(executor)[-1])
     assert 1 == len({result.fold_scores.tobytes() for result in results})
     assert 1 == len({result.predictions.tobytes() for result in results})
-
-
-def test_pruning_reaches_a_running_trial(executor):
-    executor.submit(trial(1, epochs=3000))
-    last = until_result(executor, lambda report: executor.prune(1))[-1]
-    assert "PRUNED" == last.state
-
-
-def test_trials_that_have_not_begun_can_be_taken_back(executor):
-    executor.submit(trial(2, epochs=200))
-    executor.submit(trial(3))
-    taken = []
-
-    def take_back(report):
-        if not taken:
-            taken.extend(executor.recall())
-
-    last = until_result(executor, take_back)[-1]
-    assert ([3], 2) == (taken, last.number)
-    executor.submit(trial(3))
-    assert 3 == until_result(executor)[-1].number
-
-
-def test_a_population_waits_at_its_rung_until_every_member_has_its_verdict(executor):
-    trials = [replace(trial(n, epochs=6), rungs=(2,)) for n in (20, 21, 22)]
-    executor.submit(*trials)
-    reports = []
-    while len([r for r in reports if isinstance(r, EpochReport)]) < 6:
-        reports.append(executor.wait(60))
-    assert [(20, 0), (21, 0), (22, 0), (20, 1), (21, 1), (22, 1)] == [
-        (r.trial, r.epoch) for r in reports if isinstance(r, EpochReport)
-    ]
-    executor.prune(20)
-    executor.resume(21)
-    assert executor.wait(0.05) is None
-    executor.prune(22)
-    results = {}
-    while len(results) < 3:
-        report = executor.wait(60)
-        if isinstance(report, TrialResult):
-            results[report.number] = report
-    assert ["PRUNED", "COMPLETE", "PRUNED"] == [results[n].state for n in (20, 21, 22)]
-    assert [2, 6, 2] == [len(results[n].curves["val/loss"]) for n in (20, 21, 22)]
 
 
 def test_a_raising_model_is_a_failed_trial_and_the_worker_lives_on(start):

@@ -15,14 +15,14 @@ from optuna.pruners import (
 )
 
 from hpsearch.errors import SpecError
-from hpsearch.events import Event
-from hpsearch.history import History
 from hpsearch.search.pruners import PRUNERS, default_pruner, make_pruner
 from hpsearch.search.pruners.asha import Hyperband
 from hpsearch.search.pruners.fold_race import FoldRace, first_verdict
 from hpsearch.search.pruners.halving import Halving
+from hpsearch.testing import PrunerContract
+from hpsearch.testing.pruners import EPOCHS, Replay
+from hpsearch.testing.pruners import rising_curves as rising
 
-EPOCHS = 27
 OPTIONS = {"threshold": {"lower": -0.2}}  # what a kind cannot do without
 EPOCHWISE = [kind for kind in PRUNERS if kind != "fold_race"]
 RACES = ["asha", "halving", "hyperband", "median", "percentile"]  # compare a trial with others
@@ -30,56 +30,6 @@ RACES = ["asha", "halving", "hyperband", "median", "percentile"]  # compare a tr
 
 def made(kind: str, **options):
     return make_pruner(kind, {**OPTIONS.get(kind, {}), **options}, epochs=EPOCHS, seed=5)
-
-
-def rising(n: int, seed: int = 0) -> np.ndarray:
-    """Curves that never fall, shape (n, EPOCHS): some learn fast, some end high."""
-    random = np.random.default_rng(seed)
-    ends, rates = random.uniform(-1, 0, n), random.uniform(0.05, 0.5, n)
-    return ends[:, None] - np.exp(-rates[:, None] * np.arange(1, EPOCHS + 1))
-
-
-class Replay:
-    """Trials that follow given curves, one bracket after another, through a pruner."""
-
-    def __init__(self, pruner, curves, direction: str = "maximize") -> None:
-        self.pruner, self.curves = pruner, curves
-        self.events = getattr(pruner, "events", [])
-        self.history = History()
-        self.add("study", objective={"metric": "score", "direction": direction})
-        for first in range(0, len(curves), pruner.bracket):
-            self.train(range(first, min(first + pruner.bracket, len(curves))))
-
-    def add(self, event: str, **fields) -> None:
-        self.events.append(synthetic.event(event, time=len(self.events), **fields))
-        self.history.apply(self.events[-1])
-
-    def train(self, numbers) -> None:
-        for n in numbers:
-            self.add("asked", trial=n, attempt=0, params={}, seed=n, epochs=EPOCHS)
-        going = list(numbers)
-        for epoch in range(EPOCHS):
-            waiting = []
-            for n in going:
-                scores = [float(self.curves[n][epoch])] * 2
-                self.add("epoch", trial=n, attempt=0, epoch=epoch, scores=scores, metrics={})
-                if epoch + 1 in self.pruner.rungs(n, EPOCHS):
-                    waiting.append(self.history.last[n])
-            pruned = self.pruner.verdicts(waiting, self.history)
-            assert {t.number for t in waiting} == pruned.keys()
-            for n in list(going):
-                curve = self.curves[n]
-                if pruned.get(n) or epoch + 1 == len(curve):
-                    going.remove(n)
-                    maximize = self.history.maximize
-                    score = float((max if maximize else min)(curve[: epoch + 1]))
-                    state = "PRUNED" if pruned.get(n) else "COMPLETE"
-                    self.add("result", trial=n, attempt=0, state=state, score=score)
-
-    @property
-    def lengths(self) -> list[int]:
-        """The epochs that each trial trained."""
-        return [t.n_epochs for t in self.history.trials]
 
 
 def optuna_lengths(pruner, curves, direction: str = "maximize") -> list[int]:
@@ -103,40 +53,17 @@ def optuna_lengths(pruner, curves, direction: str = "maximize") -> list[int]:
 # ---- the contract ----
 
 
-@pytest.mark.parametrize("kind", EPOCHWISE)
-def test_rungs_rise_and_end_before_the_last_epoch(kind):
-    for number in range(20):
-        for epochs in (1, 3, 10, EPOCHS):
-            rungs = made(kind).rungs(number, epochs)
-            assert sorted(set(rungs)) == list(rungs)
-            assert all(0 < rung < epochs for rung in rungs)
+class TestEveryPruner(PrunerContract):
+    """The suite that pruners of other packages are tested by, too."""
+
+    @pytest.fixture(params=EPOCHWISE)
+    def make_pruner(self, request):
+        return lambda: made(request.param)
 
 
 @pytest.mark.parametrize("kind", ["asha", "halving", "hyperband", "median", "percentile"])
 def test_nobody_is_pruned_before_epoch_three(kind):
     assert min(Replay(made(kind), rising(40)).lengths) >= 3
-
-
-class Anew:
-    """A pruner that is made anew for every verdict, and sees a history read from its events."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
-        self.bracket = made(kind).bracket
-        self.events: list[Event] = []
-
-    def rungs(self, number, epochs):
-        return made(self.kind).rungs(number, epochs)
-
-    def verdicts(self, waiting, history):
-        replayed = History(self.events)
-        return made(self.kind).verdicts([replayed.last[t.number] for t in waiting], replayed)
-
-
-@pytest.mark.parametrize("kind", EPOCHWISE)
-def test_a_verdict_follows_from_the_history_alone(kind):
-    curves = rising(30)
-    assert Replay(made(kind), curves).lengths == Replay(Anew(kind), curves).lengths
 
 
 @pytest.mark.parametrize("kind", RACES)
@@ -289,11 +216,15 @@ def test_halving_suits_its_brackets_to_the_epochs():
 def test_halving_judges_nobody_before_the_last_of_the_bracket_has_come():
     replay = Replay(made("none"), flat())
     for n in range(9):
-        replay.add("asked", trial=n, attempt=0, params={}, seed=n, epochs=EPOCHS)
+        replay.add(synthetic.event("asked", trial=n, attempt=0, params={}, seed=n, epochs=EPOCHS))
     pruner, history = made("halving"), replay.history
     for n in range(9):
         for epoch in range(3):
-            replay.add("epoch", trial=n, attempt=0, epoch=epoch, scores=[float(n)], metrics={})
+            replay.add(
+                synthetic.event(
+                    "epoch", trial=n, attempt=0, epoch=epoch, scores=[float(n)], metrics={}
+                )
+            )
         told = pruner.verdicts([history.last[k] for k in range(n + 1)], history)
         assert told == ({} if n < 8 else {k: k < 6 for k in range(9)})
 
@@ -301,11 +232,15 @@ def test_halving_judges_nobody_before_the_last_of_the_bracket_has_come():
 def test_a_failed_trial_is_not_waited_for_and_its_place_goes_to_the_next():
     replay = Replay(made("none"), flat())
     for n in range(3):
-        replay.add("asked", trial=n, attempt=0, params={}, seed=n, epochs=9)
-    replay.add("result", trial=2, attempt=0, state="FAILED")
+        replay.add(synthetic.event("asked", trial=n, attempt=0, params={}, seed=n, epochs=9))
+    replay.add(synthetic.event("result", trial=2, attempt=0, state="FAILED"))
     for n in range(2):
         for epoch in range(3):
-            replay.add("epoch", trial=n, attempt=0, epoch=epoch, scores=[float(n)], metrics={})
+            replay.add(
+                synthetic.event(
+                    "epoch", trial=n, attempt=0, epoch=epoch, scores=[float(n)], metrics={}
+                )
+            )
     waiting = [replay.history.last[n] for n in range(2)]
     assert {0: True, 1: False} == Halving(epochs=9).verdicts(waiting, replay.history)
 
@@ -316,14 +251,18 @@ def test_a_failed_trial_is_not_waited_for_and_its_place_goes_to_the_next():
 def race(*folds: float, alpha: float = 0.1, direction: str = "maximize") -> list[bool]:
     """The verdicts on a trial after each of its folds; the best trial has 0.5 to 0.54."""
     replay = Replay(made("none"), flat(), direction)
-    replay.add("asked", trial=0, attempt=0, params={}, seed=0, epochs=2)
+    replay.add(synthetic.event("asked", trial=0, attempt=0, params={}, seed=0, epochs=2))
     best = [0.5, 0.51, 0.52, 0.53, 0.54]
-    replay.add("result", trial=0, attempt=0, state="COMPLETE", score=0.52, fold_scores=best)
-    replay.add("asked", trial=1, attempt=0, params={}, seed=1, epochs=2)
+    replay.add(
+        synthetic.event(
+            "result", trial=0, attempt=0, state="COMPLETE", score=0.52, fold_scores=best
+        )
+    )
+    replay.add(synthetic.event("asked", trial=1, attempt=0, params={}, seed=1, epochs=2))
     told = []
     for fold, score in enumerate(folds):
         worse = score - 0.1 if direction == "maximize" else score + 0.1
-        replay.add("fold", trial=1, attempt=0, fold=fold, scores=[worse, score])
+        replay.add(synthetic.event("fold", trial=1, attempt=0, fold=fold, scores=[worse, score]))
         waiting = [replay.history.last[1]]
         told.append(FoldRace(alpha=alpha).verdicts(waiting, replay.history)[1])
     return told
@@ -350,6 +289,6 @@ def test_a_race_knows_how_many_folds_its_first_verdict_takes(alpha, folds):
 
 def test_the_first_trial_has_nobody_to_race_against():
     replay = Replay(made("none"), flat())
-    replay.add("asked", trial=0, attempt=0, params={}, seed=0, epochs=2)
-    replay.add("fold", trial=0, attempt=0, fold=0, scores=[0.1])
+    replay.add(synthetic.event("asked", trial=0, attempt=0, params={}, seed=0, epochs=2))
+    replay.add(synthetic.event("fold", trial=0, attempt=0, fold=0, scores=[0.1]))
     assert {0: False} == FoldRace().verdicts([replay.history.last[0]], replay.history)

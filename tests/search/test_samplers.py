@@ -10,9 +10,10 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from hpsearch.errors import SpecError
 from hpsearch.search.samplers import SAMPLERS, make_sampler, problems
 from hpsearch.search.samplers.optuna_kinds import OPTUNA
-from hpsearch.spec.conditions import Range
-from hpsearch.spec.constraints import constraint_of
 from hpsearch.spec.space import Categorical, Float, Int, Space
+from hpsearch.testing import SamplerContract
+from hpsearch.testing.samplers import MIXED, SamplerCase, mixed_space
+from hpsearch.testing.samplers import ended_trial as trial
 from hpsearch.trial import Trial
 
 pytestmark = pytest.mark.filterwarnings(
@@ -20,26 +21,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def space(step=None, constraints=()):
-    """A mixed space with conditions two deep; finite where the floats have a step."""
-    return Space(
-        (
-            Categorical("kind", ("a", True, 1, 1.0, None)),
-            Float("lr", 0.1, 0.9, step=step) if step else Float("lr", 1e-4, 1e-1, log=True),
-            Float("rate", 0.0, 0.5, step=0.1),
-            Int("units", 8, 10 if step else 64, log=True),
-            Int("even", 2, 20, step=2),
-            Float("child", 0.0, 1.0, step=step, when={"kind": ("a",)}),
-            Int("grandchild", 1, 3, when={"kind": ("a",), "even": Range(high=8)}),
-            Int("single", 4, 4),
-            Int("both", 1, 2, when={"kind": ("a",)}),
-            Int("both", 8, 9, when={"kind": (True,)}),
-        ),
-        tuple(map(constraint_of, constraints)),
-    )
-
-
-ENDLESS, FINITE = space(), space(step=0.2)
+ENDLESS, FINITE = mixed_space(), mixed_space(step=0.2)
 # Few trials before the models begin, so that the suite meets them soon.
 OPTIONS = {
     "keras_tuner_bayesian": {"startup": 4},
@@ -58,13 +40,6 @@ KINDS = [
     )
     for kind in SAMPLERS
 ]
-KINDS_BUT_SLOW = [
-    pytest.param(*kind.values, marks=pytest.mark.long)
-    if "keras_tuner_bayesian" in kind.values
-    else kind
-    for kind in KINDS
-]
-MIXED = ("COMPLETE", "PRUNED", "COMPLETE", "FAILED")
 
 
 def space_of(kind):
@@ -74,24 +49,6 @@ def space_of(kind):
 def sampler(kind, seed=5, over=None, **arguments):
     arguments = {"options": OPTIONS.get(kind, {}), "epochs": 9, **arguments}
     return make_sampler(kind, over or space_of(kind), direction="minimize", seed=seed, **arguments)
-
-
-def trial(number, params, state="COMPLETE"):
-    score = abs(np.log10(params["lr"]) + 2) + params["rate"]
-    ended = state in ("COMPLETE", "PRUNED", "FAILED")
-    return Trial(
-        number=number,
-        attempt=0,
-        params={"fixed": 1, **params},
-        seed=0,
-        epochs=2,
-        asked=0,
-        scores=[[score + 1], [score]] if ended else [],
-        state=state,
-        score=score if state == "COMPLETE" else None,
-        fold_scores=[score - 0.1, score + 0.1] if state == "COMPLETE" else None,
-        best_epoch=1,
-    )
 
 
 def run(kind, n=None, start=(), states=("COMPLETE",), **arguments):
@@ -108,45 +65,40 @@ def run(kind, n=None, start=(), states=("COMPLETE",), **arguments):
     return [{k: v for k, v in t.params.items() if k != "fixed"} for t in trials], trials
 
 
-@pytest.mark.parametrize("kind", KINDS)
-class TestEverySampler:
-    def test_constraints_hold(self, kind):
-        over = space(step=0.2 if kind == "grid" else None, constraints=["units * even <= 200"])
-        for params in run(kind, over=over)[0]:
-            assert over.violation(params) is None
+SLOW = {  # Keras Tuner's process takes five seconds of each of these tests
+    "test_the_same_seed_suggests_the_same",
+    "test_a_stop_while_a_trial_runs_changes_nothing",
+    "test_a_batch_of_asks_without_a_tell_is_diverse",
+    "test_suggestions_lie_in_the_space_and_conditions_hold",
+}
 
-    def test_another_seed_suggests_otherwise(self, kind):
-        if kind == "keras_tuner_grid":
-            pytest.skip("its order is the same for every seed")
-        assert [sampler(kind, 5).ask(0)] != [sampler(kind, 6).ask(0)]
 
-    @pytest.mark.parametrize("stop", [3, 6, 14])
-    def test_one_made_anew_and_told_the_same_goes_on_the_same_way(self, kind, stop):
-        whole, trials = run(kind, states=MIXED)
-        assert whole == run(kind, start=trials[:stop], states=MIXED)[0]
+def pytest_generate_tests(metafunc):
+    """Every test of the suite for every kind, a slow one marked `long`."""
+    if metafunc.cls is TestEverySampler:
+        slow = metafunc.function.__name__ in SLOW
+        kinds = [
+            pytest.param(*kind.values, marks=[*kind.marks, pytest.mark.long])
+            if slow and "keras_tuner_bayesian" in kind.values
+            else kind
+            for kind in KINDS
+        ]
+        metafunc.parametrize("kind", kinds)
 
-    def test_failed_and_pruned_trials_are_taken_in(self, kind):
-        params, _ = run(kind, states=("PRUNED", "FAILED", "COMPLETE"))
-        assert LENGTH.get(kind, 24) == len(params)
 
-    def test_a_running_trial_of_an_earlier_life_can_be_told_when_it_ends(self, kind):
-        params = sampler(kind).ask(0)
-        again = sampler(kind)
-        again.tell(trial(0, params, "RUNNING"))
-        again.tell(trial(0, params))
-        assert space_of(kind).violation(again.ask(1)) is None
+class TestEverySampler(SamplerContract):
+    """The suite that samplers of other packages are tested by, too."""
 
-    def test_a_number_whose_first_point_was_known_is_asked_for_again(self, kind):
-        s = sampler(kind)
-        s.tell(trial(0, s.ask(0)))
-        first = s.ask(1)
-        s.tell(trial(1, first, "FAILED"))
-        second = s.ask(1)
-        s.tell(trial(1, second))
-        assert space_of(kind).violation(second) is None
-        assert first != second
+    @pytest.fixture
+    def case(self, kind):
+        return SamplerCase(
+            lambda over, seed: sampler(kind, seed, over),
+            length=LENGTH.get(kind, 24),
+            is_finite=kind == "grid",
+            ignores_seed=kind == "keras_tuner_grid",
+        )
 
-    def test_given_points_come_first_and_trials_from_elsewhere_are_told(self, kind):
+    def test_given_points_come_first_and_trials_from_elsewhere_are_told(self, kind, case):
         points = run("random", 3, seed=9, over=space_of(kind))[0]
         elsewhere = run("random", 7, seed=8, over=space_of(kind))[1]
         known = {"points": points[:2], "elsewhere": elsewhere}
@@ -154,45 +106,6 @@ class TestEverySampler:
         assert points[:2] == whole[:2]
         assert all(space_of(kind).violation(params) is None for params in whole)
         assert whole == run(kind, start=trials[:5], **known)[0]
-
-
-@pytest.mark.parametrize("kind", KINDS_BUT_SLOW)
-class TestEverySamplerAtLength:
-    """The same suite; Keras Tuner's process takes five seconds of each of these tests."""
-
-    def test_the_same_seed_suggests_the_same(self, kind):
-        assert run(kind)[0] == run(kind)[0]
-
-    def test_a_stop_while_a_trial_runs_changes_nothing(self, kind):
-        def course(made, begun):
-            """One trial is asked ahead of the one that runs, as the workers do."""
-            asked = {number: params for number, params in begun.items() if params}
-            for number in range(len(asked), 11):
-                asked[number] = made.ask(number)
-                if number:
-                    made.tell(trial(number - 1, asked[number - 1], MIXED[number % 4]))
-            return asked
-
-        whole = course(sampler(kind), {})
-        again = sampler(kind)
-        for number in range(7):  # as the journal tells it
-            again.tell(trial(number, whole[number], "RUNNING"))
-            if 0 < number:
-                again.tell(trial(number - 1, whole[number - 1], MIXED[number % 4]))
-        assert whole == course(again, {n: whole[n] for n in range(7)})
-
-    def test_a_batch_of_asks_without_a_tell_is_diverse(self, kind):
-        s = sampler(kind)
-        length = LENGTH.get(kind, 15)
-        for t in run(kind, length)[1]:
-            s.tell(t)
-        batch = [s.ask(n) for n in range(length, length + 8)]
-        assert None not in batch
-        assert 8 == len({repr(params) for params in batch})
-
-    def test_suggestions_lie_in_the_space_and_conditions_hold(self, kind):
-        for params in run(kind)[0]:
-            assert space_of(kind).violation(params) is None
 
 
 @pytest.mark.parametrize("kind", ["grid", "keras_tuner_grid"])

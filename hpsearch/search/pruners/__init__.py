@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ...errors import SpecError
+from ...plugins import describe_known, find_plugin
 from ..pruner import NoPruner, Pruner
 from .asha import Asha, Hyperband
 from .fold_race import FoldRace
@@ -89,11 +90,26 @@ PRUNERS: dict[str, tuple[Callable[[Options, int, int], Pruner], dict[str, Any]]]
 }  # name -> how it is made, the options that it reads with their defaults
 
 
+def find_pruner(kind: str) -> tuple[Callable[[Options, int, int], Pruner], dict[str, Any]] | None:
+    """How a pruner is made and the options that it reads, as in `PRUNERS`; None: there is none."""
+    if kind in PRUNERS:
+        return PRUNERS[kind]
+    plugin = find_plugin("pruners", kind)
+    if plugin is None:
+        return None
+
+    def make(options: Options, epochs: int, seed: int) -> Pruner:
+        pruner: Pruner = plugin.value(epochs=epochs, seed=seed, **options)
+        return pruner
+
+    return make, dict(getattr(plugin.value, "options", {}))
+
+
 def make_pruner(kind: str, options: Options, *, epochs: int, seed: int = 0) -> Pruner:
     """The pruner called `kind` for trials of at most `epochs`.
 
     Args:
-        kind: One of `PRUNERS`.
+        kind: One of `PRUNERS`, or a name that another package has declared.
         options: Those that were declared; the others have their defaults.
         epochs: At most so many in a trial.
         seed: The study's, for what is drawn.
@@ -101,9 +117,10 @@ def make_pruner(kind: str, options: Options, *, epochs: int, seed: int = 0) -> P
     Raises:
         SpecError: If there is no such pruner, or it does not read an option.
     """
-    if kind not in PRUNERS:
-        raise SpecError(f"pruner {kind!r} does not exist. Known: {', '.join(PRUNERS)}.")
-    make, defaults = PRUNERS[kind]
+    found = find_pruner(kind)
+    if found is None:
+        raise SpecError(f"pruner {kind!r} does not exist. {describe_known('pruners', PRUNERS)}")
+    make, defaults = found
     for name in options:
         if name not in defaults:
             known = ", ".join(defaults) or "no option"

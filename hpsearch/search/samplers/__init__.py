@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 
 from ...errors import SpecError
+from ...plugins import describe_known, find_plugin
 from ...spec.branches import apart, has_branches
 from ...spec.space import Space
 from ...trial import Direction, Trial, Value
@@ -24,13 +25,19 @@ def options_of(kind: str) -> tuple[str, ...]:
     """The options that a sampler reads."""
     if kind in OPTUNA:
         return OPTUNA[kind].options
-    return tuple(ORACLES[kind].options) if kind in ORACLES else ()
+    if kind in SAMPLERS:
+        return tuple(ORACLES[kind].options) if kind in ORACLES else ()
+    plugin = find_plugin("samplers", kind)
+    return tuple(getattr(plugin.value, "options", ())) if plugin else ()
 
 
 def packages_of(kind: str) -> tuple[str, ...]:
     """The packages, as they are installed, that a sampler's suggestions depend on."""
     if kind in ORACLES:
         return ("keras-tuner",)
+    if kind not in SAMPLERS:
+        plugin = find_plugin("samplers", kind)
+        return (plugin.package,) if plugin else ()
     if kind not in OPTUNA:
         return ()
     package = OPTUNA[kind].package
@@ -41,8 +48,8 @@ def problems(
     kind: str, options: Mapping[str, int], space: Space, *, objectives: int
 ) -> list[tuple[str, str]]:
     """Why a sampler cannot be made: pairs of an option, or "kind", and what is wrong."""
-    if kind not in SAMPLERS:
-        return [("kind", f"{kind!r} does not exist. Known: {', '.join(SAMPLERS)}.")]
+    if kind not in SAMPLERS and find_plugin("samplers", kind) is None:
+        return [("kind", f"{kind!r} does not exist. {describe_known('samplers', SAMPLERS)}")]
     reads = options_of(kind)
     known = f"it reads {', '.join(reads)}" if reads else "it reads no option"
     found = [
@@ -66,7 +73,10 @@ def problems(
 
 def _most_objectives(kind: str) -> int:
     """How many objectives a sampler takes at most; the grid looks at none."""
-    return OPTUNA[kind].objectives if kind in OPTUNA else 1 if kind in ORACLES else 5
+    if kind in SAMPLERS:
+        return OPTUNA[kind].objectives if kind in OPTUNA else 1 if kind in ORACLES else 5
+    plugin = find_plugin("samplers", kind)
+    return int(getattr(plugin.value, "objectives", 1)) if plugin else 5
 
 
 def make_sampler(
@@ -83,7 +93,7 @@ def make_sampler(
     """The sampler called `kind` over `space`.
 
     Args:
-        kind: One of `SAMPLERS`.
+        kind: One of `SAMPLERS`, or a name that another package has declared.
         space: Of the suggestions.
         direction: Of the score, or one for each of several objectives.
         seed: Every draw derives from it.
@@ -115,6 +125,10 @@ def make_sampler(
             epochs=epochs,
             options=options,
             given=len(points),
+        )
+    elif kind not in OPTUNA and (plugin := find_plugin("samplers", kind)):
+        sampler = plugin.value(
+            space, directions=directions, seed=seed, epochs=epochs, options=dict(options)
         )
     else:
         chosen = OPTUNA[kind]

@@ -1,0 +1,63 @@
+"""What every model family promises; see `hpsearch.models.Family`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ..models import Family, outputs_for
+
+TASKS = {"binary": 1, "multiclass": 3, "multilabel": 2, "regression": 2}  # task -> outputs
+
+
+class FamilyContract:
+    """Inherit it, and give a fixture `family`; `rows` and `params` where the defaults do not do."""
+
+    rows: tuple[int, ...] = (5,)  # the shape of a row
+    params: Mapping[str, Any] = {}  # of the networks that are built
+
+    def test_its_defaults_are_what_it_reads(self, family: Family) -> None:
+        if family.reads is None:
+            pytest.skip("it reads whatever it is given")
+        assert {k: v for k, v in self.params.items() if k not in family.reads} == {}
+
+    @pytest.mark.parametrize("task", TASKS)
+    def test_a_network_of_every_task_answers_with_its_outputs(
+        self, family: Family, task: str
+    ) -> None:
+        model = self.build(family, task)
+        answer = model.predict(self.sample(), verbose=0)
+        assert (7, TASKS[task]) == answer.shape
+        assert np.isfinite(answer).all()
+        assert not model.compiled
+
+    @pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel"])
+    def test_a_classification_answers_with_probabilities(self, family: Family, task: str) -> None:
+        answer = self.build(family, task).predict(self.sample(), verbose=0)
+        assert (answer >= 0).all()
+        assert (answer <= 1).all()
+        if task == "multiclass":
+            np.testing.assert_allclose(1, answer.sum(axis=1), rtol=1e-5)
+
+    def test_the_saved_network_opens_without_its_code(self, family: Family, tmp_path: Any) -> None:
+        import keras
+
+        model = self.build(family, "regression")
+        model.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+        rows = self.sample()
+        np.testing.assert_array_equal(
+            model.predict(rows, verbose=0), again.predict(rows, verbose=0)
+        )
+
+    def build(self, family: Family, task: Any) -> Any:
+        """A network for rows of `rows`."""
+        params = {**(family.reads or {}), **self.params}
+        return family.build(params, self.rows, outputs_for(task, TASKS[task]))
+
+    def sample(self) -> np.ndarray:
+        """Seven rows."""
+        return np.random.default_rng(0).normal(size=(7, *self.rows)).astype(np.float32)
