@@ -177,3 +177,39 @@ def test_a_lane_alone_is_the_lane_among_64_others() -> None:
         rtol=2e-5,
         atol=1e-6,
     )
+
+
+def test_a_population_that_the_device_refuses_is_halved_and_tells_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its second call runs out of memory, after the first epoch was reported."""
+    import jax
+
+    problem = first_fold(separable())
+    trials = [replace(spec(n, n, 4, units=4), rungs=(1,)) for n in range(4)]
+    expected = run(VectorizedTrainer(problem, placement="batch"), trials)
+    start, calls = TileGroup.start, []
+
+    def refused(group: TileGroup, epochs: int) -> None:
+        calls.append(group.size)
+        if len(calls) == 2:
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes")
+        start(group, epochs)
+
+    monkeypatch.setattr(TileGroup, "start", refused)
+    found = run(VectorizedTrainer(problem, placement="batch"), trials)
+    assert [Size(1, 4)] * 2 + [Size(1, 2)] == calls[:3]
+    assert sorted((r.trial, r.epoch) for r in expected[0]) == sorted(
+        (r.trial, r.epoch) for r in found[0]
+    )
+    for n in range(4):
+        for name, curve in expected[1][n].curves.items():
+            np.testing.assert_allclose(curve, found[1][n].curves[name], rtol=2e-5, atol=1e-6)
+
+
+def test_a_network_that_no_memory_holds_fails_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tile_group, "device_memory", lambda: 1000)
+    problem = first_fold(separable())
+    result = run(VectorizedTrainer(problem, placement="batch"), [spec(units=4)])[1][0]
+    assert "FAILED" == result.state
+    assert "not even one trial at a time fits" in (result.error or "")

@@ -25,7 +25,7 @@ from .program import measure_function
 from .program_cache import ProgramCache
 from .segment import EPOCHS, N_LOSSES, BatchData, Rules
 from .template import Templates
-from .tile_group import Entry, Size, TileGroup
+from .tile_group import Entry, Size, TileGroup, TooLargeError, is_out_of_memory
 
 REPORT_SECONDS = 0.3  # between two answers of the device, about
 TILE_TRIALS = 256  # of a tile at most
@@ -47,6 +47,7 @@ class BatchEngine:
         self._names = ["train/loss", "val/loss", *(f"val/{m.name}" for m in self._metrics)]
         self._direction = problem.goal.direction
         self._sizes: dict[str, Size] = {}  # of the groups so far, by their key
+        self._limited: set[str] = set()  # groups that memory has made smaller
         self._batch_data: dict[tuple[str, int], BatchData] = {}
         self._epoch_seconds = 0.0  # of the last call; 0: not known yet
         self._raised: Exception | None = None  # by a metric of the user's
@@ -153,6 +154,8 @@ class BatchEngine:
         for entry in entries:
             counts[entry.batch_size] = counts.get(entry.batch_size, 0) + 1
         known = self._sizes.get(key)
+        if known is not None and key in self._limited:
+            return known  # others wait until there is room
         if known is not None and len(entries) <= known.tiles * known.trials <= 4 * len(entries):
             return known
         mean = -(-len(entries) // len(counts))
@@ -200,7 +203,7 @@ class BatchEngine:
     # ---- turns ----
 
     def _turn(
-        self, groups: Mapping[str, TileGroup]
+        self, groups: dict[str, TileGroup]
     ) -> Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]:
         """Some epochs of all groups, and what they brought."""
         began, most = time.perf_counter(), self._epochs_of_a_call()
@@ -221,6 +224,9 @@ class BatchEngine:
             except Exception as error:
                 errors.append((group, error))
         for group, reason in errors:
+            if is_out_of_memory(reason) and (smaller := self._smaller(groups, group, reason)):
+                groups |= smaller
+                continue
             for entry in [*group.entries, *group.waiting]:
                 group.release(entry)
                 yield self._failed(entry, reason)
@@ -228,6 +234,21 @@ class BatchEngine:
             n = max(len(figures) for figures in found.values())
             self._epoch_seconds = (time.perf_counter() - began) / n
         yield from self._tell(groups, found)
+
+    def _smaller(
+        self, groups: Mapping[str, TileGroup], group: TileGroup, error: Exception
+    ) -> dict[str, TileGroup]:
+        """A group of less memory in place of one, its trials begun again; empty: there is none."""
+        size = error.size if isinstance(error, TooLargeError) else group.size.halved
+        if size is None:
+            return {}
+        [key] = [key for key, other in groups.items() if other is group]
+        self._sizes[key] = size
+        self._limited.add(key)
+        entries = [*group.entries, *group.waiting]
+        for entry in entries:  # what was reported is not reported again
+            entry.epoch, entry.place = 0, None
+        return {key: self._group(key, entries, judged=True)}
 
     def _epochs_of_a_call(self) -> int:
         """Of how many epochs the host hears at once; of the first one alone."""
@@ -242,7 +263,7 @@ class BatchEngine:
         group_of = {entry: g for g in groups.values() for entry in g.entries}
         ends: dict[Entry, TrialResult | None] = {}  # None: complete
         first = min((entry.reported for entry in found), default=0)
-        last = max((e.reported + len(figures) for e, figures in found.items()), default=0)
+        last = max((entry.epoch for entry in found), default=0)
         for epoch in range(first, last):
             reports = []
             for entry, figures in found.items():
@@ -257,7 +278,7 @@ class BatchEngine:
             stopped = ((yield reports) or ()) if reports else ()
             for entry, figures in found.items():
                 index = epoch - (entry.epoch - len(figures))
-                if entry in ends or not 0 <= index < len(figures):
+                if entry in ends or not 0 <= index < len(figures) or epoch >= entry.reported:
                     continue
                 if entry.trial.number in stopped:
                     ends[entry] = self._result(entry, "PRUNED", None)

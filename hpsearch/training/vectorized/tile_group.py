@@ -54,6 +54,17 @@ class Entry:
         return batch_size(self.params)
 
 
+class TooLargeError(Exception):
+    """A group does not fit in the device's memory; `size` is one that may, or None."""
+
+    def __init__(self, size: Size | None) -> None:
+        super().__init__(
+            "not even one trial at a time fits in the device's memory: use smaller layers or "
+            "batches, or fewer folds"
+        )
+        self.size = size
+
+
 @dataclass(frozen=True, slots=True)
 class Size:
     """Of a group on the device."""
@@ -108,6 +119,7 @@ class TileGroup:
         self._table = table
         self._key = f"{key} {branches} {size} {self._n_folds} {table}"
         self._tiles: Tiles | None = None
+        self._fits = False  # whether memory was looked at
         self._slots: list[list[Entry | None]] = [[None] * size.trials for _ in range(size.tiles)]
         self._dropped = np.zeros((size.tiles, size.trials), bool)
         self._asked: dict[int, int] = {}  # tile -> epochs it was to have finished
@@ -202,7 +214,27 @@ class TileGroup:
         count = np.int32(len(self._asked))
         orders = Orders(which, count, until, sizes, branches, self._dropped)
         given = (self._tiles, orders, self._data)
-        self._tiles, self._figures = self._segment(given)(*given)
+        program = self._segment(given)
+        self._require_memory(program)
+        self._tiles, self._figures = program(*given)
+
+    def _require_memory(self, program: Any) -> None:
+        """Refuse a group whose program says that it needs more than the device has."""
+        limit = None if self._fits else device_memory()
+        needed = None if limit is None else program.memory_analysis()
+        self._fits = True
+        if limit is None or needed is None:
+            return
+        state, within = needed.argument_size_in_bytes, needed.temp_size_in_bytes
+        size: Size | None = self.size
+        while size is not None:
+            trials = size.trials / self.size.trials
+            tiles = size.tiles / self.size.tiles
+            if state * tiles * trials + within * trials <= limit:
+                break
+            size = size.halved
+        if size != self.size:
+            raise TooLargeError(size)
 
     def _segment(self, given: tuple[Any, ...]) -> Any:
         def make() -> Any:
@@ -309,3 +341,17 @@ def _stops(slots: Sequence[Entry | None]) -> list[int]:
     """The numbers of epochs after which a trial of a tile waits for a verdict or ends."""
     trials = [entry.trial for entry in slots if entry is not None]
     return sorted({n for trial in trials for n in (trial.epochs, *trial.rungs)})
+
+
+def device_memory() -> int | None:
+    """Bytes that programs may use; None where the device does not say, as a CPU."""
+    stats = jax.devices()[0].memory_stats() or {}
+    limit = stats.get("bytes_limit")
+    return None if limit is None else int(limit)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether the device, or a group, says that memory is not enough."""
+    return isinstance(error, TooLargeError) or (
+        isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    )

@@ -1,0 +1,280 @@
+"""What a trial costs as a population grows, on whatever device is there.
+
+    python benchmarks/population.py [--populations 1,8,64,256] [--rows 4480] [--epochs 20]
+        [--only uniform,mixed,bare,loop] [--keep FILE.jsonl]
+    python benchmarks/population.py --show FILE.jsonl
+
+`uniform` trains trials of one structure (two layers of 64 units, Adam, batches of 64, dropout) that
+differ in numbers; `mixed` such of five optimizers, four batch sizes, one to three layers and widths
+from 16 to 128. Both run lanes as one batch, as on an accelerator, also where there is none. `bare`
+is a JAX program of the same uniform lanes without anything around it: the limit. `loop` is one
+trial of `keras.Model.fit` on the JAX backend, a fold after the other.
+
+Every population is trained twice by one trainer: the first time compiles, the second is what a
+trial costs. One line of JSON each: seconds a trial of either, programs compiled, megabytes that
+passed between host and device, and the milliseconds of an epoch in which the host did not wait for
+the device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+FOLDS, FEATURES = 5, 46
+OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "nadam")
+BATCH_SIZES = (32, 64, 128, 256)
+WIDTHS = (16, 24, 32, 48, 64, 96, 128)
+KINDS = ("uniform", "mixed", "bare", "loop")
+Row = dict[str, Any]
+
+
+def problem_of(rows: int) -> Any:
+    """A made binary task, five folds."""
+    from hpsearch.data.split import Split
+    from hpsearch.data.statistics import Statistics
+    from hpsearch.training.problem import Problem
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(rows, FEATURES)).astype(np.float32)
+    signal = np.tanh(x[:, :12] @ rng.normal(size=(12, 6))) @ rng.normal(size=6)
+    y = (signal + rng.normal(size=rows) > 0).astype(np.float32)[:, None]
+    index = np.arange(rows)
+    folds = tuple(Split(index[index % FOLDS != f], index[f::FOLDS]) for f in range(FOLDS))
+    ones, zeros = np.ones(FEATURES, np.float32), np.zeros(FEATURES, np.float32)
+    unit = (np.zeros(1, np.float32), np.ones(1, np.float32))
+    statistics = (Statistics(zeros, zeros, ones, *unit),) * FOLDS
+    return Problem("binary", x, y, folds, statistics, "roc_auc", ("roc_auc", "log_loss"))
+
+
+def trials_of(kind: str, n: int, epochs: int, *, first: int) -> list[Any]:
+    """Trials that differ in numbers, and mixed ones in their structure too."""
+    from hpsearch.trial import TrialSpec
+
+    trials = []
+    for number in range(first, first + n):
+        rng = np.random.default_rng(number)
+        params: Row = {"layers": 2, "units": 64, "batch_size": 64, "optimizer": "adam"}
+        params |= {"learning_rate": float(10 ** rng.uniform(-4, -2))}
+        params |= {"dropout": float(rng.uniform(0.05, 0.5))}
+        if kind == "mixed":
+            params["optimizer"] = str(rng.choice(OPTIMIZERS))
+            params["batch_size"] = int(rng.choice(BATCH_SIZES))
+            params |= {"layers": int(rng.integers(1, 4)), "units": int(rng.choice(WIDTHS))}
+        trials.append(TrialSpec(number, params, number, epochs))
+    return trials
+
+
+class Watch:
+    """What passes between a trainer's host and its device."""
+
+    def __init__(self, trainer: Any) -> None:
+        """Watch `trainer` from now on."""
+        import jax
+
+        from hpsearch.training.vectorized.tile_group import TileGroup
+
+        self.bytes, self.waited = 0, 0.0
+        get, finish = trainer._programs.get, TileGroup.finish
+
+        def watched(*given: Any) -> Callable[..., Any]:
+            program = get(*given)
+
+            def call(*arguments: Any) -> Any:
+                leaves = jax.tree.leaves(arguments)
+                self.bytes += sum(np.asarray(a).nbytes for a in leaves if not is_resident(a))
+                return program(*arguments)
+
+            return call
+
+        def timed(group: Any) -> Any:
+            began = time.perf_counter()
+            jax.block_until_ready(group._figures)
+            self.waited += time.perf_counter() - began
+            self.bytes += group._figures.nbytes
+            return finish(group)
+
+        def is_resident(array: Any) -> bool:
+            return isinstance(array, jax.Array)
+
+        trainer._programs.get, TileGroup.finish = watched, timed
+        self._finish = finish
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        from hpsearch.training.vectorized.tile_group import TileGroup
+
+        TileGroup.finish = self._finish  # type: ignore[method-assign]
+
+
+def population(kind: str, n: int, rows: int, epochs: int) -> Row:
+    """A population of `n` trials, twice."""
+    from hpsearch.training.vectorized import VectorizedTrainer
+    from hpsearch.trial import TrialResult
+
+    problem = problem_of(rows)
+    if kind == "mixed":
+        sizes = {"layers": (1, 2, 3), "units": WIDTHS, "batch_size": BATCH_SIZES}
+        problem = replace(problem, optimizers=OPTIMIZERS, batch_sizes_vary=True, sizes=sizes)
+    trainer = VectorizedTrainer(problem, placement="batch")
+    seconds, watch = [], Watch(trainer)
+    for first in (0, 0):
+        watch.bytes, watch.waited, began = 0, 0.0, time.perf_counter()
+        said = list(trainer.train(trials_of(kind, n, epochs, first=first)))
+        seconds.append(time.perf_counter() - began)
+        results = [word for word in said if isinstance(word, TrialResult)]
+        assert n == len(results)
+        assert all(r.state == "COMPLETE" for r in results), results[0].error
+        watch.bytes += sum(r.predictions.nbytes for r in results if r.predictions is not None)
+    watch.stop()
+    return {
+        "first_s": seconds[0] / n,
+        "trial_s": seconds[1] / n,
+        "programs": trainer._programs.count("segment"),
+        "megabytes": watch.bytes / 1e6,
+        "host_ms_an_epoch": (seconds[1] - watch.waited) / epochs * 1e3,
+    }
+
+
+def bare(n: int, rows: int, epochs: int) -> Row:
+    """The uniform lanes in JAX alone: what any trainer could reach at best."""
+    import jax
+    import jax.numpy as jnp
+
+    problem, size = problem_of(rows), 64
+    x, y = jnp.asarray(problem.features), jnp.asarray(problem.target[:, 0])
+    train = jnp.asarray(np.stack([f.train[: rows * 4 // 5 - 1] for f in problem.folds]))
+    steps = train.shape[1] // size
+    rng = np.random.default_rng(0)
+    rate, drop = (jnp.asarray(rng.uniform(*r, n), jnp.float32) for r in ((1e-4, 1e-2), (0.05, 0.5)))
+    widths = (FEATURES, 64, 64, 1)
+    weights = [
+        (
+            jnp.asarray(rng.normal(size=(FOLDS, n, a, b)) * a**-0.5, jnp.float32),
+            jnp.zeros((FOLDS, n, b)),
+        )
+        for a, b in itertools.pairwise(widths)
+    ]
+
+    def loss(p: Any, xb: Any, yb: Any, key: Any, drop: Any) -> Any:
+        h = xb
+        for i, (w, b) in enumerate(p[:-1]):
+            h = jax.nn.relu(h @ w + b)
+            z = (jax.lax.iota(jnp.uint32, h.size).reshape(h.shape) ^ key + i) * jnp.uint32(
+                0x9E3779B9
+            )
+            z = (z ^ z >> 16) * jnp.uint32(0x85EBCA6B)
+            h = jnp.where((z ^ z >> 13).astype(jnp.float32) * 2.0**-32 < drop, 0, h / (1 - drop))
+        z = (h @ p[-1][0] + p[-1][1])[:, 0]
+        return jnp.mean(jnp.maximum(z, 0) - z * yb + jnp.log1p(jnp.exp(-jnp.abs(z))))
+
+    over = jax.vmap(jax.grad(loss), (0, None, None, None, 0))
+    over = jax.vmap(over, (0, 0, 0, None, None))
+
+    def epoch(state: Any, number: Any) -> Any:
+        keys = jax.random.split(jax.random.PRNGKey(number), FOLDS)
+        order = jax.vmap(jax.random.permutation)(keys, train)[:, : steps * size]
+
+        def step(carried: Any, at: Any) -> Any:
+            p, m, v, t = carried
+            taken = jax.lax.dynamic_slice_in_dim(order, at * size, size, 1)
+            g = over(p, x[taken], y[taken], at.astype(jnp.uint32), drop)
+            t = t + 1
+            m = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, m, g)
+            v = jax.tree.map(lambda a, b: 0.999 * a + 0.001 * b * b, v, g)
+            r = rate * jnp.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+
+            def moved(w: Any, a: Any, b: Any) -> Any:
+                return w - r.reshape(-1, *[1] * (w.ndim - 2)) * a / (jnp.sqrt(b) + 1e-7)
+
+            return (jax.tree.map(moved, p, m, v), m, v, t), None
+
+        return jax.lax.scan(step, state, jnp.arange(steps))[0]
+
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    program, state = jax.jit(epoch), (weights, zeros, zeros, jnp.float32(0))
+    began = time.perf_counter()
+    jax.block_until_ready(program(state, 0))
+    first, began = time.perf_counter() - began, time.perf_counter()
+    for number in range(epochs):
+        state = program(state, number)
+    jax.block_until_ready(state)
+    seconds = time.perf_counter() - began
+    return {"first_s": (first + seconds) / n, "trial_s": seconds / n, "programs": 1}
+
+
+def loop(rows: int, epochs: int) -> Row:
+    """One trial of `keras.Model.fit`."""
+    problem, [trial] = problem_of(rows), trials_of("uniform", 1, epochs, first=0)
+    began = time.perf_counter()
+    for fold in problem.folds:
+        model = problem.builder(trial.params, 0)()
+        model.compile("adam", "binary_crossentropy", metrics=["AUC"])
+        x, y = problem.features, problem.target
+        model.fit(
+            x[fold.train],
+            y[fold.train],
+            batch_size=64,
+            epochs=epochs,
+            validation_data=(x[fold.validation], y[fold.validation]),
+            verbose=0,
+        )
+    return {"trial_s": time.perf_counter() - began}
+
+
+def show(rows: list[Row]) -> None:
+    """The table, as `benchmarks/population.md` has it."""
+    print("| what | population | device | first, a trial | then, a trial | programs | MB | host |")
+    print("|---|---|---|---|---|---|---|---|")
+    for row in rows:
+        cells = [row["kind"], row["population"], row["device"]]
+        cells += [f"{row[k] * 1e3:.4g} ms" if k in row else "" for k in ("first_s", "trial_s")]
+        cells += [row.get("programs", "")]
+        cells += [f"{row['megabytes']:.3g}" if "megabytes" in row else ""]
+        host = "host_ms_an_epoch"
+        cells += [f"{row[host]:.3g} ms an epoch" if host in row else ""]
+        print("|", " | ".join(map(str, cells)), "|")
+
+
+def main() -> None:
+    """Measure, and print a line each."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--populations", default="1,8,64,256")
+    parser.add_argument("--rows", type=int, default=5600)
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--only", default=",".join(KINDS))
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--show", type=Path)
+    given = parser.parse_args()
+    if given.show:
+        show([json.loads(line) for line in given.show.read_text().splitlines()])
+        return
+    import jax
+
+    device = f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores"
+    for kind in given.only.split(","):
+        for n in [1] if kind == "loop" else map(int, given.populations.split(",")):
+            size = (given.rows, given.epochs)
+            measured = {"bare": bare, "loop": lambda _, *s: loop(*s)}.get(kind)
+            figures = measured(n, *size) if measured else population(kind, n, *size)
+            row = {"kind": kind, "population": n, "device": device, "rows": given.rows, **figures}
+            line = json.dumps({**row, "epochs": given.epochs})
+            print(line, flush=True)
+            if given.keep:
+                with given.keep.open("a") as file:
+                    file.write(line + "\n")
+
+
+if __name__ == "__main__":
+    main()
