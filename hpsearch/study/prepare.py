@@ -25,7 +25,7 @@ from ..spec.file import StudyFile
 from ..spec.reference import is_reference
 from ..spec.space import Categorical, Int
 from ..spec.study import Execution, StudySpec
-from ..training.choice import choose
+from ..training.choice import choose, has_accelerator
 from ..training.metrics import default_metrics, metric_for
 from ..training.problem import EarlyStopping, Problem
 from ..trial import Direction, Value
@@ -33,6 +33,7 @@ from .checks import check
 from .defined import require_defined
 
 TUNED = ("balanced_accuracy", "f1", "matthews_corrcoef")  # objectives that need a threshold
+TOGETHER = 64  # trials of a population on an accelerator, where nothing is declared
 LISTED = 16  # values of a whole number; of more, powers of two
 DEFAULT_OBJECTIVE = {
     "binary": "roc_auc",
@@ -214,6 +215,21 @@ def pruner_kind(spec: StudySpec) -> str:
     return default_pruner(epochs=spec.training.epochs, objectives=n_objectives)
 
 
+def population_of(spec: StudySpec, trainer: str) -> int:
+    """How many trials a worker trains together.
+
+    Where nothing is declared and there is an accelerator they are an eighth of the study, so that
+    the sampler learns from those before, and at most `TOGETHER`. Which of them stand side by side
+    on the device is left to its memory. A pruner's bracket is never cut.
+    """
+    wanted = spec.training.population
+    declared = "population" in spec.training.model_fields_set
+    if not declared and trainer == "vectorized" and has_accelerator():
+        wanted = max(1, min(TOGETHER, spec.budget.trials // 8))
+    bracket = pruner_of(spec).bracket
+    return bracket * max(1, wanted // bracket)
+
+
 class Crew:
     """The workers, started on a guess of the trainer while the data are being read."""
 
@@ -237,10 +253,9 @@ class Crew:
         self._threads = threads
         self.is_deterministic = spec.training.deterministic
         self._kind = spec.training.trainer
+        self._spec = spec
         # A bracket is one population, and the next is not asked for before it has ended.
-        bracket = pruner_of(spec).bracket
-        self._population = bracket * max(1, spec.training.population // bracket)
-        self._asks_ahead = bracket == 1
+        self._asks_ahead = pruner_of(spec).bracket == 1
         minutes, gib = spec.budget.trial_minutes, spec.budget.memory_gib
         self._limits = WorkerLimits(
             trial_seconds=None if minutes is None else minutes * 60,
@@ -253,6 +268,7 @@ class Crew:
 
     def _start(self) -> Executor:
         declared, machine = self._execution, devices.here(self.trainer)
+        self._population = population_of(self._spec, self.trainer)
         # It compiles the next trial meanwhile.
         ahead = 1 if self.trainer == "vectorized" and self._asks_ahead else 0
         if self.is_deterministic:

@@ -1,5 +1,7 @@
 """From a study file to what its trials share."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -24,3 +26,36 @@ def test_trials_know_what_others_may_choose(
     file = read_spec({"data": {}, "search_space": search_space})
     problem = problem_of(file.spec, load_data(file, (x, (x[:, 0] > 0).astype(int))))
     assert (optimizers, batch_sizes_vary) == (problem.optimizers, problem.batch_sizes_vary)
+
+
+def test_a_population_is_chosen_on_an_accelerator_unless_it_is_declared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from hpsearch.study import prepare
+
+    def chosen(trainer: str = "vectorized", **sections: Any) -> int:
+        space = {"units": [4, 8], "batch_size": {"type": "int", "low": 10, "high": 200}}
+        declared = {"data": {}, "search_space": space, "pruner": {"kind": "none"}, **sections}
+        return prepare.population_of(read_spec(declared).spec, trainer)
+
+    many = {"trials": 1000}
+    assert 1 == chosen(budget=many)
+    monkeypatch.setattr(prepare, "has_accelerator", lambda: True)
+    assert 64 == chosen(budget=many)
+    assert 3 == chosen(budget={"trials": 30})
+    assert 7 == chosen(budget=many, training={"population": 7})
+    assert 1 == chosen("keras_fit", budget=many)
+
+
+def test_whole_numbers_of_a_space_are_listed_or_bounded() -> None:
+    from hpsearch.study.prepare import whole_numbers
+
+    space = {
+        "units": [64, 16],
+        "layers": {"type": "int", "low": 1, "high": 3},
+        "batch_size": {"type": "int", "low": 10, "high": 200},
+        "activation": ["relu", "tanh"],
+    }
+    spec = read_spec({"data": {}, "search_space": space}).spec
+    expected = {"units": (16, 64), "layers": (1, 2, 3), "batch_size": (10, 16, 32, 64, 128, 200)}
+    assert expected == whole_numbers(spec)

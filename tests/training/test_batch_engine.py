@@ -102,6 +102,22 @@ def test_a_program_of_a_space_of_any_widths_is_one_of_three() -> None:
     assert 3 == len(seen) == templates.built
 
 
+@pytest.mark.parametrize(
+    ("sizes", "branches"),
+    [
+        ((32, 256), (32, 256)),
+        ((10, 16, 32, 64, 100), (10, 16, 32, 64, 100)),  # a range's ends and powers of two
+        (tuple(range(16, 257, 16)), (16, 32, 64, 128, 256)),
+    ],
+)
+def test_batch_sizes_of_a_space_are_a_few_branches_of_one_program(
+    sizes: tuple[int, ...], branches: tuple[int, ...]
+) -> None:
+    problem = replace(mixed_problem(), sizes={"batch_size": sizes})
+    engine = engine_of(VectorizedTrainer(problem, placement="batch"))
+    assert {branches} == {engine._branches(rows) for rows in range(sizes[0], sizes[-1] + 1)}
+
+
 class Counted:
     """What passes between the host and the device."""
 

@@ -120,9 +120,13 @@ class BatchEngine:
         return f"{template.key}|{template.begins}|{shapes}|{branches}|{scaling}"
 
     def _branches(self, rows: int) -> tuple[int, ...]:
-        """The sizes of batches of the program that trains batches of `rows`."""
+        """The sizes of batches of the program that trains batches of `rows`.
+
+        A batch is computed in the next larger of them. They hang on the space alone, so that all
+        its trials share them.
+        """
         sizes = sorted(set(self.problem.sizes.get("batch_size", ())))
-        if rows not in sizes:
+        if not sizes or rows > sizes[-1]:
             return (rows,)
         if len(sizes) <= BRANCHES:
             return tuple(sizes)
