@@ -5,8 +5,6 @@ import pytest
 
 from hpsearch.compat import ray as compat
 
-pytest.importorskip("ray")
-
 
 def test_a_cluster_refuses_a_request_without_a_token(ray_cluster):
     address = compat.resolve_address(ray_cluster.address)
@@ -15,12 +13,12 @@ def test_a_cluster_refuses_a_request_without_a_token(ray_cluster):
     assert grpc.StatusCode.UNAUTHENTICATED == raised.value.code()
 
 
-def test_an_address_of_no_cluster_is_refused():
+def test_an_address_of_no_cluster_is_refused(ray_cluster):
     with pytest.raises((ConnectionError, ValueError)):
         compat.resolve_address("auto-matic")
 
 
-def test_a_server_that_is_not_there_is_an_error_of_grpc():
+def test_a_server_that_is_not_there_is_an_error_of_grpc(ray_cluster):
     with compat.open_channel("127.0.0.1:1") as channel, pytest.raises(grpc.RpcError):
         compat.ask_client_server(channel, 5)
 
