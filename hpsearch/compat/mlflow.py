@@ -8,6 +8,8 @@ promises nothing. Importing this module does not import MLflow.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,8 +50,36 @@ def metric_tables() -> tuple[Any, Any] | None:
 
 
 def close_connections(client: MlflowClient) -> None:
-    """Close the client's connections to its database; it opens new ones."""
+    """Close the client's connections to its database, as a registry too; it opens new ones."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
+
     store_of(client).engine.dispose()
+    registry = getattr(SqlAlchemyStore, "_engine_map", {}).get(registry_uri(client))
+    if registry is not None:
+        registry.dispose()
+
+
+@contextmanager
+def without_making_tables() -> Iterator[None]:
+    """Have a client that is opened refuse a database without tables, and leave it as it is.
+
+    It would make them one after the other in the file, where whoever restores the database at that
+    moment gets parts of both.
+
+    Raises:
+        LookupError: By the client, where there are no tables.
+    """
+    from mlflow.store.db import utils
+
+    made, utils._initialize_tables = utils._initialize_tables, _refuse_to_make_tables
+    try:
+        yield
+    finally:
+        utils._initialize_tables = made
+
+
+def _refuse_to_make_tables(engine: Any) -> None:
+    raise LookupError("it has no tables")
 
 
 def remove_run_for_good(client: MlflowClient, run_id: str) -> None:

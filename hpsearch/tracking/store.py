@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..compat.mlflow import close_connections
+from ..compat.mlflow import close_connections, without_making_tables
 from ..errors import TrackingError, redacted
 from ..importing import no_collection
 from ..platforms.paths import artifact_uri, sqlite_uri
@@ -139,9 +139,7 @@ def open_store(uri: str) -> MlflowClient:
                 mend_locations(path)
             elif not is_server(uri):
                 check_schema(uri)
-            client = MlflowClient(tracking_uri=uri)
-            if path:
-                _close_replaced(client, path)
+            client = _client_of_file(uri, path) if path else MlflowClient(tracking_uri=uri)
             if not is_let_in:
                 client.search_experiments(max_results=1)
     except TrackingError:
@@ -248,6 +246,22 @@ def _say_once_what_is_not_checked(uri: str) -> None:
             "MLFLOW_TRACKING_INSECURE_TLS is set: the certificate of %s is not checked",
             redacted(uri),
         )
+
+
+def _client_of_file(uri: str, path: Path) -> MlflowClient:
+    """A client of the SQLite database at `path`, which was whole a moment ago."""
+    from mlflow import MlflowClient
+
+    try:
+        with without_making_tables():
+            client = MlflowClient(tracking_uri=uri)
+    except LookupError:
+        raise TrackingError(
+            f"{path}: was emptied while it was opened; it is being restored, perhaps. Nothing was "
+            "written to it. Wait until that is done and repeat the command."
+        ) from None
+    _close_replaced(client, path)
+    return client
 
 
 def _close_replaced(client: MlflowClient, path: Path) -> None:

@@ -1,6 +1,8 @@
 """The private parts of MLflow do what hpsearch needs of them, in this version."""
 
+import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 import sqlalchemy
@@ -54,6 +56,28 @@ def test_a_client_says_where_it_registers_models():
 def test_connections_are_closed_and_opened_again(client):
     compat.close_connections(client)
     assert 1 == len(client.search_experiments())
+
+
+def test_a_file_that_took_the_databases_place_is_read_and_written_as_a_registry_too(
+    client, tmp_path
+):
+    path = tmp_path / "mlflow.db"
+    shutil.copy(path, tmp_path / "restored.db")
+    client.create_registered_model("before")
+    (tmp_path / "restored.db").replace(path)
+    compat.close_connections(client)
+    client.create_registered_model("after")
+    with closing(sqlite3.connect(path)) as database:
+        names = database.execute("select name from registered_models").fetchall()
+    assert [("after",)] == names
+
+
+def test_a_database_without_tables_is_refused_and_gets_none(tmp_path):
+    path = tmp_path / "emptied.db"
+    path.touch()
+    with pytest.raises(LookupError), compat.without_making_tables():
+        MlflowClient(f"sqlite:///{path}")
+    assert b"" == path.read_bytes()
 
 
 def test_an_older_database_is_migrated_to_the_newest_script(client, tmp_path):
