@@ -8,6 +8,7 @@ Knows no sampler, no trainer and no MLflow.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import zlib
@@ -89,17 +90,25 @@ class Page:
     end: int  # offset in bytes behind the last whole line
 
 
-def read(path: Path, offset: int = 0, *, without: Collection[type[Event]] = ()) -> Page:
-    """All whole lines from `offset` (bytes) on; see `stream`.
+def read(
+    path: Path,
+    offset: int = 0,
+    *,
+    without: Collection[type[Event]] = (),
+    until: float = math.inf,
+) -> Page:
+    """All whole lines from `offset` (bytes) on; see `stream`. The last one reaches beyond `until`.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
     """
     events: list[Event] = []
     end = offset
-    for text, end in _lines(path, offset):  # noqa: B007 -- the last one counts
+    for text, end in _lines(path, offset):
         if not is_one_of(text, without):
             events.append(_event(text, path))
+        if end >= until:
+            break
     return Page(tuple(events), end)
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpsearch.tracking")
 
+PAGE = 200_000  # bytes of the journal that are sent before they are acknowledged
 NEEDS_FILES = "the right to write the experiment's artifacts"
 
 
@@ -166,11 +167,22 @@ class Sender:
         self._again_if_lost(self._send)
 
     def _send(self) -> None:
+        are_files_away = False
         while self._steps or self._load_steps(self._opened()):
             self._work_off()
+            if not are_files_away:
+                are_files_away = not self._try_files()
             self._acknowledge()
         self._send_files(self._opened())
         self._acknowledge()
+
+    def _try_files(self) -> bool:
+        """Send the files that wait; False where they cannot be stored now."""
+        try:
+            self._send_files(self._opened())
+        except FilesAwayError:
+            return False
+        return True
 
     def _again_if_lost(self, work: Callable[[], None]) -> None:
         """Do `work`, once more with everything sent again where the store has lost something."""
@@ -296,7 +308,7 @@ class Sender:
         return self.projection
 
     def _load_steps(self, projection: Projection) -> bool:
-        page = read(self.journal, self._read)
+        page = read(self.journal, self._read, until=self._read + PAGE)
         if not page.events:
             return False
         _sync(self.journal)  # the store must not have what a power cut could take from the journal

@@ -130,6 +130,38 @@ def test_the_store_gets_no_line_before_the_disk_has_it(
     assert [journal.stat().st_size, -journal.stat().st_size] == synced[:2]
 
 
+def test_what_was_sent_before_a_sender_is_stopped_is_not_sent_again(
+    root: Path,
+    uri: str,
+    artifacts: str | None,
+    stored: Stored,
+    whole: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hpsearch.tracking.sender.PAGE", 500)
+    journal = place(root, "study")
+    reached: list[int] = []
+
+    def work_off(sender: Sender) -> None:
+        if sender._read > journal.stat().st_size / 2:
+            raise KeyboardInterrupt
+        send_page(sender)
+        reached.append(sender._read)
+
+    send_page = Sender._work_off
+    monkeypatch.setattr(Sender, "_work_off", work_off)
+    with pytest.raises(KeyboardInterrupt):
+        sync(journal, uri, artifacts)
+    assert len(reached) > 2
+    monkeypatch.setattr(Sender, "_work_off", send_page)
+    sender = Sender(journal, uri, artifacts)
+    sender.open()
+    assert reached[-1] == sender.acknowledged
+    sender.close()
+    sync(journal, uri, artifacts)
+    compare(stored, "study")
+
+
 def copy_over(backup: Path, database: Path) -> None:
     database.write_bytes(backup.read_bytes())
 
