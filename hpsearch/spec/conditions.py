@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ..errors import SpecError
 from ..trial import Value
+from .hyperparameters import written
 
 DIGITS = 1e-9  # relative; 0.1 + 0.2 is 0.3
 
@@ -61,9 +62,14 @@ def holds(condition: Condition, params: Mapping[str, Value]) -> bool:
 def described(condition: Condition) -> str:
     """`optimizer is sgd or rmsprop and layers is at least 2`."""
     return " and ".join(
-        f"{name} is {a if isinstance(a, Range) else ' or '.join(map(str, a))}"
+        f"{name} is {a if isinstance(a, Range) else ' or '.join(map(_shown, a))}"
         for name, a in condition.items()
     )
+
+
+def _shown(value: Value) -> str:
+    """A value as YAML writes it; a text without quotes."""
+    return value if isinstance(value, str) else written(value)
 
 
 def same(a: Value, b: Value) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,8 @@ from typing import Any, Protocol
 
 from ..errors import SpecError
 from ..trial import Value
-from .expression import evaluate, names_in, parse
+from .expression import equated, evaluate, names_in, parse
+from .hyperparameters import written
 from .reference import absolute, is_reference, load_function
 
 
@@ -52,7 +53,7 @@ class Expression:
         try:
             return evaluate(self.tree, params)
         except SpecError as error:
-            here = ", ".join(f"{name}={params[name]!r}" for name in sorted(self.names))
+            here = ", ".join(f"{name}={written(params[name])}" for name in sorted(self.names))
             raise SpecError(f"{self.text}: {error} (at {here})") from None
 
 
@@ -96,17 +97,50 @@ def constraint_of(text: str) -> Constraint:
     return Expression(text, tree, names_in(tree))
 
 
-def problems(constraints: Sequence[Constraint], known: Iterable[str]) -> list[tuple[int, str]]:
-    """Names that no hyperparameter has: the place of the constraint, and what to say."""
-    known = sorted(known)
+def problems(
+    constraints: Sequence[Constraint], known: Mapping[str, frozenset[str]]
+) -> list[tuple[int, str]]:
+    """Names that no hyperparameter has, and constants that its values can never equal.
+
+    Args:
+        constraints: As declared.
+        known: The hyperparameters, each with the kinds of its values; see `kind_of`.
+
+    Returns:
+        The index of the constraint, and what to say.
+    """
     found = []
-    for place, constraint in enumerate(constraints):
-        for name in sorted(getattr(constraint, "names", frozenset()) - set(known)):
-            close = difflib.get_close_matches(name, known, 1)
+    for index, constraint in enumerate(constraints):
+        for name in sorted(getattr(constraint, "names", frozenset()) - known.keys()):
+            close = difflib.get_close_matches(name, sorted(known), 1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            listed = ", ".join(known)
-            found.append((place, f"there is no parameter {name!r}.{hint} Known: {listed}."))
+            listed = ", ".join(sorted(known))
+            found.append((index, f"there is no parameter {name!r}.{hint} Known: {listed}."))
+        if isinstance(constraint, Expression):
+            for name, constant in equated(constraint.tree):
+                if reason := _never_equal(name, constant, known.get(name, frozenset())):
+                    found.append((index, f"{constraint.text}: {reason}"))
     return found
+
+
+def kind_of(value: Value) -> str:
+    """What a value is, in words: values of two kinds are never equal."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean (true or false)"
+    return "a text" if isinstance(value, str) else "a number"
+
+
+def _never_equal(name: str, constant: Value, kinds: frozenset[str]) -> str | None:
+    """Why a comparison always has one result, None where it has not; null is always allowed."""
+    kind = kind_of(constant)
+    if not kinds or constant is None or kind in kinds:
+        return None
+    return (
+        f"{name} is {' or '.join(sorted(kinds))}, and {written(constant)} is {kind}: "
+        "they are never equal"
+    )
 
 
 def with_files(texts: Sequence[str], folder: Path) -> list[str]:

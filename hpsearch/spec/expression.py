@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ..errors import SpecError
@@ -81,6 +81,23 @@ def names_in(tree: ast.expr) -> frozenset[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Name) and id(node) not in called and node.id not in CONSTANTS
     )
+
+
+def equated(tree: ast.expr) -> Iterator[tuple[str, Value]]:
+    """Every hyperparameter and constant that a condition compares by ==, != or in."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Compare):
+            continue
+        left = node.left
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            if type(op) not in ORDER:
+                others = right.elts if isinstance(right, ast.List | ast.Tuple) else [right]
+                for a, b in [pair for o in others for pair in ((left, o), (o, left))]:
+                    if isinstance(a, ast.Name) and isinstance(b, ast.Constant):
+                        yield a.id, b.value  # type: ignore[misc]  # `parse` lets no other through
+                    elif isinstance(a, ast.Name) and isinstance(b, ast.Name) and b.id in CONSTANTS:
+                        yield a.id, CONSTANTS[b.id]
+            left = right
 
 
 def evaluate(tree: ast.expr, params: Mapping[str, Value]) -> bool:

@@ -16,6 +16,7 @@ from ..trial import Value
 from .conditions import Condition, described, holds
 from .constraints import Constraint
 from .counting import count
+from .hyperparameters import written
 
 ROUNDING = 1e-6  # of a step, by which a value may miss its place
 
@@ -235,7 +236,7 @@ class Space:
                 whens = (described(other.when) for other in self.parameters if other.name == p.name)
                 return f"{p.name} is given, but its condition fails: {', or '.join(whens)}"
             if p.name in params and not live[p.name].contains(params[p.name]):
-                return f"{p.name}={params[p.name]!r} is not a value of {live[p.name]}"
+                return f"{p.name}={written(params[p.name])} is not a value of {live[p.name]}"
         unknown = params.keys() - {p.name for p in self.parameters}
         if unknown:
             return f"unknown: {', '.join(sorted(unknown))}"

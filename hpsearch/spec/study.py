@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from ..errors import SpecError
 from ..platforms.paths import why_unportable
 from ..trial import Value
-from .constraints import constraint_of, problems
+from .constraints import constraint_of, kind_of, problems
 from .data import CrossValidation, DataSpec, Task
 from .model import AskingModel, ModelName, name_of
 from .parameters import Declaration, Name, fixed_params, space_of
@@ -39,6 +39,15 @@ def _constraint(text: str) -> str:
     except SpecError as error:
         raise ValueError(str(error)) from error
     return text
+
+
+def _kinds_of(space: Space) -> dict[str, frozenset[str]]:
+    """Of what kinds the values of each hyperparameter are, the fixed ones included."""
+    kinds = {name: frozenset({kind_of(value)}) for name, value in space.fixed.items()}
+    for p in space:
+        values = p.choices if isinstance(p, Categorical) else (p.low,)
+        kinds[p.name] = kinds.get(p.name, frozenset()).union(map(kind_of, values))
+    return kinds
 
 
 def _listed(declared: Any) -> Any:
@@ -175,10 +184,10 @@ class StudySpec(_Section):
             ValueError: With every mistake on a line of its own.
         """
         try:
-            space_of(self.search_space)
+            space = space_of(self.search_space)
         except SpecError as error:
             raise ValueError(f"search_space.{error}") from error
-        told = problems([constraint_of(text) for text in self.constraints], self.search_space)
+        told = problems([constraint_of(text) for text in self.constraints], _kinds_of(space))
         if told:
             raise ValueError("\n".join(f"constraints.{place}: {what}" for place, what in told))
         return self

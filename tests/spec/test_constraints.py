@@ -137,3 +137,41 @@ def test_constraints_survive_json(tmp_path):
     raw = {"data": {}, "search_space": {"units": [8, 64]}, "constraints": ["units < 9"]}
     file = load_dict(json.loads(json.dumps(load_dict(raw).raw)))
     assert ["units < 9"] == file.spec.constraints
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("nesterov == 'no'", "nesterov is a boolean (true or false), and 'no' is a text"),
+        ("units < 9 or nesterov != 1", "nesterov is a boolean (true or false), and 1 is a number"),
+        ("units in [8, '16']", "units is a number, and '16' is a text"),
+        ("'true' == nesterov", "nesterov is a boolean (true or false), and 'true' is a text"),
+        ("optimizer not in [true]", "optimizer is a text, and true is a boolean"),
+        ("layers == '2'", "layers is a number, and '2' is a text"),
+    ],
+)
+def test_what_can_never_be_equal_is_refused(tmp_path, text, reason):
+    space = "  units: [8, 16]\n  nesterov: [yes, no]\n  optimizer: [sgd, adam]\n  layers: 2\n"
+    [line] = told(tmp_path, f"{space}constraints:\n  - {json.dumps(text)}\n")
+    assert line.startswith(f"a.yaml:8: constraints.0: {text}: {reason}")
+
+
+def test_what_can_be_equal_is_compared():
+    spec = load_dict(
+        {
+            "data": {},
+            "search_space": {
+                "optimizer": "sgd",
+                "nesterov": ["yes", "no"],
+                "weight_decay": [None, 0.1],
+            },
+            "constraints": ["nesterov == true or weight_decay == null"],
+        }
+    ).spec
+    assert 3 == len(list(spec.space.points()))
+
+
+def test_a_violation_is_told_as_yaml_writes_values():
+    some = Space((Categorical("a", (True, None)), Int("b", 1, 2, when={"a": (None, False)})))
+    assert "a=false is not a value of" in str(some.violation({"a": False, "b": 1}))
+    assert "condition fails: a is null or false" in str(some.violation({"a": True, "b": 1}))
