@@ -18,7 +18,7 @@ import click
 
 from ..errors import DataError
 from .group import main
-from .output import OVERWRITE, check_output, new_file, os_errors_told, output_option
+from .output import OVERWRITE, check_output, new_file, os_errors_told, output_option, unwind_on_stop
 from .store_option import store_option
 from .terminal import say
 
@@ -215,7 +215,7 @@ def predict(
         "keep": tuple(dict.fromkeys(keep)),
         "strict": strict,
     }
-    with _rows(rows) as source:
+    with unwind_on_stop(), _rows(rows) as source:
         inputs = [source, *_files_of(client)]
         if output is None:
             counts = promotion.predict(client, reference, source, sys.stdout, **options)

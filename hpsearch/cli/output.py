@@ -11,12 +11,14 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import click
 
 from ..errors import HpsearchError
 from ..platforms.files import draft_of, publish_file
+from ..platforms.interrupts import handle_stop_signals, restore_handlers
 
 OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace the file if there is one.")
 
@@ -40,7 +42,7 @@ def new_file(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
     Raises:
         HpsearchError: If nothing may be written there, or it cannot be.
     """
-    with os_errors_told(path):
+    with os_errors_told(path), unwind_on_stop():
         check_output(path, overwrite=overwrite, inputs=inputs)
         target = path.resolve()  # of a link, the file that it leads to is replaced
         if _is_special(target):
@@ -55,6 +57,20 @@ def new_file(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
             publish_file(draft, target)
         finally:
             _remove(draft)
+
+
+@contextmanager
+def unwind_on_stop() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end the command as Ctrl-C does, so drafts are removed."""
+    before = handle_stop_signals(_stop)
+    try:
+        yield
+    finally:
+        restore_handlers(before)
+
+
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def check_output(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:

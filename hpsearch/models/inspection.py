@@ -73,6 +73,7 @@ def why_not_served(model: keras.Model) -> str | None:
     except Exception as error:  # a subclassed model or layer without a config
         first, *_ = [*str(error).strip().splitlines(), ""]
         return f"{type(model).__name__} cannot be saved: {first}"
+    config.pop("compile_config", None)  # losses and metrics are not saved: it is served uncompiled
     return next(_foreign(config, "the model"), None)
 
 

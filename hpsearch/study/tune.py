@@ -131,7 +131,8 @@ def tune(
         remove_drafts(path.parent, but=CURSOR)  # of a run that was killed
         dataset = load_data(file, data)
         problem = problem_of(file.spec, dataset, file.folder)
-        check_model(file, problem)
+        for note in check_model(file, problem):
+            logger.warning("note: %s", note)
         crew.set_up(problem)
         first = introduction(journal, file, dataset, problem, crew, accept_changes=accept_changes)
         _tell_the_past(listeners, path)

@@ -1,6 +1,7 @@
 """`-o FILE`: what may be written where, and what is left when it fails."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,23 @@ def test_nothing_is_left_of_what_was_stopped(tmp_path: Path, stop: type[BaseExce
     with pytest.raises(stop):
         write_half()
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without a signal")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_command_leaves_no_draft(tmp_path: Path, number: int) -> None:
+    def write_half() -> None:
+        with new_file(tmp_path / "out.csv") as draft:
+            draft.write_text("half")
+            os.kill(os.getpid(), number)
+            draft.write_text("more")
+
+    before = signal.getsignal(number)
+    with pytest.raises(SystemExit) as stopped:
+        write_half()
+    assert 128 + number == stopped.value.code
+    assert [] == list(tmp_path.iterdir())
+    assert before == signal.getsignal(number)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

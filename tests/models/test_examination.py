@@ -85,7 +85,7 @@ def test_the_activation_is_held_against_the_task(function: str, task: str, told:
         examined(function, task)
 
 
-@pytest.mark.parametrize("function", ["fine", "logits", "normalizing"])
+@pytest.mark.parametrize("function", ["fine", "logits", "normalizing", "own_loss"])
 def test_a_model_without_a_mistake_passes(function: str) -> None:
     assert () == examined(function).notes
 

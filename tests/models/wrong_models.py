@@ -138,3 +138,10 @@ def kt_failed(hp):
     if units == 3:
         raise keras_tuner.errors.FailedTrialError("three is wrong\nfor a reason")
     return keras.Sequential([L.Dense(units), L.Dense(1, activation="sigmoid")])
+
+
+def own_loss(params, inputs, outputs):
+    first = keras.Input(inputs)
+    model = keras.Model(first, L.Dense(outputs.units, activation="sigmoid")(first))
+    model.compile("adam", each_row)
+    return model

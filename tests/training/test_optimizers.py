@@ -54,7 +54,7 @@ def test_keras_takes_the_bounds_of_every_argument(name: str) -> None:
 def test_activations_and_initializers_are_those_of_keras() -> None:
     from keras.src.activations import ALL_OBJECTS_DICT
 
-    assert set(ALL_OBJECTS_DICT) == set(table.ACTIVATIONS)
+    assert set(ALL_OBJECTS_DICT) - {"glu", "threshold"} == set(table.ACTIVATIONS)
     for name in table.INITIALIZERS:
         assert (3, 2) == keras.initializers.get(name)((3, 2)).shape
 

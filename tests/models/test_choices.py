@@ -1,0 +1,37 @@
+"""Every name that a family takes can be built into a network, whatever the widths of layers."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from hpsearch.models import FAMILIES, outputs_for
+from hpsearch.spec import hyperparameters as table
+
+SHAPES = {"mlp": (6,), "wide_and_deep": (6,), "cnn": (6, 6, 1), "conv1d": (6, 2)}
+SHAPES["recurrent"] = (6, 2)
+NAMED = [
+    (family, name, choice)
+    for family, reads in table.FAMILIES.items()
+    for name, domain in reads.items()
+    for choice in domain.choices
+    # All families hand activations and initializers to the same layers of Keras.
+    if family in ("mlp", "conv1d") or domain.choices not in (table.ACTIVATIONS, table.INITIALIZERS)
+]
+
+
+@pytest.mark.parametrize(("family", "name", "choice"), NAMED)
+def test_every_name_of_the_table_can_be_built(family: str, name: str, choice: str) -> None:
+    odd = {"units": 3, "filters": 3, name: choice}
+    params = {key: value for key, value in odd.items() if key in table.FAMILIES[family]}
+    model = FAMILIES[family].build(params, SHAPES[family], outputs_for("binary", 1))
+    assert (None, 1) == model.output_shape
+
+
+@pytest.mark.parametrize("name", table.ACTIVATIONS)
+def test_every_activation_keeps_the_width_of_its_layer(name: str) -> None:
+    rows = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    answers = np.asarray(keras.activations.get(name)(rows))
+    assert rows.shape == answers.shape
+    assert np.isfinite(answers).all()
