@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from .terminal import console
@@ -135,6 +137,8 @@ def _show_front(out: Console, result: StudyResult) -> None:
 
 MOST_COLUMNS = 40  # a table of more is summarised
 FIRST_COLUMNS = 10  # of which so many are shown
+MOST_ALIKE, FIRST_ALIKE = 5, 3  # the same for notes
+QUOTED = re.compile(r"'[^']*'")  # an example, which differs from column to column
 
 
 def show_data(dataset: Dataset) -> None:
@@ -158,8 +162,25 @@ def show_data(dataset: Dataset) -> None:
         what = "windows" if dataset.windows else f"rows ({dataset.schema.dtype})"
         features = f"{what} of shape {dataset.shape}"
     out.print(f"{rows}, {locked:,} locked rows, {features}")
-    for note in dataset.notes:
+    for note in summarize_notes(dataset.notes, set(dataset.schema.raw_columns)):
         out.print(f"  note: {note}", highlight=False)
+
+
+def summarize_notes(notes: Iterable[str], columns: Collection[str]) -> list[str]:
+    """The notes, and of those that say the same of many columns the first few."""
+    groups: dict[str, list[str]] = {}
+    for note in notes:
+        name, _, rest = note.partition(": ")
+        kind = QUOTED.sub("", rest.replace(name, "")) if name in columns else note
+        groups.setdefault(kind, []).append(note)
+    lines = []
+    for alike in groups.values():
+        shown = alike if len(alike) <= MOST_ALIKE else alike[:FIRST_ALIKE]
+        lines += shown
+        if more := alike[len(shown) :]:
+            last = more[-1].partition(": ")[0]
+            lines.append(f"… and the same of {len(more):,} more columns, the last of them {last}")
+    return lines
 
 
 def show_plan(plan: Plan) -> None:

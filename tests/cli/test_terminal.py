@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import hpsearch.cli
 from hpsearch.cli import main
+from hpsearch.cli.answer import summarize_notes
 from hpsearch.cli.terminal import LastingStream, optional_listener, prepare_streams, say
 from hpsearch.events import SearchEnded, StudyCreated
 
@@ -128,3 +129,12 @@ def test_commands_print_through_the_door_alone():
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
                 assert called not in ("click.echo", "print", "Console", "click.secho"), path
+
+
+def test_of_what_is_noted_of_many_columns_the_first_are_shown() -> None:
+    names = [f"c{i}" for i in range(5000)]
+    notes = [f"{n}: '{n[1:]}' is a code; data.columns.{n}.format says so" for n in names]
+    few = [f"{n}: grouped" for n in names[:5]]
+    shown = summarize_notes([*notes[:2000], "task: binary", *few, *notes[2000:]], set(names))
+    assert [*notes[:3], "… and the same of 4,997 more columns, the last of them c4999"] == shown[:4]
+    assert ["task: binary", *few] == shown[4:]
