@@ -18,6 +18,7 @@ from .record_form import wrong_field
 
 HEAD = 100  # bytes of a line's JSON within which `seq`, `time`, `event` and `trial` stand
 _TRIAL = re.compile(rb'"trial":(\d+),')
+_EPOCH = f'"event":"{EpochFinished.kind}"'.encode()
 
 Convert = Callable[[Any], Any]
 
@@ -100,6 +101,8 @@ def from_json(record: Any) -> Event:
         time = record["time"]
         if known is None:
             return UnknownEvent(seq=seq, time=time, name=kind)
+        if (keys := _PLAIN.get(kind)) is not None:
+            return known(seq=seq, time=time, **{key: record[key] for key in keys})
         found = {
             field.name: record[field.key]
             if field.decode is None
@@ -137,7 +140,7 @@ def renumbered(text: bytes, seq: int) -> bytes:
 
 def without_metrics(text: bytes) -> bytes:
     """The JSON of an epoch without its metrics; that of another event as it is."""
-    if not is_one_of(text, (EpochFinished,)):
+    if text.find(_EPOCH, 0, HEAD) < 0:
         return text
     # The last field, behind the event's name and numbers: no text can hold the same.
     return text.partition(b',"metrics":{')[0].removesuffix(b"}") + b',"metrics":{}}'
@@ -205,6 +208,12 @@ def _fields_of(kind: type[Event]) -> tuple[_Field, ...]:
 
 _KINDS = {made.kind: made for made in KINDS}
 _FIELDS = {made.kind: _fields_of(made) for made in KINDS}
+# Of kinds whose fields are all needed and are what JSON makes of them, as most lines are.
+_PLAIN = {
+    kind: tuple(field.key for field in each)
+    for kind, each in _FIELDS.items()
+    if all(f.is_required and f.decode is None and f.key == f.name for f in each)
+}
 _RUN_KINDS = tuple(made.kind for made in RUNS)
 
 
