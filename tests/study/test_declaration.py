@@ -62,7 +62,8 @@ def journalled(file: StudyFile, *leave_out: str) -> dict:
 def differences(before: dict, file: StudyFile, trainer: str = "vectorized") -> list[str]:
     packages = packages_of(file.spec, trainer)
     now = declaration_of(file, "binary")
-    return [str(change) for change in changes(before, now, file=file, packages=packages)]
+    event = synthetic.event("study", **before)
+    return [str(change) for change in changes(event, now, file=file, packages=packages)]
 
 
 def test_nothing_differs_where_nothing_was_changed(folder: Path) -> None:
