@@ -31,9 +31,9 @@ from hpsearch.events import Event, Objective, StudyCreated
 from hpsearch.execution.executor import Lost, Report, Started
 from hpsearch.history import History
 from hpsearch.journal import Journal
-from hpsearch.search.loop import Limits, Search
+from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.search.samplers import make_sampler
-from hpsearch.spec.space import Categorical, Float, Int, Space
+from hpsearch.spec.search_space import Categorical, Float, Int, SearchSpace
 from hpsearch.tracking.uploader import Uploader
 from hpsearch.trial import EpochReport, Trial, TrialResult, TrialSpec
 
@@ -41,7 +41,7 @@ FOLDS = 5
 WINDOW = 2000  # trials of one figure
 STRAGGLERS, SLOWER, DEATHS, SIGMA = 0.02, 10.0, 0.01, 0.5
 RESTART = 15.0  # simulated seconds until a dead worker's successor trains
-SPACE = Space(
+SPACE = SearchSpace(
     (
         Categorical("optimizer", ("adam", "sgd")),
         Float("learning_rate", 1e-4, 1e-1, log=True),
@@ -170,7 +170,7 @@ def run(
                 journal=journal,
                 sampler=make_sampler(sampler, SPACE, direction="maximize", seed=0),
                 executor=executor,
-                limits=Limits(trials),
+                limits=StoppingCriteria(trials),
                 seed=0,
                 epochs=epochs,
                 fixed={},

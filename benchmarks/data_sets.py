@@ -68,8 +68,8 @@ def measured(name: str, data: Path, trials: int | None) -> dict[str, Any]:
         result = hpsearch.tune(spec, overrides=settings, offline=True, root=Path(root))
     seconds = time.perf_counter() - began
     dataset = load_data(read_spec(spec, settings))
-    assert dataset.locked is not None
-    rows = dataset.locked.read()
+    assert dataset.locked_rows is not None
+    rows = dataset.locked_rows.read()
     own = dataset.features
     if dataset.windows is not None:
         own = dataset.windows.take(own, np.arange(dataset.n_rows))

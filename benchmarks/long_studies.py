@@ -26,21 +26,21 @@ import synthetic
 
 from hpsearch.history import History
 from hpsearch.journal import Journal, stream_scores
-from hpsearch.reporting import html, table
-from hpsearch.reporting.export import export
-from hpsearch.search.replay import replay
+from hpsearch.reporting import html, terminal_tables
+from hpsearch.reporting.trial_export import export_trials
+from hpsearch.search.replay import replay_records
 from hpsearch.search.samplers import make_sampler
-from hpsearch.tracking.as_optuna import space_in
+from hpsearch.tracking.optuna_study import declared_space
 from hpsearch.tracking.projection import Projection
 from hpsearch.tracking.store import journal_path
 
 
 def take_up(journal: Path) -> None:
     """What `tune` does with the journal before it asks for the next trial."""
-    space = space_in(synthetic.history(0))
+    space = declared_space(synthetic.history(0))
     history = History()
     sampler = make_sampler("gp", space, direction="maximize", seed=7)
-    replay(stream_scores(journal), history, sampler, in_rounds=False)
+    replay_records(stream_scores(journal), history, sampler, in_rounds=False)
     sampler.ask(history.next_number)
 
 
@@ -48,16 +48,16 @@ def recall(journal: Path) -> None:
     """What the sender to MLflow takes in of a journal that the store has."""
     projection = Projection(cast(Any, None), journal, None)
     projection.history, projection._alone = synthetic.history(0), True
-    projection.recall(journal.stat().st_size)
+    projection.load_acknowledged(journal.stat().st_size)
 
 
 USES: dict[str, Callable[[Path], object]] = {
     "open": lambda journal: Journal(journal).close(),
     "take up": take_up,
-    "show": lambda journal: table.show(journal, 7),
-    "top": table.top,
-    "report": html.report,
-    "export": lambda journal: export(journal, journal.with_name("trials.csv"), form="csv"),
+    "show": lambda journal: terminal_tables.trial_details(journal, 7),
+    "top": terminal_tables.top_table,
+    "report": html.render_report,
+    "export": lambda journal: export_trials(journal, journal.with_name("trials.csv"), form="csv"),
     "recall": recall,
 }
 

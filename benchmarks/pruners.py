@@ -38,7 +38,7 @@ from hpsearch.history import History
 from hpsearch.search.pruner import Pruner
 from hpsearch.search.pruners import DEFAULT, make_pruner
 from hpsearch.search.samplers import make_sampler
-from hpsearch.spec.space import Float, Int, Space
+from hpsearch.spec.search_space import Float, Int, SearchSpace
 
 BUDGETS = (20, 50)  # full trainings at which the incumbent is judged
 SAMPLERS = ("gp", "tpe", "random")
@@ -79,7 +79,7 @@ class Meter:
         return len(self.regret) == len(BUDGETS)
 
 
-def our_space() -> Space:
+def our_space() -> SearchSpace:
     """LCBench's space as a study declares it."""
     parameters: list[Float | Int] = []
     for name, d in LCBENCH_SPACE.items():
@@ -87,7 +87,7 @@ def our_space() -> Space:
             parameters.append(Int(name, d.low, d.high, log=d.log))
         elif isinstance(d, FloatDistribution):
             parameters.append(Float(name, d.low, d.high, log=d.log))
-    return Space(tuple(parameters))
+    return SearchSpace(tuple(parameters))
 
 
 class Simulation:

@@ -81,7 +81,7 @@ def memory(folder: Path) -> dict[str, float]:
     import sklearn.model_selection  # noqa: F401
 
     from hpsearch.data.sources import read_source
-    from hpsearch.study.prepare import load_data, problem_of
+    from hpsearch.study.prepare import build_problem, load_data
     from hpsearch.study.tune import read_spec
 
     path = folder / "table.csv"
@@ -89,7 +89,7 @@ def memory(folder: Path) -> dict[str, float]:
     began = time.monotonic()
     with Peak() as peak:
         dataset = load_data(file)
-        problem = problem_of(file.spec, dataset)
+        problem = build_problem(file.spec, dataset)
     seconds = time.monotonic() - began
     table = read_source(file.spec.data, folder).table.nbytes
     return {

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.history import load
+from hpsearch.history import load_history
 
 SPEC = """\
 study: scaling
@@ -65,7 +65,7 @@ def run(way: str, *, rows: int, trials: int, epochs: int) -> dict[str, Any]:
         began = time.perf_counter()
         subprocess.run(command, cwd=folder, check=True)
         wall = time.perf_counter() - began
-        history = load(Path(folder) / "mlruns" / "studies" / "scaling" / "journal.jsonl")
+        history = load_history(Path(folder) / "mlruns" / "studies" / "scaling" / "journal.jsonl")
     best = history.best
     assert best is not None
     first = min(t.started for t in history.trials if t.started is not None)

@@ -33,7 +33,7 @@ import numpy as np
 import psutil
 
 from hpsearch.events import EpochFinished, TrialFinished
-from hpsearch.journal import read
+from hpsearch.journal import read_page
 from hpsearch.tracking.database import database_state
 from hpsearch.tracking.store import default_uri, journal_path, open_store
 
@@ -240,7 +240,7 @@ class Soak:
 
 def compare(root: Path, deleted: set[str]) -> dict[str, object]:
     """The journal and MLflow's tables, read without the product's comparison."""
-    events = read(journal_path(root, "soak")).events
+    events = read_page(journal_path(root, "soak")).events
     results = [e for e in events if isinstance(e, TrialFinished)]
     names = Counter(f"trial-{r.trial:03d}" for r in results)
     steps = Counter((e.trial, e.attempt) for e in events if isinstance(e, EpochFinished))

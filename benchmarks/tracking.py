@@ -30,7 +30,7 @@ def cost(root: Path, trials: int, folds: int, epochs: int, *, bulk: bool) -> tup
     sender = Sender(
         synthetic.write(journal_path(root, name), records), uri, artifact_location(uri, root)
     )
-    sender.open()
+    sender.open_study()
     if not bulk and sender.projection:
         sender.projection._bulk = None
     cpu, wall = time.process_time(), time.perf_counter()

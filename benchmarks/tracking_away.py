@@ -29,7 +29,7 @@ sys.path.insert(1, str(Path(__file__).parents[1] / "tests"))
 
 import hpsearch
 from hpsearch.errors import TrackingError
-from hpsearch.journal import read
+from hpsearch.journal import read_page
 from hpsearch.tracking.store import default_uri, journal_path, open_store
 from tests.tracking.test_server import Proxy
 
@@ -123,7 +123,7 @@ def study(
             root=root,
             listeners=[listen],
         )
-    events = read(journal_path(root, "away")).events
+    events = read_page(journal_path(root, "away")).events
     times = [e.time for e in events if e.kind == "result"]
     return statistics.median(np.diff(times[WARM:])) / 1000, megabytes
 

@@ -118,13 +118,13 @@ def loop_trial(config: Config, x: np.ndarray, y: np.ndarray) -> float:
     import keras
     from sklearn.preprocessing import StandardScaler
 
-    from hpsearch.models import outputs_for
+    from hpsearch.models import make_outputs
     from hpsearch.training.optimizers import make_optimizer
 
     curves = []
     for train, validation in splits(x, y):
         scaler = StandardScaler().fit(x[train])
-        model = build(config, x.shape[1:], outputs_for("binary", 1))
+        model = build(config, x.shape[1:], make_outputs("binary", 1))
         model.compile(
             make_optimizer(
                 {k: v for k, v in config.items() if k in ("optimizer", "learning_rate")}
@@ -285,19 +285,19 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
     """
     from hpsearch.events import Objective, StudyCreated
     from hpsearch.execution import devices
-    from hpsearch.execution.processes import ProcessExecutor
+    from hpsearch.execution.process_executor import ProcessExecutor
     from hpsearch.journal import Journal
-    from hpsearch.search.limits import Limits
     from hpsearch.search.loop import Search
+    from hpsearch.search.stopping_criteria import StoppingCriteria
     from hpsearch.tracking.store import artifact_location, default_uri, journal_path
     from hpsearch.tracking.uploader import Uploader
 
-    root, machine = Path.cwd(), devices.here(kind)
+    root, machine = Path.cwd(), devices.detect_machine(kind)
     path, uri = journal_path(root, "trials"), default_uri(root)
     executor = ProcessExecutor(
         trainer=kind,
         ahead=1 if kind == "vectorized" else 0,
-        threads=devices.threads_of(machine, 1),
+        threads=devices.threads_per_worker(machine, 1),
         logs=path.parent / "logs",
     )
     try:
@@ -312,7 +312,7 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
                     journal=journal,
                     sampler=Given(configs),
                     executor=executor,
-                    limits=Limits(len(configs)),
+                    limits=StoppingCriteria(len(configs)),
                     seed=0,
                     epochs=configs[0]["epochs"],
                     fixed={},
@@ -398,7 +398,7 @@ def _steady(
     if name in ("loop", "keras_tuner"):
         scores = [(loop_trial(c, x, y), lap())[0] for c in configs]
     else:
-        from hpsearch.training.make import make_trainer
+        from hpsearch.training.trainer_factory import make_trainer
 
         scores = trainer_scores(make_trainer(name, problem_of(x, y)), configs, lap)
     del times[0]

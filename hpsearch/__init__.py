@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .study.nested import NestedResult, nested
+    from .study.nested_cv import NestedResult, nested
     from .study.result import BestTrial, StudyResult
     from .study.tune import tune
 

@@ -20,8 +20,8 @@ import errno
 
 from .redaction import redact, shorten
 
-redacted = redact
-LONGEST = 64_000  # characters of a message
+redact_text = redact
+MAX_LENGTH = 64_000  # characters of a message
 REMEDIES = {
     "make room": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # a disk, a quota, a file's limit
     "allow it to this user": (errno.EACCES, errno.EPERM),
@@ -51,7 +51,7 @@ class HpsearchError(Exception):
     """A mistake that the user can fix; its text says where and how, and tells no password."""
 
     def __init__(self, message: str = "", *others: object) -> None:
-        super().__init__(redact(shorten(message, LONGEST)), *others)
+        super().__init__(redact(shorten(message, MAX_LENGTH)), *others)
 
 
 class SpecError(HpsearchError):

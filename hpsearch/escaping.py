@@ -1,10 +1,10 @@
 """One escaping rule for each destination of a text from data, declarations and errors.
 
     terminal   `printable`: control characters and direction marks become visible
-    Markdown   `markdown`, `code_span`
+    Markdown   `markdown`, `format_code_span`
     HTML       `html`
-    CSV        `safe_cell`: what a spreadsheet would run as a formula becomes text
-    Rich       markup is off in `cli.terminal.console`
+    CSV        `escape_formula`: what a spreadsheet would run as a formula becomes text
+    Rich       markup is off in `cli.terminal.make_console`
     plots      mathtext is off in `tracking.plots.style.save`
 
 Pure functions of texts.
@@ -25,7 +25,7 @@ _MARKUP = re.compile(r"[\\`*\[\]<>|!$~#&]|(?<!\w)_|_(?!\w)")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
-def printable(text: object) -> str:
+def escape_terminal(text: object) -> str:
     r"""`text` for a terminal: what would move its cursor or hide other text is spelled out.
 
     Lines and tabs stay.
@@ -34,40 +34,40 @@ def printable(text: object) -> str:
         >>> printable("red\x1b[31m")
         'red\\x1b[31m'
     """
-    return _UNPRINTABLE.sub(lambda found: _spelled(found[0]), str(text))
+    return _UNPRINTABLE.sub(lambda found: _escape_character(found[0]), str(text))
 
 
-def _spelled(character: str) -> str:
+def _escape_character(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
-def one_line(text: object) -> str:
+def escape_line(text: object) -> str:
     """`printable`, on one line."""
-    return printable(re.sub(r"[\r\n\t]+", " ", str(text)))
+    return escape_terminal(re.sub(r"[\r\n\t]+", " ", str(text)))
 
 
-def markdown(text: object) -> str:
+def escape_markdown(text: object) -> str:
     r"""`text` as plain text within a line or a table's cell of Markdown.
 
     Examples:
         >>> markdown("a|b <i> val_loss")
         'a\\|b \\<i\\> val_loss'
     """
-    return _MARKUP.sub(lambda found: f"\\{found[0]}", one_line(text))
+    return _MARKUP.sub(lambda found: f"\\{found[0]}", escape_line(text))
 
 
-def code_span(text: object) -> str:
+def format_code_span(text: object) -> str:
     """`text` in Markdown's type for code, where no backslash escapes."""
-    return f"`{one_line(text).replace('`', chr(39)).replace('|', '¦')}`"
+    return f"`{escape_line(text).replace('`', chr(39)).replace('|', '¦')}`"
 
 
-def html(text: object) -> str:
+def escape_html(text: object) -> str:
     """`text` within an HTML element or a quoted attribute."""
-    return escape(printable(text))
+    return escape(escape_terminal(text))
 
 
-def safe_cell(value: Any) -> Any:
+def escape_formula(value: Any) -> Any:
     """A CSV cell that no spreadsheet takes for a formula: such a text gets a leading quote.
 
     Examples:

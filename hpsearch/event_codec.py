@@ -133,7 +133,7 @@ def has_number(text: bytes, seq: int) -> bool:
     return text.startswith(b'{"seq":%d,' % seq)
 
 
-def renumbered(text: bytes, seq: int) -> bytes:
+def renumber(text: bytes, seq: int) -> bytes:
     """A line's JSON with another number, and otherwise byte for byte the same."""
     return b'{"seq":%d,' % seq + text.partition(b",")[2]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .event_codec import as_text, is_one_of
 from .events import EpochFinished, Event, FoldFinished, TrialStarted
-from .redaction import LONGEST_TRACEBACK, redact, redact_named, redact_patterns, shorten
+from .redaction import MAX_TRACEBACK_LENGTH, redact, redact_named, redact_patterns, shorten
 
 QUOTING = ("error", "traceback", "reason")  # fields that quote the user's code
 NUMBERS_ALONE = (TrialStarted, EpochFinished, FoldFinished)  # kinds without a text of the user's
@@ -18,7 +18,7 @@ def redact_event(event: Event) -> Event:
     """The event without secrets in what it quotes of the user's code."""
     found = ((name, getattr(event, name, None)) for name in QUOTING)
     texts: dict[str, Any] = {
-        name: redact(shorten(text, LONGEST_TRACEBACK))
+        name: redact(shorten(text, MAX_TRACEBACK_LENGTH))
         for name, text in found
         if isinstance(text, str)
     }

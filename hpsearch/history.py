@@ -33,7 +33,7 @@ from .events import (
     WinnerEvaluated,
     WinnerFitted,
 )
-from .journal import stream, stream_scores
+from .journal import stream_records, stream_scores
 from .trial import FINAL_STATES, Trial, TrialState, Value, is_score
 from .trial_growth import grow
 
@@ -72,12 +72,12 @@ class History:
         self._count_time(event)
         match event:
             case EpochFinished() | TrialStarted() | FoldFinished() | TrialFinished():
-                return self._grow(event)
+                return self._apply_progress(event)
             case TrialAsked():
                 self.end = None
-                return self._ask(event)
+                return self._apply_asked(event)
             case FinalistScored():
-                return self._score_again(event)
+                return self._apply_finalist(event)
             case StudyCreated():
                 self.study = event
             case DeclarationChanged():
@@ -86,7 +86,7 @@ class History:
             case SearchEnded():
                 self.end = event
             case PredictionsRestored():
-                self._restore_predictions(event)
+                self._apply_predictions(event)
             case ModelPromoted():
                 self.promotions.append(event)
             case _:
@@ -118,9 +118,9 @@ class History:
         elif not isinstance(event, BETWEEN_RUNS):
             self._latest = max(self._latest, time)
 
-    def _ask(self, event: TrialAsked) -> tuple[Trial, ...]:
+    def _apply_asked(self, event: TrialAsked) -> tuple[Trial, ...]:
         number, attempt = event.trial, event.attempt
-        if self._attempt(number, attempt) is not None:
+        if self._find_attempt(number, attempt) is not None:
             return ()
         lost = []
         if (earlier := self.last.get(number)) is not None:
@@ -131,7 +131,7 @@ class History:
         asked = Trial(
             number=number,
             attempt=attempt,
-            params=_shared(event.params),
+            params=_intern_params(event.params),
             seed=event.seed,
             epochs=event.epochs,
             asked=event.time,
@@ -140,14 +140,14 @@ class History:
         self.last[number] = asked
         return (asked, *lost)
 
-    def _attempt(self, number: int, attempt: int) -> Trial | None:
+    def _find_attempt(self, number: int, attempt: int) -> Trial | None:
         last = self.last.get(number)
         if last is None or last.attempt == attempt:
             return last
         named = (t for t in self._lost if (t.number, t.attempt) == (number, attempt))
         return next(named, None)
 
-    def _score_again(self, event: FinalistScored) -> tuple[Trial, ...]:
+    def _apply_finalist(self, event: FinalistScored) -> tuple[Trial, ...]:
         self.finalists[event.trial] = event
         trial = self.last.get(event.trial)
         if trial is None:
@@ -155,15 +155,15 @@ class History:
         trial.finalist_score = event.score
         return (trial,)
 
-    def _restore_predictions(self, event: PredictionsRestored) -> None:
-        trial = self._attempt(event.trial, event.attempt)
+    def _apply_predictions(self, event: PredictionsRestored) -> None:
+        trial = self._find_attempt(event.trial, event.attempt)
         if trial is not None:
             trial.predictions, trial.predictions_crc32 = event.file, event.crc32
 
-    def _grow(
+    def _apply_progress(
         self, event: EpochFinished | TrialStarted | FoldFinished | TrialFinished
     ) -> tuple[Trial, ...]:
-        trial = self._attempt(event.trial, event.attempt)
+        trial = self._find_attempt(event.trial, event.attempt)
         if trial is None or not grow(trial, event):
             return ()
         if isinstance(event, TrialFinished):
@@ -204,12 +204,12 @@ class History:
     def notes_of_changes(self) -> list[str]:
         """A sentence for each change that was accepted, for people."""
         return [
-            f"revision {revision} from trial {first}: {_listed(event.changes)}"
+            f"revision {revision} from trial {first}: {_format_changes(event.changes)}"
             for revision, event in enumerate(self.changes, start=1)
-            if (first := self._first_of(revision)) is not None
+            if (first := self._first_trial_of(revision)) is not None
         ]
 
-    def _first_of(self, revision: int) -> int | None:
+    def _first_trial_of(self, revision: int) -> int | None:
         numbers = (number for number, t in self.last.items() if t.revision >= revision)
         return min(numbers, default=None)
 
@@ -238,7 +238,7 @@ class History:
 
         With several objectives it is the member of the front that is best in the first.
         """
-        ranked = self.front() or self.ranked()
+        ranked = self.pareto_front() or self.ranked_trials()
         return ranked[0] if ranked else None
 
     @property
@@ -246,13 +246,13 @@ class History:
         """Wall clock of the study's runs together."""
         return (self._past + self._latest - self._began) / 1000
 
-    def ranked(self) -> list[Trial]:
+    def ranked_trials(self) -> list[Trial]:
         """The complete trials with a finite score, best first; the earlier of equals first."""
         done = [t for t in self.trials if t.state == "COMPLETE" and is_score(t.score)]
         sign = -1.0 if self.maximize else 1.0
         return sorted(done, key=lambda t: (sign * (t.score or 0.0), t.number))
 
-    def front(self) -> list[Trial]:
+    def pareto_front(self) -> list[Trial]:
         """The Pareto front: the complete trials that no other is better than in every respect.
 
         Best first in the first objective, the earlier of equals first. Empty with one objective.
@@ -260,8 +260,8 @@ class History:
         if len(self.objectives) == 1:
             return []
         front: list[Trial] = []
-        for trial in self.ranked():
-            front = self._joined(front, trial) or front
+        for trial in self.ranked_trials():
+            front = self._extend_front(front, trial) or front
         return front
 
     @property
@@ -275,7 +275,7 @@ class History:
             if trial.state != "COMPLETE" or not is_score(trial.score):
                 continue
             if several:
-                better = self._joined(best, trial)
+                better = self._extend_front(best, trial)
             else:
                 is_first = not best or self._is_better(trial.score, best[0].score)
                 better = [trial] if is_first else None
@@ -283,12 +283,12 @@ class History:
                 best, waited = better, 0
         return waited
 
-    def _joined(self, front: list[Trial], trial: Trial) -> list[Trial] | None:
+    def _extend_front(self, front: list[Trial], trial: Trial) -> list[Trial] | None:
         """The front with `trial` in it; None where it has no place there."""
         if not trial.values or not all(map(is_score, trial.values)):
             return None
         maximize = [up for _, up in self.objectives]
-        return pareto.joined(front, trial, lambda t: t.values or (), maximize)
+        return pareto.add_to_front(front, trial, lambda t: t.values or (), maximize)
 
     def _is_better(self, score: float | None, than: float | None) -> bool:
         assert score is not None
@@ -309,13 +309,13 @@ class History:
     def winning_trial(self) -> Trial | None:
         """The trial that was chosen, or the best so far."""
         if self.winner is not None:
-            chosen = self._attempt(self.winner.trial, self.winner.attempt)
+            chosen = self._find_attempt(self.winner.trial, self.winner.attempt)
             if chosen is not None:
                 return chosen
         return self.best
 
 
-def load(
+def load_history(
     journal: Path, *, without: Collection[type[Event]] = (), but_of: Collection[int] = ()
 ) -> History:
     """The history in a journal file, without the events named in `without` but of some trials.
@@ -323,10 +323,10 @@ def load(
     Raises:
         JournalError: If there is none, or it is damaged.
     """
-    return History(stream(journal, without=without, but_of=but_of))
+    return History(stream_records(journal, without=without, but_of=but_of))
 
 
-def load_condensed(journal: Path) -> History:
+def load_condensed_history(journal: Path) -> History:
     """The history in a journal file, of curves the mean over the folds and the winner's whole.
 
     Raises:
@@ -336,13 +336,13 @@ def load_condensed(journal: Path) -> History:
     for event in stream_scores(journal):
         for trial in history.apply(event):
             if isinstance(event, TrialFinished):
-                trial.condense()
+                trial.drop_curves()
     winner = history.winning_trial()
-    recover(history, journal, () if winner is None else (winner.number,))
+    restore_curves(history, journal, () if winner is None else (winner.number,))
     return history
 
 
-def recover(
+def restore_curves(
     history: History, journal: Path, numbers: Collection[int], *, until: int | None = None
 ) -> None:
     """Give trials the curves back that they let go of, as the journal has them up to `until`.
@@ -354,13 +354,13 @@ def recover(
     named = {trial.number for trial in wanted}
     if not named:
         return
-    stored = stream(journal, until=until, without=CURVES, but_of=named)
-    full = History(event for event in stored if is_of(event, named))
+    stored = stream_records(journal, until=until, without=CURVES, but_of=named)
+    full = History(event for event in stored if concerns_trials(event, named))
     for trial in wanted:
-        trial.regain(full.last[trial.number])
+        trial.restore_curves(full.last[trial.number])
 
 
-def is_of(event: Event, trials: Collection[int]) -> bool:
+def concerns_trials(event: Event, trials: Collection[int]) -> bool:
     """Whether an event says something of one of these trials that its `Trial` takes in."""
     match event:
         case TrialAsked() | TrialStarted() | EpochFinished() | FoldFinished() | TrialFinished():
@@ -368,10 +368,10 @@ def is_of(event: Event, trials: Collection[int]) -> bool:
     return False
 
 
-def _shared(params: Mapping[str, Value]) -> dict[str, Value]:
+def _intern_params(params: Mapping[str, Value]) -> dict[str, Value]:
     """The same params; the texts in them are one object for all trials."""
     return {intern(n): intern(v) if isinstance(v, str) else v for n, v in params.items()}
 
 
-def _listed(changes: Iterable[Iterable[str]]) -> str:
+def _format_changes(changes: Iterable[Iterable[str]]) -> str:
     return "; ".join(f"{key}: {then} then, {now} now" for key, then, now in changes)

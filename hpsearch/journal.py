@@ -38,7 +38,15 @@ from .event_codec import (
 from .event_redaction import redact_line
 from .events import FORMAT, RUNS, Event, StudyCreated, StudyResumed
 from .platforms.files import atomic_write, sync_data, sync_file, sync_names
-from .platforms.locks import POLL, RENEWED, FileLock, LockHeldError, holder_of, is_at, try_lock
+from .platforms.locks import (
+    POLL_SECONDS,
+    RENEW_SECONDS,
+    FileLock,
+    LockHeldError,
+    find_holder,
+    is_same_file,
+    try_lock,
+)
 
 E = TypeVar("E", bound=Event)
 
@@ -50,16 +58,16 @@ def encode(text: bytes) -> bytes:
 
 def is_sound(line: bytes) -> bool:
     """Whether the checksum of a line holds."""
-    return _sound(line) is not None
+    return _verify_line(line) is not None
 
 
-def _sound(line: bytes) -> bytes | None:
+def _verify_line(line: bytes) -> bytes | None:
     """The JSON in `line`, or None where the checksum does not hold."""
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     return text if checksum == b"%08x" % zlib.crc32(text) else None
 
 
-def _event(text: bytes, path: Path) -> Event:
+def _decode_event(text: bytes, path: Path) -> Event:
     """A sound line's event.
 
     Raises:
@@ -78,7 +86,7 @@ def _event(text: bytes, path: Path) -> Event:
     except FormatError as error:
         raise JournalError(
             f"{path}: record {error.seq} was not written by hpsearch, though its checksum is "
-            f"right: {error}. {_remedy(path)}"
+            f"right: {error}. {_format_remedy(path)}"
         ) from None
 
 
@@ -90,7 +98,7 @@ class Page:
     end: int  # offset in bytes behind the last whole line
 
 
-def read(
+def read_page(
     path: Path,
     offset: int = 0,
     *,
@@ -104,15 +112,15 @@ def read(
     """
     events: list[Event] = []
     end = offset
-    for text, end in _lines(path, offset):
+    for text, end in _stream_lines(path, offset):
         if not is_one_of(text, without):
-            events.append(_event(text, path))
+            events.append(_decode_event(text, path))
         if end >= until:
             break
     return Page(tuple(events), end)
 
 
-def stream(
+def stream_records(
     path: Path,
     *,
     until: int | None = None,
@@ -128,14 +136,14 @@ def stream(
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
     """
-    for text, end in _lines(path, 0):
+    for text, end in _stream_lines(path, 0):
         if until is not None and end > until:
             return
         if not is_one_of(text, without) or is_of_trial(text, but_of):
-            yield _event(text, path)
+            yield _decode_event(text, path)
 
 
-def without_secrets(path: Path) -> str | None:
+def redacted_text(path: Path) -> str | None:
     """A journal's text with the secrets hidden that are in it; None where there are none.
 
     This version hides them before it writes; earlier ones did not.
@@ -143,10 +151,10 @@ def without_secrets(path: Path) -> str | None:
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
     """
-    is_clean = all(redact_line(text) == text for text, _ in _lines(path, 0))
+    is_clean = all(redact_line(text) == text for text, _ in _stream_lines(path, 0))
     if is_clean:
         return None
-    return b"".join(encode(redact_line(text)) for text, _ in _lines(path, 0)).decode()
+    return b"".join(encode(redact_line(text)) for text, _ in _stream_lines(path, 0)).decode()
 
 
 def stream_scores(path: Path, *, until: int | None = None) -> Iterator[Event]:
@@ -155,30 +163,30 @@ def stream_scores(path: Path, *, until: int | None = None) -> Iterator[Event]:
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
     """
-    for text, end in _lines(path, 0):
+    for text, end in _stream_lines(path, 0):
         if until is not None and end > until:
             return
-        yield _event(without_metrics(text), path)
+        yield _decode_event(without_metrics(text), path)
 
 
-def _lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
+def _stream_lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
     """The JSON of each whole line from `offset` on, and the offset behind the line."""
-    with _opened(path) as file:
+    with _open_journal(path) as file:
         file.seek(offset)
         end = offset
         for number, line in enumerate(file, start=1):
-            text = _sound(line) if line.endswith(b"\n") else None
+            text = _verify_line(line) if line.endswith(b"\n") else None
             if text is None:
                 if end == 0 or (line.endswith(b"\n") and file.peek(1)):
-                    raise _damaged(path, line, f"line {number} from byte {offset}", end)
+                    raise _damaged_error(path, line, f"line {number} from byte {offset}", end)
                 break
             end += len(line)
             yield text, end
     if end == 0:
-        raise _empty(path)
+        raise _empty_error(path)
 
 
-def _opened(path: Path) -> BufferedReader:
+def _open_journal(path: Path) -> BufferedReader:
     try:
         return path.open("rb")
     except FileNotFoundError:
@@ -187,33 +195,38 @@ def _opened(path: Path) -> BufferedReader:
         raise JournalError(describe_os_error(error)) from None
 
 
-def _damaged(path: Path, line: bytes, where: str, end: int) -> JournalError:
+def _damaged_error(path: Path, line: bytes, where: str, end: int) -> JournalError:
     if not line.strip(b"\0\r\n "):
         return (
-            _empty(path) if end == 0 else JournalError(f"{path}: {where} is blank. {_remedy(path)}")
+            _empty_error(path)
+            if end == 0
+            else JournalError(f"{path}: {where} is blank. {_format_remedy(path)}")
         )
-    if _sound(_as_written(line)) is not None or line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+    if _verify_line(_normalize_text(line)) is not None or line.startswith(
+        (BOM_UTF16_LE, BOM_UTF16_BE)
+    ):
         return JournalError(
             f"{path}: an editor, or git, has changed its line ends or begun it with a byte order "
             f"mark. `hpsearch doctor --repair {path.parent.name}` sets that right; nothing is lost."
         )
-    return JournalError(f"{path}: {where} is damaged (byte {end}). {_remedy(path)}")
+    return JournalError(f"{path}: {where} is damaged (byte {end}). {_format_remedy(path)}")
 
 
-def _empty(path: Path) -> JournalError:
+def _empty_error(path: Path) -> JournalError:
     return JournalError(
-        f"{path}: the journal is empty, though it never was while the study ran. {_remedy(path)}"
+        f"{path}: the journal is empty, though it never was while the study ran. "
+        f"{_format_remedy(path)}"
     )
 
 
-def _as_written(data: bytes) -> bytes:
+def _normalize_text(data: bytes) -> bytes:
     """Text without what an editor, a shell or git may have made of it."""
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         data = data.decode("utf-16", "replace").encode("utf-8", "replace")
     return data.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n")
 
 
-def _remedy(path: Path) -> str:
+def _format_remedy(path: Path) -> str:
     return (
         "Restore the file from the study's run in MLflow, save what can be saved with "
         f"`hpsearch doctor --repair {path.parent.name}`, or start over with --fresh."
@@ -238,26 +251,26 @@ class Salvage:
     is_as_written: bool  # no editor or shell has changed its line ends or its encoding
 
 
-def missing(events: Iterable[Event]) -> int | None:
+def find_missing_line(events: Iterable[Event]) -> int | None:
     """The 1-based line that is not there though later ones are; None where all are."""
     return next((index + 1 for index, event in enumerate(events) if event.seq != index), None)
 
 
-def salvage(path: Path) -> Salvage:
+def salvage_records(path: Path) -> Salvage:
     """Every sound line of a journal, damaged ones left out.
 
     Raises:
         JournalError: If there is no file, or this version cannot read what it holds.
     """
-    with _opened(path) as file:
+    with _open_journal(path) as file:
         data = file.read()
-    plain = _as_written(data)
+    plain = _normalize_text(data)
     lines = plain.splitlines(keepends=True)
     sound: list[SoundLine] = []
     damaged: list[int] = []
     for number, line in enumerate(lines):
-        text = _sound(line)  # the checksum proves a last line without its end
-        event = None if text is None else _salvaged(text, path)
+        text = _verify_line(line)  # the checksum proves a last line without its end
+        event = None if text is None else _decode_or_none(text, path)
         if text is None or event is None:
             damaged.append(number)
         else:
@@ -270,12 +283,12 @@ def salvage(path: Path) -> Salvage:
     )
 
 
-def _salvaged(text: bytes, path: Path) -> Event | None:
+def _decode_or_none(text: bytes, path: Path) -> Event | None:
     """A sound line's event; None where another program wrote it."""
     try:
         return decode_event(text)
     except (NewerFormatError, IncompleteError):
-        return _event(text, path)  # which tells it
+        return _decode_event(text, path)  # which tells it
     except FormatError:
         return None
 
@@ -301,11 +314,13 @@ class Journal:
             self._epoch = time.time_ns() - time.monotonic_ns()  # of this run: a clock may jump
             self.first: Event | None = None  # of an earlier run of the study
             self._seq = self._end = 0  # the next record's; bytes of the whole lines
-            for text, self._end in _lines(path, 0) if path.exists() else ():
+            for text, self._end in _stream_lines(path, 0) if path.exists() else ():
                 if not has_number(text, self._seq):
-                    raise JournalError(f"{path}: line {self._seq + 1} is missing. {_remedy(path)}")
+                    raise JournalError(
+                        f"{path}: line {self._seq + 1} is missing. {_format_remedy(path)}"
+                    )
                 if self.first is None or is_one_of(text, RUNS):
-                    event = _event(text, path)
+                    event = _decode_event(text, path)
                     self.first = self.first or event
                 self._seq += 1
             self._file: FileIO | None = None  # a new journal appears with its first line
@@ -325,7 +340,7 @@ class Journal:
         Raises:
             JournalError: If the disk takes no more, or another process has written to the file.
         """
-        numbered = replace(event, seq=self._seq, time=self._now())
+        numbered = replace(event, seq=self._seq, time=self._timestamp())
         if isinstance(numbered, StudyCreated | StudyResumed):
             numbered = replace(numbered, format=FORMAT, written_by=version("hpsearch"))
         try:
@@ -334,9 +349,9 @@ class Journal:
             numbered = cast(E, escape_event(numbered))
             line = encode(encode_event(numbered))
         if self._file is None:
-            self._file = _begin(self.path, line)
+            self._file = _create_journal(self.path, line)
         else:
-            self._require_alone(self._file)
+            self._require_unchanged(self._file)
             self._write(self._file, line, sync=sync)
         self._seq += 1
         self._end += len(line)
@@ -347,20 +362,20 @@ class Journal:
         if self._file is not None:
             sync_data(self._file.fileno())
 
-    def _now(self) -> int:
+    def _timestamp(self) -> int:
         """Milliseconds since the epoch, in steps of a clock that nobody sets."""
         return (self._epoch + time.monotonic_ns()) // 1_000_000
 
-    def _require_alone(self, file: FileIO) -> None:
+    def _require_unchanged(self, file: FileIO) -> None:
         """Refuse to write behind what another process or program has made of the file."""
         size = os.fstat(file.fileno()).st_size
-        if not is_at(self.path, file.fileno()):
+        if not is_same_file(self.path, file.fileno()):
             found = "was removed, moved or replaced"
         elif size != self._end:
             found = f"was changed: {size:,} bytes, not {self._end:,},"
         else:
             return
-        who = holder_of(self.path.with_suffix(".lock"))
+        who = find_holder(self.path.with_suffix(".lock"))
         other = "" if who is None or who.pid == os.getpid() else f" Perhaps by {who}."
         raise JournalError(
             f"{self.path}: {found} by another program while the study ran.{other} Nothing more is "
@@ -409,13 +424,13 @@ def take_lock(journal: Path) -> FileLock:
     try:
         lock = FileLock(journal.with_suffix(".lock"))
     except LockHeldError as held:
-        raise _held(journal, str(held)) from None
+        raise _held_error(journal, str(held)) from None
     try:
         if journal.exists():
             _open_locked(journal).close()
     except JournalError:
         lock.release()
-        raise _held(journal, _await_owner(journal)) from None
+        raise _held_error(journal, _await_owner(journal)) from None
     except BaseException:
         lock.release()
         raise
@@ -424,15 +439,15 @@ def take_lock(journal: Path) -> FileLock:
 
 def _await_owner(journal: Path) -> str:
     """Who runs a study, though its lock's file was removed: they will soon write it again."""
-    end = time.monotonic() + 2 * RENEWED
-    while (who := owner(journal)) is None and time.monotonic() < end:
-        time.sleep(POLL)
+    end = time.monotonic() + 2 * RENEW_SECONDS
+    while (who := find_owner(journal)) is None and time.monotonic() < end:
+        time.sleep(POLL_SECONDS)
     return who or "another process"
 
 
-def owner(journal: Path) -> str | None:
+def find_owner(journal: Path) -> str | None:
     """Who runs a study now, and since when; None where nobody does. Nothing is changed."""
-    holder = holder_of(journal.with_suffix(".lock"))
+    holder = find_holder(journal.with_suffix(".lock"))
     return None if holder is None else str(holder)
 
 
@@ -441,20 +456,20 @@ def _open_locked(path: Path) -> FileIO:
     file = path.open("ab", buffering=0)
     if try_lock(file.fileno()) is False:
         file.close()
-        raise _held(path, "another process")
+        raise _held_error(path, "another process")
     return file
 
 
-def _held(journal: Path, who: str) -> JournalError:
+def _held_error(journal: Path, who: str) -> JournalError:
     return JournalError(
         f"{journal.parent.name}: the study is being run by {who}. Wait for it, or stop it."
     )
 
 
-def _begin(path: Path, line: bytes) -> FileIO:
+def _create_journal(path: Path, line: bytes) -> FileIO:
     """A journal of one line; it is never seen without it, so an empty file is a damaged one."""
     if path.exists():
-        raise _held(path, "another process, which has just begun it")
+        raise _held_error(path, "another process, which has just begun it")
     with atomic_write(path) as file:
         file.write(line)
     sync_names(path.parent)  # whoever made the folders

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from .redaction import LONGEST_TRACEBACK, redact, shorten
+from .redaction import MAX_TRACEBACK_LENGTH, redact, shorten
 
 STUDY_LOG = "study.log"
 MAX_BYTES = 1_000_000  # of one file; older lines go to `study.log.1` and `.2`, and then
@@ -32,7 +32,7 @@ class RedactingFilter(logging.Filter):
             record.exc_text = logging.Formatter().formatException(record.exc_info)
             record.exc_info = None
         if record.exc_text:
-            record.exc_text = redact(shorten(record.exc_text, LONGEST_TRACEBACK))
+            record.exc_text = redact(shorten(record.exc_text, MAX_TRACEBACK_LENGTH))
         return True
 
 

@@ -22,7 +22,7 @@ def dominates(one: Point, other: Point, maximize: Sequence[bool]) -> bool:
     return min(gains) >= 0 and max(gains) > 0
 
 
-def joined(
+def add_to_front(
     front: Sequence[T], candidate: T, point: Callable[[T], Point], maximize: Sequence[bool]
 ) -> list[T] | None:
     """The front with `candidate` in it and without what it dominates.

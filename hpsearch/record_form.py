@@ -28,60 +28,60 @@ def wrong_field(record: Any) -> str | None:
         return "it has no event"
     for name, (check, allowed) in _FORMS.get(event, _EVERY).items():
         if name in record and not check(record[name]):
-            return f"{name} of {event!r} must be {allowed}, not {_shown(record[name])}"
+            return f"{name} of {event!r} must be {allowed}, not {_format_value(record[name])}"
     return None
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def _text(value: Any) -> bool:
+def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def _number(value: Any) -> bool:
+def _is_number(value: Any) -> bool:
     """NaN and infinities count: a score may be one."""
     if isinstance(value, float):
         return True
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
-def _whole(value: Any, below: int = LARGEST) -> bool:
+def _is_whole(value: Any, below: int = LARGEST) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
 
 
-def _time(value: Any) -> bool:
-    return _whole(value, LAST_TIME)
+def _is_time(value: Any) -> bool:
+    return _is_whole(value, LAST_TIME)
 
 
-def _seed(value: Any) -> bool:
-    return _whole(value, 2**64)
+def _is_seed(value: Any) -> bool:
+    return _is_whole(value, 2**64)
 
 
-def _object(value: Any) -> bool:
+def _is_object(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
-def _value(value: Any) -> bool:
+def _is_param_value(value: Any) -> bool:
     """What a hyperparameter may be."""
-    return value is None or isinstance(value, str | bool) or _number(value)
+    return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
-def _state(value: Any) -> bool:
+def _is_state(value: Any) -> bool:
     return value in STATES
 
 
-def _file(value: Any) -> bool:
+def _is_predictions_file(value: Any) -> bool:
     return isinstance(value, str) and PREDICTIONS.fullmatch(value) is not None
 
 
-def _each(check: Check) -> Check:
+def _list_of(check: Check) -> Check:
     return lambda value: isinstance(value, list | tuple) and all(map(check, value))
 
 
-def _named(check: Check) -> Check:
+def _mapping_of(check: Check) -> Check:
     return lambda value: isinstance(value, dict) and all(map(check, value.values()))
 
 
@@ -89,7 +89,7 @@ def _or_none(check: Check) -> Check:
     return lambda value: value is None or check(value)
 
 
-def _with(**checks: Check) -> Check:
+def _object_with(**checks: Check) -> Check:
     """An object that has these fields."""
 
     def check(value: Any) -> bool:
@@ -100,38 +100,42 @@ def _with(**checks: Check) -> Check:
     return check
 
 
-def _interval(value: Any) -> bool:
-    return _each(_number)(value) and len(value) == 2
+def _is_interval(value: Any) -> bool:
+    return _list_of(_is_number)(value) and len(value) == 2
 
 
-def _inside(value: Any) -> bool:
+def _is_digests(value: Any) -> bool:
     """The names of files below a folder, and what is known of each."""
-    return _named(_with(bytes=_whole_size, sha256=_text))(value) and not any(
+    return _mapping_of(_object_with(bytes=_is_size, sha256=_is_text))(value) and not any(
         ".." in name.split("/") or name.startswith("/") or "\\" in name for name in value
     )
 
 
-def _whole_size(value: Any) -> bool:
-    return _whole(value, 2**63)
+def _is_size(value: Any) -> bool:
+    return _is_whole(value, 2**63)
 
 
-_numbers, _metrics = _each(_number), _named(_number)
+_numbers, _metrics = _list_of(_is_number), _mapping_of(_is_number)
 _FLOAT = {float}
 
 
-def _some_numbers(value: Any) -> bool:
+def _is_nonempty_numbers(value: Any) -> bool:
     if type(value) is list and set(map(type, value)) == _FLOAT:  # next to all of a journal
         return True
     return _numbers(value) and len(value) > 0
 
 
-_members = _each(_with(trial=_whole, weight=_number))
-_objective = _with(direction=lambda value: value in ("maximize", "minimize"))
-_NUMBER, _WHOLE, _TEXT = (_number, "a number"), (_whole, "a whole number"), (_text, "a text")
-_OBJECT, _NUMBERS = (_object, "an object"), (_numbers, "a list of numbers")
+_members = _list_of(_object_with(trial=_is_whole, weight=_is_number))
+_objective = _object_with(direction=lambda value: value in ("maximize", "minimize"))
+_NUMBER, _WHOLE, _TEXT = (
+    (_is_number, "a number"),
+    (_is_whole, "a whole number"),
+    (_is_text, "a text"),
+)
+_OBJECT, _NUMBERS = (_is_object, "an object"), (_numbers, "a list of numbers")
 _MEMBERS, _METRICS = (_members, "a list of trials and weights"), (_metrics, "numbers by name")
-_DIGESTS = (_inside, "sizes and digests of files")
-_OBJECTS_BY_TEXT = (_named(_text), "texts by name")
+_DIGESTS = (_is_digests, "sizes and digests of files")
+_OBJECTS_BY_TEXT = (_mapping_of(_is_text), "texts by name")
 
 
 def _optional(form: tuple[Check, str]) -> tuple[Check, str]:
@@ -139,7 +143,7 @@ def _optional(form: tuple[Check, str]) -> tuple[Check, str]:
 
 
 Form = dict[str, tuple[Check, str]]
-_EVERY: Form = {"seq": _WHOLE, "time": (_time, "milliseconds since 1970")}
+_EVERY: Form = {"seq": _WHOLE, "time": (_is_time, "milliseconds since 1970")}
 _TRIAL: Form = {"trial": _WHOLE, "attempt": _WHOLE}
 _DECLARED: Form = {
     "resolved": _optional(_OBJECT),
@@ -168,8 +172,8 @@ _EVENTS: dict[str, Form] = {
         "data": _OBJECT,
         "task": _TEXT,
         "objective": (_objective, "an object with a direction"),
-        "objectives": _optional((_each(_objective), "a list of objectives")),
-        "seed": _optional((_seed, "a whole number")),
+        "objectives": _optional((_list_of(_objective), "a list of objectives")),
+        "seed": _optional((_is_seed, "a whole number")),
         "sampler": _TEXT,
         "pruner": _TEXT,
         "trainer": _TEXT,
@@ -179,15 +183,18 @@ _EVENTS: dict[str, Form] = {
         "host": _optional(_TEXT),
         "folder": _TEXT,
         "warm_start": _optional(
-            (_with(study=_text, trials=_each(_object)), "another study and its trials")
+            (
+                _object_with(study=_is_text, trials=_list_of(_is_object)),
+                "another study and its trials",
+            )
         ),
     },
     "resumed": {**_RUN, **_CIRCUMSTANCES},
-    "changed": {**_DECLARED, "changes": (_each(_each(_text)), "a list of changes")},
+    "changed": {**_DECLARED, "changes": (_list_of(_list_of(_is_text)), "a list of changes")},
     "asked": {
         **_TRIAL,
-        "params": (_named(_value), "values by name"),
-        "seed": (_seed, "a whole number"),
+        "params": (_mapping_of(_is_param_value), "values by name"),
+        "seed": (_is_seed, "a whole number"),
         "epochs": _WHOLE,
     },
     "remembered": {"trial": _WHOLE, "of": _WHOLE, "score": _optional(_NUMBER)},
@@ -195,22 +202,22 @@ _EVENTS: dict[str, Form] = {
     "epoch": {
         **_TRIAL,
         "epoch": _WHOLE,
-        "scores": (_some_numbers, "a list of numbers"),
-        "metrics": (_named(_some_numbers), "lists of numbers by name"),
+        "scores": (_is_nonempty_numbers, "a list of numbers"),
+        "metrics": (_mapping_of(_is_nonempty_numbers), "lists of numbers by name"),
     },
-    "fold": {**_TRIAL, "fold": _WHOLE, "scores": (_some_numbers, "a list of numbers")},
+    "fold": {**_TRIAL, "fold": _WHOLE, "scores": (_is_nonempty_numbers, "a list of numbers")},
     "result": {
         **_TRIAL,
         **_OUTCOME,
-        "state": (_state, "COMPLETE, PRUNED or FAILED"),
+        "state": (_is_state, "COMPLETE, PRUNED or FAILED"),
         "best_epoch": _optional(_WHOLE),
-        "n_parameters": _optional((_whole_size, "a whole number")),
+        "n_parameters": _optional((_is_size, "a whole number")),
         "latency_ms": _optional(_NUMBER),
-        "values": _optional((_each(_or_none(_number)), "a list of numbers")),
+        "values": _optional((_list_of(_or_none(_is_number)), "a list of numbers")),
         "trainer": _TEXT,
         "traceback": _optional(_TEXT),
-        "predictions": _optional((_file, "a file of predictions/")),
-        "predictions_crc32": _optional((_seed, "a whole number")),
+        "predictions": _optional((_is_predictions_file, "a file of predictions/")),
+        "predictions_crc32": _optional((_is_seed, "a whole number")),
     },
     "trainer": {"trainer": _TEXT, "reason": _TEXT},
     "ended": {"cause": _TEXT, "reason": _TEXT},
@@ -228,8 +235,8 @@ _EVENTS: dict[str, Form] = {
     },
     "predictions": {
         **_TRIAL,
-        "file": (_file, "a file of predictions/"),
-        "crc32": (_seed, "a whole number"),
+        "file": (_is_predictions_file, "a file of predictions/"),
+        "crc32": (_is_seed, "a whole number"),
     },
     "fitted": {
         "trial": _optional(_WHOLE),
@@ -246,13 +253,20 @@ _EVENTS: dict[str, Form] = {
         "test_rows": _optional(_WHOLE),
         "threshold": _optional(_NUMBER),
         "test": _METRICS,
-        "intervals": (_named(_interval), "pairs of numbers by name"),
-        "baseline": _optional((_with(name=_text, metrics=_metrics), "a model and its metrics")),
-        "confusion": _optional((_each(_numbers), "a table of numbers")),
-        "importance": _optional(
-            (_with(metric=_text, columns=_named(_numbers)), "lists of numbers by column")
+        "intervals": (_mapping_of(_is_interval), "pairs of numbers by name"),
+        "baseline": _optional(
+            (_object_with(name=_is_text, metrics=_metrics), "a model and its metrics")
         ),
-        "single": _optional((_with(trial=_whole, metrics=_metrics), "a trial and its metrics")),
+        "confusion": _optional((_list_of(_numbers), "a table of numbers")),
+        "importance": _optional(
+            (
+                _object_with(metric=_is_text, columns=_mapping_of(_numbers)),
+                "lists of numbers by column",
+            )
+        ),
+        "single": _optional(
+            (_object_with(trial=_is_whole, metrics=_metrics), "a trial and its metrics")
+        ),
         "seconds": _optional(_NUMBER),
         "digests": _optional(_DIGESTS),
     },

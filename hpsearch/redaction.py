@@ -14,10 +14,10 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 HIDDEN = "***"
-SHORTEST = 6  # characters of an environment variable's value that is looked for in texts
-LONGEST_ERROR = 2_000  # characters of a trial's reason to have failed
-LONGEST_TRACEBACK = 16_000
-LOOK = 200  # characters of a value that are looked at to judge it
+MIN_SECRET_LENGTH = 6  # characters of an environment variable's value that is looked for in texts
+MAX_ERROR_LENGTH = 2_000  # characters of a trial's reason to have failed
+MAX_TRACEBACK_LENGTH = 16_000
+LOOKBEHIND = 200  # characters of a value that are looked at to judge it
 
 # Names after which any value is a secret, whatever stands before them: PGPASSWORD, dbPassword.
 _STRONG = (
@@ -191,33 +191,33 @@ def _find_value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
     end, whole = name.end(), len(text)
     assigned = _ASSIGNMENT.match(text, end)
     if name["header"] and assigned:
-        return _to_line_end(text, assigned.end(), "\"'")
-    flag = _flag_before(text, name.start())
+        return _find_line_end(text, assigned.end(), "\"'")
+    flag = _follows_dashes(text, name.start())
     if assigned is None:
         pair = _PAIR.match(text, end)
         if pair and (flag or _is_constant(text, name)):
-            return _quoted(text, pair.end(), whole)
+            return _find_quoted(text, pair.end(), whole)
         if flag and (spaced := _FLAG.match(text, end)):
-            return _quoted(text, spaced.end(), whole) or _word(text, spaced.end(), whole)
+            return _find_quoted(text, spaced.end(), whole) or _find_word(text, spaced.end(), whole)
         return None
-    glance = _value(text, assigned, assigned.end() + LOOK)
+    glance = _find_assigned_value(text, assigned, assigned.end() + LOOKBEHIND)
     if glance is None or _is_plain(text[slice(*glance)]):
         return None
     if _is_message(text, name, glance):
         return None
     if name["weak"] and not _is_secret(text, name, assigned, glance):
         return None
-    return _value(text, assigned, whole)
+    return _find_assigned_value(text, assigned, whole)
 
 
-def _value(text: str, assigned: re.Match[str], limit: int) -> tuple[int, int] | None:
+def _find_assigned_value(text: str, assigned: re.Match[str], limit: int) -> tuple[int, int] | None:
     """Where an assigned value begins and ends, looked at up to `limit`."""
     start = assigned.end()
-    if found := _quoted(text, start, limit):
+    if found := _find_quoted(text, start, limit):
         return found
     if not assigned["closing"]:
-        return _unquoted(text, start, assigned["sign"], limit)
-    value = _word(text, start, limit)
+        return _find_unquoted(text, start, assigned["sign"], limit)
+    value = _find_word(text, start, limit)
     if value is None or text[value[1] : value[1] + 20].split("\n")[0].strip(" \t,}])"):
         return None  # prose about what is named so
     return value
@@ -228,7 +228,7 @@ def _is_secret(
 ) -> bool:
     """Whether what an ordinary word names, such as `key` or `token`, is a secret."""
     start, end = value
-    said = text[start : min(end, start + LOOK)].strip()
+    said = text[start : min(end, start + LOOKBEHIND)].strip()
     is_quoted = text[start - 1 : start] in ("'", '"', "`")
     if _BLOCK.match(text, assigned.end()):
         return True
@@ -249,7 +249,7 @@ def _is_secret(
 
 def _is_message(text: str, name: re.Match[str], value: tuple[int, int]) -> bool:
     """Whether a key of a declaration and what is wrong with it are told: `space.password: …`."""
-    said = text[value[0] : min(value[1], value[0] + LOOK)]
+    said = text[value[0] : min(value[1], value[0] + LOOKBEHIND)]
     is_bare = text[value[0] - 1 : value[0]] == " "
     return is_bare and text[name.start() - 1 : name.start()] == "." and said.count(" ") >= 3
 
@@ -261,7 +261,7 @@ def _is_constant(text: str, name: re.Match[str]) -> bool:
     return (re.split(r"[^\w]", before)[-1] + name[0]).isupper()
 
 
-def _flag_before(text: str, start: int) -> bool:
+def _follows_dashes(text: str, start: int) -> bool:
     """Whether the name is an option of a command line."""
     return bool(re.search(r"(?:^|[\s'\"\[])--?[\w-]{0,40}$", text[max(0, start - 45) : start]))
 
@@ -271,7 +271,7 @@ def _is_plain(value: str) -> bool:
     return not value.strip() or bool(_PLAIN.match(value.strip()))
 
 
-def _quoted(text: str, start: int, limit: int) -> tuple[int, int] | None:
+def _find_quoted(text: str, start: int, limit: int) -> tuple[int, int] | None:
     """A string literal; one that is not closed goes to the end of its line, or of the text."""
     opening = _OPENING.match(text, start)
     if opening is None:
@@ -287,24 +287,24 @@ def _quoted(text: str, start: int, limit: int) -> tuple[int, int] | None:
     return begin, body.end()
 
 
-def _word(text: str, start: int, limit: int) -> tuple[int, int] | None:
+def _find_word(text: str, start: int, limit: int) -> tuple[int, int] | None:
     found = _WORD.match(text, start, limit)
     return None if found is None else found.span()
 
 
-def _unquoted(text: str, start: int, sign: str, limit: int) -> tuple[int, int] | None:
+def _find_unquoted(text: str, start: int, sign: str, limit: int) -> tuple[int, int] | None:
     """A bare value: a word after `=`, the rest of the line or of the block after `: `."""
     block = _BLOCK.match(text, start)
     if block is not None and ":" in sign:
-        return block.end(), _block_end(text, start, block.end(), limit)
+        return block.end(), _find_block_end(text, start, block.end(), limit)
     if "=" in sign and sign == sign.strip():
-        return _word(text, start, limit)
+        return _find_word(text, start, limit)
     found = _REST.match(text, start, limit)
     assert found is not None
     return found.start(), found.start() + len(found[0].rstrip())
 
 
-def _to_line_end(text: str, start: int, closing: str) -> tuple[int, int] | None:
+def _find_line_end(text: str, start: int, closing: str) -> tuple[int, int] | None:
     """A header's value: all of the line, or of the string literal that it stands in."""
     while text[start : start + 1] in ("'", '"', "\\"):
         start += 1
@@ -312,9 +312,9 @@ def _to_line_end(text: str, start: int, closing: str) -> tuple[int, int] | None:
     return None if found is None else found.span()
 
 
-def _block_end(text: str, key: int, start: int, limit: int) -> int:
+def _find_block_end(text: str, key: int, start: int, limit: int) -> int:
     """Where the lines end that are indented more than the line of `key`; of a diff, too."""
-    line = text[text.rfind("\n", max(0, key - LOOK), key) + 1 : key]
+    line = text[text.rfind("\n", max(0, key - LOOKBEHIND), key) + 1 : key]
     indent = len(line) - len(line.lstrip("+- \t"))
     deeper = re.compile(rf"[-+ \t]{{{indent + 1},}}[^\n]*\n?|[-+ ]?[ \t]*\n")
     end = start
@@ -352,7 +352,7 @@ def _can_be_found(value: str) -> bool:
     """Whether a value is long and particular enough to be replaced wherever it stands."""
     is_path = value.startswith(("/", "~/", "./", "C:\\"))
     return (
-        len(value) >= SHORTEST
+        len(value) >= MIN_SECRET_LENGTH
         and not is_path
         and bool(_NO_NUMBER.search(value))
         and (value.lower() not in ("true", "false", "disabled", "enabled"))

@@ -37,7 +37,7 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
-def epochs_of(params: Mapping[str, Value], default: int) -> int:
+def max_epochs(params: Mapping[str, Value], default: int) -> int:
     """How many epochs a trial of these hyperparameters, the fixed ones included, has at most."""
     epochs = params.get("epochs", default)
     assert isinstance(epochs, int)
@@ -157,7 +157,7 @@ class Trial:
         """What a trainer is asked for."""
         return TrialSpec(self.number, self.params, self.seed, self.epochs, self.attempt)
 
-    def again(self, seed: int) -> TrialSpec:
+    def refit_spec(self, seed: int) -> TrialSpec:
         """The trial trained anew to its best epoch, its learning rate moving as it did."""
         assert self.best_epoch is not None
         assert self.means is None, f"{self.name} has let go of its curves"
@@ -167,7 +167,7 @@ class Trial:
             self.number, self.params, seed, epochs, planned=self.epochs, watched=watched
         )
 
-    def condense(self) -> None:
+    def drop_curves(self) -> None:
         """Let an ended trial go of its curves but for the means over the folds.
 
         The means judge other trials; the journal has the rest (`History.recover`). A study of many
@@ -183,7 +183,7 @@ class Trial:
         self.state = cast(TrialState, intern(self.state))
         self.trainer = intern(self.trainer)
 
-    def regain(self, full: Trial) -> None:
+    def restore_curves(self, full: Trial) -> None:
         """Take the curves back from the same trial, as the journal has it."""
         self.times, self.scores, self.folds = full.times, full.scores, full.folds
         self.curves, self.traceback, self.means = full.curves, full.traceback, None

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import secrets
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,13 +91,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return SharingScheduling(config, log)
 
 
-def pytest_runtest_setup() -> None:
-    """Begin no test after the moment that `.ci/run` allows itself for the long ones."""
-    until = float(os.environ.get("HPSEARCH_TESTS_UNTIL", "inf"))
-    if time.time() > until:
-        pytest.skip("the time of this run is up: make test-long runs it")
-
-
 @pytest.fixture(autouse=True)
 def no_store_is_left_behind() -> Iterator[None]:
     """`mlflow.set_tracking_uri` exports its URI, and later tests' commands would follow it."""
@@ -131,7 +123,7 @@ def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
 @pytest.fixture
 def inline_workers() -> Iterator[None]:
     """Studies of this test train in this process: a worker's start costs five seconds."""
-    from inline_crew import training_inline
+    from inline_worker_pool import training_inline
 
     with training_inline():
         yield

@@ -1,4 +1,4 @@
-"""Cases of a parametrized test of which `make test` runs a part, and CI all."""
+"""Cases of a parametrized test of which `make test` runs a part, `make test-long` the others."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,6 +1,7 @@
 """The house: who may import whom, and what the command line must not wait for."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ ROOT = Path(__file__).parents[1] / "hpsearch"
 MAY_USE = {
     "redaction": set(),
     "errors": {"redaction"},
-    "importing": set(),
-    "faults": {"errors"},
+    "gc_pause": set(),
+    "fault_injection": {"errors"},
     "compat": set(),
     "log_file": {"redaction"},
     "plugins": {"errors"},
@@ -35,20 +36,20 @@ MAY_USE = {
         "plugins",
         "errors",
         "redaction",
-        "importing",
+        "gc_pause",
         "trial",
         "spec",
         "data",
         "models",
     },
-    "execution": {"compat", "errors", "redaction", "faults", "trial", "training"},
+    "execution": {"compat", "errors", "redaction", "fault_injection", "trial", "training"},
     "search": {
         "compat",
         "event_redaction",
         "plugins",
         "errors",
         "redaction",
-        "faults",
+        "fault_injection",
         "trial",
         "spec",
         "events",
@@ -60,8 +61,8 @@ MAY_USE = {
         "compat",
         "errors",
         "redaction",
-        "importing",
-        "faults",
+        "gc_pause",
+        "fault_injection",
         "trial",
         "spec",
         "events",
@@ -72,7 +73,7 @@ MAY_USE = {
     "promotion": {
         "compat",
         "errors",
-        "faults",
+        "fault_injection",
         "trial",
         "events",
         "journal",
@@ -294,3 +295,20 @@ def opens_a_path(call: ast.Call) -> bool:
 def test_every_text_file_is_opened_with_an_encoding(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert [] == [node.lineno for node in ast.walk(tree) if opens_text(node)]
+
+
+def test_the_architecture_page_names_files_and_functions_that_exist() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)(?:: (\w+))?`", page)
+    assert len(named) > 20
+    for file, name in named:
+        path = ROOT / file if (ROOT / file).exists() else ROOT.parent / file
+        assert path.exists(), file
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert not name or name in {getattr(node, "name", "") for node in tree.body}, name
+
+
+def test_the_architecture_page_names_every_folder() -> None:
+    page = (ROOT.parent / "docs" / "architecture.md").read_text(encoding="utf-8")
+    folders = {path.parent.name for path in ROOT.rglob("__init__.py") if path.parent != ROOT}
+    assert {name for name in folders if f"{name}/" not in page} <= {"plots"}

@@ -15,13 +15,13 @@ from hpsearch.models import FAMILIES
 from hpsearch.search.objectives import COSTS
 from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import SAMPLERS
-from hpsearch.spec.file import load_dict
-from hpsearch.spec.hyperparameters import markdown_table
-from hpsearch.spec.study import StudySpec
+from hpsearch.spec.parameter_domains import format_markdown_table
+from hpsearch.spec.study_file import load_dict
+from hpsearch.spec.study_spec import StudySpec
 from hpsearch.study import read_spec
 from hpsearch.training.losses import LOSSES
 from hpsearch.training.metrics import METRICS
-from hpsearch.training.optimizers import OPTIMIZERS, accepted
+from hpsearch.training.optimizers import OPTIMIZERS, list_optimizer_params
 from hpsearch.training.schedules import SCHEDULES
 
 ROOT = Path(__file__).parents[1]
@@ -103,15 +103,15 @@ def test_every_key_of_the_file_is_documented(key):
 def test_every_name_that_a_file_can_use_is_documented():
     known = {*METRICS, *OPTIMIZERS, *SAMPLERS, *PRUNERS, *COSTS}
     known |= {loss for task in LOSSES.values() for loss in task}
-    known |= {argument for name in OPTIMIZERS for argument in accepted(name)}
-    known |= {argument for family in FAMILIES.values() for argument in family.reads or ()}
+    known |= {argument for name in OPTIMIZERS for argument in list_optimizer_params(name)}
+    known |= {argument for family in FAMILIES.values() for argument in family.defaults or ()}
     known |= {a for task in LOSSES.values() for _, reads in task.values() for a in reads}
     known |= {*SCHEDULES, *(a for reads in SCHEDULES.values() for a in reads)}
     assert set() == {name for name in known if f"`{name}`" not in STUDY_FILE}
 
 
 def test_types_and_bounds_are_documented_as_they_are_checked():
-    assert markdown_table() in STUDY_FILE
+    assert format_markdown_table() in STUDY_FILE
 
 
 def test_the_documented_defaults_are_the_defaults():

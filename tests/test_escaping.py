@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hpsearch.escaping import code_span, html, markdown, one_line, printable, safe_cell
+from hpsearch.escaping import (
+    escape_formula,
+    escape_html,
+    escape_line,
+    escape_markdown,
+    escape_terminal,
+    format_code_span,
+)
 
 HOSTILE = {
     "\x1b]0;title\x07": r"\x1b]0;title\x07",
@@ -20,16 +27,16 @@ HOSTILE = {
 
 @pytest.mark.parametrize(("text", "expected"), HOSTILE.items())
 def test_what_moves_a_cursor_is_spelled_out_and_other_text_stays(text, expected):
-    assert expected == printable(text)
+    assert expected == escape_terminal(text)
 
 
 @given(st.text(st.characters(codec=None)))
 def test_a_terminal_gets_text_that_can_be_encoded_and_holds_no_control_character(text):
-    shown = printable(text)
+    shown = escape_terminal(text)
     shown.encode()
     assert {"\n", "\t"} >= {c for c in shown if ord(c) < 32 or 127 <= ord(c) < 160}
-    assert shown == printable(shown)
-    assert len(one_line(text).splitlines()) < 2
+    assert shown == escape_terminal(shown)
+    assert len(escape_line(text).splitlines()) < 2
 
 
 @pytest.mark.parametrize(
@@ -45,22 +52,22 @@ def test_a_terminal_gets_text_that_can_be_encoded_and_holds_no_control_character
     ],
 )
 def test_markdown_shows_a_text_as_it_is(text, expected):
-    assert expected == markdown(text)
+    assert expected == escape_markdown(text)
 
 
 def test_a_span_of_code_ends_where_it_should():
-    assert "`a'b¦c`" == code_span("a`b|c")
+    assert "`a'b¦c`" == format_code_span("a`b|c")
 
 
 def test_html_holds_neither_markup_nor_control_characters():
-    assert r"&lt;b&gt;\x1b&amp;&quot;" == html('<b>\x1b&"')
+    assert r"&lt;b&gt;\x1b&amp;&quot;" == escape_html('<b>\x1b&"')
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-cmd", "@SUM(A1)", "\t=1", "\r=1", "＝1"])  # noqa: RUF001
 def test_a_formula_becomes_text(text):
-    assert f"'{text}" == safe_cell(text)
+    assert f"'{text}" == escape_formula(text)
 
 
 @pytest.mark.parametrize("value", [-1.5, None, True, "a=b", "", 3])
 def test_other_cells_stay(value):
-    assert value is safe_cell(value)
+    assert value is escape_formula(value)

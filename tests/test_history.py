@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from hpsearch.errors import JournalError, redacted
+from hpsearch.errors import JournalError, redact_text
 from hpsearch.events import CURVES, DeclarationChanged, ModelPromoted, SearchEnded, StudyResumed
-from hpsearch.history import History, load
-from hpsearch.tracking.layout import curve_points, metric_name, tag_value
-from hpsearch.tracking.note import study_note
+from hpsearch.history import History, load_history
+from hpsearch.tracking.mlflow_layout import curve_points, metric_name, tag_value
 from hpsearch.tracking.store import artifact_location
+from hpsearch.tracking.study_note import render_study_note
 
 
 def test_events_applied_twice_change_nothing() -> None:
@@ -40,7 +40,7 @@ def test_ranking_follows_the_direction_and_leaves_out_what_has_no_score(directio
     records = synthetic.study(8)
     records[0]["objective"]["direction"] = direction
     next(r for r in records if r["event"] == "result" and r["trial"] == 0)["score"] = math.inf
-    ranked = History(synthetic.events(records)).ranked()
+    ranked = History(synthetic.events(records)).ranked_trials()
     scores = [trial.score for trial in ranked]
     assert sorted(scores, reverse=direction == "maximize") == scores
     assert {1, 4, 5, 6, 7} == {trial.number for trial in ranked}
@@ -50,22 +50,22 @@ def test_a_history_without_epochs_has_the_same_results(tmp_path: Path) -> None:
     records = synthetic.study(12)
     records[0]["spec"]["study"] = '"event":"epoch"'  # only the event itself counts
     journal = synthetic.write(tmp_path / "journal.jsonl", records)
-    whole, short = load(journal), load(journal, without=CURVES)
+    whole, short = load_history(journal), load_history(journal, without=CURVES)
     assert whole.study == short.study
-    assert [(t.number, t.score) for t in whole.ranked()] == [
-        (t.number, t.score) for t in short.ranked()
+    assert [(t.number, t.score) for t in whole.ranked_trials()] == [
+        (t.number, t.score) for t in short.ranked_trials()
     ]
     assert {0} == {t.n_epochs for t in short.trials}
     journal.write_bytes(journal.read_bytes().replace(b'"val/loss"', b'"val/lost"', 1))
     with pytest.raises(JournalError, match="damaged"):
-        load(journal, without=CURVES)
+        load_history(journal, without=CURVES)
 
 
 def test_best_so_far_never_gets_worse() -> None:
     history = synthetic.history(30)
     best = [score for _, score in history.improvements()]
     assert sorted(best) == best
-    assert history.ranked()[0].score == best[-1]
+    assert history.ranked_trials()[0].score == best[-1]
 
 
 def test_curves_go_on_where_they_were_left() -> None:
@@ -78,7 +78,7 @@ def test_curves_go_on_where_they_were_left() -> None:
 def test_the_note_names_the_winner_the_test_scores_and_ten_trials() -> None:
     records = synthetic.study(30)
     history = History(synthetic.events(records))
-    note = study_note(history)
+    note = render_study_note(history)
     assert f"Chosen: **{history.winning_trial().name}**" in note
     assert "| roc_auc | 0.85 | 0.83 to 0.87 | 0.84 |" in note
     assert 10 == note.count("| trial-")
@@ -99,7 +99,7 @@ def test_names_and_values_fit_into_mlflow() -> None:
     ],
 )
 def test_passwords_are_redacted(text: str, expected: str) -> None:
-    assert expected == redacted(text)
+    assert expected == redact_text(text)
 
 
 def test_a_server_decides_where_its_artifacts_lie(tmp_path: Path) -> None:

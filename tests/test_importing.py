@@ -3,11 +3,11 @@
 import gc
 from contextlib import suppress
 
-from hpsearch.importing import no_collection
+from hpsearch.gc_pause import pause_gc
 
 
 def test_garbage_is_looked_for_again_afterwards() -> None:
-    with suppress(ImportError), no_collection():
+    with suppress(ImportError), pause_gc():
         assert not gc.isenabled()
         raise ImportError
     assert gc.isenabled()
@@ -16,7 +16,7 @@ def test_garbage_is_looked_for_again_afterwards() -> None:
 def test_who_looks_for_none_keeps_to_it() -> None:
     gc.disable()
     try:
-        with no_collection():
+        with pause_gc():
             pass
         assert not gc.isenabled()
     finally:

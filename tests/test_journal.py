@@ -10,7 +10,7 @@ import pytest
 
 from hpsearch.errors import JournalError
 from hpsearch.events import SearchEnded, StudyCreated, TrialFinished
-from hpsearch.journal import Journal, read, stream
+from hpsearch.journal import Journal, read_page, stream_records
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_what_was_appended_is_read_back_bit_for_bit(path):
         told = {"trial": 0, "attempt": 0, "state": "FAILED"}
         written = journal.append(TrialFinished(**told, fold_scores=values, error="ü\n\u2028"))
         journal.append(TrialFinished(**told, score=math.nan))
-    first, second = read(path).events
+    first, second = read_page(path).events
     assert first == written
     assert [v.hex() for v in values] == [v.hex() for v in first.fold_scores]
     assert "ü\n\u2028" == first.error
@@ -40,9 +40,9 @@ def test_what_was_appended_is_read_back_bit_for_bit(path):
 
 def test_reading_goes_on_where_it_ended(path):
     write(path, 2)
-    end = read(path).end
+    end = read_page(path).end
     write(path, 3)
-    assert ["0", "1", "2"] == [e.reason for e in read(path, end).events]
+    assert ["0", "1", "2"] == [e.reason for e in read_page(path, end).events]
 
 
 @pytest.mark.parametrize("cut", range(1, 30, 7))
@@ -50,9 +50,9 @@ def test_a_torn_last_line_is_dropped_and_the_next_takes_its_place(path, cut):
     write(path, 3)
     os.truncate(path, path.stat().st_size - cut)
     with Journal(path) as journal:
-        assert ["0", "1"] == [e.reason for e in stream(path)]
+        assert ["0", "1"] == [e.reason for e in stream_records(path)]
         journal.append(SearchEnded(reason="9"))
-    assert [(0, "0"), (1, "1"), (2, "9")] == [(e.seq, e.reason) for e in read(path).events]
+    assert [(0, "0"), (1, "1"), (2, "9")] == [(e.seq, e.reason) for e in read_page(path).events]
 
 
 @pytest.mark.parametrize("place", [0, 40, 100])
@@ -101,7 +101,7 @@ def test_the_lock_ends_with_the_process_that_held_it(path):
 
 def test_a_journal_that_is_not_there_says_so(path):
     with pytest.raises(JournalError, match="there is no journal"):
-        read(path)
+        read_page(path)
 
 
 def test_after_a_run_nothing_but_the_journal_is_left(path):
@@ -110,14 +110,14 @@ def test_after_a_run_nothing_but_the_journal_is_left(path):
 
 
 def test_a_second_writer_is_refused_by_name_though_the_locks_file_was_removed(path, monkeypatch):
-    monkeypatch.setattr("hpsearch.platforms.locks.RENEWED", 0.1)
+    monkeypatch.setattr("hpsearch.platforms.locks.RENEW_SECONDS", 0.1)
     write(path, 1)
     with Journal(path) as journal:
         path.with_suffix(".lock").unlink()
         with pytest.raises(JournalError, match=rf"being run by process {os.getpid()} on .* since"):
             Journal(path)
         journal.append(SearchEnded(reason="1"))
-    assert ["0", "1"] == [e.reason for e in read(path).events]
+    assert ["0", "1"] == [e.reason for e in read_page(path).events]
 
 
 @pytest.mark.parametrize(

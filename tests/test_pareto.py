@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.history import History
-from hpsearch.pareto import dominates, joined
+from hpsearch.pareto import add_to_front, dominates
 
 MAXIMIZE = (True, False)
 POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=30)
@@ -14,7 +14,7 @@ POINTS = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), max_size=30)
 def front_of(points):
     front = []
     for point in points:
-        front = joined(front, point, lambda p: p, MAXIMIZE) or front
+        front = add_to_front(front, point, lambda p: p, MAXIMIZE) or front
     return front
 
 
@@ -41,7 +41,7 @@ def study(*values, objectives=(("roc_auc", "maximize"), ("parameters", "minimize
 
 def test_the_front_of_a_study_begins_with_the_best_in_the_first_objective():
     history = study((0.7, 10), (0.9, 100), (0.8, 100), (0.8, 50), (0.6, 20))
-    assert [1, 3, 0] == [t.number for t in history.front()]
+    assert [1, 3, 0] == [t.number for t in history.pareto_front()]
     assert 1 == history.best.number == history.winning_trial().number
 
 
@@ -50,12 +50,12 @@ def test_of_equals_in_the_first_objective_the_one_on_the_front_is_best():
 
 
 def test_a_trial_without_all_values_is_not_on_the_front():
-    assert [0] == [t.number for t in study((0.7, 10), (0.9, float("nan"))).front()]
+    assert [0] == [t.number for t in study((0.7, 10), (0.9, float("nan"))).pareto_front()]
 
 
 def test_a_study_of_one_objective_has_no_front():
     history = study((0.7,), (0.9,), objectives=(("roc_auc", "maximize"),))
-    assert [] == history.front()
+    assert [] == history.pareto_front()
     assert 1 == history.best.number
 
 

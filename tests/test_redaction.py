@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import HpsearchError
-from hpsearch.redaction import LONGEST_TRACEBACK, redact, shorten
-from hpsearch.training.outcome import failed
+from hpsearch.redaction import MAX_TRACEBACK_LENGTH, redact, shorten
+from hpsearch.training.trial_result import build_failed_result
 from hpsearch.trial import TrialSpec
 
 CANARY = "Canary7f3a9"
@@ -184,11 +184,13 @@ def test_an_error_of_a_user_is_short_and_tells_no_secret(figure) -> None:
     try:
         raise ValueError(said)
     except ValueError as error:
-        result = failed(TrialSpec(0, {}, 1, 1), error, seconds=1.0, trainer="vectorized")
+        result = build_failed_result(
+            TrialSpec(0, {}, 1, 1), error, seconds=1.0, trainer="vectorized"
+        )
     assert CANARY not in result.error + result.traceback
     assert "characters left out" in result.error
     assert len(result.error) < 3_000
-    assert len(result.traceback) < LONGEST_TRACEBACK + 100
+    assert len(result.traceback) < MAX_TRACEBACK_LENGTH + 100
     assert len(str(HpsearchError(said))) < 65_000
     figure(characters=len(result.error) + len(result.traceback))
 

@@ -4,7 +4,7 @@ Every import that takes time stands inside the command that needs it: `hpsearch 
 at once.
 """
 
-from . import models, study, ui, upkeep
+from . import maintenance, models, study, ui
 from .group import main
 
-__all__ = ["main", "models", "study", "ui", "upkeep"]
+__all__ = ["main", "maintenance", "models", "study", "ui"]

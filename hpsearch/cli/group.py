@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from ..errors import HpsearchError, describe_os_error, redacted
+from ..errors import HpsearchError, describe_os_error, redact_text
 from .logging_options import Command, logging_options
-from .terminal import READER_GONE, prepare_streams, say, silence
+from .terminal import READER_GONE_EXIT_CODE, prepare_streams, print_line, redirect_to_null
 
 
 class Commands(click.Group):
@@ -27,21 +27,21 @@ class Commands(click.Group):
         try:
             return super().invoke(context)
         except HpsearchError as error:
-            _tell(str(error))
+            _print_error(str(error))
             context.exit(getattr(error, "exit_code", 2))
         except BrokenPipeError:  # whoever read stdout has enough
-            silence(sys.stdout)
-            context.exit(READER_GONE)
+            redirect_to_null(sys.stdout)
+            context.exit(READER_GONE_EXIT_CODE)
         except OSError as error:
             if error.errno is None:  # raised by a library, not by the system
                 raise
-            _tell(redacted(describe_os_error(error)))
+            _print_error(redact_text(describe_os_error(error)))
             context.exit(2)
 
 
-def _tell(message: str) -> None:
+def _print_error(message: str) -> None:
     for line in message.splitlines():
-        say(line, err=True, style={"fg": "red"})
+        print_line(line, err=True, style={"fg": "red"})
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

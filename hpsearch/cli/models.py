@@ -18,18 +18,25 @@ import click
 
 from ..errors import DataError
 from .group import main
-from .output import OVERWRITE, check_output, new_file, os_errors_told, output_option, unwind_on_stop
+from .output import (
+    OVERWRITE,
+    check_output,
+    explain_os_errors,
+    new_file,
+    output_option,
+    unwind_on_stop,
+)
 from .store_option import store_option
-from .terminal import say
+from .terminal import print_line
 
-NOT_CSV = (".parquet", ".pq", ".feather", ".arrow", ".json", ".jsonl", ".xlsx")
+OTHER_FORMATS = (".parquet", ".pq", ".feather", ".arrow", ".json", ".jsonl", ".xlsx")
 
 KEY = click.option(
     "--key", default="", help="Which study of that name, where the store has several of them."
 )
 
 
-def _client(tracking_uri: str | None) -> Any:
+def _open_client(tracking_uri: str | None) -> Any:
     """An `MlflowClient` of the store, whose requests are bounded until the command ends."""
     from ..tracking.store import default_uri, limited_requests, open_store
 
@@ -39,7 +46,7 @@ def _client(tracking_uri: str | None) -> Any:
     return client
 
 
-def _files_of(client: Any) -> list[Path]:
+def _store_files(client: Any) -> list[Path]:
     """The database of a store, where it is a file."""
     from ..tracking.database import database_path
 
@@ -78,14 +85,14 @@ def promote(
     from ..journal import Journal
     from ..tracking.store import uri_option
     from ..tracking.study_runs import find_study_run, journal_key
-    from .names import journal_here
+    from .study_paths import find_journal
 
-    client, journal = _client(tracking_uri), journal_here(study)
+    client, journal = _open_client(tracking_uri), find_journal(study)
     run = find_study_run(client, study, key=key, journal=journal)
     is_ours = journal is not None and journal_key(journal) == run.key
     # Before anything moves: a journal that another process writes cannot tell of it.
     with Journal(journal) if journal and is_ours else nullcontext() as opened:
-        done = promotion.promote(
+        done = promotion.promote_run(
             client,
             run.run_id,
             promotion.parse_reference(reference),
@@ -93,26 +100,26 @@ def promote(
             force=force,
         )
         if opened is not None:
-            opened.append(done.event())
+            opened.append(done.to_record())
     if journal and is_ours:
-        _send_promotion(journal, client.tracking_uri)
+        _send_promotion_event(journal, client.tracking_uri)
     if done.comparison is not None:
-        say(str(done.comparison))
-    say(f"{done.name}@{done.alias} is version {done.version} of {study}")
+        print_line(str(done.comparison))
+    print_line(f"{done.name}@{done.alias} is version {done.version} of {study}")
     option = uri_option(client.tracking_uri, Path.cwd())
-    say(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
+    print_line(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
 
 
-def _send_promotion(journal: Path, uri: str) -> None:
+def _send_promotion_event(journal: Path, uri: str) -> None:
     """Have the study's run tell of it; it is done, whether that succeeds or not."""
     from ..errors import TrackingError
-    from ..tracking.sender import sync
+    from ..tracking.sender import sync_study
     from ..tracking.store import artifact_location
 
     try:
-        sync(journal, uri, artifact_location(uri, Path.cwd()))
+        sync_study(journal, uri, artifact_location(uri, Path.cwd()))
     except TrackingError as error:
-        say(f"note: the study's run does not tell of it yet: {error}", err=True)
+        print_line(f"note: the study's run does not tell of it yet: {error}", err=True)
 
 
 @main.command()
@@ -122,8 +129,10 @@ def rollback(name: str, tracking_uri: str | None) -> None:
     """Make the last champion of NAME the champion again."""
     from .. import promotion
 
-    done = promotion.rollback(_client(tracking_uri), promotion.parse_reference(name).name)
-    say(f"{done.name}@{done.alias} is version {done.version} again, before: {done.before}")
+    done = promotion.rollback_model(
+        _open_client(tracking_uri), promotion.parse_reference(name).name
+    )
+    print_line(f"{done.name}@{done.alias} is version {done.version} again, before: {done.before}")
 
 
 @main.command()
@@ -131,18 +140,18 @@ def rollback(name: str, tracking_uri: str | None) -> None:
 def models(tracking_uri: str | None) -> None:
     """The registered models: names, versions, aliases, scores and since when."""
     from .. import promotion
-    from .answer import table
-    from .terminal import console
+    from .results import make_table
+    from .terminal import make_console
 
-    shown = table("model", "version", "alias", "study", "trial", "score", "since")
-    for row in promotion.models(_client(tracking_uri)):
+    shown = make_table("model", "version", "alias", "study", "trial", "score", "since")
+    for row in promotion.list_versions(_open_client(tracking_uri)):
         since = datetime.fromtimestamp(row.since / 1000).strftime("%Y-%m-%d %H:%M")
         of = row.lineage
         score = f"{of.get('metric', '')} {float(of['score']):.4f}" if "score" in of else ""
         aliases = ", ".join(row.aliases)
         study, trial = of.get("study", ""), of.get("trial", "")
         shown.add_row(row.name, str(row.version), aliases, study, trial, score, since)
-    console().print(shown)
+    make_console().print(shown)
 
 
 @main.command("export-model")
@@ -162,13 +171,13 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
         os.environ["KERAS_BACKEND"] = "tensorflow"
     from .. import promotion
 
-    reference, client = promotion.parse_reference(model), _client(tracking_uri)
-    with os_errors_told(output):
+    reference, client = promotion.parse_reference(model), _open_client(tracking_uri)
+    with explain_os_errors(output):
         if not output.is_dir():
-            check_output(output, inputs=_files_of(client))
+            check_output(output, inputs=_store_files(client))
         done = promotion.export_model(client, reference, output, format=format)
     for path in done:
-        say(str(path))
+        print_line(str(path))
 
 
 @main.command()
@@ -201,40 +210,40 @@ def predict(
 
     if as_json and output is None:
         raise click.UsageError("--json prints on standard output: give the answers a file, -o FILE")
-    if output is not None and (output.suffix in NOT_CSV or str(output) == "-"):
+    if output is not None and (output.suffix in OTHER_FORMATS or str(output) == "-"):
         raise click.UsageError(
             f"-o {output}: answers are written as CSV: name a .csv file, or leave -o out for "
             "standard output"
         )
     if separator is not None:
-        separator = _checked_separator(separator)
+        separator = _validate_separator(separator)
     reference = promotion.parse_reference(model)
-    client = _client(tracking_uri)
+    client = _open_client(tracking_uri)
     options: dict[str, Any] = {
         "separator": separator,
         "keep": tuple(dict.fromkeys(keep)),
         "strict": strict,
     }
-    with unwind_on_stop(), _rows(rows) as source:
-        inputs = [source, *_files_of(client)]
+    with unwind_on_stop(), _open_rows(rows) as source:
+        inputs = [source, *_store_files(client)]
         if output is None:
-            counts = promotion.predict(client, reference, source, sys.stdout, **options)
+            counts = promotion.predict_file(client, reference, source, sys.stdout, **options)
         else:
             with (
                 new_file(output, overwrite=overwrite, inputs=inputs) as draft,
                 draft.open("w", encoding="utf-8", newline="") as file,
             ):
-                counts = promotion.predict(client, reference, source, file, **options)
-            say(f"{counts.rows:,} rows to {output}", err=True)
+                counts = promotion.predict_file(client, reference, source, file, **options)
+            print_line(f"{counts.rows:,} rows to {output}", err=True)
     for line in promotion.describe_counts(counts):
-        say(line, err=True)
+        print_line(line, err=True)
     if as_json:
         told = {"model": str(reference), "output": str(output), **counts.as_json()}
-        say(json.dumps(told))
+        print_line(json.dumps(told))
 
 
-def _checked_separator(separator: str) -> str:
-    from ..spec.data import check_separator
+def _validate_separator(separator: str) -> str:
+    from ..spec.data_spec import check_separator
 
     try:
         return check_separator("\t" if separator == r"\t" else separator)
@@ -243,7 +252,7 @@ def _checked_separator(separator: str) -> str:
 
 
 @contextmanager
-def _rows(source: Path) -> Iterator[Path]:
+def _open_rows(source: Path) -> Iterator[Path]:
     """The file of the rows; standard input is copied into one, since it is read more than once."""
     if str(source) != "-":
         yield source

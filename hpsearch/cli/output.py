@@ -42,7 +42,7 @@ def new_file(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
     Raises:
         HpsearchError: If nothing may be written there, or it cannot be.
     """
-    with os_errors_told(path), unwind_on_stop():
+    with explain_os_errors(path), unwind_on_stop():
         check_output(path, overwrite=overwrite, inputs=inputs)
         target = path.resolve()  # of a link, the file that it leads to is replaced
         if _is_special(target):
@@ -53,10 +53,10 @@ def new_file(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
         try:
             yield draft
             if not overwrite and target.exists():  # it was not there at the beginning
-                raise _exists(path)
+                raise _exists_error(path)
             publish_file(draft, target)
         finally:
-            _remove(draft)
+            _remove_draft(draft)
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def check_output(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
             raise HpsearchError(f"{path} is what the command reads: name another file")
         if source.is_dir() and target.is_relative_to(source.resolve()):
             raise HpsearchError(f"{path} is in {source}, which the command reads: name another")
-    if owner := _store_of(target):
+    if owner := _find_store(target):
         raise HpsearchError(
             f"{path} is in {owner}, where hpsearch and MLflow keep their own files: "
             "name a file elsewhere"
@@ -95,26 +95,26 @@ def check_output(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
     if not target.parent.is_dir():
         raise HpsearchError(f"{path}: there is no folder {path.parent}: make it first")
     if target.exists() and not overwrite and not _is_special(target):
-        raise _exists(path)
+        raise _exists_error(path)
 
 
 @contextmanager
-def os_errors_told(path: Path) -> Iterator[None]:
+def explain_os_errors(path: Path) -> Iterator[None]:
     """What the operating system refuses while `path` is written, as a message for people."""
     try:
         yield
     except OSError as error:
-        if error.filename is not None and not _is_at(Path(str(error.filename)), path):
+        if error.filename is not None and not _is_part_of(Path(str(error.filename)), path):
             raise  # of something that is read
         reason = error.strerror or str(error)
         raise HpsearchError(f"{path}: cannot be written: {reason}") from None
 
 
-def _exists(path: Path) -> HpsearchError:
+def _exists_error(path: Path) -> HpsearchError:
     return HpsearchError(f"{path} exists: name another file, or replace it with --overwrite")
 
 
-def _is_at(found: Path, path: Path) -> bool:
+def _is_part_of(found: Path, path: Path) -> bool:
     """Whether a file is `path`, a draft of it or a part of either."""
     return found.name.startswith(path.name[:80]) or found.is_relative_to(path)
 
@@ -128,7 +128,7 @@ def _is_same_file(path: Path, other: Path) -> bool:
     return other.exists() and path.samefile(other)
 
 
-def _store_of(target: Path) -> Path | None:
+def _find_store(target: Path) -> Path | None:
     """The folder of a study, or of a store with studies, in which a path lies."""
     for folder in target.parents:
         is_store = folder.name == "mlruns" and any(
@@ -139,7 +139,7 @@ def _store_of(target: Path) -> Path | None:
     return None
 
 
-def _remove(draft: Path) -> None:
+def _remove_draft(draft: Path) -> None:
     with suppress(OSError):
         draft.unlink()
     shutil.rmtree(draft, ignore_errors=True)

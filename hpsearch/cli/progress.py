@@ -25,17 +25,17 @@ from ..events import (
     WinnerChosen,
 )
 from ..history import History
-from .terminal import console, say
+from .terminal import make_console, print_line
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`0:07`, `12:30` or `3:04:05`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def shown(params: Mapping[str, Any]) -> str:
+def format_params(params: Mapping[str, Any]) -> str:
     """Hyperparameters in a line."""
     short = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in params.items()}
     return " ".join(f"{k}={v}" for k, v in short.items())
@@ -78,14 +78,14 @@ class Progress:
             case EpochFinished():
                 self.running = (event.trial, event.epoch + 1, self._epochs[event.trial])
             case TrialFinished():
-                self._take_result(event)
+                self._count_result(event)
             case SearchEnded():
                 self.ended = event.reason
 
-    def _take_result(self, event: TrialFinished) -> None:
+    def _count_result(self, event: TrialFinished) -> None:
         self.done += 1
         self.running = None
-        self.front = len(self._history.front())
+        self.front = len(self._history.pareto_front())
         self.states[event.state] = self.states.get(event.state, 0) + 1
         if event.state == "COMPLETE" and self._is_better(event.score):
             self.best = event
@@ -96,14 +96,14 @@ class Progress:
         return score > self.best.score if self.maximize else score < self.best.score
 
     @property
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds to go, by the pace of this run; NaN before its first trial has ended."""
         done = self.done - self._done_before
         if not done:
             return math.nan
         return (time.monotonic() - self.began) / done * (self.total - self.done)
 
-    def headline(self) -> str:
+    def format_headline(self) -> str:
         """The state of the study in a line."""
         parts = [f"{self.done}/{self.total} trials"]
         if self.best is not None:
@@ -116,13 +116,13 @@ class Progress:
                 parts.append(f"{n} {state.lower()}")
         if self.running:
             parts.append("trial {} epoch {}/{}".format(*self.running))
-        if not math.isnan(self.left):
-            parts.append(f"{duration(self.left)} left")
+        if not math.isnan(self.seconds_left):
+            parts.append(f"{format_duration(self.seconds_left)} left")
         return " · ".join(parts)
 
-    def best_params(self) -> str:
+    def format_best_params(self) -> str:
         """The best trial's hyperparameters in a line."""
-        return shown(self._params[self.best.trial]) if self.best else ""
+        return format_params(self._params[self.best.trial]) if self.best else ""
 
 
 class Display(Protocol):
@@ -140,7 +140,7 @@ class Display(Protocol):
     ) -> None: ...
 
 
-class Quiet:
+class SilentDisplay:
     """Shows nothing."""
 
     def listen(self, event: Event) -> None:
@@ -153,7 +153,7 @@ class Quiet:
         pass
 
 
-class Lines(Quiet):
+class LineDisplay(SilentDisplay):
     """A plain line a finished trial, for logs."""
 
     def __init__(self, progress: Progress) -> None:
@@ -168,29 +168,29 @@ class Lines(Quiet):
             return
         match event:
             case StudyCreated():
-                self._say(f"trainer: {event.trainer} ({event.trainer_reason})")
+                self._print(f"trainer: {event.trainer} ({event.trainer_reason})")
             case DeclarationChanged():
                 for key, then, now in event.changes:
-                    self._say(f"accepted: {key}: {then} then, {now} now")
+                    self._print(f"accepted: {key}: {then} then, {now} now")
             case StudyResumed():
-                self._say(f"going on: {self._progress.headline()}")
+                self._print(f"going on: {self._progress.format_headline()}")
             case TrialFinished():
                 score = "" if event.score is None else f" {event.score:.4f}"
                 error = f" {event.error}" if event.error else ""
                 ended = f"trial {event.trial} {event.state}{score}{error}"
-                self._say(f"{ended} · {self._progress.headline()}")
+                self._print(f"{ended} · {self._progress.format_headline()}")
             case TrainerChanged():
-                self._say(f"trainer: {event.trainer} ({event.reason})")
+                self._print(f"trainer: {event.trainer} ({event.reason})")
             case SearchEnded():
-                self._say(f"the search has ended: {event.reason}")
+                self._print(f"the search has ended: {event.reason}")
             case WinnerChosen():
-                self._say(f"winner: trial {event.trial}, fitted for {event.epochs} epochs")
+                self._print(f"winner: trial {event.trial}, fitted for {event.epochs} epochs")
 
-    def _say(self, text: str) -> None:
-        say(text, err=True)
+    def _print(self, text: str) -> None:
+        print_line(text, err=True)
 
 
-class Live(Quiet):
+class LiveDisplay(SilentDisplay):
     """A block on the terminal that is redrawn in place."""
 
     def __init__(self, progress: Progress) -> None:
@@ -200,8 +200,8 @@ class Live(Quiet):
         self._progress = progress
         self._note = "starting"
         self._live = RichLive(
-            get_renderable=self._draw,
-            console=console(stderr=True),
+            get_renderable=self._render,
+            console=make_console(stderr=True),
             refresh_per_second=5,
             transient=True,
         )
@@ -214,14 +214,14 @@ class Live(Quiet):
         elif isinstance(event, WinnerChosen):
             self._note = "fitting the winner on all development rows"
 
-    def _draw(self) -> Any:
+    def _render(self) -> Any:
         """The block; empty where it cannot be made, since Rich calls from a thread of its own."""
         try:
-            return self._block()
+            return self._build_block()
         except Exception:
             return ""
 
-    def _block(self) -> Any:
+    def _build_block(self) -> Any:
         from rich.console import Group
         from rich.padding import Padding
         from rich.progress_bar import ProgressBar
@@ -231,9 +231,9 @@ class Live(Quiet):
         bar = Padding(
             ProgressBar(total=p.total, completed=p.done, width=50), 0
         )  # a line of its own
-        head = Text(p.headline(), style="bold")
-        passed = duration(time.monotonic() - p.began)
-        foot = Text(f"{self._note} · {passed} · {p.best_params()}", style="dim")
+        head = Text(p.format_headline(), style="bold")
+        passed = format_duration(time.monotonic() - p.began)
+        foot = Text(f"{self._note} · {passed} · {p.format_best_params()}", style="dim")
         return Group(bar, head, foot)
 
     def __enter__(self) -> Self:
@@ -244,9 +244,9 @@ class Live(Quiet):
         self._live.stop()
 
 
-def display(total: int, *, quiet: bool) -> Display:
+def make_display(total: int, *, quiet: bool) -> Display:
     """The display that suits stderr."""
     if quiet:
-        return Quiet()
+        return SilentDisplay()
     progress = Progress(total)
-    return Live(progress) if sys.stderr.isatty() else Lines(progress)
+    return LiveDisplay(progress) if sys.stderr.isatty() else LineDisplay(progress)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .terminal import say
+from .terminal import print_line
 
 Command = Callable[..., Any]
 
@@ -27,7 +27,7 @@ def store_option(help: str = "Another store.") -> Callable[[Command], Command]:
         @wraps(command)
         def wrapped(*arguments: Any, upgrade_store: bool, **named: Any) -> Any:
             if upgrade_store:
-                _upgrade(named["tracking_uri"])
+                _upgrade_store(named["tracking_uri"])
             return command(*arguments, **named)
 
         return wrapped
@@ -35,13 +35,13 @@ def store_option(help: str = "Another store.") -> Callable[[Command], Command]:
     return decorate
 
 
-def _upgrade(tracking_uri: str | None) -> None:
-    from ..tracking.schema import upgrade_database
+def _upgrade_store(tracking_uri: str | None) -> None:
+    from ..tracking.database_schema import upgrade_database
     from ..tracking.store import check_uri, default_uri, is_server
 
     uri = tracking_uri or default_uri(Path.cwd())
     if is_server(uri):
         return  # its administrator's
     if done := upgrade_database(uri):
-        say(done, err=True)
+        print_line(done, err=True)
     check_uri(uri)

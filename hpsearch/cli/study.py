@@ -14,14 +14,14 @@ import click
 from .group import main
 from .output import OVERWRITE, new_file, output_option
 from .store_option import store_option
-from .terminal import optional_listener, optional_output, say
+from .terminal import guard_listener, ignore_closed_output, print_line
 
 if TYPE_CHECKING:
     from ..study import StudyResult
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
 GRACE = 60.0  # seconds that running trials get to finish
-UNSENT = 4  # exit code of a study that is whole, while MLflow lacks some of it
+UNSENT_EXIT_CODE = 4  # exit code of a study that is whole, while MLflow lacks some of it
 ACCEPT = click.option(
     "--accept-changes",
     is_flag=True,
@@ -29,24 +29,28 @@ ACCEPT = click.option(
 )
 
 
-def _setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | None]:
+def _make_setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | None]:
     """A flag that is short for `--set key=value`."""
     return lambda context, parameter, value: None if value is None else f"{key}={value}"
 
 
 @main.command()
 @click.argument("spec", type=SPEC)
-@click.option("--trials", type=int, callback=_setting("budget.trials"), help="Finished trials.")
+@click.option(
+    "--trials", type=int, callback=_make_setting("budget.trials"), help="Finished trials."
+)
 @click.option("--timeout", type=float, help="Seconds of search, instead of budget.minutes.")
-@click.option("--sampler", callback=_setting("sampler.kind"), help="What proposes trials.")
-@click.option("--trainer", callback=_setting("training.trainer"), help="What trains them.")
-@click.option("--seed", type=int, callback=_setting("seed"), help="Seed of every random draw.")
-@click.option("--study", callback=_setting("study"), help="Another name for the study.")
-@click.option("--executor", callback=_setting("execution.executor"), help="processes or ray.")
-@click.option("--address", callback=_setting("execution.address"), help="Ray's: local, auto, ...")
-@click.option("--workers", type=int, callback=_setting("execution.workers"), help="How many.")
-@click.option("--cpus", type=float, callback=_setting("execution.cpus"), help="Of one worker.")
-@click.option("--gpus", type=float, callback=_setting("execution.gpus"), help="Of one worker.")
+@click.option("--sampler", callback=_make_setting("sampler.kind"), help="What proposes trials.")
+@click.option("--trainer", callback=_make_setting("training.trainer"), help="What trains them.")
+@click.option("--seed", type=int, callback=_make_setting("seed"), help="Seed of every random draw.")
+@click.option("--study", callback=_make_setting("study"), help="Another name for the study.")
+@click.option("--executor", callback=_make_setting("execution.executor"), help="processes or ray.")
+@click.option(
+    "--address", callback=_make_setting("execution.address"), help="Ray's: local, auto, ..."
+)
+@click.option("--workers", type=int, callback=_make_setting("execution.workers"), help="How many.")
+@click.option("--cpus", type=float, callback=_make_setting("execution.cpus"), help="Of one worker.")
+@click.option("--gpus", type=float, callback=_make_setting("execution.gpus"), help="Of one worker.")
 @store_option("Where MLflow's runs go.")
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 @click.option("--fresh", is_flag=True, help="Begin anew; the earlier study is set aside.")
@@ -90,25 +94,21 @@ def tune(
     overrides = [*settings, *(flag for flag in flags.values() if flag is not None)]
     if timeout is not None:
         overrides.append(f"budget.minutes={timeout / 60}")
-    from ..spec.file import load_file
+    from ..spec.study_file import load_file
     from ..study import tune as run
-    from .interrupt import Interrupt
-    from .progress import display
+    from .progress import make_display
+    from .stop_signals import StopSignals
 
     total = load_file(spec, overrides).spec.budget.trials
     with ExitStack() as stack:
-        interrupt = stack.enter_context(Interrupt(grace))
-        shown = stack.enter_context(display(total, quiet=quiet))
-        listeners = [
-            optional_listener("the progress display", shown.listen, skips_past_curves=True)
-        ]
+        interrupt = stack.enter_context(StopSignals(grace))
+        shown = stack.enter_context(make_display(total, quiet=quiet))
+        listeners = [guard_listener("the progress display", shown.listen, skips_past_curves=True)]
         if tensorboard is not None:
-            from ..tracking.tensorboard import TensorBoard
+            from ..tracking.tensorboard import TensorBoardWriter
 
-            board = stack.enter_context(closing(TensorBoard(tensorboard)))
-            listeners.append(
-                optional_listener("--tensorboard", board.listen, skips_past_curves=False)
-            )
+            board = stack.enter_context(closing(TensorBoardWriter(tensorboard)))
+            listeners.append(guard_listener("--tensorboard", board.listen, skips_past_curves=False))
         result = run(
             spec,
             overrides=overrides,
@@ -117,29 +117,29 @@ def tune(
             accept_changes=accept_changes,
             offline=offline,
             listeners=listeners,
-            stop_requested=interrupt.requested,
+            stop_requested=interrupt.is_requested,
         )
     if as_json:
-        say(json.dumps(result.as_json()))
+        print_line(json.dumps(result.as_json()))
     elif not quiet:
-        from .answer import show_result
+        from .results import show_result
 
-        with optional_output():
+        with ignore_closed_output():
             show_result(result, _uri_option(tracking_uri))
     _tell_unsent([result], tracking_uri)
     if result.unsent:
-        raise SystemExit(UNSENT)
+        raise SystemExit(UNSENT_EXIT_CODE)
 
 
 def _tell_unsent(results: Sequence[StudyResult], tracking_uri: str | None) -> None:
     """Say what MLflow lacks of studies that are whole, and how it gets it."""
-    from .answer import unsent
+    from .results import describe_unsent
 
     for result in results:
         for told in result.refused:
-            say(f"not in MLflow: {told}", err=True)
+            print_line(f"not in MLflow: {told}", err=True)
         if result.unsent:
-            say(unsent(result, _uri_option(tracking_uri)), err=True)
+            print_line(describe_unsent(result, _uri_option(tracking_uri)), err=True)
 
 
 def _uri_option(tracking_uri: str | None) -> str:
@@ -172,20 +172,20 @@ def nested(
     quiet: bool,
 ) -> None:
     """Judge the whole procedure of SPEC: its study once for each outer fold."""
-    from ..spec.file import load_file
-    from ..study.nested import nested as run
-    from .interrupt import Interrupt
-    from .progress import display
+    from ..spec.study_file import load_file
+    from ..study.nested_cv import nested as run
+    from .progress import make_display
+    from .stop_signals import StopSignals
 
     total = load_file(spec, settings).spec.budget.trials
 
     @contextmanager
     def around(fold: int) -> Iterator[dict[str, Any]]:
         if not quiet:
-            say(f"outer fold {fold} of {folds}", err=True)
-        with Interrupt(GRACE) as interrupt, display(total, quiet=quiet) as shown:
-            listen = optional_listener("the progress display", shown.listen, skips_past_curves=True)
-            yield {"listeners": [listen], "stop_requested": interrupt.requested}
+            print_line(f"outer fold {fold} of {folds}", err=True)
+        with StopSignals(GRACE) as interrupt, make_display(total, quiet=quiet) as shown:
+            listen = guard_listener("the progress display", shown.listen, skips_past_curves=True)
+            yield {"listeners": [listen], "stop_requested": interrupt.is_requested}
 
     result = run(
         spec,
@@ -198,15 +198,15 @@ def nested(
         accept_changes=accept_changes,
     )
     if as_json:
-        say(json.dumps(result.as_json()))
+        print_line(json.dumps(result.as_json()))
     else:
-        from .answer import show_nested
+        from .results import show_nested
 
-        with optional_output():
+        with ignore_closed_output():
             show_nested(result)
     _tell_unsent(result.studies, tracking_uri)
     if result.is_unsent:
-        raise SystemExit(UNSENT)
+        raise SystemExit(UNSENT_EXIT_CODE)
 
 
 @main.command()
@@ -216,11 +216,11 @@ def nested(
 @click.option("--set", "settings", multiple=True, help="data.KEY=value, to read a difficult table.")
 def init(source: str, target: str | None, output: Path, settings: tuple[str, ...]) -> None:
     """Write a commented study file for the table or folder of images SOURCE, ready for tune."""
-    from ..study.starter import write_starter
+    from ..study.init.wizard import write_starter
 
     starter = write_starter(source, target, output, settings)
-    say(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
-    say(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
+    print_line(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
+    print_line(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
 
 
 @main.command()
@@ -230,21 +230,21 @@ def init(source: str, target: str | None, output: Path, settings: tuple[str, ...
 def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
     """Validate SPEC and describe it, without training anything."""
     from ..study import read_spec
-    from .answer import show_data
-    from .space import show_space
+    from .results import show_data
+    from .space_table import show_space
 
     file = read_spec(spec, settings)
-    show_space(file.spec, file.facts.get("notes", ()))
+    show_space(file.spec, file.model_facts.get("notes", ()))
     if data and file.spec.data.source is not None:
-        from ..study.prepare import load_data, problem_of
-        from ..study.users_model import check_model
+        from ..study.model_validation import check_model
+        from ..study.prepare import build_problem, load_data
 
         dataset = load_data(file)
         show_data(dataset)
         one_fold = replace(dataset, folds=dataset.folds[:1])
-        problem = problem_of(file.spec, one_fold, file.folder)
+        problem = build_problem(file.spec, one_fold, file.folder)
         for note in check_model(file, problem):
-            say(f"note: {note}")
+            print_line(f"note: {note}")
 
 
 @main.command()
@@ -253,8 +253,8 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
 def plan(spec: Path, settings: tuple[str, ...]) -> None:
     """Time a few epochs of SPEC on the real data and estimate the study."""
     from ..study import read_spec
-    from ..study.plan import plan as make_plan
-    from .answer import show_plan
+    from ..study.maintenance.plan import plan as make_plan
+    from .results import show_plan
 
     show_plan(make_plan(read_spec(spec, settings)))
 
@@ -264,11 +264,11 @@ def plan(spec: Path, settings: tuple[str, ...]) -> None:
 @click.option("-n", "--rows", type=click.IntRange(1), default=10, help="How many trials.")
 def top(study: str, rows: int) -> None:
     """The best trials of STUDY, as a table."""
-    from ..reporting.table import top as table
-    from .names import journal_of
-    from .terminal import console
+    from ..reporting.terminal_tables import top_table as table
+    from .study_paths import require_journal
+    from .terminal import make_console
 
-    console().print(table(journal_of(study), rows))
+    make_console().print(table(require_journal(study), rows))
 
 
 @main.command()
@@ -276,11 +276,11 @@ def top(study: str, rows: int) -> None:
 @click.argument("trial", type=click.IntRange(0))
 def show(study: str, trial: int) -> None:
     """One TRIAL of STUDY: its hyperparameters, folds and curve, or why it failed."""
-    from ..reporting.table import show as table
-    from .names import journal_of
-    from .terminal import console
+    from ..reporting.terminal_tables import trial_details as table
+    from .study_paths import require_journal
+    from .terminal import make_console
 
-    console().print(table(journal_of(study), trial))
+    make_console().print(table(require_journal(study), trial))
 
 
 @main.command()
@@ -288,11 +288,11 @@ def show(study: str, trial: int) -> None:
 @click.argument("trials", type=click.IntRange(0), nargs=-1, required=True)
 def compare(study: str, trials: tuple[int, ...]) -> None:
     """TRIALS of STUDY side by side."""
-    from ..reporting.table import compare as table
-    from .names import journal_of
-    from .terminal import console
+    from ..reporting.terminal_tables import comparison_table as table
+    from .study_paths import require_journal
+    from .terminal import make_console
 
-    console().print(table(journal_of(study), trials))
+    make_console().print(table(require_journal(study), trials))
 
 
 @main.command()
@@ -312,14 +312,14 @@ def compare(study: str, trials: tuple[int, ...]) -> None:
 )
 def export(study: str, output: Path, overwrite: bool, form: str | None, safe_csv: bool) -> None:
     """All trials of STUDY: as a table with scikit-learn's column names, or as an Optuna study."""
-    from ..reporting.export import export as write
-    from ..reporting.export import format_of
-    from .names import journal_of
+    from ..reporting.trial_export import choose_format
+    from ..reporting.trial_export import export_trials as write
+    from .study_paths import require_journal
 
-    journal, form = journal_of(study), format_of(output, "csv" if safe_csv else form)
+    journal, form = require_journal(study), choose_format(output, "csv" if safe_csv else form)
     with new_file(output, overwrite=overwrite) as draft:
         count = write(journal, draft, form="safe-csv" if safe_csv else form)
-    say(f"{count} trials to {output}", err=True)
+    print_line(f"{count} trials to {output}", err=True)
 
 
 @main.command()
@@ -328,10 +328,10 @@ def export(study: str, output: Path, overwrite: bool, form: str | None, safe_csv
 @OVERWRITE
 def report(study: str, output: Path, overwrite: bool) -> None:
     """STUDY on one page that needs no server: plots, tables, data, declaration, environment."""
-    from ..reporting.html import report as page_of
-    from .names import journal_of
+    from ..reporting.html import render_report as page_of
+    from .study_paths import require_journal
 
-    journal = journal_of(study)
+    journal = require_journal(study)
     with new_file(output, overwrite=overwrite) as draft:
         draft.write_text(page_of(journal), encoding="utf-8")
-    say(f"{output}", err=True)
+    print_line(f"{output}", err=True)

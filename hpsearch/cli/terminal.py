@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from ..escaping import printable
-from ..redaction import LONGEST_TRACEBACK, redact, shorten
+from ..escaping import escape_terminal
+from ..redaction import MAX_TRACEBACK_LENGTH, redact, shorten
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpsearch.cli")
 
-WIDE = 200  # characters
-READER_GONE = 141  # the exit code: 128 + SIGPIPE, as of any program whose reader ends first
-PLAIN = {  # symbols of ours where the terminal does not have them
+WIDTH_WITHOUT_TERMINAL = 200  # characters
+READER_GONE_EXIT_CODE = (
+    141  # the exit code: 128 + SIGPIPE, as of any program whose reader ends first
+)
+ASCII_SUBSTITUTES = {  # symbols of ours where the terminal does not have them
     "±": "+-",
     "·": "-",
     "–": "-",  # noqa: RUF001
@@ -47,31 +49,33 @@ PLAIN = {  # symbols of ours where the terminal does not have them
 
 def prepare_streams() -> None:
     """Make stdout and stderr fit for any text, and stderr for the loss of its reader."""
-    codecs.register_error("hpsearch.plain", _plain)
+    codecs.register_error("hpsearch.plain", _replace_unencodable)
     streams: tuple[Any, Any] = (sys.stdout, sys.stderr)
     for stream in streams:
         with suppress(AttributeError, ValueError):  # no text file, as under some notebooks
             stream.reconfigure(errors="hpsearch.plain")
-    sys.excepthook = _tell_bug
-    threading.excepthook = lambda bug: _tell_bug(bug.exc_type, bug.exc_value, bug.exc_traceback)
-    logging.setLogRecordFactory(_discreet_record)
-    if not isinstance(sys.stderr, LastingStream):
-        lasting: Any = LastingStream(sys.stderr)
+    sys.excepthook = _print_traceback
+    threading.excepthook = lambda bug: _print_traceback(
+        bug.exc_type, bug.exc_value, bug.exc_traceback
+    )
+    logging.setLogRecordFactory(_make_redacted_record)
+    if not isinstance(sys.stderr, ResilientStream):
+        lasting: Any = ResilientStream(sys.stderr)
         sys.stderr = lasting
     logger = logging.getLogger("hpsearch")
     if not any(isinstance(handler, WarningsHandler) for handler in logger.handlers):
         logger.addHandler(WarningsHandler())
 
 
-def _tell_bug(
+def _print_traceback(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
     """A bug's traceback on stderr, which may quote what the user's code and data hold."""
     text = "".join(traceback.format_exception(kind, error, trace))
-    say(shorten(text, LONGEST_TRACEBACK).rstrip(), err=True)
+    print_line(shorten(text, MAX_TRACEBACK_LENGTH).rstrip(), err=True)
 
 
-def _discreet_record(*arguments: Any, **options: Any) -> logging.LogRecord:
+def _make_redacted_record(*arguments: Any, **options: Any) -> logging.LogRecord:
     """What any library logs: MLflow's warnings name the URI of a request that failed."""
     record = logging.LogRecord(*arguments, **options)
     with suppress(TypeError, ValueError):  # a message that its arguments do not fit
@@ -79,16 +83,18 @@ def _discreet_record(*arguments: Any, **options: Any) -> logging.LogRecord:
     return record
 
 
-def _plain(error: UnicodeError) -> tuple[str, int]:
+def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
     """The codec error handler: what the encoding lacks, in ASCII."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
-    texts = (PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in missing)
+    texts = (
+        ASCII_SUBSTITUTES.get(c) or c.encode("ascii", "backslashreplace").decode() for c in missing
+    )
     return "".join(texts), error.end
 
 
-class LastingStream:
+class ResilientStream:
     """A text stream that can lose its reader: what is written after that goes nowhere."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -100,7 +106,7 @@ class LastingStream:
         try:
             return self._stream.write(text)
         except OSError:
-            self._let_go()
+            self._detach()
             return len(text)
 
     def flush(self) -> None:
@@ -108,18 +114,18 @@ class LastingStream:
         try:
             self._stream.flush()
         except OSError:
-            self._let_go()
+            self._detach()
 
-    def _let_go(self) -> None:
+    def _detach(self) -> None:
         with suppress(OSError, ValueError):
-            silence(self._stream)
+            redirect_to_null(self._stream)
             self._stream.flush()  # what is still in its buffer
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
-def silence(stream: TextIO | Any) -> None:
+def redirect_to_null(stream: TextIO | Any) -> None:
     """Let the file of `stream` lead nowhere from now on, for libraries and children too."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -129,15 +135,15 @@ def silence(stream: TextIO | Any) -> None:
 
 
 @contextmanager
-def optional_output() -> Iterator[None]:
+def ignore_closed_output() -> Iterator[None]:
     """Print what a command can do without: its exit code stays when nobody reads stdout."""
     try:
         yield
     except BrokenPipeError:
-        silence(sys.stdout)
+        redirect_to_null(sys.stdout)
 
 
-def optional_listener(
+def guard_listener(
     what: str, listen: Callable[[Event], None], *, skips_past_curves: bool
 ) -> Callable[[Event], None]:
     """`listen`, whose first error is a warning and its last call: a study goes on without it.
@@ -173,12 +179,14 @@ class WarningsHandler(logging.Handler):
         try:
             text = self.format(record)
             is_detail = record.levelno < logging.WARNING  # of --verbose
-            say(f"{record.name}: {text}" if is_detail else text, err=True)
+            print_line(f"{record.name}: {text}" if is_detail else text, err=True)
         except Exception:  # a message that cannot be formatted
             self.handleError(record)
 
 
-def say(text: object = "", *, err: bool = False, style: dict[str, Any] | None = None) -> None:
+def print_line(
+    text: object = "", *, err: bool = False, style: dict[str, Any] | None = None
+) -> None:
     """Print a line; `style` is click's, for terminals."""
     line = _discreet(text)
     stream = sys.stderr if err else sys.stdout  # click would take an ASCII terminal for UTF-8
@@ -186,10 +194,10 @@ def say(text: object = "", *, err: bool = False, style: dict[str, Any] | None = 
 
 
 def _discreet(text: object) -> str:
-    return printable(redact(str(text)))
+    return escape_terminal(redact(str(text)))
 
 
-def console(*, stderr: bool = False) -> Console:
+def make_console(*, stderr: bool = False) -> Console:
     """Standard output for tables; what is no terminal gets lines as long as they need to be.
 
     Texts are no markup: use `rich.text.Text`, or the style of a column or row.
@@ -217,5 +225,5 @@ def console(*, stderr: bool = False) -> Console:
             raise  # `Commands.invoke` ends the command
 
     stream: Any = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else WIDE
+    width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
     return Door(file=stream, width=width, markup=False, emoji=False)

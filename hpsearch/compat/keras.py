@@ -133,7 +133,7 @@ def forget_made_up_seed(layer: keras.layers.EinsumDense) -> None:
         layer._kernel._initializer._init_seed = None
 
 
-def fans(shape: tuple[int, ...], initializer: Any) -> tuple[float, float]:
+def compute_fans(shape: tuple[int, ...], initializer: Any) -> tuple[float, float]:
     """Inputs and outputs of a unit, as a `VarianceScaling` counts them."""
     from keras.src.initializers.random_initializers import compute_fans
 
@@ -206,7 +206,7 @@ def learning_rate(optimizer: Any) -> Any:
     return getattr(optimizer, "_learning_rate", None)
 
 
-def averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """The moving averages of the weights, of an optimizer with `use_ema`."""
     return list(optimizer._model_variables_moving_average)
 

@@ -23,7 +23,7 @@ def keep_in_memory(oracle: Any) -> None:
     oracle._save_trial = lambda trial: None
 
 
-def reseed(oracle: Any, seed: int) -> None:
+def set_seed(oracle: Any, seed: int) -> None:
     """Let the oracle's next draw depend on `seed` and on the trials that it knows.
 
     The Gaussian process guesses the scores of running trials as it was fitted last; that must not
@@ -35,7 +35,7 @@ def reseed(oracle: Any, seed: int) -> None:
     if not hasattr(oracle, "gpr"):
         return
     oracle._random_state = np.random.RandomState(seed)
-    oracle.gpr = unchecked(oracle._make_gpr())
+    oracle.gpr = without_checks(oracle._make_gpr())
     running, oracle.ongoing_trials = oracle.ongoing_trials, {}
     ended = {k: t for k, t in oracle.trials.items() if t.status == "COMPLETED"}
     if running and len(ended) > 1:
@@ -67,7 +67,7 @@ def add_trial(oracle: Any, values: Mapping[str, Any], tuner: str) -> Any:
     return trial
 
 
-def unchecked(process: Any) -> Any:
+def without_checks(process: Any) -> Any:
     """A fresh process like `process` that answers for float64 points without checking them.
 
     For one suggestion the oracle asks it 25,000 times for a single point, and scikit-learn's
@@ -110,7 +110,7 @@ def set_conditions(hp: kt.HyperParameters, parents: Sequence[tuple[str, list[Any
     hp._conditions = [Parent(name, values) for name, values in parents]
 
 
-def asking_hyperparameters() -> Any:
+def recording_hyperparameters_class() -> Any:
     """A class of `keras_tuner.HyperParameters` that tells its `note` what it is asked for."""
     import keras_tuner
 

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from .cells import plain_numbers
-from .images import images_in
+from .cells import read_number_column
+from .images import read_all_images
 
 FEATURE_KEYS = ("X", "x", "x_train", "X_train")
 
 
-def array_of(values: Any, name: str) -> np.ndarray:
+def to_array(values: Any, name: str) -> np.ndarray:
     """`values` as one array.
 
     Raises:
@@ -42,7 +42,7 @@ def array_of(values: Any, name: str) -> np.ndarray:
     )
 
 
-def rows_of(array: np.ndarray) -> np.ndarray:
+def normalize_rows(array: np.ndarray) -> np.ndarray:
     """Rows as they are kept, (n_rows, *shape) uint8 or float32.
 
     Whole numbers of two dimensions a row are greyscale images and get a channel.
@@ -78,7 +78,7 @@ def refuse_infinite(rows: np.ndarray) -> None:
         )
 
 
-def reshaped(rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def reshape_rows(rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """(n_rows, *shape), from rows of as many numbers.
 
     Raises:
@@ -93,7 +93,7 @@ def reshaped(rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     return rows.reshape(len(rows), *shape)
 
 
-def columns_as_rows(table: Any, names: Sequence[str]) -> np.ndarray:
+def stack_columns(table: Any, names: Sequence[str]) -> np.ndarray:
     """The named columns of a `pyarrow.Table` side by side, (n_rows, n_names) uint8 or float32.
 
     Raises:
@@ -102,7 +102,7 @@ def columns_as_rows(table: Any, names: Sequence[str]) -> np.ndarray:
     is_whole = all(str(table[name].type).startswith(("int", "uint")) for name in names)
     rows = np.empty((table.num_rows, len(names)), np.float32)
     for place, name in enumerate(names):
-        numbers = plain_numbers(table[name])
+        numbers = read_number_column(table[name])
         if numbers is None:
             raise DataError(
                 f"column {name!r} holds {table[name].type}, and data.shape needs numbers: leave it "
@@ -110,33 +110,33 @@ def columns_as_rows(table: Any, names: Sequence[str]) -> np.ndarray:
             )
         rows[:, place] = numbers
     is_known = is_whole and not np.isnan(rows).any()
-    return rows_of(rows.astype(np.int64) if is_known else rows)
+    return normalize_rows(rows.astype(np.int64) if is_known else rows)
 
 
-def digests(rows: np.ndarray) -> np.ndarray:
+def hash_rows(rows: np.ndarray) -> np.ndarray:
     """A number for each row, (n_rows,) uint64: equal rows have equal ones."""
     found = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
     return np.frombuffer(bytearray().join(found), np.uint64)
 
 
-def arrays_in(source: Path, shape: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+def read_prediction_rows(source: Path, shape: Sequence[int]) -> tuple[np.ndarray, list[str]]:
     """Rows to predict, (n_rows, *shape), from NPY, NPZ or a folder of images; a folder's names.
 
     Raises:
         DataError: If it is none of these.
     """
     if source.is_dir():
-        return images_in(source, shape)
+        return read_all_images(source, shape)
     try:
         found = np.load(source, allow_pickle=False)
-        rows = found if isinstance(found, np.ndarray) else _features_in(found)
+        rows = found if isinstance(found, np.ndarray) else _find_features(found)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"not readable as NPY or NPZ: {error}") from None
-    rows = rows_of(rows)
-    return (reshaped(rows, shape) if rows.shape[1:] != tuple(shape) else rows), []
+    rows = normalize_rows(rows)
+    return (reshape_rows(rows, shape) if rows.shape[1:] != tuple(shape) else rows), []
 
 
-def _features_in(archive: Any) -> np.ndarray:
+def _find_features(archive: Any) -> np.ndarray:
     with archive:
         for key in (*FEATURE_KEYS, *archive):
             if key in archive:
@@ -145,7 +145,7 @@ def _features_in(archive: Any) -> np.ndarray:
     raise ValueError("it holds no array")
 
 
-def of_tensorflow(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
+def unpack_tf_dataset(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     """The rows and targets of a `tf.data.Dataset` of (x, y), batched or not.
 
     Raises:
@@ -161,7 +161,7 @@ def of_tensorflow(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
         raise DataError("there are no rows")
     x, y = ([element[k] for element in elements] for k in (0, 1))
     if spec[1].shape.rank == 0:
-        return array_of(x, "x"), np.stack(y)
+        return to_array(x, "x"), np.stack(y)
     if all(len(a) == len(b) for a, b in zip(x, y, strict=True)):
-        return array_of([row for batch in x for row in batch], "x"), np.concatenate(y)
-    return array_of(x, "x"), np.stack(y)
+        return to_array([row for batch in x for row in batch], "x"), np.concatenate(y)
+    return to_array(x, "x"), np.stack(y)

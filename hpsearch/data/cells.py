@@ -26,17 +26,22 @@ except ImportError:  # beside a served model there is no hpsearch
         """The table cannot be used as it is."""
 
 
-NOT_A_NUMBER = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
-TRUTH = {
+MISSING_TEXTS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
+BOOL_WORDS = {
     **dict.fromkeys(("true", "t", "yes", "y", "on"), True),
     **dict.fromkeys(("false", "f", "no", "n", "off"), False),
 }
-FLOAT32 = ("float", "float32", "Float32", "float[pyarrow]")  # as Arrow, numpy and pandas call it
-PLAIN = "1250.5"  # how a number is written where nothing else was declared or found
-COMMA = "1250,5"
+FLOAT32_TYPES = (
+    "float",
+    "float32",
+    "Float32",
+    "float[pyarrow]",
+)  # as Arrow, numpy and pandas call it
+PLAIN_FORMAT = "1250.5"  # how a number is written where nothing else was declared or found
+COMMA_FORMAT = "1250,5"
 # How 1250.5 is written in a column: the separators that are recognised without a declaration.
-NUMBER_FORMATS = (PLAIN, COMMA, "1,250.5", "1.250,5", "1 250,5", "1 250.5", "1'250.5")
-ISO = "YYYY-MM-DD"
+NUMBER_FORMATS = (PLAIN_FORMAT, COMMA_FORMAT, "1,250.5", "1.250,5", "1 250,5", "1 250.5", "1'250.5")
+ISO_FORMAT = "YYYY-MM-DD"
 OFFSET = r"Z|[+-]\d{2}:\d{2}"  # as the usual ISO 8601 texts end
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOCAL = "local"  # the zone of a column of several offsets, none of which is UTC
@@ -48,7 +53,7 @@ DATE_FORMATS = {
     "MM-DD-YYYY": r"(?P<m>\d{1,2})-(?P<d>\d{1,2})-(?P<y>\d{4})",
     "YYYY/MM/DD": r"(?P<y>\d{4})/(?P<m>\d{1,2})/(?P<d>\d{1,2})",
 }
-_EXAMPLE = re.compile(
+_FORMAT_EXAMPLE = re.compile(
     r"(?P<prefix>[$€£¥]?) ?1(?P<group>[,. '\u2019\u00a0\u202f]?)250(?P<decimal>[.,])5 ?"
     r"(?P<suffix>[%$€£¥]?)"
 )
@@ -64,7 +69,7 @@ def is_missing(value: Any) -> bool:
     return type(value).__name__ in ("NAType", "NaTType")
 
 
-def as_text(value: Any) -> str:
+def format_cell(value: Any) -> str:
     """A cell's text; equal for 1, 1.0 and "1", for True and "true", for a day and its midnight."""
     if is_missing(value):
         return ""
@@ -82,7 +87,7 @@ def as_text(value: Any) -> str:
     return str(value).strip()
 
 
-def as_number(text: str) -> float | None:
+def parse_number(text: str) -> float | None:
     """The number that a text stands for, if any."""
     try:
         return None if "_" in text else float(text)
@@ -90,25 +95,25 @@ def as_number(text: str) -> float | None:
         return None
 
 
-def as_truth(value: Any) -> bool | None:
+def parse_bool(value: Any) -> bool | None:
     """The truth value of a typed cell or of a word for it, if it is one."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
-    return TRUTH.get(value.strip().lower()) if isinstance(value, str) else None
+    return BOOL_WORDS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def number_key(value: Any) -> int | float | None:
     """What equal numbers share: 7, 7.0, "7" and "007"; whole numbers of any length exactly."""
     if isinstance(value, bool | np.bool_):
         return None
-    text = as_text(value)
+    text = format_cell(value)
     if text.lstrip("+-").isdigit() and text.isascii():
         return int(text)
-    number = as_number(text)
+    number = parse_number(text)
     return None if number is None or not np.isfinite(number) else number
 
 
-def moment_of(value: Any, form: str = "", zone: str = "") -> datetime | None:
+def parse_date(value: Any, form: str = "", zone: str = "") -> datetime | None:
     """The date of a typed cell or of its text, as the clock of a column's zone shows it.
 
     A cell without an offset is taken as it is. Otherwise, by the zone:
@@ -120,7 +125,7 @@ def moment_of(value: Any, form: str = "", zone: str = "") -> datetime | None:
     """
     text = str(value).strip()
     try:
-        moment = datetime.fromisoformat(_as_iso(text, form))
+        moment = datetime.fromisoformat(_to_iso(text, form))
         offset = moment.utcoffset()
         if offset is None or not zone or (offset and is_clock(zone)):
             return moment.replace(tzinfo=None)
@@ -160,10 +165,10 @@ def moment_key(value: Any) -> datetime | None:
         return None
 
 
-def _as_iso(text: str, form: str) -> str:
-    if form in ("", ISO):
+def _to_iso(text: str, form: str) -> str:
+    if form in ("", ISO_FORMAT):
         return text
-    found = _date_pattern(form).fullmatch(text)
+    found = _compile_date_pattern(form).fullmatch(text)
     if found is None:
         return text if text[4:5] == "-" else ""  # a typed date, or one that pandas has read
     rest = "" if found["rest"] is None else f"T{found['rest']}"
@@ -173,7 +178,7 @@ def _as_iso(text: str, form: str) -> str:
 
 
 @lru_cache
-def _date_pattern(form: str) -> re.Pattern[str]:
+def _compile_date_pattern(form: str) -> re.Pattern[str]:
     return re.compile(DATE_FORMATS[form] + r"(?:[ T]+(?P<rest>\d.*))?")
 
 
@@ -192,7 +197,7 @@ class NumberFormat:
     @property
     def pattern(self) -> str:
         """A regular expression of RE2 and Python that the texts match as a whole."""
-        group, decimal = f"[{self.groups}]", re.escape(self.decimal)
+        group, decimal = f"[{self.group_characters}]", re.escape(self.decimal)
         whole = rf"([1-9][0-9]{{0,2}}({group}[0-9]{{3}})+|[0-9]+)" if self.group else "[0-9]+"
         number = rf"({whole}({decimal}[0-9]*)?|{decimal}[0-9]+)([eE][+-]?[0-9]+)?"
         before = rf"[+-]?{re.escape(self.prefix)} ?[+-]?" if self.prefix else "[+-]?"
@@ -200,37 +205,37 @@ class NumberFormat:
         return f"^{before}{number}{after}$"
 
     @property
-    def groups(self) -> str:
+    def group_characters(self) -> str:
         """The characters that may stand between thousands."""
         return {" ": " \u00a0\u202f", "'": "'\u2019"}.get(self.group, self.group)
 
     @property
-    def marks(self) -> str:
+    def ignored_characters(self) -> str:
         """The characters that are no part of the number."""
-        return f"{self.prefix}{self.suffix}{self.groups} +"
+        return f"{self.prefix}{self.suffix}{self.group_characters} +"
 
-    def number(self, text: str) -> float | None:
+    def parse(self, text: str) -> float | None:
         """The number that a text stands for, if it is written so."""
-        if not _compiled(self.pattern).match(text):
+        if not _compile_pattern(self.pattern).match(text):
             return None
-        for mark in self.marks:
+        for mark in self.ignored_characters:
             text = text.replace(mark, "")
-        return as_number(text.replace(self.decimal, "."))
+        return parse_number(text.replace(self.decimal, "."))
 
 
 @lru_cache
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _compile_pattern(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
 @lru_cache
-def number_format(example: str) -> NumberFormat:
+def parse_number_format(example: str) -> NumberFormat:
     """The format of which `example` shows how it writes 1250.5.
 
     Raises:
         ValueError: If it is no such example.
     """
-    found = _EXAMPLE.fullmatch(example)
+    found = _FORMAT_EXAMPLE.fullmatch(example)
     if found is None or found["group"] == found["decimal"] or (found["prefix"] and found["suffix"]):
         raise ValueError(
             f"format: {example!r} does not show how 1250.5 is written; for example "
@@ -239,50 +244,56 @@ def number_format(example: str) -> NumberFormat:
     return NumberFormat(found["group"], found["decimal"], found["prefix"], found["suffix"])
 
 
-def text_number(text: str, form: str = "") -> float | None:
+def parse_formatted_number(text: str, form: str = "") -> float | None:
     """The number that a text stands for in a column whose numbers are written as `form`."""
-    return as_number(text) if form in ("", PLAIN) else number_format(form).number(text)
+    return (
+        parse_number(text) if form in ("", PLAIN_FORMAT) else parse_number_format(form).parse(text)
+    )
 
 
 # ---- the different cells of a column ----
 
 
-def distinct(column: Any) -> tuple[list[Any], np.ndarray]:
+def factorize(column: Any) -> tuple[list[Any], np.ndarray]:
     """The different values of a raw column and, for each row, the index of its own.
 
     Works on any values, so text is looked at once however often it stands there.
     """
-    is_narrow = str(getattr(column, "type", getattr(column, "dtype", ""))) in FLOAT32
+    is_narrow = str(getattr(column, "type", getattr(column, "dtype", ""))) in FLOAT32_TYPES
     if hasattr(column, "dictionary_encode"):  # pyarrow
-        values, places = _encoded(column)
+        values, places = _factorize_arrow(column)
         found = [*values.to_pylist(), None]
-        return (_shortest(found) if is_narrow else found), places
+        return (_shorten_floats(found) if is_narrow else found), places
     cells = column.tolist() if hasattr(column, "tolist") else list(column)
     seen: dict[Any, int] = {}
     places = np.empty(len(cells), np.intp)
     for row, value in enumerate(cells):
         try:
-            places[row] = seen.setdefault(_key(value), len(seen))
+            places[row] = seen.setdefault(_make_key(value), len(seen))
         except TypeError:  # a list, a dict, an array
             raise DataError(
                 f"row {row + 1} holds a {type(value).__name__}; cells are numbers, texts, truth "
                 "values or dates"
             ) from None
     found = [None if v is None else v[1] for v in seen]
-    return (_shortest(found) if is_narrow else found), places
+    return (_shorten_floats(found) if is_narrow else found), places
 
 
-def _shortest(numbers: Iterable[Any]) -> list[Any]:
+def _shorten_floats(numbers: Iterable[Any]) -> list[Any]:
     """Numbers that were float32, as these are written: 0.1 and not 0.10000000149011612."""
     return [None if is_missing(n) else float(str(np.float32(n))) for n in numbers]
 
 
-def distinct_places(column: Any) -> np.ndarray:
+def factorize_codes(column: Any) -> np.ndarray:
     """The second half of `distinct`, without a Python object for each different value."""
-    return _encoded(column)[1] if hasattr(column, "dictionary_encode") else distinct(column)[1]
+    return (
+        _factorize_arrow(column)[1]
+        if hasattr(column, "dictionary_encode")
+        else factorize(column)[1]
+    )
 
 
-def _encoded(column: Any) -> tuple[Any, np.ndarray]:
+def _factorize_arrow(column: Any) -> tuple[Any, np.ndarray]:
     """The different values of a pyarrow column, and each row's place; a null comes last."""
     encoded = column.combine_chunks()
     if not hasattr(encoded, "dictionary"):
@@ -293,13 +304,13 @@ def _encoded(column: Any) -> tuple[Any, np.ndarray]:
     return encoded.dictionary, places.astype(np.intp)
 
 
-def spread(per_value: Any, places: np.ndarray, dtype: Any = None) -> np.ndarray:
+def expand_to_rows(per_value: Any, places: np.ndarray, dtype: Any = None) -> np.ndarray:
     """What holds for each different value, for each row: the inverse of `distinct`."""
     rows: np.ndarray = np.asarray(per_value, dtype)[places]
     return rows
 
 
-def _key(value: Any) -> tuple[type, Any] | None:
+def _make_key(value: Any) -> tuple[type, Any] | None:
     """A dictionary key: all missing values are one, and 1 is not True."""
     return None if is_missing(value) else (type(value), value)
 
@@ -307,12 +318,12 @@ def _key(value: Any) -> tuple[type, Any] | None:
 # ---- whole columns of numbers and dates ----
 
 
-def is_text(column: Any) -> bool:
+def is_text_column(column: Any) -> bool:
     """Whether a raw column is an Arrow column of texts."""
     return str(getattr(column, "type", "")) in ("string", "large_string")
 
 
-def plain_numbers(raw: Any) -> np.ndarray | None:
+def read_number_column(raw: Any) -> np.ndarray | None:
     """The column in float64 where it already holds numbers, NaN for missing ones."""
     if hasattr(raw, "combine_chunks"):  # pyarrow: nulls become NaN without a detour
         kind = str(raw.type)
@@ -324,88 +335,88 @@ def plain_numbers(raw: Any) -> np.ndarray | None:
     return array.astype(np.float64) if is_numeric else None
 
 
-def parsed_numbers(raw: Any, missing: Iterable[str] = (), form: str = "") -> np.ndarray | None:
+def parse_number_column(raw: Any, missing: Iterable[str] = (), form: str = "") -> np.ndarray | None:
     """An Arrow column of texts in float64, NaN for missing ones; None where one is no number.
 
-    Says of each text what `text_number` says, but of all at once.
+    Says of each text what `parse_formatted_number` says, but of all at once.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     markers = set(missing)
-    if form in ("", PLAIN) and not markers:
+    if form in ("", PLAIN_FORMAT) and not markers:
         try:  # the usual case: numbers and blanks
-            return _floats(pc.if_else(pc.equal(raw, ""), None, raw).cast(pa.float64()))
+            return _to_float64(pc.if_else(pc.equal(raw, ""), None, raw).cast(pa.float64()))
         except pa.ArrowInvalid:
             pass
     texts = pc.utf8_trim_whitespace(raw)
-    blank = pc.is_in(pc.utf8_lower(texts), pa.array(sorted(NOT_A_NUMBER), texts.type))
+    blank = pc.is_in(pc.utf8_lower(texts), pa.array(sorted(MISSING_TEXTS), texts.type))
     if markers:
         blank = pc.or_(blank, pc.is_in(texts, pa.array(sorted(markers), texts.type)))
     texts = pc.if_else(blank, None, texts)
-    if form not in ("", PLAIN):
-        format_ = number_format(form)
+    if form not in ("", PLAIN_FORMAT):
+        format_ = parse_number_format(form)
         if not pc.all(pc.match_substring_regex(texts, format_.pattern), min_count=0).as_py():
             return None
-        for mark in format_.marks:
+        for mark in format_.ignored_characters:
             texts = pc.replace_substring(texts, mark, "")
         texts = pc.replace_substring(texts, format_.decimal, ".")
     try:
-        return _floats(texts.cast(pa.float64()))
+        return _to_float64(texts.cast(pa.float64()))
     except pa.ArrowInvalid:
         return None
 
 
-def _floats(numbers: Any) -> np.ndarray:
+def _to_float64(numbers: Any) -> np.ndarray:
     return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
 
 
-def dates(
+def parse_date_column(
     raw: Any, name: str, missing: tuple[str, ...] = (), form: str = "", zone: str = ""
 ) -> np.ndarray:
     """A column of dates as datetime64[s], NaT for missing ones.
 
-    The time of day is the one on the clock that `moment_of` says.
+    The time of day is the one on the clock that `parse_date` says.
 
     Raises:
         DataError: If a cell is no date of that format.
     """
-    if form in ("", ISO) and is_text(raw):
-        moments = _iso_dates(raw, missing, zone)
+    if form in ("", ISO_FORMAT) and is_text_column(raw):
+        moments = _parse_iso_dates(raw, missing, zone)
         if moments is not None:
             return moments
-    values, places = distinct(raw)
+    values, places = factorize(raw)
     table: list[Any] = []
     for value in values:
-        text = as_text(value)
-        if text.lower() in NOT_A_NUMBER or text in missing:
+        text = format_cell(value)
+        if text.lower() in MISSING_TEXTS or text in missing:
             table.append(np.datetime64("NaT", "s"))
             continue
-        moment = moment_of(text, form, zone)
+        moment = parse_date(text, form, zone)
         if moment is None:
             row = int(np.flatnonzero(places == len(table))[0])
-            if moment_of(text, form) is not None:
+            if parse_date(text, form) is not None:
                 raise DataError(
                     f"column {name!r}, row {row + 1}: {text!r} is in UTC, but the hours that were "
                     "learned are those of clocks of several offsets: give the time on its own "
                     f"clock, or train with data.columns.{name}.zone: Europe/Berlin, say"
                 )
-            like = f"{ISO} or {ISO} 23:59:59" if form in ("", ISO) else form
+            like = f"{ISO_FORMAT} or {ISO_FORMAT} 23:59:59" if form in ("", ISO_FORMAT) else form
             raise DataError(
                 f"column {name!r}, row {row + 1}: {text!r} is no date like "
                 f"{like.replace('YYYY', '2024').replace('MM', '12').replace('DD', '31')}"
             )
         table.append(np.datetime64(moment, "s"))
-    return spread(table, places, "datetime64[s]")
+    return expand_to_rows(table, places, "datetime64[s]")
 
 
-def _iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarray | None:
+def _parse_iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarray | None:
     """An Arrow column of ISO 8601 texts, all at once; None where one is something else."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     texts = pc.utf8_trim_whitespace(raw)
-    blank = pc.is_in(pc.utf8_lower(texts), pa.array(sorted(NOT_A_NUMBER), texts.type))
+    blank = pc.is_in(pc.utf8_lower(texts), pa.array(sorted(MISSING_TEXTS), texts.type))
     if missing:
         blank = pc.or_(blank, pc.is_in(texts, pa.array(sorted(set(missing)), texts.type)))
     texts = pc.if_else(blank, None, texts)
@@ -422,19 +433,21 @@ def _iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarray | No
     if not zone or not pc.any(is_zoned, min_count=0).as_py():
         return found
     offsets = pc.replace_substring_regex(texts, rf"^.*?({OFFSET})$", r"\1")
-    return _moved(found, pc.if_else(is_zoned, offsets, None), zone)
+    return _shift_times(found, pc.if_else(is_zoned, offsets, None), zone)
 
 
-def _moved(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | None:
-    """Moments, each on the clock of its offset, as `moment_of` says; None: one by one."""
-    values, places = distinct(offsets)
+def _shift_times(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | None:
+    """Moments, each on the clock of its offset, as `parse_date` says; None: one by one."""
+    values, places = factorize(offsets)
     seconds = [None if v is None else _seconds(v) for v in values]
-    moves = spread([s is not None and not (s and is_clock(zone)) for s in seconds], places, bool)
+    moves = expand_to_rows(
+        [s is not None and not (s and is_clock(zone)) for s in seconds], places, bool
+    )
     if not moves.any():
         return moments
     if zone == LOCAL:
         return None
-    utc = moments - spread([s or 0 for s in seconds], places, "timedelta64[s]")
+    utc = moments - expand_to_rows([s or 0 for s in seconds], places, "timedelta64[s]")
     # Clocks are changed on the quarter of an hour. Arrow knows no change after 2037.
     quarters, each = np.unique(utc[moves].astype(np.int64) // 900, return_inverse=True)
     try:
@@ -442,7 +455,7 @@ def _moved(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | None:
     except (ValueError, OverflowError):
         return None
     moved = moments.copy()
-    moved[moves] = utc[moves] + spread(shifts, each, "timedelta64[s]")
+    moved[moves] = utc[moves] + expand_to_rows(shifts, each, "timedelta64[s]")
     return moved
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..spec.data import CrossValidation, Kind, Task
-from .folds import Rows, make_folds
+from ..spec.data_spec import CrossValidationSpec, FoldKind, Task
+from .folds import SplitInputs, make_folds
 from .schema import Schema
 from .split import Split
 from .statistics import Statistics, fit_statistics
@@ -40,7 +40,7 @@ class LockedRows:
     def __len__(self) -> int:
         return self.n_rows
 
-    def admit(self, is_defined: Callable[[np.ndarray, np.ndarray | None], bool]) -> bool:
+    def allows_metric(self, is_defined: Callable[[np.ndarray, np.ndarray | None], bool]) -> bool:
         """Whether a measure has a value on the rows; nothing else of them gets out.
 
         Args:
@@ -75,9 +75,9 @@ class Dataset:
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, labels, or numbers
     weights: np.ndarray | None  # (n_rows,) float32
     folds: tuple[Split, ...]
-    cross_validation: CrossValidation  # with its kind resolved
-    locked: LockedRows | None  # None: there are no test rows
-    divided_by: Rows  # what the folds of the development rows may look at
+    cross_validation: CrossValidationSpec  # with its kind resolved
+    locked_rows: LockedRows | None  # None: there are no test rows
+    split_inputs: SplitInputs  # what the folds of the development rows may look at
     rows: np.ndarray  # (n_rows,) places of the development rows in the source, 0-based
     windows: Windows | None  # of the development rows in `columns`; None: a row is its own
     notes: tuple[str, ...]  # what was inferred, left out or looks odd, for people
@@ -106,7 +106,7 @@ class Dataset:
         return int(np.prod(self.shape))
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> FoldKind:
         """How the folds were made."""
         assert self.cross_validation.kind is not None
         return self.cross_validation.kind
@@ -116,10 +116,10 @@ class Dataset:
         """(n_rows, *shape) float32 or uint8; NaN is a missing number. The rows of windows."""
         return self.schema.expand(self.columns)
 
-    def folds_again(self, seed: int) -> tuple[Split, ...]:
+    def redraw_folds(self, seed: int) -> tuple[Split, ...]:
         """Folds of the same kind drawn with another seed; the same ones where nothing is drawn."""
-        folds = make_folds(self.divided_by, self.cross_validation, seed=seed)
-        return folds if self.windows is None else self.windows.purged(folds)
+        folds = make_folds(self.split_inputs, self.cross_validation, seed=seed)
+        return folds if self.windows is None else self.windows.purge_folds(folds)
 
     def statistics(self, rows: np.ndarray, scaling: str | None = None) -> Statistics:
         """What these training rows alone say about columns and target.
@@ -129,5 +129,9 @@ class Dataset:
             scaling: Of numeric columns that declare none; None: the declared one.
         """
         how = scaling or self.scaling
-        read = None if self.windows is None else self.windows.read(len(self.columns), rows)
+        read = (
+            None
+            if self.windows is None
+            else self.windows.find_covered_rows(len(self.columns), rows)
+        )
         return fit_statistics(self.schema, self.columns, self.target, rows, scaling=how, read=read)

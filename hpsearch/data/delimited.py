@@ -20,22 +20,22 @@ from typing import Any
 
 try:
     from ..errors import DataError
-    from .cells import as_number
+    from .cells import parse_number
     from .schema import Layout
 except ImportError:  # beside a served model
-    from hpsearch_cells import DataError, as_number  # type: ignore[import-not-found,no-redef]
+    from hpsearch_cells import DataError, parse_number  # type: ignore[import-not-found,no-redef]
     from hpsearch_schema import Layout  # type: ignore[import-not-found,no-redef]
 
 SEPARATORS = ",;\t|"
-SAMPLE = 1 << 16  # bytes in which the separator is found out
-BLOCK = 8 << 20  # bytes of text that are parsed at once
-CHUNK = 1 << 20  # bytes that are looked through at once
-UTF8_MARK = b"\xef\xbb\xbf"
-UTF16 = (b"\xff\xfe", b"\xfe\xff")
+SAMPLE_BYTES = 1 << 16  # bytes in which the separator is found out
+BLOCK_BYTES = 8 << 20  # bytes of text that are parsed at once
+CHUNK_BYTES = 1 << 20  # bytes that are looked through at once
+UTF8_BOM = b"\xef\xbb\xbf"
+UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class FileHead:
     """What stands before the first row of a file."""
 
     separator: str
@@ -43,16 +43,16 @@ class Head:
     size: int  # bytes before the first row
 
 
-class Text:
+class DelimitedText:
     """Delimited text in a file, plain or gzipped, or in memory."""
 
     def __init__(self, source: Path | bytes) -> None:
         self._source = source
-        with self._opened(raw=True) as file:
+        with self._open(raw=True) as file:
             self._is_gzip = file.read(2) == b"\x1f\x8b"
         self.has_quotes, odd = False, False
         self.size = 0  # bytes
-        for number, chunk in enumerate(self.chunks()):
+        for number, chunk in enumerate(self.iter_chunks()):
             if number == 0:
                 _refuse_binary(chunk)
             self._refuse_nul(chunk, number)
@@ -60,10 +60,10 @@ class Text:
             quotes = chunk.count(b'"')
             self.has_quotes |= quotes > 0
             odd ^= quotes % 2 == 1
-        self.is_open_quoted = odd
+        self.has_unclosed_quote = odd
 
     @contextmanager
-    def _opened(self, *, raw: bool = False) -> Iterator[Any]:
+    def _open(self, *, raw: bool = False) -> Iterator[Any]:
         source = self._source
         if isinstance(source, bytes):
             plain: Any = io.BytesIO(source)
@@ -72,13 +72,13 @@ class Text:
         with plain:
             yield plain if raw or not self._is_gzip else gzip.GzipFile(fileobj=plain)
 
-    def chunks(self, size: int = CHUNK) -> Iterator[bytes]:
+    def iter_chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The bytes of the text, some at a time.
 
         Raises:
             DataError: If the file is empty, or a damaged gzip file.
         """
-        with self._opened() as file:
+        with self._open() as file:
             try:
                 chunk = file.read(size)
                 if not chunk:
@@ -91,33 +91,33 @@ class Text:
                     f"the gzip file is damaged or cut off ({error}): fetch it again"
                 ) from None
 
-    def sample(self, size: int = SAMPLE) -> bytes:
+    def read_sample(self, size: int = SAMPLE_BYTES) -> bytes:
         """The first bytes, with at least one whole line."""
         found = b""
-        for chunk in self.chunks(size):
+        for chunk in self.iter_chunks(size):
             found += chunk
-            if len(found) > len(UTF8_MARK) and (b"\n" in found or b"\r" in found[:-1]):
+            if len(found) > len(UTF8_BOM) and (b"\n" in found or b"\r" in found[:-1]):
                 break
         return found
 
-    def whole(self) -> bytes:
+    def read_all(self) -> bytes:
         """All bytes; only ever asked where an error is."""
-        return b"".join(self.chunks())
+        return b"".join(self.iter_chunks())
 
     @contextmanager
-    def after(self, size: int) -> Iterator[Any]:
+    def open_after(self, size: int) -> Iterator[Any]:
         """An Arrow stream of what follows the first `size` bytes."""
         import pyarrow as pa
 
-        with self._opened() as file:
+        with self._open() as file:
             file.seek(size)
             yield pa.PythonFile(file, mode="r")
 
     def _refuse_nul(self, chunk: bytes, number: int) -> None:
         nul = chunk.find(b"\x00")
         if nul >= 0:
-            chunks = zip(range(number), self.chunks(), strict=False)
-            line = sum(chunk.count(b"\n") for _, chunk in chunks) + _line(chunk, nul)
+            chunks = zip(range(number), self.iter_chunks(), strict=False)
+            line = sum(chunk.count(b"\n") for _, chunk in chunks) + _find_line_number(chunk, nul)
             raise DataError(
                 f"line {line}: a NUL byte. The file is binary, UTF-16 without a mark, or "
                 "damaged: save it as UTF-8 text."
@@ -125,15 +125,15 @@ class Text:
 
 
 def _refuse_binary(text: bytes) -> None:
-    if not text.removeprefix(UTF8_MARK).strip() and len(text) < CHUNK:
+    if not text.removeprefix(UTF8_BOM).strip() and len(text) < CHUNK_BYTES:
         raise DataError("the file is empty")
-    if text[:2] in UTF16:
+    if text[:2] in UTF16_BOMS:
         raise DataError("line 1: UTF-16 text. Save it as UTF-8: iconv -f UTF-16 -t UTF-8")
     if text[:4] == b"PK\x03\x04":
         raise DataError("a zip archive or an Excel workbook. Save it as CSV or Parquet.")
 
 
-def _line(text: bytes, position: int) -> int:
+def _find_line_number(text: bytes, position: int) -> int:
     return text.count(b"\n", 0, position) + 1
 
 
@@ -141,13 +141,13 @@ def _line(text: bytes, position: int) -> int:
 
 
 def read_head(
-    text: Text,
+    text: DelimitedText,
     layout: Layout,
     *,
     needed: Collection[str] = (),
     targets: Collection[str] = (),
     separator: str | None = None,
-) -> Head:
+) -> FileHead:
     """The separator and the columns of a text.
 
     Args:
@@ -161,25 +161,27 @@ def read_head(
     Raises:
         DataError: If there is no header, or a doubtful one.
     """
-    sample = text.sample()
-    mark = len(UTF8_MARK) if sample.startswith(UTF8_MARK) else 0
-    size = _first_record(text, sample, mark)
+    sample = text.read_sample()
+    mark = len(UTF8_BOM) if sample.startswith(UTF8_BOM) else 0
+    size = _find_first_record_end(text, sample, mark)
     try:
-        first = sample[mark:size] if size <= len(sample) else text.whole()[mark:size]
+        first = sample[mark:size] if size <= len(sample) else text.read_all()[mark:size]
         record = first.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _not_utf8(text.whole(), mark + error.start) from None
+        raise _build_utf8_error(text.read_all(), mark + error.start) from None
     _refuse_excel_note(record)
     if separator is None and layout.separator:
-        names, has_header = _names(_fields(record, layout.separator), layout, needed, targets)
+        names, has_header = _resolve_column_names(
+            _split_fields(record, layout.separator), layout, needed, targets
+        )
         if not needed or (names and set(needed) <= set(names)):
             separator = layout.separator
     if separator is None:
-        separator = sniff_separator(sample[mark:], len(sample) < SAMPLE, needed)
-    fields = _fields(record, separator)
+        separator = sniff_separator(sample[mark:], len(sample) < SAMPLE_BYTES, needed)
+    fields = _split_fields(record, separator)
     if not any(fields) and (layout.header or needed):
         raise DataError("line 1 is blank: the names of the columns must stand there")
-    names, has_header = _names(fields, layout, needed, targets)
+    names, has_header = _resolve_column_names(fields, layout, needed, targets)
     if names is None:
         raise DataError(
             f"line 1: {len(fields)} fields, but data.names has {len(layout.names)}"
@@ -188,9 +190,9 @@ def read_head(
             f"of {len(layout.names)}: {', '.join(layout.names[:8])}"
         )
     if has_header:
-        _refuse_numbers(fields, needed)
-        names = unique_names([f or f"unnamed_{i + 1}" for i, f in enumerate(fields)])
-    return Head(separator, tuple(names), size if has_header else mark)
+        _refuse_numeric_header(fields, needed)
+        names = require_unique_names([f or f"unnamed_{i + 1}" for i, f in enumerate(fields)])
+    return FileHead(separator, tuple(names), size if has_header else mark)
 
 
 def _refuse_excel_note(record: str) -> None:
@@ -202,7 +204,7 @@ def _refuse_excel_note(record: str) -> None:
         )
 
 
-def _first_record(text: Text, sample: bytes, start: int) -> int:
+def _find_first_record_end(text: DelimitedText, sample: bytes, start: int) -> int:
     """Where the first record ends; a quoted cell of it may hold several lines."""
     end, content = start, sample
     while True:
@@ -210,7 +212,7 @@ def _first_record(text: Text, sample: bytes, start: int) -> int:
         if not breaks:
             if len(content) < len(sample) or content is not sample:
                 return len(content)
-            content = text.whole()
+            content = text.read_all()
             if len(content) == len(sample):
                 return len(content)
             continue
@@ -220,7 +222,7 @@ def _first_record(text: Text, sample: bytes, start: int) -> int:
             return end
 
 
-def _fields(record: str, separator: str) -> list[str]:
+def _split_fields(record: str, separator: str) -> list[str]:
     lines = io.StringIO(record.rstrip("\r\n"), newline="")
     try:
         return [f.strip() for f in next(csv.reader(lines, delimiter=separator), [""])]
@@ -228,7 +230,7 @@ def _fields(record: str, separator: str) -> list[str]:
         raise DataError(f"line 1: {error}") from None
 
 
-def _names(
+def _resolve_column_names(
     fields: Sequence[str], layout: Layout, needed: Collection[str], targets: Collection[str]
 ) -> tuple[Sequence[str] | None, bool]:
     """The columns' names, None where they do not fit; and whether the fields are a header."""
@@ -241,15 +243,15 @@ def _names(
     return (known if len(known) == len(fields) else None), False
 
 
-def _refuse_numbers(fields: Sequence[str], needed: Collection[str]) -> None:
-    if not needed and all(as_number(f) is not None for f in fields):
+def _refuse_numeric_header(fields: Sequence[str], needed: Collection[str]) -> None:
+    if not needed and all(parse_number(f) is not None for f in fields):
         raise DataError(
             f"line 1: {', '.join(fields[:4])}, … are numbers, not column names. If there is no "
             "header: data.names: [...] or data.header: false."
         )
 
 
-def unique_names(names: Sequence[str]) -> list[str]:
+def require_unique_names(names: Sequence[str]) -> list[str]:
     """The names, if each is there once.
 
     Raises:
@@ -276,10 +278,10 @@ def sniff_separator(text: bytes, is_whole: bool = False, needed: Collection[str]
         DataError: If none of `SEPARATORS` does.
     """
     decoded = text.decode("utf-8", "replace")
-    lines = [x for x in _logical_lines(decoded, is_whole) if x.strip()][:50]
+    lines = [x for x in _split_lines(decoded, is_whole) if x.strip()][:50]
     if not lines:
         raise DataError("the file is empty")
-    widths = {s: [len(r) for r in _records(lines, s)] for s in SEPARATORS}
+    widths = {s: [len(r) for r in _parse_records(lines, s)] for s in SEPARATORS}
     fitting = {s: w[0] for s, w in widths.items() if w and w[0] > 1 and len(set(w)) == 1}
     if fitting:
         return max(fitting, key=lambda s: fitting[s])
@@ -295,12 +297,12 @@ def sniff_separator(text: bytes, is_whole: bool = False, needed: Collection[str]
     )
 
 
-def _logical_lines(text: str, is_whole: bool) -> list[str]:
+def _split_lines(text: str, is_whole: bool) -> list[str]:
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return lines if is_whole or len(lines) < 2 else lines[:-1]
 
 
-def _records(lines: list[str], separator: str) -> list[list[str]]:
+def _parse_records(lines: list[str], separator: str) -> list[list[str]]:
     try:
         return list(csv.reader([f"{line}\n" for line in lines], delimiter=separator))
     except csv.Error:  # a field beyond csv's limit
@@ -310,7 +312,9 @@ def _records(lines: list[str], separator: str) -> list[list[str]]:
 # ---- the rows ----
 
 
-def read_texts(text: Text, head: Head, needed: Sequence[str], block: int = BLOCK) -> Iterator[Any]:
+def read_texts(
+    text: DelimitedText, head: FileHead, needed: Sequence[str], block: int = BLOCK_BYTES
+) -> Iterator[Any]:
     """The needed columns as Arrow tables of texts, some rows at a time.
 
     Raises:
@@ -328,7 +332,7 @@ def read_texts(text: Text, head: Head, needed: Sequence[str], block: int = BLOCK
     if text.size <= head.size:
         return
     try:
-        with text.after(head.size) as stream:
+        with text.open_after(head.size) as stream:
             batches = arrow.open_csv(
                 stream, read_options(text, head, block), parse_options(text, head), options
             )
@@ -336,10 +340,10 @@ def read_texts(text: Text, head: Head, needed: Sequence[str], block: int = BLOCK
                 if batch.num_rows:
                     yield pa.Table.from_batches([batch])
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise refusal(text, head, str(error)) from None
+        raise build_read_error(text, head, str(error)) from None
 
 
-def read_options(text: Text, head: Head, block: int) -> Any:
+def read_options(text: DelimitedText, head: FileHead, block: int) -> Any:
     """Arrow's; a row, of which the head is one, must fit into a block."""
     from pyarrow import csv as arrow
 
@@ -350,7 +354,7 @@ def read_options(text: Text, head: Head, block: int) -> Any:
     )
 
 
-def parse_options(text: Text, head: Head) -> Any:
+def parse_options(text: DelimitedText, head: FileHead) -> Any:
     """Arrow's; a blank line is a row where there is but one column."""
     from pyarrow import csv as arrow
 
@@ -361,16 +365,16 @@ def parse_options(text: Text, head: Head) -> Any:
     )
 
 
-def refusal(text: Text, head: Head, why: str) -> DataError:
+def build_read_error(text: DelimitedText, head: FileHead, why: str) -> DataError:
     """Why Arrow did not read the text, with the line, which it does not know."""
-    content = text.whole()
+    content = text.read_all()
     if not content[head.size :].strip():
         return DataError("a header and no rows")
     try:
         content.decode("utf-8")
     except UnicodeDecodeError as error:
-        return _not_utf8(content, error.start)
-    reader = _reader(content, head.separator)
+        return _build_utf8_error(content, error.start)
+    reader = _make_csv_reader(content, head.separator)
     begins = 1  # a quoted cell may hold several lines
     try:
         for cells in reader:
@@ -386,21 +390,21 @@ def refusal(text: Text, head: Head, why: str) -> DataError:
     return DataError(f"not readable as delimited text: {why.splitlines()[0]}")
 
 
-def _reader(content: bytes, separator: str, **options: Any) -> Any:
+def _make_csv_reader(content: bytes, separator: str, **options: Any) -> Any:
     """Python's reader, which counts lines; only ever asked where an error is."""
     lines = io.StringIO(content.decode("utf-8", "replace"), newline=None)
     return csv.reader(lines, delimiter=separator, **options)
 
 
-def refuse_open_quote(text: Text, separator: str) -> None:
+def refuse_open_quote(text: DelimitedText, separator: str) -> None:
     """Refuse a cut file, whose last quote Arrow would close by itself.
 
     Raises:
         DataError: With the line where the quote is opened.
     """
-    if not text.is_open_quoted:
+    if not text.has_unclosed_quote:
         return
-    reader = _reader(text.whole(), separator, strict=True)
+    reader = _make_csv_reader(text.read_all(), separator, strict=True)
     begins = 1
     try:
         for _ in reader:
@@ -413,9 +417,10 @@ def refuse_open_quote(text: Text, separator: str) -> None:
             ) from None
 
 
-def _not_utf8(text: bytes, position: int) -> DataError:
+def _build_utf8_error(text: bytes, position: int) -> DataError:
     return DataError(
-        f"line {_line(text, position)}: byte 0x{text[position]:02x} is no UTF-8 text, the one "
+        f"line {_find_line_number(text, position)}: byte 0x{text[position]:02x} is no UTF-8 "
+        "text, the one "
         "encoding that is read. It may be Latin-1, Windows-1252 or another: save it as CSV UTF-8, "
         "or convert it with iconv -f WINDOWS-1252 -t UTF-8"
     )

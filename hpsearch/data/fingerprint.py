@@ -22,34 +22,34 @@ def fingerprint(tables: Iterable[Any], arrays: Iterable[np.ndarray] = ()) -> str
         digest.update(f"table {table.num_rows}\n".encode())
         for name in table.column_names:
             column = table[name]
-            digest.update(f"{len(name.encode())} {name} {_type_name(column.type)}\n".encode())
-            _update(digest, column)
+            digest.update(f"{len(name.encode())} {name} {_format_type(column.type)}\n".encode())
+            _hash_column(digest, column)
     for array in arrays:
         digest.update(f"array {array.shape} {array.dtype}\n".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
 
 
-def _type_name(kind: Any) -> str:
+def _format_type(kind: Any) -> str:
     return {"large_string": "string", "string_view": "string"}.get(str(kind), str(kind))
 
 
-def _update(digest: Any, column: Any) -> None:
+def _hash_column(digest: Any, column: Any) -> None:
     """Which cells are missing, then every cell; chunk by chunk, as if there were one."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    digest.update(np.packbits(_flat(pc.is_null(column))))
+    digest.update(np.packbits(_to_contiguous(pc.is_null(column))))
     if pa.types.is_temporal(column.type):
         column = column.cast(pa.string())
     known = column.drop_null()
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        digest.update(_flat(pc.cast(pc.binary_length(known), pa.int64())))
+        digest.update(_to_contiguous(pc.cast(pc.binary_length(known), pa.int64())))
         for chunk in known.chunks:
             digest.update("".join(chunk.to_pylist()).encode())
     elif not pa.types.is_null(column.type):
-        digest.update(_flat(known))
+        digest.update(_to_contiguous(known))
 
 
-def _flat(column: Any) -> np.ndarray:
+def _to_contiguous(column: Any) -> np.ndarray:
     return np.ascontiguousarray(column.to_numpy())

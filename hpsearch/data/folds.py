@@ -12,43 +12,45 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DataError
-from ..spec.data import GROUPED, CrossValidation, Kind, OuterFold
+from ..spec.data_spec import GROUPED_KINDS, CrossValidationSpec, FoldKind, OuterFoldSpec
 from ..trial import derive_seed
 from .split import Split
 
-MOST_BINS = 10  # quantiles by which a regression is stratified
+MAX_BINS = 10  # quantiles by which a regression is stratified
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class SplitInputs:
     """What a division may look at, in the order of the rows."""
 
     labels: np.ndarray  # (n_rows,) int, the class; or a regression's quantile bin
     classes: tuple[str, ...]  # names of the labels; empty in a regression
     groups: np.ndarray | None = None  # (n_rows,) int
-    predefined: np.ndarray | None = None  # (n_rows,) int, the fold that validates; -1: none
+    predefined_folds: np.ndarray | None = None  # (n_rows,) int, the fold that validates; -1: none
     weights: np.ndarray | None = None  # (n_rows,), what each row counts
-    marks: np.ndarray | None = None  # (n_rows, n_labels) bool of a multilabel task
-    marked: tuple[str, ...] = ()  # names of its labels
+    label_marks: np.ndarray | None = None  # (n_rows, n_labels) bool of a multilabel task
+    label_names: tuple[str, ...] = ()  # names of its labels
 
-    def take(self, rows: np.ndarray) -> Rows:
+    def take(self, rows: np.ndarray) -> SplitInputs:
         """The same of some rows."""
         groups, predefined, weights, marks = (
             None if every is None else every[rows]
-            for every in (self.groups, self.predefined, self.weights, self.marks)
+            for every in (self.groups, self.predefined_folds, self.weights, self.label_marks)
         )
         labels = self.labels[rows]
-        return Rows(labels, self.classes, groups, predefined, weights, marks, self.marked)
+        return SplitInputs(
+            labels, self.classes, groups, predefined, weights, marks, self.label_names
+        )
 
     @property
-    def is_classified(self) -> bool:
+    def has_classes(self) -> bool:
         """Whether rows belong to classes or labels, whose shares a division keeps."""
-        return bool(self.classes) or self.marks is not None
+        return bool(self.classes) or self.label_marks is not None
 
 
-def quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
+def assign_quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
     """The quantile in which each of (n_rows,) numbers lies, at least `folds` rows in each."""
-    bins = int(np.clip(len(numbers) // (2 * folds), 1, MOST_BINS))
+    bins = int(np.clip(len(numbers) // (2 * folds), 1, MAX_BINS))
     edges: list[float] = []
     below = 0  # rows up to the last edge; equal numbers can leave next to none up to another
     for edge in np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1]):
@@ -59,7 +61,7 @@ def quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
     return np.searchsorted(edges, numbers, side="left")
 
 
-def combinations(marks: np.ndarray) -> np.ndarray:
+def encode_label_combinations(marks: np.ndarray) -> np.ndarray:
     """The combination of labels of each row, in an order in which each label's rows are near.
 
     Dealt out in this order the rarest label's rows are spread to within one, the next ones' to
@@ -72,13 +74,13 @@ def combinations(marks: np.ndarray) -> np.ndarray:
     return np.unique(marks[:, rarest_first], axis=0, return_inverse=True)[1].reshape(-1)
 
 
-def resolve_kind(cv: CrossValidation, rows: Rows) -> Kind:
+def resolve_fold_kind(cv: CrossValidationSpec, rows: SplitInputs) -> FoldKind:
     """The declared kind, or the task's."""
-    return cv.kind or ("stratified" if rows.is_classified else "kfold")
+    return cv.kind or ("stratified" if rows.has_classes else "kfold")
 
 
-def split_test(
-    rows: Rows, cv: CrossValidation, *, fraction: float, seed: int
+def split_test_rows(
+    rows: SplitInputs, cv: CrossValidationSpec, *, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the development rows and of the locked test rows, each sorted.
 
@@ -91,23 +93,23 @@ def split_test(
     everything = np.arange(n_rows)
     if fraction == 0:
         return everything, everything[:0]
-    kind = resolve_kind(cv, rows)
+    kind = resolve_fold_kind(cv, rows)
     seed = derive_seed(seed, "test")
-    if kind in GROUPED:
-        test = _drawn_groups(rows, kind, fraction, seed)
+    if kind in GROUPED_KINDS:
+        test = _sample_groups(rows, kind, fraction, seed)
     elif kind == "time_series" or not cv.shuffle:
-        test = everything[-_count(n_rows, fraction) :]
+        test = everything[-_count_fraction(n_rows, fraction) :]
     else:
         # Always by class, even where the folds are not; by quantile only where they are.
-        by = rows.labels if rows.is_classified or kind == "stratified" else np.zeros(n_rows, int)
-        test = _drawn(by, fraction, seed)
+        by = rows.labels if rows.has_classes or kind == "stratified" else np.zeros(n_rows, int)
+        test = _sample_stratified(by, fraction, seed)
     if n_rows - test.size < 2:
         raise DataError(f"test_fraction: {fraction:g} of {n_rows} rows leaves {n_rows - test.size}")
-    return _others(n_rows, test), test
+    return _find_other_rows(n_rows, test), test
 
 
-def outer_split(
-    rows: Rows, cv: CrossValidation, outer: OuterFold, *, seed: int
+def split_outer_fold(
+    rows: SplitInputs, cv: CrossValidationSpec, outer: OuterFoldSpec, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the development rows and of the locked rows of an outer fold, each sorted.
 
@@ -117,14 +119,14 @@ def outer_split(
     Raises:
         DataError: If the inner folds are predefined, or there are too few rows for the outer ones.
     """
-    kind = resolve_kind(cv, rows)
+    kind = resolve_fold_kind(cv, rows)
     if kind == "predefined":
         raise DataError(
             f"cross_validation.column {cv.column!r} says which rows validate, and nothing of outer "
             "folds: nested takes another kind"
         )
-    usual: Kind = "stratified" if rows.is_classified else "kfold"
-    instead: dict[Kind, Kind] = {"leave_one_group_out": "group", "holdout": usual}
+    usual: FoldKind = "stratified" if rows.has_classes else "kfold"
+    instead: dict[FoldKind, FoldKind] = {"leave_one_group_out": "group", "holdout": usual}
     made = cv.model_copy(
         update={"kind": instead.get(kind, kind), "folds": outer.folds, "repeats": 1}
     )
@@ -135,38 +137,38 @@ def outer_split(
     return split.train, split.validation
 
 
-def make_folds(rows: Rows, cv: CrossValidation, *, seed: int) -> tuple[Split, ...]:
+def make_folds(rows: SplitInputs, cv: CrossValidationSpec, *, seed: int) -> tuple[Split, ...]:
     """The folds of the development rows.
 
     Raises:
         DataError: If there are more folds than rows, groups or rows of a class; if a fold's
             training or validation rows would miss a class.
     """
-    kind = resolve_kind(cv, rows)
-    _require_enough(rows, cv, kind)
+    kind = resolve_fold_kind(cv, rows)
+    _require_enough_rows(rows, cv, kind)
     seeds = [derive_seed(seed, "folds", repeat) for repeat in range(cv.repeats)]
     if kind == "time_series":
-        folds = _in_time(len(rows.labels), cv)
+        folds = _make_time_series_splits(len(rows.labels), cv)
     elif kind == "holdout":
-        folds = [f for s in seeds for f in _held_out(rows, cv, s)]
+        folds = [f for s in seeds for f in _make_holdout_split(rows, cv, s)]
     else:
-        folds = [f for s in seeds for f in _each_once(_fold_of(rows, cv, kind, s))]
+        folds = [f for s in seeds for f in _make_splits(_assign_folds(rows, cv, kind, s))]
     _require_every_class(rows, folds)
     return tuple(folds)
 
 
-def _count(n_rows: int, fraction: float) -> int:
+def _count_fraction(n_rows: int, fraction: float) -> int:
     return int(np.ceil(n_rows * fraction))
 
 
-def _others(n_rows: int, rows: np.ndarray) -> np.ndarray:
+def _find_other_rows(n_rows: int, rows: np.ndarray) -> np.ndarray:
     """All rows but these, sorted."""
     is_other = np.ones(n_rows, bool)
     is_other[rows] = False
     return np.flatnonzero(is_other)
 
 
-def _by_label(labels: np.ndarray, seed: int | None) -> np.ndarray:
+def _sort_by_label(labels: np.ndarray, seed: int | None) -> np.ndarray:
     """The rows sorted by label, in random order within each; in their own with no seed."""
     rows = np.arange(len(labels))
     if seed is not None:
@@ -174,24 +176,24 @@ def _by_label(labels: np.ndarray, seed: int | None) -> np.ndarray:
     return rows[np.argsort(labels[rows], kind="stable")]
 
 
-def _drawn(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
+def _sample_stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
     """A random `fraction` of the rows, with each label's share to within one row; sorted."""
-    order = _by_label(labels, seed)
-    wanted = _count(len(labels), fraction)
+    order = _sort_by_label(labels, seed)
+    wanted = _count_fraction(len(labels), fraction)
     places = ((np.arange(wanted) + 0.5) * len(labels) / wanted).astype(np.intp)
     return np.sort(order[places])
 
 
-def _drawn_groups(rows: Rows, kind: Kind, fraction: float, seed: int) -> np.ndarray:
+def _sample_groups(rows: SplitInputs, kind: FoldKind, fraction: float, seed: int) -> np.ndarray:
     """Whole groups that hold about `fraction` of the rows; sorted."""
     assert rows.groups is not None
     _, group_of, sizes = np.unique(rows.groups, return_inverse=True, return_counts=True)
     if len(sizes) < 3:
         raise DataError(f"test_fraction takes whole groups away, but there are {len(sizes)} groups")
-    wanted = _count(len(rows.labels), fraction)
+    wanted = _count_fraction(len(rows.labels), fraction)
     if kind == "stratified_group":
         parts = int(np.clip(round(1 / fraction), 2, len(sizes)))
-        part_of = _stratified_groups(rows, parts, seed)
+        part_of = _assign_stratified_groups(rows, parts, seed)
         return np.flatnonzero(part_of == np.abs(np.bincount(part_of) - wanted).argmin())
     chosen: list[int] = []
     for group in np.random.default_rng(seed).permutation(len(sizes)):
@@ -200,42 +202,44 @@ def _drawn_groups(rows: Rows, kind: Kind, fraction: float, seed: int) -> np.ndar
     return np.flatnonzero(np.isin(group_of, chosen or [sizes.argmin()]))
 
 
-def _fold_of(rows: Rows, cv: CrossValidation, kind: Kind, seed: int) -> np.ndarray:
+def _assign_folds(
+    rows: SplitInputs, cv: CrossValidationSpec, kind: FoldKind, seed: int
+) -> np.ndarray:
     """The fold in which each row validates, (n_rows,); -1: in none."""
     random = seed if cv.shuffle else None
     n_rows = len(rows.labels)
     if kind == "predefined":
-        assert rows.predefined is not None
-        return rows.predefined
+        assert rows.predefined_folds is not None
+        return rows.predefined_folds
     if kind == "leave_one_group_out":
         assert rows.groups is not None
         return np.unique(rows.groups, return_inverse=True)[1]
     if kind == "group":
         assert rows.groups is not None
-        return _balanced_groups(rows.groups, cv.folds, random)
+        return _assign_balanced_groups(rows.groups, cv.folds, random)
     if kind == "stratified_group":
-        return _stratified_groups(rows, cv.folds, random)
+        return _assign_stratified_groups(rows, cv.folds, random)
     if kind == "kfold" and not cv.shuffle:
         return np.arange(n_rows) * cv.folds // n_rows
     # Dealt like cards, label by label: folds differ by one row at most, in all and in each label.
     labels = rows.labels if kind == "stratified" else np.zeros(n_rows, int)
     fold_of = np.empty(n_rows, np.intp)
-    fold_of[_by_label(labels, random)] = np.arange(n_rows) % cv.folds
+    fold_of[_sort_by_label(labels, random)] = np.arange(n_rows) % cv.folds
     return fold_of
 
 
-def _balanced_groups(groups: np.ndarray, folds: int, seed: int | None) -> np.ndarray:
+def _assign_balanced_groups(groups: np.ndarray, folds: int, seed: int | None) -> np.ndarray:
     """The fold of each row: the largest groups first, each to the fold with the fewest rows."""
     _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     fold_of = np.empty(len(sizes), np.intp)
     rows = np.zeros(folds, np.int64)
-    for group in _by_label(-sizes, seed):
+    for group in _sort_by_label(-sizes, seed):
         fold_of[group] = rows.argmin()
         rows[fold_of[group]] += sizes[group]
     return fold_of[group_of]
 
 
-def _stratified_groups(rows: Rows, folds: int, seed: int | None) -> np.ndarray:
+def _assign_stratified_groups(rows: SplitInputs, folds: int, seed: int | None) -> np.ndarray:
     """The fold of each row by scikit-learn, which balances the classes of whole groups."""
     from sklearn.model_selection import StratifiedGroupKFold  # seconds: only where it is declared
 
@@ -251,22 +255,22 @@ def _stratified_groups(rows: Rows, folds: int, seed: int | None) -> np.ndarray:
     return fold_of
 
 
-def _each_once(fold_of: np.ndarray) -> list[Split]:
+def _make_splits(fold_of: np.ndarray) -> list[Split]:
     return [
         Split(np.flatnonzero(fold_of != k), np.flatnonzero(fold_of == k))
         for k in np.unique(fold_of[fold_of >= 0])
     ]
 
 
-def _held_out(rows: Rows, cv: CrossValidation, seed: int) -> list[Split]:
+def _make_holdout_split(rows: SplitInputs, cv: CrossValidationSpec, seed: int) -> list[Split]:
     n_rows = len(rows.labels)
-    labels = rows.labels if rows.is_classified else np.zeros(n_rows, int)
-    last = np.arange(n_rows)[-_count(n_rows, cv.fraction) :]
-    held = _drawn(labels, cv.fraction, seed) if cv.shuffle else last
-    return [Split(_others(n_rows, held), held)]
+    labels = rows.labels if rows.has_classes else np.zeros(n_rows, int)
+    last = np.arange(n_rows)[-_count_fraction(n_rows, cv.fraction) :]
+    held = _sample_stratified(labels, cv.fraction, seed) if cv.shuffle else last
+    return [Split(_find_other_rows(n_rows, held), held)]
 
 
-def _in_time(n_rows: int, cv: CrossValidation) -> list[Split]:
+def _make_time_series_splits(n_rows: int, cv: CrossValidationSpec) -> list[Split]:
     """As scikit-learn's TimeSeriesSplit: each fold validates on the rows after its training."""
     size = cv.validation_rows or n_rows // (cv.folds + 1)
     folds = []
@@ -282,13 +286,15 @@ def _in_time(n_rows: int, cv: CrossValidation) -> list[Split]:
     return folds
 
 
-def _require_enough(rows: Rows, cv: CrossValidation, kind: Kind) -> None:
+def _require_enough_rows(rows: SplitInputs, cv: CrossValidationSpec, kind: FoldKind) -> None:
     n_rows = len(rows.labels)
     if kind == "predefined":
-        if rows.predefined is not None and len(np.unique(rows.predefined[rows.predefined >= 0])):
+        if rows.predefined_folds is not None and len(
+            np.unique(rows.predefined_folds[rows.predefined_folds >= 0])
+        ):
             return
         raise DataError(f"cross_validation.column {cv.column!r} names no fold that validates")
-    if kind in GROUPED:
+    if kind in GROUPED_KINDS:
         assert rows.groups is not None
         n_groups = len(np.unique(rows.groups))
         needed = 2 if kind == "leave_one_group_out" else cv.folds
@@ -300,7 +306,7 @@ def _require_enough(rows: Rows, cv: CrossValidation, kind: Kind) -> None:
         _require_rows_per_class(rows, cv.folds, f"for {cv.folds} stratified folds")
 
 
-def _require_rows_per_class(rows: Rows, least: int, purpose: str) -> None:
+def _require_rows_per_class(rows: SplitInputs, least: int, purpose: str) -> None:
     if not rows.classes:
         return
     counts = np.bincount(rows.labels, minlength=len(rows.classes))
@@ -312,7 +318,7 @@ def _require_rows_per_class(rows: Rows, least: int, purpose: str) -> None:
         )
 
 
-def _require_every_class(rows: Rows, folds: Sequence[Split]) -> None:
+def _require_every_class(rows: SplitInputs, folds: Sequence[Split]) -> None:
     for number, fold in enumerate(folds):
         for role, part in (("training", fold.train), ("validation", fold.validation)):
             if part.size == 0:
@@ -324,7 +330,7 @@ def _require_every_class(rows: Rows, folds: Sequence[Split]) -> None:
                     f"fold {number} of {len(folds)}: the weights of its {role} rows are all 0, so "
                     "none of them counts: give some a weight, or use fewer folds"
                 )
-            if rows.marks is not None:
+            if rows.label_marks is not None:
                 _require_every_label(rows, part, f"fold {number} of {len(folds)}", role)
             counts = np.bincount(rows.labels[part], minlength=len(rows.classes))
             if not rows.classes or counts.all():
@@ -337,13 +343,13 @@ def _require_every_class(rows: Rows, folds: Sequence[Split]) -> None:
             )
 
 
-def _require_every_label(rows: Rows, part: np.ndarray, fold: str, role: str) -> None:
+def _require_every_label(rows: SplitInputs, part: np.ndarray, fold: str, role: str) -> None:
     """Refuse a part in which a label is in no row, or in every row."""
-    assert rows.marks is not None
-    counts = rows.marks[part].sum(axis=0)
+    assert rows.label_marks is not None
+    counts = rows.label_marks[part].sum(axis=0)
     wrong = [
         f"{name!r} is in {n} of {part.size} rows"
-        for name, n in zip(rows.marked, counts, strict=True)
+        for name, n in zip(rows.label_names, counts, strict=True)
         if n in (0, part.size)
     ]
     if wrong:

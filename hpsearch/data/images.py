@@ -14,20 +14,20 @@ import numpy as np
 
 from ..errors import DataError
 
-SUFFIXES = (".png", ".jpg", ".jpeg")
-GREY = ("1", "L")  # Pillow's modes that become one channel
-COLOR = ("P", "RGB", "RGBA", "LA", "CMYK", "YCbCr")  # and those that become three
-SHOWN = 5  # files that are named in a message
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+GREY_MODES = ("1", "L")  # Pillow's modes that become one channel
+COLOR_MODES = ("P", "RGB", "RGBA", "LA", "CMYK", "YCbCr")  # and those that become three
+MAX_NAMED_FILES = 5  # files that are named in a message
 
 
 def is_image_folder(path: Path) -> bool:
     """Whether a folder holds folders with images."""
     return path.is_dir() and any(
-        p.suffix.lower() in SUFFIXES for d in _folders(path) for p in d.iterdir()
+        p.suffix.lower() in IMAGE_SUFFIXES for d in _list_class_folders(path) for p in d.iterdir()
     )
 
 
-def read_images(folder: Path, size: Sequence[int] | None) -> tuple[np.ndarray, list[str]]:
+def read_class_folders(folder: Path, size: Sequence[int] | None) -> tuple[np.ndarray, list[str]]:
     """The images below a folder, in the order of their classes and names, and their classes.
 
     Args:
@@ -42,36 +42,38 @@ def read_images(folder: Path, size: Sequence[int] | None) -> tuple[np.ndarray, l
         DataError: In one message: folders without an image, other files, images that cannot be
             decoded, and sizes that differ.
     """
-    files, classes = _listed(folder)
+    files, classes = _list_images(folder)
     with ThreadPoolExecutor() as pool:  # Pillow decodes without Python's lock
-        heads = list(pool.map(_head, files))
-        _refuse(folder, "cannot be read as images", files, [isinstance(h, str) for h in heads])
+        heads = list(pool.map(_read_header, files))
+        _refuse_files(
+            folder, "cannot be read as images", files, [isinstance(h, str) for h in heads]
+        )
         sizes = [head[:2] for head in heads]
         height, width = tuple(size) if size else sizes[0]
         if size is None:
             differ = [s != sizes[0] for s in sizes]
             what = f"are not {height} x {width} like the first; declare data.image_size"
-            _refuse(folder, what, files, differ)
-        mode = "L" if all(head[2] in GREY for head in heads) else "RGB"
+            _refuse_files(folder, what, files, differ)
+        mode = "L" if all(head[2] in GREY_MODES for head in heads) else "RGB"
         images = np.empty((len(files), height, width, 1 if mode == "L" else 3), np.uint8)
 
         def decode(place: int) -> bool:
-            pixels = _pixels(files[place], mode, (height, width))
+            pixels = _decode_image(files[place], mode, (height, width))
             if pixels is not None:
                 images[place] = pixels.reshape(images.shape[1:])
             return pixels is None
 
-        _refuse(folder, "are damaged", files, list(pool.map(decode, range(len(files)))))
+        _refuse_files(folder, "are damaged", files, list(pool.map(decode, range(len(files)))))
     return images, classes
 
 
-def images_in(folder: Path, shape: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+def read_all_images(folder: Path, shape: Sequence[int]) -> tuple[np.ndarray, list[str]]:
     """All images below a folder, of whatever class, as rows of `shape`, and their paths.
 
     Raises:
         DataError: If there is none, or one cannot be decoded.
     """
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise DataError(f"{folder}: there is no PNG or JPEG in it")
     if len(shape) != 3 or shape[2] not in (1, 3):
@@ -79,50 +81,50 @@ def images_in(folder: Path, shape: Sequence[int]) -> tuple[np.ndarray, list[str]
     images = np.empty((len(files), *shape), np.uint8)
     damaged = []
     for place, path in enumerate(files):
-        pixels = _pixels(path, "L" if shape[2] == 1 else "RGB", (shape[0], shape[1]))
+        pixels = _decode_image(path, "L" if shape[2] == 1 else "RGB", (shape[0], shape[1]))
         damaged.append(pixels is None)
         if pixels is not None:
             images[place] = pixels.reshape(shape)
-    _refuse(folder, "are damaged", files, damaged)
+    _refuse_files(folder, "are damaged", files, damaged)
     return images, [p.relative_to(folder).as_posix() for p in files]
 
 
-def _folders(path: Path) -> list[Path]:
+def _list_class_folders(path: Path) -> list[Path]:
     return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _listed(folder: Path) -> tuple[list[Path], list[str]]:
+def _list_images(folder: Path) -> tuple[list[Path], list[str]]:
     """Every image and its class."""
     files: list[Path] = []
     problems, strange = [], []
-    for own in _folders(folder):
+    for own in _list_class_folders(folder):
         found = sorted(p for p in own.iterdir() if not p.name.startswith("."))
-        images = [p for p in found if p.is_file() and p.suffix.lower() in SUFFIXES]
+        images = [p for p in found if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES]
         strange += [p for p in found if p not in images]
         if not images:
             problems.append(f"class folder {own.name!r} holds no PNG or JPEG")
         files += images
     if strange:
-        problems.append(f"{_shown(folder, strange)} are no PNG or JPEG files: take them out")
+        problems.append(f"{_format_paths(folder, strange)} are no PNG or JPEG files: take them out")
     if problems:
         raise DataError("; ".join(problems))
     return files, [p.parent.name for p in files]
 
 
-def _head(path: Path) -> Any:
+def _read_header(path: Path) -> Any:
     """Height, width and mode; or what is wrong with the file."""
     from PIL import Image
 
     try:
         with Image.open(path) as image:
-            if image.mode not in (*GREY, *COLOR):
+            if image.mode not in (*GREY_MODES, *COLOR_MODES):
                 return f"pixels of mode {image.mode}"
             return image.height, image.width, image.mode
     except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of them
         return str(error)
 
 
-def _pixels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray | None:
+def _decode_image(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray | None:
     """(height, width) or (height, width, 3) uint8; None where the file is damaged."""
     from PIL import Image
 
@@ -137,12 +139,14 @@ def _pixels(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray | None:
     return np.asarray(decoded)
 
 
-def _refuse(folder: Path, what: str, files: Sequence[Path], wrong: Sequence[bool]) -> None:
+def _refuse_files(folder: Path, what: str, files: Sequence[Path], wrong: Sequence[bool]) -> None:
     found = [path for path, is_wrong in zip(files, wrong, strict=True) if is_wrong]
     if found:
-        raise DataError(f"{len(found)} of {len(files)} images {what}: {_shown(folder, found)}")
+        raise DataError(
+            f"{len(found)} of {len(files)} images {what}: {_format_paths(folder, found)}"
+        )
 
 
-def _shown(folder: Path, paths: Sequence[Path]) -> str:
-    names = [p.relative_to(folder).as_posix() for p in paths[:SHOWN]]
-    return ", ".join(names) + (", …" if len(paths) > SHOWN else "")
+def _format_paths(folder: Path, paths: Sequence[Path]) -> str:
+    names = [p.relative_to(folder).as_posix() for p in paths[:MAX_NAMED_FILES]]
+    return ", ".join(names) + (", …" if len(paths) > MAX_NAMED_FILES else "")

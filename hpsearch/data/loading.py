@@ -10,28 +10,34 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import DataError
-from ..spec.data import REPEATABLE, CrossValidation, DataSpec, Task
-from .arrays import columns_as_rows, reshaped
-from .cells import as_text, distinct, spread
-from .choice import Roles, missing_targets, roles_of, rows_in_order, rows_in_time
+from ..spec.data_spec import REPEATABLE_KINDS, CrossValidationSpec, DataSpec, Task
+from .arrays import reshape_rows, stack_columns
+from .cells import expand_to_rows, factorize, format_cell
+from .column_inference import infer_columns, text_sort_key
+from .column_roles import (
+    ColumnRoles,
+    assign_roles,
+    mask_missing_targets,
+    select_rows,
+    sort_rows_by_time,
+)
 from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
 from .folds import (
-    Rows,
-    combinations,
+    SplitInputs,
+    assign_quantile_bins,
+    encode_label_combinations,
     make_folds,
-    outer_split,
-    quantile_bins,
-    resolve_kind,
-    split_test,
+    resolve_fold_kind,
+    split_outer_fold,
+    split_test_rows,
 )
-from .infer import infer_columns, text_order
-from .infer_target import infer_targets
-from .memory import give_back
-from .schema import Column, Schema, Target, Window, column_numbers
-from .sources import Source, from_memory, read_source
+from .malloc import trim_heap
+from .schema import Column, RowWindow, Schema, Target, clean_column
+from .sources import SourceTable, read_source, source_from_memory
 from .split import Split
-from .windows import Windows, windows_of
+from .target_inference import infer_targets
+from .windows import Windows, build_windows
 
 TEXT_KINDS = ("categorical", "date")
 
@@ -40,7 +46,7 @@ def load(
     data: DataSpec,
     *,
     task: Task | None,
-    cross_validation: CrossValidation | None,
+    cross_validation: CrossValidationSpec | None,
     seed: int,
     folder: Path,
     arrays: Any = None,
@@ -58,27 +64,29 @@ def load(
     Raises:
         DataError: One line that says where, what was found and how to mend it.
     """
-    cv = cross_validation or CrossValidation()
+    cv = cross_validation or CrossValidationSpec()
     if arrays is None:
-        source = read_source(data, folder, text_columns(data, cv, task))
+        source = read_source(data, folder, list_text_columns(data, cv, task))
     else:
-        source = from_memory(arrays, data)
+        source = source_from_memory(arrays, data)
     if data.outer_fold is not None:  # other rows are locked then
-        source = replace(source, test=None, test_array=None)
-    give_back()
+        source = replace(source, test_table=None, test_array=None)
+    trim_heap()
     if data.windows is not None:
-        cv = _in_order(cv)
+        cv = _require_time_order(cv)
     name = source.name
     try:
-        dataset = _prepare(source, data, cv, task=task, seed=seed)
+        dataset = _build_dataset(source, data, cv, task=task, seed=seed)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     del source
-    give_back()
+    trim_heap()
     return dataset
 
 
-def text_columns(data: DataSpec, cv: CrossValidation, task: Task | None) -> tuple[str, ...]:
+def list_text_columns(
+    data: DataSpec, cv: CrossValidationSpec, task: Task | None
+) -> tuple[str, ...]:
     """The columns that are declared to be something else than numbers."""
     names = [
         n for n, c in data.columns.items() if c.kind in TEXT_KINDS or c.buckets or c.group_rare
@@ -89,87 +97,87 @@ def text_columns(data: DataSpec, cv: CrossValidation, task: Task | None) -> tupl
     return tuple(name for name in (*names, cv.group, cv.column, by) if name)
 
 
-def _prepare(
-    source: Source, data: DataSpec, cv: CrossValidation, *, task: Task | None, seed: int
+def _build_dataset(
+    source: SourceTable, data: DataSpec, cv: CrossValidationSpec, *, task: Task | None, seed: int
 ) -> Dataset:
-    source = _shaped(source, data, cv)
+    source = _reshape_source(source, data, cv)
     table = source.table
     origin = source.origin
-    roles = roles_of(source, data, cv)
-    order, said = rows_in_order(source, roles, data)
+    roles = assign_roles(source, data, cv)
+    order, said = select_rows(source, roles, data)
     if order.size == 0:
         raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
-    window, windows = _window(data), None
+    window, windows = _make_row_window(data), None
     if window is not None:
-        places, known, windows = _windowed(table, order, roles, window)
+        places, known, windows = _build_windows(table, order, roles, window)
         order = order[known]
     labelled = table.select(list(roles.targets)).take(order)
     target, why = infer_targets(labelled, roles.targets, data, task, origin)
     number = Schema((), target).encode_target(labelled, order)
-    weights = _weights(table, roles.weights)
-    rows = _rows(table, order, roles, target, number, cv, weights)
-    cv = cv.model_copy(update={"kind": resolve_kind(cv, rows)})
-    fraction = 0.0 if source.test is not None else data.test_fraction
+    weights = _read_weights(table, roles.weights)
+    rows = _make_split_inputs(table, order, roles, target, number, cv, weights)
+    cv = cv.model_copy(update={"kind": resolve_fold_kind(cv, rows)})
+    fraction = 0.0 if source.test_table is not None else data.test_fraction
     if data.outer_fold is None:
-        development, test = split_test(rows, cv, fraction=fraction, seed=seed)
+        development, test = split_test_rows(rows, cv, fraction=fraction, seed=seed)
     else:
-        development, test = outer_split(rows, cv, data.outer_fold, seed=seed)
+        development, test = split_outer_fold(rows, cv, data.outer_fold, seed=seed)
     if windows is not None:
-        development = development[~windows.reach(development, test)]
+        development = development[~windows.mask_overlapping(development, test)]
     here = order[development]
     names = roles.features
     if data.windows is not None and data.windows.include_target:
         names = (*names, *roles.targets)
     inferred, odd = infer_columns(table, names, data, here, origin)
-    schema = _of_array(source.array, target, data) or Schema(
+    schema = _make_array_schema(source.array, target, data) or Schema(
         inferred, target, window=window, layout=source.layout
     )
-    give_back()
+    trim_heap()
     cleaned = schema.clean(table if source.array is None else source.array)
     if windows is not None:
         cleaned = cleaned[places]
         theirs = windows.take(cleaned, test)
-        windows = windows.of(development)
-        read = windows.read(len(cleaned), np.arange(len(development)))
+        windows = windows.select(development)
+        read = windows.find_covered_rows(len(cleaned), np.arange(len(development)))
         cleaned[np.setdiff1d(np.arange(len(cleaned)), read)] = np.nan  # what is locked stays so
     else:
         theirs = cleaned[order[test]]
     is_whole = windows is not None or np.array_equal(here, np.arange(len(cleaned)))
     columns = cleaned if is_whole else cleaned[here]
     del cleaned  # the largest array; what follows needs room of its own
-    if source.test is None:
-        locked = _locked(table, theirs, number[test], weights, order[test])
+    if source.test_table is None:
+        locked = _lock_rows(table, theirs, number[test], weights, order[test])
     else:
-        locked = _locked_file(source, schema, roles, data)
+        locked = _lock_test_source(source, schema, roles, data)
     folds = make_folds(rows.take(development), cv, seed=seed)
     if windows is not None:
-        folds = windows.purged(folds)
+        folds = windows.purge_folds(folds)
     if target.kind == "regression":
-        _require_spread(number[development], folds, target.names)
+        _require_target_variation(number[development], folds, target.names)
     return Dataset(
         name=source.name,
         task=target.kind,
         schema=schema,
         scaling=data.scaling,
-        fingerprint=_fingerprint(source, roles),
+        fingerprint=_compute_fingerprint(source, roles),
         columns=columns,
         target=number[development],
         weights=None if weights is None else weights[here],
         folds=folds,
-        divided_by=rows.take(development),
+        split_inputs=rows.take(development),
         cross_validation=cv,
-        locked=locked,
+        locked_rows=locked,
         rows=here,
         windows=windows,
-        notes=(*said, *why, *odd, *_constant(schema, columns)),
+        notes=(*said, *why, *odd, *_note_constant_columns(schema, columns)),
     )
 
 
-def _in_order(cv: CrossValidation) -> CrossValidation:
+def _require_time_order(cv: CrossValidationSpec) -> CrossValidationSpec:
     """The division of a time series' rows: none that shuffles them."""
     if cv.kind is None:
         return cv.model_copy(update={"kind": "time_series"})
-    if cv.kind in REPEATABLE and cv.shuffle:
+    if cv.kind in REPEATABLE_KINDS and cv.shuffle:
         raise DataError(
             f"data.windows: kind: {cv.kind} would shuffle a time series, whose windows overlap: "
             "cross_validation.kind: time_series, or shuffle: false"
@@ -177,34 +185,34 @@ def _in_order(cv: CrossValidation) -> CrossValidation:
     return cv
 
 
-def _window(data: DataSpec) -> Window | None:
+def _make_row_window(data: DataSpec) -> RowWindow | None:
     w = data.windows
-    return None if w is None else Window(w.rows, w.horizon, w.by or "")
+    return None if w is None else RowWindow(w.rows, w.horizon, w.by or "")
 
 
-def _windowed(
-    table: Any, order: np.ndarray, roles: Roles, window: Window
+def _build_windows(
+    table: Any, order: np.ndarray, roles: ColumnRoles, window: RowWindow
 ) -> tuple[np.ndarray, np.ndarray, Windows]:
-    """See `windows_of`; rows without a target stand in windows too."""
+    """See `build_windows`; rows without a target stand in windows too."""
     codes, names = np.zeros(table.num_rows, np.intp), [""]
     if window.by:
-        codes = _codes(table, window.by)
+        codes = _encode_groups(table, window.by)
         first = np.unique(codes, return_index=True)[1]
-        names = [as_text(table[window.by][int(i)].as_py()) for i in first]
+        names = [format_cell(table[window.by][int(i)].as_py()) for i in first]
         codes = np.unique(codes, return_inverse=True)[1]
-    in_time = rows_in_time(table, roles, np.arange(table.num_rows))
-    return windows_of(window, codes, in_time, order, names)
+    in_time = sort_rows_by_time(table, roles, np.arange(table.num_rows))
+    return build_windows(window, codes, in_time, order, names)
 
 
-def _fingerprint(source: Source, roles: Roles) -> str:
+def _compute_fingerprint(source: SourceTable, roles: ColumnRoles) -> str:
     """Of every column that is used, in the development and in the test table."""
-    tables = [source.table] if source.test is None else [source.table, source.test]
+    tables = [source.table] if source.test_table is None else [source.table, source.test_table]
     each = [(table, set(table.column_names)) for table in tables]
-    used = (t.select([name for name in roles.used if name in there]) for t, there in each)
+    used = (t.select([name for name in roles.used_columns if name in there]) for t, there in each)
     return fingerprint(used, [a for a in (source.array, source.test_array) if a is not None])
 
 
-def _shaped(source: Source, data: DataSpec, cv: CrossValidation) -> Source:
+def _reshape_source(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -> SourceTable:
     """The source with its rows in the declared shape: its features' columns, or its arrays."""
     if data.shape is None:
         return source
@@ -212,23 +220,25 @@ def _shaped(source: Source, data: DataSpec, cv: CrossValidation) -> Source:
         test = source.test_array
         return replace(
             source,
-            array=reshaped(source.array, data.shape),
-            test_array=None if test is None else reshaped(test, data.shape),
+            array=reshape_rows(source.array, data.shape),
+            test_array=None if test is None else reshape_rows(test, data.shape),
         )
-    features = roles_of(source, data, cv).features
-    table, array = _laid_out(source.table, features, data.shape)
-    if source.test is None:
+    features = assign_roles(source, data, cv).features
+    table, array = _split_off_array(source.table, features, data.shape)
+    if source.test_table is None:
         return replace(source, table=table, array=array)
-    test, test_array = _laid_out(source.test, features, data.shape)
-    return replace(source, table=table, array=array, test=test, test_array=test_array)
+    test, test_array = _split_off_array(source.test_table, features, data.shape)
+    return replace(source, table=table, array=array, test_table=test, test_array=test_array)
 
 
-def _laid_out(table: Any, names: Sequence[str], shape: Sequence[int]) -> tuple[Any, np.ndarray]:
+def _split_off_array(
+    table: Any, names: Sequence[str], shape: Sequence[int]
+) -> tuple[Any, np.ndarray]:
     """A table without the named columns, and these as (n_rows, *shape)."""
-    return table.drop_columns(list(names)), reshaped(columns_as_rows(table, names), shape)
+    return table.drop_columns(list(names)), reshape_rows(stack_columns(table, names), shape)
 
 
-def _of_array(array: np.ndarray | None, target: Target, data: DataSpec) -> Schema | None:
+def _make_array_schema(array: np.ndarray | None, target: Target, data: DataSpec) -> Schema | None:
     """What rows are that are arrays: each place of the last axis is scaled by itself."""
     if array is None:
         return None
@@ -238,15 +248,15 @@ def _of_array(array: np.ndarray | None, target: Target, data: DataSpec) -> Schem
     return Schema(columns, target, array.shape[1:], dtype)
 
 
-def _rows(
+def _make_split_inputs(
     table: Any,
     order: np.ndarray,
-    roles: Roles,
+    roles: ColumnRoles,
     target: Target,
     number: np.ndarray,
-    cv: CrossValidation,
+    cv: CrossValidationSpec,
     weights: np.ndarray | None,
-) -> Rows:
+) -> SplitInputs:
     """What the rows in `order` are divided by."""
     by_labels = target.kind == "multilabel" and cv.kind == "stratified"
     if target.parts and cv.kind in ("stratified", "stratified_group") and not by_labels:
@@ -259,37 +269,37 @@ def _rows(
     names: tuple[str, ...] = ()
     if target.kind == "multilabel":
         marks, names = number > 0.5, target.names
-        labels = combinations(marks)
+        labels = encode_label_combinations(marks)
     elif target.parts:
         labels = np.zeros(len(number), int)
     elif classes:
         one_hot = target.kind == "multiclass"
         labels = number.argmax(axis=1) if one_hot else number[:, 0].astype(np.int64)
     else:
-        labels = quantile_bins(number[:, 0], cv.folds)
-    groups = None if roles.group is None else _codes(table, roles.group)[order]
-    fold = None if roles.fold is None else _codes(table, roles.fold)[order]
+        labels = assign_quantile_bins(number[:, 0], cv.folds)
+    groups = None if roles.group is None else _encode_groups(table, roles.group)[order]
+    fold = None if roles.fold is None else _encode_groups(table, roles.fold)[order]
     weights = None if weights is None else weights[order]
-    return Rows(labels, classes, groups, fold, weights, marks, names)
+    return SplitInputs(labels, classes, groups, fold, weights, marks, names)
 
 
-def _codes(table: Any, name: str) -> np.ndarray:
+def _encode_groups(table: Any, name: str) -> np.ndarray:
     """The different values of a column as 0, 1, … in their order; -1 stays -1."""
-    values, places = distinct(table[name])
-    texts = [as_text(v) for v in values]
-    missing = spread([not t for t in texts], places, bool)
+    values, places = factorize(table[name])
+    texts = [format_cell(v) for v in values]
+    missing = expand_to_rows([not t for t in texts], places, bool)
     if missing.any():
         raise DataError(f"column {name!r} is missing in row {int(missing.argmax()) + 1}")
-    ranked = sorted({t for t in texts if t != "-1"}, key=text_order)
+    ranked = sorted({t for t in texts if t != "-1"}, key=text_sort_key)
     code = {"-1": -1, **{t: k for k, t in enumerate(ranked)}}
-    return spread([code.get(t, -1) for t in texts], places, np.intp)
+    return expand_to_rows([code.get(t, -1) for t in texts], places, np.intp)
 
 
-def _weights(table: Any, name: str | None) -> np.ndarray | None:
+def _read_weights(table: Any, name: str | None) -> np.ndarray | None:
     if name is None:
         return None
     fits = "It is data.weights: each row needs a finite number of at least 0."
-    weights = column_numbers(table, Column(name, "numeric"), fits)
+    weights = clean_column(table, Column(name, "numeric"), fits)
     with np.errstate(over="ignore"):
         narrow: np.ndarray = weights.astype(np.float32)
     wrong = np.flatnonzero(~(np.isfinite(narrow) & (narrow >= 0)))
@@ -301,7 +311,7 @@ def _weights(table: Any, name: str | None) -> np.ndarray | None:
     return narrow
 
 
-def _locked(
+def _lock_rows(
     table: Any,
     columns: np.ndarray,
     target: np.ndarray,
@@ -311,27 +321,31 @@ def _locked(
     if rows.size == 0:
         return None
     theirs = None if weights is None else weights[rows]
-    _require_weight(theirs)
+    _require_positive_weight(theirs)
     return LockedRows(TestRows(table.take(rows), columns, target, theirs))
 
 
-def _locked_file(source: Source, schema: Schema, roles: Roles, data: DataSpec) -> LockedRows:
+def _lock_test_source(
+    source: SourceTable, schema: Schema, roles: ColumnRoles, data: DataSpec
+) -> LockedRows:
     """The rows of a test file; looked at now, so that what is wrong with them is known now."""
-    table, array = source.test, source.test_array
+    table, array = source.test_table, source.test_array
     try:
-        missing = missing_targets(table, roles.targets, data)
+        missing = mask_missing_targets(table, roles.targets, data)
         if missing.any():
             known = np.flatnonzero(~missing)
             table, array = table.take(known), None if array is None else array[known]
-        weights = _weights(table, roles.weights)
-        _require_weight(weights)
+        weights = _read_weights(table, roles.weights)
+        _require_positive_weight(weights)
         columns = schema.clean(table if array is None else array)
         return LockedRows(TestRows(table, columns, schema.encode_target(table), weights))
     except DataError as error:
         raise DataError(f"test rows: {error}") from None
 
 
-def _require_spread(target: np.ndarray, folds: Sequence[Split], names: Sequence[str]) -> None:
+def _require_target_variation(
+    target: np.ndarray, folds: Sequence[Split], names: Sequence[str]
+) -> None:
     """Refuse a fold whose training rows show one value of a target alone."""
     for number, fold in enumerate(folds):
         known = target[fold.train]
@@ -344,7 +358,7 @@ def _require_spread(target: np.ndarray, folds: Sequence[Split], names: Sequence[
                 )
 
 
-def _require_weight(weights: np.ndarray | None) -> None:
+def _require_positive_weight(weights: np.ndarray | None) -> None:
     if weights is not None and not weights.any():
         raise DataError(
             "the weights of the locked rows are all 0, so nothing could be measured on them: give "
@@ -352,7 +366,7 @@ def _require_weight(weights: np.ndarray | None) -> None:
         )
 
 
-def _constant(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:
+def _note_constant_columns(schema: Schema, columns: np.ndarray) -> tuple[str, ...]:
     if schema.shape:
         return ()
     notes = []

@@ -19,41 +19,41 @@ import numpy as np
 try:
     from ..errors import DataError
     from .cells import (
-        NOT_A_NUMBER,
-        PLAIN,
-        as_number,
-        as_text,
-        as_truth,
-        dates,
-        distinct,
-        is_text,
-        parsed_numbers,
-        plain_numbers,
-        spread,
-        text_number,
+        MISSING_TEXTS,
+        PLAIN_FORMAT,
+        expand_to_rows,
+        factorize,
+        format_cell,
+        is_text_column,
+        parse_bool,
+        parse_date_column,
+        parse_formatted_number,
+        parse_number,
+        parse_number_column,
+        read_number_column,
     )
     from .vocabulary import Vocabulary
 except ImportError:  # beside a served model
     from hpsearch_cells import (  # type: ignore[import-not-found,no-redef]
-        NOT_A_NUMBER,
-        PLAIN,
+        MISSING_TEXTS,
+        PLAIN_FORMAT,
         DataError,
-        as_number,
-        as_text,
-        as_truth,
-        dates,
-        distinct,
-        is_text,
-        parsed_numbers,
-        plain_numbers,
-        spread,
-        text_number,
+        expand_to_rows,
+        factorize,
+        format_cell,
+        is_text_column,
+        parse_bool,
+        parse_date_column,
+        parse_formatted_number,
+        parse_number,
+        parse_number_column,
+        read_number_column,
     )
     from hpsearch_vocabulary import Vocabulary  # type: ignore[import-not-found,no-redef]
 
-EXACT = 2**24  # the first whole number after which float32 skips some
-IF_MISSING = "If it means missing, declare it in data.missing."
-MOST_NAMED = 10  # missing columns that are named
+MAX_EXACT_FLOAT32 = 2**24  # the first whole number after which float32 skips some
+MISSING_REMEDY = "If it means missing, declare it in data.missing."
+MAX_NAMED_COLUMNS = 10  # missing columns that are named
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 
 
@@ -75,11 +75,11 @@ class Column:
     impute: str | float = "median"  # numbers, from a fold's training rows; or a constant
     scaling: str = ""  # numbers, from a fold's training rows; "": as the study says
     format: str = ""  # how 1250.5, or a date, is written; "": so, or as ISO 8601
-    zone: str = ""  # of a date, on whose clock it is read: see `moment_of`
+    zone: str = ""  # of a date, on whose clock it is read: see `parse_date`
     exact: bool = False  # categories are texts as a file spells them: 007 is not 7
 
     @property
-    def raw(self) -> str:
+    def raw_name(self) -> str:
         """The raw table's column."""
         return self.source or self.name
 
@@ -130,7 +130,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class RowWindow:
     """The rows that are one row's features, in the order of time."""
 
     rows: int
@@ -148,7 +148,7 @@ class Layout:
 
 
 @dataclass(slots=True)
-class Counts:
+class CellCounts:
     """Cells of raw tables from which a model learned nothing; added up over several tables."""
 
     rows: int = 0
@@ -182,7 +182,7 @@ class Schema:
     target: Target | None = None
     shape: tuple[int, ...] = ()  # of a row that is an array; `columns` are then its last axis
     dtype: Literal["float32", "uint8"] = "float32"  # of such a row
-    window: Window | None = None  # where a row is predicted from the rows up to it
+    window: RowWindow | None = None  # where a row is predicted from the rows up to it
     layout: Layout | None = None  # of the delimited text it was trained on
 
     @property
@@ -198,7 +198,7 @@ class Schema:
         return tuple(name for c in self.columns for name in c.feature_names)
 
     @property
-    def categories(self) -> tuple[tuple[int, int], ...]:
+    def category_ranges(self) -> tuple[tuple[int, int], ...]:
         """The first feature of each categorical column, and how many are its categories."""
         found, at = [], 0
         for column in self.columns:
@@ -214,9 +214,9 @@ class Schema:
         if self.shape:
             return ()
         by = [self.window.by] if self.window and self.window.by else []
-        return tuple(dict.fromkeys([*(c.raw for c in self.columns), *by]))
+        return tuple(dict.fromkeys([*(c.raw_name for c in self.columns), *by]))
 
-    def clean(self, table: Any, counts: Counts | None = None) -> np.ndarray:
+    def clean(self, table: Any, counts: CellCounts | None = None) -> np.ndarray:
         """The cleaned columns of a raw table.
 
         Args:
@@ -236,10 +236,10 @@ class Schema:
         """
         if self.shape:
             return self._clean_array(np.asarray(table))
-        require(table, self.raw_columns)
+        require_columns(table, self.raw_columns)
         cleaned: np.ndarray | None = None
         for j, column in enumerate(self.columns):
-            values = column_numbers(table, column, counts=counts)
+            values = clean_column(table, column, counts=counts)
             if cleaned is None:
                 cleaned = np.empty((len(values), len(self.columns)), np.float32)
             bound = f"; or bound it with data.columns.{column.name}.clip"
@@ -252,12 +252,12 @@ class Schema:
         """Where the windows of a raw table's rows lie, which stand in the order of time.
 
         Returns:
-            See `windows_in`.
+            See `locate_windows`.
         """
         assert self.window is not None
         by = self.window.by
-        codes = distinct(table[by])[1] if by else np.zeros(_n_rows(table), np.intp)
-        return windows_in(codes, self.window.rows, self.window.horizon)
+        codes = factorize(table[by])[1] if by else np.zeros(_count_rows(table), np.intp)
+        return locate_windows(codes, self.window.rows, self.window.horizon)
 
     def _clean_array(self, rows: np.ndarray) -> np.ndarray:
         if rows.shape[1:] != self.shape or rows.dtype.kind not in "biuf":
@@ -310,12 +310,12 @@ class Schema:
         if self.target is None:
             raise DataError("this schema has no target")
         target = self.target
-        require(table, target.names)
+        require_columns(table, target.names)
         if target.parts:
             each = [Schema((), part).encode_target(table, places) for part in target.parts]
             return np.hstack(each)
         if target.one_hot:
-            marks = np.column_stack([one_hot_marks(table[name]) for name in target.one_hot])
+            marks = np.column_stack([parse_one_hot(table[name]) for name in target.one_hot])
             _refuse_missing(target.name, np.isnan(marks).any(axis=1))
             if not is_one_hot(marks):
                 raise DataError(
@@ -324,23 +324,23 @@ class Schema:
                 )
             return marks[:, -target.n_outputs :].astype(np.float32)
         if target.kind == "regression":
-            numbers = column_numbers(table, target_column(target))
+            numbers = clean_column(table, target_as_column(target))
             _refuse_missing(target.name, np.isnan(numbers))
             if target.transform:
-                read = replace(target_column(target), transform=target.transform)
-                _transformed(numbers, read, places)
+                read = replace(target_as_column(target), transform=target.transform)
+                _apply_transform(numbers, read, places)
             leave = ", and the row can be left out with data.missing_target: drop"
             return _to_float32(numbers, target.name, leave, places)[:, None]
-        codes = class_codes(table, target)
+        codes = encode_classes(table, target)
         if target.kind == "binary":
             return codes.astype(np.float32)[:, None]
-        return spread(np.eye(len(target.classes)), codes, np.float32)
+        return expand_to_rows(np.eye(len(target.classes)), codes, np.float32)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that `from_json` takes."""
         return {
-            "columns": [_sparse(c) for c in self.columns],
-            "target": None if self.target is None else _sparse(self.target),
+            "columns": [_list_changed_fields(c) for c in self.columns],
+            "target": None if self.target is None else _list_changed_fields(self.target),
             **({"shape": list(self.shape), "dtype": self.dtype} if self.shape else {}),
             **({"window": asdict(self.window)} if self.window else {}),
             **({"layout": asdict(self.layout)} if self.layout else {}),
@@ -351,16 +351,16 @@ class Schema:
         """The schema behind `to_json`'s values, after a way through JSON."""
         target = plain["target"]
         return cls(
-            columns=tuple(Column(**_tuples(c)) for c in plain["columns"]),
-            target=None if target is None else _target(target),
+            columns=tuple(Column(**_convert_lists(c)) for c in plain["columns"]),
+            target=None if target is None else _target_from_json(target),
             shape=tuple(plain.get("shape", ())),
             dtype=plain.get("dtype", "float32"),
-            window=Window(**plain["window"]) if "window" in plain else None,
-            layout=Layout(**_tuples(plain["layout"])) if "layout" in plain else None,
+            window=RowWindow(**plain["window"]) if "window" in plain else None,
+            layout=Layout(**_convert_lists(plain["layout"])) if "layout" in plain else None,
         )
 
 
-def windows_in(codes: np.ndarray, rows: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
+def locate_windows(codes: np.ndarray, rows: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
     """Where windows lie once the rows of a series stand together.
 
     Args:
@@ -383,150 +383,157 @@ def windows_in(codes: np.ndarray, rows: int, horizon: int) -> tuple[np.ndarray, 
     return order, found
 
 
-def _n_rows(table: Any) -> int:
-    return len(table[table_names(table)[0]])
+def _count_rows(table: Any) -> int:
+    return len(table[list_column_names(table)[0]])
 
 
-def require(table: Any, names: Iterable[str]) -> None:
+def require_columns(table: Any, names: Iterable[str]) -> None:
     """Refuse a table that lacks a column.
 
     Raises:
         DataError: Naming the missing columns, each with the closest names there are.
     """
-    there = Counter(str(n) for n in table_names(table))
+    there = Counter(str(n) for n in list_column_names(table))
     lines = []
     for name in names:
         if there[name] > 1:
             lines.append(f"column {name!r} is there {there[name]} times")
-        elif name not in there and len(lines) < MOST_NAMED:
+        elif name not in there and len(lines) < MAX_NAMED_COLUMNS:
             close = difflib.get_close_matches(name, there, n=3) or list(there)[:5]
             shown = [other if other.isprintable() else repr(other) for other in close]
             lines.append(f"column {name!r} is missing; the closest: {', '.join(shown)}")
         elif name not in there:
             lines.append("")
     if lines:
-        more = f"; and {len(lines) - MOST_NAMED} more" if len(lines) > MOST_NAMED else ""
-        raise DataError("; ".join(lines[:MOST_NAMED]) + more)
+        more = (
+            f"; and {len(lines) - MAX_NAMED_COLUMNS} more" if len(lines) > MAX_NAMED_COLUMNS else ""
+        )
+        raise DataError("; ".join(lines[:MAX_NAMED_COLUMNS]) + more)
 
 
-def table_names(table: Any) -> list[Any]:
+def list_column_names(table: Any) -> list[Any]:
     """The names of the columns of a mapping, a pyarrow or a pandas table."""
     if isinstance(table, Mapping):
         return list(table)
     return list(table.column_names if hasattr(table, "column_names") else table.columns)
 
 
-def column_numbers(
-    table: Any, column: Column, remedy: str = IF_MISSING, counts: Counts | None = None
+def clean_column(
+    table: Any, column: Column, remedy: str = MISSING_REMEDY, counts: CellCounts | None = None
 ) -> np.ndarray:
     """One cleaned column in float64, shape (n_rows,): see `Schema.clean`.
 
     `remedy` ends what is said of a cell that is no number.
     """
-    raw = table[column.raw]
+    raw = table[column.raw_name]
     if column.kind == "categorical":
-        return _codes(raw, column, counts)
-    numbers = _date_part(raw, column) if column.part else _numbers(raw, column, remedy)
+        return _encode_categories(raw, column, counts)
+    numbers = (
+        _extract_date_part(raw, column) if column.part else _parse_numbers(raw, column, remedy)
+    )
     if counts is not None and column.part in ("", DATE_PARTS[0]):
-        counts.add_missing(column.raw, int(np.isnan(numbers).sum()))
+        counts.add_missing(column.raw_name, int(np.isnan(numbers).sum()))
     if column.clip is not None:
         numbers = np.clip(numbers, *column.clip)
     if column.transform:
-        numbers = _transformed(numbers, column)
+        numbers = _apply_transform(numbers, column)
     return numbers
 
 
-def _codes(raw: Any, column: Column, counts: Counts | None) -> np.ndarray:
+def _encode_categories(raw: Any, column: Column, counts: CellCounts | None) -> np.ndarray:
     """The category of each cell; NaN where it is missing or none of the vocabulary."""
-    values, places = distinct(raw)
-    texts = category_texts(values, column)
+    values, places = factorize(raw)
+    texts = format_categories(values, column)
     found = Vocabulary(column.vocabulary, exact=column.exact, buckets=column.buckets)
-    codes = [found.code(*cell) if cell[1] else None for cell in _replaced(values, texts)]
+    codes = [
+        found.encode(*cell) if cell[1] else None for cell in _apply_replacements(values, texts)
+    ]
     if counts is not None:
         cells = np.bincount(places, minlength=len(values)).tolist()
         strange: Counter[str] = Counter()
         for text, code, n in zip(texts, codes, cells, strict=True):
             if text and code is None and n:
                 strange[text] += n
-        counts.add_unknown(column.raw, strange)
+        counts.add_unknown(column.raw_name, strange)
         blank = sum(n for text, n in zip(texts, cells, strict=True) if not text)
-        counts.add_missing(column.raw, blank)
-    return spread([np.nan if c is None else c for c in codes], places, np.float64)
+        counts.add_missing(column.raw_name, blank)
+    return expand_to_rows([np.nan if c is None else c for c in codes], places, np.float64)
 
 
-def _replaced(values: Iterable[Any], texts: Iterable[str]) -> Iterator[tuple[Any, str]]:
+def _apply_replacements(values: Iterable[Any], texts: Iterable[str]) -> Iterator[tuple[Any, str]]:
     """Cells with their texts; where a replacement was made, its text is the cell."""
-    return ((v if as_text(v) == t else t, t) for v, t in zip(values, texts, strict=True))
+    return ((v if format_cell(v) == t else t, t) for v, t in zip(values, texts, strict=True))
 
 
-def category_texts(values: Iterable[Any], column: Column) -> list[str]:
+def format_categories(values: Iterable[Any], column: Column) -> list[str]:
     """Each value's text as the vocabulary has it; "" is missing."""
     replace, missing = dict(column.replace), set(column.missing)
-    texts = (as_text(v) for v in values)
+    texts = (format_cell(v) for v in values)
     if replace and column.kind == "numeric":
-        return ["" if t in missing else _replacement(t, column) for t in texts]
+        return ["" if t in missing else _replace_text(t, column) for t in texts]
     return ["" if t in missing else replace.get(t, t) for t in texts]
 
 
-def _numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
+def _parse_numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
     """The numbers of a column in float64, NaN for missing ones."""
-    marks = [(marker, as_number(marker)) for marker in column.missing]
-    numbers = None if column.replace else plain_numbers(raw)
-    if numbers is None and is_text(raw) and not column.replace:
+    marks = [(marker, parse_number(marker)) for marker in column.missing]
+    numbers = None if column.replace else read_number_column(raw)
+    if numbers is None and is_text_column(raw) and not column.replace:
         words = [marker for marker, number in marks if number is None]
-        numbers = parsed_numbers(raw, words, column.format)
+        numbers = parse_number_column(raw, words, column.format)
     if numbers is None:
-        values, places = distinct(raw)
-        table = [_cell_number(v, column) for v in values]
+        values, places = factorize(raw)
+        table = [_parse_cell(v, column) for v in values]
         wrong = [i for i, number in enumerate(table) if number is None]
         if wrong:
             row = int(np.flatnonzero(np.isin(places, wrong))[0])
-            like = f" like {column.format}" if column.format not in ("", PLAIN) else ""
+            like = f" like {column.format}" if column.format not in ("", PLAIN_FORMAT) else ""
             raise DataError(
-                f"column {column.name!r}, row {row + 1}: {as_text(values[places[row]])!r} is no "
+                f"column {column.name!r}, row {row + 1}: {format_cell(values[places[row]])!r} is "
+                "no "
                 f"number{like}. {remedy}"
             )
-        numbers = spread(table, places, np.float64)
+        numbers = expand_to_rows(table, places, np.float64)
     for _, number in marks:
         if number is not None:
             numbers = np.where(numbers == number, np.nan, numbers)
     return numbers
 
 
-def _cell_number(value: Any, column: Column) -> float | None:
-    text = as_text(value)
+def _parse_cell(value: Any, column: Column) -> float | None:
+    text = format_cell(value)
     if text in column.missing:
         return float("nan")
-    text = _replacement(text, column)
-    if text in column.missing or text.lower() in NOT_A_NUMBER:
+    text = _replace_text(text, column)
+    if text in column.missing or text.lower() in MISSING_TEXTS:
         return float("nan")
     if text.lower() in ("true", "false"):
         return float(text.lower() == "true")
-    number = text_number(text, column.format)
+    number = parse_formatted_number(text, column.format)
     if number is None and not isinstance(value, str):
-        return as_number(text)  # a number already, however texts are written
+        return parse_number(text)  # a number already, however texts are written
     return number
 
 
-def _replacement(text: str, column: Column) -> str:
+def _replace_text(text: str, column: Column) -> str:
     """What a cell of a numeric column stands for: 1 is replaced however it is written."""
     replace = dict(column.replace)
     if not replace or text in replace:
         return replace.get(text, text)
-    number = text_number(text, column.format)
-    equal = (b for a, b in column.replace if number is not None and as_number(a) == number)
+    number = parse_formatted_number(text, column.format)
+    equal = (b for a, b in column.replace if number is not None and parse_number(a) == number)
     return next(equal, text)
 
 
-def one_hot_marks(raw: Any) -> np.ndarray:
+def parse_one_hot(raw: Any) -> np.ndarray:
     """A column of 0 and 1, or of truth values, in float64; NaN for what is neither."""
-    values, places = distinct(raw)
+    values, places = factorize(raw)
     marks = []
     for value in values:
-        truth, number = as_truth(value), as_number(as_text(value))
+        truth, number = parse_bool(value), parse_number(format_cell(value))
         mark = number if truth is None else float(truth)
         marks.append(mark if mark in (0.0, 1.0) else np.nan)
-    return spread(marks, places, np.float64)
+    return expand_to_rows(marks, places, np.float64)
 
 
 def is_one_hot(marks: np.ndarray) -> bool:
@@ -534,7 +541,7 @@ def is_one_hot(marks: np.ndarray) -> bool:
     return bool(np.isin(marks, (0.0, 1.0)).all() and (marks.sum(axis=1) == 1).all())
 
 
-def _transformed(
+def _apply_transform(
     numbers: np.ndarray, column: Column, places: np.ndarray | None = None
 ) -> np.ndarray:
     function: Callable[[np.ndarray], np.ndarray]
@@ -542,16 +549,17 @@ def _transformed(
     wrong = np.flatnonzero(numbers <= low)
     if wrong.size:
         raise DataError(
-            f"column {column.name!r}, row {_row(wrong, places)}: {column.transform} needs numbers "
+            f"column {column.name!r}, row {_find_row_number(wrong, places)}: {column.transform} "
+            "needs numbers "
             f"above {low:g}, got {numbers[wrong[0]]:g}"
         )
     transformed: np.ndarray = function(numbers)
     return transformed
 
 
-def _date_part(raw: Any, column: Column) -> np.ndarray:
+def _extract_date_part(raw: Any, column: Column) -> np.ndarray:
     """One part of a column of dates, from datetimes or ISO 8601 texts."""
-    moments = dates(raw, column.raw, column.missing, column.format, column.zone)
+    moments = parse_date_column(raw, column.raw_name, column.missing, column.format, column.zone)
     missing = np.isnat(moments)
     days = moments.astype("datetime64[D]")
     months = moments.astype("datetime64[M]")
@@ -565,7 +573,7 @@ def _date_part(raw: Any, column: Column) -> np.ndarray:
     return np.where(missing, np.nan, parts[column.part].astype(np.float64))
 
 
-def target_column(target: Target) -> Column:
+def target_as_column(target: Target) -> Column:
     """The target, read as a numeric column."""
     return Column(
         target.name,
@@ -576,21 +584,21 @@ def target_column(target: Target) -> Column:
     )
 
 
-def class_codes(table: Any, target: Target) -> np.ndarray:
+def encode_classes(table: Any, target: Target) -> np.ndarray:
     """The class of each row as a place in `target.classes`, shape (n_rows,) int.
 
     Raises:
         DataError: If a row has none, or one that the target does not know.
     """
-    values, places = distinct(table[target.name])
-    texts = category_texts(values, target_column(target))
+    values, places = factorize(table[target.name])
+    texts = format_categories(values, target_as_column(target))
     if target.format:
-        numbers = [text_number(t, target.format) for t in texts]
-        texts = [t if n is None else as_text(n) for t, n in zip(texts, numbers, strict=True)]
+        numbers = [parse_formatted_number(t, target.format) for t in texts]
+        texts = [t if n is None else format_cell(n) for t, n in zip(texts, numbers, strict=True)]
     names = tuple(str(c) for c in target.classes)
     classes = Vocabulary(names)
-    each = [classes.code(v, t) for v, t in _replaced(values, texts)]
-    codes = spread([-1 if c is None else c for c in each], places, np.intp)
+    each = [classes.encode(v, t) for v, t in _apply_replacements(values, texts)]
+    codes = expand_to_rows([-1 if c is None else c for c in each], places, np.intp)
     _refuse_missing(target.name, np.isin(places, [i for i, t in enumerate(texts) if not t]))
     if (codes < 0).any():
         wrong = {texts[i]: int((places == i).sum()) for i in np.unique(places[codes < 0])}
@@ -611,7 +619,7 @@ def _refuse_missing(name: str, missing: np.ndarray) -> None:
         )
 
 
-def _row(wrong: np.ndarray, places: np.ndarray | None) -> int:
+def _find_row_number(wrong: np.ndarray, places: np.ndarray | None) -> int:
     """The 1-based number of the first of the `wrong` rows."""
     return int(wrong[0] if places is None else places[wrong[0]]) + 1
 
@@ -624,28 +632,29 @@ def _to_float32(
     endless = np.flatnonzero(np.isinf(narrow))
     if endless.size:
         raise DataError(
-            f"column {name!r}, row {_row(endless, places)}: {numbers[endless[0]]} is infinite or "
+            f"column {name!r}, row {_find_row_number(endless, places)}: {numbers[endless[0]]} is "
+            "infinite or "
             "beyond the range of float32. If it means missing, declare it in "
             f"data.columns.{name}.missing{remedy}."
         )
     return narrow
 
 
-def _sparse(record: Column | Target) -> dict[str, Any]:
+def _list_changed_fields(record: Column | Target) -> dict[str, Any]:
     """A record's fields that are not at their default."""
     defaults = {f.name: f.default for f in fields(record)}
     return {k: v for k, v in asdict(record).items() if v != defaults[k]}
 
 
-def _target(plain: Mapping[str, Any]) -> Target:
-    parts = tuple(_target(part) for part in plain.get("parts", ()))
-    return Target(**{**_tuples(plain), "parts": parts})
+def _target_from_json(plain: Mapping[str, Any]) -> Target:
+    parts = tuple(_target_from_json(part) for part in plain.get("parts", ()))
+    return Target(**{**_convert_lists(plain), "parts": parts})
 
 
-def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
+def _convert_lists(plain: Mapping[str, Any]) -> dict[str, Any]:
     """JSON's lists as the tuples they were."""
-    return {k: _tuple(v) if isinstance(v, list) else v for k, v in plain.items()}
+    return {k: _convert_list(v) if isinstance(v, list) else v for k, v in plain.items()}
 
 
-def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(_tuple(v) if isinstance(v, list) else v for v in values)
+def _convert_list(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(_convert_list(v) if isinstance(v, list) else v for v in values)

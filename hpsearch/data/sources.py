@@ -17,25 +17,31 @@ import numpy as np
 
 from ..errors import DataError, SpecError
 from ..platforms.paths import starts_with_drive
-from ..spec.data import DataSpec
-from ..spec.reference import absolute, is_reference, load_function
-from .arrays import FEATURE_KEYS, array_of, of_tensorflow, rows_of
-from .cells import as_text, is_missing
-from .delimited import unique_names
-from .images import is_image_folder, read_images
+from ..spec.data_spec import DataSpec
+from ..spec.function_reference import is_reference, load_function, resolve_reference
+from .arrays import FEATURE_KEYS, normalize_rows, to_array, unpack_tf_dataset
+from .cells import format_cell, is_missing
+from .delimited import require_unique_names
+from .delimited_reader import read_delimited
+from .images import is_image_folder, read_class_folders
 from .schema import Layout
-from .typed_text import read_delimited
 
-SKLEARN = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
-DOWNLOADED = ("20newsgroups", "california_housing", "covtype", "kddcup99", "olivetti_faces")
+SKLEARN_DATASETS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
+DOWNLOADED_DATASETS = (
+    "20newsgroups",
+    "california_housing",
+    "covtype",
+    "kddcup99",
+    "olivetti_faces",
+)
 TARGET_KEYS = ("y", "y_train")
 TEST_KEYS = (("x_test", "y_test"), ("X_test", "y_test"))
 EXACT_DIGITS = 15  # decimal ones that a float64 keeps
-TARGET = "target"  # what a target without a name of its own is called
+DEFAULT_TARGET_NAME = "target"  # what a target without a name of its own is called
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class TableOrigin:
     """What is known of a table beside its cells."""
 
     is_text: bool = False  # it comes from delimited text
@@ -44,26 +50,26 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceTable:
     """A table as it came."""
 
     name: str
     table: Any  # pyarrow.Table
     targets: tuple[str, ...] = ()  # where the source itself says which columns they are
-    test: Any = None  # pyarrow.Table of the locked rows, where the source sets them apart
+    test_table: Any = None  # pyarrow.Table of the locked rows, where the source sets them apart
     array: np.ndarray | None = None  # (n_rows, *shape): what rows are beside the table's columns
     test_array: np.ndarray | None = None  # the same of the locked rows
     layout: Layout | None = None  # of delimited text
     categories: tuple[str, ...] = ()  # columns that the source itself says are categorical
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> TableOrigin:
         """What is known of the table beside its cells."""
         separator = self.layout.separator if self.layout else ""
-        return Origin(self.layout is not None, separator, self.categories)
+        return TableOrigin(self.layout is not None, separator, self.categories)
 
 
-def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> Source:
+def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> SourceTable:
     """The table that `data.source` names.
 
     Args:
@@ -76,16 +82,16 @@ def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> Sou
     """
     if data.source is None:
         raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
-    source = _open(data.source, data, folder, text)
+    source = _open_source(data.source, data, folder, text)
     if data.test_source is not None:
-        spelled = _text_columns(source.table)
-        test = _open(data.test_source, data, folder, [*text, *spelled])
-        rows = _as_texts(test.table, spelled) if test.layout else test.table
-        source = replace(source, test=rows, test_array=test.array)
-    return _plain(source, data.drop)
+        spelled = _list_text_columns(source.table)
+        test = _open_source(data.test_source, data, folder, [*text, *spelled])
+        rows = _cast_to_text(test.table, spelled) if test.layout else test.table
+        source = replace(source, test_table=rows, test_array=test.array)
+    return _normalize_source(source, data.drop)
 
 
-def _as_texts(table: Any, names: Collection[str]) -> Any:
+def _cast_to_text(table: Any, names: Collection[str]) -> Any:
     """The table with the whole numbers of some columns as the texts that they were."""
     import pyarrow as pa
 
@@ -99,18 +105,20 @@ def _as_texts(table: Any, names: Collection[str]) -> Any:
     return pa.table(columns, names=table.column_names)
 
 
-def _text_columns(table: Any) -> list[str]:
+def _list_text_columns(table: Any) -> list[str]:
     return [field.name for field in table.schema if str(field.type) == "string"]
 
 
-def _plain(source: Source, drop: Collection[str]) -> Source:
+def _normalize_source(source: SourceTable, drop: Collection[str]) -> SourceTable:
     """The source with tables of plain column types; those to drop may have any."""
-    test = None if source.test is None else plain_table(source.test, drop)
+    test = None if source.test_table is None else normalize_column_types(source.test_table, drop)
     coded = tuple(f.name for f in source.table.schema if str(f.type).startswith("dictionary"))
-    return replace(source, table=plain_table(source.table, drop), test=test, categories=coded)
+    return replace(
+        source, table=normalize_column_types(source.table, drop), test_table=test, categories=coded
+    )
 
 
-def plain_table(table: Any, drop: Collection[str] = ()) -> Any:
+def normalize_column_types(table: Any, drop: Collection[str] = ()) -> Any:
     """The table with numbers, truth values, texts and dates as its columns' types.
 
     Args:
@@ -122,18 +130,18 @@ def plain_table(table: Any, drop: Collection[str] = ()) -> Any:
     """
     import pyarrow as pa
 
-    names, drop = unique_names(table.column_names), frozenset(drop)
+    names, drop = require_unique_names(table.column_names), frozenset(drop)
     for place, field in enumerate(table.schema):
-        if field.name in drop and not _is_read(field.type):
+        if field.name in drop and not _is_readable_type(field.type):
             table = table.set_column(place, field.name, pa.nulls(table.num_rows, pa.float64()))
-    kinds = [_plain_type(field.type, field.name) for field in table.schema]
+    kinds = [_normalize_type(field.type, field.name) for field in table.schema]
     if all(kind == field.type for kind, field in zip(kinds, table.schema, strict=True)):
         return table
-    columns = [_cast(c, kind) for c, kind in zip(table.columns, kinds, strict=True)]
+    columns = [_cast_column(c, kind) for c, kind in zip(table.columns, kinds, strict=True)]
     return pa.table(columns, names=names)
 
 
-def _cast(column: Any, kind: Any) -> Any:
+def _cast_column(column: Any, kind: Any) -> Any:
     """A column in a plain type; texts as those of the same values elsewhere."""
     import pyarrow.compute as pc
     import pyarrow.types as types
@@ -147,20 +155,20 @@ def _cast(column: Any, kind: Any) -> Any:
     return found
 
 
-def _plain_type(kind: Any, name: str) -> Any:
+def _normalize_type(kind: Any, name: str) -> Any:
     """Number, truth value, text or date: the Arrow type as which a column is kept."""
     import pyarrow as pa
 
     types = pa.types
     if types.is_dictionary(kind):
-        return _plain_type(kind.value_type, name)
+        return _normalize_type(kind.value_type, name)
     if types.is_decimal(kind):
         return pa.float64() if kind.precision <= EXACT_DIGITS else pa.string()
     if types.is_null(kind) or types.is_float16(kind):
         return pa.float64()
     if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):
         return pa.string()
-    if _is_read(kind):
+    if _is_readable_type(kind):
         return kind
     raise DataError(
         f"column {name!r} holds {kind}: numbers, text, truth values and dates are read; leave it "
@@ -168,12 +176,12 @@ def _plain_type(kind: Any, name: str) -> Any:
     )
 
 
-def _is_read(kind: Any) -> bool:
+def _is_readable_type(kind: Any) -> bool:
     """Whether cells of an Arrow type are numbers, truth values, texts, dates or times of day."""
     from pyarrow import types
 
     if types.is_dictionary(kind):
-        return _is_read(kind.value_type)
+        return _is_readable_type(kind.value_type)
     read = (
         *(types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null),
         *(types.is_string, types.is_large_string, types.is_string_view),
@@ -182,41 +190,41 @@ def _is_read(kind: Any) -> bool:
     return any(check(kind) for check in read)
 
 
-def _open(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> Source:
+def _open_source(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:
     scheme, _, rest = ("", "", "") if starts_with_drive(place) else place.partition(":")
     if scheme == "sklearn":
-        return _sklearn(rest)
+        return _load_sklearn(rest)
     if rest.startswith("//"):
         raise DataError(f"{place} is an address: download it and give the file")
     try:
         is_file = (folder / place).exists() or glob.has_magic(place)
         if (rest or is_reference(place)) and not is_file:
-            return _called(place, data, folder)
-        return _files(place, data, folder, text)
+            return _call_user_function(place, data, folder)
+        return _open_files(place, data, folder, text)
     except DataError as error:
         raise DataError(f"{place}: {error}") from None
 
 
-def _sklearn(name: str) -> Source:
-    if name not in SKLEARN:
+def _load_sklearn(name: str) -> SourceTable:
+    if name not in SKLEARN_DATASETS:
         raise DataError(
             f"sklearn:{name} does not come with scikit-learn"
-            + (" (it would be downloaded)" if name in DOWNLOADED else "")
-            + f". Known: {', '.join(SKLEARN)}."
+            + (" (it would be downloaded)" if name in DOWNLOADED_DATASETS else "")
+            + f". Known: {', '.join(SKLEARN_DATASETS)}."
         )
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()
     names = [str(n) for n in bunch.feature_names]
     several = bunch.target.ndim == 2
-    targets = tuple(str(n) for n in bunch.target_names) if several else (TARGET,)
-    return Source(name, _from_arrays(bunch.data, bunch.target, names, targets), targets)
+    targets = tuple(str(n) for n in bunch.target_names) if several else (DEFAULT_TARGET_NAME,)
+    return SourceTable(name, _arrays_to_table(bunch.data, bunch.target, names, targets), targets)
 
 
-def _called(reference: str, data: DataSpec, folder: Path) -> Source:
+def _call_user_function(reference: str, data: DataSpec, folder: Path) -> SourceTable:
     """What the user's `MODULE:FUNCTION` or `FILE.py:FUNCTION` returns, called with nothing."""
     try:
-        function = load_function(absolute(reference, folder))
+        function = load_function(resolve_reference(reference, folder))
     except SpecError as error:
         hint = "" if ".py:" in reference else "neither a file nor a module's function: "
         raise DataError(f"{hint}{error}") from None
@@ -224,39 +232,39 @@ def _called(reference: str, data: DataSpec, folder: Path) -> Source:
         value = function()
     except Exception as error:
         raise DataError(f"it raised {type(error).__name__}: {error}") from error
-    return from_memory(value, data, reference.rpartition(":")[2])
+    return source_from_memory(value, data, reference.rpartition(":")[2])
 
 
-def from_memory(value: Any, data: DataSpec, name: str = "memory") -> Source:
+def source_from_memory(value: Any, data: DataSpec, name: str = "memory") -> SourceTable:
     """The rows in memory: (X, y), (X_frame, y), a frame that holds its target, a `tf.data.Dataset`.
 
     Raises:
         DataError: If it is none of these.
     """
     if hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator"):
-        value = of_tensorflow(value)
+        value = unpack_tf_dataset(value)
     if isinstance(value, tuple | list) and len(value) == 2:
-        return _plain(_pair(*value, data=data, name=name), data.drop)
-    return _plain(Source(name, _from_frame(value, data.drop)), data.drop)
+        return _normalize_source(_source_from_pair(*value, data=data, name=name), data.drop)
+    return _normalize_source(SourceTable(name, _frame_to_table(value, data.drop)), data.drop)
 
 
-def _pair(x: Any, y: Any, *, data: DataSpec, name: str) -> Source:
+def _source_from_pair(x: Any, y: Any, *, data: DataSpec, name: str) -> SourceTable:
     if y is None:
         raise DataError("y is None: give (X, y), or a frame that holds the target and data.target")
-    targets = _target_names(y, data)
+    targets = _resolve_target_names(y, data)
     if not hasattr(x, "columns") and not hasattr(x, "column_names"):
-        return _of_arrays(name, array_of(x, "X"), np.asarray(y), targets)
-    table = _from_frame(x, data.drop)
-    for target, values in zip(targets, _columns_of(y), strict=True):
+        return _source_from_arrays(name, to_array(x, "X"), np.asarray(y), targets)
+    table = _frame_to_table(x, data.drop)
+    for target, values in zip(targets, _split_target_columns(y), strict=True):
         if target in table.column_names:
             raise DataError(f"column {target!r} is both in X and y: take it out of X")
-        table = table.append_column(target, _aligned(values, x, table.num_rows))
-    return Source(name, table, targets)
+        table = table.append_column(target, _align_target(values, x, table.num_rows))
+    return SourceTable(name, table, targets)
 
 
-def _target_names(y: Any, data: DataSpec) -> tuple[str, ...]:
+def _resolve_target_names(y: Any, data: DataSpec) -> tuple[str, ...]:
     """The names of an (n,) or (n, n_targets) target's columns: declared, its own, or ours."""
-    n_targets = len(_columns_of(y))
+    n_targets = len(_split_target_columns(y))
     if data.targets and len(data.targets) != n_targets:
         raise DataError(
             f"y has {n_targets} columns, but data.target names {len(data.targets)}: "
@@ -265,11 +273,11 @@ def _target_names(y: Any, data: DataSpec) -> tuple[str, ...]:
     if hasattr(y, "columns") and n_targets > 1:
         return data.targets or tuple(str(c) for c in y.columns)
     if n_targets > 1:
-        return data.targets or tuple(f"{TARGET}_{k}" for k in range(n_targets))
-    return data.targets or (str(getattr(y, "name", None) or TARGET),)
+        return data.targets or tuple(f"{DEFAULT_TARGET_NAME}_{k}" for k in range(n_targets))
+    return data.targets or (str(getattr(y, "name", None) or DEFAULT_TARGET_NAME),)
 
 
-def _columns_of(y: Any) -> list[Any]:
+def _split_target_columns(y: Any) -> list[Any]:
     """One entry a target."""
     if hasattr(y, "columns"):
         return [y[name] for name in y.columns]
@@ -280,7 +288,7 @@ def _columns_of(y: Any) -> list[Any]:
     return list(np.asarray(y).T)
 
 
-def _aligned(y: Any, x: Any, n_rows: int) -> Any:
+def _align_target(y: Any, x: Any, n_rows: int) -> Any:
     """A target as an Arrow array, refused where its rows are not those of `x`."""
 
     if len(y) != n_rows:
@@ -288,11 +296,11 @@ def _aligned(y: Any, x: Any, n_rows: int) -> Any:
     if hasattr(y, "index") and hasattr(x, "index") and not callable(y.index):
         if not x.index.equals(y.index):
             raise DataError("X and y have different indices: their rows do not belong together")
-        return _from_cells(y)
-    return y.to_arrow() if hasattr(y, "to_arrow") else _from_cells(np.asarray(y).ravel())
+        return _cells_to_array(y)
+    return y.to_arrow() if hasattr(y, "to_arrow") else _cells_to_array(np.asarray(y).ravel())
 
 
-def _from_frame(frame: Any, drop: Collection[str]) -> Any:
+def _frame_to_table(frame: Any, drop: Collection[str]) -> Any:
     """An Arrow table from Arrow, pandas or polars."""
     import pyarrow as pa
 
@@ -305,11 +313,11 @@ def _from_frame(frame: Any, drop: Collection[str]) -> Any:
             f"got a {type(frame).__name__}: give (X, y), a pandas or polars DataFrame or an Arrow "
             "table"
         )
-    names = unique_names([str(c) for c in frame.columns])
+    names = require_unique_names([str(c) for c in frame.columns])
     arrays = []
     for i, name in enumerate(names):
         try:
-            arrays.append(_from_cells(frame.iloc[:, i]))
+            arrays.append(_cells_to_array(frame.iloc[:, i]))
         except pa.ArrowNotImplementedError as error:
             if name in drop:
                 arrays.append(pa.nulls(len(frame)))
@@ -320,40 +328,42 @@ def _from_frame(frame: Any, drop: Collection[str]) -> Any:
     return pa.table(arrays, names=names)
 
 
-def _from_cells(cells: Any) -> Any:
+def _cells_to_array(cells: Any) -> Any:
     """An Arrow array from a pandas column or an (n,) array."""
     import pyarrow as pa
 
     try:
-        if _has_several_clocks(cells):
+        if _has_mixed_offsets(cells):
             raise pa.ArrowInvalid  # which would set all by one
         return pa.array(cells, from_pandas=hasattr(cells, "index"))
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         # Objects that are numbers and texts, as pandas reads "?" among numbers.
-        texts = [None if is_missing(v) else as_text(v) for v in cells.tolist()]
+        texts = [None if is_missing(v) else format_cell(v) for v in cells.tolist()]
         return pa.array(texts, pa.string())
 
 
-def _has_several_clocks(cells: Any) -> bool:
+def _has_mixed_offsets(cells: Any) -> bool:
     """Whether a column of objects holds datetimes of several offsets."""
     if str(cells.dtype) != "object":
         return False
     return len({v.tzinfo for v in cells.tolist() if isinstance(v, datetime)}) > 1
 
 
-def _of_arrays(name: str, x: np.ndarray, y: np.ndarray, targets: tuple[str, ...]) -> Source:
+def _source_from_arrays(
+    name: str, x: np.ndarray, y: np.ndarray, targets: tuple[str, ...]
+) -> SourceTable:
     """Features of one number each as columns; rows of more dimensions as they are."""
     if x.ndim < 3:
-        return Source(name, _from_arrays(x, y, None, targets), targets)
-    labels = _from_arrays(np.zeros((len(x), 0)), y, None, targets)
-    return Source(name, labels, targets, array=rows_of(x))
+        return SourceTable(name, _arrays_to_table(x, y, None, targets), targets)
+    labels = _arrays_to_table(np.zeros((len(x), 0)), y, None, targets)
+    return SourceTable(name, labels, targets, array=normalize_rows(x))
 
 
-def _from_arrays(
+def _arrays_to_table(
     x: np.ndarray,
     y: np.ndarray | None,
     names: list[str] | None,
-    targets: Sequence[str] = (TARGET,),
+    targets: Sequence[str] = (DEFAULT_TARGET_NAME,),
 ) -> Any:
     """An Arrow table from (n, n_features) features and an (n,) or (n, n_targets) target."""
     import pyarrow as pa
@@ -361,7 +371,7 @@ def _from_arrays(
     if x.ndim != 2:
         raise DataError(f"X has shape {x.shape}: give (n_rows, n_features)")
     names = names or [f"x{i}" for i in range(x.shape[1])]
-    columns = {n: _from_cells(np.ascontiguousarray(c)) for n, c in zip(names, x.T, strict=True)}
+    columns = {n: _cells_to_array(np.ascontiguousarray(c)) for n, c in zip(names, x.T, strict=True)}
     if y is None:
         return pa.table(columns)
     if len(y) != len(x) or y.size != len(y) * len(targets):
@@ -370,37 +380,37 @@ def _from_arrays(
             f"({len(x)}, n_targets)"
         )
     told = np.ascontiguousarray(y.reshape(len(y), -1).T)
-    columns |= {name: _from_cells(c) for name, c in zip(targets, told, strict=True)}
+    columns |= {name: _cells_to_array(c) for name, c in zip(targets, told, strict=True)}
     return pa.table(columns)
 
 
-def _files(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> Source:
+def _open_files(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:
     import pyarrow as pa
 
     whole = folder / Path(place).expanduser()
     if is_image_folder(whole):
-        images, classes = read_images(whole, data.image_size)
-        targets = _target_names(np.asarray(classes), data)
-        return Source(whole.name, pa.table({targets[0]: classes}), targets, array=images)
-    paths = _paths(place, folder)
+        images, classes = read_class_folders(whole, data.image_size)
+        targets = _resolve_target_names(np.asarray(classes), data)
+        return SourceTable(whole.name, pa.table({targets[0]: classes}), targets, array=images)
+    paths = _find_paths(place, folder)
     name = paths[0].name.partition(".")[0] if len(paths) == 1 else whole.parent.name
     name = whole.name if whole.is_dir() else name
     if paths[0].suffix == ".npz":
-        return _npz(paths[0], data)
-    tables, layout = _read_all(paths, data, text)
-    if (spelled := _disagreeing(tables)) and layout is not None:
-        tables, layout = _read_all(paths, data, [*text, *spelled])
-        tables = [_as_texts(table, spelled) for table in tables]
+        return _read_npz(paths[0], data)
+    tables, layout = _read_files(paths, data, text)
+    if (spelled := _find_mixed_type_columns(tables)) and layout is not None:
+        tables, layout = _read_files(paths, data, [*text, *spelled])
+        tables = [_cast_to_text(table, spelled) for table in tables]
     try:
         table = pa.concat_tables(tables, promote_options="permissive")
     except pa.ArrowInvalid as error:
         raise DataError(f"its files do not agree in the type of a column: {error}") from None
     if table.num_rows == 0:
         raise DataError("there are no rows")
-    return Source(name, table, layout=layout)
+    return SourceTable(name, table, layout=layout)
 
 
-def _refuse_tables(folder: Path) -> None:
+def _refuse_partitioned_folder(folder: Path) -> None:
     """Refuse a folder whose files are not the rows of a table, each once."""
     if (folder / "_delta_log").is_dir():
         raise DataError(
@@ -418,18 +428,18 @@ def _refuse_tables(folder: Path) -> None:
             raise DataError(f"{path.name}: what writes this table has not finished")
 
 
-def _read_all(
+def _read_files(
     paths: Sequence[Path], data: DataSpec, text: Collection[str]
 ) -> tuple[list[Any], Layout | None]:
     """The tables in some files, and how the first is laid out if it is delimited text."""
-    read = [_read(path, data, text, alone=len(paths) == 1) for path in paths]
+    read = [_read_file(path, data, text, alone=len(paths) == 1) for path in paths]
     for path, (table, _) in zip(paths, read, strict=True):
         if table.column_names != read[0][0].column_names:
             raise DataError(f"{path.name} has other columns than {paths[0].name}")
     return [table for table, _ in read], read[0][1]
 
 
-def _disagreeing(tables: Sequence[Any]) -> list[str]:
+def _find_mixed_type_columns(tables: Sequence[Any]) -> list[str]:
     """Columns that are text in some tables, and numbers in others."""
     kinds = [
         {str(field.type) for field in fields}
@@ -439,12 +449,12 @@ def _disagreeing(tables: Sequence[Any]) -> list[str]:
     return [n for n, k in zip(names, kinds, strict=True) if "string" in k and len(k) > 1]
 
 
-def _paths(place: str, folder: Path) -> list[Path]:
+def _find_paths(place: str, folder: Path) -> list[Path]:
     """The files behind a path, in order of their names."""
     path = folder / Path(place).expanduser()
     if path.is_dir():
-        _refuse_tables(path)
-        found = sorted(p for p in path.rglob("*") if p.suffix in (*READERS, *DELIMITED))
+        _refuse_partitioned_folder(path)
+        found = sorted(p for p in path.rglob("*") if p.suffix in (*READERS, *DELIMITED_SUFFIXES))
     elif glob.has_magic(place) and not path.exists():
         found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
     else:
@@ -454,7 +464,7 @@ def _paths(place: str, folder: Path) -> list[Path]:
     return found
 
 
-def _read(
+def _read_file(
     path: Path, data: DataSpec, text: Collection[str], *, alone: bool
 ) -> tuple[Any, Layout | None]:
     import pyarrow as pa
@@ -468,53 +478,53 @@ def _read(
         raise DataError(f"not readable as {path.suffix[1:] or 'text'}: {error}") from None
 
 
-def _parquet(path: Path) -> Any:
+def _read_parquet(path: Path) -> Any:
     from pyarrow import parquet
 
     return parquet.ParquetFile(path).read()
 
 
-def _feather(path: Path) -> Any:
+def _read_feather(path: Path) -> Any:
     from pyarrow import feather
 
     return feather.read_table(path)
 
 
-def _npy(path: Path) -> Any:
+def _read_npy(path: Path) -> Any:
     array = np.load(path, allow_pickle=False)
     if array.ndim > 2:
         raise ValueError(f"an array of shape {array.shape} without targets: give .npz with x and y")
-    return _from_arrays(array, None, None)
+    return _arrays_to_table(array, None, None)
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    ".parquet": _parquet,
-    ".pq": _parquet,
-    ".feather": _feather,
-    ".arrow": _feather,
-    ".npy": _npy,
+    ".parquet": _read_parquet,
+    ".pq": _read_parquet,
+    ".feather": _read_feather,
+    ".arrow": _read_feather,
+    ".npy": _read_npy,
 }
-DELIMITED = (".csv", ".tsv", ".gz")  # in a folder; a file may be called anything
+DELIMITED_SUFFIXES = (".csv", ".tsv", ".gz")  # in a folder; a file may be called anything
 
 
-def _npz(path: Path, data: DataSpec) -> Source:
+def _read_npz(path: Path, data: DataSpec) -> SourceTable:
     """X and y, or x_train, y_train, x_test and y_test."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"not readable as npz: {error}") from None
-    x, y = _first(arrays, FEATURE_KEYS), _first(arrays, TARGET_KEYS)
+    x, y = _find_first_array(arrays, FEATURE_KEYS), _find_first_array(arrays, TARGET_KEYS)
     if x is None or y is None:
         raise DataError(f"holds {', '.join(arrays)}; expected X and y, or x_train and y_train")
-    targets = _target_names(y, data)
-    source = _of_arrays(path.stem, x, y, targets)
+    targets = _resolve_target_names(y, data)
+    source = _source_from_arrays(path.stem, x, y, targets)
     for x_key, y_key in TEST_KEYS:
         if x_key in arrays and y_key in arrays:
-            test = _of_arrays(path.stem, arrays[x_key], arrays[y_key], targets)
-            source = replace(source, test=test.table, test_array=test.array)
+            test = _source_from_arrays(path.stem, arrays[x_key], arrays[y_key], targets)
+            source = replace(source, test_table=test.table, test_array=test.array)
     return source
 
 
-def _first(arrays: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray | None:
+def _find_first_array(arrays: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray | None:
     return next((arrays[k] for k in keys if k in arrays), None)

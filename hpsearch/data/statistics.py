@@ -12,20 +12,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .schema import Column, Schema
-from .unit import transformed
+from .target_transform import apply_target_transforms
 
-KNOTS = 33  # of quantile scaling
-NARROW = 1e-37  # for the scale of a narrower column float32 has no number
-TAIL = 0.001  # the level of a quantile scaling's ends, where a normal distribution has none
-ROWS_AT_ONCE = 4096  # which bounds the memory of quantile scaling
-MOST_VALUES = 1 << 24  # of a column of rows that are arrays
+N_KNOTS = 33  # of quantile scaling
+MIN_WIDTH = 1e-37  # for the scale of a narrower column float32 has no number
+TAIL_PROBABILITY = (
+    0.001  # the level of a quantile scaling's ends, where a normal distribution has none
+)
+CHUNK_ROWS = 4096  # which bounds the memory of quantile scaling
+MAX_VALUES = 1 << 24  # of a column of rows that are arrays
 
 
-class Quantiles(NamedTuple):
+class QuantileScaling(NamedTuple):
     """A line with bends for each feature: `offset + sum(slope * clip(x - middle, -half, half))`."""
 
     middle: np.ndarray  # (n_pieces, n_features) float32
-    half: np.ndarray  # (n_pieces, n_features) float32, of a piece's width
+    half_width: np.ndarray  # (n_pieces, n_features) float32, of a piece's width
     slope: np.ndarray  # (n_pieces, n_features) float32; 0 in a feature that is not scaled so
     offset: np.ndarray  # (n_features,) float32
 
@@ -43,19 +45,21 @@ class Statistics:
     scale: np.ndarray  # (n_features,) float32; 0 hides a feature its training rows never showed
     target_center: np.ndarray  # (n_outputs,) float32; 0 in a classification
     target_scale: np.ndarray  # (n_outputs,) float32; 1 in a classification
-    quantiles: Quantiles | None = None  # None: no feature is scaled by quantiles
+    quantiles: QuantileScaling | None = None  # None: no feature is scaled by quantiles
 
     def apply(self, features: np.ndarray) -> np.ndarray:
         """What the network sees of `features`, shape (n, ..., n_features), float32."""
         seen = np.empty(features.shape, np.float32)
-        for start in range(0, len(features), ROWS_AT_ONCE):
-            rows = slice(start, start + ROWS_AT_ONCE)
+        for start in range(0, len(features), CHUNK_ROWS):
+            rows = slice(start, start + CHUNK_ROWS)
             filled = np.where(np.isnan(features[rows]), self.impute, features[rows])
-            seen[rows] = scaled(np, filled, self.center, self.scale, self.quantiles)
+            seen[rows] = scale_features(np, filled, self.center, self.scale, self.quantiles)
         return seen
 
 
-def scaled(xp: Any, filled: Any, center: Any, scale: Any, quantiles: Quantiles | None) -> Any:
+def scale_features(
+    xp: Any, filled: Any, center: Any, scale: Any, quantiles: QuantileScaling | None
+) -> Any:
     """`(filled - center) * scale`, and what quantiles add to it.
 
     Args:
@@ -69,7 +73,7 @@ def scaled(xp: Any, filled: Any, center: Any, scale: Any, quantiles: Quantiles |
     if quantiles is None:
         return seen
     apart = xp.subtract(xp.expand_dims(filled, -2), quantiles.middle)
-    within = xp.maximum(xp.minimum(apart, quantiles.half), -quantiles.half)
+    within = xp.maximum(xp.minimum(apart, quantiles.half_width), -quantiles.half_width)
     pieces = xp.sum(xp.multiply(within, quantiles.slope), axis=-2)
     return xp.add(seen, xp.add(pieces, quantiles.offset))
 
@@ -88,60 +92,60 @@ def fit_statistics(
     As scikit-learn's SimpleImputer followed by StandardScaler (or MinMaxScaler, RobustScaler)
     would fit them; one-hot features are passed through, but hidden where the rows never show
     their category. Scaling by quantiles is QuantileTransformer's to a normal distribution, with
-    straight lines between `KNOTS` quantiles.
+    straight lines between `N_KNOTS` quantiles.
 
     Args:
         schema: What the columns mean.
         columns: Cleaned columns of all rows, (n_rows, n_columns); where rows are arrays,
             (n_rows, *shape), and a column is a place of the last axis. Of many large rows
-            `MOST_VALUES` numbers a column are looked at, in rows evenly apart.
+            `MAX_VALUES` numbers a column are looked at, in rows evenly apart.
         target: (n_rows, n_outputs).
         rows: Indices of the training rows, (n_train,).
         scaling: Of the numeric columns that declare none.
         read: Indices of the rows of `columns` that the training rows' features are, where these
             are windows; None: the training rows themselves.
     """
-    every, rows = rows, _evenly(rows if read is None else read, columns.shape[1:-1])
+    every, rows = rows, _subsample_rows(rows if read is None else read, columns.shape[1:-1])
     vectors = [
-        _of_numbers(columns[rows, ..., j].ravel(), column, column.scaling or scaling)
+        _fit_numeric(columns[rows, ..., j].ravel(), column, column.scaling or scaling)
         if column.kind == "numeric"
-        else _of_categories(columns[rows, j], column)
+        else _fit_categorical(columns[rows, j], column)
         for j, column in enumerate(schema.columns)
     ]
     impute, center, scale = (
         np.array([number for v in vectors for number in v[k]], np.float32) for k in range(3)
     )
-    target_center, target_scale = _of_target(schema, target, every)
-    quantiles = _quantiles(schema, columns, rows, impute, scaling)
+    target_center, target_scale = _fit_target(schema, target, every)
+    quantiles = _fit_quantile_scaling(schema, columns, rows, impute, scaling)
     return Statistics(impute, center, scale, target_center, target_scale, quantiles)
 
 
-def _evenly(rows: np.ndarray, inner: tuple[int, ...]) -> np.ndarray:
-    """The rows, or as many evenly apart as hold `MOST_VALUES` arrays of `inner` numbers."""
-    most = max(1, MOST_VALUES // int(np.prod(inner)))
+def _subsample_rows(rows: np.ndarray, inner: tuple[int, ...]) -> np.ndarray:
+    """The rows, or as many evenly apart as hold `MAX_VALUES` arrays of `inner` numbers."""
+    most = max(1, MAX_VALUES // int(np.prod(inner)))
     if not inner or len(rows) <= most:
         return rows
     kept: np.ndarray = rows[np.linspace(0, len(rows) - 1, most).astype(np.intp)]
     return kept
 
 
-Vectors = tuple[list[float], list[float], list[float]]  # impute, center, scale by feature
+FeatureVectors = tuple[list[float], list[float], list[float]]  # impute, center, scale by feature
 
 
-def _of_numbers(values: np.ndarray, column: Column, scaling: str) -> Vectors:
+def _fit_numeric(values: np.ndarray, column: Column, scaling: str) -> FeatureVectors:
     """Of one numeric column's training rows, (n_train,), and of its indicator."""
     missing = np.isnan(values)
     wide = values.astype(np.float64)
-    impute = float(np.float32(_imputed(wide[~missing], column.impute)))
+    impute = float(np.float32(_compute_imputation(wide[~missing], column.impute)))
     wide[missing] = impute
-    center, width = _center_and_width(wide, scaling)
-    scale = 1.0 / width if wide.size and wide.max() > wide.min() and width > NARROW else 0.0
+    center, width = _fit_scaling(wide, scaling)
+    scale = 1.0 / width if wide.size and wide.max() > wide.min() and width > MIN_WIDTH else 0.0
     if not column.indicator:
         return [impute], [center], [scale]
     return [impute, 0.0], [center, 0.0], [scale, float(0 < missing.sum() < missing.size)]
 
 
-def _imputed(known: np.ndarray, how: str | float) -> float:
+def _compute_imputation(known: np.ndarray, how: str | float) -> float:
     """What stands for a missing number; 0 where no row has one."""
     if isinstance(how, int | float):
         return float(how)
@@ -155,10 +159,10 @@ def _imputed(known: np.ndarray, how: str | float) -> float:
     return float(np.median(known))
 
 
-def _center_and_width(values: np.ndarray, how: str) -> tuple[float, float]:
+def _fit_scaling(values: np.ndarray, how: str) -> tuple[float, float]:
     """What is subtracted from the values, and what they are then divided by."""
     if how == "quantile":
-        return 0.0, 0.0  # `Quantiles` say it all
+        return 0.0, 0.0  # `QuantileScaling` say it all
     if how == "none" or values.size == 0:
         return 0.0, 1.0
     if how == "minmax":
@@ -170,20 +174,22 @@ def _center_and_width(values: np.ndarray, how: str) -> tuple[float, float]:
     return float(values.mean()), float(values.std())
 
 
-def _quantiles(
+def _fit_quantile_scaling(
     schema: Schema, columns: np.ndarray, rows: np.ndarray, impute: np.ndarray, scaling: str
-) -> Quantiles | None:
+) -> QuantileScaling | None:
     """The bends of the columns that are scaled by quantiles; None where there is no such column."""
     bent = [c.kind == "numeric" and (c.scaling or scaling) == "quantile" for c in schema.columns]
     if not any(bent):
         return None
-    middles, halves, slopes = np.zeros((3, KNOTS - 1, len(impute)), np.float32)
-    found = Quantiles(middles, halves, slopes, np.zeros(len(impute), np.float32))
+    middles, halves, slopes = np.zeros((3, N_KNOTS - 1, len(impute)), np.float32)
+    found = QuantileScaling(middles, halves, slopes, np.zeros(len(impute), np.float32))
     at = 0
     for j, column in enumerate(schema.columns):
         if bent[j]:
             values = columns[rows, ..., j].ravel()
-            middle, half, slope, offset = _bends(np.where(np.isnan(values), impute[at], values))
+            middle, half, slope, offset = _fit_quantile_pieces(
+                np.where(np.isnan(values), impute[at], values)
+            )
             for vectors, numbers in zip(found, (middle, half, slope), strict=False):
                 vectors[: len(numbers), at] = numbers
             found.offset[at] = offset
@@ -191,29 +197,29 @@ def _quantiles(
     return found
 
 
-def _bends(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def _fit_quantile_pieces(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Middle, half width and slope of each piece, (n_pieces,), and the offset.
 
     A value that stands at several levels, as a column of many zeros has it, is at their mean.
     """
     from scipy.special import ndtri
 
-    levels = np.linspace(0, 1, KNOTS)
-    at = np.quantile(values, levels) if values.size else np.zeros(KNOTS)
+    levels = np.linspace(0, 1, N_KNOTS)
+    at = np.quantile(values, levels) if values.size else np.zeros(N_KNOTS)
     knots, places, counts = np.unique(
         at.astype(np.float32), return_inverse=True, return_counts=True
     )
     means = np.bincount(places, levels) / counts
-    normal = ndtri(np.clip(means, TAIL, 1 - TAIL))
+    normal = ndtri(np.clip(means, TAIL_PROBABILITY, 1 - TAIL_PROBABILITY))
     wide = knots.astype(np.float64)
     half = np.diff(wide) / 2
-    slope = np.where(2 * half > NARROW, np.diff(normal) / np.diff(wide), 0.0)
+    slope = np.where(2 * half > MIN_WIDTH, np.diff(normal) / np.diff(wide), 0.0)
     if half.size == 0:
         return half, half, slope, 0.0
     return (wide[1:] + wide[:-1]) / 2, half, slope, float(normal[0] + (slope * half).sum())
 
 
-def _of_categories(codes: np.ndarray, column: Column) -> Vectors:
+def _fit_categorical(codes: np.ndarray, column: Column) -> FeatureVectors:
     """Of one categorical column's training rows, (n_train,): which categories they show."""
     size = len(column.feature_names)
     known = codes[~np.isnan(codes)].astype(np.intp)
@@ -223,13 +229,13 @@ def _of_categories(codes: np.ndarray, column: Column) -> Vectors:
     return [0.0] * size, [0.0] * size, shown.astype(np.float64).tolist()
 
 
-def _of_target(
+def _fit_target(
     schema: Schema, target: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     n_outputs = target.shape[1]
     if schema.target is None or schema.target.kind != "regression":
         return np.zeros(n_outputs, np.float32), np.ones(n_outputs, np.float32)
-    known = transformed(np, target[rows].astype(np.float64), schema.target.transforms)
+    known = apply_target_transforms(np, target[rows].astype(np.float64), schema.target.transforms)
     spread = known.std(axis=0)
     constant = known.max(axis=0) == known.min(axis=0)
     return (

@@ -13,17 +13,17 @@ from functools import cached_property
 from typing import Any
 
 try:
-    from .cells import as_number, as_truth, moment_key, number_key
+    from .cells import moment_key, number_key, parse_bool, parse_number
 except ImportError:  # beside a served model
     from hpsearch_cells import (  # type: ignore[import-not-found,no-redef]
-        as_number,
-        as_truth,
         moment_key,
         number_key,
+        parse_bool,
+        parse_number,
     )
 
-OTHER = "(other)"
-MOST_EXACT = 2**53  # beyond it, a float may be any of several whole numbers
+OTHER_CATEGORY = "(other)"
+MAX_EXACT_FLOAT64 = 2**53  # beyond it, a float may be any of several whole numbers
 _FLOAT_OF_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0")  # as pandas writes 1 beside a blank
 
 
@@ -40,7 +40,7 @@ class Vocabulary:
         """Categories in the order of their codes.
 
         Args:
-            categories: Their texts; the last may be `OTHER`, which takes all unknown ones.
+            categories: Their texts; the last may be `OTHER_CATEGORY`, which takes all unknown ones.
             exact: They are spelled as a file spells them, so that texts must be spelled so too;
                 otherwise they came as numbers, truth values or dates, and any text of these counts.
             buckets: Categories are hashed into so many instead.
@@ -48,9 +48,11 @@ class Vocabulary:
         self._codes = {text: code for code, text in enumerate(categories)}
         self._exact = exact
         self._buckets = buckets
-        self._other = self._codes.get(OTHER) if categories[-1:] == (OTHER,) else None
+        self._other_code = (
+            self._codes.get(OTHER_CATEGORY) if categories[-1:] == (OTHER_CATEGORY,) else None
+        )
 
-    def code(self, value: Any, text: str) -> int | None:
+    def encode(self, value: Any, text: str) -> int | None:
         """The code of a cell; None where it is unknown.
 
         Args:
@@ -58,58 +60,58 @@ class Vocabulary:
             text: What it says, once replacements are made.
         """
         if self._buckets:
-            return zlib.crc32(_without_zero(text).encode()) % self._buckets
-        if isinstance(value, float) and abs(value) > MOST_EXACT:
-            code = self._floats.get(value)
-            return self._other if code is None else code
+            return zlib.crc32(_strip_zero_fraction(text).encode()) % self._buckets
+        if isinstance(value, float) and abs(value) > MAX_EXACT_FLOAT64:
+            code = self._codes_by_float.get(value)
+            return self._other_code if code is None else code
         is_text = isinstance(value, str)
         code = self._codes.get(text) if is_text or not self._exact else None
         if code is None and self._codes:
-            code = self._equal(text if is_text else value)
-        return self._other if code is None else code
+            code = self._find_equivalent(text if is_text else value)
+        return self._other_code if code is None else code
 
-    def _equal(self, value: Any) -> int | None:
+    def _find_equivalent(self, value: Any) -> int | None:
         """The one category that stands for the same number, truth value or date."""
         is_text = isinstance(value, str)
-        truth = self._truth_of(value)
-        if truth is not None and truth in self._truths:
-            return self._truths[truth]
+        truth = self._parse_bool(value)
+        if truth is not None and truth in self._codes_by_bool:
+            return self._codes_by_bool[truth]
         if is_text and self._exact:
-            plain = _without_zero(value)
+            plain = _strip_zero_fraction(value)
             return self._codes.get(plain) if plain != value else None
         if isinstance(value, date) or is_text:
             moment = moment_key(value)
-            if moment is not None and moment in self._moments:
-                return self._moments[moment]
+            if moment is not None and moment in self._codes_by_date:
+                return self._codes_by_date[moment]
         number = number_key(int(value) if isinstance(value, bool) else value)
-        if number is not None and number in self._numbers:
-            return self._numbers[number]
+        if number is not None and number in self._codes_by_number:
+            return self._codes_by_number[number]
         return self._codes.get(str(value).strip().lower())
 
-    def _truth_of(self, value: Any) -> bool | None:
-        truth = as_truth(value)
+    def _parse_bool(self, value: Any) -> bool | None:
+        truth = parse_bool(value)
         number = number_key(value) if truth is None else None
         return bool(number) if number in (0, 1) else truth
 
     @cached_property
-    def _truths(self) -> Mapping[Any, int | None]:
+    def _codes_by_bool(self) -> Mapping[Any, int | None]:
         """Truth values, where all categories are words for one."""
-        words = {t: as_truth(t) for t in self._codes if t != OTHER}
-        return {} if None in words.values() else self._indexed(words.get)
+        words = {t: parse_bool(t) for t in self._codes if t != OTHER_CATEGORY}
+        return {} if None in words.values() else self._index_codes(words.get)
 
     @cached_property
-    def _numbers(self) -> Mapping[Any, int | None]:
-        return self._indexed(number_key)
+    def _codes_by_number(self) -> Mapping[Any, int | None]:
+        return self._index_codes(number_key)
 
     @cached_property
-    def _floats(self) -> Mapping[Any, int | None]:
-        return self._indexed(as_number)
+    def _codes_by_float(self) -> Mapping[Any, int | None]:
+        return self._index_codes(parse_number)
 
     @cached_property
-    def _moments(self) -> Mapping[Any, int | None]:
-        return self._indexed(lambda text: moment_key(text) if "-" in text else None)
+    def _codes_by_date(self) -> Mapping[Any, int | None]:
+        return self._index_codes(lambda text: moment_key(text) if "-" in text else None)
 
-    def _indexed(self, meaning: Callable[[str], Any]) -> dict[Any, int | None]:
+    def _index_codes(self, meaning: Callable[[str], Any]) -> dict[Any, int | None]:
         """The code of each meaning; None where several categories have it."""
         found: dict[Any, int | None] = {}
         for text, code in self._codes.items():
@@ -119,13 +121,13 @@ class Vocabulary:
         return found
 
 
-def _without_zero(text: str) -> str:
+def _strip_zero_fraction(text: str) -> str:
     """A whole number without the ".0" that it has where a column also holds blanks."""
     whole = _FLOAT_OF_WHOLE.fullmatch(text)
     return whole[1] if whole else text
 
 
-def case_variants(texts: Iterable[str]) -> list[list[str]]:
+def group_case_variants(texts: Iterable[str]) -> list[list[str]]:
     """Texts that differ in nothing but upper and lower case, together."""
     groups: dict[str, list[str]] = {}
     for text in texts:

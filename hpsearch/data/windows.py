@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import DataError
-from .schema import Window, windows_in
+from .schema import RowWindow, locate_windows
 from .split import Split
 
 
@@ -21,8 +21,8 @@ class Windows:
     """The windows of the rows that are predicted, in a table whose groups stand one by one."""
 
     n_rows: int  # of a window
-    last: np.ndarray  # (n_predicted,) int32: place of a window's last row in the table
-    own: np.ndarray  # (n_predicted,) int32: place of the row that is predicted
+    last_rows: np.ndarray  # (n_predicted,) int32: place of a window's last row in the table
+    predicted_rows: np.ndarray  # (n_predicted,) int32: place of the row that is predicted
 
     @property
     def offsets(self) -> np.ndarray:
@@ -31,31 +31,33 @@ class Windows:
 
     def take(self, table: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The windows of some predicted rows, (n, n_rows, ...)."""
-        taken: np.ndarray = table[self.last[rows][:, None] + self.offsets]
+        taken: np.ndarray = table[self.last_rows[rows][:, None] + self.offsets]
         return taken
 
-    def of(self, rows: np.ndarray) -> Windows:
+    def select(self, rows: np.ndarray) -> Windows:
         """Those of some predicted rows."""
-        return replace(self, last=self.last[rows], own=self.own[rows])
+        return replace(
+            self, last_rows=self.last_rows[rows], predicted_rows=self.predicted_rows[rows]
+        )
 
-    def read(self, n_table: int, rows: np.ndarray) -> np.ndarray:
+    def find_covered_rows(self, n_table: int, rows: np.ndarray) -> np.ndarray:
         """Places in the table that the windows of some predicted rows hold, sorted."""
         marks = np.zeros(n_table + 1, np.int64)
-        np.add.at(marks, self.last[rows] - self.n_rows + 1, 1)
-        np.add.at(marks, self.last[rows] + 1, -1)
+        np.add.at(marks, self.last_rows[rows] - self.n_rows + 1, 1)
+        np.add.at(marks, self.last_rows[rows] + 1, -1)
         return np.flatnonzero(np.cumsum(marks)[:-1])
 
-    def reach(self, rows: np.ndarray, judging: np.ndarray) -> np.ndarray:
+    def mask_overlapping(self, rows: np.ndarray, judging: np.ndarray) -> np.ndarray:
         """Which windows of `rows` hold a row of `judging`, (len(rows),) bool."""
-        n_table = int(max(self.last.max(), self.own.max())) + 1
+        n_table = int(max(self.last_rows.max(), self.predicted_rows.max())) + 1
         marks = np.zeros(n_table + 1, np.int64)
-        marks[self.own[judging] + 1] = 1
+        marks[self.predicted_rows[judging] + 1] = 1
         before = np.cumsum(marks)
-        last = self.last[rows]
+        last = self.last_rows[rows]
         found: np.ndarray = before[last + 1] > before[last - self.n_rows + 1]
         return found
 
-    def purged(self, folds: Sequence[Split]) -> tuple[Split, ...]:
+    def purge_folds(self, folds: Sequence[Split]) -> tuple[Split, ...]:
         """The folds without training rows whose window holds a validation row.
 
         Raises:
@@ -63,7 +65,7 @@ class Windows:
         """
         found = []
         for place, fold in enumerate(folds):
-            train = fold.train[~self.reach(fold.train, fold.validation)]
+            train = fold.train[~self.mask_overlapping(fold.train, fold.validation)]
             if train.size == 0:
                 raise DataError(
                     f"data.windows: in fold {place} every training row's window of {self.n_rows} "
@@ -74,8 +76,12 @@ class Windows:
         return tuple(found)
 
 
-def windows_of(
-    window: Window, codes: np.ndarray, in_time: np.ndarray, predicted: np.ndarray, names: list[str]
+def build_windows(
+    window: RowWindow,
+    codes: np.ndarray,
+    in_time: np.ndarray,
+    predicted: np.ndarray,
+    names: list[str],
 ) -> tuple[np.ndarray, np.ndarray, Windows]:
     """The table that windows lie in, and the predicted rows that have one.
 
@@ -92,7 +98,7 @@ def windows_of(
     Raises:
         DataError: If a group has too few rows for one.
     """
-    order, last = windows_in(codes[in_time], window.rows, window.horizon)
+    order, last = locate_windows(codes[in_time], window.rows, window.horizon)
     table = in_time[order]
     needed = window.rows + window.horizon
     sizes = np.bincount(codes[in_time], minlength=len(names))

@@ -59,10 +59,10 @@ class Channel:
         return pickle.loads(self._receive_bytes())
 
     def _receive_bytes(self) -> bytes:
-        (length,) = LENGTH.unpack(self._read(LENGTH.size))
-        return self._read(length)
+        (length,) = LENGTH.unpack(self._read_exactly(LENGTH.size))
+        return self._read_exactly(length)
 
-    def _read(self, size: int) -> bytes:
+    def _read_exactly(self, size: int) -> bytes:
         data = self._reader.read(size)
         if len(data) < size:
             raise EOFError
@@ -119,7 +119,7 @@ class WorkerChannel(Channel):
     def _skip_greeting(self) -> None:
         seen = b""
         while not seen.endswith(GREETING):
-            seen = seen[-len(GREETING) :] + self._read(1)
+            seen = seen[-len(GREETING) :] + self._read_exactly(1)
 
 
 def wait_for_any(

@@ -14,11 +14,11 @@ from itertools import takewhile
 from pathlib import Path
 
 from ..platforms.machine import count_usable_cores
-from ..training.choice import has_accelerator
-from ..training.keras_import import GPU_SHARE
-from ..training.make import BACKENDS
+from ..training.keras_import import GPU_MEMORY_VARIABLE
+from ..training.trainer_factory import KERAS_BACKENDS
+from ..training.trainer_selection import has_accelerator
 
-CORES = {"vectorized": 8, "keras_fit": 4}  # what one trial of the usual size keeps busy
+CORES_PER_WORKER = {"vectorized": 8, "keras_fit": 4}  # what one trial of the usual size keeps busy
 # Under which frameworks choose no kernel by what is free or fast just now.
 DETERMINISTIC = {
     "TF_DETERMINISTIC_OPS": "1",
@@ -36,7 +36,7 @@ class Machine:
     gpus: tuple[str, ...] = ()  # as CUDA_VISIBLE_DEVICES names them
 
 
-def here(trainer: str, environment: Mapping[str, str] = os.environ) -> Machine:
+def detect_machine(trainer: str, environment: Mapping[str, str] = os.environ) -> Machine:
     """This machine: its cores by affinity, and the GPUs that a trainer's framework finds on it.
 
     As for CUDA, the first name in CUDA_VISIBLE_DEVICES that can be none (-1) ends the list.
@@ -47,7 +47,7 @@ def here(trainer: str, environment: Mapping[str, str] = os.environ) -> Machine:
         return Machine(cores)
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is None:
-        return Machine(cores, tuple(str(i) for i in range(len(_devices()))))
+        return Machine(cores, tuple(str(i) for i in range(len(_nvidia_devices()))))
     names = (name.strip() for name in visible.split(","))
     return Machine(cores, tuple(takewhile(lambda name: name not in ("", "-1"), names)))
 
@@ -60,7 +60,7 @@ def _has_cuda() -> bool:
     return bool(packaged) or find_library("cudnn") is not None
 
 
-def _devices() -> Sequence[Path]:
+def _nvidia_devices() -> Sequence[Path]:
     return sorted(Path("/dev").glob("nvidia[0-9]*"))
 
 
@@ -74,21 +74,21 @@ def default_workers(machine: Machine, *, trainer: str, gpus: float | None = None
     """
     if machine.gpus:
         return max(1, int(len(machine.gpus) / (gpus or 1.0) + 1e-6))
-    return max(1, machine.cores // CORES[trainer])
+    return max(1, machine.cores // CORES_PER_WORKER[trainer])
 
 
-def threads_of(machine: Machine, workers: int, *, cpus: float | None = None) -> int:
+def threads_per_worker(machine: Machine, workers: int, *, cpus: float | None = None) -> int:
     """Threads of each worker: as declared, or its share of the cores."""
     return max(1, int(cpus or machine.cores // workers))
 
 
-def environment(
+def worker_environment(
     trainer: str, *, threads: int | None = None, gpu: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """What a worker must find in its environment before it imports anything."""
     names = ("HPSEARCH_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
-        "KERAS_BACKEND": BACKENDS[trainer],
+        "KERAS_BACKEND": KERAS_BACKENDS[trainer],
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "PYTHONUNBUFFERED": "1",
         **(dict.fromkeys(names, str(threads)) if threads else {}),
@@ -96,7 +96,7 @@ def environment(
     }
 
 
-def gpu_of(
+def assign_gpu(
     place: int, workers: int, machine: Machine, *, gpus: float | None = None
 ) -> dict[str, str]:
     """The GPUs of one worker: they go round the GPUs, and those of one divide its memory.
@@ -116,16 +116,16 @@ def gpu_of(
     if gpus is not None:
         seen = [machine.gpus[(mine + k) % len(machine.gpus)] for k in range(each)]
         names = ",".join(dict.fromkeys(seen))
-        return {"CUDA_VISIBLE_DEVICES": names, **gpu_memory(min(1.0, gpus))}
+        return {"CUDA_VISIBLE_DEVICES": names, **gpu_memory_settings(min(1.0, gpus))}
     sharing = len(range(mine, workers, len(machine.gpus)))
-    return {"CUDA_VISIBLE_DEVICES": machine.gpus[mine], **gpu_memory(1 / sharing)}
+    return {"CUDA_VISIBLE_DEVICES": machine.gpus[mine], **gpu_memory_settings(1 / sharing)}
 
 
-def gpu_memory(fraction: float) -> dict[str, str]:
+def gpu_memory_settings(fraction: float) -> dict[str, str]:
     """How much of its GPU a worker takes at most: JAX at once, TensorFlow as it needs it."""
     if not fraction:
         return {}
     return {
-        GPU_SHARE: f"{GPU_MEMORY * min(1.0, fraction):.3f}",
+        GPU_MEMORY_VARIABLE: f"{GPU_MEMORY * min(1.0, fraction):.3f}",
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
     }

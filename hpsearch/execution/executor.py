@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..training.final import Answer, FinalFit, LockedPrediction
+from ..training.final_model import FinalFitRequest, LockedPredictionRequest, LockedPredictionResult
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
@@ -34,12 +34,12 @@ class Lost:
 Report = Started | EpochReport | FoldReport | TrialResult | Lost
 
 
-def lost_by(reason: str) -> Callable[[TrialSpec], Report]:
+def make_lost(reason: str) -> Callable[[TrialSpec], Report]:
     """How a trial ends whose worker is gone: it is to be tried again."""
     return lambda trial: Lost(trial.number, reason)
 
 
-def failed_by(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:
+def make_failed(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:
     """How a trial ends that took more than it may: it is not tried again."""
     return lambda trial: TrialResult(
         trial.number, "FAILED", seconds, attempt=trial.attempt, error=reason
@@ -86,11 +86,11 @@ class Executor(Protocol):
         """Take back the trials that have not begun to train, and name them."""
         ...
 
-    def fit(self, final: FinalFit) -> None:
+    def fit(self, final: FinalFitRequest) -> None:
         """Do the final fit; the model is at its path then."""
         ...
 
-    def predict(self, order: LockedPrediction) -> Answer:
+    def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
         """Predict the locked rows with the model of a final fit."""
         ...
 

@@ -14,7 +14,7 @@ from ..training.problem import Problem
 from ..trial import TrialSpec
 
 
-class Line(Protocol):
+class Connection(Protocol):
     """A worker's end of what connects it with the coordinator."""
 
     def recv(self) -> Any:
@@ -76,14 +76,14 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Overfull:
+class MemoryExceeded:
     """A worker on another machine holds more memory than it may, and waits for its end."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Outgrown:
+class ReplaceMe:
     """A worker on another machine has grown with its trials, and is to be replaced."""
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ..compat.ray import (
+from ..compat.ray_private import (
     ONLY_HERE,
     ask_client_server,
     ask_control_service,
@@ -27,7 +27,7 @@ from ..errors import ClusterError
 
 LOCAL = "local"  # the address of a cluster of our own, on this machine, that ends with us
 CONNECT_SECONDS = 20
-HOW = (
+TOKEN_REMEDY = (
     "Set RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN on every node and here; see "
     "docs/cluster.md."
 )
@@ -41,7 +41,7 @@ class Resources:
     gpus: float = 0.0  # 0.5: two workers share one
     memory: int = 0  # bytes that are kept free for it
 
-    def fits(self, node: Mapping[str, float]) -> int:
+    def count_workers(self, node: Mapping[str, float]) -> int:
         """How many workers a node of these resources holds."""
         asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
         shares = [node.get(name, 0.0) / amount for name, amount in asked.items() if amount]
@@ -77,7 +77,7 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
         read_environment_again()
     silence_worker_logs()
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
-    with _own_signals():
+    with _keep_signal_handlers():
         if address == LOCAL:
             here = {"num_cpus": cpus, "include_dashboard": False, **ONLY_HERE}
             ray.init(LOCAL, **quiet, **here)  # without it, one that runs here would be joined
@@ -86,16 +86,16 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
             try:
                 ray.init(address, **quiet)
             except (ray.exceptions.RayError, ConnectionError, RuntimeError) as error:
-                raise ClusterError(f"{address}: {_line(error)}") from error
+                raise ClusterError(f"{address}: {_first_line(error)}") from error
     leave: Callable[[], None] = ray.shutdown
     return leave
 
 
-def room(resources: Resources) -> int:
+def count_cluster_workers(resources: Resources) -> int:
     """How many workers the living nodes hold in all."""
     import ray
 
-    return sum(resources.fits(node["Resources"]) for node in ray.nodes() if node["Alive"])
+    return sum(resources.count_workers(node["Resources"]) for node in ray.nodes() if node["Alive"])
 
 
 def _refuse_unguarded(address: str) -> None:
@@ -107,39 +107,41 @@ def _refuse_unguarded(address: str) -> None:
     import grpc
 
     try:
-        _ask(address)
+        _probe(address)
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
             return
         raise ClusterError(f"{address}: no Ray cluster answers there: {error.details()}") from None
-    raise ClusterError(f"{address}: this cluster asks for no token, so anyone can use it. {HOW}")
+    raise ClusterError(
+        f"{address}: this cluster asks for no token, so anyone can use it. {TOKEN_REMEDY}"
+    )
 
 
-def _ask(address: str) -> None:
+def _probe(address: str) -> None:
     """The smallest of requests, to Ray's client server or to its control service."""
     if address.startswith("ray://"):
         with open_channel(address.removeprefix("ray://")) as channel:
             ask_client_server(channel, CONNECT_SECONDS)
         return
-    with open_channel(_resolved(address)) as channel:
+    with open_channel(_resolve_address(address)) as channel:
         ask_control_service(channel, CONNECT_SECONDS)
 
 
-def _resolved(address: str) -> str:
+def _resolve_address(address: str) -> str:
     """HOST:PORT of the control service."""
     try:
         return resolve_address(address)
     except (ConnectionError, ValueError) as error:
-        raise ClusterError(f"{address}: {_line(error)}") from error
+        raise ClusterError(f"{address}: {_first_line(error)}") from error
 
 
-def _line(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     """What an error says, in a line."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
+def _keep_signal_handlers() -> Iterator[None]:
     """Keep this process's handler of SIGTERM: `ray.init` puts one of its own there."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -19,24 +19,24 @@ from typing import Any
 import ray  # this module is imported where Ray is
 
 from ..platforms.processes import GroupWatcher, new_mark
-from ..training.final import Answer, FinalFit, LockedPrediction
+from ..training.final_model import FinalFitRequest, LockedPredictionRequest, LockedPredictionResult
 from ..training.keras_import import ignore_clear_session, import_keras
 from ..trial import TrialResult
-from .limits import Watch, WorkerLimits
-from .messages import Failure, Outgrown, Overfull, Ready
+from .messages import Failure, MemoryExceeded, Ready, ReplaceMe
+from .resource_limits import ResourceUsage, WorkerLimits
 from .worker import Worker
 from .worker_log import DiscreetOutput
 
-LOOK_SECONDS = 0.2  # between looks at its own memory
+CHECK_SECONDS = 0.2  # between looks at its own memory
 GRACE = 10.0  # seconds that the coordinator has to end it
 
 
-class Calls:
+class QueueConnection:
     """The worker's end of the line: what is called through the actor stands in two queues."""
 
     def __init__(self, limits: WorkerLimits) -> None:
         """Nothing said yet."""
-        self._limits, self._watch = limits, Watch(os.getpid())
+        self._limits, self._watch = limits, ResourceUsage(os.getpid())
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -57,11 +57,11 @@ class Calls:
 
     def send(self, report: Any) -> None:
         """Say something; after a result, also that the process has grown too large."""
-        if isinstance(report, Answer | Failure):
+        if isinstance(report, LockedPredictionResult | Failure):
             self.remove_scratch()
         self.reports.put(report)
-        if isinstance(report, TrialResult) and self._watch.outgrown(self._limits):
-            self.reports.put(Outgrown())
+        if isinstance(report, TrialResult) and self._watch.has_grown_too_large(self._limits):
+            self.reports.put(ReplaceMe())
 
 
 class RayWorker:
@@ -74,10 +74,10 @@ class RayWorker:
         mark = new_mark()
         os.environ.update(mark)  # what the user's code starts inherits it
         self._watcher = GroupWatcher(None, mark)  # Ray ends this process alone
-        self._line = Calls(limits)
+        self._line = QueueConnection(limits)
         self._worker = Worker(self._line)
         self._model = Path()  # what the final fit left here
-        for work in (self._worker.listen_or_die, self._work_or_die, self._watch):
+        for work in (self._worker.listen_or_die, self._work_or_die, self._watch_memory):
             threading.Thread(target=work, daemon=True).start()
 
     def _work_or_die(self) -> None:
@@ -85,26 +85,26 @@ class RayWorker:
             import_keras()
             ignore_clear_session()
             self._line.send(Ready(ray.util.get_node_ip_address(), os.getpid()))
-            self._worker.work()
+            self._worker.run_orders()
         except BaseException:
             traceback.print_exc()
             self._output.close()
             os._exit(3)  # else its trials would be waited for without end
 
-    def _watch(self) -> None:
+    def _watch_memory(self) -> None:
         """Say when memory runs out. The coordinator ends this process, or it ends itself."""
-        watch = Watch(os.getpid())
-        while (reason := watch.overfull(self._limits)) is None:
-            time.sleep(LOOK_SECONDS)
-            watch.look(is_training=False)
-        self._line.send(Overfull(reason))
+        watch = ResourceUsage(os.getpid())
+        while (reason := watch.explain_memory_exceeded(self._limits)) is None:
+            time.sleep(CHECK_SECONDS)
+            watch.measure(is_training=False)
+        self._line.send(MemoryExceeded(reason))
         time.sleep(GRACE)
         self._output.close()
         os._exit(4)
 
     def order(self, order: Any) -> None:
         """Take one of `messages`; the model of a final fit is kept here until it is fetched."""
-        if isinstance(order, FinalFit | LockedPrediction):
+        if isinstance(order, FinalFitRequest | LockedPredictionRequest):
             self._model = self._line.make_scratch() / order.path.name
             order = replace(order, path=self._model)
         self._line.orders.put(order)

@@ -17,23 +17,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from .. import faults
+from .. import fault_injection
 from ..errors import HpsearchError, UnsuitableError
 from ..platforms import shared_file
-from ..redaction import LONGEST_TRACEBACK, redact, shorten
-from ..training.final import FinalFit, LockedPrediction, final_fit, predict_locked
+from ..redaction import MAX_TRACEBACK_LENGTH, redact, shorten
+from ..training.final_model import (
+    FinalFitRequest,
+    LockedPredictionRequest,
+    fit_final_model,
+    predict_locked_rows,
+)
 from ..training.keras_import import ignore_clear_session, import_keras
-from ..training.make import make_trainer
+from ..training.trainer_factory import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .channel import standard_channel
 from .executor import Started
-from .messages import Failure, Line, Population, Prune, Recall, Recalled, Resume, Setup
+from .messages import Connection, Failure, Population, Prune, Recall, Recalled, Resume, Setup
 
 
 class Worker:
     """The coordinator's orders, taken in by a thread and carried out by the main one."""
 
-    def __init__(self, connection: Line, rows: Path | None = None) -> None:
+    def __init__(self, connection: Connection, rows: Path | None = None) -> None:
         """Listen on `connection`; remove the file `rows` when the coordinator is gone."""
         self._connection = connection
         self._rows = rows
@@ -68,11 +73,11 @@ class Worker:
                 os._exit(1)
             match order:
                 case Prune(trial):
-                    self._judge(trial, self._pruned)
+                    self._set_verdict(trial, self._pruned)
                 case Resume(trial):
-                    self._judge(trial, self._resumed)
+                    self._set_verdict(trial, self._resumed)
                 case Recall():
-                    self.send(Recalled(self._take_back()))
+                    self.send(Recalled(self._drain_queue()))
                 case Population():
                     with self._verdicts:  # those of an earlier attempt count no more
                         self._pruned.difference_update(t.number for t in order.trials)
@@ -82,7 +87,7 @@ class Worker:
                 case _:
                     self._orders.put(order)
 
-    def _take_back(self) -> tuple[int, ...]:
+    def _drain_queue(self) -> tuple[int, ...]:
         """Empty the queue of trials; their numbers."""
         waiting = []
         with suppress(queue.Empty):
@@ -94,16 +99,16 @@ class Worker:
                 self._orders.put(order)
         return tuple(trial.number for order in populations for trial in order.trials)
 
-    def _judge(self, trial: int, verdict: set[int]) -> None:
+    def _set_verdict(self, trial: int, verdict: set[int]) -> None:
         with self._verdicts:
             verdict.add(trial)
             self._verdicts.notify()
 
-    def work(self) -> None:
+    def run_orders(self) -> None:
         """Carry orders out; None ends it."""
         while (order := self._orders.get()) is not None:
             try:
-                self._carry_out(order)
+                self._run_order(order)
             except UnsuitableError as error:
                 self.send(Failure(str(error), "unsuitable"))
             except HpsearchError as error:
@@ -111,19 +116,21 @@ class Worker:
             except OSError as error:  # a full disk under the final fit
                 self.send(Failure(f"{error.filename or 'a file'}: {error.strerror}", "mistake"))
             except Exception:
-                trace = shorten(traceback.format_exc(), LONGEST_TRACEBACK)
+                trace = shorten(traceback.format_exc(), MAX_TRACEBACK_LENGTH)
                 self.send(Failure(redact(trace), "bug"))
 
-    def _carry_out(self, order: Setup | FinalFit | LockedPrediction | Population) -> None:
+    def _run_order(
+        self, order: Setup | FinalFitRequest | LockedPredictionRequest | Population
+    ) -> None:
         match order:
             case Setup():
                 self._setup = order
                 self._trainer = make_trainer(order.trainer, order.problem)
-            case FinalFit():
+            case FinalFitRequest():
                 trainer = make_trainer(self._setup.trainer, order.problem)
-                self.send(final_fit(trainer, order))
-            case LockedPrediction():
-                self.send(predict_locked(order))
+                self.send(fit_final_model(trainer, order))
+            case LockedPredictionRequest():
+                self.send(predict_locked_rows(order))
             case Population(trials):
                 self._train(trials)
 
@@ -142,14 +149,16 @@ class Worker:
                     continue
                 for report in said:
                     self.send(report)
-                    faults.reach("after_epoch")
-                answer = self._verdict({r.trial for r in said if r.epoch + 1 in rungs[r.trial]})
+                    fault_injection.fault_point("after_epoch")
+                answer = self._wait_for_verdicts(
+                    {r.trial for r in said if r.epoch + 1 in rungs[r.trial]}
+                )
         except StopIteration:
             return
         finally:
             reports.close()
 
-    def _verdict(self, held: set[int]) -> set[int]:
+    def _wait_for_verdicts(self, held: set[int]) -> set[int]:
         """The trials to stop, once each of those `held` at a rung was pruned or resumed."""
         with self._verdicts:
             self._verdicts.wait_for(lambda: held <= self._pruned | self._resumed)
@@ -163,7 +172,7 @@ def main() -> None:
     threading.Thread(target=worker.listen_or_die, daemon=True).start()
     import_keras()  # seconds: while the coordinator reads the data
     ignore_clear_session()
-    worker.work()
+    worker.run_orders()
     os._exit(0)  # JAX's and TensorFlow's threads have nothing left to say
 
 

@@ -53,7 +53,7 @@ class WorkerLog:
             for lines in whole_lines(pipe):
                 self.write(lines)
         with self._lock:
-            self._write_last()
+            self._write_remainder()
 
     def write(self, data: bytes) -> None:
         """Add whole lines, or leave them out where the second's share is spent."""
@@ -62,7 +62,7 @@ class WorkerLog:
         with self._lock:
             now = time.monotonic()
             if now - self._second >= 1.0:
-                self._write_last()
+                self._write_remainder()
                 self._second, self._written = now, 0
             if self._left_out or self._written + len(data) > SECOND_BYTES:
                 self._left_out += len(data)
@@ -70,7 +70,7 @@ class WorkerLog:
                 return
             self._append(data)
 
-    def _write_last(self) -> None:
+    def _write_remainder(self) -> None:
         """Say how much was left out, and write the end of it."""
         if self._left_out:
             count = self._left_out - len(self._last)
@@ -83,17 +83,17 @@ class WorkerLog:
         with suppress(OSError):  # a full disk is not the worker's fault
             with suppress(FileNotFoundError):
                 if self.path.stat().st_size + len(data) > FILE_BYTES:
-                    os.replace(self.path, self._older)
+                    os.replace(self.path, self._previous_path)
             with self.path.open("ab") as file:
                 file.write(data)
 
     @property
-    def _older(self) -> Path:
+    def _previous_path(self) -> Path:
         return self.path.with_name(f"{self.path.name}.1")
 
-    def last_words(self) -> str:
+    def read_tail(self) -> str:
         """The last lines of it."""
-        text = b"".join(_tail(path) for path in (self._older, self.path))[-LAST_BYTES:]
+        text = b"".join(_read_end(path) for path in (self._previous_path, self.path))[-LAST_BYTES:]
         return "\n".join(text.decode(errors="replace").splitlines()[-LAST_LINES:])
 
 
@@ -155,7 +155,7 @@ def _discreet(data: bytes) -> bytes:
     return redact(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
-def _tail(path: Path) -> bytes:
+def _read_end(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_BYTES))

@@ -1,15 +1,22 @@
 """Networks: families that ship with the product, and the user's own `build`."""
 
-from .families import FAMILIES, Family, find_family, load_family, reference_of, unknown_family
-from .outputs import Outputs, outputs_for
+from .family_registry import (
+    FAMILIES,
+    Family,
+    find_family,
+    format_unknown_family,
+    load_family,
+    strip_convention,
+)
+from .outputs import Outputs, make_outputs
 
 __all__ = [
     "FAMILIES",
     "Family",
     "Outputs",
     "find_family",
+    "format_unknown_family",
     "load_family",
-    "outputs_for",
-    "reference_of",
-    "unknown_family",
+    "make_outputs",
+    "strip_convention",
 ]

@@ -13,7 +13,7 @@ class Outputs:
     activation: str  # "sigmoid", "softmax" or "linear"
 
 
-def outputs_for(task: str, n_outputs: int) -> Outputs:
+def make_outputs(task: str, n_outputs: int) -> Outputs:
     """Probabilities for a classification, the number itself for a regression."""
     activation = {
         "binary": "sigmoid",

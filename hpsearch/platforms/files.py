@@ -132,7 +132,7 @@ def sync_names(path: Path) -> None:
             sync_folder(folder)
 
 
-def sync_made(path: Path) -> None:
+def sync_path(path: Path) -> None:
     """Wait until the disk has a file that another library wrote, and its name."""
     with path.open("rb+") as file:
         sync_file(file.fileno())

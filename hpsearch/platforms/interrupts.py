@@ -49,7 +49,7 @@ class Alarm:
         self._timer: threading.Timer | None = None
         self._before = signal.signal(ALARM, _interrupt)
 
-    def set(self, seconds: float) -> None:
+    def schedule(self, seconds: float) -> None:
         """Ring once, in so many seconds."""
         if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # a timer of 0 never rings

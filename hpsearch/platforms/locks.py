@@ -23,13 +23,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-RENEWED = 5.0  # seconds between two signs of life in a lock's file
-WATCHED = 3 * RENEWED  # seconds without one after which a holder on another machine is gone
-SETTLED = 1.0  # seconds in which others that came at once are seen where nothing locks
-PATIENCE = 0.3  # seconds: somebody may only be looking whether the lock is held
-POLL = 0.05  # seconds
-LOCKLESS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-BYTE = 1 << 30  # the byte that Windows locks: nobody reads there
+RENEW_SECONDS = 5.0  # seconds between two signs of life in a lock's file
+STALE_SECONDS = (
+    3 * RENEW_SECONDS
+)  # seconds without one after which a holder on another machine is gone
+SETTLE_SECONDS = 1.0  # seconds in which others that came at once are seen where nothing locks
+RETRY_SECONDS = 0.3  # seconds: somebody may only be looking whether the lock is held
+POLL_SECONDS = 0.05  # seconds
+UNSUPPORTED_ERRORS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+LOCKED_BYTE = 1 << 30  # the byte that Windows locks: nobody reads there
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,14 @@ class Owner:
         return f"process {self.pid} on {self.host} since {since}"
 
     @property
-    def is_here(self) -> bool:
+    def is_local(self) -> bool:
         """Whether this machine can say if the process lives."""
         return (self.host, self.namespace) == (socket.gethostname(), _namespace())
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         """Whether the process, which is of this machine, has not ended."""
-        return _start_of(self.pid) == self.started != ""
+        return _start_time(self.pid) == self.started != ""
 
 
 class LockHeldError(Exception):
@@ -68,7 +70,7 @@ class LockHeldError(Exception):
 class FileLock:
     """A lock that this process holds, from its making to `release` or its end."""
 
-    def __init__(self, path: Path, *, patience: float = PATIENCE) -> None:
+    def __init__(self, path: Path, *, patience: float = RETRY_SECONDS) -> None:
         """Take the lock whose file is `path`, and wait for it at most `patience` seconds.
 
         Raises:
@@ -77,10 +79,10 @@ class FileLock:
         """
         self.path = path
         self._me = _this_process()
-        self._file = _take(path, self._me, patience)
+        self._file = _acquire(path, self._me, patience)
         self._released = threading.Event()
         self._guard = threading.Lock()  # of the file, which two threads write
-        threading.Thread(target=self._show_life, name="hpsearch-lock", daemon=True).start()
+        threading.Thread(target=self._renew_periodically, name="hpsearch-lock", daemon=True).start()
 
     def release(self) -> None:
         """Let others have it, and leave no file behind."""
@@ -90,11 +92,11 @@ class FileLock:
             self._released.set()
             with suppress(FileNotFoundError):
                 if _read_owner(self.path) == self._me:
-                    _remove(self.path, self._file)
+                    _remove_file(self.path, self._file)
             self._file.close()
 
-    def _show_life(self) -> None:
-        while not self._released.wait(RENEWED):
+    def _renew_periodically(self) -> None:
+        while not self._released.wait(RENEW_SECONDS):
             with self._guard, suppress(OSError):
                 if not self._released.is_set():
                     _renew(self.path, self._me)
@@ -111,7 +113,7 @@ class FileLock:
         self.release()
 
 
-def holder_of(path: Path) -> Owner | None:
+def find_holder(path: Path) -> Owner | None:
     """Who holds the lock whose file is `path`; None where nobody does. Nothing is changed."""
     try:
         owner, renewed = _read_owner(path), path.stat().st_mtime
@@ -124,7 +126,7 @@ def holder_of(path: Path) -> Owner | None:
         return owner or Owner(0, "this machine", renewed, "")
     if owner is None:
         return None
-    lives = owner.lives if owner.is_here else time.time() - renewed < WATCHED
+    lives = owner.is_alive if owner.is_local else time.time() - renewed < STALE_SECONDS
     return owner if lives else None
 
 
@@ -133,11 +135,11 @@ if sys.platform == "win32":
 
     def try_lock(descriptor: int) -> bool | None:
         """Lock an open file until it is closed; False: another holds it; None: no locks here."""
-        os.lseek(descriptor, BYTE, os.SEEK_SET)
+        os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError as error:
-            return None if error.errno in LOCKLESS else False
+            return None if error.errno in UNSUPPORTED_ERRORS else False
         return True
 
 else:
@@ -153,13 +155,13 @@ else:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in LOCKLESS:
+            if error.errno in UNSUPPORTED_ERRORS:
                 return None
             raise
         return True
 
 
-def is_at(path: Path, descriptor: int) -> bool:
+def is_same_file(path: Path, descriptor: int) -> bool:
     """Whether an open file is still the one that has the name `path`."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
@@ -167,7 +169,7 @@ def is_at(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _take(path: Path, me: Owner, patience: float) -> FileIO:
+def _acquire(path: Path, me: Owner, patience: float) -> FileIO:
     """The locked file, which says that it is ours."""
     end = time.monotonic() + patience
     while True:
@@ -177,9 +179,9 @@ def _take(path: Path, me: Owner, patience: float) -> FileIO:
             if is_free is False:
                 if time.monotonic() > end:
                     raise LockHeldError(_read_owner(path))
-                time.sleep(POLL)
-            elif is_at(path, file.fileno()):  # not removed while we waited for it
-                _claim(path, file, me, is_locked=is_free is True)
+                time.sleep(POLL_SECONDS)
+            elif is_same_file(path, file.fileno()):  # not removed while we waited for it
+                _write_owner(path, file, me, is_locked=is_free is True)
                 return file
         except BaseException:
             file.close()
@@ -187,7 +189,7 @@ def _take(path: Path, me: Owner, patience: float) -> FileIO:
         file.close()
 
 
-def _claim(path: Path, file: FileIO, me: Owner, *, is_locked: bool) -> None:
+def _write_owner(path: Path, file: FileIO, me: Owner, *, is_locked: bool) -> None:
     """Write into the lock's file that it is ours, unless its last owner is alive all the same."""
     before = _read_owner(path)
     if before is not None and _is_alive(path, before):
@@ -196,7 +198,7 @@ def _claim(path: Path, file: FileIO, me: Owner, *, is_locked: bool) -> None:
     file.write(_encode(me))
     if is_locked and not _is_granted_twice(path):
         return
-    time.sleep(SETTLED)
+    time.sleep(SETTLE_SECONDS)
     last = _read_owner(path)
     if last != me:
         raise LockHeldError(last)
@@ -209,18 +211,18 @@ def _is_granted_twice(path: Path) -> bool:
 
 
 def _is_alive(path: Path, owner: Owner) -> bool:
-    if owner.is_here:
-        return owner.lives
-    before, end = path.stat().st_mtime_ns, time.monotonic() + WATCHED
+    if owner.is_local:
+        return owner.is_alive
+    before, end = path.stat().st_mtime_ns, time.monotonic() + STALE_SECONDS
     while time.monotonic() < end:
-        time.sleep(min(1.0, WATCHED / 10))
+        time.sleep(min(1.0, STALE_SECONDS / 10))
         with path.open("rb") as file:  # which makes a network's file system look anew
             if os.fstat(file.fileno()).st_mtime_ns != before:
                 return True
     return False
 
 
-def _remove(path: Path, file: FileIO) -> None:
+def _remove_file(path: Path, file: FileIO) -> None:
     try:
         path.unlink()
     except PermissionError:  # Windows removes no file that is open
@@ -257,10 +259,10 @@ def _read_owner(path: Path) -> Owner | None:
 
 def _this_process() -> Owner:
     pid = os.getpid()
-    return Owner(pid, socket.gethostname(), time.time(), _start_of(pid), _namespace())
+    return Owner(pid, socket.gethostname(), time.time(), _start_time(pid), _namespace())
 
 
-def _start_of(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """When a process began, by a clock that is not set meanwhile; empty where it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:

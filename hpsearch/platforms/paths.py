@@ -20,7 +20,7 @@ def starts_with_drive(text: str) -> bool:
     return DRIVE.match(text) is not None
 
 
-def why_unportable(name: str) -> str | None:
+def explain_unportable(name: str) -> str | None:
     """Why some file system cannot hold a name; None where all can."""
     if name.partition(".")[0].lower() in RESERVED:
         return "Windows keeps this name for a device"
@@ -29,7 +29,7 @@ def why_unportable(name: str) -> str | None:
     return None
 
 
-def find_alike(folder: Path, name: str) -> str | None:
+def find_similar(folder: Path, name: str) -> str | None:
     """A name in `folder` that macOS or Windows does not tell apart from `name`.
 
     `name` itself does not count; nor does anything where it is there already.
@@ -40,10 +40,10 @@ def find_alike(folder: Path, name: str) -> str | None:
         return None
     if name in names:
         return None
-    return next((other for other in names if _folded(other) == _folded(name)), None)
+    return next((other for other in names if _fold_case(other) == _fold_case(name)), None)
 
 
-def _folded(name: str) -> str:
+def _fold_case(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 

@@ -1,11 +1,11 @@
 """From a study's winner to a model in use: packing, the registry, the gate, scoring."""
 
-from .export import export_model
 from .gate import Comparison, Gate, NotBetterError
+from .model_export import export_model
 from .package import Lineage, save_served_model
 from .reference import Reference, parse_reference
-from .registry import Promotion, RegisteredVersion, models, promote, rollback
-from .scoring import describe_counts, open_served, predict
+from .registry import Promotion, RegisteredVersion, list_versions, promote_run, rollback_model
+from .scoring import describe_counts, open_served, predict_file
 
 __all__ = [
     "Comparison",
@@ -17,11 +17,11 @@ __all__ = [
     "RegisteredVersion",
     "describe_counts",
     "export_model",
-    "models",
+    "list_versions",
     "open_served",
     "parse_reference",
-    "predict",
-    "promote",
-    "rollback",
+    "predict_file",
+    "promote_run",
+    "rollback_model",
     "save_served_model",
 ]

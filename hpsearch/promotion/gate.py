@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PromotionError
-from ..training.metrics import Metric, find_metric, metric_for
+from ..training.metrics import Metric, find_metric, get_metric
 
 RESAMPLES = 1000
 
@@ -23,7 +23,7 @@ class NotBetterError(PromotionError):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class HoldoutPredictions:
     """What a model said of the locked rows of its study."""
 
     truth: np.ndarray  # (n_rows, n_outputs)
@@ -55,12 +55,12 @@ class Comparison:
     gate: Gate
 
     @property
-    def passed(self) -> bool:
+    def is_better(self) -> bool:
         """Whether the challenger is better."""
         return self.certain_gain > self.gate.margin
 
     def __str__(self) -> str:
-        verdict = "better" if self.passed else "not better"
+        verdict = "better" if self.is_better else "not better"
         return (
             f"{self.metric} on the same {self.n_rows:,} locked rows: challenger "
             f"{self.challenger:.4f}, champion {self.champion:.4f}. The gain is {self.gain:+.4f}, "
@@ -69,16 +69,18 @@ class Comparison:
         )
 
 
-def read_judged(path: Path) -> Judged:
+def read_holdout_predictions(path: Path) -> HoldoutPredictions:
     """The locked rows' truth and predictions that a study wrote."""
     with np.load(path, allow_pickle=False) as held:
         rows = (held["truth"], held["prediction"], held["weights"])
         threshold = float(held["threshold"]) if "threshold" in held else 0.5
         task = str(held["task"]) if "task" in held else ""
-        return Judged(*rows, str(held["fingerprint"]), threshold, task)
+        return HoldoutPredictions(*rows, str(held["fingerprint"]), threshold, task)
 
 
-def compare(challenger: Judged, champion: Judged, metric: str, gate: Gate) -> Comparison:
+def compare_models(
+    challenger: HoldoutPredictions, champion: HoldoutPredictions, metric: str, gate: Gate
+) -> Comparison:
     """A paired bootstrap of the difference (Efron & Tibshirani 1993, ch. 16), seeded.
 
     Raises:
@@ -100,22 +102,24 @@ def compare(challenger: Judged, champion: Judged, metric: str, gate: Gate) -> Co
             f"challenger and champion cannot be compared by {metric}, a function of the study's "
             "own: --force promotes without a comparison."
         )
-    measure = metric_for(metric, challenger.task) if challenger.task else found
+    measure = get_metric(metric, challenger.task) if challenger.task else found
     gains = _resampled_gains(challenger, champion, measure)
-    ours = _score(measure, challenger, challenger.weights)
-    theirs = _score(measure, champion, champion.weights)
+    ours = _score_model(measure, challenger, challenger.weights)
+    theirs = _score_model(measure, champion, champion.weights)
     return Comparison(
         metric=metric,
         n_rows=len(challenger.truth),
         challenger=ours,
         champion=theirs,
-        gain=_gain(measure, ours, theirs),
+        gain=_score_gain(measure, ours, theirs),
         certain_gain=float(np.quantile(gains, 1 - gate.confidence)),
         gate=gate,
     )
 
 
-def _resampled_gains(challenger: Judged, champion: Judged, measure: Metric) -> np.ndarray:
+def _resampled_gains(
+    challenger: HoldoutPredictions, champion: HoldoutPredictions, measure: Metric
+) -> np.ndarray:
     """The gain on rows drawn with replacement, which are rows counted several times or never."""
     rng = np.random.default_rng(0)
     n_rows = len(challenger.truth)
@@ -123,16 +127,16 @@ def _resampled_gains(challenger: Judged, champion: Judged, measure: Metric) -> n
     for i in range(RESAMPLES):
         counts = np.bincount(rng.integers(0, n_rows, n_rows), minlength=n_rows)
         weights = counts * challenger.weights
-        ours = _score(measure, challenger, weights)
-        theirs = _score(measure, champion, weights)
-        gains[i] = _gain(measure, ours, theirs)
+        ours = _score_model(measure, challenger, weights)
+        theirs = _score_model(measure, champion, weights)
+        gains[i] = _score_gain(measure, ours, theirs)
     known: np.ndarray = gains[np.isfinite(gains)]  # a resample may lack a class
     return known
 
 
-def _score(measure: Metric, judged: Judged, weights: np.ndarray) -> float:
+def _score_model(measure: Metric, judged: HoldoutPredictions, weights: np.ndarray) -> float:
     return measure(judged.truth, judged.prediction, weights, threshold=judged.threshold)
 
 
-def _gain(measure: Metric, ours: float, theirs: float) -> float:
+def _score_gain(measure: Metric, ours: float, theirs: float) -> float:
     return ours - theirs if measure.direction == "maximize" else theirs - ours

@@ -22,7 +22,7 @@ class Erfc:
         """Replace the node; the number is the first ONNX operator set that has `Erf`."""
         x = node.input[0]
         erf = graph.make_node("Erf", [x])
-        _replace(graph, node, "Sub", [_one(graph, x), erf.output[0]])
+        _replace_node(graph, node, "Sub", [_constant_one(graph, x), erf.output[0]])
 
 
 @tf_op("Expm1")
@@ -34,17 +34,17 @@ class Expm1:
         """Replace the node; the number is the first ONNX operator set whose `Sub` broadcasts."""
         x = node.input[0]
         exp = graph.make_node("Exp", [x])
-        _replace(graph, node, "Sub", [exp.output[0], _one(graph, x)])
+        _replace_node(graph, node, "Sub", [exp.output[0], _constant_one(graph, x)])
 
 
-def _one(graph: Any, like: str) -> str:
+def _constant_one(graph: Any, like: str) -> str:
     """The constant 1 of the type of another tensor."""
     kind = utils.map_onnx_to_numpy_type(graph.get_dtype(like))
     constant = graph.make_const(utils.make_name("one"), np.array(1, dtype=kind))
     return str(constant.output[0])
 
 
-def _replace(graph: Any, node: Any, kind: str, inputs: list[str]) -> None:
+def _replace_node(graph: Any, node: Any, kind: str, inputs: list[str]) -> None:
     shapes, dtypes = node.output_shapes, node.output_dtypes
     graph.remove_node(node.name)
     graph.make_node(kind, inputs, outputs=node.output, name=node.name, shapes=shapes, dtypes=dtypes)

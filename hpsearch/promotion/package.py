@@ -69,7 +69,7 @@ def save_served_model(
         code = [Path(folder) / f"hpsearch_{name}.py" for name in CODE]
         for copy, name in zip(code, CODE, strict=True):
             shutil.copyfile(Path(schema_module.__file__).with_name(f"{name}.py"), copy)
-        with _quiet():
+        with _silence_mlflow():
             pyfunc.save_model(
                 path,
                 python_model=str(Path(__file__).with_name("served_model.py")),
@@ -79,15 +79,15 @@ def save_served_model(
                     "digests": str(files["digests.json"]),
                 },
                 code_paths=[str(copy) for copy in code],
-                signature=_signature(schema),
+                signature=_make_signature(schema),
                 input_example=example_rows(schema, columns),
-                pip_requirements=_requirements(),
+                pip_requirements=_pip_requirements(),
                 metadata=asdict(lineage),
             )
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _silence_mlflow() -> Iterator[None]:
     """No progress bar for the copy of a file, no line that the example fits the signature."""
     bar, logger = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", logging.getLogger("mlflow.pyfunc")
     before, level = os.environ.get(bar), logger.level
@@ -117,7 +117,7 @@ def folder_sha256(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def as_saved(folder: Path) -> Path:
+def clean_folder(folder: Path) -> Path:
     """`folder` once what loading a model left in it is gone.
 
     That is MLflow's note of the version, and compiled Python files: Python would run them in place
@@ -142,7 +142,7 @@ def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame | np.ndarr
         return columns
     raw: dict[str, list[Any]] = {}
     for column, values in zip(schema.columns, columns.T, strict=True):
-        raw.setdefault(column.raw, [_raw_cell(column, float(v)) for v in values])
+        raw.setdefault(column.raw_name, [_raw_cell(column, float(v)) for v in values])
     for name in schema.raw_columns:  # beside the features there is but the series' name
         raw.setdefault(name, ["one"] * len(columns))
     return pd.DataFrame(raw)
@@ -162,7 +162,7 @@ def _raw_cell(column: Column, value: float) -> Any:
     return value
 
 
-def _signature(schema: Schema) -> Any:
+def _make_signature(schema: Schema) -> Any:
     """Raw columns of any type, since a cell may be a number, a text or missing; or an array."""
     from mlflow.models import ModelSignature
     from mlflow.types import schema as types
@@ -174,21 +174,21 @@ def _signature(schema: Schema) -> Any:
     if schema.target.kind == "multilabel":
         answers = []
         for part in schema.target.parts:
-            answers.append(types.ColSpec(_type_of(part.classes), f"label_{part.name}"))
+            answers.append(types.ColSpec(_label_type(part.classes), f"label_{part.name}"))
             answers.append(types.ColSpec("double", f"probability_{part.name}"))
     elif schema.target.parts:
         answers = [types.ColSpec("double", f"prediction_{n}") for n in schema.target.names]
     elif schema.target.kind == "regression":
         answers = [types.ColSpec("double", "prediction")]
     else:
-        answers = [types.ColSpec(_type_of(schema.target.classes), "label")]
+        answers = [types.ColSpec(_label_type(schema.target.classes), "label")]
         answers += [types.ColSpec("double", f"probability_{c}") for c in schema.target.classes]
     return ModelSignature(types.Schema(takes), types.Schema(answers))
 
 
-def _type_of(classes: Sequence[str | int]) -> str:
+def _label_type(classes: Sequence[str | int]) -> str:
     return "long" if all(isinstance(c, int) for c in classes) else "string"
 
 
-def _requirements() -> list[str]:
+def _pip_requirements() -> list[str]:
     return [f"{name}=={metadata.version(name)}" for name in ("mlflow", *REQUIREMENTS)]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..errors import PromotionError
 
 CHAMPION, PREVIOUS = "champion", "previous"
-LONGEST = 250  # characters
+MAX_LENGTH = 250  # characters
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _RESERVED = re.compile(r"latest|v?\d+", re.IGNORECASE)  # MLflow means versions by these
 
@@ -41,8 +41,8 @@ def parse_reference(text: str) -> Reference:
     """
     name, at, alias = text.partition("@")
     reference = Reference(name, alias if at else CHAMPION)
-    _check("model's name", reference.name)
-    _check("alias", reference.alias)
+    _check_name("model's name", reference.name)
+    _check_name("alias", reference.alias)
     if _RESERVED.fullmatch(reference.alias):
         raise PromotionError(
             f"alias {reference.alias!r} is reserved by MLflow for versions. "
@@ -51,10 +51,10 @@ def parse_reference(text: str) -> Reference:
     return reference
 
 
-def _check(what: str, name: str) -> None:
-    if not _NAME.fullmatch(name) or ".." in name or len(name) > LONGEST:
+def _check_name(what: str, name: str) -> None:
+    if not _NAME.fullmatch(name) or ".." in name or len(name) > MAX_LENGTH:
         shown = name if len(name) <= 60 else f"{name[:60]}…"
         raise PromotionError(
-            f"{what} {shown!r}: 1 to {LONGEST} of the characters A-Z a-z 0-9 . _ - are allowed, "
+            f"{what} {shown!r}: 1 to {MAX_LENGTH} of the characters A-Z a-z 0-9 . _ - are allowed, "
             "with no dot first and no two dots in a row."
         )

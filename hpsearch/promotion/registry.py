@@ -14,24 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import faults
+from .. import fault_injection
 from ..errors import PromotionError
 from ..events import ModelPromoted
 from ..platforms.locks import FileLock, LockHeldError
 from ..tracking.refusals import http_status, permission_denied
 from ..tracking.server import may_edit
-from .gate import Comparison, Gate, NotBetterError, compare
-from .permissions import asking_for, of_experiment, of_model
+from .gate import Comparison, Gate, NotBetterError, compare_models
+from .permissions import experiment_permission, explain_refusals, model_permission
 from .reference import CHAMPION, PREVIOUS, Reference
+from .registry_lock import TIMEOUT_SECONDS, registry_lock
 from .run_files import (
     FINAL,
-    files_for_the_registry,
-    keep_final_fit,
-    kept_folder,
+    copied_folder,
+    copy_final_fit,
+    locate_model_files,
     read_lineage,
-    read_locked_rows,
+    read_run_holdout,
 )
-from .turn import PATIENCE, turn
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +52,7 @@ class Promotion:
     before: int | None  # the version that the alias left
     comparison: Comparison | None  # None: there was nobody to beat, or nobody was asked
 
-    def event(self) -> ModelPromoted:
+    def to_record(self) -> ModelPromoted:
         """What the journal holds of it."""
         return ModelPromoted(
             name=self.name,
@@ -80,7 +80,7 @@ class RegisteredVersion:
         return min(map(int, held), default=self.created)
 
 
-def promote(
+def promote_run(
     client: MlflowClient,
     run_id: str,
     reference: Reference,
@@ -105,19 +105,21 @@ def promote(
     """
     if reference.alias == PREVIOUS:
         raise PromotionError(f"alias {PREVIOUS!r} is kept by hpsearch: it is the last champion.")
-    with asking_for(of_experiment("READ")):
+    with explain_refusals(experiment_permission("READ")):
         run = client.get_run(run_id).info
-    model = of_model("EDIT", reference.name)
-    with asking_for(model), _own_name(client, reference.name) as is_new:
+    model = model_permission("EDIT", reference.name)
+    with explain_refusals(model), _ensure_registered_model(client, reference.name) as is_new:
         # A name that is known may have this very model, and then nothing is written.
         if is_new and not may_edit(client.tracking_uri, str(run.experiment_id)):
-            raise PromotionError(permission_denied(of_experiment("EDIT", run.run_name or "")))
-        with asking_for(of_experiment("READ")):
+            raise PromotionError(
+                permission_denied(experiment_permission("EDIT", run.run_name or ""))
+            )
+        with explain_refusals(experiment_permission("READ")):
             lineage = read_lineage(client, run_id)
-        return _promote(client, run_id, reference, lineage, gate=gate or Gate(), force=force)
+        return _promote_locked(client, run_id, reference, lineage, gate=gate or Gate(), force=force)
 
 
-def _promote(
+def _promote_locked(
     client: MlflowClient,
     run_id: str,
     reference: Reference,
@@ -127,55 +129,63 @@ def _promote(
     force: bool,
 ) -> Promotion:
     holder = version_at(client, reference)
-    if holder is not None and _is(holder, lineage):
+    if holder is not None and _is_same_model(holder, lineage):
         return Promotion(reference.name, int(holder.version), reference.alias, None, None)
     comparison = None
     if holder is not None and not force:
-        comparison = _compare(client, run_id, holder, lineage["metric"], gate)
+        comparison = _compare_with_champion(client, run_id, holder, lineage["metric"], gate)
         logger.info("%s against version %s: %s", reference, holder.version, comparison)
-        if not comparison.passed:
+        if not comparison.is_better:
             raise NotBetterError(f"{reference} stays version {holder.version}. {comparison}")
-    with _one_at_a_time(client):
-        _expect(client, reference, holder)
-        version = _registered(client, run_id, reference.name, lineage)
+    with _promotion_lock(client):
+        _require_holder(client, reference, holder)
+        version = _register_version(client, run_id, reference.name, lineage)
         if force and holder is not None:
             client.set_model_version_tag(reference.name, str(version), f"{TAG}forced", "true")
         if comparison is not None:
             key = f"{TAG}comparison"
             client.set_model_version_tag(reference.name, str(version), key, str(comparison))
-        faults.reach("before_promote")
-        before = _move(client, reference, version, holder)
-        faults.reach("after_promote")
+        fault_injection.fault_point("before_promote")
+        before = _move_alias(client, reference, version, holder)
+        fault_injection.fault_point("after_promote")
     return Promotion(reference.name, version, reference.alias, before, comparison)
 
 
-def rollback(client: MlflowClient, name: str) -> Promotion:
+def rollback_model(client: MlflowClient, name: str) -> Promotion:
     """Let the last champion be the champion again; the two change places.
 
     Raises:
         PromotionError: If there was none.
     """
     reference = Reference(name)
-    with asking_for(of_model("EDIT", name)), _one_at_a_time(client):
+    with explain_refusals(model_permission("EDIT", name)), _promotion_lock(client):
         last = version_at(client, Reference(name, PREVIOUS))
         if last is None:
             raise PromotionError(
                 f"{name} has no version before its champion: nothing to go back to."
             )
         holder = version_at(client, reference)
-        before = _move(client, reference, int(last.version), holder)
+        before = _move_alias(client, reference, int(last.version), holder)
     return Promotion(name, int(last.version), reference.alias, before, None)
 
 
-def models(client: MlflowClient, name: str | None = None) -> list[RegisteredVersion]:
+def list_versions(client: MlflowClient, name: str | None = None) -> list[RegisteredVersion]:
     """Every version that hpsearch registered, by name, the newest first."""
-    with asking_for("READ on its registered models"):
-        names = [name] if name else sorted(m.name for m in _all(client.search_registered_models))
+    with explain_refusals("READ on its registered models"):
+        names = (
+            [name]
+            if name
+            else sorted(m.name for m in _fetch_pages(client.search_registered_models))
+        )
     found = []
     for each in names:
-        aliases = _aliases(client, each)
-        versions = _all(client.search_model_versions, filter_string=f"name = '{each}'")
-        found += [_row(version, aliases) for version in versions if f"{TAG}run" in version.tags]
+        aliases = _read_aliases(client, each)
+        versions = _fetch_pages(client.search_model_versions, filter_string=f"name = '{each}'")
+        found += [
+            _describe_version(version, aliases)
+            for version in versions
+            if f"{TAG}run" in version.tags
+        ]
     return sorted(found, key=lambda row: (row.name, -row.version))
 
 
@@ -191,7 +201,7 @@ def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | Non
         if http_status(error) != 403:
             raise PromotionError(f"{reference}: the registry does not answer: {error}") from error
     # Servers with logins deny the alias of a model that does not exist.
-    with asking_for(of_model("READ", reference.name)):
+    with explain_refusals(model_permission("READ", reference.name)):
         try:
             known = client.get_registered_model(reference.name)
         except MlflowException as error:
@@ -203,32 +213,34 @@ def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | Non
         return client.get_model_version_by_alias(reference.name, reference.alias)
 
 
-def _compare(
+def _compare_with_champion(
     client: MlflowClient, run_id: str, holder: ModelVersion, metric: str, gate: Gate
 ) -> Comparison:
     with tempfile.TemporaryDirectory() as folder:
-        challenger = read_locked_rows(client, run_id, FINAL, Path(folder) / "challenger")
+        challenger = read_run_holdout(client, run_id, FINAL, Path(folder) / "challenger")
         theirs, digest = holder.tags.get(f"{TAG}run"), holder.tags.get(f"{TAG}sha256")
         if theirs is None or digest is None:
             raise NotBetterError(
                 f"version {holder.version} of {holder.name} was not registered by hpsearch, so "
                 "nothing can be compared with it: --force promotes without a comparison."
             )
-        place = kept_folder(digest)
-        champion = read_locked_rows(client, theirs, place, Path(folder) / "champion")
-    return compare(challenger, champion, metric, gate)
+        place = copied_folder(digest)
+        champion = read_run_holdout(client, theirs, place, Path(folder) / "champion")
+    return compare_models(challenger, champion, metric, gate)
 
 
-def _registered(client: MlflowClient, run_id: str, name: str, lineage: Mapping[str, str]) -> int:
+def _register_version(
+    client: MlflowClient, run_id: str, name: str, lineage: Mapping[str, str]
+) -> int:
     """The version of the run's model under `name`, made where there is none."""
-    for version in _all(client.search_model_versions, filter_string=f"name = '{name}'"):
-        if _is(version, lineage):
+    for version in _fetch_pages(client.search_model_versions, filter_string=f"name = '{name}'"):
+        if _is_same_model(version, lineage):
             return int(version.version)
-    place = kept_folder(lineage["sha256"])
+    place = copied_folder(lineage["sha256"])
     study = lineage.get("study", name)
-    with asking_for(of_experiment("EDIT", study)):
-        keep_final_fit(client, run_id, place)
-        source, owner = files_for_the_registry(client, run_id, place, study)
+    with explain_refusals(experiment_permission("EDIT", study)):
+        copy_final_fit(client, run_id, place)
+        source, owner = locate_model_files(client, run_id, place, study)
     tags = {f"{TAG}{key}": value for key, value in lineage.items()}
     version = int(client.create_model_version(name, source, owner, tags=tags).version)
     logger.info("%s: version %d is registered, of run %s", name, version, run_id)
@@ -236,7 +248,7 @@ def _registered(client: MlflowClient, run_id: str, name: str, lineage: Mapping[s
 
 
 @contextmanager
-def _own_name(client: MlflowClient, name: str) -> Iterator[bool]:
+def _ensure_registered_model(client: MlflowClient, name: str) -> Iterator[bool]:
     """Have the registered model, made where there is none; it goes again if the block fails.
 
     Yields whether it was made.
@@ -262,12 +274,12 @@ def _own_name(client: MlflowClient, name: str) -> Iterator[bool]:
         raise
 
 
-def _is(version: ModelVersion, lineage: Mapping[str, str]) -> bool:
+def _is_same_model(version: ModelVersion, lineage: Mapping[str, str]) -> bool:
     """Whether the version is this very model, and not an earlier winner of the same study."""
     return all(version.tags.get(f"{TAG}{key}") == lineage[key] for key in ("run", "sha256"))
 
 
-def _move(
+def _move_alias(
     client: MlflowClient, reference: Reference, version: int, holder: ModelVersion | None
 ) -> int | None:
     """Point the alias to `version`; a champion becomes the previous one first."""
@@ -281,7 +293,9 @@ def _move(
     return before
 
 
-def _expect(client: MlflowClient, reference: Reference, holder: ModelVersion | None) -> None:
+def _require_holder(
+    client: MlflowClient, reference: Reference, holder: ModelVersion | None
+) -> None:
     """Refuse where the alias is no longer where the comparison found it."""
     now = version_at(client, reference)
     if (now and now.version) != (holder and holder.version):
@@ -294,7 +308,7 @@ def _expect(client: MlflowClient, reference: Reference, holder: ModelVersion | N
 
 
 @contextmanager
-def _one_at_a_time(client: MlflowClient) -> Iterator[None]:
+def _promotion_lock(client: MlflowClient) -> Iterator[None]:
     """No two promotions in one store at once.
 
     Promotions into a file of this machine wait at a lock that ends with its process; those on a
@@ -302,25 +316,25 @@ def _one_at_a_time(client: MlflowClient) -> Iterator[None]:
     """
     uri = client.tracking_uri
     if not uri.startswith("sqlite:///"):
-        with turn(client):
+        with registry_lock(client):
             yield
         return
     path = Path(uri.removeprefix("sqlite:///").partition("?")[0])
     try:
-        lock = FileLock(path.with_name(f"{path.name}.promoting"), patience=PATIENCE)
+        lock = FileLock(path.with_name(f"{path.name}.promoting"), patience=TIMEOUT_SECONDS)
     except LockHeldError as held:
         raise PromotionError(
-            f"{held} has been promoting for {PATIENCE:.0f} s. Wait for it, or stop it."
+            f"{held} has been promoting for {TIMEOUT_SECONDS:.0f} s. Wait for it, or stop it."
         ) from None
     with lock:
         yield
 
 
-def _aliases(client: MlflowClient, name: str) -> Mapping[str, str]:
+def _read_aliases(client: MlflowClient, name: str) -> Mapping[str, str]:
     """Alias -> version."""
     from mlflow.exceptions import MlflowException
 
-    with asking_for(of_model("READ", name)):
+    with explain_refusals(model_permission("READ", name)):
         try:
             aliases: Mapping[str, str] = client.get_registered_model(name).aliases
         except MlflowException as error:
@@ -330,14 +344,14 @@ def _aliases(client: MlflowClient, name: str) -> Mapping[str, str]:
     return aliases
 
 
-def _row(version: ModelVersion, aliases: Mapping[str, str]) -> RegisteredVersion:
+def _describe_version(version: ModelVersion, aliases: Mapping[str, str]) -> RegisteredVersion:
     held = tuple(sorted(a for a, v in aliases.items() if int(v) == int(version.version)))
     tags = {k.removeprefix(TAG): v for k, v in version.tags.items() if k.startswith(TAG)}
     created = int(version.creation_timestamp)
     return RegisteredVersion(version.name, int(version.version), held, created, tags)
 
 
-def _all(search: Any, **arguments: Any) -> list[Any]:
+def _fetch_pages(search: Any, **arguments: Any) -> list[Any]:
     """Every page of a search."""
     found: list[Any] = []
     token = None

@@ -12,9 +12,9 @@ from ..compat.mlflow import registry_uri
 from ..errors import PromotionError
 from ..tracking.artifact_store import list_run_files
 from ..tracking.refusals import http_status
-from ..tracking.store import experiment_of, is_server
-from .gate import Judged, NotBetterError, read_judged
-from .package import as_saved, folder_sha256, sha256
+from ..tracking.store import get_experiment_id, is_server
+from .gate import HoldoutPredictions, NotBetterError, read_holdout_predictions
+from .package import clean_folder, folder_sha256, sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,8 +38,8 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
             )
         model = Path(client.download_artifacts(run_id, f"{FINAL}/{MODEL}", folder))
         plain = Model.load(model / "MLmodel").metadata or {}
-        _check_whole(model / "artifacts")
-        digest = folder_sha256(as_saved(model))
+        _require_intact(model / "artifacts")
+        digest = folder_sha256(clean_folder(model))
     flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
     flat |= {f"test.{k}": v for k, v in plain.get("test", {}).items()}
     return {
@@ -50,7 +50,7 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
     }
 
 
-def _check_whole(artifacts: Path) -> None:
+def _require_intact(artifacts: Path) -> None:
     """Refuse a network that is not the one which the study saved."""
     digests = json.loads((artifacts / "digests.json").read_text(encoding="utf-8"))
     if sha256(artifacts / "model.keras") != digests["model"]:
@@ -60,7 +60,9 @@ def _check_whole(artifacts: Path) -> None:
         )
 
 
-def read_locked_rows(client: MlflowClient, run_id: str, place: str, folder: Path) -> Judged:
+def read_run_holdout(
+    client: MlflowClient, run_id: str, place: str, folder: Path
+) -> HoldoutPredictions:
     from mlflow.exceptions import MlflowException
 
     folder.mkdir()
@@ -73,23 +75,23 @@ def read_locked_rows(client: MlflowClient, run_id: str, place: str, folder: Path
             f"challenger and champion cannot be compared: the {folder.name}'s study kept no "
             "predictions for locked rows (data.test_fraction)."
         ) from None
-    return read_judged(Path(path))
+    return read_holdout_predictions(Path(path))
 
 
-def keep_final_fit(client: MlflowClient, run_id: str, place: str) -> None:
+def copy_final_fit(client: MlflowClient, run_id: str, place: str) -> None:
     """Copy the final fit to where a study that goes on does not replace it."""
     with tempfile.TemporaryDirectory() as folder:
         final = Path(client.download_artifacts(run_id, FINAL, folder))
-        client.log_artifacts(run_id, str(as_saved(final / MODEL)), f"{place}/{MODEL}")
+        client.log_artifacts(run_id, str(clean_folder(final / MODEL)), f"{place}/{MODEL}")
         if (final / PREDICTIONS).exists():
             client.log_artifact(run_id, str(final / PREDICTIONS), place)
 
 
-def kept_folder(digest: str) -> str:
+def copied_folder(digest: str) -> str:
     return f"{KEPT}/{digest[:16]}"
 
 
-def files_for_the_registry(
+def locate_model_files(
     client: MlflowClient, run_id: str, place: str, study: str
 ) -> tuple[str, str]:
     """Where those who ask the registry find the model, and the run that it belongs to.
@@ -105,7 +107,7 @@ def files_for_the_registry(
 
     other = MlflowClient(tracking_uri=registry)
     tags = {"hpsearch.kind": "model", "hpsearch.copy_of": run_id}
-    copy = other.create_run(experiment_of(other, study, None), tags=tags, run_name=study)
+    copy = other.create_run(get_experiment_id(other, study, None), tags=tags, run_name=study)
     with tempfile.TemporaryDirectory() as folder:
         model = client.download_artifacts(run_id, f"{place}/{MODEL}", folder)
         other.log_artifacts(copy.info.run_id, model, MODEL)

@@ -15,29 +15,29 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..data.arrays import arrays_in
-from ..data.cells import distinct_places
-from ..data.delimited import BLOCK, Text, read_head, read_texts
-from ..data.schema import Counts, Layout, Schema, Window, require
-from ..data.sources import plain_table
-from ..errors import DataError, HpsearchError, PromotionError, redacted
+from ..data.arrays import read_prediction_rows
+from ..data.cells import factorize_codes
+from ..data.delimited import BLOCK_BYTES, DelimitedText, read_head, read_texts
+from ..data.schema import CellCounts, Layout, RowWindow, Schema, require_columns
+from ..data.sources import normalize_column_types
+from ..errors import DataError, HpsearchError, PromotionError, redact_text
 from ..tracking.artifact_store import limit_s3_requests
-from ..tracking.refusals import described
+from ..tracking.refusals import describe_refusal
 from ..tracking.waiting import telling_what_is_awaited
-from .package import as_saved, folder_sha256
-from .permissions import of_experiment
+from .package import clean_folder, folder_sha256
+from .permissions import experiment_permission
 from .reference import Reference
 from .registry import TAG, version_at
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MOST_SHOWN = 5  # unknown categories of a column that are named
-MOST_LINES = 20  # columns that are told of
+MAX_SHOWN = 5  # unknown categories of a column that are named
+MAX_LINES = 20  # columns that are told of
 BATCH = 65536  # rows of a Parquet file read at once
 
 
-def predict(
+def predict_file(
     client: MlflowClient,
     reference: Reference,
     source: Path,
@@ -60,7 +60,7 @@ def predict(
         strict: Refuse rows with missing cells or unknown categories, before any is answered.
 
     Returns:
-        `data.schema.Counts`: of the rows, and of cells that were missing or unknown categories.
+        `data.schema.CellCounts`: of the rows, and of cells that were missing or unknown categories.
 
     Raises:
         PromotionError: If there is no such model, or it is damaged.
@@ -73,24 +73,24 @@ def predict(
         if served.schema.shape:
             if keep:
                 raise DataError(f"{reference} takes arrays, which have no column {keep[0]!r}")
-            return Counts(_predict_arrays(served, source, output))
+            return CellCounts(_predict_arrays(served, source, output))
         if source.is_dir():
             raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
         # Of a model that an earlier version has packed, too.
-        rows = Rows(source, Schema.from_json(served.schema.to_json()), separator, tuple(keep))
+        rows = RowFile(source, Schema.from_json(served.schema.to_json()), separator, tuple(keep))
         if strict:
-            _refuse_unread(rows)
+            _refuse_unknown_cells(rows)
         return _predict_rows(served, rows, output)
 
 
-def _predict_rows(served: Any, rows: Rows, output: IO[str]) -> Counts:
+def _predict_rows(served: Any, rows: RowFile, output: IO[str]) -> CellCounts:
     """The answers for a file's rows, some at a time."""
     import pyarrow as pa
 
-    counts, window, earlier = Counts(), rows.schema.window, None
+    counts, window, earlier = CellCounts(), rows.schema.window, None
     counts_itself = window is None and "counts" in inspect.signature(served.answer).parameters
     n_rows = 0
-    for block in rows.blocks():
+    for block in rows.read_blocks():
         reached = block if earlier is None else pa.concat_tables([earlier, block])
         try:
             if counts_itself:
@@ -100,14 +100,14 @@ def _predict_rows(served: Any, rows: Rows, output: IO[str]) -> Counts:
                 answer = served.answer(reached)
         except (ValueError, DataError) as error:
             raise DataError(f"{rows.source}, after row {n_rows}: {error}") from None
-        answer = _with_kept(answer.tail(block.num_rows), block, rows.keep)
+        answer = _add_kept_columns(answer.tail(block.num_rows), block, rows.keep)
         answer.to_csv(output, header=n_rows == 0, index=False, lineterminator="\n")
         n_rows += block.num_rows
-        earlier = None if window is None else _last_rows(reached, window)
+        earlier = None if window is None else _context_rows(reached, window)
     return counts
 
 
-def _with_kept(answer: Any, block: Any, keep: Sequence[str]) -> Any:
+def _add_kept_columns(answer: Any, block: Any, keep: Sequence[str]) -> Any:
     """The answers behind the columns that are kept."""
     for place, name in enumerate(keep):
         if name in answer.columns:
@@ -116,14 +116,14 @@ def _with_kept(answer: Any, block: Any, keep: Sequence[str]) -> Any:
     return answer
 
 
-def _refuse_unread(rows: Rows) -> None:
+def _refuse_unknown_cells(rows: RowFile) -> None:
     """Refuse rows with cells from which the model would learn nothing.
 
     Raises:
         DataError: With how many they are, by column.
     """
-    counts = Counts()
-    for block in rows.blocks():
+    counts = CellCounts()
+    for block in rows.read_blocks():
         try:
             rows.schema.clean(block, counts)
         except (ValueError, DataError) as error:
@@ -132,23 +132,23 @@ def _refuse_unread(rows: Rows) -> None:
         raise DataError("\n".join(f"{rows.source}: {line}" for line in found))
 
 
-def describe_counts(counts: Counts) -> list[str]:
+def describe_counts(counts: CellCounts) -> list[str]:
     """What was missing or unknown, a line a column."""
     lines = []
     for name, categories in counts.unknown.items():
-        shown = ", ".join(f"{text!r} {n}" for text, n in categories.most_common(MOST_SHOWN))
-        more = ", …" if len(categories) > MOST_SHOWN else ""
+        shown = ", ".join(f"{text!r} {n}" for text, n in categories.most_common(MAX_SHOWN))
+        more = ", …" if len(categories) > MAX_SHOWN else ""
         cells = sum(categories.values())
         lines.append(f"{name}: {cells:,} cells of categories that are unknown: {shown}{more}")
     lines += [f"{name}: {n:,} cells missing" for name, n in counts.missing.items()]
-    if len(lines) > MOST_LINES:
-        lines = [*lines[:MOST_LINES], f"and {len(lines) - MOST_LINES} more"]
+    if len(lines) > MAX_LINES:
+        lines = [*lines[:MAX_LINES], f"and {len(lines) - MAX_LINES} more"]
     return lines
 
 
-def _last_rows(table: Any, window: Window) -> Any:
+def _context_rows(table: Any, window: RowWindow) -> Any:
     """The rows that windows of later rows can reach, of each series."""
-    series = np.zeros(table.num_rows) if window.by == "" else distinct_places(table[window.by])
+    series = np.zeros(table.num_rows) if window.by == "" else factorize_codes(table[window.by])
     order = np.argsort(series, kind="stable")
     ends = np.searchsorted(series[order], series[order], side="right")
     kept = order[ends - np.arange(len(order)) < window.rows + window.horizon]
@@ -158,7 +158,7 @@ def _last_rows(table: Any, window: Window) -> Any:
 def _predict_arrays(served: Any, source: Path, output: IO[str]) -> int:
     """The answers for arrays, all in memory; those for a folder of images with their names."""
     try:
-        rows, names = arrays_in(source, served.schema.shape)
+        rows, names = read_prediction_rows(source, served.schema.shape)
         answer = served.answer(rows)
     except ValueError as error:
         raise DataError(f"{source}: {error}") from None
@@ -179,7 +179,7 @@ def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:
     Raises:
         PromotionError: If there is no such model, it is damaged, or it is none of ours.
     """
-    return load_served(fetch(client, reference, folder), reference)
+    return load_served(fetch_model(client, reference, folder), reference)
 
 
 def load_served(path: Path, reference: Reference) -> Any:
@@ -197,7 +197,7 @@ def load_served(path: Path, reference: Reference) -> Any:
         raise PromotionError(f"{reference} cannot be opened: {error}") from error
 
 
-def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
+def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path:
     """A copy of the MLflow model behind a reference, the digest of its files checked.
 
     The network, the schema and the Python files that MLflow runs are those that were promoted.
@@ -218,12 +218,14 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
     try:
         uri = client.get_model_version_download_uri(reference.name, version.version)
         limit_s3_requests(uri)
-        with telling_what_is_awaited(f"the files of {reference}, {_place(uri, client)}"):
+        with telling_what_is_awaited(
+            f"the files of {reference}, {_describe_location(uri, client)}"
+        ):
             path = Path(download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri))
-        found = folder_sha256(as_saved(path))
+        found = folder_sha256(clean_folder(path))
     except Exception as error:  # every artifact store raises its own kind
-        needs = of_experiment("READ", version.tags.get(f"{TAG}study", ""))
-        told = described(error, needs=needs)
+        needs = experiment_permission("READ", version.tags.get(f"{TAG}study", ""))
+        told = describe_refusal(error, needs=needs)
         raise PromotionError(f"{reference} cannot be fetched: {told}") from error
     if found != version.tags[f"{TAG}sha256"]:
         raise PromotionError(
@@ -233,14 +235,14 @@ def fetch(client: MlflowClient, reference: Reference, folder: str) -> Path:
     return path
 
 
-def _place(uri: str, client: MlflowClient) -> str:
+def _describe_location(uri: str, client: MlflowClient) -> str:
     """Where files are, as people know it."""
     by_server = uri.startswith(("mlflow-artifacts:", "http:", "https:"))
-    return f"from {redacted(client.tracking_uri if by_server else uri)}"
+    return f"from {redact_text(client.tracking_uri if by_server else uri)}"
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class RowFile:
     """A file of rows to answer for."""
 
     source: Path
@@ -248,7 +250,7 @@ class Rows:
     separator: str | None
     keep: tuple[str, ...]
 
-    def blocks(self) -> Iterator[Any]:
+    def read_blocks(self) -> Iterator[Any]:
         """The needed columns, as Arrow tables of some rows each.
 
         Raises:
@@ -260,30 +262,30 @@ class Rows:
             with self.source.open("rb") as file:
                 is_parquet = file.read(4) == b"PAR1"
             block = None
-            for block in self._parquet() if is_parquet else self._delimited():
+            for block in self._read_parquet() if is_parquet else self._read_delimited():
                 yield block
             if block is None:  # no rows: their answer is a header
-                yield pa.table({name: pa.array([], pa.string()) for name in self._needed})
+                yield pa.table({name: pa.array([], pa.string()) for name in self._needed_columns})
         except HpsearchError as error:
             raise DataError(f"{self.source}: {error}") from None
         except (pa.ArrowInvalid, OSError, EOFError, UnicodeDecodeError) as error:
             raise DataError(f"{self.source}: {str(error).splitlines()[0]}") from None
 
     @property
-    def _needed(self) -> list[str]:
+    def _needed_columns(self) -> list[str]:
         return list(dict.fromkeys([*self.schema.raw_columns, *self.keep]))
 
-    def _parquet(self) -> Iterator[Any]:
+    def _read_parquet(self) -> Iterator[Any]:
         import pyarrow as pa
         from pyarrow import parquet
 
         with parquet.ParquetFile(self.source) as file:
-            require(dict.fromkeys(file.schema_arrow.names), self._needed)
-            for batch in file.iter_batches(BATCH, columns=self._needed):
-                yield plain_table(pa.Table.from_batches([batch]))
+            require_columns(dict.fromkeys(file.schema_arrow.names), self._needed_columns)
+            for batch in file.iter_batches(BATCH, columns=self._needed_columns):
+                yield normalize_column_types(pa.Table.from_batches([batch]))
 
-    def _delimited(self) -> Iterator[Any]:
-        text, needed = Text(self.source), self._needed
+    def _read_delimited(self) -> Iterator[Any]:
+        text, needed = DelimitedText(self.source), self._needed_columns
         head = read_head(
             text,
             self.schema.layout or Layout(),
@@ -291,5 +293,5 @@ class Rows:
             targets=self.schema.target.names if self.schema.target else (),
             separator=self.separator,
         )
-        require(dict.fromkeys(head.names), needed)
-        yield from read_texts(text, head, needed, BLOCK)
+        require_columns(dict.fromkeys(head.names), needed)
+        yield from read_texts(text, head, needed, BLOCK_BYTES)

@@ -68,7 +68,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
         Cells of unknown categories are told to Python's logging, one line a table.
         """
-        counts = self.code["schema"].Counts()
+        counts = self.code["schema"].CellCounts()
         answers = self.answer(model_input, counts)
         if counts.unknown:
             _warn_unknown(counts.unknown, len(answers))
@@ -81,7 +81,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             table: A pandas DataFrame or pyarrow Table with the schema's raw columns, text and
                 missing cells as they come. Other columns are ignored. An array (n_rows, *shape)
                 where rows are arrays, as images are.
-            counts: A `hpsearch_schema.Counts` that gets missing and unknown cells added.
+            counts: A `hpsearch_schema.CellCounts` that gets missing and unknown cells added.
 
         Returns:
             `label` and one `probability_<class>` a class; `prediction` for a regression. Of
@@ -94,22 +94,22 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """
         columns = self.schema.clean(table, counts)
         if self.schema.window is None:
-            return self._named(self._scores(len(columns), lambda rows: columns[rows]))
+            return self._name_scores(self._predict_scores(len(columns), lambda rows: columns[rows]))
         order, last = self.schema.windows(table)
         columns, known = columns[order], np.flatnonzero(last >= 0)
         offsets = np.arange(1 - self.schema.window.rows, 1)
-        scores = self._scores(
+        scores = self._predict_scores(
             len(known), lambda rows: columns[last[known[rows]][:, None] + offsets]
         )
-        answers = self._named(scores).set_axis(known)
+        answers = self._name_scores(scores).set_axis(known)
         whole = answers.select_dtypes("integer").columns  # beside a missing one: no floats
         return answers.astype(dict.fromkeys(whole, object)).reindex(range(len(columns)))
 
-    def _named(self, scores: np.ndarray) -> pd.DataFrame:
+    def _name_scores(self, scores: np.ndarray) -> pd.DataFrame:
         """The answers that are scores, (n_rows, n_outputs)."""
         target = self.schema.target
         if target.kind == "multilabel":
-            return self._labels(scores)
+            return self._label_columns(scores)
         if target.parts:
             named = zip(target.names, scores.T, strict=True)
             return pd.DataFrame({f"prediction_{name}": column for name, column in named})
@@ -123,7 +123,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         answers = {f"probability_{c}": scores[:, k] for k, c in enumerate(target.classes)}
         return pd.DataFrame({"label": np.array(target.classes)[places], **answers})
 
-    def _labels(self, scores: np.ndarray) -> pd.DataFrame:
+    def _label_columns(self, scores: np.ndarray) -> pd.DataFrame:
         """Each label and its probability, (n_rows, n_labels)."""
         answers: dict[str, np.ndarray] = {}
         for part, score in zip(self.schema.target.parts, scores.T, strict=True):
@@ -132,7 +132,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             answers[f"probability_{part.name}"] = score
         return pd.DataFrame(answers)
 
-    def _scores(self, n_rows: int, take: Callable[[slice], np.ndarray]) -> np.ndarray:
+    def _predict_scores(self, n_rows: int, take: Callable[[slice], np.ndarray]) -> np.ndarray:
         """The Keras model's answers for rows that `take` gives, (n_rows, n_outputs) float64.
 
         Rows are filled up to a power of two, so that few shapes are compiled.
@@ -205,10 +205,10 @@ def _read_csv(content: bytes, schema: Any, code: Mapping[str, Any]) -> pd.DataFr
 
     needed, reader = schema.raw_columns, code["delimited"]
     try:
-        text = reader.Text(content)
+        text = reader.DelimitedText(content)
         layout = schema.layout or code["schema"].Layout()
         head = reader.read_head(text, layout, needed=needed, targets=schema.target.names)
-        code["schema"].require(dict.fromkeys(head.names), needed)
+        code["schema"].require_columns(dict.fromkeys(head.names), needed)
         blocks = [block.to_pandas() for block in reader.read_texts(text, head, needed)]
     except ValueError as error:
         raise MlflowException(f"text/csv: {error}", error_code=BAD_REQUEST) from None

@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..escaping import html as escaped
+from ..escaping import escape_html as escaped
 from ..events import WinnerEvaluated
-from ..history import History, load_condensed
+from ..history import History, load_condensed_history
 from ..redaction import redact
-from ..tracking.layout import spec_yaml
-from ..tracking.scores import difference, winner_scores
+from ..tracking.mlflow_layout import spec_yaml
+from ..tracking.scores import describe_difference, winner_scores
 from ..trial import Trial, Value
-from . import table
-from .page import SCRIPT, STYLE
+from . import terminal_tables
+from .page_style import SCRIPT, STYLE
 
 
 def html(text: object) -> str:
@@ -31,23 +31,23 @@ def html(text: object) -> str:
     return escaped(redact(str(text)))
 
 
-def report(journal: Path) -> str:
+def render_report(journal: Path) -> str:
     """The page of a study.
 
     Raises:
         JournalError: If there is no journal, or it is damaged.
     """
-    history = load_condensed(journal)
+    history = load_condensed_history(journal)
     title = html(history.name)
     parts = [
-        _header(history),
-        _cards(history),
-        _winner(history),
-        _scores(history),
-        _test(history),
-        _figures(history, journal.parent),
-        _trials(history),
-        _declaration(history),
+        _render_header(history),
+        _render_cards(history),
+        _render_winner(history),
+        _render_scores(history),
+        _render_holdout(history),
+        _render_figures(history, journal.parent),
+        _render_trials(history),
+        _render_declaration(history),
     ]
     body = "\n".join(part for part in parts if part)
     return (
@@ -58,7 +58,7 @@ def report(journal: Path) -> str:
     )
 
 
-def _header(history: History) -> str:
+def _render_header(history: History) -> str:
     study = history.study
     goal = "highest" if history.maximize else "lowest"
     facts = [f"the {goal} {history.metric}"]
@@ -70,7 +70,7 @@ def _header(history: History) -> str:
     return f"<header><h1>{html(history.name)}</h1><p>{line}</p></header>"
 
 
-def _cards(history: History) -> str:
+def _render_cards(history: History) -> str:
     counts = Counter(t.state.lower() for t in history.trials)
     cards = []
     best = history.winning_trial()
@@ -94,7 +94,7 @@ def _cards(history: History) -> str:
         cards.append((f"{baseline.metrics[history.metric]:.4f}", f"{name} on the same rows"))
     detail = ", ".join(f"{n} {state}" for state, n in counts.most_common())
     cards.append((str(len(history.trials)), f"trials: {detail}" if detail else "trials"))
-    cards.append((_training_time(history), "of training"))
+    cards.append((_format_training_time(history), "of training"))
     inner = "".join(
         f'<div class="card"><b>{html(number)}</b><span>{html(text)}</span></div>'
         for number, text in cards
@@ -102,11 +102,11 @@ def _cards(history: History) -> str:
     return f'<div class="cards">{inner}</div>'
 
 
-def _training_time(history: History) -> str:
-    return table.seconds(math.fsum(t.seconds or 0.0 for t in history.attempts))
+def _format_training_time(history: History) -> str:
+    return terminal_tables.format_seconds(math.fsum(t.seconds or 0.0 for t in history.attempts))
 
 
-def _winner(history: History) -> str:
+def _render_winner(history: History) -> str:
     best = history.winning_trial()
     if best is None:
         return ""
@@ -115,18 +115,19 @@ def _winner(history: History) -> str:
         "trial": best.name,
         "epochs": "" if best.best_epoch is None else str(best.best_epoch + 1),
         "parameters": "" if best.n_parameters is None else f"{best.n_parameters:,}",
-        "time": table.seconds(best.seconds),
+        "time": terminal_tables.format_seconds(best.seconds),
     }
     facts |= {
-        f"{history.metric}, fold {k}": table.number(score, 5)
+        f"{history.metric}, fold {k}": terminal_tables.format_number(score, 5)
         for k, score in enumerate(best.fold_scores or ())
     }
-    params = {name: table.value(v) for name, v in best.params.items()}
-    boxes = f'<div class="columns">{_box(_pairs(params))}{_box(_pairs(facts))}</div>'
+    params = {name: terminal_tables.format_value(v) for name, v in best.params.items()}
+    columns = [_wrap_in_box(_render_pairs(pairs)) for pairs in (params, facts)]
+    boxes = f'<div class="columns">{"".join(columns)}</div>'
     return f"<h2>{title}</h2>{boxes}"
 
 
-def _scores(history: History) -> str:
+def _render_scores(history: History) -> str:
     scores = winner_scores(history)
     if not scores:
         return ""
@@ -136,13 +137,13 @@ def _scores(history: History) -> str:
         rows.append([score.where, f"{score.value:.4f}", between])
     honest = (
         "The best of many noisy scores is too good by nature: what took no part in the search "
-        f"tells the truth. {difference(history)}"
+        f"tells the truth. {describe_difference(history)}"
     )
-    table = _plain([f"{history.metric} on", "score", "95% interval"], rows)
-    return f'<h2>How good it is</h2>{_box(table)}<p class="note">{html(honest)}</p>'
+    table = _render_table([f"{history.metric} on", "score", "95% interval"], rows)
+    return f'<h2>How good it is</h2>{_wrap_in_box(table)}<p class="note">{html(honest)}</p>'
 
 
-def _test(history: History) -> str:
+def _render_holdout(history: History) -> str:
     final = history.final
     if final is None or not final.test:
         return ""
@@ -164,10 +165,10 @@ def _test(history: History) -> str:
     threshold = final.label_threshold
     labels = f" Labels count above a probability of {threshold:.3g}." if threshold != 0.5 else ""
     note = f'<p class="note">{about} that no trial saw, read {times}.{labels}</p>'
-    return f"<h2>Locked test rows</h2>{_box(_plain(head, rows))}{note}"
+    return f"<h2>Locked test rows</h2>{_wrap_in_box(_render_table(head, rows))}{note}"
 
 
-def _figures(history: History, study: Path) -> str:
+def _render_figures(history: History, study: Path) -> str:
     from ..tracking.plots import search_drawings, winner_drawings
 
     inner, failed = [], []
@@ -186,49 +187,51 @@ def _figures(history: History, study: Path) -> str:
     return f'<h2>Figures</h2><div class="figures">{"".join(inner)}</div>{listed}'
 
 
-def _trials(history: History) -> str:
+def _render_trials(history: History) -> str:
     if not history.trials:
         return ""
-    names = table.param_names(history.trials)
+    names = terminal_tables.param_names(history.trials)
     others = [name for name, _ in history.objectives[1:]]
     head = ["trial", "state", history.metric, "±", *others, "epoch", "time", *names]
     chosen = history.winning_trial()
-    ranked = history.ranked()
+    ranked = history.ranked_trials()
     places = {id(trial): place for place, trial in enumerate(ranked)}
     order = sorted(history.trials, key=lambda t: (places.get(id(t), len(ranked)), t.number))
-    body = "".join(_trial_row(t, names, len(others), is_winner=t is chosen) for t in order)
+    body = "".join(_render_trial_row(t, names, len(others), is_winner=t is chosen) for t in order)
     heads = "".join(f"<th>{html(h)}</th>" for h in head)
     inner = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
-    return f"<h2>Trials</h2>{_box(inner)}"
+    return f"<h2>Trials</h2>{_wrap_in_box(inner)}"
 
 
-def _trial_row(trial: Trial, names: Sequence[str], n_others: int, *, is_winner: bool) -> str:
+def _render_trial_row(trial: Trial, names: Sequence[str], n_others: int, *, is_winner: bool) -> str:
     others: list[float | None] = [*(trial.values or ())[1:]] or [None] * n_others
     epoch = None if trial.best_epoch is None else trial.best_epoch + 1
     cells = [
-        _cell(trial.number, str(trial.number)),
+        _render_cell(trial.number, str(trial.number)),
         f'<td><span class="state {trial.state}">{trial.state.lower()}</span></td>',
-        _cell(trial.score, table.number(trial.score, 5)),
-        _cell(trial.spread, table.number(trial.spread, 2)),
-        *(_cell(value, table.number(value, 5)) for value in others),
-        _cell(epoch, "" if epoch is None else str(epoch)),
-        _cell(trial.seconds, table.seconds(trial.seconds)),
+        _render_cell(trial.score, terminal_tables.format_number(trial.score, 5)),
+        _render_cell(trial.spread, terminal_tables.format_number(trial.spread, 2)),
+        *(_render_cell(value, terminal_tables.format_number(value, 5)) for value in others),
+        _render_cell(epoch, "" if epoch is None else str(epoch)),
+        _render_cell(trial.seconds, terminal_tables.format_seconds(trial.seconds)),
     ]
     for name in names:
         param = trial.params.get(name)
-        cells.append(_cell(param, table.value(param) if name in trial.params else ""))
+        cells.append(
+            _render_cell(param, terminal_tables.format_value(param) if name in trial.params else "")
+        )
     if trial.error:
         cells[1] = cells[1].replace("<span ", f'<span title="{html(trial.error)}" ', 1)
     mark = ' class="winner"' if is_winner else ""
     return f"<tr{mark}>{''.join(cells)}</tr>"
 
 
-def _cell(key: Value, text: str) -> str:
+def _render_cell(key: Value, text: str) -> str:
     sort = "" if key is None else html(str(key))
     return f'<td data-key="{sort}">{html(text)}</td>'
 
 
-def _declaration(history: History) -> str:
+def _render_declaration(history: History) -> str:
     study = history.study
     summary = asdict(study.data).items()
     data = {k: v for k, v in summary if k != "notes" and v is not None}
@@ -236,29 +239,29 @@ def _declaration(history: History) -> str:
     notes = [*study.data.notes, *history.notes_of_changes()]
     listed = "".join(f"<li>{html(str(note))}</li>" for note in notes)
     boxes = (
-        f'<div class="columns">{_box(_pairs(_texts(data)))}'
-        f"{_box(_pairs(_texts(study.environment or {})))}</div>"
+        f'<div class="columns">{_wrap_in_box(_render_pairs(_as_texts(data)))}'
+        f"{_wrap_in_box(_render_pairs(_as_texts(study.environment or {})))}</div>"
     )
     spec = f"<pre>{html(spec_yaml(history))}</pre>"
     return (
         f"<h2>Data and environment</h2>{boxes}"
         + (f'<ul class="note">{listed}</ul>' if listed else "")
-        + f"<h2>Declaration</h2>{_box(spec)}"
+        + f"<h2>Declaration</h2>{_wrap_in_box(spec)}"
     )
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+def _as_texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {
         str(k): v if isinstance(v, str) else json.dumps(v, default=str) for k, v in values.items()
     }
 
 
-def _pairs(values: Mapping[str, str]) -> str:
+def _render_pairs(values: Mapping[str, str]) -> str:
     rows = "".join(f"<tr><td>{html(k)}</td><td>{html(v)}</td></tr>" for k, v in values.items())
     return f'<table class="pairs"><tbody>{rows}</tbody></table>'
 
 
-def _plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     heads = "".join(f"<th>{html(h)}</th>" for h in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{html(cell)}</td>" for cell in row) + "</tr>" for row in rows
@@ -266,5 +269,5 @@ def _plain(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _box(inner: str) -> str:
+def _wrap_in_box(inner: str) -> str:
     return f'<div class="box">{inner}</div>'

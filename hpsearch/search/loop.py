@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from .. import faults
+from .. import fault_injection
 from ..errors import TrainingError
 from ..events import (
     DuplicateProposed,
@@ -28,20 +28,26 @@ from ..events import (
 from ..execution.executor import Executor, Lost, Report, Started
 from ..history import History
 from ..journal import Journal, stream_scores
-from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, epochs_of
-from .limits import NO_POINT, End, Limits, end_of, out_of_time
-from .memory import Memory
-from .objectives import values_of
+from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, max_epochs
+from .event_writer import EventWriter, Listener, to_list
+from .objectives import objective_values
 from .pruner import NoPruner, Pruner
-from .replay import heard, replay
-from .retries import ATTEMPTS, Retries
-from .sampler import Sampler, begun, recalled
-from .scribe import Listener, Scribe, numbers
+from .replay import replay_records, tell_ended
+from .retries import MAX_ATTEMPTS, Retries
+from .sampler import Sampler, copy_known_trial, make_running_trial
+from .stopping_criteria import (
+    SPACE_EXHAUSTED,
+    StoppingCriteria,
+    StopReason,
+    find_stop_reason,
+    time_is_up,
+)
+from .tried_points import TriedPoints
 
 logger = logging.getLogger("hpsearch.search")
 
-REPEATS = 20  # of known points that a sampler proposes in a row
-FAILURES_IN_A_ROW = 5  # trials of one run, after which it stops
+MAX_REPEATS = 20  # of known points that a sampler proposes in a row
+MAX_CONSECUTIVE_FAILURES = 5  # trials of one run, after which it stops
 
 
 class Search:
@@ -53,13 +59,13 @@ class Search:
         journal: Journal,
         sampler: Sampler,
         executor: Executor,
-        limits: Limits,
+        limits: StoppingCriteria,
         seed: int,
         epochs: int,
         fixed: dict[str, Value],
         pruner: Pruner | None = None,
         in_rounds: bool = False,
-        memory: Memory | None = None,
+        memory: TriedPoints | None = None,
         listeners: Sequence[Listener] = (),
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
@@ -71,7 +77,7 @@ class Search:
         """
         self.history = History()  # of the journal, once `run` has read it
         self._journal = journal
-        self._scribe = Scribe(journal, self.history, listeners)
+        self._scribe = EventWriter(journal, self.history, listeners)
         self._sampler = sampler
         self._pruner = pruner or NoPruner()
         self._executor = executor
@@ -101,25 +107,27 @@ class Search:
         Raises:
             TrainingError: If trial after trial fails, with the last reason.
         """
-        self._go_on()
-        self._take_up()
+        self._replay_earlier_runs()
+        self._resubmit_unfinished()
         while True:
-            self._fill()
-            self._scribe.settle()
+            self._fill_executor()
+            self._scribe.flush()
             if not self._submitted:
-                self._end()
+                self._record_end()
                 return self.history
             report = self._executor.wait(0.2)
             if report is not None:
-                self._take(report)
+                self._handle_report(report)
             if self._is_over():
                 for number in self._executor.recall():
                     self._submitted.pop(number, None)
 
-    def _go_on(self) -> None:
+    def _replay_earlier_runs(self) -> None:
         """Read what the study's earlier runs brought, and let the sampler hear it again."""
         events = stream_scores(self._journal.path)
-        self._untold = replay(events, self.history, self._sampler, in_rounds=self._in_rounds)
+        self._untold = replay_records(
+            events, self.history, self._sampler, in_rounds=self._in_rounds
+        )
         self._spent = self.history.seconds
         self._ended_before = len(self.history.ended)
         logger.info("the journal holds %d trials", len(self.history.trials))
@@ -127,48 +135,48 @@ class Search:
             for trial in self.history.trials:
                 self._memory.add(trial)
 
-    def _take_up(self) -> None:
+    def _resubmit_unfinished(self) -> None:
         """Run again what was under way when an earlier run of the study ended."""
         unfinished = [trial for trial in self.history.trials if not trial.is_finished]
         for place, group in groupby(unfinished, lambda t: t.number // self._together):
-            trials = [self._asked_again(trial) for trial in group]
+            trials = [self._next_attempt(trial) for trial in group]
             if place == self.history.next_number // self._together:  # it was still being asked
-                trials += self._ask_together()
-            self._submit(*trials)
+                trials += self._ask_population()
+            self._submit_trials(*trials)
 
-    def _end(self) -> None:
+    def _record_end(self) -> None:
         """Write down why the search has ended, unless it was only stopped."""
         if self._stop_requested():
             return
-        end = self._enough() or out_of_time(self._limits)
+        end = self._stop_reason() or time_is_up(self._limits)
         self._scribe.write(SearchEnded(cause=end.cause, reason=end.reason))
         logger.info("the search has ended: %s", end.reason)
 
     # ---- asking ----
 
-    def _fill(self) -> None:
+    def _fill_executor(self) -> None:
         if self._in_rounds:
             if not self._submitted:
-                self._tell()
+                self._tell_sampler()
             elif self.history.next_number % self._executor.capacity == 0:
                 return  # the round has all its trials
         while self._executor.capacity - len(self._submitted) >= self._together:
-            asked = self._ask_together()
+            asked = self._ask_population()
             if not asked:
                 return
-            self._submit(*asked)
+            self._submit_trials(*asked)
 
-    def _ask_together(self) -> list[Trial]:
+    def _ask_population(self) -> list[Trial]:
         """The trials of the next submit: up to the next multiple of their number."""
         asked: list[Trial] = []
         for _ in range(self._together - self.history.next_number % self._together):
-            trial = self._ask()
+            trial = self._ask_trial()
             if trial is None:
                 break
             asked.append(trial)
         return asked
 
-    def _ask(self) -> Trial | None:
+    def _ask_trial(self) -> Trial | None:
         """One trial more, written down; None where the study wants none."""
         if not self._wants_more():
             return None
@@ -183,11 +191,11 @@ class Search:
                 attempt=0,
                 params={**self._fixed, **params},
                 seed=derive_seed(self._seed, "trial", number),
-                epochs=self._epochs_of(number, params),
+                epochs=self._max_epochs(number, params),
             )
         )
         logger.debug("trial %d: asked for, %s", number, params)
-        faults.reach("after_ask")
+        fault_injection.fault_point("after_ask")
         if self._memory is not None:
             self._memory.add(self.history.last[number])
         return self.history.last[number]
@@ -196,48 +204,48 @@ class Search:
         """What the sampler proposes and was not tried; None where everything was."""
         if self._memory is None:
             return self._sampler.ask(number)
-        for _ in range(REPEATS):
+        for _ in range(MAX_REPEATS):
             params = self._sampler.ask(number)
             if params is None:
                 return None
-            known = self._memory.find(params, self._epochs_of(number, params))
+            known = self._memory.find(params, self._max_epochs(number, params))
             if known is None:
                 return params
-            self._remember(number, self.history.last[known])
+            self._tell_known_result(number, self.history.last[known])
             if self._memory.is_full:
                 return None
-        untried = self._memory.untried(self._seed, "untried", number)
+        untried = self._memory.find_untried(self._seed, "untried", number)
         logger.info("trial %d: only known points were proposed, one is drawn: %s", number, untried)
         if untried is not None:
-            self._sampler.tell(begun(number, untried))
+            self._sampler.tell(make_running_trial(number, untried))
         return untried
 
-    def _remember(self, number: int, known: Trial) -> None:
+    def _tell_known_result(self, number: int, known: Trial) -> None:
         """Answer the sampler with what a trial of the same params brought."""
         logger.debug("trial %d: its point was that of trial %d", number, known.number)
         event = DuplicateProposed(
             trial=number, known_trial=known.number, state=known.state, score=known.score
         )
         self._scribe.write(event, sync=False)
-        self._sampler.tell(recalled(known, number, had_ended=known.is_finished))
+        self._sampler.tell(copy_known_trial(known, number, had_ended=known.is_finished))
 
-    def _epochs_of(self, number: int, params: Mapping[str, Value]) -> int:
-        return self._sampler.epochs(number) or epochs_of({**self._fixed, **params}, self._epochs)
+    def _max_epochs(self, number: int, params: Mapping[str, Value]) -> int:
+        return self._sampler.epochs(number) or max_epochs({**self._fixed, **params}, self._epochs)
 
-    def _submit(self, *trials: Trial) -> None:
+    def _submit_trials(self, *trials: Trial) -> None:
         if trials:
             numbers = tuple(trial.number for trial in trials)
             self._submitted.update(dict.fromkeys(numbers, numbers))
             logger.debug("submitted: trials %s", numbers)
-            self._executor.submit(*(replace(t.spec, rungs=self._rungs(t)) for t in trials))
-            faults.reach("after_dispatch")
+            self._executor.submit(*(replace(t.spec, rungs=self._rungs_of(t)) for t in trials))
+            fault_injection.fault_point("after_dispatch")
 
-    def _rungs(self, trial: Trial) -> tuple[int, ...]:
-        if self._retries.is_alone(trial.number):
+    def _rungs_of(self, trial: Trial) -> tuple[int, ...]:
+        if self._retries.runs_single(trial.number):
             return ()
         return self._pruner.rungs(trial.number, trial.epochs)
 
-    def _asked_again(self, trial: Trial) -> Trial:
+    def _next_attempt(self, trial: Trial) -> Trial:
         """The next attempt at a trial whose worker, or whose whole study, ended under it."""
         spec = trial.spec
         self._scribe.write(
@@ -250,65 +258,65 @@ class Search:
             )
         )
         logger.info("trial %d: attempt %d begins", trial.number, trial.attempt + 1)
-        trial.condense()
+        trial.drop_curves()
         return self.history.last[trial.number]
 
     def _wants_more(self) -> bool:
         """Whether another trial is asked for. What was asked is trained, whatever it brings."""
-        return not self._is_over() and self._enough() is None
+        return not self._is_over() and self._stop_reason() is None
 
-    def _enough(self) -> End | None:
+    def _stop_reason(self) -> StopReason | None:
         """Why no trial more is wanted, time aside."""
-        return NO_POINT if self._exhausted else end_of(self.history, self._limits)
+        return SPACE_EXHAUSTED if self._exhausted else find_stop_reason(self.history, self._limits)
 
     def _is_over(self) -> bool:
         seconds = self._spent + time.monotonic() - self._began
-        return self._stop_requested() or self._limits.are_spent(seconds)
+        return self._stop_requested() or self._limits.is_out_of_time(seconds)
 
     # ---- answers ----
 
-    def _take(self, report: Report) -> None:
+    def _handle_report(self, report: Report) -> None:
         match report:
             case Started(number):
                 attempt = self.history.last[number].attempt
                 self._scribe.write(TrialStarted(trial=number, attempt=attempt), sync=False)
             case EpochReport():
-                self._take_epoch(report)
+                self._handle_epoch(report)
             case FoldReport():
-                self._take_fold(report)
+                self._handle_fold(report)
             case TrialResult():
-                self._take_result(report)
+                self._handle_result(report)
             case Lost():
-                self._take_loss(report)
+                self._handle_loss(report)
 
-    def _take_epoch(self, report: EpochReport) -> None:
+    def _handle_epoch(self, report: EpochReport) -> None:
         event = EpochFinished(
             trial=report.trial,
             attempt=self.history.last[report.trial].attempt,
             epoch=report.epoch,
-            scores=numbers(report.scores),
-            metrics={name: numbers(values) for name, values in report.metrics.items()},
+            scores=to_list(report.scores),
+            metrics={name: to_list(values) for name, values in report.metrics.items()},
         )
         self._scribe.write(event, sync=False)  # lost with the process, it is measured again
         trial = self.history.last[report.trial]
-        if trial.n_epochs in self._rungs(trial):
+        if trial.n_epochs in self._rungs_of(trial):
             self._waiting.add(trial.number)
-            self._judge()
+            self._decide_rungs()
 
-    def _take_fold(self, report: FoldReport) -> None:
+    def _handle_fold(self, report: FoldReport) -> None:
         trial = self.history.last[report.trial]
         event = FoldFinished(
             trial=report.trial,
             attempt=trial.attempt,
             fold=report.fold,
-            scores=numbers(report.scores),
+            scores=to_list(report.scores),
         )
         self._scribe.write(event, sync=False)  # lost with the process, it is measured again
-        if report.epoch + 1 in self._rungs(trial):
+        if report.epoch + 1 in self._rungs_of(trial):
             self._waiting.add(trial.number)
-            self._judge()
+            self._decide_rungs()
 
-    def _judge(self) -> None:
+    def _decide_rungs(self) -> None:
         """Tell the trials at a rung whether they go on, where that can be said."""
         if self._in_rounds and self._waiting != self._submitted.keys():
             return  # somebody of the round is still on the way to a rung
@@ -330,34 +338,36 @@ class Search:
                 *(trial.number, said, trial.n_epochs, pruner, score, len(self.history.trials) - 1),
             )
 
-    def _take_result(self, result: TrialResult) -> None:
-        faults.reach("before_result")
+    def _handle_result(self, result: TrialResult) -> None:
+        fault_injection.fault_point("before_result")
         del self._submitted[result.number]
         self._waiting.discard(result.number)
-        self._scribe.owe(self._event_of(result))  # what is asked next is synced, and this before it
+        self._scribe.defer_sync(
+            self._event_of(result)
+        )  # what is asked next is synced, and this before it
         said = result.error or f"score {result.score}"
         logger.info("trial %d: %s, %s", result.number, result.state, said)
-        faults.reach("after_result")
+        fault_injection.fault_point("after_result")
         self._untold.add(result.number)
         if not self._in_rounds:
-            self._tell()
-        self._check_failures()
+            self._tell_sampler()
+        self._stop_on_failures()
         if self._waiting:  # perhaps for this one
-            self._scribe.settle()
-            self._judge()
+            self._scribe.flush()
+            self._decide_rungs()
 
-    def _tell(self) -> None:
+    def _tell_sampler(self) -> None:
         """Tell the sampler what has ended."""
         for number in sorted(self._untold):
-            heard(self._sampler, self.history.last[number])
-            faults.reach("after_tell")
+            tell_ended(self._sampler, self.history.last[number])
+            fault_injection.fault_point("after_tell")
         self._untold.clear()
 
     def _event_of(self, result: TrialResult) -> TrialFinished:
         """A result as the journal holds it; its predictions are in a file then."""
         names = [name for name, _ in self.history.objectives]
         has_several = len(names) > 1
-        predictions, crc32 = self._scribe.keep_predictions(result)
+        predictions, crc32 = self._scribe.write_predictions(result)
         return TrialFinished(
             trial=result.number,
             attempt=result.attempt,
@@ -365,10 +375,10 @@ class Search:
             score=result.score,
             spread=result.spread,
             best_epoch=result.best_epoch,
-            fold_scores=None if result.fold_scores is None else numbers(result.fold_scores),
+            fold_scores=None if result.fold_scores is None else to_list(result.fold_scores),
             seconds=result.seconds,
             n_parameters=result.n_parameters,
-            values=values_of(self.history.last[result.number], result, names)
+            values=objective_values(self.history.last[result.number], result, names)
             if has_several
             else None,
             latency_ms=result.latency_ms if has_several else None,
@@ -379,26 +389,26 @@ class Search:
             predictions_crc32=crc32,
         )
 
-    def _take_loss(self, lost: Lost) -> None:
+    def _handle_loss(self, lost: Lost) -> None:
         trial = self.history.last[lost.trial]
         logger.info("trial %d: attempt %d is lost: %s", lost.trial, trial.attempt, lost.reason)
         self._waiting.discard(lost.trial)
         together = self._submitted[lost.trial]
-        if self._retries.is_given_up(lost.trial):
-            reason = f"{lost.reason}; given up after {ATTEMPTS} attempts"
-            self._take_result(
+        if self._retries.count_loss(lost.trial):
+            reason = f"{lost.reason}; given up after {MAX_ATTEMPTS} attempts"
+            self._handle_result(
                 TrialResult(lost.trial, "FAILED", 0.0, attempt=trial.attempt, error=reason)
             )
         companions = [number for number in together if number in self._submitted]
-        for group in self._retries.again(companions):
-            self._submit(*(self._asked_again(self.history.last[n]) for n in group))
+        for group in self._retries.next_submissions(companions):
+            self._submit_trials(*(self._next_attempt(self.history.last[n]) for n in group))
 
-    def _check_failures(self) -> None:
-        latest = self.history.ended[self._ended_before :][-FAILURES_IN_A_ROW:]
-        if len(latest) == FAILURES_IN_A_ROW and all(t.state == "FAILED" for t in latest):
-            self._scribe.settle()
+    def _stop_on_failures(self) -> None:
+        latest = self.history.ended[self._ended_before :][-MAX_CONSECUTIVE_FAILURES:]
+        if len(latest) == MAX_CONSECUTIVE_FAILURES and all(t.state == "FAILED" for t in latest):
+            self._scribe.flush()
             raise TrainingError(
-                f"{FAILURES_IN_A_ROW} trials in a row failed, so the study stops. "
+                f"{MAX_CONSECUTIVE_FAILURES} trials in a row failed, so the study stops. "
                 f"The last one, trial {latest[-1].number}: {latest[-1].error} "
                 "Nothing is lost: mend it and run the same command again."
             )

@@ -9,7 +9,7 @@ from ..trial import Trial, TrialResult, mean
 COSTS = ("parameters", "latency_ms")  # objectives that are no metric; smaller is better
 
 
-def values_of(trial: Trial, result: TrialResult, names: Sequence[str]) -> list[float] | None:
+def objective_values(trial: Trial, result: TrialResult, names: Sequence[str]) -> list[float] | None:
     """The value of each objective in `names`, in their order; None for a trial without a score.
 
     A metric is the mean over the folds at the trial's best epoch, which is that of the first

@@ -12,10 +12,10 @@ from dataclasses import replace
 from ..events import DuplicateProposed, Event, TrialAsked, TrialFinished
 from ..history import History
 from ..trial import Trial
-from .sampler import Sampler, recalled
+from .sampler import Sampler, copy_known_trial
 
 
-def replay(
+def replay_records(
     events: Iterable[Event], history: History, sampler: Sampler, *, in_rounds: bool
 ) -> set[int]:
     """Tell `history` and the sampler of a study's earlier runs.
@@ -31,17 +31,17 @@ def replay(
         untold.update(t.number for t in changed if has_ended)
         if has_ended if not in_rounds else is_new or isinstance(event, DuplicateProposed):
             for number in sorted(untold):
-                heard(sampler, history.last[number])
+                tell_ended(sampler, history.last[number])
             untold.clear()
         if is_new:
             sampler.tell(replace(changed[0], state="RUNNING"))
         elif isinstance(event, DuplicateProposed):
             known = history.last[event.known_trial]
-            sampler.tell(recalled(known, event.trial, had_ended=known.is_finished))
+            sampler.tell(copy_known_trial(known, event.trial, had_ended=known.is_finished))
     return untold
 
 
-def heard(sampler: Sampler, ended: Trial) -> None:
+def tell_ended(sampler: Sampler, ended: Trial) -> None:
     """Tell the sampler how a trial ended; nobody asks for its whole curves after that."""
     sampler.tell(ended)
-    ended.condense()
+    ended.drop_curves()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-ATTEMPTS = 3  # how often a trial may take its worker down before it is FAILED
+MAX_ATTEMPTS = 3  # how often a trial may take its worker down before it is FAILED
 
 
 class Retries:
@@ -22,15 +22,15 @@ class Retries:
         self._lost: set[int] = set()  # until it is known what became of their companions
         self._alone: set[int] = set()  # trials that no longer wait for their companions
 
-    def is_given_up(self, number: int) -> bool:
+    def count_loss(self, number: int) -> bool:
         """Take in that a worker died under a trial; whether that was its last attempt."""
         self._deaths[number] += 1
-        if self._deaths[number] >= ATTEMPTS:
+        if self._deaths[number] >= MAX_ATTEMPTS:
             return True
         self._lost.add(number)
         return False
 
-    def again(self, companions: Sequence[int]) -> list[tuple[int, ...]]:
+    def next_submissions(self, companions: Sequence[int]) -> list[tuple[int, ...]]:
         """Which trials to submit together now; none until all of `companions` are known to be lost.
 
         Args:
@@ -39,12 +39,12 @@ class Retries:
         if not companions or not self._lost.issuperset(companions):
             return []
         self._lost.difference_update(companions)
-        if max(self._deaths[number] for number in companions) + 1 < ATTEMPTS:
+        if max(self._deaths[number] for number in companions) + 1 < MAX_ATTEMPTS:
             return [tuple(companions)]
         if self._in_brackets:
             self._alone.update(companions)
         return [(number,) for number in companions]
 
-    def is_alone(self, number: int) -> bool:
+    def runs_single(self, number: int) -> bool:
         """Whether a trial waits for nobody at its rungs."""
         return number in self._alone

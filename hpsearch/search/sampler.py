@@ -37,11 +37,11 @@ class Sampler(Protocol):
         ...
 
 
-def begun(number: int, params: Mapping[str, Value]) -> Trial:
+def make_running_trial(number: int, params: Mapping[str, Value]) -> Trial:
     """A trial that has just begun."""
     return Trial(number, 0, params, seed=0, epochs=0, asked=0, state="RUNNING")
 
 
-def recalled(known: Trial, number: int, *, had_ended: bool) -> Trial:
+def copy_known_trial(known: Trial, number: int, *, had_ended: bool) -> Trial:
     """A trial whose params were known: it ends as the known one did, or says nothing so far."""
     return replace(known, number=number, state=known.state if had_ended else "FAILED")

@@ -13,65 +13,68 @@ from itertools import combinations
 
 from ..errors import SpecError
 from ..trial import Value
-from .conditions import Allowed, Condition, allows, described
+from .conditions import AllowedValues, Condition, allows_value, format_condition
 from .constraints import Constraint
-from .counting import stretches
-from .space import Categorical, Float, Int, Parameter, Space
+from .point_counting import iter_value_groups
+from .search_space import Categorical, Float, Int, Parameter, SearchSpace
 
-MARK = "@"  # between a name and the place of its range; no declared name holds it
+BRANCH_SEPARATOR = "@"  # between a name and the place of its range; no declared name holds it
 
 
 @dataclass(frozen=True, slots=True)
-class _OfJoined:
+class _JoinedConstraint:
     """A constraint over points that are told apart."""
 
-    whole: Constraint
+    constraint: Constraint
 
     @property
     def text(self) -> str:
-        return self.whole.text
+        return self.constraint.text
 
-    def holds(self, params: Mapping[str, Value]) -> bool:
-        return self.whole.holds(joined(params))
+    def is_satisfied(self, params: Mapping[str, Value]) -> bool:
+        return self.constraint.is_satisfied(join_point(params))
 
 
-def has_branches(space: Space) -> bool:
+def has_branches(space: SearchSpace) -> bool:
     """Whether any name has several ranges."""
     return len({p.name for p in space}) < len(space)
 
 
-def apart(space: Space) -> Space:
+def split_branches(space: SearchSpace) -> SearchSpace:
     """The same points, with a name of its own for every range."""
-    renamed = tuple(replace(p, name=own) for own, p in _own_names(space))
-    return Space(renamed, tuple(map(_OfJoined, space.constraints)), space.fixed)
+    renamed = tuple(replace(p, name=own) for own, p in _name_branches(space))
+    return SearchSpace(
+        renamed, tuple(map(_JoinedConstraint, space.constraints)), space.fixed_params
+    )
 
 
-def split(space: Space, params: Mapping[str, Value]) -> dict[str, Value]:
+def split_point(space: SearchSpace, params: Mapping[str, Value]) -> dict[str, Value]:
     """A point of `space` as one of `apart(space)`; what the space lacks stays as it is."""
-    own_names = {id(p): own for own, p in _own_names(space)}
-    live = {p.name: own_names[id(p)] for p in space.at(params)}
+    own_names = {id(p): own for own, p in _name_branches(space)}
+    live = {p.name: own_names[id(p)] for p in space.iter_active(params)}
     return {live.get(name, name): value for name, value in params.items()}
 
 
-def joined(params: Mapping[str, Value]) -> dict[str, Value]:
+def join_point(params: Mapping[str, Value]) -> dict[str, Value]:
     """A point of `apart(space)` as one of `space`; the first of a name's ranges counts."""
     found: dict[str, Value] = {}
     for own, value in params.items():
-        found.setdefault(own.partition(MARK)[0], value)
+        found.setdefault(own.partition(BRANCH_SEPARATOR)[0], value)
     return found
 
 
-def spanned(space: Space) -> Space:
+def merge_ranges(space: SearchSpace) -> SearchSpace:
     """One range a name, from the lowest end to the highest, without its condition; for plots."""
     ranges: dict[str, list[Parameter]] = {}
     for p in space:
         ranges.setdefault(p.name, []).append(p)
     return replace(
-        space, parameters=tuple(_span(ps) if len(ps) > 1 else ps[0] for ps in ranges.values())
+        space,
+        parameters=tuple(_merge_parameter(ps) if len(ps) > 1 else ps[0] for ps in ranges.values()),
     )
 
 
-def _span(ranges: Sequence[Parameter]) -> Parameter:
+def _merge_parameter(ranges: Sequence[Parameter]) -> Parameter:
     name, numbers = ranges[0].name, [p for p in ranges if not isinstance(p, Categorical)]
     if not numbers:
         choices = [p.value(i) for p in ranges for i in range(int(p.size))]
@@ -83,12 +86,14 @@ def _span(ranges: Sequence[Parameter]) -> Parameter:
     return Float(name, low, high, log)
 
 
-def _own_names(space: Space) -> list[tuple[str, Parameter]]:
+def _name_branches(space: SearchSpace) -> list[tuple[str, Parameter]]:
     total, seen = Counter(p.name for p in space), Counter[str]()
     named = []
     for p in space:
         seen[p.name] += 1
-        named.append((f"{p.name}{MARK}{seen[p.name]}" if total[p.name] > 1 else p.name, p))
+        named.append(
+            (f"{p.name}{BRANCH_SEPARATOR}{seen[p.name]}" if total[p.name] > 1 else p.name, p)
+        )
     return named
 
 
@@ -108,12 +113,18 @@ def check_exclusive(
     Raises:
         SpecError: Naming two ranges that do not exclude each other.
     """
-    whole = [_with_ancestors(p.when, parents) for p in ranges]
+    whole = [_include_ancestors(p.when, parents) for p in ranges]
     for (i, a), (k, b) in combinations(enumerate(whole, 1), 2):
         if not any(
-            _disjoint(parents[parent], x, y) for parent, x in a for other, y in b if parent == other
+            _are_disjoint(parents[parent], x, y)
+            for parent, x in a
+            for other, y in b
+            if parent == other
         ):
-            first, second = described(ranges[i - 1].when), described(ranges[k - 1].when)
+            first, second = (
+                format_condition(ranges[i - 1].when),
+                format_condition(ranges[k - 1].when),
+            )
             raise SpecError(
                 f"{name}: ranges {i} ({first}) and {k} ({second}) can hold in the same trial: "
                 "give them values of one parent that exclude each other, such as "
@@ -121,15 +132,17 @@ def check_exclusive(
             )
 
 
-def _with_ancestors(
+def _include_ancestors(
     condition: Condition, parents: Mapping[str, Parameter]
-) -> list[tuple[str, Allowed]]:
+) -> list[tuple[str, AllowedValues]]:
     """What must hold of the parents, and of theirs, for a condition to hold."""
     found = list(condition.items())
     for name in condition:
-        found += _with_ancestors(parents[name].when, parents)
+        found += _include_ancestors(parents[name].when, parents)
     return found
 
 
-def _disjoint(parent: Parameter, a: Allowed, b: Allowed) -> bool:
-    return not any(allows(a, v) and allows(b, v) for v, _ in stretches(parent, [a, b]))
+def _are_disjoint(parent: Parameter, a: AllowedValues, b: AllowedValues) -> bool:
+    return not any(
+        allows_value(a, v) and allows_value(b, v) for v, _ in iter_value_groups(parent, [a, b])
+    )

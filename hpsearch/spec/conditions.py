@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from ..errors import SpecError
 from ..trial import Value
-from .hyperparameters import written
+from .parameter_domains import format_value
 
-DIGITS = 1e-9  # relative; 0.1 + 0.2 is 0.3
+RELATIVE_TOLERANCE = 1e-9  # relative; 0.1 + 0.2 is 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
+class NumberRange:
     """Numbers from `low` to `high`; both ends belong to it."""
 
     low: float = -math.inf
@@ -33,7 +33,7 @@ class Range:
         """Whether `value` is a number of the range; True is none."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
-        return at_most(self.low, value) and at_most(value, self.high)
+        return is_at_most(self.low, value) and is_at_most(value, self.high)
 
     def __str__(self) -> str:
         if math.isinf(self.high):
@@ -43,44 +43,46 @@ class Range:
         return f"{self.low:g} to {self.high:g}"
 
 
-Allowed = tuple[Value, ...] | Range  # the values of a parent under which the child exists
-Condition = Mapping[str, Allowed]  # parent -> allowed; all must hold
+AllowedValues = (
+    tuple[Value, ...] | NumberRange
+)  # the values of a parent under which the child exists
+Condition = Mapping[str, AllowedValues]  # parent -> allowed; all must hold
 
 
-def allows(allowed: Allowed, value: Value) -> bool:
+def allows_value(allowed: AllowedValues, value: Value) -> bool:
     """Whether a parent's `value` lets the child exist."""
-    if isinstance(allowed, Range):
+    if isinstance(allowed, NumberRange):
         return value in allowed
-    return any(same(value, a) for a in allowed)
+    return any(is_same_value(value, a) for a in allowed)
 
 
-def holds(condition: Condition, params: Mapping[str, Value]) -> bool:
+def is_condition_met(condition: Condition, params: Mapping[str, Value]) -> bool:
     """Whether every parent exists in `params` and has an allowed value."""
-    return all(name in params and allows(a, params[name]) for name, a in condition.items())
+    return all(name in params and allows_value(a, params[name]) for name, a in condition.items())
 
 
-def described(condition: Condition) -> str:
+def format_condition(condition: Condition) -> str:
     """`optimizer is sgd or rmsprop and layers is at least 2`."""
     return " and ".join(
-        f"{name} is {a if isinstance(a, Range) else ' or '.join(map(_shown, a))}"
+        f"{name} is {a if isinstance(a, NumberRange) else ' or '.join(map(_format_value, a))}"
         for name, a in condition.items()
     )
 
 
-def _shown(value: Value) -> str:
+def _format_value(value: Value) -> str:
     """A value as YAML writes it; a text without quotes."""
-    return value if isinstance(value, str) else written(value)
+    return value if isinstance(value, str) else format_value(value)
 
 
-def same(a: Value, b: Value) -> bool:
+def is_same_value(a: Value, b: Value) -> bool:
     """Equal as a user reads it: 1 and 1.0 are, 0.1 + 0.2 and 0.3 are, True and 1 are not."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, int | float) and isinstance(b, int | float):
-        return a == b or math.isclose(a, b, rel_tol=DIGITS)
+        return a == b or math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE)
     return a == b
 
 
-def at_most(a: float, b: float) -> bool:
+def is_at_most(a: float, b: float) -> bool:
     """Whether `a` is less than `b`, or the same."""
-    return a <= b or math.isclose(a, b, rel_tol=DIGITS)
+    return a <= b or math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE)

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 
 from ..errors import SpecError
 from ..trial import Value
-from .expression import equated, evaluate, names_in, parse
-from .hyperparameters import written
-from .reference import absolute, is_reference, load_function
+from .expression import equality_pairs, evaluate_condition, find_names, parse_condition
+from .function_reference import is_reference, load_function, resolve_reference
+from .parameter_domains import format_value
 
 
 class Constraint(Protocol):
@@ -29,7 +29,7 @@ class Constraint(Protocol):
         """As it is declared."""
         ...
 
-    def holds(self, params: Mapping[str, Value]) -> bool:
+    def is_satisfied(self, params: Mapping[str, Value]) -> bool:
         """Whether a point, fixed hyperparameters included, is feasible.
 
         Raises:
@@ -39,34 +39,34 @@ class Constraint(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Expression:
+class ExpressionConstraint:
     """`units * layers <= 512`; it says nothing of a trial in which one of its names is inactive."""
 
     text: str
     tree: ast.expr = field(repr=False, compare=False)
     names: frozenset[str]
 
-    def holds(self, params: Mapping[str, Value]) -> bool:
+    def is_satisfied(self, params: Mapping[str, Value]) -> bool:
         """See `Constraint`."""
         if not self.names <= params.keys():
             return True
         try:
-            return evaluate(self.tree, params)
+            return evaluate_condition(self.tree, params)
         except SpecError as error:
-            here = ", ".join(f"{name}={written(params[name])}" for name in sorted(self.names))
+            here = ", ".join(f"{name}={format_value(params[name])}" for name in sorted(self.names))
             raise SpecError(f"{self.text}: {error} (at {here})") from None
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FunctionConstraint:
     """A function of the active hyperparameters, as a dict, that says whether they are allowed."""
 
     text: str
 
-    def holds(self, params: Mapping[str, Value]) -> bool:
+    def is_satisfied(self, params: Mapping[str, Value]) -> bool:
         """See `Constraint`."""
         try:
-            answer = _function(self.text)(dict(params))
+            answer = _load_function_once(self.text)(dict(params))
         except SpecError:
             raise
         except Exception as error:  # the user's code: whatever it raises
@@ -81,23 +81,23 @@ class Rule:
 
 
 @cache
-def _function(reference: str) -> Callable[..., Any]:
+def _load_function_once(reference: str) -> Callable[..., Any]:
     return load_function(reference)
 
 
-def constraint_of(text: str) -> Constraint:
+def parse_constraint(text: str) -> Constraint:
     """A constraint as it is declared; a function's file is not opened before it is needed.
 
     Raises:
         SpecError: If the text is no condition.
     """
     if is_reference(text):
-        return Rule(text)
-    tree = parse(text)
-    return Expression(text, tree, names_in(tree))
+        return FunctionConstraint(text)
+    tree = parse_condition(text)
+    return ExpressionConstraint(text, tree, find_names(tree))
 
 
-def problems(
+def find_unknown_names(
     constraints: Sequence[Constraint], known: Mapping[str, frozenset[str]]
 ) -> list[tuple[int, str]]:
     """Names that no hyperparameter has, and constants that its values can never equal.
@@ -116,8 +116,8 @@ def problems(
             hint = f" Did you mean {close[0]!r}?" if close else ""
             listed = ", ".join(sorted(known))
             found.append((index, f"there is no parameter {name!r}.{hint} Known: {listed}."))
-        if isinstance(constraint, Expression):
-            for name, constant in equated(constraint.tree):
+        if isinstance(constraint, ExpressionConstraint):
+            for name, constant in equality_pairs(constraint.tree):
                 if reason := _never_equal(name, constant, known.get(name, frozenset())):
                     found.append((index, f"{constraint.text}: {reason}"))
     return found
@@ -138,11 +138,11 @@ def _never_equal(name: str, constant: Value, kinds: frozenset[str]) -> str | Non
     if not kinds or constant is None or kind in kinds:
         return None
     return (
-        f"{name} is {' or '.join(sorted(kinds))}, and {written(constant)} is {kind}: "
+        f"{name} is {' or '.join(sorted(kinds))}, and {format_value(constant)} is {kind}: "
         "they are never equal"
     )
 
 
-def with_files(texts: Sequence[str], folder: Path) -> list[str]:
+def resolve_constraint_paths(texts: Sequence[str], folder: Path) -> list[str]:
     """The declared constraints, functions' files relative to the study's file made absolute."""
-    return [absolute(text, folder) for text in texts]
+    return [resolve_reference(text, folder) for text in texts]

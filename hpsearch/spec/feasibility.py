@@ -7,14 +7,16 @@ from random import Random
 
 from ..errors import SpecError
 from ..trial import Value
-from .space import Space
+from .search_space import SearchSpace
 
-TRIES = 10_000  # random points before a space counts as empty
-SHOWN = 200  # random points at which every constraint is evaluated
-LISTED = 20_000  # points of a finite space that are looked at one by one
+MAX_TRIES = 10_000  # random points before a space counts as empty
+N_CHECKED_POINTS = 200  # random points at which every constraint is evaluated
+MAX_ENUMERATED_POINTS = 20_000  # points of a finite space that are looked at one by one
 
 
-def feasible_point(space: Space, seed: int, tries: int = TRIES) -> dict[str, Value]:
+def sample_feasible_point(
+    space: SearchSpace, seed: int, tries: int = MAX_TRIES
+) -> dict[str, Value]:
     """A random feasible point.
 
     Raises:
@@ -24,7 +26,7 @@ def feasible_point(space: Space, seed: int, tries: int = TRIES) -> dict[str, Val
     broken: Counter[str] = Counter()
     for _ in range(tries):
         params = space.draw(rng)
-        constraint = space.broken(params)
+        constraint = space.find_broken_constraint(params)
         if constraint is None:
             return params
         broken[constraint.text] += 1
@@ -35,14 +37,14 @@ def feasible_point(space: Space, seed: int, tries: int = TRIES) -> dict[str, Val
     )
 
 
-def problems(space: Space) -> list[tuple[str, str]]:
+def find_failing_constraints(space: SearchSpace) -> list[tuple[str, str]]:
     """Constraints that fail at some point, or that nothing meets: the key, and what is wrong."""
-    points = _shown(space)
+    points = _sample_points(space)
     found = []
     for place, constraint in enumerate(space.constraints):
         try:
             for params in points:
-                constraint.holds(params)
+                constraint.is_satisfied(params)
         except SpecError as error:
             found.append((f"constraints.{place}", str(error)))
     if space.constraints and not found:
@@ -53,21 +55,21 @@ def problems(space: Space) -> list[tuple[str, str]]:
     return found
 
 
-def _shown(space: Space) -> list[dict[str, Value]]:
+def _sample_points(space: SearchSpace) -> list[dict[str, Value]]:
     rng = Random(0)
-    return [{**space.fixed, **space.draw(rng)} for _ in range(SHOWN)]
+    return [{**space.fixed_params, **space.draw(rng)} for _ in range(N_CHECKED_POINTS)]
 
 
-def _refuse_empty(space: Space) -> None:
-    if space.size > LISTED:
-        feasible_point(space, 0)
+def _refuse_empty(space: SearchSpace) -> None:
+    if space.size > MAX_ENUMERATED_POINTS:
+        sample_feasible_point(space, 0)
     elif next(space.points(), None) is None:
         texts = " and ".join(c.text for c in space.constraints)
         raise SpecError(f"none of the {space.size:,.0f} points of the space meets {texts}")
 
 
-def size(space: Space) -> tuple[float, bool]:
+def count_feasible_points(space: SearchSpace) -> tuple[float, bool]:
     """How many feasible points there are, and whether that is exact or only a bound."""
-    if not space.constraints or space.size > LISTED:
+    if not space.constraints or space.size > MAX_ENUMERATED_POINTS:
         return space.size, not space.constraints
     return sum(1 for _ in space.points()), True

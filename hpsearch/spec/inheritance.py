@@ -12,18 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpecError
-from .lines import Key, parse
-from .reference import absolute, is_reference
+from .function_reference import is_reference, resolve_reference
+from .yaml_lines import Key, parse_yaml
 
 EXTENDS = "extends"
-OWN = ("study",)  # keys that a file does not pass on: two studies of one name would be one
-PLACES = (("data", "source"), ("data", "test_source"))
+NOT_INHERITED = (
+    "study",
+)  # keys that a file does not pass on: two studies of one name would be one
+PATH_KEYS = (("data", "source"), ("data", "test_source"))
 
 Raw = dict[str, Any]
 Lines = dict[Key, str]
 
 
-def complete(raw: Raw, lines: Lines, *, folder: Path, chain: tuple[Path, ...]) -> tuple[Raw, Lines]:
+def resolve_extends(
+    raw: Raw, lines: Lines, *, folder: Path, chain: tuple[Path, ...]
+) -> tuple[Raw, Lines]:
     """The file's keys with those of the file that it extends, and where each of them stands.
 
     Args:
@@ -47,45 +51,51 @@ def complete(raw: Raw, lines: Lines, *, folder: Path, chain: tuple[Path, ...]) -
     if path.resolve() in {p.resolve() for p in chain}:
         ring = " -> ".join(str(p) for p in (*chain, path))
         raise SpecError(f"{where}: {EXTENDS}: the files extend each other: {ring}")
-    below, below_lines = complete(*parse(path), folder=path.parent, chain=(*chain, path))
+    below, below_lines = resolve_extends(
+        *parse_yaml(path), folder=path.parent, chain=(*chain, path)
+    )
     if path.parent.resolve() != folder.resolve():
-        below = _moved(below, path.parent.resolve())
-    for key in OWN:
+        below = _make_paths_absolute(below, path.parent.resolve())
+    for key in NOT_INHERITED:
         below.pop(key, None)
     own = {k: v for k, v in raw.items() if k != EXTENDS}
-    merged_lines = {k: v for k, v in below_lines.items() if k[:1] not in {(n,) for n in OWN}}
-    merged = _merged(below, own, (), merged_lines, lines)
-    _note(merged_lines, lines, ())
+    merged_lines = {
+        k: v for k, v in below_lines.items() if k[:1] not in {(n,) for n in NOT_INHERITED}
+    }
+    merged = _merge_sections(below, own, (), merged_lines, lines)
+    _copy_line(merged_lines, lines, ())
     return merged, merged_lines
 
 
-def _merged(below: Raw, own: Raw, key: Key, lines: Lines, own_lines: Mapping[Key, str]) -> Raw:
+def _merge_sections(
+    below: Raw, own: Raw, key: Key, lines: Lines, own_lines: Mapping[Key, str]
+) -> Raw:
     """`own` over `below`; `lines` is brought up to date."""
     result = dict(below)
     for name, value in own.items():
         here = (*key, name)
-        if _removes(here, value) and name in below:
+        if _is_removal(here, value) and name in below:
             del result[name]
-            _forget(lines, here)
-        elif _merges(here, below.get(name), value):
-            result[name] = _merged(below[name], value, here, lines, own_lines)
-            _note(lines, own_lines, here)
+            _drop_lines(lines, here)
+        elif _can_merge(here, below.get(name), value):
+            result[name] = _merge_sections(below[name], value, here, lines, own_lines)
+            _copy_line(lines, own_lines, here)
         else:
             result[name] = value
-            _forget(lines, here)
+            _drop_lines(lines, here)
             for k in own_lines:
                 if k[: len(here)] == here:
-                    _note(lines, own_lines, k)
+                    _copy_line(lines, own_lines, k)
     return result
 
 
-def _merges(key: Key, below: Any, own: Any) -> bool:
+def _can_merge(key: Key, below: Any, own: Any) -> bool:
     if not (isinstance(below, dict) and isinstance(own, dict)):
         return False
     return not (_is_parameter(key) and "type" in own)
 
 
-def _removes(key: Key, own: Any) -> bool:
+def _is_removal(key: Key, own: Any) -> bool:
     return own is None and _is_parameter(key)
 
 
@@ -93,17 +103,17 @@ def _is_parameter(key: Key) -> bool:
     return len(key) == 2 and key[0] == "search_space"
 
 
-def _note(lines: Lines, own_lines: Mapping[Key, str], key: Key) -> None:
+def _copy_line(lines: Lines, own_lines: Mapping[Key, str], key: Key) -> None:
     if key in own_lines:
         lines[key] = own_lines[key]
 
 
-def _forget(lines: Lines, key: Key) -> None:
+def _drop_lines(lines: Lines, key: Key) -> None:
     for stale in [k for k in lines if k[: len(key)] == key]:
         del lines[stale]
 
 
-def _moved(raw: Raw, folder: Path) -> Raw:
+def _make_paths_absolute(raw: Raw, folder: Path) -> Raw:
     """The values with the files they name made absolute, for a file in another folder."""
 
     def moved(value: Any, key: Key) -> Any:
@@ -113,9 +123,9 @@ def _moved(raw: Raw, folder: Path) -> Raw:
             return [moved(v, (*key, i)) for i, v in enumerate(value)]
         if not isinstance(value, str):
             return value
-        if key in PLACES and not is_reference(value) and (folder / value).exists():
+        if key in PATH_KEYS and not is_reference(value) and (folder / value).exists():
             return str(folder / value)
-        named = absolute(value, folder)
+        named = resolve_reference(value, folder)
         return named if named != value and Path(named.rpartition(":")[0]).is_file() else value
 
     return {k: moved(v, (k,)) for k, v in raw.items()}

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..redaction import redact_named, redact_patterns
 
-REMEDY = (
+SECRET_REMEDY = (
     "looks like a secret, and the whole declaration is recorded: take it out, give it by an "
     "environment variable and let your code read that"
 )

@@ -1,6 +1,6 @@
 """A whole study, connected: data, search, final fit, locked rows, MLflow."""
 
-from .nested import NestedResult, nested
+from .nested_cv import NestedResult, nested
 from .result import BestTrial, StudyResult, StudyStopped
 from .tune import read_spec, tune
 

@@ -18,14 +18,14 @@ from ..models import FAMILIES, find_family
 from ..plugins import find_plugin
 from ..search.pruners import PRUNERS, find_pruner
 from ..search.samplers import SAMPLERS
-from ..search.samplers import packages_of as packages_of_sampler
-from ..spec.data import Task
-from ..spec.file import StudyFile
-from ..spec.study import StudySpec
-from ..training import losses, optimizers, order, schedules
+from ..search.samplers import sampler_packages as packages_of_sampler
+from ..spec.data_spec import Task
+from ..spec.study_file import StudyFile
+from ..spec.study_spec import StudySpec
+from ..training import batching, losses, optimizers, schedules
 from ..training.metrics import METRICS
 from .prepare import pruner_kind
-from .user_code import digests_of, references_in
+from .user_code import compute_digests, find_references
 
 PACKAGES = (
     *("hpsearch", "keras", "jax", "jaxlib", "tensorflow", "numpy"),
@@ -47,7 +47,7 @@ class Declaration:
     files: Mapping[str, str]  # the user's code: path -> SHA-256
     environment: Mapping[str, str]  # versions and machine
 
-    def fields(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, Any]:
         """As the journal holds them."""
         return asdict(self)
 
@@ -71,22 +71,22 @@ class Change:
         return f"{self.key}: {self.then} then, {self.now} now{default}"
 
 
-def declaration_of(file: StudyFile, task: Task) -> Declaration:
+def build_declaration(file: StudyFile, task: Task) -> Declaration:
     """What a study's results depend on beside its data."""
     return Declaration(
-        resolved=resolved(file.raw),
-        defaults=_defaults(file.spec, task),
-        files=digests_of(references_in(file), file.folder),
-        environment=environment() | plugin_versions(file.spec),
+        resolved=resolve_defaults(file.raw),
+        defaults=_default_arguments(file.spec, task),
+        files=compute_digests(find_references(file), file.folder),
+        environment=describe_environment() | plugin_versions(file.spec),
     )
 
 
-def resolved(raw: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
     """A declaration with all its defaults, its paths as they were written."""
     return StudySpec.model_validate(raw).model_dump(mode="json")
 
 
-def environment() -> dict[str, str]:
+def describe_environment() -> dict[str, str]:
     """Versions and machine; nothing of the environment's variables."""
     versions = {}
     for name in PACKAGES:
@@ -102,25 +102,25 @@ def plugin_versions(spec: StudySpec) -> dict[str, str]:
     named = [
         *(("samplers", spec.sampler.kind), ("pruners", pruner_kind(spec))),
         *(("metrics", o.metric) for o in [spec.objective, *(spec.objectives or ())] if o),
-        ("families", spec.network),
+        ("families", spec.model_name),
     ]
     built_in = {*SAMPLERS, *PRUNERS, *METRICS, *FAMILIES}
     found = [find_plugin(kind, name) for kind, name in named if name not in built_in]
     return {plugin.package: plugin.version for plugin in found if plugin}
 
 
-def _defaults(spec: StudySpec, task: Task) -> dict[str, Any]:
+def _default_arguments(spec: StudySpec, task: Task) -> dict[str, Any]:
     """What trials take where the study's file is silent, as far as it is ours and not Keras's."""
-    family = find_family(spec.network)
+    family = find_family(spec.model_name)
     loss = next(iter(losses.LOSSES[task]), None)
     training = {
-        "optimizer": optimizers.DEFAULT,
+        "optimizer": optimizers.DEFAULT_OPTIMIZER,
         "learning_rate": schedules.DEFAULT_LEARNING_RATE,
-        "batch_size": order.BATCH_SIZE,
-        "schedule": schedules.DEFAULT,
+        "batch_size": batching.DEFAULT_BATCH_SIZE,
+        "schedule": schedules.DEFAULT_SCHEDULE,
         "loss": loss,
     }
-    hyperparameters = {**training, **((family.reads if family else None) or {})}
+    hyperparameters = {**training, **((family.defaults if family else None) or {})}
     silent = {k: v for k, v in hyperparameters.items() if k not in spec.search_space}
     kind = pruner_kind(spec)
     found = find_pruner(kind)
@@ -144,7 +144,7 @@ def packages_of(spec: StudySpec, trainer: str) -> tuple[str, ...]:
     )
 
 
-def changes(
+def find_changes(
     before: StudyCreated, now: Declaration, *, file: StudyFile, packages: tuple[str, ...]
 ) -> list[Change]:
     """What differs from the journal's declaration, as far as that tells.
@@ -156,21 +156,21 @@ def changes(
         packages: Whose versions count.
     """
     return [
-        *_values(before, now, _flat(file.raw)),
-        *_silent(before.defaults, now.defaults),
-        *_code(before.files, now.files),
-        *_versions(before.environment or {}, now.environment, packages),
+        *_changed_values(before, now, _flatten(file.raw)),
+        *_changed_defaults(before.defaults, now.defaults),
+        *_changed_files(before.files, now.files),
+        *_changed_versions(before.environment or {}, now.environment, packages),
     ]
 
 
-def _values(
+def _changed_values(
     before: StudyCreated, now: Declaration, declared: Mapping[str, Any]
 ) -> Iterator[Change]:
     """Keys of the study's file. A key that is newer than the journal counts if it is declared."""
-    then = _flat(before.resolved or resolved(before.spec))
-    here = _flat(now.resolved)
+    then = _flatten(before.resolved or resolve_defaults(before.spec))
+    here = _flatten(now.resolved)
     for key in sorted(then.keys() | here.keys()):
-        is_declared = any(_within(key, name) or _within(name, key) for name in declared)
+        is_declared = any(_is_within(key, name) or _is_within(name, key) for name in declared)
         is_news = key in then or is_declared
         if key.split(".")[0] in MAY_CHANGE or then.get(key) == here.get(key) or not is_news:
             continue
@@ -178,19 +178,19 @@ def _values(
         yield Change(key, repr(then.get(key)), repr(here.get(key)), is_default)
 
 
-def _within(key: str, section: str) -> bool:
+def _is_within(key: str, section: str) -> bool:
     return key == section or key.startswith(f"{section}.")
 
 
-def _silent(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[Change]:
+def _changed_defaults(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[Change]:
     """Defaults that the journal has and that are others now."""
-    then, here = _flat(before or {}), _flat(now)
+    then, here = _flatten(before or {}), _flatten(now)
     for key in sorted(then.keys() & here.keys()):
         if then[key] != here[key]:
             yield Change(f"defaults.{key}", repr(then[key]), repr(here[key]), is_default=True)
 
 
-def _code(before: Mapping[str, str] | None, now: Mapping[str, str]) -> Iterator[Change]:
+def _changed_files(before: Mapping[str, str] | None, now: Mapping[str, str]) -> Iterator[Change]:
     """Files that were edited, or came or went; one that was only moved is the same."""
     if before is None:
         return
@@ -199,14 +199,14 @@ def _code(before: Mapping[str, str] | None, now: Mapping[str, str]) -> Iterator[
         then, here = before.get(name), now.get(name)
         if then == here or (then in moved and here is None) or (then is None and here in moved):
             continue
-        yield Change(f"code {name}", _digest(then), _digest(here))
+        yield Change(f"code {name}", _format_digest(then), _format_digest(here))
 
 
-def _digest(sha256: str | None) -> str:
+def _format_digest(sha256: str | None) -> str:
     return "not used" if sha256 is None else f"SHA-256 {sha256[:12]}"
 
 
-def _versions(
+def _changed_versions(
     before: Mapping[str, str], now: Mapping[str, str], packages: tuple[str, ...]
 ) -> Iterator[Change]:
     for name in packages:
@@ -214,11 +214,11 @@ def _versions(
             yield Change(f"version of {name}", before[name], now.get(name, "not installed"))
 
 
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
+def _flatten(value: Any, key: str = "") -> dict[str, Any]:
     """`{"a.b": 1}` of `{"a": {"b": 1}}`."""
     if not isinstance(value, Mapping) or not value:
         return {key: value}
     prefix = f"{key}." if key else ""
     return {
-        k: v for name, child in value.items() for k, v in _flat(child, f"{prefix}{name}").items()
+        k: v for name, child in value.items() for k, v in _flatten(child, f"{prefix}{name}").items()
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import HpsearchError, JournalError
 from ..events import CURVES, Event, PlotsDrawn
-from ..history import History, load, load_condensed
+from ..history import History, load_condensed_history, load_history
 from ..journal import Journal
 
 logger = logging.getLogger("hpsearch.study")
@@ -40,15 +40,15 @@ class Gallery:
         """One page of the search."""
         from ..tracking.plots.interactive import PAGE, write_interactive
 
-        self._attempt(f"plots/{PAGE}", lambda: write_interactive(self._history, self._folder))
+        self._draw_safely(f"plots/{PAGE}", lambda: write_interactive(self._history, self._folder))
 
     def draw_search(self) -> None:
         """Images of the search."""
-        self._attempt("plots", lambda: self._images("draw_search"))
+        self._draw_safely("plots", lambda: self._draw_images("draw_search"))
 
-    def finish(self, record: Record) -> None:
+    def draw_remaining(self, record: Record) -> None:
         """Draw what this run has not, and write down what failed; where anything is due."""
-        if not is_due(self._history):
+        if not needs_drawing(self._history):
             return
         from ..tracking.plots.winner_page import PAGE, write_winner_page
 
@@ -56,8 +56,8 @@ class Gallery:
             self.draw_search()
         if "plots/interactive.html" not in self._done:
             self.draw_interactive()
-        self._attempt("plots of the locked rows", lambda: self._images("draw_winner"))
-        self._attempt(f"plots/{PAGE}", lambda: write_winner_page(self._history, self._folder))
+        self._draw_safely("plots of the locked rows", lambda: self._draw_images("draw_winner"))
+        self._draw_safely(f"plots/{PAGE}", lambda: write_winner_page(self._history, self._folder))
         for name, reason in self.failed.items():
             logger.warning(
                 "%s could not be drawn: %s. The study is not touched by it; hpsearch sync %s "
@@ -73,13 +73,13 @@ class Gallery:
             except (HpsearchError, OSError) as error:
                 logger.warning("that plots were drawn could not be written down: %s", error)
 
-    def _images(self, function: str) -> Mapping[str, str]:
+    def _draw_images(self, function: str) -> Mapping[str, str]:
         from ..tracking import plots  # seconds
 
         failed: Mapping[str, str] = getattr(plots, function)(self._history, self._folder)
         return failed
 
-    def _attempt(self, name: str, draw: Callable[[], Any]) -> None:
+    def _draw_safely(self, name: str, draw: Callable[[], Any]) -> None:
         self._done.add(name)
         try:
             drawn = draw()
@@ -92,7 +92,7 @@ class Gallery:
             self.failed |= drawn
 
 
-def is_due(history: History) -> bool:
+def needs_drawing(history: History) -> bool:
     """Whether plots of a study that has ended are missing or older than its winner."""
     if history.final is None:
         return False
@@ -111,9 +111,9 @@ def draw_missing(path: Path) -> dict[str, str]:
 
     A study that is being run, or whose folder cannot be written, is left as it is.
     """
-    if not is_due(load(path, without=CURVES)):
+    if not needs_drawing(load_history(path, without=CURVES)):
         return {}
-    history = load_condensed(path)
+    history = load_condensed_history(path)
     gallery = Gallery(history, path.parent)
     try:
         with Journal(path) as journal:
@@ -121,7 +121,7 @@ def draw_missing(path: Path) -> dict[str, str]:
             def record(event: Event) -> None:
                 history.apply(journal.append(event))
 
-            gallery.finish(record)
+            gallery.draw_remaining(record)
     except (JournalError, OSError) as error:
         logger.warning("plots are not drawn now: %s", error)
     return gallery.failed

@@ -14,25 +14,29 @@ from ..errors import SpecError
 from ..events import DataSummary
 from ..execution import devices
 from ..execution.executor import EXECUTORS, Executor
-from ..execution.limits import GIB, WorkerLimits
-from ..execution.processes import ProcessExecutor
+from ..execution.process_executor import ProcessExecutor
+from ..execution.resource_limits import GIB, WorkerLimits
 from ..plugins import find_plugin
 from ..search.objectives import COSTS
 from ..search.pruner import Pruner
 from ..search.pruners import default_pruner, make_pruner
-from ..spec.data import Task
-from ..spec.file import StudyFile
-from ..spec.reference import is_reference
-from ..spec.space import Categorical, Int
-from ..spec.study import Execution, StudySpec
-from ..training.choice import choose, has_accelerator
-from ..training.metrics import default_metrics, metric_for
+from ..spec.data_spec import Task
+from ..spec.function_reference import is_reference
+from ..spec.search_space import Categorical, Int
+from ..spec.study_file import StudyFile
+from ..spec.study_spec import ExecutionSpec, StudySpec
+from ..training.metrics import get_metric, list_default_metrics
 from ..training.problem import EarlyStopping, Problem
+from ..training.trainer_selection import choose_trainer, has_accelerator
 from ..trial import Direction, Value
-from .checks import check
-from .defined import require_defined
+from .objective_validation import require_defined_objective
+from .validation import validate_study
 
-TUNED = ("balanced_accuracy", "f1", "matthews_corrcoef")  # objectives that need a threshold
+THRESHOLD_METRICS = (
+    "balanced_accuracy",
+    "f1",
+    "matthews_corrcoef",
+)  # objectives that need a threshold
 TOGETHER = 64  # trials of a population on an accelerator, where nothing is declared
 LISTED = 16  # values of a whole number; of more, powers of two
 DEFAULT_OBJECTIVE = {
@@ -52,7 +56,7 @@ def load_data(file: StudyFile, data: Any = None) -> Dataset:
     """
     spec = file.spec
     if data is None and spec.data.source is None:
-        raise file.problem("data.source", "is required, unless data are handed to hpsearch.tune")
+        raise file.make_error("data.source", "is required, unless data are handed to hpsearch.tune")
     dataset = load(
         spec.data,
         task=spec.task,
@@ -65,21 +69,21 @@ def load_data(file: StudyFile, data: Any = None) -> Dataset:
         _check_task(file, dataset.task)
     for name, _ in objectives_of(spec, dataset.task):
         if name not in COSTS and own_metric_of(spec) is None:
-            require_defined(metric_for(name, dataset.task), dataset)
+            require_defined_objective(get_metric(name, dataset.task), dataset)
     return dataset
 
 
 def _check_task(file: StudyFile, task: Task) -> None:
     """Refuse what does not suit the task that was inferred."""
     try:
-        check(replace(file, spec=file.spec.model_copy(update={"task": task})))
+        validate_study(replace(file, spec=file.spec.model_copy(update={"task": task})))
     except SpecError as error:
         raise SpecError(
             f"{error}\nThe target's values make it a {task} task; the key task would say another."
         ) from None
 
 
-def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) -> Problem:
+def build_problem(spec: StudySpec, dataset: Dataset, folder: Path | None = None) -> Problem:
     """What every trial of the study shares; its paths are relative to `folder`."""
     objective = objective_of(spec, dataset.task)
     several = [name for name, _ in objectives_of(spec, dataset.task)]
@@ -92,21 +96,21 @@ def problem_of(spec: StudySpec, dataset: Dataset, folder: Path | None = None) ->
         folds=dataset.folds,
         statistics=(),
         objective=objective,
-        metrics=tuple(dict.fromkeys([*default_metrics(dataset.task, objective), *others])),
-        model=spec.network,
-        fixed=spec.fixed,
+        metrics=tuple(dict.fromkeys([*list_default_metrics(dataset.task, objective), *others])),
+        model=spec.model_name,
+        fixed_params=spec.fixed_params,
         weights=dataset.weights,
-        transforms=dataset.schema.target.transforms if dataset.schema.target else (),
+        target_transforms=dataset.schema.target.transforms if dataset.schema.target else (),
         early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
-        folds_advance="in_turn" if pruner_kind(spec) == "fold_race" else "together",
+        fold_schedule="in_turn" if pruner_kind(spec) == "fold_race" else "together",
         folder=str((folder or Path()).resolve()),
-        own_metric=own_metric_of(spec),
+        custom_metric=own_metric_of(spec),
         threshold=threshold_of(spec, dataset.task),
-        costs=tuple(name for name in several if name in COSTS),
-        categories=dataset.schema.categories,
+        cost_objectives=tuple(name for name in several if name in COSTS),
+        category_ranges=dataset.schema.category_ranges,
         windows=dataset.windows,
-        scaled={str(how): () for how in spec.values_of("scaling")},
-        optimizers=tuple(map(str, spec.values_of("optimizer"))),
+        statistics_by_scaling={str(how): () for how in spec.possible_values("scaling")},
+        optimizers=tuple(map(str, spec.possible_values("optimizer"))),
         batch_sizes_vary=any(p.name == "batch_size" and p.size > 1 for p in spec.space),
         sizes=whole_numbers(spec),
     )
@@ -123,8 +127,8 @@ def whole_numbers(spec: StudySpec) -> dict[str, tuple[int, ...]]:
         elif isinstance(p, Int) and p.size <= LISTED:
             values = [p.value(index) for index in range(int(p.size))]
         elif isinstance(p, Int):
-            powers = [1 << n for n in range(p.top.bit_length())]
-            values = [p.low, *(n for n in powers if n > p.low), p.top]
+            powers = [1 << n for n in range(p.max_value.bit_length())]
+            values = [p.low, *(n for n in powers if n > p.low), p.max_value]
         found.setdefault(p.name, set()).update(n for n in values if type(n) is int)
     return {name: tuple(sorted(values)) for name, values in found.items() if values}
 
@@ -135,8 +139,8 @@ def with_folds(problem: Problem, dataset: Dataset, folds: tuple[Split, ...]) -> 
     def fitted(how: str | None = None) -> tuple[Statistics, ...]:
         return tuple(dataset.statistics(fold.train, how) for fold in folds)
 
-    scaled = {how: fitted(how) for how in problem.scaled or ()}
-    return replace(problem, folds=folds, statistics=fitted(), scaled=scaled)
+    scaled = {how: fitted(how) for how in problem.statistics_by_scaling or ()}
+    return replace(problem, folds=folds, statistics=fitted(), statistics_by_scaling=scaled)
 
 
 def objective_of(spec: StudySpec, task: str) -> str:
@@ -148,11 +152,11 @@ def objective_of(spec: StudySpec, task: str) -> str:
         SpecError: If the metric does not suit the task.
     """
     if spec.objectives:
-        return metric_for(spec.objectives[0].metric, task).name
+        return get_metric(spec.objectives[0].metric, task).name
     if own := own_metric_of(spec):
         return own[0].rpartition(":")[2]
     name = spec.objective.metric if spec.objective else DEFAULT_OBJECTIVE[task]
-    return metric_for(name, task).name
+    return get_metric(name, task).name
 
 
 def own_metric_of(spec: StudySpec) -> tuple[str, Direction] | None:
@@ -177,7 +181,7 @@ def threshold_of(spec: StudySpec, task: str) -> float | Literal["tuned"]:
             )
         return spec.objective.threshold
     name = objective_of(spec, task)
-    return "tuned" if name in TUNED and task == "binary" else 0.5
+    return "tuned" if name in THRESHOLD_METRICS and task == "binary" else 0.5
 
 
 def objectives_of(spec: StudySpec, task: str) -> list[tuple[str, Direction]]:
@@ -190,7 +194,7 @@ def objectives_of(spec: StudySpec, task: str) -> list[tuple[str, Direction]]:
         return [(objective_of(spec, task), own[1])]
     declared = [o.metric for o in spec.objectives or ()] or [objective_of(spec, task)]
     return [
-        (name, "minimize" if name in COSTS else metric_for(name, task).direction)
+        (name, "minimize" if name in COSTS else get_metric(name, task).direction)
         for name in declared
     ]
 
@@ -230,7 +234,7 @@ def population_of(spec: StudySpec, trainer: str) -> int:
     return bracket * max(1, wanted // bracket)
 
 
-class Crew:
+class WorkerPool:
     """The workers, started on a guess of the trainer while the data are being read."""
 
     def __init__(
@@ -249,7 +253,7 @@ class Crew:
             workers: So many processes on this machine, whatever is declared.
             threads: Of each worker; None: its share of the machine's cores.
         """
-        self._execution = spec.execution if workers is None else Execution(workers=workers)
+        self._execution = spec.execution if workers is None else ExecutionSpec(workers=workers)
         self._threads = threads
         self.is_deterministic = spec.training.deterministic
         self._kind = spec.training.trainer
@@ -264,11 +268,15 @@ class Crew:
         self._logs = logs
         self.trainer: str = "vectorized" if self._kind == "auto" else self._kind
         self.reason = ""  # why this trainer, for people
-        self.executor = self._start()
+        self.executor = self._start_executor()
 
-    def _start(self) -> Executor:
-        declared, machine = self._execution, devices.here(self.trainer)
-        self._population = population_of(self._spec, self.trainer)
+    @property
+    def _population(self) -> int:
+        """How many trials the trainer is given at once."""
+        return population_of(self._spec, self.trainer)
+
+    def _start_executor(self) -> Executor:
+        declared, machine = self._execution, devices.detect_machine(self.trainer)
         # It compiles the next trial meanwhile.
         ahead = 1 if self.trainer == "vectorized" and self._asks_ahead else 0
         if self.is_deterministic:
@@ -281,7 +289,9 @@ class Crew:
             machine, trainer=self.trainer, gpus=declared.gpus
         )
         self.workers: int | None = workers
-        self.threads = self._threads or devices.threads_of(machine, workers, cpus=declared.cpus)
+        self.threads = self._threads or devices.threads_per_worker(
+            machine, workers, cpus=declared.cpus
+        )
         return ProcessExecutor(
             trainer=self.trainer,
             workers=workers,
@@ -294,7 +304,7 @@ class Crew:
             logs=self._logs,
         )
 
-    def _start_plugin(self, declared: Execution) -> Executor:
+    def _start_plugin(self, declared: ExecutionSpec) -> Executor:
         """An executor of another package."""
         plugin = find_plugin("executors", declared.executor)
         assert plugin is not None  # `checks` has looked for it
@@ -309,9 +319,11 @@ class Crew:
         )
         return executor
 
-    def _start_on_ray(self, declared: Execution, machine: devices.Machine, ahead: int) -> Executor:
-        from ..execution.ray import RayExecutor
+    def _start_on_ray(
+        self, declared: ExecutionSpec, machine: devices.Machine, ahead: int
+    ) -> Executor:
         from ..execution.ray_cluster import LOCAL, Resources
+        from ..execution.ray_executor import RayExecutor
 
         local = declared.address == LOCAL  # it begins with one worker, like processes
         self.workers = declared.workers or (1 if local else None)
@@ -332,7 +344,7 @@ class Crew:
 
     def set_up(self, problem: Problem) -> None:
         """Settle the trainer, and tell the workers what all trials share."""
-        trainer, reason = choose(self._kind, problem)
+        trainer, reason = choose_trainer(self._kind, problem)
         if trainer != self.trainer:
             self.fall_back(problem, reason)
             return
@@ -343,24 +355,24 @@ class Crew:
         """Go on with the trainer that takes any model."""
         self.executor.close()
         self.trainer, self.reason = "keras_fit", reason
-        self.executor = self._start()
+        self.executor = self._start_executor()
         self.executor.set_up(problem)
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> WorkerPool:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.executor.close()
 
 
-def described(dataset: Dataset) -> DataSummary:
+def describe_dataset(dataset: Dataset) -> DataSummary:
     """The data in a few plain values, for the journal."""
     return DataSummary(
         name=dataset.name,
         rows=dataset.n_rows,
         columns=dataset.n_columns,
         features=dataset.n_features,
-        test_rows=len(dataset.locked) if dataset.locked else 0,
+        test_rows=len(dataset.locked_rows) if dataset.locked_rows else 0,
         folds=len(dataset.folds),
         notes=list(dataset.notes),
     )

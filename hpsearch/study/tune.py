@@ -16,35 +16,35 @@ from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
-from ..errors import UnsuitableError, redacted
+from ..errors import UnsuitableError, redact_text
 from ..events import CURVES, Event, StudyCreated, TrainerChanged
-from ..history import History, recover
-from ..journal import Journal, stream
+from ..history import History, restore_curves
+from ..journal import Journal, stream_records
 from ..log_file import study_log
 from ..platforms.files import remove_drafts
-from ..search.limits import Limits
+from ..search.event_writer import Listener
 from ..search.loop import Search
-from ..search.memory import Memory
 from ..search.sampler import Sampler
 from ..search.samplers import make_sampler
-from ..search.scribe import Listener
-from ..spec.file import StudyFile, load_dict, load_file
-from ..spec.study import StudySpec
+from ..search.stopping_criteria import StoppingCriteria
+from ..search.tried_points import TriedPoints
+from ..spec.study_file import StudyFile, load_dict, load_file
+from ..spec.study_spec import StudySpec
 from ..tracking.cursor import CURSOR
 from ..tracking.database import database_path
 from ..tracking.server import check_server
 from ..tracking.store import artifact_location, check_uri, default_uri, journal_path
 from ..tracking.uploader import Uploader
 from ..training.problem import Problem
-from .checks import check
-from .ending import end_study
-from .first_points import first_points
-from .opening import introduction, require_own_folder, set_aside
-from .prepare import Crew, load_data, objectives_of, problem_of, pruner_of
+from .finalize import finalize_study
+from .initial_trials import initial_points
+from .model_validation import check_model, with_model_space
+from .prepare import WorkerPool, build_problem, load_data, objectives_of, pruner_of
 from .result import BestTrial, FrontTrial, StudyResult, StudyStopped
-from .selection import in_question
-from .users_model import asked, check_model
-from .warm_start import best_of, trials_in
+from .start import move_aside, require_own_folder, start_or_resume
+from .validation import validate_study
+from .warm_start import best_point, read_trials
+from .winner.selection import trials_needing_curves
 
 logger = logging.getLogger("hpsearch.study")
 
@@ -71,8 +71,8 @@ def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = (
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    file = asked(load_spec(spec, overrides))
-    check(file)
+    file = with_model_space(load_spec(spec, overrides))
+    validate_study(file)
     return file
 
 
@@ -123,21 +123,23 @@ def tune(
         check_server(uri, experiment="" if is_begun else file.spec.study)
     require_own_folder(path.parent)
     if fresh:
-        set_aside(path.parent)
+        move_aside(path.parent)
     with ExitStack() as stack:
-        crew = stack.enter_context(Crew(file.spec, logs=path.parent / LOGS))
+        crew = stack.enter_context(WorkerPool(file.spec, logs=path.parent / LOGS))
         journal = stack.enter_context(Journal(path))
         stack.enter_context(study_log(path.parent / LOGS))  # one process has the journal
         remove_drafts(path.parent, but=CURSOR)  # of a run that was killed
         dataset = load_data(file, data)
-        problem = problem_of(file.spec, dataset, file.folder)
+        problem = build_problem(file.spec, dataset, file.folder)
         for note in check_model(file, problem):
             logger.warning("note: %s", note)
         crew.set_up(problem)
-        first = introduction(journal, file, dataset, problem, crew, accept_changes=accept_changes)
+        first = start_or_resume(
+            journal, file, dataset, problem, crew, accept_changes=accept_changes
+        )
         _tell_the_past(listeners, path)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.
-        sampler = _sampler(file.spec, problem, first)
+        sampler = _make_sampler(file.spec, problem, first)
         told = list(listeners)
         uploader = None
         if not offline:
@@ -148,36 +150,36 @@ def tune(
             if database_path(uri) is None:  # a wrong address is told now, not after a night
                 uploader.wait_open(CONNECT_SECONDS)
         try:
-            history = _search(file.spec, sampler, journal, crew, told, stop_requested)
+            history = _run_search(file.spec, sampler, journal, crew, told, stop_requested)
         except UnsuitableError as error:
             if file.spec.training.trainer != "auto":
                 raise
             crew.fall_back(problem, str(error))
-            _tell(told, journal.append(TrainerChanged(trainer=crew.trainer, reason=crew.reason)))
-            again = _sampler(file.spec, problem, first)
-            history = _search(file.spec, again, journal, crew, told, stop_requested)
-        end_study(
+            _notify(told, journal.append(TrainerChanged(trainer=crew.trainer, reason=crew.reason)))
+            again = _make_sampler(file.spec, problem, first)
+            history = _run_search(file.spec, again, journal, crew, told, stop_requested)
+        finalize_study(
             file.spec,
             history,
             dataset=dataset,
             problem=problem,
             journal=journal,
             executor=crew.executor,
-            tell=partial(_tell, told),
+            tell=partial(_notify, told),
             stop_requested=stop_requested,
         )
         if uploader is not None:
             if uploader.problem is not None:
                 logger.warning("waiting up to %d s for MLflow, which is away", FLUSH_SECONDS)
             uploader.flush(FLUSH_SECONDS, tries=FLUSH_TRIES)  # what is missing, it tells at its end
-        result = _result(file, history, dataset, problem, path, uploader, redacted(uri))
+        result = _build_result(file, history, dataset, problem, path, uploader, redact_text(uri))
     seconds = time.monotonic() - began
     if uploader is None:
         return replace(result, seconds=seconds)
-    return replace(result, seconds=seconds, unsent=uploader.pending, refused=uploader.refused)
+    return replace(result, seconds=seconds, unsent=uploader.pending, refused=uploader.refusals)
 
 
-def _tell(listeners: Sequence[Listener], event: Event) -> None:
+def _notify(listeners: Sequence[Listener], event: Event) -> None:
     for listener in listeners:
         listener(event)
 
@@ -186,13 +188,13 @@ def _tell_the_past(listeners: Sequence[Listener], path: Path) -> None:
     """Tell listeners of a study's earlier runs; curves, most of a journal, if one needs them."""
     curious = [listen for listen in listeners if not getattr(listen, "skips_past_curves", False)]
     if listeners:
-        for event in stream(path, without=() if curious else CURVES):
-            _tell(listeners, event)
+        for event in stream_records(path, without=() if curious else CURVES):
+            _notify(listeners, event)
 
 
-def _sampler(spec: StudySpec, problem: Problem, first: StudyCreated) -> Sampler:
+def _make_sampler(spec: StudySpec, problem: Problem, first: StudyCreated) -> Sampler:
     directions = [direction for _, direction in objectives_of(spec, problem.task)]
-    elsewhere = trials_in(first)
+    elsewhere = read_trials(first)
     return make_sampler(
         spec.sampler.kind,
         spec.space,
@@ -200,16 +202,16 @@ def _sampler(spec: StudySpec, problem: Problem, first: StudyCreated) -> Sampler:
         seed=spec.seed,
         options=spec.sampler.options,
         epochs=spec.training.epochs,
-        points=first_points(spec, best_of(elsewhere, directions[0])),
+        points=initial_points(spec, best_point(elsewhere, directions[0])),
         elsewhere=elsewhere,
     )
 
 
-def _search(
+def _run_search(
     spec: StudySpec,
     sampler: Sampler,
     journal: Journal,
-    crew: Crew,
+    crew: WorkerPool,
     listeners: Sequence[Listener],
     stop_requested: Callable[[], bool],
 ) -> History:
@@ -218,7 +220,7 @@ def _search(
         journal=journal,
         sampler=sampler,
         executor=crew.executor,
-        limits=Limits(
+        limits=StoppingCriteria(
             spec.budget.trials,
             None if minutes is None else minutes * 60,
             spec.budget.stagnation,
@@ -228,19 +230,19 @@ def _search(
         in_rounds=spec.training.deterministic,
         seed=spec.seed,
         epochs=spec.training.epochs,
-        fixed=spec.fixed,
-        memory=Memory(spec.space),
+        fixed=spec.fixed_params,
+        memory=TriedPoints(spec.space),
         listeners=listeners,
         stop_requested=stop_requested,
     )
     history = search.run()
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
-    recover(history, journal.path, in_question(history, spec.selection))
+    restore_curves(history, journal.path, trials_needing_curves(history, spec.selection))
     return history
 
 
-def _result(
+def _build_result(
     file: StudyFile,
     history: History,
     dataset: Dataset,
@@ -290,6 +292,6 @@ def _result(
         reads=history.reads,
         threshold=final.label_threshold,
         objectives=[name for name, _ in history.objectives],
-        front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.front()],
+        front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.pareto_front()],
         model=path.parent / "final" / "model.keras",
     )

@@ -16,28 +16,28 @@ from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..models import reference_of
+from ..models import strip_convention
 from ..platforms.paths import relative_to
-from ..spec.file import StudyFile
-from ..spec.reference import absolute, is_reference
+from ..spec.function_reference import is_reference, resolve_reference
+from ..spec.study_file import StudyFile
 
-OWN = Path(__file__).resolve().parents[1]  # this package, which counts by its version
+PACKAGE_FOLDER = Path(__file__).resolve().parents[1]  # this package, which counts by its version
 LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
 INSTALLED = ("site-packages", "dist-packages")  # a folder so named holds libraries
 
 
-def references_in(file: StudyFile) -> list[str]:
+def find_references(file: StudyFile) -> list[str]:
     """Every function of the user's that a declaration names, its file made absolute."""
     spec, data = file.spec, file.spec.data
     objectives = [spec.objective] if spec.objective else spec.objectives or []
     named = [
-        reference_of(spec.network),
+        strip_convention(spec.model_name),
         *(objective.metric for objective in objectives),
         *spec.constraints,
-        *map(str, spec.values_of("loss")),
+        *map(str, spec.possible_values("loss")),
         *(s for s in (data.source, data.test_source) if s and not _is_source(s, file.folder)),
     ]
-    return [absolute(name, file.folder) for name in named if is_reference(name)]
+    return [resolve_reference(name, file.folder) for name in named if is_reference(name)]
 
 
 def _is_source(name: str, folder: Path) -> bool:
@@ -45,7 +45,7 @@ def _is_source(name: str, folder: Path) -> bool:
     return name.startswith("sklearn:") or (folder / name).exists()
 
 
-def digests_of(references: Iterable[str], folder: Path) -> dict[str, str]:
+def compute_digests(references: Iterable[str], folder: Path) -> dict[str, str]:
     """The SHA-256 of each file that the functions consist of, by its path relative to `folder`.
 
     Args:
@@ -53,7 +53,7 @@ def digests_of(references: Iterable[str], folder: Path) -> dict[str, str]:
         folder: Of the study's file.
     """
     found: dict[Path, None] = {}
-    todo = [path for reference in references for path in _files_of(reference)]
+    todo = [path for reference in references for path in _find_files(reference)]
     roots = [folder, *(path.parent for path in todo)]
     while todo:
         path = todo.pop().resolve()
@@ -61,11 +61,15 @@ def digests_of(references: Iterable[str], folder: Path) -> dict[str, str]:
             continue
         found[path] = None
         if path.suffix == ".py" and not _is_library(path):
-            todo += [p for n in imported_by(path) for p in _located(n, [path.parent, *roots])]
-    return {_name(p, folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(found)}
+            todo += [
+                p for n in imported_modules(path) for p in _locate_module(n, [path.parent, *roots])
+            ]
+    return {
+        _relative_name(p, folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(found)
+    }
 
 
-def imported_by(path: Path) -> Iterator[str]:
+def imported_modules(path: Path) -> Iterator[str]:
     """The modules that a file imports anywhere in it; a relative name begins with dots."""
     try:
         tree = ast.parse(path.read_bytes())
@@ -78,25 +82,27 @@ def imported_by(path: Path) -> Iterator[str]:
             origin = "." * node.level + (node.module or "")
             joint = "" if origin.endswith(".") or not origin else "."
             yield from (f"{origin}{joint}{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and _imports(node.func):
+        elif isinstance(node, ast.Call) and _is_import_call(node.func):
             texts = (a.value for a in node.args[:1] if isinstance(a, ast.Constant))
             yield from (text for text in texts if isinstance(text, str))
 
 
-def _imports(function: ast.expr) -> bool:
+def _is_import_call(function: ast.expr) -> bool:
     name = getattr(function, "attr", getattr(function, "id", ""))
     return name in ("import_module", "__import__")
 
 
-def _files_of(reference: str) -> list[Path]:
+def _find_files(reference: str) -> list[Path]:
     place = reference.rpartition(":")[0]
     if place.endswith(".py"):
         return [Path(place)] if Path(place).is_file() else []
-    own = list(_located(place, []))
-    return own or [p for base in _bases_of(place) for p in _along(base, place.split("."))]
+    own = list(_locate_module(place, []))
+    return own or [
+        p for base in _find_base_folders(place) for p in _files_along(base, place.split("."))
+    ]
 
 
-def _located(name: str, beside: Sequence[Path]) -> Iterator[Path]:
+def _locate_module(name: str, beside: Sequence[Path]) -> Iterator[Path]:
     """The files of a module and of its packages, unless it is a library's.
 
     Args:
@@ -111,13 +117,13 @@ def _located(name: str, beside: Sequence[Path]) -> Iterator[Path]:
         bases = [package]
     else:
         bases = [*beside, Path.cwd(), *map(Path, sys.path)]
-        if not any(list(_along(base, parts)) for base in bases):
-            bases = _bases_of(name)  # installed so that it is edited where it lies
+        if not any(list(_files_along(base, parts)) for base in bases):
+            bases = _find_base_folders(name)  # installed so that it is edited where it lies
     for base in dict.fromkeys(base.resolve() for base in bases):
-        yield from (path for path in _along(base, parts) if not _is_library(path))
+        yield from (path for path in _files_along(base, parts) if not _is_library(path))
 
 
-def _along(base: Path, parts: list[str]) -> Iterator[Path]:
+def _files_along(base: Path, parts: list[str]) -> Iterator[Path]:
     """The files on the way to a dotted name below a folder."""
     for part in parts:
         package, suffixes = base / part, (".py", *EXTENSION_SUFFIXES)
@@ -133,7 +139,7 @@ def _along(base: Path, parts: list[str]) -> Iterator[Path]:
         base = package
 
 
-def _bases_of(name: str) -> list[Path]:
+def _find_base_folders(name: str) -> list[Path]:
     """The folders in which an installed module's top package lies; nothing is imported."""
     try:
         spec = find_spec(name.partition(".")[0])
@@ -146,12 +152,12 @@ def _bases_of(name: str) -> list[Path]:
 
 
 def _is_library(path: Path) -> bool:
-    if any(name in path.parts for name in INSTALLED) or path.is_relative_to(OWN):
+    if any(name in path.parts for name in INSTALLED) or path.is_relative_to(PACKAGE_FOLDER):
         return True
     return any(path.is_relative_to(folder) for folder in LIBRARIES)
 
 
-def _name(path: Path, folder: Path) -> str:
+def _relative_name(path: Path, folder: Path) -> str:
     for name in INSTALLED:
         if name in path.parts:
             return Path(*path.parts[path.parts.index(name) + 1 :]).as_posix()

@@ -12,15 +12,15 @@ from typing import Any, cast
 
 from ..errors import JournalError
 from ..events import StudyCreated, WarmStart, WarmStartTrial
-from ..history import History, load_condensed
-from ..spec.file import StudyFile
-from ..spec.reference import absolute, is_reference
-from ..spec.study import StudySpec
+from ..history import History, load_condensed_history
+from ..spec.function_reference import is_reference, resolve_reference
+from ..spec.study_file import StudyFile
+from ..spec.study_spec import StudySpec
 from ..trial import Direction, State, Trial, Value
-from .user_code import digests_of
+from .user_code import compute_digests
 
 
-def trials_of(
+def collect_trials(
     file: StudyFile,
     journal: Path,
     *,
@@ -41,21 +41,26 @@ def trials_of(
     """
     name = str(file.spec.warm_start)
     try:
-        other = load_condensed(journal.parents[1] / name / "journal.jsonl")
+        other = load_condensed_history(journal.parents[1] / name / "journal.jsonl")
     except JournalError as error:
-        raise file.problem("warm_start", str(error)) from None
+        raise file.make_error("warm_start", str(error)) from None
     for what, theirs, ours in (
-        ("objective", _objectives(other), [(metric, d == "maximize") for metric, d in objectives]),
+        (
+            "objective",
+            _objective_directions(other),
+            [(metric, d == "maximize") for metric, d in objectives],
+        ),
         ("data", other.study.fingerprint[:12], fingerprint[:12]),
     ):
         if theirs != ours:
-            raise file.problem(
+            raise file.make_error(
                 "warm_start",
-                f"the {what} of study {name} differ: {_told(theirs)} there, {_told(ours)} here. "
+                f"the {what} of study {name} differ: {_format_objectives(theirs)} there, "
+                f"{_format_objectives(ours)} here. "
                 "Scores of another kind mislead: leave it out, and enqueue its best points",
             )
     finished = [t for t in other.trials if t.is_finished]
-    ours_now = _code_of_metric(file)
+    ours_now = _metric_digests(file)
     differing = {
         path
         for t in finished
@@ -63,24 +68,24 @@ def trials_of(
         if ours_now.get(path, digest) != digest
     }
     if differing:
-        raise file.problem(
+        raise file.make_error(
             "warm_start",
             f"the metric of study {name} was computed by other code: {', '.join(sorted(differing))}"
             " was edited since. Scores of another kind mislead: leave it out",
         )
-    fitting = [t for t in finished if _point(file.spec, t.params) is not None]
+    fitting = [t for t in finished if _point_of(file.spec, t.params) is not None]
     if not fitting:
         message = f"none of the {len(finished)} finished trials of study {name} lies in this space"
-        raise file.problem("warm_start", message)
+        raise file.make_error("warm_start", message)
     return WarmStart(
         study=name,
         key=other.key,
-        trials=[_copied(file.spec, t) for t in fitting],
+        trials=[_copy_trial(file.spec, t) for t in fitting],
         left_out=len(finished) - len(fitting),
     )
 
 
-def trials_in(first: StudyCreated) -> list[Trial]:
+def read_trials(first: StudyCreated) -> list[Trial]:
     """The trials copied into a journal's first line, as a sampler is told them."""
     return [
         Trial(
@@ -100,7 +105,7 @@ def trials_in(first: StudyCreated) -> list[Trial]:
     ]
 
 
-def best_of(trials: Sequence[Trial], direction: Direction) -> list[Mapping[str, Value]]:
+def best_point(trials: Sequence[Trial], direction: Direction) -> list[Mapping[str, Value]]:
     """The point of the best complete trial, which only a trial of the new study lets win."""
     complete = [t for t in trials if t.state == "COMPLETE" and t.score is not None]
     sign = -1.0 if direction == "maximize" else 1.0
@@ -108,35 +113,35 @@ def best_of(trials: Sequence[Trial], direction: Direction) -> list[Mapping[str, 
     return [] if best is None else [best.params]
 
 
-def _code_of_metric(file: StudyFile) -> dict[str, str]:
+def _metric_digests(file: StudyFile) -> dict[str, str]:
     """The digests of the files of a metric of the user's; none where it is ours."""
     objective = file.spec.objective
     if objective is None or not is_reference(objective.metric):
         return {}
-    return digests_of([absolute(objective.metric, file.folder)], file.folder)
+    return compute_digests([resolve_reference(objective.metric, file.folder)], file.folder)
 
 
-def _objectives(history: History) -> list[tuple[str, bool]]:
+def _objective_directions(history: History) -> list[tuple[str, bool]]:
     return list(history.objectives)
 
 
-def _told(value: Any) -> str:
+def _format_objectives(value: Any) -> str:
     return value if isinstance(value, str) else ", ".join(metric for metric, _ in value)
 
 
-def _point(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] | None:
+def _point_of(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] | None:
     """The params that vary here, or None where they are no point of this space."""
     missing = object()
-    if any(params.get(name, missing) != value for name, value in spec.fixed.items()):
+    if any(params.get(name, missing) != value for name, value in spec.fixed_params.items()):
         return None
-    point = {k: v for k, v in params.items() if k not in spec.fixed}
-    return point if spec.space.violation(point) is None else None
+    point = {k: v for k, v in params.items() if k not in spec.fixed_params}
+    return point if spec.space.why_invalid(point) is None else None
 
 
-def _copied(spec: StudySpec, trial: Trial) -> WarmStartTrial:
+def _copy_trial(spec: StudySpec, trial: Trial) -> WarmStartTrial:
     return WarmStartTrial(
         number=trial.number,
-        params=_point(spec, trial.params) or {},
+        params=_point_of(spec, trial.params) or {},
         state=cast(State, trial.state),
         score=trial.score,
         values=trial.values,

@@ -6,7 +6,7 @@ tested by the same suites; docs/extending.md has an example of each. Needs pytes
 
 from .executors import ExecutorContract
 from .families import FamilyContract
-from .metrics import MetricContract
+from .metric_contract import MetricContract
 from .pruners import PrunerContract
 from .samplers import SamplerContract
 

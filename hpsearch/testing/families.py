@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ..models import Family, outputs_for
+from ..models import Family, make_outputs
 
 TASKS = {"binary": 1, "multiclass": 3, "multilabel": 2, "regression": 2}  # task -> outputs
 
@@ -20,9 +20,9 @@ class FamilyContract:
     params: Mapping[str, Any] = {}  # of the networks that are built
 
     def test_its_defaults_are_what_it_reads(self, family: Family) -> None:
-        if family.reads is None:
+        if family.defaults is None:
             pytest.skip("it reads whatever it is given")
-        assert {k: v for k, v in self.params.items() if k not in family.reads} == {}
+        assert {k: v for k, v in self.params.items() if k not in family.defaults} == {}
 
     @pytest.mark.parametrize("task", TASKS)
     def test_a_network_of_every_task_answers_with_its_outputs(
@@ -55,8 +55,8 @@ class FamilyContract:
 
     def build(self, family: Family, task: Any) -> Any:
         """A network for rows of `rows`."""
-        params = {**(family.reads or {}), **self.params}
-        return family.build(params, self.rows, outputs_for(task, TASKS[task]))
+        params = {**(family.defaults or {}), **self.params}
+        return family.build(params, self.rows, make_outputs(task, TASKS[task]))
 
     def sample(self) -> np.ndarray:
         """Seven rows."""

@@ -10,19 +10,19 @@ from typing import Any, Literal
 import pytest
 
 from ..search.sampler import Sampler
-from ..spec.conditions import Range
-from ..spec.constraints import constraint_of
-from ..spec.space import Categorical, Float, Int, Space
+from ..spec.conditions import NumberRange
+from ..spec.constraints import parse_constraint
+from ..spec.search_space import Categorical, Float, Int, SearchSpace
 from ..trial import Trial
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 MIXED: tuple[State, ...] = ("COMPLETE", "PRUNED", "COMPLETE", "FAILED")
-Make = Callable[[Space, int], Sampler]
+Make = Callable[[SearchSpace, int], Sampler]
 
 
-def mixed_space(step: float | None = None, constraints: Sequence[str] = ()) -> Space:
+def mixed_space(step: float | None = None, constraints: Sequence[str] = ()) -> SearchSpace:
     """A mixed space with conditions two deep; finite where the floats have a step."""
-    return Space(
+    return SearchSpace(
         (
             Categorical("kind", ("a", True, 1, 1.0, None)),
             Float("lr", 0.1, 0.9, step=step) if step else Float("lr", 1e-4, 1e-1, log=True),
@@ -30,12 +30,12 @@ def mixed_space(step: float | None = None, constraints: Sequence[str] = ()) -> S
             Int("units", 8, 10 if step else 64, log=True),
             Int("even", 2, 20, step=2),
             Float("child", 0.0, 1.0, step=step, when={"kind": ("a",)}),
-            Int("grandchild", 1, 3, when={"kind": ("a",), "even": Range(high=8)}),
+            Int("grandchild", 1, 3, when={"kind": ("a",), "even": NumberRange(high=8)}),
             Int("single", 4, 4),
             Int("both", 1, 2, when={"kind": ("a",)}),
             Int("both", 8, 9, when={"kind": (True,)}),
         ),
-        tuple(map(constraint_of, constraints)),
+        tuple(map(parse_constraint, constraints)),
     )
 
 
@@ -75,7 +75,7 @@ class SamplerCase:
     is_finite: bool = False
     ignores_seed: bool = False
 
-    def space(self, *constraints: str) -> Space:
+    def space(self, *constraints: str) -> SearchSpace:
         """The space that it is asked about."""
         return mixed_space(0.2 if self.is_finite else None, constraints)
 
@@ -114,12 +114,12 @@ class SamplerContract:
 
     def test_suggestions_lie_in_the_space_and_conditions_hold(self, case: SamplerCase) -> None:
         for params in points_of(case.run()):
-            assert case.space().violation(params) is None
+            assert case.space().why_invalid(params) is None
 
     def test_constraints_hold(self, case: SamplerCase) -> None:
         space = case.space("units * even <= 200")
         for params in points_of(case.run(case.make(space, 5))):
-            assert space.violation(params) is None
+            assert space.why_invalid(params) is None
 
     def test_the_same_seed_suggests_the_same(self, case: SamplerCase) -> None:
         assert points_of(case.run()) == points_of(case.run())
@@ -149,7 +149,7 @@ class SamplerContract:
         again.tell(ended_trial(0, params))
         after = again.ask(1)
         assert after is not None
-        assert case.space().violation(after) is None
+        assert case.space().why_invalid(after) is None
 
     def test_a_number_whose_first_point_was_known_is_asked_for_again(
         self, case: SamplerCase
@@ -164,7 +164,7 @@ class SamplerContract:
         second = sampler.ask(1)
         assert second is not None
         sampler.tell(ended_trial(1, second))
-        assert case.space().violation(second) is None
+        assert case.space().why_invalid(second) is None
         assert first != second
 
     def test_a_batch_of_asks_without_a_tell_is_diverse(self, case: SamplerCase) -> None:

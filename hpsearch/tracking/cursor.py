@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import TrackingError, redacted
+from ..errors import TrackingError, redact_text
 from ..journal import is_sound
 from ..platforms.files import DRAFT, write_text
 from ..platforms.locks import FileLock, LockHeldError
@@ -31,7 +31,7 @@ class Position:
     checksum: str = ""  # the first eight characters of the last line before it
 
     @classmethod
-    def at(cls, journal: Path, offset: int) -> Position:
+    def at_offset(cls, journal: Path, offset: int) -> Position:
         """The position at `offset`, which must be the end of a line."""
         if offset == 0:
             return cls()
@@ -46,7 +46,7 @@ class Position:
     def __str__(self) -> str:
         return f"{self.offset}:{self.checksum}"
 
-    def fits(self, journal: Path) -> bool:
+    def matches(self, journal: Path) -> bool:
         """Whether the journal has this very line there, undamaged."""
         if self.offset == 0:
             return True
@@ -62,7 +62,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Acknowledged:
+class UploadState:
     """What one store has of a study, as far as the file beside the journal knows."""
 
     position: Position = Position()
@@ -98,23 +98,23 @@ class Cursor:
         digest = hashlib.sha256(uri.encode()).hexdigest()[:12]
         self.path = journal.with_name(f"{CURSOR}{digest}.json")
         self._journal = journal
-        self._uri = redacted(uri)
-        self._lock = _locked(journal.with_name("uploading.lock"), journal)
+        self._uri = redact_text(uri)
+        self._lock = _acquire_lock(journal.with_name("uploading.lock"), journal)
         for draft in journal.parent.glob(f"{CURSOR}*{DRAFT}*"):  # of a process that was killed
             with suppress(OSError):
                 draft.unlink()
 
-    def load(self, key: str) -> Acknowledged:
+    def load(self, key: str) -> UploadState:
         """What was acknowledged of the study with this key, as far as it fits the journal."""
-        held = _read(self.path)
+        held = _read_json(self.path)
         if not isinstance(held, Mapping) or held.get("key") != key:
-            return Acknowledged()
-        known = Acknowledged.from_json(held)
-        if known.position.fits(self._journal):
+            return UploadState()
+        known = UploadState.from_json(held)
+        if known.position.matches(self._journal):
             return known
-        return Acknowledged(run=known.run, refused=known.refused)
+        return UploadState(run=known.run, refused=known.refused)
 
-    def save(self, key: str, known: Acknowledged) -> None:
+    def save(self, key: str, known: UploadState) -> None:
         """Everything before the position has been acknowledged.
 
         Raises:
@@ -129,13 +129,13 @@ class Cursor:
         self._lock.release()
 
 
-def acknowledged(journal: Path) -> list[Acknowledged]:
+def read_upload_states(journal: Path) -> list[UploadState]:
     """What each store has of a journal; a damaged file says that it has nothing."""
-    known = [Acknowledged.from_json(_read(p)) for p in journal.parent.glob(f"{CURSOR}*.json")]
-    return [held if held.position.fits(journal) else Acknowledged() for held in known]
+    known = [UploadState.from_json(_read_json(p)) for p in journal.parent.glob(f"{CURSOR}*.json")]
+    return [held if held.position.matches(journal) else UploadState() for held in known]
 
 
-def _read(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):  # gone, cut off, not UTF-8
@@ -157,7 +157,7 @@ def _last_line(journal: Path, offset: int) -> bytes:
         return found
 
 
-def _locked(path: Path, journal: Path) -> FileLock:
+def _acquire_lock(path: Path, journal: Path) -> FileLock:
     try:
         return FileLock(path)
     except LockHeldError as held:

@@ -63,7 +63,7 @@ def database_state(path: Path) -> State:
             if file.read(len(MAGIC)) != MAGIC:
                 raise TrackingError(f"{path}: is no SQLite database.{_ELSEWHERE}")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
-            return _state(path, database)
+            return _classify(path, database)
     except OSError as error:
         raise TrackingError(f"{path}: cannot be read: {error.strerror}.{_ELSEWHERE}") from None
     except sqlite3.Error as error:
@@ -85,7 +85,7 @@ _RESTORE = (
 )
 
 
-def _state(path: Path, database: sqlite3.Connection) -> State:
+def _classify(path: Path, database: sqlite3.Connection) -> State:
     names = database.execute("select name from sqlite_master where type = 'table'").fetchall()
     tables = {name for (name,) in names if not name.startswith(("alembic_", "sqlite_"))}
     if not tables:
@@ -112,17 +112,19 @@ def check_database(path: Path) -> None:
             "then `hpsearch sync STUDY` sends a study."
         )
     places = [path] if path.exists() else []
-    for place in (*places, _nearest(path.parent)):  # SQLite writes a journal beside the file
+    for place in (*places, _nearest_folder(path.parent)):  # SQLite writes a journal beside the file
         if not os.access(place, os.R_OK | os.W_OK):
             raise TrackingError(f"{place}: cannot be written to: Permission denied.{_ELSEWHERE}")
-    if not _nearest(path.parent).is_dir():
-        raise TrackingError(f"{_nearest(path.parent)}: is a file, and no folder.{_ELSEWHERE}")
+    if not _nearest_folder(path.parent).is_dir():
+        raise TrackingError(
+            f"{_nearest_folder(path.parent)}: is a file, and no folder.{_ELSEWHERE}"
+        )
 
 
-def _nearest(folder: Path) -> Path:
+def _nearest_folder(folder: Path) -> Path:
     """`folder`, or the nearest one above it that exists."""
     folder = folder.absolute()
-    return folder if folder.exists() or folder == folder.parent else _nearest(folder.parent)
+    return folder if folder.exists() or folder == folder.parent else _nearest_folder(folder.parent)
 
 
 def make_database(path: Path) -> None:
@@ -143,10 +145,10 @@ def make_database(path: Path) -> None:
     draft = draft_of(path)
     try:
         make_folder(path.parent)
-        _build(draft, path.parent / "artifacts")
+        _build_store(draft, path.parent / "artifacts")
         with draft.open("rb+") as file:
             sync_file(file.fileno())
-        _publish(draft, path)
+        _publish_draft(draft, path)
         sync_folder(path.parent)
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
@@ -165,14 +167,14 @@ def _is_old(draft: Path) -> bool:
         return False
 
 
-def _build(draft: Path, artifacts: Path) -> None:
+def _build_store(draft: Path, artifacts: Path) -> None:
     """A whole store of MLflow's at `draft`, its first experiment included.
 
     Its tables are made in memory, which takes a second; on a disk it is six.
     """
     import sqlalchemy
 
-    quiet_database_log()
+    silence_database_log()
     memory = sqlalchemy.create_engine("sqlite://", poolclass=sqlalchemy.pool.StaticPool)
     try:
         make_tables(memory)
@@ -185,12 +187,12 @@ def _build(draft: Path, artifacts: Path) -> None:
     make_first_experiment(f"{PREFIX}{draft}", artifacts)
 
 
-def quiet_database_log() -> None:
+def silence_database_log() -> None:
     """Have MLflow print no traceback of an error that it raises as well, and nothing of tables."""
     logging.getLogger(TABLES_LOGGER).setLevel(logging.CRITICAL)
 
 
-def _publish(draft: Path, path: Path) -> None:
+def _publish_draft(draft: Path, path: Path) -> None:
     """Give the draft its name, unless another process has been faster."""
     if path.exists():
         if database_state(path) in ("absent", "empty"):  # a file without tables
@@ -205,7 +207,7 @@ def _publish(draft: Path, path: Path) -> None:
             replace(draft, path)
 
 
-def set_aside(path: Path) -> Path:
+def move_aside(path: Path) -> Path:
     """Move a database that is half made out of the way, with what SQLite keeps beside it.
 
     Returns:

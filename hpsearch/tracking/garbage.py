@@ -18,11 +18,11 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from ..compat.mlflow import artifact_repository, remove_run_for_good
-from ..errors import JournalError, TrackingError, redacted
+from ..errors import JournalError, TrackingError, redact_text
 from ..events import CURVES
-from ..history import History, load
-from ..journal import owner
-from .layout import KEY_TAG
+from ..history import History, load_history
+from ..journal import find_owner
+from .mlflow_layout import KEY_TAG
 from .store import all_pages, default_uri, is_server
 from .study_runs import journal_key
 
@@ -66,16 +66,16 @@ def find_garbage(
         TrackingError: If the registry does not say which runs it needs.
     """
     journals = sorted((root / "mlruns" / "studies").glob("*/journal.jsonl"))
-    found = [g for journal in journals for g in _predictions(journal, keep, in_use)]
+    found = [g for journal in journals for g in _find_predictions(journal, keep, in_use)]
     if not is_server(client.tracking_uri):
         # A store elsewhere, a team's database perhaps, holds runs of other folders, too.
         shared = client.tracking_uri != default_uri(root) and not everybodys
-        keys = {_key(journal) for journal in journals} if shared else None
-        found += _deleted_runs(client, everybodys=everybodys, keys=keys)
+        keys = {_study_key(journal) for journal in journals} if shared else None
+        found += _find_deleted_runs(client, everybodys=everybodys, keys=keys)
     return found
 
 
-def remove(garbage: Sequence[Garbage], client: MlflowClient) -> None:
+def remove_garbage(garbage: Sequence[Garbage], client: MlflowClient) -> None:
     """Remove it for good.
 
     Raises:
@@ -88,20 +88,20 @@ def remove(garbage: Sequence[Garbage], client: MlflowClient) -> None:
             _remove_run(run, client)
 
 
-def _predictions(
+def _find_predictions(
     journal: Path, keep: int, in_use: Callable[[History], Collection[int]]
 ) -> Iterator[Garbage]:
     try:
-        history: History = load(journal, without=CURVES)
+        history: History = load_history(journal, without=CURVES)
     except JournalError as error:
         logger.warning("nothing of study %s is removed: %s", journal.parent.name, error)
         return
     if history.final is None:
         return
-    if owner(journal) or any(t.asked > history.final.time for t in history.trials):
+    if find_owner(journal) or any(t.asked > history.final.time for t in history.trials):
         logger.warning("nothing of study %s is removed: it goes on", journal.parent.name)
         return
-    needed = {t.number for t in history.ranked()[:keep]} | {*in_use(history)}
+    needed = {t.number for t in history.ranked_trials()[:keep]} | {*in_use(history)}
     files = tuple(
         path
         for trial in history.attempts
@@ -113,7 +113,7 @@ def _predictions(
         yield Garbage(history.name, f"predictions of {len(files)} trials", size, files)
 
 
-def _key(journal: Path) -> str:
+def _study_key(journal: Path) -> str:
     """The key of a study; "-", which none has, of a damaged journal: its runs are left alone."""
     try:
         return journal_key(journal) or "-"
@@ -121,22 +121,22 @@ def _key(journal: Path) -> str:
         return "-"
 
 
-def _deleted_runs(
+def _find_deleted_runs(
     client: MlflowClient, *, everybodys: bool, keys: Collection[str] | None
 ) -> Iterator[Garbage]:
     """Runs that were deleted in MLflow; where `keys` are given, of the studies with these alone."""
     from mlflow.entities import ViewType
 
-    registered = _RegisteredRuns.of(client)
+    registered = _RegisteredRuns.from_client(client)
     ours = "" if everybodys else f"tags.`{KEY_TAG}` LIKE '%'"
     for experiment in client.search_experiments(view_type=ViewType.ALL):
         search = partial(client.search_runs, [experiment.experiment_id], ours)
         runs = list(all_pages(search, run_view_type=ViewType.DELETED_ONLY))
         if keys is not None:  # the run of a trial has KEY/TRIAL/ATTEMPT
             runs = [r for r in runs if r.data.tags[KEY_TAG].partition("/")[0] in keys]
-        gone = [run for run in runs if not registered.need(run)]
+        gone = [run for run in runs if not registered.contains(run)]
         if runs:
-            size = sum(_size(run.info.artifact_uri) for run in gone)
+            size = sum(_folder_size(run.info.artifact_uri) for run in gone)
             ids = tuple(run.info.run_id for run in gone)
             kept = len(runs) - len(gone)
             needed = f"; {kept} more stay, since models of theirs are registered" if kept else ""
@@ -151,19 +151,20 @@ class _RegisteredRuns:
     sources: tuple[str, ...]  # URIs of the versions' files
 
     @classmethod
-    def of(cls, client: MlflowClient) -> _RegisteredRuns:
+    def from_client(cls, client: MlflowClient) -> _RegisteredRuns:
         try:
             versions = list(all_pages(client.search_model_versions))
         except Exception as error:  # every backend raises its own kind
             raise TrackingError(
-                f"{redacted(client.tracking_uri)}: the registry does not say which runs it needs, "
-                f"so nothing is removed: {redacted(str(error))[:300]}"
+                f"{redact_text(client.tracking_uri)}: the registry does not say which runs it "
+                "needs, "
+                f"so nothing is removed: {redact_text(str(error))[:300]}"
             ) from None
         named = {version.tags.get("hpsearch.run", "") for version in versions}
         ids = frozenset(named | {version.run_id or "" for version in versions})
         return cls(ids, tuple(version.source or "" for version in versions))
 
-    def need(self, run: Run) -> bool:
+    def contains(self, run: Run) -> bool:
         """Whether a version's files are those of `run`."""
         inside = f"{run.info.artifact_uri}/"
         return run.info.run_id in self.ids or any(
@@ -171,7 +172,7 @@ class _RegisteredRuns:
         )
 
 
-def _size(artifacts: str) -> int:
+def _folder_size(artifacts: str) -> int:
     """Bytes below an artifact URI on this machine."""
     url = urlparse(artifacts)
     folder = Path(url2pathname(url.path) if url.scheme == "file" else artifacts)
@@ -193,5 +194,5 @@ def _remove_run(run_id: str, client: MlflowClient) -> None:
             remove_run_for_good(client, run_id)
     except (MlflowException, OSError) as error:
         raise TrackingError(
-            f"the run {run_id} could not be removed: {redacted(str(error))[:300]}"
+            f"the run {run_id} could not be removed: {redact_text(str(error))[:300]}"
         ) from None

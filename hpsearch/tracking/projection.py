@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import TrackingError, redacted
+from ..errors import TrackingError, redact_text
 from ..events import (
     Event,
     ModelPromoted,
@@ -25,19 +25,19 @@ from ..events import (
     WinnerChosen,
     WinnerEvaluated,
 )
-from ..history import History, recover
-from ..journal import stream_scores, without_secrets
-from ..platforms.files import sync_made
+from ..history import History, restore_curves
+from ..journal import redacted_text, stream_scores
+from ..platforms.files import sync_path
 from ..redaction import redact
 from ..trial import Trial
-from . import layout
+from . import mlflow_layout
 from .artifact_store import check_artifact_store, list_run_files, local_artifacts
-from .bulk import BulkPoints
+from .bulk_points import BulkPoints
 from .cursor import Position
-from .note import study_note
 from .refusals import TOO_LARGE, TOO_LARGE_FOR_PROXY, http_status
-from .store import all_pages, check_active, experiment_of
-from .system import SystemMeter
+from .store import all_pages, check_active, get_experiment_id
+from .study_note import render_study_note
+from .system_metrics import SystemMeter
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -48,12 +48,17 @@ logger = logging.getLogger("hpsearch.tracking")
 
 # Answers that may concern the request itself, or what it is about. All others, among them those
 # of a database that is damaged or away, say nothing of the request.
-DOUBTFUL = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
+DOUBTFUL_ERROR_CODES = (
+    "INVALID_PARAMETER_VALUE",
+    "RESOURCE_DOES_NOT_EXIST",
+    "INVALID_STATE",
+    "BAD_REQUEST",
+)
 
 IN_SUMMARY = {SearchEnded, WinnerChosen, WinnerEvaluated, ModelPromoted}  # of the study's run
 
 
-class LostError(TrackingError):
+class StoreLostDataError(TrackingError):
     """The store no longer has what it has acknowledged: a backup was restored, or runs are gone."""
 
 
@@ -61,7 +66,7 @@ Batch = dict[str, list[Any]]  # "metrics", "params" and "tags", as `log_batch` t
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Request:
     """A few requests that may be repeated without harm."""
 
     key: str  # of the run that they concern
@@ -103,7 +108,7 @@ class Projection:
         self.replaced: list[str] = []  # runs that were not the journal's, by name
         self.deleted: set[str] = set()  # keys of trials whose runs were deleted in MLflow
         self.client = client
-        self._bulk = BulkPoints.of(client)
+        self._bulk = BulkPoints.for_client(client)
         self._journal = journal
         self._artifacts = artifacts  # where a new experiment keeps its files
         self._needs_files = needs_files  # a new study is refused where it could not store any
@@ -118,7 +123,7 @@ class Projection:
     @property
     def problems(self) -> list[str]:
         """What does not get through for good, by the name of the run."""
-        names = [layout.run_name(self.history, key) for key in sorted(self.deleted)]
+        names = [mlflow_layout.run_name(self.history, key) for key in sorted(self.deleted)]
         gone = [f"{name}: was deleted in MLflow and stays so" for name in names]
         return [*self.refused, *self.left_out, *gone]
 
@@ -127,7 +132,7 @@ class Projection:
         """The id of the study's run."""
         return self.runs[self.history.key]
 
-    def open(self, first: Event, known_run: str = "") -> Position:
+    def open_study(self, first: Event, known_run: str = "") -> Position:
         """Find or create the experiment and the study's run.
 
         Args:
@@ -143,22 +148,24 @@ class Projection:
         """
         self.history = History([first])
         key, self._alone = self.history.key, False
-        run = self._remembered(known_run) or self._find_study()
+        run = self._find_known_run(known_run) or self._find_study()
         if run is None:
-            self._alone = not self._search(f"tags.`{layout.KEY_TAG}` LIKE '{key}/%'", 1)
+            self._alone = not self._search_runs(f"tags.`{mlflow_layout.KEY_TAG}` LIKE '{key}/%'", 1)
             if self._needs_files:
                 experiment = self.client.get_experiment(self.experiment_id)
                 check_artifact_store(experiment.artifact_location)
-            self._create(key, self.history.name, first.time, layout.study_tags(self.history))
+            self._create_run(
+                key, self.history.name, first.time, mlflow_layout.study_tags(self.history)
+            )
             return Position()
         self.experiment_id = str(run.info.experiment_id)
         self.runs[key] = str(run.info.run_id)
         if run.info.lifecycle_stage != "active":
             check_active(self.client, self.experiment_id)
             self.client.restore_run(self.parent)
-        return Position.parse(run.data.tags.get(layout.SENT_TAG, ""))
+        return Position.parse(run.data.tags.get(mlflow_layout.SENT_TAG, ""))
 
-    def _remembered(self, run_id: str) -> Run | None:
+    def _find_known_run(self, run_id: str) -> Run | None:
         """The study's run by its id; None where the store has another run of it, or none."""
         from mlflow.exceptions import MlflowException
 
@@ -167,23 +174,27 @@ class Projection:
         try:
             run = self.client.get_run(run_id)
         except MlflowException as error:
-            if error.error_code not in DOUBTFUL:
+            if error.error_code not in DOUBTFUL_ERROR_CODES:
                 raise
             return None
-        return run if run.data.tags.get(layout.KEY_TAG) == self.history.key else None
+        return run if run.data.tags.get(mlflow_layout.KEY_TAG) == self.history.key else None
 
     def _find_study(self) -> Run | None:
         """The study's run by its key, in the experiment of its name or in any other."""
         name, key = self.history.name, self.history.key
         if self.client.get_experiment_by_name(name) is not None:
-            self.experiment_id = experiment_of(self.client, name, self._artifacts)
-            if (found := self._find(key)) is not None:
+            self.experiment_id = get_experiment_id(self.client, name, self._artifacts)
+            if (found := self._find_run(key)) is not None:
                 return found
         every = [e.experiment_id for e in all_pages(self.client.search_experiments)]
-        elsewhere = self._search(f"tags.`{layout.KEY_TAG}` = '{key}'", 1, every) if every else []
+        elsewhere = (
+            self._search_runs(f"tags.`{mlflow_layout.KEY_TAG}` = '{key}'", 1, every)
+            if every
+            else []
+        )
         if elsewhere:  # its experiment was given another name
             return elsewhere[0]
-        self.experiment_id = experiment_of(self.client, name, self._artifacts)
+        self.experiment_id = get_experiment_id(self.client, name, self._artifacts)
         return None
 
     def retire(self, run: str, key: str, why: str) -> None:
@@ -191,15 +202,15 @@ class Projection:
 
         MLflow keeps it, with its files, until `gc`.
         """
-        marked = key.removesuffix(layout.REPLACED) + layout.REPLACED
-        self.client.set_tag(run, layout.KEY_TAG, marked)
+        marked = key.removesuffix(mlflow_layout.REPLACED) + mlflow_layout.REPLACED
+        self.client.set_tag(run, mlflow_layout.KEY_TAG, marked)
         self.client.delete_run(run)
-        self.replaced.append(f"{layout.run_name(self.history, key)} (run {run}): {why}")
+        self.replaced.append(f"{mlflow_layout.run_name(self.history, key)} (run {run}): {why}")
         if self.runs.get(key) == run:
             del self.runs[key]
         self._open_runs.discard(key)
 
-    def recall(self, until: int) -> None:
+    def load_acknowledged(self, until: int) -> None:
         """Take in what the store has acknowledged: the journal up to `until` (bytes).
 
         Curves are kept of those trials alone that more epochs may follow.
@@ -207,17 +218,17 @@ class Projection:
         for event in stream_scores(self._journal, until=until):
             for trial in self.history.apply(event):
                 if trial.state != "WAITING":
-                    self._sent[layout.trial_key(self.history, trial)] = trial.n_epochs
+                    self._sent[mlflow_layout.trial_key(self.history, trial)] = trial.n_epochs
                 if trial.ended is not None:
-                    trial.condense()
+                    trial.drop_curves()
         going_on = [trial for trial in self.history.last.values() if trial.ended is None]
         for trial in going_on:
-            trial.condense()
-        recover(self.history, self._journal, {t.number for t in going_on}, until=until)
+            trial.drop_curves()
+        restore_curves(self.history, self._journal, {t.number for t in going_on}, until=until)
         if self.history.final is None and not self._alone:
             self.client.update_run(self.parent, status="RUNNING")
         self._open_runs = {
-            layout.trial_key(self.history, trial)
+            mlflow_layout.trial_key(self.history, trial)
             for trial in self.history.attempts
             if trial.state == "RUNNING"
         }
@@ -225,9 +236,9 @@ class Projection:
     def run_id(self, number: int) -> str | None:
         """The run of a trial's last attempt; None where there is none."""
         last = [t for t in self.history.trials if t.number == number]
-        return self._known(layout.trial_key(self.history, last[0])) if last else None
+        return self._run_id_of(mlflow_layout.trial_key(self.history, last[0])) if last else None
 
-    def steps(self, events: Iterable[Event]) -> Iterator[Step]:
+    def make_requests(self, events: Iterable[Event]) -> Iterator[Request]:
         """What must be done to show `events`, in this order."""
         known = len(self.history.ended)
         kinds: set[type[Event]] = set()
@@ -236,20 +247,20 @@ class Projection:
         for event in events:
             kinds.add(type(event))
             for trial in self.history.apply(event):
-                touched[layout.trial_key(self.history, trial)] = trial
+                touched[mlflow_layout.trial_key(self.history, trial)] = trial
         if StudyCreated in kinds:
-            yield Step(study, "the study's description", self._describe_study)
+            yield Request(study, "the study's description", self._describe_study)
         for key, trial in touched.items():
             if trial.started is not None or trial.state not in ("WAITING", "LOST"):
-                yield Step(key, "the trial", partial(self._send_trial, key, trial))
+                yield Request(key, "the trial", partial(self._send_trial, key, trial))
         if len(self.history.ended) > known or kinds & IN_SUMMARY:
-            yield Step(study, "the summary", partial(self._send_summary, known))
+            yield Request(study, "the summary", partial(self._send_summary, known))
         if WinnerEvaluated in kinds:
-            yield from self._end_steps()
+            yield from self._end_requests()
         if PlotsDrawn in kinds:  # they follow the end of a study
-            yield from self._file_steps("plots")
+            yield from self._file_requests("plots")
 
-    def steps_again(self, keys: Collection[str], events: Iterable[Event]) -> Iterator[Step]:
+    def repeat_requests(self, keys: Collection[str], events: Iterable[Event]) -> Iterator[Request]:
         """What must be done to show the runs with these keys, whatever the store has of them.
 
         `events` are all that the store has acknowledged; nothing else was taken in before.
@@ -257,31 +268,31 @@ class Projection:
         study, touched = self.history.key, dict[str, Trial]()
         for event in events:
             for trial in self.history.apply(event):
-                key = layout.trial_key(self.history, trial)
+                key = mlflow_layout.trial_key(self.history, trial)
                 if key in keys:
                     touched[key] = trial
                 else:
                     self._sent[key] = trial.n_epochs
                     if trial.ended is not None:
-                        trial.condense()
+                        trial.drop_curves()
         if study in keys:
-            yield Step(study, "the study's description", self._describe_study)
+            yield Request(study, "the study's description", self._describe_study)
         for key, trial in touched.items():
-            yield Step(key, "the trial", partial(self._send_trial, key, trial))
-        yield Step(study, "the summary", partial(self._send_summary, 0))
+            yield Request(key, "the trial", partial(self._send_trial, key, trial))
+        yield Request(study, "the summary", partial(self._send_summary, 0))
         if self.history.final is not None:
-            yield from self._end_steps()
-            yield from self._file_steps("plots")
+            yield from self._end_requests()
+            yield from self._file_requests("plots")
 
-    def park(self) -> Iterator[Step]:
+    def park_runs(self) -> Iterator[Request]:
         """What leaves no run that claims to be running, once nothing more will come."""
         study, time = self.history.key, self.history.last_time
-        yield Step(study, "runs made twice", self._heal)
+        yield Request(study, "runs made twice", self._delete_duplicates)
         for key in sorted(self._open_runs):
-            yield Step(key, "the run's end", partial(self._end, key, "KILLED", time))
+            yield Request(key, "the run's end", partial(self._end_run, key, "KILLED", time))
         if self.history.final is None:
-            yield Step(study, "the run's end", partial(self._end, study, "KILLED", time))
-        yield Step(study, self._journal.name, self._add_journal)
+            yield Request(study, "the run's end", partial(self._end_run, study, "KILLED", time))
+        yield Request(study, self._journal.name, self._add_journal)
 
     def acknowledge(self, before: Position, now: Position) -> None:
         """Let the store say that it has the journal up to `now`.
@@ -290,17 +301,19 @@ class Projection:
             LostError: If it no longer says that it has it up to `before`.
         """
         run = self.client.get_run(self.parent)
-        said = run.data.tags.get(layout.SENT_TAG, str(Position()))
+        said = run.data.tags.get(mlflow_layout.SENT_TAG, str(Position()))
         if said not in (str(before), str(now)):
-            raise LostError(f"The store says that it has {said}, and has acknowledged {before}.")
+            raise StoreLostDataError(
+                f"The store says that it has {said}, and has acknowledged {before}."
+            )
         if said != str(now):
-            self.say(now)
+            self.write_position(now)
 
-    def say(self, position: Position) -> None:
+    def write_position(self, position: Position) -> None:
         """Let the store say that it has the journal up to `position`."""
-        self.client.set_tag(self.parent, layout.SENT_TAG, str(position))
+        self.client.set_tag(self.parent, mlflow_layout.SENT_TAG, str(position))
 
-    def give_up(self, step: Step, error: MlflowException) -> bool:
+    def handle_refusal(self, step: Request, error: MlflowException) -> bool:
         """Whether `step`, which was refused, is done with; False where it is to be repeated.
 
         A request is given up only where the store has the run, and refuses what it was given, or
@@ -317,7 +330,7 @@ class Projection:
         if http_status(error) == TOO_LARGE:
             self._leave_out(step.key, step.what)
             return True
-        if error.error_code not in DOUBTFUL:
+        if error.error_code not in DOUBTFUL_ERROR_CODES:
             raise error
         check_active(self.client, self.experiment_id)
         run_id = self.runs.get(step.key)
@@ -329,35 +342,37 @@ class Projection:
         except MlflowException as gone:
             if gone.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-            raise LostError(f"The store has lost the run {run_id} of {step.key}.") from None
+            raise StoreLostDataError(
+                f"The store has lost the run {run_id} of {step.key}."
+            ) from None
         if run.info.lifecycle_stage == "active":
             self._refuse_for_good(step, error)
             return True
         if step.key == self.history.key:
             self.client.restore_run(run_id)
             return False
-        self._forget(step.key)
+        self._abandon_run(step.key)
         return True
 
-    def _refuse_for_good(self, step: Step, error: MlflowException) -> None:
+    def _refuse_for_good(self, step: Request, error: MlflowException) -> None:
         if error.error_code != "INVALID_PARAMETER_VALUE":
             raise error
-        self._note(step.key, step.what, error)
+        self._record_problem(step.key, step.what, error)
 
-    def _note(self, key: str, what: str, error: MlflowException) -> None:
-        reason = redacted(str(error)).splitlines()[0][:300]
-        told = f"{layout.run_name(self.history, key)}: {what}: {reason}"
+    def _record_problem(self, key: str, what: str, error: MlflowException) -> None:
+        reason = redact_text(str(error)).splitlines()[0][:300]
+        told = f"{mlflow_layout.run_name(self.history, key)}: {what}: {reason}"
         if told not in self.refused:
             logger.info("refused for good: %s", told)
             self.refused.append(told)
 
     def _leave_out(self, key: str, what: str) -> None:
-        told = f"{layout.run_name(self.history, key)}: {what}: {TOO_LARGE_FOR_PROXY}"
+        told = f"{mlflow_layout.run_name(self.history, key)}: {what}: {TOO_LARGE_FOR_PROXY}"
         if told not in self.left_out:
             logger.info("left out: %s", told)
             self.left_out.append(told)
 
-    def _forget(self, key: str) -> None:
+    def _abandon_run(self, key: str) -> None:
         """Send nothing more to a trial's run that somebody deleted."""
         logger.info("the run of %s was deleted: nothing more is sent to it", key)
         self.deleted.add(key)
@@ -366,64 +381,70 @@ class Projection:
 
     # -- the study's run ------------------------------------------------------------------
 
-    def measure(self, meter: SystemMeter) -> None:
+    def send_system_metrics(self, meter: SystemMeter) -> None:
         """Add how busy the machine is to the study's run."""
-        self._log(self.history.key, meter.points(self.history.study.time))
+        self._log_to_run(self.history.key, meter.points(self.history.study.time))
 
     def _describe_study(self) -> None:
-        for name, value in layout.experiment_tags(self.history).items():
+        for name, value in mlflow_layout.experiment_tags(self.history).items():
             self.client.set_experiment_tag(self.experiment_id, name, value)
-        self._log(self.history.key, params=layout.study_params(self.history))
+        self._log_to_run(self.history.key, params=mlflow_layout.study_params(self.history))
         self._log_dataset(self.history.key)
-        self._add_text(self.parent, layout.spec_yaml(self.history), "spec.yaml")
-        self._add_text(self.parent, layout.environment_json(self.history), "environment.json")
-        diff = self._journal.with_name(layout.SOURCE_DIFF)
+        self._add_text(self.parent, mlflow_layout.spec_yaml(self.history), "spec.yaml")
+        self._add_text(
+            self.parent, mlflow_layout.environment_json(self.history), "environment.json"
+        )
+        diff = self._journal.with_name(mlflow_layout.SOURCE_DIFF)
         if diff.is_file():  # that of an older version hides less
             text = redact(diff.read_text(encoding="utf-8", errors="replace"))
             self._add_text(self.parent, text, diff.name)
 
     def _send_summary(self, known: int) -> None:
         fresh = {id(trial) for trial in self.history.ended[known:]}
-        points = [p for trial, p in layout.best_points(self.history) if id(trial) in fresh]
-        points += layout.winner_points(self.history)
-        points += layout.final_points(self.history)
-        tags = {"mlflow.note.content": layout.tag_value(study_note(self.history))}
-        self._log(self.history.key, points, tags=tags | layout.outcome_tags(self.history))
+        points = [p for trial, p in mlflow_layout.best_points(self.history) if id(trial) in fresh]
+        points += mlflow_layout.winner_points(self.history)
+        points += mlflow_layout.final_points(self.history)
+        tags = {"mlflow.note.content": mlflow_layout.tag_value(render_study_note(self.history))}
+        self._log_to_run(
+            self.history.key, points, tags=tags | mlflow_layout.outcome_tags(self.history)
+        )
 
-    def _end_steps(self) -> Iterator[Step]:
+    def _end_requests(self) -> Iterator[Request]:
         """What shows that the winner was fitted."""
         study = self.history.key
-        yield Step(study, "the winner's mark", self._mark_winner)
-        yield from self._file_steps("final")
+        yield Request(study, "the winner's mark", self._mark_winner)
+        yield from self._file_requests("final")
         time = self.history.final.time if self.history.final else self.history.last_time
-        end = partial(self._end, study, "FINISHED", time)
-        yield Step(study, "the run's end", end)
+        end = partial(self._end_run, study, "FINISHED", time)
+        yield Request(study, "the run's end", end)
 
-    def _file_steps(self, name: str) -> Iterator[Step]:
+    def _file_requests(self, name: str) -> Iterator[Request]:
         """Have the files of a folder of the study's sent."""
-        for path in layout.files_of(self._journal.parent / name):
+        for path in mlflow_layout.list_files(self._journal.parent / name):
             add = partial(self._add_file, self.parent, path)
-            yield Step(self.history.key, path.name, add)
+            yield Request(self.history.key, path.name, add)
 
     # -- the trials' runs -----------------------------------------------------------------
 
     def _send_trial(self, key: str, trial: Trial) -> None:
-        if not self._known(key):
+        if not self._run_id_of(key):
             if key in self.deleted:
                 return  # by somebody who meant it
             if key in self._sent:
-                raise LostError(f"The store has lost the run of {key}.")
-            tags = layout.trial_tags(self.history, trial, self.parent)
-            self._create(key, trial.name, layout.start_time(trial), tags)
+                raise StoreLostDataError(f"The store has lost the run of {key}.")
+            tags = mlflow_layout.trial_tags(self.history, trial, self.parent)
+            self._create_run(key, trial.name, mlflow_layout.start_time(trial), tags)
         self._open_runs.add(key)
         described = key in self._described
-        points = list(layout.curve_points(trial, self.history.metric, self._sent.get(key, 0)))
-        points += layout.result_points(trial)
-        params = {} if described else layout.trial_params(trial)
-        tags = layout.result_tags(trial)
+        points = list(
+            mlflow_layout.curve_points(trial, self.history.metric, self._sent.get(key, 0))
+        )
+        points += mlflow_layout.result_points(trial)
+        params = {} if described else mlflow_layout.trial_params(trial)
+        tags = mlflow_layout.result_tags(trial)
         if not described:  # an earlier run of the study may be gone
             tags |= {"mlflow.parentRunId": self.parent}
-        self._log(key, points, params, tags)
+        self._log_to_run(key, points, params, tags)
         self._sent[key] = trial.n_epochs
         if not described:
             self._log_dataset(key)
@@ -431,10 +452,10 @@ class Projection:
         if trial.traceback:
             self._add_text(self.runs[key], redact(trial.traceback), "traceback.txt")
         if trial.ended is not None:
-            self._end(key, layout.RUN_STATUS[trial.state], trial.ended)
-            trial.condense()  # the store has its curves
+            self._end_run(key, mlflow_layout.RUN_STATUS[trial.state], trial.ended)
+            trial.drop_curves()  # the store has its curves
 
-    def _create(self, key: str, name: str, time: int, tags: dict[str, str]) -> None:
+    def _create_run(self, key: str, name: str, time: int, tags: dict[str, str]) -> None:
         doubtful = key in self._doubtful
         self._doubtful.add(key)  # until the answer is here
         run = self.client.create_run(self.experiment_id, start_time=time, tags=tags, run_name=name)
@@ -442,35 +463,35 @@ class Projection:
         if not doubtful:
             self._doubtful.discard(key)
 
-    def _end(self, key: str, status: str, time: int) -> None:
-        run = self._known(key)
+    def _end_run(self, key: str, status: str, time: int) -> None:
+        run = self._run_id_of(key)
         if run:
             self.client.set_terminated(run, status, time)
         self._open_runs.discard(key)
 
     def _mark_winner(self) -> None:
         chosen = self.history.winning_trial()
-        key = chosen and layout.trial_key(self.history, chosen)
-        if key and self._known(key):
-            self._log(key, tags={"winner": "true"})
+        key = chosen and mlflow_layout.trial_key(self.history, chosen)
+        if key and self._run_id_of(key):
+            self._log_to_run(key, tags={"winner": "true"})
 
-    def _known(self, key: str) -> str | None:
+    def _run_id_of(self, key: str) -> str | None:
         """The id of the run with this key, looked up where an earlier process may have made it."""
         may_exist = not self._alone or key in self._doubtful
         if key not in self.runs and key not in self.deleted and may_exist:
-            found = self._find(key)
+            found = self._find_run(key)
             if found and found.info.lifecycle_stage == "active":
                 self.runs[key] = str(found.info.run_id)
             elif found:
-                self._forget(key)
+                self._abandon_run(key)
         return self.runs.get(key)
 
-    def _find(self, key: str) -> Run | None:
+    def _find_run(self, key: str) -> Run | None:
         """The run with this key, an active one first. A second one of those is deleted.
 
         It was born of a lost answer.
         """
-        runs = self._search(f"tags.`{layout.KEY_TAG}` = '{key}'")
+        runs = self._search_runs(f"tags.`{mlflow_layout.KEY_TAG}` = '{key}'")
         active = [run for run in runs if run.info.lifecycle_stage == "active"]
         if not active:
             return runs[0] if runs else None
@@ -481,7 +502,9 @@ class Projection:
                 self.client.delete_run(other.info.run_id)
         return kept
 
-    def _search(self, text: str, limit: int = 1000, where: list[str] | None = None) -> list[Run]:
+    def _search_runs(
+        self, text: str, limit: int = 1000, where: list[str] | None = None
+    ) -> list[Run]:
         """Runs of the experiment, deleted ones too, the oldest first."""
         from mlflow.entities import ViewType
 
@@ -495,10 +518,10 @@ class Projection:
             )
         )
 
-    def _heal(self) -> None:
+    def _delete_duplicates(self) -> None:
         """Delete runs whose creation was answered too late, after a second one was made."""
         for key in sorted(self._doubtful):
-            self._find(key)
+            self._find_run(key)
         self._doubtful.clear()
 
     # -- files ----------------------------------------------------------------------------
@@ -517,23 +540,23 @@ class Projection:
         if artifact.run not in self._folders:
             self._folders[artifact.run] = local_artifacts(self.client, artifact.run)
         if folder_here := self._folders[artifact.run]:
-            sync_made(folder_here / artifact.name)  # MLflow does not wait for the disk
+            sync_path(folder_here / artifact.name)  # MLflow does not wait for the disk
 
     def add_missing(self) -> None:
         """Have those files of a finished study sent which its run lacks, or has otherwise."""
         if self.history.final is None:
             return
-        held = dict(self._held(""))
-        for path in layout.study_files(self._journal.parent):
+        held = dict(self._stored_files(""))
+        for path in mlflow_layout.study_files(self._journal.parent):
             name = path.relative_to(self._journal.parent).as_posix()
             if held.get(name) != path.stat().st_size:
                 self._add_file(self.parent, path)
 
-    def _held(self, folder: str) -> Iterator[tuple[str, int]]:
+    def _stored_files(self, folder: str) -> Iterator[tuple[str, int]]:
         """Name and size of the files that the store has below a folder of the study's run."""
         for file in list_run_files(self.client, self.parent, folder):
             if file.is_dir:
-                yield from self._held(file.path)
+                yield from self._stored_files(file.path)
             else:
                 yield file.path, int(file.file_size or 0)
 
@@ -545,7 +568,7 @@ class Projection:
 
     def _add_journal(self) -> None:
         """Have the journal sent; one of an older version without the secrets that it may hold."""
-        discreet = without_secrets(self._journal)
+        discreet = redacted_text(self._journal)
         if discreet is None:
             self._add_file(self.parent, self._journal)
         else:
@@ -556,10 +579,10 @@ class Projection:
 
     # -- requests -------------------------------------------------------------------------
 
-    def _log(
+    def _log_to_run(
         self,
         key: str,
-        points: Iterable[layout.Point] = (),
+        points: Iterable[mlflow_layout.MetricPoint] = (),
         params: dict[str, str] | None = None,
         tags: dict[str, str] | None = None,
     ) -> None:
@@ -614,7 +637,7 @@ class Projection:
                 except MlflowException as error:
                     if error.error_code != "INVALID_PARAMETER_VALUE":
                         raise
-                    self._note(key, f"{kind.removesuffix('s')} {entity.key!r}", error)
+                    self._record_problem(key, f"{kind.removesuffix('s')} {entity.key!r}", error)
 
     def _is_active(self, run: str) -> bool:
         return bool(self.client.get_run(run).info.lifecycle_stage == "active")
@@ -623,14 +646,14 @@ class Projection:
         from mlflow.exceptions import MlflowException
 
         try:
-            self.client.log_inputs(self.runs[key], [self._dataset()])
+            self.client.log_inputs(self.runs[key], [self._dataset_input()])
         except MlflowException as error:
             if http_status(error) != TOO_LARGE:
                 raise
             self._leave_out(key, "the data set's description")
 
-    def _dataset(self) -> DatasetInput:
+    def _dataset_input(self) -> DatasetInput:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         context = InputTag("mlflow.data.context", "training")
-        return DatasetInput(Dataset(**layout.dataset(self.history)), [context])
+        return DatasetInput(Dataset(**mlflow_layout.dataset_fields(self.history)), [context])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from ..errors import redacted
+from ..errors import redact_text
 
 # Answers to a file for which no repetition helps: the server does not take it as it is.
 FINAL_FOR_FILES = (400, 405, 411, 413, 414, 415, 422)
@@ -41,9 +41,9 @@ def http_status(error: BaseException) -> int | None:
     return None if status is None else int(status)
 
 
-def reason(error: BaseException) -> str:
+def describe_reason(error: BaseException) -> str:
     """What went wrong, in one sentence."""
-    text = redacted(str(error).strip()) or type(error).__name__
+    text = redact_text(str(error).strip()) or type(error).__name__
     if untrusted := re.search(r"certificate verify failed: ([^(]+)", text):
         return NOT_TRUSTED.format(untrusted[1].strip())
     if answered := re.search(r"too many (\d{3}) error responses", text):
@@ -58,7 +58,7 @@ def _first_line(text: str) -> str:
     return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text.splitlines()[0])[:300]
 
 
-def described(error: BaseException, *, needs: str = "") -> str:
+def describe_refusal(error: BaseException, *, needs: str = "") -> str:
     """What went wrong and what to do about it, in one line.
 
     Args:
@@ -70,7 +70,7 @@ def described(error: BaseException, *, needs: str = "") -> str:
         return LOGIN_REFUSED
     if status == TOO_LARGE:
         return f"the request is {TOO_LARGE_FOR_PROXY}"
-    return permission_denied(needs) if status == 403 else reason(error)
+    return permission_denied(needs) if status == 403 else describe_reason(error)
 
 
 def permission_denied(needs: str) -> str:

@@ -29,7 +29,7 @@ COLUMNS = (
 )
 
 
-def mend_locations(path: Path) -> None:
+def update_locations(path: Path) -> None:
     """Let the store at `path` name its artifacts where they lie, and say what was changed.
 
     Raises:
@@ -41,11 +41,11 @@ def mend_locations(path: Path) -> None:
         return
     try:
         with closing(sqlite3.connect(path, timeout=30)) as database:
-            if not _others(database, here):
+            if not _foreign_folders(database, here):
                 return
             database.execute("begin immediate")  # nobody else mends it meanwhile
-            for there in _others(database, here):
-                count = sum(_move(database, *column, there, here) for column in COLUMNS)
+            for there in _foreign_folders(database, here):
+                count = sum(_replace_prefix(database, *column, there, here) for column in COLUMNS)
                 logger.warning(
                     "%s was moved or copied from %s: %d locations in its store now name the files "
                     "here",
@@ -61,7 +61,7 @@ def mend_locations(path: Path) -> None:
         ) from None
 
 
-def _others(database: sqlite3.Connection, here: str) -> list[str]:
+def _foreign_folders(database: sqlite3.Connection, here: str) -> list[str]:
     """The other folders that the store names, and whose files lie here now."""
     found = database.execute("select distinct artifact_location from experiments").fetchall()
     named = {location.partition(FOLDER)[0] + FOLDER for (location,) in found if FOLDER in location}
@@ -73,16 +73,18 @@ def _is_ours(database: sqlite3.Connection, there: str, here: str) -> bool:
 
     Another project that only shares this database keeps its files in a folder of its own.
     """
-    if not _local(there).exists():
+    if not _local_path(there).exists():
         return True
     size = len(there)
-    if _experiments(database, there) & _experiments_of(_local(there).with_name("mlflow.db"), there):
+    if _experiments(database, there) & _experiments_of(
+        _local_path(there).with_name("mlflow.db"), there
+    ):
         return True
     runs = database.execute(
         "select substr(artifact_uri, ?) from runs where substr(artifact_uri, 1, ?) = ?",
         (size + 1, size + 1, there + "/"),
     )
-    return any((_local(here) / rest.lstrip("/")).exists() for (rest,) in runs)
+    return any((_local_path(here) / rest.lstrip("/")).exists() for (rest,) in runs)
 
 
 def _experiments(database: sqlite3.Connection, there: str) -> set[tuple[int, str]]:
@@ -100,7 +102,9 @@ def _experiments_of(path: Path, there: str) -> set[tuple[int, str]]:
         return set()
 
 
-def _move(database: sqlite3.Connection, table: str, column: str, there: str, here: str) -> int:
+def _replace_prefix(
+    database: sqlite3.Connection, table: str, column: str, there: str, here: str
+) -> int:
     """Replace the beginning of a column's locations; how many there were."""
     columns = database.execute(f"pragma table_info({table})").fetchall()
     if column not in (name for _, name, *_ in columns):  # of another version of MLflow
@@ -113,6 +117,6 @@ def _move(database: sqlite3.Connection, table: str, column: str, there: str, her
     ).rowcount
 
 
-def _local(location: str) -> Path:
+def _local_path(location: str) -> Path:
     url = urlparse(location)
     return Path(url2pathname(url.path) if url.scheme == "file" else location)

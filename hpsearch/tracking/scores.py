@@ -17,7 +17,7 @@ Z = 1.959964  # of a 95% interval
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
+class WinnerScore:
     """One estimate of how good the winner is."""
 
     where: str  # for people: what it was measured on
@@ -25,33 +25,33 @@ class Score:
     interval: tuple[float, float] | None  # 95%
 
 
-def winner_scores(history: History) -> list[Score]:
+def winner_scores(history: History) -> list[WinnerScore]:
     """Those that are known, the most flattering kind first.
 
     The interval of a mean over folds takes the folds as independent, which they are not quite:
     their training rows overlap, so it is a little too narrow (Nadeau & Bengio 2003).
     """
-    return list(_scores(history))
+    return list(_known_scores(history))
 
 
-def _scores(history: History) -> Iterator[Score]:
+def _known_scores(history: History) -> Iterator[WinnerScore]:
     winner = history.winner
     trial = history.winning_trial()
     if winner is None or winner.score is None or trial is None:
         return
-    yield Score("the search", winner.score, _of_folds(trial.fold_scores))
+    yield WinnerScore("the search", winner.score, _fold_interval(trial.fold_scores))
     again = history.finalists.get(trial.number)
     if winner.finalist_score is not None:
         folds = again.fold_scores if again else None
-        yield Score("fresh folds and seeds", winner.finalist_score, _of_folds(folds))
+        yield WinnerScore("fresh folds and seeds", winner.finalist_score, _fold_interval(folds))
     final = history.final or WinnerEvaluated()
     if history.metric in final.test:
         between = final.intervals.get(history.metric)
         interval = None if between is None else (between[0], between[1])
-        yield Score("the locked rows", final.test[history.metric], interval)
+        yield WinnerScore("the locked rows", final.test[history.metric], interval)
 
 
-def _of_folds(scores: Sequence[float] | None) -> tuple[float, float] | None:
+def _fold_interval(scores: Sequence[float] | None) -> tuple[float, float] | None:
     if not scores or len(scores) < 2:
         return None
     mean = math.fsum(scores) / len(scores)
@@ -60,7 +60,7 @@ def _of_folds(scores: Sequence[float] | None) -> tuple[float, float] | None:
     return mean - half, mean + half
 
 
-def difference(history: History) -> str:
+def describe_difference(history: History) -> str:
     """By how much the search's score was too good, in a sentence; "" where nobody knows."""
     scores = winner_scores(history)
     if len(scores) < 2:

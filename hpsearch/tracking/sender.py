@@ -16,20 +16,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .. import faults
-from ..errors import HpsearchError, JournalError, TrackingError, redacted
+from .. import fault_injection
+from ..errors import HpsearchError, JournalError, TrackingError, redact_text
 from ..events import CURVES, Event
-from ..history import History, load
-from ..journal import read, stream
+from ..history import History, load_history
+from ..journal import read_page, stream_records
 from ..platforms.files import sync_data
-from . import layout
-from .cursor import Acknowledged, Cursor, Position
+from . import mlflow_layout
+from .cursor import Cursor, Position, UploadState
 from .database import database_identity, database_path
-from .projection import Artifact, LostError, Projection, Step
-from .refusals import FINAL_FOR_FILES, TOO_LARGE, TOO_LARGE_FOR_PROXY, described, http_status
+from .projection import Artifact, Projection, Request, StoreLostDataError
+from .refusals import FINAL_FOR_FILES, TOO_LARGE, TOO_LARGE_FOR_PROXY, describe_refusal, http_status
 from .store import limited_requests, open_store
-from .system import SystemMeter
-from .verification import Comparison, compare_points, compare_runs, find_missing_files
+from .system_metrics import SystemMeter
+from .verification import StoreComparison, compare_points, compare_runs, find_missing_files
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,8 +74,8 @@ class Sender:
         self._client: MlflowClient | None = None
         self._file: tuple[int, int] | None = None  # which one the store is, where it is a file
         self._cursor = Cursor(journal, uri)
-        self._steps: deque[Step] = deque()
-        self._failed: Step | None = None  # it was tried twice
+        self._steps: deque[Request] = deque()
+        self._failed: Request | None = None  # it was tried twice
         self._meter: SystemMeter | None = None
         self._position = Position()  # up to which the store has acknowledged the journal
         self._read = 0  # bytes of the journal that are in `_steps` or done
@@ -83,7 +83,7 @@ class Sender:
         self._warned = False  # that the cursor cannot be saved
 
     @property
-    def acknowledged(self) -> int:
+    def acknowledged_bytes(self) -> int:
         """Bytes of the journal that the store has acknowledged."""
         return self._position.offset
 
@@ -97,7 +97,7 @@ class Sender:
         """What does not get through for good, by the name of the run."""
         return self.projection.problems if self.projection else []
 
-    def open(self) -> bool:
+    def open_study(self) -> bool:
         """Open the store and the study's run; False where there is no journal yet.
 
         Raises:
@@ -109,26 +109,26 @@ class Sender:
         self._file = database_identity(path) if path else None
         if not self.journal.exists() or self.journal.stat().st_size == 0:
             return False
-        first = next(stream(self.journal), None)
+        first = next(stream_records(self.journal), None)
         if first is None:
             return False
         study = History([first])
-        _say_once_which_name_counts(study.name)
+        _warn_of_ignored_name(study.name)
         projection = Projection(
             client, self.journal, self._artifacts, needs_files=self._needs_files
         )
         held = self._cursor.load(study.key)
-        said = projection.open(first, held.run)
+        said = projection.open_study(first, held.run)
         projection.refused = list(held.refused)
-        is_ours = said.fits(self.journal)
+        is_ours = said.matches(self.journal)
         if not is_ours:
             self._retire_others(projection, first)
-        self._position = self._agreed(held.position, said) if is_ours else Position()
+        self._position = self._common_position(held.position, said) if is_ours else Position()
         self._read = self._position.offset
         self._steps.clear()
-        projection.recall(self._read)
+        projection.load_acknowledged(self._read)
         if not is_ours or said != self._position:
-            projection.say(self._position)
+            projection.write_position(self._position)
         self.projection = projection
         logger.info(
             "%s answers; it holds %d bytes of the journal", self._where, self._position.offset
@@ -145,14 +145,14 @@ class Sender:
         for run, (key, why) in found.surplus.items():
             projection.retire(run, key, why)
         if projection.history.key not in found.ids:
-            projection.open(first)
+            projection.open_study(first)
 
-    def _agreed(self, held: Position, said: Position) -> Position:
+    def _common_position(self, held: Position, said: Position) -> Position:
         """How far the file beside the journal and the store itself say that it has come."""
         if self._is_lost or (held.offset == said.offset and held != said):
             return Position()
         position = min(held, said, key=lambda position: position.offset)
-        return position if position.fits(self.journal) else Position()
+        return position if position.matches(self.journal) else Position()
 
     def send(self) -> None:
         """Send every whole line that the journal holds now.
@@ -163,36 +163,36 @@ class Sender:
             FilesAwayError: If all but files has arrived. Call again to go on.
             Exception: Of whatever kind the store's client raises. Call again to go on.
         """
-        self._opened()
-        self._again_if_lost(self._send)
+        self._require_open()
+        self._retry_if_lost(self._send_steps)
 
-    def _send(self) -> None:
+    def _send_steps(self) -> None:
         are_files_away = False
-        while self._steps or self._load_steps(self._opened()):
-            self._work_off()
+        while self._steps or self._load_steps(self._require_open()):
+            self._perform_steps()
             if not are_files_away:
                 are_files_away = not self._try_files()
             self._acknowledge()
-        self._send_files(self._opened())
+        self._send_files(self._require_open())
         self._acknowledge()
 
     def _try_files(self) -> bool:
         """Send the files that wait; False where they cannot be stored now."""
         try:
-            self._send_files(self._opened())
+            self._send_files(self._require_open())
         except FilesAwayError:
             return False
         return True
 
-    def _again_if_lost(self, work: Callable[[], None]) -> None:
+    def _retry_if_lost(self, work: Callable[[], None]) -> None:
         """Do `work`, once more with everything sent again where the store has lost something."""
         try:
             self._require_same_store()
             work()
-        except LostError as lost:
+        except StoreLostDataError as lost:
             logger.warning("%s All of the study is sent again.", lost)
             self._is_lost, self.projection = True, None
-            self.open()
+            self.open_study()
             self._is_lost = False
             work()
 
@@ -206,27 +206,27 @@ class Sender:
         if self._client is None or path is None or database_identity(path) == self._file:
             return
         self._client = None
-        raise LostError(f"{path}: is not the file any more that it was.")
+        raise StoreLostDataError(f"{path}: is not the file any more that it was.")
 
-    def check(self) -> None:
+    def repair_runs(self) -> None:
         """Send again what a look at the store's runs finds to be missing, or to be of another life.
 
         See `compare_runs`.
         """
-        projection = self._opened()
+        projection = self._require_open()
         client, experiment = projection.client, projection.experiment_id
-        self._mend(compare_runs(client, experiment, projection.history))
+        self._resend(compare_runs(client, experiment, projection.history))
 
     def verify(self) -> None:
         """`check`, but every point and file is looked for."""
-        projection = self._opened()
+        projection = self._require_open()
         found = self._compare_all(projection)
-        history = load(self.journal, without=CURVES)
+        history = load_history(self.journal, without=CURVES)
         found.lacking |= find_missing_files(projection.client, history, found.ids)
-        self._mend(found)
+        self._resend(found)
 
-    def _compare_all(self, projection: Projection) -> Comparison:
-        history = load(self.journal, without=CURVES)
+    def _compare_all(self, projection: Projection) -> StoreComparison:
+        history = load_history(self.journal, without=CURVES)
         found = compare_runs(projection.client, projection.experiment_id, history)
         missing, surplus = compare_points(projection.client, self.journal, None, found.ids)
         found.lacking |= missing
@@ -235,17 +235,17 @@ class Sender:
             found.lacking[key] = "its run"
         return found
 
-    def _mend(self, found: Comparison) -> None:
+    def _resend(self, found: StoreComparison) -> None:
         """Replace runs that are not the journal's, send again those that lack something.
 
         What it was is kept, and what somebody deleted.
         """
-        before = self._opened()
+        before = self._require_open()
         study = before.history.key
         before.deleted |= found.deleted - {study}
         for run, (key, why) in found.surplus.items():
             before.retire(run, key, why)
-        names = {key: layout.run_name(before.history, key) for key in found.lacking}
+        names = {key: mlflow_layout.run_name(before.history, key) for key in found.lacking}
         refused = {told.partition(":")[0] for told in [*before.refused, *before.left_out]}
         keys = [key for key in found.lacking if names[key] not in refused]
         if not keys:
@@ -254,22 +254,22 @@ class Sender:
         is_new = study not in found.ids
         if is_new:  # the trials' runs are to stand below it
             keys = [study, *(key for key in found.ids | dict.fromkeys(keys) if key != study)]
-        first = next(stream(self.journal))
+        first = next(stream_records(self.journal))
         projection = Projection(before.client, self.journal, self._artifacts)
-        projection.open(first, "" if is_new else before.parent)
+        projection.open_study(first, "" if is_new else before.parent)
         projection.refused, projection.artifacts = before.refused, before.artifacts
         projection.left_out = before.left_out
         projection.deleted, projection.replaced = before.deleted, before.replaced
         projection.lacked = before.lacked + lacked
-        events = islice(stream(self.journal, until=self._read), 1, None)
-        self._steps.extend(projection.steps_again(keys, events))
+        events = islice(stream_records(self.journal, until=self._read), 1, None)
+        self._steps.extend(projection.repeat_requests(keys, events))
         self.projection = projection
-        self._work_off()
+        self._perform_steps()
         if is_new:
-            projection.say(self._position)
+            projection.write_position(self._position)
         self._send_files(projection)
 
-    def measure(self) -> None:
+    def send_system_metrics(self) -> None:
         """Send how busy the machine has been since the last call.
 
         Raises:
@@ -278,13 +278,13 @@ class Sender:
         if self._meter is None:
             self._meter = SystemMeter()
         else:
-            self._opened().measure(self._meter)
+            self._require_open().send_system_metrics(self._meter)
 
-    def park(self) -> None:
+    def park_runs(self) -> None:
         """Say that nothing more will come for now: no run is left RUNNING."""
-        self._steps.extend(self._opened().park())
-        self._work_off()
-        self._send_files(self._opened())
+        self._steps.extend(self._require_open().park_runs())
+        self._perform_steps()
+        self._send_files(self._require_open())
         self._acknowledge()
 
     def describe(self, error: Exception) -> HpsearchError:
@@ -292,7 +292,7 @@ class Sender:
         if isinstance(error, HpsearchError):
             return error
         needs = f"EDIT on the experiment {self.journal.parent.name!r}"
-        return TrackingError(f"{redacted(self.uri)}: {described(error, needs=needs)}")
+        return TrackingError(f"{redact_text(self.uri)}: {describe_refusal(error, needs=needs)}")
 
     def close(self) -> None:
         """Give the right to send back."""
@@ -300,19 +300,21 @@ class Sender:
 
     @property
     def _where(self) -> str:
-        return redacted(self.uri)
+        return redact_text(self.uri)
 
-    def _opened(self) -> Projection:
+    def _require_open(self) -> Projection:
         if self.projection is None:
             raise JournalError(f"{self.journal}: there is no journal. Has the study been started?")
         return self.projection
 
     def _load_steps(self, projection: Projection) -> bool:
-        page = read(self.journal, self._read, until=self._read + PAGE)
+        page = read_page(self.journal, self._read, until=self._read + PAGE)
         if not page.events:
             return False
-        _sync(self.journal)  # the store must not have what a power cut could take from the journal
-        self._steps.extend(projection.steps(page.events))
+        _sync_to_disk(
+            self.journal
+        )  # the store must not have what a power cut could take from the journal
+        self._steps.extend(projection.make_requests(page.events))
         self._read = page.end
         return True
 
@@ -321,15 +323,15 @@ class Sender:
 
         Not while files that belong to what was sent are still to be stored.
         """
-        projection = self._opened()
-        if projection.artifacts or self.acknowledged == self._read:
+        projection = self._require_open()
+        if projection.artifacts or self.acknowledged_bytes == self._read:
             return
         self._require_same_store()
-        position = Position.at(self.journal, self._read)
+        position = Position.at_offset(self.journal, self._read)
         projection.acknowledge(self._position, position)
         self._position = position
         logger.debug("%s holds the journal up to byte %d", self._where, position.offset)
-        known = Acknowledged(position, projection.parent, tuple(projection.refused))
+        known = UploadState(position, projection.parent, tuple(projection.refused))
         try:
             self._cursor.save(projection.history.key, known)
         except OSError as error:  # the next process sends a little again, which changes nothing
@@ -357,26 +359,27 @@ class Sender:
                     if status not in FINAL_FOR_FILES:
                         projection.artifacts[key] = artifact
                         raise FilesAwayError(
-                            f"{redacted(self.uri)}: {artifact.name} cannot be stored: "
-                            f"{described(error, needs=NEEDS_FILES)} Runs and points have arrived."
+                            f"{redact_text(self.uri)}: {artifact.name} cannot be stored: "
+                            f"{describe_refusal(error, needs=NEEDS_FILES)} Runs and points have "
+                            "arrived."
                         ) from None
                     refused.setdefault(status, []).append(artifact)
         finally:
             for status, artifacts in refused.items():
-                self._give_up(status, artifacts)
+                self._skip_files(status, artifacts)
 
-    def _give_up(self, status: int, artifacts: list[Artifact]) -> None:
+    def _skip_files(self, status: int, artifacts: list[Artifact]) -> None:
         names = ", ".join(map(str, artifacts))
         why = TOO_LARGE_FOR_PROXY if status == TOO_LARGE else f"it answers {status}."
-        told = f"{redacted(self.uri)} does not take {names}: {why}"
-        self._opened().left_out.append(told)
+        told = f"{redact_text(self.uri)} does not take {names}: {why}"
+        self._require_open().left_out.append(told)
         logger.warning("%s The rest has arrived.", told)
 
-    def _work_off(self) -> None:
+    def _perform_steps(self) -> None:
         from mlflow.exceptions import MlflowException
 
         while self._steps:
-            faults.reach("before_log")
+            fault_injection.fault_point("before_log")
             step = self._steps[0]
             try:
                 step.do()
@@ -384,20 +387,20 @@ class Sender:
                 if step is not self._failed:  # two who make the same thing at once: only one can
                     self._failed = step
                     continue
-                if not self._opened().give_up(step, error):
+                if not self._require_open().handle_refusal(step, error):
                     continue
-            faults.reach("after_log")
+            fault_injection.fault_point("after_log")
             self._steps.popleft()
 
 
-def _sync(journal: Path) -> None:
+def _sync_to_disk(journal: Path) -> None:
     """Wait for the disk to have a journal, which another thread or process may be writing."""
     with suppress(PermissionError), journal.open("rb+") as file:
         sync_data(file.fileno())
 
 
 @cache
-def _say_once_which_name_counts(study: str) -> None:
+def _warn_of_ignored_name(study: str) -> None:
     other = os.environ.get("MLFLOW_EXPERIMENT_NAME", study)
     if other != study:
         logger.warning(
@@ -408,34 +411,34 @@ def _say_once_which_name_counts(study: str) -> None:
         )
 
 
-def sync(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
+def sync_study(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
     """Send what a store lacks of a journal, once, in this thread.
 
     Raises:
         TrackingError: If the store cannot be used, or goes away meanwhile; calling again goes on.
         JournalError: If the journal is missing or damaged.
     """
-    with _sending(journal, uri, artifacts) as sender:
+    with _open_sender(journal, uri, artifacts) as sender:
         _send_all(sender)
-        return sender._opened()
+        return sender._require_open()
 
 
-def verify(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
+def verify_study(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
     """`sync`, then compare every run, point and file with the journal and send what is missing.
 
     Raises:
         TrackingError: As `sync` does.
         JournalError: As `sync` does.
     """
-    with _sending(journal, uri, artifacts) as sender:
+    with _open_sender(journal, uri, artifacts) as sender:
         _send_all(sender)
         sender.verify()
-        sender.park()
-        return sender._opened()
+        sender.park_runs()
+        return sender._require_open()
 
 
 @contextmanager
-def _sending(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sender]:
+def _open_sender(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sender]:
     sender = Sender(journal, uri, artifacts)
     try:
         with limited_requests(uri):
@@ -450,11 +453,11 @@ def _sending(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sender]
 
 
 def _send_all(sender: Sender) -> None:
-    sender.open()
+    sender.open_study()
     with suppress(FilesAwayError):  # `park` tries them once more
         sender.send()
-    projection = sender._opened()
+    projection = sender._require_open()
     if not projection.artifacts:
         projection.add_missing()  # what was refused once may be taken now
-    sender.check()
-    sender.park()
+    sender.repair_runs()
+    sender.park_runs()

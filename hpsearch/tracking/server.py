@@ -24,11 +24,11 @@ from urllib.error import HTTPError
 from urllib.parse import quote, unquote, urlsplit
 from urllib.request import Request, urlopen
 
-from ..errors import TrackingError, redacted
+from ..errors import TrackingError, redact_text
 from .refusals import LOGIN_REFUSED, NOT_TRUSTED, permission_denied
 
-OLDEST = (2, 22)  # of MLflow's servers; older ones answer some questions with empty lists
-SECONDS = 4  # for one answer
+MIN_VERSION = (2, 22)  # of MLflow's servers; older ones answer some questions with empty lists
+TIMEOUT_SECONDS = 4  # for one answer
 API = "/api/2.0/mlflow/experiments/"
 # Another way to log in, which only MLflow's client knows.
 OTHER_LOGINS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
@@ -59,13 +59,13 @@ def check_server(uri: str, *, experiment: str = "") -> bool:
         return False
     status, text = answer
     if status == 401 and _is_known_login(uri):
-        raise TrackingError(f"{redacted(uri)}: {LOGIN_REFUSED}")
+        raise TrackingError(f"{redact_text(uri)}: {LOGIN_REFUSED}")
     found = _parse_object(text)
     if experiment and status == 200 and found is not None:
         id = str(found.get("experiment", {}).get("experiment_id"))
         if not may_edit(uri, id):
             needs = f"EDIT on the experiment {experiment!r}"
-            raise TrackingError(f"{redacted(uri)}: {permission_denied(needs)}")
+            raise TrackingError(f"{redact_text(uri)}: {permission_denied(needs)}")
     is_unknown = found is not None and found.get("error_code") == "RESOURCE_DOES_NOT_EXIST"
     return found is not None and (status == 200 or is_unknown)
 
@@ -82,10 +82,11 @@ def may_edit(uri: str, experiment_id: str) -> bool:
     return answer is None or answer[0] != 403
 
 
-def unusable(uri: str, reason: str) -> TrackingError:
+def unusable_error(uri: str, reason: str) -> TrackingError:
     """What is told of a store that does not answer."""
     return TrackingError(
-        f"{redacted(uri)}: the tracking store cannot be used: {reason} Start the server, correct "
+        f"{redact_text(uri)}: the tracking store cannot be used: {reason} Start the server, "
+        "correct "
         "--tracking-uri, or train now with --offline and send the study later with "
         "`hpsearch sync STUDY`."
     )
@@ -96,10 +97,10 @@ def _check_version(uri: str) -> None:
     text = answer[1].strip() if answer and answer[0] == 200 else ""
     if not re.fullmatch(r"\d+\.\d+[\w.]*", text):  # as of a page that asks for a login
         return
-    if tuple(map(int, text.split(".")[:2])) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
+    if tuple(map(int, text.split(".")[:2])) < MIN_VERSION:
+        oldest = ".".join(map(str, MIN_VERSION))
         raise TrackingError(
-            f"{redacted(uri)}: the server is MLflow {text}, and {oldest} is the oldest that is "
+            f"{redact_text(uri)}: the server is MLflow {text}, and {oldest} is the oldest that is "
             "supported. Ask its administrator for a newer one, or leave --tracking-uri out for a "
             "store in this folder."
         )
@@ -118,22 +119,22 @@ def _call(uri: str, path: str, fields: dict[str, Any] | None = None) -> tuple[in
     headers = {"Content-Type": "application/json", **login_header(uri)}
     try:
         request = Request(address, data, headers)
-        with urlopen(request, timeout=SECONDS, context=_trust(address)) as answer:
+        with urlopen(request, timeout=TIMEOUT_SECONDS, context=_ssl_context(address)) as answer:
             return answer.status, answer.read(100_000).decode("utf-8", "replace")
     except HTTPError as error:
         with error:
             return error.code, error.read(100_000).decode("utf-8", "replace")
     except ValueError as error:
-        raise unusable(uri, f"{error}.") from None
+        raise unusable_error(uri, f"{error}.") from None
     except OSError as error:
         cause = getattr(error, "reason", error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             told = NOT_TRUSTED.format(cause.verify_message)
-            raise TrackingError(f"{redacted(uri)}: {told}") from None
+            raise TrackingError(f"{redact_text(uri)}: {told}") from None
         if isinstance(cause, ssl.SSLError):
             return None  # MLflow's client may know more
         told = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        raise unusable(uri, f"{told}.") from None
+        raise unusable_error(uri, f"{told}.") from None
     except HTTPException:  # no HTTP, or no address: MLflow's client tells what it makes of it
         return None
 
@@ -182,7 +183,7 @@ def _is_known_login(uri: str) -> bool:
     return all(point.value.startswith("mlflow.") for point in plugins)
 
 
-def _trust(address: str) -> ssl.SSLContext | None:
+def _ssl_context(address: str) -> ssl.SSLContext | None:
     if not address.startswith("https:"):
         return None
     if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1"):

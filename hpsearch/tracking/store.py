@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..compat.mlflow import close_connections, without_making_tables
-from ..errors import TrackingError, redacted
-from ..importing import no_collection
+from ..errors import TrackingError, redact_text
+from ..gc_pause import pause_gc
 from ..platforms.paths import artifact_uri, sqlite_uri
 from .database import (
     check_database,
     database_identity,
     database_path,
     make_database,
-    quiet_database_log,
+    silence_database_log,
 )
-from .refusals import described, http_status
-from .relocation import mend_locations
-from .schema import check_schema
-from .server import check_server, unusable
+from .database_schema import check_schema
+from .refusals import describe_refusal, http_status
+from .relocation import update_locations
+from .server import check_server, unusable_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -80,11 +80,11 @@ def uri_option(uri: str, root: Path) -> str:
     """
     if uri == default_uri(root):
         return ""
-    hidden = redacted(uri) != uri or "***" in uri
+    hidden = redact_text(uri) != uri or "***" in uri
     return " --tracking-uri " + ('"$MLFLOW_TRACKING_URI"' if hidden else shlex.quote(uri))
 
 
-def without_login(uri: str) -> str:
+def remove_login(uri: str) -> str:
     """The address of a server as a browser takes it, without a name and a password in it.
 
     Examples:
@@ -111,12 +111,12 @@ def check_uri(uri: str) -> None:
     if scheme not in (*SCHEMES, *added):
         known = ", ".join(sorted({*SCHEMES, *added}))
         raise TrackingError(
-            f"{redacted(uri)}: MLflow knows no store of the kind {scheme!r}. Known: {known}. "
+            f"{redact_text(uri)}: MLflow knows no store of the kind {scheme!r}. Known: {known}. "
             "Correct --tracking-uri, or leave it out for a file in this folder."
         )
 
 
-@no_collection()  # a client imports the libraries of its store, too
+@pause_gc()  # a client imports the libraries of its store, too
 def open_store(uri: str) -> MlflowClient:
     """A client of the store at `uri`, which has answered once.
 
@@ -128,15 +128,15 @@ def open_store(uri: str) -> MlflowClient:
     """
     check_uri(uri)
     is_let_in = check_server(uri)
-    _be_discreet()
-    _say_once_what_is_not_checked(uri)
+    _disable_telemetry()
+    _warn_of_insecure_tls(uri)
     from mlflow import MlflowClient  # 5 s
 
     try:
-        with _quiet_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS):
+        with _silence_migrations(), limited_requests(uri, seconds=CONNECT_SECONDS):
             if path := database_path(uri):
                 make_database(path)
-                mend_locations(path)
+                update_locations(path)
             elif not is_server(uri):
                 check_schema(uri)
             client = _client_of_file(uri, path) if path else MlflowClient(tracking_uri=uri)
@@ -146,12 +146,12 @@ def open_store(uri: str) -> MlflowClient:
         raise
     except Exception as error:  # every backend raises its own kind
         if http_status(error) in (401, 403):
-            raise TrackingError(f"{redacted(uri)}: {described(error)}") from None
-        raise unusable(uri, described(error)) from None
+            raise TrackingError(f"{redact_text(uri)}: {describe_refusal(error)}") from None
+        raise unusable_error(uri, describe_refusal(error)) from None
     return client
 
 
-def experiment_of(client: MlflowClient, name: str, artifacts: str | None) -> str:
+def get_experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> str:
     """The id of the experiment `name`, created where there is none.
 
     Args:
@@ -186,7 +186,7 @@ def check_active(client: MlflowClient, experiment_id: str) -> None:
 def _check_active(client: MlflowClient, experiment: Experiment) -> None:
     if experiment.lifecycle_stage == "active":
         return
-    uri = shlex.quote(redacted(client.tracking_uri))
+    uri = shlex.quote(redact_text(client.tracking_uri))
     raise TrackingError(
         f"The MLflow experiment {experiment.name!r} has been deleted. Bring it back with "
         f"`MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {experiment.experiment_id}`, "
@@ -235,7 +235,7 @@ def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[No
 
 
 @cache
-def _say_once_what_is_not_checked(uri: str) -> None:
+def _warn_of_insecure_tls(uri: str) -> None:
     """One line instead of a warning for each request whose certificate is not checked."""
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     if insecure and uri.startswith("https:"):
@@ -244,7 +244,7 @@ def _say_once_what_is_not_checked(uri: str) -> None:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
         logger.warning(
             "MLFLOW_TRACKING_INSECURE_TLS is set: the certificate of %s is not checked",
-            redacted(uri),
+            redact_text(uri),
         )
 
 
@@ -272,17 +272,17 @@ def _close_replaced(client: MlflowClient, path: Path) -> None:
         close_connections(client)
 
 
-def _be_discreet() -> None:
+def _disable_telemetry() -> None:
     """A study tells nobody but its own store that it runs."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of every small file
     # That it waits up to 300 s for a new version, each time; there it is at once.
     logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
-    quiet_database_log()
+    silence_database_log()
 
 
 @contextmanager
-def _quiet_migrations() -> Iterator[None]:
+def _silence_migrations() -> Iterator[None]:
     """No line per table while a database is created."""
     migrations = logging.getLogger("alembic")
     level = migrations.level

@@ -13,10 +13,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import TrackingError, redacted
+from ..errors import TrackingError, redact_text
 from ..events import StudyCreated
-from ..journal import stream
-from .layout import KEY_TAG
+from ..journal import stream_records
+from .mlflow_layout import KEY_TAG
 from .store import all_pages, uri_option
 
 if TYPE_CHECKING:
@@ -52,23 +52,31 @@ def journal_key(journal: Path) -> str:
     Raises:
         JournalError: If the journal is damaged.
     """
-    first = next(stream(journal), None) if journal.exists() else None
+    first = next(stream_records(journal), None) if journal.exists() else None
     return first.key if isinstance(first, StudyCreated) else ""
 
 
-def study_runs(client: MlflowClient, study: str) -> list[StudyRun]:
+def list_study_runs(client: MlflowClient, study: str) -> list[StudyRun]:
     """The runs of all studies of this name, the newest first."""
     experiment = client.get_experiment_by_name(study)
-    return [] if experiment is None else _search(client, [experiment.experiment_id], IS_STUDY)
+    return (
+        []
+        if experiment is None
+        else _search_study_runs(client, [experiment.experiment_id], IS_STUDY)
+    )
 
 
-def _renamed(client: MlflowClient, key: str) -> list[StudyRun]:
+def _find_by_key(client: MlflowClient, key: str) -> list[StudyRun]:
     """The run of the study with this key, whatever its experiment is called now."""
     experiments = [e.experiment_id for e in all_pages(client.search_experiments)]
-    return _search(client, experiments, f"tags.`{KEY_TAG}` = '{key}'") if experiments else []
+    return (
+        _search_study_runs(client, experiments, f"tags.`{KEY_TAG}` = '{key}'")
+        if experiments
+        else []
+    )
 
 
-def _search(client: MlflowClient, experiments: list[str], text: str) -> list[StudyRun]:
+def _search_study_runs(client: MlflowClient, experiments: list[str], text: str) -> list[StudyRun]:
     order = ["attributes.start_time DESC"]
     search = partial(client.search_runs, experiments, text, order_by=order, max_results=PAGE)
     return [_study_run(run) for run in all_pages(search)]
@@ -88,29 +96,29 @@ def find_study_run(
     Raises:
         TrackingError: If the store has no such study, or several and nothing says which.
     """
-    runs = study_runs(client, study)
-    where = redacted(client.tracking_uri)
+    runs = list_study_runs(client, study)
+    where = redact_text(client.tracking_uri)
     own = "" if key or journal is None else journal_key(journal)
     wanted = key or own
     found = [run for run in runs if run.key.startswith(wanted)] if wanted else runs
     if own and not found:
-        found = _renamed(client, own)
+        found = _find_by_key(client, own)
     if len(found) == 1:
         return found[0]
     if found:
         raise TrackingError(
             f"{where} has {len(found)} studies of the name {study!r}. Say which one with --key:\n"
-            + _listed(found)
+            + _format_runs(found)
         )
     if own and journal is not None:
         option = uri_option(client.tracking_uri, journal.parents[3])
         raise TrackingError(
             f"{where} does not have the study {study!r} of this folder (key {own}). Send it: "
-            f"hpsearch sync {study}{option}" + _others(study, runs)
+            f"hpsearch sync {study}{option}" + _describe_others(study, runs)
         )
     if key:
         raise TrackingError(
-            f"{where} has no study {study!r} of key {key!r}." + _others(study, runs)
+            f"{where} has no study {study!r} of key {key!r}." + _describe_others(study, runs)
         )
     raise TrackingError(
         f"{where} has no study {study!r}. Run it first: hpsearch tune SPEC, or name the store with "
@@ -118,13 +126,13 @@ def find_study_run(
     )
 
 
-def _others(study: str, runs: Sequence[StudyRun]) -> str:
+def _describe_others(study: str, runs: Sequence[StudyRun]) -> str:
     if not runs:
         return ""
-    return f"\nOf the name {study!r} it has (--key KEY takes one of them):\n{_listed(runs)}"
+    return f"\nOf the name {study!r} it has (--key KEY takes one of them):\n{_format_runs(runs)}"
 
 
-def _listed(runs: Sequence[StudyRun]) -> str:
+def _format_runs(runs: Sequence[StudyRun]) -> str:
     return "\n".join(f"  {run}" for run in runs)
 
 

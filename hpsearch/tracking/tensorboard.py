@@ -13,13 +13,13 @@ from typing import Any
 from ..events import Event, StudyCreated
 from ..history import History
 from ..trial import Trial, is_score
-from . import layout
+from . import mlflow_layout
 
 SUFFIX = ".hpsearch"
 OLD = f"**/events.out.tfevents.*{SUFFIX}"  # what an earlier run of the study wrote
 
 
-class TensorBoard:
+class TensorBoardWriter:
     """Writes `FOLDER/STUDY/trial-007/events…`.
 
     Examples:
@@ -37,9 +37,9 @@ class TensorBoard:
     def listen(self, event: Event) -> None:
         """Take one event of the journal."""
         if isinstance(event, StudyCreated):
-            self._begin(event)
+            self._start_study(event)
         for trial in self._history.apply(event):
-            self._write(trial)
+            self._write_trial(trial)
 
     def close(self) -> None:
         """Close the files of what is not finished."""
@@ -51,37 +51,39 @@ class TensorBoard:
     def _study(self) -> Path:
         return self._folder / self._history.name
 
-    def _begin(self, study: StudyCreated) -> None:
+    def _start_study(self, study: StudyCreated) -> None:
         self.close()
         self._history, self._written = History([study]), {}
         for old in self._study.glob(OLD):
             old.unlink()
-        writer = self._opened(self._study)
-        writer.add(_event(study.time, 0, _experiment(self._history)))
+        writer = self._open_file(self._study)
+        writer.add(_make_event(study.time, 0, _experiment_summary(self._history)))
         writer.close()
 
-    def _write(self, trial: Trial) -> None:
+    def _write_trial(self, trial: Trial) -> None:
         key = (trial.number, trial.attempt)
         if trial.state == "WAITING":
             return
         if key not in self._written:
             self._written[key] = 0
-            self._writers[key] = self._opened(self._study / trial.name)
-            self._writers[key].add(_event(trial.started or trial.asked, 0, _start(trial)))
+            self._writers[key] = self._open_file(self._study / trial.name)
+            self._writers[key].add(
+                _make_event(trial.started or trial.asked, 0, _start_summary(trial))
+            )
         if key not in self._writers:
             return  # it was finished before: a second score for a finalist
         writer = self._writers[key]
         first, self._written[key] = self._written[key], trial.n_epochs
-        for point in layout.curve_points(trial, self._history.metric, first):
-            writer.add(_event(point.time, point.step, _scalar(point.name, point.value)))
+        for point in mlflow_layout.curve_points(trial, self._history.metric, first):
+            writer.add(_make_event(point.time, point.step, _make_scalar(point.name, point.value)))
         if trial.ended is not None:
             if is_score(trial.score):
-                score = _scalar("score", float(trial.score or 0.0))
-                writer.add(_event(trial.ended, max(0, trial.n_epochs - 1), score))
-            writer.add(_event(trial.ended, 0, _end(trial)))
+                score = _make_scalar("score", float(trial.score or 0.0))
+                writer.add(_make_event(trial.ended, max(0, trial.n_epochs - 1), score))
+            writer.add(_make_event(trial.ended, 0, _end_summary(trial)))
             self._writers.pop(key).close()
 
-    def _opened(self, folder: Path) -> EventFile:
+    def _open_file(self, folder: Path) -> EventFile:
         return EventFile(folder, self._history.last_time)
 
 
@@ -109,14 +111,14 @@ class EventFile:
         self._records.close()
 
 
-def _event(time: int, step: int, summary: Any) -> Any:
+def _make_event(time: int, step: int, summary: Any) -> Any:
     """An event at `time`, in milliseconds since the epoch."""
     from tensorboard.compat.proto import event_pb2
 
     return event_pb2.Event(wall_time=time / 1000, step=step, summary=summary)
 
 
-def _scalar(name: str, value: float) -> Any:
+def _make_scalar(name: str, value: float) -> Any:
     from tensorboard.compat.proto import summary_pb2
 
     return summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=name, simple_value=value)])
@@ -125,7 +127,7 @@ def _scalar(name: str, value: float) -> Any:
 # ---- the hyperparameters tab ----
 
 
-def _experiment(history: History) -> Any:
+def _experiment_summary(history: History) -> Any:
     """Which hyperparameters and metrics the tab has columns for."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
@@ -138,23 +140,23 @@ def _experiment(history: History) -> Any:
         time_created_secs=history.study.time / 1000,
     )
     data = plugin_data_pb2.HParamsPluginData(experiment=experiment)
-    return _hparams(metadata.EXPERIMENT_TAG, data)
+    return _hparams_summary(metadata.EXPERIMENT_TAG, data)
 
 
-def _start(trial: Trial) -> Any:
+def _start_summary(trial: Trial) -> Any:
     """The trial's hyperparameters."""
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
     info = plugin_data_pb2.SessionStartInfo(
         group_name=trial.name, start_time_secs=(trial.started or trial.asked) / 1000
     )
-    for name, value in _values(trial.params):
+    for name, value in _proto_values(trial.params):
         info.hparams[name].CopyFrom(value)
     data = plugin_data_pb2.HParamsPluginData(session_start_info=info)
-    return _hparams(metadata.SESSION_START_INFO_TAG, data)
+    return _hparams_summary(metadata.SESSION_START_INFO_TAG, data)
 
 
-def _end(trial: Trial) -> Any:
+def _end_summary(trial: Trial) -> Any:
     """How the trial ended."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
@@ -164,10 +166,10 @@ def _end(trial: Trial) -> Any:
         end_time_secs=(trial.ended or 0) / 1000,
     )
     data = plugin_data_pb2.HParamsPluginData(session_end_info=info)
-    return _hparams(metadata.SESSION_END_INFO_TAG, data)
+    return _hparams_summary(metadata.SESSION_END_INFO_TAG, data)
 
 
-def _values(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def _proto_values(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     from google.protobuf import struct_pb2
 
     for name, value in params.items():
@@ -179,7 +181,7 @@ def _values(params: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, struct_pb2.Value(string_value=str(value))
 
 
-def _hparams(tag: str, data: Any) -> Any:
+def _hparams_summary(tag: str, data: Any) -> Any:
     from tensorboard.compat.proto import summary_pb2
     from tensorboard.plugins.hparams import metadata
 

@@ -20,8 +20,8 @@ from .store import limited_requests, uri_option
 
 logger = logging.getLogger("hpsearch.tracking")
 
-LONGEST_PAUSE = 60.0  # seconds between two tries
-SHORTEST_PAUSE = 0.01  # seconds between two looks at the journal
+MAX_PAUSE = 60.0  # seconds between two tries
+MIN_PAUSE = 0.01  # seconds between two looks at the journal
 PATIENT = 30.0  # seconds for the last records at the end
 AWAY = 3.0  # the same where the last try failed
 IMPATIENT = 0.5  # the same where the study is stopped at once
@@ -108,7 +108,7 @@ class Uploader:
         False also says that the store is away: nothing is lost, the thread goes on trying. With
         `tries`, waiting ends after so many of them have failed.
         """
-        target = self._size()
+        target = self._journal_size()
         with self._changed:
             last = None if tries is None else self._failures + tries
             self._hurry += 1
@@ -116,7 +116,7 @@ class Uploader:
             try:
                 self._changed.wait_for(
                     lambda: (
-                        self._sender.acknowledged >= target
+                        self._sender.acknowledged_bytes >= target
                         or not self._thread.is_alive()
                         or (last is not None and self._failures >= last)
                     ),
@@ -124,7 +124,7 @@ class Uploader:
                 )
             finally:
                 self._hurry -= 1
-            return self._sender.acknowledged >= target
+            return self._sender.acknowledged_bytes >= target
 
     def close(self, timeout: float = PATIENT) -> bool:
         """Send the rest, leave no run RUNNING and stop; whether everything was acknowledged."""
@@ -143,7 +143,7 @@ class Uploader:
     @property
     def pending(self) -> int:
         """Bytes of the journal that the store has not acknowledged."""
-        return max(0, self._size() - self._sender.acknowledged)
+        return max(0, self._journal_size() - self._sender.acknowledged_bytes)
 
     @property
     def problem(self) -> HpsearchError | None:
@@ -151,7 +151,7 @@ class Uploader:
         return self._problem
 
     @property
-    def refused(self) -> tuple[str, ...]:
+    def refusals(self) -> tuple[str, ...]:
         """What the store refused for good, one line each."""
         return tuple(self._sender.problems)
 
@@ -209,7 +209,7 @@ class Uploader:
                         self._wait_for_news()
                     else:
                         self._wait(pause)
-                        pause = min(2 * pause, LONGEST_PAUSE)
+                        pause = min(2 * pause, MAX_PAUSE)
         finally:
             self._sender.close()
             with self._changed:
@@ -219,8 +219,8 @@ class Uploader:
         """Send what there is; whether nothing went wrong."""
         problem: HpsearchError | None = None
         try:
-            if self._sender.projection is not None or self._sender.open():
-                self._answered()
+            if self._sender.projection is not None or self._sender.open_study():
+                self._mark_open()
                 self._send(ending)
         except Exception as error:  # every backend raises its own kind
             problem = self._sender.describe(error)
@@ -239,13 +239,13 @@ class Uploader:
         except FilesAwayError:
             if not ending:  # else all the same no run is left RUNNING
                 raise
-        self._sender.measure()
+        self._sender.send_system_metrics()
         if ending:
             if self._sender.is_finished:
-                self._sender.check()
-            self._sender.park()
+                self._sender.repair_runs()
+            self._sender.park_runs()
 
-    def _answered(self) -> None:
+    def _mark_open(self) -> None:
         with self._changed:
             self._reached = True
             self._changed.notify_all()
@@ -254,25 +254,25 @@ class Uploader:
         """Wait for something to send, but not shorter than the interval."""
         end = time.monotonic() + self._interval
         with self._changed:
-            self._changed.wait_for(lambda: self._news or self._urgent())
+            self._changed.wait_for(lambda: self._news or self._is_urgent())
             self._news = False
-            self._changed.wait_for(self._urgent, max(0.0, end - time.monotonic()))
+            self._changed.wait_for(self._is_urgent, max(0.0, end - time.monotonic()))
             if not self._ending:
-                self._changed.wait(SHORTEST_PAUSE)  # a line may be half written
+                self._changed.wait(MIN_PAUSE)  # a line may be half written
 
     def _wait(self, seconds: float) -> None:
         """Wait before a new try, less where somebody waits for it, or begins to."""
         with self._changed:
-            urgent = self._urgent()
+            urgent = self._is_urgent()
             limit = min(seconds, self._first_pause) if urgent else seconds
             self._changed.wait_for(
-                lambda: self._abandoned or (self._urgent() and not urgent), limit
+                lambda: self._abandoned or (self._is_urgent() and not urgent), limit
             )
 
-    def _urgent(self) -> bool:
+    def _is_urgent(self) -> bool:
         return bool(self._ending or self._abandoned or (self._hurry and self.pending))
 
-    def _size(self) -> int:
+    def _journal_size(self) -> int:
         try:
             return self._sender.journal.stat().st_size
         except FileNotFoundError:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from ..events import FinalistScored, WinnerChosen, WinnerEvaluated
 from ..history import History
-from ..journal import stream
+from ..journal import stream_records
 from ..trial import Trial
-from . import layout
+from . import mlflow_layout
 from .artifact_store import list_run_files
-from .bulk import BulkPoints
+from .bulk_points import BulkPoints
 from .store import all_pages
 
 if TYPE_CHECKING:
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 Differences = dict[str, str]  # key of a run -> what it lacks, or has too much
-Place = tuple[str, int, int]  # metric, step and time of a point
+PointKey = tuple[str, int, int]  # metric, step and time of a point
 PAGE = 1000  # runs a request
 
 
 @dataclass(slots=True)
-class Comparison:
+class StoreComparison:
     """How the runs of a store differ from a journal."""
 
     ids: dict[str, str] = field(default_factory=dict)  # key -> id of the run that the store has
@@ -54,31 +54,35 @@ def find_runs(client: MlflowClient, experiment: str, history: History) -> Iterat
     for run in all_pages(
         client.search_runs,
         experiment_ids=[experiment],
-        filter_string=f"tags.`{layout.KEY_TAG}` LIKE '{history.key}%'",
+        filter_string=f"tags.`{mlflow_layout.KEY_TAG}` LIKE '{history.key}%'",
         run_view_type=ViewType.ALL,
         max_results=PAGE,
     ):
-        yield run.data.tags[layout.KEY_TAG], run
+        yield run.data.tags[mlflow_layout.KEY_TAG], run
 
 
-def compare_runs(client: MlflowClient, experiment: str, history: History) -> Comparison:
+def compare_runs(client: MlflowClient, experiment: str, history: History) -> StoreComparison:
     """How the store's runs of a study differ from its journal, as far as a search of runs tells.
 
     A trial's run that somebody deleted lacks nothing: it was meant so. A run that began at another
     time than the journal's trial of its number is that of another life: the journal was replaced by
     an older copy and went on.
     """
-    known = {layout.trial_key(history, trial): trial for trial in history.attempts}
-    found = Comparison()
+    known = {mlflow_layout.trial_key(history, trial): trial for trial in history.attempts}
+    found = StoreComparison()
     for key, run in find_runs(client, experiment, history):
         run_id = str(run.info.run_id)
         if run.info.lifecycle_stage != "active":
-            if not key.endswith(layout.REPLACED):
+            if not key.endswith(mlflow_layout.REPLACED):
                 found.deleted.add(key)
         elif why := _why_not_ours(run, key, history, known):
             found.reject(run_id, key, why)
         else:
-            lacks = _trial_lacks(run, known[key]) if key in known else _study_lacks(run, history)
+            lacks = (
+                _missing_of_trial(run, known[key])
+                if key in known
+                else _missing_of_study(run, history)
+            )
             if key in found.ids:  # of two, one that lacks nothing stays
                 worse = run_id if lacks or not found.lacking[key] else found.ids[key]
                 found.reject(worse, key, "it is there twice")
@@ -100,7 +104,7 @@ def _why_not_ours(run: Run, key: str, history: History, known: Mapping[str, Tria
         return ""
     if key not in known or not was_sent(known[key]):
         return "the journal has no such trial"
-    if run.info.start_time != layout.start_time(known[key]):
+    if run.info.start_time != mlflow_layout.start_time(known[key]):
         return "it began at another time than the journal's"
     return ""
 
@@ -110,21 +114,25 @@ def was_sent(trial: Trial) -> bool:
     return trial.started is not None or trial.state not in ("WAITING", "LOST")
 
 
-def _trial_lacks(run: Run, trial: Trial) -> str:
-    if trial.ended is not None and run.info.status != layout.RUN_STATUS[trial.state]:
-        return f"its state ({run.info.status}, not {layout.RUN_STATUS[trial.state]})"
-    metrics = dict.fromkeys(point.name for point in layout.result_points(trial))
-    return _lacks(run, layout.trial_params(trial), layout.result_tags(trial), metrics)
+def _missing_of_trial(run: Run, trial: Trial) -> str:
+    if trial.ended is not None and run.info.status != mlflow_layout.RUN_STATUS[trial.state]:
+        return f"its state ({run.info.status}, not {mlflow_layout.RUN_STATUS[trial.state]})"
+    metrics = dict.fromkeys(point.name for point in mlflow_layout.result_points(trial))
+    return _describe_missing(
+        run, mlflow_layout.trial_params(trial), mlflow_layout.result_tags(trial), metrics
+    )
 
 
-def _study_lacks(run: Run, history: History) -> str:
+def _missing_of_study(run: Run, history: History) -> str:
     if history.final is not None and run.info.status != "FINISHED":
         return f"its state ({run.info.status}, not FINISHED)"
     metrics = dict.fromkeys(point.name for point in _outcome_points(history))
-    return _lacks(run, layout.study_params(history), layout.outcome_tags(history), metrics)
+    return _describe_missing(
+        run, mlflow_layout.study_params(history), mlflow_layout.outcome_tags(history), metrics
+    )
 
 
-def _lacks(
+def _describe_missing(
     run: Run, params: Mapping[str, str], tags: Mapping[str, str], metrics: Mapping[str, None]
 ) -> str:
     """What a run has not, or has otherwise."""
@@ -144,61 +152,66 @@ def compare_points(
 
     Of points that are not the journal's those count whose metrics hpsearch writes.
     """
-    bulk, history = BulkPoints.of(client), History()
+    bulk, history = BulkPoints.for_client(client), History()
     missing: Differences = {}
     surplus: Differences = {}
-    late: dict[str, set[Place]] = {}  # what trials got behind their results
-    outcomes: set[Place] = set()  # of every end that the study has had
+    late: dict[str, set[PointKey]] = {}  # what trials got behind their results
+    outcomes: set[PointKey] = set()  # of every end that the study has had
 
-    def compare(key: str, wanted: set[Place], is_ours: Callable[[str], bool]) -> None:
-        held = {place for place in _places(client, bulk, ids[key], is_ours) if is_ours(place[0])}
+    def compare(key: str, wanted: set[PointKey], is_ours: Callable[[str], bool]) -> None:
+        held = {
+            place for place in _stored_points(client, bulk, ids[key], is_ours) if is_ours(place[0])
+        }
         if wanted - held:
             missing[key] = f"{len(wanted - held)} points"
         if more := held - wanted - outcomes:
             surplus[key] = f"{len(more)} of its points are not in the journal"
 
-    for event in stream(journal, until=until):
+    for event in stream_records(journal, until=until):
         for trial in history.apply(event):
-            key = layout.trial_key(history, trial)
+            key = mlflow_layout.trial_key(history, trial)
             if key not in ids or trial.ended is None:
                 continue
-            points = [*layout.curve_points(trial, history.metric, 0), *layout.result_points(trial)]
-            late.setdefault(key, set()).update(map(_place, points))
-            trial.condense()
+            points = [
+                *mlflow_layout.curve_points(trial, history.metric, 0),
+                *mlflow_layout.result_points(trial),
+            ]
+            late.setdefault(key, set()).update(map(_point_key, points))
+            trial.drop_curves()
             if not isinstance(event, FinalistScored):
-                compare(key, late.pop(key), layout.is_trial_metric)
+                compare(key, late.pop(key), mlflow_layout.is_trial_metric)
         if isinstance(event, WinnerChosen | WinnerEvaluated):
-            outcomes |= set(map(_place, _outcome_points(history)))
+            outcomes |= set(map(_point_key, _outcome_points(history)))
     for trial in history.attempts:
-        key = layout.trial_key(history, trial)
+        key = mlflow_layout.trial_key(history, trial)
         if trial.ended is None and key in ids:  # the study was stopped under it
-            places = set(map(_place, layout.curve_points(trial, history.metric, 0)))
-            compare(key, places, layout.is_trial_metric)
+            places = set(map(_point_key, mlflow_layout.curve_points(trial, history.metric, 0)))
+            compare(key, places, mlflow_layout.is_trial_metric)
     for key, places in late.items():  # of finalists, the second score alone is news
-        names = {place for place in places if place[0] == layout.FINALIST_SCORE}
-        compare(key, names, layout.FINALIST_SCORE.__eq__)
+        names = {place for place in places if place[0] == mlflow_layout.FINALIST_SCORE}
+        compare(key, names, mlflow_layout.FINALIST_SCORE.__eq__)
     if history.key in ids:
-        wanted = {_place(point) for _, point in layout.best_points(history)}
-        wanted |= set(map(_place, _outcome_points(history)))
-        compare(history.key, wanted, layout.is_study_metric)
+        wanted = {_point_key(point) for _, point in mlflow_layout.best_points(history)}
+        wanted |= set(map(_point_key, _outcome_points(history)))
+        compare(history.key, wanted, mlflow_layout.is_study_metric)
     return missing, surplus
 
 
-def _outcome_points(history: History) -> Iterator[layout.Point]:
-    yield from layout.winner_points(history)
-    yield from layout.final_points(history)
+def _outcome_points(history: History) -> Iterator[mlflow_layout.MetricPoint]:
+    yield from mlflow_layout.winner_points(history)
+    yield from mlflow_layout.final_points(history)
 
 
-def _place(point: layout.Point) -> Place:
+def _point_key(point: mlflow_layout.MetricPoint) -> PointKey:
     return point.name, point.step, point.time
 
 
-def _places(
+def _stored_points(
     client: MlflowClient, bulk: BulkPoints | None, run: str, is_wanted: Callable[[str], bool]
-) -> set[Place]:
+) -> set[PointKey]:
     """The points that a run has, of the wanted metrics at least."""
     if bulk is not None:
-        return bulk.places(run)
+        return bulk.point_keys(run)
     return {
         (name, point.step, point.timestamp)
         for name in filter(is_wanted, client.get_run(run).data.metrics)
@@ -212,7 +225,9 @@ def find_missing_files(
     """Which runs lack a file that is made of the journal alone."""
     failed = [t for t in history.attempts if t.state == "FAILED" and t.error is not None]
     wanted = {history.key: {"spec.yaml", "environment.json"}}
-    wanted |= {layout.trial_key(history, t): {"traceback.txt"} for t in failed if t.traceback}
+    wanted |= {
+        mlflow_layout.trial_key(history, t): {"traceback.txt"} for t in failed if t.traceback
+    }
     found: Differences = {}
     for key, names in wanted.items():
         if key in ids:

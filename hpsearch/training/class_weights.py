@@ -14,7 +14,10 @@ from ..trial import Value
 from .problem import Problem
 
 CLASS_WEIGHTS = ("none", "balanced")
-WITHOUT = ("regression", "multilabel")  # tasks whose rows have no class, or several labels
+TASKS_WITHOUT_CLASSES = (
+    "regression",
+    "multilabel",
+)  # tasks whose rows have no class, or several labels
 
 
 def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> np.ndarray | None:
@@ -39,21 +42,21 @@ def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> n
     if kind not in CLASS_WEIGHTS:
         known = ", ".join(CLASS_WEIGHTS)
         raise SpecError(f"class_weight {kind!r} does not exist. Known: {known}.")
-    if problem.task in WITHOUT:
+    if problem.task in TASKS_WITHOUT_CLASSES:
         if kind != "none":
             raise SpecError(f"class_weight: {kind} is for classes, and a {problem.task} has none")
         return None
     n_classes = max(2, problem.n_outputs)
     if kind == "none":
         return np.ones(n_classes, np.float32)
-    rows = class_of(problem.target[problem.folds[fold].train])
+    rows = get_class_indices(problem.target[problem.folds[fold].train])
     counts = np.bincount(rows, minlength=n_classes)
     present = np.count_nonzero(counts)
     weights: np.ndarray = (len(rows) / (present * np.maximum(counts, 1))).astype(np.float32)
     return weights
 
 
-def class_of(target: np.ndarray) -> np.ndarray:
+def get_class_indices(target: np.ndarray) -> np.ndarray:
     """The class of each row, shape (n,) int: of 0/1, of class numbers, or of one-hot rows."""
     classes: np.ndarray = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
     return classes.astype(np.int64)

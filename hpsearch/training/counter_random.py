@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 GOLDEN = np.uint32(0x9E3779B9)
-TRUNCATED_AT = 2.0  # standard deviations, as in Keras's truncated normal
+TRUNCATION = 2.0  # standard deviations, as in Keras's truncated normal
 ERF_OF_TRUNCATED = 0.9544997361036416  # erf(2 / sqrt(2))
 
 
-def mixed(bits: Any) -> Any:
+def hash_bits(bits: Any) -> Any:
     """A hash of uint32 to uint32 in which every bit depends on every other.
 
     The finalizer of H. Prospector's `lowbias32`. Takes arrays, no scalars of numpy.
@@ -36,9 +36,11 @@ def random_bits(xp: Any, count: Any, seed: Any, stream: Any) -> Any:
         seed: A whole number in [0, 2**32), or an array that broadcasts to `count`.
         stream: The same; another stream of a seed is independent of it.
     """
-    first = mixed(xp.atleast_1d(xp.asarray(seed, dtype=np.uint32)))
-    second = mixed(first ^ mixed(xp.atleast_1d(xp.asarray(stream, dtype=np.uint32)) + GOLDEN))
-    return mixed(mixed(xp.asarray(count, dtype=np.uint32) * GOLDEN + first) ^ second)
+    first = hash_bits(xp.atleast_1d(xp.asarray(seed, dtype=np.uint32)))
+    second = hash_bits(
+        first ^ hash_bits(xp.atleast_1d(xp.asarray(stream, dtype=np.uint32)) + GOLDEN)
+    )
+    return hash_bits(hash_bits(xp.asarray(count, dtype=np.uint32) * GOLDEN + first) ^ second)
 
 
 def signed_uniform(xp: Any, bits: Any) -> Any:
@@ -48,11 +50,11 @@ def signed_uniform(xp: Any, bits: Any) -> Any:
     return halves * np.float32(2.0**-22) - np.float32(1)
 
 
-def normal_of(erfinv: Any, signed: Any) -> Any:
+def uniform_to_normal(erfinv: Any, signed: Any) -> Any:
     """Standard normal numbers of `signed_uniform` ones; the inverse of the distribution."""
     return erfinv(signed) * np.float32(np.sqrt(2))
 
 
-def truncated_normal_of(erfinv: Any, signed: Any) -> Any:
-    """As `normal_of`, within two standard deviations."""
+def uniform_to_truncated_normal(erfinv: Any, signed: Any) -> Any:
+    """As `uniform_to_normal`, within two standard deviations."""
     return erfinv(signed * np.float32(ERF_OF_TRUNCATED)) * np.float32(np.sqrt(2))

@@ -16,10 +16,10 @@ from ..data.dataset import TestRows
 from ..data.schema import Schema
 from .metrics import Metric
 
-REPEATS = 5  # shuffles of each column
-MOST_ROWS = 1000
-FEWEST_ROWS = 50  # below, shuffling says little
-MOST_CELLS = 200_000_000  # that are predicted from, all shuffles together
+N_REPEATS = 5  # shuffles of each column
+MAX_ROWS = 1000
+MIN_ROWS = 50  # below, shuffling says little
+MAX_CELLS = 200_000_000  # that are predicted from, all shuffles together
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Importance:
 def permutation_importance(
     predict: Callable[[np.ndarray], np.ndarray], rows: TestRows, schema: Schema, metric: Metric
 ) -> Importance | None:
-    """What each raw column is worth to the model, on at most `MOST_ROWS` of the rows.
+    """What each raw column is worth to the model, on at most `MAX_ROWS` of the rows.
 
     Args:
         predict: From cleaned columns, (n, n_columns), to predictions, (n, n_outputs).
@@ -52,11 +52,11 @@ def permutation_importance(
     """
     if len(schema.input_shape) > 1:
         return None  # no column stands for itself
-    places = _places(schema)
+    places = _group_by_raw_column(schema)
     rng = np.random.default_rng(0)  # the same rows give the same importance
-    room = MOST_CELLS // (REPEATS * len(places) * max(1, rows.columns.shape[1]))
-    n_rows = min(len(rows.target), MOST_ROWS, room)
-    if n_rows < FEWEST_ROWS:
+    room = MAX_CELLS // (N_REPEATS * len(places) * max(1, rows.columns.shape[1]))
+    n_rows = min(len(rows.target), MAX_ROWS, room)
+    if n_rows < MIN_ROWS:
         return None
     taken = np.sort(rng.permutation(len(rows.target))[:n_rows])
     columns, truth = rows.columns[taken], rows.target[taken]
@@ -70,11 +70,11 @@ def permutation_importance(
     whole = score(predict(columns))
     losses = {}
     for name, own in places.items():
-        shuffled = np.tile(columns, (REPEATS, 1, 1))
+        shuffled = np.tile(columns, (N_REPEATS, 1, 1))
         for each in shuffled:
             each[:, own] = columns[rng.permutation(n_rows)][:, own]
         answers = predict(shuffled.reshape(-1, columns.shape[1]))
-        parts = np.split(answers, REPEATS)
+        parts = np.split(answers, N_REPEATS)
         losses[name] = [whole - score(part) for part in parts]
     if not np.isfinite(list(losses.values())).all():
         return None
@@ -82,9 +82,9 @@ def permutation_importance(
     return Importance(metric.name, n_rows, dict(ordered))
 
 
-def _places(schema: Schema) -> dict[str, list[int]]:
+def _group_by_raw_column(schema: Schema) -> dict[str, list[int]]:
     """The cleaned columns of each raw one."""
     places: dict[str, list[int]] = {}
     for place, column in enumerate(schema.columns):
-        places.setdefault(column.raw, []).append(place)
+        places.setdefault(column.raw_name, []).append(place)
     return places

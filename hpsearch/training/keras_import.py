@@ -14,24 +14,24 @@ import sys
 
 from ..compat.keras import hide_tensorflow, let_pandas_load_later, replace_clear_session
 from ..compat.tensorflow import limit_gpu_memory
-from ..importing import no_collection
+from ..gc_pause import pause_gc
 
-UNUSED = ("pandas", "sklearn", "matplotlib")
-GPU_SHARE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; JAX reads it by itself
+UNUSED_PACKAGES = ("pandas", "sklearn", "matplotlib")
+GPU_MEMORY_VARIABLE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; JAX reads it by itself
 
 
-@no_collection()
+@pause_gc()
 def import_keras() -> None:
     """Import Keras; what this process has imported before stays as it is."""
     if "keras" in sys.modules:
         return
     under_tensorflow = os.environ.get("KERAS_BACKEND") == "tensorflow"
-    unused = (*UNUSED, "jax") if under_tensorflow else UNUSED
+    unused = (*UNUSED_PACKAGES, "jax") if under_tensorflow else UNUSED_PACKAGES
     hidden = [name for name in unused if name not in sys.modules]
     for name in hidden:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it raises ImportError
     try:
-        if under_tensorflow and (share := os.environ.get(GPU_SHARE)):
+        if under_tensorflow and (share := os.environ.get(GPU_MEMORY_VARIABLE)):
             limit_gpu_memory(float(share))
         import keras
     finally:

@@ -14,15 +14,17 @@ import numpy as np
 
 from ..trial import TrialResult, TrialSpec, Value
 from .problem import Problem
-from .trainer import Reports, Trainer
+from .trainer import ReportGenerator, Trainer
 
-ROWS = 32  # of a batch, as `keras.Model.predict` has by default
-WARM_UP = 3  # calls before the clock counts; the first compiles
-CALLS = 60
-SHARE = 0.1  # of the calls is at most as slow: what else the machine does only lengthens them
+BATCH_ROWS = 32  # of a batch, as `keras.Model.predict` has by default
+N_WARM_UP_CALLS = 3  # calls before the clock counts; the first compiles
+N_CALLS = 60
+LATENCY_QUANTILE = (
+    0.1  # of the calls is at most as slow: what else the machine does only lengthens them
+)
 
 
-class Timed:
+class LatencyTrainer:
     """A trainer whose complete trials also say their latency; a `trainer.Trainer`."""
 
     def __init__(self, trainer: Trainer, problem: Problem) -> None:
@@ -31,7 +33,7 @@ class Timed:
         self._trainer = trainer
         self._problem = problem
 
-    def train(self, trials: Sequence[TrialSpec]) -> Reports:
+    def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
         specs = {trial.number: trial for trial in trials}
         reports = self._trainer.train(trials)
@@ -41,7 +43,7 @@ class Timed:
                 said = reports.send(answer)
                 if isinstance(said, TrialResult) and said.state == "COMPLETE":
                     spec = specs[said.number]
-                    latency = latency_ms(self._problem, spec.params, spec.seed)
+                    latency = measure_latency_ms(self._problem, spec.params, spec.seed)
                     said = replace(said, latency_ms=latency)
                 answer = yield said
         except StopIteration:
@@ -58,18 +60,18 @@ class Timed:
         return self._trainer.fit(trial)
 
 
-def latency_ms(problem: Problem, params: Mapping[str, Value], seed: int) -> float:
-    """Milliseconds of `keras.Model.predict_on_batch` for `ROWS` rows, of the fastest calls.
+def measure_latency_ms(problem: Problem, params: Mapping[str, Value], seed: int) -> float:
+    """Milliseconds of `keras.Model.predict_on_batch` for `BATCH_ROWS` rows, of the fastest calls.
 
-    It is the lowest tenth of `CALLS` calls, as the mean or the median would measure the machine's
+    It is the lowest tenth of `N_CALLS` calls, as the mean or the median would measure the machine's
     other work. The network of `params` has the weights it begins with: they do not change the time.
     """
-    model = problem.builder(params, seed)()
-    rows = np.random.default_rng(0).normal(size=(ROWS, *problem.row_shape))
+    model = problem.make_builder(params, seed)()
+    rows = np.random.default_rng(0).normal(size=(BATCH_ROWS, *problem.row_shape))
     batch = rows.astype(np.float32)
     times = []
-    for _ in range(WARM_UP + CALLS):
+    for _ in range(N_WARM_UP_CALLS + N_CALLS):
         began = time.perf_counter()
         model.predict_on_batch(batch)
         times.append(time.perf_counter() - began)
-    return 1000 * float(np.quantile(times[WARM_UP:], SHARE))
+    return 1000 * float(np.quantile(times[N_WARM_UP_CALLS:], LATENCY_QUANTILE))

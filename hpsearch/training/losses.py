@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..compat.keras import loss_of_function
 from ..errors import SpecError
-from ..spec.hyperparameters import LOSSES as READS
-from ..spec.reference import is_reference, load_function
+from ..spec.function_reference import is_reference, load_function
+from ..spec.parameter_domains import LOSS_DOMAINS as READS
 from ..trial import Value
 
 if TYPE_CHECKING:
     import keras
 
-CLASSES = {  # task -> name in a space -> class in keras.losses
+LOSS_CLASSES = {  # task -> name in a space -> class in keras.losses
     "binary": {
         "binary_crossentropy": "BinaryCrossentropy",
         "binary_focal_crossentropy": "BinaryFocalCrossentropy",
@@ -62,16 +62,21 @@ CLASSES = {  # task -> name in a space -> class in keras.losses
 # task -> name in a space -> (class in keras.losses, what it reads)
 LOSSES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     task: {name: (kind, tuple(READS.get(name, ()))) for name, kind in classes.items()}
-    for task, classes in CLASSES.items()
+    for task, classes in LOSS_CLASSES.items()
 }
 # Of each label; a row costs their mean.
 LOSSES["multilabel"] = LOSSES["binary"]
 
-RENAMED = {"tversky_beta": "beta"}  # in a space -> in Keras; `ftrl` has a `beta` of its own
-FIXED: dict[str, dict[str, Any]] = {"dice": {"axis": -1}, "tversky": {"axis": -1}}  # row by row
+KERAS_ARGUMENT_NAMES = {
+    "tversky_beta": "beta"
+}  # in a space -> in Keras; `ftrl` has a `beta` of its own
+FIXED_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "dice": {"axis": -1},
+    "tversky": {"axis": -1},
+}  # row by row
 
 
-def accepted(task: str, loss: str | None = None) -> tuple[str, ...]:
+def list_loss_params(task: str, loss: str | None = None) -> tuple[str, ...]:
     """The hyperparameters that `loss` reads; the task's first loss where none is named.
 
     Raises:
@@ -104,8 +109,12 @@ def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
     name = str(params.get("loss") or next(iter(LOSSES[task])))
     if is_reference(name):
         return loss_of_function(load_function(name), name.rpartition(":")[2])
-    arguments: dict[str, Any] = dict(FIXED.get(name, {}))
-    arguments |= {RENAMED.get(k, k): params[k] for k in accepted(task, name) if k in params}
+    arguments: dict[str, Any] = dict(FIXED_ARGUMENTS.get(name, {}))
+    arguments |= {
+        KERAS_ARGUMENT_NAMES.get(k, k): params[k]
+        for k in list_loss_params(task, name)
+        if k in params
+    }
     if name == "binary_focal_crossentropy" and "alpha" in arguments:
         arguments["apply_class_balancing"] = True  # without it Keras does not read alpha
     return getattr(keras.losses, LOSSES[task][name][0])(**arguments)

@@ -21,10 +21,10 @@ import numpy as np
 
 from ..errors import SpecError
 from ..plugins import describe_known, find_plugin
-from ..spec.reference import load_function
+from ..spec.function_reference import load_function
 from ..trial import Direction
 
-CLASSIFICATION = ("binary", "multiclass", "multilabel")
+CLASSIFICATION_TASKS = ("binary", "multiclass", "multilabel")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,11 @@ class Metric:
     direction: Direction
     tasks: tuple[str, ...]
     function: Callable[..., Any]  # (xp, truth, prediction, weights) -> scalar
-    of_all_labels: Callable[..., Any] | None = None  # multilabel; None: the mean over the labels
-    on_host: bool = False  # whether it takes numpy arrays alone
-    of_labels: bool = False  # whether a binary prediction counts as above or below a threshold
+    multilabel_function: Callable[..., Any] | None = (
+        None  # multilabel; None: the mean over the labels
+    )
+    needs_numpy: bool = False  # whether it takes numpy arrays alone
+    uses_threshold: bool = False  # whether a binary prediction counts as above or below a threshold
 
     def __call__(
         self,
@@ -51,7 +53,7 @@ class Metric:
 
         `threshold` is the probability above which a row of a binary task is called positive.
         """
-        if self.of_labels and prediction.shape[1] == 1:
+        if self.uses_threshold and prediction.shape[1] == 1:
             prediction = np.where(prediction > threshold, 1.0, 0.0)
         weights = np.ones(len(truth)) if weights is None else weights
         wide = (np.asarray(a, np.float64) for a in (truth, prediction, weights))
@@ -60,7 +62,7 @@ class Metric:
 
     def is_defined(self, truth: np.ndarray, weights: np.ndarray | None = None) -> bool:
         """Whether perfect predictions have a score: a ROC curve needs two classes, R² a spread."""
-        if self.on_host:
+        if self.needs_numpy:
             return True
         if weights is not None:
             truth, weights = truth[weights > 0], weights[weights > 0]
@@ -69,11 +71,11 @@ class Metric:
         return bool(np.isfinite(self(truth, truth, weights)))
 
 
-def _mean(xp: Any, values: Any, w: Any) -> Any:
+def _weighted_mean(xp: Any, values: Any, w: Any) -> Any:
     return xp.sum(values * w) / xp.sum(w)
 
 
-def _labels(xp: Any, table: Any) -> Any:
+def _class_indices(xp: Any, table: Any) -> Any:
     """The predicted or true class of each row, as an index."""
     if table.shape[1] == 1:
         return (table[:, 0] > 0.5).astype(int)
@@ -81,20 +83,20 @@ def _labels(xp: Any, table: Any) -> Any:
 
 
 def _accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    return _mean(xp, (_labels(xp, y) == _labels(xp, p)) * 1.0, w)
+    return _weighted_mean(xp, (_class_indices(xp, y) == _class_indices(xp, p)) * 1.0, w)
 
 
-def _counts(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
+def _count_by_class(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
     """Weighted true positives, predicted and actual rows of each class, (n_classes,) each."""
     n_classes = max(2, y.shape[1])
     classes = xp.arange(n_classes)
-    actual = (_labels(xp, y)[:, None] == classes) * w[:, None]
-    hit = _labels(xp, p)[:, None] == classes
+    actual = (_class_indices(xp, y)[:, None] == classes) * w[:, None]
+    hit = _class_indices(xp, p)[:, None] == classes
     return xp.sum(actual * hit, 0), xp.sum(hit * w[:, None], 0), xp.sum(actual, 0)
 
 
 def _balanced_accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    hits, _, actual = _counts(xp, y, p, w)
+    hits, _, actual = _count_by_class(xp, y, p, w)
     present = actual > 0
     recall = xp.where(present, hits / xp.where(present, actual, 1), 0)
     return xp.sum(recall) / xp.sum(present)
@@ -106,7 +108,7 @@ def _f1_scores(xp: Any, hits: Any, total: Any) -> Any:
 
 
 def _f1(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    hits, predicted, actual = _counts(xp, y, p, w)
+    hits, predicted, actual = _count_by_class(xp, y, p, w)
     total = predicted + actual
     scores = _f1_scores(xp, hits, total)
     if y.shape[1] == 1:
@@ -116,19 +118,19 @@ def _f1(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _f1_micro(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    hits, predicted, actual = _counts(xp, y, p, w)
+    hits, predicted, actual = _count_by_class(xp, y, p, w)
     return 2 * xp.sum(hits) / (xp.sum(predicted) + xp.sum(actual))
 
 
 def _f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The mean over the classes by their rows, 0/1 of a binary task included."""
-    hits, predicted, actual = _counts(xp, y, p, w)
+    hits, predicted, actual = _count_by_class(xp, y, p, w)
     return xp.sum(_f1_scores(xp, hits, predicted + actual) * actual) / xp.sum(actual)
 
 
-def _share(place: int, xp: Any, y: Any, p: Any, w: Any) -> Any:
+def _precision_or_recall(place: int, xp: Any, y: Any, p: Any, w: Any) -> Any:
     """Hits of each class among its predicted (1) or its actual (2) rows: precision or recall."""
-    counts = _counts(xp, y, p, w)
+    counts = _count_by_class(xp, y, p, w)
     hits, among = counts[0], counts[place]
     shares = xp.where(among > 0, hits / xp.where(among > 0, among, 1), 0)
     if y.shape[1] == 1:
@@ -137,9 +139,9 @@ def _share(place: int, xp: Any, y: Any, p: Any, w: Any) -> Any:
     return xp.sum(shares) / xp.sum(seen)
 
 
-def _matthews(xp: Any, y: Any, p: Any, w: Any) -> Any:
+def _matthews_corrcoef(xp: Any, y: Any, p: Any, w: Any) -> Any:
     """Gorodkin 2004; 0 where all rows are, or are called, one class."""
-    hits, predicted, actual = _counts(xp, y, p, w)
+    hits, predicted, actual = _count_by_class(xp, y, p, w)
     n = xp.sum(actual)
     covariance = xp.sum(hits) * n - xp.sum(predicted * actual)
     spread = (n**2 - xp.sum(predicted**2)) * (n**2 - xp.sum(actual**2))
@@ -151,17 +153,17 @@ def _log_loss(xp: Any, y: Any, p: Any, w: Any) -> Any:
     if y.shape[1] == 1:
         q = xp.clip(p[:, 0], tiny, 1 - tiny)
         t = y[:, 0]
-        return -_mean(xp, t * xp.log(q) + (1 - t) * xp.log1p(-q), w)
+        return -_weighted_mean(xp, t * xp.log(q) + (1 - t) * xp.log1p(-q), w)
     q = xp.clip(p, tiny, 1)
     q = q / xp.sum(q, axis=1, keepdims=True)
-    return -_mean(xp, xp.sum(y * xp.log(q), axis=1), w)
+    return -_weighted_mean(xp, xp.sum(y * xp.log(q), axis=1), w)
 
 
 def _brier(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    return _mean(xp, xp.sum((y - p) ** 2, axis=1), w)
+    return _weighted_mean(xp, xp.sum((y - p) ** 2, axis=1), w)
 
 
-def _ranked(xp: Any, t: Any, s: Any, w: Any) -> tuple[Any, Any, Any, Any, Any]:
+def _rank_rows(xp: Any, t: Any, s: Any, w: Any) -> tuple[Any, Any, Any, Any, Any]:
     """Rows by rising score: positive weight, and what lies below each row and up to it.
 
     Returns the rows' positive weights, the cumulated positive and negative weight (each with a
@@ -178,25 +180,25 @@ def _ranked(xp: Any, t: Any, s: Any, w: Any) -> tuple[Any, Any, Any, Any, Any]:
 
 
 def _binary_auc(xp: Any, t: Any, s: Any, w: Any) -> Any:
-    weight, positive, negative, left, right = _ranked(xp, t, s, w)
+    weight, positive, negative, left, right = _rank_rows(xp, t, s, w)
     below = (negative[left] + negative[right]) / 2
     return xp.sum(weight * below) / (positive[-1] * negative[-1])
 
 
-def _binary_precision(xp: Any, t: Any, s: Any, w: Any) -> Any:
-    weight, positive, negative, left, _ = _ranked(xp, t, s, w)
+def _binary_average_precision(xp: Any, t: Any, s: Any, w: Any) -> Any:
+    weight, positive, negative, left, _ = _rank_rows(xp, t, s, w)
     hits = positive[-1] - positive[left]
     chosen = hits + negative[-1] - negative[left]
     return xp.sum(weight * hits / xp.where(chosen > 0, chosen, 1)) / positive[-1]
 
 
-def _over_classes(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) -> Any:
+def _mean_over_classes(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The plain mean of a binary measure over the classes, each against the rest."""
     scores = [binary(xp, y[:, k], p[:, k], w) for k in range(y.shape[1])]
     return sum(scores) / len(scores)
 
 
-def _over_labels(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) -> Any:
+def _mean_over_labels(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The plain mean of a binary task's measure over the labels."""
     scores = [binary(xp, y[:, k : k + 1], p[:, k : k + 1], w) for k in range(y.shape[1])]
     return sum(scores) / len(scores)
@@ -204,28 +206,28 @@ def _over_labels(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) ->
 
 def _subset_accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The share of rows of which all labels are right."""
-    return _mean(xp, xp.all((y > 0.5) == (p > 0.5), axis=1) * 1.0, w)
+    return _weighted_mean(xp, xp.all((y > 0.5) == (p > 0.5), axis=1) * 1.0, w)
 
 
-def _label_counts(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
-    """As `_counts`, of each label's positive class, (n_labels,) each."""
+def _count_by_label(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
+    """As `_count_by_class`, of each label's positive class, (n_labels,) each."""
     actual, predicted = (y > 0.5) * w[:, None], (p > 0.5) * w[:, None]
     return xp.sum(actual * (p > 0.5), 0), xp.sum(predicted, 0), xp.sum(actual, 0)
 
 
 def _labels_f1_micro(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    hits, predicted, actual = (xp.sum(counts) for counts in _label_counts(xp, y, p, w))
+    hits, predicted, actual = (xp.sum(counts) for counts in _count_by_label(xp, y, p, w))
     return _f1_scores(xp, hits, predicted + actual)
 
 
 def _labels_f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    hits, predicted, actual = _label_counts(xp, y, p, w)
+    hits, predicted, actual = _count_by_label(xp, y, p, w)
     scores, rows = _f1_scores(xp, hits, predicted + actual), xp.sum(actual)
     return xp.sum(scores * actual) / xp.where(rows > 0, rows, 1)
 
 
 def _mse(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    return _mean(xp, xp.mean((y - p) ** 2, axis=1), w)
+    return _weighted_mean(xp, xp.mean((y - p) ** 2, axis=1), w)
 
 
 def _rmse(xp: Any, y: Any, p: Any, w: Any) -> Any:
@@ -233,20 +235,20 @@ def _rmse(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _mae(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    return _mean(xp, xp.mean(xp.abs(y - p), axis=1), w)
+    return _weighted_mean(xp, xp.mean(xp.abs(y - p), axis=1), w)
 
 
 def _mape(xp: Any, y: Any, p: Any, w: Any) -> Any:
     tiny = float(np.finfo(np.float64).eps)  # in float32 too, where a truth of 0 costs the same
-    return _mean(xp, xp.mean(xp.abs(y - p) / xp.maximum(xp.abs(y), tiny), axis=1), w)
+    return _weighted_mean(xp, xp.mean(xp.abs(y - p) / xp.maximum(xp.abs(y), tiny), axis=1), w)
 
 
 def _median_absolute_error(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    medians = [_median(xp, error, w) for error in xp.abs(y - p).T]
+    medians = [_weighted_median(xp, error, w) for error in xp.abs(y - p).T]
     return sum(medians) / len(medians)
 
 
-def _median(xp: Any, values: Any, w: Any) -> Any:
+def _weighted_median(xp: Any, values: Any, w: Any) -> Any:
     """Half of the weight lies below it; between two values where just half does."""
     order = xp.argsort(values)
     below = xp.cumsum(w[order])
@@ -258,7 +260,7 @@ def _median(xp: Any, values: Any, w: Any) -> Any:
 def _pinball(level: float, xp: Any, y: Any, p: Any, w: Any) -> Any:
     """The loss of a quantile (Koenker & Bassett 1978)."""
     left = y - p
-    return _mean(xp, xp.mean(xp.maximum(level * left, (level - 1) * left), axis=1), w)
+    return _weighted_mean(xp, xp.mean(xp.maximum(level * left, (level - 1) * left), axis=1), w)
 
 
 def _r2(xp: Any, y: Any, p: Any, w: Any) -> Any:
@@ -271,30 +273,70 @@ def _r2(xp: Any, y: Any, p: Any, w: Any) -> Any:
 METRICS: dict[str, Metric] = {
     m.name: m
     for m in (
-        Metric("accuracy", "maximize", CLASSIFICATION, _accuracy, _subset_accuracy, of_labels=True),
-        Metric("balanced_accuracy", "maximize", CLASSIFICATION, _balanced_accuracy, of_labels=True),
-        Metric("f1", "maximize", CLASSIFICATION, _f1, of_labels=True),
-        Metric("f1_micro", "maximize", CLASSIFICATION, _f1_micro, _labels_f1_micro, of_labels=True),
+        Metric(
+            "accuracy",
+            "maximize",
+            CLASSIFICATION_TASKS,
+            _accuracy,
+            _subset_accuracy,
+            uses_threshold=True,
+        ),
+        Metric(
+            "balanced_accuracy",
+            "maximize",
+            CLASSIFICATION_TASKS,
+            _balanced_accuracy,
+            uses_threshold=True,
+        ),
+        Metric("f1", "maximize", CLASSIFICATION_TASKS, _f1, uses_threshold=True),
+        Metric(
+            "f1_micro",
+            "maximize",
+            CLASSIFICATION_TASKS,
+            _f1_micro,
+            _labels_f1_micro,
+            uses_threshold=True,
+        ),
         Metric(
             "f1_weighted",
             "maximize",
-            CLASSIFICATION,
+            CLASSIFICATION_TASKS,
             _f1_weighted,
             _labels_f1_weighted,
-            of_labels=True,
+            uses_threshold=True,
         ),
-        Metric("precision", "maximize", CLASSIFICATION, partial(_share, 1), of_labels=True),
-        Metric("recall", "maximize", CLASSIFICATION, partial(_share, 2), of_labels=True),
-        Metric("matthews_corrcoef", "maximize", CLASSIFICATION, _matthews, of_labels=True),
-        Metric("roc_auc", "maximize", CLASSIFICATION, partial(_over_classes, _binary_auc)),
+        Metric(
+            "precision",
+            "maximize",
+            CLASSIFICATION_TASKS,
+            partial(_precision_or_recall, 1),
+            uses_threshold=True,
+        ),
+        Metric(
+            "recall",
+            "maximize",
+            CLASSIFICATION_TASKS,
+            partial(_precision_or_recall, 2),
+            uses_threshold=True,
+        ),
+        Metric(
+            "matthews_corrcoef",
+            "maximize",
+            CLASSIFICATION_TASKS,
+            _matthews_corrcoef,
+            uses_threshold=True,
+        ),
+        Metric(
+            "roc_auc", "maximize", CLASSIFICATION_TASKS, partial(_mean_over_classes, _binary_auc)
+        ),
         Metric(
             "average_precision",
             "maximize",
-            CLASSIFICATION,
-            partial(_over_classes, _binary_precision),
+            CLASSIFICATION_TASKS,
+            partial(_mean_over_classes, _binary_average_precision),
         ),
-        Metric("log_loss", "minimize", CLASSIFICATION, _log_loss),
-        Metric("brier", "minimize", CLASSIFICATION, _brier),
+        Metric("log_loss", "minimize", CLASSIFICATION_TASKS, _log_loss),
+        Metric("brier", "minimize", CLASSIFICATION_TASKS, _brier),
         Metric("mse", "minimize", ("regression",), _mse),
         Metric("rmse", "minimize", ("regression",), _rmse),
         Metric("mae", "minimize", ("regression",), _mae),
@@ -311,7 +353,9 @@ METRICS: dict[str, Metric] = {
 }
 
 
-def confusion(truth: np.ndarray, prediction: np.ndarray, *, threshold: float = 0.5) -> np.ndarray:
+def confusion_matrix(
+    truth: np.ndarray, prediction: np.ndarray, *, threshold: float = 0.5
+) -> np.ndarray:
     """Numbers of rows by true class and, along the second axis, by predicted class."""
     n_classes = max(2, truth.shape[1])
     labels = [
@@ -323,7 +367,7 @@ def confusion(truth: np.ndarray, prediction: np.ndarray, *, threshold: float = 0
     return table
 
 
-def own_metric(reference: str, direction: Direction) -> Metric:
+def load_custom_metric(reference: str, direction: Direction) -> Metric:
     """A function of the user's own, which is called as `(truth, prediction, weights)`.
 
     Args:
@@ -339,10 +383,10 @@ def own_metric(reference: str, direction: Direction) -> Metric:
         return function(y, p, w)
 
     name = reference.rpartition(":")[2]
-    return Metric(name, direction, (*CLASSIFICATION, "regression"), measure, on_host=True)
+    return Metric(name, direction, (*CLASSIFICATION_TASKS, "regression"), measure, needs_numpy=True)
 
 
-def default_metrics(task: str, objective: str) -> tuple[str, ...]:
+def list_default_metrics(task: str, objective: str) -> tuple[str, ...]:
     """What is measured every epoch: the task's everyday metrics and the objective."""
     everyday = {
         "binary": ("accuracy", "roc_auc", "log_loss"),
@@ -368,7 +412,7 @@ def find_metric(name: str) -> Metric | None:
     return replace(plugin.value, name=name)
 
 
-def metric_for(name: str, task: str) -> Metric:
+def get_metric(name: str, task: str) -> Metric:
     """The metric called `name`.
 
     Raises:
@@ -382,4 +426,6 @@ def metric_for(name: str, task: str) -> Metric:
         )
     if task != "multilabel":
         return metric
-    return replace(metric, function=metric.of_all_labels or partial(_over_labels, metric.function))
+    return replace(
+        metric, function=metric.multilabel_function or partial(_mean_over_labels, metric.function)
+    )

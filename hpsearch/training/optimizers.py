@@ -1,6 +1,6 @@
 """Optimizers: from hyperparameters to a `keras.optimizers.Optimizer`, named as Keras names them.
 
-What each optimizer reads, and within which bounds, is said in `spec/hyperparameters.py`.
+What each optimizer reads, and within which bounds, is said in `spec/parameter_domains.py`.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
-from ..spec import hyperparameters
+from ..spec import parameter_domains
 from ..trial import Value
 from .schedules import DEFAULT_LEARNING_RATE
 
 if TYPE_CHECKING:
     import keras
 
-CLASSES = {  # name in a space -> class in keras.optimizers
+OPTIMIZER_CLASSES = {  # name in a space -> class in keras.optimizers
     "sgd": "SGD",
     "rmsprop": "RMSprop",
     "adam": "Adam",
@@ -34,13 +34,14 @@ CLASSES = {  # name in a space -> class in keras.optimizers
 }
 # name in a space -> (class in keras.optimizers, what it reads)
 OPTIMIZERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    name: (CLASSES[name], tuple(reads)) for name, reads in hyperparameters.OPTIMIZERS.items()
+    name: (OPTIMIZER_CLASSES[name], tuple(reads))
+    for name, reads in parameter_domains.OPTIMIZER_DOMAINS.items()
 }
 
-DEFAULT = hyperparameters.DEFAULT_OPTIMIZER
+DEFAULT_OPTIMIZER = parameter_domains.DEFAULT_OPTIMIZER
 
 
-def accepted(optimizer: str) -> tuple[str, ...]:
+def list_optimizer_params(optimizer: str) -> tuple[str, ...]:
     """The hyperparameters that `optimizer` reads.
 
     Raises:
@@ -52,10 +53,10 @@ def accepted(optimizer: str) -> tuple[str, ...]:
     return OPTIMIZERS[optimizer][1]
 
 
-def optimizer_arguments(params: Mapping[str, Value]) -> tuple[str, dict[str, Any]]:
+def make_optimizer_arguments(params: Mapping[str, Value]) -> tuple[str, dict[str, Any]]:
     """The class in `keras.optimizers` and its keyword arguments."""
-    name = str(params.get("optimizer", DEFAULT))
-    arguments = {k: params[k] for k in accepted(name) if k in params}
+    name = str(params.get("optimizer", DEFAULT_OPTIMIZER))
+    arguments = {k: params[k] for k in list_optimizer_params(name) if k in params}
     arguments.setdefault("learning_rate", DEFAULT_LEARNING_RATE)
     return OPTIMIZERS[name][0], arguments
 
@@ -64,5 +65,5 @@ def make_optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
     """A fresh optimizer; what the params do not say is Keras's default."""
     import keras
 
-    kind, arguments = optimizer_arguments(params)
+    kind, arguments = make_optimizer_arguments(params)
     return getattr(keras.optimizers, kind)(**arguments)

@@ -16,20 +16,20 @@ from ..data.split import Split
 from ..data.statistics import Statistics
 from ..data.windows import Windows
 from ..errors import TrainingError
-from ..models import load_family, outputs_for
-from ..models.encoding import Categories
-from ..spec.data import Task
-from ..spec.reference import absolute
-from ..spec.typed import resolve
+from ..models import load_family, make_outputs
+from ..models.families.category_encoding import CategoryRanges
+from ..spec.data_spec import Task
+from ..spec.function_reference import resolve_reference
+from ..spec.type_coercion import resolve_params
 from ..trial import Direction, Value, derive_seed
-from .metrics import Metric, metric_for, own_metric
-from .several_outputs import side_by_side
+from .metrics import Metric, get_metric, load_custom_metric
+from .multi_output import concatenate_outputs
 
 if TYPE_CHECKING:
     import keras
 
 
-SAMPLE = 64  # rows of a sample
+SAMPLE_ROWS = 64  # rows of a sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +61,21 @@ class Problem:
     objective: str  # a key of metrics.METRICS, or the name of the user's own metric
     metrics: tuple[str, ...]  # measured every epoch; contains the objective
     model: str = "mlp"  # a family of models.FAMILIES, or FILE.py:FUNCTION
-    fixed: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
+    fixed_params: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
     weights: np.ndarray | None = None  # (n_rows,) float32, in training and in scores
     early_stopping: EarlyStopping | None = None
-    folds_advance: Literal["together", "in_turn"] = "together"  # in turn: under keras_fit alone
+    fold_schedule: Literal["together", "in_turn"] = "together"  # in turn: under keras_fit alone
     folder: str = ""  # what a loss of the user's own, FILE.py:FUNCTION, is relative to
     threshold: float | Literal["tuned"] = 0.5  # of a binary task's labels
-    own_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
-    costs: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
-    categories: Categories = ()  # which features are the categories of one column
-    transforms: tuple[str, ...] = ()  # of a regression's outputs before they are standardised
-    scaled: Mapping[str, tuple[Statistics, ...]] | None = None  # by `scaling`, where it varies
+    custom_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
+    cost_objectives: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
+    category_ranges: CategoryRanges = ()  # which features are the categories of one column
+    target_transforms: tuple[
+        str, ...
+    ] = ()  # of a regression's outputs before they are standardised
+    statistics_by_scaling: Mapping[str, tuple[Statistics, ...]] | None = (
+        None  # by `scaling`, where it varies
+    )
     windows: Windows | None = None  # what a row is of `features`; None: the one of its place
     optimizers: tuple[str, ...] = ()  # between which trials choose; they may share programs
     batch_sizes_vary: bool = False  # from trial to trial, which may share programs
@@ -91,7 +95,7 @@ class Problem:
         taken: np.ndarray = self.features[rows]
         return taken
 
-    def builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
+    def make_builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
         """A function that makes the network of `params`, the same one at each call.
 
         Several outputs of a user's model are one, side by side.
@@ -102,28 +106,28 @@ class Problem:
         """
         family = load_family(self.model)
         inputs = self.row_shape
-        outputs = outputs_for(self.task, self.n_outputs)
+        outputs = make_outputs(self.task, self.n_outputs)
         chosen = self.resolve(params)
-        if family.reads is None:  # a user's function may draw random numbers of its own
+        if family.defaults is None:  # a user's function may draw random numbers of its own
             import keras
 
             keras.utils.set_random_seed(derive_seed(seed, "build"))
 
         flat = len(inputs) == 1  # only then are the features of a row one vector
-        also = {"categories": self.categories} if family.embeds and flat else {}
+        also = {"categories": self.category_ranges} if family.takes_categories and flat else {}
 
         def build() -> keras.Model:
             model = family.build(chosen, inputs, outputs, **also)
             if not model.built:
                 model.build((None, *inputs))
-            if family.reads is None:
-                self._check_inputs(model)
-                model = side_by_side(model)
+            if family.defaults is None:
+                self._check_input_shape(model)
+                model = concatenate_outputs(model)
             return model
 
         return build
 
-    def _check_inputs(self, model: keras.Model) -> None:
+    def _check_input_shape(self, model: keras.Model) -> None:
         shapes = [tuple(given.shape[1:]) for given in getattr(model, "inputs", None) or ()]
         expected = self.row_shape
         if shapes and shapes != [expected]:
@@ -134,7 +138,7 @@ class Problem:
                 "shape, or leave it out of a Sequential model."
             )
 
-    def check_output(self, shape: object) -> None:
+    def check_output_shape(self, shape: object) -> None:
         """Refuse a network whose output has another shape than the task's targets.
 
         Raises:
@@ -152,37 +156,37 @@ class Problem:
         Raises:
             TrainingError: If one has a value that is not allowed.
         """
-        return resolve({**(self.fixed or {}), **params}, self.model)
+        return resolve_params({**(self.fixed_params or {}), **params}, self.model)
 
-    def located(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
+    def resolve_loss_path(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
         """The hyperparameters, the file of a loss of the user's own found from anywhere."""
         loss = params.get("loss")
         if not isinstance(loss, str):
             return params
-        return {**params, "loss": absolute(loss, Path(self.folder))}
+        return {**params, "loss": resolve_reference(loss, Path(self.folder))}
 
-    def metric(self, name: str) -> Metric:
+    def get_metric(self, name: str) -> Metric:
         """One of `metrics` by its name.
 
         Raises:
             SpecError: If there is none, or the user's own cannot be loaded.
         """
-        if self.own_metric is not None and name == self.own_metric[0].rpartition(":")[2]:
-            reference, direction = self.own_metric
-            return own_metric(absolute(reference, Path(self.folder)), direction)
-        return metric_for(name, self.task)
+        if self.custom_metric is not None and name == self.custom_metric[0].rpartition(":")[2]:
+            reference, direction = self.custom_metric
+            return load_custom_metric(resolve_reference(reference, Path(self.folder)), direction)
+        return get_metric(name, self.task)
 
     @property
-    def goal(self) -> Metric:
+    def objective_metric(self) -> Metric:
         """The objective."""
-        return self.metric(self.objective)
+        return self.get_metric(self.objective)
 
-    def statistics_of(self, params: Mapping[str, Value]) -> tuple[Statistics, ...]:
+    def get_statistics(self, params: Mapping[str, Value]) -> tuple[Statistics, ...]:
         """One a fold, scaled as the trial's hyperparameters say; the fixed ones are added."""
-        how = {**(self.fixed or {}), **params}.get("scaling")
-        return (self.scaled or {}).get(str(how), self.statistics)
+        how = {**(self.fixed_params or {}), **params}.get("scaling")
+        return (self.statistics_by_scaling or {}).get(str(how), self.statistics)
 
-    def part(self, n_folds: int) -> Problem:
+    def first_folds(self, n_folds: int) -> Problem:
         """The problem with its first folds alone."""
         if n_folds == len(self.folds):
             return self
@@ -190,7 +194,9 @@ class Problem:
             self,
             folds=self.folds[:n_folds],
             statistics=self.statistics[:n_folds],
-            scaled={how: folds[:n_folds] for how, folds in (self.scaled or {}).items()},
+            statistics_by_scaling={
+                how: folds[:n_folds] for how, folds in (self.statistics_by_scaling or {}).items()
+            },
         )
 
     @property
@@ -199,10 +205,10 @@ class Problem:
         return int(self.target.shape[1])
 
 
-def sample_of(problem: Problem) -> Problem:
+def sample_problem(problem: Problem) -> Problem:
     """The problem with some rows of its first fold, which train and validate."""
     rows = problem.folds[0].train
-    rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE, len(rows))).astype(int)]
+    rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
     every = np.arange(len(rows))
     return replace(
         problem,
@@ -212,5 +218,7 @@ def sample_of(problem: Problem) -> Problem:
         windows=None,
         folds=(Split(every, every),),
         statistics=problem.statistics[:1],
-        scaled={how: folds[:1] for how, folds in (problem.scaled or {}).items()},
+        statistics_by_scaling={
+            how: folds[:1] for how, folds in (problem.statistics_by_scaling or {}).items()
+        },
     )

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import SpecError
 from ..trial import Value
 
-DEFAULT = "constant"
+DEFAULT_SCHEDULE = "constant"
 DEFAULT_LEARNING_RATE = 1e-3
 
 # name in a space -> what it reads, and what it takes where the space is silent
@@ -46,11 +46,11 @@ class Schedule:
     """How the learning rate moves in a trial."""
 
     kind: str  # a key of SCHEDULES
-    learning_rate: float  # where it starts, or what its warm-up leads to
+    initial_learning_rate: float  # where it starts, or what its warm-up leads to
     arguments: Mapping[str, Any]
 
     @property
-    def watches(self) -> bool:
+    def needs_losses(self) -> bool:
         """Whether an epoch's rates depend on the validation losses of those before."""
         return self.kind == "reduce_on_plateau"
 
@@ -68,22 +68,22 @@ class Schedule:
         Returns:
             Shape (n_steps,) float32.
         """
-        if self.watches:
-            factor = _on_plateau(self.learning_rate, losses[:epoch], **self.arguments)
+        if self.needs_losses:
+            factor = _plateau_rate(self.initial_learning_rate, losses[:epoch], **self.arguments)
             return np.full(n_steps, factor, np.float32)
         passed = epoch + np.arange(n_steps) / n_steps  # epochs since the start
         if self.kind == "exponential":
-            factors = _exponential(passed, **self.arguments)
+            factors = _exponential_factors(passed, **self.arguments)
         elif self.kind == "cosine":
-            factors = _cosine(passed, n_epochs, **self.arguments)
+            factors = _cosine_factors(passed, n_epochs, **self.arguments)
         elif self.kind == "piecewise":
-            factors = _piecewise(passed, **self.arguments)
+            factors = _piecewise_factors(passed, **self.arguments)
         else:
             factors = np.ones(n_steps)
-        return (self.learning_rate * factors).astype(np.float32)
+        return (self.initial_learning_rate * factors).astype(np.float32)
 
 
-def accepted(schedule: str) -> tuple[str, ...]:
+def list_schedule_params(schedule: str) -> tuple[str, ...]:
     """The hyperparameters that `schedule` reads beside `learning_rate`.
 
     Raises:
@@ -101,28 +101,28 @@ def make_schedule(params: Mapping[str, Value]) -> Schedule:
     Raises:
         SpecError: If there is no such schedule, or its arguments make no sense.
     """
-    kind = str(params.get("schedule") or DEFAULT)
+    kind = str(params.get("schedule") or DEFAULT_SCHEDULE)
     arguments: dict[str, Any] = {
         name: SCHEDULES[kind][name] if params.get(name) is None else params[name]
-        for name in accepted(kind)
+        for name in list_schedule_params(kind)
     }
     if kind == "piecewise":
-        arguments["boundaries"] = boundaries_of(arguments["boundaries"])
+        arguments["boundaries"] = parse_boundaries(arguments["boundaries"])
     if kind == "reduce_on_plateau" and not 0 <= arguments["factor"] < 1:
         raise SpecError(f"factor must be below 1, got {arguments['factor']}")
     if not (arguments.get("decay_epochs") is None or arguments["decay_epochs"] > 0):
         raise SpecError(f"decay_epochs must be above 0, got {arguments['decay_epochs']}")
-    return Schedule(kind, learning_rate(params), arguments)
+    return Schedule(kind, initial_learning_rate(params), arguments)
 
 
-def learning_rate(params: Mapping[str, Value]) -> float:
+def initial_learning_rate(params: Mapping[str, Value]) -> float:
     """Where the learning rate of a trial starts; Keras's default where it is not named."""
     rate = params.get("learning_rate", DEFAULT_LEARNING_RATE)
     assert isinstance(rate, int | float)
     return float(rate)
 
 
-def boundaries_of(value: Value) -> tuple[float, ...]:
+def parse_boundaries(value: Value) -> tuple[float, ...]:
     """The epochs of a piecewise schedule: a number, or a text of rising numbers.
 
     Examples:
@@ -143,7 +143,7 @@ def boundaries_of(value: Value) -> tuple[float, ...]:
     return numbers
 
 
-def _exponential(
+def _exponential_factors(
     passed: np.ndarray, *, decay_rate: float, decay_epochs: float, staircase: bool
 ) -> np.ndarray:
     times = passed / decay_epochs
@@ -153,7 +153,7 @@ def _exponential(
     return factors
 
 
-def _cosine(
+def _cosine_factors(
     passed: np.ndarray,
     n_epochs: int,
     *,
@@ -169,14 +169,16 @@ def _cosine(
     return np.where(passed < warmup_epochs - 1e-9, passed / warmup_epochs, cooled)
 
 
-def _piecewise(passed: np.ndarray, *, boundaries: Sequence[float], decay_rate: float) -> np.ndarray:
+def _piecewise_factors(
+    passed: np.ndarray, *, boundaries: Sequence[float], decay_rate: float
+) -> np.ndarray:
     # Keras holds a value up to and including the step at its boundary.
     crossed = (passed[:, None] > np.asarray(boundaries) + 1e-9).sum(axis=1)
     factors: np.ndarray = np.power(float(decay_rate), crossed)
     return factors
 
 
-def _on_plateau(
+def _plateau_rate(
     rate: float,
     losses: Sequence[float],
     *,

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
-Said = list[EpochReport] | list[FoldReport] | TrialResult
-Reports = Generator[Said, Collection[int] | None, None]
+TrainerMessage = list[EpochReport] | list[FoldReport] | TrialResult
+ReportGenerator = Generator[TrainerMessage, Collection[int] | None, None]
 
 
 class Trainer(Protocol):
@@ -22,7 +22,7 @@ class Trainer(Protocol):
 
     name: str
 
-    def train(self, trials: Sequence[TrialSpec]) -> Reports:
+    def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """Train a population: all its trials advance together, one epoch at a time.
 
         Yields the `EpochReport`s of the trials that go on, all of one epoch in a list, and each

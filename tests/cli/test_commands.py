@@ -162,12 +162,12 @@ def test_a_hostile_study_name_reaches_no_file(run, name):
 
 
 def test_our_own_bug_keeps_its_traceback(monkeypatch):
-    from hpsearch.cli import names
+    from hpsearch.cli import study_paths
 
     def broken(study):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(names, "journal_of", broken)
+    monkeypatch.setattr(study_paths, "require_journal", broken)
     with pytest.raises(ZeroDivisionError):
         CliRunner().invoke(main, ["top", "x"], catch_exceptions=False)
 

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 
 import hpsearch.cli
 from hpsearch.cli import main
-from hpsearch.cli.answer import summarize_notes
-from hpsearch.cli.terminal import LastingStream, optional_listener, prepare_streams, say
+from hpsearch.cli.results import summarize_notes
+from hpsearch.cli.terminal import ResilientStream, guard_listener, prepare_streams, print_line
 from hpsearch.events import SearchEnded, StudyCreated
 
 HOSTILE = ("[/red]", "[bold]x", ":smile:", "\x1b[31mred", "a\rb", "\x07", "\u202egpj", "$$", "値")
@@ -90,7 +90,7 @@ def test_stderr_without_a_reader_takes_every_word(capfd):
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as pipe:
-        stream = LastingStream(pipe)
+        stream = ResilientStream(pipe)
         for _ in range(3):
             assert 4 == stream.write("word")
             stream.flush()
@@ -101,7 +101,7 @@ def test_the_symbols_of_ours_have_plain_stand_ins(monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
     monkeypatch.setattr(sys, "stderr", sys.stderr)
     prepare_streams()
-    say("0.9 ± 0.1 · é")
+    print_line("0.9 ± 0.1 · é")
     assert b"0.9 +- 0.1 - \\xe9\n" == raw.getvalue()
 
 
@@ -112,7 +112,7 @@ def test_a_listener_that_fails_is_told_once_and_heard_no_more(caplog):
         heard.append(record)
         raise ValueError("no more ink")
 
-    listener = optional_listener("the display", listen, skips_past_curves=True)
+    listener = guard_listener("the display", listen, skips_past_curves=True)
     with caplog.at_level(logging.WARNING):
         listener(StudyCreated())
         listener(SearchEnded(reason=""))

@@ -48,7 +48,7 @@ def test_a_layer_that_clones_its_initializer_shows_the_users_seed_alone(seed, fo
 def test_fans_are_inputs_and_outputs_of_a_unit():
     initializer = keras.initializers.GlorotUniform()
     assert [(3, 4), (2 * 3 * 5, 2 * 3 * 7)] == [
-        compat.fans(shape, initializer) for shape in ((3, 4), (2, 3, 5, 7))
+        compat.compute_fans(shape, initializer) for shape in ((3, 4), (2, 3, 5, 7))
     ]
 
 
@@ -120,7 +120,7 @@ def test_a_schedule_is_told_from_a_rate():
 def test_averages_of_the_weights_are_found():
     optimizer = keras.optimizers.SGD(0.1, use_ema=True)
     optimizer.build([keras.Variable(np.ones(3, np.float32))])
-    assert [(3,)] == [tuple(v.shape) for v in compat.averages(optimizer)]
+    assert [(3,)] == [tuple(v.shape) for v in compat.moving_averages(optimizer)]
 
 
 def test_a_variable_excluded_from_weight_decay_is_seen():

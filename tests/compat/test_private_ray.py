@@ -3,7 +3,7 @@
 import grpc
 import pytest
 
-from hpsearch.compat import ray as compat
+from hpsearch.compat import ray_private as compat
 
 
 def test_a_cluster_refuses_a_request_without_a_token(ray_cluster):

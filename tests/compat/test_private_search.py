@@ -7,6 +7,10 @@ import pytest
 from hpsearch.compat import keras_tuner as kt_compat
 from hpsearch.compat import optuna as compat
 
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:(currentThread|getName):DeprecationWarning"  # Keras Tuner 1.4.8, at every ask
+)
+
 
 def study_of(n: int) -> tuple[optuna.Study, optuna.storages.InMemoryStorage]:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -91,7 +95,7 @@ def test_a_seed_decides_an_oracles_next_draw(kind, tmp_path, monkeypatch):
             oracle.update_trial(trial.trial_id, {"score": float(i)})
             trial.status = "COMPLETED"
             oracle.end_trial(trial)
-        kt_compat.reseed(oracle, seed)
+        kt_compat.set_seed(oracle, seed)
         return oracle.create_trial("next").hyperparameters.values["x"]
 
     assert draw(5) == draw(5)
@@ -116,7 +120,7 @@ def test_a_process_that_checks_nothing_answers_the_same():
     checked = GaussianProcessRegressor(alpha=1e-4, normalize_y=True, optimizer=None).fit(
         rows, scores
     )
-    fast = kt_compat.unchecked(checked).fit(rows, scores)
+    fast = kt_compat.without_checks(checked).fit(rows, scores)
     asked = rng.random((5, 3))
     for theirs, ours in zip(
         checked.predict(asked, return_std=True), fast.predict(asked, return_std=True), strict=True
@@ -140,7 +144,7 @@ def test_conditions_stand_side_by_side():
 def test_what_is_asked_for_is_noted_with_its_scope():
     noted = []
 
-    class Asking(kt_compat.asking_hyperparameters()):
+    class Asking(kt_compat.recording_hyperparameters_class()):
         def note(self, hp, exists):
             noted.append((hp.name, exists))
             self.values.setdefault(hp.name, hp.default)

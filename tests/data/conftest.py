@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hpsearch.data import Dataset, load
-from hpsearch.spec.data import CrossValidation, DataSpec
+from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
 
 Load = Callable[..., Dataset]
 
@@ -21,7 +21,7 @@ def load_file(tmp_path: Path) -> Load:
         *,
         name: str = "rows.csv",
         task: Any = None,
-        cv: CrossValidation | None = None,
+        cv: CrossValidationSpec | None = None,
         seed: int = 7,
         **data: Any,
     ) -> Dataset:
@@ -41,7 +41,7 @@ def load_memory(tmp_path: Path) -> Load:
         arrays: Any,
         *,
         task: Any = None,
-        cv: CrossValidation | None = None,
+        cv: CrossValidationSpec | None = None,
         seed: int = 7,
         **data: Any,
     ) -> Dataset:

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from hpsearch.data import load
-from hpsearch.data.schema import Column, Counts, Schema
+from hpsearch.data.schema import CellCounts, Column, Schema
 from hpsearch.errors import DataError
-from hpsearch.spec.data import CrossValidation, DataSpec
+from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 BEGIN, END = "<!-- spellings: made by tests/data/spelling_table.py -->", "<!-- end of spellings -->"
@@ -80,15 +80,15 @@ def read(cells: tuple[str, ...], spec: dict[str, object]) -> tuple[Schema, np.nd
         (Path(name) / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
         declared = {"x": spec} if spec else {}
         data = DataSpec(source="rows.csv", target="y", columns=declared, test_fraction=0)
-        cv = CrossValidation(kind="kfold", folds=2)
+        cv = CrossValidationSpec(kind="kfold", folds=2)
         found = load(data, task=None, cross_validation=cv, seed=1, folder=Path(name))
         return Schema.from_json(json.loads(json.dumps(found.schema.to_json()))), found.columns
 
 
 def meaning(schema: Schema, cell: str) -> str:
     """What a cell is once it is cleaned."""
-    columns = [c for c in schema.columns if c.raw == "x"]
-    counts = Counts()
+    columns = [c for c in schema.columns if c.raw_name == "x"]
+    counts = CellCounts()
     try:
         values = Schema(tuple(columns)).clean({"x": [cell]}, counts)[0]
     except DataError:
@@ -124,7 +124,7 @@ def table() -> str:
             reason = str(error).partition(": ")[2].partition(":")[0]
             lines.append(f"| {held} | {word} | refused | {reason} |")
             continue
-        first = next(c for c in schema.columns if c.raw == "x")
+        first = next(c for c in schema.columns if c.raw_name == "x")
         kind = "date" if first.part else first.kind
         each = "; ".join(f"{shown(cell)} → {meaning(schema, cell)}" for cell in asked)
         lines.append(f"| {held} | {word} | {kind} | {each} |")

@@ -10,7 +10,7 @@ from hpsearch.data import load
 from hpsearch.data.schema import Schema
 from hpsearch.data.statistics import fit_statistics
 from hpsearch.errors import DataError
-from hpsearch.spec.data import DataSpec
+from hpsearch.spec.data_spec import DataSpec
 
 N, SHAPE = 60, (6, 5, 3)
 
@@ -104,9 +104,9 @@ def test_a_folder_of_its_own_holds_the_locked_images(tmp_path):
     written(tmp_path / "train", x[:40], y[:40])
     written(tmp_path / "test", x[40:], y[40:])
     data = read(tmp_path, "train", test_source="test")
-    assert (40, 20) == (data.n_rows, len(data.locked))
+    assert (40, 20) == (data.n_rows, len(data.locked_rows))
     np.testing.assert_array_equal(
-        np.concatenate([x[40:][y[40:] == 0], x[40:][y[40:] == 1]]), data.locked.read().columns
+        np.concatenate([x[40:][y[40:] == 0], x[40:][y[40:] == 1]]), data.locked_rows.read().columns
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hpsearch.data.sources import read_source
 from hpsearch.errors import DataError
-from hpsearch.spec.data import DataSpec
+from hpsearch.spec.data_spec import DataSpec
 
 GOOD = "a,b,y\n" + "".join(f"{i},{i % 7}.5,{'no' if i % 2 else 'yes'}\n" for i in range(40))
 DAMAGE = [b"", b'"', b",", b"\n", b"\r", b"\x00", b"\xe9", b";", b"inf", b"2024-01-01", b"9" * 25]
@@ -25,7 +25,7 @@ def with_line(number: int, line: str) -> str:
 def test_the_good_file_loads(load_file):
     data = load_file(GOOD)
     assert (40, "binary", ("no", "yes")) == (
-        data.n_rows + len(data.locked),
+        data.n_rows + len(data.locked_rows),
         data.task,
         data.schema.target.classes,
     )
@@ -116,7 +116,7 @@ def test_windows_line_ends_and_gzip_change_nothing(load_file):
 
 def test_quoted_separators_and_newlines_are_one_cell(load_file):
     data = load_file(with_line(3, '1,1.5,"no"') + '40,"1.5","yes"\n')
-    assert 41 == data.n_rows + len(data.locked)
+    assert 41 == data.n_rows + len(data.locked_rows)
     with pytest.raises(DataError, match="line 4: 4 fields"):
         load_file(with_line(2, '"0\n",0.5,yes').replace("1,1.5", "1,1,5"))
 
@@ -158,7 +158,7 @@ def test_damaged_file_loads_whole_or_is_refused(load_file, damages):
     if data is None:
         assert 1 == len(said)
         return
-    rows = data.locked.read()
+    rows = data.locked_rows.read()
     lines = content.strip().replace(b"\r", b"\n").count(b"\n")
     assert 2 == len(data.schema.raw_columns)
     assert lines >= data.n_rows + len(rows.target)

@@ -7,13 +7,13 @@ import pytest
 from data.spelling_table import written
 from ruamel.yaml import YAML
 
-from hpsearch.spec.data import ColumnSpec, CrossValidation, DataSpec, WindowSpec
+from hpsearch.spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec, WindowSpec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize("model", [DataSpec, ColumnSpec, CrossValidation, WindowSpec])
+@pytest.mark.parametrize("model", [DataSpec, ColumnSpec, CrossValidationSpec, WindowSpec])
 def test_every_key_is_documented(model):
     missing = [k for k in model.model_fields if not re.search(rf"\b{k}\b", PAGE)]
     assert [] == missing
@@ -25,7 +25,7 @@ def test_every_example_is_accepted(block):
     if "data" in plain:
         DataSpec(**plain["data"])
     if "cross_validation" in plain:
-        CrossValidation(**plain["cross_validation"])
+        CrossValidationSpec(**plain["cross_validation"])
     assert {"data", "cross_validation"} >= plain.keys()
 
 

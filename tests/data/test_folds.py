@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpsearch.data.folds import Rows, make_folds, quantile_bins, split_test
+from hpsearch.data.folds import SplitInputs, assign_quantile_bins, make_folds, split_test_rows
 from hpsearch.errors import DataError
-from hpsearch.spec.data import CrossValidation
+from hpsearch.spec.data_spec import CrossValidationSpec
 
 N = 120
 RNG = np.random.default_rng(3)
@@ -42,11 +42,11 @@ KINDS = {
 
 
 def split(load_memory, kind, *, seed=7, **data):
-    cv = CrossValidation(**KINDS[kind])
+    cv = CrossValidationSpec(**KINDS[kind])
     return load_memory(frame(), target="y", cv=cv, seed=seed, drop=_unused(cv), **data)
 
 
-def _unused(cv: CrossValidation) -> list[str]:
+def _unused(cv: CrossValidationSpec) -> list[str]:
     return [c for c in ("who", "at", "fold") if c not in cv.columns]
 
 
@@ -55,7 +55,7 @@ def test_folds_are_disjoint_sorted_and_reproducible(load_memory, kind):
     data, again = (split(load_memory, kind) for _ in range(2))
     assert ("x",) == data.schema.feature_names
     assert 0 == len(np.intersect1d(data.rows, np.setdiff1d(np.arange(N), data.rows)))
-    assert N == data.n_rows + len(data.locked)
+    assert N == data.n_rows + len(data.locked_rows)
     for fold, same in zip(data.folds, again.folds, strict=True):
         np.testing.assert_array_equal(fold.validation, same.validation)
         assert 0 == len(np.intersect1d(fold.train, fold.validation))
@@ -95,15 +95,15 @@ def test_stratified_folds_have_the_shares_of_the_classes(load_memory):
 @pytest.mark.parametrize("kind", ["stratified", "kfold", "holdout"])
 def test_test_rows_have_the_shares_of_the_classes(load_memory, kind):
     data = split(load_memory, kind)
-    counts = data.target.sum(axis=0), data.locked.read().target.sum(axis=0)
+    counts = data.target.sum(axis=0), data.locked_rows.read().target.sum(axis=0)
     assert ([32, 32, 32], [8, 8, 8]) == (counts[0].tolist(), counts[1].tolist())
 
 
 @given(st.integers(2, 7), st.lists(st.integers(0, 3), min_size=14, max_size=60), st.integers(0, 9))
 @settings(max_examples=50, deadline=None)
 def test_folds_differ_by_one_row_in_all_and_in_each_label(folds, labels, seed):
-    rows = Rows(np.array(labels), ())
-    made = make_folds(rows, CrossValidation(kind="stratified", folds=folds), seed=seed)
+    rows = SplitInputs(np.array(labels), ())
+    made = make_folds(rows, CrossValidationSpec(kind="stratified", folds=folds), seed=seed)
     sizes = [len(f.validation) for f in made]
     assert max(sizes) - min(sizes) <= 1
     for label in set(labels):
@@ -121,10 +121,10 @@ def test_folds_differ_by_one_row_in_all_and_in_each_label(folds, labels, seed):
 def test_time_folds_are_scikit_learns(folds, gap, window, size):
     from sklearn.model_selection import TimeSeriesSplit
 
-    cv = CrossValidation(
+    cv = CrossValidationSpec(
         kind="time_series", folds=folds, gap=gap, window=window, validation_rows=size
     )
-    made = make_folds(Rows(np.zeros(40, int), ()), cv, seed=0)
+    made = make_folds(SplitInputs(np.zeros(40, int), ()), cv, seed=0)
     splitter = TimeSeriesSplit(folds, max_train_size=window, test_size=size, gap=gap)
     for fold, (train, held) in zip(made, splitter.split(np.zeros(40)), strict=True):
         assert (train.tolist(), held.tolist()) == (fold.train.tolist(), fold.validation.tolist())
@@ -146,9 +146,9 @@ def test_uneven_groups_give_about_the_wanted_rows(load_memory, kind):
     who = np.where(np.arange(600) % 3 == 0, 99, np.arange(600) // 20)
     y = RNG.integers(0, 2, 600)
     table = pd.DataFrame({"x": RNG.normal(size=600), "who": who, "y": y})
-    cv = CrossValidation(kind=kind, group="who", folds=3)
+    cv = CrossValidationSpec(kind=kind, group="who", folds=3)
     data = load_memory(table, target="y", cv=cv)
-    assert 90 <= len(data.locked) <= 130
+    assert 90 <= len(data.locked_rows) <= 130
     if kind == "group":
         sizes = [len(f.validation) for f in data.folds]
         assert [200] == sizes[:1]
@@ -162,7 +162,7 @@ def test_leave_one_group_out_has_a_fold_a_group(load_memory):
 
 def test_time_folds_never_see_the_future(load_memory):
     rows = frame()
-    cv = CrossValidation(kind="time_series", time="at", folds=3, gap=2)
+    cv = CrossValidationSpec(kind="time_series", time="at", folds=3, gap=2)
     data = load_memory(rows, target="y", cv=cv, drop=_unused(cv))
     at = rows["at"].to_numpy()
     assert (np.diff(at[data.rows]) > 0).all()
@@ -173,7 +173,7 @@ def test_time_folds_never_see_the_future(load_memory):
 
 
 def test_sliding_window_keeps_the_latest_rows(load_memory):
-    cv = CrossValidation(kind="time_series", folds=3, window=24, validation_rows=20)
+    cv = CrossValidationSpec(kind="time_series", folds=3, window=24, validation_rows=20)
     data = load_memory(frame(), target="y", cv=cv, drop=_unused(cv))
     assert [(24, 20)] * 3 == [(len(f.train), len(f.validation)) for f in data.folds]
 
@@ -187,7 +187,7 @@ def test_predefined_folds_validate_as_declared(load_memory):
 
 
 def test_unshuffled_holdout_validates_on_the_last_rows(load_memory):
-    cv = CrossValidation(kind="holdout", shuffle=False, fraction=0.25)
+    cv = CrossValidationSpec(kind="holdout", shuffle=False, fraction=0.25)
     data = load_memory(frame(), target="y", cv=cv, drop=_unused(cv))
     (fold,) = data.folds
     np.testing.assert_array_equal(np.arange(96), data.rows)
@@ -196,7 +196,7 @@ def test_unshuffled_holdout_validates_on_the_last_rows(load_memory):
 
 def test_stratified_regression_spreads_the_quantiles(load_memory):
     y = np.sort(RNG.lognormal(size=N))
-    cv = CrossValidation(kind="stratified", folds=4)
+    cv = CrossValidationSpec(kind="stratified", folds=4)
     data = load_memory((RNG.normal(size=(N, 2)), y), cv=cv)
     middle = np.median(data.target)
     shares = [(data.target[f.validation] < middle).mean() for f in data.folds]
@@ -205,11 +205,11 @@ def test_stratified_regression_spreads_the_quantiles(load_memory):
 
 def test_no_test_rows_where_none_are_wanted(load_memory):
     data = split(load_memory, "kfold", test_fraction=0)
-    assert (N, None) == (data.n_rows, data.locked)
+    assert (N, None) == (data.n_rows, data.locked_rows)
 
 
 def test_locked_rows_are_read_once(load_memory):
-    locked = split(load_memory, "kfold").locked
+    locked = split(load_memory, "kfold").locked_rows
     assert 24 == len(locked.read().target)
     with pytest.raises(RuntimeError, match="already been read"):
         locked.read()
@@ -231,17 +231,17 @@ def test_locked_rows_are_read_once(load_memory):
 )
 def test_impossible_folds_are_refused_with_the_counts(load_memory, y, cv, message):
     with pytest.raises(DataError, match=message):
-        load_memory((RNG.normal(size=(60, 2)), np.array(y)), cv=CrossValidation(**cv))
+        load_memory((RNG.normal(size=(60, 2)), np.array(y)), cv=CrossValidationSpec(**cv))
 
 
 def test_more_folds_than_groups_is_refused(load_memory):
-    cv = CrossValidation(kind="group", group="who", folds=9)
+    cv = CrossValidationSpec(kind="group", group="who", folds=9)
     with pytest.raises(DataError, match="9 folds, but 'who' has 8 groups"):
         load_memory(frame(), target="y", cv=cv, drop=["at", "fold"])
 
 
 def test_time_folds_without_training_rows_are_refused(load_memory):
-    cv = CrossValidation(kind="time_series", folds=5, gap=30)
+    cv = CrossValidationSpec(kind="time_series", folds=5, gap=30)
     with pytest.raises(DataError, match="5 folds of 16 validation rows and a gap of 30 leave no"):
         load_memory(frame(), target="y", cv=cv, drop=_unused(cv))
 
@@ -250,7 +250,7 @@ def test_row_without_a_group_is_refused(load_memory):
     rows = frame()
     rows.loc[5, "who"] = None
     with pytest.raises(DataError, match="column 'who' is missing in row 6"):
-        load_memory(rows, target="y", cv=CrossValidation(**KINDS["group"]), drop=["at", "fold"])
+        load_memory(rows, target="y", cv=CrossValidationSpec(**KINDS["group"]), drop=["at", "fold"])
 
 
 @pytest.mark.parametrize(
@@ -269,16 +269,16 @@ def test_row_without_a_group_is_refused(load_memory):
 )
 def test_contradicting_declarations_are_refused(wrong):
     with pytest.raises(ValueError, match="validation error"):
-        CrossValidation(**wrong)
+        CrossValidationSpec(**wrong)
 
 
 @given(st.lists(st.integers(0, 2), min_size=30, max_size=80), st.integers(0, 99))
 @settings(max_examples=30, deadline=None)
 def test_any_rows_are_divided_cleanly_or_refused(labels, seed):
-    rows = Rows(np.array(labels), ("a", "b", "c"))
-    cv = CrossValidation(folds=3)
+    rows = SplitInputs(np.array(labels), ("a", "b", "c"))
+    cv = CrossValidationSpec(folds=3)
     try:
-        development, test = split_test(rows, cv, fraction=0.2, seed=seed)
+        development, test = split_test_rows(rows, cv, fraction=0.2, seed=seed)
         folds = make_folds(rows.take(development), cv, seed=seed)
     except DataError:
         assert min(np.bincount(labels, minlength=3)) < 8
@@ -290,6 +290,6 @@ def test_any_rows_are_divided_cleanly_or_refused(labels, seed):
 @given(st.lists(st.sampled_from([0.0, 0.5, 3.0]) | st.floats(-1e9, 1e9), min_size=4, max_size=60))
 def test_quantile_bins_are_ordered_and_none_is_nearly_empty(numbers):
     values = np.array(numbers)
-    bins = quantile_bins(values, 2)
+    bins = assign_quantile_bins(values, 2)
     assert (np.diff(bins[np.argsort(values, kind="stable")]) >= 0).all()
     assert min(np.bincount(bins)) >= 2

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpsearch.data.delimited import Text, read_head, read_texts
-from hpsearch.data.infer import infer_columns
-from hpsearch.data.infer_target import infer_targets
+from hpsearch.data.column_inference import infer_columns
+from hpsearch.data.delimited import DelimitedText, read_head, read_texts
 from hpsearch.data.schema import Layout, Schema
 from hpsearch.data.sources import read_source
+from hpsearch.data.target_inference import infer_targets
 from hpsearch.errors import DataError
-from hpsearch.spec.data import DataSpec
+from hpsearch.spec.data_spec import DataSpec
 
 SEEDS = [
     b"a,b,y\n"
@@ -77,7 +77,7 @@ def read_everywhere(content: bytes, options: dict[str, object]) -> None:
             infer_targets(source.table, names[-1:], spec, None, source.origin)
             rows = range(source.table.num_rows)
             columns, _ = infer_columns(source.table, names[:-1], spec, list(rows), source.origin)
-            again = Text(folder / "rows.csv")
+            again = DelimitedText(folder / "rows.csv")
             head = read_head(again, source.layout or Layout(), needed=names[:-1])
             for block in read_texts(again, head, names[:-1]):
                 Schema(columns).clean(block)

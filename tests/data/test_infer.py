@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.errors import DataError
-from hpsearch.spec.data import ColumnSpec, CrossValidation
+from hpsearch.spec.data_spec import ColumnSpec, CrossValidationSpec
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -56,7 +56,7 @@ def test_vocabulary_comes_from_development_rows_alone(load_memory):
     rows.loc[locked, "color"] = "blue"
     data = load_memory(rows, target="y")
     assert ("green", "red") == column_of(data, "color").vocabulary
-    assert np.isnan(data.locked.read().columns[:, 1]).all()
+    assert np.isnan(data.locked_rows.read().columns[:, 1]).all()
 
 
 def test_rare_categories_are_grouped(load_memory):
@@ -199,7 +199,7 @@ def test_what_nothing_reads_of_a_column_that_is_no_feature_is_refused(
     load_memory, column, key, message
 ):
     table = frame(w=np.arange(N), g=np.arange(N) // 5)
-    cv = CrossValidation(kind="group", group="g")
+    cv = CrossValidationSpec(kind="group", group="g")
     with pytest.raises(DataError, match=f"data.columns.{column}: {message}"):
         load_memory(table, target="y", weights="w", cv=cv, columns={column: key})
 
@@ -224,13 +224,13 @@ def test_an_infinite_target_is_refused_with_a_remedy_that_works(load_memory):
     with pytest.raises(DataError, match=rf"row {N}: inf .*target.missing, and the row can be left"):
         load_memory(pair)
     data = load_memory(pair, missing_target="drop", columns={"target": {"missing": ["inf"]}})
-    assert N - 1 == data.n_rows + len(data.locked)
+    assert N - 1 == data.n_rows + len(data.locked_rows)
 
 
 def test_rows_without_target_are_left_out_when_declared(load_memory):
     y = np.where(np.arange(N) % 4 == 0, np.nan, RNG.normal(size=N))
     data = load_memory((RNG.normal(size=(N, 2)), y), missing_target="drop")
-    assert 150 == data.n_rows + len(data.locked)
+    assert 150 == data.n_rows + len(data.locked_rows)
     assert not np.isin(data.rows, np.arange(0, N, 4)).any()
     assert "50 rows without target left out" in data.notes
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.data.statistics import fit_statistics
-from hpsearch.spec.data import CrossValidation
+from hpsearch.spec.data_spec import CrossValidationSpec
 
 N = 150
 
@@ -86,9 +86,9 @@ def test_duplicates_across_sides_are_told_and_can_be_left_out(load_memory):
     told = load_memory(doubled, target="y")
     assert any(n.startswith("40 duplicate rows can stand on both sides") for n in told.notes)
     data = load_memory(doubled, target="y", drop_duplicates=True)
-    assert N == data.n_rows + len(data.locked)
+    assert N == data.n_rows + len(data.locked_rows)
     assert len(doubled.drop_duplicates()) == N
-    locked = data.locked.read()
+    locked = data.locked_rows.read()
     test = {row.tobytes() for row in np.hstack([locked.columns, locked.target])}
     assert not test & {row.tobytes() for row in np.hstack([data.columns, data.target])}
 
@@ -100,13 +100,13 @@ def test_rows_that_differ_in_one_cell_are_no_duplicates(load_memory, column):
     twins[column] = [5.5] * N if column == "x" else "blue"
     both = pd.concat([table, twins], ignore_index=True)
     data = load_memory(both, target="y", drop_duplicates=True)
-    assert 2 * N == data.n_rows + len(data.locked)
+    assert 2 * N == data.n_rows + len(data.locked_rows)
 
 
 def test_what_divides_the_rows_is_no_feature(load_memory):
     table = wild(np.random.default_rng(5))
     table["patient"] = np.arange(N) // 5
-    data = load_memory(table, target="y", cv=CrossValidation(kind="group", group="patient"))
+    data = load_memory(table, target="y", cv=CrossValidationSpec(kind="group", group="patient"))
     assert ("x", "color=green", "color=red") == data.schema.feature_names
 
 
@@ -114,9 +114,9 @@ def test_shuffled_time_is_put_in_order_before_it_is_divided(load_memory):
     table = wild(np.random.default_rng(6))
     moments = pd.date_range("2024-01-01", periods=N, freq="D")
     table["at"] = np.random.default_rng(7).permutation(moments.astype(str))
-    cv = CrossValidation(kind="time_series", time="at", folds=3)
+    cv = CrossValidationSpec(kind="time_series", time="at", folds=3)
     data = load_memory(table, target="y", cv=cv)
     at = pd.to_datetime(table["at"]).to_numpy()[data.rows]
     for fold in data.folds:
         assert at[fold.train].max() < at[fold.validation].min()
-    assert at.max() < pd.to_datetime(data.locked.read().table.to_pandas()["at"]).min()
+    assert at.max() < pd.to_datetime(data.locked_rows.read().table.to_pandas()["at"]).min()

@@ -12,9 +12,9 @@ import pytest
 
 from hpsearch.data import Dataset
 from hpsearch.data.loading import load
-from hpsearch.data.schema import Counts
+from hpsearch.data.schema import CellCounts
 from hpsearch.errors import DataError
-from hpsearch.spec.data import DataSpec
+from hpsearch.spec.data_spec import DataSpec
 
 CATEGORICAL = {"c": {"kind": "categorical"}}
 N_ROWS = 60
@@ -35,7 +35,7 @@ def load_frame(cells: Any, tmp_path, **data: Any) -> tuple[Dataset, pd.DataFrame
 
 def assert_reads_alike(dataset: Dataset, table: Any) -> None:
     """The schema makes of the table what the study was trained on, and knows all of it."""
-    counts = Counts()
+    counts = CellCounts()
     served = dataset.schema.clean(table, counts)
     np.testing.assert_array_equal(dataset.columns, served[dataset.rows])
     assert {} == counts.unknown
@@ -84,7 +84,7 @@ def test_no_two_categories_become_one(tmp_path, kind):
 
 def test_a_float_that_may_be_several_whole_numbers_is_none_of_them(tmp_path):
     dataset, _ = load_frame([2**60, 2**60 + 1] * (N_ROWS // 2), tmp_path, columns=CATEGORICAL)
-    counts = Counts()
+    counts = CellCounts()
     dataset.schema.clean({"c": [float(2**60)], "n": [0.0]}, counts)
     assert {"c": {str(2**60): 1}} == counts.unknown
 

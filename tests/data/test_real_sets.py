@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpsearch.data import Dataset, Schema, load
-from hpsearch.spec.data import CrossValidation, DataSpec
+from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
 
 # fmt: off
 ADULT = [
@@ -22,7 +22,7 @@ WINE = [
     "quality",
 ]
 # fmt: on
-TIME = CrossValidation(kind="time_series", gap=24)
+TIME = CrossValidationSpec(kind="time_series", gap=24)
 
 # name -> declaration, folds, (task, development rows, test rows, columns, features)
 SETS = {
@@ -55,7 +55,7 @@ SETS = {
             "missing": ["unknown"],
             "columns": {"pdays": {"missing": [-1], "indicator": True}},
         },
-        CrossValidation(kind="time_series"),
+        CrossValidationSpec(kind="time_series"),
         ("binary", 36168, 9043, 15, 46),  # no September before the last fifth of the calls
     ),
     "california": (
@@ -70,7 +70,7 @@ SETS = {
             "target": "quality",
             "drop_duplicates": True,
         },
-        CrossValidation(kind="kfold"),
+        CrossValidationSpec(kind="kfold"),
         ("regression", 3168, 793, 11, 11),
     ),
     "bike": (
@@ -115,13 +115,13 @@ def opened(request: pytest.FixtureRequest, real_data: Path) -> tuple[Dataset, tu
 
 def test_real_set_is_read_cleaned_divided_and_served(opened):
     data, shape = opened
-    assert shape == (data.task, data.n_rows, len(data.locked), data.n_columns, data.n_features)
+    assert shape == (data.task, data.n_rows, len(data.locked_rows), data.n_columns, data.n_features)
     features = data.features
     for fold in data.folds:
         seen = data.statistics(fold.train).apply(features[fold.validation])
         assert np.isfinite(seen).all()
     served = Schema.from_json(json.loads(json.dumps(data.schema.to_json())))
-    rows = data.locked.read()
+    rows = data.locked_rows.read()
     frame = rows.table.to_pandas()
     np.testing.assert_array_equal(rows.columns, served.clean(frame))
     np.testing.assert_array_equal(rows.target, served.encode_target(frame))
@@ -135,7 +135,7 @@ def test_telcos_blanks_are_missing_numbers(real_data: Path):
     at = next(i for i, c in enumerate(data.schema.columns) if c.name == "TotalCharges")
     assert "numeric" == data.schema.columns[at].kind
     missing = (
-        np.isnan(data.columns[:, at]).sum() + np.isnan(data.locked.read().columns[:, at]).sum()
+        np.isnan(data.columns[:, at]).sum() + np.isnan(data.locked_rows.read().columns[:, at]).sum()
     )
     assert 11 == missing
 

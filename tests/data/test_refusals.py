@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.errors import DataError
-from hpsearch.spec.data import CrossValidation
+from hpsearch.spec.data_spec import CrossValidationSpec
 
 N = 60
 RNG = np.random.default_rng(0)
@@ -75,7 +75,7 @@ SIXTHS = np.arange(N) // 10
 )
 def test_rows_that_no_trial_could_learn_from_are_refused(load_memory, table, cv, spec, message):
     with pytest.raises(DataError, match=message):
-        load_memory(table, target="y", cv=CrossValidation(**cv), **spec)
+        load_memory(table, target="y", cv=CrossValidationSpec(**cv), **spec)
 
 
 @pytest.mark.parametrize(

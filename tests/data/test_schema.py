@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.data import Column, Schema, Target, schema
-from hpsearch.data.vocabulary import OTHER
+from hpsearch.data.vocabulary import OTHER_CATEGORY
 from hpsearch.errors import DataError
 from hpsearch.promotion.package import CODE
 
@@ -83,7 +83,7 @@ def test_infinite_numbers_are_refused(wrong):
 
 def test_unknown_categories_are_missing_and_counted():
     table = {"size": [1, None, 3], "color": ["blue", "red", "blue"]}
-    counts = schema.Counts()
+    counts = schema.CellCounts()
     np.testing.assert_array_equal([NAN, 1, NAN], BOTH.clean(table, counts)[:, 1])
     BOTH.clean({"size": [1], "color": [" "]}, counts)
     assert (4, {"size": 1, "color": 1}) == (counts.rows, counts.missing)
@@ -91,7 +91,7 @@ def test_unknown_categories_are_missing_and_counted():
 
 
 def test_grouped_column_takes_unknown_categories_as_other():
-    column = Column("color", "categorical", ("red", OTHER))
+    column = Column("color", "categorical", ("red", OTHER_CATEGORY))
     grouped = Schema((column,))
     table = {"color": ["blue", "red", None]}
     np.testing.assert_array_equal([[1], [0], [NAN]], grouped.clean(table))

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from pydantic import ValidationError
 
 from hpsearch.cli import main
-from hpsearch.spec.data import DataSpec
+from hpsearch.spec.data_spec import DataSpec
 
 
 @pytest.mark.parametrize("separator", ["", ";;", '"', "\n", "\r", "\0", "§", r"\t"])

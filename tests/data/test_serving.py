@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.data import Dataset
-from hpsearch.data.schema import Counts
+from hpsearch.data.schema import CellCounts
 
 CELLS = {  # column -> its different cells, as a file spells them
     "truth": ["True", "False", ""],
@@ -50,7 +50,7 @@ def test_pandas_reads_what_was_trained_on(load_file, tmp_path, kinds, reading):
         columns = {name: {"kind": "categorical"} for name in (*NUMBERS, "date")}
     data: Dataset = load_file(text(), columns=columns)
     frame = pd.read_csv(tmp_path / "rows.csv", **READINGS[reading]).iloc[data.rows]
-    counts = Counts()
+    counts = CellCounts()
     served = data.schema.clean(frame, counts)
     for j, column in enumerate(data.schema.columns):
         np.testing.assert_array_equal(data.columns[:, j], served[:, j], column.name)

@@ -10,7 +10,7 @@ from sklearn.datasets import load_linnerud
 from hpsearch.data.schema import Schema
 from hpsearch.data.statistics import fit_statistics
 from hpsearch.errors import DataError
-from hpsearch.spec.data import CrossValidation, DataSpec
+from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
 
 N = 200
 RNG = np.random.default_rng(0)
@@ -51,7 +51,7 @@ def test_columns_of_two_values_are_labels(load_memory):
 def test_scikit_learns_linnerud_has_three_targets(load_memory, tmp_path):
     from hpsearch.data import load
 
-    cv = CrossValidation(folds=4)
+    cv = CrossValidationSpec(folds=4)
     spec = DataSpec(source="sklearn:linnerud")
     data = load(spec, task=None, cross_validation=cv, seed=1, folder=tmp_path)
     assert ("Weight", "Waist", "Pulse") == data.schema.target.names
@@ -85,7 +85,7 @@ def test_each_label_is_spread_over_the_folds_and_the_test_rows(load_memory):
     for fold in data.folds:
         share = data.target[fold.validation].mean(axis=0)
         np.testing.assert_allclose(data.target.mean(axis=0), share, atol=0.03)
-    locked = data.locked.read().target.mean(axis=0)
+    locked = data.locked_rows.read().target.mean(axis=0)
     np.testing.assert_allclose(data.target.mean(axis=0), locked, atol=0.03)
 
 
@@ -110,7 +110,7 @@ def test_a_row_without_one_of_the_targets_is_refused_or_left_out(load_memory):
     with pytest.raises(DataError, match="target 'a' is missing in 1 of 200 rows, first in row 4"):
         load_memory(table(a=a, b=b), target=["a", "b"])
     data = load_memory(table(a=a, b=b), target=["a", "b"], missing_target="drop")
-    assert N - 2 == data.n_rows + len(data.locked)
+    assert N - 2 == data.n_rows + len(data.locked_rows)
     assert "2 rows without a or b left out" in data.notes
 
 
@@ -128,12 +128,12 @@ RARE = (np.arange(N) < 2).astype(int)
         ({"a": HALF, "b": RARE}, {}, r"could not tell the labels apart .*'b' is in 0 of"),
         (
             {"a": HALF, "b": HALF},
-            {"cv": CrossValidation(kind="stratified_group", group="g")},
+            {"cv": CrossValidationSpec(kind="stratified_group", group="g")},
             "stratified_group goes by one target",
         ),
         (
             {"a": X[:, 1], "b": X[:, 2]},
-            {"cv": CrossValidation(kind="stratified")},
+            {"cv": CrossValidationSpec(kind="stratified")},
             "stratified goes by one target, and a, b are several",
         ),
     ],

@@ -11,7 +11,7 @@ from pyarrow import csv, feather, parquet
 
 from hpsearch.data import load
 from hpsearch.errors import DataError
-from hpsearch.spec.data import DataSpec
+from hpsearch.spec.data_spec import DataSpec
 
 ROWS = 60
 TABLE = pa.table(
@@ -85,9 +85,9 @@ def test_npz_brings_train_and_test_rows(tmp_path):
     np.savez(tmp_path / "one.npz", X=x, y=y)
     np.savez(tmp_path / "two.npz", x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:])
     one, two = read(tmp_path, "one.npz"), read(tmp_path, "two.npz")
-    assert (48, 12, 4) == (one.n_rows, len(one.locked), one.n_columns)
-    assert (40, 20) == (two.n_rows, len(two.locked))
-    np.testing.assert_array_equal(x[40:], two.locked.read().columns)
+    assert (48, 12, 4) == (one.n_rows, len(one.locked_rows), one.n_columns)
+    assert (40, 20) == (two.n_rows, len(two.locked_rows))
+    np.testing.assert_array_equal(x[40:], two.locked_rows.read().columns)
     np.savez(tmp_path / "odd.npz", data=x)
     with pytest.raises(DataError, match="holds data; expected X and y"):
         read(tmp_path, "odd.npz")
@@ -163,7 +163,7 @@ def test_separate_test_file_is_locked_whole(tmp_path):
     csv.write_csv(TABLE.slice(0, 40), tmp_path / "train.csv")
     csv.write_csv(TABLE.slice(40), tmp_path / "test.csv")
     data = read(tmp_path, "train.csv", test_source="test.csv")
-    assert (40, 20) == (data.n_rows, len(data.locked))
+    assert (40, 20) == (data.n_rows, len(data.locked_rows))
     csv.write_csv(TABLE.slice(40).drop(["size"]), tmp_path / "test.csv")
     with pytest.raises(DataError, match="column 'size' is missing"):
         read(tmp_path, "train.csv", test_source="test.csv")

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from hpsearch.data.schema import Counts
+from hpsearch.data.schema import CellCounts
 from hpsearch.errors import DataError
-from hpsearch.spec.data import DataSpec
+from hpsearch.spec.data_spec import DataSpec
 
 N = 60
 
@@ -25,7 +25,7 @@ def rows(cells: list[str], separator: str = ",") -> str:
 
 
 def column(data):
-    return next(c for c in data.schema.columns if c.raw == "x")
+    return next(c for c in data.schema.columns if c.raw_name == "x")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_measurements_stay_numbers(load_file):
 def test_a_declared_category_is_what_the_file_spells(load_file, cells):
     data = load_file(rows(cells), columns={"x": {"kind": "categorical"}}, test_fraction=0)
     assert set(cells) == set(column(data).vocabulary)
-    counts = Counts()
+    counts = CellCounts()
     number = float(cells[1])
     frame = pd.DataFrame({"x": [*cells, number], "other": [1, 2, 3]}, dtype=object)
     codes = data.schema.clean(frame, counts)[:, 0]
@@ -148,7 +148,10 @@ def test_a_time_in_utc_is_read_on_the_clock_that_was_learned(
     hour = [c.name for c in data.schema.columns].index("x.hour")
     for text, expected in zip(asked, hours, strict=True):
         cell = datetime.fromisoformat(text) if typed else text
-        table = {"x": [cell, None], **{c.raw: [0, 0] for c in data.schema.columns if c.raw != "x"}}
+        table = {
+            "x": [cell, None],
+            **{c.raw_name: [0, 0] for c in data.schema.columns if c.raw_name != "x"},
+        }
         if expected is None:
             with pytest.raises(DataError, match=r"is in UTC.*data\.columns\.x\.zone"):
                 data.schema.clean(table)
@@ -223,7 +226,7 @@ def test_a_test_file_is_read_as_the_training_file(load_file, tmp_path):
     text = "x,other,y\n" + "3.10,1,0\n3.1,2,1\n" * 5
     (tmp_path / "test.csv").write_text(text, encoding="utf-8")
     data = load_file(rows(["3.1", "3.10", "v"]), test_source="test.csv")
-    codes = data.locked.read().columns[:, 0]
+    codes = data.locked_rows.read().columns[:, 0]
     assert ["3.10", "3.1"] == [column(data).vocabulary[int(c)] for c in codes[:2]]
 
 

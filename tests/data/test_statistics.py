@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hpsearch.data import Column, Schema, Target
-from hpsearch.data.statistics import KNOTS, fit_statistics
+from hpsearch.data.statistics import N_KNOTS, fit_statistics
 
 SCHEMA = Schema(
     (
@@ -72,7 +72,7 @@ def test_quantiles_are_scikit_learns_at_the_knots():
     schema = Schema((Column("a", "numeric", scaling="quantile"), Column("b", "numeric")))
     columns = np.random.default_rng(0).lognormal(size=(1000, 2)).astype(np.float32)
     train = np.arange(800)
-    theirs = QuantileTransformer(n_quantiles=KNOTS, output_distribution="normal", subsample=None)
+    theirs = QuantileTransformer(n_quantiles=N_KNOTS, output_distribution="normal", subsample=None)
     theirs.fit(columns[train, :1])
     statistics = fit_statistics(schema, columns, np.zeros((1000, 0)), train)
     knots = np.tile(theirs.quantiles_, (1, 2)).astype(np.float32)

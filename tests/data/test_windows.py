@@ -8,10 +8,10 @@ from pydantic import ValidationError
 from hpsearch.data.schema import Schema
 from hpsearch.data.statistics import fit_statistics
 from hpsearch.errors import DataError
-from hpsearch.spec.data import CrossValidation, DataSpec, WindowSpec
+from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec, WindowSpec
 
 N = 200
-IN_ORDER = CrossValidation(kind="kfold", folds=4, shuffle=False)
+IN_ORDER = CrossValidationSpec(kind="kfold", folds=4, shuffle=False)
 
 
 def series(n: int = N, towns: str = "ab") -> pd.DataFrame:
@@ -29,8 +29,8 @@ def declared(rows: int = 5, **more) -> dict:
     return {"target": "y", "windows": {"rows": rows, "by": "town", **more}}
 
 
-def by_hour(**more) -> CrossValidation:
-    return CrossValidation(kind="time_series", time="hour", **{"folds": 3, **more})
+def by_hour(**more) -> CrossValidationSpec:
+    return CrossValidationSpec(kind="time_series", time="hour", **{"folds": 3, **more})
 
 
 def test_a_window_holds_the_rows_of_its_series_up_to_its_own(load_memory):
@@ -42,15 +42,15 @@ def test_a_window_holds_the_rows_of_its_series_up_to_its_own(load_memory):
     np.testing.assert_array_equal(own[:, None] - 2 + np.arange(-4, 1), held)
     assert ("x",) == data.schema.raw_columns[:1]  # neither hour nor town is a feature
     assert ((5, 1), 2 * N) == (data.shape, len(data.columns))  # one copy, whatever the window
-    late = data.rows.size + data.locked.n_rows
+    late = data.rows.size + data.locked_rows.n_rows
     assert 2 * N - 2 * 6 == late  # the first six hours of each town have no whole window
 
 
 def test_locked_windows_are_those_of_the_last_rows(load_memory):
     frame = series()
     data = load_memory(frame, cv=by_hour(), **declared())
-    test = data.locked.read()
-    assert (data.locked.n_rows, 5, 1) == test.columns.shape
+    test = data.locked_rows.read()
+    assert (data.locked_rows.n_rows, 5, 1) == test.columns.shape
     own = test.table["x"].to_numpy()
     np.testing.assert_array_equal(own[:, None] + np.arange(-4, 1), test.columns[..., 0])
     assert min(own % 1000) >= max(frame.loc[data.rows, "x"] % 1000)
@@ -62,11 +62,11 @@ def test_no_training_window_reaches_a_row_that_validates(load_memory, cv):
     data = load_memory(series(), cv=cv, **declared(include_target=True, horizon=1))
     for fold in data.folds:
         poisoned = data.columns.copy()
-        poisoned[data.windows.own[fold.validation]] = 1e6
+        poisoned[data.windows.predicted_rows[fold.validation]] = 1e6
         before = data.windows.take(data.columns, fold.train)
         after = data.windows.take(poisoned, fold.train)
         assert before.tobytes() == after.tobytes()
-        read = data.windows.read(len(poisoned), fold.train)
+        read = data.windows.find_covered_rows(len(poisoned), fold.train)
         clean = data.statistics(fold.train)
         again = fit_statistics(data.schema, poisoned, data.target, fold.train, read=read)
         assert clean.center.tobytes() == again.center.tobytes()
@@ -79,8 +79,8 @@ def test_the_rows_left_out_are_those_behind_the_validation_rows(load_memory):
     first = data.folds[0]
     left_out = np.setdiff1d(np.arange(data.n_rows), [*first.train, *first.validation])
     assert [first.validation[-1] + k for k in (1, 2, 3, 4)] == left_out.tolist()
-    assert data.windows.reach(left_out, first.validation).all()
-    assert data.n_rows - len(first.validation) - 4 == len(data.folds_again(3)[0].train)
+    assert data.windows.mask_overlapping(left_out, first.validation).all()
+    assert data.n_rows - len(first.validation) - 4 == len(data.redraw_folds(3)[0].train)
 
 
 def test_locked_rows_move_nothing_that_training_sees(load_memory):
@@ -143,7 +143,7 @@ def test_a_schema_of_windows_survives_json(load_memory):
         ({"windows": WindowSpec(rows=500)}, r"need 500 rows in order; the table has 400"),
         ({"windows": WindowSpec(rows=5, by="city")}, "column 'city' is missing"),
         ({"windows": WindowSpec(rows=180, by="town"), "cv": IN_ORDER}, "in fold 0 every training"),
-        ({"cv": CrossValidation(kind="kfold")}, "kind: kfold would shuffle a time series"),
+        ({"cv": CrossValidationSpec(kind="kfold")}, "kind: kfold would shuffle a time series"),
     ],
 )
 def test_windows_that_cannot_be_are_refused(load_memory, change, said):

@@ -101,7 +101,7 @@ def test_waiting_for_nothing_ends_in_time(arrived, child):
 def test_workers_remove_the_shared_rows_when_their_coordinator_is_killed(tmp_path):
     code = (
         "import os, sys; from pathlib import Path; "
-        "from hpsearch.execution.processes import ProcessExecutor; "
+        "from hpsearch.execution.process_executor import ProcessExecutor; "
         "executor = ProcessExecutor(trainer='vectorized', logs=Path(sys.argv[1])); "
         "print(executor._shared.path, flush=True); os.kill(os.getpid(), 9)"
     )

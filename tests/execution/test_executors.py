@@ -14,25 +14,25 @@ from mlflow import MlflowClient
 from small_problem import problem, trial, until_result
 
 from hpsearch.execution.executor import Lost, Started
-from hpsearch.execution.inline import InlineExecutor
-from hpsearch.execution.limits import WorkerLimits
-from hpsearch.execution.processes import ProcessExecutor
-from hpsearch.execution.ray import RayExecutor
+from hpsearch.execution.inline_executor import InlineExecutor
+from hpsearch.execution.process_executor import ProcessExecutor
+from hpsearch.execution.ray_executor import RayExecutor
+from hpsearch.execution.resource_limits import WorkerLimits
 from hpsearch.journal import Journal
 from hpsearch.platforms.shared_file import PREFIX
-from hpsearch.search.limits import Limits
 from hpsearch.search.loop import Search
 from hpsearch.search.samplers import make_sampler
-from hpsearch.spec.space import Float, Space
+from hpsearch.search.stopping_criteria import StoppingCriteria
+from hpsearch.spec.search_space import Float, SearchSpace
 from hpsearch.testing import ExecutorContract
 from hpsearch.tracking.uploader import Uploader
-from hpsearch.training.make import make_trainer
+from hpsearch.training.trainer_factory import make_trainer
 from hpsearch.trial import EpochReport, TrialResult
 from tests.faults import hostile_models
 
 MODELS = Path(__file__).with_name("fragile_models.py")
 HOSTILE = Path(hostile_models.__file__)
-SPACE = Space((Float("learning_rate", 1e-3, 1e-1, log=True),))
+SPACE = SearchSpace((Float("learning_rate", 1e-3, 1e-1, log=True),))
 
 
 def processes(folder: Path, model: str = "mlp", **settings) -> ProcessExecutor:
@@ -224,7 +224,7 @@ def test_a_study_that_breaks_off_leaves_no_process_no_shared_memory_and_no_open_
             journal=journal,
             sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
             executor=executor,
-            limits=Limits(3),
+            limits=StoppingCriteria(3),
             seed=0,
             epochs=100_000,
             fixed={"units": 8, "layers": 1, "batch_size": 16},

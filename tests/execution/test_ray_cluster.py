@@ -17,18 +17,18 @@ import synthetic
 from small_problem import problem, trial, until_result
 
 from hpsearch.errors import ClusterError, SpecError
-from hpsearch.execution import ray as on_ray
-from hpsearch.execution.inline import InlineExecutor
-from hpsearch.execution.limits import WorkerLimits
+from hpsearch.execution import ray_executor as on_ray
+from hpsearch.execution.inline_executor import InlineExecutor
 from hpsearch.execution.messages import Failure
-from hpsearch.execution.ray import RayExecutor
-from hpsearch.execution.ray_cluster import Resources, room
+from hpsearch.execution.ray_cluster import Resources, count_cluster_workers
+from hpsearch.execution.ray_executor import RayExecutor
+from hpsearch.execution.resource_limits import WorkerLimits
 from hpsearch.journal import Journal
-from hpsearch.search.loop import Limits, Search
+from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.study import read_spec, tune
 from hpsearch.tracking.store import journal_path
-from hpsearch.training.final import Answer
-from hpsearch.training.make import make_trainer
+from hpsearch.training.final_model import LockedPredictionResult
+from hpsearch.training.trainer_factory import make_trainer
 from tests.execution import fragile_models
 from tests.faults.test_deterministic import SPEC, told
 
@@ -54,7 +54,7 @@ class ByNumber:
 def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
     ray_cluster, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(on_ray, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(on_ray, "CHECK_SECONDS", 0.2)
     nodes = [ray_cluster.add_node(num_cpus=8)]
     executor = RayExecutor(trainer="vectorized", resources=LARGE)
     executor.set_up(problem())
@@ -70,7 +70,7 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
             nodes.append(ray_cluster.add_node(num_cpus=8))
         elif (
             not killed
-            and len(executor._ready) == 2
+            and len(executor._ready_actors) == 2
             and all(a.populations for a in executor._actors)
         ):
             killed.append(nodes[0])
@@ -85,7 +85,7 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
                 journal=journal,
                 sampler=ByNumber(),
                 executor=executor,
-                limits=Limits(10_000),
+                limits=StoppingCriteria(10_000),
                 seed=0,
                 epochs=50,
                 fixed={},
@@ -148,7 +148,7 @@ def test_the_rows_are_in_the_object_store_once_and_no_worker_can_write_to_them(r
     ],
 )
 def test_workers_that_a_node_holds(expected, cpus, gpus, node):
-    assert expected == Resources(cpus, gpus).fits(node)
+    assert expected == Resources(cpus, gpus).count_workers(node)
 
 
 def children_of_models() -> set[int]:
@@ -190,7 +190,7 @@ def test_what_a_model_prints_in_a_ray_worker_tells_no_secret_and_its_children_en
 
 
 def test_nodes_that_are_too_small_are_no_room(ray_cluster):
-    assert (2, 0) == (room(Resources(cpus=1)), room(LARGE))
+    assert (2, 0) == (count_cluster_workers(Resources(cpus=1)), count_cluster_workers(LARGE))
 
 
 UNGUARDED = """
@@ -264,11 +264,11 @@ def test_a_local_cluster_ends_with_its_coordinator_and_writes_no_token_down(endi
     assert [] == list(tmp_path.rglob("auth_token"))
 
 
-@pytest.mark.parametrize("report", [Answer(np.zeros((1, 1))), Failure("no", "bug")])
+@pytest.mark.parametrize("report", [LockedPredictionResult(np.zeros((1, 1))), Failure("no", "bug")])
 def test_a_model_that_was_asked_leaves_no_folder_on_its_node(report):
-    from hpsearch.execution.ray_worker import Calls
+    from hpsearch.execution.ray_worker import QueueConnection
 
-    line = Calls(WorkerLimits())
+    line = QueueConnection(WorkerLimits())
     folder = line.make_scratch()
     assert folder.is_dir()
     line.send(report)

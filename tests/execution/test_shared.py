@@ -13,7 +13,7 @@ import pytest
 from small_problem import problem
 
 from hpsearch.execution.messages import Setup
-from hpsearch.execution.shared import LEAST, SharedArrays
+from hpsearch.execution.shared_arrays import MIN_BYTES, SharedArrays
 
 
 @pytest.fixture
@@ -25,12 +25,12 @@ def shared():
 
 @pytest.fixture
 def large():
-    rows = np.random.default_rng(0).normal(size=(LEAST, 4)).astype(np.float32)
+    rows = np.random.default_rng(0).normal(size=(MIN_BYTES, 4)).astype(np.float32)
     return replace(problem(), features=rows, target=rows[::2, :1])
 
 
 def test_what_is_read_equals_what_was_sent_bit_for_bit(shared, large):
-    read = pickle.loads(shared.pickled(Setup(large, "vectorized")))
+    read = pickle.loads(shared.dumps(Setup(large, "vectorized")))
     assert "vectorized" == read.trainer
     assert large.features.tobytes() == read.problem.features.tobytes()
     assert large.target.tobytes() == read.problem.target.tobytes()
@@ -42,15 +42,15 @@ def test_what_is_read_equals_what_was_sent_bit_for_bit(shared, large):
 
 
 def test_an_array_is_written_once_however_often_it_is_sent(shared, large):
-    shared.pickled(Setup(large, "vectorized"))
+    shared.dumps(Setup(large, "vectorized"))
     size = shared.path.stat().st_size
-    message = shared.pickled(Setup(replace(large, folds=large.folds[:1]), "keras_fit"))
+    message = shared.dumps(Setup(replace(large, folds=large.folds[:1]), "keras_fit"))
     assert size == shared.path.stat().st_size
     assert len(message) < large.features.nbytes / 10
 
 
 def test_nobody_can_write_to_what_all_read(shared, large):
-    read = pickle.loads(shared.pickled(large))
+    read = pickle.loads(shared.dumps(large))
     with pytest.raises(ValueError, match="read-only"):
         read.features[0, 0] = 1.0
 
@@ -59,7 +59,7 @@ def test_another_process_reads_the_same_rows_and_inherits_no_descriptor(shared, 
     code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).features.sum(dtype='f8'))"
     printed = subprocess.run(
         [sys.executable, "-c", code],
-        input=shared.pickled(large),
+        input=shared.dumps(large),
         capture_output=True,
         check=True,
     ).stdout
@@ -68,7 +68,7 @@ def test_another_process_reads_the_same_rows_and_inherits_no_descriptor(shared, 
 
 def test_the_file_is_removed_at_the_end_and_what_is_mapped_stays_readable(large):
     arrays = SharedArrays()
-    read = pickle.loads(arrays.pickled(large))
+    read = pickle.loads(arrays.dumps(large))
     arrays.close()
     assert not arrays.path.exists()
     assert large.features.tobytes() == read.features.tobytes()
@@ -77,7 +77,7 @@ def test_the_file_is_removed_at_the_end_and_what_is_mapped_stays_readable(large)
 def test_the_next_owner_removes_leftovers_and_leaves_files_in_use(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     code = (
-        "from hpsearch.execution.shared import SharedArrays; import os; "
+        "from hpsearch.execution.shared_arrays import SharedArrays; import os; "
         "print(SharedArrays().path, flush=True); os.kill(os.getpid(), 9)"
     )
     killed = subprocess.run(

@@ -32,14 +32,14 @@ def test_a_flood_slows_no_worker_and_its_end_is_kept(tmp_path: Path, figure) -> 
     content = log.path.read_bytes()
     assert len(content) < SECOND_BYTES * (seconds + 3)
     assert b"bytes left out" in content
-    assert log.last_words().endswith("the last word")
+    assert log.read_tail().endswith("the last word")
     figure(megabytes=100, kept_megabytes=round(len(content) / 1e6, 1), seconds=round(seconds, 1))
 
 
 def test_the_end_of_a_flood_is_quoted_though_its_middle_is_left_out(tmp_path: Path) -> None:
     log = WorkerLog(tmp_path / "worker-0.log")
     run(log, "import os; os.write(2, b'line\\n' * 1_000_000 + b'why it died\\n')")
-    assert log.last_words().endswith("why it died")
+    assert log.read_tail().endswith("why it died")
 
 
 def test_two_files_of_bounded_size_are_kept(tmp_path: Path, monkeypatch) -> None:
@@ -51,7 +51,7 @@ def test_two_files_of_bounded_size_are_kept(tmp_path: Path, monkeypatch) -> None
     assert {"worker-0.log", "worker-0.log.1"} == sizes.keys()
     assert all(size <= FILE_BYTES for size in sizes.values())
     assert log.path.read_bytes()[-50_006:].startswith(b"0199")
-    assert len(log.last_words()) <= LAST_BYTES
+    assert len(log.read_tail()) <= LAST_BYTES
 
 
 def test_a_log_that_cannot_be_written_holds_no_worker_up(tmp_path: Path) -> None:
@@ -59,4 +59,4 @@ def test_a_log_that_cannot_be_written_holds_no_worker_up(tmp_path: Path) -> None
     log.path.unlink()
     log.path.mkdir()  # as bad as a full disk
     assert run(log, "import os; os.write(2, b'line\\n' * 200_000)") < 20
-    assert "" == log.last_words()
+    assert "" == log.read_tail()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hpsearch.events import Objective, StudyCreated, StudyResumed
 from hpsearch.journal import Journal
-from hpsearch.search.loop import Limits, Search
+from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.search.samplers import make_sampler
 from hpsearch.tracking.store import artifact_location, default_uri, journal_path
 from tests.search.test_loop import SPACE, Quadratic
@@ -40,7 +40,7 @@ def main(root: Path, trials: int, *, with_mlflow: bool) -> None:
             journal=journal,
             sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=Quadratic(),
-            limits=Limits(trials),
+            limits=StoppingCriteria(trials),
             seed=3,
             epochs=2,
             fixed={"units": 8},

@@ -24,9 +24,9 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-from hpsearch.history import load
+from hpsearch.history import load_history
 from hpsearch.platforms.files import DRAFT
-from hpsearch.study.kept_files import broken_files
+from hpsearch.study.file_integrity import find_damaged_files
 from hpsearch.tracking.store import journal_path
 from tests import synthetic
 from tests.faults.disk import Disk
@@ -105,13 +105,13 @@ def outcome(root: Path) -> dict[str, Any]:
     asked = {r["trial"]: r["params"] for r in records if r["event"] == "asked"}
     results = [r for r in records if r["event"] == "result" and r["state"] == "COMPLETE"]
     [winner] = [r for r in records if r["event"] == "winner"][-1:]
-    final = load(journal_path(root, NAME)).final
+    final = load_history(journal_path(root, NAME)).final
     return {
         "trials": {r["trial"]: (asked[r["trial"]], r["fold_scores"]) for r in results},
         "results": dict(Counter(r["trial"] for r in results)),
         "winner": (winner["trial"], winner["members"]),
-        "test": final["test"],
-        "final": broken_files(root / "mlruns/studies" / NAME / "final", final.digests),
+        "test": final.test,
+        "final": find_damaged_files(root / "mlruns/studies" / NAME / "final", final.digests),
     }
 
 

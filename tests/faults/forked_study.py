@@ -1,8 +1,9 @@
 """A whole real study in a process that is forked from one with everything imported.
 
 Declaration, data, training, final fit, plots, journal and MLflow are the real ones; trials train
-within the process (`inline_crew.py`), so that a run takes a second or two and not the twenty that
-its imports would. Threads do not survive a fork, so the parent only imports: it runs nothing.
+within the process (`inline_worker_pool.py`), so that a run takes a second or two and not the
+twenty that its imports would. Threads do not survive a fork, so the parent only imports: it runs
+nothing.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from inline_crew import train_inline
+from inline_worker_pool import train_inline
 
 NAME = "tiny"
 TRIALS = 3
@@ -36,11 +37,11 @@ budget: {{trials: {TRIALS}}}
 
 EVERYTHING = (
     "hpsearch.cli.study",
-    "hpsearch.cli.upkeep",
+    "hpsearch.cli.maintenance",
     "hpsearch.promotion.package",
     "hpsearch.study.tune",
     "hpsearch.tracking.plots",
-    "hpsearch.training.vectorized.trainer",
+    "hpsearch.training.vectorized.vectorized_trainer",
     "matplotlib.backends.backend_agg",
     "mlflow.keras",
     "mlflow.pyfunc",

@@ -8,8 +8,8 @@ import synthetic
 
 from hpsearch.errors import SpecError
 from hpsearch.history import History
-from hpsearch.journal import Journal, read
-from hpsearch.search.loop import Limits, Search
+from hpsearch.journal import Journal, read_page
+from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
 from hpsearch.study import tune
@@ -35,7 +35,7 @@ SPEC = {
 
 def told(path: Path) -> dict:
     """Params, state and score of every fold, by trial."""
-    history = History(read(path).events)
+    history = History(read_page(path).events)
     return {t.number: (t.params, t.state, t.fold_scores, t.curves) for t in history.trials}
 
 
@@ -82,7 +82,7 @@ def search(path: Path, luck: int, *, kill_after: int | None = None) -> dict:
             journal=journal,
             sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=Crowd(3, luck),
-            limits=Limits(18),
+            limits=StoppingCriteria(18),
             seed=3,
             epochs=9,
             fixed={},

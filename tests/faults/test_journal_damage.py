@@ -13,13 +13,13 @@ from click.testing import CliRunner
 
 from hpsearch.cli import main
 from hpsearch.errors import JournalError
-from hpsearch.event_codec import renumbered
+from hpsearch.event_codec import renumber
 from hpsearch.events import SearchEnded, StudyCreated
-from hpsearch.history import load
-from hpsearch.journal import Journal, encode, read
-from hpsearch.study.doctor import examine
-from hpsearch.study.repair import repair
-from hpsearch.tracking.cursor import Acknowledged, Cursor, Position
+from hpsearch.history import load_history
+from hpsearch.journal import Journal, encode, read_page
+from hpsearch.study.maintenance.doctor import diagnose
+from hpsearch.study.maintenance.repair import repair_journal
+from hpsearch.tracking.cursor import Cursor, Position, UploadState
 from hpsearch.tracking.store import journal_path
 from tests.faults.table import ROOT
 from tests.faults.test_loop_killed import TRIALS, told, tune
@@ -61,28 +61,28 @@ def test_a_repair_keeps_every_sound_line_and_the_damaged_file(damage, path):
     whole = {json.dumps(r["event"]) + str(r["time"]) for r in synthetic.read_records(path)}
     path.write_bytes(damage(path.read_bytes()))
     before = path.read_bytes()
-    done = repair(path)
+    done = repair_journal(path)
     records = synthetic.read_records(path)
     assert [*range(len(records))] == [r["seq"] for r in records]
     assert {json.dumps(r["event"]) + str(r["time"]) for r in records} <= whole
     assert before == done.aside.read_bytes()
     assert len(records) == done.kept
     with Journal(path):
-        load(path)
-    assert "nothing was changed" in repair(path).told()
+        load_history(path)
+    assert "nothing was changed" in repair_journal(path).format_message()
 
 
 def test_a_journal_without_its_first_line_cannot_be_repaired_and_is_left_alone(path):
     path.write_bytes(b"\0" * 100 + path.read_bytes()[100:])
     before = path.read_bytes()
     with pytest.raises(JournalError, match="the first line is lost"):
-        repair(path)
+        repair_journal(path)
     assert before == path.read_bytes()
 
 
 def test_a_running_study_is_not_repaired(path):
     with Journal(path), pytest.raises(JournalError, match="is being run by"):
-        repair(path)
+        repair_journal(path)
 
 
 def test_a_repaired_study_goes_on_and_has_the_scores_it_had(tmp_path, figure):
@@ -96,9 +96,9 @@ def test_a_repaired_study_goes_on_and_has_the_scores_it_had(tmp_path, figure):
     for i in (gone, hurt):
         lines[i] = lines[i].replace(b'"trial"', b'"tr1al"')
     path.write_bytes(b"".join(lines))
-    done = repair(path)
-    assert ((2,), (4,)) == (done.vanished, done.again)
-    assert "nothing is left of trial 2" in done.told()
+    done = repair_journal(path)
+    assert ((2,), (4,)) == (done.n_vanished, done.n_retrained)
+    assert "nothing is left of trial 2" in done.format_message()
     tune(tmp_path)
     again = {number: scores for number, _, scores, _ in told(tmp_path)}
     assert TRIALS == len(again)
@@ -108,13 +108,13 @@ def test_a_repaired_study_goes_on_and_has_the_scores_it_had(tmp_path, figure):
 
 
 def test_doctor_tells_of_a_damaged_journal_and_changes_nothing(path, monkeypatch):
-    monkeypatch.setattr("hpsearch.study.doctor.PROBES", {})
+    monkeypatch.setattr("hpsearch.study.maintenance.doctor.PROBES", {})
     root = path.parents[3]
     path.write_bytes(cut(path.read_bytes()))
     before = {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
-    found = {f.what: f for f in examine(root)}
+    found = {f.subject: f for f in diagnose(root)}
     assert "bad" == found["study churn"].state
-    assert "--repair churn" in found["study churn"].says
+    assert "--repair churn" in found["study churn"].message
     assert before == {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
 
 
@@ -147,17 +147,17 @@ def test_a_full_disk_leaves_a_whole_journal_that_goes_on(tmp_path, figure):
         check=True,
     )
     assert "journal.jsonl: file too large. Nothing is lost: make room" in done.stdout
-    held = read(path)
+    held = read_page(path)
     assert path.stat().st_size == held.end  # no torn line
     with Journal(path) as journal:
         journal.append(SearchEnded(reason="100"))
-    assert [*range(len(held.events)), 100] == [int(e.reason) for e in read(path).events]
+    assert [*range(len(held.events)), 100] == [int(e.reason) for e in read_page(path).events]
     figure(torn_lines=0)
 
 
 def test_a_trial_keeps_its_score_where_the_disk_is_full_under_its_predictions(tmp_path, figure):
     tune(tmp_path, fault="writing_artifact:2=disk_full")
-    trials = load(journal_path(tmp_path, "cheap")).trials
+    trials = load_history(journal_path(tmp_path, "cheap")).trials
     assert [1] == [t.number for t in trials if t.predictions is None]
     assert ["COMPLETE"] * TRIALS == [t.state for t in trials]
     held = sorted((tmp_path / "mlruns/studies/cheap/predictions").iterdir())
@@ -176,13 +176,13 @@ def test_a_clock_that_jumps_moves_no_time_within_a_run(tmp_path, monkeypatch, fi
 
 
 def test_what_is_pending_in_mlflow_and_who_runs_a_study_is_told(path, monkeypatch):
-    monkeypatch.setattr("hpsearch.study.doctor.PROBES", {})
+    monkeypatch.setattr("hpsearch.study.maintenance.doctor.PROBES", {})
     root = path.parents[3]
-    says = lambda: {f.what: f.says for f in examine(root)}["study churn"]  # noqa: E731
+    says = lambda: {f.subject: f.message for f in diagnose(root)}["study churn"]  # noqa: E731
     assert "nothing of it is in MLflow: hpsearch sync churn" in says()
     last = len(path.read_bytes().splitlines(keepends=True)[-1])
     cursor = Cursor(path, "sqlite:///x")
-    cursor.save("k", Acknowledged(Position.at(path, path.stat().st_size - last)))
+    cursor.save("k", UploadState(Position.at_offset(path, path.stat().st_size - last)))
     cursor.close()
     assert f"{last} bytes of it are not in sqlite:///x yet" in says()
     with Journal(path):
@@ -192,5 +192,5 @@ def test_what_is_pending_in_mlflow_and_who_runs_a_study_is_told(path, monkeypatc
 def test_encoding_is_what_the_repair_writes(path):
     lines = path.read_bytes().splitlines(keepends=True)
     assert lines == [
-        encode(renumbered(line.rstrip().partition(b" ")[2], n)) for n, line in enumerate(lines)
+        encode(renumber(line.rstrip().partition(b" ")[2], n)) for n, line in enumerate(lines)
     ]

@@ -22,10 +22,10 @@ from hpsearch.events import (
     TrialFinished,
     UnknownEvent,
 )
-from hpsearch.history import load
-from hpsearch.journal import Journal, read
-from hpsearch.study.opening import require_comparable, set_aside
-from hpsearch.study.repair import repair
+from hpsearch.history import load_history
+from hpsearch.journal import Journal, read_page
+from hpsearch.study.maintenance.repair import repair_journal
+from hpsearch.study.start import move_aside, require_comparable
 from hpsearch.tracking.garbage import find_garbage
 from hpsearch.tracking.store import journal_path
 from tests.faults.test_loop_killed import TRIALS, told, tune
@@ -59,7 +59,7 @@ def test_line_ends_and_encodings_that_a_program_changed_are_told_and_repaired(to
     path.write_bytes(touch(whole))
     with pytest.raises(JournalError, match=r"has changed its line ends .* --repair churn"):
         Journal(path)
-    assert "kept all" in repair(path).told()
+    assert "kept all" in repair_journal(path).format_message()
     assert whole == path.read_bytes()
     figure(lines_lost=0)
 
@@ -67,7 +67,7 @@ def test_line_ends_and_encodings_that_a_program_changed_are_told_and_repaired(to
 def test_a_last_line_whose_end_an_editor_took_is_kept_by_a_repair(path):
     whole = path.read_bytes()
     path.write_bytes(whole[:-1])
-    repair(path)
+    repair_journal(path)
     assert whole == path.read_bytes()
 
 
@@ -88,10 +88,10 @@ OLD_JOURNALS = [p.relative_to(EARLIER).as_posix() for p in sorted(EARLIER.glob("
 @pytest.mark.parametrize("name", OLD_JOURNALS)
 def test_a_journal_of_an_earlier_format_is_read(name, tmp_path, monkeypatch):
     path = copy_earlier(name, tmp_path)
-    study, history = path.parent.name, load(path)
+    study, history = path.parent.name, load_history(path)
     lines = path.read_bytes().splitlines()
-    assert len(lines) == len(read(path).events)
-    assert not [e for e in read(path).events if isinstance(e, UnknownEvent)]
+    assert len(lines) == len(read_page(path).events)
+    assert not [e for e in read_page(path).events if isinstance(e, UnknownEvent)]
     results = sum(b'"event":"result"' in line for line in lines)
     assert results == len(history.ended) > 0
     monkeypatch.chdir(tmp_path)
@@ -103,7 +103,7 @@ def test_a_journal_of_an_earlier_format_is_read(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", OLD_JOURNALS)
 def test_an_event_of_an_earlier_format_is_written_again_with_the_same_values(name, tmp_path):
     path = copy_earlier(name, tmp_path)
-    for event, before in zip(read(path).events, synthetic.read_records(path), strict=True):
+    for event, before in zip(read_page(path).events, synthetic.read_records(path), strict=True):
         again = json.loads(encode_event(event))
         lost = {k: v for k, v in before.items() if v != {} and not holds(again[k], v)}
         assert {} == lost, event.kind
@@ -141,7 +141,7 @@ def test_a_new_journal_names_its_format_at_the_start_of_every_run(tmp_path):
 def test_a_journal_of_a_later_format_is_refused_with_the_version_that_reads_it(path):
     later = {"seq": 0, "time": 1, "event": "study", "format": FORMAT + 1, "written_by": "9.1"}
     path.write_bytes(synthetic.line(later))
-    for use in (Journal, read, load, repair):
+    for use in (Journal, read_page, load_history, repair_journal):
         with pytest.raises(JournalError, match=r"written by hpsearch 9\.1 in format"):
             use(path)
 
@@ -192,8 +192,8 @@ def test_a_record_of_another_program_is_left_out_by_a_repair(path):
     foreign = {**synthetic.read_records(path)[index], "predictions": "../../../important.npy"}
     path.write_bytes(b"".join([*lines[:index], synthetic.line(foreign), *lines[index + 1 :]]))
     with pytest.raises(JournalError, match=r"predictions of 'result' must be a file of predict"):
-        load(path)
-    assert "lost 1 damaged ones" in repair(path).told()
+        load_history(path)
+    assert "lost 1 damaged ones" in repair_journal(path).format_message()
     assert len(lines) - 1 == len(synthetic.read_records(path))
 
 
@@ -221,7 +221,7 @@ def test_text_that_is_not_utf8_is_escaped_and_the_study_goes_on(tmp_path, figure
         written = journal.append(TrialFinished(**ids, **values))
     with Journal(path) as journal:
         journal.append(StudyResumed())
-    _, result, _ = read(path).events
+    _, result, _ = read_page(path).events
     assert written == result
     told = (result.error, result.traceback, result.score)
     assert (r"\udcff", r"\ud800 and \udcfe", 0.1) == told
@@ -241,7 +241,7 @@ def test_fresh_sets_a_damaged_journal_aside_and_gc_passes_it_by(path, tmp_path, 
 
     find_garbage(tmp_path, Server(), keep=1, in_use=lambda history: ())
     assert "nothing of study churn is removed" in caplog.text
-    set_aside(path.parent)
+    move_aside(path.parent)
     aside = path.parent.with_name("churn.1")
     assert b"x\ny\n" == (aside / path.name).read_bytes()
     assert [path.name] == os.listdir(aside)
@@ -250,7 +250,7 @@ def test_fresh_sets_a_damaged_journal_aside_and_gc_passes_it_by(path, tmp_path, 
 
 def test_fresh_is_refused_while_the_study_runs(path):
     with Journal(path), pytest.raises(JournalError, match="is being run by"):
-        set_aside(path.parent)
+        move_aside(path.parent)
     assert path.exists()
 
 

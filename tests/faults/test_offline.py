@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hpsearch.cli import main
 from hpsearch.errors import HpsearchError, TrackingError
-from hpsearch.study.rerun import rerun
+from hpsearch.study.maintenance.rerun import rerun_trial
 from hpsearch.tracking.store import default_uri, journal_path, open_store
 from tests.study.conftest import command
 
@@ -89,7 +89,7 @@ def test_nothing_of_the_environment_is_in_any_file(here, figure):
 
 
 def test_a_trial_trained_again_is_the_same_bit_for_bit(here, figure):
-    again = rerun(journal_path(here, "offline"), 1)
+    again = rerun_trial(journal_path(here, "offline"), 1)
     assert again.is_same
     assert 0.0 == again.difference
     figure(difference=again.difference)
@@ -106,14 +106,14 @@ def test_a_score_that_comes_out_otherwise_is_told(here, tmp_path):
     shutil.copytree(path.parent, tmp_path / "mlruns" / "studies" / "offline")
     other = journal_path(tmp_path, "offline")
     other.write_bytes(b"".join(lines))
-    again = rerun(other, 1)
+    again = rerun_trial(other, 1)
     assert not again.is_same
     assert 2**-50 == again.difference
 
 
 def test_a_trial_that_is_not_there_is_named_with_those_that_are(here):
     with pytest.raises(HpsearchError, match=r"has no trial 7\. It has: 0 to 1"):
-        rerun(journal_path(here, "offline"), 7)
+        rerun_trial(journal_path(here, "offline"), 7)
 
 
 WORD = st.text("abcXYZ019!#$%&*+,-./:;=?@[]^_`{|}~äß\u2713", max_size=20)

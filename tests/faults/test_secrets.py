@@ -13,7 +13,7 @@ import psutil
 import pytest
 import synthetic
 
-from hpsearch.journal import read, without_secrets
+from hpsearch.journal import read_page, redacted_text
 from hpsearch.tracking.store import default_uri, journal_path, open_store
 from tests.study.conftest import command, invoke
 
@@ -207,7 +207,7 @@ def test_what_an_older_version_wrote_into_a_journal_leaves_it_nowhere(
     found = [p for p in files if CANARY.encode() in p.read_bytes()]
     assert [] == found
     [sent] = [p for p in files if p.name == "journal.jsonl"]
-    events = [[e.kind for e in read(path).events] for path in (journal, sent)]
+    events = [[e.kind for e in read_page(path).events] for path in (journal, sent)]
     assert events[0] == events[1]
     figure(canary_found=len(found))
 
@@ -215,4 +215,4 @@ def test_what_an_older_version_wrote_into_a_journal_leaves_it_nowhere(
 def test_a_journal_without_secrets_is_sent_as_it_is(tmp_path):
     records = synthetic.study(4, folds=2, epochs=2)
     records[0]["data"]["columns"] = {"password": "category", "api_key": "code"}
-    assert without_secrets(synthetic.write(tmp_path / "journal.jsonl", records)) is None
+    assert redacted_text(synthetic.write(tmp_path / "journal.jsonl", records)) is None

@@ -11,8 +11,8 @@ import pytest
 
 from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
-from hpsearch.execution.limits import GIB, Watch, WorkerLimits
-from hpsearch.execution.processes import ProcessExecutor
+from hpsearch.execution.process_executor import ProcessExecutor
+from hpsearch.execution.resource_limits import GIB, ResourceUsage, WorkerLimits
 from hpsearch.trial import EpochReport, TrialResult, TrialSpec
 from tests.execution.test_executors import processes
 from tests.faults import hostile_models
@@ -96,8 +96,8 @@ def test_a_trial_that_eats_its_memory_fails_once_and_its_sibling_goes_on(limited
 
 def test_a_worker_killed_for_want_of_memory_is_told_from_one_killed_otherwise(monkeypatch):
     kills = iter([3, 3, 4, 4])
-    monkeypatch.setattr("hpsearch.execution.limits.oom_kills", lambda: next(kills))
-    watch = Watch(os.getpid())
+    monkeypatch.setattr("hpsearch.execution.resource_limits.count_oom_kills", lambda: next(kills))
+    watch = ResourceUsage(os.getpid())
     assert not watch.was_killed_for_memory(-9)
     assert watch.was_killed_for_memory(-9)
     assert not watch.was_killed_for_memory(-11)
@@ -187,18 +187,18 @@ def test_a_stopped_worker_is_not_taken_for_dead(tmp_path, figure):
 
 def test_time_in_which_nobody_watched_counts_against_no_deadline(monkeypatch):
     now = [1000.0]
-    monkeypatch.setattr("hpsearch.execution.limits.time.monotonic", lambda: now[0])
-    watch = Watch(os.getpid())
-    watch.begin()
+    monkeypatch.setattr("hpsearch.execution.resource_limits.time.monotonic", lambda: now[0])
+    watch = ResourceUsage(os.getpid())
+    watch.start_population()
     for later in (1000.2, 1000.4, 4600.4):  # the coordinator was stopped for an hour
         now[0] = later
-        watch.look(is_training=True)
+        watch.measure(is_training=True)
     assert 1.4 == pytest.approx(watch.seconds)
-    assert watch.overdue(WorkerLimits(trial_seconds=2.0), trials=1) is None
+    assert watch.explain_time_exceeded(WorkerLimits(trial_seconds=2.0), trials=1) is None
 
 
 def test_a_population_has_as_often_the_time_of_one_trial():
-    watch = Watch(os.getpid())
+    watch = ResourceUsage(os.getpid())
     watch.seconds = 2.5
-    assert watch.overdue(WorkerLimits(trial_seconds=1.0), trials=3) is None
-    assert watch.overdue(WorkerLimits(trial_seconds=1.0), trials=2) is not None
+    assert watch.explain_time_exceeded(WorkerLimits(trial_seconds=1.0), trials=3) is None
+    assert watch.explain_time_exceeded(WorkerLimits(trial_seconds=1.0), trials=2) is not None

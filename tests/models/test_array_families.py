@@ -14,8 +14,8 @@ import pytest
 
 from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.statistics import Statistics
-from hpsearch.models import load_family, outputs_for
-from hpsearch.models.assembled import Part, assemble
+from hpsearch.models import load_family, make_outputs
+from hpsearch.models.assembly import WeightedNetwork, assemble_model
 
 IMAGE, SEQUENCE = (8, 8, 2), (6, 2)
 EVERYTHING: dict[str, dict[str, Any]] = {
@@ -51,7 +51,7 @@ for folder in sys.argv[1:]:
 @pytest.mark.parametrize("name", EVERYTHING)
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
 def test_a_family_ends_in_the_outputs_of_the_task(name: str, task: str) -> None:
-    outputs = outputs_for(task, 3)
+    outputs = make_outputs(task, 3)
     shape = IMAGE if name == "cnn" else SEQUENCE
     for params in ({}, EVERYTHING[name]):
         model = load_family(name).build(params, shape, outputs)
@@ -63,7 +63,7 @@ def test_a_family_ends_in_the_outputs_of_the_task(name: str, task: str) -> None:
 def test_blocks_double_their_filters_and_halve_a_row_until_it_is_one(name: str) -> None:
     shape = (5, 9, 1) if name == "cnn" else (5, 3)
     model = load_family(name).build(
-        {"blocks": 4, "filters": 2, "units": 0}, shape, outputs_for("binary", 1)
+        {"blocks": 4, "filters": 2, "units": 0}, shape, make_outputs("binary", 1)
     )
     widths = [x.filters for x in model.layers if hasattr(x, "filters")]
     assert [2, 4, 8, 16] == widths
@@ -71,7 +71,7 @@ def test_blocks_double_their_filters_and_halve_a_row_until_it_is_one(name: str) 
 
 
 def test_an_image_without_channels_gets_one() -> None:
-    model = load_family("cnn").build({"filters": 2}, (8, 8), outputs_for("binary", 1))
+    model = load_family("cnn").build({"filters": 2}, (8, 8), make_outputs("binary", 1))
     assert (None, 8, 8) == model.input_shape
 
 
@@ -106,8 +106,8 @@ def save(name: str, dtype: Any, folder: Path) -> None:
     schema = Schema((Column("a", "numeric"), Column("b", "numeric")), target, shape, dtype)
     vectors = ((7.0, 9.0), (10.0, 20.0), (0.1, 0.02), (0.0,) * 3, (1.0,) * 3)
     statistics = Statistics(*(np.array(v, np.float32) for v in vectors))
-    network = load_family(name).build(EVERYTHING[name], shape, outputs_for("multiclass", 3))
-    model = assemble([Part(network, statistics)], schema, "multiclass")
+    network = load_family(name).build(EVERYTHING[name], shape, make_outputs("multiclass", 3))
+    model = assemble_model([WeightedNetwork(network, statistics)], schema, "multiclass")
     model.save(folder / "model.keras")
     rows = np.random.default_rng(0).integers(0, 256, (9, *shape)).astype(dtype)
     if dtype == "float32":
@@ -129,7 +129,7 @@ def test_what_is_saved_is_opened_by_plain_keras_under_another_backend(
 
 
 def test_augmentation_is_for_training_alone() -> None:
-    network = load_family("cnn").build(EVERYTHING["cnn"], IMAGE, outputs_for("binary", 1))
+    network = load_family("cnn").build(EVERYTHING["cnn"], IMAGE, make_outputs("binary", 1))
     rows = np.random.default_rng(0).normal(size=(4, *IMAGE)).astype(np.float32)
     one, two = (keras.ops.convert_to_numpy(network(rows, training=False)) for _ in range(2))
     np.testing.assert_array_equal(one, two)

@@ -15,8 +15,8 @@ import pytest
 
 from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.statistics import Statistics
-from hpsearch.models import load_family, outputs_for
-from hpsearch.models.assembled import Part, assemble
+from hpsearch.models import load_family, make_outputs
+from hpsearch.models.assembly import WeightedNetwork, assemble_model
 
 MIXED = Schema(
     (
@@ -59,7 +59,7 @@ def network_for(schema: Schema, n_outputs: int, task: str) -> Any:
     return load_family("mlp").build(
         {"units": 8, "normalization": "batch", "dropout": 0.1},
         (len(schema.feature_names),),
-        outputs_for(task, n_outputs),
+        make_outputs(task, n_outputs),
     )
 
 
@@ -84,7 +84,7 @@ def test_it_equals_the_network_behind_its_statistics(
     network = network_for(schema, n_outputs, task)
     statistics = statistics_for(schema, n_outputs, task)
     columns = cleaned(schema)
-    model = assemble([Part(network, statistics)], schema, task)
+    model = assemble_model([WeightedNetwork(network, statistics)], schema, task)
     assert [(None, len(schema.columns))] == [tuple(i.shape) for i in model.inputs]
     expected = by_hand(network, schema, statistics, columns)
     np.testing.assert_allclose(expected, model(columns, training=False), rtol=1e-6, atol=1e-6)
@@ -104,10 +104,10 @@ def test_each_of_several_networks_answers_in_the_targets_own_unit() -> None:
         for network, weight in zip(networks, (0.25, 0.75), strict=True)
     )
     parts = [
-        Part(network, statistics, weight)
+        WeightedNetwork(network, statistics, weight)
         for network, weight in zip(networks, (0.25, 0.75), strict=True)
     ]
-    model = assemble(parts, schema, "regression")
+    model = assemble_model(parts, schema, "regression")
     np.testing.assert_allclose(expected, model(columns, training=False), rtol=1e-5)
 
 
@@ -115,7 +115,9 @@ def test_plain_keras_opens_the_file_under_tensorflow_without_us(tmp_path: Path) 
     network = network_for(MIXED, 3, "multiclass")
     statistics = statistics_for(MIXED, 3, "multiclass")
     columns = cleaned(MIXED)
-    assemble([Part(network, statistics)], MIXED, "multiclass").save(tmp_path / "model.keras")
+    assemble_model([WeightedNetwork(network, statistics)], MIXED, "multiclass").save(
+        tmp_path / "model.keras"
+    )
     np.save(tmp_path / "columns.npy", columns)
     script = (
         "import sys; sys.modules['hpsearch'] = None\n"

@@ -6,14 +6,14 @@ import keras
 import numpy as np
 import pytest
 
-from hpsearch.models import FAMILIES, outputs_for
-from hpsearch.spec import hyperparameters as table
+from hpsearch.models import FAMILIES, make_outputs
+from hpsearch.spec import parameter_domains as table
 
 SHAPES = {"mlp": (6,), "wide_and_deep": (6,), "cnn": (6, 6, 1), "conv1d": (6, 2)}
 SHAPES["recurrent"] = (6, 2)
 NAMED = [
     (family, name, choice)
-    for family, reads in table.FAMILIES.items()
+    for family, reads in table.FAMILY_DOMAINS.items()
     for name, domain in reads.items()
     for choice in domain.choices
     # All families hand activations and initializers to the same layers of Keras.
@@ -24,8 +24,8 @@ NAMED = [
 @pytest.mark.parametrize(("family", "name", "choice"), NAMED)
 def test_every_name_of_the_table_can_be_built(family: str, name: str, choice: str) -> None:
     odd = {"units": 3, "filters": 3, name: choice}
-    params = {key: value for key, value in odd.items() if key in table.FAMILIES[family]}
-    model = FAMILIES[family].build(params, SHAPES[family], outputs_for("binary", 1))
+    params = {key: value for key, value in odd.items() if key in table.FAMILY_DOMAINS[family]}
+    model = FAMILIES[family].build(params, SHAPES[family], make_outputs("binary", 1))
     assert (None, 1) == model.output_shape
 
 

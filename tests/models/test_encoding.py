@@ -6,8 +6,8 @@ import pytest
 
 import hpsearch
 from hpsearch.data.schema import Column, Schema
-from hpsearch.models import FAMILIES, load_family, outputs_for
-from hpsearch.spec.data import DataSpec
+from hpsearch.models import FAMILIES, load_family, make_outputs
+from hpsearch.spec.data_spec import DataSpec
 
 CATEGORIES = ((0, 2), (3, 5), (9, 3))  # features 2 and 8 are numbers
 INPUTS = (12,)
@@ -15,7 +15,7 @@ INPUTS = (12,)
 
 def network(model: str, **params):
     build = load_family(model).build
-    return build(params, INPUTS, outputs_for("binary", 1), categories=CATEGORIES)
+    return build(params, INPUTS, make_outputs("binary", 1), categories=CATEGORIES)
 
 
 def test_an_embedding_is_what_keras_looks_up_and_zero_for_a_missing_category():
@@ -42,7 +42,7 @@ def test_columns_of_two_categories_and_numbers_stay_as_they_are():
 
 def test_without_embeddings_the_network_is_the_plain_one():
     assert "encoded" not in [layer.name for layer in network("mlp").layers]
-    bare = load_family("mlp").build({"encoding": "embedding"}, INPUTS, outputs_for("binary", 1))
+    bare = load_family("mlp").build({"encoding": "embedding"}, INPUTS, make_outputs("binary", 1))
     assert "encoded" not in [layer.name for layer in bare.layers]
 
 
@@ -57,7 +57,7 @@ def test_wide_and_deep_adds_a_linear_model_to_the_deep_one():
     np.testing.assert_allclose(1 / (1 + np.exp(-logit)), np.asarray(model(rows)), rtol=1e-4)
 
 
-@pytest.mark.parametrize("model", [m for m in FAMILIES if load_family(m).embeds])
+@pytest.mark.parametrize("model", [m for m in FAMILIES if load_family(m).takes_categories])
 def test_a_network_with_embeddings_is_saved_and_opened_safely(model, tmp_path):
     built = network(model, encoding="embedding")
     built.save(tmp_path / "model.keras")
@@ -74,7 +74,7 @@ def test_the_schema_says_where_the_categories_are():
             Column("c", "categorical", buckets=7),
         )
     )
-    assert ((2, 3), (6, 7)) == schema.categories
+    assert ((2, 3), (6, 7)) == schema.category_ranges
     assert ["b=x", "b=y", "b=z"] == list(schema.feature_names[2:5])
 
 

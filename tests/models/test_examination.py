@@ -12,12 +12,17 @@ import pytest
 from keras.src.backend.common import global_state
 
 from hpsearch.errors import HpsearchError, SpecError
-from hpsearch.spec.file import StudyFile, load_dict
-from hpsearch.study.users_model import check_metric
-from hpsearch.training.examination import Examined, explored, tried, unfit
-from hpsearch.training.keras_fit import KerasFitTrainer
+from hpsearch.spec.study_file import StudyFile, load_dict
+from hpsearch.study.model_validation import check_metric
+from hpsearch.training.keras.keras_fit import KerasFitTrainer
 from hpsearch.training.keras_import import ignore_clear_session
-from hpsearch.training.problem import Problem, sample_of
+from hpsearch.training.model_inspection import (
+    ModelInspection,
+    discover_space,
+    inspect_model,
+    why_unfit,
+)
+from hpsearch.training.problem import Problem, sample_problem
 from hpsearch.training.vectorized import VectorizedTrainer
 from hpsearch.trial import TrialResult, TrialSpec
 from tests import small_problem
@@ -39,13 +44,13 @@ def make_problem(task: Any = "binary", columns: int = 5) -> Problem:
 
 
 def problem_of(function: str, task: Any = "binary") -> Problem:
-    return sample_of(replace(make_problem(task=task), model=f"{FILE}:{function}"))
+    return sample_problem(replace(make_problem(task=task), model=f"{FILE}:{function}"))
 
 
-def examined(function: str, task: Any = "binary") -> Examined:
+def examined(function: str, task: Any = "binary") -> ModelInspection:
     problem = problem_of(function, task)
-    found = tried(problem, POINTS)
-    if reason := unfit(found, problem):
+    found = inspect_model(problem, POINTS)
+    if reason := why_unfit(found, problem):
         raise SpecError(reason)
     return found
 
@@ -113,13 +118,13 @@ def test_a_function_that_fails_at_some_points_is_noted_with_its_line() -> None:
 )
 def test_a_function_that_asks_is_looked_at_too(function: str, told: str) -> None:
     with pytest.raises(SpecError, match=told):
-        explored(f"keras_tuner:{FILE}:{function}")
+        discover_space(f"keras_tuner:{FILE}:{function}")
 
 
 def test_the_output_of_a_function_that_asks_is_held_against_the_task() -> None:
-    found = explored(f"keras_tuner:{FILE}:kt_linear")
+    found = discover_space(f"keras_tuner:{FILE}:kt_linear")
     problem = replace(make_problem(), model="")
-    assert "no activation, but a binary task" in str(unfit(found, problem))
+    assert "no activation, but a binary task" in str(why_unfit(found, problem))
 
 
 @pytest.mark.parametrize(
@@ -134,12 +139,12 @@ def test_the_output_of_a_function_that_asks_is_held_against_the_task() -> None:
 def test_a_loss_of_another_signature_is_refused(loss: str, told: str, model: str) -> None:
     problem = replace(problem_of("fine"), model=model)
     with pytest.raises(SpecError, match=told):
-        tried(problem, [{**POINTS[0], "units": 4}], [f"{FILE}:{loss}"])
+        inspect_model(problem, [{**POINTS[0], "units": 4}], [f"{FILE}:{loss}"])
 
 
 def test_a_loss_of_ones_own_passes() -> None:
     loss = f"{FILE}:each_row"
-    tried(replace(problem_of("fine"), model="mlp"), [{"units": 4, "loss": loss}], [loss])
+    inspect_model(replace(problem_of("fine"), model="mlp"), [{"units": 4, "loss": loss}], [loss])
 
 
 METRICS = """
@@ -167,7 +172,7 @@ def test_a_metric_is_called_once_before_the_first_trial(
 ) -> None:
     (tmp_path / "metrics.py").write_text(METRICS)
     reference = f"{tmp_path}/metrics.py:{name}"
-    problem = replace(make_problem(), own_metric=(reference, "minimize"), objective=name)
+    problem = replace(make_problem(), custom_metric=(reference, "minimize"), objective=name)
     declared = {"data": {}, "search_space": {"units": 4}}
     file: StudyFile = load_dict(declared, folder=tmp_path)
     if told is None:
@@ -179,7 +184,7 @@ def test_a_metric_is_called_once_before_the_first_trial(
 
 
 def test_a_point_that_is_rejected_at_the_defaults_shows_what_is_asked_all_the_same() -> None:
-    found = explored(f"optuna:{FILE}:optuna_pruned_at_the_default")
+    found = discover_space(f"optuna:{FILE}:optuna_pruned_at_the_default")
     assert {"units", "layers"} == found.declared.keys()
     assert () == found.notes
 

@@ -11,35 +11,35 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from hpsearch.errors import SpecError
-from hpsearch.models.exploration import (
-    Answer,
-    Build,
+from hpsearch.models.introspection.space_discovery import (
+    AnswerFunction,
+    BuildCall,
+    BuildFunction,
     MissingAnswerError,
-    Question,
-    Run,
-    explore,
-    given,
+    ParameterRequest,
+    answer_from_params,
+    explore_space,
 )
-from hpsearch.spec.study import StudySpec
+from hpsearch.spec.study_spec import StudySpec
 
 Ask = Callable[..., Any]
 
 
-def build_of(function: Callable[[Ask], object]) -> Build:
+def build_of(function: Callable[[Ask], object]) -> BuildFunction:
     """`function` asks with `ask(name, declaration)`; a default is the first or lowest value."""
 
-    def build(answer: Answer) -> Run:
-        asked: dict[str, Question] = {}
+    def build(answer: AnswerFunction) -> BuildCall:
+        asked: dict[str, ParameterRequest] = {}
         values: dict[str, Any] = {}
 
         def ask(name: str, declared: dict[str, Any]) -> Any:
             default = declared["choices"][0] if "choices" in declared else declared["low"]
-            asked[name] = Question(name, declared, default)
+            asked[name] = ParameterRequest(name, declared, default)
             values[name] = answer(asked[name])
             return values[name]
 
         function(ask)
-        return Run(asked, values)
+        return BuildCall(asked, values)
 
     return build
 
@@ -56,7 +56,7 @@ UNIT = {"type": "float", "low": 0.0, "high": 1.0}
 
 
 def conditions(function: Callable[[Ask], object]) -> dict[str, Any]:
-    return {k: d.get("when") for k, d in explore(build_of(function)).declared.items()}
+    return {k: d.get("when") for k, d in explore_space(build_of(function)).search_space.items()}
 
 
 def test_a_loop_gives_each_turn_the_condition_that_it_runs() -> None:
@@ -100,8 +100,8 @@ def test_a_condition_that_no_list_of_values_says_is_left_out_with_a_note() -> No
         if ask("dropout", UNIT) > 0.4:
             ask("seed", whole(0, 9))
 
-    found = explore(build_of(threshold))
-    assert "when" not in found.declared["seed"]
+    found = explore_space(build_of(threshold))
+    assert "when" not in found.search_space["seed"]
     assert found.notes == ("seed: drawn in every trial that may read it, and in some that do not",)
 
 
@@ -111,8 +111,8 @@ def test_a_point_that_cannot_be_built_is_noted_and_the_rest_is_found() -> None:
             raise ValueError("b is not to be had")
         ask("size", whole(1, 2))
 
-    found = explore(build_of(fragile))
-    assert ["kind", "size"] == list(found.declared)
+    found = explore_space(build_of(fragile))
+    assert ["kind", "size"] == list(found.search_space)
     assert "ValueError: b is not to be had" in found.notes[0]
 
 
@@ -121,7 +121,7 @@ def test_what_fails_with_its_own_defaults_is_raised() -> None:
         raise ValueError("never")
 
     with pytest.raises(ValueError, match="never"):
-        explore(build_of(broken))
+        explore_space(build_of(broken))
 
 
 def test_one_name_with_a_range_for_each_branch_has_a_condition_for_each() -> None:
@@ -133,7 +133,7 @@ def test_one_name_with_a_range_for_each_branch_has_a_condition_for_each() -> Non
     assert [
         {**whole(1, 8), "when": {"kind": ["a"]}},
         {**whole(10, 900), "when": {"kind": ["b"]}},
-    ] == explore(build_of(twice)).declared["units"]
+    ] == explore_space(build_of(twice)).search_space["units"]
 
 
 def test_a_value_fixed_in_one_branch_and_searched_in_another_is_a_range_of_one_value() -> None:
@@ -141,7 +141,7 @@ def test_a_value_fixed_in_one_branch_and_searched_in_another_is_a_range_of_one_v
         still = {"type": "fixed", "value": 0.5, "low": 0.5}
         ask("rate", UNIT if ask("kind", choice("a", "b")) == "a" else still)
 
-    found = explore(build_of(fixed)).declared["rate"]
+    found = explore_space(build_of(fixed)).search_space["rate"]
     assert {"type": "float", "low": 0.5, "high": 0.5, "when": {"kind": ["b"]}} == found[1]
 
 
@@ -152,7 +152,7 @@ def test_one_name_with_two_ranges_is_refused_where_no_condition_tells_them_apart
     with pytest.raises(
         SpecError, match=r"'units' in two ways, int\(low=1, high=8\) and int\(low=1"
     ):
-        explore(build_of(twice))
+        explore_space(build_of(twice))
 
 
 def test_the_same_function_gives_the_same_space_each_time() -> None:
@@ -160,14 +160,14 @@ def test_the_same_function_gives_the_same_space_each_time() -> None:
         if ask("a", UNIT) > 0.5:
             ask("b", UNIT)
 
-    assert explore(build_of(function)) == explore(build_of(function))
+    assert explore_space(build_of(function)) == explore_space(build_of(function))
 
 
 def test_a_trial_without_an_answer_says_what_to_declare() -> None:
-    answer = given({"units": 8})
-    assert 8 == answer(Question("units", whole(1, 9), 1))
+    answer = answer_from_params({"units": 8})
+    assert 8 == answer(ParameterRequest("units", whole(1, 9), 1))
     with pytest.raises(MissingAnswerError, match=r"'depth', which was not found .* declare it in"):
-        answer(Question("depth", whole(1, 9), 1))
+        answer(ParameterRequest("depth", whole(1, 9), 1))
 
 
 # A tree of branches: a name, its choices, and what each choice asks for.
@@ -191,7 +191,7 @@ def test_every_point_of_a_tree_of_branches_has_what_its_build_asks_for(
             ask(f"{path}{name} size", whole(10 * taken, 10 * taken + 3))
             walk(ask, choices[taken], f"{path}{name}{taken}")
 
-    declared = explore(build_of(lambda ask: walk(ask, tree))).declared
+    declared = explore_space(build_of(lambda ask: walk(ask, tree))).search_space
     if not declared:
         return
     spec = StudySpec.model_validate({"data": {"source": "a.csv"}, "search_space": declared})
@@ -199,5 +199,5 @@ def test_every_point_of_a_tree_of_branches_has_what_its_build_asks_for(
 
     for seed in range(20):
         params = spec.space.draw(random.Random(seed))
-        read = build_of(lambda ask: walk(ask, tree))(given(params)).asked
+        read = build_of(lambda ask: walk(ask, tree))(answer_from_params(params)).requests
         assert params.keys() == read.keys()

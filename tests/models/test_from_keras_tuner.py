@@ -26,4 +26,4 @@ def test_the_study_of_the_page_finds_the_space_of_its_model(tmp_path: Path) -> N
         "batch_size": {},
     }
     assert expected == conditions
-    assert file.facts["compiled"]
+    assert file.model_facts["compiled"]

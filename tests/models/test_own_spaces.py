@@ -10,11 +10,11 @@ import keras_tuner
 import pytest
 
 from hpsearch.errors import HpsearchError
-from hpsearch.models.families import load_family
+from hpsearch.models.family_registry import load_family
 from hpsearch.models.outputs import Outputs
-from hpsearch.spec.study import StudySpec
-from hpsearch.training.examination import explored, mismatch, tried
-from hpsearch.training.problem import Problem, sample_of
+from hpsearch.spec.study_spec import StudySpec
+from hpsearch.training.model_inspection import discover_space, inspect_model, why_input_mismatch
+from hpsearch.training.problem import Problem, sample_problem
 from tests import small_problem
 from tests.models import users_models
 
@@ -23,7 +23,7 @@ ONE = Outputs(1, "sigmoid")
 
 
 def space_of(name: str, convention: str = "keras_tuner") -> dict[str, Any]:
-    return dict(explored(f"{convention}:{FILE}:{name}").declared)
+    return dict(discover_space(f"{convention}:{FILE}:{name}").declared)
 
 
 def keras_tuners(build: Any, tmp_path: Path) -> dict[str, Any]:
@@ -137,26 +137,26 @@ def test_a_fit_of_the_users_may_set_batch_size_and_epochs() -> None:
 )
 def test_a_model_of_keras_tuner_that_cannot_be_used_says_why(name: str, why: str) -> None:
     with pytest.raises(HpsearchError, match=why):
-        explored(f"keras_tuner:{FILE}:{name}")
+        discover_space(f"keras_tuner:{FILE}:{name}")
 
 
 def test_an_optuna_model_that_cannot_be_used_says_why() -> None:
     with pytest.raises(
         HpsearchError, match="is a Doubled, a class of your own: use Keras's layers"
     ):
-        explored(f"optuna:{FILE}:with_own_layer")
+        discover_space(f"optuna:{FILE}:with_own_layer")
     with pytest.raises(HpsearchError, match=r"'layer'\) offers <class .*Name the object by a text"):
-        explored(f"optuna:{FILE}:of_objects")
+        discover_space(f"optuna:{FILE}:of_objects")
 
 
 def test_a_fixed_input_that_is_not_the_datas_is_refused_with_both() -> None:
-    examined = explored(f"keras_tuner:{FILE}:conditional")
-    assert mismatch(examined, (5,)) is None
-    told = mismatch(examined, (30,))
+    examined = discover_space(f"keras_tuner:{FILE}:conditional")
+    assert why_input_mismatch(examined, (5,)) is None
+    told = why_input_mismatch(examined, (30,))
     assert told is not None
     assert "takes 5 features" in told
     assert "the data have 30 after encoding" in told
-    assert mismatch(explored(f"keras_tuner:{FILE}:tutorial"), (30,)) is None
+    assert why_input_mismatch(discover_space(f"keras_tuner:{FILE}:tutorial"), (30,)) is None
 
 
 def test_a_trials_params_make_the_model_that_the_function_makes_of_them() -> None:
@@ -177,17 +177,17 @@ def test_a_trials_params_make_the_model_that_the_function_makes_of_them() -> Non
 
 
 def sample(function: str) -> Problem:
-    return sample_of(replace(small_problem.problem(), model=f"{FILE}:{function}"))
+    return sample_problem(replace(small_problem.problem(), model=f"{FILE}:{function}"))
 
 
 def test_what_a_plain_function_looks_up_is_known() -> None:
     points = [{"width": 4, "optimizer": "sgd"}]
-    told = tried(sample("plain_compiled"), points)
+    told = inspect_model(sample("plain_compiled"), points)
     assert (True, ("width",)) == (told.compiled, told.read)
-    told = tried(sample("plain_that_reads_its_optimizer"), points)
+    told = inspect_model(sample("plain_that_reads_its_optimizer"), points)
     assert (True, ("optimizer",)) == (told.compiled, told.read)
 
 
 def test_a_plain_function_that_fails_at_every_point_says_where() -> None:
     with pytest.raises(HpsearchError, match=r"users_models.py:\d+: KeyError: 'width'"):
-        tried(sample("plain_compiled"), [{}, {"units": 3}])
+        inspect_model(sample("plain_compiled"), [{}, {"units": 3}])

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from hpsearch.platforms import locks
-from hpsearch.platforms.locks import FileLock, LockHeldError, holder_of
+from hpsearch.platforms.locks import FileLock, LockHeldError, find_holder
 
 HOLD = """
 import sys, time; from pathlib import Path
@@ -56,30 +56,30 @@ GRANT_ALL, HAVE_NONE = "locks.try_lock = lambda d: True", "locks.try_lock = lamb
 def test_a_lock_leaves_no_file_behind_and_can_be_had_again(path):
     for _ in range(2):
         with FileLock(path):
-            assert os.getpid() == holder_of(path).pid
+            assert os.getpid() == find_holder(path).pid
         assert [] == os.listdir(path.parent)
-    assert holder_of(path) is None
+    assert find_holder(path) is None
 
 
 @pytest.mark.parametrize("patch", ["", GRANT_ALL, HAVE_NONE])
 def test_a_second_process_is_told_who_has_it_whatever_the_file_system_grants(
     path, patch, monkeypatch
 ):
-    monkeypatch.setattr(locks, "SETTLED", 0.01)
+    monkeypatch.setattr(locks, "SETTLE_SECONDS", 0.01)
     with Holder(path, patch) as first:
         if patch:
             (grant_all if patch == GRANT_ALL else have_none)(monkeypatch)
         with pytest.raises(LockHeldError, match=rf"process {first.pid} on .* since 20\d\d-"):
             FileLock(path)
-        assert first.pid == holder_of(path).pid
+        assert first.pid == find_holder(path).pid
     with FileLock(path):  # it ended without giving it back
-        assert os.getpid() == holder_of(path).pid
+        assert os.getpid() == find_holder(path).pid
 
 
 @pytest.mark.parametrize("patch", [None, grant_all, have_none])
 def test_of_many_that_come_at_once_one_gets_it(path, patch, monkeypatch):
-    monkeypatch.setattr(locks, "SETTLED", 0.3)
-    monkeypatch.setattr(locks, "PATIENCE", 0.0)
+    monkeypatch.setattr(locks, "SETTLE_SECONDS", 1.0)
+    monkeypatch.setattr(locks, "RETRY_SECONDS", 0.0)
     if patch is not None:
         patch(monkeypatch)
     barrier, got, refused = threading.Barrier(8), [], []
@@ -102,11 +102,11 @@ def test_of_many_that_come_at_once_one_gets_it(path, patch, monkeypatch):
 
 
 def test_a_lock_whose_file_was_removed_is_shown_again(path, monkeypatch):
-    monkeypatch.setattr(locks, "RENEWED", 0.02)
+    monkeypatch.setattr(locks, "RENEW_SECONDS", 0.02)
     with FileLock(path):
         path.unlink()
         end = time.monotonic() + 5
-        while holder_of(path) is None and time.monotonic() < end:
+        while find_holder(path) is None and time.monotonic() < end:
             time.sleep(0.01)
         with pytest.raises(LockHeldError, match=f"process {os.getpid()}"):
             FileLock(path)
@@ -122,8 +122,8 @@ def test_a_file_that_was_removed_while_one_waited_for_it_is_not_the_lock(path):
 
 
 def test_a_holder_on_another_machine_is_alive_while_it_renews_the_file(path, monkeypatch):
-    monkeypatch.setattr(locks, "SETTLED", 0.01)
-    monkeypatch.setattr(locks, "WATCHED", 0.4)
+    monkeypatch.setattr(locks, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(locks, "STALE_SECONDS", 0.4)
     elsewhere = replace(locks._this_process(), host="another-machine")
     path.write_bytes(locks._encode(elsewhere))
     ended = threading.Event()
@@ -136,15 +136,15 @@ def test_a_holder_on_another_machine_is_alive_while_it_renews_the_file(path, mon
     thread.start()
     with pytest.raises(LockHeldError, match="on another-machine since"):
         FileLock(path)
-    assert holder_of(path) == elsewhere
+    assert find_holder(path) == elsewhere
     ended.set()
     thread.join()
     with FileLock(path):
-        assert os.getpid() == holder_of(path).pid
+        assert os.getpid() == find_holder(path).pid
 
 
 def test_a_process_number_that_was_given_to_another_process_is_no_holder(path):
     path.write_bytes(locks._encode(replace(locks._this_process(), started="1")))
-    assert holder_of(path) is None
+    assert find_holder(path) is None
     with FileLock(path):
         pass

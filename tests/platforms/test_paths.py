@@ -7,16 +7,16 @@ import pytest
 from hpsearch.errors import DataError, SpecError
 from hpsearch.platforms.paths import (
     artifact_uri,
-    find_alike,
+    explain_unportable,
+    find_similar,
     relative_to,
     sqlite_uri,
     starts_with_drive,
-    why_unportable,
 )
-from hpsearch.spec.data import DataSpec
-from hpsearch.spec.file import load_dict
-from hpsearch.spec.reference import PATTERN, is_reference
-from hpsearch.study.opening import require_own_folder
+from hpsearch.spec.data_spec import DataSpec
+from hpsearch.spec.function_reference import REFERENCE_PATTERN, is_reference
+from hpsearch.spec.study_file import load_dict
+from hpsearch.study.start import require_own_folder
 
 
 @pytest.mark.parametrize("text", ["C:\\data\\x.csv", "c:/data/x.csv"])
@@ -34,7 +34,7 @@ def test_a_scheme_is_no_drive(text):
 
 
 def test_a_function_of_a_file_on_a_drive_is_named_with_the_drive():
-    found = PATTERN.fullmatch("C:\\my models\\m.py:build")
+    found = REFERENCE_PATTERN.fullmatch("C:\\my models\\m.py:build")
     assert ("C:\\my models\\m.py", "build") == (found["place"], found["name"])
     assert not is_reference("C:\\data\\x.csv")
 
@@ -49,7 +49,7 @@ def test_stores_and_artifacts_have_uris_of_their_platform():
 
 @pytest.mark.parametrize("name", ["CON", "con", "nul.2024", "LPT1", "study."])
 def test_a_study_name_that_windows_cannot_hold_is_refused_everywhere(name):
-    assert why_unportable(name)
+    assert explain_unportable(name)
     declared = {"study": name, "data": {"source": "a.csv"}, "search_space": {"units": 8}}
     with pytest.raises(SpecError, match="cannot be a folder everywhere"):
         load_dict(declared)
@@ -57,17 +57,17 @@ def test_a_study_name_that_windows_cannot_hold_is_refused_everywhere(name):
 
 @pytest.mark.parametrize("name", ["console", "a.b", "study-1", "com10", "nulls.x"])
 def test_a_study_name_that_only_looks_like_one_is_taken(name):
-    assert why_unportable(name) is None
+    assert explain_unportable(name) is None
 
 
 def test_names_that_differ_in_case_or_composition_are_alike(tmp_path):
     (tmp_path / "Churn").mkdir()
     (tmp_path / "caf\u00e9").mkdir()
-    assert "Churn" == find_alike(tmp_path, "churn")
-    assert "caf\u00e9" == find_alike(tmp_path, "cafe\u0301")
-    assert find_alike(tmp_path, "Churn") is None
-    assert find_alike(tmp_path, "churn2") is None
-    assert find_alike(tmp_path / "missing", "x") is None
+    assert "Churn" == find_similar(tmp_path, "churn")
+    assert "caf\u00e9" == find_similar(tmp_path, "cafe\u0301")
+    assert find_similar(tmp_path, "Churn") is None
+    assert find_similar(tmp_path, "churn2") is None
+    assert find_similar(tmp_path / "missing", "x") is None
     with pytest.raises(SpecError, match="there is a study 'Churn'"):
         require_own_folder(tmp_path / "churn")
 

@@ -14,12 +14,12 @@ from hpsearch import plugins
 from hpsearch.errors import SpecError
 from hpsearch.models import FAMILIES, load_family
 from hpsearch.search.pruners import make_pruner
-from hpsearch.search.samplers import SAMPLERS, problems
-from hpsearch.spec.space import Float, Space
-from hpsearch.training.metrics import metric_for
+from hpsearch.search.samplers import SAMPLERS, find_problems
+from hpsearch.spec.search_space import Float, SearchSpace
+from hpsearch.training.metrics import get_metric
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
-SPACE = Space((Float("x", 0.0, 1.0),))
+SPACE = SearchSpace((Float("x", 0.0, 1.0),))
 
 
 def block(language: str, start: str) -> str:
@@ -111,24 +111,24 @@ def test_they_pass_the_suites(tmp_path):
 
 def test_an_unknown_name_is_told_with_what_is_built_in_and_installed(path):
     corner(path)
-    ((_, told),) = problems("shufled", {}, SPACE, objectives=1)
+    ((_, told),) = find_problems("shufled", {}, SPACE, objectives=1)
     assert told.endswith(f"Known: {', '.join(SAMPLERS)}. Installed: shuffled.")
     with pytest.raises(SpecError, match=r"Known: asha, .* Installed: halfway\."):
         make_pruner("halfwy", {}, epochs=9)
     with pytest.raises(SpecError, match=r"Installed: brier_skill\."):
-        metric_for("brier_skil", "binary")
+        get_metric("brier_skil", "binary")
     with pytest.raises(SpecError, match="Installed: linear, or your own function"):
         load_family("liner")
 
 
 def test_without_a_plugin_nothing_is_said_of_what_is_installed(path):
-    ((_, told),) = problems("shuffled", {}, SPACE, objectives=1)
+    ((_, told),) = find_problems("shuffled", {}, SPACE, objectives=1)
     assert "Installed" not in told
 
 
 def test_an_option_that_a_sampler_does_not_read_is_refused(path):
     corner(path)
-    assert [("startup", "shuffled does not read this option: it reads no option")] == problems(
+    assert [("startup", "shuffled does not read this option: it reads no option")] == find_problems(
         "shuffled", {"startup": 3}, SPACE, objectives=1
     )
 
@@ -152,7 +152,7 @@ def test_what_is_no_family_and_no_metric_is_refused(path):
     with pytest.raises(SpecError, match=r"must be a hpsearch\.models\.Family\. Received: 3"):
         load_family("f")
     with pytest.raises(SpecError, match=r"training\.metrics\.Metric\. Received: 3"):
-        metric_for("m", "binary")
+        get_metric("m", "binary")
 
 
 def test_a_built_in_name_is_not_replaced_and_the_clash_is_told(path):
@@ -166,13 +166,16 @@ def test_a_built_in_name_is_not_replaced_and_the_clash_is_told(path):
 def test_what_is_built_in_asks_for_no_entry_points():
     code = (
         "from importlib import metadata\n"
-        "def fail(**_): raise AssertionError\n"
-        "metadata.entry_points = fail\n"
+        "known = metadata.entry_points\n"
+        "def look(*, group='', **given):\n"
+        "    assert not group.startswith('hpsearch'), group\n"
+        "    return known(group=group, **given)\n"
+        "metadata.entry_points = look\n"
         "from hpsearch.models import load_family\n"
         "from hpsearch.search.samplers import make_sampler\n"
-        "from hpsearch.training.metrics import metric_for\n"
+        "from hpsearch.training.metrics import get_metric as metric_for\n"
         "from hpsearch.search.pruners import make_pruner\n"
-        "from hpsearch.spec.space import Float, Space\n"
+        "from hpsearch.spec.search_space import Float, SearchSpace as Space\n"
         "load_family('mlp'), metric_for('f1', 'binary'), make_pruner('asha', {}, epochs=9)\n"
         "make_sampler('grid', Space((Float('x', 0, 1, step=0.5),)), direction='minimize', seed=0)\n"
     )

@@ -16,10 +16,10 @@ from promotion.conftest import Store
 from server_parts import PASSWORD, LoginServer, login_server
 
 from hpsearch.errors import PromotionError, TrackingError
-from hpsearch.promotion import Reference, models, promote, rollback
+from hpsearch.promotion import Reference, list_versions, promote_run, rollback_model
 from hpsearch.promotion.registry import version_at
-from hpsearch.promotion.scoring import fetch
-from hpsearch.tracking.sender import sync
+from hpsearch.promotion.scoring import fetch_model
+from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path, open_store
 
 pytestmark = pytest.mark.long  # a server with logins hashes a password with each request
@@ -87,7 +87,7 @@ def place(root: Path, user: str, name: str) -> Path:
 def test_everybody_can_send_a_study_of_a_new_name(server: Server, tmp_path: Path) -> None:
     for user in ("admin", "owner", "editor", "reader"):
         server.client(user)
-        sent = sync(place(tmp_path, user, f"new-{user}"), server.uri)
+        sent = sync_study(place(tmp_path, user, f"new-{user}"), server.uri)
         run = server.client(user).get_run(sent.parent)
         assert ("FINISHED", user) == (run.info.status, run.data.tags["mlflow.user"])
 
@@ -96,10 +96,10 @@ def test_sync_of_a_reader_ends_in_one_line_that_says_what_to_ask_for(
     server: Server, tmp_path: Path
 ) -> None:
     server.client("owner")
-    sent = sync(place(tmp_path, "owner", "shared"), server.uri)
+    sent = sync_study(place(tmp_path, "owner", "shared"), server.uri)
     server.client("reader")
     with pytest.raises(TrackingError) as told:
-        sync(place(tmp_path, "reader", "shared"), server.uri)
+        sync_study(place(tmp_path, "reader", "shared"), server.uri)
     text = str(told.value)
     assert "permission denied: ask the server's administrator for EDIT on the experiment" in text
     assert "'shared'" in text
@@ -108,7 +108,7 @@ def test_sync_of_a_reader_ends_in_one_line_that_says_what_to_ask_for(
     assert 2 == len(owner.search_runs([sent.experiment_id]))  # nothing empty was left
     server.grant("reader", "experiment", sent.experiment_id, "EDIT")
     server.client("reader")
-    sync(place(tmp_path, "reader", "shared"), server.uri)
+    sync_study(place(tmp_path, "reader", "shared"), server.uri)
 
 
 def test_a_wrong_password_is_told_as_one(server: Server) -> None:
@@ -170,10 +170,10 @@ def test_who_may_write_in_the_experiment_promotes_to_a_new_name(
 ) -> None:
     client = server.client(user)
     name = f"new-of-{user}"
-    assert 1 == promote(client, study, Reference(name)).version
+    assert 1 == promote_run(client, study, Reference(name)).version
     reader = server.client("reader")
-    assert ["champion"] == [alias for row in models(reader, name) for alias in row.aliases]
-    assert fetch(reader, Reference(name), str(tmp_path)).is_dir()
+    assert ["champion"] == [alias for row in list_versions(reader, name) for alias in row.aliases]
+    assert fetch_model(reader, Reference(name), str(tmp_path)).is_dir()
 
 
 def test_a_reader_is_told_what_to_ask_for_and_leaves_no_empty_model(
@@ -182,7 +182,7 @@ def test_a_reader_is_told_what_to_ask_for_and_leaves_no_empty_model(
     reader = server.client("reader")
     assert version_at(reader, Reference("of-nobody")) is None
     with pytest.raises(PromotionError) as told:
-        promote(reader, study, Reference("of-nobody"))
+        promote_run(reader, study, Reference("of-nobody"))
     text = str(told.value)
     assert "permission denied: ask the server's administrator for EDIT on the study's" in text
     assert 1 == len(text.splitlines())
@@ -192,11 +192,14 @@ def test_a_reader_is_told_what_to_ask_for_and_leaves_no_empty_model(
 def test_the_model_of_somebody_else_needs_edit_on_it(
     server: Server, study: str, store: Store, tmp_path: Path
 ) -> None:
-    promote(server.client("owner"), study, Reference("of-the-team"))
+    promote_run(server.client("owner"), study, Reference("of-the-team"))
     editor = server.client("editor")
     with pytest.raises(PromotionError, match="for EDIT on the registered model 'of-the-team'"):
-        promote(editor, study, Reference("of-the-team", "staging"))
+        promote_run(editor, study, Reference("of-the-team", "staging"))
     with pytest.raises(PromotionError, match="nothing to go back to"):
-        rollback(editor, "of-the-team")
+        rollback_model(editor, "of-the-team")
     server.grant("editor", "registered_model", "of-the-team", "EDIT")
-    assert 1 == promote(server.client("editor"), study, Reference("of-the-team", "staging")).version
+    assert (
+        1
+        == promote_run(server.client("editor"), study, Reference("of-the-team", "staging")).version
+    )

@@ -12,10 +12,10 @@ import pytest
 from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.statistics import fit_statistics
 from hpsearch.errors import PromotionError
-from hpsearch.models import load_family, outputs_for
-from hpsearch.models.assembled import Part, assemble
-from hpsearch.promotion import export, export_model, parse_reference, promote
-from hpsearch.promotion.scoring import fetch, load_served
+from hpsearch.models import load_family, make_outputs
+from hpsearch.models.assembly import WeightedNetwork, assemble_model
+from hpsearch.promotion import export_model, model_export, parse_reference, promote_run
+from hpsearch.promotion.scoring import fetch_model, load_served
 
 ANSWERS = """
 import json, sys
@@ -58,9 +58,11 @@ def exported(store, tmp_path_factory):
     root = tmp_path_factory.mktemp("exported")
     made = {"of-tables": of_tables(store), "of-images": of_images(store, root)}
     made |= {name: of_activations(store, root, name) for name in ("of-gelu", "of-celu")}
-    promote(store.client, of_activations(store, root, "of-erfinv")[0], parse_reference("of-erfinv"))
+    promote_run(
+        store.client, of_activations(store, root, "of-erfinv")[0], parse_reference("of-erfinv")
+    )
     for name, (run, network, rows) in made.items():
-        promote(store.client, run, parse_reference(name))
+        promote_run(store.client, run, parse_reference(name))
         (root / name).mkdir()
         np.save(root / name / "rows.npy", rows)
         np.save(root / name / "expected.npy", network(rows))
@@ -92,9 +94,9 @@ def of_images(store, folder):
         "normalization": "batch",
         "random_flip": "horizontal",
     }
-    network = load_family("cnn").build(space, shape, outputs_for("multiclass", 3))
+    network = load_family("cnn").build(space, shape, make_outputs("multiclass", 3))
     seen = fit_statistics(schema, images, np.eye(3)[[0, 1, 2, 0, 1]], np.arange(5))
-    model = assemble([Part(network, seen)], schema, "multiclass")
+    model = assemble_model([WeightedNetwork(network, seen)], schema, "multiclass")
     model.save(folder / "model.keras")
     winner = folder / "model.keras", schema, images[:3]
     return store.study("of-images", winner=winner), model, images
@@ -110,9 +112,9 @@ def of_activations(store, folder, name):
         network = keras.Model(first, keras.layers.Dense(1)(keras.ops.erfinv(first / 9)))
     else:
         space = {"units": 4, "layers": 2, "activation": activation}
-        network = load_family("mlp").build(space, (2,), outputs_for("regression", 1))
+        network = load_family("mlp").build(space, (2,), make_outputs("regression", 1))
     seen = fit_statistics(schema, rows, rows[:, :1], np.arange(8))
-    model = assemble([Part(network, seen)], schema, "regression")
+    model = assemble_model([WeightedNetwork(network, seen)], schema, "regression")
     path = folder / f"network-{name}" / "model.keras"
     path.parent.mkdir()
     model.save(path)
@@ -153,13 +155,15 @@ def test_what_the_runtime_cannot_open_is_refused_and_not_left_there(exported):
 
 def test_other_answers_than_those_of_the_served_model_are_refused(store, tmp_path):
     run, model, _ = of_tables(store, "of-other-tables")
-    promote(store.client, run, parse_reference("of-other-tables"))
-    path = fetch(store.client, parse_reference("of-other-tables"), str(tmp_path))
+    promote_run(store.client, run, parse_reference("of-other-tables"))
+    path = fetch_model(store.client, parse_reference("of-other-tables"), str(tmp_path))
     served = load_served(path, parse_reference("of-other-tables"))
-    example = export._example(path, served.schema)
-    export._compare(served, example, model.predict_on_batch)
+    example = model_export._load_example(path, served.schema)
+    model_export._require_same_answers(served, example, model.predict_on_batch)
     with pytest.raises(PromotionError, match=r"example rows differ by up to 0\.001"):
-        export._compare(served, example, lambda rows: model.predict_on_batch(rows) + 0.001)
+        model_export._require_same_answers(
+            served, example, lambda rows: model.predict_on_batch(rows) + 0.001
+        )
 
 
 def test_an_existing_folder_is_not_overwritten(store, tmp_path):

@@ -18,7 +18,7 @@ from promotion.conftest import Store
 from server_parts import S3_KEYS, s3_server
 
 from hpsearch.cli import main
-from hpsearch.promotion import Reference, promote
+from hpsearch.promotion import Reference, promote_run
 from hpsearch.tracking import waiting
 
 pytestmark = pytest.mark.long
@@ -106,7 +106,7 @@ def server(
         experiment = client.create_experiment("of-files")
         made = client.create_run(experiment, tags={"hpsearch.kind": "study"}).info.run_id
         client.log_artifacts(made, final, "final")
-        promote(client, made, Reference("m"))
+        promote_run(client, made, Reference("m"))
         yield uri
 
 

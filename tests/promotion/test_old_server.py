@@ -15,11 +15,11 @@ from mlflow_server import served
 from promotion.conftest import Store
 
 from hpsearch.errors import TrackingError
-from hpsearch.promotion import Reference, models, promote, rollback
-from hpsearch.promotion.scoring import fetch
+from hpsearch.promotion import Reference, list_versions, promote_run, rollback_model
+from hpsearch.promotion.scoring import fetch_model
 from hpsearch.tracking.artifact_store import list_run_files
-from hpsearch.tracking.sender import sync
-from hpsearch.tracking.server import OLDEST
+from hpsearch.tracking.sender import sync_study
+from hpsearch.tracking.server import MIN_VERSION
 from hpsearch.tracking.store import journal_path, open_store
 from hpsearch.tracking.study_runs import find_study_run
 
@@ -60,7 +60,7 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def test_the_oldest_that_is_tested_is_the_oldest_that_is_allowed() -> None:
-    assert SUPPORTED.startswith(".".join(map(str, OLDEST)))
+    assert SUPPORTED.startswith(".".join(map(str, MIN_VERSION)))
 
 
 def test_a_study_goes_to_the_oldest_server_once(oldest: str, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_study_goes_to_the_oldest_server_once(oldest: str, tmp_path: Path) -> 
     (journal.parent / "plots").mkdir()
     (journal.parent / "plots" / "history.png").write_bytes(b"PNG")
     for _ in range(2):
-        sent = sync(journal, oldest)
+        sent = sync_study(journal, oldest)
         (cursor,) = journal.parent.glob("uploaded-*.json")
         cursor.unlink()  # as if nothing had been sent
     client = open_store(oldest)
@@ -93,13 +93,13 @@ def test_a_model_goes_into_use_on_the_oldest_server_and_back(
         run = client.create_run(experiment, tags={"hpsearch.kind": "study"}).info.run_id
         client.log_artifacts(run, final, "final")
         runs.append(run)
-    assert 1 == promote(client, runs[0], Reference("served")).version
-    assert 2 == promote(client, runs[1], Reference("served")).version
+    assert 1 == promote_run(client, runs[0], Reference("served")).version
+    assert 2 == promote_run(client, runs[1], Reference("served")).version
     assert [("served", 2, ("champion",)), ("served", 1, ("previous",))] == [
-        (row.name, row.version, row.aliases) for row in models(client)
+        (row.name, row.version, row.aliases) for row in list_versions(client)
     ]
-    assert fetch(client, Reference("served"), str(tmp_path)).is_dir()
-    assert 1 == rollback(client, "served").version
+    assert fetch_model(client, Reference("served"), str(tmp_path)).is_dir()
+    assert 1 == rollback_model(client, "served").version
 
 
 def test_an_older_server_is_told_so_at_the_start(tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ from hpsearch.data import Dataset, load
 from hpsearch.data.schema import Schema
 from hpsearch.errors import DataError
 from hpsearch.promotion import scoring, served_model
-from hpsearch.promotion.package import CODE, _signature
-from hpsearch.spec.data import DataSpec
+from hpsearch.promotion.package import CODE, _make_signature
+from hpsearch.spec.data_spec import DataSpec
 
 ROWS, LOCKED = 30, 8
 PLAIN: dict[str, Any] = {}
@@ -140,7 +140,7 @@ def opened(schema: Schema) -> PyFuncModel:
     assert schema.target is not None
     model.model = network(len(schema.columns), schema.target.n_outputs)
     served_model._serve_csv(model.schema, model.code)
-    signature = _signature(schema)
+    signature = _make_signature(schema)
     wrapped = _PythonModelPyfuncWrapper(model, None, signature)
     meta = Model(signature=signature, flavors={"python_function": {"loader_module": "none"}})
     return PyFuncModel(model_meta=meta, model_impl=wrapped)
@@ -153,8 +153,8 @@ def probabilities(answer: pd.DataFrame) -> np.ndarray:
 
 def scored(data: Dataset) -> np.ndarray:
     """What the network says of the locked rows, as the study would score them."""
-    assert data.locked is not None
-    columns = data.locked.read().columns
+    assert data.locked_rows is not None
+    columns = data.locked_rows.read().columns
     scores = np.asarray(network(columns.shape[1], data.schema.target.n_outputs)(columns))
     return np.hstack([1 - scores, scores]) if scores.shape[1] == 1 else scores
 
@@ -162,7 +162,7 @@ def scored(data: Dataset) -> np.ndarray:
 def predicted(model: PyFuncModel, schema: Schema, file: Path) -> np.ndarray:
     """What `hpsearch predict` writes for a file."""
     out = io.StringIO()
-    rows = scoring.Rows(file, schema, None, ())
+    rows = scoring.RowFile(file, schema, None, ())
     scoring._predict_rows(model.unwrap_python_model(), rows, out)
     return probabilities(pd.read_csv(io.StringIO(out.getvalue())))
 

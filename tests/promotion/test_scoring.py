@@ -26,7 +26,7 @@ from promotion.conftest import Store
 
 from hpsearch.cli import main
 from hpsearch.errors import DataError, PromotionError
-from hpsearch.promotion import Reference, predict, promote, scoring
+from hpsearch.promotion import Reference, predict_file, promote_run, scoring
 from hpsearch.promotion.registry import version_at
 
 CANCER = Reference("scored")
@@ -34,12 +34,12 @@ CANCER = Reference("scored")
 
 @pytest.fixture(scope="module", autouse=True)
 def promoted(store: Store) -> None:
-    promote(store.client, store.study("scored"), CANCER)
+    promote_run(store.client, store.study("scored"), CANCER)
 
 
 def answers(store: Store, source: Path, **options: Any) -> pd.DataFrame:
     output = io.StringIO()
-    counts = predict(store.client, CANCER, source, output, **options)
+    counts = predict_file(store.client, CANCER, source, output, **options)
     table = pd.read_csv(io.StringIO(output.getvalue()))
     assert counts.rows == len(table)
     return table
@@ -57,7 +57,7 @@ def served(store: Store, frame: pd.DataFrame) -> pd.DataFrame:
 def test_a_file_is_answered_as_the_mlflow_model_answers_it(
     store: Store, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "BLOCK", 1000)  # bytes: many blocks
+    monkeypatch.setattr(scoring, "BLOCK_BYTES", 1000)  # bytes: many blocks
     expected = served(store, pd.read_csv(table))
     found = answers(store, table)
     assert list(expected.columns) == list(found.columns)
@@ -119,13 +119,13 @@ def test_text_that_is_no_utf8_is_refused(store: Store, tmp_path: Path) -> None:
 
 def test_a_model_that_is_not_there_is_named(store: Store, table: Path) -> None:
     with pytest.raises(PromotionError, match="there is no nobody@champion"):
-        predict(store.client, Reference("nobody"), table, io.StringIO())
+        predict_file(store.client, Reference("nobody"), table, io.StringIO())
 
 
 @pytest.fixture(scope="module")
 def exchanged(store: Store) -> Path:
     """The folder of a promoted model's files, in which somebody else may write."""
-    promote(store.client, store.study("exchanged"), Reference("exchanged"))
+    promote_run(store.client, store.study("exchanged"), Reference("exchanged"))
     version = version_at(store.client, Reference("exchanged"))
     assert version is not None
     return Path(store.client.get_model_version_download_uri("exchanged", version.version))
@@ -145,7 +145,7 @@ def test_a_model_that_was_exchanged_is_refused(
     before = path.read_bytes() if path.exists() else None
     path.write_bytes((before or b"") + b"\n")
     with pytest.raises(PromotionError, match="a file of it has changed"):
-        predict(store.client, Reference("exchanged"), table, io.StringIO())
+        predict_file(store.client, Reference("exchanged"), table, io.StringIO())
     path.unlink() if before is None else path.write_bytes(before)
 
 
@@ -159,7 +159,7 @@ def test_bytecode_beside_a_models_code_does_not_run(
     place = source.parent / importlib.util.cache_from_source(source.name)
     checked = py_compile.PycInvalidationMode.UNCHECKED_HASH  # Python takes it for the source's
     py_compile.compile(str(hostile), str(place), invalidation_mode=checked)
-    predict(store.client, Reference("exchanged"), table, io.StringIO())
+    predict_file(store.client, Reference("exchanged"), table, io.StringIO())
     assert not canary.exists()
 
 
@@ -224,7 +224,7 @@ def test_mlflow_serves_the_documented_json_and_csv(store: Store, table: Path) ->
 
 def test_cells_that_say_nothing_are_counted_by_column(store: Store, table: Path) -> None:
     frame = pd.read_csv(table, dtype=str, keep_default_na=False)
-    counts = predict(store.client, CANCER, table, io.StringIO())
+    counts = predict_file(store.client, CANCER, table, io.StringIO())
     assert {"city": {"Ulm": int((frame["city"] == "Ulm").sum())}} == counts.unknown
     blanks = {name: int((frame[name].str.strip() == "").sum()) for name in ("city", "charges")}
     assert blanks == counts.missing
@@ -233,7 +233,7 @@ def test_cells_that_say_nothing_are_counted_by_column(store: Store, table: Path)
 def test_strict_refuses_them_before_a_row_is_answered(store: Store, table: Path) -> None:
     output = io.StringIO()
     with pytest.raises(DataError, match=r"city: .* categories that are unknown: 'Ulm'") as error:
-        predict(store.client, CANCER, table, output, strict=True)
+        predict_file(store.client, CANCER, table, output, strict=True)
     assert "charges: " in str(error.value)
     assert "" == output.getvalue()
 
@@ -241,7 +241,7 @@ def test_strict_refuses_them_before_a_row_is_answered(store: Store, table: Path)
 def test_kept_columns_stand_before_the_answers(
     store: Store, table: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "BLOCK", 1000)
+    monkeypatch.setattr(scoring, "BLOCK_BYTES", 1000)
     found = answers(store, table, keep=["id", "city"])
     assert ["id", "city", "label"] == list(found.columns)[:3]
     assert list(range(500)) == found["id"].tolist()

@@ -19,8 +19,8 @@ from promotion.conftest import RAW
 
 from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.statistics import Statistics
-from hpsearch.models import load_family, outputs_for
-from hpsearch.models.assembled import Part, assemble
+from hpsearch.models import load_family, make_outputs
+from hpsearch.models.assembly import WeightedNetwork, assemble_model
 from hpsearch.promotion.package import Lineage, example_rows, save_served_model
 
 COLUMNS = (
@@ -48,9 +48,9 @@ def make_model(folder: Path, task: str) -> tuple[Any, Schema]:
         unit, shift = unit * 100, shift + 1000
     vectors = (impute, center, scale, shift, unit)
     keras.utils.set_random_seed(1)
-    network = load_family("mlp").build({"units": 4}, (5,), outputs_for(task, n_outputs))
+    network = load_family("mlp").build({"units": 4}, (5,), make_outputs(task, n_outputs))
     statistics = Statistics(*(v.astype(np.float32) for v in vectors))
-    model = assemble([Part(network, statistics)], schema, task)
+    model = assemble_model([WeightedNetwork(network, statistics)], schema, task)
     model.save(folder / "model.keras")
     return model, schema
 

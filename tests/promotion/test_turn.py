@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from promotion.conftest import Store
 
 from hpsearch.errors import PromotionError
-from hpsearch.promotion.turn import NAME, turn
+from hpsearch.promotion.registry_lock import LOCK_NAME, registry_lock
 
 
 def test_of_several_clients_one_has_the_turn(over_http: Store) -> None:
@@ -18,7 +18,7 @@ def test_of_several_clients_one_has_the_turn(over_http: Store) -> None:
 
     def wait_and_see(client: int) -> None:
         for _ in range(5):
-            with turn(MlflowClient(over_http.uri)):
+            with registry_lock(MlflowClient(over_http.uri)):
                 inside.append(client)
                 seen.append(len(inside))
                 over_http.client.search_registered_models()  # time enough for somebody to come in
@@ -30,19 +30,19 @@ def test_of_several_clients_one_has_the_turn(over_http: Store) -> None:
 
 
 def test_who_keeps_the_turn_is_named_and_how_to_take_it_away(over_http: Store) -> None:
-    over_http.client.create_registered_model(NAME, description="ann on big-box, process 7")
+    over_http.client.create_registered_model(LOCK_NAME, description="ann on big-box, process 7")
     try:
         with (
             pytest.raises(PromotionError, match=r"ann on big-box, process 7 .* delete"),
-            turn(over_http.client, patience=0),
+            registry_lock(over_http.client, patience=0),
         ):
             pass
     finally:
-        over_http.client.delete_registered_model(NAME)
+        over_http.client.delete_registered_model(LOCK_NAME)
 
 
 def test_the_turn_is_given_back_where_a_promotion_fails(over_http: Store) -> None:
-    with pytest.raises(ZeroDivisionError), turn(over_http.client):
+    with pytest.raises(ZeroDivisionError), registry_lock(over_http.client):
         raise ZeroDivisionError
-    with turn(over_http.client, patience=0):
+    with registry_lock(over_http.client, patience=0):
         pass

@@ -11,8 +11,8 @@ from mlflow import MlflowClient
 from mlflow_server import served
 from promotion.conftest import Store
 
-from hpsearch.promotion import Reference, promote
-from hpsearch.promotion.scoring import fetch
+from hpsearch.promotion import Reference, promote_run
+from hpsearch.promotion.scoring import fetch_model
 
 pytestmark = pytest.mark.long
 
@@ -40,18 +40,18 @@ def test_colleagues_load_a_model_from_the_registry_alone(
     experiment = client.create_experiment("two-servers")
     made = client.create_run(experiment, tags={"hpsearch.kind": "study"}).info.run_id
     client.log_artifacts(made, final, "final")
-    assert 1 == promote(client, made, Reference("shared")).version
+    assert 1 == promote_run(client, made, Reference("shared")).version
     colleague = MlflowClient(registry)
-    assert fetch(colleague, Reference("shared"), str(tmp_path)).is_dir()
-    assert 1 == promote(client, made, Reference("shared")).version  # it is known again
+    assert fetch_model(colleague, Reference("shared"), str(tmp_path)).is_dir()
+    assert 1 == promote_run(client, made, Reference("shared")).version  # it is known again
 
 
 def test_a_model_of_a_local_store_is_loaded_from_a_shared_registry(
     servers: list[str], store: Store, tmp_path: Path
 ) -> None:
     client = MlflowClient(store.uri, registry_uri=servers[1])
-    assert 1 == promote(client, store.study("only-here"), Reference("from-here")).version
-    done = promote(client, store.study("better", skill=4.0), Reference("from-here"))
+    assert 1 == promote_run(client, store.study("only-here"), Reference("from-here")).version
+    done = promote_run(client, store.study("better", skill=4.0), Reference("from-here"))
     assert (2, 1) == (done.version, done.before)
     assert done.comparison is not None
-    assert fetch(MlflowClient(servers[1]), Reference("from-here"), str(tmp_path)).is_dir()
+    assert fetch_model(MlflowClient(servers[1]), Reference("from-here"), str(tmp_path)).is_dir()

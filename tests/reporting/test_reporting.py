@@ -14,8 +14,8 @@ import synthetic
 from rich.console import Console, RenderableType
 
 from hpsearch.errors import HpsearchError, JournalError
-from hpsearch.reporting import html, table
-from hpsearch.reporting.export import export, format_of
+from hpsearch.reporting import html, terminal_tables
+from hpsearch.reporting.trial_export import choose_format, export_trials
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def text(shown: RenderableType) -> str:
 
 
 def test_top_shows_the_best_trials_best_first(journal: Path) -> None:
-    shown = text(table.top(journal, 5))
-    best = synthetic.history(24, folds=3, epochs=3).ranked()[:5]
+    shown = text(terminal_tables.top_table(journal, 5))
+    best = synthetic.history(24, folds=3, epochs=3).ranked_trials()[:5]
     rows = re.findall(r"^ +(\d+) +(\d+)(?: ★)? +(0\.\d+)", shown, re.MULTILINE)
     expected = [(str(k), str(t.number), f"{t.score:#.5g}") for k, t in enumerate(best, start=1)]
     assert expected == rows
@@ -40,44 +40,44 @@ def test_top_shows_the_best_trials_best_first(journal: Path) -> None:
 
 def test_top_of_two_thousand_trials_works(tmp_path: Path) -> None:
     records = synthetic.study(2000, folds=2, epochs=2)
-    shown = text(table.top(synthetic.write(tmp_path / "journal.jsonl", records)))
+    shown = text(terminal_tables.top_table(synthetic.write(tmp_path / "journal.jsonl", records)))
     assert "best 10 of 1600 complete, 200 pruned, 200 failed" in shown
 
 
 def test_top_of_a_study_that_has_only_begun_is_empty(tmp_path: Path) -> None:
     journal = synthetic.write(tmp_path / "journal.jsonl", synthetic.study(1)[:1])
-    assert "no trial yet" in text(table.top(journal))
+    assert "no trial yet" in text(terminal_tables.top_table(journal))
 
 
 def test_show_tells_params_folds_and_curve(journal: Path) -> None:
     trial = synthetic.history(24, folds=3, epochs=3).trials[0]
-    shown = text(table.show(journal, 0))
+    shown = text(terminal_tables.trial_details(journal, 0))
     assert repr(trial.params["learning_rate"]) in shown
     assert all(f"{score:#.5g}" in shown for score in trial.fold_scores)
     assert "val/accuracy" in shown
 
 
 def test_show_of_a_failed_trial_tells_its_traceback(journal: Path) -> None:
-    assert "ValueError: NaN" in text(table.show(journal, 3))
+    assert "ValueError: NaN" in text(terminal_tables.trial_details(journal, 3))
 
 
 def test_compare_shows_trials_side_by_side(journal: Path) -> None:
-    shown = text(table.compare(journal, [0, 3, 4]))
+    shown = text(terminal_tables.comparison_table(journal, [0, 3, 4]))
     assert re.search(r"trial-000 +trial-003 +trial-004-retry-1", shown)
     assert re.search(r"state +complete +failed +complete", shown)
 
 
 def test_a_trial_that_does_not_exist_is_refused_with_those_that_do(journal: Path) -> None:
     with pytest.raises(JournalError, match=r"no trial 99\. Trials: 0 to 23"):
-        table.show(journal, 99)
+        terminal_tables.trial_details(journal, 99)
 
 
 def test_csv_has_the_columns_of_cv_results(journal: Path, tmp_path: Path) -> None:
-    assert 24 == export(journal, tmp_path / "trials.csv", form="csv")
+    assert 24 == export_trials(journal, tmp_path / "trials.csv", form="csv")
     with (tmp_path / "trials.csv").open() as file:
         rows = list(csv.DictReader(file))
     best = min((r for r in rows if r["rank_test_score"]), key=lambda r: int(r["rank_test_score"]))
-    expected = synthetic.history(24, folds=3, epochs=3).ranked()[0]
+    expected = synthetic.history(24, folds=3, epochs=3).ranked_trials()[0]
     assert str(expected.number) == best["trial"]
     assert expected.score == float(best["mean_test_score"])
     assert list(expected.fold_scores) == [float(best[f"split{k}_test_score"]) for k in range(3)]
@@ -95,7 +95,7 @@ def test_a_spreadsheet_finds_no_formula_in_a_safe_csv(tmp_path: Path) -> None:
     journal = synthetic.write(tmp_path / "journal.jsonl", records)
     tables = {}
     for form in ("csv", "safe-csv"):
-        export(journal, tmp_path / "out.csv", form=form)
+        export_trials(journal, tmp_path / "out.csv", form=form)
         with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
             tables[form] = list(csv.reader(file))
     assert tables["csv"] != tables["safe-csv"]
@@ -109,7 +109,7 @@ def test_a_spreadsheet_finds_no_formula_in_a_safe_csv(tmp_path: Path) -> None:
 def test_parquet_holds_the_same_rows(journal: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    export(journal, tmp_path / "trials.parquet", form="parquet")
+    export_trials(journal, tmp_path / "trials.parquet", form="parquet")
     stored = pq.read_table(tmp_path / "trials.parquet").to_pylist()
     trials = synthetic.history(24, folds=3, epochs=3).trials
     assert [t.score for t in trials] == [row["mean_test_score"] for row in stored]
@@ -125,7 +125,7 @@ def test_a_choice_of_mixed_types_is_exported_as_text(tmp_path: Path) -> None:
     ):
         record["params"]["units"] = value
     journal = synthetic.write(tmp_path / "journal.jsonl", records)
-    export(journal, tmp_path / "trials.parquet", form="parquet")
+    export_trials(journal, tmp_path / "trials.parquet", form="parquet")
     column = pq.read_table(tmp_path / "trials.parquet")["param_units"].to_pylist()
     assert ["1", "auto"] == column[:2]
 
@@ -134,19 +134,19 @@ def test_a_choice_of_mixed_types_is_exported_as_text(tmp_path: Path) -> None:
 def test_optuna_opens_the_exported_study(journal: Path, tmp_path: Path, name: str) -> None:
     import optuna
 
-    export(journal, tmp_path / name, form="optuna")
+    export_trials(journal, tmp_path / name, form="optuna")
     storage = f"sqlite:///{tmp_path / name}"
     if name == "study.log":
         backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / name))
         storage = optuna.storages.JournalStorage(backend)
     study = optuna.load_study(study_name="churn", storage=storage)
-    best = synthetic.history(24, folds=3, epochs=3).ranked()[0]
+    best = synthetic.history(24, folds=3, epochs=3).ranked_trials()[0]
     assert dict(best.params) == study.best_trial.params
     assert best.score == study.best_value
     assert 3 == len(study.best_trial.intermediate_values)
     assert 3 == len(study.get_trials(states=[optuna.trial.TrialState.PRUNED]))
     with pytest.raises(HpsearchError, match="exists already"):
-        export(journal, tmp_path / name, form="optuna")
+        export_trials(journal, tmp_path / name, form="optuna")
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_optuna_opens_the_exported_study(journal: Path, tmp_path: Path, name: st
     ],
 )
 def test_the_ending_says_the_format(name: str, asked: str | None, form: str) -> None:
-    assert form == format_of(Path(name), asked)
+    assert form == choose_format(Path(name), asked)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_the_ending_says_the_format(name: str, asked: str | None, form: str) -> 
 )
 def test_a_format_that_is_not_clear_is_refused(name: str, asked: str | None, message: str) -> None:
     with pytest.raises(HpsearchError, match=message):
-        format_of(Path(name), asked)
+        choose_format(Path(name), asked)
 
 
 class Page(HTMLParser):
@@ -200,7 +200,7 @@ class Page(HTMLParser):
 
 
 def test_the_report_is_one_page_that_loads_nothing(journal: Path) -> None:
-    page = Page(html.report(journal))
+    page = Page(html.render_report(journal))
     assert [] == page.open
     assert all(load.startswith("data:image/png;base64,") for load in page.loads)
     assert 8 == len(page.loads)
@@ -220,7 +220,7 @@ def test_texts_of_a_study_are_escaped(tmp_path: Path) -> None:
     journal = synthetic.write(tmp_path / "journal.jsonl", records)
     records[0]["spec"]["search_space"]["optimizer"]["choices"].append(hostile)
     journal = synthetic.write(tmp_path / "journal.jsonl", records)
-    page = html.report(journal)
+    page = html.render_report(journal)
     assert hostile not in page
     assert "\x1b" not in page
     assert "&lt;script&gt;alert(1)" in page
@@ -228,12 +228,13 @@ def test_texts_of_a_study_are_escaped(tmp_path: Path) -> None:
 
 def test_a_study_that_has_only_begun_has_a_report(tmp_path: Path) -> None:
     journal = synthetic.write(tmp_path / "journal.jsonl", synthetic.study(1)[:1])
-    assert "Declaration" in Page(html.report(journal)).text
+    assert "Declaration" in Page(html.render_report(journal)).text
 
 
 def test_tables_import_nothing_heavy(journal: Path) -> None:
     code = (
-        "import sys, pathlib, rich; from hpsearch.reporting.table import top\n"
+        "import sys, pathlib, rich; from hpsearch.reporting.terminal_tables import top_table as "
+        "top\n"
         "top(pathlib.Path(sys.argv[1]))\n"
         "heavy = {'mlflow', 'keras', 'jax', 'tensorflow', 'pandas', 'optuna', 'sklearn', "
         "'matplotlib'}\n"
@@ -243,7 +244,7 @@ def test_tables_import_nothing_heavy(journal: Path) -> None:
         [sys.executable, "-c", code, str(journal)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(table.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(terminal_tables.__file__).parents[2])},
         check=True,
     )
     assert "[]" == done.stdout.strip()

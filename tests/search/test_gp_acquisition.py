@@ -4,18 +4,22 @@ import numpy as np
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hpsearch.search.gp.acquisition import Acquisition, log_expected_improvement, propose
+from hpsearch.search.gp.acquisition import (
+    Acquisition,
+    log_expected_improvement,
+    maximize_acquisition,
+)
 from hpsearch.search.gp.kernel import Features
-from hpsearch.search.gp.model import condition, fit
-from hpsearch.search.gp.space import Parameter, Space
+from hpsearch.search.gp.model import fit_hyperparameters, fit_posterior
+from hpsearch.search.gp.model_space import ModelParameter, ModelSpace
 from hpsearch.search.gp.warp import Scores
 
-SPACE = Space(
+SPACE = ModelSpace(
     (
-        Parameter("x", FloatDistribution(0, 1)),
-        Parameter("kind", CategoricalDistribution(("a", "b", "c"))),
-        Parameter("n", IntDistribution(1, 4)),
-        Parameter("child", FloatDistribution(0, 1), {"kind": ("b",)}),
+        ModelParameter("x", FloatDistribution(0, 1)),
+        ModelParameter("kind", CategoricalDistribution(("a", "b", "c"))),
+        ModelParameter("n", IntDistribution(1, 4)),
+        ModelParameter("child", FloatDistribution(0, 1), {"kind": ("b",)}),
     )
 )
 
@@ -25,9 +29,11 @@ def acquisition():
     active = SPACE.active(points)
     features = Features(SPACE)
     child = np.where(active[:, 3], (points[:, 3] - 0.2) ** 2, 0.5)
-    scores = Scores.of(list((points[:, 0] - 0.6) ** 2 + child + points[:, 2]), [0.0] * 40)
+    scores = Scores.from_values(list((points[:, 0] - 0.6) ** 2 + child + points[:, 2]), [0.0] * 40)
     rows = features(points, active)
-    posterior = condition(rows, features.owners, scores, fit(rows, features.owners, scores))
+    posterior = fit_posterior(
+        rows, features.owners, scores, fit_hyperparameters(rows, features.owners, scores)
+    )
     mean, _ = posterior.predict(rows)
     return Acquisition(SPACE, features, posterior, float(mean.min())), points[np.argsort(mean)]
 
@@ -64,7 +70,7 @@ def test_its_slopes_are_those_of_differences():
 
 def test_the_proposal_is_better_than_thousands_of_random_points():
     wanted, centres = acquisition()
-    point = propose(wanted, centres, everywhere, np.random.default_rng(0))
+    point = maximize_acquisition(wanted, centres, everywhere, np.random.default_rng(0))
     drawn = SPACE.draw(np.random.default_rng(1).random((5000, 4)))
     assert wanted(point[None, :])[0] >= wanted(drawn).max() - 1e-6
 
@@ -75,10 +81,12 @@ def test_what_is_not_allowed_is_not_proposed():
     def allowed(point):
         return point[2] > 0.5 and point[0] < 0.5
 
-    point = propose(wanted, centres, allowed, np.random.default_rng(0))
+    point = maximize_acquisition(wanted, centres, allowed, np.random.default_rng(0))
     assert allowed(point)
 
 
 def test_nothing_is_proposed_where_nothing_is_allowed():
     wanted, centres = acquisition()
-    assert propose(wanted, centres, lambda point: False, np.random.default_rng(0)) is None
+    assert (
+        maximize_acquisition(wanted, centres, lambda point: False, np.random.default_rng(0)) is None
+    )

@@ -3,7 +3,7 @@
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hpsearch.search.gp.conditions import infer_parameters
+from hpsearch.search.gp.inferred_conditions import infer_parameters
 
 KNOWN = {
     "kind": CategoricalDistribution(("a", "b", "c")),

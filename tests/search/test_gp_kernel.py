@@ -5,14 +5,14 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from hpsearch.search.gp.kernel import Features, matern52, squared_distances
-from hpsearch.search.gp.space import Parameter, Space
+from hpsearch.search.gp.model_space import ModelParameter, ModelSpace
 
-SPACE = Space(
+SPACE = ModelSpace(
     (
-        Parameter("kind", CategoricalDistribution(("a", "b", "c"))),
-        Parameter("x", FloatDistribution(0, 1)),
-        Parameter("child", FloatDistribution(0, 1), {"kind": ("a",)}),
-        Parameter("mode", CategoricalDistribution(("p", "q")), {"kind": ("a",)}),
+        ModelParameter("kind", CategoricalDistribution(("a", "b", "c"))),
+        ModelParameter("x", FloatDistribution(0, 1)),
+        ModelParameter("child", FloatDistribution(0, 1), {"kind": ("a",)}),
+        ModelParameter("mode", CategoricalDistribution(("p", "q")), {"kind": ("a",)}),
     )
 )
 FEATURES = Features(SPACE)

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from hpsearch.search.gp.model import Hyperparameters, LogPosterior, condition, fit
+from hpsearch.search.gp.model import (
+    KernelHyperparameters,
+    LogPosterior,
+    fit_hyperparameters,
+    fit_posterior,
+)
 from hpsearch.search.gp.warp import Scores
 
 OWNERS = np.arange(3)
@@ -17,7 +22,7 @@ def data(n=40, noise=0.0, seed=0):
 
 
 def scores(y, errors=None):
-    return Scores.of(list(y), list(np.zeros(len(y)) if errors is None else errors))
+    return Scores.from_values(list(y), list(np.zeros(len(y)) if errors is None else errors))
 
 
 def test_slopes_of_the_fit_are_those_of_differences():
@@ -33,13 +38,13 @@ def test_slopes_of_the_fit_are_those_of_differences():
 
 def test_a_parameter_without_effect_gets_the_least_weight():
     x, y = data()
-    found = fit(x, OWNERS, scores(y))
+    found = fit_hyperparameters(x, OWNERS, scores(y))
     assert 2 == int(np.argmin(found.weights))
 
 
 def test_smooth_data_without_noise_are_predicted_where_they_were_not_seen():
     x, y = data(60)
-    posterior = condition(x, OWNERS, scores(y), fit(x, OWNERS, scores(y)))
+    posterior = fit_posterior(x, OWNERS, scores(y), fit_hyperparameters(x, OWNERS, scores(y)))
     mean, variance = posterior.predict(data(50, seed=9)[0])
     truth = data(50, seed=9)[1]
     assert np.corrcoef(mean, truth)[0, 1] > 0.98
@@ -49,20 +54,20 @@ def test_smooth_data_without_noise_are_predicted_where_they_were_not_seen():
 def test_more_noise_is_learned_from_noisier_data():
     def noise(level):
         x, y = data(80, level)
-        return fit(x, OWNERS, scores(y)).noise
+        return fit_hyperparameters(x, OWNERS, scores(y)).noise
 
     assert noise(0.0) < noise(0.3)
 
 
 def test_a_score_with_a_large_standard_error_pulls_less():
     x, y = data(30)
-    found = Hyperparameters(np.full(3, 2.0), 1.0, 1e-4, 1.0)
+    found = KernelHyperparameters(np.full(3, 2.0), 1.0, 1e-4, 1.0)
     y[0] = y.max() + 1  # as far as the worst: the warp is the same in both
 
     def at_first(error):
         errors = np.zeros(30)
         errors[0] = error
-        return condition(x, OWNERS, scores(y, errors), found).predict(x[:1])[0][0]
+        return fit_posterior(x, OWNERS, scores(y, errors), found).predict(x[:1])[0][0]
 
     assert at_first(1.0) < at_first(0.3) < at_first(0.0)
     assert at_first(np.inf) < at_first(0.0)
@@ -70,7 +75,7 @@ def test_a_score_with_a_large_standard_error_pulls_less():
 
 def test_slopes_of_predictions_are_those_of_differences():
     x, y = data()
-    posterior = condition(x, OWNERS, scores(y), fit(x, OWNERS, scores(y)))
+    posterior = fit_posterior(x, OWNERS, scores(y), fit_hyperparameters(x, OWNERS, scores(y)))
     at = data(5, seed=4)[0]
     _, _, d_mean, d_variance = posterior.predict_with_slopes(at)
     for j, step in enumerate(1e-5 * np.eye(3)):
@@ -81,9 +86,12 @@ def test_slopes_of_predictions_are_those_of_differences():
 
 def test_believing_a_pending_point_keeps_its_mean_and_takes_its_variance():
     x, y = data(20)
-    posterior = condition(x, OWNERS, scores(y), fit(x, OWNERS, scores(y)))
+    posterior = fit_posterior(x, OWNERS, scores(y), fit_hyperparameters(x, OWNERS, scores(y)))
     pending = np.array([[0.5, 0.9, 0.1]])
-    before, after = posterior.predict(pending), posterior.believing(pending).predict(pending)
+    before, after = (
+        posterior.predict(pending),
+        posterior.condition_on_mean(pending).predict(pending),
+    )
     assert before[0] == pytest.approx(after[0], abs=1e-3)
     assert after[1][0] < 0.1 * before[1][0]
 
@@ -91,11 +99,11 @@ def test_believing_a_pending_point_keeps_its_mean_and_takes_its_variance():
 def test_scores_over_orders_of_magnitude_are_looked_at_by_their_logarithm():
     x, _ = data(60)
     smooth, steep = x[:, 0], np.exp(12 * x[:, 0])
-    offsets = [fit(x, OWNERS, scores(y)).log_offset for y in (smooth, steep)]
+    offsets = [fit_hyperparameters(x, OWNERS, scores(y)).log_offset for y in (smooth, steep)]
     assert offsets[1] < offsets[0] - 1
 
 
 def test_equal_scores_are_no_error():
     x, _ = data(10)
-    found = fit(x, OWNERS, scores(np.ones(10)))
-    assert np.isfinite(condition(x, OWNERS, scores(np.ones(10)), found).predict(x)[0]).all()
+    found = fit_hyperparameters(x, OWNERS, scores(np.ones(10)))
+    assert np.isfinite(fit_posterior(x, OWNERS, scores(np.ones(10)), found).predict(x)[0]).all()

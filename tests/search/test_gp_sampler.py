@@ -6,16 +6,16 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from hpsearch.search.gp import GaussianProcessSampler, Parameter
+from hpsearch.search.gp import GaussianProcessSampler, ModelParameter
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 SPACE = (
-    Parameter("x", FloatDistribution(-5, 5)),
-    Parameter("kind", CategoricalDistribution(("a", "b"))),
-    Parameter("y", FloatDistribution(-5, 5), {"kind": ("b",)}),
-    Parameter("rate", FloatDistribution(1e-4, 1.0, log=True)),
-    Parameter("n", IntDistribution(1, 4)),
+    ModelParameter("x", FloatDistribution(-5, 5)),
+    ModelParameter("kind", CategoricalDistribution(("a", "b"))),
+    ModelParameter("y", FloatDistribution(-5, 5), {"kind": ("b",)}),
+    ModelParameter("rate", FloatDistribution(1e-4, 1.0, log=True)),
+    ModelParameter("n", IntDistribution(1, 4)),
 )
 
 
@@ -86,7 +86,7 @@ class TestWithAndWithoutTheSpace:
         def finite(trial):
             return (trial.suggest_int("i", 0, 4) - 2) ** 2 + trial.suggest_int("j", 0, 4)
 
-        declared = space and [Parameter(n, IntDistribution(0, 4)) for n in "ij"]
+        declared = space and [ModelParameter(n, IntDistribution(0, 4)) for n in "ij"]
         tried = run(study(space=declared), finite, 25)
         assert 25 == len({tuple(p.values()) for p in tried})
 
@@ -187,7 +187,7 @@ def test_trials_of_another_space_are_left_out():
     made = study(space=SPACE)
     other = {"kind": CategoricalDistribution(("a", "z"))}
     made.add_trial(optuna.trial.create_trial(value=0.0, params={"kind": "z"}, distributions=other))
-    declared = [Parameter("kind", CategoricalDistribution(("a", "b")))]
+    declared = [ModelParameter("kind", CategoricalDistribution(("a", "b")))]
     sampler = GaussianProcessSampler(space=declared)
     proposed = sampler.sample_relative(made, made.ask()._cached_frozen_trial, {"kind": other})
     assert proposed["kind"] in ("a", "b")

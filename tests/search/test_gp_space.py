@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from hpsearch.search.gp.axes import Lattice, Line, Unordered, make_axis
-from hpsearch.search.gp.space import Parameter, Space
+from hpsearch.search.gp.axes import ContinuousAxis, OrderedAxis, UnorderedAxis, make_axis
+from hpsearch.search.gp.model_space import ModelParameter, ModelSpace
 
 DISTRIBUTIONS = (
     FloatDistribution(-3.0, 7.0),
@@ -51,13 +51,13 @@ def test_log_integers_are_drawn_as_optuna_draws_them():
 
 def test_three_numbers_are_ordered_by_size():
     axis = make_axis(CategoricalDistribution((64, 16, 32)))
-    assert isinstance(axis, Lattice)
+    assert isinstance(axis, OrderedAxis)
     assert [0.0, 0.5, 1.0] == [axis.encode(v) for v in (16, 32, 64)]
 
 
 @pytest.mark.parametrize("choices", [("relu", "tanh"), (0, 1, 2), (True, False), (1, "auto", 2)])
 def test_texts_codes_and_flags_are_not_ordered(choices):
-    assert isinstance(make_axis(CategoricalDistribution(choices)), Unordered)
+    assert isinstance(make_axis(CategoricalDistribution(choices)), UnorderedAxis)
 
 
 def test_codes_are_ordered_by_what_they_stand_for():
@@ -66,19 +66,19 @@ def test_codes_are_ordered_by_what_they_stand_for():
 
 
 def test_an_integer_with_many_values_is_a_line():
-    assert isinstance(make_axis(IntDistribution(1, 1_000_000, log=True)), Line)
+    assert isinstance(make_axis(IntDistribution(1, 1_000_000, log=True)), ContinuousAxis)
 
 
 NESTED = (
-    Parameter("leaf", FloatDistribution(0, 1), {"depth": range(2, 9), "kind": ("tree",)}),
-    Parameter("kind", CategoricalDistribution(("tree", "line"))),
-    Parameter("depth", IntDistribution(1, 8), {"kind": ("tree",)}),
-    Parameter("slope", FloatDistribution(0, 1), {"kind": ("line",)}),
+    ModelParameter("leaf", FloatDistribution(0, 1), {"depth": range(2, 9), "kind": ("tree",)}),
+    ModelParameter("kind", CategoricalDistribution(("tree", "line"))),
+    ModelParameter("depth", IntDistribution(1, 8), {"kind": ("tree",)}),
+    ModelParameter("slope", FloatDistribution(0, 1), {"kind": ("line",)}),
 )
 
 
 def test_conditions_hold_at_every_point_to_any_depth():
-    space = Space(NESTED)
+    space = ModelSpace(NESTED)
     for point in space.draw(np.random.default_rng(0).random((200, 4))):
         params = space.decode(point)
         tree = params["kind"] == "tree"
@@ -88,7 +88,7 @@ def test_conditions_hold_at_every_point_to_any_depth():
 
 
 def test_points_that_differ_only_in_what_they_lack_have_one_key():
-    space = Space(NESTED)
+    space = ModelSpace(NESTED)
     a, b = space.encode({"kind": "line", "slope": 0.5}), space.encode({"kind": "line"})
     b[[p.name for p in space.parameters].index("depth")] = 1.0
     points = np.array([a, b])
@@ -96,10 +96,10 @@ def test_points_that_differ_only_in_what_they_lack_have_one_key():
 
 
 def test_true_and_one_are_different_conditions():
-    space = Space(
+    space = ModelSpace(
         (
-            Parameter("flag", CategoricalDistribution((True, 1))),
-            Parameter("child", FloatDistribution(0, 1), {"flag": (True,)}),
+            ModelParameter("flag", CategoricalDistribution((True, 1))),
+            ModelParameter("child", FloatDistribution(0, 1), {"flag": (True,)}),
         )
     )
     assert [True, False] == list(space.active(np.array([[0.0, 0.5], [1.0, 0.5]]))[:, 1])
@@ -116,10 +116,10 @@ class Below:
 
 
 def test_a_condition_on_a_continuous_parent_parts_its_values():
-    space = Space(
+    space = ModelSpace(
         (
-            Parameter("rate", FloatDistribution(1e-4, 1e-1, log=True)),
-            Parameter("child", FloatDistribution(0, 1), {"rate": Below(1e-2)}),
+            ModelParameter("rate", FloatDistribution(1e-4, 1e-1, log=True)),
+            ModelParameter("child", FloatDistribution(0, 1), {"rate": Below(1e-2)}),
         )
     )
     rates = np.array([1e-4, 9.99e-3, 1.001e-2, 1e-1])
@@ -130,11 +130,11 @@ def test_a_condition_on_a_continuous_parent_parts_its_values():
 
 def test_a_condition_on_an_unknown_parent_says_so():
     with pytest.raises(ValueError, match=r"child: .*unknown parameters: \['lost'\]"):
-        Space((Parameter("child", FloatDistribution(0, 1), {"lost": (1,)}),))
+        ModelSpace((ModelParameter("child", FloatDistribution(0, 1), {"lost": (1,)}),))
 
 
 def test_conditions_in_a_circle_say_so():
-    one = Parameter("one", IntDistribution(0, 1), {"two": (1,)})
-    two = Parameter("two", IntDistribution(0, 1), {"one": (1,)})
+    one = ModelParameter("one", IntDistribution(0, 1), {"two": (1,)})
+    two = ModelParameter("two", IntDistribution(0, 1), {"one": (1,)})
     with pytest.raises(ValueError, match="one, two form a circle"):
-        Space((one, two))
+        ModelSpace((one, two))

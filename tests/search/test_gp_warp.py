@@ -9,7 +9,7 @@ from hpsearch.search.gp.warp import Scores
 
 
 def scores(values, error=0.1):
-    return Scores.of(list(values), [error] * len(values))
+    return Scores.from_values(list(values), [error] * len(values))
 
 
 @settings(max_examples=100, deadline=None)
@@ -28,7 +28,7 @@ def test_a_large_offset_leaves_the_scores_as_they_are():
 
 def test_scale_and_shift_of_the_scores_do_not_matter():
     values = np.random.default_rng(0).random(20)
-    moved = Scores.of(list(50 * values - 7), [5.0] * 20).warp(0.3)
+    moved = Scores.from_values(list(50 * values - 7), [5.0] * 20).warp(0.3)
     assert scores(values).warp(0.3).targets == pytest.approx(moved.targets)
     assert scores(values).warp(0.3).noise == pytest.approx(moved.noise)
 

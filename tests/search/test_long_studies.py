@@ -13,16 +13,16 @@ from hpsearch import journal
 from hpsearch.event_codec import HEAD
 from hpsearch.events import Objective, StudyCreated
 from hpsearch.execution.executor import Started
-from hpsearch.history import History, load, load_condensed, recover
+from hpsearch.history import History, load_condensed_history, load_history, restore_curves
 from hpsearch.journal import Journal
-from hpsearch.reporting import table
-from hpsearch.search.limits import Limits
+from hpsearch.reporting import terminal_tables
 from hpsearch.search.loop import Search
 from hpsearch.search.samplers import make_sampler
-from hpsearch.spec.space import Categorical, Float, Space
+from hpsearch.search.stopping_criteria import StoppingCriteria
+from hpsearch.spec.search_space import Categorical, Float, SearchSpace
 from hpsearch.trial import EpochReport, TrialResult
 
-SPACE = Space((Categorical("kind", ("a", "b")), Float("x", -1.0, 1.0), Float("y", 0.1, 10.0)))
+SPACE = SearchSpace((Categorical("kind", ("a", "b")), Float("x", -1.0, 1.0), Float("y", 0.1, 10.0)))
 FEW, MANY = 200, 400  # trials; whole blocks of what a sampler sees
 
 
@@ -69,7 +69,7 @@ def search(path, *, trials, epochs, listen=lambda event: None) -> History:
             journal=journal,
             sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
             executor=Free(),
-            limits=Limits(trials),
+            limits=StoppingCriteria(trials),
             seed=0,
             epochs=epochs,
             fixed={},
@@ -127,7 +127,7 @@ def test_optuna_holds_only_the_trials_that_are_seen(path):
     search(path, trials=MANY, epochs=1)
     before = frozen_trials()
     sampler = make_sampler("tpe", SPACE, direction="maximize", seed=0)
-    for trial in load(path).trials:
+    for trial in load_history(path).trials:
         sampler.tell(trial)
     assert frozen_trials() - before < 250
 
@@ -138,32 +138,32 @@ def frozen_trials() -> int:
 
 
 def test_curves_that_were_let_go_of_come_back_from_the_journal(path):
-    condensed, full = search(path, trials=5, epochs=3), load(path)
+    condensed, full = search(path, trials=5, epochs=3), load_history(path)
     assert condensed.trials != full.trials
     assert [t.mean_scores() for t in full.trials] == [
         list(t.mean_scores()) for t in condensed.trials
     ]
-    recover(condensed, path, {1, 4})
+    restore_curves(condensed, path, {1, 4})
     for number in (1, 4):
         assert full.last[number].curves == condensed.last[number].curves
-        assert full.last[number].again(7) == condensed.last[number].again(7)
+        assert full.last[number].refit_spec(7) == condensed.last[number].refit_spec(7)
     with pytest.raises(AssertionError, match="trial-002 has let go of its curves"):
-        condensed.last[2].again(7)
+        condensed.last[2].refit_spec(7)
 
 
 def test_of_a_long_journal_only_what_is_shown_is_parsed(path, monkeypatch, figure):
     search(path, trials=FEW, epochs=20)
     parsed = []
 
-    def count(text, where, event=journal._event):
+    def count(text, where, event=journal._decode_event):
         parsed.append(event(text, where))
         return parsed[-1]
 
-    monkeypatch.setattr(journal, "_event", count)
+    monkeypatch.setattr(journal, "_decode_event", count)
     uses = {
-        "top": lambda: table.top(path),
-        "show": lambda: table.show(path, FEW - 1),
-        "compare": lambda: table.compare(path, [0, 1]),
+        "top": lambda: terminal_tables.top_table(path),
+        "show": lambda: terminal_tables.trial_details(path, FEW - 1),
+        "compare": lambda: terminal_tables.comparison_table(path, [0, 1]),
         "open": lambda: Journal(path).close(),
     }
     epochs, others = {}, {}
@@ -179,7 +179,7 @@ def test_of_a_long_journal_only_what_is_shown_is_parsed(path, monkeypatch, figur
 
 def test_a_history_for_a_report_holds_the_curves_of_the_winner_alone(path):
     search(path, trials=20, epochs=3)
-    whole, condensed = load(path), load_condensed(path)
+    whole, condensed = load_history(path), load_condensed_history(path)
     best = whole.best.number
     assert whole.last[best].curves == condensed.last[best].curves
     assert {best} == {t.number for t in condensed.trials if t.curves}
@@ -192,19 +192,19 @@ def test_going_on_parses_no_metric_of_an_epoch_and_knows_the_same(path, monkeypa
     search(path, trials=20, epochs=3)
     sizes = []
 
-    def count(text, where, event=journal._event):
+    def count(text, where, event=journal._decode_event):
         if b'"event":"epoch"' in text[:HEAD]:
             sizes.append(len(text))  # each epoch once
             assert {} == event(text, where).metrics
         return event(text, where)
 
-    whole = load(path)
+    whole = load_history(path)
     for trial in whole.trials:
-        trial.condense()
-    monkeypatch.setattr(journal, "_event", count)
+        trial.drop_curves()
+    monkeypatch.setattr(journal, "_decode_event", count)
     resumed = History(journal.stream_scores(path))
     for trial in resumed.trials:
-        trial.condense()
+        trial.drop_curves()
     assert 60 == len(sizes)
     assert whole.trials == resumed.trials
 

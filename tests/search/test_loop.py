@@ -9,18 +9,18 @@ import pytest
 from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
 from hpsearch.history import History
-from hpsearch.journal import Journal, read
-from hpsearch.search.limits import Limits
+from hpsearch.journal import Journal, read_page
 from hpsearch.search.loop import Search
-from hpsearch.search.memory import Memory
 from hpsearch.search.pruners import make_pruner
-from hpsearch.search.retries import ATTEMPTS
+from hpsearch.search.retries import MAX_ATTEMPTS
 from hpsearch.search.samplers import make_sampler
-from hpsearch.spec.space import Categorical, Float, Space
+from hpsearch.search.stopping_criteria import StoppingCriteria
+from hpsearch.search.tried_points import TriedPoints
+from hpsearch.spec.search_space import Categorical, Float, SearchSpace
 from hpsearch.trial import EpochReport, TrialResult
 from tests import synthetic
 
-SPACE = Space(
+SPACE = SearchSpace(
     (
         Categorical("kind", ("a", "b")),
         Float("x", -1.0, 1.0),
@@ -152,11 +152,11 @@ def search(
                 sampler, space, direction="maximize", seed=3, options=options, epochs=epochs
             ),
             executor=executor or Quadratic(),
-            limits=Limits(trials, **limits),
+            limits=StoppingCriteria(trials, **limits),
             seed=3,
             epochs=epochs,
             fixed={"units": 8, **(fixed or {})},
-            memory=Memory(space),
+            memory=TriedPoints(space),
             pruner=pruner,
             listeners=listeners,
         )
@@ -189,7 +189,7 @@ def test_every_point_lies_in_the_space_with_the_fixed_values_beside_it(path):
     for trial in search(path).trials:
         params = dict(trial.params)
         assert 8 == params.pop("units")
-        assert SPACE.violation(params) is None
+        assert SPACE.why_invalid(params) is None
 
 
 def test_the_best_is_the_earliest_of_the_highest_scores(path):
@@ -257,7 +257,7 @@ def test_a_trial_whose_worker_died_is_trained_again_with_the_same_params(path):
 def test_a_trial_that_always_kills_its_worker_fails_and_the_search_goes_on(path):
     history = search(path, Quadratic(faults={3: 99}))
     assert "FAILED" == history.last[3].state
-    assert f"given up after {ATTEMPTS} attempts" in history.last[3].error
+    assert f"given up after {MAX_ATTEMPTS} attempts" in history.last[3].error
     assert 11 == history.count("COMPLETE")
 
 
@@ -266,11 +266,11 @@ def test_a_trial_that_was_resumed_again_and_again_has_all_its_attempts_left(path
         if record.kind == "started" and record.trial == 3:
             raise StopError
 
-    for _ in range(ATTEMPTS):
+    for _ in range(MAX_ATTEMPTS):
         with pytest.raises(StopError):
             search(path, listeners=[kill])
     history = search(path, Quadratic(faults={3: 1}))
-    assert ("COMPLETE", ATTEMPTS + 1) == (history.last[3].state, history.last[3].attempt)
+    assert ("COMPLETE", MAX_ATTEMPTS + 1) == (history.last[3].state, history.last[3].attempt)
 
 
 def test_failed_trials_are_told_and_count(path):
@@ -348,15 +348,15 @@ def test_predictions_lie_beside_the_journal_before_the_result_is_written(path):
 
 def test_the_history_of_a_journal_is_the_one_the_loop_had(path):
     history = search(path)
-    again = History(read(path).events)
+    again = History(read_page(path).events)
     for trial in again.ended:
-        trial.condense()
+        trial.drop_curves()
     assert history.trials == again.trials
 
 
 def test_an_ended_trial_keeps_its_mean_scores_and_no_curve_however_long_it_trained(path):
     short, long = (search(path.with_name(f"{n}.jsonl"), epochs=n) for n in (2, 40))
-    whole = History(read(path.with_name("40.jsonl")).events)
+    whole = History(read_page(path.with_name("40.jsonl")).events)
     expected = [t.mean_scores() for t in whole.trials]
     assert expected == [list(t.mean_scores()) for t in long.trials]
     assert {40} == {t.n_epochs for t in long.trials}
@@ -451,7 +451,7 @@ def test_a_study_says_why_it_has_ended_and_says_it_again_when_it_is_resumed(path
     search(path, trials=4)
     search(path, trials=4)
     assert [("trials", "the budget of 4 trials is spent")] * 2 == why(path)
-    assert "the budget of 4 trials is spent" == History(read(path).events).end.reason
+    assert "the budget of 4 trials is spent" == History(read_page(path).events).end.reason
 
 
 def test_nothing_more_is_asked_once_nothing_gets_better(path):
@@ -471,18 +471,18 @@ def test_nothing_more_is_asked_once_the_target_is_reached(path, capacity):
     first = next(t.number for t in history.trials if t.score >= -0.01)
     assert first + capacity == len(history.ended)  # what was asked before is trained
     search(path, trials=200, target=-0.01)
-    assert first + capacity == len(History(read(path).events).ended)
+    assert first + capacity == len(History(read_page(path).events).ended)
 
 
 def test_a_study_that_was_stopped_has_not_ended(path):
     search(path, trials=4)
-    assert History(read(path).events).end is not None
+    assert History(read_page(path).events).end is not None
     search(path, trials=6)
-    history = History(e for e in read(path).events if e.kind != "ended")
+    history = History(e for e in read_page(path).events if e.kind != "ended")
     assert history.end is None
 
 
-FINITE = Space((Categorical("c", ("a", "b", "d")), Float("x", -1.0, 1.0, step=0.5)))
+FINITE = SearchSpace((Categorical("c", ("a", "b", "d")), Float("x", -1.0, 1.0, step=0.5)))
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "grid", "nsga2"])

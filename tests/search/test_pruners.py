@@ -17,7 +17,7 @@ from optuna.pruners import (
 from hpsearch.errors import SpecError
 from hpsearch.search.pruners import PRUNERS, default_pruner, make_pruner
 from hpsearch.search.pruners.asha import Hyperband
-from hpsearch.search.pruners.fold_race import FoldRace, first_verdict
+from hpsearch.search.pruners.fold_race import FoldRace, min_folds_to_reject
 from hpsearch.search.pruners.halving import Halving
 from hpsearch.testing import PrunerContract
 from hpsearch.testing.pruners import EPOCHS, Replay
@@ -282,7 +282,7 @@ def test_a_race_follows_the_direction():
 
 @pytest.mark.parametrize(("alpha", "folds"), [(0.1, 4), (0.125, 4), (0.13, 3), (0.05, 5), (0.5, 2)])
 def test_a_race_knows_how_many_folds_its_first_verdict_takes(alpha, folds):
-    assert folds == first_verdict(alpha)
+    assert folds == min_folds_to_reject(alpha)
     told = race(0.1, 0.2, 0.3, 0.31, 0.32, alpha=alpha)
     assert told == [n + 1 >= folds for n in range(5)]
 

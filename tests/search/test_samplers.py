@@ -8,9 +8,9 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from hpsearch.errors import SpecError
-from hpsearch.search.samplers import SAMPLERS, make_sampler, problems
+from hpsearch.search.samplers import SAMPLERS, find_problems, make_sampler
 from hpsearch.search.samplers.optuna_kinds import OPTUNA
-from hpsearch.spec.space import Categorical, Float, Int, Space
+from hpsearch.spec.search_space import Categorical, Float, Int, SearchSpace
 from hpsearch.testing import SamplerContract
 from hpsearch.testing.samplers import MIXED, SamplerCase, mixed_space
 from hpsearch.testing.samplers import ended_trial as trial
@@ -104,13 +104,13 @@ class TestEverySampler(SamplerContract):
         known = {"points": points[:2], "elsewhere": elsewhere}
         whole, trials = run(kind, **known)
         assert points[:2] == whole[:2]
-        assert all(space_of(kind).violation(params) is None for params in whole)
+        assert all(space_of(kind).why_invalid(params) is None for params in whole)
         assert whole == run(kind, start=trials[:5], **known)[0]
 
 
 @pytest.mark.parametrize("kind", ["grid", "keras_tuner_grid"])
 def test_a_grid_ends_after_every_point_came_once(kind):
-    over = Space(
+    over = SearchSpace(
         (
             Categorical("c", ("a", "b")),
             Int("n", 1, 3, when={"c": ("b",)}),
@@ -151,11 +151,11 @@ def test_several_objectives_are_told(kind):
     for number in range(20):
         t = trial(number, s.ask(number))
         s.tell(replace(t, values=[t.score, t.params["rate"]]))
-    assert ENDLESS.violation(s.ask(20)) is None
+    assert ENDLESS.why_invalid(s.ask(20)) is None
 
 
 def test_what_tpe_is_told_of_a_long_study_is_bounded_and_keeps_the_best():
-    s = make_sampler("tpe", Space((Float("x", 0.0, 1.0),)), direction="minimize", seed=0)
+    s = make_sampler("tpe", SearchSpace((Float("x", 0.0, 1.0),)), direction="minimize", seed=0)
     rng = np.random.default_rng(0)
     scores = rng.random(2_600)
     for number, score in enumerate(scores):
@@ -174,7 +174,7 @@ def test_a_long_study_of_which_much_was_forgotten_goes_on_the_same_way(kind):
 @pytest.mark.parametrize("kind", ["tpe", "gp"])
 def test_a_suggestion_knows_where_other_trials_run(kind):
     def suggested(running_at: float) -> float:
-        s = make_sampler(kind, Space((Float("x", 0.0, 1.0),)), direction="minimize", seed=0)
+        s = make_sampler(kind, SearchSpace((Float("x", 0.0, 1.0),)), direction="minimize", seed=0)
         for number in range(20):
             x = number / 20
             s.tell(Trial(number, 0, {"x": x}, 0, 1, 0, state="COMPLETE", score=(x - 0.4) ** 2))
@@ -187,7 +187,7 @@ def test_a_suggestion_knows_where_other_trials_run(kind):
 
 
 def test_keras_tuners_process_works_on_one_thread_and_gives_the_others_back():
-    made = sampler("keras_tuner_bayesian", over=Space((Float("x", 0.0, 1.0),)))
+    made = sampler("keras_tuner_bayesian", over=SearchSpace((Float("x", 0.0, 1.0),)))
     during, create = [], made._oracle.create_trial
 
     def threads():
@@ -206,13 +206,13 @@ def test_keras_tuners_process_works_on_one_thread_and_gives_the_others_back():
 
 
 def test_keras_tuners_process_answers_as_scikit_learns_does_bit_for_bit():
-    from hpsearch.compat.keras_tuner import unchecked
+    from hpsearch.compat.keras_tuner import without_checks
 
     rng = np.random.default_rng(0)
     points, scores, asked = rng.random((12, 9)), rng.normal(size=12), rng.random((50, 9))
-    made = sampler("keras_tuner_bayesian", over=Space((Float("x", 0.0, 1.0),)))
+    made = sampler("keras_tuner_bayesian", over=SearchSpace((Float("x", 0.0, 1.0),)))
     theirs = made._oracle._make_gpr()
-    ours = unchecked(theirs).fit(points, scores)
+    ours = without_checks(theirs).fit(points, scores)
     theirs.fit(points, scores)
     for point in asked:
         expected = theirs.predict(point[None], return_std=True)
@@ -221,7 +221,7 @@ def test_keras_tuners_process_answers_as_scikit_learns_does_bit_for_bit():
 
 def quadratic_with_a_condition(kind, seed, trials=60):
     """The best of the trials; b hides a second parabola that is better at its bottom."""
-    over = Space(
+    over = SearchSpace(
         (
             Categorical("branch", ("a", "b")),
             Float("x", -5.0, 5.0),
@@ -259,14 +259,14 @@ def test_a_model_beats_random_on_a_quadratic_with_a_condition(kind, least):
         ("random", {"startup": 3}, ENDLESS, 1, "startup", "random does not read .* no option"),
         ("nsga2", {"startup": 3}, ENDLESS, 1, "startup", "nsga2 does not read .* population"),
         ("grid", {}, ENDLESS, 1, "kind", "a grid needs listed values: give lr, child a step"),
-        ("cmaes", {}, Space((Int("n", 1, 9),)), 1, "kind", "two numbers at least"),
+        ("cmaes", {}, SearchSpace((Int("n", 1, 9),)), 1, "kind", "two numbers at least"),
         ("keras_tuner_bayesian", {}, ENDLESS, 2, "kind", "takes one objective. For several: .*tpe"),
     ],
 )
 def test_a_sampler_that_cannot_be_made_says_why(kind, options, over, objectives, key, message):
     import re
 
-    told = dict(problems(kind, options, over, objectives=objectives))
+    told = dict(find_problems(kind, options, over, objectives=objectives))
     assert re.search(message, told[key])
 
 

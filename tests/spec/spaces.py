@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from hpsearch.spec.file import load_dict
+from hpsearch.spec.study_file import load_dict
 
 Declared = dict[str, Any]
 
@@ -117,7 +117,9 @@ def constrained(draw: Any, *, most: int = 6) -> dict[str, Any]:
     space = draw(declarations(most=most))
     spec = load_dict({"data": {}, "search_space": space}).spec
     point = spec.space.draw(Random(draw(st.integers(0, 99))))
-    numbers = {p.name: point[p.name] for p in spec.space.at(point) if not hasattr(p, "choices")}
+    numbers = {
+        p.name: point[p.name] for p in spec.space.iter_active(point) if not hasattr(p, "choices")
+    }
     texts = []
     if len(numbers) > 1:
         a, b = draw(st.permutations(sorted(numbers)))[:2]

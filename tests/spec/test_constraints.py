@@ -7,16 +7,16 @@ import pytest
 
 from hpsearch.errors import SpecError
 from hpsearch.spec import feasibility
-from hpsearch.spec.constraints import constraint_of
-from hpsearch.spec.file import load_dict, load_file
-from hpsearch.spec.space import Categorical, Float, Int, Space
+from hpsearch.spec.constraints import parse_constraint
+from hpsearch.spec.search_space import Categorical, Float, Int, SearchSpace
+from hpsearch.spec.study_file import load_dict, load_file
 
 HEAD = "data: {source: a.csv}\nsearch_space:\n"
 LAYERS, UNITS = Int("layers", 1, 4), Int("units", 8, 64, step=8)
 
 
 def space(*texts, parameters=(LAYERS, UNITS), fixed=None):
-    return Space(parameters, tuple(map(constraint_of, texts)), fixed or {})
+    return SearchSpace(parameters, tuple(map(parse_constraint, texts)), fixed or {})
 
 
 def told(tmp_path, text):
@@ -30,15 +30,15 @@ def told(tmp_path, text):
 
 def test_a_point_that_breaks_a_constraint_is_none_of_the_space():
     some = space("units * layers <= 128")
-    assert some.violation({"layers": 2, "units": 64}) is None
-    assert "units * layers <= 128" in some.violation({"layers": 4, "units": 64})
+    assert some.why_invalid({"layers": 2, "units": 64}) is None
+    assert "units * layers <= 128" in some.why_invalid({"layers": 4, "units": 64})
 
 
 def test_a_constraint_says_nothing_where_a_parameter_it_names_is_inactive():
     dropout = Float("dropout", 0.0, 0.5, when={"layers": (2,)})
     some = space("dropout <= 0.1 and layers < 3", parameters=(LAYERS, dropout))
-    assert some.violation({"layers": 4}) is None
-    assert some.violation({"layers": 2, "dropout": 0.4}) is not None
+    assert some.why_invalid({"layers": 4}) is None
+    assert some.why_invalid({"layers": 2, "dropout": 0.4}) is not None
 
 
 def test_fixed_hyperparameters_may_be_named():
@@ -90,14 +90,14 @@ def test_a_function_decides_and_its_file_is_relative_to_the_study(tmp_path):
 def test_a_function_that_does_not_answer_is_told(tmp_path, body, why):
     path = tmp_path / "rules.py"
     path.write_text(body)
-    ((key, message),) = feasibility.problems(space(f"{path}:rule"))
+    ((key, message),) = feasibility.find_failing_constraints(space(f"{path}:rule"))
     assert "constraints.0" == key
     assert why in message
 
 
 def test_a_constraint_that_fails_at_some_point_is_told_with_the_values():
     kind = Categorical("kind", ("a", "b"))
-    ((key, message),) = feasibility.problems(
+    ((key, message),) = feasibility.find_failing_constraints(
         space("layers > 0", "kind > 1", parameters=(LAYERS, kind))
     )
     assert "constraints.1" == key
@@ -105,13 +105,13 @@ def test_a_constraint_that_fails_at_some_point_is_told_with_the_values():
 
 
 def test_a_finite_space_in_which_nothing_is_feasible_is_refused():
-    ((key, message),) = feasibility.problems(space("units > 64", "layers > 0"))
+    ((key, message),) = feasibility.find_failing_constraints(space("units > 64", "layers > 0"))
     assert ("constraints", True) == (key, message.startswith("none of the 32 points"))
 
 
 def test_an_endless_space_in_which_nothing_is_found_names_the_constraint():
     x = Float("x", 0.0, 1.0)
-    ((key, message),) = feasibility.problems(space("x > 1", parameters=(x,)))
+    ((key, message),) = feasibility.find_failing_constraints(space("x > 1", parameters=(x,)))
     assert "constraints" == key
     assert "none of 10,000 random points" in message
     assert "x > 1 is broken by 10,000" in message
@@ -120,16 +120,16 @@ def test_an_endless_space_in_which_nothing_is_found_names_the_constraint():
 def test_feasible_points_are_counted_where_they_can_be_listed():
     few = space("units * layers <= 64")
     by_hand = sum(u * n <= 64 for u in range(8, 65, 8) for n in range(1, 5))
-    assert (by_hand, True) == feasibility.size(few)
+    assert (by_hand, True) == feasibility.count_feasible_points(few)
     many = space("a > 1", parameters=(Int("a", 0, 10**6),))
-    assert (10**6 + 1, False) == feasibility.size(many)
-    assert (32, True) == feasibility.size(space())
+    assert (10**6 + 1, False) == feasibility.count_feasible_points(many)
+    assert (32, True) == feasibility.count_feasible_points(space())
 
 
 def test_a_random_feasible_point_depends_on_its_seed_alone():
     some = space("units * layers <= 64", parameters=(LAYERS, UNITS, Float("x", 0.0, 1.0)))
-    assert feasibility.feasible_point(some, 3) == feasibility.feasible_point(some, 3)
-    assert feasibility.feasible_point(some, 3) != feasibility.feasible_point(some, 4)
+    assert feasibility.sample_feasible_point(some, 3) == feasibility.sample_feasible_point(some, 3)
+    assert feasibility.sample_feasible_point(some, 3) != feasibility.sample_feasible_point(some, 4)
     assert math.isinf(some.size)
 
 
@@ -172,6 +172,6 @@ def test_what_can_be_equal_is_compared():
 
 
 def test_a_violation_is_told_as_yaml_writes_values():
-    some = Space((Categorical("a", (True, None)), Int("b", 1, 2, when={"a": (None, False)})))
-    assert "a=false is not a value of" in str(some.violation({"a": False, "b": 1}))
-    assert "condition fails: a is null or false" in str(some.violation({"a": True, "b": 1}))
+    some = SearchSpace((Categorical("a", (True, None)), Int("b", 1, 2, when={"a": (None, False)})))
+    assert "a=false is not a value of" in str(some.why_invalid({"a": False, "b": 1}))
+    assert "condition fails: a is null or false" in str(some.why_invalid({"a": True, "b": 1}))

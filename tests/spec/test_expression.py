@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.errors import SpecError
-from hpsearch.spec.expression import evaluate, names_in, parse
+from hpsearch.spec.expression import evaluate_condition, find_names, parse_condition
 
 PARAMS = {
     "units": 64,
@@ -44,7 +44,7 @@ PARAMS = {
     ],
 )
 def test_a_condition_means_what_it_says(text, holds):
-    assert holds == evaluate(parse(text), PARAMS)
+    assert holds == evaluate_condition(parse_condition(text), PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_a_condition_means_what_it_says(text, holds):
 )
 def test_what_is_no_condition_is_refused(text, told):
     if told is None:
-        parse(text)
+        parse_condition(text)
         return
     with pytest.raises(SpecError) as caught:
-        parse(text)
+        parse_condition(text)
     assert told in str(caught.value)
 
 
@@ -108,12 +108,14 @@ def test_what_is_no_condition_is_refused(text, told):
 )
 def test_what_cannot_be_said_of_a_point_is_told(text, told):
     with pytest.raises(SpecError) as caught:
-        evaluate(parse(text), PARAMS)
+        evaluate_condition(parse_condition(text), PARAMS)
     assert told in str(caught.value)
 
 
 def test_the_names_of_a_condition_are_those_of_hyperparameters_alone():
-    assert {"units", "layers"} == names_in(parse("min(units, 3) > layers or true == false"))
+    assert {"units", "layers"} == find_names(
+        parse_condition("min(units, 3) > layers or true == false")
+    )
 
 
 numbers = st.one_of(st.integers(-9, 9).map(str), st.sampled_from(["a", "b", "c"]))
@@ -150,11 +152,11 @@ small = st.integers(-9, 9)
 @given(conditions, small, small, small)
 def test_a_condition_over_whole_numbers_is_pythons(text, a, b, c):
     values = {"a": a, "b": b, "c": c}
-    tree = parse(text)
+    tree = parse_condition(text)
     try:
         expected = eval(compile(ast.Expression(tree), "test", "eval"), dict(values))
     except ZeroDivisionError:
         with pytest.raises(SpecError, match="divides by zero"):
-            evaluate(tree, values)
+            evaluate_condition(tree, values)
         return
-    assert expected == evaluate(tree, values)
+    assert expected == evaluate_condition(tree, values)

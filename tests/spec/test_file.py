@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hpsearch.errors import SpecError
-from hpsearch.spec.file import load_dict, load_file
-from hpsearch.spec.space import Categorical, Float, Int
+from hpsearch.spec.search_space import Categorical, Float, Int
+from hpsearch.spec.study_file import load_dict, load_file
 
 HEAD = "data: {source: 'sklearn:iris'}\n"
 
@@ -39,14 +39,14 @@ def test_a_file_of_two_keys_is_a_study(tmp_path):
 def test_short_forms_are_a_choice_and_a_fixed_value(tmp_path):
     spec = load(tmp_path, HEAD + "search_space: {units: [8, 16], optimizer: adam}").spec
     assert (Categorical("units", (8, 16)),) == spec.space.parameters
-    assert {"optimizer": "adam"} == spec.fixed
+    assert {"optimizer": "adam"} == spec.fixed_params
 
 
 def test_yaml_1_2_reads_exponents_as_numbers_and_no_as_text(tmp_path):
     text = HEAD + "search_space: {a: [no, on, off], l2: 1e-5, b: {type: float, low: 1e-4, high: 1}}"
     spec = load(tmp_path, text).spec
     assert Categorical("a", ("no", "on", "off")) == spec.space.parameters[0]
-    assert 1e-5 == spec.fixed["l2"]
+    assert 1e-5 == spec.fixed_params["l2"]
     assert Float("b", 1e-4, 1.0) == spec.space.parameters[1]
 
 
@@ -169,8 +169,8 @@ def test_a_list_of_ranges_is_one_parameter_with_a_range_for_each_condition(tmp_p
     sgd, adam = (p for p in space if p.name == "learning_rate")
     assert ((0.01, 0.1), (1e-4, 1e-2)) == ((sgd.low, sgd.high), (adam.low, adam.high))
     point = {"optimizer": "adam", "units": 1, "rate": 0.5, "learning_rate": 0.001}
-    assert space.violation(point) is None
-    assert "learning_rate=0.001 is not a value" in space.violation({**point, "optimizer": "sgd"})
+    assert space.why_invalid(point) is None
+    assert "learning_rate=0.001 is not a value" in space.why_invalid({**point, "optimizer": "sgd"})
 
 
 @pytest.mark.parametrize("when", ["{optimizer: adam, units: 1}", "{momentum: 0}", "{fine: 1}"])

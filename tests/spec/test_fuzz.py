@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from hpsearch.errors import SpecError
-from hpsearch.spec import hyperparameters as table
-from hpsearch.spec.file import StudyFile, load_dict
-from hpsearch.spec.typed import resolve
+from hpsearch.spec import parameter_domains as table
+from hpsearch.spec.study_file import StudyFile, load_dict
+from hpsearch.spec.type_coercion import resolve_params
 from hpsearch.study import read_spec
-from hpsearch.study.first_points import first_points
+from hpsearch.study.initial_trials import initial_points
 
 FILES = [
     """
@@ -76,7 +76,7 @@ pruner: {kind: threshold, lower: 0.2}
 warm_start: other
 """,
 ]
-NAMES = [name for _, reads in table.readers() for name in reads]
+NAMES = [name for _, reads in table.iter_readers() for name in reads]
 SCALARS = st.one_of(
     st.none(),
     st.booleans(),
@@ -155,9 +155,11 @@ def check(raw: Any) -> None:
 
 def accepted(file: StudyFile) -> None:
     """Hold a study against what a valid one promises."""
-    first_points(file.spec)
+    initial_points(file.spec)
     assert file.raw == load_dict(file.raw, folder=file.folder).raw or has_nan(file.raw)
-    resolve({**file.spec.fixed, **file.spec.space.largest()}, file.spec.network)
+    resolve_params(
+        {**file.spec.fixed_params, **file.spec.space.largest_point()}, file.spec.model_name
+    )
 
 
 def has_nan(value: Any) -> bool:
@@ -172,7 +174,7 @@ def test_a_damaged_declaration_is_refused_or_is_a_study(raw: dict[str, Any]) -> 
     check(raw)
 
 
-@given(st.sampled_from(NAMES), VALUES, st.sampled_from(list(table.FAMILIES)))
+@given(st.sampled_from(NAMES), VALUES, st.sampled_from(list(table.FAMILY_DOMAINS)))
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_value_of_any_hyperparameter_is_trained_as_it_is_or_refused(
     name: str, value: Any, model: str

@@ -3,8 +3,8 @@
 import pytest
 
 from hpsearch.errors import SpecError
-from hpsearch.spec.file import load_dict, load_file
-from hpsearch.spec.space import Categorical, Int
+from hpsearch.spec.search_space import Categorical, Int
+from hpsearch.spec.study_file import load_dict, load_file
 
 BASE = """\
 study: base
@@ -94,7 +94,7 @@ def test_files_that_the_other_one_names_stay_relative_to_it(tmp_path):
     write(tmp_path, child="extends: base/base.yaml")
     spec = load_file(tmp_path / "child.yaml").spec
     assert str(base / "rows.csv") == spec.data.source
-    assert f"{base / 'nets.py'}:build" == spec.network
+    assert f"{base / 'nets.py'}:build" == spec.model_name
 
 
 @pytest.mark.parametrize(
@@ -117,5 +117,5 @@ def test_a_dict_may_extend_a_file_of_its_folder(tmp_path):
     write(tmp_path, base=BASE)
     declared = {"extends": "base.yaml", "search_space": {"units": 16}}
     file = load_dict(declared, ["seed=5"], folder=tmp_path)
-    assert (16, 5) == (file.spec.fixed["units"], file.spec.seed)
+    assert (16, 5) == (file.spec.fixed_params["units"], file.spec.seed)
     assert "extends" not in file.raw

@@ -5,10 +5,10 @@ import math
 import pytest
 
 from hpsearch.errors import SpecError
-from hpsearch.spec.conditions import Range, described
-from hpsearch.spec.space import Categorical, Float, Int, Space
+from hpsearch.spec.conditions import NumberRange, format_condition
+from hpsearch.spec.search_space import Categorical, Float, Int, SearchSpace
 
-SPACE = Space(
+SPACE = SearchSpace(
     (
         Categorical("optimizer", ("sgd", "adam")),
         Float("momentum", 0.0, 0.9, step=0.3, when={"optimizer": ("sgd",)}),
@@ -51,7 +51,7 @@ def test_a_child_is_active_only_under_its_parents_values():
     ],
 )
 def test_a_point_that_is_none_says_why(params, why):
-    violation = SPACE.violation(params)
+    violation = SPACE.why_invalid(params)
     assert why is None if violation is None else why in violation
 
 
@@ -60,7 +60,7 @@ def test_the_size_counts_a_child_only_where_it_is_active():
 
 
 def test_a_float_without_step_makes_the_space_infinite():
-    assert math.isinf(Space((Float("x", 0.0, 1.0), Int("n", 1, 2))).size)
+    assert math.isinf(SearchSpace((Float("x", 0.0, 1.0), Int("n", 1, 2))).size)
 
 
 @pytest.mark.parametrize(
@@ -80,26 +80,28 @@ def test_parameters_that_make_no_sense_cannot_be_made(make, why):
 
 
 def test_a_range_holds_its_ends_and_numbers_alone():
-    some = Range(2, 4)
+    some = NumberRange(2, 4)
     assert [True, True, False] == [v in some for v in (2, 4.0, 4.1)]
     assert [False, False, False] == [v in some for v in (True, "3", None)]
-    assert 10**9 in Range(low=3)
-    assert -(10**9) in Range(high=3)
+    assert 10**9 in NumberRange(low=3)
+    assert -(10**9) in NumberRange(high=3)
 
 
 def test_a_number_that_is_the_end_but_for_rounding_belongs_to_the_range():
-    assert 0.1 + 0.2 in Range(high=0.3)
-    assert 0.3 in Range(low=0.1 + 0.2)
-    assert 0.3 + 1e-6 not in Range(high=0.3)
+    assert 0.1 + 0.2 in NumberRange(high=0.3)
+    assert 0.3 in NumberRange(low=0.1 + 0.2)
+    assert 0.3 + 1e-6 not in NumberRange(high=0.3)
 
 
 def test_a_child_lives_only_where_all_its_parents_allow_it():
-    space = Space(
+    space = SearchSpace(
         (
             Float("lr", 1e-4, 1e-1, log=True),
             Int("layers", 1, 4),
-            Float("rate", 0.0, 1.0, when={"layers": Range(low=2), "lr": Range(high=1e-2)}),
-            Int("deep", 1, 3, when={"rate": Range(low=0.5)}),
+            Float(
+                "rate", 0.0, 1.0, when={"layers": NumberRange(low=2), "lr": NumberRange(high=1e-2)}
+            ),
+            Int("deep", 1, 3, when={"rate": NumberRange(low=0.5)}),
         )
     )
     rate, deep = space.parameters[2:]
@@ -107,24 +109,24 @@ def test_a_child_lives_only_where_all_its_parents_allow_it():
     assert not space.is_active(rate, {"lr": 1e-2, "layers": 1})
     assert not space.is_active(rate, {"lr": 2e-2, "layers": 3})
     assert not space.is_active(deep, {"lr": 2e-2, "layers": 3})
-    assert "rate is at least 0.5" == described(deep.when)
-    assert "layers is at least 2 and lr is at most 0.01" == described(rate.when)
+    assert "rate is at least 0.5" == format_condition(deep.when)
+    assert "layers is at least 2 and lr is at most 0.01" == format_condition(rate.when)
 
 
 def test_the_size_counts_children_of_ranges_without_listing_the_parent():
     parent = Int("n", 1, 10**9)
-    child = Int("child", 1, 5, when={"n": Range(2, 3)})
-    assert 10**9 - 2 + 2 * 5 == Space((parent, child)).size
+    child = Int("child", 1, 5, when={"n": NumberRange(2, 3)})
+    assert 10**9 - 2 + 2 * 5 == SearchSpace((parent, child)).size
 
 
 def test_a_continuous_parent_makes_the_space_infinite_and_not_an_error():
     parent = Float("x", 0.0, 1.0)
-    assert math.isinf(Space((parent, Int("n", 1, 2, when={"x": Range(high=0.5)}))).size)
+    assert math.isinf(SearchSpace((parent, Int("n", 1, 2, when={"x": NumberRange(high=0.5)}))).size)
 
 
 def test_steps_are_counted_and_made_in_decimals():
     p = Float("x", 0.0, 0.35, step=0.1)
     assert [0.0, 0.1, 0.2, 0.3] == [p.value(i) for i in range(int(p.size))]
-    assert (0.3, 9) == (p.top, Int("n", 0, 10, step=3).top)
+    assert (0.3, 9) == (p.max_value, Int("n", 0, 10, step=3).max_value)
     assert p.contains(0.1 + 0.2)
     assert not p.contains(0.35)

@@ -8,10 +8,10 @@ import pytest
 
 from hpsearch.errors import SpecError, TrainingError
 from hpsearch.models import FAMILIES
-from hpsearch.spec import hyperparameters as table
-from hpsearch.spec.file import StudyFile, load_dict, load_file
-from hpsearch.spec.hyperparameters import readers
-from hpsearch.spec.typed import resolve
+from hpsearch.spec import parameter_domains as table
+from hpsearch.spec.parameter_domains import iter_readers
+from hpsearch.spec.study_file import StudyFile, load_dict, load_file
+from hpsearch.spec.type_coercion import resolve_params
 from hpsearch.study import read_spec
 from hpsearch.training.schedules import SCHEDULES
 
@@ -22,27 +22,27 @@ def study(space: object, **more: object) -> StudyFile:
 
 def test_a_name_has_one_type_whatever_reads_it():
     types: dict[str, set[str]] = {}
-    for _, reads in readers():
+    for _, reads in iter_readers():
         for name, domain in reads.items():
             types.setdefault(name, set()).add(domain.type)
     assert {} == {name: kinds for name, kinds in types.items() if len(kinds) > 1}
 
 
 def test_the_table_holds_what_families_and_schedules_read_and_their_defaults():
-    assert FAMILIES.keys() == table.FAMILIES.keys()
+    assert FAMILIES.keys() == table.FAMILY_DOMAINS.keys()
     for name, family in FAMILIES.items():
-        assert family.reads is not None
-        assert family.reads.keys() == table.FAMILIES[name].keys()
-        assert all(table.FAMILIES[name][k].contains(v) for k, v in family.reads.items())
+        assert family.defaults is not None
+        assert family.defaults.keys() == table.FAMILY_DOMAINS[name].keys()
+        assert all(table.FAMILY_DOMAINS[name][k].contains(v) for k, v in family.defaults.items())
     assert {k: set(v) for k, v in SCHEDULES.items()} == {
-        k: set(v) for k, v in table.SCHEDULES.items()
+        k: set(v) for k, v in table.SCHEDULE_DOMAINS.items()
     }
 
 
 @pytest.mark.parametrize("no", ["no", "off", "No", "false", 0, False])
 def test_a_switch_that_is_off_in_the_file_is_off_in_the_trial(no: object):
     file = study({"optimizer": "sgd", "nesterov": no, "units": [4, 8]})
-    assert file.spec.fixed["nesterov"] is False
+    assert file.spec.fixed_params["nesterov"] is False
     assert file.raw["search_space"]["nesterov"] is False  # as the journal has it
 
 
@@ -79,8 +79,8 @@ def test_whole_numbers_are_real_ones_in_choices_ranges_conditions_and_points():
         "units": int,
     }
     assert expected == {name: type(listed[0]) for name, listed in values.items()}
-    assert 1.0 == file.spec.fixed["clipnorm"]
-    assert isinstance(file.spec.fixed["clipnorm"], float)
+    assert 1.0 == file.spec.fixed_params["clipnorm"]
+    assert isinstance(file.spec.fixed_params["clipnorm"], float)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_names_of_a_function_of_the_users_own_are_free(tmp_path: Path):
 def test_a_value_on_the_command_line_is_typed_and_refused_alike(tmp_path: Path):
     path = tmp_path / "study.yaml"
     path.write_text("data: {source: 'sklearn:wine'}\nsearch_space: {units: [4, 8]}\n")
-    rate = load_file(path, ["search_space.learning_rate=1"]).spec.fixed["learning_rate"]
+    rate = load_file(path, ["search_space.learning_rate=1"]).spec.fixed_params["learning_rate"]
     assert (1.0, float) == (rate, type(rate))
     with pytest.raises(SpecError, match=r"--set search_space.dropout: search_space.dropout: got 2"):
         read_spec(path, ["search_space.dropout=2"])
@@ -173,11 +173,11 @@ def test_a_declaration_that_was_typed_stays_as_it_is():
 def test_a_trial_is_resolved_to_the_types_of_the_table_or_refused():
     given = {"optimizer": "sgd", "momentum": 0, "nesterov": "no", "units": 4.0, "batch_size": 8.0}
     typed = {"optimizer": "sgd", "momentum": 0.0, "nesterov": False, "units": 4, "batch_size": 8}
-    found = resolve(given, "mlp")
+    found = resolve_params(given, "mlp")
     assert typed == found
     assert [type(v) for v in typed.values()] == [type(v) for v in found.values()]
     with pytest.raises(TrainingError, match=r"units: got 4\.5; allowed: a whole number"):
-        resolve({"units": 4.5}, "mlp")
-    assert {"units": 4.5, "batch_size": 8} == resolve(
+        resolve_params({"units": 4.5}, "mlp")
+    assert {"units": 4.5, "batch_size": 8} == resolve_params(
         {"units": 4.5, "batch_size": 8.0}, "mine.py:build"
     )

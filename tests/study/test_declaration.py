@@ -12,17 +12,22 @@ import pytest
 import synthetic
 from study.conftest import invoke
 
-from hpsearch.history import load
-from hpsearch.models import mlp
-from hpsearch.reporting.export import rows
+from hpsearch.history import load_history
+from hpsearch.models.families import mlp
+from hpsearch.reporting.trial_export import trial_rows
 from hpsearch.search import pruners
-from hpsearch.spec.file import StudyFile, load_dict
-from hpsearch.spec.reference import load_function
-from hpsearch.spec.study import StudySpec, Training
+from hpsearch.spec.function_reference import load_function
+from hpsearch.spec.study_file import StudyFile, load_dict
+from hpsearch.spec.study_spec import StudySpec, TrainingSpec
 from hpsearch.study import declaration
-from hpsearch.study.declaration import changes, declaration_of, packages_of, resolved
-from hpsearch.study.rerun import rerun
-from hpsearch.tracking import layout
+from hpsearch.study.declaration import (
+    build_declaration,
+    find_changes,
+    packages_of,
+    resolve_defaults,
+)
+from hpsearch.study.maintenance.rerun import rerun_trial
+from hpsearch.tracking import mlflow_layout
 
 DECLARED = {
     "study": "s",
@@ -54,16 +59,16 @@ def file_of(folder: Path, **declared) -> StudyFile:
 
 def journalled(file: StudyFile, *leave_out: str) -> dict:
     """A journal's first line, as far as it is compared; without what an older version lacks."""
-    fields = {"spec": file.raw, **declaration_of(file, "binary").fields()}
+    fields = {"spec": file.raw, **build_declaration(file, "binary").to_record()}
     kept = {k: v for k, v in fields.items() if k not in leave_out}
     return json.loads(json.dumps(kept))
 
 
 def differences(before: dict, file: StudyFile, trainer: str = "vectorized") -> list[str]:
     packages = packages_of(file.spec, trainer)
-    now = declaration_of(file, "binary")
+    now = build_declaration(file, "binary")
     event = synthetic.event("study", **before)
-    return [str(change) for change in changes(event, now, file=file, packages=packages)]
+    return [str(change) for change in find_changes(event, now, file=file, packages=packages)]
 
 
 def test_nothing_differs_where_nothing_was_changed(folder: Path) -> None:
@@ -79,7 +84,7 @@ def test_a_resolved_declaration_is_a_declaration(folder: Path) -> None:
     space = {"optimizer": ["sgd", "rmsprop"], "momentum": ranges, "activation": "relu"}
     more = {"pruner": {"kind": "asha"}, "search_space": space, "enqueue": {"optimizer": "sgd"}}
     for raw in (DECLARED, {**DECLARED, **more}):
-        again = json.loads(json.dumps(resolved(raw)))
+        again = json.loads(json.dumps(resolve_defaults(raw)))
         assert StudySpec.model_validate(raw) == StudySpec.model_validate(again)
 
 
@@ -116,8 +121,8 @@ def test_a_default_of_the_study_file_that_changed_is_found(
     before = journalled(file_of(folder))
     monkeypatch.setattr(
         declaration,
-        "resolved",
-        lambda raw: resolved({**raw, "training": {"epochs": 5, **raw.get("training", {})}}),
+        "resolve_defaults",
+        lambda raw: resolve_defaults({**raw, "training": {"epochs": 5, **raw.get("training", {})}}),
     )
     assert ["training.epochs: 50 then, 5 now (a default)"] == differences(before, file_of(folder))
     assert [] == differences(before, file_of(folder, training={"epochs": 50}))
@@ -129,7 +134,7 @@ def test_a_default_that_lies_elsewhere_is_found(
     before = journalled(file_of(folder))
     monkeypatch.setitem(mlp.DEFAULTS, "layers", 3)
     monkeypatch.setitem(mlp.DEFAULTS, "units", 99)  # which this study declares
-    monkeypatch.setitem(pruners._RUNGS, "eta", 4)
+    monkeypatch.setitem(pruners._RUNG_OPTIONS, "eta", 4)
     expected = {"defaults.layers: 2 then, 3 now (a default)"}
     expected.add("defaults.pruner.eta: 3 then, 4 now (a default)")
     assert expected == set(differences(before, file_of(folder)))
@@ -177,7 +182,7 @@ def test_a_package_that_is_not_installed_is_left_out(
         return "1.0"
 
     monkeypatch.setattr(declaration.metadata, "version", version)
-    found = declaration.environment()
+    found = declaration.describe_environment()
     assert "tensorflow" not in found
     assert "1.0" == found["jax"]
 
@@ -189,7 +194,7 @@ def test_an_older_journal_is_compared_as_far_as_it_goes(folder: Path) -> None:
     (folder / "helper.py").write_text("scale = 2.0\n")
     assert [] == differences(before, file_of(folder))
     [found] = differences(before, file_of(folder, training={"epochs": 7}))
-    assert f"training.epochs: {Training().epochs} then, 7 now" == found
+    assert f"training.epochs: {TrainingSpec().epochs} then, 7 now" == found
 
 
 def test_a_file_imports_what_lies_beside_it_and_leaves_no_trace(folder: Path) -> None:
@@ -230,26 +235,26 @@ def test_a_study_whose_code_was_edited_goes_on_only_if_told_to_and_says_so(folde
     refused = invoke(folder, *command, 2, "--seed", 9, "--accept-changes", code=2)
     assert "Trials with another seed cannot stand in one ranking" in refused.stderr
     journal = folder / "mlruns" / "studies" / "s" / "journal.jsonl"
-    assert [0] == [t.number for t in load(journal).trials]
+    assert [0] == [t.number for t in load_history(journal).trials]
 
     invoke(folder, *command, 2, "--accept-changes")
-    history = load(journal)
+    history = load_history(journal)
     assert [0, 1] == [t.revision for t in history.trials]
-    assert [0, 1] == [row["revision"] for row in rows(history)]
+    assert [0, 1] == [row["revision"] for row in trial_rows(history)]
     note = "revision 1 from trial 1: code helper.py"
     assert note in invoke(folder, "top", "s").stdout
     shown = invoke(folder, "show", "s", 0).stdout
     assert re.search(r"revision +0 of 1", shown)
     assert note in shown
-    tags = [layout.trial_tags(history, t, "parent")["revision"] for t in history.trials]
+    tags = [mlflow_layout.trial_tags(history, t, "parent")["revision"] for t in history.trials]
     assert ["0", "1"] == tags
-    assert note in layout.outcome_tags(history)["changes"]
+    assert note in mlflow_layout.outcome_tags(history)["changes"]
 
     invoke(folder, *command, 2)  # what was accepted is no difference any more
     invoke(folder, "report", "s", "-o", "page.html")
     assert note in (folder / "page.html").read_text()
     with chdir(folder):
-        again = rerun(journal, 0)
+        again = rerun_trial(journal, 0)
     assert not again.is_same
     assert ["code helper.py"] == list(again.changed)
     _as_of_an_older_version(journal)

@@ -18,7 +18,7 @@ import synthetic
 
 from hpsearch.journal import Journal
 from hpsearch.study import read_spec
-from hpsearch.study.doctor import _studies
+from hpsearch.study.maintenance.doctor import _check_studies
 from hpsearch.study.prepare import load_data
 from tests.study.conftest import command, invoke
 
@@ -33,7 +33,7 @@ def client(finished):
 @pytest.fixture(scope="module")
 def locked(finished):
     """The locked rows as a table, as a user would hand them in."""
-    return load_data(read_spec(finished.spec)).locked.read().table.to_pandas()
+    return load_data(read_spec(finished.spec)).locked_rows.read().table.to_pandas()
 
 
 def test_json_is_one_object_and_nothing_else(finished):
@@ -177,7 +177,7 @@ def test_plan_times_a_few_epochs_and_writes_nothing(finished):
 
 def test_models_lists_what_is_in_use_and_without_a_predecessor_nothing_is_rolled_back(finished):
     invoke(finished.root, "promote", "cancer", "--as", "listed")
-    assert [] == [f.says for f in _studies(finished.root) if "hpsearch sync" in f.says]
+    assert [] == [f.message for f in _check_studies(finished.root) if "hpsearch sync" in f.message]
     told = invoke(finished.root, "models").stdout
     assert "listed" in told
     assert "champion" in told

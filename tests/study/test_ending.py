@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import synthetic
-from inline_crew import training_inline
+from inline_worker_pool import training_inline
 
 import hpsearch
-from hpsearch.history import load
-from hpsearch.study import finale, gallery, holdout
+from hpsearch.history import load_history
+from hpsearch.study import gallery
+from hpsearch.study.winner import final_fit, holdout_evaluation
 from hpsearch.tracking import plots
 
 SPEC = {
@@ -79,7 +80,7 @@ def copied(ended, tmp_path) -> Path:
 def test_decoration_comes_last_and_classes_of_dollars_and_brackets_are_drawn(ended):
     root, result = ended
     assert ["winner", "fitted", "reading", "final", "plots"] == events(root)
-    history = load(folder_of(root) / "journal.jsonl")
+    history = load_history(folder_of(root) / "journal.jsonl")
     assert {} == history.plots.failed
     assert (1, 1) == (history.reads, result.reads)
     assert 0.5 != result.threshold
@@ -110,7 +111,7 @@ def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monke
         patch.setattr("hpsearch.tracking.plots.winner_page.write_winner_page", fail)
         assert 1 == tune(copied).reads
     journal = folder_of(copied) / "journal.jsonl"
-    failed = load(journal).plots.failed
+    failed = load_history(journal).plots.failed
     assert {"plots/10_roc.png", "plots/winner.html"} == failed.keys()
     assert "no ink" in caplog.text
     assert not (folder_of(copied) / "plots" / "10_roc.png").exists()
@@ -118,7 +119,7 @@ def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monke
         patch.setitem(plots.WINNER, "roc", fail)
         assert {"plots/10_roc.png": "ValueError: no ink"} == gallery.draw_missing(journal)
     assert {} == gallery.draw_missing(journal)
-    assert {} == load(journal).plots.failed
+    assert {} == load_history(journal).plots.failed
     assert (folder_of(copied) / "plots" / "10_roc.png").stat().st_size > 1000
     n_events = len(events(copied))
     assert {} == gallery.draw_missing(journal)
@@ -140,20 +141,20 @@ def test_what_a_disk_lost_of_the_final_fit_is_made_again_and_readings_are_counte
 ):
     name, reads = LOST[lost]
     final = folder_of(copied) / "final"
-    first = load(folder_of(copied) / "journal.jsonl").final
+    first = load_history(folder_of(copied) / "journal.jsonl").final
     if name == ".":
         shutil.rmtree(final)
     else:
         (final / name).write_bytes(b"")
     result = tune(copied)
     assert "made again" in caplog.text
-    again = load(folder_of(copied) / "journal.jsonl").final
-    assert (reads, reads) == (again["reads"], result.reads)
-    assert first["test"] == again["test"]
-    assert first["threshold"] == again["threshold"]
+    again = load_history(folder_of(copied) / "journal.jsonl").final
+    assert (reads, reads) == (again.reads, result.reads)
+    assert first.test == again.test
+    assert first.threshold == again.threshold
     assert {"predictions.npz", "model.keras", "schema.json"} <= {p.name for p in final.iterdir()}
     with np.load(final / "predictions.npz") as file:
-        assert first["test_rows"] == len(file["truth"])
+        assert first.test_rows == len(file["truth"])
     caplog.clear()
     tune(copied)
     assert "made again" not in caplog.text
@@ -211,13 +212,13 @@ def test_figures_that_fail_are_left_out_of_what_the_locked_rows_say(caplog, monk
     def fail(*_, **__):
         raise FloatingPointError("overflow")
 
-    monkeypatch.setattr(holdout.evaluation, "intervals", fail)
-    assert {} == holdout._intervals([], X, X, None, 0.5)
+    monkeypatch.setattr(holdout_evaluation.holdout_metrics, "compute_intervals", fail)
+    assert {} == holdout_evaluation._compute_intervals([], X, X, None, 0.5)
     assert "FloatingPointError: overflow" in caplog.text
 
 
 def test_the_marker_of_a_published_fit_of_another_study_is_not_believed(copied):
-    marker = folder_of(copied) / "final" / finale.JUDGED
+    marker = folder_of(copied) / "final" / final_fit.HOLDOUT_FILE
     cut_before("final", copied)
     marked = json.loads(marker.read_text())
     marker.write_text(json.dumps({**marked, "study": "another"}))

@@ -8,12 +8,12 @@ import synthetic
 
 from hpsearch.errors import SpecError
 from hpsearch.events import StudyCreated
-from hpsearch.journal import Journal, read
-from hpsearch.spec.file import load_dict, load_file
-from hpsearch.study.checks import check
-from hpsearch.study.first_points import ARGUMENTS, OF_KIND, first_points
-from hpsearch.study.user_code import digests_of
-from hpsearch.study.warm_start import best_of, trials_in, trials_of
+from hpsearch.journal import Journal, read_page
+from hpsearch.spec.study_file import load_dict, load_file
+from hpsearch.study.initial_trials import ARGUMENTS, OPTIMIZER_ARGUMENTS, initial_points
+from hpsearch.study.user_code import compute_digests
+from hpsearch.study.validation import validate_study
+from hpsearch.study.warm_start import best_point, collect_trials, read_trials
 from hpsearch.training.losses import LOSSES
 from hpsearch.training.optimizers import OPTIMIZERS
 
@@ -33,7 +33,7 @@ def declared(**keys):
 
 
 def points(**keys):
-    return first_points(load_dict(declared(**keys)).spec)
+    return initial_points(load_dict(declared(**keys)).spec)
 
 
 def test_the_defaults_of_keras_and_of_the_model_or_the_nearest_values():
@@ -68,7 +68,7 @@ def test_a_point_takes_the_default_in_the_range_that_its_condition_chooses():
         )
     )
     with pytest.raises(SpecError) as told:
-        check(file)
+        validate_study(file)
     beyond = "enqueue.0.learning_rate: 7.0 is no value of 0.01 to 0.1, or of 1e-05 to 0.01"
     assert beyond in str(told.value)
     assert "enqueue.1: learning_rate=0.001 is not a value of" in str(told.value)
@@ -113,7 +113,7 @@ def test_every_mistake_has_its_line(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(MISTAKES)
     with pytest.raises(SpecError) as caught:
-        check(load_file(path))
+        validate_study(load_file(path))
     expected = [
         ":8: enqueue.0.units: 50 is no value of 16 to 48",
         ":9: enqueue.1.width: is no hyperparameter of the search space",
@@ -137,13 +137,16 @@ def test_the_defaults_are_those_of_keras():
     wrong = []
     for name, (kind, reads) in OPTIMIZERS.items():
         theirs = told(getattr(keras.optimizers, kind))
-        ours = {**ARGUMENTS, **OF_KIND.get(name, {})}
+        ours = {**ARGUMENTS, **OPTIMIZER_ARGUMENTS.get(name, {})}
         for argument in {*reads} - {"learning_rate"} & ours.keys():
             if theirs.get(argument, ours[argument]) != ours[argument]:
                 wrong.append((name, argument, theirs[argument]))
     for losses in LOSSES.values():
         for name, (kind, reads) in losses.items():
-            theirs, ours = told(getattr(keras.losses, kind)), {**ARGUMENTS, **OF_KIND.get(name, {})}
+            theirs, ours = (
+                told(getattr(keras.losses, kind)),
+                {**ARGUMENTS, **OPTIMIZER_ARGUMENTS.get(name, {})},
+            )
             wrong += [(name, a, theirs[a]) for a in {*reads} & {*ours} if theirs[a] != ours[a]]
     assert [] == wrong
 
@@ -180,7 +183,7 @@ def other_study(root: Path, fingerprint="f", metric="accuracy", **fields) -> Pat
 def warm(journal, fingerprint="f"):
     space = {"units": {"type": "int", "low": 16, "high": 48}, "activation": "relu"}
     file = load_dict(declared(search_space=space, warm_start="other"))
-    return trials_of(file, journal, fingerprint=fingerprint, objectives=OBJECTIVES)
+    return collect_trials(file, journal, fingerprint=fingerprint, objectives=OBJECTIVES)
 
 
 def test_finished_trials_that_lie_in_the_space_are_copied(tmp_path):
@@ -188,7 +191,7 @@ def test_finished_trials_that_lie_in_the_space_are_copied(tmp_path):
     assert 1 == copied.left_out
     with Journal(tmp_path / "new" / "journal.jsonl") as journal:
         journal.append(StudyCreated(warm_start=copied))
-    first, second = trials_in(read(tmp_path / "new" / "journal.jsonl").events[0])
+    first, second = read_trials(read_page(tmp_path / "new" / "journal.jsonl").events[0])
     assert ({"units": 20}, "COMPLETE", 0.6, [0.5, 0.7]) == (
         first.params,
         first.state,
@@ -196,13 +199,13 @@ def test_finished_trials_that_lie_in_the_space_are_copied(tmp_path):
         first.fold_scores,
     )
     assert ("PRUNED", [0.6]) == (second.state, second.mean_scores())
-    assert [{"units": 20}] == best_of([first, second], "maximize")
+    assert [{"units": 20}] == best_point([first, second], "maximize")
 
 
 def test_the_best_point_of_the_other_study_is_tried_after_the_enqueued_ones():
     spec = load_dict(declared(enqueue=[{"units": 20}, "defaults"])).spec
     (known,) = points(enqueue=[{"units": 33}])
-    found = first_points(spec, [known, first_points(spec)[0]])
+    found = initial_points(spec, [known, initial_points(spec)[0]])
     assert [20, 48, 33] == [point["units"] for point in found]
 
 
@@ -221,11 +224,11 @@ def test_scores_of_a_metric_whose_code_was_edited_are_refused(tmp_path):
     objective = {"metric": "m.py:accuracy", "direction": "maximize"}
     spec = declared(search_space=space, warm_start="other", objective=objective)
     file = load_dict(spec, folder=tmp_path)
-    files = digests_of([f"{tmp_path}/m.py:accuracy"], tmp_path)
+    files = compute_digests([f"{tmp_path}/m.py:accuracy"], tmp_path)
 
     def copied(**began):
         journal = other_study(tmp_path / str(len(began["files"])), **began)
-        return trials_of(file, journal, fingerprint="f", objectives=OBJECTIVES)
+        return collect_trials(file, journal, fingerprint="f", objectives=OBJECTIVES)
 
     assert 2 == len(copied(files=files).trials)
     with pytest.raises(SpecError, match=r"computed by other code: m\.py was edited since"):

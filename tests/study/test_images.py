@@ -14,8 +14,8 @@ from PIL import Image
 import hpsearch
 from hpsearch.cli import main
 from hpsearch.errors import SpecError
-from hpsearch.promotion import parse_reference, promote
-from hpsearch.promotion.scoring import predict
+from hpsearch.promotion import parse_reference, promote_run
+from hpsearch.promotion.scoring import predict_file
 from hpsearch.tracking.store import open_store
 
 SPACE = {"blocks": 1, "filters": 4, "units": 0, "learning_rate": [0.01, 0.02], "batch_size": 16}
@@ -57,7 +57,7 @@ def test_a_folder_of_images_becomes_a_model_in_use(
     assert 2 == result.trials["complete"]
     assert result.test["accuracy"] > 0.9
     client = open_store(result.tracking_uri)
-    promote(client, str(result.run_id), parse_reference("sides@champion"))
+    promote_run(client, str(result.run_id), parse_reference("sides@champion"))
     images(tmp_path / "new", 10)
     done = CliRunner().invoke(main, ["predict", "sides@champion", "new", "-o", "answers.csv"])
     assert "10 rows to answers.csv" in done.stderr
@@ -66,7 +66,7 @@ def test_a_folder_of_images_becomes_a_model_in_use(
     files = [np.asarray(Image.open(tmp_path / "new" / f)) for f in answers["file"]]
     np.save(tmp_path / "new.npy", np.stack(files))
     output = io.StringIO()
-    predict(client, parse_reference("sides@champion"), tmp_path / "new.npy", output)
+    predict_file(client, parse_reference("sides@champion"), tmp_path / "new.npy", output)
     again = pd.read_csv(io.StringIO(output.getvalue()))
     pd.testing.assert_frame_equal(answers.drop(columns="file"), again)
 

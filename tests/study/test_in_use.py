@@ -68,7 +68,7 @@ def test_a_model_goes_into_use_only_if_it_is_better_and_comes_back_with_one_comm
         lambda page: "champion" in page.find_element(By.TAG_NAME, "body").text
     )
 
-    rows = load_data(read_spec("strong.yaml")).locked.read().table.to_pandas()
+    rows = load_data(read_spec("strong.yaml")).locked_rows.read().table.to_pandas()
     rows.drop(columns="target").to_csv("rows.csv", index=False)
     told = list(csv.DictReader(io.StringIO(run("predict", "cancer@champion", "rows.csv"))))
     model = ("models", "serve", "-m", "models:/cancer@champion", "--env-manager", "local")

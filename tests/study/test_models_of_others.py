@@ -116,7 +116,7 @@ def test_the_file_may_narrow_what_the_model_asks_for_and_constrain_it() -> None:
     spec = read_spec(declared).spec
     units = next(p for p in spec.space if p.name == "units_1")
     assert (4, 8, {"num_layers": (2, 3)}) == (units.low, units.high, dict(units.when))
-    assert "tanh" == spec.fixed["activation"]
+    assert "tanh" == spec.fixed_params["activation"]
     assert 1 == len(spec.space.constraints)
 
 

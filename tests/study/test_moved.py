@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
-from hpsearch.tracking.relocation import FOLDER, mend_locations
-from hpsearch.tracking.store import artifact_location, default_uri, experiment_of, open_store
+from hpsearch.tracking.relocation import FOLDER, update_locations
+from hpsearch.tracking.store import artifact_location, default_uri, get_experiment_id, open_store
 
 from .conftest import invoke, run
 
@@ -30,7 +30,7 @@ def test_a_folder_that_was_copied_or_moved_works_and_leaves_the_old_one_alone(
 ):
     old, copied, moved = (tmp_path / name for name in ("old", "copied", "moved"))
     shutil.copytree(finished.root, old)
-    locked = load_data(read_spec(finished.spec)).locked.read().table.to_pandas()
+    locked = load_data(read_spec(finished.spec)).locked_rows.read().table.to_pandas()
     locked.head(5).to_csv(old / "some.csv", index=False)
     run(old, "promote", "cancer", "--as", "m")  # MLflow remembers a run's folder per process
     shutil.copytree(old, copied)
@@ -55,7 +55,7 @@ def test_a_database_copied_without_its_artifacts_leaves_the_old_ones_alone(
 ):
     old, copied = tmp_path / "old", tmp_path / "copied"
     client = open_store(default_uri(old))
-    mine = experiment_of(client, "mine", artifact_location(default_uri(old), old))
+    mine = get_experiment_id(client, "mine", artifact_location(default_uri(old), old))
     client.log_text(client.create_run(mine).info.run_id, "x", "a.txt")
     (copied / "mlruns").mkdir(parents=True)
     shutil.copy(old / "mlruns" / "mlflow.db", copied / "mlruns")
@@ -72,10 +72,10 @@ def test_another_project_that_shares_the_database_keeps_its_locations(tmp_path, 
     other = tmp_path.parent / f"{tmp_path.name}-other"
     (other / "mlruns" / "artifacts").mkdir(parents=True)
     client = open_store(default_uri(tmp_path))
-    theirs = experiment_of(client, "theirs", artifact_location(default_uri(tmp_path), other))
+    theirs = get_experiment_id(client, "theirs", artifact_location(default_uri(tmp_path), other))
     made = client.create_run(theirs)
     client.log_text(made.info.run_id, "x", "a.txt")
     before = locations(tmp_path)
-    mend_locations(tmp_path / "mlruns" / "mlflow.db")
+    update_locations(tmp_path / "mlruns" / "mlflow.db")
     assert before == locations(tmp_path)
     shutil.rmtree(other)

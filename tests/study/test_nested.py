@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import synthetic
-from inline_crew import training_inline
+from inline_worker_pool import training_inline
 
 import hpsearch
 from hpsearch.tracking.store import open_store

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.study.prepare import load_data, problem_of
+from hpsearch.study.prepare import build_problem, load_data
 from hpsearch.study.tune import read_spec
 
 
@@ -24,7 +24,7 @@ def test_trials_know_what_others_may_choose(
     x = np.random.default_rng(0).normal(size=(60, 2))
     search_space = {"learning_rate": [0.1, 0.01], **space}
     file = read_spec({"data": {}, "search_space": search_space})
-    problem = problem_of(file.spec, load_data(file, (x, (x[:, 0] > 0).astype(int))))
+    problem = build_problem(file.spec, load_data(file, (x, (x[:, 0] > 0).astype(int))))
     assert (optimizers, batch_sizes_vary) == (problem.optimizers, problem.batch_sizes_vary)
 
 

@@ -7,20 +7,20 @@ import pytest
 import synthetic
 
 from hpsearch.errors import SpecError
-from hpsearch.execution.inline import InlineExecutor
+from hpsearch.execution.inline_executor import InlineExecutor
 from hpsearch.history import History
-from hpsearch.journal import Journal, read
-from hpsearch.reporting import table
-from hpsearch.search.limits import Limits
+from hpsearch.journal import Journal, read_page
+from hpsearch.reporting import terminal_tables
 from hpsearch.search.loop import Search
 from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import make_sampler
-from hpsearch.spec.file import load_dict
-from hpsearch.study.checks import check
-from hpsearch.study.prepare import load_data, objectives_of, problem_of, pruner_of
-from hpsearch.tracking.note import study_note
+from hpsearch.search.stopping_criteria import StoppingCriteria
+from hpsearch.spec.study_file import load_dict
+from hpsearch.study.prepare import build_problem, load_data, objectives_of, pruner_of
+from hpsearch.study.validation import validate_study
 from hpsearch.tracking.plots import SEARCH
-from hpsearch.training.make import make_trainer
+from hpsearch.tracking.study_note import render_study_note
+from hpsearch.training.trainer_factory import make_trainer
 from hpsearch.trial import FoldReport, TrialResult, TrialSpec
 
 EPOCHS = 12
@@ -46,7 +46,7 @@ def declared(**more):
             **more,
         }
     )
-    check(file)
+    validate_study(file)
     return file.spec
 
 
@@ -68,8 +68,8 @@ def study(dataset, trainers, tmp_path):
 
     def run(name, trials=10, listeners=(), **more):
         spec = declared(**more)
-        problem = problem_of(spec, dataset)
-        key = problem.objective, problem.costs
+        problem = build_problem(spec, dataset)
+        key = problem.objective, problem.cost_objectives
         if key not in trainers:
             trainers[key] = make_trainer("vectorized", problem)
         pruner = pruner_of(spec)
@@ -94,11 +94,11 @@ def study(dataset, trainers, tmp_path):
                 executor=InlineExecutor(
                     problem, lambda _: trainers[key], population=pruner.bracket
                 ),
-                limits=Limits(trials, None, spec.budget.stagnation, spec.budget.target),
+                limits=StoppingCriteria(trials, None, spec.budget.stagnation, spec.budget.target),
                 pruner=pruner,
                 seed=5,
                 epochs=EPOCHS,
-                fixed=spec.fixed,
+                fixed=spec.fixed_params,
                 listeners=listeners,
             ).run()
 
@@ -159,7 +159,7 @@ def several(study):
 
 def test_several_objectives_end_in_a_front_of_trials_that_none_is_better_than(several):
     assert 6 == several.count("COMPLETE")
-    front = several.front()
+    front = several.pareto_front()
     for trial in several.trials:
         score, parameters, latency = trial.values
         assert (trial.score, trial.n_parameters) == (score, parameters)
@@ -180,11 +180,11 @@ def test_several_objectives_end_in_a_front_of_trials_that_none_is_better_than(se
 def test_the_front_is_shown_in_the_table_the_note_and_a_figure(several, tmp_path, capsys):
     from rich.console import Console
 
-    Console(width=200).print(table.top(tmp_path / "several.jsonl"))
+    Console(width=200).print(terminal_tables.top_table(tmp_path / "several.jsonl"))
     shown = capsys.readouterr().out
     assert "latency_ms" in shown
-    assert len(several.front()) == shown.count("◆") - 1  # and the caption's
-    assert "| Pareto front | roc_auc | parameters | latency_ms |" in study_note(several)
+    assert len(several.pareto_front()) == shown.count("◆") - 1  # and the caption's
+    assert "| Pareto front | roc_auc | parameters | latency_ms |" in render_study_note(several)
     assert SEARCH["pareto_front"](several) is not None
 
 
@@ -216,7 +216,7 @@ def raced():
         load_dict({"data": {"source": "sklearn:breast_cancer"}, "search_space": SPACE})
     )
     spec = declared(**RACE)
-    problem = problem_of(spec, data)
+    problem = build_problem(spec, data)
     return spec, problem, make_trainer("keras_fit", problem)
 
 
@@ -235,8 +235,8 @@ def said(trainer, trial, prune_after=None):
 
 def test_folds_in_turn_end_where_folds_in_lockstep_do(raced):
     spec, problem, in_turn = raced
-    together = make_trainer("keras_fit", replace(problem, folds_advance="together"))
-    params = {**spec.fixed, "units": 8, "learning_rate": 0.03}
+    together = make_trainer("keras_fit", replace(problem, fold_schedule="together"))
+    params = {**spec.fixed_params, "units": 8, "learning_rate": 0.03}
     trial = TrialSpec(0, params, seed=3, epochs=4)
     folds, epochs, result = said(in_turn, trial)
     _, expected_epochs, expected = said(together, trial)
@@ -250,7 +250,7 @@ def test_folds_in_turn_end_where_folds_in_lockstep_do(raced):
 
 def test_a_trial_pruned_after_a_fold_is_scored_by_the_folds_it_trained(raced):
     spec, problem, in_turn = raced
-    trial = TrialSpec(0, {**spec.fixed, "units": 8, "learning_rate": 0.03}, seed=3, epochs=4)
+    trial = TrialSpec(0, {**spec.fixed_params, "units": 8, "learning_rate": 0.03}, seed=3, epochs=4)
     folds, epochs, result = said(in_turn, trial, prune_after=2)
     assert ("PRUNED", 2, 2) == (result.state, len(folds), len(result.fold_scores))
     assert {(2,)} == {report.scores.shape for report in epochs}
@@ -268,22 +268,22 @@ def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_
             journal=journal,
             sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
             executor=InlineExecutor(problem, lambda _: trainer),
-            limits=Limits(8),
+            limits=StoppingCriteria(8),
             pruner=pruner_of(spec),
             seed=5,
             epochs=4,
-            fixed=spec.fixed,
+            fixed=spec.fixed_params,
         ).run()
     assert 8 == len(history.ended)
     pruned = [t for t in history.trials if t.state == "PRUNED"]
     assert pruned
-    again = History(read(tmp_path / "race.jsonl").events)
+    again = History(read_page(tmp_path / "race.jsonl").events)
     for trial in pruned:
         assert 4 == len(again.last[trial.number].folds) == len(trial.fold_scores)
         assert trial.score < history.best.score
         assert trial.mean_scores()  # a sampler sees what it was worth
     for trial in again.ended:
-        trial.condense()
+        trial.drop_curves()
     assert again.trials == history.trials
 
 

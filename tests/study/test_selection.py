@@ -5,20 +5,25 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from inline_crew import training_inline
+from inline_worker_pool import training_inline
 
 import hpsearch
 from hpsearch.data.schema import Column, Schema
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
 from hpsearch.events import FinalistScored
-from hpsearch.execution.inline import InlineExecutor
-from hpsearch.models.assembled import Part, assemble
-from hpsearch.study.ensemble import score, select
-from hpsearch.study.finalists import Finalist, best_of, score_again, simplest_of
-from hpsearch.training.make import make_trainer
+from hpsearch.execution.inline_executor import InlineExecutor
+from hpsearch.models.assembly import WeightedNetwork, assemble_model
+from hpsearch.study.winner.ensemble import mean_fold_score, select_ensemble
+from hpsearch.study.winner.finalists import (
+    Finalist,
+    best_finalist,
+    rescore_trials,
+    simplest_finalist,
+)
 from hpsearch.training.metrics import METRICS
 from hpsearch.training.problem import Problem
+from hpsearch.training.trainer_factory import make_trainer
 from hpsearch.trial import Trial, TrialResult, TrialSpec
 
 
@@ -29,8 +34,8 @@ def finalist(number: int, value: float, *, spread: float = 0.02, weights: int = 
 
 def test_the_best_finalist_wins_and_the_earlier_of_equals():
     found = [finalist(4, 0.7), finalist(2, 0.8), finalist(3, 0.8)]
-    assert 2 == best_of(found, "maximize").trial.number
-    assert 4 == best_of(found, "minimize").trial.number
+    assert 2 == best_finalist(found, "maximize").trial.number
+    assert 4 == best_finalist(found, "minimize").trial.number
 
 
 def test_the_simplest_within_one_standard_error_of_the_best_wins():
@@ -39,8 +44,8 @@ def test_the_simplest_within_one_standard_error_of_the_best_wins():
         finalist(1, 0.791, weights=50),
         finalist(2, 0.789, weights=5),
     ]
-    assert 1 == simplest_of(found, "maximize").trial.number
-    assert 2 == simplest_of(found, "minimize").trial.number
+    assert 1 == simplest_finalist(found, "maximize").trial.number
+    assert 2 == simplest_finalist(found, "minimize").trial.number
 
 
 def folds_of(n_rows: int, seed: int) -> tuple[Split, ...]:
@@ -78,7 +83,7 @@ def test_the_finalists_score_is_nearer_the_truth_than_the_searchs():
         ]
         fresh = replace(problem, folds=folds_of(120, 1000 + seed))
         said: list[FinalistScored] = []
-        score_again(
+        rescore_trials(
             trials,
             problem=fresh,
             executor=InlineExecutor(fresh, lambda p: make_trainer("vectorized", p)),
@@ -102,13 +107,13 @@ def eight_zeros() -> Problem:
 
 def test_models_that_err_in_opposite_directions_are_taken_together():
     tables = {n: np.full((8, 1), value) for n, value in ((3, 1.0), (5, -1.0), (7, 4.0))}
-    assert {3: 1, 5: 1} == select(tables, eight_zeros(), METRICS["rmse"])
-    assert 0 == score(eight_zeros(), METRICS["rmse"], (tables[3] + tables[5]) / 2)
+    assert {3: 1, 5: 1} == select_ensemble(tables, eight_zeros(), METRICS["rmse"])
+    assert 0 == mean_fold_score(eight_zeros(), METRICS["rmse"], (tables[3] + tables[5]) / 2)
 
 
 def test_a_model_that_nothing_improves_stays_alone():
     tables = {1: np.zeros((8, 1)), 2: np.full((8, 1), 0.1)}
-    assert {1: 1} == select(tables, eight_zeros(), METRICS["rmse"])
+    assert {1: 1} == select_ensemble(tables, eight_zeros(), METRICS["rmse"])
 
 
 def test_an_average_is_one_model_of_differently_scaled_networks(tmp_path):
@@ -124,10 +129,10 @@ def test_an_average_is_one_model_of_differently_scaled_networks(tmp_path):
         fit_statistics(schema, rows, rows[:, :2], np.arange(70), scaling=how)
         for how in ("standard", "quantile")
     ]
-    parts = [Part(n, s, w) for n, s, w in zip(networks, ways, (0.25, 0.75), strict=True)]
+    parts = [WeightedNetwork(n, s, w) for n, s, w in zip(networks, ways, (0.25, 0.75), strict=True)]
     expected = sum(p.weight * p.network(p.statistics.apply(rows)) for p in parts)
     path = tmp_path / "averaged.keras"
-    assemble(parts, schema, "multiclass").save(path)
+    assemble_model(parts, schema, "multiclass").save(path)
     loaded = keras.models.load_model(path, safe_mode=True)
     np.testing.assert_allclose(expected, loaded.predict(rows, verbose=0), rtol=1e-5, atol=1e-5)
 

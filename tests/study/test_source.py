@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.study.source import source_of
+from hpsearch.events import SourceVersion
+from hpsearch.study.git_provenance import record_git_state
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -28,8 +29,8 @@ def repository(tmp_path: Path) -> Path:
 
 
 def test_a_clean_folder_is_its_commit(repository: Path, tmp_path: Path) -> None:
-    expected = {"commit": git(repository, "rev-parse", "HEAD"), "branch": "trunk", "changed": "no"}
-    assert expected == source_of(repository, tmp_path / "study")
+    expected = SourceVersion(git(repository, "rev-parse", "HEAD"), branch="trunk", changed="no")
+    assert expected == record_git_state(repository, tmp_path / "study")
     assert not (tmp_path / "study").exists()
 
 
@@ -38,7 +39,7 @@ def test_what_is_not_committed_is_kept_as_a_diff_without_passwords(
 ) -> None:
     (repository / "model.py").write_text("store = 'postgresql://ann:hunter2@db/runs'\n")
     (repository / "untracked.txt").write_text("secret\n")
-    assert "yes" == source_of(repository, tmp_path / "study")["changed"]
+    assert "yes" == record_git_state(repository, tmp_path / "study").changed
     diff = (tmp_path / "study" / "source.diff").read_text()
     assert "-units = 8" in diff
     assert "+store = 'postgresql://***@db/runs'" in diff
@@ -46,7 +47,7 @@ def test_what_is_not_committed_is_kept_as_a_diff_without_passwords(
 
 
 def test_outside_of_a_repository_nothing_is_said(tmp_path: Path) -> None:
-    assert {} == source_of(tmp_path, tmp_path / "study")
+    assert SourceVersion() == record_git_state(tmp_path, tmp_path / "study")
 
 
 def test_secrets_of_any_kind_of_file_are_hidden_and_files_of_secrets_are_only_named(
@@ -65,7 +66,7 @@ def test_secrets_of_any_kind_of_file_are_hidden_and_files_of_secrets_are_only_na
     (repository / "deploy.pem").write_text("FAKE-6\n")
     (repository / "settings.py").write_text('KEY = "FAKE-7"\ntoken = "FAKE-8"\nmonkey = 3\n')
     (repository / "app.ini").write_text("password = FAKE-9 FAKE-10\n")
-    assert "yes" == source_of(repository, tmp_path / "study")["changed"]
+    assert "yes" == record_git_state(repository, tmp_path / "study").changed
     diff = (tmp_path / "study" / "source.diff").read_text()
     found = diff.count("FAKE") + diff.count("two words")
     assert 0 == found, diff

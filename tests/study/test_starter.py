@@ -11,11 +11,11 @@ from click.testing import CliRunner
 import hpsearch
 from hpsearch.cli import main
 from hpsearch.errors import DataError, SpecError
-from hpsearch.spec.space import Categorical, Int
+from hpsearch.spec.search_space import Categorical, Int
 from hpsearch.study import read_spec
+from hpsearch.study.init.recommended_ranges import recommend_ranges
+from hpsearch.study.init.wizard import write_starter
 from hpsearch.study.prepare import load_data
-from hpsearch.study.ranges import ranges_for
-from hpsearch.study.starter import write_starter
 
 from .test_images import images
 
@@ -91,7 +91,7 @@ def test_the_file_is_a_valid_study_of_the_same_data(made):
     assert ("my-customers", "churned") == (file.spec.study, file.spec.data.target)
     data = load_data(file)
     assert starter.dataset.fingerprint == data.fingerprint
-    assert ("binary", 319, 80) == (data.task, data.n_rows, len(data.locked))
+    assert ("binary", 319, 80) == (data.task, data.n_rows, len(data.locked_rows))
 
 
 @pytest.mark.usefixtures("inline_workers")
@@ -160,14 +160,14 @@ def test_a_table_without_a_header_takes_a_word_with_set(tmp_path):
 
 
 def test_ranges_grow_with_the_data():
-    sizes = [ranges_for(n, 20) for n in (100, 1_000, 10_000, 100_000, 1_000_000)]
+    sizes = [recommend_ranges(n, 20) for n in (100, 1_000, 10_000, 100_000, 1_000_000)]
     assert sizes == sorted(sizes, key=lambda r: (r.batch_size, r.units))
     assert sizes == sorted(sizes, key=lambda r: -r.epochs)
 
 
 @pytest.mark.parametrize("rows", [100, 1_000, 10_000, 100_000, 1_000_000])
 def test_the_documented_ranges_are_those_that_are_written(rows):
-    r = ranges_for(rows, 1_000)
+    r = recommend_ranges(rows, 1_000)
     batch = ", ".join(map(str, r.batch_size))
     folds = f"{r.folds}, three times" if r.repeats == 3 else f"{r.folds}"
     row = (

@@ -11,9 +11,9 @@ from sklearn.metrics import f1_score
 
 import hpsearch
 from hpsearch.errors import SpecError
-from hpsearch.history import load
+from hpsearch.history import load_history
 from hpsearch.study.prepare import threshold_of
-from hpsearch.study.threshold import best_threshold
+from hpsearch.study.winner.threshold import best_threshold
 from hpsearch.training.metrics import METRICS
 
 RANDOM = np.random.default_rng(5)
@@ -62,7 +62,7 @@ def test_what_is_rare_gets_a_threshold_that_no_locked_row_has_seen(tmp_path: Pat
     y = (x[:, 0] + RANDOM.normal(0, 1, 2000) > 2.2).astype(int)
     result = hpsearch.tune(SPEC, (x, y), offline=True, root=tmp_path)
     folder = tmp_path / "mlruns" / "studies" / "rare"
-    history = load(folder / "journal.jsonl")
+    history = load_history(folder / "journal.jsonl")
     assert history.winner is not None
     threshold = history.winner.threshold
     trial = history.winning_trial()
@@ -85,7 +85,7 @@ def test_what_is_rare_gets_a_threshold_that_no_locked_row_has_seen(tmp_path: Pat
 
 
 def test_by_default_it_is_tuned_where_the_objective_needs_one() -> None:
-    from hpsearch.spec.file import load_dict
+    from hpsearch.spec.study_file import load_dict
 
     def of(task: str, **objective: object) -> object:
         return threshold_of(load_dict({**SPEC, "objective": objective}).spec, task)

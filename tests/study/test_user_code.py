@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from hpsearch.spec.file import load_dict
-from hpsearch.study.user_code import digests_of, references_in
+from hpsearch.spec.study_file import load_dict
+from hpsearch.study.user_code import compute_digests, find_references
 
 FILES = {
     "m.py": "import os, numpy, helper\nfrom pkg.deep import layer\ndef build(p, i, o): ...\n",
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def names(folder: Path, *references: str) -> set[str]:
-    return set(digests_of(references, folder))
+    return set(compute_digests(references, folder))
 
 
 def test_a_file_counts_with_all_that_it_imports_beside_it(folder: Path) -> None:
@@ -43,9 +43,9 @@ def test_a_file_counts_with_all_that_it_imports_beside_it(folder: Path) -> None:
 
 
 def test_an_edit_of_any_of_them_changes_its_digest_alone(folder: Path) -> None:
-    before = digests_of([f"{folder}/m.py:build"], folder)
+    before = compute_digests([f"{folder}/m.py:build"], folder)
     (folder / "pkg" / "deep" / "constants.py").write_text("N = 2\n")
-    after = digests_of([f"{folder}/m.py:build"], folder)
+    after = compute_digests([f"{folder}/m.py:build"], folder)
     assert ["pkg/deep/constants.py"] == [name for name in before if before[name] != after[name]]
 
 
@@ -81,7 +81,7 @@ def test_every_function_of_a_declaration_is_found(folder: Path) -> None:
         "constraints": ["rule.py:allowed", "units < 9"],
         "search_space": {"units": [4, 8], "loss": ["mse", "loss.py:own"]},
     }
-    found = references_in(load_dict(declared, folder=folder))
+    found = find_references(load_dict(declared, folder=folder))
     expected = ["m.py:build", "metric.py:cost", "rule.py:allowed", "loss.py:own", "late.py:rows"]
     assert sorted(f"{folder}/{name}" for name in expected) == sorted(found)
 
@@ -89,10 +89,10 @@ def test_every_function_of_a_declaration_is_found(folder: Path) -> None:
 @pytest.mark.parametrize("source", ["sklearn:wine", "rows.csv", None])
 def test_data_that_come_from_no_function_have_no_code(folder: Path, source: str | None) -> None:
     declared = {"data": {"source": source}, "search_space": {"units": [4, 8]}}
-    assert [] == references_in(load_dict(declared, folder=folder))
+    assert [] == find_references(load_dict(declared, folder=folder))
 
 
 @pytest.mark.parametrize("convention", ["keras_tuner", "optuna"])
 def test_a_model_of_another_convention_is_code_too(folder: Path, convention: str) -> None:
     declared = {"data": {"source": "sklearn:wine"}, "model": {convention: "m.py:build"}}
-    assert [f"{folder}/m.py:build"] == references_in(load_dict(declared, folder=folder))
+    assert [f"{folder}/m.py:build"] == find_references(load_dict(declared, folder=folder))

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import hpsearch
-from hpsearch.promotion import parse_reference, promote, scoring
-from hpsearch.promotion.scoring import predict
+from hpsearch.promotion import parse_reference, promote_run, scoring
+from hpsearch.promotion.scoring import predict_file
 from hpsearch.tracking.store import open_store
 
 
@@ -41,7 +41,7 @@ def spec(**data: object) -> dict:
 
 def answers_of(client: object, path: Path) -> pd.DataFrame:
     output = io.StringIO()
-    counts = predict(client, parse_reference("hours@champion"), path, output)
+    counts = predict_file(client, parse_reference("hours@champion"), path, output)
     table = pd.read_csv(io.StringIO(output.getvalue()), dtype={"label": str})
     assert counts.rows == len(table)
     return table
@@ -57,7 +57,7 @@ def test_a_series_becomes_a_model_in_use(tmp_path: Path, monkeypatch: pytest.Mon
     result = hpsearch.tune(spec(windows=windows), workers=1)
     assert result.test["r2"] > 0.95
     client = open_store(result.tracking_uri)
-    promote(client, str(result.run_id), parse_reference("hours@champion"))
+    promote_run(client, str(result.run_id), parse_reference("hours@champion"))
     coming = frame.copy()
     coming.loc[398:, ["x", "y"]] = np.nan  # the next hour: nothing of it is known yet
     coming.to_csv("coming.csv", index=False)
@@ -81,7 +81,7 @@ def test_classes_over_windows_are_served_as_they_were_scored(
     assert ("accuracy", ["1", "2", "3"]) == (result.objective, result.classes)
     assert result.test["accuracy"] > 0.8
     client = open_store(result.tracking_uri)
-    promote(client, str(result.run_id), parse_reference("hours@champion"))
+    promote_run(client, str(result.run_id), parse_reference("hours@champion"))
     answers = answers_of(client, tmp_path / "hours.csv")
     assert list(range(4)) == np.flatnonzero(answers["label"].isna()).tolist()
     assert {"1", "2", "3"} == set(answers["label"].dropna())
@@ -92,6 +92,6 @@ def test_classes_over_windows_are_served_as_they_were_scored(
     called = answers["label"].astype(float)[-len(probability) :] - 1
     share = float((called.to_numpy() == held["truth"].argmax(axis=1)).mean())
     assert result.test["accuracy"] == pytest.approx(share)
-    monkeypatch.setattr(scoring, "BLOCK", 300)  # bytes: some ten rows
+    monkeypatch.setattr(scoring, "BLOCK_BYTES", 300)  # bytes: some ten rows
     again = answers_of(client, tmp_path / "hours.csv")
     pd.testing.assert_frame_equal(answers, again, rtol=1e-5)

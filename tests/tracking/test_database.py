@@ -131,7 +131,7 @@ def test_a_half_made_store_is_told_and_made_anew_by_the_remedy_that_is_printed(
 ) -> None:
     make_in_place(path, statements)
     monkeypatch.chdir(path.parents[1])
-    monkeypatch.setattr("hpsearch.study.doctor.PROBES", {})
+    monkeypatch.setattr("hpsearch.study.maintenance.doctor.PROBES", {})
     runner = CliRunner()
     for command in (["doctor"], ["models"]):
         told = runner.invoke(main, command)

@@ -6,9 +6,9 @@ from mlflow import MlflowClient
 from mlflow.entities import ViewType
 
 from hpsearch.cli import main
-from hpsearch.history import History, load
+from hpsearch.history import History, load_history
 from hpsearch.journal import Journal
-from hpsearch.study.selection import trials_in_use
+from hpsearch.study.winner.selection import trials_in_use
 from hpsearch.tracking.garbage import find_garbage
 from hpsearch.tracking.store import artifact_location
 
@@ -27,7 +27,7 @@ def leave_study(root, *more: dict, **selection) -> History:
                 (folder / name).write_bytes(bytes(1000))
                 fields["predictions"] = name
             journal.append(synthetic.event(record["event"], **fields))
-    return load(folder / "journal.jsonl")
+    return load_history(folder / "journal.jsonl")
 
 
 def left(root) -> set[int]:
@@ -40,7 +40,7 @@ def test_the_best_trials_and_the_members_of_the_model_keep_their_predictions(
     monkeypatch.chdir(root)
     history = leave_study(root)
     everything = left(root)
-    needed = {t.number for t in history.ranked()[:2]}
+    needed = {t.number for t in history.ranked_trials()[:2]}
     needed.add(history.winner.trial)
     dry = CliRunner().invoke(main, ["gc", "--keep", "2", "--dry-run"], catch_exceptions=False)
     assert everything == left(root)
@@ -57,9 +57,9 @@ def test_predictions_among_which_the_winner_is_chosen_stay(root, uri, monkeypatc
     leave_study(root, kind="ensemble")
     everything = left(root)
     CliRunner().invoke(main, ["gc", "--keep", "1"], catch_exceptions=False)
-    history = load(root / "mlruns/studies/demo/journal.jsonl")
-    assert {t.number for t in history.ranked()} == left(root) & everything
-    assert len(history.ranked()) < len(everything)  # a failed and a pruned one
+    history = load_history(root / "mlruns/studies/demo/journal.jsonl")
+    assert {t.number for t in history.ranked_trials()} == left(root) & everything
+    assert len(history.ranked_trials()) < len(everything)  # a failed and a pruned one
 
 
 def test_of_a_study_that_goes_on_nothing_is_removed_and_that_is_told(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from hpsearch.tracking.plots import interactive, search, space, thinning
+from hpsearch.tracking.plots import interactive, search_plots, space_plots, thinning
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +35,17 @@ def test_of_a_short_study_nothing_is_left_out():
 
 
 def test_a_part_of_the_trials_ranks_the_hyperparameters_as_all_do(history, monkeypatch):
-    part = space.importances(history)
-    monkeypatch.setattr(space, "MOST_POINTS", 10_000)
-    whole = space.importances(history)
+    part = space_plots.compute_importances(history)
+    monkeypatch.setattr(space_plots, "MAX_POINTS", 10_000)
+    whole = space_plots.compute_importances(history)
     assert list(whole)[:2] == list(part)[:2]
     assert all(abs(whole[name] - part[name]) < 0.15 for name in whole)
 
 
 def test_a_figure_of_curves_draws_a_part_and_says_of_how_many(history):
-    figure = search.intermediate_values(history)
+    figure = search_plots.draw_intermediate_values(history)
     (axis,) = figure.axes
-    assert len(axis.lines) < 2 * thinning.MOST_LINES + 10
+    assert len(axis.lines) < 2 * thinning.MAX_LINES + 10
     texts = " ".join(t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")))
     assert re.search(r"\d+ of 1,500 trials are drawn", texts)
 
@@ -55,7 +55,7 @@ def test_the_interactive_page_of_a_long_study_draws_a_part_and_says_of_how_many(
     text = page.read_text()
     said = re.search(r"Optimisation history; (\d+) of 1,500 trials are drawn", text)
     assert said is not None
-    assert int(said[1]) < 1.1 * thinning.MOST_INTERACTIVE  # and those that were the best so far
+    assert int(said[1]) < 1.1 * thinning.MAX_INTERACTIVE  # and those that were the best so far
 
 
 def test_a_surface_by_two_matrices_is_the_one_by_every_pair():
@@ -67,4 +67,4 @@ def test_a_surface_by_two_matrices_is_the_one_by_every_pair():
     square = (at_x[..., None] - x) ** 2 + (at_y[..., None] - y) ** 2
     weight = np.exp(-square / (2 * width**2)) + 1e-12
     expected = (weight * z).sum(-1) / weight.sum(-1)
-    assert expected == pytest.approx(space._smoothed(x, y, z, grid), rel=1e-9)
+    assert expected == pytest.approx(space_plots._smooth(x, y, z, grid), rel=1e-9)

@@ -3,7 +3,7 @@
 import synthetic
 
 from hpsearch.history import History
-from hpsearch.tracking import note
+from hpsearch.tracking import study_note
 
 
 def test_names_are_text_in_the_note():
@@ -13,7 +13,7 @@ def test_names_are_text_in_the_note():
     for record in records:
         if record["event"] == "asked":
             record["params"]["<img src=x>|"] = "|\x1b[2J\n# heading"
-    written = note.study_note(History(synthetic.events(records)))
+    written = study_note.render_study_note(History(synthetic.events(records)))
     assert r"\*\*x\*\* \[a\](javascript:b)" in written
     assert "`a'¦b`" in written
     assert r"\<img src=x\>\|" in written
@@ -27,7 +27,7 @@ def test_a_part_that_fails_is_left_out_and_told(monkeypatch, caplog):
     def fail(_):
         raise KeyError("intervals")
 
-    monkeypatch.setattr(note, "_scores", fail)
-    written = note.study_note(synthetic.history(6))
+    monkeypatch.setattr(study_note, "_render_scores", fail)
+    written = study_note.render_study_note(synthetic.history(6))
     assert "locked test rows" in written
     assert "a part of the study's note is left out" in caplog.text

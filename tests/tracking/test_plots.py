@@ -9,7 +9,7 @@ import synthetic
 
 from hpsearch.history import History
 from hpsearch.tracking import plots
-from hpsearch.tracking.plots import search, space, winner
+from hpsearch.tracking.plots import search_plots, space_plots, winner
 from hpsearch.tracking.plots.predictions import Predictions, read_predictions
 
 SEARCH = ("history", "importance", "parallel", "slices", "contour")
@@ -91,7 +91,7 @@ def test_each_of_several_targets_is_named_beside_its_cloud() -> None:
     records[0]["task"] = "regression"
     truth = np.random.default_rng(0).normal(size=(30, 4))
     rows = Predictions(truth, truth + 1, ("a", "b", "c", "d"))
-    figure = winner.prediction_against_truth(History(synthetic.events(records)), rows)
+    figure = winner.draw_prediction_against_truth(History(synthetic.events(records)), rows)
     assert figure is not None
     seen = [axis.get_xlabel() for axis in figure.axes if axis.get_visible()]
     assert [f"truth of {name}" for name in "abcd"] == seen
@@ -114,9 +114,9 @@ def test_equal_scores_have_no_importance_and_still_a_history() -> None:
         if record["event"] == "result" and record["score"] is not None:
             record["score"] = 0.5
     history = History(synthetic.events(records))
-    assert {} == space.importances(history)
-    assert search.optimisation_history(history) is not None
-    assert space.slices(history) is not None
+    assert {} == space_plots.compute_importances(history)
+    assert search_plots.draw_optimization_history(history) is not None
+    assert space_plots.draw_slices(history) is not None
 
 
 def test_the_deciding_hyperparameter_is_found() -> None:
@@ -125,11 +125,13 @@ def test_the_deciding_hyperparameter_is_found() -> None:
     for record in records:
         if record["event"] == "result" and record["score"] is not None:
             record["score"] = -abs(asked[record["trial"]]["dropout"] - 0.1)
-    assert "dropout" == next(iter(space.importances(History(synthetic.events(records)))))
+    assert "dropout" == next(
+        iter(space_plots.compute_importances(History(synthetic.events(records))))
+    )
 
 
 def test_attempts_at_the_same_time_lie_in_lanes_of_their_own() -> None:
-    assert [0, 1, 0, 2, 1] == search._lanes([(0, 5), (1, 9), (5, 12), (6, 8), (9, 10)])
+    assert [0, 1, 0, 2, 1] == search_plots._assign_lanes([(0, 5), (1, 9), (5, 12), (6, 8), (9, 10)])
 
 
 def test_the_columns_are_drawn_by_what_they_are_worth_the_worthiest_on_top(tmp_path: Path) -> None:
@@ -138,24 +140,24 @@ def test_the_columns_are_drawn_by_what_they_are_worth_the_worthiest_on_top(tmp_p
     said = {"metric": "roc_auc", "rows": 200, "columns": losses}
     (tmp_path / "final" / "importance.json").write_text(json.dumps(said))
     rows = read_predictions(tmp_path / "final")
-    drawn = winner.permutation_importance(synthetic.history(2), rows)
+    drawn = winner.draw_permutation_importance(synthetic.history(2), rows)
     (axis,) = drawn.axes
-    shown = list(losses)[: winner.MOST_COLUMNS]
+    shown = list(losses)[: winner.MAX_COLUMNS]
     assert shown == [label.get_text() for label in reversed(axis.get_yticklabels())]
     lengths = [bar.get_width() for bar in reversed(axis.patches)]
     assert [np.mean(losses[name]) for name in shown] == pytest.approx(lengths)
     (tmp_path / "final" / "importance.json").unlink()
     without = read_predictions(tmp_path / "final")
-    assert winner.permutation_importance(synthetic.history(2), without) is None
+    assert winner.draw_permutation_importance(synthetic.history(2), without) is None
 
 
 def test_roc_and_precision_recall_agree_with_scikit_learn() -> None:
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     truth, score = (a[:, 0].round(2) for a in binary_rows())
-    false, true = winner.curve_of_roc(truth, score)
+    false, true = winner.roc_curve(truth, score)
     assert np.trapezoid(true, false) == pytest.approx(roc_auc_score(truth, score))
-    recall, precision = winner.curve_of_precision(truth, score)
+    recall, precision = winner.precision_recall_curve(truth, score)
     mean = np.sum(np.diff(recall) * precision[1:])
     assert mean == pytest.approx(average_precision_score(truth, score))
 
@@ -206,7 +208,7 @@ def test_names_that_are_formulas_markup_or_control_characters_are_drawn_as_text(
 def test_a_class_that_begins_with_an_underscore_is_in_the_legend() -> None:
     truth, prediction = binary_rows()
     rows = Predictions(truth, prediction, ("no", "_other"))
-    figure = winner.roc(synthetic.history(2), rows)
+    figure = winner.draw_roc(synthetic.history(2), rows)
     assert figure is not None
     (legend,) = [axis.get_legend() for axis in figure.axes]
     assert ["_other"] == [text.get_text().split()[0] for text in legend.get_texts()]

@@ -11,9 +11,9 @@ from mlflow import MlflowClient
 from sqlalchemy import create_engine, text
 
 from hpsearch.errors import TrackingError
-from hpsearch.tracking.schema import revisions, stored_revision
-from hpsearch.tracking.sender import sync
-from hpsearch.tracking.store import experiment_of, journal_path, open_store
+from hpsearch.tracking.database_schema import known_revisions, stored_revision
+from hpsearch.tracking.sender import sync_study
+from hpsearch.tracking.store import get_experiment_id, journal_path, open_store
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_those_who_begin_a_name_at_once_share_its_experiment(postgresql):
 
     def begin(client: MlflowClient) -> str:
         together.wait(60)
-        return experiment_of(client, "begun-at-once", None)
+        return get_experiment_id(client, "begun-at-once", None)
 
     with ThreadPoolExecutor(len(clients)) as pool:
         assert 1 == len(set(pool.map(begin, clients)))
@@ -37,7 +37,7 @@ def test_those_who_begin_a_name_at_once_share_its_experiment(postgresql):
 
 def test_tables_of_an_older_mlflow_are_left_as_they_are(postgresql):
     open_store(postgresql)
-    newest = revisions()[1]
+    newest = known_revisions()[1]
     assert newest == stored_revision(postgresql)
     engine = create_engine(postgresql)
     change = "update alembic_version set version_num = '{}'"
@@ -55,7 +55,7 @@ def test_a_study_is_in_postgresql_once_however_often_it_is_sent(postgresql, tmp_
     journal = synthetic.write(journal_path(tmp_path, "study"), synthetic.study(5))
     artifacts = (tmp_path / "artifacts").as_uri()
     for _ in range(2):
-        sync(journal, postgresql, artifacts)
+        sync_study(journal, postgresql, artifacts)
         (cursor,) = journal.parent.glob("uploaded-*.json")
         cursor.unlink()  # as if nothing had been sent
     client = MlflowClient(postgresql)

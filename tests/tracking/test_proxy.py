@@ -8,8 +8,8 @@ from mlflow import MlflowClient
 from mlflow_server import TrackingServer, free_port
 from server_parts import nginx
 
-from hpsearch.tracking.sender import sync
-from hpsearch.tracking.store import journal_path, without_login
+from hpsearch.tracking.sender import sync_study
+from hpsearch.tracking.store import journal_path, remove_login
 from hpsearch.tracking.study_runs import find_study_run
 from hpsearch.tracking.uploader import Uploader
 
@@ -40,7 +40,7 @@ def test_what_the_proxy_refuses_is_left_out_by_name_and_the_rest_arrives(
     with nginx(tmp_path / "nginx", server, free_port()) as uri:
         with Uploader(journal, uri) as uploader:
             assert uploader.flush(60)
-        (told,) = uploader.refused
+        (told,) = uploader.refusals
         assert "plots/large.html (1.5 MB)" in told
         assert "client_max_body_size" in told
         run = find_study_run(MlflowClient(uri), "behind-nginx", journal=journal)
@@ -58,9 +58,9 @@ def test_sync_sends_what_was_refused_once_the_limit_is_higher(server: str, tmp_p
     journal = place(tmp_path, "limit")
     port = free_port()
     with nginx(tmp_path / "low", server, port) as uri:
-        sync(journal, uri)
+        sync_study(journal, uri)
     with nginx(tmp_path / "high", server, port, "client_max_body_size 5m;") as uri:
-        sync(journal, uri)
+        sync_study(journal, uri)
         run = find_study_run(MlflowClient(uri), "limit", journal=journal)
     sizes = {f.path: f.file_size for f in MlflowClient(server).list_artifacts(run.run_id, "plots")}
     assert 1_500_000 == sizes["plots/large.html"]
@@ -89,19 +89,19 @@ def test_points_too_many_for_one_request_go_in_several(server: str, tmp_path: Pa
     records[0] |= {"key": "key-of-direct", "study": "direct"}
     whole = synthetic.write(journal_path(tmp_path, "direct"), records)
     client = MlflowClient(server)
-    expected = points_of(client, sync(whole, server).experiment_id)
+    expected = points_of(client, sync_study(whole, server).experiment_id)
     with nginx(tmp_path / "low", server, port, "client_max_body_size 4k;") as uri:
-        sent = sync(journal, uri)
+        sent = sync_study(journal, uri)
     found = points_of(client, sent.experiment_id)
     assert {k.replace("direct", name): v for k, v in expected.items()} == found
     (told,) = [told for told in sent.problems if told.startswith("trial-")]
     assert "trial-000: param 'long': larger than its proxy lets through (413)" in told
     with nginx(tmp_path / "high", server, port) as uri:
-        sent = sync(journal, uri)
+        sent = sync_study(journal, uri)
     assert [] == sent.problems
     (run,) = client.search_runs([sent.experiment_id], "run_name = 'trial-000'")
     assert "x" * 5000 == run.data.params["long"]
 
 
 def test_the_address_for_a_browser_holds_no_login() -> None:
-    assert "https://runs.example/mlflow" == without_login("https://a:b/c@runs.example/mlflow")
+    assert "https://runs.example/mlflow" == remove_login("https://a:b/c@runs.example/mlflow")

@@ -10,7 +10,7 @@ from mlflow_server import served
 from server_parts import S3_KEYS, s3_server
 
 from hpsearch.errors import TrackingError
-from hpsearch.tracking.sender import sync
+from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.study_runs import find_study_run
 from hpsearch.tracking.uploader import Uploader
@@ -59,7 +59,7 @@ def test_a_study_and_its_files_arrive(
     server: tuple[str, str], tmp_path: Path, logged_in: pytest.MonkeyPatch
 ) -> None:
     way, uri = server
-    sent = sync(place(tmp_path, f"whole-{way}"), uri)
+    sent = sync_study(place(tmp_path, f"whole-{way}"), uri)
     client = MlflowClient(uri)
     assert 4 == len(client.search_runs([sent.experiment_id]))
     files = {f.path for f in client.list_artifacts(sent.parent)}
@@ -97,7 +97,7 @@ def test_a_bucket_that_is_gone_holds_back_files_alone(
     client.create_experiment(name, "s3://there-is-no-such-bucket/runs")
     journal = place(tmp_path, name)
     with pytest.raises(TrackingError, match="cannot be stored") as told:
-        sync(journal, uri)
+        sync_study(journal, uri)
     assert "Runs and points have arrived" in str(told.value)
     run = find_study_run(client, name, journal=journal)
     assert "FINISHED" == client.get_run(run.run_id).info.status

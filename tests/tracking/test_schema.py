@@ -13,7 +13,7 @@ from mlflow.store.tracking.dbmodels.initial_models import Base
 
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
-from hpsearch.tracking.schema import revisions, stored_revision, upgrade_database
+from hpsearch.tracking.database_schema import known_revisions, stored_revision, upgrade_database
 from hpsearch.tracking.store import check_uri, default_uri, open_store
 
 OLDER = "0584bdc529eb"  # of the tables of MLflow 2.22
@@ -43,7 +43,7 @@ def older(made_by_an_older: bytes, tmp_path: Path) -> str:
 
 
 def test_the_versions_are_those_that_mlflow_knows(empty_store: Path) -> None:
-    known, newest = revisions()
+    known, newest = known_revisions()
     assert {OLDER, newest} <= known
     assert newest == stored_revision(f"sqlite:///{empty_store}")
 
@@ -73,7 +73,7 @@ def test_a_command_migrates_it_where_it_is_told_to_and_keeps_a_copy(
     (copy,) = (tmp_path / "mlruns").glob("mlflow.db.before-upgrade-*")
     with closing(sqlite3.connect(copy)) as database:
         assert [(OLDER,)] == database.execute("select * from alembic_version").fetchall()
-    assert revisions()[1] == stored_revision(older)
+    assert known_revisions()[1] == stored_revision(older)
     assert upgrade_database(older) is None  # there is nothing left to do
 
 

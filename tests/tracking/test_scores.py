@@ -6,9 +6,9 @@ import pytest
 import synthetic
 
 from hpsearch.history import History
-from hpsearch.reporting.html import _scores as as_html
-from hpsearch.tracking.note import study_note
-from hpsearch.tracking.scores import difference, winner_scores
+from hpsearch.reporting.html import _render_scores as as_html
+from hpsearch.tracking.scores import describe_difference, winner_scores
+from hpsearch.tracking.study_note import render_study_note
 
 
 def finished(*, gain: float) -> History:
@@ -41,14 +41,16 @@ def test_search_finalist_and_locked_rows_stand_side_by_side_with_their_intervals
 @pytest.mark.parametrize(("gain", "words"), [(0.02, "0.02 too good"), (-0.01, "0.01 too low")])
 def test_the_difference_is_named_wherever_the_study_is_described(gain: float, words: str) -> None:
     history = finished(gain=gain)
-    assert f"The search's roc_auc was {words}, by fresh folds and seeds." == difference(history)
-    for page in (study_note(history), as_html(history).replace("&#x27;", "'")):
-        assert difference(history) in page
+    assert f"The search's roc_auc was {words}, by fresh folds and seeds." == describe_difference(
+        history
+    )
+    for page in (render_study_note(history), as_html(history).replace("&#x27;", "'")):
+        assert describe_difference(history) in page
         assert "fresh folds and seeds" in page
 
 
 def test_without_a_winner_nothing_is_claimed() -> None:
     history = synthetic.history(4, finished=False)
     assert [] == winner_scores(history)
-    assert "" == difference(history)
+    assert "" == describe_difference(history)
     assert "" == as_html(history)

@@ -13,7 +13,7 @@ import synthetic
 from mlflow_server import TrackingServer
 
 from hpsearch.journal import Journal
-from hpsearch.tracking.sender import sync
+from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.uploader import Uploader
 
@@ -106,14 +106,14 @@ def test_answers_that_get_lost_lose_and_double_nothing(
     figure: Callable[..., None],
 ) -> None:
     port, database = server
-    sync(place(tmp_path, "direct", "study"), f"http://127.0.0.1:{port}")
+    sync_study(place(tmp_path, "direct", "study"), f"http://127.0.0.1:{port}")
     proxy.cut_every = 13
     journal = place(tmp_path, "cut", "study-cut")
     uploader = Uploader(journal, f"http://127.0.0.1:{proxy.port}", first_pause=0.01).start()
     assert uploader.flush(PATIENCE)
     assert uploader.close(PATIENCE)
     assert proxy.cuts > 5
-    assert () == uploader.refused
+    assert () == uploader.refusals
     direct, cut = stored(database, "study"), stored(database, "study-cut")
     renamed = [
         Counter({(name.replace("study-cut", "study"), *rest): n for (name, *rest), n in c.items()})
@@ -192,7 +192,7 @@ def test_the_password_of_a_servers_uri_is_in_no_file_of_the_study_and_in_no_run(
     port, database = server
     journal = place(tmp_path, "guarded", "study-guarded")
     secret = "canary-7f3a9"
-    sync(journal, f"http://ann:{secret}@127.0.0.1:{port}")
+    sync_study(journal, f"http://ann:{secret}@127.0.0.1:{port}")
     assert 7 == len(stored(database, "study-guarded")[0])
     files = [p for root in (tmp_path, database.parent) for p in root.rglob("*") if p.is_file()]
     assert {"journal.jsonl", database.name} <= {path.name for path in files}

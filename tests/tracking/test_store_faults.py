@@ -17,11 +17,11 @@ from mlflow import MlflowClient
 
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
-from hpsearch.study.doctor import examine
-from hpsearch.tracking import layout
-from hpsearch.tracking.cursor import acknowledged
+from hpsearch.study.maintenance.doctor import diagnose
+from hpsearch.tracking import mlflow_layout
+from hpsearch.tracking.cursor import read_upload_states
 from hpsearch.tracking.projection import Projection
-from hpsearch.tracking.sender import Sender, sync, verify
+from hpsearch.tracking.sender import Sender, sync_study, verify_study
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.study_runs import find_study_run
 from hpsearch.tracking.uploader import Uploader
@@ -66,7 +66,7 @@ def compare(stored: Stored, name: str, figure: Figure | None = None) -> None:
 @pytest.fixture
 def whole(root: Path, uri: str, artifacts: str | None) -> None:
     """The same study, sent without a fault."""
-    sync(place(root, "whole"), uri, artifacts)
+    sync_study(place(root, "whole"), uri, artifacts)
 
 
 CURSORS = {
@@ -85,26 +85,28 @@ CURSORS = {
 def test_a_damaged_cursor_is_not_believed(
     kind: str, root: Path, uri: str, artifacts: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hpsearch.study.doctor.PROBES", {})
+    monkeypatch.setattr("hpsearch.study.maintenance.doctor.PROBES", {})
     journal = place(root, "study")
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     [cursor] = journal.parent.glob("uploaded-*.json")
     cursor.write_bytes(CURSORS[kind])
-    assert [0] == [held.position.offset for held in acknowledged(journal)]
-    assert any("are not in" in finding.says for finding in examine(root, uri))
-    sync(journal, uri, artifacts)
-    assert [journal.stat().st_size] == [held.position.offset for held in acknowledged(journal)]
+    assert [0] == [held.position.offset for held in read_upload_states(journal)]
+    assert any("are not in" in finding.message for finding in diagnose(root, uri))
+    sync_study(journal, uri, artifacts)
+    assert [journal.stat().st_size] == [
+        held.position.offset for held in read_upload_states(journal)
+    ]
 
 
 def test_a_journal_that_lost_its_end_is_sent_on_from_where_it_ends(
     root: Path, uri: str, artifacts: str | None, stored: Stored, whole: None, figure: Figure
 ) -> None:
     journal = place(root, "study", HALF + 3)
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     place(root, "study", HALF)  # the disk never got the last lines
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     place(root, "study")
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     compare(stored, "study", figure)
 
 
@@ -117,14 +119,14 @@ def test_the_store_gets_no_line_before_the_disk_has_it(
         "hpsearch.tracking.sender.sync_data", lambda fd: synced.append(os.stat(fd).st_size)
     )
     sender = Sender(journal, uri, artifacts)
-    sender.open()
+    sender.open_study()
     place(root, "study")
 
     def work_off(sender: Sender) -> None:
         synced.append(-sender._read)
         sender._steps.clear()
 
-    monkeypatch.setattr(Sender, "_work_off", work_off)
+    monkeypatch.setattr(Sender, "_perform_steps", work_off)
     sender.send()
     sender.close()
     assert [journal.stat().st_size, -journal.stat().st_size] == synced[:2]
@@ -148,17 +150,17 @@ def test_what_was_sent_before_a_sender_is_stopped_is_not_sent_again(
         send_page(sender)
         reached.append(sender._read)
 
-    send_page = Sender._work_off
-    monkeypatch.setattr(Sender, "_work_off", work_off)
+    send_page = Sender._perform_steps
+    monkeypatch.setattr(Sender, "_perform_steps", work_off)
     with pytest.raises(KeyboardInterrupt):
-        sync(journal, uri, artifacts)
+        sync_study(journal, uri, artifacts)
     assert len(reached) > 2
-    monkeypatch.setattr(Sender, "_work_off", send_page)
+    monkeypatch.setattr(Sender, "_perform_steps", send_page)
     sender = Sender(journal, uri, artifacts)
-    sender.open()
-    assert reached[-1] == sender.acknowledged
+    sender.open_study()
+    assert reached[-1] == sender.acknowledged_bytes
     sender.close()
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     compare(stored, "study")
 
 
@@ -186,11 +188,11 @@ def test_an_older_backup_of_the_database_gets_what_it_lacks(
 ) -> None:
     backup = root / "backup.db"
     journal = place(root, "study", HALF - 9)
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     shutil.copy(database, backup)
     place(root, "study", HALF)
     sender = Sender(journal, uri, artifacts)
-    sender.open()
+    sender.open_study()
     sender.send()
     if not while_it_runs:
         sender.close()
@@ -198,10 +200,10 @@ def test_an_older_backup_of_the_database_gets_what_it_lacks(
     if while_it_runs:
         place(root, "study")
         sender.send()
-        sender.park()
+        sender.park_runs()
         sender.close()
     place(root, "study")
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     compare(stored, "study", figure)
 
 
@@ -216,19 +218,19 @@ def test_a_database_that_answers_garbage_for_a_while_acknowledges_nothing(
 ) -> None:
     journal = place(root, "study", HALF)
     sender = Sender(journal, uri, artifacts)
-    sender.open()
+    sender.open_study()
     sender.send()
-    before, good = sender.acknowledged, database.read_bytes()
+    before, good = sender.acknowledged_bytes, database.read_bytes()
     database.write_bytes(os.urandom(200_000))
     place(root, "study")
     for _ in range(3):
         with pytest.raises(Exception, match="database"):
             sender.send()
-    assert before == sender.acknowledged
-    assert [before] == [held.position.offset for held in acknowledged(journal)]
+    assert before == sender.acknowledged_bytes
+    assert [before] == [held.position.offset for held in read_upload_states(journal)]
     database.write_bytes(good)
     sender.send()
-    sender.park()
+    sender.park_runs()
     sender.close()
     assert [] == sender.problems
     compare(stored, "study", figure)
@@ -245,18 +247,18 @@ def test_an_experiment_that_is_deleted_and_restored_gets_what_it_missed(
 ) -> None:
     journal = place(root, "study", HALF)
     sender = Sender(journal, uri, artifacts)
-    sender.open()
+    sender.open_study()
     sender.send()
-    before, experiment = sender.acknowledged, sender.projection.experiment_id
+    before, experiment = sender.acknowledged_bytes, sender.projection.experiment_id
     client.delete_experiment(experiment)
     place(root, "study")
     remedy = f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore -x {experiment}"
     with pytest.raises(TrackingError, match=remedy):
         sender.send()
-    assert before == sender.acknowledged
+    assert before == sender.acknowledged_bytes
     client.restore_experiment(experiment)
     sender.send()
-    sender.park()
+    sender.park_runs()
     sender.close()
     compare(stored, "study", figure)
 
@@ -274,20 +276,20 @@ def test_a_studys_run_that_was_deleted_comes_back_and_nothing_is_doubled(
 ) -> None:
     journal = place(root, "study", HALF)
     sender = Sender(journal, uri, artifacts)
-    sender.open()
+    sender.open_study()
     sender.send()
     parent = sender.projection.parent
     if while_it_runs:
         client.delete_run(parent)
         place(root, "study")
         sender.send()
-        sender.park()
+        sender.park_runs()
         sender.close()
     else:
         sender.close()
         client.delete_run(parent)
         place(root, "study")
-        assert parent == sync(journal, uri, artifacts).parent
+        assert parent == sync_study(journal, uri, artifacts).parent
     compare(stored, "study", figure)
 
 
@@ -301,10 +303,10 @@ def test_a_studys_run_that_is_gone_for_good_is_made_anew_above_the_same_trials(
     figure: Figure,
 ) -> None:
     journal = place(root, "study")
-    first = sync(journal, uri, artifacts)
+    first = sync_study(journal, uri, artifacts)
     client.delete_run(first.parent)
     client._tracking_client.store._hard_delete_run(first.parent)  # what `mlflow gc` does
-    second = sync(journal, uri, artifacts)
+    second = sync_study(journal, uri, artifacts)
     assert first.parent != second.parent
     compare(stored, "study", figure)
     runs = client.search_runs([second.experiment_id], "tags.`hpsearch.kind` = 'trial'")
@@ -316,14 +318,14 @@ def test_a_trials_run_that_was_deleted_stays_so_and_is_named(
 ) -> None:
     journal = place(root, "study", 6)
     sender = Sender(journal, uri, artifacts)
-    sender.open()
+    sender.open_study()
     sender.send()
     client.delete_run(sender.projection.runs["key-of-study/0/0"])
     place(root, "study")
     sender.send()
     sender.close()
     assert ["trial-000: was deleted in MLflow and stays so"] == sender.problems
-    for send in (sync, verify):
+    for send in (sync_study, verify_study):
         again = send(journal, uri, artifacts)
         assert ["trial-000: was deleted in MLflow and stays so"] == again.problems
         assert 4 == len(stored("study"))
@@ -334,7 +336,7 @@ def test_a_run_whose_beginning_the_journal_lost_is_not_left_running(
     root: Path, uri: str, artifacts: str | None, client: MlflowClient
 ) -> None:
     began = next(i for i, record in enumerate(RECORDS) if record["event"] == "started")
-    sent = sync(place(root, "study", began + 2), uri, artifacts)
+    sent = sync_study(place(root, "study", began + 2), uri, artifacts)
     client.update_run(sent.runs["key-of-study/0/0"], status="RUNNING")  # killed, not parked
     again = {**RECORDS[1], "attempt": 1}
     records = [
@@ -345,7 +347,7 @@ def test_a_run_whose_beginning_the_journal_lost_is_not_left_running(
     first = {**records[0], "study": "study", "key": "key-of-study"}
     numbered = [{**r, "seq": seq} for seq, r in enumerate([first, *records[1:]])]
     synthetic.write(journal_path(root, "study"), numbered)
-    sync(journal_path(root, "study"), uri, artifacts)
+    sync_study(journal_path(root, "study"), uri, artifacts)
     states = {run.info.status for run in client.search_runs([sent.experiment_id])}
     assert "RUNNING" not in states
 
@@ -361,7 +363,7 @@ def test_a_renamed_experiment_is_found_again(
     client: MlflowClient,
 ) -> None:
     journal = place(root, "study", HALF)
-    first = sync(journal, uri, artifacts)
+    first = sync_study(journal, uri, artifacts)
     client.rename_experiment(first.experiment_id, "quarterly")
     if another_has_its_name:
         client.create_experiment("study")
@@ -369,7 +371,7 @@ def test_a_renamed_experiment_is_found_again(
         for cursor in journal.parent.glob("uploaded-*.json"):
             cursor.unlink()
     place(root, "study")
-    second = sync(journal, uri, artifacts)
+    second = sync_study(journal, uri, artifacts)
     assert (first.experiment_id, first.parent) == (second.experiment_id, second.parent)
     assert first.parent == find_study_run(client, "study", journal=journal).run_id
     assert another_has_its_name == (client.get_experiment_by_name("study") is not None)
@@ -383,13 +385,13 @@ def test_what_a_store_refuses_is_named_and_all_the_rest_gets_through(
     monkeypatch: pytest.MonkeyPatch,
     figure: Figure,
 ) -> None:
-    monkeypatch.setattr(layout, "metric_name", str)
+    monkeypatch.setattr(mlflow_layout, "metric_name", str)
     records = [dict(record) for record in RECORDS]
     asked = next(record for record in records if record["event"] == "asked")
     asked["params"] = {**asked["params"], "what?": 7}
     journal = synthetic.write(journal_path(root, "churn"), records)
     for _ in range(2):  # it is told again by whoever asks later
-        problems = sync(journal, uri, artifacts).problems
+        problems = sync_study(journal, uri, artifacts).problems
         [told] = problems
         assert told.startswith("trial-000: param 'what?': ")
     trial = stored("churn")["trial-000"]
@@ -408,7 +410,7 @@ def test_a_cursor_that_cannot_be_saved_is_told_once_and_holds_nothing_up(
     figure: Figure,
 ) -> None:
     journal = place(root, "study", HALF)
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     [cursor] = journal.parent.glob("uploaded-*.json")
     cursor.unlink()
     cursor.mkdir()  # nothing can be renamed to it
@@ -456,7 +458,7 @@ def test_a_study_that_ends_while_its_store_is_damaged_says_so_last_and_is_sent_l
     last = done.output.splitlines()[-1]
     assert "of away, which is whole on this disk. Later: hpsearch sync away" in last
     database.write_bytes(good)
-    sent = verify(journal, f"sqlite:///{database}", str(root / "mlruns" / "artifacts"))
+    sent = verify_study(journal, f"sqlite:///{database}", str(root / "mlruns" / "artifacts"))
     assert [] == sent.problems
     runs = sent.client.search_runs([sent.experiment_id])
     assert {"away", "trial-000", "trial-001"} == {run.info.run_name for run in runs}
@@ -510,13 +512,13 @@ def test_what_a_store_lost_is_found_by_comparing_it_with_the_journal_and_sent_ag
     figure: Figure,
 ) -> None:
     journal = place(root, "study")
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     before = stored("study")
     with sqlite3.connect(database) as connection:
         told = lose(connection)
     assert before != stored("study")
     for lacked in ([told], []):
-        assert lacked == verify(journal, uri, artifacts).lacked
+        assert lacked == verify_study(journal, uri, artifacts).lacked
         assert before == stored("study")
     figure(losses_left=0)
 
@@ -533,7 +535,8 @@ AT_THE_END = None
 
 
 @pytest.mark.parametrize(
-    ("count", "send"), [(TRIAL_0_ENDS - 1, sync), (TRIAL_0_ENDS + 1, verify), (1, AT_THE_END)]
+    ("count", "send"),
+    [(TRIAL_0_ENDS - 1, sync_study), (TRIAL_0_ENDS + 1, verify_study), (1, AT_THE_END)],
 )
 def test_a_journal_replaced_by_an_older_copy_that_went_on_doubles_no_point(
     count: int,
@@ -546,9 +549,9 @@ def test_a_journal_replaced_by_an_older_copy_that_went_on_doubles_no_point(
     figure: Figure,
 ) -> None:
     whole = go_on(count, "whole")
-    sync(synthetic.write(journal_path(root, "whole"), whole), uri, artifacts)
+    sync_study(synthetic.write(journal_path(root, "whole"), whole), uri, artifacts)
     journal = place(root, "study")
-    sent = sync(journal, uri, artifacts)
+    sent = sync_study(journal, uri, artifacts)
     for run in (sent.run_id(0), sent.parent):
         client.log_metric(run, "system/of-the-user", 1.0)  # which is nothing of ours
     synthetic.write(journal, go_on(count, "study"))
@@ -563,18 +566,18 @@ def test_a_journal_replaced_by_an_older_copy_that_went_on_doubles_no_point(
     kept = {"trial-000"} if count > TRIAL_0_ENDS else set()
     assert {"study", "trial-000", "trial-001", "trial-002", "trial-003"} - kept <= replaced
     compare(stored, "study", figure)
-    again = verify(journal, uri, artifacts)
+    again = verify_study(journal, uri, artifacts)
     assert ([], [], []) == (again.replaced, again.lacked, again.problems)
 
 
 def test_an_older_copy_of_a_journal_keeps_no_trial_that_it_does_not_have(
     root: Path, uri: str, artifacts: str | None, stored: Stored
 ) -> None:
-    sync(place(root, "whole", TRIAL_0_ENDS + 1), uri, artifacts)
+    sync_study(place(root, "whole", TRIAL_0_ENDS + 1), uri, artifacts)
     journal = place(root, "study")
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     place(root, "study", TRIAL_0_ENDS + 1)
-    assert 4 == len(verify(journal, uri, artifacts).replaced)  # three trials, the study
+    assert 4 == len(verify_study(journal, uri, artifacts).replaced)  # three trials, the study
     compare(stored, "study")
 
 
@@ -600,25 +603,25 @@ def test_what_a_store_has_too_much_is_found_and_replaced(
     client: MlflowClient,
 ) -> None:
     journal = place(root, "study")
-    sent = sync(journal, uri, artifacts)
+    sent = sync_study(journal, uri, artifacts)
     before = stored("study")
     told = add(client, str(sent.run_id(0)))
-    [replaced] = verify(journal, uri, artifacts).replaced
+    [replaced] = verify_study(journal, uri, artifacts).replaced
     assert replaced.startswith("trial-000 ")
     assert replaced.endswith(told)
     assert before == stored("study")
-    assert [] == verify(journal, uri, artifacts).replaced
+    assert [] == verify_study(journal, uri, artifacts).replaced
 
 
 def test_files_that_a_store_lost_are_sent_again(
     root: Path, uri: str, artifacts: str | None, client: MlflowClient
 ) -> None:
     journal = place(root, "study")
-    sent = sync(journal, uri, artifacts)
+    sent = sync_study(journal, uri, artifacts)
     runs = [sent.parent, sent.run_id(3)]
     for run, name in zip(runs, ("spec.yaml", "traceback.txt"), strict=True):
         (Path(client.get_run(run).info.artifact_uri) / name).unlink()
-    lacked = verify(journal, uri, artifacts).lacked
+    lacked = verify_study(journal, uri, artifacts).lacked
     assert ["study: spec.yaml", "trial-003: traceback.txt"] == lacked
     for run, name in zip(runs, ("spec.yaml", "traceback.txt"), strict=True):
         assert name in {file.path for file in client.list_artifacts(run)}

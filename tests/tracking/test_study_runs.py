@@ -14,9 +14,9 @@ from mlflow_server import TrackingServer
 
 from hpsearch.cli import main
 from hpsearch.errors import TrackingError
-from hpsearch.tracking.sender import Sender, sync
+from hpsearch.tracking.sender import Sender, sync_study
 from hpsearch.tracking.store import default_uri, journal_path, limited_requests, uri_option
-from hpsearch.tracking.study_runs import find_study_run, study_runs
+from hpsearch.tracking.study_runs import find_study_run, list_study_runs
 
 PEOPLE = 10
 
@@ -46,9 +46,9 @@ def send_all(journals: list[Path], uri: str, *, at_once: bool) -> None:
         sender = Sender(journal, uri)
         if at_once:
             together.wait(60)
-        sender.open()  # of a new name: all of them create the experiment
+        sender.open_study()  # of a new name: all of them create the experiment
         sender.send()
-        sender.park()
+        sender.park_runs()
         sender.close()
 
     with limited_requests(uri), ThreadPoolExecutor(len(journals) if at_once else 1) as pool:
@@ -70,11 +70,11 @@ def test_each_folder_finds_its_own_study(
     assert [f"ann-{person}" for person in range(people)] == [run.owner for run in found]
     assert [f"box-{person}" for person in range(people)] == [run.host for run in found]
     assert people == len({run.run_id for run in found})
-    assert people == len(study_runs(client, name))  # and nothing else was left
+    assert people == len(list_study_runs(client, name))  # and nothing else was left
     for person, run in enumerate(found):
         assert run == find_study_run(client, name, key=f"{person:02}")
-        sync(journals[person], uri)  # again: nothing is doubled
-    assert people == len(study_runs(client, name))
+        sync_study(journals[person], uri)  # again: nothing is doubled
+    assert people == len(list_study_runs(client, name))
     runs = client.search_runs([found[0].experiment_id], max_results=1000)
     assert {f"ann-{person}" for person in range(people)} == {
         r.data.tags["mlflow.user"] for r in runs

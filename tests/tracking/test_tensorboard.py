@@ -9,13 +9,13 @@ import pytest
 import synthetic
 
 from hpsearch.history import History
-from hpsearch.tracking.tensorboard import TensorBoard
+from hpsearch.tracking.tensorboard import TensorBoardWriter
 
 RECORDS = synthetic.study(6)
 
 
 def write(folder: Path, records: list[synthetic.Record]) -> Path:
-    with closing(TensorBoard(folder)) as board:
+    with closing(TensorBoardWriter(folder)) as board:
         for event in synthetic.events(records):
             board.listen(event)
     return folder / "churn"
@@ -84,8 +84,8 @@ def test_writing_imports_no_tensorflow(tmp_path: Path) -> None:
     journal = synthetic.write(tmp_path / "journal.jsonl", RECORDS)
     code = (
         "import sys; from contextlib import closing; from pathlib import Path\n"
-        "from hpsearch.journal import read\n"
-        "from hpsearch.tracking.tensorboard import TensorBoard\n"
+        "from hpsearch.journal import read_page as read\n"
+        "from hpsearch.tracking.tensorboard import TensorBoardWriter as TensorBoard\n"
         f"with closing(TensorBoard(Path({str(tmp_path)!r}))) as board:\n"
         f"    for event in read(Path({str(journal)!r})).events: board.listen(event)\n"
         "assert 'tensorflow' not in sys.modules"

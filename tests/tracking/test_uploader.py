@@ -11,8 +11,8 @@ import pytest
 import synthetic
 
 from hpsearch.errors import JournalError, TrackingError
-from hpsearch.journal import Journal, read
-from hpsearch.tracking.sender import FilesAwayError, Sender, sync
+from hpsearch.journal import Journal, read_page
+from hpsearch.tracking.sender import FilesAwayError, Sender, sync_study
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.uploader import Uploader
 
@@ -60,9 +60,9 @@ def sent_through(client: Unreliable, journal: Path, uri: str, artifacts: str | N
     for attempt in range(3):
         try:
             if sender.projection is None:
-                sender.open()
+                sender.open_study()
             sender.send()
-            sender.park()
+            sender.park_runs()
             break
         except (ConnectionError, FilesAwayError):
             assert attempt == 0
@@ -80,7 +80,7 @@ def test_a_study_becomes_a_run_with_a_run_for_each_attempt(
     root: Path, uri: str, artifacts: str | None, stored: Stored
 ) -> None:
     journal = place(root, "whole", synthetic.study(6, folds=3, epochs=4))
-    projection = sync(journal, uri, artifacts)
+    projection = sync_study(journal, uri, artifacts)
     runs = stored("whole")
     names = ["trial-000", "trial-001", "trial-002", "trial-003", "trial-004", "trial-004-retry-1"]
     assert {*names, "trial-005", "whole"} == set(runs)
@@ -100,7 +100,7 @@ def test_curves_carry_the_journals_values_steps_and_times(
     root: Path, uri: str, artifacts: str | None, stored: Stored
 ) -> None:
     records = synthetic.study(2, folds=3, epochs=4)
-    sync(place(root, "curves", records), uri, artifacts)
+    sync_study(place(root, "curves", records), uri, artifacts)
     points = stored("curves")["trial-000"]["points"]
     epochs = [r for r in records if r["event"] == "epoch" and r["trial"] == 0]
     for name, fold in (("fold_0/val_loss", 0), ("fold_2/val_loss", 2)):
@@ -118,7 +118,7 @@ def test_curves_carry_the_journals_values_steps_and_times(
 def test_every_run_names_the_data_by_our_fingerprint(
     root: Path, uri: str, artifacts: str | None, client: Any
 ) -> None:
-    projection = sync(place(root, "data", synthetic.study(2)), uri, artifacts)
+    projection = sync_study(place(root, "data", synthetic.study(2)), uri, artifacts)
     runs = client.search_runs([projection.experiment_id])
     assert 3 == len(runs)
     for run in runs:
@@ -137,7 +137,7 @@ def test_the_studys_run_holds_spec_environment_plots_and_journal(
     (journal.parent / "final" / "schema.json").write_text("{}")
     (journal.parent / "plots").mkdir()
     (journal.parent / "plots" / "history.png").write_bytes(b"PNG")
-    projection = sync(journal, uri, artifacts)
+    projection = sync_study(journal, uri, artifacts)
     files = {file.path for file in client.list_artifacts(projection.parent)}
     assert {"environment.json", "final", "journal.jsonl", "plots", "spec.yaml"} == files
     folder = Path(client.get_run(projection.parent).info.artifact_uri)
@@ -154,10 +154,10 @@ def test_values_that_are_not_finite_are_stored_once_too(
     epoch = next(r for r in records if r["event"] == "epoch")
     epoch["metrics"]["val/loss"] = [float("nan"), float("inf")]
     journal = place(root, "nan", records)
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     for cursor in journal.parent.glob("uploaded-*.json"):
         cursor.unlink()
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     points = [p for p in stored("nan")["trial-000"]["points"] if p[0].endswith("val_loss")]
     assert [("fold_0/val_loss", 0.0, 1), ("fold_1/val_loss", 1.7976931348623157e308, 0)] == [
         (p[0], p[3], p[4]) for p in points
@@ -169,18 +169,18 @@ def test_replayed_from_every_event_the_store_holds_everything_once(
 ) -> None:
     """Killed behind every event, with the cursor left where it was before."""
     records = synthetic.study(5, folds=2, epochs=2)
-    sync(place(root, "once", records), uri, artifacts)
+    sync_study(place(root, "once", records), uri, artifacts)
     for count in range(1, len(records) + 1):
         journal = place(root, "replayed", records[:count])
         cursors = {p: p.read_bytes() for p in journal.parent.glob("uploaded-*.json")}
         sender = Sender(journal, uri, artifacts)
-        sender.open()
+        sender.open_study()
         sender.send()
         sender.close()
         if count % 3:  # killed before the cursor moved
             for path in journal.parent.glob("uploaded-*.json"):
                 path.write_bytes(cursors[path]) if path in cursors else path.unlink()
-    sync(journal, uri, artifacts)
+    sync_study(journal, uri, artifacts)
     once, replayed = stored("once"), stored("replayed")
     replayed["once"] = replayed.pop("replayed")
     for runs in (once, replayed):
@@ -227,11 +227,11 @@ def test_points_in_bulk_are_those_that_mlflow_would_write(
     records = synthetic.study(3, folds=2, epochs=3)
     records[5]["metrics"]["val/loss"] = [float("nan"), float("-inf")]
     slow = Sender(place(root, "slow", records), uri, artifacts)
-    slow.open()
+    slow.open_study()
     slow.projection._bulk = None
     slow.send()
     slow.close()
-    fast = sync(place(root, "fast", records), uri, artifacts)
+    fast = sync_study(place(root, "fast", records), uri, artifacts)
     assert fast._bulk is not None
     expected, received = stored("slow"), stored("fast")
     for name, other in (("trial-000", "trial-000"), ("trial-002", "trial-002"), ("slow", "fast")):
@@ -248,7 +248,7 @@ def test_a_refused_request_is_told_and_the_rest_gets_through(
     records = synthetic.study(2, epochs=2)
     journal = place(root, "refused", records[:3])
     sender = Sender(journal, uri, artifacts)
-    sender.open()
+    sender.open_study()
     sender.send()
     key = f"{sender.projection.history.key}/0/0"
     client.delete_run(sender.projection.runs[key])
@@ -263,11 +263,11 @@ def test_a_new_life_of_a_study_gets_a_run_of_its_own(
     root: Path, uri: str, artifacts: str | None, client: Any
 ) -> None:
     records = synthetic.study(1)
-    first = sync(place(root, "again", records), uri, artifacts)
+    first = sync_study(place(root, "again", records), uri, artifacts)
     records[0]["key"] = "another"
     journal = journal_path(root, "again")
     synthetic.write(journal, [{**records[0], "study": "again"}, *records[1:]])
-    second = sync(journal, uri, artifacts)
+    second = sync_study(journal, uri, artifacts)
     assert first.experiment_id == second.experiment_id
     assert first.parent != second.parent
     assert 4 == len(client.search_runs([first.experiment_id]))
@@ -277,9 +277,9 @@ def test_a_deleted_experiment_is_named_with_its_remedy(
     root: Path, uri: str, artifacts: str | None, client: Any
 ) -> None:
     journal = place(root, "deleted", synthetic.study(1))
-    client.delete_experiment(sync(journal, uri, artifacts).experiment_id)
+    client.delete_experiment(sync_study(journal, uri, artifacts).experiment_id)
     with pytest.raises(TrackingError, match="mlflow experiments restore"):
-        sync(journal, uri, artifacts)
+        sync_study(journal, uri, artifacts)
 
 
 def test_a_live_study_is_followed_and_stopped_without_a_running_run(
@@ -329,7 +329,7 @@ def test_a_server_that_is_away_is_told_at_once_without_its_password(root: Path) 
     assert "secret" not in str(told.value)
     assert not uploader.close(0)
     uploader._thread.join(60)
-    assert read(journal).end == uploader.pending
+    assert read_page(journal).end == uploader.pending
     before.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     assert before == dict(os.environ)
 
@@ -338,7 +338,7 @@ def test_a_missing_journal_is_named(root: Path, uri: str) -> None:
     folder = root / "mlruns" / "studies" / "none"
     folder.mkdir(parents=True)
     with pytest.raises(JournalError, match="there is no journal"):
-        sync(folder / "journal.jsonl", uri)
+        sync_study(folder / "journal.jsonl", uri)
 
 
 def test_a_live_study_says_how_busy_its_machine_is(

@@ -22,8 +22,8 @@ from training.trainer_contract import (
     three_classes,
 )
 
-from hpsearch.training.graph_steps import GraphSteps
-from hpsearch.training.keras_fit import KerasFitTrainer
+from hpsearch.training.keras.graph_steps import GraphSteps
+from hpsearch.training.keras.keras_fit import KerasFitTrainer
 from hpsearch.training.problem import Problem
 
 
@@ -80,7 +80,7 @@ def test_trials_of_one_architecture_share_one_trace() -> None:
     trials = [spec(n, n, 2, batch_size=8 * (n + 1), learning_rate=0.01 * n + 0.01) for n in (0, 1)]
     run(trainer, trials)
     (architecture,) = trainer._architectures.values()
-    steps = architecture.network._steps
+    steps = architecture.shared_model._steps
     assert isinstance(steps, GraphSteps)
     assert [1, 0] == traces(steps)
     run(trainer, [spec(2, 2, 2, class_weight="balanced")])
@@ -90,7 +90,7 @@ def test_trials_of_one_architecture_share_one_trace() -> None:
 
 def traces(steps: GraphSteps) -> list[int]:
     """Of the epoch without weights, and of the one with them."""
-    epochs = steps._epoch, steps._weighted_epoch
+    epochs = steps._train_graph, steps._weighted_train_graph
     return [epoch.experimental_get_tracing_count() for epoch in epochs]
 
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from training.trainer_contract import first_fold, problem_of, spec
 
-from hpsearch.models import load_family, outputs_for
-from hpsearch.training.initial import blueprint, initial_weights
+from hpsearch.models import load_family, make_outputs
+from hpsearch.training.batching import derive_order_seed, draw_epoch_order
 from hpsearch.training.losses import make_loss
+from hpsearch.training.multi_output import concatenate_outputs, iter_output_slices
 from hpsearch.training.optimizers import make_optimizer
-from hpsearch.training.order import epoch_order, order_seed
 from hpsearch.training.problem import Problem
-from hpsearch.training.several_outputs import parts, side_by_side
+from hpsearch.training.weight_initialization import build_blueprint, draw_weights
 from hpsearch.trial import TrialSpec
 
 HEAD = """
@@ -74,11 +74,11 @@ def made(kind: str, folder: Path) -> tuple[Problem, TrialSpec]:
 
 def curves_of_fit(problem: Problem, trial: TrialSpec) -> dict[str, list[float]]:
     """The losses of the first fold from `fit` of the user's own model, its targets apart."""
-    inputs, outputs = problem.features.shape[1:], outputs_for(problem.task, 3)
+    inputs, outputs = problem.features.shape[1:], make_outputs(problem.task, 3)
     model = load_family(problem.model).build(trial.params, inputs, outputs)
-    plan = blueprint(problem.builder(trial.params, trial.seed))
-    joined = side_by_side(model)
-    joined.set_weights(initial_weights(plan, trial.fold_seed(0, "weights")))
+    plan = build_blueprint(problem.make_builder(trial.params, trial.seed))
+    joined = concatenate_outputs(model)
+    joined.set_weights(draw_weights(plan, trial.fold_seed(0, "weights")))
     if not model.compiled:
         model.compile(make_optimizer(trial.params), make_loss(problem.task, trial.params))
     model.run_eagerly = True
@@ -88,7 +88,7 @@ def curves_of_fit(problem: Problem, trial: TrialSpec) -> dict[str, list[float]]:
     assert problem.weights is not None
 
     def rows(taken: np.ndarray) -> tuple[Any, Any, Any]:
-        first, second = (y[taken][:, columns] for columns in parts((2, 1)))
+        first, second = (y[taken][:, columns] for columns in iter_output_slices((2, 1)))
         apart = isinstance(model.output, dict)
         truth: Any = {"pair": first, "alone": second} if apart else [first, second]
         weights = problem.weights[taken]  # type: ignore[index]
@@ -97,7 +97,7 @@ def curves_of_fit(problem: Problem, trial: TrialSpec) -> dict[str, list[float]]:
 
     curves: dict[str, list[float]] = {"train/loss": [], "val/loss": []}
     for epoch in range(trial.epochs):
-        order = epoch_order(order_seed(split.train), epoch, len(split.train))
+        order = draw_epoch_order(derive_order_seed(split.train), epoch, len(split.train))
         given = {"batch_size": trial.params["batch_size"], "shuffle": False, "verbose": 0}
         seen, truth, weights = rows(split.train[order])
         history = model.fit(

@@ -39,7 +39,7 @@ def test_every_loss_of_a_convolution_is_that_of_fit(
     problem: Problem, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on an accelerator; on a CPU they are trained by `keras_fit`."""
-    monkeypatch.setattr(session, "on_cpu", lambda: False)
+    monkeypatch.setattr(session, "is_on_cpu", lambda: False)
     _agrees(first_fold(problem), params, "batch")
 
 
@@ -53,7 +53,7 @@ def _agrees(problem: Problem, params: dict[str, Any], placement: Any) -> None:
 
 def test_augmentation_changes_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its random numbers are the trial's: the same trial is the same, bit for bit."""
-    monkeypatch.setattr(session, "on_cpu", lambda: False)
+    monkeypatch.setattr(session, "is_on_cpu", lambda: False)
     problem = replace(first_fold(images()), model="cnn")
     moved = {"random_translation": 0.2, "random_flip": "vertical", "random_rotation": 0.05}
     moved |= {"random_zoom": 0.1, "filters": 4}

@@ -17,7 +17,7 @@ from training.trainer_contract import curves_of_fit, first_fold, run, separable,
 
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer, batch_engine, tile_group
-from hpsearch.training.vectorized.tile_group import Size, TileGroup
+from hpsearch.training.vectorized.tile_group import GroupSize, TileGroup
 from hpsearch.trial import TrialResult, TrialSpec
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
@@ -58,7 +58,7 @@ def engine_of(trainer: VectorizedTrainer) -> batch_engine.BatchEngine:
 def shared() -> tuple[VectorizedTrainer, dict[int, TrialResult]]:
     """Seven mixed trials, of which three wait until another's place is free."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_engine.BatchEngine, "_size", lambda *_: Size(2, 2))
+        patch.setattr(batch_engine.BatchEngine, "_group_size", lambda *_: GroupSize(2, 2))
         trainer = VectorizedTrainer(mixed_problem(), placement="batch")
         results = run(trainer, mixed_trials(7, epochs=(1, 3, 2)))[1]
     return trainer, results
@@ -84,7 +84,7 @@ def test_a_space_is_one_program_and_its_network_is_built_once(
     assert 1 == engine.templates.built
     problem = mixed_problem()
     for trial in mixed_trials(7, epochs=(1,)):
-        network = problem.builder(trial.params, 0)()
+        network = problem.make_builder(trial.params, 0)()
         assert network.count_params() == results[trial.number].n_parameters
 
 
@@ -115,7 +115,7 @@ def test_batch_sizes_of_a_space_are_a_few_branches_of_one_program(
 ) -> None:
     problem = replace(mixed_problem(), sizes={"batch_size": sizes})
     engine = engine_of(VectorizedTrainer(problem, placement="batch"))
-    assert {branches} == {engine._branches(rows) for rows in range(sizes[0], sizes[-1] + 1)}
+    assert {branches} == {engine._branch_sizes(rows) for rows in range(sizes[0], sizes[-1] + 1)}
 
 
 class Counted:
@@ -166,7 +166,7 @@ def test_the_host_does_as_much_for_800_lanes_as_for_8(monkeypatch: pytest.Monkey
     seen = []
     for n in (4, 400):
         monkeypatch.setattr(batch_engine, "TILE_TRIALS", 512)
-        monkeypatch.setattr(batch_engine.BatchEngine, "_epochs_of_a_call", lambda self: 2)
+        monkeypatch.setattr(batch_engine.BatchEngine, "_epochs_per_call", lambda self: 2)
         trainer = VectorizedTrainer(problem, placement="batch")
         with pytest.MonkeyPatch.context() as patch:
             counted = count_in(patch, trainer)
@@ -214,7 +214,7 @@ def test_a_population_that_the_device_refuses_is_halved_and_tells_the_same(
 
     monkeypatch.setattr(TileGroup, "start", refused)
     found = run(VectorizedTrainer(problem, placement="batch"), trials)
-    assert [Size(1, 4)] * 2 + [Size(1, 2)] == calls[:3]
+    assert [GroupSize(1, 4)] * 2 + [GroupSize(1, 2)] == calls[:3]
     assert sorted((r.trial, r.epoch) for r in expected[0]) == sorted(
         (r.trial, r.epoch) for r in found[0]
     )

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from training.trainer_contract import run, separable, three_classes
 
-from hpsearch.models.families import load_family
-from hpsearch.training.compiled import answering, is_sparse
-from hpsearch.training.initial import blueprint, initial_weights
-from hpsearch.training.order import epoch_order, order_seed
+from hpsearch.models.family_registry import load_family
+from hpsearch.training.batching import derive_order_seed, draw_epoch_order
+from hpsearch.training.compiled_model import append_link_activation, takes_class_indices
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer
-from hpsearch.training.vectorized.trainer import why_not
+from hpsearch.training.vectorized.vectorized_trainer import explain_unsuitable
+from hpsearch.training.weight_initialization import build_blueprint, draw_weights
 from hpsearch.trial import EpochReport, TrialSpec
 
 HEAD = """
@@ -53,14 +53,14 @@ def fitted(problem: Problem, trial: TrialSpec) -> tuple[list[float], Any]:
         return model
 
     model = make()
-    model.set_weights(initial_weights(blueprint(make), trial.fold_seed(0, "weights")))
+    model.set_weights(draw_weights(build_blueprint(make), trial.fold_seed(0, "weights")))
     statistics, split = problem.statistics[0], problem.folds[0]
     x, y = statistics.apply(problem.features), problem.target
-    if is_sparse(model.loss):
+    if takes_class_indices(model.loss):
         y = y.argmax(axis=1)
     losses = []
     for epoch in range(trial.epochs):
-        order = epoch_order(order_seed(split.train), epoch, len(split.train))
+        order = draw_epoch_order(derive_order_seed(split.train), epoch, len(split.train))
         rows = split.train[order]
         history = model.fit(x[rows], y[rows], batch_size=32, shuffle=False, verbose=0)
         losses += history.history["loss"]
@@ -116,7 +116,7 @@ def test_a_compiled_model_makes_the_curves_of_fit(kind: str, tmp_path: Path) -> 
     if result.best_epoch == 2:
         rows = problem.folds[0].validation
         seen = problem.statistics[0].apply(problem.features[rows])
-        expected = np.asarray(answering(model, problem.task)(seen))
+        expected = np.asarray(append_link_activation(model, problem.task)(seen))
         np.testing.assert_allclose(told, expected, atol=1e-5)
 
 
@@ -143,7 +143,7 @@ def test_what_no_program_can_hold_goes_to_the_other_trainer(
 ) -> None:
     body = f"return dense(hp, {OUTPUT}, {optimizer}, 'binary_crossentropy')"
     problem = compiled(separable(), tmp_path, body)
-    told = why_not(problem, trial().params)
+    told = explain_unsuitable(problem, trial().params)
     assert told is not None
     assert why in told
     assert told.endswith("use trainer: keras_fit")
@@ -151,6 +151,6 @@ def test_what_no_program_can_hold_goes_to_the_other_trainer(
 
 def test_a_loss_weight_is_refused_instead_of_left_out(tmp_path: Path) -> None:
     body = f"return dense(hp, {OUTPUT}, 'adam', 'binary_crossentropy', loss_weights=[2.0])"
-    told = why_not(compiled(separable(), tmp_path, body), trial().params)
+    told = explain_unsuitable(compiled(separable(), tmp_path, body), trial().params)
     assert told is not None
     assert "compile(loss_weights=...) is not supported" in told

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hpsearch.training.batching import derive_order_seed, draw_epoch_order
 from hpsearch.training.counter_random import random_bits, signed_uniform
-from hpsearch.training.order import epoch_order, order_seed
 
 
 def test_a_device_draws_the_bits_that_the_host_draws() -> None:
@@ -21,12 +21,12 @@ def test_a_device_draws_the_bits_that_the_host_draws() -> None:
 
 
 def test_every_row_is_seen_once_in_an_epoch_and_another_epoch_has_another_order() -> None:
-    seed = order_seed(np.arange(3, 503))
-    first, second = (epoch_order(seed, epoch, 500) for epoch in range(2))
+    seed = derive_order_seed(np.arange(3, 503))
+    first, second = (draw_epoch_order(seed, epoch, 500) for epoch in range(2))
     np.testing.assert_array_equal(np.arange(500), np.sort(first))
     np.testing.assert_array_equal(np.arange(500), np.sort(second))
     assert (first == second).mean() < 0.05
-    other = epoch_order(order_seed(np.arange(4, 504)), 0, 500)
+    other = draw_epoch_order(derive_order_seed(np.arange(4, 504)), 0, 500)
     assert (first == other).mean() < 0.05
 
 
@@ -34,7 +34,7 @@ def test_every_row_is_seen_once_in_an_epoch_and_another_epoch_has_another_order(
 def test_draws_have_the_mean_and_deviation_of_their_distribution(kind: str) -> None:
     import keras
 
-    from hpsearch.training.initial import draw
+    from hpsearch.training.weight_initialization import draw_variable
 
     k = keras.initializers
     initializer, deviation = {
@@ -43,9 +43,9 @@ def test_draws_have_the_mean_and_deviation_of_their_distribution(kind: str) -> N
         "uniform": (k.RandomUniform(-1.5, 2.5), 4 / np.sqrt(12)),
     }[kind]
     n = 40_000
-    values = draw(initializer, (200, 200), "float32", 11, 3).astype(np.float64)
+    values = draw_variable(initializer, (200, 200), "float32", 11, 3).astype(np.float64)
     assert 0.5 == pytest.approx(values.mean(), abs=4.5 * deviation / np.sqrt(n))
     assert deviation == pytest.approx(values.std(), rel=0.02)
-    again = draw(initializer, (200, 200), "float32", 11, 4)
+    again = draw_variable(initializer, (200, 200), "float32", 11, 4)
     correlation = np.corrcoef(values.ravel(), again.ravel())[0, 1]
     assert abs(correlation) < 4.5 / np.sqrt(n)

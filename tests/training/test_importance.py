@@ -7,7 +7,7 @@ import pytest
 
 from hpsearch.data.dataset import TestRows
 from hpsearch.data.schema import Column, Schema
-from hpsearch.training.importance import REPEATS, permutation_importance
+from hpsearch.training.importance import N_REPEATS, permutation_importance
 from hpsearch.training.metrics import METRICS
 
 RANDOM = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def test_the_loss_of_a_shuffled_column_is_what_theory_says_and_the_largest_stand
     found = permutation_importance(linear, ROWS, SCHEMA, METRICS["mse"])
     assert found is not None
     assert ["strong", "weak", "nothing"] == list(found.losses)
-    assert [0.0] * REPEATS == found.losses["nothing"]
+    assert [0.0] * N_REPEATS == found.losses["nothing"]
     # E[(a x - a x')^2] = 2 a^2 var(x) of a column that is shuffled.
     assert 2 * 9 * COLUMNS[:, 0].var() == pytest.approx(np.mean(found.losses["strong"]), rel=0.1)
     assert 2 * COLUMNS[:, 1].var() == pytest.approx(np.mean(found.losses["weak"]), rel=0.1)
@@ -54,7 +54,7 @@ def test_columns_made_of_one_raw_column_are_shuffled_together() -> None:
     rows = TestRows(None, together, product(together), None)
     found = permutation_importance(product, rows, parts, METRICS["mse"])
     assert found is not None
-    assert {"when": [0.0] * REPEATS, "nothing": [0.0] * REPEATS} == found.losses
+    assert {"when": [0.0] * N_REPEATS, "nothing": [0.0] * N_REPEATS} == found.losses
 
 
 def test_rows_of_one_class_and_too_few_rows_have_none() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from training.trainer_contract import curves_of_fit, first_fold, linear, run, same, separable, spec
 
-from hpsearch.training.keras_fit import KerasFitTrainer
+from hpsearch.training.keras.keras_fit import KerasFitTrainer
 
 ROOT = Path(__file__).parents[2]
 

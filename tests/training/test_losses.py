@@ -10,7 +10,13 @@ import pytest
 
 from hpsearch.errors import SpecError
 from hpsearch.training import losses as module
-from hpsearch.training.losses import FIXED, LOSSES, RENAMED, accepted, make_loss
+from hpsearch.training.losses import (
+    FIXED_ARGUMENTS,
+    KERAS_ARGUMENT_NAMES,
+    LOSSES,
+    list_loss_params,
+    make_loss,
+)
 
 CASES = [(task, name) for task, losses in LOSSES.items() for name in losses]
 VALUES: dict[str, float] = {
@@ -26,7 +32,9 @@ VALUES: dict[str, float] = {
 def test_every_loss_reads_what_its_keras_class_takes(task: str, name: str) -> None:
     kind = getattr(keras.losses, LOSSES[task][name][0])
     known = inspect.signature(kind).parameters.keys()
-    assert {RENAMED.get(argument, argument) for argument in accepted(task, name)} <= known
+    assert {
+        KERAS_ARGUMENT_NAMES.get(argument, argument) for argument in list_loss_params(task, name)
+    } <= known
     assert keras.losses.get(name).__name__ == name  # as Keras calls it
 
 
@@ -36,13 +44,14 @@ def test_every_loss_is_finite_and_zero_arguments_are_defaults(task: str, name: s
     answer = np.full_like(truth, 1 / 3)
     plain = float(make_loss(task, {"loss": name})(truth, answer))
     kind = getattr(keras.losses, LOSSES[task][name][0])
-    expected = float(kind(**FIXED.get(name, {}))(truth, answer))
+    expected = float(kind(**FIXED_ARGUMENTS.get(name, {}))(truth, answer))
     assert np.isfinite(plain)
     assert expected == plain
 
 
 @pytest.mark.parametrize(
-    ("task", "name", "argument"), [(*c, argument) for c in CASES for argument in accepted(*c)]
+    ("task", "name", "argument"),
+    [(*c, argument) for c in CASES for argument in list_loss_params(*c)],
 )
 def test_every_argument_changes_the_loss(task: str, name: str, argument: str) -> None:
     truth = np.eye(3, dtype=np.float32) if task == "multiclass" else np.ones((3, 1), np.float32)
@@ -74,4 +83,4 @@ def test_the_first_loss_is_the_default(task: str) -> None:
 
 def test_an_unknown_loss_is_named_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match=r"'hinge' does not exist for regression\. Known: huber, "):
-        accepted("regression", "hinge")
+        list_loss_params("regression", "hinge")

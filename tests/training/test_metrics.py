@@ -13,7 +13,7 @@ import pytest
 from sklearn import metrics as sk
 
 from hpsearch.errors import SpecError
-from hpsearch.training.metrics import METRICS, default_metrics, metric_for
+from hpsearch.training.metrics import METRICS, get_metric, list_default_metrics
 
 N_ROWS, PADDING = 60, 7
 
@@ -132,7 +132,7 @@ def test_it_equals_scikit_learn(name: str, task: str, ties: str, weighted: bool)
     truth, prediction = rows_of(task, ties)
     weights = np.random.default_rng(5).uniform(0.1, 3, N_ROWS) if weighted else np.ones(N_ROWS)
     expected = TWINS[name](truth, prediction, weights)
-    found = metric_for(name, task)(truth, prediction, weights if weighted else None)
+    found = get_metric(name, task)(truth, prediction, weights if weighted else None)
     np.testing.assert_allclose(expected, found, rtol=1e-9)
 
 
@@ -140,7 +140,7 @@ def test_it_equals_scikit_learn(name: str, task: str, ties: str, weighted: bool)
 def test_padded_rows_vanish(name: str, task: str) -> None:
     truth, prediction = rows_of(task, "some")
     weights = np.random.default_rng(5).uniform(0.1, 3, N_ROWS)
-    metric = metric_for(name, task)
+    metric = get_metric(name, task)
     expected = metric(truth, prediction, weights)
     padded = [np.concatenate([a, a[:PADDING]]) for a in (truth, prediction[::-1])]
     padded[1][:N_ROWS] = prediction
@@ -152,7 +152,7 @@ def test_padded_rows_vanish(name: str, task: str) -> None:
 def test_it_is_the_same_in_jax_under_jit(name: str, task: str) -> None:
     truth, prediction = rows_of(task, "some")
     weights = np.append(np.random.default_rng(5).uniform(0.1, 3, N_ROWS - PADDING), [0.0] * PADDING)
-    metric = metric_for(name, task)
+    metric = get_metric(name, task)
     expected = metric(truth, prediction, weights)
     compiled = jax.jit(lambda y, p, w: metric.function(jnp, y, p, w))
     narrow = (a.astype(np.float32) for a in (truth, prediction, weights))
@@ -186,7 +186,7 @@ def test_perfect_predictions_have_a_finite_log_loss() -> None:
 def test_the_objective_is_always_measured(task: str) -> None:
     for name, metric in METRICS.items():
         if task in metric.tasks:
-            measured = default_metrics(task, name)
+            measured = list_default_metrics(task, name)
             assert name in measured
             assert len(set(measured)) == len(measured)
             assert all(task in METRICS[m].tasks for m in measured)
@@ -194,11 +194,11 @@ def test_the_objective_is_always_measured(task: str) -> None:
 
 def test_an_unsuitable_metric_is_named_with_those_that_suit() -> None:
     with pytest.raises(SpecError, match=r"'r2' does not exist for binary\. Known: accuracy, "):
-        metric_for("r2", "binary")
+        get_metric("r2", "binary")
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_every_metric_travels_to_a_worker(name: str) -> None:
     for task in METRICS[name].tasks:
-        metric = metric_for(name, task)
+        metric = get_metric(name, task)
         assert metric.name == pickle.loads(pickle.dumps(metric)).name

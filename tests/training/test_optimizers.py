@@ -9,9 +9,9 @@ import keras
 import pytest
 
 from hpsearch.errors import SpecError
-from hpsearch.spec import hyperparameters as table
-from hpsearch.spec.hyperparameters import Domain
-from hpsearch.training.optimizers import OPTIMIZERS, accepted, make_optimizer
+from hpsearch.spec import parameter_domains as table
+from hpsearch.spec.parameter_domains import Domain
+from hpsearch.training.optimizers import OPTIMIZERS, list_optimizer_params, make_optimizer
 
 # Of `keras.optimizers` these are no update rules of their own.
 WRAPPERS = {"Optimizer", "LossScaleOptimizer", "MultiOptimizer"}
@@ -29,15 +29,15 @@ def test_every_optimizer_of_keras_is_offered() -> None:
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_every_optimizer_reads_what_its_keras_class_takes(name: str) -> None:
     known = inspect.signature(getattr(keras.optimizers, OPTIMIZERS[name][0])).parameters
-    assert set(accepted(name)) <= known.keys()
+    assert set(list_optimizer_params(name)) <= known.keys()
 
 
 def bounds(domain: Domain) -> list[object]:
     """The ends of a domain, or values just inside them."""
     if domain.type == "bool":
         return [True, False]
-    low = domain.low + 1e-6 * domain.above
-    high = domain.high - 1e-6 * domain.below
+    low = domain.low + 1e-6 * domain.excludes_low
+    high = domain.high - 1e-6 * domain.excludes_high
     kind = int if domain.type == "int" else float
     found: list[object] = [kind(end) for end in (low, high) if math.isfinite(end)]
     return [*found, None] if domain.nullable else found
@@ -45,7 +45,7 @@ def bounds(domain: Domain) -> list[object]:
 
 @pytest.mark.parametrize("name", list(OPTIMIZERS))
 def test_keras_takes_the_bounds_of_every_argument(name: str) -> None:
-    for argument, domain in table.OPTIMIZERS[name].items():
+    for argument, domain in table.OPTIMIZER_DOMAINS[name].items():
         for value in bounds(domain):
             config = make_optimizer({"optimizer": name, argument: value}).get_config()
             assert value == pytest.approx(config[argument])
@@ -78,4 +78,4 @@ def test_arguments_reach_the_optimizer_and_others_do_not_matter() -> None:
 
 def test_an_unknown_optimizer_is_named_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match=r"'adan' does not exist\. Known: adadelta, "):
-        accepted("adan")
+        list_optimizer_params("adan")

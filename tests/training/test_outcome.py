@@ -11,16 +11,16 @@ from training.trainer_contract import problem_of
 
 from hpsearch.data.split import Split
 from hpsearch.training.metrics import Direction
-from hpsearch.training.outcome import (
-    best_epoch,
-    divergence,
-    failed,
-    has_stopped,
-    out_of_fold,
-    score_of,
-    stopped_folds,
-)
 from hpsearch.training.problem import EarlyStopping
+from hpsearch.training.trial_result import (
+    assemble_out_of_fold,
+    best_epoch,
+    build_failed_result,
+    find_stopped_folds,
+    has_stopped,
+    score_curve,
+    why_diverged,
+)
 from hpsearch.trial import TrialSpec
 
 RISING_THEN_FALLING = np.array(
@@ -49,7 +49,7 @@ def test_a_curve_without_an_epoch_has_no_best() -> None:
 
 
 def test_the_score_is_mean_and_spread_of_the_best_epoch() -> None:
-    score = score_of(RISING_THEN_FALLING, "maximize")
+    score = score_curve(RISING_THEN_FALLING, "maximize")
     assert 1 == score.best_epoch
     np.testing.assert_allclose((0.7, 0.1), (score.mean, score.spread))
     np.testing.assert_array_equal([0.8, 0.6], score.folds)
@@ -82,33 +82,33 @@ def test_with_scope_fold_each_fold_stops_alone_and_the_trial_with_the_last() -> 
     curve = np.array([[0.5, 0.5], [0.4, 0.6], [0.4, 0.5]])
     early = EarlyStopping(patience=1, scope="fold")
     assert [[False, False], [True, False], [True, True]] == [
-        stopped_folds(curve[:n], early, "maximize").tolist() for n in (1, 2, 3)
+        find_stopped_folds(curve[:n], early, "maximize").tolist() for n in (1, 2, 3)
     ]
     assert [False, False, True] == [has_stopped(curve[:n], early, "maximize") for n in (1, 2, 3)]
 
 
 def test_with_scope_mean_all_folds_stop_together() -> None:
     curve = np.array([[0.5, 0.5], [0.4, 0.5]])
-    stopped = stopped_folds(curve, EarlyStopping(patience=1), "maximize")
+    stopped = find_stopped_folds(curve, EarlyStopping(patience=1), "maximize")
     assert [True, True] == stopped.tolist()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_a_figure_that_is_not_finite_is_a_divergence(value: float) -> None:
-    reason = divergence({"train/loss": np.array([0.1, value])})
+    reason = why_diverged({"train/loss": np.array([0.1, value])})
     assert f"train/loss is {value} in fold 1: the training diverged" == reason
 
 
 def test_predictions_that_are_not_finite_are_a_divergence() -> None:
     tables = [np.array([[0.1], [0.2]]), np.array([[np.nan], [0.2]])]
-    assert "predictions of fold 1 are not finite: the training diverged" == divergence({}, tables)
+    assert "predictions of fold 1 are not finite: the training diverged" == why_diverged({}, tables)
 
 
 def test_constant_predictions_in_every_fold_are_a_dead_network() -> None:
     constant, alive = np.full((3, 2), 0.5), np.array([[0.5, 0.5], [0.4, 0.6]])
-    assert "every fold predicts a constant: the network is dead" == divergence({}, [constant] * 2)
-    assert divergence({}, [constant, alive]) is None
-    assert divergence({}, [np.array([[0.5]])]) is None  # one row says nothing
+    assert "every fold predicts a constant: the network is dead" == why_diverged({}, [constant] * 2)
+    assert why_diverged({}, [constant, alive]) is None
+    assert why_diverged({}, [np.array([[0.5]])]) is None  # one row says nothing
 
 
 def test_out_of_fold_predictions_lie_in_their_rows() -> None:
@@ -120,7 +120,7 @@ def test_out_of_fold_predictions_lie_in_their_rows() -> None:
     )
     problem = replace(problem_of("binary", "roc_auc", features, target), folds=folds)
     tables = [np.array([[0.1], [0.4]]), np.array([[0.2]]), np.array([[0.8]])]
-    found = out_of_fold(problem, tables)
+    found = assemble_out_of_fold(problem, tables)
     np.testing.assert_allclose([np.nan, 0.1, 0.2, np.nan, 0.6, np.nan], found[:, 0], rtol=1e-6)
 
 
@@ -129,7 +129,7 @@ def test_a_failure_keeps_the_traceback_of_its_exception() -> None:
     try:
         raise RuntimeError("first line\nsecond line")
     except RuntimeError as error:
-        result = failed(trial, error, seconds=1.5, trainer="keras_fit")
+        result = build_failed_result(trial, error, seconds=1.5, trainer="keras_fit")
     assert (4, 2, "FAILED", None) == (result.number, result.attempt, result.state, result.score)
     assert "RuntimeError: first line" == result.error
     assert "second line" in (result.traceback or "")
@@ -137,5 +137,5 @@ def test_a_failure_keeps_the_traceback_of_its_exception() -> None:
 
 def test_a_failure_without_an_exception_has_no_traceback() -> None:
     trial = TrialSpec(0, {}, seed=0, epochs=1)
-    result = failed(trial, "the network is dead", seconds=1.5, trainer="keras_fit")
+    result = build_failed_result(trial, "the network is dead", seconds=1.5, trainer="keras_fit")
     assert ("the network is dead", None) == (result.error, result.traceback)

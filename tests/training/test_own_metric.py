@@ -11,9 +11,9 @@ from training.trainer_contract import run, separable, spec
 
 import hpsearch
 from hpsearch.errors import SpecError
-from hpsearch.promotion.gate import Gate, Judged, NotBetterError, compare
-from hpsearch.training.keras_fit import KerasFitTrainer
-from hpsearch.training.metrics import own_metric
+from hpsearch.promotion.gate import Gate, HoldoutPredictions, NotBetterError, compare_models
+from hpsearch.training.keras.keras_fit import KerasFitTrainer
+from hpsearch.training.metrics import load_custom_metric
 from hpsearch.training.vectorized import VectorizedTrainer
 
 CODE = """
@@ -38,7 +38,7 @@ def test_it_is_what_the_like_metric_of_ours_is(trainer: type, reference: str) ->
         problem,
         objective="squares",
         metrics=("squares", "brier", "accuracy"),
-        own_metric=(reference, "minimize"),
+        custom_metric=(reference, "minimize"),
         weights=np.linspace(0.5, 2, len(problem.target)).astype(np.float32),
     )
     result = run(trainer(own), [spec(epochs=3)])[1][0]
@@ -53,7 +53,7 @@ def test_a_batch_of_lanes_measures_it_too(reference: str) -> None:
         separable(),
         objective="squares",
         metrics=("squares", "brier"),
-        own_metric=(reference, "minimize"),
+        custom_metric=(reference, "minimize"),
     )
     curves = run(VectorizedTrainer(own, placement="batch"), [spec(epochs=2)])[1][0].curves
     np.testing.assert_allclose(curves["val/brier"], curves["val/squares"], rtol=1e-5)
@@ -89,7 +89,7 @@ def test_a_direction_is_asked_for_and_a_missing_function_is_named(reference: str
 
 
 def test_the_gate_does_not_compare_by_what_it_does_not_know(reference: str) -> None:
-    rows = Judged(np.ones((3, 1)), np.ones((3, 1)), np.ones(3), "f")
-    name = own_metric(reference, "minimize").name
+    rows = HoldoutPredictions(np.ones((3, 1)), np.ones((3, 1)), np.ones(3), "f")
+    name = load_custom_metric(reference, "minimize").name
     with pytest.raises(NotBetterError, match="a function of the study's own"):
-        compare(rows, rows, name, Gate())
+        compare_models(rows, rows, name, Gate())

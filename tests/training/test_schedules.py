@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from hpsearch.errors import SpecError
-from hpsearch.training.schedules import SCHEDULES, accepted, boundaries_of, make_schedule
+from hpsearch.training.schedules import (
+    SCHEDULES,
+    list_schedule_params,
+    make_schedule,
+    parse_boundaries,
+)
 
 STEPS, EPOCHS = 7, 6
 schedules = keras.optimizers.schedules
@@ -95,7 +100,7 @@ def test_a_plateau_looks_at_no_later_epoch() -> None:
 
 
 def test_boundaries_are_a_number_or_a_text_of_numbers() -> None:
-    assert ((3.0,), (2.5,), (3.0, 8.0)) == tuple(map(boundaries_of, (3, "2.5", "3, 8")))
+    assert ((3.0,), (2.5,), (3.0, 8.0)) == tuple(map(parse_boundaries, (3, "2.5", "3, 8")))
 
 
 @pytest.mark.parametrize("wrong", [None, "", "three", "8, 3", -1])
@@ -106,7 +111,7 @@ def test_wrong_boundaries_are_named(wrong: Any) -> None:
 
 def test_an_unknown_schedule_is_named_with_the_known_ones() -> None:
     with pytest.raises(SpecError, match=r"'linear' does not exist\. Known: constant, "):
-        accepted("linear")
+        list_schedule_params("linear")
 
 
 @pytest.mark.parametrize("wrong", [{"decay_epochs": 0, "schedule": "cosine"}])

@@ -18,9 +18,15 @@ from hpsearch.data.dataset import TestRows
 from hpsearch.data.schema import Column, Schema
 from hpsearch.data.split import Split
 from hpsearch.errors import TrainingError
-from hpsearch.training.final import FinalFit, LockedPrediction, Member, final_fit, predict_locked
-from hpsearch.training.keras_fit import KerasFitTrainer
-from hpsearch.training.several_outputs import side_by_side, widths_of
+from hpsearch.training.final_model import (
+    FinalFitRequest,
+    LockedPredictionRequest,
+    MemberSpec,
+    fit_final_model,
+    predict_locked_rows,
+)
+from hpsearch.training.keras.keras_fit import KerasFitTrainer
+from hpsearch.training.multi_output import concatenate_outputs, get_output_widths
 from hpsearch.training.vectorized import VectorizedTrainer
 
 
@@ -80,13 +86,13 @@ def finally_fitted(kind: str, folder: Path) -> np.ndarray:
         folds=(Split(rows, np.empty(0, np.int64)),),
         statistics=(statistics_of(problem.features, problem.target, "regression"),),
     )
-    members = tuple(Member(replace(trial, seed=n), 0.5) for n in range(2))
+    members = tuple(MemberSpec(replace(trial, seed=n), 0.5) for n in range(2))
     schema = Schema(tuple(Column(name, "numeric") for name in "abcd"))
     rows = TestRows(None, problem.features, problem.target, None)
-    final = FinalFit(members, problem, schema, folder / "model.keras")
-    final_fit(VectorizedTrainer(problem), final)
-    order = LockedPrediction(final.path, rows, schema, problem)
-    answer = predict_locked(order).predictions
+    final = FinalFitRequest(members, problem, schema, folder / "model.keras")
+    fit_final_model(VectorizedTrainer(problem), final)
+    order = LockedPredictionRequest(final.path, rows, schema, problem)
+    answer = predict_locked_rows(order).predictions
     assert problem.target.shape == answer.shape
     np.save(folder / "x.npy", problem.features)
     return answer
@@ -107,14 +113,14 @@ def ends(*widths: int) -> tuple[keras.KerasTensor, list[keras.KerasTensor]]:
 def test_one_output_is_left_as_it_is() -> None:
     first, outputs = ends(2)
     model = keras.Model(first, outputs)
-    assert side_by_side(model) is model
-    assert () == widths_of(model)
+    assert concatenate_outputs(model) is model
+    assert () == get_output_widths(model)
 
 
 def test_a_dict_of_one_output_is_that_output() -> None:
     first, [output] = ends(2)
-    joined = side_by_side(keras.Model(first, {"only": output}))
-    assert ((None, 2), ()) == (joined.output_shape, widths_of(joined))
+    joined = concatenate_outputs(keras.Model(first, {"only": output}))
+    assert ((None, 2), ()) == (joined.output_shape, get_output_widths(joined))
 
 
 @pytest.mark.parametrize(
@@ -133,11 +139,11 @@ def test_what_cannot_be_summed_is_refused(compiled: dict[str, object], why: str)
     model = keras.Model(first, outputs)
     model.compile("sgd", **compiled)
     with pytest.raises(TrainingError, match=why):
-        side_by_side(model)
+        concatenate_outputs(model)
 
 
 def test_outputs_that_are_no_columns_are_refused() -> None:
     first, [output] = ends(2)
     model = keras.Model(first, [output, keras.layers.Reshape((2, 1))(output)])
     with pytest.raises(TrainingError, match=r"not all of shape \(n, width\)"):
-        side_by_side(model)
+        concatenate_outputs(model)

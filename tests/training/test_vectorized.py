@@ -28,8 +28,8 @@ from hpsearch.data.split import Split
 from hpsearch.errors import TrainingError, UnsuitableError
 from hpsearch.training.problem import Problem
 from hpsearch.training.trainer import Trainer
-from hpsearch.training.vectorized import VectorizedTrainer, why_not
-from hpsearch.training.vectorized.trainer import Placement
+from hpsearch.training.vectorized import VectorizedTrainer, explain_unsuitable
+from hpsearch.training.vectorized.vectorized_trainer import Placement
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,7 +90,7 @@ def test_only_an_elementwise_activation_through_zero_is_padded() -> None:
     import keras
     from keras.src.activations import ALL_OBJECTS_DICT
 
-    from hpsearch.models import load_family, outputs_for
+    from hpsearch.models import load_family, make_outputs
     from hpsearch.training.vectorized.padding import padded_widths
 
     x = np.random.default_rng(0).normal(size=(3, 6)).astype(np.float32)
@@ -98,7 +98,7 @@ def test_only_an_elementwise_activation_through_zero_is_padded() -> None:
     for name in sorted(set(ALL_OBJECTS_DICT) - {"glu"}):  # which halves a layer's width
         activation = keras.activations.get(name)
         params = {"units": 6, "layers": 1, "activation": name}
-        network = load_family("mlp").build(params, (6,), outputs_for("binary", 1))
+        network = load_family("mlp").build(params, (6,), make_outputs("binary", 1))
         if padded_widths(network):
             wide = np.asarray(activation(np.pad(x, [(0, 0), (0, 2)])))
             np.testing.assert_array_equal(0, wide[:, 6:], err_msg=name)
@@ -110,7 +110,7 @@ def test_only_an_elementwise_activation_through_zero_is_padded() -> None:
 
 @pytest.mark.parametrize("model", ["mlp", "wide_and_deep"])
 def test_networks_with_embeddings_share_their_programs(model: str) -> None:
-    problem = replace(separable(), model=model, categories=((1, 3),))
+    problem = replace(separable(), model=model, category_ranges=((1, 3),))
     trials = [{"encoding": "embedding", "learning_rate": rate} for rate in (0.1, 0.01, 0.001)]
     assert [3] * 3 == compilations(problem, trials)
 
@@ -134,8 +134,8 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
     problem, trial = separable(), spec(optimizer="adam")
     data, recipe = make_device_data(problem), make_recipe(problem, trial.params, 0)
     trial_run = TrialRun(trial, trial.params, recipe, (None,) * len(problem.folds))
-    epoch = trial_run.epoch(problem, data, 0, 0, steps=4)
-    given = (trial_run.initial(0), trial_run.lane(0, data), epoch, data.rows)
+    epoch = trial_run.make_epoch(problem, data, 0, 0, steps=4)
+    given = (trial_run.initial_state(0), trial_run.make_lane(0, data), epoch, data.rows)
     first, second = (jax.jit(train_function(recipe))(*given).state.vector for _ in range(2))
     assert not np.array_equal(given[0].vector, first)
     np.testing.assert_array_equal(first, second)
@@ -149,7 +149,7 @@ def test_an_operation_of_one_lane_is_not_cut_into_shares() -> None:
     cut = []
     for threads in (True, False):
         cache = ProgramCache([], threads=threads)
-        program = cache._compiled(jnp.exp, (np.zeros(1_000_000, np.float32),))
+        program = cache._compile(jnp.exp, (np.zeros(1_000_000, np.float32),))
         cut.append("outer_dimension_partitions" in program.as_text())
     assert [len(os.sched_getaffinity(0)) > 1, False] == cut
 
@@ -234,17 +234,17 @@ def test_dropout_of_nothing_is_no_dropout(tmp_path: Path) -> None:
 
 
 def test_dropout_masks_have_their_rate_and_are_independent() -> None:
-    from hpsearch.training.counter_random import mixed
+    from hpsearch.training.counter_random import hash_bits
     from hpsearch.training.vectorized import layers
 
     def mask(key: Any, stream: int) -> np.ndarray:
-        return np.asarray(layers.kept((500, 400), limit, key, stream))
+        return np.asarray(layers.random_mask((500, 400), limit, key, stream))
 
-    [limit], key = layers.masks_of(np.float32([0.3]), 0).limits, np.uint32(12345)
+    [limit], key = layers.make_masks(np.float32([0.3]), 0).limits, np.uint32(12345)
     first, second, other = (
         mask(key, 0),
         mask(key, 1),
-        mask(mixed(np.array([key + 1], np.uint32))[0], 0),
+        mask(hash_bits(np.array([key + 1], np.uint32))[0], 0),
     )
     assert 0.7 == pytest.approx(first.mean(), abs=0.005)
     np.testing.assert_allclose(first.mean(axis=0), 0.7, atol=0.1)
@@ -259,8 +259,8 @@ def noisy(kind: str, strength: float, inputs: np.ndarray) -> np.ndarray:
     from hpsearch.training.vectorized import layers
 
     strengths = np.array([strength], np.float32)
-    masks = layers.masks_of(strengths, 0)
-    step = layers.Step(strengths, masks, key=np.uint32(77), valid=None)
+    masks = layers.make_masks(strengths, 0)
+    step = layers.TracedStep(strengths, masks, key=np.uint32(77), valid=None)
     layer = layers.Noise(getattr(keras.layers, kind), 0, None)
     with layers.tracing(step, None):
         return np.asarray(layer(inputs, training=True))
@@ -352,8 +352,8 @@ def test_a_layer_that_raises_when_it_is_traced_fails_its_trial_alone(tmp_path: P
 def test_a_convolution_is_left_to_keras_on_a_cpu(tmp_path: Path) -> None:
     body = "x = k.Flatten()(k.Conv1D(4, 2)(k.Reshape((-1, 1))(x)))"
     problem = replace(separable(), model=model_file(tmp_path, body))
-    assert "conv1d is a convolution" in (why_not(problem, {}) or "")
-    assert why_not(separable(), {}) is None
+    assert "conv1d is a convolution" in (explain_unsuitable(problem, {}) or "")
+    assert explain_unsuitable(separable(), {}) is None
     with pytest.raises(UnsuitableError, match="use trainer: keras_fit"):
         run(VectorizedTrainer(problem), [spec()])
 
@@ -361,7 +361,7 @@ def test_a_convolution_is_left_to_keras_on_a_cpu(tmp_path: Path) -> None:
 def test_a_model_that_sets_its_weights_itself_is_left_to_keras(tmp_path: Path) -> None:
     body = "layer = k.Dense(3)\nx = layer(x)\nlayer.bias.assign([1.0, 2.0, 3.0])"
     problem = replace(separable(), model=model_file(tmp_path, body))
-    assert "sets weights itself" in (why_not(problem, {}) or "")
+    assert "sets weights itself" in (explain_unsuitable(problem, {}) or "")
 
 
 def test_a_batch_of_trials_ends_as_they_would_alone() -> None:

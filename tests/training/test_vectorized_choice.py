@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 from training.trainer_contract import separable
 
-from hpsearch.training import choice
-from hpsearch.training.choice import choose
+from hpsearch.training import trainer_selection
+from hpsearch.training.trainer_selection import choose_trainer
 
 
 @pytest.fixture(autouse=True)
 def no_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "has_accelerator", lambda: False)
+    monkeypatch.setattr(trainer_selection, "has_accelerator", lambda: False)
 
 
 def chosen(folder: Path, text: str) -> tuple[str, str]:
     path = folder / "mine.py"
     path.write_text(f"def other():\n    model.compile(Conv1D)\n\ndef build():\n    {text}\n")
-    return choose("auto", replace(separable(), model=f"{path}:build"))
+    return choose_trainer("auto", replace(separable(), model=f"{path}:build"))
 
 
 def test_a_family_is_vectorised() -> None:
-    assert "vectorized" == choose("auto", separable())[0]
+    assert "vectorized" == choose_trainer("auto", separable())[0]
 
 
 def test_who_names_a_trainer_gets_it() -> None:
-    assert ("keras_fit", "asked for") == choose("keras_fit", separable())
+    assert ("keras_fit", "asked for") == choose_trainer("keras_fit", separable())
 
 
 def test_a_function_with_convolutions_goes_to_keras_on_a_cpu(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_the_text_of_a_function_of_keras_tuner_is_read_too(tmp_path: Path) -> No
     path = tmp_path / "mine.py"
     path.write_text("def build(hp):\n    keras.layers.Conv2D(8, 3)\n")
     model = f"keras_tuner:{path}:build"
-    assert "keras_fit" == choose("auto", replace(separable(), model=model))[0]
+    assert "keras_fit" == choose_trainer("auto", replace(separable(), model=model))[0]
 
 
 def test_a_function_of_dense_layers_is_vectorised(tmp_path: Path) -> None:
@@ -60,5 +60,5 @@ def test_a_function_of_dense_layers_is_vectorised(tmp_path: Path) -> None:
 def test_a_convolution_on_an_accelerator_is_vectorised(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choice, "has_accelerator", lambda: True)
+    monkeypatch.setattr(trainer_selection, "has_accelerator", lambda: True)
     assert "vectorized" == chosen(tmp_path, "x = keras.layers.Conv2D(8, 3)(x)")[0]

@@ -14,12 +14,12 @@ from long_cases import long_unless
 
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics
-from hpsearch.models import load_family, outputs_for
-from hpsearch.training.initial import blueprint, initial_weights
+from hpsearch.models import load_family, make_outputs
+from hpsearch.training.batching import derive_order_seed, draw_epoch_order
 from hpsearch.training.losses import LOSSES, make_loss
 from hpsearch.training.optimizers import OPTIMIZERS, make_optimizer
-from hpsearch.training.order import epoch_order, order_seed
 from hpsearch.training.problem import Problem
+from hpsearch.training.weight_initialization import build_blueprint, draw_weights
 from hpsearch.trial import EpochReport, TrialSpec
 
 N, FEATURES, BATCH, EPOCHS = 90, 5, 16, 2
@@ -66,7 +66,7 @@ def vectorized_curves(problem: Problem, trial: TrialSpec, **placed: Any) -> list
     from hpsearch.training.vectorized import VectorizedTrainer
 
     key = (placed.get("placement"), problem.target.tobytes(), problem.weights is None)
-    key = (*key, problem.model, problem.categories, len(problem.folds))
+    key = (*key, problem.model, problem.category_ranges, len(problem.folds))
     key = (*key, problem.optimizers, problem.batch_sizes_vary)
     if key not in TRAINERS:  # they share the programs that evaluate and measure
         TRAINERS[key] = VectorizedTrainer(problem, **placed)
@@ -87,13 +87,17 @@ def fit_curves(
 
     `compiled` replaces hyperparameters by what Keras has for them, and `fitted` goes to `fit`.
     """
-    params = {**(problem.fixed or {}), **trial.params}
+    params = {**(problem.fixed_params or {}), **trial.params}
     family = load_family(problem.model)
-    build = partial(family.build, categories=problem.categories) if family.embeds else family.build
-    shape = (problem.features.shape[1:], outputs_for(problem.task, problem.n_outputs))
+    build = (
+        partial(family.build, categories=problem.category_ranges)
+        if family.takes_categories
+        else family.build
+    )
+    shape = (problem.features.shape[1:], make_outputs(problem.task, problem.n_outputs))
     model = build(params, *shape)
-    plan = blueprint(lambda: build(params, *shape))
-    model.set_weights(initial_weights(plan, trial.fold_seed(fold, "weights")))
+    plan = build_blueprint(lambda: build(params, *shape))
+    model.set_weights(draw_weights(plan, trial.fold_seed(fold, "weights")))
     params |= compiled or {}
     loss = params["loss"] if callable(params.get("loss")) else make_loss(problem.task, params)
     model.compile(make_optimizer(params), loss, run_eagerly=True)
@@ -103,7 +107,7 @@ def fit_curves(
     w = np.ones(N, "float32") if problem.weights is None else problem.weights
     training, validation = [], []
     for epoch in range(trial.epochs):
-        order = epoch_order(order_seed(split.train), epoch, len(split.train))
+        order = draw_epoch_order(derive_order_seed(split.train), epoch, len(split.train))
         rows, judged = split.train[order], split.validation
         given = {"batch_size": params["batch_size"], "verbose": 0}
         more = {"sample_weight": w[rows], **(fitted or {})}
@@ -212,7 +216,7 @@ def test_regularizers_count_in_the_loss_and_in_the_gradient() -> None:
 
 @pytest.mark.parametrize("model", ["mlp", "wide_and_deep"])
 def test_embeddings_are_trained_as_in_fit(model: str) -> None:
-    problem = replace(make_problem(), model=model, categories=((1, 3),))
+    problem = replace(make_problem(), model=model, category_ranges=((1, 3),))
     assert_agrees(problem, {"encoding": "embedding", "embedding_size": 2})
 
 

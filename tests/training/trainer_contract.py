@@ -14,15 +14,15 @@ from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
 from hpsearch.data.windows import Windows
-from hpsearch.models import load_family, outputs_for
-from hpsearch.training.initial import blueprint, initial_weights
+from hpsearch.models import load_family, make_outputs
+from hpsearch.training.batching import batch_size, derive_order_seed, draw_epoch_order
 from hpsearch.training.losses import make_loss
-from hpsearch.training.metrics import METRICS, default_metrics
+from hpsearch.training.metrics import METRICS, list_default_metrics
 from hpsearch.training.optimizers import make_optimizer
-from hpsearch.training.order import batch_size, epoch_order, order_seed
-from hpsearch.training.outcome import best_epoch
 from hpsearch.training.problem import EarlyStopping, Problem
 from hpsearch.training.trainer import Trainer
+from hpsearch.training.trial_result import best_epoch
+from hpsearch.training.weight_initialization import build_blueprint, draw_weights
 from hpsearch.trial import EpochReport, TrialResult, TrialSpec
 
 N_FOLDS = 3
@@ -59,7 +59,7 @@ def problem_of(
         folds,
         tuple(statistics_of(features[f.train], target[f.train], task) for f in folds),
         objective,
-        default_metrics(task, objective),
+        list_default_metrics(task, objective),
         **fields,
     )
 
@@ -203,9 +203,9 @@ def same(a: TrialResult, b: TrialResult) -> bool:
 def answer_of(problem: Problem, trial: TrialSpec, weights: list[np.ndarray]) -> np.ndarray:
     """What a network with `weights` predicts for the first fold's validation rows."""
     network = load_family(problem.model).build(
-        {**(problem.fixed or {}), **trial.params},
+        {**(problem.fixed_params or {}), **trial.params},
         problem.features.shape[1:],
-        outputs_for(problem.task, problem.n_outputs),
+        make_outputs(problem.task, problem.n_outputs),
     )
     network.set_weights(weights)
     statistics = problem.statistics[0]
@@ -221,19 +221,19 @@ def curves_of_fit(problem: Problem, trial: TrialSpec, **compiled: Any) -> dict[s
     `compiled` replaces hyperparameters by what Keras has for them.
     """
     curves = {n: np.empty((trial.epochs, len(problem.folds))) for n in ("train/loss", "val/loss")}
-    params = {**(problem.fixed or {}), **trial.params, **compiled}
+    params = {**(problem.fixed_params or {}), **trial.params, **compiled}
     inputs = problem.features.shape[1:]
-    outputs = outputs_for(problem.task, problem.n_outputs)
+    outputs = make_outputs(problem.task, problem.n_outputs)
     for fold, split in enumerate(problem.folds):
         model = load_family(problem.model).build(params, inputs, outputs)
-        plan = blueprint(lambda: load_family(problem.model).build(params, inputs, outputs))
-        model.set_weights(initial_weights(plan, trial.fold_seed(fold, "weights")))
+        plan = build_blueprint(lambda: load_family(problem.model).build(params, inputs, outputs))
+        model.set_weights(draw_weights(plan, trial.fold_seed(fold, "weights")))
         model.compile(make_optimizer(params), make_loss(problem.task, params))
         # Built in the traced step, ScheduleFreeAdamW would be begun again at every step.
         model.optimizer.build(model.trainable_variables)
         validation = _fit_rows(problem, fold, split.validation)
         for epoch in range(trial.epochs):
-            order = epoch_order(order_seed(split.train), epoch, len(split.train))
+            order = draw_epoch_order(derive_order_seed(split.train), epoch, len(split.train))
             x, y, weights = _fit_rows(problem, fold, split.train[order])
             logs = model.fit(
                 x,
@@ -399,10 +399,10 @@ class TrainerContract:
             statistics_of(problem.features[f.train], logs[f.train], "regression")
             for f in problem.folds
         )
-        told = replace(problem, statistics=fitted, transforms=("log",))
+        told = replace(problem, statistics=fitted, target_transforms=("log",))
         trial = spec(epochs=4, layers=0)
         found = self.result(told, trial)
-        expected = self.result(replace(told, target=logs, transforms=()), trial)
+        expected = self.result(replace(told, target=logs, target_transforms=()), trial)
         for name in ("train/loss", "val/loss"):
             np.testing.assert_allclose(expected.curves[name], found.curves[name], rtol=1e-4)
         assert found.best_epoch == 3 == expected.best_epoch
@@ -435,7 +435,7 @@ class TrainerContract:
         for name in problem.metrics:
             for fold, rows in enumerate(f.validation for f in problem.folds):
                 found = result.curves[f"val/{name}"][result.best_epoch, fold]
-                expected = problem.metric(name)(problem.target[rows], result.predictions[rows])
+                expected = problem.get_metric(name)(problem.target[rows], result.predictions[rows])
                 np.testing.assert_allclose(expected, found, rtol=1e-5)
 
     def test_each_of_several_numbers_is_learned_in_its_own_unit(self) -> None:
@@ -491,7 +491,7 @@ class TrainerContract:
 
     def test_fixed_hyperparameters_count(self) -> None:
         small = self.result(separable(), spec(epochs=1))
-        problem = replace(separable(), fixed={"units": 16})
+        problem = replace(separable(), fixed_params={"units": 16})
         params = {k: v for k, v in PARAMS.items() if k != "units"}
         trial = TrialSpec(0, params, seed=0, epochs=1)
         assert (
@@ -509,7 +509,7 @@ class TrainerContract:
         fitted = {
             how: (fit_statistics(schema, *rows, scaling=how),) for how in ("minmax", "quantile")
         }
-        varied = replace(problem, scaled=fitted, fixed={"scaling": "minmax"})
+        varied = replace(problem, statistics_by_scaling=fitted, fixed_params={"scaling": "minmax"})
         trials = [spec(), spec(1, scaling="quantile")]
         _, results = run(self.make_trainer(varied), trials)
         for number, how in enumerate(fitted):
@@ -558,7 +558,7 @@ class TrainerContract:
         table = rng.normal(size=(124, 2)).astype(np.float32)
         places = np.arange(120, dtype=np.int32)
         windows = Windows(4, places + 3, places + 4)
-        target = table[windows.own, :1] + table[windows.last, 1:]
+        target = table[windows.predicted_rows, :1] + table[windows.last_rows, 1:]
         gathered = first_fold(problem_of("regression", "r2", table[:120], target))
         vectors = (table.mean(axis=0) * 0, table.mean(axis=0), 1 / table.std(axis=0))
         shift, unit = gathered.statistics[0].target_center, gathered.statistics[0].target_scale

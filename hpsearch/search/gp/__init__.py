@@ -6,7 +6,7 @@
 Nothing here knows another part of this package, so it works in any Optuna study.
 """
 
-from .sampler import GaussianProcessSampler
-from .space import Parameter
+from .gp_sampler import GaussianProcessSampler
+from .model_space import ModelParameter
 
-__all__ = ["GaussianProcessSampler", "Parameter"]
+__all__ = ["GaussianProcessSampler", "ModelParameter"]

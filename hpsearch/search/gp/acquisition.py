@@ -14,18 +14,18 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import erfcx, log_ndtr
 
-from .axes import Array, Lattice, Line, Unordered
+from .axes import Array, ContinuousAxis, OrderedAxis, UnorderedAxis
 from .kernel import Features
 from .model import Posterior
-from .space import Space
+from .model_space import ModelSpace
 
-_GLOBAL = 384  # candidates from the whole space
-_LOCAL = 32  # candidates around each of the best points
-_CENTRES = 8  # best points
-_STARTS = 5  # candidates that are refined
-_STEPS = 15  # of the gradient search
-_ROUNDS = 8  # of one-parameter moves
-_SMOOTH = 12  # axes with more values than that have gradients
+_N_GLOBAL = 384  # candidates from the whole space
+_N_LOCAL = 32  # candidates around each of the best points
+_N_CENTRES = 8  # best points
+_N_STARTS = 5  # candidates that are refined
+_MAX_STEPS = 15  # of the gradient search
+_MAX_ROUNDS = 8  # of one-parameter moves
+_MIN_SMOOTH_SIZE = 12  # axes with more values than that have gradients
 _WIDTHS = (0.03, 0.1, 0.3)  # of local candidates, as shares of an axis
 _ROOT_2PI = math.sqrt(2 * math.pi)
 
@@ -65,7 +65,7 @@ def log_expected_improvement(
 class Acquisition:
     """Log expected improvement over points of a space."""
 
-    space: Space
+    space: ModelSpace
     features: Features
     posterior: Posterior
     best: float
@@ -85,7 +85,7 @@ class Acquisition:
         return value, self.features.pull_back(points, active, slopes)
 
 
-def propose(
+def maximize_acquisition(
     acquisition: Acquisition,
     centres: Array,
     allowed: Callable[[Array], bool],
@@ -103,38 +103,38 @@ def propose(
         Shape (n_parameters,), or None where no candidate is allowed.
     """
     space = acquisition.space
-    pool = candidates(space, centres[:_CENTRES], rng)
+    pool = sample_candidates(space, centres[:_N_CENTRES], rng)
     values = acquisition(pool)
-    starts = list(_best_allowed(pool, values, allowed, _STARTS))
+    starts = list(_best_allowed(pool, values, allowed, _N_STARTS))
     if not starts:
         return None
-    climbed = climb(acquisition, np.array(starts))
-    stepped, scores = step(acquisition, climbed)
-    polished = climb(acquisition, stepped[[np.argmax(scores)]])
+    climbed = climb_gradients(acquisition, np.array(starts))
+    stepped, scores = improve_stepwise(acquisition, climbed)
+    polished = climb_gradients(acquisition, stepped[[np.argmax(scores)]])
     pool = np.concatenate([polished, stepped, np.array(starts)])
     return next(_best_allowed(pool, acquisition(pool), allowed, 1))
 
 
-def candidates(space: Space, centres: Array, rng: np.random.Generator) -> Array:
+def sample_candidates(space: ModelSpace, centres: Array, rng: np.random.Generator) -> Array:
     """Points all over the space and around the centres, shape (n, n_parameters)."""
-    everywhere = space.draw(rng.random((_GLOBAL, len(space))))
+    everywhere = space.draw(rng.random((_N_GLOBAL, len(space))))
     around = [everywhere]
     for centre in centres:
-        fresh = space.draw(rng.random((_LOCAL, len(space))))
-        width = rng.choice(_WIDTHS, size=(_LOCAL, 1))
+        fresh = space.draw(rng.random((_N_LOCAL, len(space))))
+        width = rng.choice(_WIDTHS, size=(_N_LOCAL, 1))
         moved = centre + width * rng.standard_normal(fresh.shape)
         ordered = np.array([axis.choices == 0 for axis in space.axes])
         changed = rng.random(fresh.shape) < min(0.5, 2.0 / len(space)) + 0.3 * (
-            rng.random((_LOCAL, 1)) < 0.3
+            rng.random((_N_LOCAL, 1)) < 0.3
         )
         around.append(np.where(changed, np.where(ordered, moved, fresh), centre))
     return space.snap(np.concatenate(around))
 
 
-def climb(acquisition: Acquisition, points: Array) -> Array:
+def climb_gradients(acquisition: Acquisition, points: Array) -> Array:
     """Follow the gradient from all points at once along the fine axes; snapped at the end."""
     space = acquisition.space
-    smooth = np.array([_is_smooth(axis) for axis in space.axes])
+    smooth = np.array([_uses_gradient(axis) for axis in space.axes])
     if not smooth.any():
         return points
     shape = (len(points), int(smooth.sum()))
@@ -152,18 +152,18 @@ def climb(acquisition: Acquisition, points: Array) -> Array:
         jac=True,
         method="L-BFGS-B",
         bounds=[(0.0, 1.0)] * len(start),
-        options={"maxiter": _STEPS, "maxfun": 2 * _STEPS},
+        options={"maxiter": _MAX_STEPS, "maxfun": 2 * _MAX_STEPS},
     )
     moved = points.copy()
     moved[:, smooth] = result.x.reshape(shape)
     return space.snap(moved)
 
 
-def step(acquisition: Acquisition, points: Array) -> tuple[Array, Array]:
+def improve_stepwise(acquisition: Acquisition, points: Array) -> tuple[Array, Array]:
     """Take the best one-parameter move of each point until none helps."""
     points, values = points.copy(), acquisition(points)
     improving = np.ones(len(points), bool)
-    for _ in range(_ROUNDS):
+    for _ in range(_MAX_ROUNDS):
         moves = [
             (i, moved)
             for i in np.flatnonzero(improving)
@@ -183,31 +183,33 @@ def step(acquisition: Acquisition, points: Array) -> tuple[Array, Array]:
     return points, values
 
 
-def _neighbours(space: Space, point: Array) -> Iterator[Array]:
+def _neighbours(space: ModelSpace, point: Array) -> Iterator[Array]:
     """Points that differ in one existing parameter with listed values."""
     active = space.active(point[None, :])[0]
     for j, axis in enumerate(space.axes):
-        if not active[j] or not isinstance(axis, Lattice | Unordered):
+        if not active[j] or not isinstance(axis, OrderedAxis | UnorderedAxis):
             continue
-        for coordinate in _steps(axis, float(point[j])):
+        for coordinate in _coordinate_moves(axis, float(point[j])):
             moved = point.copy()
             moved[j] = coordinate
             yield moved
 
 
-def _steps(axis: Lattice | Unordered, coordinate: float) -> list[float]:
-    if isinstance(axis, Unordered):
+def _coordinate_moves(axis: OrderedAxis | UnorderedAxis, coordinate: float) -> list[float]:
+    if isinstance(axis, UnorderedAxis):
         return [float(c) for c in range(axis.choices) if c != coordinate]
     here = int(axis.index(np.array([coordinate]))[0])
-    if axis.size <= _SMOOTH:
+    if axis.size <= _MIN_SMOOTH_SIZE:
         indices = [i for i in range(axis.size) if i != here]
     else:
         indices = [i for i in (here - 2, here - 1, here + 1, here + 2) if 0 <= i < axis.size]
     return [float(axis.positions[i]) for i in indices]
 
 
-def _is_smooth(axis: object) -> bool:
-    return isinstance(axis, Line) or (isinstance(axis, Lattice) and axis.size > _SMOOTH)
+def _uses_gradient(axis: object) -> bool:
+    return isinstance(axis, ContinuousAxis) or (
+        isinstance(axis, OrderedAxis) and axis.size > _MIN_SMOOTH_SIZE
+    )
 
 
 def _best_allowed(

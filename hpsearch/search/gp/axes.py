@@ -55,7 +55,7 @@ class Axis(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ContinuousAxis:
     """A real number without a step, or an integer with too many values to list."""
 
     low: float
@@ -66,14 +66,14 @@ class Line:
     choices: int = 0
 
     def encode(self, value: Any) -> float:
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self._transform(self.low), self._transform(self.high)
         if not high > low:
             return 0.0
         clipped = min(max(float(value), self.low), self.high)
-        return (self._scaled(clipped) - low) / (high - low)
+        return (self._transform(clipped) - low) / (high - low)
 
     def decode(self, coordinate: float) -> Any:
-        low, high = self._scaled(self.low), self._scaled(self.high)
+        low, high = self._transform(self.low), self._transform(self.high)
         position = low + min(max(coordinate, 0.0), 1.0) * (high - low)
         value = math.exp(position) if self.log else position
         value = min(max(value, self.low), self.high)  # exp(log(x)) may leave the range
@@ -88,18 +88,18 @@ class Line:
             return clipped
         return np.array([self.encode(self.decode(c)) for c in clipped])
 
-    def _scaled(self, value: float) -> float:
+    def _transform(self, value: float) -> float:
         return math.log(value) if self.log else float(value)
 
 
 @dataclass(frozen=True, slots=True)
-class Lattice:
+class OrderedAxis:
     """Listed values with an order: integers, steps, or choices that are numbers."""
 
     values: tuple[Any, ...]  # in their order
     positions: Array  # shape (size,), ascending from 0 to 1
     edges: Array  # quantiles that part the values, shape (size - 1,)
-    places: Mapping[Any, float]  # value -> position
+    indices: Mapping[Any, float]  # value -> position
     choices: int = 0
 
     @property
@@ -108,7 +108,7 @@ class Lattice:
         return len(self.values)
 
     def encode(self, value: Any) -> float:
-        place = self.places.get(value)
+        place = self.indices.get(value)
         if place is not None:
             return place
         try:  # a step's value after rounding, or one of a range that has changed
@@ -133,7 +133,7 @@ class Lattice:
 
 
 @dataclass(frozen=True, slots=True)
-class Unordered:
+class UnorderedAxis:
     """Choices without an order; the coordinate is the index of the choice."""
 
     distribution: CategoricalDistribution
@@ -166,7 +166,7 @@ def make_axis(distribution: BaseDistribution, meaning: tuple[Any, ...] | None = 
 
     Args:
         distribution: A float, int or categorical one.
-        meaning: As in `Parameter`.
+        meaning: As in `ModelParameter`.
 
     Raises:
         TypeError: If `distribution` is none of Optuna's three.
@@ -176,18 +176,20 @@ def make_axis(distribution: BaseDistribution, meaning: tuple[Any, ...] | None = 
     if isinstance(distribution, IntDistribution):
         count = (distribution.high - distribution.low) // distribution.step + 1
         if count > _ENUMERABLE:
-            return Line(distribution.low, distribution.high, distribution.log, whole=True)
-        return _lattice(
+            return ContinuousAxis(distribution.low, distribution.high, distribution.log, whole=True)
+        return _ordered_axis(
             tuple(range(distribution.low, distribution.high + 1, distribution.step)),
             log=distribution.log,
         )
     if isinstance(distribution, FloatDistribution):
         step = distribution.step
         if step is None or (distribution.high - distribution.low) / step >= _ENUMERABLE:
-            return Line(distribution.low, distribution.high, distribution.log, whole=False)
+            return ContinuousAxis(
+                distribution.low, distribution.high, distribution.log, whole=False
+            )
         count = round((distribution.high - distribution.low) / step) + 1
         values = (distribution.low + i * step for i in range(count))
-        return _lattice(tuple(min(v, distribution.high) for v in values), log=False)
+        return _ordered_axis(tuple(min(v, distribution.high) for v in values), log=False)
     raise TypeError(f"Unknown distribution: {distribution!r}")
 
 
@@ -198,10 +200,10 @@ def _categorical_axis(
     numbers: Sequence[Any] = choices if meaning is None else meaning
     codes = meaning is None and list(choices) == list(range(len(choices)))
     if codes or len(numbers) < 3 or not all(map(_is_number, numbers)):
-        return Unordered(distribution)
+        return UnorderedAxis(distribution)
     order = sorted(range(len(choices)), key=lambda i: numbers[i])
     # By rank and not by size: such lists are as often powers as they are steps.
-    return _lattice_at(tuple(choices[i] for i in order), np.linspace(0, 1, len(order)))
+    return _ordered_axis_at(tuple(choices[i] for i in order), np.linspace(0, 1, len(order)))
 
 
 def _is_number(value: Any) -> bool:
@@ -210,22 +212,24 @@ def _is_number(value: Any) -> bool:
     return math.isfinite(value)
 
 
-def _lattice_at(values: tuple[Any, ...], positions: Array, edges: Array | None = None) -> Lattice:
+def _ordered_axis_at(
+    values: tuple[Any, ...], positions: Array, edges: Array | None = None
+) -> OrderedAxis:
     if edges is None:
         edges = np.arange(1, len(values)) / len(values)
     places = dict(zip(values, map(float, positions), strict=True))
-    return Lattice(values, positions, edges, places)
+    return OrderedAxis(values, positions, edges, places)
 
 
-def _lattice(values: tuple[Any, ...], *, log: bool) -> Lattice:
+def _ordered_axis(values: tuple[Any, ...], *, log: bool) -> OrderedAxis:
     if len(values) == 1:
-        return _lattice_at(values, np.zeros(1))
+        return _ordered_axis_at(values, np.zeros(1))
     raw = np.array(values, float)
     scaled = np.log(raw) if log else raw
     positions = (scaled - scaled[0]) / (scaled[-1] - scaled[0])
     if not log:
-        return _lattice_at(values, positions)
+        return _ordered_axis_at(values, positions)
     # As Optuna draws log integers: each owns the stretch of half a unit around it.
     borders = np.log(np.concatenate([raw - 0.5, raw[-1:] + 0.5]))
     edges = (borders - borders[0]) / (borders[-1] - borders[0])
-    return _lattice_at(values, positions, edges[1:-1])
+    return _ordered_axis_at(values, positions, edges[1:-1])

@@ -20,7 +20,7 @@ import math
 import numpy as np
 
 from .axes import Array
-from .space import Space
+from .model_space import ModelSpace
 
 _ROOT5 = math.sqrt(5.0)
 
@@ -28,7 +28,7 @@ _ROOT5 = math.sqrt(5.0)
 class Features:
     """The map from points to rows whose weighted squared distance is the kernel's."""
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: ModelSpace) -> None:
         self.space = space
         self.starts: list[int] = []  # each parameter's first feature
         owners: list[int] = []

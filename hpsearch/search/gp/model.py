@@ -21,17 +21,17 @@ from .warp import Scores
 # Nardi, "Vanilla Bayesian optimization performs great in high dimensions", 2024: they grow with
 # the root of the number of dimensions, so that a wide space starts smooth.
 _LENGTH_MEAN, _LENGTH_SPREAD = math.log(0.5), 1.2
-_SIGNAL = (0.0, 1.0)
-_NOISE = (math.log(1e-3), 2.0)
-_OFFSET = (1.0, 2.0)  # of the warp, in units of the median gap to the best score
+_SIGNAL_PRIOR = (0.0, 1.0)
+_NOISE_PRIOR = (math.log(1e-3), 2.0)
+_OFFSET_PRIOR = (1.0, 2.0)  # of the warp, in units of the median gap to the best score
 _NOISE_FLOOR = 1e-6
 _MEAN_VARIANCE = 1.0  # of the unknown constant mean, which is integrated out
-_BOUND = 12.0  # on every logarithm
-_ITERATIONS = 40
+_LOG_BOUND = 12.0  # on every logarithm
+_MAX_ITERATIONS = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Hyperparameters:
+class KernelHyperparameters:
     """What a fit learns."""
 
     weights: Array  # inverse squared lengthscales, shape (n_weights,)
@@ -54,14 +54,14 @@ class Posterior:
 
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Mean and variance of the function, each of shape (m,), at `features` (m, f)."""
-        cross = self._cross(features * self.scale)[0]
-        return self._moments(cross)[:2]
+        cross = self._cross_covariance(features * self.scale)[0]
+        return self._mean_and_variance(cross)[:2]
 
     def predict_with_slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
         """Mean, variance (m,) and their derivatives along the features (m, f)."""
         rows = features * self.scale
-        cross, slope = self._cross(rows)
-        mean, variance, solved = self._moments(cross)
+        cross, slope = self._cross_covariance(rows)
+        mean, variance, solved = self._mean_and_variance(cross)
 
         def along(weights: Array) -> Array:
             """Of sum_i weights_i * k(x, x_i), per feature."""
@@ -70,7 +70,7 @@ class Posterior:
 
         return mean, variance, along(self.alpha[None, :]), -2.0 * along(solved)
 
-    def believing(self, features: Array) -> Posterior:
+    def condition_on_mean(self, features: Array) -> Posterior:
         """The process that has also observed its own mean at `features` (m, f).
 
         The kriging believer of Ginsbourger, Le Riche and Carraro, 2010: for pending trials.
@@ -79,25 +79,27 @@ class Posterior:
         rows = np.concatenate([self.rows, features * self.scale])
         targets = np.concatenate([self.targets, mean])
         noise = np.concatenate([self.noise, np.full(len(mean), self.noise.min())])
-        return _condition(self.scale, rows, targets, noise, self.signal)
+        return _solve_posterior(self.scale, rows, targets, noise, self.signal)
 
     def leave_one_out(self) -> tuple[Array, Array]:
         """Mean and variance of each observation given all the others, each of shape (n,)."""
-        inverse = np.diag(_inverse(self.factor))
+        inverse = np.diag(_inverse_from_factor(self.factor))
         return self.targets - self.alpha / inverse, 1.0 / inverse
 
-    def _cross(self, rows: Array) -> tuple[Array, Array]:
+    def _cross_covariance(self, rows: Array) -> tuple[Array, Array]:
         kernel, slope = matern52(squared_distances(rows, self.rows))
         return self.signal * kernel + _MEAN_VARIANCE, self.signal * slope
 
-    def _moments(self, cross: Array) -> tuple[Array, Array, Array]:
+    def _mean_and_variance(self, cross: Array) -> tuple[Array, Array, Array]:
         solved, _ = lapack.dpotrs(self.factor, cross.T, lower=1)
         prior = self.signal + _MEAN_VARIANCE
         variance = prior - np.einsum("ij,ji->i", cross, solved)
         return cross @ self.alpha, np.maximum(variance, 1e-10), solved.T
 
 
-def condition(features: Array, owners: Array, scores: Scores, found: Hyperparameters) -> Posterior:
+def fit_posterior(
+    features: Array, owners: Array, scores: Scores, found: KernelHyperparameters
+) -> Posterior:
     """The process with `found` hyperparameters and these observations.
 
     Args:
@@ -108,12 +110,14 @@ def condition(features: Array, owners: Array, scores: Scores, found: Hyperparame
     """
     scale = np.sqrt(found.weights)[owners]
     warped = scores.warp(found.log_offset)
-    return _condition(
+    return _solve_posterior(
         scale, features * scale, warped.targets, found.noise + warped.noise, found.signal
     )
 
 
-def _condition(scale: Array, rows: Array, targets: Array, noise: Array, signal: float) -> Posterior:
+def _solve_posterior(
+    scale: Array, rows: Array, targets: Array, noise: Array, signal: float
+) -> Posterior:
     covariance = signal * matern52(squared_distances(rows, rows))[0] + _MEAN_VARIANCE
     factor = _cholesky(covariance, noise)
     alpha, _ = lapack.dpotrs(factor, targets, lower=1)
@@ -132,13 +136,13 @@ def _cholesky(covariance: Array, noise: Array) -> Array:
         jitter *= 100
 
 
-def _inverse(factor: Array) -> Array:
+def _inverse_from_factor(factor: Array) -> Array:
     """The full inverse from a lower factor; only its lower triangle is filled."""
     inverse, _ = lapack.dpotri(factor, lower=1)
     return np.asarray(inverse)
 
 
-def fit(features: Array, owners: Array, scores: Scores) -> Hyperparameters:
+def fit_hyperparameters(features: Array, owners: Array, scores: Scores) -> KernelHyperparameters:
     """The most probable hyperparameters, the warp's among them, by L-BFGS with exact slopes.
 
     Args:
@@ -153,10 +157,10 @@ def fit(features: Array, owners: Array, scores: Scores) -> Hyperparameters:
         start,
         jac=True,
         method="L-BFGS-B",
-        bounds=[(-_BOUND, _BOUND)] * len(start),
-        options={"maxiter": _ITERATIONS, "ftol": 1e-6, "gtol": 1e-3},
+        bounds=[(-_LOG_BOUND, _LOG_BOUND)] * len(start),
+        options={"maxiter": _MAX_ITERATIONS, "ftol": 1e-6, "gtol": 1e-3},
     )
-    return posterior.read(result.x)
+    return posterior.unpack(result.x)
 
 
 class LogPosterior:
@@ -174,14 +178,14 @@ class LogPosterior:
         self.squares = squares @ owned.astype(float)  # shape (n_pairs, n_weights)
         self.scores = scores
         length = _LENGTH_MEAN + 0.5 * math.log(self.n_weights)
-        others = (_SIGNAL, _NOISE, _OFFSET)
+        others = (_SIGNAL_PRIOR, _NOISE_PRIOR, _OFFSET_PRIOR)
         self.prior_mean = np.array([-2 * length] * self.n_weights + [m for m, _ in others])
         self.prior_spread = np.array([2 * _LENGTH_SPREAD] * self.n_weights + [s for _, s in others])
 
-    def read(self, theta: Array) -> Hyperparameters:
+    def unpack(self, theta: Array) -> KernelHyperparameters:
         """The hyperparameters from their logarithms, shape (n_weights + 3,)."""
         signal, noise, log_offset = theta[self.n_weights :]
-        return Hyperparameters(
+        return KernelHyperparameters(
             weights=np.exp(theta[: self.n_weights]),
             signal=float(np.exp(signal)),
             noise=float(np.exp(noise)) + _NOISE_FLOOR,
@@ -190,7 +194,7 @@ class LogPosterior:
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
         """Value and slope at the logarithms `theta`, shape (n_weights + 3,)."""
-        h, n = self.read(theta), len(self.scores.gaps)
+        h, n = self.unpack(theta), len(self.scores.gaps)
         warped = self.scores.warp(h.log_offset)
         kernel, slope = matern52(self.squares @ h.weights)
         matrix = np.zeros((n, n))
@@ -200,7 +204,7 @@ class LogPosterior:
         if info != 0:
             return 1e25, np.zeros_like(theta)
         alpha, _ = lapack.dpotrs(factor, warped.targets, lower=1)
-        inverse = _inverse(factor)
+        inverse = _inverse_from_factor(factor)
         deviation = (theta - self.prior_mean) / self.prior_spread
         value = (
             0.5 * float(warped.targets @ alpha)

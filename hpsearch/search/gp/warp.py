@@ -17,12 +17,12 @@ import numpy as np
 
 from .axes import Array
 
-LARGEST_ERROR = 1e6  # of a target, in its standard deviations; beyond, squares overflow
+MAX_ERROR = 1e6  # of a target, in its standard deviations; beyond, squares overflow
 GUESS_VARIANCE = 1.0  # of a target whose error is infinite
 
 
 @dataclass(frozen=True, slots=True)
-class Warped:
+class WarpedScores:
     """Scores under one warp, and what changes with the logarithm of its offset."""
 
     targets: Array  # shape (n,), mean 0, variance 1
@@ -46,18 +46,18 @@ class Scores:
     errors: Array
 
     @classmethod
-    def of(cls, values: Sequence[float], errors: Sequence[float]) -> Scores:
+    def from_values(cls, values: Sequence[float], errors: Sequence[float]) -> Scores:
         """From finite values and their standard errors."""
         gaps = np.array(values) - min(values)
         positive = gaps[gaps > 0]
         unit = float(np.median(positive)) if len(positive) else 1.0
         return cls(gaps / unit, np.array(errors) / unit)
 
-    def part(self, index: Sequence[int]) -> Scores:
+    def subset(self, index: Sequence[int]) -> Scores:
         """Some of the scores, in the same unit and above the same best."""
         return Scores(self.gaps[index], self.errors[index])
 
-    def warp(self, log_offset: float) -> Warped:
+    def warp(self, log_offset: float) -> WarpedScores:
         """The scores as targets, for the offset `exp(log_offset)` in units of the median gap."""
         offset = np.exp(log_offset)
         raised = self.gaps + offset
@@ -70,8 +70,8 @@ class Scores:
         guess = np.isinf(self.errors)
         slopes = 1.0 / (raised * spread)
         d_log_slopes = -offset / raised - d_spread / spread
-        noise = np.minimum(np.where(guess, 0.0, self.errors * slopes), LARGEST_ERROR) ** 2
-        return Warped(
+        noise = np.minimum(np.where(guess, 0.0, self.errors * slopes), MAX_ERROR) ** 2
+        return WarpedScores(
             targets=targets,
             noise=np.where(guess, GUESS_VARIANCE, noise),
             log_density=float(np.log(slopes).sum()),

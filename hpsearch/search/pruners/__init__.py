@@ -15,24 +15,24 @@ from .halving import Halving
 from .optuna_pruner import OptunaPruner
 
 DEFAULT = "hyperband"  # benchmarks/pruners.md: ahead of ASHA alone at both budgets
-FEWEST_EPOCHS = 9  # of a study that is pruned by default: two brackets
+MIN_EPOCHS = 9  # of a study that is pruned by default: two brackets
 
-Options = Mapping[str, Any]
+PrunerOptions = Mapping[str, Any]
 
 
-def _asha(options: Options, epochs: int, seed: int) -> Pruner:
+def _make_asha(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     return Asha(**options)
 
 
-def _hyperband(options: Options, epochs: int, seed: int) -> Pruner:
+def _make_hyperband(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     return Hyperband(epochs=epochs, seed=seed, **options)
 
 
-def _halving(options: Options, epochs: int, seed: int) -> Pruner:
+def _make_halving(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     return Halving(epochs=epochs, **options)
 
 
-def _percentile(options: Options, epochs: int, seed: int) -> Pruner:
+def _make_percentile(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     share, startup = options["percentile"], options["startup"]
 
     def make() -> Any:
@@ -43,11 +43,11 @@ def _percentile(options: Options, epochs: int, seed: int) -> Pruner:
     return OptunaPruner(make, min_epochs=options["min_epochs"])
 
 
-def _median(options: Options, epochs: int, seed: int) -> Pruner:
-    return _percentile({**options, "percentile": 50.0}, epochs, seed)
+def _make_median(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
+    return _make_percentile({**options, "percentile": 50.0}, epochs, seed)
 
 
-def _patience(options: Options, epochs: int, seed: int) -> Pruner:
+def _make_patience(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     def make() -> Any:
         from optuna.exceptions import ExperimentalWarning
         from optuna.pruners import PatientPruner
@@ -59,7 +59,7 @@ def _patience(options: Options, epochs: int, seed: int) -> Pruner:
     return OptunaPruner(make)
 
 
-def _threshold(options: Options, epochs: int, seed: int) -> Pruner:
+def _make_threshold(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     def make() -> Any:
         from optuna.pruners import ThresholdPruner
 
@@ -68,29 +68,31 @@ def _threshold(options: Options, epochs: int, seed: int) -> Pruner:
     return OptunaPruner(make, min_epochs=options["min_epochs"])
 
 
-def _fold_race(options: Options, epochs: int, seed: int) -> Pruner:
+def _make_fold_race(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     return FoldRace(**options)
 
 
-def _none(options: Options, epochs: int, seed: int) -> Pruner:
+def _make_none(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
     return NoPruner()
 
 
-_RUNGS = {"eta": 3, "min_epochs": 3}
-PRUNERS: dict[str, tuple[Callable[[Options, int, int], Pruner], dict[str, Any]]] = {
-    "asha": (_asha, _RUNGS),
-    "fold_race": (_fold_race, {"alpha": 0.1}),
-    "halving": (_halving, _RUNGS),
-    "hyperband": (_hyperband, _RUNGS),
-    "median": (_median, {"startup": 5, "min_epochs": 3}),
-    "none": (_none, {}),
-    "patience": (_patience, {"patience": 5, "min_delta": 0.0}),
-    "percentile": (_percentile, {"percentile": 25.0, "startup": 5, "min_epochs": 3}),
-    "threshold": (_threshold, {"lower": None, "upper": None, "min_epochs": 3}),
+_RUNG_OPTIONS = {"eta": 3, "min_epochs": 3}
+PRUNERS: dict[str, tuple[Callable[[PrunerOptions, int, int], Pruner], dict[str, Any]]] = {
+    "asha": (_make_asha, _RUNG_OPTIONS),
+    "fold_race": (_make_fold_race, {"alpha": 0.1}),
+    "halving": (_make_halving, _RUNG_OPTIONS),
+    "hyperband": (_make_hyperband, _RUNG_OPTIONS),
+    "median": (_make_median, {"startup": 5, "min_epochs": 3}),
+    "none": (_make_none, {}),
+    "patience": (_make_patience, {"patience": 5, "min_delta": 0.0}),
+    "percentile": (_make_percentile, {"percentile": 25.0, "startup": 5, "min_epochs": 3}),
+    "threshold": (_make_threshold, {"lower": None, "upper": None, "min_epochs": 3}),
 }  # name -> how it is made, the options that it reads with their defaults
 
 
-def find_pruner(kind: str) -> tuple[Callable[[Options, int, int], Pruner], dict[str, Any]] | None:
+def find_pruner(
+    kind: str,
+) -> tuple[Callable[[PrunerOptions, int, int], Pruner], dict[str, Any]] | None:
     """How a pruner is made and the options that it reads, as in `PRUNERS`; None: there is none."""
     if kind in PRUNERS:
         return PRUNERS[kind]
@@ -98,14 +100,14 @@ def find_pruner(kind: str) -> tuple[Callable[[Options, int, int], Pruner], dict[
     if plugin is None:
         return None
 
-    def make(options: Options, epochs: int, seed: int) -> Pruner:
+    def make(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
         pruner: Pruner = plugin.value(epochs=epochs, seed=seed, **options)
         return pruner
 
     return make, dict(getattr(plugin.value, "options", {}))
 
 
-def make_pruner(kind: str, options: Options, *, epochs: int, seed: int = 0) -> Pruner:
+def make_pruner(kind: str, options: PrunerOptions, *, epochs: int, seed: int = 0) -> Pruner:
     """The pruner called `kind` for trials of at most `epochs`.
 
     Args:
@@ -133,4 +135,4 @@ def default_pruner(*, epochs: int, objectives: int) -> str:
 
     With several objectives there is no single curve to compare, so nothing is pruned.
     """
-    return DEFAULT if epochs >= FEWEST_EPOCHS and objectives == 1 else "none"
+    return DEFAULT if epochs >= MIN_EPOCHS and objectives == 1 else "none"

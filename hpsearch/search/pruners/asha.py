@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from ...history import History
 from ...trial import Trial, derive_seed
-from .standing import geometric_rungs, kept, others, rank, score_after
+from .rungs import count_better, count_survivors, geometric_rungs, other_trials, score_after
 
 logger = logging.getLogger("hpsearch.search")
 
@@ -37,8 +37,8 @@ class Asha:
     def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
         """See `Pruner`."""
         return {
-            trial.number: falls_behind(
-                trial, others(trial, history.trials), eta=self._eta, maximize=history.maximize
+            trial.number: is_behind_peers(
+                trial, other_trials(trial, history.trials), eta=self._eta, maximize=history.maximize
             )
             for trial in waiting
         }
@@ -79,14 +79,16 @@ class Hyperband:
         told = {}
         for trial in waiting:
             own = self.bracket_of(trial.number)
-            peers = [t for t in others(trial, history.trials) if self.bracket_of(t.number) == own]
-            told[trial.number] = falls_behind(
+            peers = [
+                t for t in other_trials(trial, history.trials) if self.bracket_of(t.number) == own
+            ]
+            told[trial.number] = is_behind_peers(
                 trial, peers, eta=self._eta, maximize=history.maximize
             )
         return told
 
 
-def falls_behind(trial: Trial, peers: Sequence[Trial], *, eta: int, maximize: bool) -> bool:
+def is_behind_peers(trial: Trial, peers: Sequence[Trial], *, eta: int, maximize: bool) -> bool:
     """Whether `trial` is not among the best 1/eta of those that have come as far, itself included.
 
     Of fewer than eta the best one goes on.
@@ -96,7 +98,10 @@ def falls_behind(trial: Trial, peers: Sequence[Trial], *, eta: int, maximize: bo
         return True
     scores = [score_after(peer, trial.n_epochs, maximize=maximize) for peer in peers]
     seen = [s for s in scores if s is not None]
-    place, places = rank(score, seen, maximize=maximize), kept(len(seen) + 1, eta)
+    place, places = (
+        count_better(score, seen, maximize=maximize),
+        count_survivors(len(seen) + 1, eta),
+    )
     logger.debug(
         "trial %d: number %d of %d after %d epochs; the best %d go on",
         *(trial.number, place + 1, len(seen) + 1, trial.n_epochs, places),

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from ...history import History
 from ...trial import Trial
 
-MOST_FOLDS = 100  # after which there may be a verdict
+MAX_FOLDS = 100  # after which there may be a verdict
 
 
-def first_verdict(alpha: float) -> int:
+def min_folds_to_reject(alpha: float) -> int:
     """After how many folds a trial can be rejected at the earliest.
 
     The smallest p of n pairs is 1/2^n: all of them speak against it.
@@ -40,7 +40,7 @@ class FoldRace:
 
     def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
         """See `Pruner`; numbers of finished folds here, whatever the epochs."""
-        return tuple(range(1, MOST_FOLDS))
+        return tuple(range(1, MAX_FOLDS))
 
     def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
         """See `Pruner`."""
@@ -54,10 +54,10 @@ class FoldRace:
         pick = max if history.maximize else min  # the kindest view of a fold: its best epoch
         pairs = zip((pick(fold) for fold in trial.folds), best.fold_scores, strict=False)
         gains = [(own - other) * (1 if history.maximize else -1) for own, other in pairs]
-        return p_of_no_gain(gains) < self._alpha
+        return signed_rank_p_value(gains) < self._alpha
 
 
-def p_of_no_gain(gains: Sequence[float]) -> float:
+def signed_rank_p_value(gains: Sequence[float]) -> float:
     """How likely folds are to speak so much against a trial that is as good as the other."""
     if not any(gains):
         return 1.0

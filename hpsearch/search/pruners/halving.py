@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ...history import History
 from ...trial import Trial
-from .standing import kept, score_after
+from .rungs import count_survivors, score_after
 
 
 class Halving:
@@ -50,4 +50,4 @@ class Halving:
         scores = {t.number: score_after(t, rung, maximize=maximize) for t in members}
         order = sorted((sign * s, n) for n, s in scores.items() if s is not None)
         halvings = self._rungs.index(rung) + 1
-        return [n for _, n in order[: kept(len(members), self._eta**halvings)]]
+        return [n for _, n in order[: count_survivors(len(members), self._eta**halvings)]]

@@ -36,12 +36,12 @@ class OptunaPruner:
 
     def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
         """See `Pruner`."""
-        study = self._updated(history)
+        study = self._update_study(history)
         if self._pruner is None:
             self._pruner = self._make()
-        return {t.number: bool(self._pruner.prune(study, _running(t))) for t in waiting}
+        return {t.number: bool(self._pruner.prune(study, _as_running_trial(t))) for t in waiting}
 
-    def _updated(self, history: History) -> optuna.Study:
+    def _update_study(self, history: History) -> optuna.Study:
         import optuna
 
         if self._study is None:
@@ -52,7 +52,7 @@ class OptunaPruner:
             key = trial.number, trial.attempt
             if trial.state == "COMPLETE" and key not in self._known and trial.score is not None:
                 self._known.add(key)
-                curve = _lasting(trial)
+                curve = _extend_curve(trial)
                 frozen = optuna.trial.create_trial(
                     value=trial.score, intermediate_values=dict(enumerate(curve, start=1))
                 )
@@ -60,7 +60,7 @@ class OptunaPruner:
         return self._study
 
 
-def _running(trial: Trial) -> optuna.trial.FrozenTrial:
+def _as_running_trial(trial: Trial) -> optuna.trial.FrozenTrial:
     import optuna
 
     return optuna.trial.create_trial(
@@ -69,7 +69,7 @@ def _running(trial: Trial) -> optuna.trial.FrozenTrial:
     )
 
 
-def _lasting(trial: Trial) -> list[float]:
+def _extend_curve(trial: Trial) -> list[float]:
     """The curve; a trial that stopped early goes on at its score."""
     means = trial.mean_scores()
     assert trial.score is not None

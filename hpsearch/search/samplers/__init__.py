@@ -7,21 +7,21 @@ from importlib.util import find_spec
 
 from ...errors import SpecError
 from ...plugins import describe_known, find_plugin
-from ...spec.branches import apart, has_branches
-from ...spec.space import Space
+from ...spec.branches import has_branches, split_branches
+from ...spec.search_space import SearchSpace
 from ...trial import Direction, Trial, Value
 from ..sampler import Sampler
-from .grid import Grid, no_grid
+from .branch_adapter import BranchAdapter
+from .grid import GridSampler, explain_no_grid
 from .keras_tuner_sampler import ORACLES, KerasTunerSampler
-from .known_first import KnownFirst
 from .optuna_kinds import OPTUNA
 from .optuna_sampler import OptunaSampler
-from .several_ranges import SeveralRanges
+from .seeded_sampler import SeededSampler
 
 SAMPLERS = tuple(sorted([*OPTUNA, *ORACLES, "grid"]))
 
 
-def options_of(kind: str) -> tuple[str, ...]:
+def sampler_options(kind: str) -> tuple[str, ...]:
     """The options that a sampler reads."""
     if kind in OPTUNA:
         return OPTUNA[kind].options
@@ -31,7 +31,7 @@ def options_of(kind: str) -> tuple[str, ...]:
     return tuple(getattr(plugin.value, "options", ())) if plugin else ()
 
 
-def packages_of(kind: str) -> tuple[str, ...]:
+def sampler_packages(kind: str) -> tuple[str, ...]:
     """The packages, as they are installed, that a sampler's suggestions depend on."""
     if kind in ORACLES:
         return ("keras-tuner",)
@@ -44,13 +44,13 @@ def packages_of(kind: str) -> tuple[str, ...]:
     return ("optuna",) if package is None else ("optuna", package)
 
 
-def problems(
-    kind: str, options: Mapping[str, int], space: Space, *, objectives: int
+def find_problems(
+    kind: str, options: Mapping[str, int], space: SearchSpace, *, objectives: int
 ) -> list[tuple[str, str]]:
     """Why a sampler cannot be made: pairs of an option, or "kind", and what is wrong."""
     if kind not in SAMPLERS and find_plugin("samplers", kind) is None:
         return [("kind", f"{kind!r} does not exist. {describe_known('samplers', SAMPLERS)}")]
-    reads = options_of(kind)
+    reads = sampler_options(kind)
     known = f"it reads {', '.join(reads)}" if reads else "it reads no option"
     found = [
         (name, f"{kind} does not read this option: {known}")
@@ -63,15 +63,15 @@ def problems(
         found.append(("kind", f"{kind} needs the package {package}: {extra}"))
     if kind == "cmaes" and sum(p.is_ordered and p.size > 1 for p in space) < 2:
         found.append(("kind", "cmaes needs two numbers at least: it ignores choices"))
-    if kind == "grid" and (reason := no_grid(space)) is not None:
+    if kind == "grid" and (reason := explain_no_grid(space)) is not None:
         found.append(("kind", reason))
-    if objectives > _most_objectives(kind):
-        fit = ", ".join(name for name in SAMPLERS if objectives <= _most_objectives(name))
+    if objectives > _max_objectives(kind):
+        fit = ", ".join(name for name in SAMPLERS if objectives <= _max_objectives(name))
         found.append(("kind", f"{kind} takes one objective. For several: {fit}."))
     return found
 
 
-def _most_objectives(kind: str) -> int:
+def _max_objectives(kind: str) -> int:
     """How many objectives a sampler takes at most; the grid looks at none."""
     if kind in SAMPLERS:
         return OPTUNA[kind].objectives if kind in OPTUNA else 1 if kind in ORACLES else 5
@@ -81,7 +81,7 @@ def _most_objectives(kind: str) -> int:
 
 def make_sampler(
     kind: str,
-    space: Space,
+    space: SearchSpace,
     *,
     direction: Direction | Sequence[Direction],
     seed: int,
@@ -97,7 +97,7 @@ def make_sampler(
         space: Of the suggestions.
         direction: Of the score, or one for each of several objectives.
         seed: Every draw derives from it.
-        options: Those of `options_of`.
+        options: Those of `sampler_options`.
         epochs: Of a full training, for a sampler that divides it.
         points: The first trials, whatever the sampler would say.
         elsewhere: Trials of another study that it knows from the start.
@@ -107,15 +107,15 @@ def make_sampler(
     """
     directions: list[Direction] = [direction] if isinstance(direction, str) else list(direction)
     options = options or {}
-    wrong = problems(kind, options, space, objectives=len(directions))
+    wrong = find_problems(kind, options, space, objectives=len(directions))
     if wrong:
         raise SpecError("; ".join(f"sampler {message}" for _, message in wrong))
     sampler: Sampler
     whole = space
     if has_branches(space):
-        space = apart(space)
+        space = split_branches(space)
     if kind == "grid":
-        sampler = Grid(space, seed=seed)
+        sampler = GridSampler(space, seed=seed)
     elif kind in ORACLES:
         sampler = KerasTunerSampler(
             kind,
@@ -136,10 +136,10 @@ def make_sampler(
             chosen.make(seed, space, options),
             space,
             directions=directions,
-            latest=chosen.latest,
+            latest=chosen.max_trials,
             replays=chosen.replays,
             given=len(points),
         )
     if space is not whole:
-        sampler = SeveralRanges(sampler, whole)
-    return KnownFirst(sampler, points, elsewhere) if points or elsewhere else sampler
+        sampler = BranchAdapter(sampler, whole)
+    return SeededSampler(sampler, points, elsewhere) if points or elsewhere else sampler

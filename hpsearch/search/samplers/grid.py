@@ -9,28 +9,28 @@ from collections.abc import Mapping
 from random import Random
 
 from ...errors import SpecError
-from ...spec.space import Space
+from ...spec.search_space import SearchSpace
 from ...trial import Trial, Value, derive_seed
-from ..memory import Key, key_of
+from ..tried_points import PointKey, point_key
 
-LARGEST = 100_000  # points that are listed
+MAX_POINTS = 100_000  # points that are listed
 
 
-class Grid:
+class GridSampler:
     """The points of a space. What was told of any of them changes nothing but that it is known."""
 
-    def __init__(self, space: Space, *, seed: int) -> None:
+    def __init__(self, space: SearchSpace, *, seed: int) -> None:
         """All feasible points of `space`, shuffled, so that a short budget still sees all values.
 
         Raises:
             SpecError: If the space is not finite, or larger than anybody will train.
         """
-        if (reason := no_grid(space)) is not None:
+        if (reason := explain_no_grid(space)) is not None:
             raise SpecError(reason)
         self._space = space
         self._points = list(space.points())
         Random(derive_seed(seed, "sampler")).shuffle(self._points)
-        self._known: set[Key] = set()
+        self._known: set[PointKey] = set()
         self._next = 0
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
@@ -38,7 +38,7 @@ class Grid:
         while self._next < len(self._points):
             point = self._points[self._next]
             self._next += 1
-            key = key_of(self._space, point)
+            key = point_key(self._space, point)
             if key not in self._known:
                 self._known.add(key)
                 return point
@@ -46,18 +46,18 @@ class Grid:
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""
-        self._known.add(key_of(self._space, trial.params))
+        self._known.add(point_key(self._space, trial.params))
 
     def epochs(self, number: int) -> int | None:
         """See `Sampler`."""
         return None
 
 
-def no_grid(space: Space) -> str | None:
+def explain_no_grid(space: SearchSpace) -> str | None:
     """Why the space has no grid, or None where it has one."""
     endless = list(dict.fromkeys(p.name for p in space if p.size == float("inf")))
     if endless:
         return f"a grid needs listed values: give {', '.join(endless)} a step, or list choices"
-    if space.size > LARGEST:
-        return f"a grid of {space.size:,.0f} points is too large: at most {LARGEST:,}"
+    if space.size > MAX_POINTS:
+        return f"a grid of {space.size:,.0f} points is too large: at most {MAX_POINTS:,}"
     return None

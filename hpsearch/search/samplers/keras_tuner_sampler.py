@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from ...compat.keras_tuner import add_trial, go_on_from, keep_in_memory, reseed, set_conditions
-from ...spec.conditions import Range, allows
-from ...spec.feasibility import feasible_point
-from ...spec.space import Categorical, Float, Int, Parameter, Space
+from ...compat.keras_tuner import add_trial, go_on_from, keep_in_memory, set_conditions, set_seed
+from ...spec.conditions import NumberRange, allows_value
+from ...spec.feasibility import sample_feasible_point
+from ...spec.search_space import Categorical, Float, Int, Parameter, SearchSpace
 from ...trial import Direction, Trial, Value, derive_seed
-from ..memory import key_of
+from ..tried_points import point_key
 
 if TYPE_CHECKING:
     import keras_tuner as kt
 
-DRAWS = 50  # of points, before one gives up
-LISTED = 1000  # values of a parent that a condition may list
-INTERNAL = "tuner/"  # begins the names of values that Hyperband keeps beside the parameters
-BRACKETS = 1_000_000  # of Hyperband: the budget ends the study, not the oracle
+MAX_DRAWS = 50  # of points, before one gives up
+MAX_LISTED = 1000  # values of a parent that a condition may list
+INTERNAL_PREFIX = "tuner/"  # begins the names of values that Hyperband keeps beside the parameters
+MAX_BRACKETS = 1_000_000  # of Hyperband: the budget ends the study, not the oracle
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class OracleKind:
     options: Mapping[str, str]  # ours -> the oracle's
     replays: bool = False  # its own order of things decides what comes next
     is_grid: bool = False  # its values must stay as it lists them
-    draws: int = DRAWS  # of the oracle, before a feasible point is drawn without it
+    draws: int = MAX_DRAWS  # of the oracle, before a feasible point is drawn without it
 
 
 ORACLES = {
@@ -59,7 +59,7 @@ class KerasTunerSampler:
     def __init__(
         self,
         kind: str,
-        space: Space,
+        space: SearchSpace,
         *,
         direction: Direction,
         seed: int,
@@ -89,12 +89,12 @@ class KerasTunerSampler:
         self._given = given
         arguments = {self._kind.options[name]: value for name, value in options.items()}
         if kind == "keras_tuner_hyperband":
-            arguments |= {"max_epochs": epochs, "hyperband_iterations": BRACKETS}
+            arguments |= {"max_epochs": epochs, "hyperband_iterations": MAX_BRACKETS}
         else:
             arguments["max_trials"] = 10**7  # likewise
         self._oracle: Any = getattr(kt.oracles, self._kind.name)(
             objective=kt.Objective("score", "max" if direction == "maximize" else "min"),
-            hyperparameters=hyperparameters_of(space),
+            hyperparameters=to_hyperparameters(space),
             seed=derive_seed(seed, "oracle") + 1,  # 0 means a random one there
             max_consecutive_failed_trials=10**9,  # the loop decides when to give up
             **arguments,
@@ -105,27 +105,30 @@ class KerasTunerSampler:
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
         """See `Sampler`."""
-        trial = self._create(number)
+        trial = self._create_trial(number)
         draws = 0
-        while trial is not None and self._space.broken(self._point(trial)) is not None:
-            self._end(trial, None)
+        while (
+            trial is not None
+            and self._space.find_broken_constraint(self._active_point(trial)) is not None
+        ):
+            self._end_trial(trial, None)
             draws += 1
             more = draws < self._kind.draws or self._kind.is_grid
-            trial = self._create(number) if more else self._drawn(number)
+            trial = self._create_trial(number) if more else self._draw_unknown(number)
         if trial is None and not self._kind.is_grid:
-            trial = self._drawn(number)  # it gives up after 20 collisions in a row
+            trial = self._draw_unknown(number)  # it gives up after 20 collisions in a row
         if trial is None:
             return None
         self._running[number] = trial
-        return self._point(trial)
+        return self._active_point(trial)
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""
         if trial.number not in self._running:
-            self._take_up(trial)
+            self._adopt_trial(trial)
         if trial.is_finished and trial.number in self._running:
             score = trial.score if trial.state == "COMPLETE" else None
-            self._end(self._running.pop(trial.number), score)
+            self._end_trial(self._running.pop(trial.number), score)
 
     def epochs(self, number: int) -> int | None:
         """See `Sampler`."""
@@ -134,14 +137,14 @@ class KerasTunerSampler:
 
     # ---- the oracle ----
 
-    def _create(self, number: int) -> Any:
+    def _create_trial(self, number: int) -> Any:
         """What the oracle wants to try; None where it stops, or waits for what is running."""
         self._asked += 1
         # On one thread, as `gp`: the last bits, and with them its points, depend on no core count.
         with warnings.catch_warnings(), self._linear_algebra.limit(limits=1):
             warnings.simplefilter("ignore")  # of a length scale at its bound: nobody can act on it
             seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials))
-            reseed(self._oracle, seed)
+            set_seed(self._oracle, seed)
             # It hands a trial out again until it ends, so every ask comes from a fresh tuner.
             trial = self._oracle.create_trial(f"tuner-{self._asked}")
         if trial.status != "RUNNING":
@@ -149,68 +152,74 @@ class KerasTunerSampler:
         if self._kind.is_grid:
             go_on_from(self._oracle, trial)
         else:  # written back: it learns from what is tried
-            trial.hyperparameters.values.update(self._proper(trial.hyperparameters.values))
+            trial.hyperparameters.values.update(self._clip_to_bounds(trial.hyperparameters.values))
         return trial
 
-    def _end(self, trial: Any, score: float | None) -> None:
+    def _end_trial(self, trial: Any, score: float | None) -> None:
         if score is not None:
             self._oracle.update_trial(trial.trial_id, {"score": score})
         trial.status = "FAILED" if score is None else "COMPLETED"
         self._oracle.end_trial(trial)
 
-    def _take_up(self, trial: Trial) -> None:
+    def _adopt_trial(self, trial: Trial) -> None:
         """A trial that was asked for elsewhere, as it was there."""
         params = {p.name: trial.params[p.name] for p in self._space if p.name in trial.params}
         if self._kind.replays and trial.number >= self._given:
             self.ask(trial.number)
             if trial.number in self._running and not self._kind.is_grid:
                 values = self._running[trial.number].hyperparameters.values
-                kept = {k: v for k, v in values.items() if k.startswith(INTERNAL)}
+                kept = {k: v for k, v in values.items() if k.startswith(INTERNAL_PREFIX)}
                 values.clear()
-                values.update(kept | self._stored(params))
+                values.update(kept | self._to_oracle_values(params))
         elif not self._kind.is_grid:
-            self._running[trial.number] = self._add(params)
+            self._running[trial.number] = self._add_trial(params)
 
-    def _drawn(self, number: int) -> Any:
+    def _draw_unknown(self, number: int) -> Any:
         """A random point that the oracle does not know; None where none is found."""
-        known = {key_of(self._space, self._point(t)) for t in self._oracle.trials.values()}
-        for draw in range(DRAWS):
+        known = {
+            point_key(self._space, self._active_point(t)) for t in self._oracle.trials.values()
+        }
+        for draw in range(MAX_DRAWS):
             seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials), draw)
-            params = feasible_point(self._space, seed) if self._space.constraints else None
+            params = sample_feasible_point(self._space, seed) if self._space.constraints else None
             params = params or self._space.draw(Random(seed))
-            if key_of(self._space, params) not in known:
-                return self._add(params)
+            if point_key(self._space, params) not in known:
+                return self._add_trial(params)
         return None
 
-    def _add(self, params: Mapping[str, Value]) -> Any:
+    def _add_trial(self, params: Mapping[str, Value]) -> Any:
         """A trial that the oracle did not propose."""
         self._asked += 1
-        return add_trial(self._oracle, self._stored(params), f"tuner-{self._asked}")
+        return add_trial(self._oracle, self._to_oracle_values(params), f"tuner-{self._asked}")
 
     # ---- values ----
 
-    def _stored(self, params: Mapping[str, Value]) -> dict[str, Value]:
+    def _to_oracle_values(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """A point as the oracle keeps it."""
         named = [p for p in self._space if p.name in params and p.size > 1]
-        return {p.name: _stored(p, params[p.name]) for p in named}
+        return {p.name: _to_oracle_value(p, params[p.name]) for p in named}
 
-    def _proper(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _clip_to_bounds(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The same values inside their bounds: its `Int` without a step can return max + 1."""
         return {
-            p.name: _stored(p, _meant(p, values[p.name])) for p in self._space if p.name in values
+            p.name: _to_oracle_value(p, _from_oracle_value(p, values[p.name]))
+            for p in self._space
+            if p.name in values
         }
 
-    def _point(self, trial: Any) -> dict[str, Value]:
+    def _active_point(self, trial: Any) -> dict[str, Value]:
         """What of an oracle's values exists."""
         values: dict[str, Any] = trial.hyperparameters.values
         params: dict[str, Value] = {}
         for p in self._space:
             if self._space.is_active(p, params):
-                params[p.name] = _meant(p, values[p.name]) if p.name in values else p.value(0)
+                params[p.name] = (
+                    _from_oracle_value(p, values[p.name]) if p.name in values else p.value(0)
+                )
         return params
 
 
-def hyperparameters_of(space: Space) -> kt.HyperParameters:
+def to_hyperparameters(space: SearchSpace) -> kt.HyperParameters:
     """The space as Keras Tuner declares it; a categorical one is over the places of its choices.
 
     Conditions that it cannot express (on a continuous parent) are left out: the parameter then
@@ -223,19 +232,21 @@ def hyperparameters_of(space: Space) -> kt.HyperParameters:
     for p in space:
         if p.size == 1:
             continue
-        listed = {name: _allowed(parents[name], allowed) for name, allowed in p.when.items()}
+        listed = {
+            name: _allowed_parent_values(parents[name], allowed) for name, allowed in p.when.items()
+        }
         held = [
             (name, values)
             for name, values in listed.items()
             if values is not None and parents[name].size > 1
         ]
         set_conditions(hp, held)
-        _declare(hp, p)
+        _declare_parameter(hp, p)
     set_conditions(hp, [])
     return hp
 
 
-def _declare(hp: kt.HyperParameters, p: Parameter) -> None:
+def _declare_parameter(hp: kt.HyperParameters, p: Parameter) -> None:
     scale = "log" if not isinstance(p, Categorical) and p.log else "linear"
     match p:
         case Categorical():
@@ -248,21 +259,23 @@ def _declare(hp: kt.HyperParameters, p: Parameter) -> None:
             hp.Float(p.name, p.low, p.high, step=p.step, sampling=scale)
 
 
-def _allowed(parent: Parameter, allowed: tuple[Value, ...] | Range) -> list[Value] | None:
+def _allowed_parent_values(
+    parent: Parameter, allowed: tuple[Value, ...] | NumberRange
+) -> list[Value] | None:
     """The values of a parent that a condition allows; None where they cannot be listed."""
-    if isinstance(parent, Float) or parent.size > LISTED:
+    if isinstance(parent, Float) or parent.size > MAX_LISTED:
         return None
     values = [parent.value(i) for i in range(int(parent.size))]
-    return [_stored(parent, v) for v in values if allows(allowed, v)]
+    return [_to_oracle_value(parent, v) for v in values if allows_value(allowed, v)]
 
 
-def _stored(p: Parameter, value: Value) -> Value:
+def _to_oracle_value(p: Parameter, value: Value) -> Value:
     if not isinstance(p, Categorical):
         return value
     return next(i for i, c in enumerate(p.choices) if type(c) is type(value) and c == value)
 
 
-def _meant(p: Parameter, value: Any) -> Value:
+def _from_oracle_value(p: Parameter, value: Any) -> Value:
     """The nearest value of the parameter."""
     match p:
         case Categorical():

@@ -11,58 +11,62 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...compat.optuna import qmc_sampler
-from ...spec.conditions import Allowed, allows
-from ...spec.space import Categorical, Parameter, Space
+from ...spec.conditions import AllowedValues, allows_value
+from ...spec.search_space import Categorical, Parameter, SearchSpace
 from ...trial import Value, derive_seed
-from .optuna_sampler import MakeSampler, distribution, meant, stored
+from .optuna_sampler import MakeSampler, from_optuna_value, to_distribution, to_optuna_value
 
 if TYPE_CHECKING:
     pass
 
-Options = Mapping[str, int]
+SamplerOptions = Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class OptunaKind:
     """How one of Optuna's samplers is made, and what is known of it."""
 
-    make: Callable[[int, Space, Options], MakeSampler]
+    make: Callable[[int, SearchSpace, SamplerOptions], MakeSampler]
     options: tuple[str, ...] = ()
     package: str | None = None  # that it needs and this package does not
     objectives: int = 5  # at most so many
-    latest: int | None = None  # trials of a long study that it sees, about
+    max_trials: int | None = None  # trials of a long study that it sees, about
     replays: bool = False  # keeps notes of its own in the trials
 
 
-def _seed(seed: int, place: int, draw: int) -> int:
+def _sampler_seed(seed: int, place: int, draw: int) -> int:
     return derive_seed(seed, "sampler", place, *([draw] if draw else []))
 
 
-def _random(seed: int, space: Space, options: Options) -> MakeSampler:
+def _make_random(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSampler:
     from optuna.samplers import RandomSampler
 
-    return lambda place, draw: RandomSampler(seed=_seed(seed, place, draw))
+    return lambda place, draw: RandomSampler(seed=_sampler_seed(seed, place, draw))
 
 
-def _tpe(seed: int, space: Space, options: Options) -> MakeSampler:
+def _make_tpe(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSampler:
     from optuna.samplers import TPESampler
 
     startup = options.get("startup", 10)
-    return lambda place, draw: TPESampler(seed=_seed(seed, place, draw), n_startup_trials=startup)
+    return lambda place, draw: TPESampler(
+        seed=_sampler_seed(seed, place, draw), n_startup_trials=startup
+    )
 
 
-def _optuna_gp(seed: int, space: Space, options: Options) -> MakeSampler:
+def _make_optuna_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSampler:
     from optuna.samplers import GPSampler
 
     startup = options.get("startup", 10)
-    return lambda place, draw: GPSampler(seed=_seed(seed, place, draw), n_startup_trials=startup)
+    return lambda place, draw: GPSampler(
+        seed=_sampler_seed(seed, place, draw), n_startup_trials=startup
+    )
 
 
-def _cmaes(seed: int, space: Space, options: Options) -> MakeSampler:
+def _make_cmaes(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSampler:
     from optuna.samplers import CmaEsSampler, RandomSampler
 
     def make(place: int, draw: int) -> Any:
-        drawn = _seed(seed, place, draw)
+        drawn = _sampler_seed(seed, place, draw)
         return CmaEsSampler(
             seed=drawn,
             independent_sampler=RandomSampler(seed=drawn),
@@ -73,38 +77,38 @@ def _cmaes(seed: int, space: Space, options: Options) -> MakeSampler:
     return make
 
 
-def _nsga2(seed: int, space: Space, options: Options) -> MakeSampler:
+def _make_nsga2(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSampler:
     from optuna.samplers import NSGAIISampler
 
     population = options.get("population", 50)
     return lambda place, draw: NSGAIISampler(
-        seed=_seed(seed, place, draw), population_size=population
+        seed=_sampler_seed(seed, place, draw), population_size=population
     )
 
 
-def _qmc(seed: int, space: Space, options: Options) -> MakeSampler:
+def _make_qmc(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSampler:
     from optuna.samplers import RandomSampler
 
-    whole = {p.name: distribution(p) for p in space if p.size > 1}
+    whole = {p.name: to_distribution(p) for p in space if p.size > 1}
     scrambled = derive_seed(seed, "sampler")
     # Where a point of the sequence breaks a constraint, the same one again would too.
     return lambda place, draw: (
-        RandomSampler(seed=_seed(seed, place, draw))
+        RandomSampler(seed=_sampler_seed(seed, place, draw))
         if draw
         else qmc_sampler(place, whole, scrambled)
     )
 
 
-def _gp(seed: int, space: Space, options: Options) -> MakeSampler:
+def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSampler:
     from optuna.samplers import RandomSampler
 
     from .. import gp
 
     parents = {p.name: p for p in space}
     declared = [
-        gp.Parameter(
+        gp.ModelParameter(
             p.name,
-            distribution(p),
+            to_distribution(p),
             {name: _stored_values(parents[name], allowed) for name, allowed in p.when.items()},
             meaning=p.choices if isinstance(p, Categorical) else None,
         )
@@ -112,7 +116,12 @@ def _gp(seed: int, space: Space, options: Options) -> MakeSampler:
     ]
 
     def feasible(point: Mapping[str, Value]) -> bool:
-        return space.broken({n: meant(parents[n], value) for n, value in point.items()}) is None
+        return (
+            space.find_broken_constraint(
+                {n: from_optuna_value(parents[n], value) for n, value in point.items()}
+            )
+            is None
+        )
 
     sampler = gp.GaussianProcessSampler(
         seed=derive_seed(seed, "sampler"),
@@ -122,32 +131,34 @@ def _gp(seed: int, space: Space, options: Options) -> MakeSampler:
     )
     # Its draws depend on the trial's place by themselves. Where the model finds no feasible
     # point, asking it again would change nothing.
-    return lambda place, draw: RandomSampler(seed=_seed(seed, place, draw)) if draw else sampler
+    return lambda place, draw: (
+        RandomSampler(seed=_sampler_seed(seed, place, draw)) if draw else sampler
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Allowed:
+class _AllowedNumbers:
     """The numbers of a parent that a condition allows, by the judge that all samplers share."""
 
-    allowed: Allowed
+    allowed: AllowedValues
 
     def __contains__(self, value: Any) -> bool:
-        return allows(self.allowed, value)
+        return allows_value(self.allowed, value)
 
 
-def _stored_values(parent: Parameter, allowed: Allowed) -> Container[Any]:
+def _stored_values(parent: Parameter, allowed: AllowedValues) -> Container[Any]:
     """What a condition allows, among the values that Optuna keeps of the parent."""
     if not isinstance(parent, Categorical):
-        return _Allowed(allowed)
-    return tuple(stored(parent, c) for c in parent.choices if allows(allowed, c))
+        return _AllowedNumbers(allowed)
+    return tuple(to_optuna_value(parent, c) for c in parent.choices if allows_value(allowed, c))
 
 
 OPTUNA: dict[str, OptunaKind] = {
-    "gp": OptunaKind(_gp, ("startup",), latest=500),
-    "tpe": OptunaKind(_tpe, ("startup",), latest=80),
-    "optuna_gp": OptunaKind(_optuna_gp, ("startup",), package="torch", latest=100),
-    "cmaes": OptunaKind(_cmaes, ("population",), package="cmaes", objectives=1, replays=True),
-    "nsga2": OptunaKind(_nsga2, ("population",), replays=True),
-    "qmc": OptunaKind(_qmc, latest=100),
-    "random": OptunaKind(_random, latest=100),
+    "gp": OptunaKind(_make_gp, ("startup",), max_trials=500),
+    "tpe": OptunaKind(_make_tpe, ("startup",), max_trials=80),
+    "optuna_gp": OptunaKind(_make_optuna_gp, ("startup",), package="torch", max_trials=100),
+    "cmaes": OptunaKind(_make_cmaes, ("population",), package="cmaes", objectives=1, replays=True),
+    "nsga2": OptunaKind(_make_nsga2, ("population",), replays=True),
+    "qmc": OptunaKind(_make_qmc, max_trials=100),
+    "random": OptunaKind(_make_random, max_trials=100),
 }

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...compat.optuna import study_id
-from ...spec.feasibility import feasible_point
-from ...spec.space import Categorical, Float, Int, Parameter, Space
+from ...spec.feasibility import sample_feasible_point
+from ...spec.search_space import Categorical, Float, Int, Parameter, SearchSpace
 from ...trial import Direction, Trial, Value
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # From a trial's place in Optuna's study, and how many of its draws broke a constraint.
 MakeSampler = Callable[[int, int], "optuna.samplers.BaseSampler"]
-DRAWS = 50  # of the sampler, before a feasible point is drawn without it
+MAX_DRAWS = 50  # of the sampler, before a feasible point is drawn without it
 STATES = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}  # all others run
 
 
@@ -33,7 +33,7 @@ class OptunaSampler:
     def __init__(
         self,
         make: MakeSampler,
-        space: Space,
+        space: SearchSpace,
         *,
         directions: Sequence[Direction],
         latest: int | None = None,
@@ -53,7 +53,7 @@ class OptunaSampler:
         """
         import optuna
 
-        from .window import Window
+        from .bounded_history import BoundedStudy
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is none of the user's
         self._make = make
@@ -64,8 +64,8 @@ class OptunaSampler:
         self._study = optuna.create_study(
             storage=self._storage, directions=list(directions), sampler=make(0, 0)
         )
-        self._view = Window(self._study, self._storage, latest)
-        self._distributions = {p.name: distribution(p) for p in space}
+        self._view = BoundedStudy(self._study, self._storage, latest)
+        self._distributions = {p.name: to_distribution(p) for p in space}
         self._running: dict[int, int] = {}  # a trial's number -> Optuna's id
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
@@ -73,15 +73,15 @@ class OptunaSampler:
         trial_id = self._storage.create_new_trial(study_id(self._study))
         self._running[number] = trial_id
         asked = self._storage.get_trial(trial_id)
-        self._view.grow(asked.number + 1)
+        self._view.advance(asked.number + 1)
         params = self._propose(asked)
-        self._keep(trial_id, params)
+        self._store_params(trial_id, params)
         return params
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""
         if trial.number not in self._running:
-            self._take_up(trial)
+            self._adopt_trial(trial)
         if not trial.is_finished:
             return
         import optuna
@@ -91,7 +91,7 @@ class OptunaSampler:
             storage.set_trial_intermediate_value(trial_id, epoch, score)
         if trial.fold_scores is not None:
             storage.set_trial_user_attr(trial_id, "fold_scores", list(trial.fold_scores))
-        values = self._values(trial) if trial.state == "COMPLETE" else None
+        values = self._objective_values(trial) if trial.state == "COMPLETE" else None
         state = optuna.trial.TrialState[STATES[trial.state]]
         if state == optuna.trial.TrialState.PRUNED and len(self._study.directions) > 1:
             state = optuna.trial.TrialState.FAIL  # a model rejected it; Optuna prunes one objective
@@ -101,43 +101,43 @@ class OptunaSampler:
         """See `Sampler`."""
         return None
 
-    def _values(self, trial: Trial) -> list[float]:
+    def _objective_values(self, trial: Trial) -> list[float]:
         several = len(self._study.directions) > 1
         values = trial.values if several and trial.values is not None else [trial.score]
         return [float(v) for v in values if v is not None]
 
-    def _take_up(self, trial: Trial) -> None:
+    def _adopt_trial(self, trial: Trial) -> None:
         """A trial that was asked for elsewhere, as it was there."""
         if self._replays and trial.number >= self._given:
             self.ask(trial.number)
         else:
             new = self._storage.create_new_trial(study_id(self._study))
             self._running[trial.number] = new
-            self._view.grow(self._storage.get_trial(new).number + 1)
+            self._view.advance(self._storage.get_trial(new).number + 1)
         params = {p.name: trial.params[p.name] for p in self._space if p.name in trial.params}
-        self._keep(self._running[trial.number], params)
+        self._store_params(self._running[trial.number], params)
 
-    def _keep(self, trial_id: int, params: Mapping[str, Value]) -> None:
+    def _store_params(self, trial_id: int, params: Mapping[str, Value]) -> None:
         for p in self._space:
             if p.name in params:
                 kept = self._distributions[p.name]
-                value = kept.to_internal_repr(stored(p, params[p.name]))
+                value = kept.to_internal_repr(to_optuna_value(p, params[p.name]))
                 self._storage.set_trial_param(trial_id, p.name, value, kept)
 
     def _propose(self, asked: optuna.trial.FrozenTrial) -> dict[str, Value]:
         """A point that breaks no constraint, drawn again and again before it is written down."""
-        params = self._draft(self._make(asked.number, 0), asked)
+        params = self._sample_params(self._make(asked.number, 0), asked)
         if not self._space.constraints:
             return params
-        for draw in range(1, DRAWS):
-            if self._space.violation(params) is None:
+        for draw in range(1, MAX_DRAWS):
+            if self._space.why_invalid(params) is None:
                 return params
-            params = self._draft(self._make(asked.number, draw), asked)
-        if self._space.violation(params) is None:
+            params = self._sample_params(self._make(asked.number, draw), asked)
+        if self._space.why_invalid(params) is None:
             return params
-        return feasible_point(self._space, asked.number)
+        return sample_feasible_point(self._space, asked.number)
 
-    def _draft(
+    def _sample_params(
         self, sampler: optuna.samplers.BaseSampler, asked: optuna.trial.FrozenTrial
     ) -> dict[str, Value]:
         """What the sampler proposes for a trial; Optuna's own `suggest` could not be taken back."""
@@ -151,21 +151,23 @@ class OptunaSampler:
             if p.size == 1:
                 params[p.name] = p.value(0)
             elif p.name in together:
-                params[p.name] = meant(p, together[p.name])
+                params[p.name] = from_optuna_value(p, together[p.name])
             else:
                 alone = self._distributions[p.name]
-                params[p.name] = meant(p, sampler.sample_independent(view, asked, p.name, alone))
+                params[p.name] = from_optuna_value(
+                    p, sampler.sample_independent(view, asked, p.name, alone)
+                )
         return params
 
 
-def stored(p: Parameter, value: Value) -> Value:
+def to_optuna_value(p: Parameter, value: Value) -> Value:
     """A choice's place in the list: Optuna takes 1, 1.0 and True for the same choice."""
     if not isinstance(p, Categorical):
         return value
     return next(i for i, c in enumerate(p.choices) if type(c) is type(value) and c == value)
 
 
-def meant(p: Parameter, value: Any) -> Value:
+def from_optuna_value(p: Parameter, value: Any) -> Value:
     """The value behind what Optuna keeps, in Python's own types: the opposite of `stored`."""
     match p:
         case Categorical():
@@ -173,10 +175,10 @@ def meant(p: Parameter, value: Any) -> Value:
         case Int():
             return int(value)
         case Float():
-            return min(max(float(value), p.low), p.top)
+            return min(max(float(value), p.low), p.max_value)
 
 
-def distribution(p: Parameter) -> optuna.distributions.BaseDistribution:
+def to_distribution(p: Parameter) -> optuna.distributions.BaseDistribution:
     """Optuna's distribution of a parameter; a categorical one is over the places of its choices."""
     from optuna import distributions
 
@@ -184,6 +186,6 @@ def distribution(p: Parameter) -> optuna.distributions.BaseDistribution:
         case Categorical():
             return distributions.CategoricalDistribution(range(len(p.choices)))
         case Int():
-            return distributions.IntDistribution(p.low, p.top, log=p.log, step=p.step)
+            return distributions.IntDistribution(p.low, p.max_value, log=p.log, step=p.step)
         case Float():
-            return distributions.FloatDistribution(p.low, p.top, log=p.log, step=p.step)
+            return distributions.FloatDistribution(p.low, p.max_value, log=p.log, step=p.step)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ...history import History
 from ...platforms.files import atomic_write, make_folder
-from . import front, search, space, style, winner
+from . import front, search_plots, space_plots, style, winner
 from .interactive import write_interactive
 from .predictions import Predictions, read_predictions
 from .winner_page import write_winner_page
@@ -34,24 +34,24 @@ __all__ = [
 ]
 
 SEARCH: dict[str, Callable[[History], Figure | None]] = {
-    "history": search.optimisation_history,
-    "pareto_front": front.pareto_front,
-    "importance": space.importance,
-    "parallel": space.parallel_coordinates,
-    "slices": space.slices,
-    "contour": space.contour,
-    "learning_curves": search.learning_curves,
-    "intermediate_values": search.intermediate_values,
-    "timeline": search.timeline,
+    "history": search_plots.draw_optimization_history,
+    "pareto_front": front.draw_pareto_front,
+    "importance": space_plots.draw_importance,
+    "parallel": space_plots.draw_parallel_coordinates,
+    "slices": space_plots.draw_slices,
+    "contour": space_plots.draw_contour,
+    "learning_curves": search_plots.draw_learning_curves,
+    "intermediate_values": search_plots.draw_intermediate_values,
+    "timeline": search_plots.draw_timeline,
 }
 WINNER: dict[str, Callable[[History, Predictions], Figure | None]] = {
-    "confusion": winner.confusion,
-    "roc": winner.roc,
-    "precision_recall": winner.precision_recall,
-    "calibration": winner.calibration,
-    "prediction": winner.prediction_against_truth,
-    "residuals": winner.residuals,
-    "permutation_importance": winner.permutation_importance,
+    "confusion": winner.draw_confusion,
+    "roc": winner.draw_roc,
+    "precision_recall": winner.draw_precision_recall,
+    "calibration": winner.draw_calibration,
+    "prediction": winner.draw_prediction_against_truth,
+    "residuals": winner.draw_residuals,
+    "permutation_importance": winner.draw_permutation_importance,
 }
 
 
@@ -66,7 +66,7 @@ class Drawing:
 
 def search_drawings(history: History) -> Iterator[Drawing]:
     """Every figure of the search that has data."""
-    return _drawings(0, {name: partial(draw, history) for name, draw in SEARCH.items()})
+    return _draw_safely(0, {name: partial(draw, history) for name, draw in SEARCH.items()})
 
 
 def winner_drawings(history: History, study: Path) -> Iterator[Drawing]:
@@ -78,10 +78,12 @@ def winner_drawings(history: History, study: Path) -> Iterator[Drawing]:
     if predictions is None:
         return iter(())
     makers = {name: partial(draw, history, predictions) for name, draw in WINNER.items()}
-    return _drawings(len(SEARCH), makers)
+    return _draw_safely(len(SEARCH), makers)
 
 
-def _drawings(first: int, makers: Mapping[str, Callable[[], Figure | None]]) -> Iterator[Drawing]:
+def _draw_safely(
+    first: int, makers: Mapping[str, Callable[[], Figure | None]]
+) -> Iterator[Drawing]:
     """The figures one by one, numbered from `first`; the others are drawn where one fails."""
     for number, (name, make) in enumerate(makers.items(), first):
         name = f"{number:02d}_{name}"
@@ -95,15 +97,15 @@ def _drawings(first: int, makers: Mapping[str, Callable[[], Figure | None]]) -> 
 
 def draw_search(history: History, study: Path) -> dict[str, str]:
     """Draw the search into `plots/` of a study's folder; what failed and why, by file."""
-    return _save(search_drawings(history), study)
+    return _save_drawings(search_drawings(history), study)
 
 
 def draw_winner(history: History, study: Path) -> dict[str, str]:
     """Likewise what `final/predictions.npz` holds of the locked rows; none where it is missing."""
-    return _save(winner_drawings(history, study), study)
+    return _save_drawings(winner_drawings(history, study), study)
 
 
-def _save(drawings: Iterator[Drawing], study: Path) -> dict[str, str]:
+def _save_drawings(drawings: Iterator[Drawing], study: Path) -> dict[str, str]:
     folder = study / "plots"
     make_folder(folder)
     failed = {}

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 PANELS = 6  # pairs of objectives that are drawn, in the order of the declaration
 
 
-def pareto_front(history: History) -> Figure | None:
+def draw_pareto_front(history: History) -> Figure | None:
     """Every complete trial by two objectives at a time; the front is marked and numbered."""
-    front = history.front()
+    front = history.pareto_front()
     if not front:
         return None
     pairs = list(combinations(range(len(history.objectives)), 2))[:PANELS]
     columns = min(len(pairs), 3)
     rows = -(-len(pairs) // columns)
     goals = ", ".join(f"{'high' if up else 'low'} {name}" for name, up in history.objectives)
-    figure, axes = style.figure(
+    figure, axes = style.make_figure(
         "Pareto front",
         f"{len(front)} of {history.count('COMPLETE')} complete trials; wanted: {goals}",
         rows=rows,
@@ -33,17 +33,17 @@ def pareto_front(history: History) -> Figure | None:
     )
     figure.subplots_adjust(wspace=0.45)  # each panel has a label of its own
     for axis, (x, y) in zip(axes, pairs, strict=False):
-        _panel(axis, history, x, y)
+        _draw_panel(axis, history, x, y)
     for axis in axes[len(pairs) :]:
         axis.set_visible(False)
     return figure
 
 
-def _panel(axis: Axes, history: History, x: int, y: int) -> None:
+def _draw_panel(axis: Axes, history: History, x: int, y: int) -> None:
     """Two objectives; in two dimensions alone a member may lie behind others."""
-    front = history.front()
+    front = history.pareto_front()
     members = {trial.number for trial in front}
-    others = [t for t in history.ranked() if t.values and t.number not in members]
+    others = [t for t in history.ranked_trials() if t.values and t.number not in members]
     if others:
         points = [t.values or () for t in others]
         axis.scatter([p[x] for p in points], [p[y] for p in points], s=16, color=style.PALE)
@@ -64,6 +64,6 @@ def _panel(axis: Axes, history: History, x: int, y: int) -> None:
     for which, place in (("x", x), ("y", y)):
         values = [(t.values or ())[place] for t in (*front, *others)]
         if min(values) > 0 and max(values) > 20 * min(values):
-            style.logarithmic(axis, "x" if which == "x" else "y")
-    style.dress(axis, "both")
-    style.label(axis, history.objectives[x][0], history.objectives[y][0])
+            style.use_log_scale(axis, "x" if which == "x" else "y")
+    style.style_axis(axis, "both")
+    style.label_axis(axis, history.objectives[x][0], history.objectives[y][0])

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...history import History
 from ...trial import Trial
-from ..as_optuna import as_study
+from ..optuna_study import build_optuna_study
 from .page import write_page
-from .space import importances
-from .thinning import MOST_INTERACTIVE, describe_part, representative_trials
+from .space_plots import compute_importances
+from .thinning import MAX_INTERACTIVE, describe_part, representative_trials
 
 if TYPE_CHECKING:
     import optuna
@@ -32,36 +32,36 @@ LINES = 200  # trials by epoch; more lines are a blot, and megabytes
 
 def write_interactive(history: History, study: Path) -> Path | None:
     """Write `plots/interactive.html` of a study's folder; None where too little was tried."""
-    if len(history.ranked()) < 2:
+    if len(history.ranked_trials()) < 2:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what has too few trials to be drawn well
-        return write_page(study / "plots" / PAGE, history.name, _figures(history))
+        return write_page(study / "plots" / PAGE, history.name, _make_figures(history))
 
 
-def _figures(history: History) -> Iterator[tuple[str, Any]]:
+def _make_figures(history: History) -> Iterator[tuple[str, Any]]:
     from optuna import logging, visualization
 
     logging.set_verbosity(logging.ERROR)
     ended = sum(t.is_finished for t in history.trials)
-    for name, arguments, study in _calls(history):
+    for name, arguments, study in _figure_calls(history):
         draw: Callable[..., Any] = getattr(visualization, f"plot_{name}")
         figure = draw(study, **arguments)
         figure.update_layout(title=None, margin={"t": 30})
         yield TITLES[name] + describe_part(len(study.trials), ended), figure
 
 
-def _calls(history: History) -> Iterator[tuple[str, dict[str, Any], optuna.Study]]:
+def _figure_calls(history: History) -> Iterator[tuple[str, dict[str, Any], optuna.Study]]:
     """Each figure's name, what it is drawn with, and the study."""
     from optuna.importance import PedAnovaImportanceEvaluator
 
-    study = as_study(history, trials=representative_trials(history, MOST_INTERACTIVE))
+    study = build_optuna_study(history, trials=representative_trials(history, MAX_INTERACTIVE))
     named = {"target_name": history.metric}
     yield "optimization_history", named, study
-    shares = importances(history)
+    shares = compute_importances(history)
     if shares:
         yield "param_importances", {"evaluator": PedAnovaImportanceEvaluator(), **named}, study
-    if _has_variety(history.ranked()):
+    if _has_variety(history.ranked_trials()):
         yield "parallel_coordinate", named, study
         yield "slice", named, study
     if len(shares) > 1:

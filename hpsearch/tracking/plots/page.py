@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ...escaping import html
+from ...escaping import escape_html
 from ...platforms.files import make_folder, write_text
 
 STYLE = "font-family: system-ui, sans-serif; max-width: 1100px; margin: 2em auto"
@@ -24,12 +24,12 @@ def write_page(path: Path, heading: str, figures: Iterable[tuple[str, Any]]) -> 
         figure.layout.template = {}  # of looks that the script does not use
         held = figure.to_json().replace("<", "\\u003c")  # ends no element of the page
         held = f"<script type='application/json'>{held}</script>"
-        parts.append(f"<h2>{html(title)}</h2>{held}")
+        parts.append(f"<h2>{escape_html(title)}</h2>{held}")
     make_folder(path.parent)
     write_text(
         path,
-        f"<!doctype html><meta charset='utf-8'><title>{html(heading)}</title>"
-        f"<body style='{STYLE}'><h1>{html(heading)}</h1>{''.join(parts)}"
+        f"<!doctype html><meta charset='utf-8'><title>{escape_html(heading)}</title>"
+        f"<body style='{STYLE}'><h1>{escape_html(heading)}</h1>{''.join(parts)}"
         f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>",
     )
     return path

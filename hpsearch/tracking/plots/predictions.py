@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ...training.metrics import confusion
+from ...training.metrics import confusion_matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,13 @@ class Predictions:
             np.hstack([1 - self.prediction, self.prediction]),
         )
 
-    def of_target(self, k: int) -> str:
+    def target_suffix(self, k: int) -> str:
         """What an axis adds to its name where a regression has several targets."""
         return f" of {self.classes[k]}" if self.truth.shape[1] > 1 else ""
 
     def confusion(self) -> np.ndarray:
         """Rows by true class, columns by predicted class: numbers of rows."""
-        return confusion(self.truth, self.prediction, threshold=self.threshold)
+        return confusion_matrix(self.truth, self.prediction, threshold=self.threshold)
 
     def scored_classes(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
         """(name, 0/1 truth, score) of each class: the positive one alone in a binary task."""
@@ -75,11 +75,11 @@ def read_predictions(folder: Path) -> Predictions | None:
     if not len(truth):
         return None
     truth, prediction = (a[:, None] if a.ndim == 1 else a for a in (truth, prediction))
-    classes = _classes(folder, truth.shape[1])
-    return Predictions(truth, prediction, classes, threshold, _importance(folder))
+    classes = _read_classes(folder, truth.shape[1])
+    return Predictions(truth, prediction, classes, threshold, _read_importance(folder))
 
 
-def _importance(folder: Path) -> Mapping[str, Any]:
+def _read_importance(folder: Path) -> Mapping[str, Any]:
     path = folder / "importance.json"
     if not path.is_file():
         return {}
@@ -90,7 +90,7 @@ def _importance(folder: Path) -> Mapping[str, Any]:
     return found
 
 
-def _classes(folder: Path, outputs: int) -> tuple[str, ...]:
+def _read_classes(folder: Path, outputs: int) -> tuple[str, ...]:
     try:
         target = json.loads((folder / "schema.json").read_text(encoding="utf-8"))["target"]
         parts = [part["name"] for part in target.get("parts") or ()]

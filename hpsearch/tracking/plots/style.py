@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from ...escaping import one_line
+from ...escaping import escape_line
 from ...history import History
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ LONGEST_LABEL, LONGEST_TITLE, LONGEST_SUBTITLE = 60, 70, 150  # characters
 DPI = 150  # 8 inches are 1200 pixels
 
 
-def figure(
+def make_figure(
     title: str,
     subtitle: str = "",
     *,
@@ -60,12 +60,19 @@ def figure(
     )
     axes = made.subplots(rows, columns, squeeze=False, **grid)
     made.text(
-        0.02, 1 - 0.30 / height, plain(title, LONGEST_TITLE), size=12.5, weight="bold", color=INK
+        0.02,
+        1 - 0.30 / height,
+        escape_label(title, LONGEST_TITLE),
+        size=12.5,
+        weight="bold",
+        color=INK,
     )
-    made.text(0.02, 1 - 0.50 / height, plain(subtitle, LONGEST_SUBTITLE), size=8.5, color=MUTED)
+    made.text(
+        0.02, 1 - 0.50 / height, escape_label(subtitle, LONGEST_SUBTITLE), size=8.5, color=MUTED
+    )
     flat = [axis for row in axes for axis in row]
     for axis in flat:
-        dress(axis)
+        style_axis(axis)
     return made, flat
 
 
@@ -89,17 +96,17 @@ def to_png(figure: Figure) -> bytes:
     return image.getvalue()
 
 
-def plain(text: object, longest: int = 28) -> str:
+def escape_label(text: object, longest: int = 28) -> str:
     """A name from data or declaration for a figure: on one line, cut, and never hidden.
 
     Matplotlib leaves what begins with an underscore out of legends.
     """
-    shown = one_line(text)
+    shown = escape_line(text)
     shown = shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
     return f" {shown}" if shown.startswith("_") else shown
 
 
-def dress(axis: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
+def style_axis(axis: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
     """Quiet axes: no box, a pale grid, small labels."""
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
@@ -113,39 +120,39 @@ def dress(axis: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
     axis.grid(True, axis=grid, color=LINE, linewidth=0.8)
 
 
-def legend(axis: Axes, **where: Any) -> None:
+def add_legend(axis: Axes, **where: Any) -> None:
     """A legend without a frame."""
     shown = axis.legend(frameon=False, fontsize=8, labelcolor=INK, **where)
     shown.set_zorder(5)
 
 
-def legend_above(axis: Axes) -> None:
+def add_legend_above(axis: Axes) -> None:
     """A legend in one line beside the title, out of the data's way."""
     height = axis.get_window_extent().height / DPI
-    legend(axis, loc="lower right", bbox_to_anchor=(1.015, 1 + 0.3 / height), ncols=8)
+    add_legend(axis, loc="lower right", bbox_to_anchor=(1.015, 1 + 0.3 / height), ncols=8)
 
 
-def label(axis: Axes, x: str = "", y: str = "", title: str = "") -> None:
+def label_axis(axis: Axes, x: str = "", y: str = "", title: str = "") -> None:
     """Names of the axes and, in a grid, of the panel."""
-    axis.set_xlabel(plain(x, LONGEST_LABEL))
-    axis.set_ylabel(plain(y, LONGEST_LABEL))
+    axis.set_xlabel(escape_label(x, LONGEST_LABEL))
+    axis.set_ylabel(escape_label(y, LONGEST_LABEL))
     if title:
-        axis.set_title(plain(title, LONGEST_LABEL), size=9, color=INK, loc="left", pad=5)
+        axis.set_title(escape_label(title, LONGEST_LABEL), size=9, color=INK, loc="left", pad=5)
 
 
-def goal(history: History) -> str:
+def describe_goal(history: History) -> str:
     """What the score is, for a subtitle."""
     return f"{history.metric}, {'larger' if history.maximize else 'smaller'} is better"
 
 
-def whole_numbers(axis: Axes) -> None:
+def use_whole_numbers(axis: Axes) -> None:
     """No half trials and no half epochs."""
     from matplotlib.ticker import MaxNLocator
 
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def logarithmic(axis: Axes, which: Literal["x", "y"]) -> None:
+def use_log_scale(axis: Axes, which: Literal["x", "y"]) -> None:
     """A logarithmic scale whose labels do not run into each other."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -158,7 +165,7 @@ def logarithmic(axis: Axes, which: Literal["x", "y"]) -> None:
         own.set_major_formatter(lambda x, _: f"{x:g}")
 
 
-def focus(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
+def focus_limits(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
     """Limits that show where the good values are.
 
     A few far worse values, which every search has, would squeeze the others together.

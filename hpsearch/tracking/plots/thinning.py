@@ -12,9 +12,9 @@ from typing import TypeVar
 from ...history import History
 from ...trial import Trial
 
-MOST_LINES = 300  # that one figure draws through its trials
-MOST_POINTS = 1000  # trials that an importance is computed from
-MOST_INTERACTIVE = 500  # trials of the interactive page; Optuna copies them for every figure
+MAX_LINES = 300  # that one figure draws through its trials
+MAX_POINTS = 1000  # trials that an importance is computed from
+MAX_INTERACTIVE = 500  # trials of the interactive page; Optuna copies them for every figure
 
 T = TypeVar("T")
 
@@ -38,17 +38,17 @@ def representative_trials(history: History, most: int) -> list[Trial]:
     if len(ended) <= most:
         return ended
     share = most / len(ended)
-    kinds = [history.ranked()]
+    kinds = [history.ranked_trials()]
     kinds += [[t for t in ended if t.state == state] for state in ("PRUNED", "FAILED")]
-    chosen = _records(history)
+    chosen = _record_trials(history)
     for kind in kinds:
         chosen += thin_out(kind, max(1, round(share * len(kind))))
-    return sorted({t.number: t for t in chosen}.values(), key=_number)
+    return sorted({t.number: t for t in chosen}.values(), key=_trial_number)
 
 
 def trials_with_shown_curves(history: History) -> list[Trial]:
     """The trials whose curves a figure of all curves draws, and the winner or best."""
-    chosen = representative_trials(history, MOST_LINES)
+    chosen = representative_trials(history, MAX_LINES)
     winner = history.winning_trial()
     if winner is not None and winner not in chosen:
         chosen.append(winner)
@@ -60,7 +60,7 @@ def describe_part(shown: int, total: int) -> str:
     return f"; {shown:,} of {total:,} trials are drawn" if shown < total else ""
 
 
-def _records(history: History) -> list[Trial]:
+def _record_trials(history: History) -> list[Trial]:
     """The trials that were the best when they ended."""
     found: list[Trial] = []
     before: float | None = None
@@ -71,5 +71,5 @@ def _records(history: History) -> list[Trial]:
     return found
 
 
-def _number(trial: Trial) -> int:
+def _trial_number(trial: Trial) -> int:
     return trial.number

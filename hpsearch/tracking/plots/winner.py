@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MOST_CLASSES = 8  # curves in one figure
-MOST_CELLS = 12  # classes whose confusion is written into the cells
+MAX_CLASSES = 8  # curves in one figure
+MAX_CELLS = 12  # classes whose confusion is written into the cells
 BINS = 10  # of a calibration curve
-MOST_COLUMNS = 20  # bars of the importance
+MAX_COLUMNS = 20  # bars of the importance
 
 
-def confusion(history: History, rows: Predictions) -> Figure | None:
+def draw_confusion(history: History, rows: Predictions) -> Figure | None:
     """Rows by true class, columns by predicted class, shaded by the share of the true class."""
     if history.study.task in ("regression", "multilabel"):
         return None
@@ -28,65 +28,71 @@ def confusion(history: History, rows: Predictions) -> Figure | None:
     table = rows.confusion()
     share = table / np.maximum(1, table.sum(1, keepdims=True))
     right = int(np.trace(table))
-    figure, (axis,) = style.figure(
+    figure, (axis,) = style.make_figure(
         "Confusion", f"{right:,} of {table.sum():,} locked rows right", height=5.2
     )
     axis.grid(False)
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(n, n):
-        if n <= MOST_CELLS and table[i, j]:
+        if n <= MAX_CELLS and table[i, j]:
             color = "white" if share[i, j] > 0.55 else style.INK
             text = f"{table[i, j]:,}\n{share[i, j]:.0%}" if n <= 6 else f"{table[i, j]:,}"
             size = 12 if n <= 4 else 8
             axis.text(j, i, text, ha="center", va="center", color=color, size=size)
     ticks = range(n) if n <= 30 else range(0, n, n // 15)
-    names = [style.plain(rows.classes[k]) for k in ticks]
+    names = [style.escape_label(rows.classes[k]) for k in ticks]
     axis.set_xticks(ticks, names, rotation=0 if n <= 10 else 90)
     axis.set_yticks(ticks, names)
-    style.label(axis, "predicted", "true")
+    style.label_axis(axis, "predicted", "true")
     return figure
 
 
-def roc(history: History, rows: Predictions) -> Figure | None:
+def draw_roc(history: History, rows: Predictions) -> Figure | None:
     """True positives against false positives over all thresholds."""
     if _is_regression(history) or not rows.scored_classes():
         return None
-    figure, (axis,) = style.figure("ROC", "each class against the rest, locked rows", height=5.2)
+    figure, (axis,) = style.make_figure(
+        "ROC", "each class against the rest, locked rows", height=5.2
+    )
     axis.plot([0, 1], [0, 1], color=style.MUTED, lw=1, ls=(0, (4, 4)))
-    for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
-        false, true = curve_of_roc(truth, score)
+    for color, (name, truth, score) in zip(style.CYCLE, _classes_to_draw(rows), strict=False):
+        false, true = roc_curve(truth, score)
         area = np.trapezoid(true, false)
-        axis.plot(false, true, color=color, lw=1.8, label=f"{style.plain(name)}   area {area:.3f}")
-    _square(axis)
-    style.label(axis, "false positive rate", "true positive rate")
-    style.legend(axis, loc="lower right")
+        axis.plot(
+            false, true, color=color, lw=1.8, label=f"{style.escape_label(name)}   area {area:.3f}"
+        )
+    _set_unit_square(axis)
+    style.label_axis(axis, "false positive rate", "true positive rate")
+    style.add_legend(axis, loc="lower right")
     return figure
 
 
-def precision_recall(history: History, rows: Predictions) -> Figure | None:
+def draw_precision_recall(history: History, rows: Predictions) -> Figure | None:
     """Precision against recall over all thresholds."""
     if _is_regression(history) or not rows.scored_classes():
         return None
-    figure, (axis,) = style.figure(
+    figure, (axis,) = style.make_figure(
         "Precision and recall", "each class against the rest; dashed: a guess", height=5.2
     )
-    for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
-        recall, precision = curve_of_precision(truth, score)
+    for color, (name, truth, score) in zip(style.CYCLE, _classes_to_draw(rows), strict=False):
+        recall, precision = precision_recall_curve(truth, score)
         mean = float(np.sum(np.diff(recall) * precision[1:]))
         axis.step(recall, precision, where="pre", color=color, lw=1.8)
-        axis.plot([], [], color=color, label=f"{style.plain(name)}   average precision {mean:.3f}")
+        axis.plot(
+            [], [], color=color, label=f"{style.escape_label(name)}   average precision {mean:.3f}"
+        )
         axis.axhline(truth.mean(), color=color, lw=0.9, ls=(0, (4, 4)), alpha=0.6)
-    _square(axis)
-    style.label(axis, "recall", "precision")
-    style.legend(axis, loc="lower left")
+    _set_unit_square(axis)
+    style.label_axis(axis, "recall", "precision")
+    style.add_legend(axis, loc="lower left")
     return figure
 
 
-def calibration(history: History, rows: Predictions) -> Figure | None:
+def draw_calibration(history: History, rows: Predictions) -> Figure | None:
     """How often a predicted probability comes true, in bins of equal width."""
     if _is_regression(history) or not rows.scored_classes():
         return None
-    figure, (axis, below) = style.figure(
+    figure, (axis, below) = style.make_figure(
         "Calibration",
         "on the dashed line a probability means what it says; bars: 95% interval",
         rows=2,
@@ -95,7 +101,7 @@ def calibration(history: History, rows: Predictions) -> Figure | None:
         gridspec_kw={"height_ratios": [3, 1], "hspace": 0.14},
     )
     axis.plot([0, 1], [0, 1], color=style.MUTED, lw=1, ls=(0, (4, 4)))
-    for color, (name, truth, score) in zip(style.CYCLE, _shown(rows), strict=False):
+    for color, (name, truth, score) in zip(style.CYCLE, _classes_to_draw(rows), strict=False):
         place = np.clip((score * BINS).astype(int), 0, BINS - 1)
         count = np.bincount(place, minlength=BINS)
         used = count > 0
@@ -111,42 +117,42 @@ def calibration(history: History, rows: Predictions) -> Figure | None:
             ms=4,
             lw=1.6,
             elinewidth=0.8,
-            label=style.plain(name),
+            label=style.escape_label(name),
         )
         edges = np.linspace(0, 1, 2 * BINS + 1).tolist()
         below.hist(score, edges, histtype="step", color=color, lw=1.2)
     axis.set_ylim(-0.03, 1.03)
     below.set_xlim(-0.02, 1.02)
-    style.label(axis, y="share that came true")
-    style.label(below, "predicted probability", "rows")
-    style.legend(axis, loc="upper left")
+    style.label_axis(axis, y="share that came true")
+    style.label_axis(below, "predicted probability", "rows")
+    style.add_legend(axis, loc="upper left")
     return figure
 
 
-def prediction_against_truth(history: History, rows: Predictions) -> Figure | None:
+def draw_prediction_against_truth(history: History, rows: Predictions) -> Figure | None:
     """Each locked row of a regression: what was predicted against what was true."""
     if not _is_regression(history):
         return None
-    figure, axes = _panels("Prediction against truth", "locked rows; dashed: exact", rows)
+    figure, axes = _make_panels("Prediction against truth", "locked rows; dashed: exact", rows)
     n_targets = rows.truth.shape[1]
     for axis in axes[n_targets:]:
         axis.set_visible(False)
     for k, axis in enumerate(axes[:n_targets]):
         truth, predicted = rows.truth[:, k], rows.prediction[:, k]
         ends = [min(truth.min(), predicted.min()), max(truth.max(), predicted.max())]
-        _cloud(axis, truth, predicted)
+        _draw_points(axis, truth, predicted)
         axis.plot(ends, ends, color=style.MUTED, lw=1, ls=(0, (4, 4)))
-        style.dress(axis, "both")
-        style.label(axis, f"truth{rows.of_target(k)}", "prediction")
+        style.style_axis(axis, "both")
+        style.label_axis(axis, f"truth{rows.target_suffix(k)}", "prediction")
     return figure
 
 
-def residuals(history: History, rows: Predictions) -> Figure | None:
+def draw_residuals(history: History, rows: Predictions) -> Figure | None:
     """What a regression left over, against its prediction and as a histogram."""
     if not _is_regression(history):
         return None
     left = rows.prediction - rows.truth
-    figure, axes = style.figure(
+    figure, axes = style.make_figure(
         "Residuals",
         f"prediction - truth on the locked rows: mean {left.mean():.4g}, "
         f"standard deviation {left.std():.4g}",
@@ -158,7 +164,7 @@ def residuals(history: History, rows: Predictions) -> Figure | None:
     )
     for k in range(rows.truth.shape[1]):
         axis, side = axes[2 * k : 2 * k + 2]
-        _cloud(axis, rows.prediction[:, k], left[:, k])
+        _draw_points(axis, rows.prediction[:, k], left[:, k])
         for each in (axis, side):
             each.axhline(0, color=style.MUTED, lw=1, ls=(0, (4, 4)))
         low, high = float(left[:, k].min()), float(left[:, k].max())
@@ -166,21 +172,21 @@ def residuals(history: History, rows: Predictions) -> Figure | None:
         edges = np.linspace(low - room, high + room, 41).tolist()
         side.hist(left[:, k], edges, orientation="horizontal", color=style.PALE)
         side.tick_params(labelleft=False)
-        style.label(axis, f"prediction{rows.of_target(k)}", "residual")
-        style.label(side, "rows")
+        style.label_axis(axis, f"prediction{rows.target_suffix(k)}", "residual")
+        style.label_axis(side, "rows")
     return figure
 
 
-def permutation_importance(history: History, rows: Predictions) -> Figure | None:
+def draw_permutation_importance(history: History, rows: Predictions) -> Figure | None:
     """By how much the objective gets worse when a column's cells are shuffled."""
     columns: dict[str, list[float]] = rows.importance.get("columns", {})
     if not columns:
         return None
-    shown = list(columns.items())[:MOST_COLUMNS]
+    shown = list(columns.items())[:MAX_COLUMNS]
     rest = (
         f"; the first {len(shown)} of {len(columns)} columns" if len(columns) > len(shown) else ""
     )
-    figure, (axis,) = style.figure(
+    figure, (axis,) = style.make_figure(
         "What the columns are worth",
         f"loss of {rows.importance['metric']} when a column is shuffled, on "
         f"{rows.importance['rows']:,} locked rows; dots: each shuffle{rest}",
@@ -191,10 +197,10 @@ def permutation_importance(history: History, rows: Predictions) -> Figure | None
         axis.barh(place, float(np.mean(losses)), color=style.PALE, height=0.7)
         axis.plot(losses, [place] * len(losses), "o", ms=2.5, color=style.BLUE)
     axis.axvline(0, color=style.MUTED, lw=1)
-    axis.set_yticks(range(len(shown)), [style.plain(name) for name, _ in reversed(shown)])
+    axis.set_yticks(range(len(shown)), [style.escape_label(name) for name, _ in reversed(shown)])
     axis.set_ylim(-0.6, len(shown) - 0.4)
-    style.dress(axis, "x")
-    style.label(axis, f"loss of {rows.importance['metric']}")
+    style.style_axis(axis, "x")
+    style.label_axis(axis, f"loss of {rows.importance['metric']}")
     return figure
 
 
@@ -202,49 +208,49 @@ def _is_regression(history: History) -> bool:
     return history.study.task == "regression"
 
 
-def _shown(rows: Predictions) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def _classes_to_draw(rows: Predictions) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """The classes that get a curve: the most frequent ones where there are many."""
     classes = rows.scored_classes()
-    common = sorted(classes, key=lambda c: -c[1].sum())[:MOST_CLASSES]
+    common = sorted(classes, key=lambda c: -c[1].sum())[:MAX_CLASSES]
     return [c for c in classes if any(c is kept for kept in common)]
 
 
-def curve_of_roc(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def roc_curve(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """False and true positive rates over falling thresholds, from (0, 0) to (1, 1)."""
-    hits, chosen = _cumulated(truth, score)
+    hits, chosen = _cumulative_counts(truth, score)
     true = hits / truth.sum()
     false = (chosen - hits) / (len(truth) - truth.sum())
     return np.r_[0, false], np.r_[0, true]
 
 
-def curve_of_precision(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def precision_recall_curve(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Recall, rising from 0, and precision over falling thresholds."""
-    hits, chosen = _cumulated(truth, score)
+    hits, chosen = _cumulative_counts(truth, score)
     precision = hits / chosen
     return np.r_[0, hits / truth.sum()], np.r_[precision[0], precision]
 
 
-def _cumulated(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _cumulative_counts(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Positives and rows at or above each distinct score, highest score first."""
     order = np.argsort(-score, kind="stable")
     last = np.r_[np.nonzero(np.diff(score[order]))[0], len(score) - 1]
     return np.cumsum(truth[order])[last], last + 1.0
 
 
-def _cloud(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
+def _draw_points(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Points, fainter and smaller the more there are."""
     alpha = float(np.clip(40 / np.sqrt(len(x)) / 2, 0.12, 0.8))
     size = float(np.clip(4000 / len(x), 4, 22))
     axis.scatter(x, y, s=size, alpha=alpha, color=style.BLUE, linewidths=0, rasterized=True)
 
 
-def _panels(title: str, subtitle: str, rows: Predictions) -> tuple[Figure, list[Axes]]:
+def _make_panels(title: str, subtitle: str, rows: Predictions) -> tuple[Figure, list[Axes]]:
     n = rows.truth.shape[1]
-    return style.figure(title, subtitle, columns=min(n, 3), rows=-(-n // 3), height=5.2)
+    return style.make_figure(title, subtitle, columns=min(n, 3), rows=-(-n // 3), height=5.2)
 
 
-def _square(axis: Axes) -> None:
-    style.dress(axis, "both")
+def _set_unit_square(axis: Axes) -> None:
+    style.style_axis(axis, "both")
     axis.set_xlim(-0.01, 1.01)
     axis.set_ylim(-0.01, 1.03)
     axis.set_aspect("equal")

@@ -29,6 +29,6 @@ Lanes as one batch, as on an accelerator:
     batch_engine       groups of a population, reports and results
 """
 
-from .trainer import VectorizedTrainer, why_not
+from .vectorized_trainer import VectorizedTrainer, explain_unsuitable
 
-__all__ = ["VectorizedTrainer", "why_not"]
+__all__ = ["VectorizedTrainer", "explain_unsuitable"]

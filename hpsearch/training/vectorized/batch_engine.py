@@ -17,19 +17,19 @@ import numpy as np
 from ...errors import TrainingError, UnsuitableError
 from ...trial import EpochReport, State, TrialResult, TrialSpec
 from ..metrics import Metric
-from ..outcome import divergence, ended, failed, unfit_output
 from ..problem import Problem
-from ..trainer import Reports
+from ..trainer import ReportGenerator
+from ..trial_result import build_failed_result, build_result, why_diverged, why_output_unfit
 from .device_data import DeviceData
 from .program import measure_function
 from .program_cache import ProgramCache
-from .segment import EPOCHS, N_LOSSES, BatchData, Rules
+from .segment import MAX_EPOCHS_PER_CALL, N_LOSSES, BatchData, StoppingRules
 from .template import Templates
-from .tile_group import Entry, Size, TileGroup, TooLargeError, is_out_of_memory
+from .tile_group import GroupSize, TileEntry, TileGroup, TooLargeError, is_out_of_memory
 
-REPORT_SECONDS = 0.3  # between two answers of the device, about
+REPORT_INTERVAL = 0.3  # between two answers of the device, about
 TILE_TRIALS = 256  # of a tile at most
-BRANCHES = 6  # sizes of batches that a program has branches for; of more, powers of two
+MAX_BRANCHES = 6  # sizes of batches that a program has branches for; of more, powers of two
 Tables = dict[int, np.ndarray]  # trial -> predictions of its best epoch
 
 
@@ -42,30 +42,32 @@ class BatchEngine:
         self.problem = problem
         self.templates = Templates(problem)
         self._data, self._programs = data, programs
-        metrics = [problem.metric(name) for name in problem.metrics]
-        self._metrics = [m for m in metrics if not m.on_host] + [m for m in metrics if m.on_host]
+        metrics = [problem.get_metric(name) for name in problem.metrics]
+        self._metrics = [m for m in metrics if not m.needs_numpy] + [
+            m for m in metrics if m.needs_numpy
+        ]
         self._names = ["train/loss", "val/loss", *(f"val/{m.name}" for m in self._metrics)]
-        self._direction = problem.goal.direction
-        self._sizes: dict[str, Size] = {}  # of the groups so far, by their key
+        self._direction = problem.objective_metric.direction
+        self._sizes: dict[str, GroupSize] = {}  # of the groups so far, by their key
         self._limited: set[str] = set()  # groups that memory has made smaller
         self._batch_data: dict[tuple[str, int], BatchData] = {}
         self._epoch_seconds = 0.0  # of the last call; 0: not known yet
         self._raised: Exception | None = None  # by a metric of the user's
 
-    def train(self, trials: Sequence[TrialSpec]) -> Reports:
+    def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
-        waiting: list[Entry] = []
+        waiting: list[TileEntry] = []
         for trial in trials:
-            made = self._entry(trial, len(self.problem.folds))
+            made = self._make_entry(trial, len(self.problem.folds))
             if isinstance(made, TrialResult):
                 yield made
             else:
                 waiting.append(made)
         groups: dict[str, TileGroup] = {}
-        for key, entries in self._by_group(waiting).items():
-            groups[key] = self._group(key, entries, judged=True)
+        for key, entries in self._group_entries(waiting).items():
+            groups[key] = self._make_group(key, entries, judged=True)
         while any(group.waiting or group.entries for group in groups.values()):
-            yield from self._turn(groups)
+            yield from self._train_groups(groups)
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
         """See `trainer.Trainer.prepare`; the running population is all that the device can do."""
@@ -79,13 +81,13 @@ class BatchEngine:
         params = self.templates.resolve(trial)
         template = self.templates.get(trial)
         numbers = template.numbers(self.problem, trial, params, 1)
-        entry = Entry(trial, params, template, numbers, time.perf_counter())
-        group = self._group("fit " + self._key(entry), [entry], judged=False)
+        entry = TileEntry(trial, params, template, numbers, time.perf_counter())
+        group = self._make_group("fit " + self._group_key(entry), [entry], judged=False)
         group.admit()
         while entry.epoch < trial.epochs:
-            group.start(EPOCHS)
+            group.start(MAX_EPOCHS_PER_CALL)
             for figures in group.finish()[entry]:
-                if reason := divergence({"train/loss": figures[0]}):
+                if reason := why_diverged({"train/loss": figures[0]}):
                     epoch = len(entry.figures)
                     raise TrainingError(f"final fit, epoch {epoch}: {reason}")
                 entry.figures.append(figures)
@@ -93,7 +95,7 @@ class BatchEngine:
 
     # ---- groups ----
 
-    def _entry(self, trial: TrialSpec, n_folds: int) -> Entry | TrialResult:
+    def _make_entry(self, trial: TrialSpec, n_folds: int) -> TileEntry | TrialResult:
         started = time.perf_counter()
         try:
             params, template = self.templates.resolve(trial), self.templates.get(trial)
@@ -102,24 +104,24 @@ class BatchEngine:
             raise
         except Exception as error:
             seconds = time.perf_counter() - started
-            return failed(trial, error, seconds=seconds, trainer=self.name)
-        return Entry(trial, params, template, numbers, started)
+            return build_failed_result(trial, error, seconds=seconds, trainer=self.name)
+        return TileEntry(trial, params, template, numbers, started)
 
-    def _by_group(self, entries: Sequence[Entry]) -> dict[str, list[Entry]]:
-        groups: dict[str, list[Entry]] = {}
+    def _group_entries(self, entries: Sequence[TileEntry]) -> dict[str, list[TileEntry]]:
+        groups: dict[str, list[TileEntry]] = {}
         for entry in entries:
-            groups.setdefault(self._key(entry), []).append(entry)
+            groups.setdefault(self._group_key(entry), []).append(entry)
         return groups
 
-    def _key(self, entry: Entry) -> str:
+    def _group_key(self, entry: TileEntry) -> str:
         """What trials have in common that can stand in one group."""
-        scaling = str(entry.params.get("scaling")) if self.problem.scaled else ""
+        scaling = str(entry.params.get("scaling")) if self.problem.statistics_by_scaling else ""
         shapes = [np.shape(a) for a in jax.tree.leaves(entry.numbers)]
-        branches = self._branches(entry.batch_size)
+        branches = self._branch_sizes(entry.batch_size)
         template = entry.template
         return f"{template.key}|{template.begins}|{shapes}|{branches}|{scaling}"
 
-    def _branches(self, rows: int) -> tuple[int, ...]:
+    def _branch_sizes(self, rows: int) -> tuple[int, ...]:
         """The sizes of batches of the program that trains batches of `rows`.
 
         A batch is computed in the next larger of them. They hang on the space alone, so that all
@@ -128,31 +130,31 @@ class BatchEngine:
         sizes = sorted(set(self.problem.sizes.get("batch_size", ())))
         if not sizes or rows > sizes[-1]:
             return (rows,)
-        if len(sizes) <= BRANCHES:
+        if len(sizes) <= MAX_BRANCHES:
             return tuple(sizes)
         return tuple(sorted({1 << (size - 1).bit_length() for size in sizes}))
 
-    def _group(self, key: str, entries: Sequence[Entry], *, judged: bool) -> TileGroup:
+    def _make_group(self, key: str, entries: Sequence[TileEntry], *, judged: bool) -> TileGroup:
         first = entries[0]
         n_folds = len(self.problem.folds) if judged else 1
-        data = self._data_of(first, n_folds)
+        data = self._batch_data_of(first, n_folds)
         scores = self._names.index(f"val/{self.problem.objective}")
-        rules = Rules(self.problem.early_stopping, self._direction, scores, judged)
+        rules = StoppingRules(self.problem.early_stopping, self._direction, scores, judged)
         group = TileGroup(
             first.template,
             data,
             rules,
             self._programs,
             key=f"{'judged' if judged else 'fit'} {first.template.key} {first.template.begins}",
-            branches=self._branches(first.batch_size) if judged else (first.batch_size,),
-            metrics=(self._measure, len(self._metrics) if judged else 0),
+            branches=self._branch_sizes(first.batch_size) if judged else (first.batch_size,),
+            metrics=(self._measure_lane, len(self._metrics) if judged else 0),
             table=(int(data.folds.validation[0].size) if judged else 0, self.problem.n_outputs),
-            size=self._size(key, entries),
+            size=self._group_size(key, entries),
         )
         group.waiting.extend(entries)
         return group
 
-    def _size(self, key: str, entries: Sequence[Entry]) -> Size:
+    def _group_size(self, key: str, entries: Sequence[TileEntry]) -> GroupSize:
         """The size of a group: as it was before, where that is not far from what is needed."""
         counts: dict[int, int] = {}
         for entry in entries:
@@ -165,11 +167,11 @@ class BatchEngine:
         mean = -(-len(entries) // len(counts))
         trials = min(TILE_TRIALS, 1 << (mean - 1).bit_length())
         tiles = sum(-(-count // trials) for count in counts.values())
-        self._sizes[key] = Size(tiles, trials)
+        self._sizes[key] = GroupSize(tiles, trials)
         return self._sizes[key]
 
-    def _data_of(self, entry: Entry, n_folds: int) -> BatchData:
-        scaling = str(entry.params.get("scaling")) if self.problem.scaled else ""
+    def _batch_data_of(self, entry: TileEntry, n_folds: int) -> BatchData:
+        scaling = str(entry.params.get("scaling")) if self.problem.statistics_by_scaling else ""
         if (scaling, n_folds) not in self._batch_data:
             folds = self._data.folds_of(entry.params)[:n_folds]
             stacked = jax.tree.map(lambda *a: np.stack([np.asarray(x) for x in a]), *folds)
@@ -181,21 +183,23 @@ class BatchEngine:
             self._batch_data[scaling, n_folds] = BatchData(self._data.rows, *rest)
         return self._batch_data[scaling, n_folds]
 
-    def _measure(self, predictions: Any, fold: Any, rows: Any) -> Any:
+    def _measure_lane(self, predictions: Any, fold: Any, rows: Any) -> Any:
         """The metrics of a lane; those of the user's own are asked on the host."""
-        found = [m for m in self._metrics if not m.on_host]
+        found = [m for m in self._metrics if not m.needs_numpy]
         parts = [measure_function(found)(predictions, fold, rows)] if found else []
         for metric in self._metrics[len(found) :]:
             shape = jax.ShapeDtypeStruct((1,), np.float32)
 
             def ask(*given: Any, metric: Metric = metric) -> np.ndarray:
-                return self._ask(metric, *(np.asarray(a) for a in given))
+                return self._call_user_metric(metric, *(np.asarray(a) for a in given))
 
             given = (fold.validation.reshape(-1), fold.n_validation, predictions)
             parts.append(jax.pure_callback(ask, shape, *given, vmap_method="sequential"))
         return jnp.concatenate(parts)
 
-    def _ask(self, metric: Metric, rows: np.ndarray, n: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    def _call_user_metric(
+        self, metric: Metric, rows: np.ndarray, n: np.ndarray, seen: np.ndarray
+    ) -> np.ndarray:
         rows, weights = rows[: int(n)], self.problem.weights
         try:
             own = None if weights is None else weights[rows]
@@ -206,13 +210,13 @@ class BatchEngine:
 
     # ---- turns ----
 
-    def _turn(
+    def _train_groups(
         self, groups: dict[str, TileGroup]
     ) -> Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]:
         """Some epochs of all groups, and what they brought."""
-        began, most = time.perf_counter(), self._epochs_of_a_call()
+        began, most = time.perf_counter(), self._epochs_per_call()
         at_work: list[TileGroup] = []
-        found: dict[Entry, list[np.ndarray]] = {}
+        found: dict[TileEntry, list[np.ndarray]] = {}
         errors: list[tuple[TileGroup, Exception]] = []
         for group in groups.values():
             try:
@@ -233,17 +237,17 @@ class BatchEngine:
                 continue
             for entry in [*group.entries, *group.waiting]:
                 group.release(entry)
-                yield self._failed(entry, reason)
+                yield self._failed_result(entry, reason)
         if found:
             n = max(len(figures) for figures in found.values())
             self._epoch_seconds = (time.perf_counter() - began) / n
-        yield from self._tell(groups, found)
+        yield from self._report_epochs(groups, found)
 
     def _smaller(
         self, groups: Mapping[str, TileGroup], group: TileGroup, error: Exception
     ) -> dict[str, TileGroup]:
         """A group of less memory in place of one, its trials begun again; empty: there is none."""
-        size = error.size if isinstance(error, TooLargeError) else group.size.halved
+        size = error.size if isinstance(error, TooLargeError) else group.size.half
         if size is None:
             return {}
         [key] = [key for key, other in groups.items() if other is group]
@@ -251,21 +255,21 @@ class BatchEngine:
         self._limited.add(key)
         entries = [*group.entries, *group.waiting]
         for entry in entries:  # what was reported is not reported again
-            entry.epoch, entry.place = 0, None
-        return {key: self._group(key, entries, judged=True)}
+            entry.epoch, entry.slot = 0, None
+        return {key: self._make_group(key, entries, judged=True)}
 
-    def _epochs_of_a_call(self) -> int:
+    def _epochs_per_call(self) -> int:
         """Of how many epochs the host hears at once; of the first one alone."""
         if not self._epoch_seconds:
             return 1
-        return max(1, min(EPOCHS, int(REPORT_SECONDS / self._epoch_seconds)))
+        return max(1, min(MAX_EPOCHS_PER_CALL, int(REPORT_INTERVAL / self._epoch_seconds)))
 
-    def _tell(
-        self, groups: Mapping[str, TileGroup], found: Mapping[Entry, Sequence[np.ndarray]]
+    def _report_epochs(
+        self, groups: Mapping[str, TileGroup], found: Mapping[TileEntry, Sequence[np.ndarray]]
     ) -> Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]:
         """Report what was measured, epoch by epoch, and give the results of trials that ended."""
         group_of = {entry: g for g in groups.values() for entry in g.entries}
-        ends: dict[Entry, TrialResult | None] = {}  # None: complete
+        ends: dict[TileEntry, TrialResult | None] = {}  # None: complete
         first = min((entry.reported for entry in found), default=0)
         last = max((entry.epoch for entry in found), default=0)
         for epoch in range(first, last):
@@ -274,7 +278,7 @@ class BatchEngine:
                 index = epoch - (entry.epoch - len(figures))
                 if entry in ends or not 0 <= index < len(figures) or epoch < entry.reported:
                     continue
-                told = self._report(entry, figures[index])
+                told = self._make_report(entry, figures[index])
                 if isinstance(told, EpochReport):
                     reports.append(told)
                 else:
@@ -285,25 +289,25 @@ class BatchEngine:
                 if entry in ends or not 0 <= index < len(figures) or epoch >= entry.reported:
                     continue
                 if entry.trial.number in stopped:
-                    ends[entry] = self._result(entry, "PRUNED", None)
+                    ends[entry] = self._make_result(entry, "PRUNED", None)
                 elif figures[index][-1, 0] > 0:
                     ends[entry] = None
         complete = [entry for entry, result in ends.items() if result is None]
-        tables = self._predictions(group_of, complete)
+        tables = self._fetch_predictions(group_of, complete)
         for entry, result in ends.items():
             group_of[entry].release(entry)
-            yield self._completed(entry, tables[entry]) if result is None else result
+            yield self._complete_result(entry, tables[entry]) if result is None else result
 
-    def _predictions(
-        self, group_of: Mapping[Entry, TileGroup], complete: Sequence[Entry]
-    ) -> dict[Entry, np.ndarray]:
-        tables: dict[Entry, np.ndarray] = {}
+    def _fetch_predictions(
+        self, group_of: Mapping[TileEntry, TileGroup], complete: Sequence[TileEntry]
+    ) -> dict[TileEntry, np.ndarray]:
+        tables: dict[TileEntry, np.ndarray] = {}
         for group in {id(group_of[entry]): group_of[entry] for entry in complete}.values():
             own = [entry for entry in complete if group_of[entry] is group]
             tables |= dict(zip(own, group.predictions(own), strict=True))
         return tables
 
-    def _report(self, entry: Entry, figures: np.ndarray) -> EpochReport | TrialResult:
+    def _make_report(self, entry: TileEntry, figures: np.ndarray) -> EpochReport | TrialResult:
         """An epoch of a trial, or its result where it has failed with it."""
         epoch = entry.reported
         entry.figures.append(figures)
@@ -313,47 +317,47 @@ class BatchEngine:
         vital = {name: measured[name] for name in self._names[:N_LOSSES]}
         if not epoch:
             seen = [figures[-3:-1]]
-            if unfit := unfit_output(self.problem.task, seen):
-                return self._failed(entry, unfit)
-        if reason := divergence({**vital, self.problem.objective: measured[objective]}):
+            if unfit := why_output_unfit(self.problem.task, seen):
+                return self._failed_result(entry, unfit)
+        if reason := why_diverged({**vital, self.problem.objective: measured[objective]}):
             raised, self._raised = self._raised, None
-            return self._failed(entry, raised or reason)
+            return self._failed_result(entry, raised or reason)
         return EpochReport(entry.trial.number, epoch, measured[objective], measured)
 
-    def _completed(self, entry: Entry, table: np.ndarray) -> TrialResult:
+    def _complete_result(self, entry: TileEntry, table: np.ndarray) -> TrialResult:
         lengths = [len(fold.validation) for fold in self.problem.folds]
         predictions = [own[:n] for own, n in zip(table, lengths, strict=True)]
-        if dead := divergence({}, predictions):
-            return self._failed(entry, dead)
-        return self._result(entry, "COMPLETE", predictions)
+        if dead := why_diverged({}, predictions):
+            return self._failed_result(entry, dead)
+        return self._make_result(entry, "COMPLETE", predictions)
 
-    def _curves(self, entry: Entry) -> dict[str, np.ndarray]:
+    def _make_curves(self, entry: TileEntry) -> dict[str, np.ndarray]:
         if not entry.figures:
             return {}
         table = np.stack(entry.figures)
         return {name: table[:, i].copy() for i, name in enumerate(self._names)}
 
-    def _result(
-        self, entry: Entry, state: State, predictions: Sequence[np.ndarray] | None
+    def _make_result(
+        self, entry: TileEntry, state: State, predictions: Sequence[np.ndarray] | None
     ) -> TrialResult:
-        return ended(
+        return build_result(
             self.problem,
             entry.trial,
             state,
             direction=self._direction,
-            curves=self._curves(entry),
+            curves=self._make_curves(entry),
             predictions=predictions,
             seconds=time.perf_counter() - entry.started,
             trainer=self.name,
             n_parameters=entry.template.draws(entry.params)[1],
         )
 
-    def _failed(self, entry: Entry, reason: str | BaseException) -> TrialResult:
-        return failed(
+    def _failed_result(self, entry: TileEntry, reason: str | BaseException) -> TrialResult:
+        return build_failed_result(
             entry.trial,
             reason,
             seconds=time.perf_counter() - entry.started,
             trainer=self.name,
-            curves=self._curves(entry),
+            curves=self._make_curves(entry),
             n_parameters=entry.template.draws(entry.params)[1],
         )

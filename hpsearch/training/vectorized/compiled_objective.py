@@ -12,9 +12,9 @@ import numpy as np
 from ...compat.keras import loss_arguments
 from ...errors import UnsuitableError
 from ...trial import Value
-from ..compiled import has_logits, is_sparse, link
+from ..compiled_model import get_link_activation, takes_class_indices, takes_logits
 from ..problem import Problem
-from .traced_scalar import packed
+from .traced_scalar import pack_numbers
 
 
 class CompiledObjective:
@@ -27,7 +27,7 @@ class CompiledObjective:
         """Take over a loss.
 
         Args:
-            loss: From `compiled_loss`.
+            loss: From `get_compiled_loss`.
             problem: What is trained.
             params: What a loss of the user's own may depend on.
 
@@ -35,10 +35,10 @@ class CompiledObjective:
             UnsuitableError: If it cannot be told row by row.
         """
         self._loss = loss
-        self._is_sparse = is_sparse(loss)
-        self.link = link(problem.task) if has_logits(loss) else None
-        self.numbers = packed([])
-        self.structure = _structure(loss, params)
+        self._is_sparse = takes_class_indices(loss)
+        self.link = get_link_activation(problem.task) if takes_logits(loss) else None
+        self.numbers = pack_numbers([])
+        self.structure = _loss_structure(loss, params)
         self._check(problem)
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
@@ -62,7 +62,7 @@ class CompiledObjective:
             ) from error
 
 
-def _structure(loss: Any, params: Mapping[str, Value]) -> str:
+def _loss_structure(loss: Any, params: Mapping[str, Value]) -> str:
     """What two losses share that compute the same."""
     function = getattr(loss, "fn", None)
     if type(loss).__module__.startswith("keras.") and (

@@ -17,14 +17,14 @@ import numpy as np
 from ...data.split import Split
 from ...data.statistics import Statistics
 from ...trial import Value
-from ..order import epoch_order, order_seed
+from ..batching import derive_order_seed, draw_epoch_order
 from ..problem import Problem
 
 EVALUATION_ROWS = 2048  # at most so many rows are evaluated at once
 ORDER_BYTES = 1 << 26  # of row orders that are kept
 
 
-class Rows(NamedTuple):
+class DeviceRows(NamedTuple):
     """What all lanes read."""
 
     features: Any  # (n_rows, *shape) float32, NaN: missing; or uint8
@@ -34,7 +34,7 @@ class Rows(NamedTuple):
     offsets: Any = None  # (n_window,) int32, what is added to it
 
 
-class Fold(NamedTuple):
+class DeviceFold(NamedTuple):
     """What the lanes of one fold read beside the rows."""
 
     impute: Any  # (n_features,)
@@ -42,7 +42,7 @@ class Fold(NamedTuple):
     scale: Any  # (n_features,)
     target_center: Any  # (n_outputs,)
     target_scale: Any  # (n_outputs,)
-    quantiles: Any  # `data.statistics.Quantiles`, or None
+    quantiles: Any  # `data.statistics.QuantileScaling`, or None
     n_train: Any  # int32
     validation: Any  # (n_chunks, n_chunk) int32, padded with 0
     n_validation: Any  # int32
@@ -53,7 +53,7 @@ class RowOrders:
 
     def __init__(self, folds: Sequence[Split]) -> None:
         self._rows = [fold.train.astype(np.int32) for fold in folds]
-        self.seeds = [order_seed(fold.train) for fold in folds]
+        self.seeds = [derive_order_seed(fold.train) for fold in folds]
         self._kept: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         longest = max(rows.nbytes for rows in self._rows)
         self._most = max(1, ORDER_BYTES // max(1, longest))
@@ -66,7 +66,7 @@ class RowOrders:
                 self._kept.move_to_end((fold, epoch))
                 return self._kept[fold, epoch]
         rows = self._rows[fold]
-        ordered: np.ndarray = rows[epoch_order(self.seeds[fold], epoch, len(rows))]
+        ordered: np.ndarray = rows[draw_epoch_order(self.seeds[fold], epoch, len(rows))]
         with self._lock:
             self._kept[fold, epoch] = ordered
             while len(self._kept) > self._most:
@@ -78,13 +78,13 @@ class RowOrders:
 class DeviceData:
     """A problem's arrays on the device."""
 
-    rows: Rows
-    folds: tuple[Fold, ...]
-    scaled: Mapping[str, tuple[Fold, ...]]  # by `scaling`, where it varies
+    rows: DeviceRows
+    folds: tuple[DeviceFold, ...]
+    scaled: Mapping[str, tuple[DeviceFold, ...]]  # by `scaling`, where it varies
     longest: int  # training rows of the longest fold
     orders: RowOrders
 
-    def folds_of(self, params: Mapping[str, Value]) -> tuple[Fold, ...]:
+    def folds_of(self, params: Mapping[str, Value]) -> tuple[DeviceFold, ...]:
         """The folds as a trial's hyperparameters, the fixed ones included, have them scaled."""
         return self.scaled.get(str(params.get("scaling")), self.folds)
 
@@ -95,20 +95,23 @@ class DeviceData:
 
 def make_device_data(problem: Problem) -> DeviceData:
     """Bring `problem` to the device; on a CPU the rows stay where they are if they are aligned."""
-    rows = Rows(
-        _shared(problem.features),
-        _shared(problem.target),
-        None if problem.weights is None else _shared(problem.weights),
-        *(() if problem.windows is None else (problem.windows.last, problem.windows.offsets)),
+    rows = DeviceRows(
+        _put_shared(problem.features),
+        _put_shared(problem.target),
+        None if problem.weights is None else _put_shared(problem.weights),
+        *(() if problem.windows is None else (problem.windows.last_rows, problem.windows.offsets)),
     )
-    folds = _folds(problem, problem.statistics)
-    scaled = {how: _folds(problem, fitted) for how, fitted in (problem.scaled or {}).items()}
+    folds = _device_folds(problem, problem.statistics)
+    scaled = {
+        how: _device_folds(problem, fitted)
+        for how, fitted in (problem.statistics_by_scaling or {}).items()
+    }
     return DeviceData(
         rows, folds, scaled, max(len(f.train) for f in problem.folds), RowOrders(problem.folds)
     )
 
 
-def _folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[Fold, ...]:
+def _device_folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[DeviceFold, ...]:
     longest = max((len(f.validation) for f in problem.folds), default=0)
     chunks = -(-longest // EVALUATION_ROWS)
     size = -(-longest // max(1, chunks))
@@ -118,8 +121,8 @@ def _folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[Fold, 
         validation[: len(split.validation)] = split.validation
         given = (s.impute, s.center, s.scale, s.target_center, s.target_scale)
         vectors = [np.asarray(v, np.float32) for v in given]
-        fold = Fold(
-            **dict(zip(Fold._fields, vectors, strict=False)),
+        fold = DeviceFold(
+            **dict(zip(DeviceFold._fields, vectors, strict=False)),
             quantiles=s.quantiles,
             n_train=np.int32(len(split.train)),
             validation=validation.reshape(chunks, size),
@@ -129,6 +132,6 @@ def _folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[Fold, 
     return tuple(folds)
 
 
-def _shared(array: np.ndarray) -> Any:
+def _put_shared(array: np.ndarray) -> Any:
     kept = array if array.dtype == np.uint8 else np.asarray(array, np.float32)
     return jax.device_put(kept, may_alias=True)

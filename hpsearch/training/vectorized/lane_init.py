@@ -12,11 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..counter_random import normal_of, random_bits, signed_uniform, truncated_normal_of
-from ..initial import Distribution
-from .network import Network
-from .program import State
-from .update import flattened
+from ..counter_random import (
+    random_bits,
+    signed_uniform,
+    uniform_to_normal,
+    uniform_to_truncated_normal,
+)
+from ..weight_initialization import Distribution
+from .network import LaneNetwork
+from .program import LaneState
+from .update import flatten_arrays
 
 
 class Draws(NamedTuple):
@@ -43,7 +48,7 @@ class Slot(NamedTuple):
     source: int | None  # of what it may begin as: 0 all weights in one, n the n-th; None: of none
 
 
-def own_draws(
+def trial_draws(
     found: Sequence[Distribution], shapes: Sequence[tuple[int, ...] | None], rank: int
 ) -> Draws:
     """The draws of one trial.
@@ -67,9 +72,9 @@ def own_draws(
 
 
 def state_function(
-    network: Network, kinds: Sequence[str], seeds: Sequence[int | None], slots: Sequence[Slot]
-) -> Callable[..., State]:
-    """The function (draws, slots, weight seed, dropout seed, given) -> `State` of one lane.
+    network: LaneNetwork, kinds: Sequence[str], seeds: Sequence[int | None], slots: Sequence[Slot]
+) -> Callable[..., LaneState]:
+    """The function (draws, slots, weight seed, dropout seed, given) -> `LaneState` of one lane.
 
     Args:
         network: Whose variables are drawn.
@@ -82,7 +87,7 @@ def state_function(
     def drawn(variable: Any, draws: Draws, seed: Any) -> Any:
         index = order[id(variable)]
         own = seeds[index]
-        return _variable(
+        return _draw_variable(
             kinds[index],
             tuple(variable.shape),
             draws.centers[index],
@@ -92,9 +97,9 @@ def state_function(
             draws.indices[index],
         ).astype(variable.dtype)
 
-    def state(draws: Draws, begins: Slots, seed: Any, dropout: Any, given: Any) -> State:
+    def state(draws: Draws, begins: Slots, seed: Any, dropout: Any, given: Any) -> LaneState:
         trainable = [drawn(v, draws, seed) for v in network.trainable]
-        vector = flattened(trainable) if given is None else given
+        vector = flatten_arrays(trainable) if given is None else given
         others = [
             drawn(v, draws, seed)
             if id(v) in order
@@ -108,12 +113,12 @@ def state_function(
             if source is not None:
                 value = jnp.where(begins.copies[index], values[source], value)
             optimizer.append(value)
-        return State(vector, others, optimizer)
+        return LaneState(vector, others, optimizer)
 
     return state
 
 
-def _variable(
+def _draw_variable(
     kind: str,
     shape: tuple[int, ...],
     center: Any,
@@ -132,7 +137,7 @@ def _variable(
         return jnp.where(inside, center, 0)
     signed = signed_uniform(jnp, random_bits(jnp, count, seed, index))
     if kind == "normal":
-        signed = normal_of(jax.scipy.special.erfinv, signed)
+        signed = uniform_to_normal(jax.scipy.special.erfinv, signed)
     elif kind == "truncated":
-        signed = truncated_normal_of(jax.scipy.special.erfinv, signed)
+        signed = uniform_to_truncated_normal(jax.scipy.special.erfinv, signed)
     return jnp.where(inside, center + spread * signed, 0)

@@ -19,7 +19,7 @@ import keras
 import numpy as np
 from keras import layers as k
 
-from ..counter_random import mixed
+from ..counter_random import hash_bits
 
 _active = threading.local()
 
@@ -32,14 +32,14 @@ class Masks(NamedTuple):
     whole: Any  # (n_rows * widest layer,) bool, all True; see `CpuDense`
 
 
-def lane_masks(rates: Any) -> Masks:
-    """As `masks_of`, inside a program; for layers that are no `CpuDense`."""
+def make_lane_masks(rates: Any) -> Masks:
+    """As `make_masks`, inside a program; for layers that are no `CpuDense`."""
     share = jnp.clip(rates, 0, 1)  # not all strengths are rates
     limits = jnp.round(share * 65536).astype(jnp.uint32)
     return Masks(limits, 1 / (1 - jnp.where(rates < 1, rates, 0)), None)
 
 
-def masks_of(rates: np.ndarray, n_whole: int) -> Masks:
+def make_masks(rates: np.ndarray, n_whole: int) -> Masks:
     """The masks of layers of dropout `rates`, those of a CPU's dense layers `n_whole` long."""
     with np.errstate(divide="ignore", invalid="ignore"):  # not all strengths are rates
         limits, gains = np.round(rates * 65536).astype(np.uint32), np.float32(1) / (1 - rates)
@@ -47,7 +47,7 @@ def masks_of(rates: np.ndarray, n_whole: int) -> Masks:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TracedStep:
     """What layers see of the training step that is being traced."""
 
     strengths: Any  # (n_strengths,) float32
@@ -57,7 +57,7 @@ class Step:
 
 
 @contextmanager
-def tracing(step: Step | None, valid: Any) -> Iterator[None]:
+def tracing(step: TracedStep | None, valid: Any) -> Iterator[None]:
     """Let the layers called inside see a step, or None in inference, and which rows are real."""
     _active.step, _active.valid = step, valid
     try:
@@ -71,15 +71,15 @@ def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:
 
     The bits of a unit do not depend on how many units a layer is padded to: it counts by columns.
     """
-    start = mixed(key ^ jnp.uint32((stream * 0x9E3779B9) & 0xFFFFFFFF))
+    start = hash_bits(key ^ jnp.uint32((stream * 0x9E3779B9) & 0xFFFFFFFF))
     rows = math.prod(shape[:-1])
     golden, stride = jnp.uint32(0x9E3779B9), jnp.uint32((rows * 0x9E3779B9) & 0xFFFFFFFF)
     down = jax.lax.iota(jnp.uint32, rows) * golden
     across = jax.lax.iota(jnp.uint32, shape[-1]) * stride + start
-    return mixed(down[:, None] + across[None, :]).reshape(shape)
+    return hash_bits(down[:, None] + across[None, :]).reshape(shape)
 
 
-def kept(shape: tuple[int, ...], limit: Any, key: Any, stream: int) -> Any:
+def random_mask(shape: tuple[int, ...], limit: Any, key: Any, stream: int) -> Any:
     """A mask that is False with a probability of `limit` / 65536.
 
     A hashed word makes two bits of the mask, and the mask is kept for the gradient, which would
@@ -92,7 +92,7 @@ def kept(shape: tuple[int, ...], limit: Any, key: Any, stream: int) -> Any:
     return jnp.concatenate(parts)[: shape[0]]
 
 
-def normal(shape: tuple[int, ...], key: Any, stream: int) -> Any:
+def normal_draws(shape: tuple[int, ...], key: Any, stream: int) -> Any:
     """Standard normal draws, after Box and Muller."""
     u = (uniform_bits(shape, key, stream) >> 8).astype(jnp.float32)
     v = (uniform_bits(shape, key, stream + 0x10000) >> 8).astype(jnp.float32)
@@ -113,17 +113,17 @@ class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The inputs with noise in training, as they are otherwise."""
-        step: Step | None = getattr(_active, "step", None)
+        step: TracedStep | None = getattr(_active, "step", None)
         if not training or step is None:
             return inputs
         strength = step.strengths[self.slot]
         if self.kind is k.GaussianNoise:
-            return inputs + strength * normal(inputs.shape, step.key, self.slot)
+            return inputs + strength * normal_draws(inputs.shape, step.key, self.slot)
         if self.kind is k.GaussianDropout:
             deviation = jnp.sqrt(strength / (1 - strength))
-            return inputs * (1 + deviation * normal(inputs.shape, step.key, self.slot))
+            return inputs * (1 + deviation * normal_draws(inputs.shape, step.key, self.slot))
         limit = step.masks.limits[self.slot]
-        mask = kept(self._mask_shape(inputs.shape), limit, step.key, self.slot)
+        mask = random_mask(self._mask_shape(inputs.shape), limit, step.key, self.slot)
         if self.kind is k.AlphaDropout:
             return _alpha_dropout(inputs, mask, strength)
         return jnp.where(mask, inputs * step.masks.gains[self.slot], 0)
@@ -157,7 +157,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """As Keras's, with the padded rows masked in training."""
-        step: Step | None = getattr(_active, "step", None)
+        step: TracedStep | None = getattr(_active, "step", None)
         if training and step is not None:
             rows = step.valid.reshape(-1, *(1 for _ in inputs.shape[1:-1]))
             rows = jnp.broadcast_to(rows, inputs.shape[:-1])
@@ -182,7 +182,7 @@ class MaskedActivity(keras.regularizers.Regularizer):  # type: ignore[misc]
 
 
 @jax.custom_vjp  # type: ignore[untyped-decorator]
-def product(inputs: Any, kernel: Any) -> Any:
+def cpu_matmul(inputs: Any, kernel: Any) -> Any:
     """`inputs @ kernel` whose gradient suits a CPU.
 
     XLA multiplies a transposed left factor at two thirds of the speed of one that was copied into
@@ -191,18 +191,18 @@ def product(inputs: Any, kernel: Any) -> Any:
     return inputs @ kernel
 
 
-def _product_forward(inputs: Any, kernel: Any) -> tuple[Any, tuple[Any, Any]]:
+def _cpu_matmul_forward(inputs: Any, kernel: Any) -> tuple[Any, tuple[Any, Any]]:
     return inputs @ kernel, (inputs, kernel)
 
 
-def _product_backward(kept: tuple[Any, Any], gradient: Any) -> tuple[Any, Any]:
+def _cpu_matmul_backward(kept: tuple[Any, Any], gradient: Any) -> tuple[Any, Any]:
     inputs, kernel = kept
     to_inputs = jax.lax.dot_general(gradient, kernel, (((1,), (1,)), ((), ())))
     whole = jax.lax.optimization_barrier(inputs)  # not computed once more, column by column
     return to_inputs, jax.lax.optimization_barrier(whole.T) @ gradient
 
 
-product.defvjp(_product_forward, _product_backward)
+cpu_matmul.defvjp(_cpu_matmul_forward, _cpu_matmul_backward)
 
 
 class CpuDense(keras.layers.Dense):  # type: ignore[misc]
@@ -217,11 +217,11 @@ class CpuDense(keras.layers.Dense):  # type: ignore[misc]
         """As Keras's."""
         if inputs.ndim != 2:
             return super().call(inputs, training=training)
-        step: Step | None = getattr(_active, "step", None)
+        step: TracedStep | None = getattr(_active, "step", None)
         if step is not None:
             mask = step.masks.whole[: inputs.size].reshape(inputs.shape)
             inputs = jnp.where(mask, inputs, 0)
-        outputs = product(inputs, self.kernel.value)
+        outputs = cpu_matmul(inputs, self.kernel.value)
         if self.bias is not None:
             outputs = outputs + self.bias.value
         return outputs if self.activation is None else self.activation(outputs)
@@ -232,7 +232,7 @@ class CpuDense(keras.layers.Dense):  # type: ignore[misc]
 
 
 # layer -> the attribute that holds its strength
-NOISES: dict[type, str] = {
+NOISE_LAYERS: dict[type, str] = {
     k.Dropout: "rate",
     k.SpatialDropout1D: "rate",
     k.SpatialDropout2D: "rate",

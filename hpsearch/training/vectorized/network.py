@@ -22,24 +22,24 @@ import numpy as np
 from ...compat.keras import flat_layers, is_functional, without_values
 from ...errors import TrainingError
 from ...trial import Value, derive_seed
-from ..initial import initial_weights
+from ..weight_initialization import draw_weights
 from . import session
 from .layers import (
-    NOISES,
+    NOISE_LAYERS,
     CpuDense,
     MaskedActivity,
     MaskedBatchNormalization,
     Noise,
-    Step,
+    TracedStep,
     tracing,
 )
-from .padding import LEVELS, hidden_blocks, is_free, padded_widths
+from .padding import LEVELS, has_no_side_effects, hidden_blocks, padded_widths
 
 Arrays = list[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Penalty:
+class WeightPenalty:
     """An L1 and L2 regularizer of a trainable variable: the places of its strengths."""
 
     variable: int  # among the trainable variables
@@ -47,7 +47,7 @@ class Penalty:
     l2: int
 
 
-class Network:
+class LaneNetwork:
     """One trial's network: what is drawn for it, and what its program computes."""
 
     def __init__(
@@ -74,14 +74,14 @@ class Network:
         self.plan = plan
         strengths: list[float] = []
         widths = padded_widths(self.plan) if pad else {}
-        dense = CpuDense if session.on_cpu() and not batched else None
-        self.model = _twin(self.plan, widths, strengths, dense)
+        dense = CpuDense if session.is_on_cpu() and not batched else None
+        self.model = _make_twin(self.plan, widths, strengths, dense)
         cloned = self.model is not self.plan
-        self._penalties = _penalties(self.plan, strengths) if cloned else []
+        self._penalties = _find_penalties(self.plan, strengths) if cloned else []
         self.strengths = np.asarray(strengths, np.float32)
         self.n_parameters: int = self.plan.count_params()
-        self.structure = _structure(self.model) if cloned else ""
-        if not cloned or not all(map(_is_told_by_its_config, flat_layers(self.model))):
+        self.structure = _model_structure(self.model) if cloned else ""
+        if not cloned or not all(map(_is_described_by_config, flat_layers(self.model))):
             self.structure += repr(sorted(params.items()))
         self.is_padded = bool(widths)
         self.blocks = hidden_blocks(self.model) if shares_depth and widths else None
@@ -105,20 +105,20 @@ class Network:
         return sum(int(np.prod(v.shape)) for v in self.trainable)
 
     @property
-    def widest(self) -> int:
+    def max_dense_inputs(self) -> int:
         """Most inputs of a dense layer that is computed as `CpuDense`."""
         layers = flat_layers(self.model)
         return max((x.kernel.shape[0] for x in layers if isinstance(x, CpuDense)), default=0)
 
-    def initial(self, seed: int, dropout_seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
+    def initial_weights(self, seed: int, dropout_seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
         """Drawn weights: the vector of the trainable ones, and the other variables' values."""
-        drawn = initial_weights(self.plan, seed)
+        drawn = draw_weights(self.plan, seed)
         vector = np.concatenate(
-            [_widened(drawn[self._places[id(v)]], v.shape).ravel() for v in self.trainable]
+            [_pad_to_shape(drawn[self._places[id(v)]], v.shape).ravel() for v in self.trainable]
             or [np.zeros(0, np.float32)]
         )
         others = [
-            _widened(drawn[self._places[id(v)]], v.shape)
+            _pad_to_shape(drawn[self._places[id(v)]], v.shape)
             if id(v) in self._places
             else np.asarray([derive_seed(dropout_seed, place), 0], v.dtype)
             for place, v in enumerate(self.model.non_trainable_variables)
@@ -148,7 +148,7 @@ class Network:
         values: Arrays,
         others: Arrays,
         inputs: Any,
-        step: Step | None,
+        step: TracedStep | None,
         valid: Any,
         depth: Any = None,
     ) -> tuple[Any, Arrays, Any]:
@@ -172,7 +172,7 @@ class Network:
             if self.blocks is None or depth is None:
                 outputs = model(inputs, training=step is not None)
             else:
-                outputs = _through(self.blocks, inputs, depth, training=step is not None)
+                outputs = _apply_blocks(self.blocks, inputs, depth, training=step is not None)
         after = [scope.get_current_value(v) for v in model.non_trainable_variables]
         return outputs, after, sum(scope.losses, jnp.float32(0))
 
@@ -191,7 +191,9 @@ class Network:
         return total
 
 
-def _through(blocks: Sequence[Sequence[Any]], inputs: Any, depth: Any, *, training: bool) -> Any:
+def _apply_blocks(
+    blocks: Sequence[Sequence[Any]], inputs: Any, depth: Any, *, training: bool
+) -> Any:
     """The outputs of a chain whose hidden blocks from `depth` on are passed by."""
     seen = inputs
     before, *hidden, last = blocks
@@ -208,24 +210,24 @@ def _through(blocks: Sequence[Sequence[Any]], inputs: Any, depth: Any, *, traini
     return seen
 
 
-def _widened(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+def _pad_to_shape(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     if value.shape == shape:  # a scalar has nothing to pad
         return value
     return np.pad(value, [(0, wide - own) for wide, own in zip(shape, value.shape, strict=True)])
 
 
-def _penalties(model: keras.Model, strengths: list[float]) -> list[Penalty]:
+def _find_penalties(model: keras.Model, strengths: list[float]) -> list[WeightPenalty]:
     """The model's L1 and L2 regularizers, their strengths appended to `strengths`."""
     found = []
     for place, variable in enumerate(model.trainable_variables):
         if type(variable.regularizer) in LEVELS:
             start = len(strengths)
             strengths += [float(getattr(variable.regularizer, x, 0.0)) for x in ("l1", "l2")]
-            found.append(Penalty(place, start, start + 1))
+            found.append(WeightPenalty(place, start, start + 1))
     return found
 
 
-def _twin(
+def _make_twin(
     model: keras.Model, widths: Mapping[str, int], strengths: list[float], dense: Any
 ) -> keras.Model:
     """The model with its layers replaced; itself where it is neither functional nor sequential.
@@ -238,15 +240,15 @@ def _twin(
     def replaced(layer: Any) -> Any:
         if not isinstance(layer, keras.layers.Layer):  # an operation of `keras.ops`
             return layer
-        if type(layer) in NOISES:
+        if type(layer) in NOISE_LAYERS:
             slot = len(strengths)
-            strengths.append(float(getattr(layer, NOISES[type(layer)])))
+            strengths.append(float(getattr(layer, NOISE_LAYERS[type(layer)])))
             shape = getattr(layer, "noise_shape", None)
             return Noise(type(layer), slot, shape, name=layer.name, dtype=layer.dtype_policy)
-        config = _without_numbers(layer.get_config())
+        config = _structural_config(layer.get_config())
         if layer.name in widths:
             config["units"] = widths[layer.name]
-        if type(layer) is keras.layers.Dense and dense is not None and is_free(layer):
+        if type(layer) is keras.layers.Dense and dense is not None and has_no_side_effects(layer):
             return dense.from_config(config)
         if type(layer) is keras.layers.BatchNormalization:
             return MaskedBatchNormalization.from_config(config)
@@ -273,14 +275,14 @@ def _mask_activities(model: keras.Model) -> None:
         layer.activity_regularizer = MaskedActivity(own)
 
 
-def _is_told_by_its_config(layer: Any) -> bool:
+def _is_described_by_config(layer: Any) -> bool:
     """Whether two layers of equal config compute the same."""
     ours = isinstance(layer, Noise | MaskedBatchNormalization | CpuDense)
     known = type(layer).__module__.startswith("keras.")
     return ours or (known and not isinstance(layer, keras.layers.Lambda))
 
 
-def _without_numbers(config: dict[str, Any]) -> dict[str, Any]:
+def _structural_config(config: dict[str, Any]) -> dict[str, Any]:
     """A layer's config without what is drawn or given as an input."""
     levels = {kind.__name__ for kind in LEVELS}
     nothing = {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.0}}
@@ -294,7 +296,7 @@ def _without_numbers(config: dict[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
-def _structure(model: keras.Model) -> str:
+def _model_structure(model: keras.Model) -> str:
     """The twin's config, in which layers are called by their places."""
     text = json.dumps(model.get_config(), sort_keys=True, default=str)
     named = [*flat_layers(model), *getattr(model, "operations", ())]

@@ -9,12 +9,12 @@ import jax.numpy as jnp
 
 from ...compat.keras import loss_arguments
 from ...trial import Value
-from ..losses import RENAMED, accepted, make_loss
-from ..several_outputs import parts
-from .traced_scalar import packed, unpacked
+from ..losses import KERAS_ARGUMENT_NAMES, list_loss_params, make_loss
+from ..multi_output import iter_output_slices
+from .traced_scalar import pack_numbers, unpack_numbers
 
 
-class Objective:
+class LossObjective:
     """What a trial minimises."""
 
     link: str | None = None  # the outputs are probabilities, or numbers, already
@@ -29,20 +29,20 @@ class Objective:
         """
         self._loss = make_loss(task, params)
         name = params.get("loss")
-        read = accepted(task, None if name is None else str(name))
-        self._names = tuple(RENAMED.get(n, n) for n in read)
+        read = list_loss_params(task, None if name is None else str(name))
+        self._names = tuple(KERAS_ARGUMENT_NAMES.get(n, n) for n in read)
         self._fixed = loss_arguments(self._loss)
         # Without a number Keras leaves the operation out, and so do we where there is none.
         self._names = tuple(n for n in self._names if self._fixed.get(n))
-        self.numbers = packed([float(self._fixed[n]) for n in self._names])
+        self.numbers = pack_numbers([float(self._fixed[n]) for n in self._names])
         rest = {k: v for k, v in self._fixed.items() if k not in self._names}
         self.widths = tuple(widths)
-        self._parts = tuple(parts(widths)) or (slice(None),)
+        self._parts = tuple(iter_output_slices(widths)) or (slice(None),)
         self.structure = f"{type(self._loss).__name__} {rest} {self._names} {tuple(widths)}"
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
         """The loss of each row, shape (n,); for `truth` and `outputs` of (n, n_outputs)."""
-        given = dict(zip(self._names, unpacked(numbers), strict=True))
+        given = dict(zip(self._names, unpack_numbers(numbers), strict=True))
         arguments = {**self._fixed, **given}
         costs = [self._loss.fn(truth[:, p], outputs[:, p], **arguments) for p in self._parts]
         total, *others = [jnp.asarray(cost).reshape(truth.shape[0]) for cost in costs]

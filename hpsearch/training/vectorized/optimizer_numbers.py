@@ -13,26 +13,28 @@ from typing import Any
 import numpy as np
 
 from ...trial import Value
-from ..optimizers import DEFAULT, accepted
+from ..optimizers import DEFAULT_OPTIMIZER, list_optimizer_params
 from ..problem import Problem
 from .lane_init import Slot, Slots
-from .network import Network
+from .network import LaneNetwork
 from .optimizer_switch import OptimizerSwitch
-from .update import CLIPS, Update
+from .update import CLIP_ARGUMENTS, OptimizerUpdate
 
 Key = tuple[Any, ...]
 
 
 def optimizer_key(problem: Problem, params: Mapping[str, Value]) -> Key:
     """What two trials have in common whose optimizers differ in numbers alone."""
-    name = str(params.get("optimizer", DEFAULT))
+    name = str(params.get("optimizer", DEFAULT_OPTIMIZER))
     found: list[tuple[str, Any]] = []
-    for given in accepted(name):
+    for given in list_optimizer_params(name):
         if given == "learning_rate" or given not in params:
             continue
         value = params[given]
         is_number = isinstance(value, float)
-        found.append((given, (given in CLIPS and bool(value)) if is_number else repr(value)))
+        found.append(
+            (given, (given in CLIP_ARGUMENTS and bool(value)) if is_number else repr(value))
+        )
     return (name, problem.optimizers, tuple(found))
 
 
@@ -40,17 +42,17 @@ def optimizer_key(problem: Problem, params: Mapping[str, Value]) -> Key:
 class OptimizerNumbers:
     """The numbers of the optimizers of one `optimizer_key`."""
 
-    update: Update | OptimizerSwitch
+    update: OptimizerUpdate | OptimizerSwitch
     reads: frozenset[str]  # hyperparameters of the trial's own optimizer
     slots: Slots
     initial: Mapping[int, str]  # slot -> the hyperparameter that it begins as
 
     @classmethod
-    def of(
-        cls, update: Update | OptimizerSwitch, params: Mapping[str, Value], slots: Slots
+    def from_update(
+        cls, update: OptimizerUpdate | OptimizerSwitch, params: Mapping[str, Value], slots: Slots
     ) -> OptimizerNumbers:
         """Those of an update that was made for `params`."""
-        reads = frozenset(accepted(str(params.get("optimizer", DEFAULT))))
+        reads = frozenset(list_optimizer_params(str(params.get("optimizer", DEFAULT_OPTIMIZER))))
         initial: dict[int, str] = {}
         for name in sorted(n for n in reads & params.keys() if n.startswith("initial_")):
             value = np.float32(params[name])
@@ -61,7 +63,7 @@ class OptimizerNumbers:
         """The numbers of a trial's optimizer."""
         return self.update.numbers_of({k: v for k, v in params.items() if k in self.reads})
 
-    def begins(self, params: Mapping[str, Value]) -> Slots:
+    def initial_slots(self, params: Mapping[str, Value]) -> Slots:
         """How the variables of a trial's optimizer begin."""
         values = self.slots.values.copy()
         for slot, name in self.initial.items():
@@ -69,7 +71,7 @@ class OptimizerNumbers:
         return self.slots._replace(values=values)
 
 
-def probe_slots(update: Any, network: Network) -> tuple[list[Slot], Slots]:
+def probe_slots(update: Any, network: LaneNetwork) -> tuple[list[Slot], Slots]:
     """The optimizer's variables, and how they begin; found by beginning with made-up weights.
 
     Raises:
@@ -83,7 +85,7 @@ def probe_slots(update: Any, network: Network) -> tuple[list[Slot], Slots]:
     values, copies = [], []
     for value in update.initial([] if flat else network.trainable, arrays):
         long = flat and value.shape == (2,)
-        source = 0 if long else _source(value, arrays)
+        source = 0 if long else _find_source(value, arrays)
         is_copy = source is not None and np.array_equal(value, arrays[0 if flat else source - 1])
         if not is_copy and value.size and not (value == value.flat[0]).all():
             raise ValueError("a variable of the optimizer begins neither constant nor as a weight")
@@ -93,7 +95,7 @@ def probe_slots(update: Any, network: Network) -> tuple[list[Slot], Slots]:
     return slots, Slots(np.array(values, np.float32), np.array(copies, bool))
 
 
-def _source(value: np.ndarray, arrays: Sequence[np.ndarray]) -> int | None:
+def _find_source(value: np.ndarray, arrays: Sequence[np.ndarray]) -> int | None:
     """Which of several weights a variable begins as, counted from 1; 0 are all in one vector."""
     found = [i for i, a in enumerate(arrays, 1) if a.ndim and np.array_equal(a, value)]
     return found[0] if found else None

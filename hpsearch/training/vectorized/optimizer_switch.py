@@ -17,15 +17,15 @@ import jax
 import numpy as np
 
 from ...trial import Value
-from .update import Arrays, Update
+from .update import Arrays, OptimizerUpdate
 
 Kind = tuple[bool, str]  # of a slot: whether it is as long as the weights, and its type
 
 
 class OptimizerSwitch:
-    """One trial's optimizer among others; stands where an `Update` does."""
+    """One trial's optimizer among others; stands where an `OptimizerUpdate` does."""
 
-    def __init__(self, updates: Sequence[Update], own: int) -> None:
+    def __init__(self, updates: Sequence[OptimizerUpdate], own: int) -> None:
         """Take over the updates of all alternatives.
 
         Args:
@@ -33,14 +33,14 @@ class OptimizerSwitch:
             own: The place of the trial's.
         """
         self._updates, self._own = tuple(updates), own
-        self.numbers = self._filled_up(updates[own].numbers)
+        self.numbers = self._pad_numbers(updates[own].numbers)
         self.structure = " or ".join(update.structure for update in updates)
 
     def numbers_of(self, params: Mapping[str, Value]) -> tuple[Any, Any]:
         """See `Update.numbers_of`."""
-        return self._filled_up(self._updates[self._own].numbers_of(params))
+        return self._pad_numbers(self._updates[self._own].numbers_of(params))
 
-    def _filled_up(self, mine: np.ndarray) -> tuple[Any, Any]:
+    def _pad_numbers(self, mine: np.ndarray) -> tuple[Any, Any]:
         longest = max(len(update.numbers) for update in self._updates)
         return np.int32(self._own), np.pad(mine, (0, longest - len(mine)))
 
@@ -51,9 +51,9 @@ class OptimizerSwitch:
     def initial(self, trainable: list[Any], values: list[np.ndarray]) -> Arrays:
         """The slots before the first step; see `Update.initial`."""
         [vector] = values
-        free = [np.zeros(vector.shape if long else (), kind) for long, kind in self._slots]
+        free = [np.zeros(vector.shape if long else (), kind) for long, kind in self._slot_kinds]
         mine = self._updates[self._own].initial(trainable, values)
-        return self._filled(free, mine, self._own)
+        return self._store_slots(free, mine, self._own)
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
         """Get ready to be traced; see `Update.prepare`."""
@@ -71,9 +71,9 @@ class OptimizerSwitch:
         )
         return answer
 
-    def kept(self, state: Arrays, values: Arrays) -> Arrays:
-        """See `Update.kept`; averages are the first vector of each alternative, or of none."""
-        return self._updates[self._own].kept(self._taken(state, self._own), values)
+    def final_weights(self, state: Arrays, values: Arrays) -> Arrays:
+        """See `OptimizerUpdate.final_weights`; averages are the first vector of each, or none."""
+        return self._updates[self._own].final_weights(self._select_slots(state, self._own), values)
 
     def _branch(
         self,
@@ -86,8 +86,8 @@ class OptimizerSwitch:
     ) -> tuple[Arrays, Arrays]:
         update = self._updates[place]
         own = given[: len(update.numbers)]
-        values, after = update(own, rate, self._taken(state, place), gradients, values)
-        return values, self._filled(state, after, place)
+        values, after = update(own, rate, self._select_slots(state, place), gradients, values)
+        return values, self._store_slots(state, after, place)
 
     @cached_property
     def _kinds(self) -> list[list[Kind]]:
@@ -97,7 +97,7 @@ class OptimizerSwitch:
         return [[(v.ndim == 1, v.dtype.name) for v in own] for own in variables]
 
     @cached_property
-    def _slots(self) -> list[Kind]:
+    def _slot_kinds(self) -> list[Kind]:
         """As many of each kind as the alternative that has most."""
         most: Counter[Kind] = Counter()
         for kinds in self._kinds:
@@ -105,19 +105,21 @@ class OptimizerSwitch:
         return sorted(most.elements())
 
     @cached_property
-    def _places(self) -> list[list[int]]:
+    def _slot_indices(self) -> list[list[int]]:
         """The slots of each alternative's variables."""
         places = []
         for kinds in self._kinds:
-            free = {kind: [i for i, k in enumerate(self._slots) if k == kind] for kind in kinds}
+            free = {
+                kind: [i for i, k in enumerate(self._slot_kinds) if k == kind] for kind in kinds
+            }
             places.append([free[kind].pop(0) for kind in kinds])
         return places
 
-    def _taken(self, state: Arrays, place: int) -> Arrays:
-        return [state[slot] for slot in self._places[place]]
+    def _select_slots(self, state: Arrays, place: int) -> Arrays:
+        return [state[slot] for slot in self._slot_indices[place]]
 
-    def _filled(self, state: Arrays, values: Arrays, place: int) -> Arrays:
+    def _store_slots(self, state: Arrays, values: Arrays, place: int) -> Arrays:
         filled = list(state)
-        for slot, value in zip(self._places[place], values, strict=True):
+        for slot, value in zip(self._slot_indices[place], values, strict=True):
             filled[slot] = value
         return filled

@@ -13,7 +13,7 @@ import keras
 from keras import layers as k
 
 from ...compat.keras import feeds_alone, is_functional
-from .layers import NOISES, CpuDense, Noise
+from .layers import NOISE_LAYERS, CpuDense, Noise
 
 # Elementwise activations with f(0) = 0.
 THROUGH_ZERO = {
@@ -43,7 +43,7 @@ BY_ROW = (
 )
 
 
-def padded(units: int) -> int:
+def padded_width(units: int) -> int:
     """The width of the layer in which a layer of `units` is computed.
 
     Examples:
@@ -57,15 +57,15 @@ def padded(units: int) -> int:
 
 def padded_widths(model: keras.Model) -> dict[str, int]:
     """Hidden dense layers by name and the widths to compute them in; empty: none may be padded."""
-    chain = _chain(model)
+    chain = _find_chain(model)
     if chain is None:
         return {}
     dense = [layer for layer in chain if type(layer) is k.Dense]
     if not dense or chain[-1] is not dense[-1]:
         return {}
-    if not all(_is_exact(layer) for layer in chain[:-1]) or not is_free(dense[-1]):
+    if not all(_is_exact(layer) for layer in chain[:-1]) or not has_no_side_effects(dense[-1]):
         return {}
-    return {layer.name: padded(layer.units) for layer in dense[:-1]}
+    return {layer.name: padded_width(layer.units) for layer in dense[:-1]}
 
 
 def hidden_blocks(model: keras.Model) -> list[list[Any]]:
@@ -75,7 +75,7 @@ def hidden_blocks(model: keras.Model) -> list[list[Any]]:
     Raises:
         ValueError: If it is no chain that `padded_widths` takes.
     """
-    chain = _chain(model)
+    chain = _find_chain(model)
     if chain is None:
         raise ValueError("the model is no chain of layers")
     blocks: list[list[Any]] = [[]]
@@ -86,7 +86,7 @@ def hidden_blocks(model: keras.Model) -> list[list[Any]]:
     return blocks
 
 
-def _chain(model: keras.Model) -> list[Any] | None:
+def _find_chain(model: keras.Model) -> list[Any] | None:
     """The layers in their order where each feeds the next alone."""
     if not isinstance(model, keras.Sequential | keras.models.Model):
         return None
@@ -104,14 +104,14 @@ def _chain(model: keras.Model) -> list[Any] | None:
 def _is_exact(layer: Any) -> bool:
     """Whether zero in gives zero out, unit by unit."""
     if type(layer) is k.Dense:
-        return _passes_zero(layer.activation) and is_free(layer)
+        return _passes_zero(layer.activation) and has_no_side_effects(layer)
     if type(layer) is k.Activation:
         return _passes_zero(layer.activation)
     if type(layer) is k.BatchNormalization:
-        return layer.axis in (-1, 1) and not layer.renorm and is_free(layer)
-    return (type(layer) in NOISES and type(layer) not in (k.AlphaDropout, k.GaussianNoise)) or (
-        type(layer) in ELEMENTWISE
-    )
+        return layer.axis in (-1, 1) and not layer.renorm and has_no_side_effects(layer)
+    return (
+        type(layer) in NOISE_LAYERS and type(layer) not in (k.AlphaDropout, k.GaussianNoise)
+    ) or (type(layer) in ELEMENTWISE)
 
 
 def _passes_zero(activation: Any) -> bool:
@@ -138,7 +138,7 @@ def _is_by_row(layer: Any) -> bool:
     return type(layer) in BY_ROW and getattr(layer, "axis", -1) == -1 and not own
 
 
-def is_free(layer: Any) -> bool:
+def has_no_side_effects(layer: Any) -> bool:
     """Whether nothing but the loss acts on the layer's values."""
     held = vars(layer).items()
     regularizers = [v for name, v in held if name.endswith("_regularizer") and v is not None]

@@ -13,21 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...data.statistics import scaled
-from ...data.unit import answered, learned
-from ..counter_random import mixed
+from ...data.statistics import scale_features
+from ...data.target_transform import inverse_transform_target, transform_target
+from ..counter_random import hash_bits
 from ..metrics import Metric
 from ..schedules import Schedule
 from .compiled_objective import CompiledObjective
-from .device_data import Fold, Rows
-from .layers import Masks, Step, masks_of
-from .network import Network
-from .objective import Objective
+from .device_data import DeviceFold, DeviceRows
+from .layers import Masks, TracedStep, make_masks
+from .network import LaneNetwork
+from .objective import LossObjective
 from .optimizer_switch import OptimizerSwitch
-from .update import Arrays, Update, flattened
+from .update import Arrays, OptimizerUpdate, flatten_arrays
 
 
-class State(NamedTuple):
+class LaneState(NamedTuple):
     """What a lane carries from batch to batch."""
 
     vector: Any  # (n_weights,) float32, the trainable weights
@@ -41,12 +41,12 @@ class Lane(NamedTuple):
     strengths: Any  # of the network's noises and regularizers
     arguments: Any  # of the loss
     key: Any  # uint32, of all its random bits
-    fold: Fold
+    fold: DeviceFold
     classes: Any  # (n_classes,) float32: what a training row of each counts; None: a regression
     depth: Any = None  # int32: hidden layers that are not passed by; None: all
 
 
-class Epoch(NamedTuple):
+class LaneEpoch(NamedTuple):
     """One epoch of a lane."""
 
     number: Any  # int32, 0-based
@@ -58,10 +58,10 @@ class Epoch(NamedTuple):
     masks: Masks  # of the network
 
 
-class Trained(NamedTuple):
+class EpochOutput(NamedTuple):
     """What an epoch leaves behind."""
 
-    state: State
+    state: LaneState
     loss: Any  # as `fit` reports it: the mean over rows of their batches' losses
     average: Any  # (n_weights,) where the optimizer averages the weights, else None
 
@@ -78,7 +78,7 @@ class EvalOutput(NamedTuple):
     loss: Any  # as the network sees the target, regularization included
 
 
-class Part(NamedTuple):
+class RowChunk(NamedTuple):
     """Rows of an epoch that are computed at once."""
 
     first: Any  # int32: place in the order
@@ -100,9 +100,9 @@ class Recipe:
 
     def __init__(
         self,
-        network: Network,
-        update: Update | OptimizerSwitch,
-        objective: Objective | CompiledObjective,
+        network: LaneNetwork,
+        update: OptimizerUpdate | OptimizerSwitch,
+        objective: LossObjective | CompiledObjective,
         batch_size: int,
         schedule: Schedule,
         *,
@@ -121,7 +121,7 @@ class Recipe:
             schedule: Of the learning rate.
             chunk: Rows that are computed at once, where a batch is computed in parts; None: all.
             bends: Whether a feature is scaled by quantiles.
-            transforms: `Problem.transforms`.
+            transforms: `Problem.target_transforms`.
             is_compiled: Whether the user's own `compile` names loss and optimizer.
         """
         self.is_compiled, self.bends = is_compiled, bends
@@ -131,7 +131,7 @@ class Recipe:
         self.flat = update.is_flat(network.trainable)
         self.shapes: list[tuple[int, ...]]  # of what is updated
         self.shapes = [(network.size,)] if self.flat else [v.shape for v in network.trainable]
-        self.masks = masks_of(network.strengths, self.rows * network.widest)
+        self.masks = make_masks(network.strengths, self.rows * network.max_dense_inputs)
         self.evaluate_key = f"{network.structure}|{objective.structure}|{bends}|{transforms}"
         self.train_key = f"{self.evaluate_key}|{update.structure}|{self.rows}|{chunk}"
 
@@ -142,13 +142,13 @@ class Recipe:
 
     def with_rows(self, rows: int) -> Recipe:
         """The same with `rows` in a batch at most."""
-        return self._with(self.update, rows)
+        return self._replace(self.update, rows)
 
-    def with_update(self, update: Update | OptimizerSwitch) -> Recipe:
+    def with_update(self, update: OptimizerUpdate | OptimizerSwitch) -> Recipe:
         """The same with another optimizer."""
-        return self._with(update, self.batch_size)
+        return self._replace(update, self.batch_size)
 
-    def _with(self, update: Update | OptimizerSwitch, rows: int) -> Recipe:
+    def _replace(self, update: OptimizerUpdate | OptimizerSwitch, rows: int) -> Recipe:
         return Recipe(
             self.network,
             update,
@@ -160,33 +160,37 @@ class Recipe:
             is_compiled=self.is_compiled,
         )
 
-    def initial(self, seed: int, dropout_seed: int) -> State:
+    def initial(self, seed: int, dropout_seed: int) -> LaneState:
         """A lane's state before its first step."""
-        vector, others = self.network.initial(seed, dropout_seed)
+        vector, others = self.network.initial_weights(seed, dropout_seed)
         values = [vector] if self.flat else [np.asarray(v) for v in self.network.split(vector)]
-        return State(vector, others, self.update.initial(self.network.trainable, values))
+        return LaneState(vector, others, self.update.initial(self.network.trainable, values))
 
 
-def train_function(recipe: Recipe) -> Callable[..., Trained]:
-    """The function of an epoch of one lane: (state, lane, epoch, rows) -> `Trained`."""
+def train_function(recipe: Recipe) -> Callable[..., EpochOutput]:
+    """The function of an epoch of one lane: (state, lane, epoch, rows) -> `EpochOutput`."""
     network, update = recipe.network, recipe.update
     update.prepare(network.trainable, recipe.shapes)
     slope = gradients_function(recipe)
 
-    def step(state: State, lane: Lane, epoch: Epoch, rows: Rows, place: Any) -> tuple[State, Any]:
+    def step(
+        state: LaneState, lane: Lane, epoch: LaneEpoch, rows: DeviceRows, place: Any
+    ) -> tuple[LaneState, Any]:
         n_batch = recipe.batch_size if recipe.chunk is None else epoch.batch_size
         counted = jnp.clip(lane.fold.n_train - place * n_batch, 0, n_batch)  # without a reduction
-        key = mixed(mixed(lane.key ^ epoch.number.astype(jnp.uint32)) + place.astype(jnp.uint32))
-        batch = Part(place * n_batch, counted, key)
+        key = hash_bits(
+            hash_bits(lane.key ^ epoch.number.astype(jnp.uint32)) + place.astype(jnp.uint32)
+        )
+        batch = RowChunk(place * n_batch, counted, key)
         value, others, gradients = slope(state, lane, epoch, rows, batch)
         values = [state.vector] if recipe.flat else network.split(state.vector)
         rate = epoch.learning_rates[place]
         values, optimizer = update(epoch.rates, rate, state.optimizer, gradients, values)
-        vector = values[0] if recipe.flat else flattened(values)
-        return State(vector, others, optimizer), value * counted
+        vector = values[0] if recipe.flat else flatten_arrays(values)
+        return LaneState(vector, others, optimizer), value * counted
 
-    def train(state: State, lane: Lane, epoch: Epoch, rows: Rows) -> Trained:
-        def body(place: Any, carried: tuple[State, Any]) -> tuple[State, Any]:
+    def train(state: LaneState, lane: Lane, epoch: LaneEpoch, rows: DeviceRows) -> EpochOutput:
+        def body(place: Any, carried: tuple[LaneState, Any]) -> tuple[LaneState, Any]:
             before, total = carried
             after, loss = step(before, lane, epoch, rows, place)
             return after, total + loss
@@ -194,9 +198,9 @@ def train_function(recipe: Recipe) -> Callable[..., Trained]:
         start = (state, jnp.float32(0))
         state, total = jax.lax.fori_loop(0, epoch.steps, body, start)
         values = [state.vector] if recipe.flat else network.split(state.vector)
-        kept = update.kept(state.optimizer, values)
-        average = None if kept is values else flattened(kept)
-        return Trained(state, total / lane.fold.n_train, average)
+        kept = update.final_weights(state.optimizer, values)
+        average = None if kept is values else flatten_arrays(kept)
+        return EpochOutput(state, total / lane.fold.n_train, average)
 
     return train
 
@@ -205,10 +209,12 @@ def gradients_function(recipe: Recipe) -> Callable[..., Gradients]:
     """The function (state, lane, epoch, rows, batch) -> `Gradients`, in chunks or not."""
     network, size = recipe.network, recipe.rows
 
-    def slope(state: State, lane: Lane, epoch: Epoch, rows: Rows, part: Part) -> Gradients:
+    def slope(
+        state: LaneState, lane: Lane, epoch: LaneEpoch, rows: DeviceRows, part: RowChunk
+    ) -> Gradients:
         taken = jax.lax.dynamic_slice(epoch.order, (part.first,), (size,))
         valid = jnp.arange(size) < part.counted
-        within = Step(lane.strengths, epoch.masks, part.key, valid)
+        within = TracedStep(lane.strengths, epoch.masks, part.key, valid)
 
         def loss(values: Arrays) -> tuple[Any, Any]:
             given = (values, state.others, lane, rows, taken, part.counted, within)
@@ -217,14 +223,16 @@ def gradients_function(recipe: Recipe) -> Callable[..., Gradients]:
 
         values = network.split(state.vector)
         (value, others), gradients = jax.value_and_grad(loss, has_aux=True)(values)
-        return Gradients(value, others, [flattened(gradients)] if recipe.flat else gradients)
+        return Gradients(value, others, [flatten_arrays(gradients)] if recipe.flat else gradients)
 
-    def in_chunks(state: State, lane: Lane, epoch: Epoch, rows: Rows, batch: Part) -> Gradients:
+    def in_chunks(
+        state: LaneState, lane: Lane, epoch: LaneEpoch, rows: DeviceRows, batch: RowChunk
+    ) -> Gradients:
         def add(place: Any, before: Gradients) -> Gradients:
             counted = jnp.clip(batch.counted - place * size, 0, size)
-            key = mixed(batch.key + place.astype(jnp.uint32))
+            key = hash_bits(batch.key + place.astype(jnp.uint32))
             share = counted / jnp.maximum(batch.counted, 1)
-            part = Part(batch.first + place * size, counted, key, share)
+            part = RowChunk(batch.first + place * size, counted, key, share)
             told = slope(state._replace(others=before.others), lane, epoch, rows, part)
             gradients = [a + b for a, b in zip(before.gradients, told.gradients, strict=True)]
             return Gradients(before.loss + told.loss, told.others, gradients)
@@ -241,25 +249,25 @@ def _batch_loss(
     values: Arrays,
     others: Arrays,
     lane: Lane,
-    rows: Rows,
+    rows: DeviceRows,
     taken: Any,
     counted: Any,
-    within: Step,
+    within: TracedStep,
 ) -> tuple[Any, Any]:
     """The loss of the first `counted` rows of `taken` as `fit` takes it, and the others."""
-    seen = _seen(rows, lane.fold, taken)
+    seen = _scaled_features(rows, lane.fold, taken)
     outputs, after, extra = recipe.network(values, others, seen, within, within.valid, lane.depth)
-    truth = _learned(recipe, rows, lane.fold, taken)
+    truth = _scaled_target(recipe, rows, lane.fold, taken)
     per_row = recipe.objective(lane.arguments, truth, outputs)
     if rows.weights is not None:
-        per_row = per_row * _at(rows.weights, taken)
+        per_row = per_row * _gather_rows(rows.weights, taken)
     if lane.classes is not None:
-        per_row = per_row * _class_weight(truth, lane.classes)
+        per_row = per_row * _row_class_weights(truth, lane.classes)
     mean = jnp.sum(jnp.where(within.valid, per_row, 0)) / jnp.maximum(counted, 1)
     return mean + extra + recipe.network.penalty(values, lane.strengths), after
 
 
-def _class_weight(truth: Any, classes: Any) -> Any:
+def _row_class_weights(truth: Any, classes: Any) -> Any:
     """What each row counts for its class, shape (n,)."""
     if truth.shape[1] == 1:
         return jnp.where(truth[:, 0] > 0.5, classes[1], classes[0])
@@ -270,23 +278,23 @@ def evaluate_function(recipe: Recipe) -> Callable[..., EvalOutput]:
     """The function (vector, others, lane, rows) -> `EvalOutput`."""
     network = recipe.network
 
-    def chunk(vector: Any, others: Arrays, lane: Lane, rows: Rows, place: Any) -> EvalOutput:
+    def chunk(vector: Any, others: Arrays, lane: Lane, rows: DeviceRows, place: Any) -> EvalOutput:
         taken = lane.fold.validation[place]
         size = taken.shape[0]
         valid = place * size + jnp.arange(size) < lane.fold.n_validation
-        seen = _seen(rows, lane.fold, taken)
+        seen = _scaled_features(rows, lane.fold, taken)
         outputs, _, extra = network(network.split(vector), others, seen, None, valid, lane.depth)
-        truth = _learned(recipe, rows, lane.fold, taken)
+        truth = _scaled_target(recipe, rows, lane.fold, taken)
         per_row = recipe.objective(lane.arguments, truth, outputs)
         if rows.weights is not None:
-            per_row = per_row * _at(rows.weights, taken)
-        answers = _linked(outputs, recipe.objective.link)
+            per_row = per_row * _gather_rows(rows.weights, taken)
+        answers = _apply_link(outputs, recipe.objective.link)
         unit = (lane.fold.target_center, lane.fold.target_scale, recipe.transforms)
-        predictions = answered(jnp, answers, *unit)
+        predictions = inverse_transform_target(jnp, answers, *unit)
         counted = jnp.clip(lane.fold.n_validation - place * size, 0, size)
         return EvalOutput(predictions, jnp.sum(jnp.where(valid, per_row, 0)) + extra * counted)
 
-    def evaluate(vector: Any, others: Arrays, lane: Lane, rows: Rows) -> EvalOutput:
+    def evaluate(vector: Any, others: Arrays, lane: Lane, rows: DeviceRows) -> EvalOutput:
         n_chunks = lane.fold.validation.shape[0]
         places = jnp.arange(n_chunks)
         table, losses = jax.lax.map(lambda p: chunk(vector, others, lane, rows, p), places)
@@ -297,7 +305,7 @@ def evaluate_function(recipe: Recipe) -> Callable[..., EvalOutput]:
     return evaluate
 
 
-def _linked(outputs: Any, link: str | None) -> Any:
+def _apply_link(outputs: Any, link: str | None) -> Any:
     """Probabilities, where a loss that the user compiled has left logits."""
     if link is None:
         return outputs
@@ -307,32 +315,32 @@ def _linked(outputs: Any, link: str | None) -> Any:
 def measure_function(metrics: Sequence[Metric]) -> Callable[..., Any]:
     """The function (predictions, fold, rows) -> the metrics, (n_metrics,) float32."""
 
-    def measure(predictions: Any, fold: Fold, rows: Rows) -> Any:
+    def measure(predictions: Any, fold: DeviceFold, rows: DeviceRows) -> Any:
         taken = fold.validation.reshape(-1)
         weight = (jnp.arange(taken.shape[0]) < fold.n_validation).astype(jnp.float32)
         if rows.weights is not None:
-            weight = weight * _at(rows.weights, taken)
-        truth = _at(rows.target, taken)
+            weight = weight * _gather_rows(rows.weights, taken)
+        truth = _gather_rows(rows.target, taken)
         return jnp.stack([m.function(jnp, truth, predictions, weight) for m in metrics])
 
     return measure
 
 
-def _at(array: Any, rows: Any) -> Any:
+def _gather_rows(array: Any, rows: Any) -> Any:
     return array.at[rows].get(mode="promise_in_bounds")
 
 
-def _learned(recipe: Recipe, rows: Rows, fold: Fold, taken: Any) -> Any:
+def _scaled_target(recipe: Recipe, rows: DeviceRows, fold: DeviceFold, taken: Any) -> Any:
     """The target of the rows as the network learns it."""
     unit = (fold.target_center, fold.target_scale, recipe.transforms)
-    return learned(jnp, _at(rows.target, taken), *unit)
+    return transform_target(jnp, _gather_rows(rows.target, taken), *unit)
 
 
-def _seen(rows: Rows, fold: Fold, taken: Any) -> Any:
+def _scaled_features(rows: DeviceRows, fold: DeviceFold, taken: Any) -> Any:
     """What the network sees of the rows; `Statistics.apply`."""
     places = taken
     if rows.last is not None:
-        places = _at(rows.last, taken)[:, None] + rows.offsets
-    x = _at(rows.features, places).astype(jnp.float32)
+        places = _gather_rows(rows.last, taken)[:, None] + rows.offsets
+    x = _gather_rows(rows.features, places).astype(jnp.float32)
     filled = jnp.where(jnp.isnan(x), fold.impute, x)
-    return scaled(jnp, filled, fold.center, fold.scale, fold.quantiles)
+    return scale_features(jnp, filled, fold.center, fold.scale, fold.quantiles)

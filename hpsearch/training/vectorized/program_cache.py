@@ -16,7 +16,7 @@ from .program import Recipe, evaluate_function, measure_function, train_function
 
 Compiled = Callable[..., Any]
 
-KEPT = 64  # compiled programs, about a megabyte each
+MAX_PROGRAMS = 64  # compiled programs, about a megabyte each
 
 
 class ProgramCache:
@@ -67,15 +67,15 @@ class ProgramCache:
             examples: Its arguments, or their shapes.
             donated: Which arguments it may overwrite.
         """
-        return self._get(
-            f"{key} {_shapes(examples)}", lambda: self._compiled(make(), examples, donated)
+        return self._get_or_make(
+            f"{key} {_shapes_key(examples)}", lambda: self._compile(make(), examples, donated)
         )
 
     def count(self, kind: str) -> int:
         """How many programs there are whose key begins with a word."""
         return sum(key.startswith(f"{kind} ") for key in self._futures)
 
-    def _compiled(
+    def _compile(
         self,
         function: Callable[..., Any],
         examples: tuple[Any, ...],
@@ -84,7 +84,7 @@ class ProgramCache:
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), examples)
         lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
         options: dict[str, bool | int | str] = {}
-        if session.on_cpu():  # level 1 compiles a fifth faster what runs as fast
+        if session.is_on_cpu():  # level 1 compiles a fifth faster what runs as fast
             options["xla_backend_optimization_level"] = 1
             # Each core compiles a program of its own: shares of one cost a tenth more.
             options["xla_cpu_parallel_codegen_split_count"] = 1
@@ -95,7 +95,7 @@ class ProgramCache:
         program: Compiled = lowered.compile(compiler_options=options)
         return program
 
-    def _get(self, key: str, make: Callable[[], Compiled]) -> Compiled:
+    def _get_or_make(self, key: str, make: Callable[[], Compiled]) -> Compiled:
         """The program of `key`, made here and now unless it is there or under way."""
         with self._lock:
             future = self._futures.get(key)
@@ -103,7 +103,7 @@ class ProgramCache:
             if future is None:
                 future = self._futures[key] = Future()
                 self.compilations += 1
-                while len(self._futures) > KEPT:
+                while len(self._futures) > MAX_PROGRAMS:
                     self._futures.popitem(last=False)
             self._futures.move_to_end(key)
         if mine:
@@ -116,5 +116,5 @@ class ProgramCache:
         return future.result()
 
 
-def _shapes(examples: tuple[Any, ...]) -> str:
+def _shapes_key(examples: tuple[Any, ...]) -> str:
     return str([tuple(a.shape) for a in jax.tree.leaves(examples)])

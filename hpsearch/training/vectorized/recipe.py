@@ -9,24 +9,24 @@ import keras
 
 from ...compat.keras import flat_layers
 from ...errors import TrainingError, UnsuitableError
-from ...spec.reference import is_reference
+from ...spec.function_reference import is_reference
 from ...trial import Value
-from ..compiled import compiled_loss, compiled_optimizer, why_not_one_program
-from ..initial import blueprint
+from ..batching import batch_size
+from ..compiled_model import clone_compiled_optimizer, get_compiled_loss, why_not_vectorizable
 from ..losses import make_loss
-from ..optimizers import DEFAULT, make_optimizer
-from ..order import batch_size
+from ..multi_output import apply_to_outputs, get_output_widths
+from ..optimizers import DEFAULT_OPTIMIZER, make_optimizer
 from ..problem import Problem
 from ..schedules import Schedule, make_schedule
-from ..several_outputs import over_outputs, widths_of
+from ..weight_initialization import build_blueprint
 from . import session
 from .compiled_objective import CompiledObjective
-from .network import Network
-from .objective import Objective
+from .network import LaneNetwork
+from .objective import LossObjective
 from .optimizer_switch import OptimizerSwitch
 from .padding import is_by_row
 from .program import Recipe
-from .update import Update
+from .update import OptimizerUpdate
 
 CHUNK = 64  # rows that are computed at once where batches of several sizes share a program
 # Rows times weights of an epoch up to which trials share programs. Branches and chunks make an
@@ -58,39 +58,39 @@ def make_recipe(
         UnsuitableError: If the model cannot be vectorised.
         Exception: Whatever the user's function raises.
     """
-    build = problem.builder(params, seed)
+    build = problem.make_builder(params, seed)
     try:
-        plan = blueprint(build)
-        optimizer = _optimizer(plan, params)
-        own = Update(optimizer)
-        loss = compiled_loss(plan) if plan.compiled else None
+        plan = build_blueprint(build)
+        optimizer = _make_optimizer(plan, params)
+        own = OptimizerUpdate(optimizer)
+        loss = get_compiled_loss(plan) if plan.compiled else None
         plan.compiled = False  # or Keras would compile its twin as well
         known = {"model": problem.model, **params}
         pad = not own.by_shape and (shares_depth or not batched)
-        network = Network(plan, known, pad=pad, batched=batched, shares_depth=shares_depth)
+        network = LaneNetwork(plan, known, pad=pad, batched=batched, shares_depth=shares_depth)
     except TrainingError as error:
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
-    _check(problem, plan)
-    objective: Objective | CompiledObjective
-    located = problem.located(params)
+    _check_model(problem, plan)
+    objective: LossObjective | CompiledObjective
+    located = problem.resolve_loss_path(params)
     named = str(located.get("loss"))
     if loss is not None:
         objective = CompiledObjective(loss, problem, known)
     elif is_reference(named):
-        users = over_outputs(make_loss(problem.task, located), widths_of(plan))
+        users = apply_to_outputs(make_loss(problem.task, located), get_output_widths(plan))
         objective = CompiledObjective(users, problem, {"loss": named})
     else:
-        objective = Objective(problem.task, params, widths_of(plan))
-    update: Update | OptimizerSwitch = own
+        objective = LossObjective(problem.task, params, get_output_widths(plan))
+    update: OptimizerUpdate | OptimizerSwitch = own
     chunk = None
     longest = max(len(fold.train) for fold in problem.folds)
     if shares and loss is None and network.size * longest <= SHARED_WORK:
-        update = _among_others(problem, params, own, network)
-        chunk = _chunk(problem, params, network)
+        update = _switch_between(problem, params, own, network)
+        chunk = _chunk_rows(problem, params, network)
     elif batched and loss is None:
-        update = _among_others(problem, params, own, network)
-    bends = any(s.quantiles is not None for s in problem.statistics_of(params))
+        update = _switch_between(problem, params, own, network)
+    bends = any(s.quantiles is not None for s in problem.get_statistics(params))
     return Recipe(
         network,
         update,
@@ -99,43 +99,43 @@ def make_recipe(
         schedule,
         chunk=chunk,
         bends=bends,
-        transforms=problem.transforms,
+        transforms=problem.target_transforms,
         is_compiled=loss is not None,
     )
 
 
 def make_update(
-    problem: Problem, params: Mapping[str, Value], network: Network
-) -> Update | OptimizerSwitch:
+    problem: Problem, params: Mapping[str, Value], network: LaneNetwork
+) -> OptimizerUpdate | OptimizerSwitch:
     """The update of a network by the optimizer that `params` name, among the study's others."""
-    return _among_others(problem, params, Update(make_optimizer(params)), network)
+    return _switch_between(problem, params, OptimizerUpdate(make_optimizer(params)), network)
 
 
-def _optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
+def _make_optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
     """The optimizer that the user compiled, or else the one that `params` name."""
     if not plan.compiled:
         return make_optimizer(params)
-    if reason := why_not_one_program(plan):
+    if reason := why_not_vectorizable(plan):
         raise TrainingError(reason)
-    return compiled_optimizer(plan)
+    return clone_compiled_optimizer(plan)
 
 
-def _among_others(
-    problem: Problem, params: Mapping[str, Value], own: Update, network: Network
-) -> Update | OptimizerSwitch:
+def _switch_between(
+    problem: Problem, params: Mapping[str, Value], own: OptimizerUpdate, network: LaneNetwork
+) -> OptimizerUpdate | OptimizerSwitch:
     """The trial's update as a branch beside the others of the study, where it can be one."""
-    name = str(params.get("optimizer", DEFAULT))
+    name = str(params.get("optimizer", DEFAULT_OPTIMIZER))
     if name not in problem.optimizers or not own.is_flat(network.trainable):
         return own
     updates = {
-        n: own if n == name else Update(make_optimizer({**params, "optimizer": n}))
+        n: own if n == name else OptimizerUpdate(make_optimizer({**params, "optimizer": n}))
         for n in problem.optimizers
     }
     flat = [n for n, update in updates.items() if update.is_flat(network.trainable)]
     return own if len(flat) == 1 else OptimizerSwitch([updates[n] for n in flat], flat.index(name))
 
 
-def _chunk(problem: Problem, params: Mapping[str, Value], network: Network) -> int | None:
+def _chunk_rows(problem: Problem, params: Mapping[str, Value], network: LaneNetwork) -> int | None:
     """How many rows to compute at once, so that batches of all larger sizes share a program."""
     can = problem.batch_sizes_vary and is_by_row(network.model)
     return CHUNK if can and batch_size(params) >= CHUNK else None
@@ -146,16 +146,16 @@ def _compiled_schedule(optimizer: keras.optimizers.Optimizer) -> Schedule:
     return Schedule("constant", float(optimizer.learning_rate), {})
 
 
-def _check(problem: Problem, model: keras.Model) -> None:
-    if session.on_cpu() and (found := _convolutions(model)):
+def _check_model(problem: Problem, model: keras.Model) -> None:
+    if session.is_on_cpu() and (found := _find_convolutions(model)):
         raise UnsuitableError(
             f"{found[0]} is a convolution, which XLA trains many times slower than TensorFlow "
             "on a CPU: use trainer: keras_fit"
         )
-    problem.check_output(model.output_shape)
+    problem.check_output_shape(model.output_shape)
 
 
-def _convolutions(model: Any) -> list[str]:
+def _find_convolutions(model: Any) -> list[str]:
     layers = flat_layers(model, include_self=False)
     return [
         layer.name for layer in layers if any("Conv" in k.__name__ for k in type(layer).__mro__)

@@ -15,7 +15,7 @@ from ..schedules import SCHEDULES, Schedule
 
 KINDS = (*SCHEDULES, "by_epoch")
 N_NUMBERS = 5
-NEAR = 1e-5  # a step this close to a boundary is at it; steps are much farther apart
+TOLERANCE = 1e-5  # a step this close to a boundary is at it; steps are much farther apart
 
 
 class ScheduleNumbers(NamedTuple):
@@ -46,8 +46,8 @@ def schedule_numbers(
         n_epochs: Those it was planned with.
         watched: The mean validation losses to go by, of a trial that is trained again.
     """
-    if schedule.watches and watched:
-        return _by_epoch(schedule, n_epochs, watched)
+    if schedule.needs_losses and watched:
+        return _rates_by_epoch(schedule, n_epochs, watched)
     n_boundaries = 8 * -(-len(schedule.arguments.get("boundaries", ())) // 8)
     found: Mapping[str, Any] = schedule.arguments
     boundaries = np.full(n_boundaries, np.inf, np.float32)
@@ -67,10 +67,10 @@ def schedule_numbers(
     padded = np.zeros(N_NUMBERS, np.float32)
     padded[: len(numbers)] = numbers
     kind = np.int32(KINDS.index(schedule.kind))
-    return ScheduleNumbers(kind, np.float32(schedule.learning_rate), padded, boundaries)
+    return ScheduleNumbers(kind, np.float32(schedule.initial_learning_rate), padded, boundaries)
 
 
-def _by_epoch(schedule: Schedule, n_epochs: int, watched: Sequence[float]) -> ScheduleNumbers:
+def _rates_by_epoch(schedule: Schedule, n_epochs: int, watched: Sequence[float]) -> ScheduleNumbers:
     rates = [
         schedule.rates(epoch, n_steps=1, n_epochs=n_epochs, losses=watched)[0]
         for epoch in range(n_epochs)
@@ -84,12 +84,12 @@ def rate_at(schedule: ScheduleNumbers, plateau: Plateau, passed: Any) -> Any:
     """The learning rate of one trial `passed` epochs, a float32, after its start."""
     a, b, c = schedule.numbers[0], schedule.numbers[1], schedule.numbers[2]
     times = passed / jnp.where(b > 0, b, 1)
-    times = jnp.where(c > 0, jnp.floor(times + NEAR), times)
+    times = jnp.where(c > 0, jnp.floor(times + TOLERANCE), times)
     exponential = jnp.power(a, times)
     share = jnp.clip((passed - c) / jnp.where(a > 0, a, 1), 0, 1)
     cooled = (1 - b) * 0.5 * (1 + jnp.cos(jnp.pi * share)) + b
-    cosine = jnp.where(passed < c - NEAR, passed / jnp.where(c > 0, c, 1), cooled)
-    crossed = jnp.sum(passed > schedule.boundaries + NEAR)
+    cosine = jnp.where(passed < c - TOLERANCE, passed / jnp.where(c > 0, c, 1), cooled)
+    crossed = jnp.sum(passed > schedule.boundaries + TOLERANCE)
     factors = {
         "exponential": exponential,
         "cosine": cosine,
@@ -99,14 +99,14 @@ def rate_at(schedule: ScheduleNumbers, plateau: Plateau, passed: Any) -> Any:
     for kind, factor in factors.items():
         rate = jnp.where(schedule.kind == KINDS.index(kind), schedule.rate * factor, rate)
     if schedule.boundaries.shape[0]:
-        epoch = jnp.floor(passed + NEAR).astype(jnp.int32)
+        epoch = jnp.floor(passed + TOLERANCE).astype(jnp.int32)
         of_epoch = schedule.boundaries.at[epoch].get(mode="clip")
         rate = jnp.where(schedule.kind == KINDS.index("by_epoch"), of_epoch, rate)
     return jnp.where(schedule.kind == KINDS.index("reduce_on_plateau"), plateau.rate, rate)
 
 
 def plateau_after(schedule: ScheduleNumbers, before: Plateau, loss: Any) -> Plateau:
-    """One trial's plateau after an epoch of mean validation `loss`; see `schedules._on_plateau`."""
+    """A trial's plateau after an epoch of mean validation `loss`; see `schedules._plateau_rate`."""
     factor, patience, min_delta, cooldown, min_lr = (schedule.numbers[i] for i in range(N_NUMBERS))
     was_cooling = before.cooling > 0
     cooling = jnp.maximum(before.cooling - 1, 0)

@@ -15,28 +15,28 @@ import jax
 import jax.numpy as jnp
 
 from ...trial import Direction
-from ..counter_random import mixed, random_bits
+from ..counter_random import hash_bits, random_bits
 from ..problem import EarlyStopping
-from .device_data import Fold, Rows
-from .layers import lane_masks
+from .device_data import DeviceFold, DeviceRows
+from .layers import make_lane_masks
 from .program import (
-    Epoch,
     Lane,
-    Part,
+    LaneEpoch,
+    LaneState,
     Recipe,
-    State,
+    RowChunk,
     evaluate_function,
     gradients_function,
 )
 from .schedule_rates import Plateau, plateau_after, rate_at
 from .template import TrialNumbers
-from .update import flattened
+from .update import flatten_arrays
 
-EPOCHS = 16  # of a tile in one call at most
+MAX_EPOCHS_PER_CALL = 16  # of a tile in one call at most
 N_LOSSES = 2  # figures of a lane before its metrics: train/loss, val/loss
 FOLDED = ("weight_seeds", "dropout_seeds", "classes", "given")  # numbers with an axis of folds
 LOWEST = -3e38  # below every score
-# Over which axes of `lanes_of` lanes are mapped: first the folds, then the trials of each.
+# Over which axes of `make_lanes` lanes are mapped: first the folds, then the trials of each.
 BY_FOLD: Any = Lane._make((None, None, 0, 0, 0, None))
 BY_TRIAL: Any = Lane._make((0, 0, 0, None, 0, 0))
 N_AFTER = 3  # and behind them: the least and the largest prediction, and whether the trial ended
@@ -45,13 +45,13 @@ N_AFTER = 3  # and behind them: the least and the largest prediction, and whethe
 class BatchData(NamedTuple):
     """What all tiles read."""
 
-    rows: Rows
-    folds: Fold  # with an axis of folds
+    rows: DeviceRows
+    folds: DeviceFold  # with an axis of folds
     train: Any  # (n_folds, n_longest) int32, row indices padded with 0
     seeds: Any  # (n_folds,) uint32 of the row orders
 
 
-class Control(NamedTuple):
+class TileControl(NamedTuple):
     """Where each trial of a tile stands; (n_trials,), or (n_folds, n_trials)."""
 
     ended: Any  # bool
@@ -68,13 +68,13 @@ class Control(NamedTuple):
 class Tiles(NamedTuple):
     """All that lives on the device from call to call; a first axis of tiles."""
 
-    state: State  # (n_tiles, n_folds, n_trials, ...)
+    state: LaneState  # (n_tiles, n_folds, n_trials, ...)
     numbers: TrialNumbers  # (n_tiles, n_trials, ...), by fold (n_tiles, n_folds, n_trials, ...)
-    control: Control
+    control: TileControl
     epoch: Any  # (n_tiles,) int32: finished ones
 
 
-class Orders(NamedTuple):
+class SegmentOrders(NamedTuple):
     """What the host wants of a call."""
 
     tiles: Any  # (n_tiles,) int32: which to train, the first `n_tiles` of them
@@ -85,7 +85,7 @@ class Orders(NamedTuple):
     dropped: Any  # (n_tiles, n_trials) bool: trials that are wanted no more
 
 
-class Rules(NamedTuple):
+class StoppingRules(NamedTuple):
     """How a study ends trials."""
 
     early_stopping: EarlyStopping | None
@@ -95,7 +95,7 @@ class Rules(NamedTuple):
 
 
 def segment_function(
-    recipes: Sequence[Recipe], measure: Callable[..., Any], rules: Rules, *, n_figures: int
+    recipes: Sequence[Recipe], measure: Callable[..., Any], rules: StoppingRules, *, n_figures: int
 ) -> Callable[..., tuple[Tiles, Any]]:
     """The function (tiles, orders, data) -> (tiles, figures).
 
@@ -112,11 +112,13 @@ def segment_function(
 
     def tile_epochs(train: Any, tile: Any, until: Any, size: Any, data: BatchData) -> Any:
         n_folds, n_trials = tile.control.stopped.shape
-        table = jnp.zeros((EPOCHS, n_figures, n_folds, n_trials), jnp.float32)
+        table = jnp.zeros((MAX_EPOCHS_PER_CALL, n_figures, n_folds, n_trials), jnp.float32)
 
         def goes_on(carried: Any) -> Any:
             tile, _, done = carried
-            return (tile.epoch < until) & (done < EPOCHS) & ~jnp.all(tile.control.ended)
+            return (
+                (tile.epoch < until) & (done < MAX_EPOCHS_PER_CALL) & ~jnp.all(tile.control.ended)
+            )
 
         def body(carried: Any) -> Any:
             tile, table, done = carried
@@ -126,11 +128,13 @@ def segment_function(
         tile, table, _ = jax.lax.while_loop(goes_on, body, (tile, table, jnp.int32(0)))
         return tile, table
 
-    def segment(tiles: Tiles, orders: Orders, data: BatchData) -> tuple[Tiles, Any]:
+    def segment(tiles: Tiles, orders: SegmentOrders, data: BatchData) -> tuple[Tiles, Any]:
         n_tiles, n_folds, n_trials = tiles.control.stopped.shape
         control = tiles.control._replace(ended=tiles.control.ended | orders.dropped)
         tiles = tiles._replace(control=control)
-        figures = jnp.zeros((n_tiles, EPOCHS, n_figures, n_folds, n_trials), jnp.float32)
+        figures = jnp.zeros(
+            (n_tiles, MAX_EPOCHS_PER_CALL, n_figures, n_folds, n_trials), jnp.float32
+        )
         branches = [
             lambda tile, until, size, train=train: tile_epochs(train, tile, until, size, data)
             for train in epochs
@@ -153,17 +157,17 @@ def segment_function(
 
 
 def epoch_function(
-    recipe: Recipe, measure: Callable[..., Any], rules: Rules
+    recipe: Recipe, measure: Callable[..., Any], rules: StoppingRules
 ) -> Callable[..., tuple[Tiles, Any]]:
     """The function of one epoch of a tile: (tile, batch size, data) -> (tile, figures)."""
-    train, judge = train_function(recipe), judge_function(recipe, measure)
+    train, judge = train_function(recipe), evaluation_function(recipe, measure)
 
     def epoch(tile: Tiles, size: Any, data: BatchData) -> tuple[Tiles, Any]:
         orders = jax.vmap(epoch_rows, (0, 0, 0, None))(
             data.train, data.folds.n_train, data.seeds, tile.epoch
         )
         state, loss = train(tile, orders, size, data)
-        lanes = lanes_of(tile.numbers, data.folds)
+        lanes = make_lanes(tile.numbers, data.folds)
         n_folds, n_trials = tile.control.stopped.shape
         if rules.judged:
             predictions, figures = judge(state, lanes, data.rows)
@@ -173,7 +177,7 @@ def epoch_function(
         figures = jnp.concatenate([loss[None], figures, jnp.zeros((1, n_folds, n_trials))])
         frozen = tile.control.stopped & (tile.epoch > 0)
         figures = jnp.where(frozen, tile.control.figures, figures)
-        control = decide(tile, figures, predictions, rules)
+        control = update_control(tile, figures, predictions, rules)
         figures = figures.at[-1].set(control.ended.astype(jnp.float32))
         return Tiles(state, tile.numbers, control, tile.epoch + 1), figures
 
@@ -181,14 +185,14 @@ def epoch_function(
 
 
 def epoch_rows(rows: Any, n_train: Any, seed: Any, epoch: Any) -> Any:
-    """The training rows of one fold in the order of an epoch; `order.epoch_order`."""
+    """The training rows of one fold in the order of an epoch; `batching.draw_epoch_order`."""
     index = jax.lax.iota(jnp.uint32, rows.shape[0])
     bits = random_bits(jnp, index, seed, epoch)
     padding = (index >= n_train).astype(jnp.int32)
     return jax.lax.sort((padding, bits, index, rows), num_keys=3)[3]
 
 
-def lanes_of(numbers: TrialNumbers, folds: Fold) -> Lane:
+def make_lanes(numbers: TrialNumbers, folds: DeviceFold) -> Lane:
     """The lanes of a tile; see `BY_FOLD` and `BY_TRIAL`."""
     return Lane(
         numbers.strengths,
@@ -200,14 +204,14 @@ def lanes_of(numbers: TrialNumbers, folds: Fold) -> Lane:
     )
 
 
-def train_function(recipe: Recipe) -> Callable[..., tuple[State, Any]]:
+def train_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
     """The function (tile, row orders, batch size, data) -> the states and the training losses."""
     network, update = recipe.network, recipe.update
     update.prepare(network.trainable, recipe.shapes)
     gradients = gradients_function(recipe)
 
     def lane_step(
-        state: State,
+        state: LaneState,
         lane: Lane,
         numbers: TrialNumbers,
         plateau: Plateau,
@@ -216,19 +220,19 @@ def train_function(recipe: Recipe) -> Callable[..., tuple[State, Any]]:
         epoch: Any,
         place: Any,
         size: Any,
-        rows: Rows,
-    ) -> tuple[State, Any]:
+        rows: DeviceRows,
+    ) -> tuple[LaneState, Any]:
         n_train = lane.fold.n_train
         counted = jnp.clip(n_train - place * size, 0, size)
-        key = mixed(mixed(lane.key ^ epoch.astype(jnp.uint32)) + place.astype(jnp.uint32))
+        key = hash_bits(hash_bits(lane.key ^ epoch.astype(jnp.uint32)) + place.astype(jnp.uint32))
         n_steps = -(-n_train // size)
         rate = rate_at(numbers.schedule, plateau, epoch + place / n_steps)
-        given = Epoch(epoch, order, None, None, None, None, lane_masks(lane.strengths))
-        found = gradients(state, lane, given, rows, Part(place * size, counted, key))
+        given = LaneEpoch(epoch, order, None, None, None, None, make_lane_masks(lane.strengths))
+        found = gradients(state, lane, given, rows, RowChunk(place * size, counted, key))
         values = [state.vector] if recipe.flat else network.split(state.vector)
         values, optimizer = update(numbers.rates, rate, state.optimizer, found.gradients, values)
-        vector = values[0] if recipe.flat else flattened(values)
-        after = State(vector, found.others, optimizer)
+        vector = values[0] if recipe.flat else flatten_arrays(values)
+        after = LaneState(vector, found.others, optimizer)
         moves = (counted > 0) & ~stopped
         after = jax.tree.map(lambda new, old: jnp.where(moves, new, old), after, state)
         return after, jnp.where(moves, found.loss * counted, 0)
@@ -236,12 +240,12 @@ def train_function(recipe: Recipe) -> Callable[..., tuple[State, Any]]:
     inner = jax.vmap(lane_step, (0, BY_TRIAL, numbers_axes(trial=True), 0, 0, *[None] * 5))
     outer = jax.vmap(inner, (0, BY_FOLD, numbers_axes(trial=False), None, 0, 0, *[None] * 4))
 
-    def train(tile: Tiles, orders: Any, size: Any, data: BatchData) -> tuple[State, Any]:
-        lanes = lanes_of(tile.numbers, data.folds)
+    def train(tile: Tiles, orders: Any, size: Any, data: BatchData) -> tuple[LaneState, Any]:
+        lanes = make_lanes(tile.numbers, data.folds)
         padded = jnp.pad(orders, [(0, 0), (0, recipe.rows)])
         stopped = tile.control.stopped
 
-        def body(place: Any, carried: tuple[State, Any]) -> tuple[State, Any]:
+        def body(place: Any, carried: tuple[LaneState, Any]) -> tuple[LaneState, Any]:
             state, total = carried
             after, loss = outer(
                 state,
@@ -270,14 +274,16 @@ def numbers_axes(*, trial: bool) -> Any:
     return TrialNumbers._make(0 if trial or n in FOLDED else None for n in TrialNumbers._fields)
 
 
-def judge_function(recipe: Recipe, measure: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+def evaluation_function(
+    recipe: Recipe, measure: Callable[..., Any]
+) -> Callable[..., tuple[Any, Any]]:
     """The function (states, lanes, rows) -> predictions and figures of the validation rows."""
     evaluate = evaluate_function(recipe)
 
-    def lane(state: State, lane: Lane, rows: Rows) -> tuple[Any, Any]:
+    def lane(state: LaneState, lane: Lane, rows: DeviceRows) -> tuple[Any, Any]:
         values = [state.vector] if recipe.flat else recipe.network.split(state.vector)
-        kept = recipe.update.kept(state.optimizer, values)
-        vector = state.vector if kept is values else flattened(kept)
+        kept = recipe.update.final_weights(state.optimizer, values)
+        vector = state.vector if kept is values else flatten_arrays(kept)
         seen = evaluate(vector, state.others, lane, rows)
         metrics = measure(seen.predictions, lane.fold, rows)
         counted = jnp.arange(seen.predictions.shape[0]) < lane.fold.n_validation
@@ -287,7 +293,7 @@ def judge_function(recipe: Recipe, measure: Callable[..., Any]) -> Callable[...,
         after = jnp.stack([least, largest])
         return seen.predictions, jnp.concatenate([seen.loss[None], metrics, after])
 
-    def judge(states: State, lanes: Lane, rows: Rows) -> tuple[Any, Any]:
+    def judge(states: LaneState, lanes: Lane, rows: DeviceRows) -> tuple[Any, Any]:
         inner = jax.vmap(lane, (0, BY_TRIAL, None))
         predictions, figures = jax.vmap(inner, (0, BY_FOLD, None))(states, lanes, rows)
         return predictions, jnp.moveaxis(figures, -1, 0)
@@ -295,7 +301,9 @@ def judge_function(recipe: Recipe, measure: Callable[..., Any]) -> Callable[...,
     return judge
 
 
-def decide(tile: Tiles, figures: Any, predictions: Any, rules: Rules) -> Control:
+def update_control(
+    tile: Tiles, figures: Any, predictions: Any, rules: StoppingRules
+) -> TileControl:
     """Where the trials of a tile stand after an epoch; `training.outcome` of curves."""
     before = tile.control
     finished = tile.epoch + 1 >= tile.numbers.n_epochs
@@ -314,7 +322,7 @@ def decide(tile: Tiles, figures: Any, predictions: Any, rules: Rules) -> Control
     best = jnp.where(better, total, before.best)
     if early is not None and early.scope == "mean":
         margin = early.min_delta * rising.shape[0]
-        enough = is_larger(total, add(before.fold_best[:2], margin)) if margin else better
+        enough = is_larger(total, add_two_part(before.fold_best[:2], margin)) if margin else better
         marks = jnp.where(enough, total, before.fold_best[:2])
         fold_best = before.fold_best.at[:2].set(marks)
         waited = jnp.where(enough, 0, waited + 1)
@@ -330,7 +338,7 @@ def decide(tile: Tiles, figures: Any, predictions: Any, rules: Rules) -> Control
     kept = jnp.where(keeps[None, :, None, None], predictions, before.predictions)
     mean = jnp.mean(figures[1], axis=0)
     plateau = jax.vmap(plateau_after)(tile.numbers.schedule, before.plateau, mean)
-    return Control(ended, best, waited, fold_best, fold_waited, stopped, figures, plateau, kept)
+    return TileControl(ended, best, waited, fold_best, fold_waited, stopped, figures, plateau, kept)
 
 
 def exact_sum(values: Any) -> Any:
@@ -340,11 +348,11 @@ def exact_sum(values: Any) -> Any:
     """
     total = jnp.stack([values[0], jnp.zeros_like(values[0])])
     for value in values[1:]:
-        total = add(total, value)
+        total = add_two_part(total, value)
     return total
 
 
-def add(total: Any, value: Any) -> Any:
+def add_two_part(total: Any, value: Any) -> Any:
     """A two-part sum and a number more (Knuth's two-sum)."""
     high = total[0] + value
     part = high - total[0]
@@ -361,13 +369,13 @@ def is_larger(a: Any, b: Any) -> Any:
 
 def fresh_control(
     numbers: TrialNumbers, n_folds: int, n_figures: int, table: tuple[int, ...]
-) -> Control:
+) -> TileControl:
     """Where the trials of a fresh tile stand; `table` is the shape of a lane's predictions."""
     n_trials = numbers.n_epochs.shape[0]
     lowest = jnp.full((2 + n_folds, n_trials), LOWEST, jnp.float32)
     none = jnp.zeros(n_trials, jnp.int32)
     plateau = Plateau(numbers.schedule.rate, jnp.full(n_trials, jnp.inf), none, none)
-    return Control(
+    return TileControl(
         numbers.n_epochs <= 0,
         lowest[:2],
         none,
@@ -381,7 +389,7 @@ def fresh_control(
 
 
 def fill_function(
-    initial: Callable[..., State], n_folds: int, n_figures: int, table: tuple[int, ...]
+    initial: Callable[..., LaneState], n_folds: int, n_figures: int, table: tuple[int, ...]
 ) -> tuple[Callable[..., Tiles], Callable[..., Tiles]]:
     """How fresh trials begin.
 
@@ -390,7 +398,7 @@ def fill_function(
         that puts such ones into the first n of `which`.
     """
 
-    def lane(numbers: TrialNumbers) -> State:
+    def lane(numbers: TrialNumbers) -> LaneState:
         seeds = (numbers.weight_seeds, numbers.dropout_seeds)
         return initial(numbers.draws, numbers.slots, *seeds, numbers.given)
 
@@ -415,10 +423,10 @@ def fill_function(
     return tile_of, fill
 
 
-def move(tiles: Tiles, sources: Any, tile_sources: Any) -> Tiles:
+def move_trials(tiles: Tiles, sources: Any, tile_sources: Any) -> Tiles:
     """Trials put side by side: where each comes from, (n_tiles * n_trials,), and each tile."""
     by_fold: Any = TrialNumbers._make(2 if n in FOLDED else 1 for n in TrialNumbers._fields)
-    control: Any = Control._make((1, 2, 1, 2, 2, 2, 3, 1, 2))
+    control: Any = TileControl._make((1, 2, 1, 2, 2, 2, 3, 1, 2))
     axes = (2, by_fold, control)
 
     def moved(axis: int, array: Any) -> Any:

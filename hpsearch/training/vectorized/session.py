@@ -11,7 +11,7 @@ from ...platforms.machine import count_usable_cores
 from ..keras_import import import_keras
 
 
-def start() -> None:
+def start_session() -> None:
     """Make JAX and Keras ready; cheap when they already are.
 
     Compiled programs are kept in the folder `HPSEARCH_CACHE` (default: `~/.cache/hpsearch`, empty:
@@ -49,14 +49,14 @@ def cache_folder() -> Path | None:
     return folder.expanduser() / "programs"
 
 
-def on_cpu() -> bool:
+def is_on_cpu() -> bool:
     """Whether programs run on the processor itself."""
     import jax
 
     return bool(jax.default_backend() == "cpu")
 
 
-def cores() -> int:
+def count_cores() -> int:
     """Threads that lanes may use: `HPSEARCH_THREADS`, or the cores this process may run on."""
     named = os.environ.get("HPSEARCH_THREADS")
     if named:

@@ -17,18 +17,18 @@ import numpy as np
 
 from ...compat.keras import user_seed, variable_initializer
 from ...models import load_family
-from ...spec.reference import is_reference
+from ...spec.function_reference import is_reference
 from ...trial import TrialSpec, Value
 from ..class_weights import class_weights
-from ..initial import Distribution, distribution_of, draw
 from ..problem import Problem
 from ..schedules import Schedule, make_schedule
-from .lane_init import Draws, Slots, own_draws, state_function
-from .network import Network
-from .objective import Objective
+from ..weight_initialization import Distribution, draw_variable, get_distribution
+from .lane_init import Draws, Slots, state_function, trial_draws
+from .network import LaneNetwork
+from .objective import LossObjective
 from .optimizer_numbers import OptimizerNumbers, optimizer_key, probe_slots
-from .padding import padded
-from .program import Recipe, State
+from .padding import padded_width
+from .program import LaneState, Recipe
 from .recipe import make_recipe, make_update
 from .schedule_rates import ScheduleNumbers, schedule_numbers
 
@@ -67,7 +67,7 @@ class Template:
     _draws: dict[tuple[int, int], tuple[Draws, int]] = field(default_factory=dict)
 
     @property
-    def network(self) -> Network:
+    def network(self) -> LaneNetwork:
         """The widest and deepest network."""
         return self.recipe.network
 
@@ -95,37 +95,37 @@ class Template:
         classes = [class_weights(problem, params, fold) for fold in range(folds)]
         seeds = [trial.fold_seed(fold, "weights") for fold in range(folds)]
         dropout = [trial.fold_seed(fold, "dropout") for fold in range(folds)]
-        schedule = self._schedule(params)
+        schedule = self._make_schedule(params)
         return TrialNumbers(
             np.asarray(strengths, np.float32),
             self._arguments(problem, params),
             self.optimizer.rates(params),
-            None if self.network.blocks is None else np.int32(_sizes(params)[0]),
+            None if self.network.blocks is None else np.int32(_chain_sizes(params)[0]),
             schedule_numbers(schedule, trial.planned or trial.epochs, trial.watched),
             self.draws(params)[0],
-            self.optimizer.begins(params),
+            self.optimizer.initial_slots(params),
             np.int32(trial.epochs),
             np.array(seeds, np.uint32),
             np.array(dropout, np.uint32),
             None if classes[0] is None else np.stack(classes),  # type: ignore[arg-type]
-            None if self.draws_on_device else self._vectors(params, seeds),
+            None if self.draws_on_device else self._draw_vectors(params, seeds),
         )
 
-    def _schedule(self, params: Mapping[str, Value]) -> Schedule:
+    def _make_schedule(self, params: Mapping[str, Value]) -> Schedule:
         own = self.recipe.schedule
         return own if self.recipe.is_compiled else make_schedule(params)
 
     def _arguments(self, problem: Problem, params: Mapping[str, Value]) -> Any:
         own = self.recipe.objective
-        if not isinstance(own, Objective):
+        if not isinstance(own, LossObjective):
             return own.numbers
-        return Objective(problem.task, params, own.widths).numbers
+        return LossObjective(problem.task, params, own.widths).numbers
 
     def own_shapes(self, params: Mapping[str, Value]) -> list[Shape | None]:
         """The shape of each weight in a trial's own network; None: it has none such."""
         if self.network.blocks is None:
             return [tuple(v.shape) for v in self.network.plan.weights]
-        layers, units = _sizes(params)
+        layers, units = _chain_sizes(params)
         shapes: list[Shape | None] = []
         for index, variable in enumerate(self.network.model.weights):
             axes = self.axes[index]
@@ -135,7 +135,7 @@ class Template:
 
     def draws(self, params: Mapping[str, Value]) -> tuple[Draws, int]:
         """What a trial's weights are drawn from, and how many there are."""
-        key = (0, 0) if self.network.blocks is None else _sizes(params)
+        key = (0, 0) if self.network.blocks is None else _chain_sizes(params)
         if key not in self._draws:
             shapes = self.own_shapes(params)
             nothing = Distribution("constant", 0.0, 0.0)
@@ -145,18 +145,18 @@ class Template:
             ]
             rank = max((len(v.shape) for v in self.network.model.weights), default=1)
             n = sum(int(np.prod(shape)) for shape in shapes if shape is not None)
-            self._draws[key] = own_draws(found, shapes, rank), n
+            self._draws[key] = trial_draws(found, shapes, rank), n
         return self._draws[key]
 
     def _distribution(self, index: int, shape: Shape) -> Distribution | None:
-        found = distribution_of(self.initializers[index], shape)
+        found = get_distribution(self.initializers[index], shape)
         return found if found is not None and np.ndim(found.center) == 0 else None
 
-    def _vectors(self, params: Mapping[str, Value], seeds: Sequence[int]) -> np.ndarray:
+    def _draw_vectors(self, params: Mapping[str, Value], seeds: Sequence[int]) -> np.ndarray:
         """Each fold's vector of weights, drawn on the host; (n_folds, n_weights)."""
-        return np.stack([self._vector(params, seed) for seed in seeds])
+        return np.stack([self._draw_vector(params, seed) for seed in seeds])
 
-    def _vector(self, params: Mapping[str, Value], seed: int) -> np.ndarray:
+    def _draw_vector(self, params: Mapping[str, Value], seed: int) -> np.ndarray:
         shapes = self.own_shapes(params)
         own_index = np.cumsum([shape is not None for shape in shapes]) - 1
         drawn: dict[int, np.ndarray] = {}
@@ -167,15 +167,15 @@ class Template:
             if shape is not None:
                 given = (shape, variable.dtype, seed, int(own_index[index]))
                 inside = tuple(slice(n) for n in shape)
-                value[inside] = draw(self.initializers[index], *given)
+                value[inside] = draw_variable(self.initializers[index], *given)
             drawn[id(variable)] = value.ravel()
         return np.concatenate([drawn[id(v)] for v in self.network.trainable] or [np.zeros(0, "f")])
 
-    def initial_function(self) -> Callable[..., State]:
+    def initial_function(self) -> Callable[..., LaneState]:
         """See `lane_init.state_function`."""
-        return state_function(self.network, *self._drawn_as(), self.slots)
+        return state_function(self.network, *self._distribution_kinds(), self.slots)
 
-    def _drawn_as(self) -> tuple[Sequence[str], Sequence[int | None]]:
+    def _distribution_kinds(self) -> tuple[Sequence[str], Sequence[int | None]]:
         """The kind of each weight's distribution, and the user's own seed."""
         shapes = [tuple(v.shape) for v in self.network.model.weights]
         found = [self._distribution(i, shape) for i, shape in enumerate(shapes)]
@@ -196,7 +196,7 @@ class Template:
         ]
 
 
-def _sizes(params: Mapping[str, Value]) -> tuple[int, int]:
+def _chain_sizes(params: Mapping[str, Value]) -> tuple[int, int]:
     """Layers and units of a chain of dense layers."""
     layers, units = params["layers"], params["units"]
     assert isinstance(layers, int)
@@ -217,7 +217,7 @@ class Templates:
 
     def resolve(self, trial: TrialSpec) -> dict[str, Value]:
         """A trial's hyperparameters, the fixed ones and the family's defaults included."""
-        return {**(self._family.reads or {}), **self._problem.resolve(trial.params)}
+        return {**(self._family.defaults or {}), **self._problem.resolve(trial.params)}
 
     def get(self, trial: TrialSpec) -> Template:
         """The template of a trial.
@@ -229,37 +229,37 @@ class Templates:
         given = self._problem.resolve(trial.params)
         params = self.resolve(trial)
         loss = params.get("loss")
-        if self._family.reads is None or (isinstance(loss, str) and is_reference(loss)):
-            return self._own(given, trial.seed)
+        if self._family.defaults is None or (isinstance(loss, str) and is_reference(loss)):
+            return self._make_own(given, trial.seed)
         rest = self._training_key(given)
         sizes = self._shared_sizes(params)
         if sizes is not None:
             key = (*self._network_key(given, params, sizes, rest), sizes)
             if key not in self._made:
-                self._make(key, given, params, sizes, trial.seed)
+                self._make_template(key, given, params, sizes, trial.seed)
             if key in self._made:
                 return self._made[key]
         key = self._network_key(given, params, None, rest)
         if key not in self._made:
-            self._make(key, given, params, None, trial.seed)
+            self._make_template(key, given, params, None, trial.seed)
             key = self._network_key(given, params, None, rest)  # some numbers may be no inputs
         if key not in self._made:
-            self._make(key, given, params, None, trial.seed)
+            self._make_template(key, given, params, None, trial.seed)
         return self._made[key]
 
-    def _own(self, params: Mapping[str, Value], seed: int) -> Template:
+    def _make_own(self, params: Mapping[str, Value], seed: int) -> Template:
         """The template of one trial, whose network may depend on all that it is given."""
         key = ("own", repr(sorted(params.items())), seed)
         if key not in self._made:
             while len(self._made) > 1000:
                 self._made.pop(next(iter(self._made)))
-            recipe = self._recipe(params, seed)
-            self._made[key] = _template(recipe, params, [float(s) for s in recipe.strengths])
+            recipe = self._make_recipe(params, seed)
+            self._made[key] = _build_template(recipe, params, [float(s) for s in recipe.strengths])
         return self._made[key]
 
     def _training_key(self, params: Mapping[str, Value]) -> Key:
-        objective = Objective(self._problem.task, params).structure
-        quantiles = any(s.quantiles is not None for s in self._problem.statistics_of(params))
+        objective = LossObjective(self._problem.task, params).structure
+        quantiles = any(s.quantiles is not None for s in self._problem.get_statistics(params))
         return (objective, quantiles, optimizer_key(self._problem, params))
 
     def _network_key(
@@ -267,7 +267,7 @@ class Templates:
     ) -> Key:
         """What the structure of a family's network hangs on; of numbers whether they are given."""
         free = () if sizes is None else ("layers", "units")
-        names = [n for n in self._family.reads or () if n not in free]
+        names = [n for n in self._family.defaults or () if n not in free]
         numbers = [n for n in names if isinstance(params[n], float)]
         base = (tuple((n, params[n]) for n in names if n not in numbers), rest, bool(sizes))
         exact = self._exact.get(base, frozenset())
@@ -277,13 +277,13 @@ class Templates:
         """Depth and width of the network in which a trial's is computed; None: its own."""
         if self._problem.model != "mlp" or not params["layers"]:
             return None
-        layers, units = _sizes(params)
+        layers, units = _chain_sizes(params)
         deepest = max(layers, *self._problem.sizes.get("layers", (0,)))
-        top = padded(max(units, *self._problem.sizes.get("units", (0,))))
-        classes = sorted({padded(max(1, top // 4)), padded(top // 2), top})
+        top = padded_width(max(units, *self._problem.sizes.get("units", (0,))))
+        classes = sorted({padded_width(max(1, top // 4)), padded_width(top // 2), top})
         return deepest, next(n for n in classes if n >= units)
 
-    def _make(
+    def _make_template(
         self,
         key: Key,
         given: Mapping[str, Value],
@@ -298,13 +298,15 @@ class Templates:
             recipe, sources = self._networks[alike]
             update = make_update(self._problem, params, recipe.network)
             if sizes is None or not getattr(update, "by_shape", False):
-                self._made[key] = _template(recipe.with_update(update), {**params, **wide}, sources)
+                self._made[key] = _build_template(
+                    recipe.with_update(update), {**params, **wide}, sources
+                )
             return
         exact = self._exact.get(base, frozenset())
-        names = [n for n in self._family.reads or () if isinstance(params[n], float)]
+        names = [n for n in self._family.defaults or () if isinstance(params[n], float)]
         probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(names) if n in given}  # none alike
         probes = {n: v for n, v in probes.items() if n not in exact}
-        recipe = self._recipe({**params, **probes, **wide}, seed, shares_depth=bool(sizes))
+        recipe = self._make_recipe({**params, **probes, **wide}, seed, shares_depth=bool(sizes))
         if sizes is not None and not recipe.network.is_padded:
             return
         found = {np.float32(v): n for n, v in probes.items()}
@@ -313,22 +315,22 @@ class Templates:
             self._exact[base] = exact | lost
             return
         self._networks[alike] = recipe, sources
-        self._made[key] = _template(recipe, {**params, **wide}, sources)
+        self._made[key] = _build_template(recipe, {**params, **wide}, sources)
 
-    def _recipe(self, params: Mapping[str, Value], seed: int, **shares: bool) -> Recipe:
+    def _make_recipe(self, params: Mapping[str, Value], seed: int, **shares: bool) -> Recipe:
         self.built += 1
         return make_recipe(self._problem, params, seed, batched=True, **shares)
 
 
-def _template(
+def _build_template(
     recipe: Recipe, params: Mapping[str, Value], sources: Sequence[str | float]
 ) -> Template:
     slots, begins = probe_slots(recipe.update, recipe.network)
-    optimizer = OptimizerNumbers.of(recipe.update, params, begins)
+    optimizer = OptimizerNumbers.from_update(recipe.update, params, begins)
     template = Template(recipe, sources, optimizer, slots)
     if recipe.network.blocks is not None:
         _find_units(template, recipe.network.blocks)
-    template.begins = f"{template._drawn_as()} {slots}"
+    template.begins = f"{template._distribution_kinds()} {slots}"
     return template
 
 

@@ -16,11 +16,11 @@ import numpy as np
 
 from ..problem import Problem
 from .device_data import DeviceData
-from .program import Epoch, Trained
+from .program import EpochOutput, LaneEpoch
 from .program_cache import ProgramCache
-from .trial_run import Outcome, TrialRun
+from .trial_run import EpochMeasures, TrialRun
 
-Step = tuple[Trained, Outcome]
+LaneStep = tuple[EpochOutput, EpochMeasures]
 
 
 class ThreadEngine:
@@ -34,7 +34,7 @@ class ThreadEngine:
         self._problem, self._data, self._programs = problem, data, programs
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="lane")
         self._compilers = ThreadPoolExecutor(2, thread_name_prefix="compiler")
-        self._steps: dict[tuple[int, int, int], Future[Step]] = {}  # by trial, fold and epoch
+        self._steps: dict[tuple[int, int, int], Future[LaneStep]] = {}  # by trial, fold and epoch
 
     def prepare(self, trial_runs: Sequence[TrialRun]) -> None:
         """Compile what the trials need.
@@ -45,15 +45,19 @@ class ThreadEngine:
         for program in [p for trial_run in trial_runs for p in self._compile(trial_run)]:
             program.result()
 
-    def begin(self, trial_runs: Sequence[TrialRun]) -> None:
+    def start_population(self, trial_runs: Sequence[TrialRun]) -> None:
         """Get ready for a population; a program that cannot be made fails its lanes."""
         for trial_run in trial_runs:
             self._compile(trial_run)
 
     def _compile(self, trial_run: TrialRun) -> list[Future[Any]]:
         """The programs of a trial, each compiled by a thread of its own."""
-        state, lane, rows = trial_run.initial(0), trial_run.lane(0, self._data), self._data.rows
-        given = (state, lane, self._epoch(trial_run, 0, 0), rows)
+        state, lane, rows = (
+            trial_run.initial_state(0),
+            trial_run.make_lane(0, self._data),
+            self._data.rows,
+        )
+        given = (state, lane, self._make_epoch(trial_run, 0, 0), rows)
         programs = [self._compilers.submit(self._programs.train, trial_run.recipe, *given)]
         if trial_run.judged:
             seen = (state.vector, state.others, lane, rows)
@@ -69,10 +73,10 @@ class ThreadEngine:
         """Train an epoch of some lanes, after all that was submitted before."""
         for fold in folds:
             before = self._steps.get((id(trial_run), fold, epoch - 1))
-            task = self._pool.submit(self._run, trial_run, fold, epoch, before)
+            task = self._pool.submit(self._run_epoch, trial_run, fold, epoch, before)
             self._steps[id(trial_run), fold, epoch] = task
 
-    def collect(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> list[Outcome]:
+    def collect(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> list[EpochMeasures]:
         """What the lanes of `folds` measured in an epoch that was submitted.
 
         Raises:
@@ -87,29 +91,35 @@ class ThreadEngine:
         """The weights after an epoch, which no later one may have begun to change."""
         return self._steps[id(trial_run), fold, epoch].result()[0].weights
 
-    def end(self, trial_run: TrialRun) -> None:
+    def forget(self, trial_run: TrialRun) -> None:
         """Forget a trial; what was submitted and has not begun is not trained."""
         for key in [k for k in self._steps if k[0] == id(trial_run)]:
             self._steps.pop(key).cancel()
 
-    def _epoch(self, trial_run: TrialRun, fold: int, number: int) -> Epoch:
+    def _make_epoch(self, trial_run: TrialRun, fold: int, number: int) -> LaneEpoch:
         size = trial_run.recipe.batch_size
         steps = -(-len(self._problem.folds[fold].train) // size)
-        return trial_run.epoch(self._problem, self._data, fold, number, steps=steps)
+        return trial_run.make_epoch(self._problem, self._data, fold, number, steps=steps)
 
-    def _run(
-        self, trial_run: TrialRun, fold: int, number: int, before: Future[Step] | None
-    ) -> Step:
+    def _run_epoch(
+        self, trial_run: TrialRun, fold: int, number: int, before: Future[LaneStep] | None
+    ) -> LaneStep:
         """One epoch of one lane, and its evaluation."""
-        state = trial_run.initial(fold) if before is None else before.result()[0].state
-        lane, rows, recipe = trial_run.lane(fold, self._data), self._data.rows, trial_run.recipe
-        given = (state, lane, self._epoch(trial_run, fold, number), rows)
+        state = trial_run.initial_state(fold) if before is None else before.result()[0].state
+        lane, rows, recipe = (
+            trial_run.make_lane(fold, self._data),
+            self._data.rows,
+            trial_run.recipe,
+        )
+        given = (state, lane, self._make_epoch(trial_run, fold, number), rows)
         trained = self._programs.train(recipe, *given)(*given)
         if not trial_run.judged:
-            return trained, Outcome(float(trained.loss))
+            return trained, EpochMeasures(float(trained.loss))
         seen = (*trained.weights, lane, rows)
         judged = self._programs.evaluate(recipe, *seen)(*seen)
         asked = (judged.predictions, lane.fold, rows)
         metrics = np.asarray(self._programs.measure(*asked)(*asked))
-        outcome = Outcome(float(trained.loss), float(judged.loss), metrics, judged.predictions)
+        outcome = EpochMeasures(
+            float(trained.loss), float(judged.loss), metrics, judged.predictions
+        )
         return trained, outcome

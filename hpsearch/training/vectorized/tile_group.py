@@ -16,26 +16,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...trial import TrialSpec, Value
-from ..order import batch_size
+from ..batching import batch_size
 from .program_cache import ProgramCache
 from .segment import (
-    EPOCHS,
     FOLDED,
+    MAX_EPOCHS_PER_CALL,
     N_AFTER,
     N_LOSSES,
     BatchData,
-    Orders,
-    Rules,
+    SegmentOrders,
+    StoppingRules,
     Tiles,
     fill_function,
-    move,
+    move_trials,
     segment_function,
 )
 from .template import Template, TrialNumbers
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class TileEntry:
     """A trial under way."""
 
     trial: TrialSpec
@@ -46,7 +46,7 @@ class Entry:
     epoch: int = 0  # epochs trained
     reported: int = 0  # epochs that were reported
     figures: list[np.ndarray] = field(default_factory=list)  # (n_figures, n_folds) an epoch
-    place: tuple[int, int] | None = None  # tile and slot
+    slot: tuple[int, int] | None = None  # tile and slot
 
     @property
     def batch_size(self) -> int:
@@ -57,7 +57,7 @@ class Entry:
 class TooLargeError(Exception):
     """A group does not fit in the device's memory; `size` is one that may, or None."""
 
-    def __init__(self, size: Size | None) -> None:
+    def __init__(self, size: GroupSize | None) -> None:
         super().__init__(
             "not even one trial at a time fits in the device's memory: use smaller layers or "
             "batches, or fewer folds"
@@ -66,18 +66,18 @@ class TooLargeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class GroupSize:
     """Of a group on the device."""
 
     tiles: int
     trials: int  # of a tile
 
     @property
-    def halved(self) -> Size | None:
+    def half(self) -> GroupSize | None:
         """About half of the memory; None: it cannot be less."""
         if self.tiles > 1:
-            return Size(self.tiles // 2, self.trials)
-        return Size(1, self.trials // 2) if self.trials > 1 else None
+            return GroupSize(self.tiles // 2, self.trials)
+        return GroupSize(1, self.trials // 2) if self.trials > 1 else None
 
 
 class TileGroup:
@@ -87,14 +87,14 @@ class TileGroup:
         self,
         template: Template,
         data: BatchData,
-        rules: Rules,
+        rules: StoppingRules,
         programs: ProgramCache,
         *,
         key: str,
         branches: Sequence[int],
         metrics: Any,
         table: tuple[int, ...],
-        size: Size,
+        size: GroupSize,
     ) -> None:
         """An empty group.
 
@@ -110,7 +110,7 @@ class TileGroup:
             size: Of the group.
         """
         self.size = size
-        self.waiting: deque[Entry] = deque()
+        self.waiting: deque[TileEntry] = deque()
         self._template, self._data, self._rules, self._programs = template, data, rules, programs
         self._branches = tuple(branches)
         self._n_folds = int(data.seeds.shape[0])
@@ -120,13 +120,15 @@ class TileGroup:
         self._key = f"{key} {branches} {size} {self._n_folds} {table}"
         self._tiles: Tiles | None = None
         self._fits = False  # whether memory was looked at
-        self._slots: list[list[Entry | None]] = [[None] * size.trials for _ in range(size.tiles)]
+        self._slots: list[list[TileEntry | None]] = [
+            [None] * size.trials for _ in range(size.tiles)
+        ]
         self._dropped = np.zeros((size.tiles, size.trials), bool)
         self._asked: dict[int, int] = {}  # tile -> epochs it was to have finished
         self._stops: dict[int, list[int]] = {}  # tile -> epochs after which a trial waits or ends
 
     @property
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[TileEntry]:
         """The trials on the device."""
         return [entry for tile in self._slots for entry in tile if entry is not None]
 
@@ -140,18 +142,18 @@ class TileGroup:
             alike = [entry for entry in self.waiting if entry.batch_size == rows]
             for slot, entry in enumerate(alike[: self.size.trials]):
                 self.waiting.remove(entry)
-                slots[slot], entry.place = entry, (tile, slot)
+                slots[slot], entry.slot = entry, (tile, slot)
             self._dropped[tile] = False
-            self._stops[tile] = _stops(slots)
+            self._stops[tile] = _stop_epochs(slots)
             fresh.append(tile)
         if fresh:
-            numbers = self._numbers(fresh)
+            numbers = self._fresh_numbers(fresh)
             which = np.zeros(self.size.tiles, np.int32)
             which[: len(fresh)] = fresh
             given = (numbers, which, np.int32(len(fresh)))
-            self._tiles = self._fill(given)(self._tiles or self._empty(given), *given)
+            self._tiles = self._fill_program(given)(self._tiles or self._empty_tiles(given), *given)
 
-    def _numbers(self, fresh: Sequence[int]) -> TrialNumbers:
+    def _fresh_numbers(self, fresh: Sequence[int]) -> TrialNumbers:
         """The numbers of the fresh tiles' trials; other tiles' are not read."""
         rows = []
         for tile in range(self.size.tiles):
@@ -168,17 +170,19 @@ class TileGroup:
         result: TrialNumbers = stacked._replace(**swapped)
         return result
 
-    def _fill(self, given: tuple[Any, ...]) -> Any:
-        examples = (self._shapes(given[0]), *given)
-        return self._programs.get(f"fill {self._key}", lambda: self._begin()[1], examples, (0,))
+    def _fill_program(self, given: tuple[Any, ...]) -> Any:
+        examples = (self._tile_shapes(given[0]), *given)
+        return self._programs.get(
+            f"fill {self._key}", lambda: self._fill_functions()[1], examples, (0,)
+        )
 
-    def _begin(self) -> Any:
+    def _fill_functions(self) -> Any:
         initial = self._template.initial_function()
         return fill_function(initial, self._n_folds, self._n_figures, self._table)
 
-    def _shapes(self, numbers: TrialNumbers) -> Any:
+    def _tile_shapes(self, numbers: TrialNumbers) -> Any:
         """The shapes of the tiles that hold trials of such numbers."""
-        tile_of, _ = self._begin()
+        tile_of, _ = self._fill_functions()
 
         def empty(numbers: TrialNumbers) -> Any:
             tile = tile_of(jax.tree.map(lambda a: a[0], numbers))
@@ -186,8 +190,8 @@ class TileGroup:
 
         return jax.eval_shape(empty, numbers)
 
-    def _empty(self, given: tuple[Any, ...]) -> Tiles:
-        shapes = self._shapes(given[0])
+    def _empty_tiles(self, given: tuple[Any, ...]) -> Tiles:
+        shapes = self._tile_shapes(given[0])
         zeros = self._programs.get(
             f"empty {self._key}",
             lambda: lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes),
@@ -206,15 +210,17 @@ class TileGroup:
             if some is None:
                 continue
             stop = next(stop for stop in self._stops[tile] if stop > some.epoch)
-            self._asked[tile] = until[tile] = min(stop, some.epoch + min(epochs, EPOCHS))
+            self._asked[tile] = until[tile] = min(
+                stop, some.epoch + min(epochs, MAX_EPOCHS_PER_CALL)
+            )
             sizes[tile] = some.batch_size
             branches[tile] = next(i for i, b in enumerate(self._branches) if b >= sizes[tile])
         which = np.zeros(n, np.int32)
         which[: len(self._asked)] = list(self._asked)
         count = np.int32(len(self._asked))
-        orders = Orders(which, count, until, sizes, branches, self._dropped)
+        orders = SegmentOrders(which, count, until, sizes, branches, self._dropped)
         given = (self._tiles, orders, self._data)
-        program = self._segment(given)
+        program = self._segment_program(given)
         self._require_memory(program)
         self._tiles, self._figures = program(*given)
 
@@ -226,24 +232,24 @@ class TileGroup:
         if limit is None or needed is None:
             return
         state, within = needed.argument_size_in_bytes, needed.temp_size_in_bytes
-        size: Size | None = self.size
+        size: GroupSize | None = self.size
         while size is not None:
             trials = size.trials / self.size.trials
             tiles = size.tiles / self.size.tiles
             if state * tiles * trials + within * trials <= limit:
                 break
-            size = size.halved
+            size = size.half
         if size != self.size:
             raise TooLargeError(size)
 
-    def _segment(self, given: tuple[Any, ...]) -> Any:
+    def _segment_program(self, given: tuple[Any, ...]) -> Any:
         def make() -> Any:
             recipes = [self._template.recipe.with_rows(rows) for rows in self._branches]
             return segment_function(recipes, self._measure, self._rules, n_figures=self._n_figures)
 
         return self._programs.get(f"segment {self._key}", make, given, (0,))
 
-    def finish(self) -> dict[Entry, list[np.ndarray]]:
+    def finish(self) -> dict[TileEntry, list[np.ndarray]]:
         """What was measured since `start`, an array of (n_figures, n_folds) an epoch.
 
         In the last of them the last figure says whether the trial has ended. One transfer.
@@ -254,25 +260,25 @@ class TileGroup:
             entries = [entry for entry in self._slots[tile] if entry is not None]
             ended = figures[tile, :, -1, 0, :] > 0
             n = until - entries[0].epoch
-            alive = [entry.place[1] for entry in entries if entry.place is not None]
+            alive = [entry.slot[1] for entry in entries if entry.slot is not None]
             over = np.flatnonzero(ended[:n][:, alive].all(axis=1))
             n = int(over[0]) + 1 if len(over) else n
             for entry in entries:
-                assert entry.place is not None
-                own = figures[tile, :n, :, :, entry.place[1]]
-                last = np.flatnonzero(ended[:n, entry.place[1]])
+                assert entry.slot is not None
+                own = figures[tile, :n, :, :, entry.slot[1]]
+                last = np.flatnonzero(ended[:n, entry.slot[1]])
                 found[entry] = list(own[: int(last[0]) + 1] if len(last) else own)
             for entry in entries:
                 entry.epoch += n
         return found
 
-    def predictions(self, entries: Sequence[Entry]) -> np.ndarray:
+    def predictions(self, entries: Sequence[TileEntry]) -> np.ndarray:
         """Of the best epoch of each, (n, n_folds, n_rows, n_outputs); one transfer."""
         n = 1 << max(0, len(entries) - 1).bit_length()
         places = np.zeros((n, 2), np.int32)
         for i, entry in enumerate(entries):
-            assert entry.place is not None
-            places[i] = entry.place
+            assert entry.slot is not None
+            places[i] = entry.slot
         assert self._tiles is not None
         given = (self._tiles.control.predictions, places)
         program = self._programs.get(
@@ -282,24 +288,24 @@ class TileGroup:
         )
         return np.asarray(program(*given))[: len(entries)]
 
-    def weights(self, entry: Entry) -> list[np.ndarray]:
+    def weights(self, entry: TileEntry) -> list[np.ndarray]:
         """The weights of a trial's first fold after its last epoch, as `get_weights` gives them."""
         assert self._tiles is not None
-        assert entry.place is not None
-        tile, slot = entry.place
+        assert entry.slot is not None
+        tile, slot = entry.slot
         lane = jax.tree.map(lambda a: a[tile, 0, slot], self._tiles.state)
         recipe = self._template.recipe
         values = [lane.vector] if recipe.flat else recipe.network.split(lane.vector)
-        kept = recipe.update.kept(lane.optimizer, values)
+        kept = recipe.update.final_weights(lane.optimizer, values)
         vector = np.concatenate([np.ravel(v) for v in kept])
         return entry.template.weights_of(entry.params, vector, [np.asarray(o) for o in lane.others])
 
-    def release(self, entry: Entry) -> None:
+    def release(self, entry: TileEntry) -> None:
         """Let a trial's slot go."""
         if entry in self.waiting:
             self.waiting.remove(entry)
-        if entry.place is not None:
-            tile, slot = entry.place
+        if entry.slot is not None:
+            tile, slot = entry.slot
             self._slots[tile][slot] = None
             self._dropped[tile, slot] = True
 
@@ -309,35 +315,37 @@ class TileGroup:
         Returns:
             Whether there was anything to gain.
         """
-        alike: dict[tuple[int, int], list[Entry]] = {}
+        alike: dict[tuple[int, int], list[TileEntry]] = {}
         for entry in self.entries:
             alike.setdefault((entry.batch_size, entry.epoch), []).append(entry)
         n = self.size.trials
         needed = sum(-(-len(entries) // n) for entries in alike.values())
         if needed == sum(any(slots) for slots in self._slots):
             return False
-        slots: list[list[Entry | None]] = []
+        slots: list[list[TileEntry | None]] = []
         for entries in alike.values():
             for start in range(0, len(entries), n):
-                some: list[Entry | None] = list(entries[start : start + n])
+                some: list[TileEntry | None] = list(entries[start : start + n])
                 slots.append(some + [None] * (n - len(some)))
         slots += [[None] * n for _ in range(self.size.tiles - len(slots))]
         sources, tile_sources = np.zeros((self.size.tiles, n), np.int32), np.zeros(len(slots), "i4")
         for tile, row in enumerate(slots):
             for slot, moved in enumerate(row):
-                if moved is not None and moved.place is not None:
-                    sources[tile, slot] = moved.place[0] * n + moved.place[1]
-                    tile_sources[tile] = moved.place[0]
-                    moved.place = (tile, slot)
+                if moved is not None and moved.slot is not None:
+                    sources[tile, slot] = moved.slot[0] * n + moved.slot[1]
+                    tile_sources[tile] = moved.slot[0]
+                    moved.slot = (tile, slot)
         given = (self._tiles, sources.ravel(), tile_sources.astype(np.int32))
-        self._tiles = self._programs.get(f"move {self._key}", lambda: move, given, (0,))(*given)
+        self._tiles = self._programs.get(f"move {self._key}", lambda: move_trials, given, (0,))(
+            *given
+        )
         self._slots = slots
-        self._stops = {tile: _stops(row) for tile, row in enumerate(slots)}
+        self._stops = {tile: _stop_epochs(row) for tile, row in enumerate(slots)}
         self._dropped = np.array([[entry is None for entry in row] for row in slots])
         return True
 
 
-def _stops(slots: Sequence[Entry | None]) -> list[int]:
+def _stop_epochs(slots: Sequence[TileEntry | None]) -> list[int]:
     """The numbers of epochs after which a trial of a tile waits for a verdict or ends."""
     trials = [entry.trial for entry in slots if entry is not None]
     return sorted({n for trial in trials for n in (trial.epochs, *trial.rungs)})

@@ -70,13 +70,13 @@ def _is_one(other: Any) -> bool:
     return isinstance(other, int | float) and other == 1
 
 
-def packed(numbers: Sequence[float]) -> np.ndarray:
+def pack_numbers(numbers: Sequence[float]) -> np.ndarray:
     """Numbers and their complements, shape (2 * n,) float32, as a program takes them."""
     wide = np.asarray(numbers, np.float64).reshape(-1)
     return np.concatenate([wide, 1 - wide]).astype(np.float32)
 
 
-def unpacked(vector: Any) -> Iterator[TracedScalar]:
+def unpack_numbers(vector: Any) -> Iterator[TracedScalar]:
     """The traced numbers behind what `packed` made."""
     n = vector.shape[0] // 2
     return (TracedScalar(vector[i], vector[n + i]) for i in range(n))

@@ -16,10 +16,10 @@ import numpy as np
 from ...trial import TrialSpec, Value
 from ..problem import Problem
 from .device_data import DeviceData
-from .program import Epoch, Lane, Recipe, State
+from .program import Lane, LaneEpoch, LaneState, Recipe
 
 
-class Outcome(NamedTuple):
+class EpochMeasures(NamedTuple):
     """What one lane measured in one epoch."""
 
     train_loss: float
@@ -40,14 +40,14 @@ class TrialRun:
     started: float = field(default_factory=time.perf_counter)
     rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) an epoch
     submitted: int = 0  # epochs whose training was begun
-    last: list[Outcome] = field(default_factory=list)  # of the last epoch, a fold each
-    best: list[Outcome] = field(default_factory=list)  # of the best epoch, a fold each
+    last: list[EpochMeasures] = field(default_factory=list)  # of the last epoch, a fold each
+    best: list[EpochMeasures] = field(default_factory=list)  # of the best epoch, a fold each
 
-    def curves(self) -> dict[str, np.ndarray]:
+    def make_curves(self) -> dict[str, np.ndarray]:
         """Name -> (n_epochs, n_folds)."""
         return {name: np.stack(rows) for name, rows in self.rows.items()}
 
-    def lane(self, fold: int, data: DeviceData) -> Lane:
+    def make_lane(self, fold: int, data: DeviceData) -> Lane:
         """What does not change in the lane of `fold`."""
         key = np.uint32(self.trial.fold_seed(fold, "dropout"))
         recipe = self.recipe
@@ -59,12 +59,12 @@ class TrialRun:
             self.class_weights[fold],
         )
 
-    def initial(self, fold: int) -> State:
+    def initial_state(self, fold: int) -> LaneState:
         """The state of the lane of `fold` before its first step."""
         seeds = (self.trial.fold_seed(fold, purpose) for purpose in ("weights", "dropout"))
         return self.recipe.initial(*seeds)
 
-    def epoch(
+    def make_epoch(
         self,
         problem: Problem,
         data: DeviceData,
@@ -72,7 +72,7 @@ class TrialRun:
         number: int,
         *,
         steps: int,
-    ) -> Epoch:
+    ) -> LaneEpoch:
         """The rows of one epoch of `fold` in their order.
 
         Args:
@@ -95,7 +95,7 @@ class TrialRun:
             n_epochs=self.trial.planned or self.trial.epochs,
             losses=self.trial.watched or self._mean_losses(),
         )
-        return Epoch(
+        return LaneEpoch(
             np.int32(number),
             rows,
             np.int32(steps),

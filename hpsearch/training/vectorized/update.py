@@ -15,9 +15,9 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from ...compat.keras import averages, learning_rate, set_path
+from ...compat.keras import learning_rate, moving_averages, set_path
 from ...trial import Value
-from .traced_scalar import packed, unpacked
+from .traced_scalar import pack_numbers, unpack_numbers
 
 Arrays = list[Any]
 
@@ -25,12 +25,12 @@ Arrays = list[Any]
 BY_VARIABLE = (keras.optimizers.Lamb, keras.optimizers.Adafactor, keras.optimizers.Muon)
 # Their updates look at a variable's shape, so that a padded one is another one.
 BY_SHAPE = (keras.optimizers.Adafactor, keras.optimizers.Muon)
-CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
-PLAIN = ("l1_regularization_strength",)  # goes into an operation that takes arrays alone
-OPTIONAL = ("weight_decay", "adam_weight_decay")  # None does what 0 does
+CLIP_ARGUMENTS = ("clipnorm", "clipvalue", "global_clipnorm")
+PLAIN_ARGUMENTS = ("l1_regularization_strength",)  # goes into an operation that takes arrays alone
+OPTIONAL_ARGUMENTS = ("weight_decay", "adam_weight_decay")  # None does what 0 does
 
 
-class Update:
+class OptimizerUpdate:
     """One trial's optimizer."""
 
     def __init__(self, optimizer: Any) -> None:
@@ -38,17 +38,17 @@ class Update:
         self._optimizer = optimizer
         self._config = optimizer.get_config()  # while a trace runs, the optimizer holds its inputs
         self._names = _number_names(self._optimizer)
-        self._values = [_value(self._optimizer, name) for name in self._names]
-        self.numbers = packed(self._values)
+        self._values = [_argument_value(self._optimizer, name) for name in self._names]
+        self.numbers = pack_numbers(self._values)
         self.by_shape = isinstance(self._optimizer, BY_SHAPE)
-        self.structure = _structure(self._optimizer, self._names)
+        self.structure = _optimizer_structure(self._optimizer, self._names)
         self._built: list[Any] = []  # the variables that the optimizer of the trace is built on
 
     def numbers_of(self, params: Mapping[str, Value]) -> np.ndarray:
         """The numbers of another trial's optimizer, which differs in nothing else."""
         own = zip(self._names, self._values, strict=True)
         values: list[Any] = [params.get(name, value) for name, value in own]
-        return packed([0.0 if v is None else float(v) for v in values])
+        return pack_numbers([0.0 if v is None else float(v) for v in values])
 
     def is_flat(self, trainable: list[Any]) -> bool:
         """Whether all weights can be updated as one vector."""
@@ -66,31 +66,33 @@ class Update:
             values: Their values; one vector where the update is flat.
         """
         fresh = type(self._optimizer).from_config(dict(self._config))
-        optimizer = _built(fresh, _stand_ins(trainable, values))
-        return [np.asarray(v.value) for v in optimizer.variables if v is not _rate(optimizer)]
+        optimizer = _build_variables(fresh, _stand_ins(trainable, values))
+        return [
+            np.asarray(v.value) for v in optimizer.variables if v is not _learning_rate(optimizer)
+        ]
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
         """Get ready to be traced, again too, for weights of `shapes`; see `initial`."""
         # One that is built already would keep the variables of an earlier trace.
         self._optimizer = type(self._optimizer).from_config(dict(self._config))
         self._built = _stand_ins(trainable, [np.zeros(s, np.float32) for s in shapes])
-        _built(self._optimizer, self._built)
+        _build_variables(self._optimizer, self._built)
 
     def __call__(
         self, numbers: Any, rate: Any, state: Arrays, gradients: Arrays, values: Arrays
     ) -> tuple[Arrays, Arrays]:
         """New values of the weights, and the new state."""
         optimizer = self._optimizer
-        given: dict[str, Any] = dict(zip(self._names, unpacked(numbers), strict=True))
-        given |= {name: given[name].value for name in PLAIN if name in given}
+        given: dict[str, Any] = dict(zip(self._names, unpack_numbers(numbers), strict=True))
+        given |= {name: given[name].value for name in PLAIN_ARGUMENTS if name in given}
         if "clipvalue" in given:  # like PLAIN, but Keras also asks whether it is there
             limit, given["clipvalue"] = given["clipvalue"].value, None
             gradients = [jnp.clip(g, -limit, limit) for g in gradients]
-        own = [v for v in optimizer.variables if v is not _rate(optimizer)]
+        own = [v for v in optimizer.variables if v is not _learning_rate(optimizer)]
         mapping = [
             *zip(self._built, values, strict=True),
             *zip(own, state, strict=True),
-            (_rate(optimizer), rate),
+            (_learning_rate(optimizer), rate),
         ]
         kept = {name: getattr(optimizer, name) for name in given}
         scope = keras.StatelessScope(mapping, initialize_variables=False)
@@ -107,16 +109,16 @@ class Update:
             [scope.get_current_value(v) for v in own],
         )
 
-    def kept(self, state: Arrays, values: Arrays) -> Arrays:
+    def final_weights(self, state: Arrays, values: Arrays) -> Arrays:
         """The weights that `fit` leaves in a model: their averages where there are any."""
         if not self._optimizer.use_ema:
             return values
-        own = [v for v in self._optimizer.variables if v is not _rate(self._optimizer)]
+        own = [v for v in self._optimizer.variables if v is not _learning_rate(self._optimizer)]
         by_variable = {id(v): value for v, value in zip(own, state, strict=True)}
-        return [by_variable[id(v)] for v in averages(self._optimizer)]
+        return [by_variable[id(v)] for v in moving_averages(self._optimizer)]
 
 
-def _built(optimizer: Any, variables: list[Any]) -> Any:
+def _build_variables(optimizer: Any, variables: list[Any]) -> Any:
     """The optimizer with its variables; with those of its momentum even where that is 0."""
     momentum = getattr(optimizer, "momentum", None)
     if momentum == 0:
@@ -127,11 +129,11 @@ def _built(optimizer: Any, variables: list[Any]) -> Any:
     return optimizer
 
 
-def _rate(optimizer: Any) -> Any:
+def _learning_rate(optimizer: Any) -> Any:
     return learning_rate(optimizer)
 
 
-def _value(optimizer: Any, name: str) -> float:
+def _argument_value(optimizer: Any, name: str) -> float:
     value = getattr(optimizer, name)
     return 0.0 if value is None else float(value)
 
@@ -143,15 +145,15 @@ def _number_names(optimizer: Any) -> list[str]:
         for name, parameter in inspect.signature(kind).parameters.items():
             if name in (*names, "learning_rate") or not hasattr(optimizer, name):
                 continue
-            present = name in CLIPS and getattr(optimizer, name)
-            if isinstance(parameter.default, float) or name in OPTIONAL or present:
+            present = name in CLIP_ARGUMENTS and getattr(optimizer, name)
+            if isinstance(parameter.default, float) or name in OPTIONAL_ARGUMENTS or present:
                 names.append(name)
         if kind is keras.optimizers.Optimizer:
             break
     return names
 
 
-def _structure(optimizer: Any, names: list[str]) -> str:
+def _optimizer_structure(optimizer: Any, names: list[str]) -> str:
     config = optimizer.get_config()
     inputs = (*names, "learning_rate", "name")
     fixed = {k: v for k, v in sorted(config.items()) if k not in inputs}
@@ -173,7 +175,7 @@ def _stand_ins(trainable: list[Any], values: list[np.ndarray]) -> list[Any]:
     return made
 
 
-def flattened(arrays: Arrays) -> Any:
+def flatten_arrays(arrays: Arrays) -> Any:
     """One vector of all."""
     if not arrays:
         return jnp.zeros(0)

@@ -1,0 +1,142 @@
+"""Commands that keep studies whole and small: sync, rerun, doctor, gc."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import click
+
+from .group import main
+from .store_option import store_option
+from .terminal import print_line
+
+
+@main.command()
+@click.argument("study")
+@click.option("--verify", is_flag=True, help="Compare every run, point and file with the journal.")
+@store_option("Where MLflow's runs go.")
+def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
+    """Send what MLflow lacks of STUDY: after --offline, or when its server was away."""
+    from ..errors import redact_text
+    from ..study.gallery import draw_missing
+    from ..tracking import sender
+    from ..tracking.store import artifact_location, default_uri
+    from .study_paths import require_journal
+
+    root = Path.cwd()
+    uri = tracking_uri or default_uri(root)
+    missing = draw_missing(require_journal(study))
+    send = sender.verify_study if verify else sender.sync_study
+    sent = send(require_journal(study), uri, artifact_location(uri, root))
+    n_trials = len(sent.history.last)
+    what = "all" if not sent.problems else "the rest"
+    for replaced in sent.replaced:
+        print_line(
+            f"was in MLflow and not in the journal: {replaced}; deleted there (restorable until gc)"
+        )
+    for lacked in sent.lacked:
+        print_line(f"was missing in MLflow and has been sent: {lacked}")
+    for problem in sent.problems:
+        print_line(f"not in MLflow: {problem}")
+    print_line(f"{redact_text(uri)} has {what} of {study}: {n_trials} trials, run {sent.parent}")
+    for name, reason in missing.items():
+        print_line(f"still missing: {name}: {reason}", err=True)
+
+
+@main.command()
+@click.argument("study")
+@click.argument("trial", type=click.IntRange(0))
+def rerun(study: str, trial: int) -> None:
+    """Train TRIAL of STUDY again from its record; exit code 1 if it comes out otherwise."""
+    from ..study.maintenance.rerun import rerun_trial as train
+    from .study_paths import require_journal
+
+    done = train(require_journal(study), trial)
+    then, now = done.trial, done.result
+    score = "no score" if now.score is None else f"score {now.score!r}"
+    print_line(f"trial {trial}: {now.state}, {score}, in {now.seconds:.1f} s")
+    if done.is_same:
+        print_line("the same as the first time, bit for bit")
+        return
+    before = "no score" if then.score is None else f"score {then.score!r}"
+    print_line(f"not the same: it was {then.state}, {before}")
+    if done.difference is not None:
+        print_line(f"largest difference of a fold: {done.difference:.3g}")
+    for name, (old, new) in done.changed.items():
+        print_line(f"changed since: {name} {old} then, {new} now")
+    raise SystemExit(1)
+
+
+@main.command()
+@click.option(
+    "--repair",
+    is_flag=False,
+    flag_value="",
+    metavar="[STUDY]",
+    help="Save what can be saved of STUDY's journal; without STUDY, renew a half-made store.",
+)
+@store_option("The store to look at.")
+def doctor(repair: str | None, tracking_uri: str | None) -> None:
+    """Versions, backends, devices, disk, store and studies; exit code 1 if something is bad.
+
+    Looks and changes nothing, but with --repair.
+    """
+    if repair == "":
+        from ..study.maintenance.doctor import repair_store
+
+        print_line(repair_store(Path.cwd(), tracking_uri))
+        return
+    if repair is not None:
+        from ..study.maintenance.repair import repair_journal as mend
+        from .study_paths import require_journal
+
+        print_line(mend(require_journal(repair)).format_message())
+        return
+    from ..study.maintenance.doctor import diagnose
+
+    is_well = True
+    for finding in diagnose(Path.cwd(), tracking_uri):
+        is_well &= finding.state != "bad"
+        print_line(f"{finding.state:4} {finding.subject}: {finding.message}")
+    if not is_well:
+        raise SystemExit(1)
+
+
+@main.command()
+@click.option("--keep", type=click.IntRange(1), default=10, help="Best trials that keep all.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go and how much it frees.")
+@click.option(
+    "--all", "everybodys", is_flag=True, help="Deleted runs of other programs and folders, too."
+)
+@store_option()
+def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None) -> None:
+    """Delete predictions of all but the best trials, and studies' runs deleted in MLflow.
+
+    Predictions among which a study's winner is chosen stay: its finalists', or those of the 30 best
+    for an ensemble. Models, journals and the best trials stay, and so does a run whose model is
+    registered. Runs on a tracking server are left to its administrator.
+    """
+    from ..study.winner.selection import trials_in_use
+    from ..tracking.garbage import find_garbage, remove_garbage
+    from ..tracking.store import default_uri, open_store
+
+    root = Path.cwd()
+    uri = tracking_uri or default_uri(root)
+    client = open_store(uri)
+    found = find_garbage(root, client, keep=keep, in_use=trials_in_use, everybodys=everybodys)
+    for item in found:
+        print_line(f"{item.study}: {item.what}, {_format_bytes(item.size)}")
+    total = _format_bytes(sum(item.size for item in found))
+    if dry_run:
+        print_line(f"{total} would be freed; without --dry-run it is")
+        return
+    remove_garbage(found, client)
+    print_line(f"{total} freed")
+
+
+def _format_bytes(size: float) -> str:
+    """A number of bytes for people."""
+    power = min(3, int(math.log(max(size, 1), 1000)))
+    digits = 1 if power else 0
+    return f"{size / 1000**power:.{digits}f} {('B', 'kB', 'MB', 'GB')[power]}"

@@ -1,0 +1,203 @@
+"""How results look on a terminal."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+from .terminal import make_console
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..data import Dataset
+    from ..study import NestedResult, StudyResult
+    from ..study.maintenance.plan import Plan
+
+
+def make_table(*columns: str, title: str | None = None) -> Any:
+    """An empty table in the house's look; the first column is text, the others are figures."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="left" if i == 0 else "right")
+    return made
+
+
+def show_result(result: StudyResult, uri_option: str = "") -> None:
+    """The winner, the locked rows and what to do next; `uri_option` names the store."""
+    from rich.text import Text
+
+    from .progress import format_params
+
+    out = make_console()
+    best, counts = result.best, result.trials
+    states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
+    out.print(Text.assemble((result.study, "bold"), f": {states} in {result.seconds:.0f} s"))
+    if result.ended:
+        out.print(f"the search has ended: {result.ended}", highlight=False)
+    if result.front:
+        _show_front(out, result)
+    score = f"{best.score:.4f} ± {best.score_std:.4f}"
+    out.print(f"best: trial {best.trial}, {result.objective} {score} over the folds")
+    if best.finalist_score is not None and best.finalist_std is not None:
+        again = f"{best.finalist_score:.4f} ± {best.finalist_std:.4f}"
+        out.print(f"again: {again} on fresh folds and seeds, which took no part in the search")
+    out.print(f"  {format_params(best.params)}", highlight=False)
+    if len(result.members) > 1:
+        out.print(f"model: the mean of {len(result.members)} networks")
+    if result.test:
+        _show_holdout(out, result)
+    out.print(f"model: {result.model}", highlight=False, soft_wrap=True)
+    name = result.study
+    commands = [f"hpsearch top {name}", f"hpsearch ui {name}{uri_option}"]
+    commands.append(f"hpsearch promote {name} --as {name}@champion{uri_option}")
+    if result.run_id is None:  # --offline, or a store that was away
+        commands.insert(1, f"hpsearch sync {name}{uri_option}")
+    out.print(f"next:  {' · '.join(commands)}", highlight=False, soft_wrap=True)
+    if "$MLFLOW_TRACKING_URI" in uri_option:
+        out.print("  with MLFLOW_TRACKING_URI set to the store's address; it holds a password")
+
+
+def describe_unsent(result: StudyResult, uri_option: str) -> str:
+    """What MLflow lacks of a study that has ended, and the command that sends it."""
+    what = "nothing" if result.run_id is None else f"not all ({result.unsent:,} bytes are missing)"
+    return (
+        f"MLflow has {what} of {result.study}, which is whole on this disk. Later: hpsearch sync "
+        f"{result.study}{uri_option}"
+    )
+
+
+def show_nested(result: NestedResult) -> None:
+    """What each outer fold found and how good it is, and the mean over the folds."""
+    from .progress import format_params
+
+    out = make_console()
+    heads = ("search", *result.metrics, "hyperparameters")
+    grid = make_table("outer fold", *heads, title="nested cross-validation")
+    grid.columns[-1].justify = "left"
+    for number, study in enumerate(result.studies, start=1):
+        values = [study.best.score, *(study.test[metric] for metric in result.metrics)]
+        grid.add_row(str(number), *(f"{v:.4f}" for v in values), format_params(study.best.params))
+    measured = [result.search_scores, *(result.scores(metric) for metric in result.metrics)]
+    grid.add_section()
+    grid.add_row("mean", *(f"{v.mean():.4f}" for v in measured), "")
+    grid.add_row("deviation", *(f"{v.std():.4f}" for v in measured), "")
+    out.print(grid)
+    scores = result.scores(result.objective)
+    out.print(
+        f"the procedure: {result.objective} {scores.mean():.4f} ± {scores.std():.4f} on rows that "
+        f"no part of it has seen; its searches promised {result.search_scores.mean():.4f}",
+        soft_wrap=True,
+    )
+
+
+def _show_holdout(out: Console, result: StudyResult) -> None:
+    times = "once" if result.reads == 1 else f"{result.reads} times in the study's life"
+    title = f"{result.n_test} locked rows, read {times}"
+    if result.threshold != 0.5:
+        title += f"; labels count above {result.threshold:.3g}"
+    others = {}
+    if result.baseline:
+        name = str(result.baseline["name"]).replace("_", " ")
+        others[name] = result.baseline["metrics"]
+    if result.single:
+        others = {f"trial {result.single['trial']} alone": result.single["metrics"], **others}
+    first = "ensemble" if result.single else "winner"
+    grid = make_table("metric", first, "95% interval", *others, title=title)
+    for metric, value in result.test.items():
+        interval = result.intervals.get(metric)
+        between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+        theirs = (measured.get(metric) for measured in others.values())
+        cells = ("" if other is None else f"{other:.4f}" for other in theirs)
+        grid.add_row(metric, f"{value:.4f}", between, *cells)
+    out.print(grid)
+    if result.confusion and len(result.confusion) <= 12:
+        grid = make_table("true", *(f"as {c}" for c in result.classes))
+        for label, row in zip(result.classes, result.confusion, strict=True):
+            grid.add_row(label, *map(str, row))
+        out.print(grid)
+
+
+def _show_front(out: Console, result: StudyResult) -> None:
+    """The Pareto front; the winner is its first row."""
+    from .progress import format_params
+
+    grid = make_table("trial", *result.objectives, "hyperparameters", title="Pareto front")
+    grid.columns[-1].justify = "left"
+    for member in result.front:
+        values = (f"{value:.5g}" for value in member.values)
+        grid.add_row(str(member.trial), *values, format_params(member.params))
+    out.print(grid)
+
+
+MAX_COLUMNS = 40  # a table of more is summarised
+FIRST_COLUMNS = 10  # of which so many are shown
+MOST_ALIKE, FIRST_ALIKE = 5, 3  # the same for notes
+QUOTED = re.compile(r"'[^']*'")  # an example, which differs from column to column
+
+
+def show_data(dataset: Dataset) -> None:
+    """What was read and what was inferred."""
+    out = make_console()
+    grid = make_table("column", "kind", "values", title=f"{dataset.name}: {dataset.task}")
+    grid.columns[1].justify = grid.columns[2].justify = "left"
+    columns = dataset.schema.columns
+    for column in columns if len(columns) <= MAX_COLUMNS else columns[:FIRST_COLUMNS]:
+        values = ", ".join(column.vocabulary[:6]) + (" …" if len(column.vocabulary) > 6 else "")
+        grid.add_row(column.name, column.kind, values or column.format)
+    if len(columns) > MAX_COLUMNS:
+        kinds = Counter(column.kind for column in columns)
+        counted = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items())
+        grid.add_row(f"… {len(columns):,} columns", "", counted)
+    out.print(grid)
+    locked = len(dataset.locked_rows) if dataset.locked_rows else 0
+    rows = f"{dataset.n_rows:,} development rows in {len(dataset.folds)} folds ({dataset.kind})"
+    features = f"{dataset.n_features} features"
+    if len(dataset.shape) > 1:
+        what = "windows" if dataset.windows else f"rows ({dataset.schema.dtype})"
+        features = f"{what} of shape {dataset.shape}"
+    out.print(f"{rows}, {locked:,} locked rows, {features}")
+    for note in summarize_notes(dataset.notes, set(dataset.schema.raw_columns)):
+        out.print(f"  note: {note}", highlight=False)
+
+
+def summarize_notes(notes: Iterable[str], columns: Collection[str]) -> list[str]:
+    """The notes, and of those that say the same of many columns the first few."""
+    groups: dict[str, list[str]] = {}
+    for note in notes:
+        name, _, rest = note.partition(": ")
+        kind = QUOTED.sub("", rest.replace(name, "")) if name in columns else note
+        groups.setdefault(kind, []).append(note)
+    lines = []
+    for alike in groups.values():
+        shown = alike if len(alike) <= MOST_ALIKE else alike[:FIRST_ALIKE]
+        lines += shown
+        if more := alike[len(shown) :]:
+            last = more[-1].partition(": ")[0]
+            lines.append(f"… and the same of {len(more):,} more columns, the last of them {last}")
+    return lines
+
+
+def show_plan(plan: Plan) -> None:
+    """What was timed, and the estimate."""
+    from .progress import format_duration, format_params
+
+    out = make_console()
+    out.print(f"{plan.rows:,} development rows, {plan.features} features, {plan.folds} folds")
+    out.print(f"trainer: {plan.trainer} ({plan.reason})", highlight=False)
+    grid = make_table("timed", "first epoch", "each further epoch", "epochs")
+    for probe in plan.probes:
+        first, further = (
+            f"{probe.first_epoch_seconds:.2f} s",
+            f"{1000 * probe.epoch_seconds:.1f} ms",
+        )
+        grid.add_row(format_params(probe.params), first, further, str(probe.epochs))
+    out.print(grid)
+    trial = f"a trial takes about {plan.trial_seconds:.1f} s"
+    total = f"{plan.trials} trials about {format_duration(plan.total_seconds)}"
+    out.print(f"{trial}, {total}; pruning and shared programs save some of it")

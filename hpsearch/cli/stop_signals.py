@@ -1,0 +1,83 @@
+"""Ctrl-C, SIGTERM or a closed terminal: the first asks a study to stop, the second exits at once.
+
+Either way nothing is lost, and the last line printed is the command that goes on. The second
+signal exits immediately, without cleanup: the next run sends MLflow what it lacks of the journal.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import NoReturn, Self
+
+from ..errors import redact_text
+from ..platforms.interrupts import Alarm, handle_stop_signals, restore_handlers
+from ..platforms.processes import kill_descendants
+from ..study.result import StudyStopped
+from .terminal import print_line
+
+STOPPED_MESSAGE = "stopped at once; nothing is lost"
+SHOW_CURSOR = "\n\x1b[?25h"  # the progress on a terminal hides it
+
+
+class StopSignals:
+    """Listens for signals that ask for an end while it is entered."""
+
+    def __init__(self, grace: float) -> None:
+        """Running trials get `grace` seconds to finish after the first signal."""
+        self._grace = grace
+        self._signal: int | None = None
+
+    def is_requested(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._signal is not None
+
+    def __enter__(self) -> Self:
+        import psutil  # not in the handler: the import might be the one that it interrupts
+
+        self._ourselves = psutil.Process()
+        self._alarm = Alarm()
+        self._before = handle_stop_signals(self._handle_signal)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._alarm.close()
+        restore_handlers(self._before)
+        if isinstance(error, StudyStopped | KeyboardInterrupt) and self._signal is not None:
+            print_line(_format_resume_line(str(error) or STOPPED_MESSAGE), err=True)
+            raise SystemExit(128 + self._signal)
+
+    def _handle_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._signal is not None:
+            self._stop_at_once()
+        self._signal = number
+        self._alarm.schedule(self._grace)
+        message = (
+            f"\nstopping: what trains gets {self._grace:g} s to finish; once more stops at once\n"
+        )
+        with suppress(OSError):  # nobody may be reading
+            os.write(sys.stderr.fileno(), message.encode())
+
+    def _stop_at_once(self) -> NoReturn:
+        """Kill the workers and what they have started; end without unwinding or flushing."""
+        assert self._signal is not None
+        with suppress(OSError):  # nobody may be reading
+            cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
+            os.write(
+                sys.stderr.fileno(), f"{cursor}{_format_resume_line(STOPPED_MESSAGE)}\n".encode()
+            )
+        kill_descendants(self._ourselves)
+        os._exit(128 + self._signal)
+
+
+def _format_resume_line(told: str) -> str:
+    arguments = (redact_text(a) for a in sys.argv[1:] if a != "--fresh")
+    return f"{told}. Go on: {shlex.join(['hpsearch', *arguments])}"

@@ -1,0 +1,109 @@
+"""The executor without processes: trials train in the calling thread, inside `wait`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from ..training.final_model import (
+    FinalFitRequest,
+    LockedPredictionRequest,
+    LockedPredictionResult,
+    fit_final_model,
+    predict_locked_rows,
+)
+from ..training.problem import Problem
+from ..training.trainer import ReportGenerator, Trainer, TrainerMessage
+from ..trial import TrialResult, TrialSpec
+from .executor import Report, Started
+
+
+class InlineExecutor:
+    """One population at a time, here; for notebooks and tests."""
+
+    def __init__(
+        self, problem: Problem, make: Callable[[Problem], Trainer], *, population: int = 1
+    ) -> None:
+        """An executor whose trainers `make` builds."""
+        self.population = population
+        self._make = make
+        self.set_up(problem)
+        self._waiting: deque[tuple[TrialSpec, ...]] = deque()
+        self._running: ReportGenerator | None = None
+        self._rungs: dict[int, tuple[int, ...]] = {}  # of the running trials
+        self._held: set[int] = set()  # trials that wait for a verdict
+        self._pruned: set[int] = set()
+        self._answer: set[int] | None = None  # None: the trainer has not asked yet
+        self._arrived: deque[Report] = deque()
+
+    def set_up(self, problem: Problem) -> None:
+        """See `Executor`."""
+        self._trainer = self._make(problem)
+
+    @property
+    def capacity(self) -> int:
+        """See `Executor`."""
+        return self.population
+
+    def submit(self, *trials: TrialSpec) -> None:
+        """See `Executor`."""
+        self._waiting.append(trials)
+
+    def wait(self, timeout: float | None = None) -> Report | None:
+        """See `Executor`."""
+        if not self._arrived and not self._held:
+            self._advance()
+        return self._arrived.popleft() if self._arrived else None
+
+    def _advance(self) -> None:
+        """Let the trainer say one thing more; where it has ended, begin the next population."""
+        if self._running is not None:
+            try:
+                said = self._running.send(self._answer)
+            except StopIteration:
+                self._running = None
+            else:
+                self._handle_report(said)
+                return
+        if self._waiting:
+            trials = self._waiting.popleft()
+            self._rungs = {t.number: t.rungs for t in trials}
+            self._pruned, self._answer = set(), None
+            self._running = self._trainer.train(trials)
+            self._arrived.extend(Started(number) for number in self._rungs)
+
+    def _handle_report(self, said: TrainerMessage) -> None:
+        self._answer = self._pruned
+        if isinstance(said, TrialResult):
+            self._arrived.append(said)
+            return
+        self._held = {r.trial for r in said if r.epoch + 1 in self._rungs[r.trial]}
+        self._arrived.extend(said)
+
+    def prune(self, trial: int) -> None:
+        """See `Executor`."""
+        self._pruned.add(trial)
+        self._held.discard(trial)
+
+    def resume(self, trial: int) -> None:
+        """See `Executor`."""
+        self._held.discard(trial)
+
+    def recall(self) -> Sequence[int]:
+        """See `Executor`."""
+        numbers = [t.number for trials in self._waiting for t in trials]
+        self._waiting.clear()
+        return numbers
+
+    def fit(self, final: FinalFitRequest) -> None:
+        """See `Executor`."""
+        fit_final_model(self._make(final.problem), final)
+
+    def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
+        """See `Executor`."""
+        return predict_locked_rows(order)
+
+    def close(self) -> None:
+        """See `Executor`."""
+        if self._running is not None:
+            self._running.close()

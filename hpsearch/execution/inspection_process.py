@@ -1,0 +1,125 @@
+"""A user's model examined in a process of its own, so that the coordinator needs no Keras.
+
+Run as `python -m hpsearch.execution.inspection_process ANSWER`, with the order pickled on its
+stdin; it writes its answer as JSON to the file ANSWER.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import HpsearchError, SpecError, TrainingError
+from ..platforms.processes import GroupWatcher, new_mark, own_group
+from ..training.keras_import import ignore_clear_session, import_keras
+from ..training.model_inspection import ModelInspection, discover_space, inspect_model
+from ..training.problem import Problem
+from ..training.trainer_factory import KERAS_BACKENDS
+from ..trial import Value
+
+LOG_LINES, LOG_BYTES = 15, 16_000  # of a process that died, shown in the error
+
+
+def inspect_in_process(
+    model: str,
+    *,
+    trainer: str,
+    problem: Problem | None = None,
+    points: Sequence[Mapping[str, Value]] = (),
+    losses: Sequence[str] = (),
+) -> ModelInspection:
+    """What a user's model asks for, or what it is.
+
+    Args:
+        model: As `models.load_family` takes it.
+        trainer: What will train it; it decides the Keras backend.
+        problem: Build and run it on this sample of the rows; None: explore what it asks for.
+        points: Hyperparameters to build it with.
+        losses: The user's own losses that the space offers.
+
+    Raises:
+        SpecError: If the model cannot be built, trained or served, with the reason.
+        TrainingError: If the process died.
+    """
+    order = (model, problem, [dict(point) for point in points], list(losses))
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": KERAS_BACKENDS[trainer],
+        "JAX_PLATFORMS": "cpu",  # the accelerator's memory belongs to the workers
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "answer.json"
+        code, log = _run_module([str(path)], pickle.dumps(order), environment)
+        if code or not path.exists():
+            raise TrainingError(f"{model}: looking at it ended with exit code {code}:\n{log}")
+        answer = json.loads(path.read_text(encoding="utf-8"))
+    if "error" in answer:
+        raise SpecError(answer["error"])
+    return parse_answer(answer)
+
+
+def _run_module(
+    arguments: Sequence[str], order: bytes, environment: Mapping[str, str]
+) -> tuple[int, str]:
+    """Run this module; its exit code and the end of what it printed.
+
+    Nothing that the user's code starts outlives it.
+    """
+    mark = new_mark()
+    with tempfile.TemporaryFile() as printed:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hpsearch.execution.inspection_process", *arguments],
+            env={**environment, **mark},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,  # what the user's code prints
+            stderr=printed,
+            **own_group(),
+        )
+        watcher = GroupWatcher(process.pid, mark)
+        try:
+            process.communicate(order)
+        finally:
+            watcher.end_group()
+            process.wait()
+        printed.seek(max(0, printed.seek(0, os.SEEK_END) - LOG_BYTES))
+        lines = printed.read().decode(errors="replace").splitlines()
+    return process.returncode, "\n".join(lines[-LOG_LINES:])
+
+
+def parse_answer(answer: Mapping[str, Any]) -> ModelInspection:
+    """What `Examined.as_json` gave."""
+    shapes = {k: None if answer[k] is None else tuple(answer[k]) for k in ("inputs", "outputs")}
+    texts = {k: tuple(answer[k]) for k in ("read", "notes", "activations")}
+    return ModelInspection(**{**answer, **shapes, **texts})
+
+
+def main() -> None:
+    """Carry out one order."""
+    order = pickle.load(sys.stdin.buffer)  # from the coordinator, whose child this is
+    import_keras()
+    ignore_clear_session()
+    try:
+        answer = _carry_out(order).as_json()
+    except HpsearchError as error:
+        answer = {"error": str(error)}
+    Path(sys.argv[1]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _carry_out(
+    order: tuple[str, Problem | None, list[dict[str, Value]], list[str]],
+) -> ModelInspection:
+    model, problem, points, losses = order
+    return discover_space(model) if problem is None else inspect_model(problem, points, losses)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,321 @@
+"""The executor of worker processes on this machine.
+
+Separation of concerns: this file decides which worker gets which trial, and what becomes of the
+trials of one that ends; `process.py` is one worker seen from here, `worker.py` what runs in it,
+`limits.py` what it may use. A worker is alive while its end of the pipe is open, so a slow or
+stopped one is never taken for dead.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .. import fault_injection
+from ..errors import TrainingError
+from ..training.final_model import FinalFitRequest, LockedPredictionRequest, LockedPredictionResult
+from ..training.problem import Problem
+from ..trial import TrialResult, TrialSpec
+from .channel import wait_for_any
+from .devices import assign_gpu, detect_machine, worker_environment
+from .executor import Report, make_failed, make_lost
+from .messages import Failure, Prune, Recall, Recalled, Resume, Setup
+from .resource_limits import GIB, WorkerLimits
+from .shared_arrays import SharedArrays
+from .worker_log import WorkerLog
+from .worker_process import GRACE, WorkerProcess
+
+TICK = 0.2  # seconds between two looks at the workers
+MAX_STARTUP_FAILURES = 3  # workers in a row that end before they can train: the fault is no trial's
+
+logger = logging.getLogger("hpsearch.execution")
+
+
+class ProcessExecutor:
+    """Long-lived workers that start to import Keras when the executor is made."""
+
+    def __init__(
+        self,
+        *,
+        trainer: str,
+        workers: int = 1,
+        ahead: int = 1,
+        population: int = 1,
+        threads: int | None = None,
+        gpus: float | None = None,
+        limits: WorkerLimits | None = None,
+        settings: Mapping[str, str] | None = None,
+        logs: Path,
+    ) -> None:
+        """Start the workers.
+
+        Args:
+            trainer: What trains; it decides the Keras backend of the processes.
+            workers: How many processes.
+            ahead: How many populations a worker holds beside the running one, to prepare them.
+            population: How many trials a worker trains together.
+            threads: Threads of each worker; None leaves it to the libraries.
+            gpus: GPUs of each worker, or what fraction of one; None: its share of the machine's.
+            limits: What each may use; None: all there is.
+            settings: More environment variables of each, such as `devices.DETERMINISTIC`.
+            logs: Folder for what workers print.
+        """
+        self._trainer = trainer
+        self._ahead = ahead
+        self.population = population
+        self._threads = threads
+        self._gpus = gpus
+        self._limits = limits or WorkerLimits()
+        self._settings = dict(settings or {})
+        self._logs = [WorkerLog(logs / f"worker-{i}.log") for i in range(workers)]
+        self._setup: Setup | None = None
+        self._shared = SharedArrays()  # one copy of the rows for all workers
+        self._arrival = threading.Condition()  # notified by the workers' channels
+        self._machine, self._count = detect_machine(trainer), workers
+        faulty = os.environ.get(
+            fault_injection.VARIABLE
+        )  # a fault strikes once: successors get none
+        self._processes = [self._start_worker(i, faulty=faulty) for i in range(workers)]
+        self._retiring: list[WorkerProcess] = []  # each ends what it trains, and then itself
+        self._arrived: deque[Report] = deque()  # came while another answer was waited for
+        self._stillborn = 0  # workers in a row that ended before they could train
+
+    def _start_worker(
+        self, place: int, *, one_at_a_time: bool = False, faulty: str | None = None
+    ) -> WorkerProcess:
+        log = self._logs[place]
+        gpu = assign_gpu(place, self._count, self._machine, gpus=self._gpus)
+        own = worker_environment(self._trainer, threads=self._threads, gpu=gpu) | self._settings
+        return WorkerProcess(
+            own, self._shared, log, self._arrival, one_at_a_time=one_at_a_time, faulty=faulty
+        )
+
+    def set_up(self, problem: Problem) -> None:
+        """See `Executor`. Comes before the first trial."""
+        logger.info("%d workers train with %s", len(self._processes), self._trainer)
+        self._setup = Setup(problem, self._trainer)
+        for process in self._processes:
+            process.send(self._setup)
+
+    @property
+    def capacity(self) -> int:
+        """See `Executor`."""
+        return len(self._processes) * (1 + self._ahead) * self.population
+
+    def submit(self, *trials: TrialSpec) -> None:
+        """See `Executor`."""
+        worker = min(self._processes, key=lambda p: len(p.trials))
+        logger.debug("worker %d gets %s", worker.popen.pid, numbers_of(trials))
+        worker.enqueue(trials)
+
+    def wait(self, timeout: float | None = None) -> Report | None:
+        """See `Executor`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._arrived:
+            self._enforce_limits()
+            left = TICK if end is None else min(TICK, end - time.monotonic())
+            workers = {p.channel: p for p in self._all_workers()}
+            ready = wait_for_any(workers, self._arrival, left)
+            for channel in ready[:1]:
+                self._handle_message(workers[channel])
+            if not ready and end is not None and time.monotonic() >= end:
+                return None
+        return self._arrived.popleft()
+
+    def _all_workers(self) -> list[WorkerProcess]:
+        return [*self._processes, *self._retiring]
+
+    def _handle_message(self, process: WorkerProcess) -> None:
+        """Take in a worker's next message; what is to be told of it goes to `_arrived`."""
+        message = self._receive(process)
+        if message is None:
+            return
+        self._arrived.append(message)
+        if not isinstance(message, TrialResult) or process.is_busy:
+            return
+        if process in self._retiring:
+            self._retiring.remove(process)
+            process.wait_or_kill()
+        elif process.watch.has_grown_too_large(self._limits):
+            self._retire(process)
+
+    def _receive(self, process: WorkerProcess) -> Any:
+        """The next message of a worker. None: it is dead and replaced, its trials are `Lost`."""
+        try:
+            message = process.channel.recv()
+        except EOFError:
+            self._handle_exit(process)
+            return None
+        if isinstance(message, Failure):
+            raise message.error()
+        process.record_report(message)
+        if process.has_trained:
+            self._stillborn = 0
+        return message
+
+    def _handle_exit(self, dead: WorkerProcess) -> None:
+        """Replace a worker that ended by itself."""
+        dead.wait_or_kill()
+        code = dead.popen.returncode
+        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        if not dead.has_trained:
+            self._restart_unready(dead, how)
+            return
+        if dead.watch.was_killed_for_memory(code):
+            gib = dead.watch.seen / GIB
+            self._handle_out_of_memory(
+                dead, f"out of memory: the kernel ended the worker at {gib:.2f} GiB"
+            )
+            return
+        self._replace(dead, make_lost(f"the worker ended {how}; its log is {dead.log}"))
+
+    def _restart_unready(self, dead: WorkerProcess, how: str) -> None:
+        """Replace a worker that ended before it could train: no trial has to answer for it."""
+        logger.info("worker %d ended %s before it could train", dead.popen.pid, how)
+        self._stillborn += 1
+        if self._stillborn >= MAX_STARTUP_FAILURES:
+            raise TrainingError(
+                f"{MAX_STARTUP_FAILURES} workers in a row ended before they could train, the "
+                f"last {how}. "
+                f"The end of {dead.log}:\n{dead.log_tail()}"
+            )
+        self._start_successor(dead, dead.populations, one_at_a_time=dead.one_at_a_time)
+
+    def _enforce_limits(self) -> None:
+        """End what is beyond its limits."""
+        for process in self._all_workers():
+            process.measure()
+            if not process.is_busy:
+                continue
+            if reason := process.watch.explain_memory_exceeded(self._limits):
+                logger.info("worker %d is ended: %s", process.popen.pid, reason)
+                process.kill()
+                self._handle_out_of_memory(process, reason)
+            elif reason := process.explain_time_exceeded(self._limits):
+                logger.info("worker %d is ended: %s", process.popen.pid, reason)
+                process.kill()
+                self._replace(process, make_failed(reason, process.watch.seconds))
+
+    def _handle_out_of_memory(self, dead: WorkerProcess, reason: str) -> None:
+        """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
+        told = (
+            make_failed(reason, dead.watch.seconds) if dead.runs_single_trial else make_lost(reason)
+        )
+        self._replace(dead, told, one_at_a_time=True)
+
+    def _replace(
+        self,
+        dead: WorkerProcess,
+        end: Callable[[TrialSpec], Report],
+        *,
+        one_at_a_time: bool = False,
+    ) -> None:
+        """Tell how the running trials ended; what had not begun goes to another worker."""
+        dead.wait_or_kill()
+        running, *queued = dead.populations or [()]
+        logger.info("worker %d has ended; it trained %s", dead.popen.pid, numbers_of(running))
+        self._arrived.extend(end(trial) for trial in running)
+        if dead in self._retiring:
+            self._retiring.remove(dead)
+        else:
+            self._start_successor(dead, queued, one_at_a_time=one_at_a_time)
+
+    def _start_successor(
+        self,
+        old: WorkerProcess,
+        populations: Sequence[tuple[TrialSpec, ...]],
+        *,
+        one_at_a_time: bool = False,
+    ) -> None:
+        place = self._processes.index(old)
+        fresh = self._processes[place] = self._start_worker(place, one_at_a_time=one_at_a_time)
+        logger.info("worker %d takes the place of worker %d", fresh.popen.pid, old.popen.pid)
+        fresh.send(self._setup)
+        for population in populations:
+            fresh.enqueue(population)
+
+    def _retire(self, process: WorkerProcess) -> None:
+        """Replace a worker that has grown; it ends what it has begun beside its successor."""
+        logger.info("worker %d has grown: it is replaced", process.popen.pid)
+        queued = {p[0].number: p for p in process.populations}
+        taken = self._recall_from(process)
+        if process not in self._processes:  # it died meanwhile
+            return
+        self._start_successor(process, [p for n, p in queued.items() if n in taken])
+        if process.trials:
+            self._retiring.append(process)
+        else:
+            process.wait_or_kill()
+
+    def _recall_from(self, process: WorkerProcess) -> set[int]:
+        """The trials that a worker, or what replaced it, had not begun and holds no more."""
+        place = self._processes.index(process)
+        process.send(Recall())
+        while not isinstance(message := self._receive(self._processes[place]), Recalled):
+            if message is None:
+                self._processes[place].send(Recall())
+            else:
+                self._arrived.append(message)
+        holder = self._processes[place]
+        taken = {*message.trials, *(trial.number for trial in holder.unsent_trials)}
+        holder.forget_trials(taken)
+        return taken
+
+    def prune(self, trial: int) -> None:
+        """See `Executor`."""
+        self._send_verdict(Prune(trial))
+
+    def resume(self, trial: int) -> None:
+        """See `Executor`."""
+        self._send_verdict(Resume(trial))
+
+    def _send_verdict(self, verdict: Prune | Resume) -> None:
+        for process in self._all_workers():
+            if any(t.number == verdict.trial for t in process.trials):
+                process.send_verdict(verdict)
+
+    def recall(self) -> Sequence[int]:
+        """See `Executor`."""
+        return [n for process in list(self._processes) for n in sorted(self._recall_from(process))]
+
+    def fit(self, final: FinalFitRequest) -> None:
+        """See `Executor`."""
+        self._run_order(final, "the final fit")
+
+    def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
+        """See `Executor`."""
+        answer: LockedPredictionResult = self._run_order(order, "predicting the locked rows")
+        return answer
+
+    def _run_order(self, order: Any, what: str) -> Any:
+        """What a worker answers.
+
+        Raises:
+            TrainingError: If it dies instead.
+        """
+        process = self._processes[0]
+        process.send(order)
+        answer = self._receive(process)
+        if answer is None:
+            raise TrainingError(f"{what} took its worker down; its log is {process.log}")
+        return answer
+
+    def close(self) -> None:
+        """See `Executor`."""
+        for process in self._all_workers():  # all of them at once
+            process.disconnect()
+        end = time.monotonic() + GRACE
+        for process in self._all_workers():
+            process.wait_or_kill(max(0.0, end - time.monotonic()))
+        self._shared.close()
+
+
+def numbers_of(trials: Sequence[TrialSpec]) -> str:
+    """Trials, as a log names them."""
+    return f"trials {', '.join(str(t.number) for t in trials)}" if trials else "no trial"

@@ -1,0 +1,414 @@
+"""The executor of a Ray cluster: as many workers as it has room for, on nodes that come and go.
+
+Separation of concerns: Ray starts, places and ends the actors; this file owns what each of them
+holds, and `ray_worker.py` is what runs in them. What all trials share is put into the object store
+once, and the workers of a node read one copy of it. A worker whose actor or node has died is
+noticed by the call that waits for its reports; what it trained is lost, what waited there goes on
+elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from ..errors import ClusterError, TrainingError
+from ..platforms.files import atomic_write
+from ..training.final_model import (
+    FinalFitDone,
+    FinalFitRequest,
+    LockedPredictionRequest,
+    LockedPredictionResult,
+)
+from ..training.problem import Problem
+from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
+from .devices import gpu_memory_settings, worker_environment
+from .executor import Report, Started, make_failed, make_lost
+from .messages import (
+    Failure,
+    MemoryExceeded,
+    Population,
+    Prune,
+    Ready,
+    Recall,
+    Recalled,
+    ReplaceMe,
+    Resume,
+    Setup,
+)
+from .ray_cluster import LOCAL, Resources, connect, count_cluster_workers
+from .resource_limits import LONGEST_TICK, WorkerLimits
+
+logger = logging.getLogger("hpsearch.execution")
+
+CHECK_SECONDS = 5.0  # between looks at the cluster for room
+MAX_STARTUP_FAILURES = 5  # workers in a row that end before they begin: not the nodes' fault
+FINAL_ATTEMPTS = 3  # workers that may die under the final fit
+
+
+class _Actor:
+    """One worker, the populations it holds, the running one first, and the call for its reports."""
+
+    def __init__(self, handle: Any) -> None:
+        self.handle = handle
+        self.node = ""  # where it is, once it is ready
+        self.pid = 0  # there
+        self.seconds = 0.0  # watched time of the running population
+        self.size = 0  # trials of it when it began
+        self.is_retiring = False  # it ends what it holds, and is given nothing more
+        self._training: set[int] = set()  # trials of the running population without a result
+        self._held: set[int] = set()  # those of them that wait for a verdict
+        self.populations: deque[tuple[TrialSpec, ...]] = deque()
+        self.listen()
+
+    def listen(self) -> None:
+        """Ask for what it says next."""
+        self.reports = self.handle.reports.remote()
+
+    def send(self, order: Any) -> None:
+        """Give an order, or the reference of one; a dead worker is noticed by its reports."""
+        self.handle.order.remote(order)
+
+    def record_report(self, report: Any) -> None:
+        """Take in what a report says of what the worker does."""
+        match report:
+            case Started(number):
+                if not self._training:
+                    self.seconds, self.size = 0.0, len(self.populations[0])
+                self._training.add(number)
+            case EpochReport() | FoldReport():
+                rungs = (t.rungs for p in self.populations for t in p if t.number == report.trial)
+                if report.epoch + 1 in next(rungs, ()):
+                    self._held.add(report.trial)
+            case TrialResult():
+                self._training.discard(report.number)
+                self._held.discard(report.number)
+                self.forget_trials({report.number})
+
+    def send_verdict(self, verdict: Prune | Resume) -> None:
+        """Send a verdict on a trial."""
+        self._held.discard(verdict.trial)
+        self.send(verdict)
+
+    @property
+    def is_training(self) -> bool:
+        """Whether a trial trains, and does not wait at a rung for a verdict."""
+        return bool(self._training - self._held)
+
+    @property
+    def runs_single_trial(self) -> bool:
+        """Whether one trial trains, by itself, and no other is being prepared."""
+        return self.size == 1 and bool(self._training) and len(self.populations) == 1
+
+    def enqueue(self, trials: tuple[TrialSpec, ...]) -> None:
+        """Train these together after what was given before."""
+        self.populations.append(trials)
+        self.send(Population(trials))
+
+    def forget_trials(self, numbers: set[int]) -> None:
+        """Hold these trials no more."""
+        left = (tuple(t for t in p if t.number not in numbers) for p in self.populations)
+        self.populations = deque(population for population in left if population)
+
+
+class RayExecutor:
+    """Long-lived actors; they import Keras as soon as the cluster has placed them."""
+
+    def __init__(
+        self,
+        *,
+        trainer: str,
+        address: str = LOCAL,
+        workers: int | None = None,
+        resources: Resources | None = None,
+        ahead: int = 1,
+        population: int = 1,
+        limits: WorkerLimits | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        """Come to the cluster and ask it for workers.
+
+        Args:
+            trainer: What trains; it decides the Keras backend of the workers.
+            address: See `ray_cluster.connect`.
+            workers: How many are wanted, however many nodes there are now; None: as many as the
+                living nodes hold, looked at again and again.
+            resources: Of one worker.
+            ahead: How many populations a worker holds beside the running one, to prepare them.
+            population: How many trials a worker trains together.
+            limits: What each may use; None: all there is. Memory is kept free for it on its node.
+            settings: More of the workers' environment.
+
+        Raises:
+            ClusterError: If the cluster cannot be used.
+        """
+        self.population = population
+        self._trainer = trainer
+        self._workers = workers
+        self._resources = resources or Resources()
+        self._ahead = ahead
+        self._limits = limits or WorkerLimits()
+        self._settings = settings or {}
+        self._watched = time.monotonic()
+        self._leave = connect(address, cpus=self._resources.cpus * (workers or 1))
+        self._setup: Any = None  # the reference of the Setup in the object store
+        self._actors: list[_Actor] = []
+        self._backlog: deque[tuple[TrialSpec, ...]] = deque()  # held by no worker yet
+        self._arrived: deque[Report] = deque()
+        self._answers: dict[_Actor, Any] = {}  # to Recall and FinalFit
+        self._stillborn = 0
+        self._looked = 0.0
+        self._start_missing()
+
+    # ---- the workers ----
+
+    def _start_missing(self) -> None:
+        """Start the workers that are missing. One that has no room yet waits in the cluster."""
+        self._looked = time.monotonic()
+        wanted = self._workers or max(1, count_cluster_workers(self._resources))
+        while len(self._actors) < wanted:
+            self._actors.append(self._start_actor())
+
+    def _start_actor(self) -> _Actor:
+        import ray
+
+        from .ray_worker import RayWorker
+
+        options = {
+            "num_cpus": self._resources.cpus,
+            "num_gpus": self._resources.gpus,
+            "memory": self._resources.memory,
+            "max_restarts": 0,  # another takes its place, and its trials are written down first
+            "concurrency_groups": {"reports": 1},
+            "runtime_env": {"env_vars": self._actor_environment()},
+        }
+        actor = _Actor(ray.remote(**options)(RayWorker).remote(self._limits))
+        if self._setup is not None:
+            actor.send(self._setup)
+        return actor
+
+    def _actor_environment(self) -> dict[str, str]:
+        threads = max(1, int(self._resources.cpus))
+        gpu = gpu_memory_settings(self._resources.gpus)  # which one it sees, Ray says
+        return {**worker_environment(self._trainer, threads=threads, gpu=gpu), **self._settings}
+
+    @property
+    def _ready_actors(self) -> list[_Actor]:
+        return [actor for actor in self._actors if actor.node]
+
+    def _handle_exit(self, actor: _Actor, error: Exception) -> None:
+        """Do without a worker that has died: what it trained is lost."""
+        self._stillborn += not actor.node
+        if self._stillborn >= MAX_STARTUP_FAILURES:
+            raise ClusterError(
+                f"{MAX_STARTUP_FAILURES} workers in a row ended before they began: {error}"
+            )
+        first = str(error).strip().splitlines()[0]
+        reason = f"the worker on {actor.node or 'a node'} ended: {first}"
+        logger.info("%s", reason)
+        self._replace(actor, make_lost(reason))
+
+    def _replace(self, actor: _Actor, end: Callable[[TrialSpec], Report]) -> None:
+        """Tell how the running trials ended; what waited there waits here."""
+        import ray
+
+        logger.info("the worker on %s is replaced", actor.node or "a node")
+        self._actors.remove(actor)
+        with suppress(ray.exceptions.RayError):
+            ray.kill(actor.handle)  # one that only cannot be reached does not come back
+        running, *queued = actor.populations or [()]
+        self._backlog.extendleft(reversed(queued))
+        self._arrived.extend(end(trial) for trial in running)
+        self._start_missing()
+        self._dispatch_backlog()
+
+    def _enforce_limits(self) -> None:
+        """End what is beyond its deadline."""
+        now = time.monotonic()
+        passed, self._watched = min(now - self._watched, LONGEST_TICK), now
+        for actor in [a for a in self._actors if a.is_training]:
+            actor.seconds += passed
+            allowed = (self._limits.trial_seconds or math.inf) * actor.size
+            if actor.seconds > allowed:
+                reason = f"ran longer than its deadline of {allowed:g} s"
+                logger.info("the worker on %s is ended: %s", actor.node, reason)
+                self._replace(actor, make_failed(reason, actor.seconds))
+
+    def _handle_out_of_memory(self, actor: _Actor, reason: str) -> None:
+        """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
+        self._ahead = 0  # from now on a worker holds one population, so that it will be known
+        told = make_failed(reason, actor.seconds) if actor.runs_single_trial else make_lost(reason)
+        self._replace(actor, told)
+
+    def _dispatch_backlog(self) -> None:
+        while self._backlog:
+            free = [
+                a
+                for a in self._ready_actors
+                if len(a.populations) <= self._ahead and not a.is_retiring
+            ]
+            if not free:
+                return
+            min(free, key=lambda a: len(a.populations)).enqueue(self._backlog.popleft())
+
+    # ---- the protocol ----
+
+    def set_up(self, problem: Problem) -> None:
+        """Tell the workers what all trials share. Comes before the first trial."""
+        logger.info("%d workers on the cluster train with %s", len(self._actors), self._trainer)
+        import ray
+
+        self._setup = ray.put(Setup(problem, self._trainer))
+        for actor in self._actors:
+            actor.send(self._setup)
+
+    @property
+    def capacity(self) -> int:
+        """See `Executor`. With no declared number, it is that of the workers that are there."""
+        workers = self._workers or max(1, len(self._ready_actors))
+        return workers * (1 + self._ahead) * self.population
+
+    def submit(self, *trials: TrialSpec) -> None:
+        """See `Executor`."""
+        self._backlog.append(trials)
+        self._dispatch_backlog()
+
+    def wait(self, timeout: float | None = None) -> Report | None:
+        """See `Executor`."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while not self._arrived:
+            left = LONGEST_TICK if end is None else max(0.0, end - time.monotonic())
+            self._listen(min(LONGEST_TICK, left))
+            if end is not None and time.monotonic() >= end:
+                break
+        return self._arrived.popleft() if self._arrived else None
+
+    def _listen(self, timeout: float) -> None:
+        """Take in what some worker says within `timeout` seconds."""
+        import ray
+
+        self._enforce_limits()
+        if time.monotonic() - self._looked >= CHECK_SECONDS:
+            self._start_missing()
+        calls = {actor.reports: actor for actor in self._actors}
+        for call in ray.wait(list(calls), num_returns=1, timeout=timeout)[0]:
+            actor = calls[call]
+            try:
+                said = ray.get(call)
+            except ray.exceptions.RayError as error:
+                self._handle_exit(actor, error)
+                continue
+            actor.listen()
+            for message in said:
+                if actor in self._actors:  # not ended by what it said before
+                    self._handle_message(actor, message)
+            if actor in self._actors and actor.is_retiring and not actor.populations:
+                self._replace(actor, make_lost("it had grown"))  # another takes its place
+            self._dispatch_backlog()
+
+    def _handle_message(self, actor: _Actor, message: Any) -> None:
+        actor.record_report(message)
+        match message:
+            case Ready():
+                actor.node, actor.pid = message.node, message.pid
+                self._stillborn = 0
+            case Failure():
+                raise message.error()
+            case MemoryExceeded():
+                self._handle_out_of_memory(actor, message.reason)
+            case ReplaceMe():
+                actor.is_retiring = True
+            case Recalled() | FinalFitDone() | LockedPredictionResult():
+                self._answers[actor] = message
+            case _:
+                self._arrived.append(message)
+
+    def prune(self, trial: int) -> None:
+        """See `Executor`."""
+        self._send_verdict(Prune(trial))
+
+    def resume(self, trial: int) -> None:
+        """See `Executor`."""
+        self._send_verdict(Resume(trial))
+
+    def _send_verdict(self, verdict: Prune | Resume) -> None:
+        for actor in self._actors:
+            if any(t.number == verdict.trial for p in actor.populations for t in p):
+                actor.send_verdict(verdict)
+
+    def recall(self) -> Sequence[int]:
+        """See `Executor`."""
+        asked = [actor for actor in self._actors if actor.populations]
+        for actor in asked:
+            actor.send(Recall())
+        taken: list[int] = []
+        for actor in asked:
+            answer = self._wait_for_answer(actor)
+            if answer is not None:  # else it died, and what waited there waits here
+                actor.forget_trials(set(answer.trials))
+                taken += answer.trials
+        taken += [trial.number for trials in self._backlog for trial in trials]
+        self._backlog.clear()
+        return taken
+
+    def _wait_for_answer(self, actor: _Actor) -> Any:
+        """What a worker answers; None where it dies instead."""
+        while actor in self._actors and actor not in self._answers:
+            self._listen(LONGEST_TICK)
+        return self._answers.pop(actor, None)
+
+    def fit(self, final: FinalFitRequest) -> None:
+        """See `Executor`. The model comes back as bytes: the worker's disk is not ours."""
+        import ray
+
+        def fetch(actor: _Actor, _: Any) -> bytes:
+            content: bytes = ray.get(actor.handle.model.remote())
+            return content
+
+        model = self._run_order(final, "the final fit", fetch)
+        with atomic_write(final.path) as file:
+            file.write(model)
+
+    def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
+        """See `Executor`."""
+        whole = replace(order, model_bytes=order.path.read_bytes())
+        answer: LockedPredictionResult = self._run_order(
+            whole, "predicting the locked rows", lambda _, said: said
+        )
+        return answer
+
+    def _run_order(self, order: Any, what: str, take: Callable[[_Actor, Any], Any]) -> Any:
+        """What `take` makes of a worker's answer; another worker is asked where one dies."""
+        import ray
+
+        stored = ray.put(order)
+        for _ in range(FINAL_ATTEMPTS):
+            while not self._ready_actors:
+                self._listen(LONGEST_TICK)
+            actor = self._ready_actors[0]
+            actor.send(stored)
+            answer = self._wait_for_answer(actor)
+            if answer is None:
+                continue
+            try:
+                return take(actor, answer)
+            except ray.exceptions.RayError as error:
+                self._handle_exit(actor, error)
+        raise TrainingError(f"{what} failed: {FINAL_ATTEMPTS} workers died under it")
+
+    def close(self) -> None:
+        """See `Executor`."""
+        import ray
+
+        for actor in self._actors:
+            with suppress(ray.exceptions.RayError):
+                ray.kill(actor.handle)
+        self._actors.clear()
+        self._setup = None  # the store of a cluster that goes on lets go of the rows
+        self._leave()

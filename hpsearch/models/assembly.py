@@ -1,0 +1,127 @@
+"""One Keras model from cleaned columns to answers: what is saved, served and scored.
+
+It holds a fold's imputation, encoding, scaling and, in a regression, the target's unit as
+constants of its graph. It is made of Keras's own operations alone, so plain Keras opens the file
+under any backend, with `safe_mode=True` and without this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..data.schema import Schema
+from ..data.statistics import Statistics, scale_features
+from ..data.target_transform import inverse_transform_target
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, slots=True)
+class _FeatureMap:
+    """Where each feature comes from; all of shape (n_features,)."""
+
+    column: np.ndarray  # the cleaned column that it reads, int32
+    code: np.ndarray  # the category that it marks, float32; NaN: none
+    marks_missing: np.ndarray  # whether it says "missing", bool
+
+    @property
+    def marks_category(self) -> np.ndarray:
+        """Which features are one category of a column, bool."""
+        marks: np.ndarray = ~np.isnan(self.code)
+        return marks
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedNetwork:
+    """One network of a model."""
+
+    network: keras.Model
+    statistics: Statistics  # of the rows that it was trained on
+    weight: float = 1.0  # of its answer; those of a model add up to 1
+
+
+def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) -> keras.Model:
+    """Networks behind their preprocessing, and before the target's original unit.
+
+    Args:
+        parts: Networks of the same shapes, each trained on what its statistics make of the
+            schema's features. Imputation is that of the first.
+        schema: Names the cleaned columns, in their order.
+        task: "binary", "multiclass", "multilabel" or "regression".
+
+    Returns:
+        A model of one input, cleaned columns of shape (n, n_columns) float32 with NaN for missing
+        cells, or windows of them, or arrays of the schema's shape and type, that equals the
+        weighted mean of `network(statistics.apply(schema.expand(columns)))`, in a regression each
+        in the target's own unit. It shares the networks' weights.
+    """
+    import keras
+    from keras import ops
+
+    columns = keras.Input(schema.input_shape, dtype=schema.dtype, name="columns")
+    statistics = parts[0].statistics
+    cleaned = ops.cast(columns, "float32") if schema.dtype != "float32" else columns
+    features = _expand_features(cleaned, _map_features(schema), statistics.impute)
+    transforms = schema.target.transforms if schema.target else ()
+    answer = _average_networks(parts, features, task, transforms)
+    return keras.Model(columns, answer, name="assembled")
+
+
+def _average_networks(
+    parts: Sequence[WeightedNetwork], features: Any, task: str, transforms: Sequence[str]
+) -> Any:
+    """The weighted mean of what the networks say; the only one's answer where there is one."""
+    from keras import ops
+
+    answer = None
+    for place, part in enumerate(parts):
+        s = part.statistics
+        if place:
+            part.network.name = f"{part.network.name}_{place}"  # names in one model must differ
+        seen = scale_features(ops, features, s.center, s.scale, s.quantiles)
+        # Keras augments images wherever nobody says otherwise, and exports that.
+        said = part.network(seen, training=False)
+        if task == "regression":
+            said = inverse_transform_target(ops, said, s.target_center, s.target_scale, transforms)
+        if len(parts) > 1:
+            said = ops.multiply(said, part.weight)
+        answer = said if answer is None else ops.add(answer, said)
+    return answer
+
+
+def _map_features(schema: Schema) -> _FeatureMap:
+    column: list[int] = []
+    code: list[float] = []
+    marks_missing: list[bool] = []
+    for place, c in enumerate(schema.columns):
+        n_values = len(c.feature_names) - c.indicator
+        column += [place] * len(c.feature_names)
+        code += [np.nan] if c.kind == "numeric" else list(range(n_values))
+        marks_missing += [False] * n_values
+        if c.indicator:
+            code.append(np.nan)
+            marks_missing.append(True)
+    return _FeatureMap(
+        np.array(column, np.int32), np.array(code, np.float32), np.array(marks_missing, bool)
+    )
+
+
+def _expand_features(columns: Any, features: _FeatureMap, impute: np.ndarray) -> Any:
+    """What `Schema.expand` makes of cleaned columns, its missing numbers imputed."""
+    from keras import ops
+
+    if not np.array_equal(features.column, np.arange(columns.shape[-1])):
+        columns = ops.take(columns, features.column, axis=-1)
+    missing = ops.isnan(columns)
+    values = ops.where(missing, impute, columns)
+    if features.marks_category.any():
+        hot = ops.cast(ops.equal(columns, np.nan_to_num(features.code, nan=-1)), "float32")
+        values = ops.where(features.marks_category, hot, values)
+    if features.marks_missing.any():
+        values = ops.where(features.marks_missing, ops.cast(missing, "float32"), values)
+    return values

@@ -1,0 +1,1 @@
+"""The families of networks that ship, one module each."""

@@ -1,0 +1,73 @@
+"""What a network makes of categorical columns: their one-hot features, or embeddings of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import TrainingError
+from ...trial import Value
+
+CategoryRanges = tuple[
+    tuple[int, int], ...
+]  # each categorical column's first feature, and how many
+
+# What the families that embed categories read.
+DEFAULTS: dict[str, Value] = {
+    "encoding": "one_hot",  # or "embedding"
+    "embedding_size": 0,  # numbers a category becomes; 0: `default_embedding_size`
+}
+ENCODINGS = ("one_hot", "embedding")
+
+
+def encode_categories(features: Any, params: Mapping[str, Any], categories: CategoryRanges) -> Any:
+    """The features as the network's first layer takes them.
+
+    An embedding is a dense layer without bias over a column's one-hot features: what
+    `keras.layers.Embedding` looks up, but that a missing category, and one which a fold's training
+    rows never showed, are the zero vector (Guo & Berkhahn 2016, "Entity embeddings of categorical
+    variables").
+
+    Args:
+        features: Of shape (n, n_features).
+        params: With `encoding` and `embedding_size`.
+        categories: Of the features; columns of two categories stay as they are.
+
+    Raises:
+        TrainingError: If there is no such encoding.
+    """
+    import keras
+
+    if params["encoding"] not in ENCODINGS:
+        raise TrainingError(
+            f"encoding {params['encoding']!r} does not exist. Known: {', '.join(ENCODINGS)}."
+        )
+    wide = [(first, n) for first, n in categories if n > 2]
+    if params["encoding"] == "one_hot" or not wide:
+        return features
+    parts, at = [], 0
+    for place, (first, n) in enumerate(wide):
+        if at < first:
+            parts.append(features[:, at:first])
+        dense = keras.layers.Dense(
+            int(params["embedding_size"]) or default_embedding_size(n),
+            use_bias=False,
+            kernel_initializer="uniform",  # as an Embedding's
+            name=f"embedding_{place}",
+        )
+        parts.append(dense(features[:, first : first + n]))
+        at = first + n
+    if at < features.shape[1]:
+        parts.append(features[:, at:])
+    return keras.layers.Concatenate(name="encoded")(parts) if len(parts) > 1 else parts[0]
+
+
+def default_embedding_size(n_categories: int) -> int:
+    """Numbers that a category becomes: `min(50, 1.6 * n ** 0.56)`, fastai's rule.
+
+    Examples:
+        >>> [usual_size(n) for n in (3, 10, 100, 1000)]
+        [3, 6, 21, 50]
+    """
+    return min(50, n_categories, round(1.6 * math.pow(n_categories, 0.56)))

@@ -1,0 +1,75 @@
+"""The `mlp` family: dense layers of one width, on rows of any shape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...trial import Value
+from ..outputs import Outputs
+from . import category_encoding
+from .blocks import apply_normalization, make_regularizer
+from .category_encoding import CategoryRanges, encode_categories
+
+if TYPE_CHECKING:
+    import keras
+
+# What the family reads and what it takes where the space is silent.
+DEFAULTS: dict[str, Value] = {
+    "layers": 2,
+    "units": 64,
+    "activation": "relu",
+    "initializer": "glorot_uniform",
+    "normalization": "none",  # or "batch", "layer"
+    "dropout": 0.0,
+    "l1": 0.0,
+    "l2": 0.0,
+    **category_encoding.DEFAULTS,
+}
+
+
+def build(
+    params: Mapping[str, Value],
+    inputs: tuple[int, ...],
+    outputs: Outputs,
+    *,
+    categories: CategoryRanges = (),
+) -> keras.Model:
+    """An uncompiled network.
+
+    Args:
+        params: Hyperparameters; those missing take their `DEFAULTS`.
+        inputs: Shape of one row, (n_features,); others are flattened.
+        outputs: The last layer.
+        categories: Which features are the categories of one column.
+    """
+    import keras
+
+    p: dict[str, Any] = {**DEFAULTS, **params}
+    first = keras.Input(inputs, name="features")
+    x = first if len(inputs) == 1 else keras.layers.Flatten(name="flat")(first)
+    x = build_hidden_layers(encode_categories(x, p, categories), p)
+    last = keras.layers.Dense(outputs.units, activation=outputs.activation, name="output")(x)
+    return keras.Model(first, last, name="mlp")
+
+
+def build_hidden_layers(x: Any, p: Mapping[str, Any]) -> Any:
+    """The hidden layers behind `x`, all of whose hyperparameters `p` holds."""
+    import keras
+
+    regularizer = make_regularizer(p)
+    for i in range(p["layers"]):
+        x = keras.layers.Dense(
+            p["units"],
+            activation=None if p["normalization"] != "none" else p["activation"],
+            kernel_initializer=p["initializer"],
+            kernel_regularizer=regularizer,
+            use_bias=p["normalization"] != "batch",  # which subtracts it again
+            name=f"dense_{i}",
+        )(x)
+        x = apply_normalization(x, p, str(i))
+        if p["normalization"] != "none":
+            x = keras.layers.Activation(p["activation"], name=f"activation_{i}")(x)
+        if p["dropout"]:
+            x = keras.layers.Dropout(p["dropout"], name=f"dropout_{i}")(x)
+    return x

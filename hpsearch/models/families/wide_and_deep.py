@@ -1,0 +1,40 @@
+"""The `wide_and_deep` family: a linear model and dense layers over embeddings, trained as one.
+
+Cheng et al. 2016, "Wide & deep learning for recommender systems". The wide part is linear in the
+features, which it sees one-hot; the deep part is an `mlp`, which sees categories embedded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...trial import Value
+from ..outputs import Outputs
+from . import mlp
+from .category_encoding import CategoryRanges, encode_categories
+
+if TYPE_CHECKING:
+    import keras
+
+DEFAULTS: dict[str, Value] = {**mlp.DEFAULTS, "encoding": "embedding"}
+
+
+def build(
+    params: Mapping[str, Value],
+    inputs: tuple[int, ...],
+    outputs: Outputs,
+    *,
+    categories: CategoryRanges = (),
+) -> keras.Model:
+    """An uncompiled network; see `mlp.build`."""
+    import keras
+
+    p: dict[str, Any] = {**DEFAULTS, **params}
+    first = keras.Input(inputs, name="features")
+    wide = keras.layers.Dense(outputs.units, use_bias=False, name="wide")(first)
+    x = mlp.build_hidden_layers(encode_categories(first, p, categories), p)
+    deep = keras.layers.Dense(outputs.units, name="deep")(x)
+    both = keras.layers.Add(name="wide_and_deep")([wide, deep])
+    last = keras.layers.Activation(outputs.activation, name="output")(both)
+    return keras.Model(first, last, name="wide_and_deep")

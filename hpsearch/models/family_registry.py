@@ -1,0 +1,199 @@
+"""Which networks there are, and which hyperparameters each of them reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SpecError
+from ..plugins import describe_known, find_plugin
+from ..spec.function_reference import load_function, load_object
+from ..trial import Value
+from .families import convolutional, mlp, recurrent, wide_and_deep
+from .introspection.space_discovery import (
+    AnswerFunction,
+    BuildCall,
+    ModelVisitor,
+    answer_from_params,
+)
+from .outputs import Outputs
+
+if TYPE_CHECKING:
+    import keras
+
+FamilyBuilder = Callable[..., "keras.Model"]  # (params, inputs, outputs) -> an uncompiled network
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of network."""
+
+    name: str
+    build: FamilyBuilder
+    defaults: Mapping[str, Value] | None  # hyperparameter -> default; None: whatever it is given
+    row_shapes: Mapping[int, str] | None = (
+        None  # dimensions of a row that it takes, in words; None: any
+    )
+    is_convolutional: bool = False
+
+    @property
+    def takes_categories(self) -> bool:
+        """Whether it takes `categories` beside what every family takes."""
+        return self.defaults is not None and "encoding" in self.defaults
+
+
+SEQUENCE_SHAPE, IMAGE_SHAPE = "(steps, features)", "(height, width, channels)"
+FAMILIES: dict[str, Family] = {
+    "mlp": Family("mlp", mlp.build, mlp.DEFAULTS),
+    "wide_and_deep": Family(
+        "wide_and_deep", wide_and_deep.build, wide_and_deep.DEFAULTS, {1: "(features,)"}
+    ),
+    "cnn": Family(
+        "cnn",
+        convolutional.build_cnn,
+        convolutional.CNN_DEFAULTS,
+        {3: IMAGE_SHAPE, 2: "(height, width)"},
+        is_convolutional=True,
+    ),
+    "conv1d": Family(
+        "conv1d",
+        convolutional.build_conv1d,
+        convolutional.CONV1D_DEFAULTS,
+        {2: SEQUENCE_SHAPE},
+        is_convolutional=True,
+    ),
+    "recurrent": Family("recurrent", recurrent.build, recurrent.DEFAULTS, {2: SEQUENCE_SHAPE}),
+}
+
+
+BuildRecorder = Callable[
+    [AnswerFunction, ModelVisitor], BuildCall
+]  # one call of a function that asks for its hyperparameters
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """Who calls a user's function, and what with."""
+
+    load: Callable[[str], Any]  # what a reference names, ready to be called
+    build: Callable[[Any, Mapping[str, Value], AnswerFunction], keras.Model]
+    record_build: Callable[[Any, AnswerFunction, ModelVisitor], BuildCall]
+
+
+def _make_keras_tuner_convention() -> Convention:
+    from .introspection import keras_tuner_convention as kt  # a second, for whoever asks for it
+
+    return Convention(
+        lambda ref: kt.to_hypermodel(load_object(ref), ref), kt.build, kt.record_build
+    )
+
+
+def _make_optuna_convention() -> Convention:
+    from .introspection import optuna_convention as optuna
+
+    return Convention(load_function, optuna.build, optuna.record_build)
+
+
+CONVENTIONS: dict[str, Callable[[], Convention]] = {
+    "keras_tuner": _make_keras_tuner_convention,
+    "optuna": _make_optuna_convention,
+}
+
+
+def find_family(name: str) -> Family | None:
+    """The family called so, built in or of another package; None where there is none."""
+    if name in FAMILIES or ":" in name:
+        return FAMILIES.get(name)
+    plugin = find_plugin("families", name)
+    if plugin is None:
+        return None
+    if not isinstance(plugin.value, Family):
+        raise SpecError(
+            f"families: {name!r} of the package {plugin.package} must be a "
+            f"hpsearch.models.Family. Received: {plugin.value!r}"
+        )
+    return replace(plugin.value, name=name)
+
+
+def load_family(name: str) -> Family:
+    """A family by name, or the user's function given as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
+
+    `keras_tuner:FILE.py:FUNCTION` takes Keras Tuner's `build(hp)`, `optuna:FILE.py:FUNCTION` a
+    `build(trial)` as Optuna's users write it.
+
+    Raises:
+        SpecError: If there is no such family, file or function.
+    """
+    family = find_family(name)
+    if family is not None:
+        return family
+    if ":" not in name:
+        raise SpecError(format_unknown_family(name))
+    if strip_convention(name) == name:
+        function = load_function(name)
+
+        def call(
+            params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs
+        ) -> keras.Model:
+            return require_model(function(params, inputs, outputs), name)
+
+        return Family(name, call, None)
+    convention, found = _load_convention(name)
+
+    def build(
+        params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs
+    ) -> keras.Model:
+        return require_model(convention.build(found, params, answer_from_params(params)), name)
+
+    return Family(name, build, None)
+
+
+def require_model(returned: Any, name: str) -> keras.Model:
+    """What a user's function returned, if it is a Keras model.
+
+    Raises:
+        SpecError: If it is none.
+    """
+    import keras
+
+    if isinstance(returned, keras.Model):
+        return returned
+    hint = ". Is there a `return` missing?" if returned is None else ""
+    raise SpecError(
+        f"{strip_convention(name)} must return a keras.Model. Received: "
+        f"{repr(returned)[:200]}{hint}"
+    )
+
+
+def load_build_recorder(name: str) -> BuildRecorder:
+    """One call of a user's function, whose hyperparameters are not known yet.
+
+    Args:
+        name: `CONVENTION:FILE.py:FUNCTION`.
+
+    Raises:
+        SpecError: If there is no such file or function.
+    """
+    convention, found = _load_convention(name)
+    return lambda answer, use: convention.record_build(found, answer, use)
+
+
+def strip_convention(name: str) -> str:
+    """A model's `FILE.py:FUNCTION` without the convention in front; a family's own name."""
+    convention, _, reference = name.partition(":")
+    return reference if convention in CONVENTIONS and ":" in reference else name
+
+
+def format_unknown_family(name: str) -> str:
+    """What to say of a name that is none."""
+    return (
+        f"model {name!r} does not exist. {describe_known('families', sorted(FAMILIES))[:-1]}, "
+        "or your own function as FILE.py:FUNCTION."
+    )
+
+
+def _load_convention(name: str) -> tuple[Convention, Any]:
+    reference = strip_convention(name)
+    convention = CONVENTIONS[name.removesuffix(f":{reference}")]()
+    return convention, convention.load(reference)

@@ -1,0 +1,104 @@
+"""What a built model of the user's is: compiled or not, its shapes, and whether it can be served.
+
+What is served is opened by plain Keras in safe mode, where the user's code is not installed. So
+a model may hold Keras's own layers and functions alone, and that is found out before it is
+trained instead of after.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ...compat.keras import layer_of
+
+if TYPE_CHECKING:
+    import keras
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What one built model says of itself."""
+
+    compiled: bool
+    inputs: Shape | None  # of one row; None: any that its first layer takes
+    outputs: Shape | None  # of one row
+    why_not_servable: str | None  # why it cannot be saved and opened again; None: it can
+    activation: str | None = None  # of its last layer, by Keras's name; None: not known
+    n_inputs: int = 1
+    logits: bool = False  # whether it is compiled with a loss that takes them
+
+
+def read_model_facts(model: keras.Model) -> ModelFacts:
+    """Look at a model; nothing of it is changed."""
+    built = model.built and bool(getattr(model, "inputs", None))
+    return ModelFacts(
+        compiled=bool(model.compiled),
+        inputs=tuple(model.inputs[0].shape[1:]) if built else None,
+        outputs=tuple(model.outputs[0].shape[1:]) if built else None,
+        why_not_servable=find_serving_obstacle(model),
+        activation=_find_last_activation(model) if built else None,
+        n_inputs=len(model.inputs) if built else 1,
+    )
+
+
+def _find_last_activation(model: keras.Model) -> str | None:
+    """The activation behind which a model's one output lies; None where that is not to be seen."""
+    import keras
+
+    if len(model.outputs) != 1:
+        return None
+    layer = layer_of(model.outputs[0])
+    if isinstance(layer, keras.Model):
+        return _find_last_activation(layer) if getattr(layer, "outputs", None) else None
+    if type(layer) is keras.layers.Softmax:
+        return "softmax"
+    if type(layer) not in (keras.layers.Dense, keras.layers.Activation):
+        return None
+    return getattr(layer.activation, "__name__", None)
+
+
+def find_serving_obstacle(model: keras.Model) -> str | None:
+    """Why Keras cannot open the saved model in safe mode without the user's code, or None."""
+    import keras
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a lambda is unsafe, which is said below
+            config = keras.saving.serialize_keras_object(model)
+    except Exception as error:  # a subclassed model or layer without a config
+        first, *_ = [*str(error).strip().splitlines(), ""]
+        return f"{type(model).__name__} cannot be saved: {first}"
+    config.pop("compile_config", None)  # losses and metrics are not saved: it is served uncompiled
+    return next(_find_custom_objects(config, "the model"), None)
+
+
+def _find_custom_objects(node: Any, place: str) -> Iterator[str]:
+    """What is not Keras's own in a serialized object."""
+    if isinstance(node, list | tuple):
+        for child in node:
+            yield from _find_custom_objects(child, place)
+    if not isinstance(node, Mapping):
+        return
+    config = node.get("config")
+    kind = node.get("class_name")
+    if isinstance(config, Mapping) and isinstance(config.get("name"), str):
+        place = f"layer {config['name']!r}"
+    if kind in ("Lambda", "__lambda__"):
+        yield f"{place} holds a lambda, which is not opened in safe mode: use Keras's operations"
+    elif kind == "function":
+        yield f"{place} holds the function {config!r} of your own: use Keras's, by their names"
+    elif node.get("registered_name") and not _is_keras_module(node.get("module")):
+        yield f"{place} is a {kind}, a class of your own: use Keras's layers"
+    for key, child in node.items():
+        if key.endswith("activation") and isinstance(child, Mapping) and "value" in child:
+            yield f"{place} has a lambda as its {key}, which is not opened in safe mode"
+        yield from _find_custom_objects(child, place)
+
+
+def _is_keras_module(module: str | None) -> bool:
+    return module is not None and (module == "keras" or module.startswith(("keras.", "builtins")))

@@ -1,0 +1,204 @@
+"""`hpsearch export-model`: a promoted model's network in a format of another runtime.
+
+The network takes cleaned columns, float32 of shape (n, n_columns), or arrays as they are;
+`schema.json` beside it says how raw cells become them, or their shape and type. Raw tables are
+taken by the MLflow model alone.
+
+What is written is opened again by its own runtime and answers the model's example rows as the
+served model does, or it is not there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import HpsearchError, PromotionError
+from ..platforms.files import draft_of, publish_folder
+from .reference import Reference
+from .scoring import fetch_model, load_served
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from mlflow import MlflowClient
+
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # what two runtimes' answers may differ by, in float32
+
+PredictFunction = Callable[[np.ndarray], Any]  # a network as its runtime runs it
+
+
+def export_model(
+    client: MlflowClient, reference: Reference, output: Path, *, format: str
+) -> tuple[Path, ...]:
+    """Write the network and its schema into the folder `output`, which must not exist.
+
+    Args:
+        client: Of the store that holds the model.
+        reference: The registered model.
+        output: The folder to make; it appears when it is complete and its answers are right.
+        format: A key of `FORMATS`.
+
+    Returns:
+        The network's file or folder, and the schema.
+
+    Raises:
+        PromotionError: If there is no such model, `output` exists, the format needs a package
+            that is not installed, or cannot hold the network.
+    """
+    _require_new(output)
+    name, write, open_network = FORMATS[format]
+    with tempfile.TemporaryDirectory() as folder:
+        path = fetch_model(client, reference, folder)
+        served = load_served(path, reference)
+        draft = draft_of(output)
+        try:
+            draft.mkdir()
+            with _explain_errors(f"{reference} cannot be written as {format}"):
+                write(path / "artifacts" / "model.keras", draft / name)
+            with _explain_errors(f"{reference} was written as {format}, which cannot be used"):
+                _require_same_answers(
+                    served, _load_example(path, served.schema), open_network(draft / name)
+                )
+            shutil.copyfile(path / "artifacts" / "schema.json", draft / "schema.json")
+            _require_new(output)
+            publish_folder(draft, output)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return output / name, output / "schema.json"
+
+
+def _require_new(output: Path) -> None:
+    if output.exists():
+        raise PromotionError(f"{output} exists: name another folder, or remove it")
+
+
+@contextmanager
+def _explain_errors(what: str) -> Iterator[None]:
+    """An error that says what failed; every runtime raises its own kinds."""
+    try:
+        yield
+    except (HpsearchError, OSError):
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise PromotionError(f"{what}: {reason[0]}") from error
+
+
+def _load_example(path: Path, schema: Any) -> Any:
+    """The rows that were kept beside the model as its example."""
+    from mlflow.models import Model
+
+    example = Model.load(str(path)).load_input_example(str(path))
+    return np.asarray(example, schema.dtype) if schema.shape else example
+
+
+def _require_same_answers(served: Any, example: Any, answer: PredictFunction) -> None:
+    """Refuse a network that answers the example otherwise than the served model.
+
+    Raises:
+        PromotionError: With the largest difference.
+    """
+    expected = _extract_scores(served.answer(example))
+    served.model = SimpleNamespace(predict_on_batch=answer, output_shape=served.model.output_shape)
+    found = _extract_scores(served.answer(example))
+    if not np.isfinite(expected).any():
+        raise PromotionError("the served model has no answer for its own example rows")
+    if not np.allclose(expected, found, rtol=RELATIVE, atol=ABSOLUTE, equal_nan=True):
+        largest = np.nanmax(np.abs(expected - found))
+        raise PromotionError(
+            f"its answers for the model's example rows differ by up to {largest:.3g}"
+        )
+
+
+def _extract_scores(answers: pd.DataFrame) -> np.ndarray:
+    """The probabilities or predictions among a served model's answers."""
+    columns = [c for c in answers.columns if c.startswith(("probability_", "prediction"))]
+    numbers: np.ndarray = answers[columns].to_numpy(np.float64)
+    return numbers
+
+
+# ---- formats ----
+
+
+def _load_keras(path: Path) -> Any:
+    import keras
+
+    return keras.models.load_model(path, safe_mode=True, compile=False)
+
+
+def _write_keras(model: Path, output: Path) -> None:
+    shutil.copyfile(model, output)
+
+
+def _open_keras(path: Path) -> PredictFunction:
+    answer: PredictFunction = _load_keras(path).predict_on_batch
+    return answer
+
+
+def _require_package(package: str, fix: str) -> Any:
+    import importlib
+
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise PromotionError(
+            f"the format needs {error.name}, which is not installed: {fix}"
+        ) from error
+
+
+def _write_saved_model(model: Path, output: Path) -> None:
+    _require_package("tensorflow", "pip install tensorflow")
+    _load_keras(model).export(output, verbose=False)
+
+
+def _open_saved_model(path: Path) -> PredictFunction:
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    return lambda rows: loaded.serve(rows)  # which keeps it alive
+
+
+def _write_onnx(model: Path, output: Path) -> None:
+    for package in ("onnx", "tf2onnx", "tensorflow"):
+        _require_package(package, "pip install 'hpsearch[onnx]'")
+    import keras
+
+    from . import onnx_operations  # noqa: F401  # tf2onnx finds them
+
+    network = _load_keras(model)
+    rows = keras.ops.zeros((1, *network.input_shape[1:]), network.inputs[0].dtype)
+    network(rows)  # Keras exports what was called
+    network.export(output, format="onnx", verbose=False)
+
+
+def _open_onnx(path: Path) -> PredictFunction:
+    """With ONNX Runtime, or with the slower one of ONNX itself where that is not installed."""
+    import onnx
+
+    onnx.checker.check_model(str(path))
+    try:
+        from onnxruntime import InferenceSession
+
+        session = InferenceSession(path)
+        name = session.get_inputs()[0].name
+    except ModuleNotFoundError:
+        from onnx.reference import ReferenceEvaluator
+
+        session = ReferenceEvaluator(str(path))
+        name = session.input_names[0]
+    return lambda rows: session.run(None, {name: rows})[0]
+
+
+# format -> what the network is called in the folder, what writes it there, and its runtime
+FORMATS: dict[str, tuple[str, Callable[[Path, Path], None], Callable[[Path], PredictFunction]]] = {
+    "keras": ("model.keras", _write_keras, _open_keras),
+    "savedmodel": ("saved_model", _write_saved_model, _open_saved_model),
+    "onnx": ("model.onnx", _write_onnx, _open_onnx),
+}

@@ -1,0 +1,74 @@
+"""Whose turn it is to promote on a tracking server, which has no lock and no compare-and-set.
+
+What it has is a registry in which a name exists once: of several clients that create it at once,
+one succeeds and the others are told. Whoever has created it removes it when done.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import PromotionError
+from ..platforms.identity import host_name, user_name
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# A registered model without versions, there while one promotes; no `Reference` has a space.
+LOCK_NAME = "hpsearch is promoting"
+TIMEOUT_SECONDS = 60.0  # seconds; a promotion holds it for a few requests
+POLL_SECONDS = 0.1  # seconds
+
+
+@contextmanager
+def registry_lock(client: MlflowClient, *, patience: float = TIMEOUT_SECONDS) -> Iterator[None]:
+    """Wait for the turn, and have it inside the block.
+
+    A holder that has died keeps it: nobody can tell it from one that is slow.
+
+    Raises:
+        PromotionError: If somebody else has it for longer than `patience` seconds; it says who
+            and how to take it away.
+    """
+    end = time.monotonic() + patience
+    while not _try_acquire(client):
+        if time.monotonic() > end:
+            raise PromotionError(_format_timeout(client, patience))
+        time.sleep(POLL_SECONDS)
+    try:
+        yield
+    finally:
+        client.delete_registered_model(LOCK_NAME)
+
+
+def _try_acquire(client: MlflowClient) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    who = f"{user_name()} on {host_name()}, process {os.getpid()}"
+    try:
+        client.create_registered_model(LOCK_NAME, description=who)
+    except MlflowException as error:
+        # The second: it was there, and gone again when the server looked whose it is.
+        if error.error_code in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
+            return False
+        raise  # the caller knows which permission is missing
+    return True
+
+
+def _format_timeout(client: MlflowClient, patience: float) -> str:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        who = client.get_registered_model(LOCK_NAME).description or "somebody"
+    except MlflowException:
+        who = "somebody"
+    return (
+        f"{who} has been promoting for {patience:.0f} s. Promote again; if that process has died, "
+        f"delete the registered model {LOCK_NAME!r} first, in MLflow's user interface (where "
+        "there are "
+        "logins, its owner or an administrator can)."
+    )

@@ -1,0 +1,120 @@
+"""What the loop writes down, and when others hear of it: once the disk has it, never before."""
+
+from __future__ import annotations
+
+import io
+import logging
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .. import fault_injection
+from ..event_redaction import redact_event
+from ..events import Event
+from ..history import History
+from ..journal import Journal
+from ..platforms.files import atomic_write, make_folder
+from ..trial import Trial, TrialResult
+
+logger = logging.getLogger("hpsearch.search")
+
+
+Listener = Callable[[Event], None]
+
+
+class EventWriter:
+    """Writes events into the journal and the history, and tells listeners."""
+
+    def __init__(self, journal: Journal, history: History, listeners: Sequence[Listener]) -> None:
+        """Nothing owed to the disk so far."""
+        self._journal = journal
+        self._history = history
+        self._listeners = listeners
+        self._owes_sync = False  # a result that no sync has followed
+        self._unheard: list[Event] = []
+
+    def write(self, event: Event, *, sync: bool = True) -> None:
+        """Write one event; what is not synced is lost with the machine, and measured again."""
+        written = self._journal.append(redact_event(event), sync=sync)
+        self._owes_sync = self._owes_sync and not sync
+        self._history.apply(written)
+        self._unheard.append(written)
+        if not self._owes_sync:
+            self._notify_listeners()
+
+    def defer_sync(self, event: Event) -> None:
+        """Write one event that the next sync makes safe; nobody hears of it before."""
+        self._owes_sync = True
+        self.write(event, sync=False)
+
+    def flush(self) -> None:
+        """Wait for the disk to have what is owed, unless a later event did that."""
+        if self._owes_sync:
+            self._journal.sync()
+            self._owes_sync = False
+            self._notify_listeners()
+
+    def _notify_listeners(self) -> None:
+        unheard, self._unheard = self._unheard, []
+        for event in unheard:
+            for listener in self._listeners:
+                listener(event)
+
+    def write_predictions(self, result: TrialResult) -> tuple[str | None, int | None]:
+        """Write the out-of-fold predictions beside the journal; the file's name and CRC-32.
+
+        Where the disk is full the score counts without them, and they are made again when a
+        threshold or an ensemble needs them.
+        """
+        if result.predictions is None:
+            return None, None
+        try:
+            return save_predictions(self._journal.path.parent, result.number, result.predictions)
+        except OSError as error:
+            logger.warning(
+                "the out-of-fold predictions of trial %d could not be written (%s); its score "
+                "counts, and they are made again where the end of the study needs them",
+                result.number,
+                error.strerror or error,
+            )
+            return None, None
+
+
+def save_predictions(study: Path, trial: int, predictions: np.ndarray) -> tuple[str, int]:
+    """Write a trial's out-of-fold predictions, (n_rows, n_outputs), into the study's folder.
+
+    Returns:
+        The file's name relative to the folder, and its CRC-32.
+
+    Raises:
+        OSError: If they cannot be written.
+    """
+    fault_injection.fault_point("writing_artifact")
+    content = io.BytesIO()
+    np.save(content, predictions, allow_pickle=False)
+    name = f"predictions/{trial:06d}.npy"
+    make_folder(study / "predictions")
+    with atomic_write(study / name) as file:
+        file.write(content.getbuffer())
+    return name, zlib.crc32(content.getbuffer())
+
+
+def load_predictions(study: Path, trial: Trial) -> np.ndarray | None:
+    """What `save_predictions` wrote; None where it is not there, empty or damaged."""
+    if trial.predictions is None:
+        return None
+    try:
+        content = (study / trial.predictions).read_bytes()
+        if trial.predictions_crc32 not in (None, zlib.crc32(content)):
+            return None
+        found: np.ndarray = np.load(io.BytesIO(content), allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, MemoryError):  # of a damaged header
+        return None
+    return found
+
+
+def to_list(values: np.ndarray) -> list[float]:
+    """What JSON can hold of an array of one dimension."""
+    return [float(v) for v in values]

@@ -1,0 +1,179 @@
+"""The search space of the Gaussian process: parameters, and when they exist.
+
+A point is a row of coordinates, one per parameter. Every point has a coordinate for every
+parameter; a mask says which of them exist there. Knows no trial and no model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution
+
+from .axes import Array, Axis, OrderedAxis, UnorderedAxis, make_axis
+
+
+@dataclass(frozen=True, slots=True)
+class ModelParameter:
+    """One hyperparameter and the condition under which it exists.
+
+    Args:
+        name: As in `trial.suggest_*`.
+        distribution: Optuna's description of its values.
+        when: Parent's name to the values of the parent under which this parameter exists: a
+            tuple, a `range`, or anything that answers `in`. All parents must exist and allow it.
+        meaning: What the choices of a categorical distribution stand for, in their order, where
+            they are codes. Three and more numbers are ordered, such as batch sizes; choices
+            0, 1, 2, ... are codes and not ordered unless their meaning is.
+    """
+
+    name: str
+    distribution: BaseDistribution
+    when: Mapping[str, Container[Any]] = field(default_factory=dict)
+    meaning: tuple[Any, ...] | None = None
+
+
+class ModelSpace:
+    """Parameters with parents before their children, and their axes.
+
+    Args:
+        parameters: In any order.
+
+    Raises:
+        ValueError: If a condition names an unknown parent, or conditions form a circle.
+    """
+
+    def __init__(self, parameters: Sequence[ModelParameter]) -> None:
+        self.declared = tuple(parameters)
+        self.parameters = _sort_parents_first(self.declared)
+        self.axes = tuple(make_axis(p.distribution, p.meaning) for p in self.parameters)
+        self.groups = _condition_groups(self.parameters)  # -1: exists always; equal: together
+        self._middle = np.zeros(0)
+        if self.axes:
+            self._middle = self.draw(np.full((1, len(self.axes)), 0.5))[0]
+        column = {p.name: j for j, p in enumerate(self.parameters)}
+        # (child, parent, allowed values, the same as a table where the parent's are listed)
+        self._conditions = [
+            (j, column[parent], allowed, _allowed_table(self.axes[column[parent]], allowed))
+            for j, p in enumerate(self.parameters)
+            for parent, allowed in p.when.items()
+        ]
+
+    def has_parameters(self, parameters: Sequence[ModelParameter]) -> bool:
+        """Whether the space was made of equal parameters."""
+        return self.declared == tuple(parameters)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def active(self, points: Array) -> Array:
+        """Which parameters exist at each point.
+
+        Args:
+            points: Coordinates, shape (n_points, n_parameters).
+
+        Returns:
+            Booleans of the same shape.
+        """
+        mask = np.ones(points.shape, bool)
+        for child, parent, allowed, table in self._conditions:
+            mask[:, child] &= mask[:, parent] & _is_allowed(
+                self.axes[parent], table, allowed, points[:, parent]
+            )
+        return mask
+
+    def encode(self, params: Mapping[str, Any], others: Array | None = None) -> Array:
+        """The coordinates of one trial.
+
+        Args:
+            params: Values by name; unknown names are ignored.
+            others: The coordinates of what `params` lacks, shape (n_parameters,); by default
+                those of the middle of each axis.
+
+        Raises:
+            ValueError: If a value is none of an axis with choices.
+        """
+        point = (self._middle if others is None else others).copy()
+        for j, (parameter, axis) in enumerate(zip(self.parameters, self.axes, strict=True)):
+            if parameter.name in params:
+                point[j] = axis.encode(params[parameter.name])
+        return point
+
+    def decode(self, point: Array) -> dict[str, Any]:
+        """The values of the parameters that exist at one point, shape (n_parameters,)."""
+        mask = self.active(point[None, :])[0]
+        return {
+            p.name: axis.decode(float(point[j]))
+            for j, (p, axis) in enumerate(zip(self.parameters, self.axes, strict=True))
+            if mask[j]
+        }
+
+    def draw(self, quantiles: Array) -> Array:
+        """Points at `quantiles` in [0, 1), shape (n_points, n_parameters)."""
+        columns = [axis.draw(quantiles[:, j]) for j, axis in enumerate(self.axes)]
+        return np.stack(columns, axis=1) if columns else np.zeros((len(quantiles), 0))
+
+    def snap(self, points: Array) -> Array:
+        """The nearest points whose coordinates all belong to values."""
+        return np.stack([a.snap(points[:, j]) for j, a in enumerate(self.axes)], axis=1)
+
+    def keys(self, points: Array, active: Array) -> list[bytes]:
+        """One key a point: equal where all existing parameters are equal."""
+        rows = np.where(active, np.round(points, 9) + 0.0, -1.0)
+        return [row.tobytes() for row in rows]
+
+
+def _sort_parents_first(parameters: Sequence[ModelParameter]) -> tuple[ModelParameter, ...]:
+    """Raises ValueError where a parent is unknown or conditions form a circle."""
+    known = {p.name for p in parameters}
+    for p in parameters:
+        lost = [parent for parent in p.when if parent not in known]
+        if lost:
+            raise ValueError(f"{p.name}: its condition names unknown parameters: {lost}")
+    ordered: dict[str, ModelParameter] = {}
+    while len(ordered) < len(parameters):
+        ready = [
+            p for p in parameters if p.name not in ordered and all(n in ordered for n in p.when)
+        ]
+        if not ready:
+            circle = sorted(known - ordered.keys())
+            raise ValueError(f"The conditions of {', '.join(circle)} form a circle.")
+        ordered.update({p.name: p for p in ready})
+    return tuple(ordered.values())
+
+
+def _condition_groups(parameters: tuple[ModelParameter, ...]) -> tuple[int, ...]:
+    seen: list[dict[str, Container[Any]]] = []
+    groups = []
+    for p in parameters:
+        condition = dict(p.when)
+        if condition and condition not in seen:
+            seen.append(condition)
+        groups.append(seen.index(condition) if condition else -1)
+    return tuple(groups)
+
+
+def _allowed_table(axis: Axis, allowed: Container[Any]) -> Array | None:
+    """For each value of a listed axis, whether it is allowed."""
+    if isinstance(axis, OrderedAxis):
+        return np.array([_contains_value(value, allowed) for value in axis.values])
+    if isinstance(axis, UnorderedAxis):
+        return np.array([_contains_value(value, allowed) for value in axis.distribution.choices])
+    return None
+
+
+def _is_allowed(axis: Axis, table: Array | None, allowed: Container[Any], column: Array) -> Array:
+    if table is None:
+        return np.array([axis.decode(float(c)) in allowed for c in column], bool)
+    index = axis.index(column) if isinstance(axis, OrderedAxis) else column.astype(int)
+    return np.asarray(table[index])
+
+
+def _contains_value(value: Any, allowed: Container[Any]) -> bool:
+    """`value in allowed`, but True and 1 are different in a list of values."""
+    if isinstance(allowed, tuple | list | set | frozenset):
+        return any(isinstance(value, bool) == isinstance(a, bool) and value == a for a in allowed)
+    return value in allowed

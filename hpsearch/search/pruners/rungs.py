@@ -1,0 +1,50 @@
+"""Where a trial stands among others after so many epochs. Pure functions of curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from ...trial import Trial
+
+
+def score_after(trial: Trial, epochs: int, *, maximize: bool) -> float | None:
+    """What `trial` would score if it ended after `epochs`: the best mean over the folds so far.
+
+    A trial that completed early keeps its score. None for one that has not come so far: it is
+    running, was pruned before or failed.
+    """
+    means = [m for m in trial.mean_scores()[:epochs] if math.isfinite(m)]
+    ended_early = trial.state == "COMPLETE" and trial.n_epochs < epochs
+    if not means or trial.state == "FAILED" or (trial.n_epochs < epochs and not ended_early):
+        return None
+    return max(means) if maximize else min(means)
+
+
+def count_better(score: float, others: Iterable[float], *, maximize: bool) -> int:
+    """How many of `others` are strictly better than `score`."""
+    return sum(other > score if maximize else other < score for other in others)
+
+
+def geometric_rungs(first: int, eta: int, epochs: int) -> tuple[int, ...]:
+    """`first`, `first * eta`, `first * eta²`, … as far as they lie below `epochs`.
+
+    Examples:
+        >>> geometric_rungs(3, 3, 50)
+        (3, 9, 27)
+    """
+    rungs: list[int] = []
+    while first < epochs:
+        rungs.append(first)
+        first *= eta
+    return tuple(rungs)
+
+
+def count_survivors(n: int, eta: int) -> int:
+    """How many of `n` go on: the best of every `eta`, and always one."""
+    return max(1, n // eta)
+
+
+def other_trials(trial: Trial, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials without this one."""
+    return [other for other in trials if other.number != trial.number]

@@ -1,0 +1,41 @@
+"""Points that are tried first, and trials of another study that are known from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from ...trial import Trial, Value
+from ..sampler import Sampler, make_running_trial
+
+
+class SeededSampler:
+    """A sampler that has been told of other trials, and whose first trials are given."""
+
+    def __init__(
+        self,
+        sampler: Sampler,
+        points: Sequence[Mapping[str, Value]],
+        elsewhere: Sequence[Trial] = (),
+    ) -> None:
+        """`points` become the trials 0, 1, ...; trials from `elsewhere` get numbers below 0."""
+        self._sampler = sampler
+        self._points = points
+        for place, trial in enumerate(elsewhere):
+            sampler.tell(replace(trial, number=place - len(elsewhere)))
+
+    def ask(self, number: int) -> Mapping[str, Value] | None:
+        """See `Sampler`."""
+        if number >= len(self._points):
+            return self._sampler.ask(number)
+        point = self._points[number]
+        self._sampler.tell(make_running_trial(number, point))
+        return point
+
+    def tell(self, trial: Trial) -> None:
+        """See `Sampler`."""
+        self._sampler.tell(trial)
+
+    def epochs(self, number: int) -> int | None:
+        """See `Sampler`."""
+        return None if number < len(self._points) else self._sampler.epochs(number)

@@ -1,0 +1,263 @@
+"""What a user declares about the data: where they are, what columns mean, how rows are divided.
+
+Declarations alone: reads no file and knows no array library, so `hpsearch check` answers at once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Task = Literal["binary", "multiclass", "multilabel", "regression"]
+Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
+Scaling = Literal["standard", "minmax", "robust", "quantile", "none"]
+FoldKind = Literal[
+    "kfold",
+    "stratified",
+    "group",
+    "stratified_group",
+    "time_series",
+    "leave_one_group_out",
+    "predefined",
+    "holdout",
+]
+GROUPED_KINDS: tuple[FoldKind, ...] = ("group", "stratified_group", "leave_one_group_out")
+REPEATABLE_KINDS: tuple[FoldKind, ...] = ("kfold", "stratified", "holdout")
+
+DATE_FORMATS = (
+    "YYYY-MM-DD",
+    "DD/MM/YYYY",
+    "MM/DD/YYYY",
+    "DD.MM.YYYY",
+    "DD-MM-YYYY",
+    "MM-DD-YYYY",
+    "YYYY/MM/DD",
+)
+NUMBER_FORMAT_EXAMPLES = '"1250,5", "1,250.5", "1.250,5", "1 250,5", "$1,250.5" or "1250.5%"'
+NUMBER_FORMAT_PATTERN = re.compile(r"([$€£¥]?) ?1([,. '\u2019\u00a0\u202f]?)250([.,])5 ?([%$€£¥]?)")
+
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+PositiveInt = Annotated[int, Field(ge=1)]
+CellValue = str | int | float | bool  # as YAML writes it; 1, 1.0 and "1" are one
+
+
+def check_separator(separator: str) -> str:
+    """The separator itself, if cells of delimited text can stand between such.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    if len(separator) != 1 or not separator.isascii() or separator in '"\r\n\0':
+        raise ValueError(
+            f"separator: {separator!r} is none: one ASCII character that is no quote and no line "
+            "end; a tab is a tab itself"
+        )
+    return separator
+
+
+class _DataSection(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ColumnSpec(_DataSection):
+    """What one column means, where that differs from what its cells suggest."""
+
+    kind: Literal["numeric", "categorical", "date"] | None = None  # None: inferred
+    missing: list[CellValue] = []  # values of this column that mean "missing"
+    replace: dict[CellValue, CellValue] = {}  # a cell -> what it stands for
+    impute: Impute | None = None  # numbers; None: `DataSpec.impute`
+    scaling: Scaling | None = None  # numbers; None: `DataSpec.scaling`
+    indicator: bool | None = None  # a feature that says "missing"; None: `DataSpec.indicator`
+    clip: tuple[float, float] | None = None  # numbers beyond are moved to the bound
+    transform: Literal["log", "log1p"] | None = None  # numbers, before they are scaled
+    group_rare: PositiveInt | None = None  # categories of fewer rows become one, "(other)"
+    buckets: Annotated[int, Field(ge=2, le=4096)] | None = None  # categories hashed into so many
+    round: bool = False  # whole numbers beyond 2**24 may lose digits
+    zone: str | None = None  # dates: the time zone on whose clock they are read; None: found out
+    format: str | None = None  # how 1250.5 is written, or a date as DD/MM/YYYY; None: found out
+
+    @model_validator(mode="after")
+    def _check_options(self) -> ColumnSpec:
+        if self.clip is not None and not self.clip[0] < self.clip[1]:
+            raise ValueError(f"clip: low={self.clip[0]} must be less than high={self.clip[1]}")
+        if self.group_rare is not None and self.buckets is not None:
+            raise ValueError("group_rare and buckets exclude each other: leave one of them out")
+        if self.format is not None:
+            check_format(self.format, self.kind)
+        if self.zone is not None:
+            check_zone(self.zone, self.kind)
+        return self
+
+
+def check_zone(zone: str, kind: str | None) -> None:
+    """Refuse what is no time zone, and one of a column that holds no dates.
+
+    Raises:
+        ValueError: With what is allowed.
+    """
+    if kind != "date":
+        raise ValueError("zone is for kind: date")
+    try:
+        ZoneInfo(zone)
+    except (KeyError, OSError, ValueError):
+        raise ValueError(
+            f"zone: {zone!r} is no time zone, such as UTC, Europe/Berlin or Asia/Tokyo"
+        ) from None
+
+
+def check_format(form: str, kind: str | None) -> None:
+    """Refuse a format that is neither of numbers nor of dates.
+
+    Raises:
+        ValueError: With those that are known.
+    """
+    if kind == "categorical":
+        raise ValueError("format is for numbers and dates; a categorical column is text as it is")
+    if form in DATE_FORMATS:
+        if kind != "date":
+            raise ValueError(f"format: {form} is for kind: date")
+        return
+    found = NUMBER_FORMAT_PATTERN.fullmatch(form)
+    if kind == "date" or not found or found[2] == found[3] or (found[1] and found[4]):
+        raise ValueError(
+            f"format: {form!r} is neither how 1250.5 is written, such as "
+            f"{NUMBER_FORMAT_EXAMPLES}, nor one "
+            f"of {', '.join(DATE_FORMATS)} for kind: date"
+        )
+
+
+class OuterFoldSpec(_DataSection):
+    """One of the folds of a nested cross-validation."""
+
+    fold: PositiveInt  # from 1
+    folds: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _check_fold(self) -> OuterFoldSpec:
+        if self.fold > self.folds:
+            raise ValueError(f"fold: {self.fold} of {self.folds} folds")
+        return self
+
+
+class WindowSpec(_DataSection):
+    """A row's features are those of the last rows up to it, in the order of time."""
+
+    rows: Annotated[int, Field(ge=2)]  # of a window
+    by: str | None = None  # the column whose equal values are one series; no feature
+    horizon: Annotated[int, Field(ge=0)] = 0  # rows between a window's last and the predicted one
+    include_target: bool = False  # the target's own past is a feature too
+
+    @model_validator(mode="after")
+    def _check_horizon(self) -> WindowSpec:
+        if self.include_target and self.horizon == 0:
+            raise ValueError(
+                "include_target needs horizon: 1 or more; a window of horizon 0 ends with the "
+                "predicted row, whose target would be its own feature"
+            )
+        return self
+
+
+class DataSpec(_DataSection):
+    """Where the rows come from and which of their columns are used for what."""
+
+    source: str | None = None  # a file, folder or glob; sklearn:NAME; MODULE:FUNCTION
+    target: str | Annotated[list[str], Field(min_length=1)] | None = None  # what to predict
+    drop: list[str] = []  # columns that are not used
+    test_fraction: Fraction = 0.2  # of the rows, locked until the winner is chosen
+    test_source: str | None = None  # the locked rows, where they have a file of their own
+    outer_fold: OuterFoldSpec | None = None  # the locked rows instead: `hpsearch nested` sets it
+    missing: list[CellValue] = []  # markers of missing values, in every column
+    columns: dict[str, ColumnSpec] = {}
+    weights: str | None = None  # the column that says how much a row counts
+    positive: CellValue | None = None  # a binary target's class 1; None: the last in order
+    missing_target: Literal["error", "drop"] = "error"  # rows without a target
+    drop_duplicates: bool = False  # identical rows, before any of them is set aside
+    impute: Impute = "median"
+    scaling: Scaling = "standard"  # numbers; a study may search for it instead
+    indicator: bool = False
+    group_rare: PositiveInt | None = None
+    separator: Annotated[str, AfterValidator(check_separator)] | None = None  # None: found out
+    decimal: Literal[".", ","] = "."
+    header: bool = True  # whether the first line names the columns
+    names: list[str] | None = None  # the columns of a file without a header
+    shape: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)] | None = None  # of a row
+    windows: WindowSpec | None = None  # over a time series
+    image_size: tuple[PositiveInt, PositiveInt] | None = (
+        None  # height, width that images are resized to
+    )
+
+    @model_validator(mode="after")
+    def _check_roles(self) -> DataSpec:
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"target: {', '.join(self.targets)} names a column twice")
+        if self.weights is not None and self.weights in self.targets:
+            raise ValueError(f"target {self.weights!r} is also weights: leave it in one of them")
+        for role, name in (*(("target", t) for t in self.targets), ("weights", self.weights)):
+            if name is not None and name in self.drop:
+                raise ValueError(f"{role} {name!r} is also in drop: leave it in one of them")
+        if self.windows is not None and (self.shape or self.test_source):
+            other = "shape" if self.shape else "test_source"
+            raise ValueError(f"windows and {other} exclude each other: leave one of them out")
+        if self.names is not None and len(set(self.names)) < len(self.names):
+            twice = sorted({n for n in self.names if self.names.count(n) > 1})
+            raise ValueError(f"names: {', '.join(twice)} more than once")
+        return self
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The columns to predict; empty: the source says which."""
+        if self.target is None:
+            return ()
+        return (self.target,) if isinstance(self.target, str) else tuple(self.target)
+
+
+class CrossValidationSpec(_DataSection):
+    """How the development rows are divided into folds."""
+
+    kind: FoldKind | None = None  # None: stratified in a classification, kfold in a regression
+    folds: Annotated[int, Field(ge=2)] = 5
+    repeats: PositiveInt = 1
+    shuffle: bool = True
+    group: str | None = None  # the column whose equal values stay together; no feature
+    time: str | None = None  # the column that orders the rows; no feature
+    gap: Annotated[int, Field(ge=0)] = 0  # time_series: rows left out before the validation rows
+    window: PositiveInt | None = (
+        None  # time_series: at most so many training rows; None: all earlier
+    )
+    validation_rows: PositiveInt | None = (
+        None  # time_series: rows a fold; None: n_rows / (folds + 1)
+    )
+    fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2  # holdout: share that validates
+    column: str | None = None  # predefined: each value's rows are one fold; no feature
+
+    @model_validator(mode="after")
+    def _check_options(self) -> CrossValidationSpec:
+        if self.kind in GROUPED_KINDS and self.group is None:
+            raise ValueError(f"kind: {self.kind} needs group: the column that says who belongs")
+        if self.group is not None and self.kind not in GROUPED_KINDS:
+            raise ValueError(f"group is for {', '.join(GROUPED_KINDS)}; got kind: {self.kind}")
+        if (self.kind == "predefined") != (self.column is not None):
+            raise ValueError("kind: predefined and column: NAME belong together")
+        for key in ("time", "gap", "window", "validation_rows"):
+            if self.kind != "time_series" and getattr(self, key):
+                raise ValueError(f"{key} is for kind: time_series; got kind: {self.kind}")
+        if self.repeats > 1 and self.kind not in (*REPEATABLE_KINDS, None):
+            raise ValueError(f"repeats is for {', '.join(REPEATABLE_KINDS)}; got kind: {self.kind}")
+        if self.repeats > 1 and not self.shuffle:
+            raise ValueError("repeats without shuffle gives the same folds each time")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that divide the rows and are no features."""
+        return tuple(c for c in (self.group, self.time, self.column) if c is not None)
+
+
+def count_folds(declared: CrossValidationSpec) -> int | None:
+    """How many folds there will be; None where the rows decide."""
+    if declared.kind in ("predefined", "leave_one_group_out"):
+        return None
+    return declared.repeats * (1 if declared.kind == "holdout" else declared.folds)

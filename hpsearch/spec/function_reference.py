@@ -1,0 +1,109 @@
+"""The user's own functions, named as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
+
+Finds and imports them; knows nothing of what they are called with.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.machinery
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpecError
+
+REFERENCE_PATTERN = re.compile(
+    r"(?P<place>(?:[A-Za-z]:[\\/])?[^'\"<>=:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)"
+)
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text has the form of a function's name."""
+    return REFERENCE_PATTERN.fullmatch(text) is not None
+
+
+def resolve_reference(reference: str, folder: Path) -> str:
+    """The reference with its file, where it names one, taken relative to `folder`."""
+    found = REFERENCE_PATTERN.fullmatch(reference)
+    if found is None or not found["place"].endswith(".py"):
+        return reference
+    return f"{(folder / found['place']).resolve()}:{found['name']}"
+
+
+def load_function(reference: str) -> Callable[..., Any]:
+    """The function behind a reference.
+
+    Raises:
+        SpecError: If there is no such file, module or function, or importing it fails.
+    """
+    function = load_object(reference)
+    if not callable(function):
+        place, _, name = reference.rpartition(":")
+        raise SpecError(f"{place} has no function {name!r}")
+    return function  # type: ignore[no-any-return]
+
+
+def load_object(reference: str) -> Any:
+    """What a reference names, a function or not.
+
+    Raises:
+        SpecError: If there is no such file, module or name, or importing it fails.
+    """
+    place, _, name = reference.rpartition(":")
+    try:
+        module = (
+            _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+        )
+    except SpecError:
+        raise
+    except Exception as error:  # the user's code: whatever it raises at import
+        raise SpecError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+    if not hasattr(module, name):
+        raise SpecError(f"{place} has no function {name!r}")
+    return getattr(module, name)
+
+
+@contextmanager
+def _sibling_imports(folder: Path) -> Iterator[None]:
+    """Let a file import those that lie beside it; libraries of the same names come first.
+
+    They are forgotten afterwards, as the file is: another study's may have the same names.
+    """
+    before, place = set(sys.modules), str(folder)
+    sys.path.append(place)
+    try:
+        yield
+    finally:
+        index = len(sys.path) - 1 - sys.path[::-1].index(place)
+        del sys.path[index]
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], "__file__", None)
+            is_beside = file is not None and Path(file).is_relative_to(folder)
+            if is_beside and "site-packages" not in Path(str(file)).parts:
+                del sys.modules[name]
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise SpecError(f"there is no file {path}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up while it is made. Left there, a class that no server has would
+    # pass for one that can be served; in place of a library, the file could not import that.
+    library = importlib.machinery.PathFinder.find_spec(path.stem)
+    own_name = library is None or Path(str(library.origin)).resolve() == path.resolve()
+    is_ours = own_name and sys.modules.setdefault(path.stem, module) is module
+    try:
+        with _sibling_imports(path.resolve().parent):
+            spec.loader.exec_module(module)
+    finally:
+        if is_ours:
+            sys.modules.pop(path.stem, None)
+    return module

@@ -1,0 +1,62 @@
+"""How a study names its model: a family, a function of the user's, or one of another convention."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
+
+from .function_reference import is_reference, resolve_reference
+
+
+class DefineByRunModel(BaseModel):
+    """A function that names its hyperparameters itself; exactly one key is given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    keras_tuner: str | None = None  # FILE.py:NAME of a `build(hp)` or a `HyperModel`
+    optuna: str | None = None  # FILE.py:FUNCTION of a `build(trial)`
+
+    @property
+    def convention(self) -> str:
+        """The key that is given."""
+        return "keras_tuner" if self.keras_tuner is not None else "optuna"
+
+    @property
+    def reference(self) -> str:
+        """The user's function, as `FILE.py:FUNCTION`."""
+        return self.keras_tuner or self.optuna or ""
+
+    @model_validator(mode="after")
+    def _check_reference(self) -> DefineByRunModel:
+        if (self.keras_tuner is None) == (self.optuna is None):
+            raise ValueError("give keras_tuner or optuna, and one of them alone")
+        if not is_reference(self.reference):
+            raise ValueError(
+                f"{self.convention}: {self.reference!r} names no function: write FILE.py:FUNCTION"
+            )
+        return self
+
+
+def _discriminate_model(model: Any) -> str:
+    return "convention" if isinstance(model, Mapping | BaseModel) else "family"
+
+
+ModelName = Annotated[
+    Annotated[str, Tag("family")] | Annotated[DefineByRunModel, Tag("convention")],
+    Discriminator(_discriminate_model),
+]
+
+
+def resolve_model_path(model: str | DefineByRunModel, folder: Path) -> str | DefineByRunModel:
+    """The model with its file, where it names one, taken relative to `folder`."""
+    if isinstance(model, str):
+        return resolve_reference(model, folder)
+    return DefineByRunModel(**{model.convention: resolve_reference(model.reference, folder)})
+
+
+def format_model_name(model: str | DefineByRunModel) -> str:
+    """The model as `models.load_family` takes it."""
+    return model if isinstance(model, str) else f"{model.convention}:{model.reference}"

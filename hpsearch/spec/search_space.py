@@ -1,0 +1,288 @@
+"""Search spaces: which hyperparameters exist and which values they may take.
+
+Pure data. Knows no sampler and no framework, so `hpsearch check` answers at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from random import Random
+
+from ..errors import SpecError
+from ..trial import Value
+from .conditions import Condition, format_condition, is_condition_met
+from .constraints import Constraint
+from .parameter_domains import format_value
+from .point_counting import count_points
+
+STEP_TOLERANCE = 1e-6  # of a step, by which a value may miss its place
+
+
+@dataclass(frozen=True, slots=True)
+class Float:
+    """A real number in [low, high]; both ends belong to it."""
+
+    name: str
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    when: Condition = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+    def contains(self, value: Value) -> bool:
+        """Whether `value` may be suggested."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if self.step is None:
+            return self.low <= value <= self.high
+        steps = (value - self.low) / self.step
+        return -STEP_TOLERANCE < steps < self.size - 1 + STEP_TOLERANCE and math.isclose(
+            steps, round(steps), abs_tol=STEP_TOLERANCE
+        )
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        if self.low == self.high:
+            return 1
+        if self.step is None:
+            return math.inf
+        # In decimals, as they are written: a step of 0.1 from 0 meets 0.3.
+        return int((_to_decimal(self.high) - _to_decimal(self.low)) // _to_decimal(self.step)) + 1
+
+    @property
+    def max_value(self) -> float:
+        """The largest value: `high`, or the last step below it."""
+        return self.high if self.step is None else self.value(int(self.size) - 1)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether `value` grows."""
+        return True
+
+    def value(self, place: int) -> float:
+        """The value at a place of the listed ones; without a step, the low end and the high."""
+        if self.step is None:
+            return self.high if place else self.low
+        return float(_to_decimal(self.low) + place * _to_decimal(self.step))
+
+    def draw(self, rng: Random) -> float:
+        """A random value, uniform on the scale."""
+        if self.step is not None:
+            return self.value(rng.randrange(int(self.size)))
+        if not self.log:
+            return min(max(rng.uniform(self.low, self.high), self.low), self.high)
+        drawn = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        return min(max(drawn, self.low), self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Int:
+    """A whole number in [low, high]; both ends belong to it."""
+
+    name: str
+    low: int
+    high: int
+    log: bool = False
+    step: int = 1
+    when: Condition = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_bounds(self)
+
+    def contains(self, value: Value) -> bool:
+        """Whether `value` may be suggested."""
+        if isinstance(value, bool) or not isinstance(value, int):
+            return False
+        return self.low <= value <= self.high and (value - self.low) % self.step == 0
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        return (self.high - self.low) // self.step + 1
+
+    @property
+    def max_value(self) -> int:
+        """The largest value: `high`, or the last step below it."""
+        return self.value(int(self.size) - 1)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether `value` grows."""
+        return True
+
+    def value(self, place: int) -> int:
+        """The value at a place of all of them."""
+        return self.low + place * self.step
+
+    def draw(self, rng: Random) -> int:
+        """A random value, uniform on the scale."""
+        if not self.log:
+            return self.value(rng.randrange(int(self.size)))
+        drawn = math.exp(rng.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
+        return min(max(round(drawn), self.low), self.high)
+
+
+@dataclass(frozen=True, slots=True)
+class Categorical:
+    """One of `choices`, which have no order."""
+
+    name: str
+    choices: tuple[Value, ...]
+    when: Condition = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.choices:
+            raise SpecError("choices is empty: give at least one value")
+        if len({(type(c), c) for c in self.choices}) < len(self.choices):
+            raise SpecError(f"choices repeats a value: {list(self.choices)}")
+
+    def contains(self, value: Value) -> bool:
+        """Whether `value` may be suggested; 1 and True are different."""
+        return any(type(value) is type(c) and value == c for c in self.choices)
+
+    @property
+    def size(self) -> float:
+        """How many values there are."""
+        return len(self.choices)
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether `value` grows."""
+        return False
+
+    def value(self, place: int) -> Value:
+        """The choice at a place of the list."""
+        return self.choices[place]
+
+    def draw(self, rng: Random) -> Value:
+        """A random choice."""
+        return rng.choice(self.choices)
+
+
+Parameter = Float | Int | Categorical
+
+
+def _to_decimal(number: float) -> Decimal:
+    return Decimal(repr(number))
+
+
+def _check_bounds(p: Float | Int) -> None:
+    for key in ("low", "high"):
+        if not math.isfinite(getattr(p, key)):
+            raise SpecError(f"{key}={getattr(p, key)} must be a finite number")
+    if p.low > p.high:
+        raise SpecError(f"low={p.low} must not be greater than high={p.high}")
+    if p.log and p.low <= 0:
+        raise SpecError(f"a log scale needs low > 0, got low={p.low}")
+    if p.step is not None and p.step <= 0:
+        raise SpecError(f"step={p.step} must be greater than 0")
+    if p.log and p.step not in (None, 1):
+        raise SpecError("log and step exclude each other: leave one of them out")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchSpace:
+    """All hyperparameters of a study that vary, parents before their children.
+
+    Those that share a name are ranges of one, whose conditions exclude each other. Where two meet
+    in the end of a continuous parent, the first counts.
+    """
+
+    parameters: tuple[Parameter, ...]
+    constraints: tuple[Constraint, ...] = ()
+    fixed_params: Mapping[str, Value] = field(
+        default_factory=dict
+    )  # what constraints may name besides
+
+    def __iter__(self) -> Iterator[Parameter]:
+        return iter(self.parameters)
+
+    def __len__(self) -> int:
+        return len(self.parameters)
+
+    def is_active(self, parameter: Parameter, params: Mapping[str, Value]) -> bool:
+        """Whether `parameter` exists beside the already chosen `params`."""
+        return is_condition_met(parameter.when, params)
+
+    def iter_active(self, params: Mapping[str, Value]) -> Iterator[Parameter]:
+        """What `params` has a value of, with the one range of its name that counts there."""
+        seen: set[str] = set()
+        for p in self.parameters:
+            if p.name in params and p.name not in seen and self.is_active(p, params):
+                seen.add(p.name)
+                yield p
+
+    def find_broken_constraint(self, params: Mapping[str, Value]) -> Constraint | None:
+        """The first constraint that the point breaks, None where it is feasible.
+
+        Raises:
+            SpecError: If a constraint cannot be evaluated there.
+        """
+        everything = {**self.fixed_params, **params}
+        return next((c for c in self.constraints if not c.is_satisfied(everything)), None)
+
+    def why_invalid(self, params: Mapping[str, Value]) -> str | None:
+        """Why `params` is no point of the space, or None where it is one."""
+        live = {p.name: p for p in self.iter_active(params)}
+        for p in self.parameters:
+            if p.name not in params and self.is_active(p, params):
+                return f"{p.name} is missing"
+            if p.name in params and p.name not in live:
+                whens = (
+                    format_condition(other.when)
+                    for other in self.parameters
+                    if other.name == p.name
+                )
+                return f"{p.name} is given, but its condition fails: {', or '.join(whens)}"
+            if p.name in params and not live[p.name].contains(params[p.name]):
+                return f"{p.name}={format_value(params[p.name])} is not a value of {live[p.name]}"
+        unknown = params.keys() - {p.name for p in self.parameters}
+        if unknown:
+            return f"unknown: {', '.join(sorted(unknown))}"
+        broken = self.find_broken_constraint(params)
+        return None if broken is None else f"it breaks the constraint {broken.text}"
+
+    @property
+    def size(self) -> float:
+        """How many points there are, constraints aside; infinite where a float has no step."""
+        return count_points(self.parameters)
+
+    def draw(self, rng: Random) -> dict[str, Value]:
+        """A random point, which may break constraints."""
+        params: dict[str, Value] = {}
+        for p in self.parameters:
+            if p.name not in params and self.is_active(p, params):
+                params[p.name] = p.draw(rng)
+        return params
+
+    def largest_point(self) -> dict[str, Value]:
+        """The point where every number is the largest, and every choice the last."""
+        params: dict[str, Value] = {}
+        for p in self.parameters:
+            if p.name not in params and self.is_active(p, params):
+                params[p.name] = p.choices[-1] if isinstance(p, Categorical) else p.max_value
+        return params
+
+    def points(self) -> Iterator[dict[str, Value]]:
+        """Every feasible point of a finite space, in order."""
+        return (
+            params
+            for params in self._iter_all_points({}, 0)
+            if self.find_broken_constraint(params) is None
+        )
+
+    def _iter_all_points(self, chosen: dict[str, Value], place: int) -> Iterator[dict[str, Value]]:
+        for i in range(place, len(self.parameters)):
+            p = self.parameters[i]
+            if p.name not in chosen and self.is_active(p, chosen):
+                for k in range(int(p.size)):
+                    yield from self._iter_all_points({**chosen, p.name: p.value(k)}, i + 1)
+                return
+        yield chosen

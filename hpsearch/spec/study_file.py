@@ -1,0 +1,315 @@
+"""A study's YAML file: read with the line of every key, so that every mistake can be shown.
+
+All mistakes are reported at once, one line each: `FILE:LINE: key: what is wrong`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ..errors import SpecError
+from .constraints import resolve_constraint_paths
+from .inheritance import resolve_extends
+from .model_reference import resolve_model_path
+from .study_spec import StudySpec
+from .type_coercion import coerce_declaration
+from .yaml_lines import Key, format_key, make_yaml_reader, parse_yaml
+
+HYPERPARAMETER_TYPES = ("float", "int", "categorical", "fixed")  # of a hyperparameter
+MAX_VALUE_CHARACTERS = 100  # characters of a value in a message
+PATH_OVERRIDES = (["data", "source"], ["data", "test_source"])
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFile:
+    """A valid declaration, what it was written as, and where."""
+
+    spec: StudySpec
+    raw: Mapping[str, Any]  # as in the file, overrides applied
+    origin: str  # the file's name, or "spec" where it was given as a dict
+    folder: Path  # what relative paths in the file are relative to
+    lines: Mapping[Key, str] = field(default_factory=dict)  # key -> "FILE:LINE"
+    model_facts: Mapping[str, Any] = field(default_factory=dict)  # of a model that was asked
+
+    def format_location(self, key: str) -> str:
+        """`FILE:LINE: key`, with the line of the nearest key that the file holds."""
+        return _format_location(_parse_key(key), self.lines, self.origin)
+
+    def with_model_space(self, declared: Mapping[str, Any], *, compiled: bool) -> StudyFile:
+        """The declaration with the hyperparameters that its model asks for.
+
+        What the file says of a hyperparameter stands; it keeps the model's condition where it
+        gives none.
+
+        Args:
+            declared: A `search_space` section.
+            compiled: Whether the model's function compiles it.
+
+        Raises:
+            SpecError: With every mistake on a line of its own.
+        """
+        own = self.raw.get("search_space") or {}
+        merged = {
+            **declared,
+            **{name: _inherit_condition(d, declared.get(name)) for name, d in own.items()},
+        }
+        raw = {**self.raw, "search_space": merged}
+        raw = coerce_declaration(raw, compiled=compiled)
+        file = _validate_study(raw, dict(self.lines), self.origin, self.folder)
+        try:
+            file.spec.check_space()
+        except ValueError as error:
+            told = (
+                _format_nested_error((), line, self.lines, self.origin)
+                for line in str(error).split("\n")
+            )
+            raise SpecError("\n".join(told)) from None
+        return file
+
+    def make_error(self, key: str, message: str) -> SpecError:
+        """An error that shows its place."""
+        return SpecError(f"{self.format_location(key)}: {message}")
+
+
+def _inherit_condition(own: Any, found: Any) -> Any:
+    """A hyperparameter as the file says it, with the condition that its model gave it."""
+    when = found.get("when") if isinstance(found, Mapping) else None
+    if not when or not isinstance(own, Mapping | list):
+        return own
+    if isinstance(own, list) and any(isinstance(d, Mapping) for d in own):
+        return own  # every range has a condition of its own
+    spelled = dict(own) if isinstance(own, Mapping) else {"type": "categorical", "choices": own}
+    if spelled.get("type") == "fixed":
+        return own
+    return {"when": when, **spelled}
+
+
+def load_file(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
+    """Read, check and complete a study's file.
+
+    Args:
+        path: The YAML file.
+        overrides: `key.path=value` texts; the value is YAML.
+
+    Raises:
+        SpecError: With every mistake on a line of its own.
+    """
+    raw, lines = resolve_extends(*parse_yaml(path), folder=path.parent, chain=(path,))
+    for text in overrides:
+        _apply_override(raw, lines, text)
+    raw.setdefault("study", re.sub(r"[^A-Za-z0-9.-]+", "-", path.stem))
+    return _validate_study(raw, lines, str(path), path.resolve().parent)
+
+
+def load_dict(
+    declared: Mapping[str, Any], overrides: Sequence[str] = (), *, folder: Path | None = None
+) -> StudyFile:
+    """The same for a declaration that is already a dict.
+
+    Its paths are relative to `folder`, or to the working folder where that is None.
+
+    Raises:
+        SpecError: With every mistake on a line of its own.
+    """
+    raw, lines = resolve_extends(_copy_plain(declared), {}, folder=folder or Path(), chain=())
+    for text in overrides:
+        _apply_override(raw, lines, text)
+    return _validate_study(raw, lines, "spec", folder or Path.cwd())
+
+
+def _copy_plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _copy_plain(v) for k, v in value.items()}
+    return [_copy_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+# ---- overrides ----
+
+
+def _apply_override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> None:
+    name, equals, value = text.partition("=")
+    path = name.split(".")
+    if not equals or not all(path):
+        raise SpecError(f"--set {text}: write key.path=value, for example data.source=file.csv")
+    place = raw
+    for part in path[:-1]:
+        child = place.setdefault(part, {})
+        if not isinstance(child, dict):
+            raise SpecError(f"--set {text}: {part} is not a section")
+        place = child
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        place[path[-1]] = make_yaml_reader().load(value)
+    except YAMLError as error:
+        raise SpecError(f"--set {text}: the value is not valid YAML: {error}") from None
+    if path in PATH_OVERRIDES and isinstance(place[path[-1]], str):
+        place[path[-1]] = _resolve_cli_path(place[path[-1]])
+    stale = [k for k in lines if k[: len(path)] == tuple(path)]
+    for key in stale:
+        del lines[key]
+    lines[tuple(path)] = f"--set {name}"
+
+
+def _resolve_cli_path(source: str) -> str:
+    """A path given on the command line is relative to the working folder, not to the file."""
+    path = Path(source)
+    return str(path.resolve()) if path.exists() else source
+
+
+# ---- validation ----
+
+
+def _validate_study(
+    raw: dict[str, Any], lines: dict[Key, str], origin: str, folder: Path
+) -> StudyFile:
+    if not isinstance(raw.get("model"), Mapping):  # what else a function reads is known later
+        raw = coerce_declaration(raw)
+    try:
+        spec = StudySpec.model_validate(raw)
+    except ValidationError as error:
+        problems = [_format_error(dict(e), raw, lines, origin) for e in error.errors()]
+        raise SpecError("\n".join(dict.fromkeys(problems))) from None
+    update = {
+        "model": resolve_model_path(spec.model, folder),
+        "constraints": resolve_constraint_paths(spec.constraints, folder),
+    }
+    return StudyFile(spec.model_copy(update=update), raw, origin, folder, lines)
+
+
+def _format_error(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: str) -> str:
+    """One pydantic error as `FILE:LINE: key: what is wrong, what is allowed`."""
+    key = tuple(_strip_union_tags(error["loc"], raw))
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "missing":
+        key = (*key, error["loc"][-1]) if key[-1:] != error["loc"][-1:] else key
+        message = "is required"
+    elif error["type"] == "extra_forbidden":
+        message = _unknown_key_message(str(key[-1]), _allowed_keys(key[:-1]))
+    elif error["type"] == "union_tag_invalid":
+        message = f"type {error['ctx']['tag']!r} does not exist. Known: {_known_types(error)}."
+    elif error["type"] == "union_tag_not_found":
+        message = f"type is missing. Known: {_known_types(error)}."
+    elif error["type"] == "string_pattern_mismatch":
+        given = _shorten_value(error["input"])
+        message = f"{given} may hold letters, digits, '.', '_' and '-' only, at most 100 of them"
+    elif error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        fields = _allowed_keys(key)
+        keys = f", with {', '.join(fields)}" if fields else ""
+        message = f"is a section of keys{keys}. Received: {_shorten_value(error['input'])}"
+    elif error["type"] in _SCALARS and isinstance(error["input"], dict | list):
+        kinds = "a text, a number, true, false or null"
+        message = f"a value is {kinds}. Received: {_shorten_value(error['input'])}"
+    elif error["type"] not in ("value_error",) and not isinstance(error["input"], dict | list):
+        message = f"{message[0].lower()}{message[1:]}. Received: {_shorten_value(error['input'])}"
+    if error["type"] == "value_error":
+        return "\n".join(
+            _format_nested_error(key, part, lines, origin) for part in message.split("\n")
+        )
+    return f"{_format_location(key, lines, origin)}: {message}"
+
+
+def _shorten_value(value: Any) -> str:
+    """A value as it was written, if it is not long."""
+    text = repr(value)
+    return (
+        text
+        if len(text) <= MAX_VALUE_CHARACTERS
+        else f"{text[:MAX_VALUE_CHARACTERS]}… ({len(text):,} characters)"
+    )
+
+
+def _known_types(error: Mapping[str, Any]) -> str:
+    """The types of a hyperparameter, or those of one of its ranges."""
+    return ", ".join(
+        t for t in HYPERPARAMETER_TYPES if t != "fixed" or "ranges" not in error["loc"]
+    )
+
+
+def _format_nested_error(key: Key, message: str, lines: Mapping[Key, str], origin: str) -> str:
+    """A mistake that a section found within itself, which begins with the rest of its key."""
+    if nested := re.match(r"([\w.]+?): (.*)", message):
+        inner = (*key, *_parse_key(nested[1]))
+        if inner[:-1] in lines or inner in lines:
+            key, message = inner, nested[2]
+    return f"{_format_location(key, lines, origin)}: {message}"
+
+
+def _strip_union_tags(loc: Iterable[str | int], raw: Any) -> Iterable[str | int]:
+    """`loc` without the steps that pydantic's unions add and the file does not hold."""
+    parts = list(loc)
+    for i, part in enumerate(parts):
+        if _has_part(raw, part):
+            raw = raw[part]
+            yield part
+        elif i == len(parts) - 1 and isinstance(raw, dict) and part not in _UNION_TAGS:
+            yield part
+
+
+def _has_part(raw: Any, part: str | int) -> bool:
+    if isinstance(raw, list):
+        return isinstance(part, int) and part < len(raw)
+    return isinstance(raw, dict) and part in raw
+
+
+_SCALARS = ("bool_type", "int_type", "float_type", "string_type", "none_required")
+_UNION_TAGS = {
+    "bool",
+    "str",
+    "float",
+    "int",
+    "categorical",
+    "fixed",
+    "[key]",
+    "value",
+    "values",
+    "range",
+    "family",
+    "convention",
+    "ranges",
+}
+
+
+def _allowed_keys(key: Key) -> list[str]:
+    """The keys that a section allows; none where they are the user's own."""
+    model: Any = StudySpec
+    for part in key:
+        if not (isinstance(model, type) and issubclass(model, BaseModel)):
+            return []
+        info = model.model_fields.get(str(part))
+        if info is None:
+            return []
+        model = next(
+            (t for t in _union_members(info.annotation) if hasattr(t, "model_fields")), None
+        )
+    return list(model.model_fields) if model else []
+
+
+def _union_members(annotation: Any) -> Iterable[Any]:
+    arguments = getattr(annotation, "__args__", ())
+    return [annotation, *arguments]
+
+
+def _unknown_key_message(name: str, allowed: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, allowed, 1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    known = f" Allowed: {', '.join(allowed)}." if allowed else ""
+    return f"unknown key.{hint}{known}"
+
+
+def _parse_key(text: str) -> Key:
+    return tuple(int(part) if part.isdigit() else part for part in text.split("."))
+
+
+def _format_location(key: Key, lines: Mapping[Key, str], origin: str) -> str:
+    for length in range(len(key), 0, -1):
+        if key[:length] in lines:
+            return f"{lines[key[:length]]}: {format_key(key)}"
+    return f"{origin}: {format_key(key)}"

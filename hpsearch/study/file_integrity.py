@@ -1,0 +1,41 @@
+"""Whether files are still those that were written: by size and digest. Knows no study."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..events import FileDigest
+
+
+def describe_files(folder: Path) -> dict[str, FileDigest]:
+    """Size and SHA-256 of every file below `folder`, by its name there."""
+    return {
+        path.relative_to(folder).as_posix(): FileDigest(path.stat().st_size, _sha256(path))
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def find_damaged_files(folder: Path, described: Mapping[str, FileDigest | None]) -> tuple[str, ...]:
+    """The files of `described` that are gone, empty or not what they were.
+
+    None in place of a description asks only that there is something in the file.
+    """
+    return tuple(name for name, facts in described.items() if not _is_intact(folder / name, facts))
+
+
+def _is_intact(path: Path, facts: FileDigest | None) -> bool:
+    try:
+        size = path.stat().st_size
+        if facts is None:
+            return size > 0
+        return size == facts.bytes and _sha256(path) == facts.sha256
+    except OSError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,77 @@
+"""How a study ends: finalists, the choice, the final fit, the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..data import Dataset
+from ..events import Event
+from ..execution.executor import Executor
+from ..history import History
+from ..journal import Journal
+from ..spec.study_spec import StudySpec
+from ..training.problem import Problem
+from .gallery import Gallery
+from .result import StudyStopped
+from .winner.final_fit import WinnerFit
+from .winner.out_of_fold import OutOfFold
+from .winner.selection import best_trial, choose_winner, recorded_choice, score_finalists
+
+
+def finalize_study(
+    spec: StudySpec,
+    history: History,
+    *,
+    dataset: Dataset,
+    problem: Problem,
+    journal: Journal,
+    executor: Executor,
+    tell: Callable[[Event], None],
+    stop_requested: Callable[[], bool],
+) -> None:
+    """Choose the winner and fit it, as far as an earlier run of the study did not do it.
+
+    `history`, which is the journal's, takes in what is written. Plots come last, and a study has
+    ended without them.
+
+    Raises:
+        TrainingError: If no trial completed, or a finalist or the final fit takes its workers
+            down.
+        StudyStopped: If somebody asked for it; what was scored is written down.
+    """
+
+    def record(event: Event) -> None:
+        written = journal.append(event)
+        history.apply(written)
+        tell(written)
+
+    folder = journal.path.parent
+    gallery = Gallery(history, folder)
+    best_trial(history)  # there is one
+    score_finalists(
+        history,
+        spec.selection,
+        problem=problem,
+        dataset=dataset,
+        executor=executor,
+        seed=spec.seed,
+        record=record,
+        stop_requested=stop_requested,
+        meanwhile=gallery.draw_interactive,
+    )
+    if stop_requested():
+        raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
+    choice = recorded_choice(history, spec.selection, spec.seed)
+    if choice is None:
+        out_of_fold = OutOfFold(folder, problem, executor, record, stop_requested)
+        choice = choose_winner(
+            history,
+            spec.selection,
+            problem=problem,
+            seed=spec.seed,
+            predictions_of=out_of_fold.predictions_of,
+        )
+        record(choice.event(history, spec.selection))
+    finale = WinnerFit(choice, history, dataset, problem, executor, folder, record)
+    finale.run(meanwhile=gallery.draw_search)
+    gallery.draw_remaining(record)

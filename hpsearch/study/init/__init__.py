@@ -1,0 +1,1 @@
+"""`hpsearch init`: from a table to a commented study file."""

@@ -1,0 +1,64 @@
+"""Recommended ranges: what a search over a dense network should span, by the size of the data.
+
+Conventions, not measurements: wide enough that the best of common data lies inside, narrow enough
+for tens of trials. docs/study_file.md shows the same table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedRanges:
+    """What `hpsearch init` writes for a table."""
+
+    batch_size: tuple[int, ...]  # rows a step
+    units: tuple[int, int]  # of each layer
+    layers: tuple[int, int]
+    l2: tuple[float, float]
+    epochs: int  # at most
+    patience: int  # epochs
+    folds: int
+    repeats: int  # of the division into folds
+    test_fraction: float  # of the rows
+    minutes: int  # of search
+    has_normalization: bool  # batches are large enough for their own statistics
+
+
+# Up to so many rows: batch sizes, units at most, layers at most, epochs, patience, folds,
+# repeats, test fraction, minutes.
+_BY_ROWS = (
+    (500, (8, 16, 32), 64, 2, 100, 10, 5, 3, 0.2, 10),
+    (5_000, (16, 32, 64), 128, 3, 80, 8, 5, 1, 0.2, 20),
+    (50_000, (64, 128, 256), 256, 3, 60, 6, 5, 1, 0.2, 30),
+    (500_000, (256, 512, 1024), 512, 4, 40, 5, 3, 1, 0.1, 60),
+    (None, (512, 1024, 2048), 512, 4, 30, 5, 3, 1, 0.1, 120),
+)
+# Up to so many features: units from, units to.
+_BY_FEATURES = ((16, 8, 128), (64, 16, 256), (None, 32, 512))
+
+
+def recommend_ranges(rows: int, features: int) -> RecommendedRanges:
+    """The recommended ranges.
+
+    Args:
+        rows: Of the whole table.
+        features: Inputs of the network, one-hot columns counted singly.
+    """
+    by_rows = next(r for r in _BY_ROWS if r[0] is None or rows < r[0])
+    _, batch_size, units, layers, epochs, patience, folds, repeats, test_fraction, minutes = by_rows
+    _, low, high = next(f for f in _BY_FEATURES if f[0] is None or features <= f[0])
+    return RecommendedRanges(
+        batch_size=batch_size,
+        units=(low, min(units, high)),
+        layers=(1, layers),
+        l2=(1e-6, 1e-1 if rows < 500 else 1e-2),
+        epochs=epochs,
+        patience=patience,
+        folds=folds,
+        repeats=repeats,
+        test_fraction=test_fraction,
+        minutes=minutes,
+        has_normalization=rows >= 5_000,
+    )

@@ -1,0 +1,241 @@
+"""What a new table seems to hold: which columns need a word, and which give the target away.
+
+For `hpsearch init`. Everything here is a guess that the written file says aloud; what a study does
+with a column is decided in `data/` alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ...data import Dataset
+from ...data.cells import (
+    COMMA_FORMAT,
+    ISO_FORMAT,
+    factorize,
+    format_cell,
+    parse_number,
+    read_number_column,
+)
+from ...data.column_inference import infer_columns
+from ...data.sources import TableOrigin
+from ...data.text_formats import drop_missing_texts, match_date_formats, match_number_formats
+from ...errors import DataError
+from ...spec.data_spec import CellValue, ColumnSpec, DataSpec
+
+UNIQUE = 0.9  # different values a row, from which on a column is taken for an identifier
+IDENTIFIER = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|number|nr|no)$|[a-z]I[dD]$")
+BUCKETS = 64
+MARKERS = 3  # texts among numbers that are taken for marks of a missing value, at most
+UNKNOWN = "?"  # means missing in any column of texts
+GIVES_AWAY = 0.995  # AUC or accuracy of one column, from which on it is suspected
+RANKS = 0.98  # rank correlation with a number, likewise
+EXACT = 0.9999  # R² of two columns together
+NEAREST = 8  # columns of which pairs are tried
+BINS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedColumn:
+    """A column to leave out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredColumn:
+    """A column that cannot be used before something is declared of it."""
+
+    name: str
+    spec: ColumnSpec
+    reason: str
+
+
+def profile_table(
+    table: Any, names: list[str], data: DataSpec, origin: TableOrigin
+) -> Iterator[DroppedColumn | DeclaredColumn]:
+    """The columns that need a word; what is already declared is left as it is.
+
+    Args:
+        table: All rows, a `pyarrow.Table`.
+        names: The columns that would be features.
+        data: What has been declared so far.
+        origin: What is known of the table beside its cells.
+    """
+    for name in names:
+        if name in data.columns:
+            continue
+        if found := _profile_column(table, name, data, origin):
+            yield found
+
+
+def _profile_column(
+    table: Any, name: str, data: DataSpec, origin: TableOrigin
+) -> DroppedColumn | DeclaredColumn | None:
+    values, places = factorize(table[name])
+    counts = np.bincount(places, minlength=len(values))
+    texts = {format_cell(v): int(n) for v, n in zip(values, counts, strict=True) if n}
+    known = {t: n for t, n in texts.items() if t}
+    share = len(known) / max(1, sum(known.values()))
+    if len(known) < 2:
+        return DroppedColumn(name, "one value in all rows" if known else "no value in any row")
+    if name.startswith("unnamed_"):
+        return DroppedColumn(name, "a column without a name, probably a row number")
+    numbers = read_number_column(table[name])
+    if numbers is not None:
+        if len(numbers) > BINS and (np.diff(numbers) == 1).all():
+            return DroppedColumn(name, "counts the rows")
+        whole = not str(table[name].type).startswith(("float", "double"))
+        if whole and share == 1.0 and IDENTIFIER.search(name):
+            return DroppedColumn(name, "another number in every row, and called like an identifier")
+    elif str(table[name].type).startswith(("date", "timestamp")):
+        return DeclaredColumn(
+            name, ColumnSpec(kind="date"), "year, month, day and weekday of the date"
+        )
+    elif found := _profile_dates(list(known)):
+        return replace(found, name=name)
+    elif match_number_formats(drop_missing_texts(known)):
+        pass  # numbers, though written in another way
+    elif markers := _find_missing_markers(known):
+        marks: list[CellValue] = list(markers)
+        said = f"numbers beside {', '.join(map(repr, markers))}"
+        return DeclaredColumn(name, ColumnSpec(missing=marks), said)
+    elif UNKNOWN in known:
+        return DeclaredColumn(
+            name, ColumnSpec(missing=[UNKNOWN]), f"{known[UNKNOWN]:,} rows say {UNKNOWN}"
+        )
+    return _make_usable(table, name, data, origin, len(known), share)
+
+
+def _profile_dates(texts: list[str]) -> DroppedColumn | DeclaredColumn | None:
+    """Texts that are dates, and what can be made of them."""
+    forms = match_date_formats(drop_missing_texts(texts))
+    if len(forms) > 1 and ISO_FORMAT not in forms:
+        return DroppedColumn(
+            "", f"dates like {texts[0]}: {{kind: date, format: {' or '.join(forms)}}} takes them"
+        )
+    form = None if not forms or ISO_FORMAT in forms else forms[0]
+    told = ColumnSpec(kind="date", **({"format": form} if form else {}))
+    return DeclaredColumn("", told, "year, month, day and weekday of the date") if forms else None
+
+
+def _find_missing_markers(known: dict[str, int]) -> list[str]:
+    """Texts in a column of numbers, where they are few and the numbers many."""
+    strange = [t for t in known if parse_number(t) is None]
+    numbers = [n for t, n in known.items() if parse_number(t) is not None]
+    few = 0 < len(strange) <= MARKERS and len(numbers) > 2 * len(strange)
+    return strange if few and 2 * sum(numbers) > sum(known.values()) else []
+
+
+def _make_usable(
+    table: Any, name: str, data: DataSpec, origin: TableOrigin, n_known: int, share: float
+) -> DroppedColumn | DeclaredColumn | None:
+    """What makes a column usable that would be refused as it is."""
+    everything = np.arange(table.num_rows)
+    try:
+        infer_columns(table, [name], data, everything, origin)
+        return None
+    except DataError as error:
+        told = str(error)
+    if "say how 1250.5 is written" in told:
+        said = f'or "1,250.5": {told.partition(": ")[2].partition(":")[0]}'
+        return DeclaredColumn(name, ColumnSpec(format=COMMA_FORMAT), said)
+    if share >= UNIQUE:
+        return DroppedColumn(
+            name, f"{n_known:,} different values, nearly one a row: an identifier?"
+        )
+    for spec, reason in (
+        (ColumnSpec(buckets=BUCKETS), f"{n_known:,} different texts, hashed into {BUCKETS}"),
+        (ColumnSpec(round=True), "large whole numbers; the last digits may be lost"),
+    ):
+        declared = data.model_copy(update={"columns": {**data.columns, name: spec}})
+        try:
+            infer_columns(table, [name], declared, everything, origin)
+            return DeclaredColumn(name, spec, reason)
+        except DataError:
+            continue
+    return DroppedColumn(name, told.splitlines()[0])
+
+
+# ---- what gives the target away ----
+
+
+def find_leaks(dataset: Dataset) -> dict[str, str]:
+    """Columns that tell the target nearly by themselves, and how well they do."""
+    found = {}
+    for place, column in enumerate(dataset.schema.columns):
+        values = dataset.columns[:, place]
+        if said := _describe_leak(values, dataset, categorical=column.kind == "categorical"):
+            found[column.name] = said
+    return {**_find_leaking_pair(dataset), **found} if dataset.task == "regression" else found
+
+
+def _describe_leak(values: np.ndarray, dataset: Dataset, *, categorical: bool) -> str | None:
+    there = ~np.isnan(values)
+    if there.sum() < 2 * BINS:
+        return None
+    if dataset.task == "regression":
+        if categorical:
+            return None
+        rank = _correlation(_mean_ranks(values[there]), _mean_ranks(dataset.target[there, 0]))
+        return f"rank correlation {rank:.3f}" if abs(rank) >= RANKS else None
+    labels = dataset.target[there].argmax(1) if dataset.task == "multiclass" else None
+    if labels is None:
+        labels = dataset.target[there, 0].astype(np.intp)
+    codes = _encode_column(values[there], categorical)
+    if codes is None:
+        return None
+    # Each code answers with its most frequent class; a code of few rows would be right by chance.
+    counts = np.zeros((codes.max() + 1, labels.max() + 1), np.int64)
+    np.add.at(counts, (codes, labels), 1)
+    right = counts.max(axis=1).sum() / len(labels)
+    plain = counts.sum(axis=0).max() / len(labels)
+    better = (right - plain) / max(1e-9, 1 - plain)  # 1: no mistake is left
+    return f"right in {100 * right:.1f}% of rows" if better >= GIVES_AWAY else None
+
+
+def _encode_column(values: np.ndarray, categorical: bool) -> np.ndarray | None:
+    """Categories, or a number's values or quantiles; None where they hold too few rows."""
+    kinds, codes = np.unique(values, return_inverse=True)
+    if len(kinds) > BINS and not categorical:
+        edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
+        codes = np.searchsorted(edges, values)
+    return codes if 10 * (codes.max() + 1) <= len(values) else None
+
+
+def _find_leaking_pair(dataset: Dataset) -> dict[str, str]:
+    """Two columns whose weighted sum is the target, such as its two parts."""
+    target = dataset.target[:, 0].astype(np.float64)
+    numeric = [i for i, c in enumerate(dataset.schema.columns) if c.kind == "numeric"]
+    rows = ~np.isnan(dataset.columns[:, numeric]).any(axis=1)
+    columns = dataset.columns[rows][:, numeric].astype(np.float64)
+    target = target[rows]
+    if len(target) < 2 * BINS:
+        return {}
+    near = sorted(range(len(numeric)), key=lambda i: -abs(_correlation(columns[:, i], target)))
+    for a, b in combinations(near[:NEAREST], 2):
+        design = np.column_stack([columns[:, [a, b]], np.ones(len(target))])
+        rest = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
+        if rest.var() <= (1 - EXACT) * target.var():
+            names = [dataset.schema.columns[numeric[i]].name for i in (a, b)]
+            return {name: f"{' and '.join(names)} together are the target" for name in names}
+    return {}
+
+
+def _mean_ranks(values: np.ndarray) -> np.ndarray:
+    """Mean ranks, equal values sharing one."""
+    _, place, n = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(n) - (n - 1) / 2)[place]
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    a, b = a - a.mean(), b - b.mean()
+    spread = float(np.sqrt((a @ a) * (b @ b)))
+    return float(a @ b) / spread if spread else 0.0

@@ -1,0 +1,243 @@
+"""`hpsearch init`: a commented study file for a table, or for a folder of images by class.
+
+Reads the table, says what it makes of each column, and recommends ranges that suit its size. The
+file is checked before it is left behind, so `hpsearch tune` takes it as it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...data import Dataset, load
+from ...data.cells import factorize
+from ...data.column_inference import count_texts
+from ...data.column_roles import assign_roles, mask_missing_target
+from ...data.schema import format_categories, target_as_column
+from ...data.sources import SourceTable, read_source
+from ...data.target_inference import infer_target
+from ...errors import HpsearchError, SpecError
+from ...spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec
+from ...spec.study_file import load_dict
+from ..validation import validate_study
+from .file_template import SEED, render_file
+from .recommended_ranges import RecommendedRanges, recommend_ranges
+from .table_profile import DeclaredColumn, DroppedColumn, find_leaks, profile_table
+
+
+@dataclass(frozen=True, slots=True)
+class StarterFacts:
+    """What is known of the data when the file is written."""
+
+    study: str
+    data: Mapping[str, Any]  # the section, as it is written
+    cross_validation: Mapping[str, Any]  # likewise
+    task: str
+    metric: str
+    metric_reason: str
+    ranges: RecommendedRanges
+    dataset: Dataset
+    dropped: tuple[DroppedColumn, ...]
+    treated: tuple[DeclaredColumn, ...]
+    suspects: Mapping[str, str]  # column -> how well it tells the target
+    ordered_by: tuple[str, ...]  # columns that look like time
+
+
+def write_starter(
+    source: str, target: str | None, output: Path, settings: Sequence[str] = ()
+) -> StarterFacts:
+    """Write a study's file for a table, or for a folder of images by class.
+
+    Args:
+        source: As `data.source`; a path is relative to the working folder.
+        target: The column to predict; None where images lie by class.
+        output: The file to write.
+        settings: `data.KEY=value` texts, for tables that need a word to be read at all.
+
+    Raises:
+        SpecError: If the file exists.
+        DataError: If the table cannot be read, with what to declare.
+    """
+    if output.exists():
+        raise SpecError(f"{output} exists and is left as it is: name another with -o FILE")
+    if not output.parent.is_dir():
+        raise SpecError(f"{output}: there is no folder {output.parent}")
+    starter = _profile_table(_relative_path(source, output), target, output, settings)
+    text = render_file(starter)
+    try:
+        with output.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise SpecError(f"{output}: cannot be written: {error.strerror}") from None
+    try:
+        _verify_file(output, starter)
+    except BaseException:
+        output.unlink()
+        raise
+    return starter
+
+
+def _relative_path(source: str, output: Path) -> str:
+    """A path relative to the file that will name it; other sources as they are."""
+    if not Path(source).exists():
+        return source
+    return Path(os.path.relpath(Path(source).resolve(), output.parent.resolve())).as_posix()
+
+
+def _profile_table(
+    place: str, target: str | None, output: Path, settings: Sequence[str]
+) -> StarterFacts:
+    folder = output.parent.resolve()
+    declared = _initial_data_section(place, target, settings)
+    data = DataSpec(**declared)
+    source = read_source(data, folder)
+    if source.array is not None:
+        return _profile_images(place, source, declared, folder)
+    if target is None:
+        raise SpecError("--target NAME is required of a table: the column to predict")
+    table = source.table
+    names = list(assign_roles(source, _drop_unnamed(data, table), CrossValidationSpec()).features)
+    names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
+    found = list(profile_table(table, names, data, source.origin))
+    dropped = tuple(f for f in found if isinstance(f, DroppedColumn))
+    treated = tuple(f for f in found if isinstance(f, DeclaredColumn))
+    if mask_missing_target(table, target, data).any():
+        declared.setdefault("missing_target", "drop")
+    if dropped:
+        declared["drop"] = [*data.drop, *(d.name for d in dropped)]
+    if treated:
+        more = {t.name: _explicit_fields(t.spec) for t in treated}
+        declared["columns"] = {**declared.get("columns", {}), **more}
+    rough = recommend_ranges(table.num_rows, 1)
+    declared.setdefault("test_fraction", rough.test_fraction if source.test_table is None else 0.0)
+    data = DataSpec(**declared)
+    cv = _recommend_folds(source, target, data, rough)
+    dataset = load(
+        data,
+        task=None,
+        cross_validation=CrossValidationSpec(**cv),
+        seed=SEED,
+        folder=folder,
+    )
+    return StarterFacts(
+        **_common_facts(place, declared, cv, dataset),
+        dropped=dropped,
+        treated=treated,
+        suspects=find_leaks(dataset),
+        ordered_by=tuple(n for n, c in data.columns.items() if c.kind == "date"),
+    )
+
+
+def _profile_images(
+    place: str, source: SourceTable, declared: dict[str, Any], folder: Path
+) -> StarterFacts:
+    assert source.array is not None
+    if source.array.ndim != 4:
+        raise SpecError(f"{place}: init is for tables and images; docs/data.md shows the others")
+    rough = recommend_ranges(len(source.array), 1)
+    declared.setdefault("scaling", "minmax")
+    declared.setdefault("test_fraction", rough.test_fraction if source.test_table is None else 0.0)
+    data = DataSpec(**declared)
+    cv = _recommend_folds(source, source.targets[0], data, rough)
+    division = CrossValidationSpec(**cv)
+    dataset = load(data, task=None, cross_validation=division, seed=SEED, folder=folder)
+    nothing: dict[str, Any] = {"dropped": (), "treated": (), "suspects": {}, "ordered_by": ()}
+    return StarterFacts(**_common_facts(place, declared, cv, dataset), **nothing)
+
+
+def _common_facts(
+    place: str, declared: dict[str, Any], cv: dict[str, Any], dataset: Dataset
+) -> dict[str, Any]:
+    """What a starter says of tables and images alike."""
+    metric, reason = _recommend_metric(dataset)
+    stem = Path(place.rpartition(":")[2] if ":" in place else place).name.partition(".")[0]
+    n_rows = dataset.n_rows + (len(dataset.locked_rows) if dataset.locked_rows else 0)
+    return {
+        "study": re.sub(r"[^A-Za-z0-9-]+", "-", stem).strip("-").lower()[:100] or "study",
+        "data": declared,
+        "cross_validation": cv,
+        "task": dataset.task,
+        "metric": metric,
+        "metric_reason": reason,
+        "ranges": recommend_ranges(n_rows, dataset.n_features),
+        "dataset": dataset,
+    }
+
+
+def _initial_data_section(
+    place: str, target: str | None, settings: Sequence[str]
+) -> dict[str, Any]:
+    """The data section before anything is known of the table."""
+    for text in settings:
+        if not text.startswith("data."):
+            raise SpecError(f"--set {text}: init takes keys of data; edit the file for the others")
+    named = {} if target is None else {"target": target}
+    given = {"data": {"source": place, **named}, "search_space": {"units": 8}}
+    declared: dict[str, Any] = dict(load_dict(given, settings).raw["data"])
+    return declared
+
+
+def _drop_unnamed(data: DataSpec, table: Any) -> DataSpec:
+    unnamed = [n for n in table.column_names if n.startswith("unnamed_")]
+    return data.model_copy(update={"drop": [*data.drop, *unnamed]})
+
+
+def _explicit_fields(spec: ColumnSpec) -> dict[str, Any]:
+    return spec.model_dump(exclude_defaults=True)
+
+
+def _recommend_folds(
+    source: SourceTable, target: str, data: DataSpec, ranges: RecommendedRanges
+) -> dict[str, Any]:
+    """Folds that the smallest class has rows for."""
+    column = source.table.select([target])
+    told, _ = infer_target(column, target, data, None, source.origin)
+    if told.kind == "regression":
+        return {"kind": "kfold", "folds": ranges.folds, **_repeats_field(ranges)}
+    values, places = factorize(column[target])
+    known = count_texts(format_categories(values, target_as_column(told)), places).values()
+    left = int(min(known) * (1 - data.test_fraction))
+    return {
+        "kind": "stratified",
+        "folds": max(2, min(ranges.folds, left)),
+        **_repeats_field(ranges),
+    }
+
+
+def _repeats_field(ranges: RecommendedRanges) -> dict[str, int]:
+    return {"repeats": ranges.repeats} if ranges.repeats > 1 else {}
+
+
+def _recommend_metric(dataset: Dataset) -> tuple[str, str]:
+    """What suits the task, and why."""
+    if dataset.task == "regression":
+        return "rmse", "in the unit of the target; also: mae, mse, r2"
+    shares = dataset.target.mean(axis=0)
+    if dataset.task == "binary":
+        share = float(shares[0])
+        if share < 0.05:
+            return "average_precision", f"{100 * share:.1f}% are positive; also: roc_auc, log_loss"
+        return (
+            "roc_auc",
+            "ranks well, whatever the threshold; also: average_precision, log_loss, f1",
+        )
+    if shares.max() > 5 * shares.min():
+        return "balanced_accuracy", "some classes are rare; also: accuracy, f1, log_loss"
+    return "accuracy", "also: balanced_accuracy, f1, log_loss, roc_auc"
+
+
+def _verify_file(output: Path, starter: StarterFacts) -> None:
+    """The file means what was loaded, and `hpsearch check` takes it."""
+    from ...spec.study_file import load_file
+
+    try:
+        file = load_file(output)
+        validate_study(file)
+    except HpsearchError as error:
+        raise AssertionError(f"hpsearch init wrote a file that it refuses: {error}") from error
+    if file.spec.data != DataSpec(**starter.data):
+        raise AssertionError(f"{file.spec.data} was written for {starter.data}")

@@ -1,0 +1,165 @@
+"""The trials that a study tries first: points of the user's, and the defaults of the framework.
+
+What a point leaves out takes the default of Keras and of the model, or the nearest value of the
+space to it; what nobody knows a default of is drawn from the study's seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from ..errors import SpecError
+from ..models import find_family
+from ..search.tried_points import PointKey, point_key
+from ..spec.search_space import Categorical, Float, Int, Parameter
+from ..spec.study_spec import StudySpec
+from ..training.losses import LOSSES
+from ..training.optimizers import DEFAULT_OPTIMIZER
+from ..training.schedules import DEFAULT_LEARNING_RATE
+from ..trial import Value, derive_seed
+
+DEFAULTS_WORD = "defaults"  # stands for the point that says nothing
+MAX_DRAWS = 1000  # of the rest of a point, before its constraints count as impossible
+BATCH_SIZE = 32  # Keras's `fit`
+
+# Keras's own defaults of what an optimizer or a loss reads; None where Keras has none.
+ARGUMENTS: dict[str, Value] = {
+    "learning_rate": DEFAULT_LEARNING_RATE,
+    "momentum": 0.0,
+    "nesterov": False,
+    "rho": 0.9,
+    "centered": False,
+    "beta_1": 0.9,
+    "beta_2": 0.999,
+    "epsilon": 1e-7,
+    "amsgrad": False,
+    "use_ema": False,
+    "ema_momentum": 0.99,
+    "initial_accumulator_value": 0.1,
+    "label_smoothing": 0.0,
+    "alpha": 0.25,
+    "gamma": 2.0,
+    "delta": 1.0,
+}
+OPTIMIZER_ARGUMENTS: dict[str, dict[str, Value]] = {  # where one optimizer or loss has its own
+    "adamw": {"weight_decay": 0.004},
+    "adadelta": {"rho": 0.95},
+    "lion": {"beta_2": 0.99},
+    "muon": {"momentum": 0.95, "nesterov": True},
+    "schedule_free_adamw": {"epsilon": 1e-8},
+    "tversky": {"alpha": 0.5},
+}
+
+
+def initial_points(
+    spec: StudySpec, further: Sequence[Mapping[str, Value]] = ()
+) -> list[dict[str, Value]]:
+    """The points of `enqueue`, complete, in the order of the file, then `further`; each once.
+
+    Raises:
+        SpecError: If one is no point of the space.
+    """
+    found: dict[PointKey, dict[str, Value]] = {}
+    for place, declared in enumerate(spec.enqueue):
+        point = _complete_point(spec, declared, place)
+        if (wrong := spec.space.why_invalid(point)) is not None:
+            raise SpecError(wrong)
+        found[point_key(spec.space, point)] = point
+    for known in further:
+        found.setdefault(point_key(spec.space, known), dict(known))
+    return list(found.values())
+
+
+def find_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    """What is wrong with the declared points: the key, and why."""
+    for place, declared in enumerate(spec.enqueue):
+        if declared != DEFAULTS_WORD and not isinstance(declared, Mapping):
+            message = f"a point is a mapping of names to values, or the word {DEFAULTS_WORD}"
+            yield f"enqueue.{place}", f"{message}. Received: {declared!r}"
+            continue
+        wrong = list(_wrong_values(spec, {} if declared == DEFAULTS_WORD else declared))
+        yield from ((f"enqueue.{place}.{name}", message) for name, message in wrong)
+        reason = None if wrong else spec.space.why_invalid(_complete_point(spec, declared, place))
+        if reason is not None:
+            yield f"enqueue.{place}", reason
+
+
+def _wrong_values(spec: StudySpec, declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    parameters: dict[str, list[Parameter]] = {}
+    for p in spec.space:
+        parameters.setdefault(p.name, []).append(p)
+    for name, value in declared.items():
+        if name in spec.fixed_params:
+            if value != spec.fixed_params[name]:
+                yield name, f"is fixed to {spec.fixed_params[name]!r} in the search space"
+        elif name not in parameters:
+            known = ", ".join(parameters)
+            yield name, f"is no hyperparameter of the search space. Known: {known}."
+        elif not any(p.contains(value) for p in parameters[name]):
+            ranges = ", or of ".join(map(_format_range, parameters[name]))
+            yield name, f"{value!r} is no value of {ranges}"
+
+
+def _format_range(p: Parameter) -> str:
+    if isinstance(p, Categorical):
+        return f"the choices {', '.join(map(repr, p.choices))}"
+    step = "" if p.step in (None, 1) else f" in steps of {p.step:g}"
+    return f"{p.low:g} to {p.high:g}{step}"
+
+
+def _complete_point(spec: StudySpec, declared: Any, place: int) -> dict[str, Value]:
+    """A point with everything that exists beside what was declared."""
+    given = {} if declared == DEFAULTS_WORD else dict(declared)
+    rng = Random(derive_seed(spec.seed, "enqueue", place))
+    known = _default_point(spec)
+    for draw in range(MAX_DRAWS):
+        params: dict[str, Value] = {}
+        for p in spec.space:
+            if p.name in params or not spec.space.is_active(p, params):
+                continue
+            everything = {**spec.fixed_params, **params}
+            if p.name in given:
+                params[p.name] = float(given[p.name]) if isinstance(p, Float) else given[p.name]
+                continue
+            kinds = (everything.get("loss"), everything.get("optimizer", DEFAULT_OPTIMIZER))
+            own = {
+                k: v for kind in kinds for k, v in OPTIMIZER_ARGUMENTS.get(str(kind), {}).items()
+            }
+            default = nearest_value(p, own.get(p.name, known.get(p.name)))
+            # Where the defaults break a constraint, what was not declared is drawn instead.
+            params[p.name] = p.draw(rng) if default is None or draw else default
+        if spec.space.find_broken_constraint(params) is None:
+            break
+    unread = {k: v for k, v in given.items() if k not in params and k not in spec.fixed_params}
+    return {**params, **unread}  # what does not exist there is told by `SearchSpace.why_invalid`
+
+
+def _default_point(spec: StudySpec) -> dict[str, Value]:
+    family = find_family(spec.model_name)
+    model = (family.defaults or {}) if family else {}
+    loss: dict[str, Value] = {"loss": next(iter(LOSSES[spec.task]))} if spec.task else {}
+    training: dict[str, Value] = {
+        "optimizer": DEFAULT_OPTIMIZER,
+        "batch_size": BATCH_SIZE,
+        "epochs": spec.training.epochs,
+        **loss,
+    }
+    return {**ARGUMENTS, **training, **model}
+
+
+def nearest_value(p: Parameter, default: Value) -> Value:
+    """The value of the parameter that is nearest to a default; None where there is none."""
+    if p.contains(default):
+        return float(default) if isinstance(p, Float) and default is not None else default
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        return None
+    if isinstance(p, Categorical):
+        numbers = [c for c in p.choices if isinstance(c, int | float) and not isinstance(c, bool)]
+        return min(numbers, key=lambda c: abs(c - default), default=None)
+    inside = min(max(default, p.low), p.high)
+    if isinstance(p, Int) or p.step is not None:
+        assert p.step is not None
+        return p.value(min(round((inside - p.low) / p.step), int(p.size) - 1))
+    return float(inside)

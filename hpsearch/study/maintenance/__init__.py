@@ -1,0 +1,1 @@
+"""What keeps studies in order: doctor, repair, rerun, plan."""

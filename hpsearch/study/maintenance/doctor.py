@@ -1,0 +1,235 @@
+"""How the machine and the studies below a folder are: a list of findings. It changes nothing.
+
+Frameworks are asked in processes of their own, since a process has one Keras backend.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from ...errors import HpsearchError, JournalError, TrackingError, redact_text
+from ...events import CURVES
+from ...execution.executor import EXECUTORS
+from ...history import History, load_history
+from ...journal import find_owner
+from ...models import FAMILIES
+from ...platforms.machine import describe_system, explain_missing_gpu
+from ...plugins import find_clashes, installed_names
+from ...search.pruners import PRUNERS
+from ...search.samplers import SAMPLERS
+from ...tracking.cursor import read_upload_states
+from ...tracking.database import (
+    check_database,
+    database_path,
+    database_state,
+    make_database,
+    move_aside,
+)
+from ...tracking.store import default_uri, open_store, study_folder, uri_option
+from ...training.metrics import METRICS
+
+State = Literal["ok", "note", "bad"]
+PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
+CPU_ALONE = "cpu:cpu"  # what JAX's probe says where there is no accelerator
+ANSWER_SECONDS = 120  # for a framework to be imported and name its devices
+MIN_FREE_DISK = 2e9  # bytes
+STALE_DAYS = 1.0  # without a word in an unfinished study that nobody runs
+
+PROBES = {
+    "jax": "import jax; print(*(f'{d.platform}:{d.device_kind}' for d in jax.devices()), sep=', ')",
+    "tensorflow": (
+        "import tensorflow as tf; "
+        "print(*(f'{d.device_type}' for d in tf.config.list_physical_devices()), sep=', ')"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    subject: str
+    state: State  # ok; note: to be known; bad: to be mended
+    message: str
+
+
+def diagnose(root: Path, uri: str | None = None) -> Iterator[Finding]:
+    """Look at versions, backends, disk, store and studies below `root`, one after the other.
+
+    Args:
+        root: The folder that holds `mlruns/`.
+        uri: A tracking URI; the file below `root` where it is None.
+    """
+    with ThreadPoolExecutor() as pool:
+        probes = {name: pool.submit(_probe_framework, code) for name, code in PROBES.items()}
+        yield _check_versions()
+        yield from _plugins()
+        yield _check_disk(root)
+        yield _check_store(root, uri)
+        yield from _check_studies(root)
+        for name, probe in probes.items():
+            state, says = probe.result()
+            if name == "jax" and state == "ok" and says == CPU_ALONE:
+                says += f" ({explain_missing_gpu()})"
+            yield Finding(f"backend {name}", state, says)
+
+
+def _check_versions() -> Finding:
+    found, absent = [describe_system(), f"python {sys.version.split()[0]}"], []
+    for name in PACKAGES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            absent.append(name)
+    text = ", ".join(found)
+    return Finding(
+        "versions", "bad" if absent else "ok", text + "".join(f"; no {n}" for n in absent)
+    )
+
+
+def _plugins() -> Iterator[Finding]:
+    """What other packages add, and names of theirs that are not used."""
+    built_in: dict[str, Iterable[str]] = {
+        "samplers": SAMPLERS,
+        "pruners": PRUNERS,
+        "families": FAMILIES,
+        "metrics": METRICS,
+        "executors": EXECUTORS,
+    }
+    for kind, names in built_in.items():
+        if found := installed_names(kind):
+            yield Finding("plugins", "ok", f"{kind}: {', '.join(found)}")
+        for clash in find_clashes(kind, names):
+            yield Finding("plugins", "bad", clash)
+
+
+def _probe_framework(code: str) -> tuple[State, str]:
+    """The devices that a framework sees, in a process of its own."""
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=quiet,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return "bad", f"no answer in {ANSWER_SECONDS} s"
+    if done.returncode:
+        lines = done.stderr.strip().splitlines()
+        return "bad", lines[-1] if lines else f"ended with exit code {done.returncode}"
+    return "ok", done.stdout.strip().splitlines()[-1]
+
+
+def _check_disk(root: Path) -> Finding:
+    usage = shutil.disk_usage(root)
+    text = f"{usage.free / 1e9:.1f} GB free of {usage.total / 1e9:.1f} GB at {root}"
+    if not os.access(root, os.W_OK):
+        return Finding("disk", "bad", f"{root} cannot be written to")
+    return Finding("disk", "ok" if usage.free > MIN_FREE_DISK else "bad", text)
+
+
+def _check_store(root: Path, uri: str | None) -> Finding:
+    """The store, opened as any command opens it; one that is not there yet is not made."""
+    uri = uri or default_uri(root)
+    path = database_path(uri)
+    try:
+        if path and database_state(path) in ("absent", "empty"):
+            check_database(path)
+            return Finding("store", "note", f"{path}: not there yet; the first study makes it")
+        open_store(uri)
+        says = _describe_database(path) if path else f"{redact_text(uri)}: the store answers"
+    except HpsearchError as error:
+        return Finding("store", "bad", str(error))
+    return Finding("store", "ok", says)
+
+
+def _describe_database(path: Path) -> str:
+    """How large an SQLite store is, once all its pages have been read.
+
+    Raises:
+        TrackingError: If a page is damaged.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            [[answer]] = database.execute("pragma quick_check(1)").fetchall()
+            [[runs]] = database.execute("select count(*) from runs").fetchall()
+    except sqlite3.Error as error:
+        answer = str(error)
+    if answer != "ok":
+        raise TrackingError(f"{path}: {answer}. Restore it from a backup.")
+    return f"{path}: {runs:,} runs, {path.stat().st_size / 1e6:.1f} MB"
+
+
+def repair_store(root: Path, uri: str | None) -> str:
+    """Set a half-made SQLite store aside and make a new one; one sentence about it.
+
+    Raises:
+        TrackingError: If it is damaged otherwise, or no new one can be made.
+    """
+    uri = uri or default_uri(root)
+    path = database_path(uri)
+    if path is None:
+        return f"{redact_text(uri)}: is no file, so there is nothing to repair here"
+    if database_state(path) == "half made":
+        aside = move_aside(path)
+        make_database(path)
+        return f"{path}: was half made and is now {aside.name}; there is a new one"
+    open_store(uri)
+    return f"{path}: is whole"
+
+
+def _check_studies(root: Path) -> Iterator[Finding]:
+    for path in sorted(study_folder(root, "_").parent.glob("*/journal.jsonl")):
+        name = f"study {path.parent.name}"
+        try:
+            history = load_history(path, without=CURVES)
+        except JournalError as error:
+            yield Finding(name, "bad", str(error))
+            continue
+        yield Finding(name, *_check_study(path, history))
+
+
+def _check_study(path: Path, history: History) -> tuple[State, str]:
+    failed = history.count("FAILED")
+    parts = [f"{len(history.ended)} trials" + (f", {failed} failed" if failed else "")]
+    state: State = "ok"
+    runner = find_owner(path)
+    if runner:
+        parts.append(f"is being run by {runner}")
+    elif history.final is None:
+        days = (time.time() - history.last_time / 1000) / 86400
+        stale = f", for {days:.0f} days" if days >= STALE_DAYS else ""
+        parts.append(f"not finished and nobody runs it{stale}: hpsearch tune goes on")
+        state = "note"
+    if not runner and (pending := _describe_pending(path)):
+        parts.append(pending)
+        state = "note"
+    return state, "; ".join(parts)
+
+
+def _describe_pending(path: Path) -> str:
+    """What a store has not acknowledged, for people; empty where there is nothing."""
+    known, remedy = read_upload_states(path), f"hpsearch sync {path.parent.name}"
+    if not known:
+        return f"nothing of it is in MLflow: {remedy}"
+    most = max(known, key=lambda held: held.position.offset)
+    missing = path.stat().st_size - most.position.offset
+    if not missing:
+        return ""
+    option = uri_option(most.store, path.parents[3]) if most.store else ""
+    return f"{missing:,} bytes of it are not in {most.store or 'MLflow'} yet: {remedy}{option}"

@@ -1,0 +1,155 @@
+"""How long a study will take, from a few epochs on the real data."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from ...errors import TrainingError
+from ...execution.executor import Executor, Lost, Started
+from ...search.samplers import make_sampler
+from ...spec.study_file import StudyFile
+from ...spec.study_spec import StudySpec
+from ...trial import EpochReport, TrialResult, TrialSpec, derive_seed, max_epochs
+from ..model_validation import check_model
+from ..prepare import WorkerPool, build_problem, load_data
+
+MAX_PROBES = 8  # points of the space that are tried at most
+MIN_PROBES = 3  # that are tried however long they take
+MAX_SECONDS = 20.0  # after which no other point is begun
+MIN_EPOCHS = 4  # of each at least; the first may hold the compilation
+PROBE_SECONDS = 5.0  # after which a point is left, and its further epochs are reckoned
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What one point of the space took, the next one compiling meanwhile."""
+
+    params: Mapping[str, Any]
+    first_epoch_seconds: (
+        float  # seconds to the end of the first epoch, what is left to compile included
+    )
+    epoch_seconds: float  # seconds of each further epoch, all folds together
+    epochs: int  # until it stopped early, or all where it was left before
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole trial."""
+        return self.first_epoch_seconds + self.epoch_seconds * (self.epochs - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a study will take."""
+
+    trainer: str
+    reason: str  # why this trainer
+    rows: int  # development rows
+    features: int
+    folds: int
+    probes: tuple[Probe, ...]
+    trials: int  # of the budget
+    start_seconds: float  # seconds until the first trial began: imports and data
+
+    @property
+    def trial_seconds(self) -> float:
+        """Seconds of a mean trial; the first one also gets everything ready."""
+        return mean(p.seconds for p in self.probes[1:])
+
+    @property
+    def total_seconds(self) -> float:
+        """Seconds of the whole search; pruning and programs shared by many trials save some."""
+        return self.start_seconds + self.probes[0].seconds + self.trial_seconds * (self.trials - 1)
+
+
+def plan(file: StudyFile) -> Plan:
+    """Time a few points of the study's space; nothing is written.
+
+    Raises:
+        HpsearchError: If the data cannot be read or a probe fails.
+    """
+    began = time.monotonic()
+    spec = file.spec
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        WorkerPool(spec, workers=1, logs=Path(logs)) as crew,
+    ):
+        problem = replace(
+            build_problem(spec, load_data(file), file.folder), fold_schedule="together"
+        )
+        check_model(file, problem)
+        crew.set_up(problem)
+        probes, start = _run_probes(crew.executor, _make_probes(spec), began)
+        return Plan(
+            trainer=crew.trainer,
+            reason=crew.reason,
+            rows=len(problem.target),
+            features=prod(problem.row_shape),
+            folds=len(problem.folds),
+            probes=probes,
+            trials=spec.budget.trials,
+            start_seconds=start,
+        )
+
+
+def _make_probes(spec: StudySpec) -> list[TrialSpec]:
+    sampler = make_sampler("random", spec.space, direction="minimize", seed=spec.seed)
+    points = [sampler.ask(number) or {} for number in range(MAX_PROBES)]
+    return [
+        TrialSpec(
+            n,
+            {**spec.fixed_params, **params},
+            derive_seed(spec.seed, "trial", n),
+            max_epochs({**spec.fixed_params, **params}, spec.training.epochs),
+        )
+        for n, params in enumerate(points)
+    ]
+
+
+def _run_probes(
+    executor: Executor, trials: Sequence[TrialSpec], began: float
+) -> tuple[tuple[Probe, ...], float]:
+    """What the first of `trials` took, as a study would train them, and the seconds before."""
+    ahead = executor.capacity > 1
+    executor.submit(trials[0])
+    probes: list[Probe] = []
+    for trial, following in zip(trials, [*trials[1:], None], strict=True):
+        _wait_for(executor, Started)
+        begun = time.monotonic()
+        if not probes:
+            start = begun - began
+        if following and ahead:
+            executor.submit(following)
+        probes.append(_time_probe(executor, trial, begun))
+        if len(probes) >= MIN_PROBES and time.monotonic() - began - start > MAX_SECONDS:
+            break
+        if following and not ahead:
+            executor.submit(following)
+    return tuple(probes), start
+
+
+def _time_probe(executor: Executor, trial: TrialSpec, begun: float) -> Probe:
+    times = [begun]
+    while isinstance(report := _wait_for(executor, EpochReport | TrialResult), EpochReport):
+        times.append(time.monotonic())
+        if len(times) > MIN_EPOCHS and times[-1] - begun > PROBE_SECONDS:
+            executor.prune(trial.number)
+    if report.state == "FAILED" or len(times) < 2:
+        raise TrainingError(f"a probe with {dict(trial.params)} failed: {report.error}")
+    further = (times[-1] - times[1]) / max(1, len(times) - 2)
+    epochs = trial.epochs if report.state == "PRUNED" else len(times) - 1
+    return Probe(trial.params, times[1] - times[0], further, epochs)
+
+
+def _wait_for(executor: Executor, kind: Any) -> Any:
+    """The next report of this kind."""
+    while not isinstance(report := executor.wait(), kind):
+        if isinstance(report, Lost):
+            raise TrainingError(f"a probe took its worker down: {report.reason}")
+    return report

@@ -1,0 +1,145 @@
+"""A trial of the past, trained again from its record: is the score the same, bit for bit?
+
+It reads the journal and writes nothing. The data are read again and must have the fingerprint
+they had; threads and trainer are those of the first time.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import DataError, TrainingError
+from ...events import Event, StudyCreated, StudyResumed
+from ...execution.executor import Executor, Lost
+from ...history import History
+from ...journal import read_page
+from ...redaction import redact
+from ...search.event_writer import load_predictions
+from ...spec.study_file import StudyFile, load_dict
+from ...trial import EpochReport, FoldReport, Trial, TrialResult
+from ..declaration import describe_environment
+from ..model_validation import with_model_space
+from ..prepare import WorkerPool, build_problem, load_data
+from ..user_code import compute_digests, find_references
+
+
+@dataclass(frozen=True, slots=True)
+class Rerun:
+    """What a trial was and what it is now."""
+
+    trial: Trial  # as the journal has it
+    result: TrialResult  # as it came out now
+    is_same: bool  # state, score of each fold and, where they were kept, predictions: every bit
+    difference: float | None  # largest between two folds' scores; None where one has none
+    changed: Mapping[str, tuple[str, str]]  # versions and digests that differ: (then, now)
+
+
+def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
+    """Train trial `number` of the study whose journal is `path` again.
+
+    Args:
+        path: The journal.
+        number: Which trial; its last attempt is meant.
+        data: The rows, where they were handed over in memory.
+
+    Raises:
+        TrainingError: If the trial does not exist, has no result yet or takes its worker down.
+        DataError: If the data are not those the study had.
+    """
+    events = read_page(path).events
+    history = History(events)
+    trial = _find_trial(history, number)
+    declared = history.declaration(trial.revision)
+    file = _recorded_declaration(path, declared)
+    threads = _threads(events, trial)
+    with (
+        tempfile.TemporaryDirectory() as logs,
+        WorkerPool(file.spec, workers=1, logs=Path(logs), threads=threads) as crew,
+    ):
+        dataset = load_data(file, data)
+        if dataset.fingerprint != history.study.fingerprint:
+            raise DataError(
+                f"the data are not those of study {history.name}: fingerprint "
+                f"{history.study.fingerprint[:12]} then, {dataset.fingerprint[:12]} now."
+            )
+        problem = build_problem(file.spec, dataset, file.folder)
+        crew.set_up(problem)
+        if trial.trainer == "keras_fit" != crew.trainer:
+            crew.fall_back(problem, "it trained the trial the first time")
+        result = _train_trial(crew.executor, trial)
+    then = _describe_dependencies(declared.environment or {}, declared.files or {})
+    now = _describe_dependencies(
+        describe_environment(), compute_digests(find_references(file), file.folder)
+    )
+    return Rerun(
+        trial=trial,
+        result=result,
+        is_same=_is_identical(trial, result, path.parent),
+        difference=_largest_difference(trial, result),
+        changed={k: (v, now[k]) for k, v in then.items() if k in now and now[k] != v},
+    )
+
+
+def _find_trial(history: History, number: int) -> Trial:
+    if number not in history.last:
+        known = f"0 to {max(history.last)}" if history.last else "none"
+        raise TrainingError(f"study {history.name} has no trial {number}. It has: {known}.")
+    trial = history.last[number]
+    if not trial.is_finished:
+        raise TrainingError(f"trial {number} of study {history.name} has no result yet.")
+    return trial
+
+
+def _recorded_declaration(path: Path, study: StudyCreated) -> StudyFile:
+    """What the study was declared as, with the defaults of then, its paths where they were."""
+    folder = path.parents[3] / study.folder
+    return with_model_space(load_dict(study.resolved or study.spec, folder=folder))
+
+
+def _describe_dependencies(versions: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
+    return {**versions, **{f"code {name}": digest[:12] for name, digest in files.items()}}
+
+
+def _threads(events: tuple[Event, ...], trial: Trial) -> int | None:
+    """Threads of each worker in the run of the study in which the trial was asked."""
+    runs = [e for e in events if isinstance(e, StudyCreated | StudyResumed)]
+    return [run for run in runs if run.time <= trial.asked][-1].threads
+
+
+def _train_trial(executor: Executor, trial: Trial) -> TrialResult:
+    """The trial's result; one that was pruned is pruned at the same epoch."""
+    rungs = (len(trial.folds) or trial.n_epochs,) if trial.state == "PRUNED" else ()
+    executor.submit(replace(trial.spec, rungs=rungs))
+    while True:
+        report = executor.wait()
+        if isinstance(report, TrialResult):
+            return report
+        if isinstance(report, Lost):
+            raise TrainingError(f"trial {trial.number} took its worker down: {report.reason}")
+        if isinstance(report, EpochReport | FoldReport) and report.epoch + 1 in rungs:
+            executor.prune(trial.number)
+
+
+def _is_identical(trial: Trial, result: TrialResult, folder: Path) -> bool:
+    if trial.state != result.state or redact(trial.error or "") != redact(result.error or ""):
+        return False
+    if result.fold_scores is None:
+        return trial.fold_scores is None
+    if trial.fold_scores is None or list(trial.fold_scores) != list(map(float, result.fold_scores)):
+        return False
+    kept = load_predictions(folder, trial)
+    if kept is None or result.predictions is None:
+        return True
+    return bool(kept.tobytes() == result.predictions.tobytes())
+
+
+def _largest_difference(trial: Trial, result: TrialResult) -> float | None:
+    if trial.fold_scores is None or result.fold_scores is None:
+        return None
+    return float(np.abs(np.subtract(trial.fold_scores, result.fold_scores)).max())

@@ -1,0 +1,211 @@
+"""A user's own model before the first trial: its space, and whether data and task suit it.
+
+It is looked at in a process of its own; see `execution/inspection_process.py`.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import random
+import traceback
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import HpsearchError, SpecError, TrainingError
+from ..execution.inspection_process import inspect_in_process, parse_answer
+from ..models import Family, find_family
+from ..spec.function_reference import is_reference, resolve_reference
+from ..spec.model_reference import DefineByRunModel
+from ..spec.study_file import StudyFile
+from ..spec.study_spec import StudySpec
+from ..training.model_inspection import ModelInspection, why_unfit
+from ..training.problem import Problem, sample_problem
+from ..trial import Value
+from .initial_trials import initial_points
+
+MAX_POINTS = 12  # of a plain function's space that are built before the first trial
+MAX_DRAWS = 200  # among which points that no constraint forbids are looked for
+TRAINING_ARGUMENTS = ("optimizer", "loss", "learning_rate")  # which a compiled model brings along
+
+
+def with_model_space(file: StudyFile) -> StudyFile:
+    """The declaration with the space that its model asks for; itself where the model is no asker.
+
+    Raises:
+        SpecError: If the model cannot be built, trained or served.
+    """
+    spec = file.spec
+    if not isinstance(spec.model, DefineByRunModel):
+        return file
+    try:
+        found = inspect_in_process(spec.model_name, trainer=_guess_trainer(spec))
+    except SpecError as error:
+        raise file.make_error(f"model.{spec.model.convention}", str(error)) from None
+    if not found.declared and not spec.search_space:
+        raise file.make_error("model", "its function asks for no hyperparameter: nothing to search")
+    return replace(
+        file.with_model_space(found.declared, compiled=found.compiled), model_facts=found.as_json()
+    )
+
+
+def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
+    """Refuse a model, a loss or a metric that cannot be trained on these data, or served.
+
+    Args:
+        file: The declaration, its model asked.
+        problem: What its trials share; one fold is enough.
+
+    Returns:
+        What there is to say of it.
+
+    Raises:
+        SpecError: With the reason, before anything is trained.
+    """
+    spec = file.spec
+    check_metric(file, problem)
+    losses = [
+        resolve_reference(loss, file.folder)
+        for loss in spec.possible_values("loss")
+        if isinstance(loss, str) and is_reference(loss)
+    ]
+    family = find_family(spec.model_name)
+    if family and (reason := _explain_wrong_shape(family, problem.row_shape)):
+        raise file.make_error("model", reason)
+    if family and not losses:
+        return ()
+    try:
+        if file.model_facts:
+            found = parse_answer(file.model_facts)
+            if reason := why_unfit(found, problem):
+                raise SpecError(reason)
+        found = _try_points(spec, problem, losses)
+        if reason := why_unfit(found, problem):
+            raise SpecError(reason)
+    except (SpecError, TrainingError) as error:
+        raise file.make_error("search_space.loss" if family else "model", str(error)) from None
+    if not file.model_facts:
+        _check_unused_parameters(file, found)
+    return found.notes
+
+
+def check_metric(file: StudyFile, problem: Problem) -> None:
+    """Call a metric of the user's own once, on the first fold's validation rows.
+
+    Raises:
+        SpecError: If it raises, or gives no number.
+    """
+    if problem.custom_metric is None:
+        return
+    reference, rows = problem.custom_metric[0], problem.folds[0].validation
+    truth = problem.target[rows]
+    guess = truth
+    if problem.task != "regression":  # probabilities that are neither certain nor alike
+        guess = np.random.default_rng(0).uniform(0.05, 0.95, truth.shape).astype(np.float32)
+        if truth.shape[1] > 1 and problem.task == "multiclass":
+            guess = guess / guess.sum(axis=1, keepdims=True)
+    weights = None if problem.weights is None else problem.weights[rows]
+    try:
+        value = problem.objective_metric(truth, guess, weights)
+        float(value)
+    except HpsearchError as error:
+        raise file.make_error("objective.metric", str(error)) from None
+    except Exception as error:
+        place = resolve_reference(reference, file.folder).rpartition(":")[0]
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == place]
+        where = f"{place}:{lines[-1]}" if lines else reference
+        first, *_ = [*str(error).strip().splitlines(), "no message"]
+        raise file.make_error(
+            "objective.metric",
+            f"{where}: {type(error).__name__}: {first}. It is called as (truth, prediction, "
+            f"weights), arrays of shapes {truth.shape}, {truth.shape} and ({len(truth)},), "
+            "and returns a number",
+        ) from None
+
+
+def _explain_wrong_shape(family: Family, shape: tuple[int, ...]) -> str | None:
+    """Why a family cannot take rows of this shape, or None where it can."""
+    if family.row_shapes is None or len(shape) in family.row_shapes:
+        return None
+    takes = " or ".join(family.row_shapes.values())
+    return (
+        f"{family.name} takes rows of shape {takes}, but the data have rows of shape {shape}: "
+        "declare data.shape, or take the model mlp"
+    )
+
+
+def explain_missing(reference: str) -> str | None:
+    """Why a plain function's file cannot hold it, told without importing it; None where it may."""
+    place, _, name = reference.rpartition(":")
+    if not place.endswith(".py"):
+        try:
+            return None if importlib.util.find_spec(place) else f"there is no module {place}"
+        except (ImportError, ValueError) as error:
+            return f"{place} cannot be imported: {error}"
+    path = Path(place)
+    if not path.is_file():
+        return f"there is no file {place}"
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
+    except SyntaxError as error:
+        return f"{place}:{error.lineno}: {error.msg}"
+    known = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    known |= {str(getattr(node, "name", "")) for node in tree.body}
+    imported = [a for n in tree.body if isinstance(n, ast.ImportFrom | ast.Import) for a in n.names]
+    known |= {a.asname or a.name for a in imported}
+    return None if name in known or "*" in known else f"{place} has no function {name!r}"
+
+
+def _try_points(spec: StudySpec, problem: Problem, losses: Sequence[str]) -> ModelInspection:
+    """The model built at some points of its space, and run at the first."""
+    return inspect_in_process(
+        spec.model_name,
+        trainer=_guess_trainer(spec),
+        problem=sample_problem(problem),
+        points=[{**spec.fixed_params, **point} for point in _test_points(spec)],
+        losses=losses,
+    )
+
+
+def _test_points(spec: StudySpec) -> list[dict[str, Value]]:
+    """The first declared point, random ones, and the one where every value is the largest."""
+    first = initial_points(spec)[:1]
+    rng = random.Random(spec.seed)
+    drawn = [spec.space.draw(rng) for _ in range(MAX_DRAWS)]
+    feasible = [point for point in drawn if spec.space.find_broken_constraint(point) is None][
+        :MAX_POINTS
+    ]
+    largest = spec.space.largest_point()
+    extreme = [largest] if spec.space.find_broken_constraint(largest) is None else []
+    return [*first, *feasible, *extreme] or drawn[:1]
+
+
+def _guess_trainer(spec: StudySpec) -> str:
+    kind = spec.training.trainer
+    return "vectorized" if kind == "auto" else kind
+
+
+def _check_unused_parameters(file: StudyFile, found: ModelInspection) -> None:
+    """Refuse an optimizer or a loss in the space of a function that compiles its model.
+
+    Raises:
+        SpecError: Naming the parameters.
+    """
+    if not found.compiled:
+        return
+    problems = [
+        str(
+            file.make_error(
+                f"search_space.{name}",
+                "nothing reads this parameter: the model's function compiles its model, and "
+                "does not look it up",
+            )
+        )
+        for name in TRAINING_ARGUMENTS
+        if name in file.spec.search_space and name not in found.read
+    ]
+    if problems:
+        raise SpecError("\n".join(problems))

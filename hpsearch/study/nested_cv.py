@@ -1,0 +1,154 @@
+"""Nested cross-validation: how good is what the whole procedure finds?
+
+Each outer fold is a study of its own: search, finalists and final fit on the other folds' rows,
+then one reading of the fold's. The mean of these readings says what to expect of the procedure
+run on all rows; no part of it has seen the rows that judge it (Varma & Simon 2006, "Bias in error
+estimation when using cross-validation for model selection", BMC Bioinformatics 7; Cawley & Talbot
+2010, JMLR 11).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import redact_text
+from ..events import CURVES
+from ..history import load_history
+from ..tracking.nested_summary import OuterFoldResult, send_nested
+from ..tracking.store import artifact_location, default_uri, journal_path, open_store
+from .result import StudyResult
+from .tune import load_spec, tune
+
+logger = logging.getLogger("hpsearch.study")
+
+
+@dataclass(frozen=True, slots=True)
+class NestedResult:
+    """The studies of the outer folds, in their order."""
+
+    studies: tuple[StudyResult, ...]
+    is_summary_sent: bool = True  # or it was not wanted: --offline
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether MLflow lacks something that was to be there."""
+        return not self.is_summary_sent or any(study.unsent for study in self.studies)
+
+    @property
+    def objective(self) -> str:
+        """The metric that each study improved."""
+        return self.studies[0].objective
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What has a value on every fold's locked rows, the objective first."""
+        others = [m for m in self.studies[0].test if all(m in study.test for study in self.studies)]
+        return tuple(dict.fromkeys((self.objective, *others)))
+
+    def scores(self, metric: str) -> np.ndarray:
+        """The metric on each fold's locked rows, (n_folds,)."""
+        return np.array([study.test[metric] for study in self.studies])
+
+    @property
+    def search_scores(self) -> np.ndarray:
+        """What each study's search promised: its winner's score, (n_folds,)."""
+        return np.array([study.best.score for study in self.studies])
+
+    def as_json(self) -> dict[str, Any]:
+        """What `hpsearch nested --json` prints."""
+        return {
+            "objective": self.objective,
+            "test": {
+                metric: {
+                    "mean": float(self.scores(metric).mean()),
+                    "std": float(self.scores(metric).std()),
+                    "folds": self.scores(metric).tolist(),
+                }
+                for metric in self.metrics
+            },
+            "promised": self.search_scores.tolist(),
+            "studies": [study.as_json() for study in self.studies],
+        }
+
+
+def nested(
+    spec: str | Path | Mapping[str, Any],
+    data: Any = None,
+    *,
+    folds: int = 5,
+    overrides: Sequence[str] = (),
+    tracking_uri: str | None = None,
+    offline: bool = False,
+    root: Path | None = None,
+    around: Callable[[int], AbstractContextManager[Mapping[str, Any]]] = lambda _: nullcontext({}),
+    **options: Any,
+) -> NestedResult:
+    """Run the study of each outer fold, or go on with it, and send their summary to MLflow.
+
+    Args:
+        spec: As `tune` takes it; `data.test_fraction` and test files do not count.
+        data: As `tune` takes it.
+        folds: Outer folds, made as the declared cross-validation makes its own.
+        overrides: As `tune` takes them.
+        tracking_uri: As `tune` takes it.
+        offline: As `tune` takes it; the same call without it sends the summary.
+        root: As `tune` takes it.
+        around: Entered around the study of a fold, counted from 1; gives what only that one's
+            `tune` takes.
+        options: Whatever else `tune` takes.
+
+    Raises:
+        HpsearchError: For whatever the caller can mend.
+    """
+    name = load_spec(spec, overrides).spec.study
+    where: dict[str, Any] = {"tracking_uri": tracking_uri, "offline": offline, "root": root}
+    studies = []
+    for fold in range(1, folds + 1):
+        # The study's name is `NAME-outer-FOLD-of-FOLDS`.
+        own = [f"study={name}-outer-{fold}-of-{folds}"]
+        own.append(f"data.outer_fold={{fold: {fold}, folds: {folds}}}")
+        with around(fold) as more:
+            changed = [*overrides, *own]
+            studies.append(tune(spec, data, overrides=changed, **where, **options, **more))
+    result = NestedResult(tuple(studies))
+    if offline:
+        return result
+    is_sent = _send_summary(result, name, tracking_uri, (root or Path.cwd()).resolve())
+    return replace(result, is_summary_sent=is_sent)
+
+
+def _send_summary(result: NestedResult, name: str, tracking_uri: str | None, root: Path) -> bool:
+    """Send the summary; a store that is away gets it from the next call. Whether it was sent."""
+    uri = tracking_uri or default_uri(root)
+    folds = [_describe_outer_fold(study, result.metrics, root) for study in result.studies]
+    try:
+        send_nested(open_store(uri), name, folds, artifacts=artifact_location(uri, root))
+    except Exception as error:  # every backend raises its own kind
+        logger.warning(
+            "MLflow has not taken the summary (%s); the same command sends it again",
+            redact_text(str(error)),
+        )
+        return False
+    return True
+
+
+def _describe_outer_fold(study: StudyResult, metrics: Sequence[str], root: Path) -> OuterFoldResult:
+    history = load_history(journal_path(root, study.study), without=CURVES)
+    assert history.final is not None
+    known = study.experiment_id is not None and study.run_id is not None
+    return OuterFoldResult(
+        study.study,
+        key=history.key,
+        place=(str(study.experiment_id), str(study.run_id)) if known else None,
+        time=history.final.time,
+        search_score=study.best.score,
+        test={metric: study.test[metric] for metric in metrics},
+        intervals=study.intervals,
+    )

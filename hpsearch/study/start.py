@@ -1,0 +1,223 @@
+"""How a study begins, and whether an existing one may be gone on with."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+from ..data import Dataset
+from ..errors import JournalError, SpecError
+from ..events import (
+    CURVES,
+    DeclarationChanged,
+    DuplicateProposed,
+    Event,
+    Objective,
+    StudyCreated,
+    StudyResumed,
+    TrialAsked,
+    TrialFinished,
+    TrialStarted,
+    WarmStart,
+)
+from ..journal import Journal, stream_records, take_lock
+from ..platforms.identity import host_name, user_name
+from ..platforms.paths import find_similar, relative_to
+from ..spec.study_file import StudyFile
+from ..spec.study_spec import StudySpec
+from ..training.problem import Problem
+from .declaration import Change, Declaration, build_declaration, find_changes, packages_of
+from .git_provenance import record_git_state
+from .prepare import WorkerPool, describe_dataset, objectives_of, pruner_kind
+from .warm_start import collect_trials
+
+OTHER_EVENTS = (
+    *CURVES,
+    *(TrialAsked, TrialStarted, TrialFinished, DuplicateProposed, StudyResumed),
+)
+
+
+def start_or_resume(
+    journal: Journal,
+    file: StudyFile,
+    dataset: Dataset,
+    problem: Problem,
+    crew: WorkerPool,
+    *,
+    accept_changes: bool = False,
+) -> StudyCreated:
+    """Begin the journal, or make sure that it belongs to this declaration and these data.
+
+    Args:
+        journal: Of the study.
+        file: Its declaration.
+        dataset: Its rows.
+        problem: What its trials share.
+        crew: What trains them.
+        accept_changes: Go on with other code, versions or training than before, and record it.
+
+    Returns:
+        Its first event.
+
+    Raises:
+        SpecError: If the journal is that of another study, or of one that has changed.
+    """
+    declaration = build_declaration(file, dataset.task)
+    if journal.first is not None:
+        first = require_comparable(journal.first, journal.path)
+        found = _compare_declarations(journal, first, declaration, file, dataset, problem, crew)
+        if found and not (accept_changes and all(change.is_acceptable for change in found)):
+            raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
+        if found:
+            told = [[change.key, change.then, change.now] for change in found]
+            journal.append(DeclarationChanged(changes=told, **declaration.to_record()))
+        journal.append(StudyResumed(workers=crew.workers, threads=crew.threads))
+        return first
+    spec = file.spec
+    return journal.append(
+        StudyCreated(
+            study=spec.study,
+            key=secrets.token_hex(8),
+            spec=file.raw,
+            fingerprint=dataset.fingerprint,
+            data=describe_dataset(dataset),
+            task=problem.task,
+            objective=Objective(problem.objective, problem.objective_metric.direction),
+            seed=spec.seed,
+            objectives=_objective_fields(spec, problem),
+            sampler=spec.sampler.kind,
+            pruner=pruner_kind(spec),
+            trainer=crew.trainer,
+            trainer_reason=crew.reason,
+            **declaration.to_record(),
+            source=record_git_state(file.folder, journal.path.parent),
+            owner=user_name(),
+            host=host_name(),
+            folder=relative_to(file.folder, journal.path.parents[3]),
+            warm_start=_warm_start_fields(file, journal, dataset, problem),
+            workers=crew.workers,
+            threads=crew.threads,
+        )
+    )
+
+
+def require_comparable(first: Event, path: Path) -> StudyCreated:
+    """The first event of a journal, which must say what the study was made of.
+
+    Raises:
+        JournalError: It names what is missing.
+    """
+    missing = ["study", "spec", "fingerprint", "objective.metric"]
+    if isinstance(first, StudyCreated):
+        said = (first.study, first.spec, first.fingerprint, first.objective.metric)
+        missing = [name for name, value in zip(missing, said, strict=True) if not value]
+        if not missing:
+            return first
+    raise JournalError(
+        f"{path}: the first record has no {', '.join(missing)}, so nothing says whether it is "
+        "this study: another program wrote it. Restore journal.jsonl from the study's run in "
+        "MLflow, or begin anew with --fresh."
+    )
+
+
+def _compare_declarations(
+    journal: Journal,
+    first: StudyCreated,
+    now: Declaration,
+    file: StudyFile,
+    dataset: Dataset,
+    problem: Problem,
+    crew: WorkerPool,
+) -> list[Change]:
+    """What is another than when the study began, or than was accepted last."""
+    before = first
+    for event in stream_records(journal.path, without=OTHER_EVENTS):
+        if isinstance(event, DeclarationChanged):
+            before = first.with_change(event)
+    found = find_changes(before, now, file=file, packages=packages_of(file.spec, crew.trainer))
+    same_study = {
+        "the data": (first.fingerprint[:12], dataset.fingerprint[:12]),
+        "the task": (first.task or problem.task, problem.task),
+        "the metric": (first.objective.metric, problem.objective),
+    }
+    if file.spec.training.deterministic:
+        for key, then, here in (
+            ("workers", first.workers, crew.workers),
+            ("threads", first.threads, crew.threads),
+        ):
+            was = here if first.format == 1 and then is None else then
+            same_study[f"the {key} of a deterministic study"] = (str(was), str(here))
+    found += [Change(key, then, here) for key, (then, here) in same_study.items() if then != here]
+    return found
+
+
+def _format_refusal(study: str, found: list[Change], *, accept: bool) -> str:
+    """What has changed, and what one can do."""
+    lines = [f"study {study} exists and was declared otherwise:", *(f"  {c}" for c in found)]
+    others = [change.key for change in found if not change.is_acceptable]
+    if any(change.is_default for change in found):
+        lines.append("A default that has changed keeps its old value if the file declares it.")
+    ways = "Name another with --study NAME, or begin anew with --fresh"
+    if not others:
+        ways += (
+            ", or go on with --accept-changes: old and new trials then stand in one ranking, "
+            "and each says to which of them it belongs"
+        )
+    elif accept:
+        ways = f"Trials with another {', '.join(others)} cannot stand in one ranking. {ways}"
+    return "\n".join([*lines, f"{ways}."])
+
+
+def _warm_start_fields(
+    file: StudyFile, journal: Journal, dataset: Dataset, problem: Problem
+) -> WarmStart | None:
+    """The trials of another study that the sampler is told, where one is named."""
+    if file.spec.warm_start is None:
+        return None
+    objectives = objectives_of(file.spec, problem.task)
+    fingerprint = dataset.fingerprint
+    return collect_trials(file, journal.path, fingerprint=fingerprint, objectives=objectives)
+
+
+def _objective_fields(spec: StudySpec, problem: Problem) -> list[Objective] | None:
+    """All objectives, where there are several."""
+    listed = [Objective(*each) for each in objectives_of(spec, problem.task)]
+    return listed if len(listed) > 1 else None
+
+
+def require_own_folder(folder: Path) -> None:
+    """Refuse a study whose folder macOS and Windows would not tell apart from another's.
+
+    Raises:
+        SpecError: It names the other study.
+    """
+    other = find_similar(folder.parent, folder.name)
+    if other is not None:
+        raise SpecError(
+            f"study {folder.name!r}: there is a study {other!r}, whose folder is the same on macOS "
+            f"and Windows. Go on with it by --study {other}, or give this one another name."
+        )
+
+
+def move_aside(folder: Path) -> None:
+    """Keep an earlier life of the study under another name, whatever state its journal is in.
+
+    Raises:
+        JournalError: If the study is running, or the folder cannot be renamed.
+    """
+    if not folder.exists():
+        return
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    journal = folder / "journal.jsonl"
+    with take_lock(journal) as lock:
+        try:
+            try:
+                folder.rename(aside)
+            except PermissionError:  # Windows renames no folder with an open file
+                lock.release()
+                folder.rename(aside)
+        except OSError as error:
+            raise JournalError(f"{folder}: cannot be set aside: {error.strerror}") from None
+    (aside / lock.path.name).unlink(missing_ok=True)

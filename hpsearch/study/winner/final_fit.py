@@ -1,0 +1,339 @@
+"""After the winner is chosen: its final fit, and the one reading of the locked rows.
+
+In this order, each step on disk before the journal tells of it: the fit (`fit/`, `fitted`), the
+intention to read (`reading`), the reading and all files (`final/`, `final`). A study that is broken
+off goes on behind the last of them; what a disk has lost since then is made again, and the locked
+rows are read again only where their predictions are lost, which `reading` counts.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...data import Dataset, TestRows
+from ...data.schema import Schema
+from ...data.split import Split
+from ...event_codec import FormatError, as_text, from_json, to_json
+from ...events import ColumnImportance, Event, LockedRowsRead, WinnerEvaluated, WinnerFitted
+from ...execution.executor import Executor
+from ...history import History
+from ...platforms.files import draft_of, publish_folder, write_text
+from ...promotion.package import EXAMPLE_ROWS, MODEL_FOLDER, Lineage, save_served_model
+from ...training.final_model import FinalFitRequest, LockedPredictionRequest
+from ...training.problem import Problem
+from ..file_integrity import describe_files, find_damaged_files
+from ..prepare import with_folds
+from .holdout_evaluation import Baseline, evaluate_holdout, fit_baseline
+from .selection import Choice
+
+logger = logging.getLogger("hpsearch.study")
+
+NETWORK, SINGLE, PREDICTIONS = "model.keras", "single.keras", "predictions.npz"
+HOLDOUT_FILE = "judged.json"  # the fields of `final`, in its folder
+
+
+@dataclass(frozen=True, slots=True)
+class WinnerFit:
+    """The final fit of one choice, and what is needed for it."""
+
+    choice: Choice
+    history: History
+    dataset: Dataset
+    problem: Problem
+    executor: Executor
+    folder: Path  # the study's
+    record: Callable[[Event], object]  # the journal's `append`; the history takes it in
+
+    def run(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """Bring `final/` and the journal's `final` about, unless both are there and whole.
+
+        `meanwhile` is called while the executor trains, or not at all.
+        """
+        is_recorded = self._is_of_choice(self.history.final)
+        broken = self._damaged_files() if is_recorded else ()
+        if is_recorded and not broken:
+            return
+        if broken:
+            logger.warning(
+                "%s: damaged or not there: %s; made again",
+                self.folder / "final",
+                ", ".join(broken),
+            )
+        elif (published := self._unrecorded_final()) is not None:
+            self._record_final(published)
+            return
+        began = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            fitting = pool.submit(self._fit_networks)
+            baseline = self._fit_baseline()
+            meanwhile()
+            fitted = fitting.result()
+        self._evaluate_holdout(fitted, baseline, began)
+        shutil.rmtree(self.folder / "fit", ignore_errors=True)
+
+    # -- what is there already --------------------------------------------------------------
+
+    def _is_of_choice(self, event: WinnerFitted | WinnerEvaluated | None) -> bool:
+        """Whether a fit or its figures are of this choice."""
+        return (
+            event is not None
+            and event.members == self.choice.recorded_members
+            and event.threshold in (None, self.choice.threshold)
+        )
+
+    def _damaged_files(self) -> tuple[str, ...]:
+        final = self.history.final
+        assert final is not None
+        return find_damaged_files(self.folder / "final", final.digests or _expected_files(final))
+
+    def _unrecorded_final(self) -> WinnerEvaluated | None:
+        """The figures whose files came to be just before the study was broken off."""
+        with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, FormatError):
+            path = self.folder / "final" / HOLDOUT_FILE
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            event = from_json({"event": WinnerEvaluated.kind, "time": 0, **fields})
+            if (
+                isinstance(event, WinnerEvaluated)
+                and self._is_of_choice(event)
+                and fields["study"] == self.history.key
+                and fields["after"] == self._number_of_final
+                and event.digests is not None
+                and not find_damaged_files(path.parent, event.digests)
+            ):
+                return event
+        return None
+
+    @property
+    def _number_of_final(self) -> int | None:
+        """Of the figures that the journal has, in the journal."""
+        return None if self.history.final is None else self.history.final.seq
+
+    # -- the fit ----------------------------------------------------------------------------
+
+    def _fit_networks(self) -> Path:
+        """The folder of the fitted networks, trained where they are not there."""
+        for folder, event in (("fit", self.history.fitted), ("final", self.history.final)):
+            if self._is_of_choice(event) and self._has_networks(self.folder / folder, event):
+                return self.folder / folder
+        path = self.folder / "fit"
+        draft = draft_of(path)
+        draft.mkdir(parents=True)
+        try:
+            members = {NETWORK: self.choice.members}
+            if self.choice.is_ensemble and self.dataset.locked_rows:
+                members[SINGLE] = self.choice.single
+            for name, each in members.items():
+                self.executor.fit(
+                    FinalFitRequest(
+                        each, self._full_problem(), self._served_schema(), path=draft / name
+                    )
+                )
+            digests = describe_files(draft)
+            publish_folder(draft, path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        self.record(
+            WinnerFitted(
+                trial=self.choice.trial.number,
+                members=self.choice.recorded_members,
+                threshold=self.choice.threshold,
+                files=path.name,
+                digests=digests,
+            )
+        )
+        return path
+
+    def _has_networks(self, folder: Path, event: WinnerFitted | WinnerEvaluated | None) -> bool:
+        digests = event.digests if event is not None and event.digests is not None else {}
+        needed = [NETWORK]
+        if self.choice.is_ensemble and self.dataset.locked_rows and folder.name == "fit":
+            needed.append(SINGLE)
+        known = {name: digests[name] for name in needed if name in digests}
+        return len(known) == len(needed) and not find_damaged_files(folder, known)
+
+    def _full_problem(self) -> Problem:
+        """The problem of the final fit: all development rows train."""
+        rows = np.arange(len(self.problem.target))
+        alone = replace(self.problem, early_stopping=None)
+        return with_folds(alone, self.dataset, (Split(rows, rows[:0]),))
+
+    def _served_schema(self) -> Schema:
+        """The schema whose served labels follow the threshold."""
+        schema = self.dataset.schema
+        assert schema.target is not None
+        return replace(schema, target=replace(schema.target, threshold=self.choice.threshold))
+
+    # -- the locked rows --------------------------------------------------------------------
+
+    def _fit_baseline(self) -> Baseline | None:
+        return fit_baseline(self._full_problem()) if self.dataset.locked_rows else None
+
+    def _evaluate_holdout(self, fitted: Path, baseline: Baseline | None, began: float) -> None:
+        """Read the locked rows and write everything that the study ends with."""
+        path = self.folder / "final"
+        draft = draft_of(path)
+        draft.mkdir(parents=True)
+        try:
+            shutil.copyfile(fitted / NETWORK, draft / NETWORK)
+            judged = self._earlier_holdout_result(draft)
+            if judged is None:
+                judged = self._read_locked(fitted, draft, baseline)
+            self._write_files(draft, judged)
+            seconds, digests = time.monotonic() - began, describe_files(draft)
+            judged = replace(judged, seconds=seconds, digests=digests)
+            marked = {"study": self.history.key, "after": self._number_of_final}
+            write_text(draft / HOLDOUT_FILE, as_text({**to_json(judged), **marked}))
+            publish_folder(draft, path)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        self._record_final(judged)
+
+    def _record_final(self, judged: WinnerEvaluated) -> None:
+        self.record(replace(judged, reads=self.history.reads))
+
+    def _earlier_holdout_result(self, draft: Path) -> WinnerEvaluated | None:
+        """The figures of an earlier run whose network and predictions are whole."""
+        final = self.history.final
+        if final is None or not self._is_of_choice(final) or final.digests is None:
+            return None
+        needed = {NETWORK, PREDICTIONS} if self.dataset.locked_rows else {NETWORK}
+        digests = {name: final.digests.get(name) for name in needed}
+        folder = self.folder / "final"
+        if None in digests.values() or find_damaged_files(folder, digests):
+            return None
+        if self.dataset.locked_rows:
+            shutil.copyfile(folder / PREDICTIONS, draft / PREDICTIONS)
+        return final
+
+    def _read_locked(self, fitted: Path, draft: Path, baseline: Baseline | None) -> WinnerEvaluated:
+        """What the locked rows say; that they are read is written down first."""
+        choice = self.choice
+        if self.dataset.locked_rows is None:
+            return self._of_choice(WinnerEvaluated(test_rows=0))
+        n_rows = len(self.dataset.locked_rows)
+        self.record(LockedRowsRead(trial=choice.trial.number, rows=n_rows))
+        locked = self.dataset.locked_rows.read()
+        prediction, judged = self._compute_holdout_result(fitted, locked, baseline)
+        weights = np.ones(len(prediction)) if locked.weights is None else locked.weights
+        np.savez(
+            draft / PREDICTIONS,
+            truth=locked.target,
+            prediction=prediction,
+            weights=weights,
+            threshold=choice.threshold,
+            task=self.problem.task,
+            fingerprint=self.dataset.fingerprint,
+        )
+        return self._of_choice(replace(judged, test_rows=n_rows))
+
+    def _of_choice(self, judged: WinnerEvaluated) -> WinnerEvaluated:
+        return replace(
+            judged,
+            trial=self.choice.trial.number,
+            epochs=self.choice.epochs,
+            members=self.choice.recorded_members,
+            threshold=self.choice.threshold,
+            files="final",
+        )
+
+    def _compute_holdout_result(
+        self, fitted: Path, locked: TestRows, baseline: Baseline | None
+    ) -> tuple[np.ndarray, WinnerEvaluated]:
+        order = LockedPredictionRequest(
+            path=fitted / NETWORK,
+            locked_rows=replace(locked, table=None),
+            schema=self._served_schema(),
+            problem=self._full_problem(),
+        )
+        answer = self.executor.predict(order)
+        single = None
+        if self.choice.is_ensemble:
+            alone = replace(order, path=self._single_network(fitted))
+            single = (self.choice.trial.number, self.executor.predict(alone).predictions)
+        judged = evaluate_holdout(
+            self.problem,
+            self.dataset.schema,
+            locked,
+            answer.predictions,
+            threshold=self.choice.threshold,
+            baseline=baseline,
+            single=single,
+        )
+        if answer.importance is not None:
+            importance = answer.importance
+            judged = replace(
+                judged,
+                importance=ColumnImportance(
+                    importance.metric, importance.losses, importance.n_rows
+                ),
+            )
+        elif answer.importance_error:
+            logger.warning(
+                "the columns' importance could not be measured: %s", answer.importance_error
+            )
+        return answer.predictions, judged
+
+    def _single_network(self, fitted: Path) -> Path:
+        """The best single trial's network; trained where the ensemble alone was kept."""
+        path = fitted / SINGLE
+        if not path.is_file():
+            path = self.folder / "fit" / SINGLE
+            path.parent.mkdir(exist_ok=True)
+            self.executor.fit(
+                FinalFitRequest(
+                    self.choice.single, self._full_problem(), self._served_schema(), path=path
+                )
+            )
+        return path
+
+    # -- the files --------------------------------------------------------------------------
+
+    def _write_files(self, folder: Path, judged: WinnerEvaluated) -> None:
+        """The files of the final fit beside the network and the predictions."""
+        schema, dataset = self._served_schema(), self.dataset
+        text = json.dumps(schema.to_json(), indent=1)
+        (folder / "schema.json").write_text(text + "\n", encoding="utf-8")
+        if judged.importance is not None:
+            importance = json.dumps(asdict(judged.importance), indent=1)
+            (folder / "importance.json").write_text(importance + "\n", encoding="utf-8")
+        best = self.choice.trial
+        assert best.score is not None
+        assert best.spread is not None
+        lineage = Lineage(
+            study=self.folder.name,
+            trial=best.number,
+            fingerprint=dataset.fingerprint,
+            metric=self.problem.objective,
+            score=best.score,
+            spread=best.spread,
+            epochs=self.choice.epochs,
+            test=judged.test,
+        )
+        n_rows = EXAMPLE_ROWS
+        if dataset.windows:
+            n_rows += sum(dataset.schema.input_shape[:-1])
+        save_served_model(
+            folder / MODEL_FOLDER,
+            model=folder / NETWORK,
+            schema=schema,
+            columns=dataset.columns[:n_rows],
+            lineage=lineage,
+        )
+
+
+def _expected_files(final: WinnerEvaluated) -> dict[str, None]:
+    """The files of a `final` that an older version wrote, which kept no digests."""
+    names = [NETWORK, "schema.json", f"{MODEL_FOLDER}/MLmodel"]
+    names.append(f"{MODEL_FOLDER}/artifacts/model.keras")
+    names += [PREDICTIONS] if final.test_rows else []
+    return dict.fromkeys(names)

@@ -1,0 +1,227 @@
+"""Which trial, or which trials together, a study ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...data import Dataset
+from ...errors import TrainingError
+from ...events import EnsembleMember, Event, SelectionBasis, WinnerChosen
+from ...execution.executor import Executor
+from ...history import History
+from ...spec.study_spec import SelectionSpec
+from ...training.final_model import MemberSpec
+from ...training.problem import Problem
+from ...trial import Trial, derive_seed
+from .ensemble import POOL, select_ensemble
+from .finalists import (
+    Finalist,
+    best_finalist,
+    finalist_trials,
+    fresh_problem,
+    rescore_trials,
+    rescored_finalists,
+    simplest_finalist,
+)
+from .threshold import choose_threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What is fitted on all development rows."""
+
+    trial: Trial  # the best single one
+    finalist: Finalist | None  # its second score; None where nothing was scored again
+    members: tuple[MemberSpec, ...]  # of the final model
+    single: tuple[MemberSpec, ...]  # of the best single trial's model
+    threshold: float = 0.5  # of a binary task's labels
+
+    @property
+    def epochs(self) -> int:
+        """Of the best single trial's final fit."""
+        return _final_epochs(self.trial)
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether more than the best single trial is in the model."""
+        return self.members != self.single
+
+    def event(self, history: History, selection: SelectionSpec) -> WinnerChosen:
+        """What the journal holds of it."""
+        return WinnerChosen(
+            trial=self.trial.number,
+            attempt=self.trial.attempt,
+            epochs=self.epochs,
+            score=self.trial.score,
+            spread=self.trial.spread,
+            finalist_score=self.finalist.score if self.finalist else None,
+            finalist_spread=self.finalist.spread if self.finalist else None,
+            members=self.recorded_members,
+            threshold=self.threshold,
+            chosen_from=_basis(history, selection),
+        )
+
+    @property
+    def recorded_members(self) -> tuple[EnsembleMember, ...]:
+        """The networks of the model, as the journal holds them."""
+        return tuple(
+            EnsembleMember(
+                trial=m.trial.number, seed=m.trial.seed, epochs=m.trial.epochs, weight=m.weight
+            )
+            for m in self.members
+        )
+
+
+def best_trial(history: History) -> Trial:
+    """The best complete trial.
+
+    Raises:
+        TrainingError: If no trial completed.
+    """
+    if history.best is not None:
+        return history.best
+    failed = [t for t in history.ended if t.state == "FAILED"]
+    reason = f" The last one, trial {failed[-1].number}: {failed[-1].error}" if failed else ""
+    raise TrainingError(f"none of {len(history.ended)} trials completed.{reason}")
+
+
+def trials_needing_curves(history: History, selection: SelectionSpec) -> set[int]:
+    """The trials that may be trained again, or shown as the winner: their curves are needed."""
+    trials = finalist_trials(history, max(1, selection.finalists))
+    if selection.kind == "ensemble":
+        trials += history.ranked_trials()[:POOL]
+    numbers = {m.trial for m in (history.winner.members if history.winner else ())}
+    if (chosen := history.winning_trial()) is not None:
+        trials.append(chosen)
+    return numbers | {trial.number for trial in trials}
+
+
+def trials_in_use(history: History) -> set[int]:
+    """The trials whose predictions choose the winner, or will when the study goes on."""
+    declared = history.study.spec.get("selection") or {}
+    try:
+        selection = SelectionSpec.model_validate(declared)
+    except ValueError:  # of another version
+        selection = SelectionSpec(kind="ensemble")  # which needs most
+    return trials_needing_curves(history, selection)
+
+
+def score_finalists(
+    history: History,
+    selection: SelectionSpec,
+    *,
+    problem: Problem,
+    dataset: Dataset,
+    executor: Executor,
+    seed: int,
+    record: Callable[[Event], object],
+    stop_requested: Callable[[], bool],
+    meanwhile: Callable[[], object],
+) -> None:
+    """Score the best trials again, those that were not yet; the journal has them then.
+
+    `meanwhile` is called once while the executor trains them, or where there are none to train.
+    """
+    known = history.finalists
+    missing = [t for t in finalist_trials(history, selection.finalists) if t.number not in known]
+    if missing:
+        fresh = fresh_problem(problem, dataset, seed)
+        executor.set_up(fresh)
+        rescore_trials(
+            missing,
+            problem=fresh,
+            executor=executor,
+            seed=seed,
+            record=record,
+            stop_requested=stop_requested,
+            meanwhile=meanwhile,
+        )
+    elif history.final is None:
+        meanwhile()
+
+
+def recorded_choice(history: History, selection: SelectionSpec, seed: int) -> Choice | None:
+    """What an earlier run of the study chose from the same trials; None where none did.
+
+    Files that were lost or removed since then change nothing about it.
+    """
+    winner = history.winner
+    if winner is None or winner.chosen_from != _basis(history, selection):
+        return None
+    trial = history.last[winner.trial]
+    finalists = {f.trial.number: f for f in rescored_finalists(history, [trial])}
+    members = tuple(
+        MemberSpec(history.last[m.trial].refit_spec(m.seed), m.weight) for m in winner.members
+    )
+    single = _make_members({trial.number: 1}, history, selection.seeds, seed)
+    return Choice(trial, finalists.get(trial.number), members, single, winner.threshold)
+
+
+def _basis(history: History, selection: SelectionSpec) -> SelectionBasis:
+    return SelectionBasis(len(history.ended), selection.model_dump(mode="json"))
+
+
+def choose_winner(
+    history: History,
+    selection: SelectionSpec,
+    *,
+    problem: Problem,
+    seed: int,
+    predictions_of: Callable[[Sequence[Trial]], dict[int, np.ndarray]],
+) -> Choice:
+    """The winner, by what the journal and the out-of-fold predictions say.
+
+    Raises:
+        TrainingError: If no trial completed, no finalist survived its second training, or there
+            are no predictions to tune a threshold or choose an ensemble by.
+    """
+    direction = problem.objective_metric.direction
+    trial, finalist = best_trial(history), None
+    if selection.finalists:
+        finalists = rescored_finalists(history, finalist_trials(history, selection.finalists))
+        if not finalists:
+            raise TrainingError(
+                f"none of the {selection.finalists} best trials could be trained again. The last "
+                f"one: {list(history.finalists.values())[-1].error}"
+            )
+        rule = simplest_finalist if selection.kind == "one_standard_error" else best_finalist
+        finalist = rule(finalists, direction)
+        trial = finalist.trial
+    single = _make_members({trial.number: 1}, history, selection.seeds, seed)
+    members = single
+    if selection.kind == "ensemble":
+        predictions = predictions_of(history.ranked_trials()[:POOL])
+        if not predictions:
+            raise TrainingError(
+                "no ensemble can be chosen: the out-of-fold predictions of all trials are lost, "
+                "and training again did not bring them back. Run the same command again once the "
+                "reason above is gone, or with --set selection.kind=best."
+            )
+        counts = select_ensemble(predictions, problem, problem.objective_metric)
+        members = _make_members(counts, history, selection.seeds, seed)
+    threshold = choose_threshold(
+        members, problem, lambda numbers: predictions_of([history.last[n] for n in sorted(numbers)])
+    )
+    return Choice(trial, finalist, members, single, threshold)
+
+
+def _make_members(
+    counts: dict[int, int], history: History, seeds: int, seed: int
+) -> tuple[MemberSpec, ...]:
+    """Each trial once a seed, the first time with its own."""
+    total = sum(counts.values()) * seeds
+    members = []
+    for number, count in counts.items():
+        trial = history.last[number]
+        for again in range(seeds):
+            its = trial.seed if not again else derive_seed(seed, "final", number, again)
+            members.append(MemberSpec(trial.refit_spec(its), count / total))
+    return tuple(members)
+
+
+def _final_epochs(trial: Trial) -> int:
+    assert trial.best_epoch is not None
+    return trial.best_epoch + 1

@@ -1,0 +1,316 @@
+"""What MLflow shows of a study: names, tags, params and points.
+
+Pure functions from a `History` to plain values. Knows no client, so the layout can be read,
+tested and changed in one place. `docs/tracking.md` describes it for users.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..events import SourceVersion
+from ..history import History
+from ..platforms.files import DRAFT
+from ..redaction import redact, redact_named
+from ..trial import Trial, is_score, mean
+
+KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
+SENT_TAG = "hpsearch.sent"  # of the study's run: how far it has acknowledged the journal
+SOURCE_DIFF = "source.diff"  # in the study's folder: what was not committed
+REPLACED = "/replaced"  # ends the key of a run that the journal does not have: of another life
+FINALIST_SCORE = "finalist_score"  # a metric
+MAX_TAG_LENGTH = 8000  # characters, MLflow's limit, as are the next two
+MAX_PARAM_LENGTH = 6000
+MAX_DIGEST_LENGTH = 36
+
+_SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
+# A pruned trial did what it was asked to: its run is FINISHED, and its tag says PRUNED.
+RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED", "LOST": "KILLED"}
+
+
+@dataclass(frozen=True, slots=True)
+class MetricPoint:
+    """One value of a metric."""
+
+    name: str
+    value: float
+    time: int  # milliseconds since the epoch, from the journal: a replay repeats it
+    step: int
+
+
+def study_files(folder: Path) -> list[Path]:
+    """The files of a finished study's folder that its run holds."""
+    return [path for name in ("final", "plots") for path in list_files(folder / name)]
+
+
+def list_files(folder: Path) -> list[Path]:
+    """The files below a folder of a finished study, which its run holds; no drafts of a crash."""
+    found = sorted(folder.rglob("*"))
+    return [path for path in found if path.is_file() and DRAFT not in path.name]
+
+
+def trial_key(history: History, trial: Trial) -> str:
+    """By which a trial's run is found again."""
+    return f"{history.key}/{trial.number}/{trial.attempt}"
+
+
+def run_name(history: History, key: str) -> str:
+    """What the run with this key is called."""
+    key = key.removesuffix(REPLACED)
+    number, _, attempt = key.removeprefix(f"{history.key}/").rpartition("/")
+    if not number:
+        return history.name
+    return f"trial-{int(number):03d}" + (f"-retry-{attempt}" if attempt != "0" else "")
+
+
+def experiment_tags(history: History) -> dict[str, str]:
+    """What the experiment's table of runs shows first."""
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        "mlflow.experiment.primaryMetric.name": "score",
+        "mlflow.experiment.primaryMetric.greaterIsBetter": str(history.maximize),
+    }
+
+
+def study_tags(history: History) -> dict[str, str]:
+    """The tags of the study's run."""
+    study = history.study
+    shown = {
+        "task": study.task,
+        "sampler": study.sampler,
+        "pruner": study.pruner,
+        "trainer": study.trainer,
+        "seed": study.seed,
+        "fingerprint": study.fingerprint,
+    }
+    return {
+        KEY_TAG: history.key,
+        "hpsearch.kind": "study",
+        "objective": f"{history.metric} ({'maximize' if history.maximize else 'minimize'})",
+        **{name: tag_value(value) for name, value in shown.items() if value not in (None, "")},
+        **owner_tags(history),
+        **source_tags(history),
+    }
+
+
+def owner_tags(history: History) -> dict[str, str]:
+    """Who began the study and on which machine; studies of one name are told apart by them."""
+    named = {"mlflow.user": history.study.owner, "host": history.study.host}
+    return {tag: tag_value(value) for tag, value in named.items() if value}
+
+
+def source_tags(history: History) -> dict[str, str]:
+    """What ran: this product, and the commit of the folder of the study's file."""
+    source = history.study.source or SourceVersion()
+    found = {"mlflow.source.git.commit": source.commit, "mlflow.source.git.branch": source.branch}
+    return {**_SOURCE, **{tag: value for tag, value in found.items() if value}}
+
+
+def study_params(history: History) -> dict[str, str]:
+    """The declaration but its search space, as `section.key` params of the study's run."""
+    spec = {k: v for k, v in history.study.spec.items() if k != "search_space"}
+    return dict(_flatten(spec))
+
+
+def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
+    """The tags of a trial's run from its beginning on."""
+    return {
+        KEY_TAG: trial_key(history, trial),
+        "mlflow.parentRunId": parent,
+        "hpsearch.kind": "trial",
+        "number": str(trial.number),
+        "attempt": str(trial.attempt),
+        "revision": str(trial.revision),
+        "seed": str(trial.seed),
+        "sampler": tag_value(history.study.sampler),
+        **owner_tags(history),
+        **source_tags(history),
+    }
+
+
+def start_time(trial: Trial) -> int:
+    """When a trial's run began, in milliseconds since the epoch."""
+    return trial.started or trial.asked
+
+
+def trial_params(trial: Trial) -> dict[str, str]:
+    """The hyperparameters, as MLflow's params."""
+    return {metric_name(name): _param_value(value) for name, value in trial.params.items()}
+
+
+def result_tags(trial: Trial) -> dict[str, str]:
+    """The tags that change while a trial goes on."""
+    tags = {"state": str(trial.state)}
+    if trial.trainer:
+        tags["trainer"] = trial.trainer
+    if trial.error:
+        tags["error"] = tag_value(trial.error)
+    return tags
+
+
+def curve_points(trial: Trial, objective: str, first: int) -> Iterator[MetricPoint]:
+    """The curves from epoch `first` on: the mean of each, and each fold's loss and objective."""
+    for name, rows in trial.curves.items():
+        per_fold = name in ("val/loss", f"val/{objective}")
+        for epoch in range(first, len(rows)):
+            time, values = trial.times[epoch], rows[epoch]
+            yield MetricPoint(metric_name(name), mean(values), time, epoch)
+            if per_fold:
+                for fold, value in enumerate(values):
+                    label = f"fold_{fold}/{name.replace('/', '_')}"
+                    yield MetricPoint(metric_name(label), float(value), time, epoch)
+
+
+def result_points(trial: Trial) -> Iterator[MetricPoint]:
+    """What a trial's result adds: one value each, at step 0."""
+    values = {
+        "score": trial.score,
+        "score_std": trial.spread,
+        "best_epoch": trial.best_epoch,
+        "n_parameters": trial.n_parameters,
+        "seconds": trial.seconds,
+        FINALIST_SCORE: trial.finalist_score,
+    }
+    values |= {"latency_ms": trial.latency_ms}
+    for name, value in values.items():
+        if value is not None and trial.ended is not None:
+            yield MetricPoint(name, float(value), trial.ended, 0)
+
+
+def is_trial_metric(name: str) -> bool:
+    """Whether hpsearch writes this metric of a trial; others are a user's own."""
+    results = ("score", "score_std", "best_epoch", "n_parameters", "seconds", "latency_ms")
+    return name in results or name.startswith(("train/", "val/", "fold_"))
+
+
+def is_study_metric(name: str) -> bool:
+    """Whether hpsearch writes this metric of a study, other than how busy its machine was."""
+    return name in ("best_score", "winner_score", "winner_score_std", "winner_epochs") or (
+        name.startswith(("finalist_score", "test/", "baseline/", "single/"))
+    )
+
+
+def best_points(history: History) -> Iterator[tuple[Trial, MetricPoint]]:
+    """The best score so far, at the number of each trial that had just ended."""
+    for trial, best in history.improvements():
+        yield trial, MetricPoint("best_score", best, trial.ended or 0, trial.number)
+
+
+def outcome_tags(history: History) -> dict[str, str]:
+    """What came out, as tags of the study's run."""
+    tags = {}
+    if history.winner is not None and (chosen := history.winning_trial()):
+        tags["winner"] = chosen.name
+    if history.end is not None:
+        tags["ended"] = tag_value(history.end.reason)
+    if notes := history.notes_of_changes():
+        tags["changes"] = tag_value("\n".join(notes))
+    if history.promotions:
+        last = history.promotions[-1]
+        tags["promoted"] = f"{last.name} version {last.version} @{last.alias}"
+    return tags
+
+
+def winner_points(history: History) -> Iterator[MetricPoint]:
+    """What the search chose, on the study's run."""
+    winner = history.winner
+    if winner is None:
+        return
+    values = {
+        "winner_score": winner.score,
+        "winner_score_std": winner.spread,
+        "winner_epochs": winner.epochs,
+        "finalist_score": winner.finalist_score,
+        "finalist_score_std": winner.finalist_spread,
+    }
+    for name, value in values.items():
+        if value is not None:
+            yield MetricPoint(name, float(value), winner.time, 0)
+
+
+def final_points(history: History) -> Iterator[MetricPoint]:
+    """What the locked rows said, on the study's run: `test/...` and `baseline/...`."""
+    final = history.final
+    if final is None:
+        return
+    values = {f"test/{k}": v for k, v in final.test.items()}
+    for name, (low, high) in final.intervals.items():
+        values[f"test/{name}_low"], values[f"test/{name}_high"] = low, high
+    for group, scores in (("baseline", final.baseline), ("single", final.single)):
+        if scores is not None:
+            values |= {f"{group}/{k}": v for k, v in scores.metrics.items()}
+    for name, value in values.items():
+        if is_score(value):
+            yield MetricPoint(metric_name(name), float(value), final.time, 0)
+
+
+def dataset_fields(history: History) -> dict[str, str]:
+    """The fields of the dataset that every run was given, its digest our own fingerprint."""
+    data = history.study.data
+    rows, columns = data.rows, data.columns
+    width = len(columns) if isinstance(columns, list | dict) else columns
+    profile = {
+        k: v for k, v in asdict(data).items() if k not in ("name", "columns") and v is not None
+    }
+    if isinstance(rows, int) and isinstance(width, int):
+        profile |= {"num_rows": rows, "num_columns": width, "num_elements": rows * width}
+    name = str(data.name or history.name)
+    return {
+        "name": _clean_text(name)[:500],
+        "digest": history.study.fingerprint[:MAX_DIGEST_LENGTH] or "unknown",
+        "source_type": "local",
+        "source": _clean_text(json.dumps({"uri": name})),
+        "profile": _clean_text(json.dumps(profile, default=str)),
+    }
+
+
+def spec_yaml(history: History) -> str:
+    """The declaration as a person would write it."""
+    from ruamel.yaml import YAML
+
+    text = io.StringIO()
+    yaml = YAML()  # keeps the user's order
+    yaml.default_flow_style = False
+    yaml.dump(history.study.spec, text)
+    return redact(text.getvalue())
+
+
+def environment_json(history: History) -> str:
+    """The versions and the machine that a study ran on."""
+    environment = history.study.environment or {}
+    return redact(json.dumps(environment, indent=2, default=str)) + "\n"
+
+
+def metric_name(name: str) -> str:
+    """`name` with what MLflow does not allow in the name of a metric or a param replaced."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+
+
+def tag_value(value: Any) -> str:
+    """A tag's value, cut to what MLflow holds."""
+    text = _clean_text(value if isinstance(value, str) else json.dumps(value, default=str))
+    return text if len(text) <= MAX_TAG_LENGTH else text[: MAX_TAG_LENGTH - 1] + "…"
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        is_told = not isinstance(value, str) or prefix.startswith("data.")  # columns' names
+        yield metric_name(prefix), _param_value(value if is_told else redact_named(prefix, value))
+
+
+def _param_value(value: Any) -> str:
+    return _clean_text(str(value))[:MAX_PARAM_LENGTH]
+
+
+def _clean_text(text: str) -> str:
+    """Without secrets, and without what a database may refuse for ever."""
+    return redact(text).replace("\0", "\ufffd")

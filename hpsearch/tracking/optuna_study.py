@@ -1,0 +1,123 @@
+"""A study as Optuna holds one, rebuilt from its history.
+
+For Optuna's importance evaluators and for the export that `optuna-dashboard` opens. Knows no
+sampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from ..history import History
+from ..spec.branches import merge_ranges
+from ..spec.parameter_declarations import ParameterDeclaration, build_space
+from ..spec.search_space import Categorical, Float, Int, Parameter, SearchSpace
+from ..trial import Trial, Value, is_score
+
+if TYPE_CHECKING:
+    import optuna
+
+OPTUNA_STATES = {
+    "COMPLETE": "COMPLETE",
+    "PRUNED": "PRUNED",
+    "FAILED": "FAIL",
+    "LOST": "FAIL",
+    "RUNNING": "RUNNING",
+    "WAITING": "RUNNING",
+}
+
+
+def declared_space(history: History) -> SearchSpace:
+    """The search space that the study was declared with, several ranges of a name as one."""
+    from pydantic import TypeAdapter
+
+    declared = history.study.spec.get("search_space", {})
+    adapter: TypeAdapter[Mapping[str, ParameterDeclaration]] = TypeAdapter(
+        dict[str, ParameterDeclaration]
+    )
+    return merge_ranges(build_space(adapter.validate_python(declared)))
+
+
+def build_optuna_study(
+    history: History, storage: Any = None, *, trials: Sequence[Trial] | None = None
+) -> optuna.Study:
+    """The study with all its trials, or those given, in memory unless a storage is given.
+
+    Trials that have not ended are left out: in another process they would run for ever.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=history.name,
+        direction="maximize" if history.maximize else "minimize",
+        storage=storage,
+    )
+    parameters = {p.name: p for p in declared_space(history)}
+    given = history.trials if trials is None else trials
+    ended = [t for t in given if t.state in ("COMPLETE", "PRUNED", "FAILED")]
+    study.add_trials([_make_frozen_trial(trial, parameters) for trial in ended])
+    return study
+
+
+def make_distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
+    """Optuna's distribution of a parameter."""
+    from optuna import distributions
+
+    match parameter:
+        case Categorical():
+            return distributions.CategoricalDistribution(_categorical_choices(parameter))
+        case Int():
+            return distributions.IntDistribution(
+                parameter.low, parameter.max_value, log=parameter.log, step=parameter.step
+            )
+        case Float():
+            return distributions.FloatDistribution(
+                parameter.low, parameter.max_value, log=parameter.log, step=parameter.step
+            )
+
+
+def _categorical_choices(parameter: Categorical) -> tuple[Value, ...]:
+    """The choices; as texts where Optuna could not tell them apart, such as 1 and True."""
+    distinct = len(set(parameter.choices)) == len(parameter.choices)
+    return parameter.choices if distinct else tuple(map(repr, parameter.choices))
+
+
+def _make_frozen_trial(
+    trial: Trial, parameters: Mapping[str, Parameter]
+) -> optuna.trial.FrozenTrial:
+    import optuna
+
+    params: dict[str, Value] = {}
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {}
+    for name, value in trial.params.items():
+        if name in parameters:
+            distributions[name] = make_distribution(parameters[name])
+            params[name] = _optuna_value(parameters[name], value)
+    complete = trial.state == "COMPLETE" and is_score(trial.score)
+    state = OPTUNA_STATES[trial.state] if complete or trial.state != "COMPLETE" else "FAIL"
+    shown = {"number": trial.number, "attempt": trial.attempt, "score_std": trial.spread}
+    frozen = optuna.trial.create_trial(
+        state=optuna.trial.TrialState[state],
+        value=trial.score if complete else None,
+        params=params,
+        distributions=distributions,
+        intermediate_values=dict(enumerate(trial.mean_scores())),
+        user_attrs={k: v for k, v in shown.items() if v is not None},
+    )
+    frozen.datetime_start = _local_datetime(trial.started or trial.asked)
+    frozen.datetime_complete = _local_datetime(trial.ended or trial.asked)
+    return frozen
+
+
+def _local_datetime(milliseconds: int) -> datetime:
+    """In this machine's time, without a zone, as Optuna wants it."""
+    return datetime.fromtimestamp(milliseconds / 1000)
+
+
+def _optuna_value(parameter: Parameter, value: Value) -> Value:
+    if isinstance(parameter, Categorical) and value not in _categorical_choices(parameter):
+        return repr(value)
+    return value

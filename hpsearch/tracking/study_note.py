@@ -1,0 +1,148 @@
+"""The Markdown that describes a study on its run in MLflow. Pure text from a `History`."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+
+from ..escaping import escape_markdown, format_code_span
+from ..history import History
+from ..trial import Trial
+from .scores import describe_difference, winner_scores
+
+logger = logging.getLogger("hpsearch.tracking")
+
+SHOWN = 10  # trials in the table
+
+
+def render_study_note(history: History) -> str:
+    """Best trial, top ten, test scores and what to look at.
+
+    A part that cannot be written is left out: a study is in MLflow whatever its note says.
+    """
+    parts = [
+        _render_or_warn(make, history)
+        for make in (
+            _render_summary,
+            _render_scores,
+            _render_holdout,
+            _render_front,
+            _render_table,
+            _render_hints,
+        )
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _render_or_warn(make: Callable[[History], str], history: History) -> str:
+    try:
+        return make(history)
+    except Exception as error:
+        logger.warning(
+            "a part of the study's note is left out: %s: %s", type(error).__name__, error
+        )
+        return ""
+
+
+def _render_summary(history: History) -> str:
+    states = Counter(trial.state.lower() for trial in history.trials)
+    counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no trial yet"
+    goal = "highest" if history.maximize else "lowest"
+    lines = [
+        f"**{escape_markdown(history.name)}**: the {goal} {format_code_span(history.metric)}, "
+        f"{counts}."
+    ]
+    best = history.winning_trial()
+    if best is not None:
+        verb = "Chosen" if history.winner else "Best so far"
+        lines.append(f"{verb}: **{best.name}** with {_format_score(best)}.")
+    if history.end:
+        lines.append(f"The search has ended: {escape_markdown(history.end.reason)}.")
+    lines += [f"Changed: {escape_markdown(note)}." for note in history.notes_of_changes()]
+    return "\n\n".join(lines)
+
+
+def _render_scores(history: History) -> str:
+    """The winner's scores, and by how much the search's was too good."""
+    scores = winner_scores(history)
+    if len(scores) < 2:
+        return ""
+    lines = [f"| {escape_markdown(history.metric)} on | score | 95% interval |", "|---|---|---|"]
+    for score in scores:
+        between = f"{score.interval[0]:.4g} to {score.interval[1]:.4g}" if score.interval else ""
+        lines.append(f"| {escape_markdown(score.where)} | {score.value:.5g} | {between} |")
+    return "\n".join([*lines, "", escape_markdown(describe_difference(history))])
+
+
+def _format_score(trial: Trial) -> str:
+    spread = "" if trial.spread is None else f" ± {trial.spread:.2g}"
+    return f"{trial.score:.5g}{spread}"
+
+
+def _render_holdout(history: History) -> str:
+    if history.final is None:
+        return ""
+    intervals, baseline = history.final.intervals, history.final.baseline
+    theirs = baseline.metrics if baseline else {}
+    title = f" {escape_markdown(baseline.name)} |" if baseline else ""
+    lines = [
+        f"| locked test rows | {escape_markdown(history.name)} | 95% interval |{title}",
+        "|---|---|---|" + ("---|" if title else ""),
+    ]
+    for name, value in history.final.test.items():
+        low, high = intervals.get(name, (None, None))
+        between = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
+        other = f" {theirs[name]:.4g} |" if name in theirs else " |"
+        lines.append(
+            f"| {escape_markdown(name)} | {value:.4g} | {between} |{other if title else ''}"
+        )
+    return "\n".join(lines)
+
+
+def _render_front(history: History) -> str:
+    """The trials that no other is better than in every objective."""
+    front = history.pareto_front()
+    if not front:
+        return ""
+    head = ["Pareto front", *(escape_markdown(name) for name, _ in history.objectives)]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for trial in front:
+        values = (f"{value:.5g}" for value in trial.values or ())
+        lines.append("| " + " | ".join([trial.name, *values]) + " |")
+    return "\n".join(lines)
+
+
+def _render_table(history: History) -> str:
+    best = history.ranked_trials()[:SHOWN]
+    if not best:
+        return ""
+    names = list(dict.fromkeys(name for trial in best for name in trial.params))
+    head = ["trial", *map(escape_markdown, (history.metric, "best epoch", *names))]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for trial in best:
+        epoch = "" if trial.best_epoch is None else str(trial.best_epoch + 1)
+        cells = [
+            trial.name,
+            _format_score(trial),
+            epoch,
+            *(_format_param(trial, name) for name in names),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _format_param(trial: Trial, name: str) -> str:
+    value = trial.params.get(name, "")
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return escape_markdown(text)
+
+
+def _render_hints(history: History) -> str:
+    return (
+        "Epochs count from 1 here and from 0 in the curves. Look at `best_score` (has the search "
+        "settled?), at the trials below with `score` and "
+        f"{format_code_span(f'val/{history.metric}')}, "
+        "and under Artifacts at `plots/` once the study is over. `spec.yaml` and "
+        "`journal.jsonl` are all it takes to go on elsewhere."
+    )

@@ -1,0 +1,120 @@
+"""The final fit: networks on all development rows, assembled into the model that is served.
+
+It looks at no validation row: how many epochs it trains was read off the search's mean curve. The
+locked rows are predicted in a step of its own, with the file that was saved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..data.dataset import TestRows
+from ..data.schema import Schema
+from ..models.assembly import WeightedNetwork, assemble_model
+from ..trial import TrialSpec
+from .compiled_model import append_link_activation
+from .importance import Importance, permutation_importance
+from .problem import Problem
+from .trainer import Trainer
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, slots=True)
+class MemberSpec:
+    """One network of the final model."""
+
+    trial: TrialSpec  # its epochs are exactly those to train
+    weight: float  # of its answer in the model's; all weights add up to 1
+
+
+@dataclass(frozen=True, slots=True)
+class FinalFitRequest:
+    """What the final fit needs."""
+
+    members: tuple[MemberSpec, ...]
+    problem: Problem  # one fold: all development rows train, none validates
+    schema: Schema
+    path: Path  # where the model goes, `*.keras`
+
+
+@dataclass(frozen=True, slots=True)
+class FinalFitDone:
+    """The model is saved, and can be loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPredictionRequest:
+    """What predicting the locked rows needs."""
+
+    path: Path  # of the saved model, `*.keras`
+    locked_rows: TestRows  # without their table
+    schema: Schema
+    problem: Problem  # the study's, whose objective judges columns
+    model_bytes: bytes | None = None  # the file's content, where its folder is on another machine
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPredictionResult:
+    """What the saved model says of the locked rows."""
+
+    predictions: np.ndarray  # (n_test, n_outputs): probabilities, or the target's own unit
+    importance: Importance | None = None  # of the columns, by the objective's metric
+    importance_error: str = ""  # why there is no importance, where that is not as it should be
+
+
+def fit_final_model(trainer: Trainer, final: FinalFitRequest) -> FinalFitDone:
+    """Train, assemble, save, and load what was saved."""
+    import keras
+
+    problem = final.problem
+    parts = [
+        WeightedNetwork(
+            _fit_network(trainer, problem, member.trial),
+            problem.get_statistics(member.trial.params)[0],
+            member.weight,
+        )
+        for member in final.members
+    ]
+    model = assemble_model(parts, final.schema, problem.task)
+    partial = final.path.with_name(f"partial-{final.path.name}")
+    model.save(partial)
+    partial.replace(final.path)  # a full disk leaves no half model behind
+    keras.models.load_model(final.path, safe_mode=True)
+    return FinalFitDone()
+
+
+def predict_locked_rows(order: LockedPredictionRequest) -> LockedPredictionResult:
+    """Predict the locked rows with the saved model."""
+    import keras
+
+    if order.model_bytes is not None:
+        order.path.write_bytes(order.model_bytes)
+    saved = keras.models.load_model(order.path, safe_mode=True)
+
+    def predict(columns: np.ndarray) -> np.ndarray:
+        size = 256 if columns.ndim > 2 else 4096  # which bounds the memory of activations
+        return np.asarray(saved.predict(columns, verbose=0, batch_size=size))
+
+    predictions = predict(order.locked_rows.columns)
+    try:
+        importance = permutation_importance(
+            predict, order.locked_rows, order.schema, order.problem.objective_metric
+        )
+    except Exception as error:  # a metric of the user's own, on rows that it has not seen so
+        return LockedPredictionResult(predictions, None, f"{type(error).__name__}: {error}")
+    return LockedPredictionResult(predictions, importance)
+
+
+def _fit_network(trainer: Trainer, problem: Problem, trial: TrialSpec) -> keras.Model:
+    weights = trainer.fit(trial)
+    network = problem.make_builder(trial.params, trial.seed)()
+    network.set_weights(weights)
+    network = append_link_activation(network, problem.task)
+    network.compiled = False  # a saved loss of the user's own could not be opened without it
+    return network

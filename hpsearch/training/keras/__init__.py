@@ -1,0 +1,1 @@
+"""Training by `keras.Model.fit`, a fold at a time, and what only that needs."""

@@ -1,0 +1,106 @@
+"""From hyperparameters to a `shared_model.SharedModel`, begun again for any fold and trial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...models import Family
+from ...trial import TrialSpec, Value
+from ..compiled_model import get_compiled_loss, takes_class_indices
+from ..losses import list_loss_params, make_loss
+from ..multi_output import apply_to_outputs, get_output_widths
+from ..optimizers import make_optimizer, make_optimizer_arguments
+from ..problem import Problem
+from ..schedules import initial_learning_rate
+from ..weight_initialization import build_blueprint, draw_weights
+from .shared_model import FoldState, SharedModel
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A compiled network, and where the weights of a new fold come from."""
+
+    shared_model: SharedModel
+    blueprint: (
+        keras.Model | None
+    )  # a `blueprint`; None: the user's function sets the weights itself
+    built_weights: list[np.ndarray]  # the weights that the user's function left
+    is_user_compiled: bool  # by the user, learning rate included
+
+    def make_fold_state(
+        self, trial: TrialSpec, fold: int, params: Mapping[str, Value]
+    ) -> FoldState:
+        """One fold of `trial` before its first epoch."""
+        weights = self.built_weights
+        if self.blueprint is not None:
+            weights = draw_weights(self.blueprint, trial.fold_seed(fold, "weights"))
+        rate = None
+        if not self.is_user_compiled:
+            rate = initial_learning_rate(params)
+        return self.shared_model.make_fold_state(weights, trial.fold_seed(fold, "dropout"), rate)
+
+
+def make_architecture_key(family: Family, task: str, params: Mapping[str, Value], seed: int) -> str:
+    """What two trials share that can share an `Architecture`.
+
+    A family of ours is known to depend on what it reads alone. A user's function may depend on
+    anything, so its network is shared by trials of equal params and seed only.
+    """
+    if family.defaults is None:
+        return repr((sorted(params.items()), seed))
+    kind, arguments = make_optimizer_arguments(params)
+    arguments.pop("learning_rate")  # a variable of the optimizer
+    loss = str(params["loss"]) if params.get("loss") else None
+    read = {"loss": loss, **{k: params.get(k) for k in list_loss_params(task, loss)}}
+    network = {k: params.get(k, default) for k, default in family.defaults.items()}
+    return repr((network, kind, sorted(arguments.items()), read))
+
+
+def make_architecture(
+    problem: Problem, features: Any, params: Mapping[str, Value], seed: int
+) -> Architecture:
+    """Build and compile the network for `params`.
+
+    Args:
+        problem: What it is trained on.
+        features: `resident(problem.features)`.
+        params: The hyperparameters.
+        seed: The trial's.
+
+    Raises:
+        TrainingError: If the network's output does not suit the task.
+    """
+
+    build = problem.make_builder(params, seed)
+    model = build()
+    problem.check_output_shape(model.compute_output_shape(model.input_shape))
+    compiled = bool(model.compiled)
+    plan = _try_build_blueprint(build)
+    given = model.get_weights() if plan is None else []
+    if compiled:
+        loss = get_compiled_loss(model)
+    else:
+        loss = apply_to_outputs(
+            make_loss(problem.task, problem.resolve_loss_path(params)), get_output_widths(model)
+        )
+    optimizer = model.optimizer if compiled else make_optimizer(params)
+    # Metrics of the user's compile would be computed for nothing: ours come from predictions.
+    model.compile(optimizer, loss, run_eagerly=model.run_eagerly if compiled else False)
+    if takes_class_indices(loss):
+        classes = problem.target.argmax(axis=1)[:, None].astype(np.float32)
+        problem = replace(problem, target=classes)
+    return Architecture(SharedModel(model, problem, features), plan, given, compiled)
+
+
+def _try_build_blueprint(build: Callable[[], keras.Model]) -> keras.Model | None:
+    try:
+        return build_blueprint(build)
+    except Exception:  # a user's function that works with values: then its values are the start
+        return None

@@ -1,0 +1,51 @@
+"""Folds that were trained one after another, put side by side. Pure; knows no Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class FoldRun:
+    """One fold of a trial from its first epoch to its last."""
+
+    fold: int  # 0-based
+    objective: str  # the name of the score among the figures
+    epoch_metrics: list[dict[str, float]] = field(default_factory=list)  # one an epoch
+    predictions: list[np.ndarray] = field(default_factory=list)  # (n_validation, n_outputs) each
+
+    def add_epoch(self, figures: dict[str, float], predictions: np.ndarray) -> None:
+        """Take in what an epoch measured."""
+        self.epoch_metrics.append(figures)
+        self.predictions.append(predictions)
+
+    @property
+    def scores(self) -> np.ndarray:
+        """The objective by epoch, shape (n_epochs,)."""
+        return np.array([figures[self.objective] for figures in self.epoch_metrics])
+
+    def get_vital_metrics(self) -> dict[str, np.ndarray]:
+        """What must be finite after the last epoch, (fold + 1,) each, so that the place is told."""
+        last = self.epoch_metrics[-1]
+        names = ("train/loss", "val/loss", self.objective)
+        return {name: np.array([0.0] * self.fold + [last[name]]) for name in names}
+
+
+def merge_fold_runs(
+    courses: Sequence[FoldRun],
+) -> Iterator[tuple[dict[str, np.ndarray], list[np.ndarray]]]:
+    """What folds in lockstep would have measured, epoch by epoch.
+
+    A fold that stopped repeats its last epoch, as one with a stopping of its own does.
+
+    Yields:
+        The figures by name, (n_folds,) each, and the predictions of each fold.
+    """
+    for epoch in range(max(len(course.epoch_metrics) for course in courses)):
+        places = [min(epoch, len(course.epoch_metrics) - 1) for course in courses]
+        rows = [course.epoch_metrics[k] for course, k in zip(courses, places, strict=True)]
+        measured = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        yield measured, [c.predictions[k] for c, k in zip(courses, places, strict=True)]

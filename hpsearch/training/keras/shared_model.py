@@ -1,0 +1,223 @@
+"""One compiled Keras model that stands for every fold in turn.
+
+A fold is a list of values: weights, seeds and optimizer state. They are loaded into the model,
+which trains on them for an epoch and gives them back, so the folds share one traced program, and
+so do later trials of the same architecture. Under TensorFlow an epoch is one call; under every
+other backend it is a loop over `train_on_batch`. Both are the arithmetic of `keras.Model.fit`.
+
+Knows nothing of trials, scores or early stopping.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...data.statistics import Statistics
+from ...data.target_transform import inverse_transform_target, transform_target
+from ...trial import derive_seed
+from ..class_weights import TASKS_WITHOUT_CLASSES, get_class_indices
+from ..compiled_model import logits_to_probabilities, takes_logits
+from ..problem import Problem
+from .graph_steps import GraphSteps, get_learning_rate_variable
+
+if TYPE_CHECKING:
+    import keras
+
+EVALUATION_ROWS = 1024  # rows predicted at once, which bounds the memory of activations
+
+FoldState = list[Any]  # of weights, seeds and optimizer variables, in the backend's arrays
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a network says about some rows."""
+
+    predictions: np.ndarray  # (n, n_outputs) float32, in the target's original unit
+    loss: float  # as the network sees the target, regularization included
+
+
+class SharedModel:
+    """A compiled model and the values of the fold that it stands for."""
+
+    def __init__(self, model: keras.Model, problem: Problem, features: Any) -> None:
+        """Take over a model.
+
+        Args:
+            model: Built and compiled.
+            problem: Whose rows it is trained on.
+            features: `resident(problem.features)`, which all networks share.
+        """
+        import keras
+
+        self.model = model
+        self._task = problem.task
+        self._weights = problem.weights
+        self._transforms = problem.target_transforms
+        self._classes = (
+            None if problem.task in TASKS_WITHOUT_CLASSES else get_class_indices(problem.target)
+        )
+        self._answers_logits = takes_logits(model.loss)
+        model.optimizer.build(model.trainable_variables)
+        self._seeds = [v for v in model.variables if v.name == "seed_generator_state"]
+        self._steps: GraphSteps | BatchSteps
+        if keras.backend.backend() == "tensorflow" and not model.run_eagerly:
+            self._steps = GraphSteps(model, problem, features)
+        else:
+            self._steps = BatchSteps(model, problem)
+
+    def make_fold_state(
+        self, weights: list[np.ndarray], seed: int, learning_rate: float | None
+    ) -> FoldState:
+        """The values of a fold that has not trained yet.
+
+        Args:
+            weights: In the order of `keras.Model.get_weights`.
+            seed: Of dropout and its relatives.
+            learning_rate: Replaces the compiled one.
+        """
+        self.model.set_weights(weights)
+        for place, variable in enumerate(self._seeds):
+            variable.assign([derive_seed(seed, place), 0])
+        # Some optimizers start from the weights (ScheduleFreeAdamW), so a twin is built on them.
+        optimizer = self.model.optimizer
+        twin = type(optimizer).from_config(optimizer.get_config())
+        twin.build(self.model.trainable_variables)
+        for variable, fresh in zip(optimizer.variables, twin.variables, strict=True):
+            variable.assign(fresh)
+        if learning_rate is not None:
+            optimizer.learning_rate = learning_rate
+        return self.get_state()
+
+    def get_state(self) -> FoldState:
+        """A copy of what the model holds."""
+        from keras import ops
+
+        return [ops.copy(v.value) for v in self._list_variables()]
+
+    def set_state(self, values: FoldState) -> None:
+        """Let the model stand for the fold of `values`."""
+        for variable, value in zip(self._list_variables(), values, strict=True):
+            variable.assign(value)
+
+    def train_epoch(
+        self,
+        statistics: Statistics,
+        rows: np.ndarray,
+        batch_size: int,
+        *,
+        class_weights: np.ndarray | None,
+        rates: np.ndarray | None,
+    ) -> float:
+        """Train on `rows` in their order, and return the loss as `fit` reports it.
+
+        Args:
+            statistics: Of the fold.
+            rows: Shape (n,).
+            batch_size: Rows a step.
+            class_weights: Shape (n_classes,), ones where classes are not weighted; None in a
+                regression.
+            rates: The learning rate of each step; None: what is compiled holds.
+        """
+        weights = None if self._weights is None else self._weights[rows].astype(np.float32)
+        if class_weights is not None and self._classes is not None and (class_weights != 1).any():
+            of_class = class_weights[self._classes[rows]]
+            weights = of_class if weights is None else weights * of_class
+        if rates is None:
+            held = get_learning_rate_variable(self.model)
+            steps = -(-len(rows) // batch_size)
+            rates = np.full(steps, 0.0 if held is None else float(held), np.float32)
+        return self._steps.train(statistics, rows, batch_size, weights=weights, rates=rates)
+
+    def evaluate(self, statistics: Statistics, rows: np.ndarray) -> Evaluation:
+        """Predictions and loss of the model as it would be kept, without training it.
+
+        An optimizer that averages the weights (`use_ema`) answers with the averages, because
+        they are what `fit` leaves in the model at its end.
+        """
+        averages = getattr(self.model.optimizer, "use_ema", False)
+        values = self.get_state() if averages else []
+        if averages:
+            self.finalize_weights()
+        answers, losses = [], []
+        for chunk in np.split(rows, range(EVALUATION_ROWS, len(rows), EVALUATION_ROWS)):
+            answer, loss = self._steps.evaluate(statistics, chunk)
+            answers.append(answer)
+            losses.append(loss * len(chunk))
+        if averages:
+            self.set_state(values)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
+            seen = np.concatenate(answers)
+            if self._answers_logits:
+                seen = logits_to_probabilities(seen, self._task)
+            unit = (statistics.target_center, statistics.target_scale, self._transforms)
+            predictions = inverse_transform_target(np, seen, *unit)
+            return Evaluation(predictions.astype(np.float32), sum(losses) / len(rows))
+
+    def finalize_weights(self) -> None:
+        """What `fit` does to the weights after its last epoch."""
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    def _list_variables(self) -> list[Any]:
+        return [*self.model.weights, *self._seeds, *self.model.optimizer.variables]
+
+
+def to_backend_array(features: np.ndarray) -> Any:
+    """The rows where the backend reads them; TensorFlow keeps a copy of its own."""
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return features
+    import tensorflow as tf
+
+    return tf.convert_to_tensor(features)
+
+
+class BatchSteps:
+    """Epochs as a loop over batches: every backend, every model that Keras can train."""
+
+    def __init__(self, model: keras.Model, problem: Problem) -> None:
+        self._model = model
+        self._problem = problem
+
+    def train(
+        self,
+        statistics: Statistics,
+        rows: np.ndarray,
+        batch_size: int,
+        *,
+        weights: np.ndarray | None,
+        rates: np.ndarray,
+    ) -> float:
+        """See `Network.train_epoch`; `weights` are those of `rows`."""
+        total = 0.0
+        for place, rate in enumerate(rates):
+            taken = slice(place * batch_size, (place + 1) * batch_size)
+            chunk = rows[taken]
+            x, y, _ = self._gather(statistics, chunk)
+            if get_learning_rate_variable(self._model) is not None:
+                self._model.optimizer.learning_rate = float(rate)
+            counted = None if weights is None else weights[taken]
+            logs = self._model.train_on_batch(x, y, sample_weight=counted, return_dict=True)
+            total += float(logs["loss"]) * len(chunk)
+        return total / len(rows)
+
+    def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        """Predictions as the network sees the target, and their mean loss."""
+        import keras
+
+        x, y, weights = self._gather(statistics, rows)
+        answer = self._model(x, training=False)
+        loss = self._model.compute_loss(x, y, answer, weights, training=False)
+        return keras.ops.convert_to_numpy(answer), float(loss)
+
+    def _gather(self, statistics: Statistics, rows: np.ndarray) -> tuple[Any, Any, Any]:
+        data = self._problem
+        x = statistics.apply(data.take(rows))
+        y = data.target[rows]
+        if data.task == "regression":
+            unit = (statistics.target_center, statistics.target_scale, data.target_transforms)
+            y = transform_target(np, y, *unit)
+        return x, y, None if data.weights is None else data.weights[rows]

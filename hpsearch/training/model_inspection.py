@@ -1,0 +1,291 @@
+"""A user's model looked at before the first trial: what it asks for, and what comes of it.
+
+Builds models without values and trains none. Whoever calls it needs Keras in its process.
+"""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+from ..errors import HpsearchError, SpecError, TrainingError
+from ..models import find_family, load_family, make_outputs, strip_convention
+from ..models.family_registry import load_build_recorder, require_model
+from ..models.introspection.model_facts import ModelFacts, read_model_facts
+from ..models.introspection.rejection import get_rejection_state
+from ..models.introspection.space_discovery import AnswerFunction, BuildCall, explore_space
+from ..trial import Value
+from .compiled_model import get_compiled_loss, takes_logits
+from .multi_output import concatenate_outputs
+from .problem import Problem
+from .weight_initialization import build_blueprint
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInspection:
+    """What is known of a user's model; plain values."""
+
+    compiled: bool  # whether the user compiles it, in any of the models that were built
+    inputs: tuple[int | None, ...] | None = None  # shape of one row; None: any
+    outputs: tuple[int | None, ...] | None = None  # likewise
+    declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what it asks for
+    read: tuple[str, ...] = ()  # what a plain function looked up of its params
+    notes: tuple[str, ...] = ()
+    activations: tuple[str | None, ...] = ()  # behind which the output lies; None: not known
+    logits: bool = False  # whether it is compiled with a loss that takes logits
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def discover_space(model: str) -> ModelInspection:
+    """Discover the space of a function that asks for its hyperparameters.
+
+    Args:
+        model: `CONVENTION:FILE.py:FUNCTION`.
+
+    Raises:
+        SpecError: If it fails with its own defaults, or builds what cannot be trained or served.
+    """
+    ask = load_build_recorder(model)
+    seen: list[ModelFacts] = []
+
+    def build(answer: AnswerFunction) -> BuildCall:
+        return ask(answer, lambda make: seen.append(_read_facts(_build_model(make, model))))
+
+    found = _call_user_code(model, lambda: explore_space(build))
+    return _summarize_facts(model, seen, declared=found.search_space, notes=found.notes)
+
+
+def inspect_model(
+    problem: Problem, points: Sequence[Mapping[str, Value]], losses: Sequence[str] = ()
+) -> ModelInspection:
+    """Build a function's networks at some points of its space, and run one of them.
+
+    Args:
+        problem: A `dry_run.sample_of` the study's; its model is a plain
+            `build(params, inputs, outputs)`, one of another convention, or a family.
+        points: Hyperparameters, the fixed ones included.
+        losses: The user's own losses that the space offers.
+
+    Raises:
+        SpecError: If it fails at every point, or builds what cannot be trained or served.
+    """
+    from .keras.dry_run import check_custom_loss, run_one_batch  # what trains, for whoever looks
+
+    for loss in losses:
+        _call_user_code(loss, partial(check_custom_loss, loss, problem))
+    model, seen, failures, read = problem.model, [], [], set[str]()
+    if find_family(model) is not None:  # it is known; the losses were in question
+        _call_user_code(losses[0], partial(run_one_batch, problem, points[0]))
+        return ModelInspection(compiled=False)
+    good: Mapping[str, Value] | None = None  # the first point that can be built
+    for point in points:
+        try:
+            seen.append(_inspect_point(problem, point, read))
+        except HpsearchError:
+            raise
+        except Exception as error:  # a point that cannot be built is a failed trial
+            failures.append(error)
+        else:
+            good = point if good is None else good
+    found = _summarize_facts(
+        model,
+        seen,
+        read=tuple(sorted(read)),
+        notes=_note_failures(model, failures, bool(seen), len(points)),
+    )
+    if good is not None and why_unfit(found, problem) is None:
+        _call_user_code(model, partial(run_one_batch, problem, good))
+    return found
+
+
+def _inspect_point(problem: Problem, point: Mapping[str, Value], read: set[str]) -> ModelFacts:
+    """What a function builds at a point; what it looks up is added to `read`."""
+    family, params = load_family(problem.model), _RecordingParams(point, read)
+    outputs = make_outputs(problem.task, problem.n_outputs)
+    return _read_facts(
+        _build_model(lambda: family.build(params, problem.row_shape, outputs), problem.model)
+    )
+
+
+def _note_failures(
+    model: str, failures: Sequence[Exception], has_built: bool, n_points: int
+) -> tuple[str, ...]:
+    """What there is to note of points that cannot be built, those that are rejected aside.
+
+    Raises:
+        SpecError: If none can be built.
+    """
+    wrong = [error for error in failures if get_rejection_state(error) is None]
+    if not wrong:
+        return ()
+    told = _format_user_error(model, wrong[0])
+    if not has_built:
+        raise SpecError(told)
+    times = f"{len(wrong)} of {n_points} points"
+    return (f"the model's function fails at {times}, the first time with {told}",)
+
+
+class _RecordingParams(dict[str, Value]):
+    """Hyperparameters that note which of them are looked up."""
+
+    def __init__(self, params: Mapping[str, Value], read: set[str]) -> None:
+        super().__init__(params)
+        self._read = read
+
+    def __getitem__(self, name: str) -> Value:
+        self._read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._read.add(name)
+        return super().get(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        self._read.add(str(name))
+        return super().__contains__(name)
+
+    def __iter__(self) -> Any:
+        self._read.update(super().keys())
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self._read.update(super().keys())
+        return super().keys()
+
+    def items(self) -> Any:
+        self._read.update(super().keys())
+        return super().items()
+
+
+def _build_model(make: Callable[[], Any], model: str) -> keras.Model:
+    def checked() -> keras.Model:
+        return require_model(make(), model)
+
+    try:
+        return build_blueprint(checked)
+    except TrainingError:  # it needs weights with values
+        return checked()
+
+
+def _read_facts(model: keras.Model) -> ModelFacts:
+    facts = read_model_facts(model)
+    joined = concatenate_outputs(model)
+    if facts.compiled:
+        facts = replace(facts, logits=takes_logits(get_compiled_loss(joined)))
+    if joined is not model:  # its own outputs are served, side by side
+        facts = replace(facts, outputs=tuple(joined.outputs[0].shape[1:]))
+    return facts
+
+
+def _call_user_code(model: str, act: Callable[[], Any]) -> Any:
+    """What `act` gives; an exception of the user's code is told with its line."""
+    try:
+        return act()
+    except HpsearchError:
+        raise
+    except Exception as error:
+        raise SpecError(_format_user_error(model, error)) from error
+
+
+def _format_user_error(model: str, error: Exception) -> str:
+    place = strip_convention(model).rpartition(":")[0]
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == place]
+    where = f"{place}:{lines[-1]}" if lines else strip_convention(model)
+    first, *_ = [*str(error).strip().splitlines(), "no message"]
+    hint = ""
+    if isinstance(error, KeyError) and lines:
+        hint = ", which is no hyperparameter of the study: add it to search_space"
+    return f"{where}: {type(error).__name__}: {first}{hint}"
+
+
+def _summarize_facts(model: str, seen: Sequence[ModelFacts], **more: Any) -> ModelInspection:
+    """What the built models have in common.
+
+    Raises:
+        SpecError: If one of them cannot be served.
+    """
+    if several := next((f.n_inputs for f in seen if f.n_inputs > 1), None):
+        raise SpecError(
+            f"{strip_convention(model)}: the model has {several} inputs, but a row of the data "
+            "is one "
+            "array: take one keras.Input of the data's shape, and slice it inside the model"
+        )
+    if unserved := next((f.why_not_servable for f in seen if f.why_not_servable), None):
+        raise SpecError(
+            f"{strip_convention(model)}: {unserved}. What is served is opened by plain Keras, "
+            "without your code"
+        )
+    return ModelInspection(
+        compiled=any(f.compiled for f in seen),
+        inputs=_find_common_shape(f.inputs for f in seen),
+        outputs=_find_common_shape(f.outputs for f in seen),
+        activations=tuple(dict.fromkeys(f.activation for f in seen)),
+        logits=any(f.logits for f in seen),
+        **more,
+    )
+
+
+def _find_common_shape(
+    shapes: Iterable[tuple[int | None, ...] | None],
+) -> tuple[int | None, ...] | None:
+    """The shape that all models have; None where they differ or do not say."""
+    different = set(shapes)
+    return different.pop() if len(different) == 1 else None
+
+
+def why_unfit(examined: ModelInspection, problem: Problem) -> str | None:
+    """Why the data do not fit the model, or its output not the task; None where they may."""
+    if reason := why_input_mismatch(examined, problem.row_shape):
+        return reason
+    if examined.outputs is not None and examined.outputs != (problem.n_outputs,):
+        return (
+            f"the network's output has shape {(None, *examined.outputs)}, but the task needs "
+            f"(None, {problem.n_outputs}): let the last layer have {problem.n_outputs} units"
+        )
+    task, needed = problem.task, make_outputs(problem.task, problem.n_outputs).activation
+    for activation in examined.activations:
+        if examined.logits:
+            if activation not in ("linear", None):
+                return (
+                    f"the output has activation={activation!r}, but the model is compiled with a "
+                    "loss that has from_logits=True: keep one of the two"
+                )
+        elif task == "regression" and activation in ("sigmoid", "softmax"):
+            return (
+                f"the output has activation={activation!r}, but a regression needs any number "
+                "(the network learns the standardized target): leave the activation out"
+            )
+        elif task != "regression" and activation == "linear":
+            return (
+                f"the output has no activation, but a {task} task needs probabilities: give the "
+                f"last layer activation={needed!r} (outputs.activation), or compile the model "
+                "with a loss that has from_logits=True"
+            )
+        elif task in ("binary", "multilabel") and activation == "softmax":
+            return f"the output is a softmax, but a {task} task needs activation={needed!r}"
+    return None
+
+
+def why_input_mismatch(examined: ModelInspection, features: tuple[int, ...]) -> str | None:
+    """Why the data do not fit the model's input, or None where they may."""
+    if examined.inputs is None:
+        return None
+    if all(own in (None, n) for own, n in zip_longest(examined.inputs, features, fillvalue=0)):
+        return None
+    takes, have = (math.prod(d or 1 for d in shape) for shape in (examined.inputs, features))
+    return (
+        f"the model takes {takes} features, keras.Input({examined.inputs}), but the data have "
+        f"{have} after encoding, {features}: give keras.Input the data's shape, or leave it out "
+        "of a Sequential model"
+    )

@@ -1,0 +1,73 @@
+"""Which trainer suits a problem, and why; decided without importing Keras.
+
+A user's function is judged by its text, because building its model would take seconds and
+hyperparameters that no sampler has chosen yet. What the text does not show is found out by the
+first trial, and the study falls back then. Whoever knows better names the trainer.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+from pathlib import Path
+
+from ..models import find_family, strip_convention
+from .problem import Problem
+
+# What a text says -> why the vectorised trainer cannot or should not train it on a CPU.
+SLOW_ON_CPU = re.compile(r"\b(?:\w*Conv[123]D\w*|keras\.applications|ConvLSTM\w*)")
+NEEDS_VALUES = re.compile(r"\.(?:load_weights|set_weights|from_pretrained)\(")
+
+
+def choose_trainer(kind: str, problem: Problem) -> tuple[str, str]:
+    """The trainer's name and the reason for it.
+
+    Args:
+        kind: "auto", or the name of a trainer.
+        problem: What is to be trained.
+    """
+    if kind != "auto":
+        return kind, "asked for"
+    text = read_function_source(problem.model)
+    if found := NEEDS_VALUES.search(text):
+        return "keras_fit", f"the model's function calls {found.group(0)[1:-1]}"
+    if has_accelerator():
+        return "vectorized", "all folds and trials are one program on the accelerator"
+    if found := SLOW_ON_CPU.search(text):
+        return "keras_fit", f"{found.group(0)} is slow under XLA on a CPU"
+    family = find_family(problem.model)
+    if family is not None:
+        if family.is_convolutional:
+            return "keras_fit", "convolutions are slow under XLA on a CPU"
+    elif len(problem.row_shape) > 2:
+        return "keras_fit", "images are for convolutions, which are slow under XLA on a CPU"
+    return "vectorized", "all folds train side by side in compiled programs"
+
+
+def read_function_source(model: str) -> str:
+    """The source of a user's function; empty for a family, or where it cannot be found."""
+    place, _, name = strip_convention(model).rpartition(":")
+    if not place:
+        return ""
+    path = Path(place)
+    if not place.endswith(".py"):
+        try:
+            spec = importlib.util.find_spec(place)
+        except (ImportError, ValueError):  # trials will say what is wrong with it
+            return ""
+        path = Path(spec.origin) if spec is not None and spec.origin else path
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # likewise
+        return ""
+    named = [n for n in tree.body if getattr(n, "name", None) == name]
+    return ast.get_source_segment(text, named[0]) or "" if named else ""
+
+
+def has_accelerator() -> bool:
+    """Whether JAX will find an NVIDIA GPU: its device and JAX's plugin for it are here."""
+    plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+    here = Path("/dev/nvidiactl").exists()
+    return here and any(importlib.util.find_spec(name) is not None for name in plugins)

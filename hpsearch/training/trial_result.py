@@ -1,0 +1,247 @@
+"""What curves and predictions say about a trial: its best epoch, its end, its health.
+
+Pure functions that both trainers share, so that a trial ends in the same way under either.
+Knows no Keras.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from ..models.introspection.rejection import get_rejection_state
+from ..redaction import MAX_ERROR_LENGTH, MAX_TRACEBACK_LENGTH, redact, shorten
+from ..trial import Direction, State, TrialResult, TrialSpec
+from .problem import EarlyStopping, Problem
+
+PROBABILITY_TOLERANCE = 1e-5  # by which a probability may miss 0 or 1
+
+
+@dataclass(frozen=True, slots=True)
+class TrialScore:
+    """What a trial is worth: its folds at the best epoch of their mean."""
+
+    best_epoch: int  # 0-based
+    mean: float
+    spread: float  # standard deviation over folds, of the population
+    folds: np.ndarray  # (n_folds,)
+
+
+def best_epoch(curve: np.ndarray, direction: Direction) -> int:
+    """The epoch at which the mean over folds is best.
+
+    Args:
+        curve: Validation scores, shape (n_epochs, n_folds).
+        direction: Whether larger or smaller is better.
+
+    Returns:
+        0-based epoch; the earliest of equals. A mean that is not finite is worse than any other.
+
+    Raises:
+        ValueError: If `curve` has no epoch.
+    """
+    mean = _flip_minimized(curve, direction).mean(axis=1)
+    return int(np.argmax(np.where(np.isfinite(mean), mean, -np.inf)))
+
+
+def score_curve(curve: np.ndarray, direction: Direction) -> TrialScore:
+    """The score of a trial whose validation scores are `curve`, shape (n_epochs, n_folds)."""
+    epoch = best_epoch(curve, direction)
+    folds = np.asarray(curve[epoch], np.float64)
+    return TrialScore(epoch, float(folds.mean()), float(folds.std()), folds)
+
+
+def find_stopped_folds(
+    curve: np.ndarray, early_stopping: EarlyStopping | None, direction: Direction
+) -> np.ndarray:
+    """Which folds train no more after the epochs of `curve`, shape (n_folds,), bool.
+
+    With scope "mean" all stop together or none does. With scope "fold" a stopped fold repeats
+    its last score in the curve, so it stays stopped.
+    """
+    curve = np.asarray(curve)
+    if early_stopping is None:
+        return np.zeros(curve.shape[1], bool)
+    rising = _flip_minimized(curve, direction)
+    if early_stopping.scope == "mean":
+        rising = rising.mean(axis=1, keepdims=True)
+    waited = _count_stagnant_epochs(rising, early_stopping.min_delta)
+    return np.broadcast_to(waited >= early_stopping.patience, curve.shape[1]).copy()
+
+
+def has_stopped(
+    curve: np.ndarray, early_stopping: EarlyStopping | None, direction: Direction
+) -> bool:
+    """Whether a trial is over after the epochs of `curve`, shape (n_epochs, n_folds)."""
+    return bool(find_stopped_folds(curve, early_stopping, direction).all())
+
+
+def why_diverged(
+    figures: Mapping[str, np.ndarray], predictions: Sequence[np.ndarray] = ()
+) -> str | None:
+    """Why a trial can be no candidate, or None where its numbers are sound.
+
+    Args:
+        figures: The losses and the objective of an epoch by name, (n_folds,) each.
+        predictions: Of each fold's network for its validation rows, (n_rows, n_outputs) each.
+
+    A ReLU network that died answers every row alike while its loss stays finite, so constant
+    predictions in every fold are a failure too.
+    """
+    for name, values in figures.items():
+        for fold, value in enumerate(values):
+            if not np.isfinite(value):
+                return f"{name} is {float(value)} in fold {fold}: the training diverged"
+    for fold, table in enumerate(predictions):
+        if not np.isfinite(table).all():
+            return f"predictions of fold {fold} are not finite: the training diverged"
+    judged = [table for table in predictions if len(table) > 1]
+    if judged and all((table == table[0]).all() for table in judged):
+        return "every fold predicts a constant: the network is dead"
+    return None
+
+
+def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None:
+    """Why predictions cannot be what the task needs, or None where they can.
+
+    Args:
+        task: The study's.
+        predictions: Of a network for some rows, (n_rows, n_outputs) each.
+    """
+    if task == "regression":
+        return None
+    values = np.concatenate([np.ravel(table) for table in predictions])
+    values = values[np.isfinite(values)]
+    if not len(values) or (
+        values.min() >= -PROBABILITY_TOLERANCE and values.max() <= 1 + PROBABILITY_TOLERANCE
+    ):
+        return None
+    activation = "softmax" if task == "multiclass" else "sigmoid"
+    return (
+        f"the network answers with values from {values.min():.3g} to {values.max():.3g}, but a "
+        f"{task} task needs probabilities: give the last layer activation={activation!r}, or "
+        "compile the model with a loss that has from_logits=True"
+    )
+
+
+def assemble_out_of_fold(problem: Problem, predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """Each fold's predictions in the places of its validation rows.
+
+    Args:
+        problem: Whose folds they are.
+        predictions: One table a fold, (n_validation, n_outputs), in the order of the split.
+
+    Returns:
+        Shape (n_rows, n_outputs) float32; the mean where a row was validated several times,
+        NaN where it never was.
+    """
+    total = np.zeros(problem.target.shape, np.float64)
+    times = np.zeros((len(total), 1))
+    for split, table in zip(problem.folds, predictions, strict=True):
+        total[split.validation] += table
+        times[split.validation] += 1
+    return np.where(times > 0, total / np.maximum(times, 1), np.nan).astype(np.float32)
+
+
+def build_result(
+    problem: Problem,
+    trial: TrialSpec,
+    state: State,
+    *,
+    direction: Direction,
+    curves: Mapping[str, np.ndarray],
+    predictions: Sequence[np.ndarray] | None,
+    seconds: float,
+    trainer: str,
+    n_parameters: int,
+) -> TrialResult:
+    """A COMPLETE or PRUNED result.
+
+    Args:
+        problem: What was trained.
+        trial: Whose end it is.
+        state: COMPLETE or PRUNED.
+        direction: Of the objective.
+        curves: Name -> (n_epochs, n_folds), the objective's among them.
+        predictions: Of the best epoch, a fold each; of a pruned trial those it has; None: they
+            stay where they are.
+        seconds: Since its start.
+        trainer: The trainer's name.
+        n_parameters: Weights of the network.
+    """
+    score = score_curve(curves[f"val/{problem.objective}"], direction)
+    return TrialResult(
+        trial.number,
+        state,
+        seconds,
+        attempt=trial.attempt,
+        score=score.mean,
+        spread=score.spread,
+        best_epoch=score.best_epoch,
+        fold_scores=score.folds,
+        curves=curves,
+        predictions=None
+        if predictions is None
+        else assemble_out_of_fold(problem.first_folds(len(predictions)), predictions),
+        n_parameters=n_parameters,
+        trainer=trainer,
+    )
+
+
+def build_failed_result(
+    trial: TrialSpec,
+    reason: str | BaseException,
+    *,
+    seconds: float,
+    trainer: str,
+    curves: Mapping[str, np.ndarray] | None = None,
+    n_parameters: int | None = None,
+) -> TrialResult:
+    """A FAILED result; an exception brings its traceback along.
+
+    Both are short and hold no secret before they leave the process that trained. An exception by
+    which the user's function rejects the point has no traceback, and `optuna.TrialPruned` makes
+    the result PRUNED.
+    """
+    trace, state = None, "FAILED"
+    if isinstance(reason, BaseException) and (rejected := get_rejection_state(reason)):
+        state, reason = rejected, str(reason).strip() or f"{type(reason).__name__}: no message"
+    if isinstance(reason, BaseException):
+        trace = "".join(traceback.format_exception(reason))
+        trace = redact(shorten(trace, MAX_TRACEBACK_LENGTH))
+        text = str(reason).strip()
+        reason = f"{type(reason).__name__}: {text.splitlines()[0] if text else 'no message'}"
+    return TrialResult(
+        trial.number,
+        cast(State, state),
+        seconds,
+        attempt=trial.attempt,
+        curves=dict(curves or {}),
+        n_parameters=n_parameters,
+        trainer=trainer,
+        error=redact(shorten(reason, MAX_ERROR_LENGTH)),
+        traceback=trace,
+    )
+
+
+def _flip_minimized(curve: np.ndarray, direction: Direction) -> np.ndarray:
+    """The curve with its sign such that larger is better, float64."""
+    curve = np.asarray(curve, np.float64)
+    if curve.ndim != 2 or not len(curve):
+        raise ValueError(f"a curve has shape (n_epochs, n_folds), got {curve.shape}")
+    return curve if direction == "maximize" else -curve
+
+
+def _count_stagnant_epochs(rising: np.ndarray, min_delta: float) -> np.ndarray:
+    """How many epochs ago each column last beat its best by more than `min_delta`."""
+    best = np.full(rising.shape[1], -np.inf)
+    waited = np.zeros(rising.shape[1], int)
+    for row in rising:
+        better = row > best + min_delta
+        best = np.where(better, row, best)
+        waited = np.where(better, 0, waited + 1)
+    return waited

@@ -1,0 +1,96 @@
+"""The vectorised trainer: lanes on threads, or as one batch, as it suits the device."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from ...errors import TrainingError
+from ...trial import TrialSpec, Value
+from ..problem import Problem
+from ..trainer import ReportGenerator
+from . import session
+
+if TYPE_CHECKING:
+    from .batch_engine import BatchEngine
+    from .device_data import DeviceData
+    from .thread_trainer import ThreadTrainer
+
+Placement = Literal["threads", "batch"]
+
+
+class VectorizedTrainer:
+    """Trains all folds of all trials side by side; a `trainer.Trainer`."""
+
+    name = "vectorized"
+
+    def __init__(self, problem: Problem, *, placement: Placement | None = None) -> None:
+        """Bring `problem` to the device.
+
+        Args:
+            problem: Rows, folds and goal.
+            placement: Lanes on threads, or as one batch; None: what suits the device.
+
+        Raises:
+            TrainingError: If this process has started Keras with another backend than JAX.
+        """
+        session.start_session()
+        from .device_data import make_device_data
+        from .program_cache import ProgramCache
+
+        self.problem = problem
+        placement = placement or ("threads" if session.is_on_cpu() else "batch")
+        metrics = [problem.get_metric(name) for name in problem.metrics]
+        # One lane alone may use all cores; several use one each.
+        threads = placement == "batch" or len(problem.folds) == 1
+        self._programs = ProgramCache([m for m in metrics if not m.needs_numpy], threads=threads)
+        self._engine = self._make_engine(placement, make_device_data(problem))
+
+    def _make_engine(self, placement: Placement, data: DeviceData) -> ThreadTrainer | BatchEngine:
+        if placement == "batch":
+            from .batch_engine import BatchEngine
+
+            return BatchEngine(self.problem, data, self._programs)
+        from .thread_trainer import ThreadTrainer
+
+        return ThreadTrainer(self.problem, data, self._programs)
+
+    @property
+    def compilations(self) -> int:
+        """How many programs were compiled or taken from the cache so far."""
+        return self._programs.compilations
+
+    def prepare(self, trials: Sequence[TrialSpec]) -> None:
+        """See `trainer.Trainer.prepare`."""
+        self._engine.prepare(trials)
+
+    def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
+        """See `trainer.Trainer.train`."""
+        return self._engine.train(trials)
+
+    def fit(self, trial: TrialSpec) -> list[np.ndarray]:
+        """See `trainer.Trainer.fit`.
+
+        Raises:
+            TrainingError: If the training diverges.
+        """
+        return self._engine.fit(trial)
+
+
+def explain_unsuitable(problem: Problem, params: Mapping[str, Value], seed: int = 0) -> str | None:
+    """Why a trial of `params` cannot be vectorised on this device, or None where it can.
+
+    An exception of the user's own model is no reason: it is a failed trial in either trainer.
+    """
+    session.start_session()
+    from .recipe import make_recipe
+
+    try:
+        make_recipe(problem, {**(problem.fixed_params or {}), **params}, seed)
+    except TrainingError as error:
+        return str(error)
+    except Exception:
+        return None
+    return None
