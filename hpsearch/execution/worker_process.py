@@ -67,7 +67,7 @@ class WorkerProcess:
         assert self.popen.stdout is not None
         assert self.popen.stdin is not None
         assert self.popen.stderr is not None
-        self._watcher = GroupWatcher(self.popen.pid, mark)
+        self._watcher = GroupWatcher(self.popen.pid, mark, file=shared.path)
         self._log_reader = log.read_from(self.popen.stderr)
         self.channel = WorkerChannel(self.popen.stdout, self.popen.stdin, arrived)
         self._shared = shared

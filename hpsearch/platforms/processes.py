@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
 MARK = "HPSEARCH_GROUP"  # the variable that marks a child and all that it starts
 # Waits until its standard input is closed: by whoever started it, or by the system because that
-# process is gone, however it ended. $1: the group's number, or nothing; $2: the mark.
+# process is gone, however it ended. $1: the group's number, or nothing; $2: the mark; $3: a file to
+# remove where nothing was written to that input first, or nothing.
 _WATCH = """
-read -r _
+read -r told
 [ -n "$1" ] && kill -s KILL -- "-$1"
 for _ in 1 2; do
   for file in $(grep -lsaF -- "$2" /proc/[0-9]*/environ); do
@@ -31,6 +33,7 @@ for _ in 1 2; do
     kill -s KILL "${process%/environ}"
   done
 done
+[ -z "$told" ] && [ -n "$3" ] && rm -f -- "$3"
 """
 
 
@@ -49,8 +52,13 @@ class GroupWatcher:
     has no shell to do it; there a child ends by itself when it sees its coordinator gone.
     """
 
-    def __init__(self, group: int | None, mark: Mapping[str, str]) -> None:
-        """Watch over the group that process `group` leads, or only over what bears the mark."""
+    def __init__(
+        self, group: int | None, mark: Mapping[str, str], *, file: Path | None = None
+    ) -> None:
+        """Watch over the group that process `group` leads, or only over what bears the mark.
+
+        Remove `file` too when this process is gone, but not for `end_group`.
+        """
         import subprocess
 
         self._group = group
@@ -59,7 +67,7 @@ class GroupWatcher:
             return
         named = f"{MARK}={mark[MARK]}"
         self._popen = subprocess.Popen(
-            ["/bin/sh", "-c", _WATCH, "hpsearch-watcher", str(group or ""), named],
+            ["/bin/sh", "-c", _WATCH, "watcher", str(group or ""), named, str(file or "")],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -77,7 +85,10 @@ class GroupWatcher:
                     kill_group(self._group)
             return
         assert self._popen.stdin is not None
-        self._popen.stdin.close()
+        if not self._popen.stdin.closed:
+            with suppress(OSError):  # it may have ended
+                self._popen.stdin.write(b"end\n")
+                self._popen.stdin.close()
         self._popen.wait()
 
 
