@@ -56,6 +56,7 @@ class History:
         self.winner: WinnerChosen | None = None
         self.fitted: WinnerFitted | None = None
         self.final: WinnerEvaluated | None = None
+        self.asked_since_final = False  # a study that had ended goes on
         self.reads = 0  # of the locked rows, in the study's life
         self.plots: PlotsDrawn | None = None  # which of them could not be drawn for `final`
         self.end: SearchEnded | None = None
@@ -74,7 +75,7 @@ class History:
             case EpochFinished() | TrialStarted() | FoldFinished() | TrialFinished():
                 return self._apply_progress(event)
             case TrialAsked():
-                self.end = None
+                self.end, self.asked_since_final = None, True
                 return self._apply_asked(event)
             case FinalistScored():
                 return self._apply_finalist(event)
@@ -104,6 +105,7 @@ class History:
                 self.reads += 1
             case WinnerEvaluated():
                 self.final, self.plots = event, None
+                self.asked_since_final = False
                 self.reads = max(self.reads, event.reads)
             case PlotsDrawn():
                 self.plots = event

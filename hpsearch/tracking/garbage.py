@@ -98,7 +98,7 @@ def _find_predictions(
         return
     if history.final is None:
         return
-    if find_owner(journal) or any(t.asked > history.final.time for t in history.trials):
+    if find_owner(journal) or history.asked_since_final:
         logger.warning("nothing of study %s is removed: it goes on", journal.parent.name)
         return
     needed = {t.number for t in history.ranked_trials()[:keep]} | {*in_use(history)}
