@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 from .errors import SpecError
 
+T = TypeVar("T")
 KINDS = ("samplers", "pruners", "families", "metrics", "executors")
 
 
@@ -65,6 +66,27 @@ def find_plugin(kind: str, name: str) -> Plugin | None:
             f"{point.value}: {type(error).__name__}: {error}"
         ) from error
     return Plugin(name, package, version, value)
+
+
+def find_object(kind: str, name: str, wanted: type[T], called: str) -> T | None:
+    """The object installed under `name`; None where there is nothing.
+
+    Args:
+        kind: One of `KINDS`.
+        name: Of the entry point.
+        wanted: The class that it must be of.
+        called: What an error calls that class.
+
+    Raises:
+        SpecError: If it is of another class; see `find_plugin` for others.
+    """
+    plugin = find_plugin(kind, name)
+    if plugin is None or isinstance(plugin.value, wanted):
+        return None if plugin is None else plugin.value
+    raise SpecError(
+        f"{kind}: {name!r} of the package {plugin.package} must be a {called}. "
+        f"Received: {plugin.value!r}"
+    )
 
 
 def describe_known(kind: str, built_in: Iterable[str]) -> str:

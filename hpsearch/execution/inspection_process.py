@@ -96,7 +96,7 @@ def _run_module(
 
 
 def parse_answer(answer: Mapping[str, Any]) -> ModelInspection:
-    """What `Examined.as_json` gave."""
+    """What `ModelInspection.as_json` gave."""
     shapes = {k: None if answer[k] is None else tuple(answer[k]) for k in ("inputs", "outputs")}
     texts = {k: tuple(answer[k]) for k in ("read", "notes", "activations")}
     return ModelInspection(**{**answer, **shapes, **texts})

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import SpecError
-from ..plugins import describe_known, find_plugin
+from ..plugins import describe_known, find_object
 from ..spec.function_reference import load_function, load_object
 from ..trial import Value
 from .families import convolutional, mlp, recurrent, wide_and_deep
@@ -105,15 +105,8 @@ def find_family(name: str) -> Family | None:
     """The family called so, built in or of another package; None where there is none."""
     if name in FAMILIES or ":" in name:
         return FAMILIES.get(name)
-    plugin = find_plugin("families", name)
-    if plugin is None:
-        return None
-    if not isinstance(plugin.value, Family):
-        raise SpecError(
-            f"families: {name!r} of the package {plugin.package} must be a "
-            f"hpsearch.models.Family. Received: {plugin.value!r}"
-        )
-    return replace(plugin.value, name=name)
+    found = find_object("families", name, Family, "hpsearch.models.Family")
+    return None if found is None else replace(found, name=name)
 
 
 def load_family(name: str) -> Family:

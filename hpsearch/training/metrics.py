@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SpecError
-from ..plugins import describe_known, find_plugin
+from ..plugins import describe_known, find_object
 from ..spec.function_reference import load_function
 from ..trial import Direction
 
@@ -401,15 +401,8 @@ def find_metric(name: str) -> Metric | None:
     """The metric called so, built in or of another package; None where there is none."""
     if name in METRICS or ":" in name:
         return METRICS.get(name)
-    plugin = find_plugin("metrics", name)
-    if plugin is None:
-        return None
-    if not isinstance(plugin.value, Metric):
-        raise SpecError(
-            f"metrics: {name!r} of the package {plugin.package} must be a "
-            f"hpsearch.training.metrics.Metric. Received: {plugin.value!r}"
-        )
-    return replace(plugin.value, name=name)
+    found = find_object("metrics", name, Metric, "hpsearch.training.metrics.Metric")
+    return None if found is None else replace(found, name=name)
 
 
 def get_metric(name: str, task: str) -> Metric:

@@ -55,7 +55,7 @@ class GraphSteps:
         weights: np.ndarray | None,
         rates: np.ndarray,
     ) -> float:
-        """See `Network.train_epoch`; `weights` are those of `rows`."""
+        """See `SharedModel.train_epoch`; `weights` are those of `rows`."""
         self._model.reset_metrics()
         given = (
             rows.astype(np.int32),

@@ -191,7 +191,7 @@ class BatchSteps:
         weights: np.ndarray | None,
         rates: np.ndarray,
     ) -> float:
-        """See `Network.train_epoch`; `weights` are those of `rows`."""
+        """See `SharedModel.train_epoch`; `weights` are those of `rows`."""
         total = 0.0
         for place, rate in enumerate(rates):
             taken = slice(place * batch_size, (place + 1) * batch_size)

@@ -18,7 +18,7 @@ from .traced_scalar import pack_numbers
 
 
 class CompiledObjective:
-    """What a trial minimises that was compiled by the user; stands where an `Objective` does.
+    """What a trial minimises that was compiled by the user; stands where a `LossObjective` does.
 
     The loss's arguments are constants of the program.
     """

@@ -37,7 +37,7 @@ class OptimizerSwitch:
         self.structure = " or ".join(update.structure for update in updates)
 
     def numbers_of(self, params: Mapping[str, Value]) -> tuple[Any, Any]:
-        """See `Update.numbers_of`."""
+        """See `OptimizerUpdate.numbers_of`."""
         return self._pad_numbers(self._updates[self._own].numbers_of(params))
 
     def _pad_numbers(self, mine: np.ndarray) -> tuple[Any, Any]:
@@ -49,14 +49,14 @@ class OptimizerSwitch:
         return True
 
     def initial(self, trainable: list[Any], values: list[np.ndarray]) -> Arrays:
-        """The slots before the first step; see `Update.initial`."""
+        """The slots before the first step; see `OptimizerUpdate.initial`."""
         [vector] = values
         free = [np.zeros(vector.shape if long else (), kind) for long, kind in self._slot_kinds]
         mine = self._updates[self._own].initial(trainable, values)
         return self._store_slots(free, mine, self._own)
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
-        """Get ready to be traced; see `Update.prepare`."""
+        """Get ready to be traced; see `OptimizerUpdate.prepare`."""
         for update in self._updates:
             update.prepare(trainable, shapes)
 

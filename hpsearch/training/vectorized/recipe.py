@@ -52,7 +52,7 @@ def make_recipe(
         shares: Whether trials with other optimizers and batch sizes may share its programs, which
             suits lanes on threads.
         batched: Whether the lanes are one batch: an optimizer is selected in each lane.
-        shares_depth: Whether lanes may pass hidden layers by; see `Network`.
+        shares_depth: Whether lanes may pass hidden layers by; see `LaneNetwork`.
 
     Raises:
         UnsuitableError: If the model cannot be vectorised.
