@@ -47,7 +47,6 @@ EVERYTHING = (
     "mlflow.pyfunc",
     "mlflow.store.db.utils",
     "mlflow.store.tracking.sqlalchemy_store",
-    "optuna.importance",
     "optuna.visualization",
     "plotly.graph_objects",
     "plotly.io",

@@ -14,8 +14,6 @@ from hpsearch.errors import HpsearchError, SpecError
 from hpsearch.study import read_spec
 
 USERS = Path(__file__).parents[1] / "models" / "users_models.py"
-# Optuna's importances of a conditional parameter after three trials.
-pytestmark = pytest.mark.filterwarnings("ignore:Some regimes for parameter")
 X = np.random.default_rng(0).normal(size=(150, 5))
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...escaping import escape_line
 from ...history import History
 from ...trial import Trial
 from ..optuna_study import build_optuna_study
@@ -40,35 +42,50 @@ def write_interactive(history: History, study: Path) -> Path | None:
 
 
 def _make_figures(history: History) -> Iterator[tuple[str, Any]]:
-    from optuna import logging, visualization
+    from optuna import logging
 
     logging.set_verbosity(logging.ERROR)
-    ended = sum(t.is_finished for t in history.trials)
-    for name, arguments, study in _figure_calls(history):
-        draw: Callable[..., Any] = getattr(visualization, f"plot_{name}")
-        figure = draw(study, **arguments)
+    trials = representative_trials(history, MAX_INTERACTIVE)
+    part = describe_part(len(trials), sum(t.is_finished for t in history.trials))
+    for name, draw in _drawings(history, build_optuna_study(history, trials=trials)):
+        figure = draw()
         figure.update_layout(title=None, margin={"t": 30})
-        yield TITLES[name] + describe_part(len(study.trials), ended), figure
+        yield TITLES[name] + part, figure
 
 
-def _figure_calls(history: History) -> Iterator[tuple[str, dict[str, Any], optuna.Study]]:
-    """Each figure's name, what it is drawn with, and the study."""
-    from optuna.importance import PedAnovaImportanceEvaluator
+def _drawings(history: History, study: optuna.Study) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Each figure's name, and what draws it."""
+    from optuna import visualization
 
-    study = build_optuna_study(history, trials=representative_trials(history, MAX_INTERACTIVE))
-    named = {"target_name": history.metric}
-    yield "optimization_history", named, study
+    metric = history.metric
+    yield (
+        "optimization_history",
+        partial(visualization.plot_optimization_history, study, target_name=metric),
+    )
     shares = compute_importances(history)
     if shares:
-        yield "param_importances", {"evaluator": PedAnovaImportanceEvaluator(), **named}, study
+        yield "param_importances", partial(_draw_importances, shares)
     if _has_variety(history.ranked_trials()):
-        yield "parallel_coordinate", named, study
-        yield "slice", named, study
+        yield (
+            "parallel_coordinate",
+            partial(visualization.plot_parallel_coordinate, study, target_name=metric),
+        )
+        yield "slice", partial(visualization.plot_slice, study, target_name=metric)
     if len(shares) > 1:
-        yield "contour", {"params": list(shares)[:2], **named}, study
+        two = list(shares)[:2]
+        yield "contour", partial(visualization.plot_contour, study, params=two, target_name=metric)
     if len(history.trials) <= LINES:
-        yield "intermediate_values", {}, study
-    yield "timeline", {}, study
+        yield "intermediate_values", partial(visualization.plot_intermediate_values, study)
+    yield "timeline", partial(visualization.plot_timeline, study)
+
+
+def _draw_importances(shares: Mapping[str, float]) -> Any:
+    """A bar for each hyperparameter, the most important on top."""
+    from plotly import graph_objects as go
+
+    names = [escape_line(name) for name in shares]
+    bars = go.Bar(x=list(shares.values())[::-1], y=names[::-1], orientation="h")
+    return go.Figure(bars, {"xaxis": {"title": "share of the importance"}})
 
 
 def _has_variety(trials: Sequence[Trial]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,8 +11,9 @@ import numpy as np
 from ...history import History
 from ...spec.search_space import Categorical, Parameter
 from ...trial import Trial, Value
-from ..optuna_study import build_optuna_study, declared_space
+from ..optuna_study import declared_space
 from . import style
+from .ped_anova import importance_shares
 from .thinning import MAX_LINES, MAX_POINTS, describe_part, representative_trials, thin_out
 
 if TYPE_CHECKING:
@@ -25,11 +25,7 @@ MAX_PANELS = 9  # slices in one figure
 
 
 def draw_importance(history: History) -> Figure | None:
-    """How much each hyperparameter decides, by PED-ANOVA.
-
-    Watanabe, Bansal and Hutter (2023), PED-ANOVA: Efficiently Quantifying Hyperparameter
-    Importance in Arbitrary Subspaces, IJCAI.
-    """
+    """How much each hyperparameter decides, by PED-ANOVA."""
     shares = compute_importances(history)
     if not shares:
         return None
@@ -73,18 +69,14 @@ def compute_importances(history: History) -> dict[str, float]:
 
     Of a long study a thousand trials tell as much as all of them.
     """
-    if len(history.ranked_trials()) < MIN_TRIALS or not len(declared_space(history)):
+    ranked, space = history.ranked_trials(), declared_space(history)
+    if len(ranked) < MIN_TRIALS:
         return {}
-    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-
-    with warnings.catch_warnings():
-        # It warns where the best trials cannot be told from the others: then nothing is known.
-        warnings.simplefilter("error", UserWarning)
-        try:
-            study = build_optuna_study(history, trials=representative_trials(history, MAX_POINTS))
-            return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-        except (ValueError, RuntimeError, UserWarning):
-            return {}
+    numbers = {trial.number for trial in ranked}
+    trials = [t for t in representative_trials(history, MAX_POINTS) if t.number in numbers]
+    sign = -1.0 if history.maximize else 1.0
+    losses = np.array([sign * (trial.score or 0.0) for trial in trials])
+    return importance_shares(space, [trial.params for trial in trials], losses)
 
 
 def draw_parallel_coordinates(history: History) -> Figure | None:
