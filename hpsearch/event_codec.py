@@ -59,7 +59,28 @@ def to_json(event: Event) -> dict[str, Any]:
     record: dict[str, Any] = {"seq": event.seq, "time": event.time, "event": event.kind}
     for field in _FIELDS[event.kind]:
         record[field.key] = getattr(event, field.name)
+    if isinstance(event, EpochFinished):
+        record["metrics"] = _omit_scores(event)
     return record
+
+
+def _omit_scores(event: EpochFinished) -> dict[str, list[float] | None]:
+    """An epoch's metrics; null is what reads as the scores do, which stand beside them."""
+    return {k: None if _same(v, event.scores) else v for k, v in event.metrics.items()}
+
+
+def _same(a: list[float], b: list[float]) -> bool:
+    """Whether JSON would hold the same bits; 0.0 and -0.0 are equal, but not the same."""
+    return a == b and (0.0 not in a or repr(a) == repr(b))
+
+
+def _restore_scores(epoch: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an epoch with the scores where `_omit_scores` left them out."""
+    metrics = epoch["metrics"]
+    if None not in metrics.values():
+        return epoch
+    scores = epoch["scores"]
+    return {**epoch, "metrics": {k: scores if v is None else v for k, v in metrics.items()}}
 
 
 def decode_event(text: bytes) -> Event:
@@ -101,6 +122,8 @@ def from_json(record: Any) -> Event:
         time = record["time"]
         if known is None:
             return UnknownEvent(seq=seq, time=time, name=kind)
+        if kind == EpochFinished.kind:
+            record = _restore_scores(record)
         if (keys := _PLAIN.get(kind)) is not None:
             return known(seq=seq, time=time, **{key: record[key] for key in keys})
         found = {

@@ -14,7 +14,9 @@ from typing import Any, ClassVar
 
 from .trial import Direction, State, Value
 
-FORMAT = 2  # of what this version writes; in 1, which no line names, `final` may lack fields
+# Of what this version writes. In 2 an epoch's metrics repeat its scores; in 1, which no line names,
+# `final` may lack fields.
+FORMAT = 3
 
 # ---- parts of events ----
 

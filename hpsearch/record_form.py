@@ -203,7 +203,10 @@ _EVENTS: dict[str, Form] = {
         **_TRIAL,
         "epoch": _WHOLE,
         "scores": (_is_nonempty_numbers, "a list of numbers"),
-        "metrics": (_mapping_of(_is_nonempty_numbers), "lists of numbers by name"),
+        "metrics": (
+            _mapping_of(_or_none(_is_nonempty_numbers)),  # null: the scores
+            "lists of numbers by name",
+        ),
     },
     "fold": {**_TRIAL, "fold": _WHOLE, "scores": (_is_nonempty_numbers, "a list of numbers")},
     "result": {
