@@ -81,17 +81,17 @@ def memory(folder: Path) -> dict[str, float]:
     import sklearn.model_selection  # noqa: F401
 
     from hpsearch.data.sources import read_source
-    from hpsearch.study.prepare import build_problem, load_data
+    from hpsearch.study.prepare import build_problem, load_data, resolve_study
     from hpsearch.study.tune import read_spec
 
     path = folder / "table.csv"
-    file = read_spec({**SPEC, "data": {**SPEC["data"], "source": str(path)}})  # type: ignore[dict-item]
+    study = read_spec({**SPEC, "data": {**SPEC["data"], "source": str(path)}})  # type: ignore[dict-item]
     began = time.monotonic()
     with Peak() as peak:
-        dataset = load_data(file)
-        problem = build_problem(file.spec, dataset)
+        dataset = load_data(study)
+        problem = build_problem(resolve_study(study, dataset), dataset)
     seconds = time.monotonic() - began
-    table = read_source(file.spec.data, folder).table.nbytes
+    table = read_source(study.spec.data, folder).table.nbytes
     return {
         "rows": dataset.n_rows,
         "seconds": seconds,

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ..spec import feasibility, type_coercion
 from ..spec.conditions import format_condition
 from ..spec.parameter_domains import format_value
 from ..spec.search_space import Categorical, Parameter, SearchSpace
-from ..spec.study_spec import StudySpec
 from .results import make_table
 from .terminal import make_console
 
+if TYPE_CHECKING:
+    from ..study.resolved_study import CheckedStudy
 
-def show_space(spec: StudySpec, notes: Sequence[str] = ()) -> None:
-    """The search space as a table, its constraints below, with its size where it is finite.
 
-    Args:
-        spec: The declaration.
-        notes: What the exploration of a user's model has to say.
-    """
-    out = make_console()
+def show_space(study: CheckedStudy) -> None:
+    """The search space as a table, its constraints below, with its size where it is finite."""
+    out, spec = make_console(), study.spec
     names, model = {p.name for p in spec.space}, spec.model_name
     title = f"{spec.study}: {len(names)} hyperparameters, {_format_size(spec.space)}"
     columns = ("hyperparameter", "type", "values", "scale", "when", "allowed")
@@ -40,13 +37,11 @@ def show_space(spec: StudySpec, notes: Sequence[str] = ()) -> None:
     out.print(grid)
     for constraint in spec.space.constraints:
         out.print(f"constraint: {constraint.text}", highlight=False, soft_wrap=True)
-    for note in notes:
+    for note in study.file.model_facts.get("notes", ()):
         out.print(f"note: {note}", highlight=False, soft_wrap=True)
     minutes = f" or {spec.budget.minutes:g} minutes" if spec.budget.minutes else ""
-    from ..study.prepare import pruner_kind
-
-    sampler = f"sampler {spec.sampler.kind}, pruner {pruner_kind(spec)}, model {spec.model_name}"
-    out.print(f"{sampler}, {spec.budget.trials} trials{minutes}, {spec.training.epochs} epochs")
+    kinds = f"sampler {spec.sampler.kind}, pruner {study.pruner_kind}, model {spec.model_name}"
+    out.print(f"{kinds}, {spec.budget.trials} trials{minutes}, {spec.training.epochs} epochs")
 
 
 def _format_size(space: SearchSpace) -> str:

@@ -99,7 +99,8 @@ def tune(
     from .progress import make_display
     from .stop_signals import StopSignals
 
-    total = load_file(spec, overrides).spec.budget.trials
+    file = load_file(spec, overrides)
+    total = file.spec.budget.trials
     with ExitStack() as stack:
         interrupt = stack.enter_context(StopSignals(grace))
         shown = stack.enter_context(make_display(total, quiet=quiet))
@@ -110,8 +111,7 @@ def tune(
             board = stack.enter_context(closing(TensorBoardWriter(tensorboard)))
             listeners.append(guard_listener("--tensorboard", board.listen, skips_past_curves=False))
         result = run(
-            spec,
-            overrides=overrides,
+            file,
             tracking_uri=tracking_uri,
             fresh=fresh,
             accept_changes=accept_changes,
@@ -177,7 +177,8 @@ def nested(
     from .progress import make_display
     from .stop_signals import StopSignals
 
-    total = load_file(spec, settings).spec.budget.trials
+    file = load_file(spec, settings)
+    total = file.spec.budget.trials
 
     @contextmanager
     def around(fold: int) -> Iterator[dict[str, Any]]:
@@ -188,9 +189,8 @@ def nested(
             yield {"listeners": [listen], "stop_requested": interrupt.is_requested}
 
     result = run(
-        spec,
+        file,
         folds=folds,
-        overrides=settings,
         tracking_uri=tracking_uri,
         offline=offline,
         around=around,
@@ -233,17 +233,17 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
     from .results import show_data
     from .space_table import show_space
 
-    file = read_spec(spec, settings)
-    show_space(file.spec, file.model_facts.get("notes", ()))
-    if data and file.spec.data.source is not None:
+    study = read_spec(spec, settings)
+    show_space(study)
+    if data and study.spec.data.source is not None:
         from ..study.model_validation import check_model
-        from ..study.prepare import build_problem, load_data
+        from ..study.prepare import build_problem, load_data, resolve_study
 
-        dataset = load_data(file)
+        dataset = load_data(study)
+        resolved = resolve_study(study, dataset)
         show_data(dataset)
         one_fold = replace(dataset, folds=dataset.folds[:1])
-        problem = build_problem(file.spec, one_fold, file.folder)
-        for note in check_model(file, problem):
+        for note in check_model(study.file, build_problem(resolved, one_fold)):
             print_line(f"note: {note}")
 
 

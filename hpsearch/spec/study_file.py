@@ -32,6 +32,7 @@ class StudyFile:
     """A valid declaration, what it was written as, and where."""
 
     spec: StudySpec
+    written: StudySpec  # the same with paths of the user's functions as they were written
     raw: Mapping[str, Any]  # as in the file, overrides applied
     origin: str  # the file's name, or "spec" where it was given as a dict
     folder: Path  # what relative paths in the file are relative to
@@ -72,6 +73,17 @@ class StudyFile:
             )
             raise SpecError("\n".join(told)) from None
         return file
+
+    def with_overrides(self, overrides: Sequence[str]) -> StudyFile:
+        """The declaration with some keys replaced; see `load_file`.
+
+        Raises:
+            SpecError: With every mistake on a line of its own.
+        """
+        raw, lines = _copy_plain(self.raw), dict(self.lines)
+        for text in overrides:
+            _apply_override(raw, lines, text)
+        return _validate_study(raw, lines, self.origin, self.folder)
 
     def make_error(self, key: str, message: str) -> SpecError:
         """An error that shows its place."""
@@ -181,7 +193,7 @@ def _validate_study(
         "model": resolve_model_path(spec.model, folder),
         "constraints": resolve_constraint_paths(spec.constraints, folder),
     }
-    return StudyFile(spec.model_copy(update=update), raw, origin, folder, lines)
+    return StudyFile(spec.model_copy(update=update), spec, raw, origin, folder, lines)
 
 
 def _format_error(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: str) -> str:

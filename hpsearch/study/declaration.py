@@ -19,12 +19,11 @@ from ..plugins import find_plugin
 from ..search.pruners import PRUNERS, find_pruner
 from ..search.samplers import SAMPLERS
 from ..search.samplers import sampler_packages as packages_of_sampler
-from ..spec.data_spec import Task
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
 from ..training import batching, losses, optimizers, schedules
 from ..training.metrics import METRICS
-from .prepare import pruner_kind
+from .resolved_study import CheckedStudy, ResolvedStudy
 from .user_code import compute_digests, find_references
 
 PACKAGES = (
@@ -71,13 +70,14 @@ class Change:
         return f"{self.key}: {self.then} then, {self.now} now{default}"
 
 
-def build_declaration(file: StudyFile, task: Task) -> Declaration:
+def build_declaration(study: ResolvedStudy) -> Declaration:
     """What a study's results depend on beside its data."""
+    file = study.file
     return Declaration(
-        resolved=resolve_defaults(file.raw),
-        defaults=_default_arguments(file.spec, task),
+        resolved=file.written.model_dump(mode="json"),
+        defaults=_default_arguments(study),
         files=compute_digests(find_references(file), file.folder),
-        environment=describe_environment() | plugin_versions(file.spec),
+        environment=describe_environment() | plugin_versions(study),
     )
 
 
@@ -97,10 +97,11 @@ def describe_environment() -> dict[str, str]:
     return {"python": platform.python_version(), "machine": platform.machine(), **versions}
 
 
-def plugin_versions(spec: StudySpec) -> dict[str, str]:
+def plugin_versions(study: CheckedStudy) -> dict[str, str]:
     """The other packages whose sampler, pruner, family or metrics the study names."""
+    spec = study.spec
     named = [
-        *(("samplers", spec.sampler.kind), ("pruners", pruner_kind(spec))),
+        *(("samplers", spec.sampler.kind), ("pruners", study.pruner_kind)),
         *(("metrics", o.metric) for o in [spec.objective, *(spec.objectives or ())] if o),
         ("families", spec.model_name),
     ]
@@ -109,10 +110,11 @@ def plugin_versions(spec: StudySpec) -> dict[str, str]:
     return {plugin.package: plugin.version for plugin in found if plugin}
 
 
-def _default_arguments(spec: StudySpec, task: Task) -> dict[str, Any]:
+def _default_arguments(study: ResolvedStudy) -> dict[str, Any]:
     """What trials take where the study's file is silent, as far as it is ours and not Keras's."""
+    spec = study.spec
     family = find_family(spec.model_name)
-    loss = next(iter(losses.LOSSES[task]), None)
+    loss = next(iter(losses.LOSSES[study.task]), None)
     training = {
         "optimizer": optimizers.DEFAULT_OPTIMIZER,
         "learning_rate": schedules.DEFAULT_LEARNING_RATE,
@@ -122,7 +124,7 @@ def _default_arguments(spec: StudySpec, task: Task) -> dict[str, Any]:
     }
     hyperparameters = {**training, **((family.defaults if family else None) or {})}
     silent = {k: v for k, v in hyperparameters.items() if k not in spec.search_space}
-    kind = pruner_kind(spec)
+    kind = study.pruner_kind
     found = find_pruner(kind)
     options = (found[1] if found else {}).items()
     declared = {"kind", *spec.pruner.options} if spec.pruner else set()
@@ -130,9 +132,10 @@ def _default_arguments(spec: StudySpec, task: Task) -> dict[str, Any]:
     return {**silent, "pruner": pruner}
 
 
-def packages_of(spec: StudySpec, trainer: str) -> tuple[str, ...]:
+def packages_of(study: CheckedStudy, trainer: str) -> tuple[str, ...]:
     """The packages whose version can change a study's results."""
-    pruned_by_optuna = pruner_kind(spec) in ("median", "percentile", "patience", "threshold")
+    spec = study.spec
+    pruned_by_optuna = study.pruner_kind in ("median", "percentile", "patience", "threshold")
     folds = spec.cross_validation
     return (
         *("hpsearch", "keras", "numpy"),
@@ -140,7 +143,7 @@ def packages_of(spec: StudySpec, trainer: str) -> tuple[str, ...]:
         *packages_of_sampler(spec.sampler.kind),
         *(["optuna"] if pruned_by_optuna else []),
         *(["scikit-learn"] if folds and folds.kind == "stratified_group" else []),
-        *plugin_versions(spec),
+        *plugin_versions(study),
     )
 
 

@@ -24,7 +24,7 @@ from ..history import load_history
 from ..tracking.nested_summary import OuterFoldResult, send_nested
 from ..tracking.store import artifact_location, default_uri, journal_path, open_store
 from .result import StudyResult
-from .tune import load_spec, tune
+from .tune import Declared, load_spec, tune
 
 logger = logging.getLogger("hpsearch.study")
 
@@ -79,7 +79,7 @@ class NestedResult:
 
 
 def nested(
-    spec: str | Path | Mapping[str, Any],
+    spec: Declared,
     data: Any = None,
     *,
     folds: int = 5,
@@ -107,7 +107,8 @@ def nested(
     Raises:
         HpsearchError: For whatever the caller can mend.
     """
-    name = load_spec(spec, overrides).spec.study
+    file = load_spec(spec, overrides)
+    name = file.spec.study
     where: dict[str, Any] = {"tracking_uri": tracking_uri, "offline": offline, "root": root}
     studies = []
     for fold in range(1, folds + 1):
@@ -115,8 +116,7 @@ def nested(
         own = [f"study={name}-outer-{fold}-of-{folds}"]
         own.append(f"data.outer_fold={{fold: {fold}, folds: {folds}}}")
         with around(fold) as more:
-            changed = [*overrides, *own]
-            studies.append(tune(spec, data, overrides=changed, **where, **options, **more))
+            studies.append(tune(file, data, overrides=own, **where, **options, **more))
     result = NestedResult(tuple(studies))
     if offline:
         return result

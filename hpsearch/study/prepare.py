@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..data import Dataset, load
 from ..data.split import Split
 from ..data.statistics import Statistics
-from ..errors import SpecError
 from ..events import DataSummary
 from ..execution import devices
 from ..execution.executor import EXECUTORS, Executor
@@ -18,95 +17,80 @@ from ..execution.process_executor import ProcessExecutor
 from ..execution.resource_limits import GIB, WorkerLimits
 from ..plugins import find_plugin
 from ..search.objectives import COSTS
-from ..search.pruner import Pruner
-from ..search.pruners import default_pruner, make_pruner
-from ..spec.data_spec import Task
-from ..spec.function_reference import is_reference
 from ..spec.search_space import Categorical, Int
-from ..spec.study_file import StudyFile
 from ..spec.study_spec import ExecutionSpec, StudySpec
-from ..training.metrics import get_metric, list_default_metrics
+from ..training.metrics import get_metric
 from ..training.problem import EarlyStopping, Problem
 from ..training.trainer_selection import choose_trainer, has_accelerator
-from ..trial import Direction, Value
+from ..trial import Value
 from .objective_validation import require_defined_objective
-from .validation import validate_study
+from .resolved_study import CheckedStudy, ResolvedStudy, with_task
+from .task_validation import check_inferred_task
 
-THRESHOLD_METRICS = (
-    "balanced_accuracy",
-    "f1",
-    "matthews_corrcoef",
-)  # objectives that need a threshold
 TOGETHER = 64  # trials of a population on an accelerator, where nothing is declared
 LISTED = 16  # values of a whole number; of more, powers of two
-DEFAULT_OBJECTIVE = {
-    "binary": "roc_auc",
-    "multiclass": "accuracy",
-    "multilabel": "roc_auc",
-    "regression": "rmse",
-}
 
 
-def load_data(file: StudyFile, data: Any = None) -> Dataset:
+def load_data(study: CheckedStudy, data: Any = None) -> Dataset:
     """The declared data, or those handed over in memory.
 
     Raises:
-        SpecError: If there are neither, or the declaration does not suit the task that they are.
-        DataError: If they cannot be used as they are, or the objective has no value on them.
+        SpecError: If there are neither.
+        DataError: If they cannot be used as they are.
     """
-    spec = file.spec
+    spec = study.spec
     if data is None and spec.data.source is None:
-        raise file.make_error("data.source", "is required, unless data are handed to hpsearch.tune")
-    dataset = load(
+        raise study.file.make_error(
+            "data.source", "is required, unless data are handed to hpsearch.tune"
+        )
+    return load(
         spec.data,
         task=spec.task,
         cross_validation=spec.cross_validation,
         seed=spec.seed,
-        folder=file.folder,
+        folder=study.file.folder,
         arrays=data,
     )
-    if spec.task is None:
-        _check_task(file, dataset.task)
-    for name, _ in objectives_of(spec, dataset.task):
-        if name not in COSTS and own_metric_of(spec) is None:
-            require_defined_objective(get_metric(name, dataset.task), dataset)
-    return dataset
 
 
-def _check_task(file: StudyFile, task: Task) -> None:
-    """Refuse what does not suit the task that was inferred."""
-    try:
-        validate_study(replace(file, spec=file.spec.model_copy(update={"task": task})))
-    except SpecError as error:
-        raise SpecError(
-            f"{error}\nThe target's values make it a {task} task; the key task would say another."
-        ) from None
+def resolve_study(study: CheckedStudy, dataset: Dataset) -> ResolvedStudy:
+    """The study as one of these data.
+
+    Raises:
+        SpecError: If the declaration does not suit the task that they are.
+        DataError: If an objective has no value on them.
+    """
+    if study.spec.task is None:
+        check_inferred_task(study.file, dataset.task)
+    resolved = with_task(study, dataset.task)
+    if resolved.custom_metric is None:
+        for objective in resolved.objectives:
+            if objective.metric not in COSTS:
+                require_defined_objective(get_metric(objective.metric, dataset.task), dataset)
+    return resolved
 
 
-def build_problem(spec: StudySpec, dataset: Dataset, folder: Path | None = None) -> Problem:
-    """What every trial of the study shares; its paths are relative to `folder`."""
-    objective = objective_of(spec, dataset.task)
-    several = [name for name, _ in objectives_of(spec, dataset.task)]
-    others = [name for name in several if name not in COSTS]
-    stopping = spec.training.early_stopping
+def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
+    """What every trial of the study shares."""
+    spec, stopping = study.spec, study.spec.training.early_stopping
     problem = Problem(
-        task=dataset.task,
+        task=study.task,
         features=dataset.features,
         target=dataset.target,
         folds=dataset.folds,
         statistics=(),
-        objective=objective,
-        metrics=tuple(dict.fromkeys([*list_default_metrics(dataset.task, objective), *others])),
+        objective=study.objective.metric,
+        metrics=study.metrics,
         model=spec.model_name,
         fixed_params=spec.fixed_params,
         weights=dataset.weights,
         target_transforms=dataset.schema.target.transforms if dataset.schema.target else (),
         early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
-        fold_schedule="in_turn" if pruner_kind(spec) == "fold_race" else "together",
-        folder=str((folder or Path()).resolve()),
-        custom_metric=own_metric_of(spec),
-        threshold=threshold_of(spec, dataset.task),
-        cost_objectives=tuple(name for name in several if name in COSTS),
+        fold_schedule="in_turn" if study.pruner_kind == "fold_race" else "together",
+        folder=str(study.file.folder.resolve()),
+        custom_metric=study.custom_metric,
+        threshold=study.threshold,
+        cost_objectives=study.costs,
         category_ranges=dataset.schema.category_ranges,
         windows=dataset.windows,
         statistics_by_scaling={str(how): () for how in spec.possible_values("scaling")},
@@ -143,94 +127,18 @@ def with_folds(problem: Problem, dataset: Dataset, folds: tuple[Split, ...]) -> 
     return replace(problem, folds=folds, statistics=fitted(), statistics_by_scaling=scaled)
 
 
-def objective_of(spec: StudySpec, task: str) -> str:
-    """The metric that is improved: the declared one, or the task's usual one.
-
-    With several objectives it is the first, which ranks trials and is watched epoch by epoch.
-
-    Raises:
-        SpecError: If the metric does not suit the task.
-    """
-    if spec.objectives:
-        return get_metric(spec.objectives[0].metric, task).name
-    if own := own_metric_of(spec):
-        return own[0].rpartition(":")[2]
-    name = spec.objective.metric if spec.objective else DEFAULT_OBJECTIVE[task]
-    return get_metric(name, task).name
-
-
-def own_metric_of(spec: StudySpec) -> tuple[str, Direction] | None:
-    """The user's function that is the objective, and which of its values are better."""
-    declared = spec.objective
-    if declared is None or declared.direction is None or not is_reference(declared.metric):
-        return None
-    return declared.metric, declared.direction
-
-
-def threshold_of(spec: StudySpec, task: str) -> float | Literal["tuned"]:
-    """What is declared of a binary task's labels; else tuned, where the objective needs it.
-
-    Accuracy is left at one half: a probability that means what it says is most accurate there. So
-    are precision and recall, which are best where next to no row, or every row, is called positive.
-    """
-    if spec.objective is not None and spec.objective.threshold is not None:
-        if task == "multilabel":
-            raise SpecError(
-                "objective.threshold: a multilabel task's labels are called at one half each: "
-                "leave it out"
-            )
-        return spec.objective.threshold
-    name = objective_of(spec, task)
-    return "tuned" if name in THRESHOLD_METRICS and task == "binary" else 0.5
-
-
-def objectives_of(spec: StudySpec, task: str) -> list[tuple[str, Direction]]:
-    """Each objective's name and direction, in the order of the declaration.
-
-    Raises:
-        SpecError: If a metric does not suit the task.
-    """
-    if own := own_metric_of(spec):
-        return [(objective_of(spec, task), own[1])]
-    declared = [o.metric for o in spec.objectives or ()] or [objective_of(spec, task)]
-    return [
-        (name, "minimize" if name in COSTS else get_metric(name, task).direction)
-        for name in declared
-    ]
-
-
-def pruner_of(spec: StudySpec) -> Pruner:
-    """The declared pruner, or the usual one.
-
-    Raises:
-        SpecError: If there is none, or it does not read an option.
-    """
-    options = spec.pruner.options if spec.pruner else {}
-    return make_pruner(pruner_kind(spec), options, epochs=spec.training.epochs, seed=spec.seed)
-
-
-def pruner_kind(spec: StudySpec) -> str:
-    """The name of the declared pruner, or of the usual one."""
-    if spec.pruner is not None:
-        return spec.pruner.kind
-    if spec.sampler.kind == "keras_tuner_hyperband":
-        return "none"  # it gives its trials their epochs itself
-    n_objectives = len(spec.objectives or [None])
-    return default_pruner(epochs=spec.training.epochs, objectives=n_objectives)
-
-
-def population_of(spec: StudySpec, trainer: str) -> int:
+def population_of(study: CheckedStudy, trainer: str) -> int:
     """How many trials a worker trains together.
 
     Where nothing is declared and there is an accelerator they are an eighth of the study, so that
     the sampler learns from those before, and at most `TOGETHER`. Which of them stand side by side
     on the device is left to its memory. A pruner's bracket is never cut.
     """
-    wanted = spec.training.population
-    declared = "population" in spec.training.model_fields_set
+    training, bracket = study.spec.training, study.pruner.bracket
+    wanted = training.population
+    declared = "population" in training.model_fields_set
     if not declared and trainer == "vectorized" and has_accelerator():
-        wanted = max(1, min(TOGETHER, spec.budget.trials // 8))
-    bracket = pruner_of(spec).bracket
+        wanted = max(1, min(TOGETHER, study.spec.budget.trials // 8))
     return bracket * max(1, wanted // bracket)
 
 
@@ -239,27 +147,28 @@ class WorkerPool:
 
     def __init__(
         self,
-        spec: StudySpec,
+        study: CheckedStudy,
         *,
         logs: Path,
         workers: int | None = None,
         threads: int | None = None,
     ) -> None:
-        """Start the workers that `spec` declares; they import Keras at once.
+        """Start the workers that `study` declares; they import Keras at once.
 
         Args:
-            spec: The study.
+            study: The study.
             logs: Folder for what workers print.
             workers: So many processes on this machine, whatever is declared.
             threads: Of each worker; None: its share of the machine's cores.
         """
+        spec = study.spec
         self._execution = spec.execution if workers is None else ExecutionSpec(workers=workers)
         self._threads = threads
         self.is_deterministic = spec.training.deterministic
         self._kind = spec.training.trainer
-        self._spec = spec
+        self._study = study
         # A bracket is one population, and the next is not asked for before it has ended.
-        self._asks_ahead = pruner_of(spec).bracket == 1
+        self._asks_ahead = study.pruner.bracket == 1
         minutes, gib = spec.budget.trial_minutes, spec.budget.memory_gib
         self._limits = WorkerLimits(
             trial_seconds=None if minutes is None else minutes * 60,
@@ -273,7 +182,7 @@ class WorkerPool:
     @property
     def _population(self) -> int:
         """How many trials the trainer is given at once."""
-        return population_of(self._spec, self.trainer)
+        return population_of(self._study, self.trainer)
 
     def _start_executor(self) -> Executor:
         declared, machine = self._execution, devices.detect_machine(self.trainer)

@@ -12,7 +12,6 @@ from ..events import (
     DeclarationChanged,
     DuplicateProposed,
     Event,
-    Objective,
     StudyCreated,
     StudyResumed,
     TrialAsked,
@@ -23,12 +22,10 @@ from ..events import (
 from ..journal import Journal, stream_records, take_lock
 from ..platforms.identity import host_name, user_name
 from ..platforms.paths import find_similar, relative_to
-from ..spec.study_file import StudyFile
-from ..spec.study_spec import StudySpec
-from ..training.problem import Problem
 from .declaration import Change, Declaration, build_declaration, find_changes, packages_of
 from .git_provenance import record_git_state
-from .prepare import WorkerPool, describe_dataset, objectives_of, pruner_kind
+from .prepare import WorkerPool, describe_dataset
+from .resolved_study import ResolvedStudy
 from .warm_start import collect_trials
 
 OTHER_EVENTS = (
@@ -39,9 +36,8 @@ OTHER_EVENTS = (
 
 def start_or_resume(
     journal: Journal,
-    file: StudyFile,
+    study: ResolvedStudy,
     dataset: Dataset,
-    problem: Problem,
     crew: WorkerPool,
     *,
     accept_changes: bool = False,
@@ -50,9 +46,8 @@ def start_or_resume(
 
     Args:
         journal: Of the study.
-        file: Its declaration.
+        study: Its declaration.
         dataset: Its rows.
-        problem: What its trials share.
         crew: What trains them.
         accept_changes: Go on with other code, versions or training than before, and record it.
 
@@ -62,10 +57,10 @@ def start_or_resume(
     Raises:
         SpecError: If the journal is that of another study, or of one that has changed.
     """
-    declaration = build_declaration(file, dataset.task)
+    declaration = build_declaration(study)
     if journal.first is not None:
         first = require_comparable(journal.first, journal.path)
-        found = _compare_declarations(journal, first, declaration, file, dataset, problem, crew)
+        found = _compare_declarations(journal, first, declaration, study, dataset, crew)
         if found and not (accept_changes and all(change.is_acceptable for change in found)):
             raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
         if found:
@@ -73,7 +68,7 @@ def start_or_resume(
             journal.append(DeclarationChanged(changes=told, **declaration.to_record()))
         journal.append(StudyResumed(workers=crew.workers, threads=crew.threads))
         return first
-    spec = file.spec
+    file, spec = study.file, study.spec
     return journal.append(
         StudyCreated(
             study=spec.study,
@@ -81,12 +76,12 @@ def start_or_resume(
             spec=file.raw,
             fingerprint=dataset.fingerprint,
             data=describe_dataset(dataset),
-            task=problem.task,
-            objective=Objective(problem.objective, problem.objective_metric.direction),
+            task=study.task,
+            objective=study.objective,
             seed=spec.seed,
-            objectives=_objective_fields(spec, problem),
+            objectives=list(study.objectives) if len(study.objectives) > 1 else None,
             sampler=spec.sampler.kind,
-            pruner=pruner_kind(spec),
+            pruner=study.pruner_kind,
             trainer=crew.trainer,
             trainer_reason=crew.reason,
             **declaration.to_record(),
@@ -94,7 +89,7 @@ def start_or_resume(
             owner=user_name(),
             host=host_name(),
             folder=relative_to(file.folder, journal.path.parents[3]),
-            warm_start=_warm_start_fields(file, journal, dataset, problem),
+            warm_start=_warm_start_fields(study, journal.path, dataset),
             workers=crew.workers,
             threads=crew.threads,
         )
@@ -124,9 +119,8 @@ def _compare_declarations(
     journal: Journal,
     first: StudyCreated,
     now: Declaration,
-    file: StudyFile,
+    study: ResolvedStudy,
     dataset: Dataset,
-    problem: Problem,
     crew: WorkerPool,
 ) -> list[Change]:
     """What is another than when the study began, or than was accepted last."""
@@ -134,13 +128,13 @@ def _compare_declarations(
     for event in stream_records(journal.path, without=OTHER_EVENTS):
         if isinstance(event, DeclarationChanged):
             before = first.with_change(event)
-    found = find_changes(before, now, file=file, packages=packages_of(file.spec, crew.trainer))
+    found = find_changes(before, now, file=study.file, packages=packages_of(study, crew.trainer))
     same_study = {
         "the data": (first.fingerprint[:12], dataset.fingerprint[:12]),
-        "the task": (first.task or problem.task, problem.task),
-        "the metric": (first.objective.metric, problem.objective),
+        "the task": (first.task or study.task, study.task),
+        "the metric": (first.objective.metric, study.objective.metric),
     }
-    if file.spec.training.deterministic:
+    if study.spec.training.deterministic:
         for key, then, here in (
             ("workers", first.workers, crew.workers),
             ("threads", first.threads, crew.threads),
@@ -168,21 +162,11 @@ def _format_refusal(study: str, found: list[Change], *, accept: bool) -> str:
     return "\n".join([*lines, f"{ways}."])
 
 
-def _warm_start_fields(
-    file: StudyFile, journal: Journal, dataset: Dataset, problem: Problem
-) -> WarmStart | None:
+def _warm_start_fields(study: ResolvedStudy, journal: Path, dataset: Dataset) -> WarmStart | None:
     """The trials of another study that the sampler is told, where one is named."""
-    if file.spec.warm_start is None:
+    if study.spec.warm_start is None:
         return None
-    objectives = objectives_of(file.spec, problem.task)
-    fingerprint = dataset.fingerprint
-    return collect_trials(file, journal.path, fingerprint=fingerprint, objectives=objectives)
-
-
-def _objective_fields(spec: StudySpec, problem: Problem) -> list[Objective] | None:
-    """All objectives, where there are several."""
-    listed = [Objective(*each) for each in objectives_of(spec, problem.task)]
-    return listed if len(listed) > 1 else None
+    return collect_trials(study, journal, fingerprint=dataset.fingerprint)
 
 
 def require_own_folder(folder: Path) -> None:

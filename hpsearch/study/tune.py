@@ -29,20 +29,19 @@ from ..search.samplers import make_sampler
 from ..search.stopping_criteria import StoppingCriteria
 from ..search.tried_points import TriedPoints
 from ..spec.study_file import StudyFile, load_dict, load_file
-from ..spec.study_spec import StudySpec
 from ..tracking.cursor import CURSOR
 from ..tracking.database import database_path
 from ..tracking.server import check_server
 from ..tracking.store import artifact_location, check_uri, default_uri, journal_path
 from ..tracking.uploader import Uploader
-from ..training.problem import Problem
 from .finalize import finalize_study
 from .initial_trials import initial_points
 from .model_validation import check_model, with_model_space
-from .prepare import WorkerPool, build_problem, load_data, objectives_of, pruner_of
+from .prepare import WorkerPool, build_problem, load_data, resolve_study
+from .resolved_study import CheckedStudy, ResolvedStudy
 from .result import BestTrial, FrontTrial, StudyResult, StudyStopped
 from .start import move_aside, require_own_folder, start_or_resume
-from .validation import validate_study
+from .validation import check_study
 from .warm_start import best_point, read_trials
 from .winner.selection import trials_needing_curves
 
@@ -54,30 +53,34 @@ FLUSH_SECONDS = 60  # for MLflow to take the last records
 FLUSH_TRIES = 2  # that may fail meanwhile, before a store that is away is waited for no longer
 
 
-def load_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyFile:
-    """A declaration of the right form, from a file or a dict.
+# A YAML file, what it would hold as a dict, or a file that was read before.
+Declared = str | Path | Mapping[str, Any] | StudyFile
+
+
+def load_spec(spec: Declared, overrides: Sequence[str] = ()) -> StudyFile:
+    """A declaration of the right form.
 
     Raises:
         SpecError: With every mistake on a line of its own.
     """
+    if isinstance(spec, StudyFile):
+        return spec.with_overrides(overrides) if overrides else spec
     if isinstance(spec, Mapping):
         return load_dict(spec, overrides)
     return load_file(Path(spec), overrides)
 
 
-def read_spec(spec: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> StudyFile:
+def read_spec(spec: Declared, overrides: Sequence[str] = ()) -> CheckedStudy:
     """A declaration that is checked, and whose model was asked for its space.
 
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    file = with_model_space(load_spec(spec, overrides))
-    validate_study(file)
-    return file
+    return check_study(with_model_space(load_spec(spec, overrides)))
 
 
 def tune(
-    spec: str | Path | Mapping[str, Any],
+    spec: Declared,
     data: Any = None,
     *,
     overrides: Sequence[str] = (),
@@ -93,7 +96,7 @@ def tune(
     """Run a study, or go on with one.
 
     Args:
-        spec: A YAML file, or what it would hold as a dict.
+        spec: A YAML file, what it would hold as a dict, or a file that was read before.
         data: `(X, y)` or a data frame, where the declaration names no source.
         overrides: `key.path=value` texts that replace keys of the declaration.
         tracking_uri: Where MLflow's runs go; a file below `root` where it is None.
@@ -113,33 +116,33 @@ def tune(
     began = time.monotonic()
     if workers is not None:
         overrides = [*overrides, f"execution.workers={workers}"]
-    file = read_spec(spec, overrides)
+    checked = read_spec(spec, overrides)
+    name = checked.spec.study
     root = (root or Path.cwd()).resolve()
     uri = tracking_uri or default_uri(root)
-    path = journal_path(root, file.spec.study)
+    path = journal_path(root, name)
     is_begun = path.exists() and not fresh  # its experiment may be called otherwise by now
     if not offline:
         check_uri(uri)  # before anything is read or trained
-        check_server(uri, experiment="" if is_begun else file.spec.study)
+        check_server(uri, experiment="" if is_begun else name)
     require_own_folder(path.parent)
     if fresh:
         move_aside(path.parent)
     with ExitStack() as stack:
-        crew = stack.enter_context(WorkerPool(file.spec, logs=path.parent / LOGS))
+        crew = stack.enter_context(WorkerPool(checked, logs=path.parent / LOGS))
         journal = stack.enter_context(Journal(path))
         stack.enter_context(study_log(path.parent / LOGS))  # one process has the journal
         remove_drafts(path.parent, but=CURSOR)  # of a run that was killed
-        dataset = load_data(file, data)
-        problem = build_problem(file.spec, dataset, file.folder)
-        for note in check_model(file, problem):
+        dataset = load_data(checked, data)
+        study = resolve_study(checked, dataset)
+        problem = build_problem(study, dataset)
+        for note in check_model(study.file, problem):
             logger.warning("note: %s", note)
         crew.set_up(problem)
-        first = start_or_resume(
-            journal, file, dataset, problem, crew, accept_changes=accept_changes
-        )
+        first = start_or_resume(journal, study, dataset, crew, accept_changes=accept_changes)
         _tell_the_past(listeners, path)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.
-        sampler = _make_sampler(file.spec, problem, first)
+        sampler = _make_sampler(study, first)
         told = list(listeners)
         uploader = None
         if not offline:
@@ -150,16 +153,16 @@ def tune(
             if database_path(uri) is None:  # a wrong address is told now, not after a night
                 uploader.wait_open(CONNECT_SECONDS)
         try:
-            history = _run_search(file.spec, sampler, journal, crew, told, stop_requested)
+            history = _run_search(study, sampler, journal, crew, told, stop_requested)
         except UnsuitableError as error:
-            if file.spec.training.trainer != "auto":
+            if study.spec.training.trainer != "auto":
                 raise
             crew.fall_back(problem, str(error))
             _notify(told, journal.append(TrainerChanged(trainer=crew.trainer, reason=crew.reason)))
-            again = _make_sampler(file.spec, problem, first)
-            history = _run_search(file.spec, again, journal, crew, told, stop_requested)
+            again = _make_sampler(study, first)
+            history = _run_search(study, again, journal, crew, told, stop_requested)
         finalize_study(
-            file.spec,
+            study.spec,
             history,
             dataset=dataset,
             problem=problem,
@@ -172,7 +175,7 @@ def tune(
             if uploader.problem is not None:
                 logger.warning("waiting up to %d s for MLflow, which is away", FLUSH_SECONDS)
             uploader.flush(FLUSH_SECONDS, tries=FLUSH_TRIES)  # what is missing, it tells at its end
-        result = _build_result(file, history, dataset, problem, path, uploader, redact_text(uri))
+        result = _build_result(study, history, dataset, path, uploader, redact_text(uri))
     seconds = time.monotonic() - began
     if uploader is None:
         return replace(result, seconds=seconds)
@@ -192,30 +195,29 @@ def _tell_the_past(listeners: Sequence[Listener], path: Path) -> None:
             _notify(listeners, event)
 
 
-def _make_sampler(spec: StudySpec, problem: Problem, first: StudyCreated) -> Sampler:
-    directions = [direction for _, direction in objectives_of(spec, problem.task)]
-    elsewhere = read_trials(first)
+def _make_sampler(study: ResolvedStudy, first: StudyCreated) -> Sampler:
+    spec, elsewhere = study.spec, read_trials(first)
     return make_sampler(
         spec.sampler.kind,
         spec.space,
-        direction=directions,
+        direction=[o.direction for o in study.objectives],
         seed=spec.seed,
         options=spec.sampler.options,
         epochs=spec.training.epochs,
-        points=initial_points(spec, best_point(elsewhere, directions[0])),
+        points=initial_points(spec, best_point(elsewhere, study.objective.direction)),
         elsewhere=elsewhere,
     )
 
 
 def _run_search(
-    spec: StudySpec,
+    study: ResolvedStudy,
     sampler: Sampler,
     journal: Journal,
     crew: WorkerPool,
     listeners: Sequence[Listener],
     stop_requested: Callable[[], bool],
 ) -> History:
-    minutes = spec.budget.minutes
+    spec, minutes = study.spec, study.spec.budget.minutes
     search = Search(
         journal=journal,
         sampler=sampler,
@@ -226,7 +228,7 @@ def _run_search(
             spec.budget.stagnation,
             spec.budget.target,
         ),
-        pruner=pruner_of(spec),
+        pruner=study.pruner,
         in_rounds=spec.training.deterministic,
         seed=spec.seed,
         epochs=spec.training.epochs,
@@ -243,10 +245,9 @@ def _run_search(
 
 
 def _build_result(
-    file: StudyFile,
+    study: ResolvedStudy,
     history: History,
     dataset: Dataset,
-    problem: Problem,
     path: Path,
     uploader: Uploader | None,
     uri: str,
@@ -259,7 +260,7 @@ def _build_result(
     assert best.spread is not None
     target = dataset.schema.target
     return StudyResult(
-        study=file.spec.study,
+        study=study.spec.study,
         tracking_uri=uri,
         experiment_id=uploader.experiment_id if uploader else None,
         run_id=uploader.parent_run_id if uploader else None,
@@ -282,7 +283,7 @@ def _build_result(
         single=asdict(final.single) if final.single else {},
         test=final.test,
         seconds=0.0,
-        objective=problem.objective,
+        objective=study.objective.metric,
         intervals=final.intervals,
         baseline=asdict(final.baseline) if final.baseline else {},
         confusion=final.confusion,

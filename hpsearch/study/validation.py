@@ -1,22 +1,20 @@
 """What can be wrong with a study before any row is read: names that nothing knows or reads.
 
 The form of a file is checked in `spec/`; here it meets the catalogues of models, optimizers,
-losses, metrics and samplers.
+losses, metrics and samplers. What depends on the task is in `task_validation.py`.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from ..errors import SpecError
 from ..execution.executor import EXECUTORS
 from ..models import find_family, format_unknown_family
 from ..plugins import describe_known, find_plugin
 from ..search.objectives import COSTS
-from ..search.pruners import PRUNERS, find_pruner, make_pruner
+from ..search.pruners import PRUNERS, find_pruner
 from ..search.pruners.fold_race import min_folds_to_reject
 from ..search.samplers import find_problems as sampler_problems
 from ..spec import feasibility, type_coercion
@@ -26,67 +24,70 @@ from ..spec.model_reference import DefineByRunModel
 from ..spec.secrets import SECRET_REMEDY, find_secrets
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
-from ..training import losses, optimizers, schedules
-from ..training.class_weights import TASKS_WITHOUT_CLASSES
+from ..training import schedules
 from ..training.metrics import METRICS, find_metric
 from . import initial_trials
 from .model_validation import explain_missing
-
-TRAINING_PARAMETERS = (
-    "optimizer",
-    "batch_size",
-    "epochs",
-    "loss",
-    "schedule",
-    "class_weight",
-    "scaling",
+from .resolved_study import CheckedStudy, choose_pruner
+from .task_validation import (
+    TASKS,
+    explain_unknown_loss,
+    explain_unknown_metric,
+    find_task_problems,
+    find_unread,
+    format_problems,
+    list_losses,
 )
 
 
-def validate_study(file: StudyFile) -> None:
-    """Refuse a study that could not run.
+def check_study(file: StudyFile) -> CheckedStudy:
+    """The declaration with its pruner, unless it could not run.
 
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    problems = [str(file.make_error(key, message)) for key, message in _find_problems(file)]
-    if problems:
-        raise SpecError("\n".join(problems))
+    told = [*_find_problems(file), *_check_pruner_options(file.spec)]
+    study = None
+    if not any(key.startswith("pruner.") for key, _ in told):
+        study = choose_pruner(file)
+        told += _check_pruner(study)
+    if file.spec.task is not None:
+        told += find_task_problems(file, file.spec.task)
+    if told or study is None:
+        raise SpecError(format_problems(file, told))
+    return study
 
 
 def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
+    """What is wrong whatever the task is: the key, and why."""
     yield from ((key, SECRET_REMEDY) for key in dict.fromkeys(find_secrets(file.raw)))
-    spec, facts = file.spec, file.model_facts
-    kind, options, n_objectives = (
-        spec.sampler.kind,
-        spec.sampler.options,
-        len(spec.objectives or [1]),
-    )
-    for key, message in sampler_problems(kind, options, spec.space, objectives=n_objectives):
+    spec = file.spec
+    sampler, n_objectives = spec.sampler, len(spec.objectives or [1])
+    for key, message in sampler_problems(
+        sampler.kind, sampler.options, spec.space, objectives=n_objectives
+    ):
         yield f"sampler.{key}", message
     yield from _check_objective(file)
     yield from _check_objectives(spec)
-    yield from _check_pruner(spec)
     yield from _check_schedule(spec)
     yield from _check_execution(spec)
     yield from _check_values(file)
     if "scaling" in spec.search_space and "scaling" in spec.data.model_fields_set:
         yield "data.scaling", "the search space has scaling too: keep one of the two keys"
-    if isinstance(spec.model, DefineByRunModel):
-        yield from _check_unread(spec, _parameters_read_beside(spec, facts))
-    elif family := find_family(spec.model):
-        if family.defaults is not None:
-            yield from _check_unread(
-                spec, (*TRAINING_PARAMETERS, *family.defaults, *_optimizer_and_loss_arguments(spec))
-            )
-    elif (
-        problem := explain_missing(spec.model)
-        if ":" in spec.model
-        else format_unknown_family(spec.model)
-    ):
-        yield "model", problem
+    yield from find_unread(file, spec.search_space, TASKS)
+    yield from _check_model(spec)
     empty = list(feasibility.find_failing_constraints(spec.space))
     yield from empty or initial_trials.find_problems(spec)
+
+
+def _check_model(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    if isinstance(spec.model, DefineByRunModel) or find_family(spec.model):
+        return
+    problem = (
+        explain_missing(spec.model) if ":" in spec.model else format_unknown_family(spec.model)
+    )
+    if problem:
+        yield "model", problem
 
 
 def _check_values(file: StudyFile) -> Iterator[tuple[str, str]]:
@@ -114,26 +115,13 @@ def _check_values(file: StudyFile) -> Iterator[tuple[str, str]]:
             "leave one of them out, or give them a when, or null among their choices and a "
             "constraint",
         )
-    if "class_weight" in spec.search_space and spec.task in TASKS_WITHOUT_CLASSES:
-        what = "has no classes" if spec.task == "regression" else "has several labels a row"
-        yield "search_space.class_weight", f"a {spec.task} task {what}: leave it out"
     for value in spec.possible_values("loss"):
         if isinstance(value, str) and is_reference(value):
             if problem := explain_missing(resolve_reference(value, file.folder)):
                 yield "search_space.loss", problem
-        elif isinstance(value, str) and value not in (known := _known_losses(spec)):
-            listed = ", ".join(sorted(known))
-            yield "search_space.loss", f"{value!r} does not exist. Known: {listed}."
-
-
-def _parameters_read_beside(spec: StudySpec, facts: Mapping[str, Any]) -> tuple[str, ...]:
-    """What is read where the model names its own hyperparameters."""
-    read = ("batch_size", "epochs", "scaling", *facts["declared"])
-    return (
-        read
-        if facts["compiled"]
-        else (*TRAINING_PARAMETERS, *read, *_optimizer_and_loss_arguments(spec))
-    )
+        elif isinstance(value, str) and value not in list_losses(TASKS):
+            tasks = [spec.task] if spec.task else TASKS
+            yield "search_space.loss", explain_unknown_loss(value, tasks)
 
 
 def _check_objective(file: StudyFile) -> Iterator[tuple[str, str]]:
@@ -150,58 +138,48 @@ def _check_objective(file: StudyFile) -> Iterator[tuple[str, str]]:
             yield "objective.metric", f"{name} is called like a metric of ours: rename it"
         return
     metric = find_metric(name)
-    if metric is None or spec.task not in (None, *metric.tasks):
-        kind = f" for {spec.task}" if spec.task else ""
-        known = sorted(m.name for m in METRICS.values() if spec.task in (None, *m.tasks))
-        told = describe_known("metrics", known)
-        yield "objective.metric", f"{name!r} does not exist{kind}. {told}"
+    if metric is None:
+        yield "objective.metric", explain_unknown_metric(spec, name, spec.task)
     elif spec.objective.direction not in (None, metric.direction):
         yield "objective.direction", f"{name} is to be {metric.direction}d: leave it out"
 
 
 def _check_objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    metrics = sorted(m.name for m in METRICS.values() if spec.task in (None, *m.tasks))
     names = [objective.metric for objective in spec.objectives or ()]
-    for place, objective in enumerate(spec.objectives or ()):
-        key, name = f"objectives.{place}.metric", objective.metric
-        found = None if name in (*metrics, *COSTS) else find_metric(name)
-        if name not in (*metrics, *COSTS) and (not found or spec.task not in (None, *found.tasks)):
-            told = describe_known("metrics", (*metrics, *COSTS))
-            yield key, f"{name!r} does not exist. {told}"
-        elif place == 0 and name in COSTS:
+    for index, objective in enumerate(spec.objectives or ()):
+        key, name = f"objectives.{index}.metric", objective.metric
+        metric = None if name in COSTS else find_metric(name)
+        direction = metric.direction if metric else "minimize"
+        if metric is None and name not in COSTS:
+            yield key, explain_unknown_metric(spec, name, spec.task)
+        elif index == 0 and name in COSTS:
             yield key, f"the first objective ranks the trials: a metric. Put {name} behind it."
-        elif name in names[:place]:
+        elif name in names[:index]:
             yield key, f"{name} stands twice"
-        elif objective.direction not in (None, _direction_of(name)):
-            yield (
-                f"objectives.{place}.direction",
-                f"{name} is to be {_direction_of(name)}d: leave it out",
-            )
+        elif objective.direction not in (None, direction):
+            yield f"objectives.{index}.direction", f"{name} is to be {direction}d: leave it out"
 
 
-def _direction_of(name: str) -> str:
-    if name in COSTS:
-        return "minimize"
-    metric = find_metric(name)
-    assert metric is not None
-    return metric.direction
-
-
-def _check_pruner(spec: StudySpec) -> Iterator[tuple[str, str]]:
+def _check_pruner_options(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    """Whether there is a pruner that reads what is declared."""
     if spec.pruner is None:
         return
-    kind, options, epochs = spec.pruner.kind, spec.pruner.options, spec.training.epochs
-    found = find_pruner(kind)
+    kind, found = spec.pruner.kind, find_pruner(spec.pruner.kind)
     if found is None:
         yield "pruner.kind", f"{kind!r} does not exist. {describe_known('pruners', PRUNERS)}"
         return
-    reads = found[1]
-    unread = [name for name in options if name not in reads]
-    for name in unread:
-        known = f"it reads {', '.join(reads)}" if reads else "it reads no option"
-        yield f"pruner.{name}", f"{kind} does not read this option: {known}"
-    if unread or kind == "none":
+    known = f"it reads {', '.join(found[1])}" if found[1] else "it reads no option"
+    for name in spec.pruner.options:
+        if name not in found[1]:
+            yield f"pruner.{name}", f"{kind} does not read this option: {known}"
+
+
+def _check_pruner(study: CheckedStudy) -> Iterator[tuple[str, str]]:
+    """Whether the declared pruner would ever prune a trial of this study."""
+    spec, epochs = study.spec, study.spec.training.epochs
+    if spec.pruner is None or spec.pruner.kind == "none":
         return
+    kind, options = spec.pruner.kind, spec.pruner.options
     if spec.objectives:
         yield "pruner.kind", "with several objectives no trial is pruned: leave it out, or say none"
     elif kind == "threshold" and not {"lower", "upper"} & options.keys():
@@ -209,8 +187,9 @@ def _check_pruner(spec: StudySpec) -> Iterator[tuple[str, str]]:
     elif options.get("lower", -math.inf) > options.get("upper", math.inf):
         yield "pruner.lower", "lower must not be above upper"
     elif kind == "fold_race":
-        yield from _check_fold_race(spec, options.get("alpha", reads["alpha"]))
-    elif not any(make_pruner(kind, options, epochs=epochs).rungs(n, epochs) for n in range(99)):
+        alpha = PRUNERS["fold_race"][1]["alpha"]
+        yield from _check_fold_race(spec, options.get("alpha", alpha))
+    elif not any(study.pruner.rungs(n, epochs) for n in range(99)):
         yield "pruner.kind", f"{kind} would never prune a trial of {epochs} epochs: train longer"
 
 
@@ -269,34 +248,3 @@ def _check_fold_race(spec: StudySpec, alpha: float) -> Iterator[tuple[str, str]]
             f"folds is 1/2^n, and the last fold saves nothing. It takes {needed} folds, or "
             "another pruner.",
         )
-
-
-def _known_losses(spec: StudySpec) -> dict[str, object]:
-    tasks = [spec.task] if spec.task else list(losses.LOSSES)
-    return {name: None for task in tasks for name in losses.LOSSES[task]}
-
-
-def _optimizer_and_loss_arguments(spec: StudySpec) -> set[str]:
-    """What at least one of the study's optimizers and losses reads."""
-    read: set[str] = set()
-    for name in spec.possible_values("optimizer") or (optimizers.DEFAULT_OPTIMIZER,):
-        if name in optimizers.OPTIMIZERS:
-            read.update(optimizers.list_optimizer_params(str(name)))
-    for schedule in spec.possible_values("schedule"):
-        if schedule in schedules.SCHEDULES:
-            read.update(schedules.list_schedule_params(str(schedule)))
-    tasks = [spec.task] if spec.task else list(losses.LOSSES)
-    for task in tasks:
-        for loss in spec.possible_values("loss") or (None,):
-            if loss is None or loss in losses.LOSSES[task] or is_reference(str(loss)):
-                read.update(losses.list_loss_params(task, None if loss is None else str(loss)))
-    return read
-
-
-def _check_unread(spec: StudySpec, read: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    for name in spec.search_space:
-        if name not in read:
-            close = difflib.get_close_matches(name, read, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            known = ", ".join(sorted(read))
-            yield f"search_space.{name}", f"nothing reads this parameter.{hint} Read: {known}."

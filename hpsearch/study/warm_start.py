@@ -17,28 +17,23 @@ from ..spec.function_reference import is_reference, resolve_reference
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
 from ..trial import Direction, State, Trial, Value
+from .resolved_study import ResolvedStudy
 from .user_code import compute_digests
 
 
-def collect_trials(
-    file: StudyFile,
-    journal: Path,
-    *,
-    fingerprint: str,
-    objectives: Sequence[tuple[str, Direction]],
-) -> WarmStart:
+def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> WarmStart:
     """What the journal's first line holds: which study, its finished trials that lie in this space.
 
     Args:
-        file: The new study.
+        study: The new study.
         journal: Of the new study; the other one lies beside it.
         fingerprint: Of the new study's data.
-        objectives: Of the new study: each metric with its direction.
 
     Raises:
         SpecError: If there is no such study, its scores mean something else, or none of its
             trials lies in the space.
     """
+    file = study.file
     name = str(file.spec.warm_start)
     try:
         other = load_condensed_history(journal.parents[1] / name / "journal.jsonl")
@@ -48,7 +43,7 @@ def collect_trials(
         (
             "objective",
             _objective_directions(other),
-            [(metric, d == "maximize") for metric, d in objectives],
+            [(o.metric, o.direction == "maximize") for o in study.objectives],
         ),
         ("data", other.study.fingerprint[:12], fingerprint[:12]),
     ):

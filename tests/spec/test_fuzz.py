@@ -150,7 +150,7 @@ def mutated(draw: st.DrawFn) -> dict[str, Any]:
 def check(raw: Any) -> None:
     """What comes of a declaration: a study whose points can be trained, or a `SpecError`."""
     with suppress(SpecError):
-        accepted(read_spec(raw))
+        accepted(read_spec(raw).file)
 
 
 def accepted(file: StudyFile) -> None:

@@ -17,7 +17,7 @@ from hpsearch.training.schedules import SCHEDULES
 
 
 def study(space: object, **more: object) -> StudyFile:
-    return read_spec({"data": {"source": "sklearn:wine"}, "search_space": space, **more})
+    return read_spec({"data": {"source": "sklearn:wine"}, "search_space": space, **more}).file
 
 
 def test_a_name_has_one_type_whatever_reads_it():

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from contextlib import chdir
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from hpsearch.study.declaration import (
     resolve_defaults,
 )
 from hpsearch.study.maintenance.rerun import rerun_trial
+from hpsearch.study.resolved_study import ResolvedStudy, choose_pruner, with_task
 from hpsearch.tracking import mlflow_layout
 
 DECLARED = {
@@ -57,16 +59,20 @@ def file_of(folder: Path, **declared) -> StudyFile:
     return load_dict({**DECLARED, **declared}, folder=folder)
 
 
+def resolved(file: StudyFile) -> ResolvedStudy:
+    return with_task(choose_pruner(file), "binary")
+
+
 def journalled(file: StudyFile, *leave_out: str) -> dict:
     """A journal's first line, as far as it is compared; without what an older version lacks."""
-    fields = {"spec": file.raw, **build_declaration(file, "binary").to_record()}
+    fields = {"spec": file.raw, **build_declaration(resolved(file)).to_record()}
     kept = {k: v for k, v in fields.items() if k not in leave_out}
     return json.loads(json.dumps(kept))
 
 
 def differences(before: dict, file: StudyFile, trainer: str = "vectorized") -> list[str]:
-    packages = packages_of(file.spec, trainer)
-    now = build_declaration(file, "binary")
+    packages = packages_of(resolved(file), trainer)
+    now = build_declaration(resolved(file))
     event = synthetic.event("study", **before)
     return [str(change) for change in find_changes(event, now, file=file, packages=packages)]
 
@@ -115,16 +121,12 @@ def test_a_file_that_was_only_moved_is_the_same(folder: Path) -> None:
     assert found.startswith("objective.metric: 'm.py:cost' then")
 
 
-def test_a_default_of_the_study_file_that_changed_is_found(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = journalled(file_of(folder))
-    monkeypatch.setattr(
-        declaration,
-        "resolve_defaults",
-        lambda raw: resolve_defaults({**raw, "training": {"epochs": 5, **raw.get("training", {})}}),
-    )
-    assert ["training.epochs: 50 then, 5 now (a default)"] == differences(before, file_of(folder))
+def test_a_default_of_the_study_file_that_changed_is_found(folder: Path) -> None:
+    file = file_of(folder)
+    before = journalled(file)
+    later = file.written.model_copy(update={"training": TrainingSpec(epochs=5)})
+    found = differences(before, replace(file, written=later))
+    assert ["training.epochs: 50 then, 5 now (a default)"] == found
     assert [] == differences(before, file_of(folder, training={"epochs": 50}))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 import hpsearch
 from hpsearch.errors import DataError
-from hpsearch.study.prepare import load_data
+from hpsearch.study.prepare import load_data, resolve_study
 from hpsearch.study.tune import read_spec
 
 N = 240
@@ -77,8 +77,9 @@ def spec(metric: str, target: object = "y", **keys: object) -> dict:
     ],
 )
 def test_an_objective_without_a_value_on_rows_that_judge_is_refused(declared, table, message):
+    study = read_spec(declared)
     with pytest.raises(DataError, match=f"memory: {message}"):
-        load_data(read_spec(declared), table)
+        resolve_study(study, load_data(study, table))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,10 @@ def test_an_objective_without_a_value_on_rows_that_judge_is_refused(declared, ta
     ],
 )
 def test_what_has_a_value_there_is_taken(metric, table):
-    assert load_data(read_spec(spec(metric)), table).n_rows == 192
+    study = read_spec(spec(metric))
+    dataset = load_data(study, table)
+    assert metric == resolve_study(study, dataset).objective.metric
+    assert 192 == dataset.n_rows
 
 
 @pytest.mark.usefixtures("inline_workers")

@@ -11,8 +11,9 @@ from hpsearch.events import StudyCreated
 from hpsearch.journal import Journal, read_page
 from hpsearch.spec.study_file import load_dict, load_file
 from hpsearch.study.initial_trials import ARGUMENTS, OPTIMIZER_ARGUMENTS, initial_points
+from hpsearch.study.resolved_study import choose_pruner, with_task
 from hpsearch.study.user_code import compute_digests
-from hpsearch.study.validation import validate_study
+from hpsearch.study.validation import check_study
 from hpsearch.study.warm_start import best_point, collect_trials, read_trials
 from hpsearch.training.losses import LOSSES
 from hpsearch.training.optimizers import OPTIMIZERS
@@ -30,6 +31,10 @@ SPACE = {
 
 def declared(**keys):
     return {"data": {"source": "sklearn:iris"}, "search_space": SPACE, **keys}
+
+
+def resolved(file):
+    return with_task(choose_pruner(file), "multiclass")
 
 
 def points(**keys):
@@ -68,7 +73,7 @@ def test_a_point_takes_the_default_in_the_range_that_its_condition_chooses():
         )
     )
     with pytest.raises(SpecError) as told:
-        validate_study(file)
+        check_study(file)
     beyond = "enqueue.0.learning_rate: 7.0 is no value of 0.01 to 0.1, or of 1e-05 to 0.01"
     assert beyond in str(told.value)
     assert "enqueue.1: learning_rate=0.001 is not a value of" in str(told.value)
@@ -113,7 +118,7 @@ def test_every_mistake_has_its_line(tmp_path):
     path = tmp_path / "study.yaml"
     path.write_text(MISTAKES)
     with pytest.raises(SpecError) as caught:
-        validate_study(load_file(path))
+        check_study(load_file(path))
     expected = [
         ":8: enqueue.0.units: 50 is no value of 16 to 48",
         ":9: enqueue.1.width: is no hyperparameter of the search space",
@@ -153,8 +158,6 @@ def test_the_defaults_are_those_of_keras():
 
 # ---- warm start ----
 
-OBJECTIVES = [("accuracy", "maximize")]
-
 
 def other_study(root: Path, fingerprint="f", metric="accuracy", **fields) -> Path:
     """A study of four trials; the journal of the new study would lie beside its own."""
@@ -183,7 +186,7 @@ def other_study(root: Path, fingerprint="f", metric="accuracy", **fields) -> Pat
 def warm(journal, fingerprint="f"):
     space = {"units": {"type": "int", "low": 16, "high": 48}, "activation": "relu"}
     file = load_dict(declared(search_space=space, warm_start="other"))
-    return collect_trials(file, journal, fingerprint=fingerprint, objectives=OBJECTIVES)
+    return collect_trials(resolved(file), journal, fingerprint=fingerprint)
 
 
 def test_finished_trials_that_lie_in_the_space_are_copied(tmp_path):
@@ -228,7 +231,7 @@ def test_scores_of_a_metric_whose_code_was_edited_are_refused(tmp_path):
 
     def copied(**began):
         journal = other_study(tmp_path / str(len(began["files"])), **began)
-        return collect_trials(file, journal, fingerprint="f", objectives=OBJECTIVES)
+        return collect_trials(resolved(file), journal, fingerprint="f")
 
     assert 2 == len(copied(files=files).trials)
     with pytest.raises(SpecError, match=r"computed by other code: m\.py was edited since"):

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hpsearch.study.prepare import build_problem, load_data
+from hpsearch.study.prepare import build_problem, load_data, resolve_study
 from hpsearch.study.tune import read_spec
 
 
@@ -23,8 +23,9 @@ def test_trials_know_what_others_may_choose(
 ) -> None:
     x = np.random.default_rng(0).normal(size=(60, 2))
     search_space = {"learning_rate": [0.1, 0.01], **space}
-    file = read_spec({"data": {}, "search_space": search_space})
-    problem = build_problem(file.spec, load_data(file, (x, (x[:, 0] > 0).astype(int))))
+    study = read_spec({"data": {}, "search_space": search_space})
+    dataset = load_data(study, (x, (x[:, 0] > 0).astype(int)))
+    problem = build_problem(resolve_study(study, dataset), dataset)
     assert (optimizers, batch_sizes_vary) == (problem.optimizers, problem.batch_sizes_vary)
 
 
@@ -36,7 +37,7 @@ def test_a_population_is_chosen_on_an_accelerator_unless_it_is_declared(
     def chosen(trainer: str = "vectorized", **sections: Any) -> int:
         space = {"units": [4, 8], "batch_size": {"type": "int", "low": 10, "high": 200}}
         declared = {"data": {}, "search_space": space, "pruner": {"kind": "none"}, **sections}
-        return prepare.population_of(read_spec(declared).spec, trainer)
+        return prepare.population_of(read_spec(declared), trainer)
 
     many = {"trials": 1000}
     assert 1 == chosen(budget=many)

@@ -1,6 +1,6 @@
 """Studies of real networks that are pruned, that stop early, or that want several things."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -16,8 +16,9 @@ from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.stopping_criteria import StoppingCriteria
 from hpsearch.spec.study_file import load_dict
-from hpsearch.study.prepare import build_problem, load_data, objectives_of, pruner_of
-from hpsearch.study.validation import validate_study
+from hpsearch.study.prepare import build_problem, load_data, resolve_study
+from hpsearch.study.resolved_study import choose_pruner
+from hpsearch.study.validation import check_study
 from hpsearch.tracking.plots import SEARCH
 from hpsearch.tracking.study_note import render_study_note
 from hpsearch.training.trainer_factory import make_trainer
@@ -34,26 +35,26 @@ OPTIONS = {"threshold": {"lower": 0.9}, "median": {"startup": 2}, "percentile": 
 
 
 def declared(**more):
-    file = load_dict(
-        {
-            "study": "cancer",
-            "seed": 5,
-            "data": {"source": "sklearn:breast_cancer"},
-            "cross_validation": {"folds": 2},
-            "training": {"epochs": EPOCHS, "early_stopping": None},
-            "search_space": SPACE,
-            "sampler": {"kind": "random"},
-            **more,
-        }
+    return check_study(
+        load_dict(
+            {
+                "study": "cancer",
+                "seed": 5,
+                "data": {"source": "sklearn:breast_cancer"},
+                "cross_validation": {"folds": 2},
+                "training": {"epochs": EPOCHS, "early_stopping": None},
+                "search_space": SPACE,
+                "sampler": {"kind": "random"},
+                **more,
+            }
+        )
     )
-    validate_study(file)
-    return file.spec
 
 
 @pytest.fixture(scope="module")
 def dataset():
     file = load_dict({"data": {"source": "sklearn:breast_cancer"}, "search_space": {"units": 8}})
-    return load_data(file)
+    return load_data(choose_pruner(file))
 
 
 @pytest.fixture(scope="module")
@@ -67,17 +68,14 @@ def study(dataset, trainers, tmp_path):
     """A function that runs a study to its end and gives its history."""
 
     def run(name, trials=10, listeners=(), **more):
-        spec = declared(**more)
-        problem = build_problem(spec, dataset)
+        resolved = resolve_study(declared(**more), dataset)
+        spec, problem = resolved.spec, build_problem(resolved, dataset)
         key = problem.objective, problem.cost_objectives
         if key not in trainers:
             trainers[key] = make_trainer("vectorized", problem)
-        pruner = pruner_of(spec)
+        pruner = resolved.pruner
         with Journal(tmp_path / f"{name}.jsonl") as journal:
-            objectives = [
-                {"metric": metric, "direction": direction}
-                for metric, direction in objectives_of(spec, dataset.task)
-            ]
+            objectives = [asdict(objective) for objective in resolved.objectives]
             if journal.first is None:
                 journal.append(
                     synthetic.event(
@@ -212,12 +210,14 @@ RACE = {
 @pytest.fixture(scope="module")
 def raced():
     """The declaration, its problem, and a trainer whose folds take turns."""
+    study = declared(**RACE)
     data = load_data(
-        load_dict({"data": {"source": "sklearn:breast_cancer"}, "search_space": SPACE})
+        choose_pruner(
+            load_dict({"data": {"source": "sklearn:breast_cancer"}, "search_space": SPACE})
+        )
     )
-    spec = declared(**RACE)
-    problem = build_problem(spec, data)
-    return spec, problem, make_trainer("keras_fit", problem)
+    problem = build_problem(resolve_study(study, data), data)
+    return study, problem, make_trainer("keras_fit", problem)
 
 
 def said(trainer, trial, prune_after=None):
@@ -234,7 +234,8 @@ def said(trainer, trial, prune_after=None):
 
 
 def test_folds_in_turn_end_where_folds_in_lockstep_do(raced):
-    spec, problem, in_turn = raced
+    study, problem, in_turn = raced
+    spec = study.spec
     together = make_trainer("keras_fit", replace(problem, fold_schedule="together"))
     params = {**spec.fixed_params, "units": 8, "learning_rate": 0.03}
     trial = TrialSpec(0, params, seed=3, epochs=4)
@@ -249,7 +250,8 @@ def test_folds_in_turn_end_where_folds_in_lockstep_do(raced):
 
 
 def test_a_trial_pruned_after_a_fold_is_scored_by_the_folds_it_trained(raced):
-    spec, problem, in_turn = raced
+    study, problem, in_turn = raced
+    spec = study.spec
     trial = TrialSpec(0, {**spec.fixed_params, "units": 8, "learning_rate": 0.03}, seed=3, epochs=4)
     folds, epochs, result = said(in_turn, trial, prune_after=2)
     assert ("PRUNED", 2, 2) == (result.state, len(folds), len(result.fold_scores))
@@ -259,7 +261,8 @@ def test_a_trial_pruned_after_a_fold_is_scored_by_the_folds_it_trained(raced):
 
 
 def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_path):
-    spec, problem, trainer = raced
+    study, problem, trainer = raced
+    spec = study.spec
     with Journal(tmp_path / "race.jsonl") as journal:
         journal.append(
             synthetic.event("study", objective={"metric": "roc_auc", "direction": "maximize"})
@@ -269,7 +272,7 @@ def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_
             sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
             executor=InlineExecutor(problem, lambda _: trainer),
             limits=StoppingCriteria(8),
-            pruner=pruner_of(spec),
+            pruner=study.pruner,
             seed=5,
             epochs=4,
             fixed=spec.fixed_params,

@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 import hpsearch
 from hpsearch.errors import SpecError
 from hpsearch.history import load_history
-from hpsearch.study.prepare import threshold_of
+from hpsearch.study.resolved_study import choose_pruner, with_task
 from hpsearch.study.winner.threshold import best_threshold
 from hpsearch.training.metrics import METRICS
 
@@ -88,7 +88,7 @@ def test_by_default_it_is_tuned_where_the_objective_needs_one() -> None:
     from hpsearch.spec.study_file import load_dict
 
     def of(task: str, **objective: object) -> object:
-        return threshold_of(load_dict({**SPEC, "objective": objective}).spec, task)
+        return with_task(choose_pruner(load_dict({**SPEC, "objective": objective})), task).threshold
 
     assert "tuned" == of("binary", metric="f1")
     for name in ("accuracy", "precision", "recall"):

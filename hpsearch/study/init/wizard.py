@@ -23,7 +23,7 @@ from ...data.target_inference import infer_target
 from ...errors import HpsearchError, SpecError
 from ...spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec
 from ...spec.study_file import load_dict
-from ..validation import validate_study
+from ..validation import check_study
 from .file_template import SEED, render_file
 from .recommended_ranges import RecommendedRanges, recommend_ranges
 from .table_profile import DeclaredColumn, DroppedColumn, find_leaks, profile_table
@@ -235,8 +235,7 @@ def _verify_file(output: Path, starter: StarterFacts) -> None:
     from ...spec.study_file import load_file
 
     try:
-        file = load_file(output)
-        validate_study(file)
+        file = check_study(load_file(output)).file
     except HpsearchError as error:
         raise AssertionError(f"hpsearch init wrote a file that it refuses: {error}") from error
     if file.spec.data != DataSpec(**starter.data):

@@ -14,11 +14,11 @@ from typing import Any
 from ...errors import TrainingError
 from ...execution.executor import Executor, Lost, Started
 from ...search.samplers import make_sampler
-from ...spec.study_file import StudyFile
 from ...spec.study_spec import StudySpec
 from ...trial import EpochReport, TrialResult, TrialSpec, derive_seed, max_epochs
 from ..model_validation import check_model
-from ..prepare import WorkerPool, build_problem, load_data
+from ..prepare import WorkerPool, build_problem, load_data, resolve_study
+from ..resolved_study import CheckedStudy
 
 MAX_PROBES = 8  # points of the space that are tried at most
 MIN_PROBES = 3  # that are tried however long they take
@@ -68,22 +68,22 @@ class Plan:
         return self.start_seconds + self.probes[0].seconds + self.trial_seconds * (self.trials - 1)
 
 
-def plan(file: StudyFile) -> Plan:
+def plan(study: CheckedStudy) -> Plan:
     """Time a few points of the study's space; nothing is written.
 
     Raises:
         HpsearchError: If the data cannot be read or a probe fails.
     """
     began = time.monotonic()
-    spec = file.spec
+    spec = study.spec
     with (
         tempfile.TemporaryDirectory() as logs,
-        WorkerPool(spec, workers=1, logs=Path(logs)) as crew,
+        WorkerPool(study, workers=1, logs=Path(logs)) as crew,
     ):
-        problem = replace(
-            build_problem(spec, load_data(file), file.folder), fold_schedule="together"
-        )
-        check_model(file, problem)
+        dataset = load_data(study)
+        problem = build_problem(resolve_study(study, dataset), dataset)
+        problem = replace(problem, fold_schedule="together")
+        check_model(study.file, problem)
         crew.set_up(problem)
         probes, start = _run_probes(crew.executor, _make_probes(spec), began)
         return Plan(

@@ -25,7 +25,8 @@ from ...spec.study_file import StudyFile, load_dict
 from ...trial import EpochReport, FoldReport, Trial, TrialResult
 from ..declaration import describe_environment
 from ..model_validation import with_model_space
-from ..prepare import WorkerPool, build_problem, load_data
+from ..prepare import WorkerPool, build_problem, load_data, resolve_study
+from ..resolved_study import choose_pruner
 from ..user_code import compute_digests, find_references
 
 
@@ -56,23 +57,24 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
     history = History(events)
     trial = _find_trial(history, number)
     declared = history.declaration(trial.revision)
-    file = _recorded_declaration(path, declared)
+    study = choose_pruner(_recorded_declaration(path, declared))
     threads = _threads(events, trial)
     with (
         tempfile.TemporaryDirectory() as logs,
-        WorkerPool(file.spec, workers=1, logs=Path(logs), threads=threads) as crew,
+        WorkerPool(study, workers=1, logs=Path(logs), threads=threads) as crew,
     ):
-        dataset = load_data(file, data)
+        dataset = load_data(study, data)
         if dataset.fingerprint != history.study.fingerprint:
             raise DataError(
                 f"the data are not those of study {history.name}: fingerprint "
                 f"{history.study.fingerprint[:12]} then, {dataset.fingerprint[:12]} now."
             )
-        problem = build_problem(file.spec, dataset, file.folder)
+        problem = build_problem(resolve_study(study, dataset), dataset)
         crew.set_up(problem)
         if trial.trainer == "keras_fit" != crew.trainer:
             crew.fall_back(problem, "it trained the trial the first time")
         result = _train_trial(crew.executor, trial)
+    file = study.file
     then = _describe_dependencies(declared.environment or {}, declared.files or {})
     now = _describe_dependencies(
         describe_environment(), compute_digests(find_references(file), file.folder)

@@ -178,7 +178,7 @@ def choose_winner(
         TrainingError: If no trial completed, no finalist survived its second training, or there
             are no predictions to tune a threshold or choose an ensemble by.
     """
-    direction = problem.objective_metric.direction
+    direction = history.study.objective.direction
     trial, finalist = best_trial(history), None
     if selection.finalists:
         finalists = rescored_finalists(history, finalist_trials(history, selection.finalists))

@@ -36,12 +36,10 @@ def choose_threshold(
         TrainingError: If a member's predictions cannot be had.
     """
     declared = problem.threshold
-    if (
-        declared != "tuned"
-        or not problem.objective_metric.uses_threshold
-        or problem.task != "binary"
-    ):
-        return declared if isinstance(declared, float) else HALF
+    if isinstance(declared, float):
+        return declared
+    if problem.task != "binary" or not problem.objective_metric.uses_threshold:
+        return HALF
     numbers = {member.trial.number for member in members}
     predictions = predictions_of(numbers)
     if missing := sorted(numbers - predictions.keys()):

@@ -1,0 +1,134 @@
+"""A study's declaration with all that follows from it, asked once and read by everything else.
+
+`CheckedStudy` is known before any row is read, `ResolvedStudy` once the rows say what task it is.
+Knows the catalogues of metrics and pruners, and no rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ..events import Objective
+from ..search.objectives import COSTS
+from ..search.pruner import Pruner
+from ..search.pruners import default_pruner, make_pruner
+from ..spec.data_spec import Task
+from ..spec.function_reference import is_reference
+from ..spec.study_file import StudyFile
+from ..spec.study_spec import StudySpec
+from ..training.metrics import get_metric, list_default_metrics
+from ..trial import Direction
+
+# Objectives that need a threshold. Accuracy is left at one half: a probability that means what it
+# says is most accurate there. So are precision and recall, which are best where next to no row, or
+# every row, is called positive.
+THRESHOLD_METRICS = ("balanced_accuracy", "f1", "matthews_corrcoef")
+DEFAULT_OBJECTIVE = {
+    "binary": "roc_auc",
+    "multiclass": "accuracy",
+    "multilabel": "roc_auc",
+    "regression": "rmse",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedStudy:
+    """A declaration, and what follows from it alone."""
+
+    file: StudyFile
+    pruner_kind: str  # the declared one, or the usual one
+    pruner: Pruner
+
+    @property
+    def spec(self) -> StudySpec:
+        """What the file declares."""
+        return self.file.spec
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedStudy(CheckedStudy):
+    """A declaration whose task is known."""
+
+    task: Task
+    objectives: tuple[Objective, ...]  # as declared; the first ranks trials, epoch by epoch
+    metrics: tuple[str, ...]  # measured every epoch; those of the objectives among them
+    custom_metric: tuple[str, Direction] | None  # the user's function that is the objective
+    threshold: float | Literal["tuned"]  # of a binary task's labels
+
+    @property
+    def objective(self) -> Objective:
+        """The one that ranks trials."""
+        return self.objectives[0]
+
+    @property
+    def costs(self) -> tuple[str, ...]:
+        """The objectives that are no metric."""
+        return tuple(o.metric for o in self.objectives if o.metric in COSTS)
+
+
+def choose_pruner(file: StudyFile) -> CheckedStudy:
+    """The declaration with its pruner, or the usual one.
+
+    Raises:
+        SpecError: If there is none of its name, or it does not read an option.
+    """
+    spec = file.spec
+    options = spec.pruner.options if spec.pruner else {}
+    kind = _pruner_kind(spec)
+    pruner = make_pruner(kind, options, epochs=spec.training.epochs, seed=spec.seed)
+    return CheckedStudy(file, kind, pruner)
+
+
+def _pruner_kind(spec: StudySpec) -> str:
+    if spec.pruner is not None:
+        return spec.pruner.kind
+    if spec.sampler.kind == "keras_tuner_hyperband":
+        return "none"  # it gives its trials their epochs itself
+    return default_pruner(epochs=spec.training.epochs, objectives=len(spec.objectives or [None]))
+
+
+def with_task(study: CheckedStudy, task: Task) -> ResolvedStudy:
+    """The study as one of this task.
+
+    Raises:
+        SpecError: If a metric does not suit the task.
+    """
+    custom = _custom_metric(study.spec)
+    objectives = _objectives(study.spec, task, custom)
+    names = [o.metric for o in objectives if o.metric not in COSTS]
+    return ResolvedStudy(
+        *(study.file, study.pruner_kind, study.pruner),
+        task=task,
+        objectives=objectives,
+        metrics=tuple(dict.fromkeys([*list_default_metrics(task, names[0]), *names])),
+        custom_metric=custom,
+        threshold=_threshold(study.spec, task, names[0]),
+    )
+
+
+def _custom_metric(spec: StudySpec) -> tuple[str, Direction] | None:
+    declared = spec.objective
+    if declared is None or declared.direction is None or not is_reference(declared.metric):
+        return None
+    return declared.metric, declared.direction
+
+
+def _objectives(
+    spec: StudySpec, task: Task, custom: tuple[str, Direction] | None
+) -> tuple[Objective, ...]:
+    if custom is not None:
+        return (Objective(custom[0].rpartition(":")[2], custom[1]),)
+    several = spec.objectives or ([spec.objective] if spec.objective else [])
+    names = [o.metric for o in several] or [DEFAULT_OBJECTIVE[task]]
+    return tuple(
+        Objective(name, "minimize" if name in COSTS else get_metric(name, task).direction)
+        for name in names
+    )
+
+
+def _threshold(spec: StudySpec, task: Task, objective: str) -> float | Literal["tuned"]:
+    """What is declared of a binary task's labels; else tuned, where the objective needs it."""
+    if spec.objective is not None and spec.objective.threshold is not None:
+        return spec.objective.threshold
+    return "tuned" if objective in THRESHOLD_METRICS and task == "binary" else 0.5
