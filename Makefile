@@ -41,7 +41,7 @@ compat-oldest compat-newest: $(READY)
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/$@
 	$(BIN)/uv pip install --quiet --upgrade --python build/$@ $(CONSTRAINTS) --editable '.[cmaes,ray]' \
 		pytest pytest-timeout pytest-xdist hypothesis
-	build/$@/bin/python -m pytest -q -n 2 --dist loadgroup -m "not soak" -W default $(COMPAT) $(ARGS)
+	build/$@/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not soak" -W default $(COMPAT) $(ARGS)
 
 soak: $(READY)  ## 500 trials under random kills: some minutes
 	$(BIN)/python benchmarks/soak.py

@@ -26,7 +26,11 @@ FIGURES = Path(
 
 # Files that share what is slow to start (a Ray cluster, a finished study, servers) and so a worker.
 SHARING = {
-    "ray": ("execution/test_executors.py", "execution/test_ray_cluster.py"),
+    "ray": (
+        "execution/test_executors.py",
+        "execution/test_ray_cluster.py",
+        "compat/test_private_ray.py",
+    ),
     "finished": (
         "study/test_stopping.py",
         "study/test_browser.py",
