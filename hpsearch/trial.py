@@ -11,12 +11,13 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from sys import intern
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
 
 State = Literal["COMPLETE", "PRUNED", "FAILED"]
 Direction = Literal["maximize", "minimize"]
+Oriented = TypeVar("Oriented", float, np.ndarray)
 Value = bool | int | float | str | None  # what a hyperparameter may be
 TrialState = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAILED", "LOST"]
 FINAL_STATES = ("COMPLETE", "PRUNED", "FAILED")
@@ -208,6 +209,16 @@ class Trial:
 def mean(values: Sequence[float]) -> float:
     """The arithmetic mean; NaN where one value is."""
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
+
+
+def is_better(score: float, than: float, direction: Direction) -> bool:
+    """Whether one score is strictly better than another."""
+    return orient(score, direction) > orient(than, direction)
+
+
+def orient(values: Oriented, direction: Direction) -> Oriented:
+    """A number, or an array of them, with its sign such that larger is better."""
+    return values if direction == "maximize" else -values
 
 
 def is_score(score: float | None) -> bool:

@@ -1,7 +1,6 @@
 """What curves and predictions say about a trial: its best epoch, its end, its health.
 
-Pure functions that both trainers share, so that a trial ends in the same way under either.
-Knows no Keras.
+Pure functions without Keras; `trial_progress` applies them epoch by epoch.
 """
 
 from __future__ import annotations
@@ -13,9 +12,10 @@ from typing import cast
 
 import numpy as np
 
+from ..errors import TrainingError
 from ..models.introspection.rejection import get_rejection_state
 from ..redaction import MAX_ERROR_LENGTH, MAX_TRACEBACK_LENGTH, redact, shorten
-from ..trial import Direction, State, TrialResult, TrialSpec
+from ..trial import Direction, State, TrialResult, TrialSpec, orient
 from .problem import EarlyStopping, Problem
 
 PROBABILITY_TOLERANCE = 1e-5  # by which a probability may miss 0 or 1
@@ -44,7 +44,7 @@ def best_epoch(curve: np.ndarray, direction: Direction) -> int:
     Raises:
         ValueError: If `curve` has no epoch.
     """
-    mean = _flip_minimized(curve, direction).mean(axis=1)
+    mean = _orient_curve(curve, direction).mean(axis=1)
     return int(np.argmax(np.where(np.isfinite(mean), mean, -np.inf)))
 
 
@@ -66,18 +66,11 @@ def find_stopped_folds(
     curve = np.asarray(curve)
     if early_stopping is None:
         return np.zeros(curve.shape[1], bool)
-    rising = _flip_minimized(curve, direction)
+    rising = _orient_curve(curve, direction)
     if early_stopping.scope == "mean":
         rising = rising.mean(axis=1, keepdims=True)
     waited = _count_stagnant_epochs(rising, early_stopping.min_delta)
     return np.broadcast_to(waited >= early_stopping.patience, curve.shape[1]).copy()
-
-
-def has_stopped(
-    curve: np.ndarray, early_stopping: EarlyStopping | None, direction: Direction
-) -> bool:
-    """Whether a trial is over after the epochs of `curve`, shape (n_epochs, n_folds)."""
-    return bool(find_stopped_folds(curve, early_stopping, direction).all())
 
 
 def why_diverged(
@@ -103,6 +96,16 @@ def why_diverged(
     if judged and all((table == table[0]).all() for table in judged):
         return "every fold predicts a constant: the network is dead"
     return None
+
+
+def require_finite_loss(loss: np.ndarray, epoch: int) -> None:
+    """Refuse a final fit whose training loss, shape (1,), is not finite.
+
+    Raises:
+        TrainingError: With the epoch.
+    """
+    if reason := why_diverged({"train/loss": loss}):
+        raise TrainingError(f"final fit, epoch {epoch}: {reason}")
 
 
 def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None:
@@ -147,51 +150,6 @@ def assemble_out_of_fold(problem: Problem, predictions: Sequence[np.ndarray]) ->
     return np.where(times > 0, total / np.maximum(times, 1), np.nan).astype(np.float32)
 
 
-def build_result(
-    problem: Problem,
-    trial: TrialSpec,
-    state: State,
-    *,
-    direction: Direction,
-    curves: Mapping[str, np.ndarray],
-    predictions: Sequence[np.ndarray] | None,
-    seconds: float,
-    trainer: str,
-    n_parameters: int,
-) -> TrialResult:
-    """A COMPLETE or PRUNED result.
-
-    Args:
-        problem: What was trained.
-        trial: Whose end it is.
-        state: COMPLETE or PRUNED.
-        direction: Of the objective.
-        curves: Name -> (n_epochs, n_folds), the objective's among them.
-        predictions: Of the best epoch, a fold each; of a pruned trial those it has; None: they
-            stay where they are.
-        seconds: Since its start.
-        trainer: The trainer's name.
-        n_parameters: Weights of the network.
-    """
-    score = score_curve(curves[f"val/{problem.objective}"], direction)
-    return TrialResult(
-        trial.number,
-        state,
-        seconds,
-        attempt=trial.attempt,
-        score=score.mean,
-        spread=score.spread,
-        best_epoch=score.best_epoch,
-        fold_scores=score.folds,
-        curves=curves,
-        predictions=None
-        if predictions is None
-        else assemble_out_of_fold(problem.first_folds(len(predictions)), predictions),
-        n_parameters=n_parameters,
-        trainer=trainer,
-    )
-
-
 def build_failed_result(
     trial: TrialSpec,
     reason: str | BaseException,
@@ -228,12 +186,12 @@ def build_failed_result(
     )
 
 
-def _flip_minimized(curve: np.ndarray, direction: Direction) -> np.ndarray:
+def _orient_curve(curve: np.ndarray, direction: Direction) -> np.ndarray:
     """The curve with its sign such that larger is better, float64."""
     curve = np.asarray(curve, np.float64)
     if curve.ndim != 2 or not len(curve):
         raise ValueError(f"a curve has shape (n_epochs, n_folds), got {curve.shape}")
-    return curve if direction == "maximize" else -curve
+    return orient(curve, direction)
 
 
 def _count_stagnant_epochs(rising: np.ndarray, min_delta: float) -> np.ndarray:

@@ -17,7 +17,6 @@ from hpsearch.training.trial_result import (
     best_epoch,
     build_failed_result,
     find_stopped_folds,
-    has_stopped,
     score_curve,
     why_diverged,
 )
@@ -58,7 +57,7 @@ def test_the_score_is_mean_and_spread_of_the_best_epoch() -> None:
 def stops(curve: list[float], direction: Direction = "maximize", **how: Any) -> int | None:
     """After how many epochs a one-fold trial stops."""
     for n in range(1, len(curve) + 1):
-        if has_stopped(np.array(curve[:n])[:, None], EarlyStopping(**how), direction):
+        if find_stopped_folds(np.array(curve[:n])[:, None], EarlyStopping(**how), direction).all():
             return n
     return None
 
@@ -75,7 +74,7 @@ def test_an_improvement_of_min_delta_or_less_is_none() -> None:
 
 
 def test_nothing_stops_without_early_stopping() -> None:
-    assert not has_stopped(np.zeros((50, 3)), None, "maximize")
+    assert not find_stopped_folds(np.zeros((50, 3)), None, "maximize").any()
 
 
 def test_with_scope_fold_each_fold_stops_alone_and_the_trial_with_the_last() -> None:
@@ -84,7 +83,6 @@ def test_with_scope_fold_each_fold_stops_alone_and_the_trial_with_the_last() -> 
     assert [[False, False], [True, False], [True, True]] == [
         find_stopped_folds(curve[:n], early, "maximize").tolist() for n in (1, 2, 3)
     ]
-    assert [False, False, True] == [has_stopped(curve[:n], early, "maximize") for n in (1, 2, 3)]
 
 
 def test_with_scope_mean_all_folds_stop_together() -> None:

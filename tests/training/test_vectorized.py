@@ -126,6 +126,7 @@ def test_another_batch_size_shares_the_program_that_evaluates() -> None:
 def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
     import jax
 
+    from hpsearch.training.trial_progress import TrialProgress
     from hpsearch.training.vectorized.device_data import make_device_data
     from hpsearch.training.vectorized.program import train_function
     from hpsearch.training.vectorized.recipe import make_recipe
@@ -133,7 +134,8 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
 
     problem, trial = separable(), spec(optimizer="adam")
     data, recipe = make_device_data(problem), make_recipe(problem, trial.params, 0)
-    trial_run = TrialRun(trial, trial.params, recipe, (None,) * len(problem.folds))
+    progress = TrialProgress(problem, trial, "vectorized", "maximize")
+    trial_run = TrialRun(progress, trial.params, recipe, (None,) * len(problem.folds))
     epoch = trial_run.make_epoch(problem, data, 0, 0, steps=4)
     given = (trial_run.initial_state(0), trial_run.make_lane(0, data), epoch, data.rows)
     first, second = (jax.jit(train_function(recipe))(*given).state.vector for _ in range(2))

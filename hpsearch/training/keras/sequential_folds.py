@@ -35,7 +35,7 @@ class FoldRun:
 
 
 def merge_fold_runs(
-    courses: Sequence[FoldRun],
+    fold_runs: Sequence[FoldRun],
 ) -> Iterator[tuple[dict[str, np.ndarray], list[np.ndarray]]]:
     """What folds in lockstep would have measured, epoch by epoch.
 
@@ -44,8 +44,8 @@ def merge_fold_runs(
     Yields:
         The figures by name, (n_folds,) each, and the predictions of each fold.
     """
-    for epoch in range(max(len(course.epoch_metrics) for course in courses)):
-        places = [min(epoch, len(course.epoch_metrics) - 1) for course in courses]
-        rows = [course.epoch_metrics[k] for course, k in zip(courses, places, strict=True)]
+    for epoch in range(max(len(run.epoch_metrics) for run in fold_runs)):
+        indices = [min(epoch, len(run.epoch_metrics) - 1) for run in fold_runs]
+        rows = [run.epoch_metrics[k] for run, k in zip(fold_runs, indices, strict=True)]
         measured = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        yield measured, [c.predictions[k] for c, k in zip(courses, places, strict=True)]
+        yield measured, [run.predictions[k] for run, k in zip(fold_runs, indices, strict=True)]

@@ -14,16 +14,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...errors import TrainingError, UnsuitableError
-from ...trial import EpochReport, State, TrialResult, TrialSpec
+from ...errors import UnsuitableError
+from ...trial import EpochReport, TrialResult, TrialSpec
 from ..metrics import Metric
 from ..problem import Problem
 from ..trainer import ReportGenerator
-from ..trial_result import build_failed_result, build_result, why_diverged, why_output_unfit
+from ..trial_progress import TrialProgress
+from ..trial_result import require_finite_loss
 from .device_data import DeviceData
 from .program import measure_function
 from .program_cache import ProgramCache
-from .segment import MAX_EPOCHS_PER_CALL, N_LOSSES, BatchData, StoppingRules
+from .segment import MAX_EPOCHS_PER_CALL, BatchData, StoppingRules
 from .template import Templates
 from .tile_group import GroupSize, TileEntry, TileGroup, TooLargeError, is_out_of_memory
 
@@ -57,12 +58,13 @@ class BatchEngine:
     def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
         waiting: list[TileEntry] = []
-        for trial in trials:
-            made = self._make_entry(trial, len(self.problem.folds))
-            if isinstance(made, TrialResult):
-                yield made
-            else:
-                waiting.append(made)
+        for progress in map(self._begin, trials):
+            try:
+                waiting.append(self._make_entry(progress, len(self.problem.folds)))
+            except UnsuitableError:
+                raise
+            except Exception as error:
+                yield progress.fail(error)
         groups: dict[str, TileGroup] = {}
         for key, entries in self._group_entries(waiting).items():
             groups[key] = self._make_group(key, entries, judged=True)
@@ -78,34 +80,28 @@ class BatchEngine:
         Raises:
             TrainingError: If the training diverges.
         """
-        params = self.templates.resolve(trial)
-        template = self.templates.get(trial)
-        numbers = template.numbers(self.problem, trial, params, 1)
-        entry = TileEntry(trial, params, template, numbers, time.perf_counter())
+        entry = self._make_entry(self._begin(trial), 1)
         group = self._make_group("fit " + self._group_key(entry), [entry], judged=False)
         group.admit()
+        epoch = 0
         while entry.epoch < trial.epochs:
             group.start(MAX_EPOCHS_PER_CALL)
             for figures in group.finish()[entry]:
-                if reason := why_diverged({"train/loss": figures[0]}):
-                    epoch = len(entry.figures)
-                    raise TrainingError(f"final fit, epoch {epoch}: {reason}")
-                entry.figures.append(figures)
+                require_finite_loss(figures[0], epoch)
+                epoch += 1
         return group.weights(entry)
 
     # ---- groups ----
 
-    def _make_entry(self, trial: TrialSpec, n_folds: int) -> TileEntry | TrialResult:
-        started = time.perf_counter()
-        try:
-            params, template = self.templates.resolve(trial), self.templates.get(trial)
-            numbers = template.numbers(self.problem, trial, params, n_folds)
-        except UnsuitableError:
-            raise
-        except Exception as error:
-            seconds = time.perf_counter() - started
-            return build_failed_result(trial, error, seconds=seconds, trainer=self.name)
-        return TileEntry(trial, params, template, numbers, started)
+    def _begin(self, trial: TrialSpec) -> TrialProgress:
+        return TrialProgress(self.problem, trial, self.name, self._direction)
+
+    def _make_entry(self, progress: TrialProgress, n_folds: int) -> TileEntry:
+        trial = progress.trial
+        params, template = self.templates.resolve(trial), self.templates.get(trial)
+        numbers = template.numbers(self.problem, trial, params, n_folds)
+        progress.n_parameters = template.draws(params)[1]
+        return TileEntry(progress, params, template, numbers)
 
     def _group_entries(self, entries: Sequence[TileEntry]) -> dict[str, list[TileEntry]]:
         groups: dict[str, list[TileEntry]] = {}
@@ -237,7 +233,7 @@ class BatchEngine:
                 continue
             for entry in [*group.entries, *group.waiting]:
                 group.release(entry)
-                yield self._failed_result(entry, reason)
+                yield entry.progress.fail(reason)
         if found:
             n = max(len(figures) for figures in found.values())
             self._epoch_seconds = (time.perf_counter() - began) / n
@@ -270,13 +266,17 @@ class BatchEngine:
         """Report what was measured, epoch by epoch, and give the results of trials that ended."""
         group_of = {entry: g for g in groups.values() for entry in g.entries}
         ends: dict[TileEntry, TrialResult | None] = {}  # None: complete
-        first = min((entry.reported for entry in found), default=0)
+        first = min((entry.progress.n_epochs for entry in found), default=0)
         last = max((entry.epoch for entry in found), default=0)
         for epoch in range(first, last):
             reports = []
             for entry, figures in found.items():
                 index = epoch - (entry.epoch - len(figures))
-                if entry in ends or not 0 <= index < len(figures) or epoch < entry.reported:
+                if (
+                    entry in ends
+                    or not 0 <= index < len(figures)
+                    or epoch < entry.progress.n_epochs
+                ):
                     continue
                 told = self._make_report(entry, figures[index])
                 if isinstance(told, EpochReport):
@@ -286,10 +286,14 @@ class BatchEngine:
             stopped = ((yield reports) or ()) if reports else ()
             for entry, figures in found.items():
                 index = epoch - (entry.epoch - len(figures))
-                if entry in ends or not 0 <= index < len(figures) or epoch >= entry.reported:
+                if (
+                    entry in ends
+                    or not 0 <= index < len(figures)
+                    or epoch >= entry.progress.n_epochs
+                ):
                     continue
                 if entry.trial.number in stopped:
-                    ends[entry] = self._make_result(entry, "PRUNED", None)
+                    ends[entry] = entry.progress.end("PRUNED", None)
                 elif figures[index][-1, 0] > 0:
                     ends[entry] = None
         complete = [entry for entry, result in ends.items() if result is None]
@@ -309,55 +313,13 @@ class BatchEngine:
 
     def _make_report(self, entry: TileEntry, figures: np.ndarray) -> EpochReport | TrialResult:
         """An epoch of a trial, or its result where it has failed with it."""
-        epoch = entry.reported
-        entry.figures.append(figures)
-        entry.reported += 1
         measured = {name: figures[i].copy() for i, name in enumerate(self._names)}
-        objective = f"val/{self.problem.objective}"
-        vital = {name: measured[name] for name in self._names[:N_LOSSES]}
-        if not epoch:
-            seen = [figures[-3:-1]]
-            if unfit := why_output_unfit(self.problem.task, seen):
-                return self._failed_result(entry, unfit)
-        if reason := why_diverged({**vital, self.problem.objective: measured[objective]}):
-            raised, self._raised = self._raised, None
-            return self._failed_result(entry, raised or reason)
-        return EpochReport(entry.trial.number, epoch, measured[objective], measured)
+        recorded = entry.progress.record_epoch(measured, [figures[-3:-1].copy()])
+        if isinstance(recorded, EpochReport):
+            return recorded
+        raised, self._raised = self._raised, None
+        return entry.progress.fail(raised or recorded)
 
     def _complete_result(self, entry: TileEntry, table: np.ndarray) -> TrialResult:
         lengths = [len(fold.validation) for fold in self.problem.folds]
-        predictions = [own[:n] for own, n in zip(table, lengths, strict=True)]
-        if dead := why_diverged({}, predictions):
-            return self._failed_result(entry, dead)
-        return self._make_result(entry, "COMPLETE", predictions)
-
-    def _make_curves(self, entry: TileEntry) -> dict[str, np.ndarray]:
-        if not entry.figures:
-            return {}
-        table = np.stack(entry.figures)
-        return {name: table[:, i].copy() for i, name in enumerate(self._names)}
-
-    def _make_result(
-        self, entry: TileEntry, state: State, predictions: Sequence[np.ndarray] | None
-    ) -> TrialResult:
-        return build_result(
-            self.problem,
-            entry.trial,
-            state,
-            direction=self._direction,
-            curves=self._make_curves(entry),
-            predictions=predictions,
-            seconds=time.perf_counter() - entry.started,
-            trainer=self.name,
-            n_parameters=entry.template.draws(entry.params)[1],
-        )
-
-    def _failed_result(self, entry: TileEntry, reason: str | BaseException) -> TrialResult:
-        return build_failed_result(
-            entry.trial,
-            reason,
-            seconds=time.perf_counter() - entry.started,
-            trainer=self.name,
-            curves=self._make_curves(entry),
-            n_parameters=entry.template.draws(entry.params)[1],
-        )
+        return entry.progress.complete([own[:n] for own, n in zip(table, lengths, strict=True)])

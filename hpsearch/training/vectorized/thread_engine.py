@@ -18,9 +18,9 @@ from ..problem import Problem
 from .device_data import DeviceData
 from .program import EpochOutput, LaneEpoch
 from .program_cache import ProgramCache
-from .trial_run import EpochMeasures, TrialRun
+from .trial_run import LaneMeasures, TrialRun
 
-LaneStep = tuple[EpochOutput, EpochMeasures]
+LaneStep = tuple[EpochOutput, LaneMeasures]
 
 
 class ThreadEngine:
@@ -59,7 +59,7 @@ class ThreadEngine:
         )
         given = (state, lane, self._make_epoch(trial_run, 0, 0), rows)
         programs = [self._compilers.submit(self._programs.train, trial_run.recipe, *given)]
-        if trial_run.judged:
+        if trial_run.evaluates:
             seen = (state.vector, state.others, lane, rows)
             programs.append(
                 self._compilers.submit(self._programs.evaluate, trial_run.recipe, *seen)
@@ -76,7 +76,7 @@ class ThreadEngine:
             task = self._pool.submit(self._run_epoch, trial_run, fold, epoch, before)
             self._steps[id(trial_run), fold, epoch] = task
 
-    def collect(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> list[EpochMeasures]:
+    def collect(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> list[LaneMeasures]:
         """What the lanes of `folds` measured in an epoch that was submitted.
 
         Raises:
@@ -113,13 +113,13 @@ class ThreadEngine:
         )
         given = (state, lane, self._make_epoch(trial_run, fold, number), rows)
         trained = self._programs.train(recipe, *given)(*given)
-        if not trial_run.judged:
-            return trained, EpochMeasures(float(trained.loss))
+        if not trial_run.evaluates:
+            return trained, LaneMeasures(float(trained.loss))
         seen = (*trained.weights, lane, rows)
-        judged = self._programs.evaluate(recipe, *seen)(*seen)
-        asked = (judged.predictions, lane.fold, rows)
+        evaluated = self._programs.evaluate(recipe, *seen)(*seen)
+        asked = (evaluated.predictions, lane.fold, rows)
         metrics = np.asarray(self._programs.measure(*asked)(*asked))
-        outcome = EpochMeasures(
-            float(trained.loss), float(judged.loss), metrics, judged.predictions
+        outcome = LaneMeasures(
+            float(trained.loss), float(evaluated.loss), metrics, evaluated.predictions
         )
         return trained, outcome

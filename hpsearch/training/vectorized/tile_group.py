@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,6 +17,7 @@ import numpy as np
 
 from ...trial import TrialSpec, Value
 from ..batching import batch_size
+from ..trial_progress import TrialProgress
 from .program_cache import ProgramCache
 from .segment import (
     FOLDED,
@@ -38,15 +39,17 @@ from .template import Template, TrialNumbers
 class TileEntry:
     """A trial under way."""
 
-    trial: TrialSpec
+    progress: TrialProgress
     params: Mapping[str, Value]
     template: Template
     numbers: TrialNumbers
-    started: float
-    epoch: int = 0  # epochs trained
-    reported: int = 0  # epochs that were reported
-    figures: list[np.ndarray] = field(default_factory=list)  # (n_figures, n_folds) an epoch
+    epoch: int = 0  # epochs trained, of which `progress` has those that were reported
     slot: tuple[int, int] | None = None  # tile and slot
+
+    @property
+    def trial(self) -> TrialSpec:
+        """What is trained."""
+        return self.progress.trial
 
     @property
     def batch_size(self) -> int:

@@ -1,12 +1,8 @@
-"""A trial under way: its lanes' inputs, and what they have shown.
-
-Knows neither programs nor where they run.
-"""
+"""A trial under way: the inputs of its lanes, and what they measured last."""
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,11 +11,12 @@ import numpy as np
 
 from ...trial import TrialSpec, Value
 from ..problem import Problem
+from ..trial_progress import TrialProgress
 from .device_data import DeviceData
 from .program import Lane, LaneEpoch, LaneState, Recipe
 
 
-class EpochMeasures(NamedTuple):
+class LaneMeasures(NamedTuple):
     """What one lane measured in one epoch."""
 
     train_loss: float
@@ -28,24 +25,22 @@ class EpochMeasures(NamedTuple):
     predictions: Any = None  # (n_validation or more, n_outputs), still on the device
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TrialRun:
     """A trial under way."""
 
-    trial: TrialSpec
+    progress: TrialProgress
     params: Mapping[str, Value]  # the fixed ones included
     recipe: Recipe
     class_weights: tuple[np.ndarray | None, ...]  # a fold each, see `training.class_weights`
-    judged: bool = True  # whether validation rows are looked at
-    started: float = field(default_factory=time.perf_counter)
-    rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) an epoch
+    evaluates: bool = True  # whether validation rows are looked at
     submitted: int = 0  # epochs whose training was begun
-    last: list[EpochMeasures] = field(default_factory=list)  # of the last epoch, a fold each
-    best: list[EpochMeasures] = field(default_factory=list)  # of the best epoch, a fold each
+    last: list[LaneMeasures] = field(default_factory=list)  # of the last epoch, a fold each
 
-    def make_curves(self) -> dict[str, np.ndarray]:
-        """Name -> (n_epochs, n_folds)."""
-        return {name: np.stack(rows) for name, rows in self.rows.items()}
+    @property
+    def trial(self) -> TrialSpec:
+        """What is trained."""
+        return self.progress.trial
 
     def make_lane(self, fold: int, data: DeviceData) -> Lane:
         """What does not change in the lane of `fold`."""
@@ -93,7 +88,7 @@ class TrialRun:
             number,
             n_steps=own,
             n_epochs=self.trial.planned or self.trial.epochs,
-            losses=self.trial.watched or self._mean_losses(),
+            losses=self.trial.watched or self.progress.mean_losses(),
         )
         return LaneEpoch(
             np.int32(number),
@@ -104,6 +99,3 @@ class TrialRun:
             np.int32(recipe.batch_size),
             recipe.masks,
         )
-
-    def _mean_losses(self) -> list[float]:
-        return [float(losses.mean()) for losses in self.rows.get("val/loss", ())]

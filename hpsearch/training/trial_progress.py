@@ -1,0 +1,207 @@
+"""A trial under way: what its folds have measured, and the result with which it ends.
+
+Both trainers, and both engines of the vectorized one, record their epochs here, so a trial stops,
+fails and is scored in the same way under each of them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from ..trial import Direction, EpochReport, State, TrialResult, TrialSpec, orient
+from .problem import Problem
+from .trial_result import (
+    assemble_out_of_fold,
+    build_failed_result,
+    find_stopped_folds,
+    score_curve,
+    why_diverged,
+    why_output_unfit,
+)
+
+# What an epoch has measured: values by name, (n_folds,) each, and each fold's predictions.
+EpochMeasures = tuple[Mapping[str, np.ndarray], Sequence[np.ndarray]]
+
+
+@dataclass(slots=True, eq=False)
+class TrialProgress:
+    """The epochs of one trial."""
+
+    problem: Problem
+    trial: TrialSpec
+    trainer: str  # its name
+    direction: Direction  # of the objective
+    n_parameters: int | None = None  # once the network is known
+    started: float = field(default_factory=time.perf_counter)
+    rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) an epoch
+    best_predictions: Sequence[np.ndarray] = ()  # of the best epoch, a fold each
+    _best: float = -math.inf  # the oriented mean of that epoch
+
+    @property
+    def n_epochs(self) -> int:
+        """How many epochs were recorded."""
+        return len(self.rows.get("val/loss", ()))
+
+    def make_curves(self) -> dict[str, np.ndarray]:
+        """Name -> (n_epochs, n_folds)."""
+        return {name: np.stack(rows) for name, rows in self.rows.items()}
+
+    def mean_losses(self) -> list[float]:
+        """The mean validation loss of each epoch, which a learning rate may depend on."""
+        return [float(losses.mean()) for losses in self.rows.get("val/loss", ())]
+
+    def find_stopped_folds(self) -> np.ndarray:
+        """Which folds train no more, shape (n_folds,), bool."""
+        if not self.rows:
+            return np.zeros(len(self.problem.folds), bool)
+        curve = np.stack(self.rows[self._objective])
+        return find_stopped_folds(curve, self.problem.early_stopping, self.direction)
+
+    def advance(self, measure: Callable[[], EpochMeasures]) -> EpochReport | TrialResult:
+        """Record what `measure` returns; the result of a trial that fails in this epoch."""
+        try:
+            recorded = self.record_epoch(*measure())
+        except Exception as error:
+            return self.fail(error)
+        return self.fail(recorded) if isinstance(recorded, str) else recorded
+
+    def record_epoch(
+        self, measured: Mapping[str, np.ndarray], outputs: Sequence[np.ndarray]
+    ) -> EpochReport | str:
+        """Record an epoch: its report, or why the trial has failed.
+
+        Args:
+            measured: Losses and metrics by name, (n_folds,) each.
+            outputs: Each fold's predictions of its validation rows; the least and the largest
+                are enough where the predictions themselves stay on a device.
+        """
+        epoch, scores = self.n_epochs, measured[self._objective]
+        for name, values in measured.items():
+            self.rows.setdefault(name, []).append(values)
+        if not epoch and (unfit := why_output_unfit(self.problem.task, outputs)):
+            return unfit
+        vital = {name: measured[name] for name in ("train/loss", "val/loss")}
+        if reason := why_diverged({**vital, self.problem.objective: scores}):
+            return reason
+        mean = orient(float(np.asarray(scores, np.float64).mean()), self.direction)
+        if mean > self._best:
+            self._best, self.best_predictions = mean, outputs
+        return EpochReport(self.trial.number, epoch, scores, measured)
+
+    def end_if_done(self, *, pruned: bool) -> TrialResult | None:
+        """The result of a trial that ends with the recorded epoch; None: it goes on."""
+        if pruned:
+            return self.end("PRUNED", self.best_predictions)
+        if self.n_epochs < self.trial.epochs and not self.find_stopped_folds().all():
+            return None
+        return self.complete(self.best_predictions)
+
+    def complete(self, predictions: Sequence[np.ndarray]) -> TrialResult:
+        """The result of a trial that was trained to its end: FAILED if its network is dead."""
+        dead = why_diverged({}, predictions)
+        return self.fail(dead) if dead else self.end("COMPLETE", predictions)
+
+    def end(self, state: State, predictions: Sequence[np.ndarray] | None) -> TrialResult:
+        """A COMPLETE or PRUNED result.
+
+        Args:
+            state: COMPLETE or PRUNED.
+            predictions: Of the best epoch, a fold each; None: they stay where they are.
+        """
+        curves = self.make_curves()
+        score = score_curve(curves[self._objective], self.direction)
+        table = None
+        if predictions is not None:
+            folds = self.problem.first_folds(len(predictions))
+            table = assemble_out_of_fold(folds, predictions)
+        return TrialResult(
+            self.trial.number,
+            state,
+            self._seconds,
+            attempt=self.trial.attempt,
+            score=score.mean,
+            spread=score.spread,
+            best_epoch=score.best_epoch,
+            fold_scores=score.folds,
+            curves=curves,
+            predictions=table,
+            n_parameters=self.n_parameters,
+            trainer=self.trainer,
+        )
+
+    def fail(self, reason: str | BaseException) -> TrialResult:
+        """A FAILED result; see `build_failed_result`."""
+        return build_failed_result(
+            self.trial,
+            reason,
+            seconds=self._seconds,
+            trainer=self.trainer,
+            curves=self.make_curves(),
+            n_parameters=self.n_parameters,
+        )
+
+    @property
+    def _objective(self) -> str:
+        return f"val/{self.problem.objective}"
+
+    @property
+    def _seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+
+class TrainingRun(Protocol):
+    """What a trainer holds of a trial under way."""
+
+    @property
+    def progress(self) -> TrialProgress:
+        """Its epochs so far."""
+        ...
+
+
+R = TypeVar("R", bound=TrainingRun)
+
+
+def train_in_lockstep(
+    runs: Iterable[R],
+    measure: Callable[[R], EpochMeasures],
+    *,
+    go_on: Callable[[R], object] = lambda run: None,
+    release: Callable[[R], object] = lambda run: None,
+) -> Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]:
+    """Train a population as `trainer.Trainer.train` says, an epoch of every trial at a time.
+
+    Args:
+        runs: The trials.
+        measure: Trains the next epoch of a trial and evaluates it.
+        go_on: Called before the first epoch, and when a trial trains on after a report.
+        release: Called when a trial has ended, or its population is given up.
+    """
+    running = list(runs)
+    try:
+        for run in running:
+            go_on(run)
+        while running:
+            answers = [(run, run.progress.advance(partial(measure, run))) for run in running]
+            reports = [answer for _, answer in answers if isinstance(answer, EpochReport)]
+            pruned = ((yield reports) or ()) if reports else ()
+            ended = [(run, answer) for run, answer in answers if isinstance(answer, TrialResult)]
+            for run in (run for run, answer in answers if isinstance(answer, EpochReport)):
+                result = run.progress.end_if_done(pruned=run.progress.trial.number in pruned)
+                if result is None:
+                    go_on(run)
+                else:
+                    ended.append((run, result))
+            for run, result in ended:
+                release(run)
+                running.remove(run)
+                yield result
+    finally:  # a closed generator wants no more epochs
+        for run in running:
+            release(run)
