@@ -29,6 +29,7 @@ REMEDIES = {
     "raise the limit of open files, or close other programs": (errno.EMFILE, errno.ENFILE),
     "look after the disk, or the network to it": (errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
     "choose a shorter name": (errno.ENAMETOOLONG,),
+    "move away what is in its place": (errno.EISDIR, errno.ENOTDIR, errno.EEXIST),
 }
 
 

@@ -375,7 +375,9 @@ class Journal:
             found = f"was changed: {size:,} bytes, not {self._end:,},"
         else:
             return
-        who = find_holder(self.path.with_suffix(".lock"))
+        who = None
+        with suppress(OSError):
+            who = find_holder(self.path.with_suffix(".lock"))
         other = "" if who is None or who.pid == os.getpid() else f" Perhaps by {who}."
         raise JournalError(
             f"{self.path}: {found} by another program while the study ran.{other} Nothing more is "
@@ -419,12 +421,14 @@ def take_lock(journal: Path) -> FileLock:
     """The right to write a journal, to be released; a process's end does that too.
 
     Raises:
-        JournalError: If another process has it; it is named.
+        JournalError: If another process has it, which is named, or its file cannot be written.
     """
     try:
         lock = FileLock(journal.with_suffix(".lock"))
     except LockHeldError as held:
         raise _held_error(journal, str(held)) from None
+    except OSError as error:
+        raise JournalError(describe_os_error(error)) from None
     try:
         if journal.exists():
             _open_locked(journal).close()
@@ -446,8 +450,15 @@ def _await_owner(journal: Path) -> str:
 
 
 def find_owner(journal: Path) -> str | None:
-    """Who runs a study now, and since when; None where nobody does. Nothing is changed."""
-    holder = find_holder(journal.with_suffix(".lock"))
+    """Who runs a study now, and since when; None where nobody does. Nothing is changed.
+
+    Raises:
+        JournalError: If that cannot be seen.
+    """
+    try:
+        holder = find_holder(journal.with_suffix(".lock"))
+    except OSError as error:
+        raise JournalError(describe_os_error(error)) from None
     return None if holder is None else str(holder)
 
 

@@ -30,10 +30,11 @@ class WorkerLog:
     """One file and the threads that fill it: those of a worker and of its successor."""
 
     def __init__(self, path: Path) -> None:
-        """Add to the file at `path`."""
+        """Add to the file at `path`; where it cannot be written, nothing is kept."""
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()  # messages name it
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()  # messages name it
         self._lock = threading.Lock()
         self._second = 0.0  # when the current second began
         self._written = 0  # bytes in it

@@ -66,7 +66,16 @@ def publish_folder(draft: Path, path: Path) -> None:
         replace(path, old)
     replace(draft, path)
     sync_folder(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    remove_anything(old)
+
+
+def remove_anything(path: Path) -> None:
+    """Remove a file or a folder with all that is in it, as far as that can be done."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def draft_of(path: Path) -> Path:
@@ -147,11 +156,8 @@ def remove_drafts(folder: Path, *, but: str) -> None:
         but: The beginning of names which another process may be writing all the same.
     """
     for draft in list(folder.rglob(f"*{DRAFT}*")):
-        if draft.is_dir():
-            shutil.rmtree(draft, ignore_errors=True)
-        elif not draft.name.startswith(but):
-            with suppress(OSError):
-                draft.unlink()
+        if not draft.name.startswith(but):
+            remove_anything(draft)
 
 
 def replace(source: Path, target: Path) -> None:

@@ -114,10 +114,14 @@ class FileLock:
 
 
 def find_holder(path: Path) -> Owner | None:
-    """Who holds the lock whose file is `path`; None where nobody does. Nothing is changed."""
+    """Who holds the lock whose file is `path`; None where nobody does. Nothing is changed.
+
+    Raises:
+        OSError: If that cannot be seen.
+    """
     try:
         owner, renewed = _read_owner(path), path.stat().st_mtime
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):
         return None
     is_free = None
     with suppress(OSError), path.open("rb+") as file:  # which may not be ours to write

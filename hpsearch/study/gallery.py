@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,11 @@ class Gallery:
         try:
             drawn = draw()
         except Exception as error:  # whatever data and libraries make of each other
-            self.failed[name] = f"{type(error).__name__}: {error}"
+            reason = error.strerror if isinstance(error, OSError) else None
+            self.failed[name] = reason or f"{type(error).__name__}: {error}"
             if name.endswith(".html"):
-                (self._folder / name).unlink(missing_ok=True)  # one of an earlier winner
+                with suppress(OSError):
+                    (self._folder / name).unlink()  # one of an earlier winner
             return
         if isinstance(drawn, Mapping):
             self.failed |= drawn

@@ -6,6 +6,7 @@ tracks are looked at. Secrets are hidden, and files that hold little else are na
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from ..events import SourceVersion
 from ..platforms.files import make_folder, write_text
 from ..redaction import redact
 from ..tracking.mlflow_layout import SOURCE_DIFF
+
+logger = logging.getLogger("hpsearch.study")
 
 MAX_DIFF_BYTES = 1 << 20  # characters of a diff
 MARGIN = 4096  # more characters that are looked at, so that no secret is cut in two
@@ -42,10 +45,18 @@ def record_git_state(folder: Path, study: Path) -> SourceVersion:
         if len(diff) > MAX_DIFF_BYTES:
             text += f"\n… cut after {MAX_DIFF_BYTES:,} characters\n"
         text += "".join(f"\n# changed, not shown: {name}" for name in unseen.splitlines())
-        make_folder(study)
-        write_text(study / SOURCE_DIFF, f"{text}\n")
+        _write_diff(study / SOURCE_DIFF, f"{text}\n")
     branch = _run_git(folder, "rev-parse", "--abbrev-ref", "HEAD") or ""
     return SourceVersion(commit, branch, "yes" if diff or unseen else "no")
+
+
+def _write_diff(path: Path, text: str) -> None:
+    """Write what is not committed; a study begins without it, too."""
+    try:
+        make_folder(path.parent)
+        write_text(path, text)
+    except OSError as error:
+        logger.warning("%s: could not be written: %s", path, error.strerror or error)
 
 
 def _pathspecs(names: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from ..errors import TrackingError, redact_text
+from ..errors import TrackingError, describe_os_error, redact_text
 from ..journal import is_sound
 from ..platforms.files import DRAFT, write_text
 from ..platforms.locks import FileLock, LockHeldError
@@ -93,7 +93,7 @@ class Cursor:
         """Open the cursor of `journal` for the store at `uri`.
 
         Raises:
-            TrackingError: If another process is sending this journal.
+            TrackingError: If another process is sending this journal, or the lock cannot be taken.
         """
         digest = hashlib.sha256(uri.encode()).hexdigest()[:12]
         self.path = journal.with_name(f"{CURSOR}{digest}.json")
@@ -164,3 +164,5 @@ def _acquire_lock(path: Path, journal: Path) -> FileLock:
         raise TrackingError(
             f"{journal}: {held} is sending this study to MLflow. Wait for it to end."
         ) from None
+    except OSError as error:
+        raise TrackingError(describe_os_error(error)) from None

@@ -93,12 +93,13 @@ def _find_predictions(
 ) -> Iterator[Garbage]:
     try:
         history: History = load_history(journal, without=CURVES)
+        owner = find_owner(journal)
     except JournalError as error:
         logger.warning("nothing of study %s is removed: %s", journal.parent.name, error)
         return
     if history.final is None:
         return
-    if find_owner(journal) or history.asked_since_final:
+    if owner or history.asked_since_final:
         logger.warning("nothing of study %s is removed: it goes on", journal.parent.name)
         return
     needed = {t.number for t in history.ranked_trials()[:keep]} | {*in_use(history)}

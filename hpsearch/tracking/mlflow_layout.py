@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -44,15 +44,25 @@ class MetricPoint:
     step: int
 
 
-def study_files(folder: Path) -> list[Path]:
-    """The files of a finished study's folder that its run holds."""
-    return [path for name in ("final", "plots") for path in list_files(folder / name)]
+def final_files(folder: Path, history: History) -> list[Path]:
+    """The files of the final fit that a study's run holds; nothing else that lies beside them."""
+    final = folder / "final"
+    known = history.final.digests if history.final else None
+    return [
+        path
+        for path in _files_of(final.rglob("*"))
+        if known is None or path.relative_to(final).as_posix() in known
+    ]
 
 
-def list_files(folder: Path) -> list[Path]:
-    """The files below a folder of a finished study, which its run holds; no drafts of a crash."""
-    found = sorted(folder.rglob("*"))
-    return [path for path in found if path.is_file() and DRAFT not in path.name]
+def plot_files(folder: Path) -> list[Path]:
+    """The plots and pages of a study that its run holds."""
+    return _files_of((folder / "plots").glob("*"))
+
+
+def _files_of(paths: Iterable[Path]) -> list[Path]:
+    """The files among `paths`, but drafts of a crash."""
+    return [path for path in sorted(paths) if path.is_file() and DRAFT not in path.name]
 
 
 def trial_key(history: History, trial: Trial) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,6 +88,16 @@ class Artifact:
         size = len(self.text.encode()) if self.path is None else self.path.stat().st_size
         return f"{self.name} ({size / 1e6:.1f} MB)"
 
+    def explain_unreadable(self) -> str:
+        """Why the file cannot be read here, which is no fault of the store; "" where it can."""
+        try:
+            if self.path is not None:
+                with self.path.open("rb") as file:
+                    file.read(1)
+        except OSError as error:
+            return f"{self.path}: cannot be read: {error.strerror}"
+        return ""
+
 
 class Projection:
     """One study in one store."""
@@ -110,6 +121,7 @@ class Projection:
         self.client = client
         self._bulk = BulkPoints.for_client(client)
         self._journal = journal
+        self._study_folder = journal.parent
         self._artifacts = artifacts  # where a new experiment keeps its files
         self._needs_files = needs_files  # a new study is refused where it could not store any
         self._alone = False  # this process began the study: no run of a trial was there
@@ -258,7 +270,7 @@ class Projection:
         if WinnerEvaluated in kinds:
             yield from self._end_requests()
         if PlotsDrawn in kinds:  # they follow the end of a study
-            yield from self._file_requests("plots")
+            yield from self._file_requests(mlflow_layout.plot_files(self._study_folder))
 
     def repeat_requests(self, keys: Collection[str], events: Iterable[Event]) -> Iterator[Request]:
         """What must be done to show the runs with these keys, whatever the store has of them.
@@ -282,7 +294,7 @@ class Projection:
         yield Request(study, "the summary", partial(self._send_summary, 0))
         if self.history.final is not None:
             yield from self._end_requests()
-            yield from self._file_requests("plots")
+            yield from self._file_requests(mlflow_layout.plot_files(self._study_folder))
 
     def park_runs(self) -> Iterator[Request]:
         """What leaves no run that claims to be running, once nothing more will come."""
@@ -394,10 +406,10 @@ class Projection:
         self._add_text(
             self.parent, mlflow_layout.environment_json(self.history), "environment.json"
         )
-        diff = self._journal.with_name(mlflow_layout.SOURCE_DIFF)
-        if diff.is_file():  # that of an older version hides less
+        diff = self._study_folder / mlflow_layout.SOURCE_DIFF
+        with suppress(FileNotFoundError, IsADirectoryError, PermissionError):
             text = redact(diff.read_text(encoding="utf-8", errors="replace"))
-            self._add_text(self.parent, text, diff.name)
+            self._add_text(self.parent, text, diff.name)  # that of an older version hides less
 
     def _send_summary(self, known: int) -> None:
         fresh = {id(trial) for trial in self.history.ended[known:]}
@@ -413,14 +425,14 @@ class Projection:
         """What shows that the winner was fitted."""
         study = self.history.key
         yield Request(study, "the winner's mark", self._mark_winner)
-        yield from self._file_requests("final")
+        yield from self._file_requests(mlflow_layout.final_files(self._study_folder, self.history))
         time = self.history.final.time if self.history.final else self.history.last_time
         end = partial(self._end_run, study, "FINISHED", time)
         yield Request(study, "the run's end", end)
 
-    def _file_requests(self, name: str) -> Iterator[Request]:
-        """Have the files of a folder of the study's sent."""
-        for path in mlflow_layout.list_files(self._journal.parent / name):
+    def _file_requests(self, paths: Iterable[Path]) -> Iterator[Request]:
+        """Have files of the study's folder sent."""
+        for path in paths:
             add = partial(self._add_file, self.parent, path)
             yield Request(self.history.key, path.name, add)
 
@@ -547,8 +559,9 @@ class Projection:
         if self.history.final is None:
             return
         held = dict(self._stored_files(""))
-        for path in mlflow_layout.study_files(self._journal.parent):
-            name = path.relative_to(self._journal.parent).as_posix()
+        files = mlflow_layout.final_files(self._study_folder, self.history)
+        for path in (*files, *mlflow_layout.plot_files(self._study_folder)):
+            name = path.relative_to(self._study_folder).as_posix()
             if held.get(name) != path.stat().st_size:
                 self._add_file(self.parent, path)
 
@@ -562,7 +575,7 @@ class Projection:
 
     def _add_file(self, run: str, path: Path) -> None:
         """Have a file of the study's folder sent, where it exists."""
-        name = path.relative_to(self._journal.parent).as_posix()
+        name = path.relative_to(self._study_folder).as_posix()
         if path.is_file():
             self.artifacts[run, name] = Artifact(run, name, path)
 

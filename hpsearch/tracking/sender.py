@@ -351,6 +351,10 @@ class Sender:
                 del projection.artifacts[key]
                 if artifact.path is not None and not artifact.path.is_file():
                     continue  # a study that went on has replaced it
+                if reason := artifact.explain_unreadable():
+                    projection.left_out.append(reason)
+                    logger.warning("%s. It is not sent; the rest is.", reason)
+                    continue
                 logger.debug("sending %s", artifact.name)
                 try:
                     projection.upload(artifact)

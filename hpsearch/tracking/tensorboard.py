@@ -7,6 +7,7 @@ that goes on is there once. The messages are TensorBoard's own; TensorFlow is no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ class TensorBoardWriter:
     def close(self) -> None:
         """Close the files of what is not finished."""
         for writer in self._writers.values():
-            writer.close()
+            with suppress(OSError):  # a full disk, of which `listen` has told
+                writer.close()
         self._writers.clear()
 
     @property

@@ -60,3 +60,7 @@ def test_a_log_that_cannot_be_written_holds_no_worker_up(tmp_path: Path) -> None
     log.path.mkdir()  # as bad as a full disk
     assert run(log, "import os; os.write(2, b'line\\n' * 200_000)") < 20
     assert "" == log.read_tail()
+    (tmp_path / "logs").write_text("a file, where a folder belongs")
+    elsewhere = WorkerLog(tmp_path / "logs" / "worker-0.log")
+    elsewhere.write(b"line\n")
+    assert "" == elsewhere.read_tail()

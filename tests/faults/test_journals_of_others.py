@@ -268,7 +268,8 @@ def test_fresh_is_refused_while_the_study_runs(path):
         (errno.EROFS, "mount it so that it can be written to"),
         (errno.EIO, "look after the disk"),
         (errno.EMFILE, "raise the limit of open files"),
-        (errno.ENOTDIR, "mend that"),
+        (errno.ENOTDIR, "move away what is in its place"),
+        (errno.EBADF, "mend that"),
     ],
 )
 def test_an_error_of_the_system_names_the_file_and_what_helps(number, helps):
@@ -282,7 +283,7 @@ def test_what_the_system_refuses_is_one_line_and_no_traceback(path, monkeypatch,
     done = CliRunner().invoke(main, ["doctor", "--repair", "churn"])
     assert 2 == done.exit_code
     [line] = done.output.splitlines()
-    assert f"{path.with_suffix('.lock')}: is a directory. Nothing is lost: mend that" in line
+    assert f"{path.with_suffix('.lock')}: is a directory. Nothing is lost: move away" in line
     path.unlink()
     path.mkdir()
     done = CliRunner().invoke(main, ["top", "churn"])

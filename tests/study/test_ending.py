@@ -13,6 +13,7 @@ from inline_worker_pool import training_inline
 import hpsearch
 from hpsearch.history import load_history
 from hpsearch.study import gallery
+from hpsearch.study.maintenance import doctor
 from hpsearch.study.winner import final_fit, holdout_evaluation
 from hpsearch.tracking import plots
 
@@ -124,6 +125,57 @@ def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monke
     n_events = len(events(copied))
     assert {} == gallery.draw_missing(journal)
     assert n_events == len(events(copied))
+
+
+PLOTS = ("00_history.png", "10_roc.png", "interactive.html", "winner.html")
+
+
+@pytest.mark.parametrize("wrong", ["plots", "each plot"])
+def test_a_study_ends_whatever_stands_where_its_files_belong(tmp_path, wrong, caplog):
+    folder = folder_of(tmp_path)
+    folder.mkdir(parents=True)
+    for name in ("fit", "final", "logs", "predictions", *(["plots"] if wrong == "plots" else [])):
+        (folder / name).write_text("a file, where a folder belongs")
+    in_place = [] if wrong == "plots" else [f"plots/{name}" for name in PLOTS]
+    for name in (*in_place, "source.diff", "uploaded-x.json"):
+        (folder / name / "inside").mkdir(parents=True)
+    result = tune(tmp_path)
+    assert (1, 2) == (result.reads, result.trials["complete"])
+    assert 0 < result.test["f1"] <= 1
+    failed = load_history(folder / "journal.jsonl").plots.failed
+    assert {*in_place} <= failed.keys()
+    assert {"plots"} <= failed.keys() or in_place
+    assert {*failed.values()} <= {"Is a directory", "File exists", "Not a directory"}
+    told = [f.message for f in doctor._check_studies(tmp_path)]
+    for name in (*in_place, "source.diff", "uploaded-x.json"):
+        assert f"{name} is a folder, where a file belongs: move it away" in told
+    for name in ("logs", "predictions", *(["plots"] if wrong == "plots" else [])):
+        assert f"{name} is a file, where a folder belongs: move it away" in told
+
+
+def test_doctor_names_what_is_wrong_with_each_study_and_goes_on_with_the_next(copied):
+    folder = folder_of(copied)
+    shutil.copytree(folder, folder.with_name("zlast"))
+    (folder / "journal.lock").mkdir()
+    (folder / "final" / "model.keras").write_bytes(b"")
+    (folder / "plots" / "00_history.png").unlink()
+    (folder / "plots" / "00_history.png").symlink_to(folder / "nowhere")
+    told = [(f.subject, f.state, f.message) for f in doctor._check_studies(copied)]
+    assert [
+        ("study end", "bad", "journal.lock is a folder, where a file belongs: move it away"),
+        (
+            "study end",
+            "bad",
+            f"plots/00_history.png is a link to {folder / 'nowhere'}, which is not there",
+        ),
+        (
+            "study end",
+            "bad",
+            "damaged or not there in final: model.keras: hpsearch tune makes it again",
+        ),
+    ] == told[:3]
+    assert ["study end", "study zlast"] == [subject for subject, _, _ in told[3:]]
+    assert "bad" not in {state for _, state, _ in told[3:]}
 
 
 LOST = {

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -657,3 +658,33 @@ def test_the_end_of_a_study_finds_a_run_that_is_missing_and_takes_no_second_for_
     assert ({}, {}) == (found.lacking, found.surplus)
     assert seconds < 1  # demanded
     figure(looking_at_30_trials_s=round(seconds, 2))
+
+
+def test_a_folder_where_a_file_belongs_is_left_out_and_the_rest_arrives(
+    root: Path, uri: str, artifacts: str | None, stored: Stored, whole: None
+) -> None:
+    folder = place(root, "wrong").parent
+    (folder / "plots" / "00_history.png" / "inside").mkdir(parents=True)
+    (folder / "plots" / "00_history.png" / "x").write_text("not ours")
+    (folder / "plots" / "01_importance.png").write_text("a picture")
+    (folder / "source.diff").mkdir()
+    sent = verify_study(folder / "journal.jsonl", uri, artifacts)
+    compare(stored, "wrong")
+    assert [] == sent.problems
+    files = Path(root / "mlruns" / "artifacts" / sent.parent / "artifacts" / "plots")
+    assert ["01_importance.png"] == [p.name for p in files.iterdir()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a file that nobody can read, not even root")
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_arrives(
+    root: Path, uri: str, artifacts: str | None, stored: Stored, whole: None
+) -> None:
+    plots = place(root, "unreadable").parent / "plots"
+    plots.mkdir()
+    (plots / "00_history.png").symlink_to("/proc/self/clear_refs")
+    (plots / "01_importance.png").write_text("a picture")
+    sent = sync_study(plots.parent / "journal.jsonl", uri, artifacts)
+    assert [f"{plots}/00_history.png: cannot be read: Invalid argument"] == sent.problems
+    compare(stored, "unreadable")
+    files = Path(root / "mlruns" / "artifacts" / sent.parent / "artifacts" / "plots")
+    assert ["01_importance.png"] == [p.name for p in files.iterdir()]

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from ...errors import HpsearchError, JournalError, TrackingError, redact_text
+from ...errors import HpsearchError, JournalError, TrackingError, describe_os_error, redact_text
 from ...events import CURVES
 from ...execution.executor import EXECUTORS
 from ...history import History, load_history
@@ -39,6 +39,7 @@ from ...tracking.database import (
 )
 from ...tracking.store import default_uri, open_store, study_folder, uri_option
 from ...training.metrics import METRICS
+from .study_folder import find_wrong_files
 
 State = Literal["ok", "note", "bad"]
 PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
@@ -195,16 +196,22 @@ def repair_store(root: Path, uri: str | None) -> str:
 
 def _check_studies(root: Path) -> Iterator[Finding]:
     for path in sorted(study_folder(root, "_").parent.glob("*/journal.jsonl")):
-        name = f"study {path.parent.name}"
-        try:
-            history = load_history(path, without=CURVES)
-        except JournalError as error:
-            yield Finding(name, "bad", str(error))
-            continue
-        yield Finding(name, *_check_study(path, history))
+        for state, message in _check_study(path):
+            yield Finding(f"study {path.parent.name}", state, message)
 
 
-def _check_study(path: Path, history: History) -> tuple[State, str]:
+def _check_study(path: Path) -> Iterator[tuple[State, str]]:
+    try:
+        history = load_history(path, without=CURVES)
+        yield from (("bad", wrong) for wrong in find_wrong_files(path.parent, history))
+        yield _describe_study(path, history)
+    except JournalError as error:
+        yield "bad", str(error)
+    except OSError as error:
+        yield "bad", describe_os_error(error)
+
+
+def _describe_study(path: Path, history: History) -> tuple[State, str]:
     failed = history.count("FAILED")
     parts = [f"{len(history.ended)} trials" + (f", {failed} failed" if failed else "")]
     state: State = "ok"

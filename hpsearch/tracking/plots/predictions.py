@@ -85,7 +85,7 @@ def _read_importance(folder: Path) -> Mapping[str, Any]:
         return {}
     try:
         found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:  # empty or damaged
+    except (OSError, ValueError):  # not readable, empty, damaged
         return {}
     return found
 

@@ -1,0 +1,44 @@
+"""What is wrong with the files of a study's folder; nothing is changed.
+
+The journal itself is not looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...history import History
+from ...platforms.files import DRAFT
+from ..file_integrity import find_damaged_files
+
+FOLDERS = ("final", "fit", "logs", "plots", "predictions")  # in a study's folder
+# Of the files in it: a folder called like them stands in the place of one.
+ENDINGS = {".diff", ".html", ".json", ".jsonl", ".keras", ".lock", ".log", ".npy", ".npz", ".png"}
+
+
+def find_wrong_files(folder: Path, history: History) -> Iterator[str]:
+    """One sentence about each thing that is to be mended."""
+    for path in (folder, *(folder / name for name in FOLDERS)):
+        if path.exists() and not path.is_dir():
+            yield f"{path.name} is a file, where a folder belongs: move it away"
+        elif path.exists() and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            yield f"the folder {path.name} cannot be read and written"
+    for path in sorted(folder.rglob("*")):
+        if DRAFT not in str(path) and (wrong := _explain_entry(path)):
+            yield f"{path.relative_to(folder).as_posix()} {wrong}"
+    expected = history.final.digests if history.final else None
+    if damaged := find_damaged_files(folder / "final", expected or {}):
+        shown = ", ".join(damaged[:3]) + (", …" if len(damaged) > 3 else "")
+        yield f"damaged or not there in final: {shown}: hpsearch tune makes it again"
+
+
+def _explain_entry(path: Path) -> str:
+    """What is wrong with a file or folder by what it is, and not by what is in it."""
+    if path.is_symlink() and not path.exists():
+        return f"is a link to {os.readlink(path)}, which is not there"
+    if path.is_dir():
+        return "is a folder, where a file belongs: move it away" if path.suffix in ENDINGS else ""
+    needs = os.R_OK | os.W_OK if path.suffix in (".jsonl", ".lock", ".log") else os.R_OK
+    return "" if os.access(path, needs) else "cannot be read, or not be written"
