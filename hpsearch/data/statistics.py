@@ -21,6 +21,8 @@ TAIL_PROBABILITY = (
 )
 CHUNK_ROWS = 4096  # which bounds the memory of quantile scaling
 MAX_VALUES = 1 << 24  # of a column of rows that are arrays
+CLIP_AT = 3.0  # the bound that smooth clipping approaches
+CLIP_LIMIT = 1e15  # beyond which a number is the same to smooth clipping; its square is a float32
 
 
 class QuantileScaling(NamedTuple):
@@ -46,6 +48,7 @@ class Statistics:
     target_center: np.ndarray  # (n_outputs,) float32; 0 in a classification
     target_scale: np.ndarray  # (n_outputs,) float32; 1 in a classification
     quantiles: QuantileScaling | None = None  # None: no feature is scaled by quantiles
+    clip: np.ndarray | None = None  # (n_features,) float32, see `clip_smoothly`; None: no feature
 
     def apply(self, features: np.ndarray) -> np.ndarray:
         """What the network sees of `features`, shape (n, ..., n_features), float32."""
@@ -53,14 +56,20 @@ class Statistics:
         for start in range(0, len(features), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             filled = np.where(np.isnan(features[rows]), self.impute, features[rows])
-            seen[rows] = scale_features(np, filled, self.center, self.scale, self.quantiles)
+            scaling = (self.center, self.scale, self.quantiles, self.clip)
+            seen[rows] = scale_features(np, filled, *scaling)
         return seen
 
 
 def scale_features(
-    xp: Any, filled: Any, center: Any, scale: Any, quantiles: QuantileScaling | None
+    xp: Any,
+    filled: Any,
+    center: Any,
+    scale: Any,
+    quantiles: QuantileScaling | None,
+    clip: Any = None,
 ) -> Any:
-    """`(filled - center) * scale`, and what quantiles add to it.
+    """`(filled - center) * scale`, what quantiles add to it, and smooth clipping.
 
     Args:
         xp: Whose functions are called: numpy, jax.numpy or keras.ops.
@@ -68,10 +77,24 @@ def scale_features(
         center: (n_features,).
         scale: (n_features,).
         quantiles: Of a fold; None: no feature is scaled by quantiles.
+        clip: (n_features,), see `clip_smoothly`; None: no feature is clipped.
     """
     seen = xp.multiply(xp.subtract(filled, center), scale)
-    if quantiles is None:
-        return seen
+    if quantiles is not None:
+        seen = _add_quantile_pieces(xp, seen, filled, quantiles)
+    return seen if clip is None else clip_smoothly(xp, seen, clip)
+
+
+def clip_smoothly(xp: Any, seen: Any, clip: Any) -> Any:
+    """`seen / sqrt(1 + (clip * seen) ** 2)`, which stays between -1/clip and 1/clip.
+
+    Holzmüller et al. 2024 (arXiv:2407.04491). A feature whose `clip` is 0 stays as it is.
+    """
+    limited = xp.maximum(xp.minimum(seen, CLIP_LIMIT), -CLIP_LIMIT)
+    return xp.divide(limited, xp.sqrt(xp.add(xp.square(xp.multiply(limited, clip)), 1.0)))
+
+
+def _add_quantile_pieces(xp: Any, seen: Any, filled: Any, quantiles: QuantileScaling) -> Any:
     apart = xp.subtract(xp.expand_dims(filled, -2), quantiles.middle)
     within = xp.maximum(xp.minimum(apart, quantiles.half_width), -quantiles.half_width)
     pieces = xp.sum(xp.multiply(within, quantiles.slope), axis=-2)
@@ -91,7 +114,8 @@ def fit_statistics(
 
     As scikit-learn's SimpleImputer followed by StandardScaler (or MinMaxScaler, RobustScaler)
     would fit them; one-hot features are passed through, but hidden where the rows never show
-    their category. Scaling by quantiles is QuantileTransformer's to a normal distribution, with
+    their category. `robust_clip` centers on the median, divides by the distance of the quartiles
+    (half of the range where they are equal), and clips smoothly. Scaling by quantiles is QuantileTransformer's to a normal distribution, with
     straight lines between `N_KNOTS` quantiles.
 
     Args:
@@ -117,7 +141,19 @@ def fit_statistics(
     )
     target_center, target_scale = _fit_target(schema, target, every)
     quantiles = _fit_quantile_scaling(schema, columns, rows, impute, scaling)
-    return Statistics(impute, center, scale, target_center, target_scale, quantiles)
+    clip = _list_clips(schema, scaling)
+    return Statistics(impute, center, scale, target_center, target_scale, quantiles, clip)
+
+
+def _list_clips(schema: Schema, scaling: str) -> np.ndarray | None:
+    """The `clip` of each feature; None where no column is clipped smoothly."""
+    clips: list[float] = []
+    for column in schema.columns:
+        clipped = column.kind == "numeric" and (column.scaling or scaling) == "robust_clip"
+        indicators = [0.0] * column.indicator
+        values = len(column.feature_names) - len(indicators)
+        clips += [1 / CLIP_AT if clipped else 0.0] * values + indicators
+    return np.array(clips, np.float32) if any(clips) else None
 
 
 def _subsample_rows(rows: np.ndarray, inner: tuple[int, ...]) -> np.ndarray:
@@ -171,6 +207,9 @@ def _fit_scaling(values: np.ndarray, how: str) -> tuple[float, float]:
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
         # Half of a column may be one value; its scale is then its standard deviation.
         return float(middle), float(high - low or values.std())
+    if how == "robust_clip":
+        low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+        return float(middle), float(high - low or (values.max() - values.min()) / 2)
     return float(values.mean()), float(values.std())
 
 

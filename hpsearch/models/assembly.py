@@ -83,7 +83,7 @@ def _average_networks(
         s = part.statistics
         if place:
             part.network.name = f"{part.network.name}_{place}"  # names in one model must differ
-        seen = scale_features(ops, features, s.center, s.scale, s.quantiles)
+        seen = scale_features(ops, features, s.center, s.scale, s.quantiles, s.clip)
         # Keras augments images wherever nobody says otherwise, and exports that.
         said = part.network(seen, training=False)
         if task == "regression":

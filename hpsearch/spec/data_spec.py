@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
-Scaling = Literal["standard", "minmax", "robust", "quantile", "none"]
+Scaling = Literal["standard", "minmax", "robust", "robust_clip", "quantile", "none"]
 FoldKind = Literal[
     "kfold",
     "stratified",

@@ -268,6 +268,7 @@ SCHEDULE_DOMAINS: Mapping[str, ParameterDomains] = {
         "decay_alpha": NON_NEGATIVE,
         "warmup_epochs": NON_NEGATIVE,
     },
+    "coslog": {"cycles": Domain("int", 1, 20)},
     "piecewise": {"boundaries": Domain("epochs"), "decay_rate": POSITIVE},
     "reduce_on_plateau": {
         "factor": RATE,

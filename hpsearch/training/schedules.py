@@ -28,6 +28,9 @@ SCHEDULES: dict[str, dict[str, Value]] = {
     "exponential": {"decay_rate": 0.96, "decay_epochs": 1.0, "staircase": False},
     # Keras's CosineDecay, its warm-up from 0; `decay_epochs` None: to the last epoch
     "cosine": {"decay_epochs": None, "decay_alpha": 0.0, "warmup_epochs": 0.0},
+    # `cycles` cosines from 0 to the rate and back, each twice as long as the one before
+    # (Holzmüller et al. 2024, arXiv:2407.04491)
+    "coslog": {"cycles": 4},
     # Keras's PiecewiseConstantDecay, each of whose values is `decay_rate` times the one before
     "piecewise": {"boundaries": None, "decay_rate": 0.1},
     # Keras's ReduceLROnPlateau of the validation loss, here the mean over the folds
@@ -76,6 +79,8 @@ class Schedule:
             factors = _exponential_factors(passed, **self.arguments)
         elif self.kind == "cosine":
             factors = _cosine_factors(passed, n_epochs, **self.arguments)
+        elif self.kind == "coslog":
+            factors = _coslog_factors(passed / n_epochs, **self.arguments)
         elif self.kind == "piecewise":
             factors = _piecewise_factors(passed, **self.arguments)
         else:
@@ -167,6 +172,12 @@ def _cosine_factors(
     if not warmup_epochs:
         return cooled
     return np.where(passed < warmup_epochs - 1e-9, passed / warmup_epochs, cooled)
+
+
+def _coslog_factors(share: np.ndarray, *, cycles: int) -> np.ndarray:
+    """Factors after a `share` of all epochs."""
+    factors: np.ndarray = 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1 + (2.0**cycles - 1) * share))
+    return factors
 
 
 def _piecewise_factors(

@@ -66,6 +66,35 @@ def test_numbers_are_scikit_learns(impute, scaling):
     np.testing.assert_allclose(expected, statistics.apply(columns[held]), rtol=1e-5, atol=1e-6)
 
 
+def test_robust_clip_is_the_papers_formula_with_the_quartiles_of_the_training_rows():
+    schema = Schema((Column("a", "numeric", scaling="robust_clip"), Column("b", "numeric")))
+    columns = np.random.default_rng(0).lognormal(size=(40, 2)).astype(np.float32)
+    columns[39, 0] = 1e30  # a row that is not trained on, and an outlier of any size
+    train = np.arange(30)
+    seen = fit_statistics(schema, columns, np.zeros((40, 0)), train).apply(columns)
+    low, middle, high = np.quantile(columns[train, 0], [0.25, 0.5, 0.75])
+    scaled = (columns[:, 0].astype(np.float64) - middle) / (high - low)
+    np.testing.assert_allclose(scaled / np.sqrt(1 + (scaled / 3) ** 2), seen[:, 0], rtol=1e-5)
+    plain = Schema((Column("b", "numeric"),))
+    other = fit_statistics(plain, columns[:, 1:], np.zeros((40, 0)), train)
+    np.testing.assert_array_equal(other.apply(columns[:, 1:])[:, 0], seen[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([0, 0, 0, 0, 0, 0, 0, 8], 8 / 4),  # equal quartiles: half of the range
+        ([5, 5, 5, 5, 5, 5, 5, 5], 0),
+    ],
+)
+def test_robust_clip_of_a_column_with_equal_quartiles_is_finite(values, expected):
+    schema = Schema((Column("a", "numeric", scaling="robust_clip"),))
+    columns = np.array(values, np.float32)[:, None]
+    statistics = fit_statistics(schema, columns, np.zeros((8, 0)), np.arange(8))
+    clipped = expected / np.sqrt(1 + (expected / 3) ** 2)
+    np.testing.assert_allclose(clipped, statistics.apply(columns)[-1, 0], rtol=1e-6)
+
+
 def test_quantiles_are_scikit_learns_at_the_knots():
     from sklearn.preprocessing import QuantileTransformer
 

@@ -63,6 +63,15 @@ def test_every_step_has_the_rate_of_keras(params: dict[str, Any], twin: Any) -> 
     np.testing.assert_allclose(keras_rates, rates_of(params), rtol=1e-5, atol=1e-9)
 
 
+def test_coslog_is_a_row_of_cosines_each_twice_as_long() -> None:
+    schedule = make_schedule({"learning_rate": 0.04, "schedule": "coslog", "cycles": 3})
+    rates = schedule.rates(0, n_steps=7, n_epochs=1, losses=[])
+    np.testing.assert_allclose(0, rates[[0, 1, 3]], atol=1e-7)  # a cycle ends at 1/7 and at 3/7
+    middle = [(2**0.5 - 1) / 7, (2**1.5 - 1) / 7, (2**2.5 - 1) / 7]  # log2(1 + 7 t) = 0.5, …
+    fine = schedule.rates(0, n_steps=7000, n_epochs=1, losses=[])
+    np.testing.assert_allclose(0.04, fine[[round(7000 * t) for t in middle]], rtol=1e-5)
+
+
 @pytest.mark.parametrize("params", [{}, {"schedule": "constant"}, {"schedule": None}])
 def test_without_a_schedule_the_rate_is_constant(params: dict[str, Any]) -> None:
     np.testing.assert_array_equal(np.full(EPOCHS * STEPS, 0.02, np.float32), rates_of(params))

@@ -259,7 +259,18 @@ def test_averaged_weights_are_what_is_judged() -> None:
 
 STEPS = -(-(N // 2) // BATCH)
 schedules = keras.optimizers.schedules
+
+
+class Coslog(schedules.LearningRateSchedule):  # type: ignore[misc]
+    """The schedule of Holzmüller et al. 2024, in steps of three epochs."""
+
+    def __call__(self, step: Any) -> Any:
+        share = keras.ops.cast(step, "float32") / (3 * STEPS)
+        return 0.05 * (1 - keras.ops.cos(2 * np.pi * keras.ops.log2(1 + 15 * share))) / 2
+
+
 SCHEDULED: list[tuple[dict[str, Any], Any]] = [
+    ({"schedule": "coslog"}, Coslog),
     (
         {"schedule": "exponential", "decay_rate": 0.3, "staircase": True},
         lambda: schedules.ExponentialDecay(0.05, STEPS, 0.3, staircase=True),

@@ -507,9 +507,12 @@ class TrainerContract:
         )
         rows = problem.features, problem.target, problem.folds[0].train
         fitted = {
-            how: (fit_statistics(schema, *rows, scaling=how),) for how in ("minmax", "quantile")
+            how: (fit_statistics(schema, *rows, scaling=how),)
+            for how in ("robust_clip", "quantile")
         }
-        varied = replace(problem, statistics_by_scaling=fitted, fixed_params={"scaling": "minmax"})
+        varied = replace(
+            problem, statistics_by_scaling=fitted, fixed_params={"scaling": "robust_clip"}
+        )
         trials = [spec(), spec(1, scaling="quantile")]
         _, results = run(self.make_trainer(varied), trials)
         for number, how in enumerate(fitted):

@@ -37,7 +37,7 @@ class GraphSteps:
         self._learning_rate = get_learning_rate_variable(model)
         order = tf.TensorSpec([None], tf.int32)
         vector, pieces = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None, None], tf.float32)
-        vectors = (*[vector] * 5, *[pieces] * 3, vector)
+        vectors = (*[vector] * 6, *[pieces] * 3, vector)
         taken = (order, tf.TensorSpec([], tf.int32), vector, vectors)
         # Traced when it is first called. Weights of 1 would cost a tenth of an epoch or more.
         self._train_graph = tf.function(self._train_epoch, taken, autograph=False)
@@ -97,7 +97,15 @@ class GraphSteps:
         return answer, self._model.compute_loss(x, y, answer, weights, training=False)
 
     def _gather(
-        self, rows: Any, impute: Any, center: Any, scale: Any, shift: Any, unit: Any, *pieces: Any
+        self,
+        rows: Any,
+        impute: Any,
+        center: Any,
+        scale: Any,
+        clip: Any,
+        shift: Any,
+        unit: Any,
+        *pieces: Any,
     ) -> tuple[Any, Any, Any]:
         import tensorflow as tf
         from keras import ops
@@ -107,7 +115,7 @@ class GraphSteps:
             places = tf.gather(self._windows.last_rows, rows)[:, None] + self._windows.offsets
         x = tf.cast(tf.gather(self._features, places), tf.float32)
         x = tf.where(tf.math.is_nan(x), impute, x)
-        x = scale_features(ops, x, center, scale, QuantileScaling(*pieces))
+        x = scale_features(ops, x, center, scale, QuantileScaling(*pieces), clip)
         y = tf.gather(self._target, rows)
         if self._regression:
             y = transform_target(ops, y, shift, unit, self._transforms)
@@ -128,6 +136,7 @@ def _list_statistics_arrays(statistics: Statistics) -> tuple[np.ndarray, ...]:
         statistics.impute,
         statistics.center,
         statistics.scale,
+        np.zeros_like(statistics.scale) if statistics.clip is None else statistics.clip,
         statistics.target_center,
         statistics.target_scale,
         *(

@@ -107,7 +107,7 @@ class Recipe:
         schedule: Schedule,
         *,
         chunk: int | None = None,
-        bends: bool = False,
+        scaling: str = "",
         transforms: tuple[str, ...] = (),
         is_compiled: bool = False,
     ) -> None:
@@ -120,11 +120,11 @@ class Recipe:
             batch_size: Rows a step.
             schedule: Of the learning rate.
             chunk: Rows that are computed at once, where a batch is computed in parts; None: all.
-            bends: Whether a feature is scaled by quantiles.
+            scaling: What is done to features beyond a shift and a factor.
             transforms: `Problem.target_transforms`.
             is_compiled: Whether the user's own `compile` names loss and optimizer.
         """
-        self.is_compiled, self.bends = is_compiled, bends
+        self.is_compiled, self.scaling = is_compiled, scaling
         self.network, self.update, self.objective = network, update, objective
         self.batch_size, self.schedule, self.transforms = batch_size, schedule, transforms
         self.chunk, self.rows = chunk, chunk or batch_size
@@ -132,7 +132,7 @@ class Recipe:
         self.shapes: list[tuple[int, ...]]  # of what is updated
         self.shapes = [(network.size,)] if self.flat else [v.shape for v in network.trainable]
         self.masks = make_masks(network.strengths, self.rows * network.max_dense_inputs)
-        self.evaluate_key = f"{network.structure}|{objective.structure}|{bends}|{transforms}"
+        self.evaluate_key = f"{network.structure}|{objective.structure}|{scaling}|{transforms}"
         self.train_key = f"{self.evaluate_key}|{update.structure}|{self.rows}|{chunk}"
 
     @property
@@ -155,7 +155,7 @@ class Recipe:
             self.objective,
             rows,
             self.schedule,
-            bends=self.bends,
+            scaling=self.scaling,
             transforms=self.transforms,
             is_compiled=self.is_compiled,
         )
@@ -343,4 +343,4 @@ def _scaled_features(rows: DeviceRows, fold: DeviceFold, taken: Any) -> Any:
         places = _gather_rows(rows.last, taken)[:, None] + rows.offsets
     x = _gather_rows(rows.features, places).astype(jnp.float32)
     filled = jnp.where(jnp.isnan(x), fold.impute, x)
-    return scale_features(jnp, filled, fold.center, fold.scale, fold.quantiles)
+    return scale_features(jnp, filled, fold.center, fold.scale, fold.quantiles, fold.clip)

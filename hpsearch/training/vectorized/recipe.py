@@ -90,7 +90,6 @@ def make_recipe(
         chunk = _chunk_rows(problem, params, network)
     elif batched and loss is None:
         update = _switch_between(problem, params, own, network)
-    bends = any(s.quantiles is not None for s in problem.get_statistics(params))
     return Recipe(
         network,
         update,
@@ -98,10 +97,18 @@ def make_recipe(
         batch_size(params),
         schedule,
         chunk=chunk,
-        bends=bends,
+        scaling=describe_scaling(problem, params),
         transforms=problem.target_transforms,
         is_compiled=loss is not None,
     )
+
+
+def describe_scaling(problem: Problem, params: Mapping[str, Value]) -> str:
+    """What the folds do to features beyond a shift and a factor, as part of a program's key."""
+    statistics = problem.get_statistics(params)
+    bends = any(s.quantiles is not None for s in statistics)
+    clips = any(s.clip is not None for s in statistics)
+    return f"{'quantiles' * bends} {'clip' * clips}"
 
 
 def make_update(

@@ -58,6 +58,8 @@ def schedule_numbers(
         warmup, decay = found["warmup_epochs"], found["decay_epochs"]
         decay = max(n_epochs - warmup, 1e-9) if decay is None else decay
         numbers = (decay, found["decay_alpha"], warmup)
+    elif schedule.kind == "coslog":
+        numbers = (2.0 ** found["cycles"] - 1, n_epochs)
     elif schedule.kind == "piecewise":
         numbers = (found["decay_rate"],)
         boundaries[: len(found["boundaries"])] = found["boundaries"]
@@ -89,10 +91,12 @@ def rate_at(schedule: ScheduleNumbers, plateau: Plateau, passed: Any) -> Any:
     share = jnp.clip((passed - c) / jnp.where(a > 0, a, 1), 0, 1)
     cooled = (1 - b) * 0.5 * (1 + jnp.cos(jnp.pi * share)) + b
     cosine = jnp.where(passed < c - TOLERANCE, passed / jnp.where(c > 0, c, 1), cooled)
+    cycles = jnp.log2(1 + a * passed / jnp.where(b > 0, b, 1))
     crossed = jnp.sum(passed > schedule.boundaries + TOLERANCE)
     factors = {
         "exponential": exponential,
         "cosine": cosine,
+        "coslog": 0.5 - 0.5 * jnp.cos(2 * jnp.pi * cycles),
         "piecewise": jnp.power(a, crossed.astype(jnp.float32)),
     }
     rate = schedule.rate

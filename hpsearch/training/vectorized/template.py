@@ -29,7 +29,7 @@ from .objective import LossObjective
 from .optimizer_numbers import OptimizerNumbers, optimizer_key, probe_slots
 from .padding import padded_width
 from .program import LaneState, Recipe
-from .recipe import make_recipe, make_update
+from .recipe import describe_scaling, make_recipe, make_update
 from .schedule_rates import ScheduleNumbers, schedule_numbers
 
 Key = tuple[Any, ...]
@@ -259,8 +259,8 @@ class Templates:
 
     def _training_key(self, params: Mapping[str, Value]) -> Key:
         objective = LossObjective(self._problem.task, params).structure
-        quantiles = any(s.quantiles is not None for s in self._problem.get_statistics(params))
-        return (objective, quantiles, optimizer_key(self._problem, params))
+        scaling = describe_scaling(self._problem, params)
+        return (objective, scaling, optimizer_key(self._problem, params))
 
     def _network_key(
         self, given: Mapping[str, Value], params: Mapping[str, Value], sizes: Any, rest: Key
