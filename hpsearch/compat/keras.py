@@ -219,3 +219,47 @@ def excludes_from_weight_decay(optimizer: keras.optimizers.Optimizer) -> bool:
 def set_path(variable: keras.Variable, path: str) -> None:
     """Give a variable the path of another: an optimizer knows variables by it."""
     variable._path = path
+
+
+@functools.cache
+def make_per_weight_optimizer(kind: type) -> type:
+    """A class of optimizers whose rate and decay have factors by variable, and a share of decay.
+
+    Both are lists in the order of the variables that the optimizer is built on; empty: all are 1.
+    """
+
+    class PerWeight(kind):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.rate_factors: list[float] = []
+            self.decay_factors: list[float] = []
+            self.decay_share = self.add_variable((), initializer="ones", name="decay_share")
+
+        def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+            super().update_step(gradient, variable, learning_rate * self._rate_factor(variable))
+
+        def _apply_weight_decay(self, variables: Any) -> None:
+            if self.weight_decay is None:
+                return
+            for v in variables:
+                index = self._get_variable_index(v)
+                factor = self.decay_factors[index] if self.decay_factors else 1.0
+                share = self.decay_share * self.weight_decay * factor * self._rate_factor(v)
+                v.assign(v - v * share * self.learning_rate)
+
+        def _rate_factor(self, variable: Any) -> float:
+            index = self._get_variable_index(variable)
+            return self.rate_factors[index] if self.rate_factors else 1.0
+
+    PerWeight.__name__ = PerWeight.__qualname__ = f"PerWeight{kind.__name__}"
+    return PerWeight
+
+
+@contextmanager
+def override_learning_rate(optimizer: Any, rate: Any) -> Iterator[None]:
+    """Let an optimizer's learning rate be `rate`, of any shape that suits its variables."""
+    optimizer._get_current_learning_rate = lambda: rate
+    try:
+        yield
+    finally:
+        del optimizer._get_current_learning_rate

@@ -49,6 +49,9 @@ class Statistics:
     target_scale: np.ndarray  # (n_outputs,) float32; 1 in a classification
     quantiles: QuantileScaling | None = None  # None: no feature is scaled by quantiles
     clip: np.ndarray | None = None  # (n_features,) float32, see `clip_smoothly`; None: no feature
+    # (2, n_outputs) float32: the least and the largest target, beyond which no answer goes; None:
+    # answers are as the network says, as always in a classification
+    target_range: np.ndarray | None = None
 
     def apply(self, features: np.ndarray) -> np.ndarray:
         """What the network sees of `features`, shape (n, ..., n_features), float32."""
@@ -101,6 +104,13 @@ def _add_quantile_pieces(xp: Any, seen: Any, filled: Any, quantiles: QuantileSca
     return xp.add(seen, xp.add(pieces, quantiles.offset))
 
 
+def clamp_answers(xp: Any, answers: Any, target_range: Any) -> Any:
+    """Answers in the target's own unit, moved into its range; None: they stay as they are."""
+    if target_range is None:
+        return answers
+    return xp.minimum(xp.maximum(answers, target_range[0]), target_range[1])
+
+
 def fit_statistics(
     schema: Schema,
     columns: np.ndarray,
@@ -114,9 +124,9 @@ def fit_statistics(
 
     As scikit-learn's SimpleImputer followed by StandardScaler (or MinMaxScaler, RobustScaler)
     would fit them; one-hot features are passed through, but hidden where the rows never show
-    their category. `robust_clip` centers on the median, divides by the distance of the quartiles
-    (half of the range where they are equal), and clips smoothly. Scaling by quantiles is QuantileTransformer's to a normal distribution, with
-    straight lines between `N_KNOTS` quantiles.
+    their category. Scaling by quantiles is QuantileTransformer's to a normal distribution, with
+    straight lines between `N_KNOTS` quantiles. `robust_clip` centers on the median, divides by the
+    distance of the quartiles (half of the range where they are equal), and clips smoothly.
 
     Args:
         schema: What the columns mean.
@@ -140,9 +150,18 @@ def fit_statistics(
         np.array([number for v in vectors for number in v[k]], np.float32) for k in range(3)
     )
     target_center, target_scale = _fit_target(schema, target, every)
-    quantiles = _fit_quantile_scaling(schema, columns, rows, impute, scaling)
-    clip = _list_clips(schema, scaling)
-    return Statistics(impute, center, scale, target_center, target_scale, quantiles, clip)
+    return Statistics(
+        *(impute, center, scale, target_center, target_scale),
+        quantiles=_fit_quantile_scaling(schema, columns, rows, impute, scaling),
+        clip=_list_clips(schema, scaling),
+        target_range=_find_target_range(schema, target, every),
+    )
+
+
+def _find_target_range(schema: Schema, target: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+    if schema.target is None or schema.target.kind != "regression" or not len(rows):
+        return None
+    return np.stack([target[rows].min(axis=0), target[rows].max(axis=0)]).astype(np.float32)
 
 
 def _list_clips(schema: Schema, scaling: str) -> np.ndarray | None:

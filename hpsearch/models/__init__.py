@@ -6,6 +6,7 @@ from .family_registry import (
     find_family,
     format_unknown_family,
     load_family,
+    make_training_defaults,
     strip_convention,
 )
 from .outputs import Outputs, make_outputs
@@ -18,5 +19,6 @@ __all__ = [
     "format_unknown_family",
     "load_family",
     "make_outputs",
+    "make_training_defaults",
     "strip_convention",
 ]

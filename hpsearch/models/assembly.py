@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data.schema import Schema
-from ..data.statistics import Statistics, scale_features
+from ..data.statistics import Statistics, clamp_answers, scale_features
 from ..data.target_transform import inverse_transform_target
 
 if TYPE_CHECKING:
@@ -88,6 +88,7 @@ def _average_networks(
         said = part.network(seen, training=False)
         if task == "regression":
             said = inverse_transform_target(ops, said, s.target_center, s.target_scale, transforms)
+            said = clamp_answers(ops, said, s.target_range)
         if len(parts) > 1:
             said = ops.multiply(said, part.weight)
         answer = said if answer is None else ops.add(answer, said)

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import SpecError
 from ..plugins import describe_known, find_object
 from ..spec.function_reference import load_function, load_object
 from ..trial import Value
-from .families import convolutional, mlp, recurrent, wide_and_deep
+from .families import convolutional, mlp, number_embedding, realmlp, recurrent, wide_and_deep
 from .introspection.space_discovery import (
     AnswerFunction,
     BuildCall,
@@ -18,11 +20,16 @@ from .introspection.space_discovery import (
     answer_from_params,
 )
 from .outputs import Outputs
+from .step_factors import StepFactors
 
 if TYPE_CHECKING:
     import keras
 
 FamilyBuilder = Callable[..., "keras.Model"]  # (params, inputs, outputs) -> an uncompiled network
+
+
+# (params, network, weights, features, rng, categories) -> weights
+RowInitializer = Callable[..., list[np.ndarray]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,12 @@ class Family:
         None  # dimensions of a row that it takes, in words; None: any
     )
     is_convolutional: bool = False
+    # task -> hyperparameters of the training where the space is silent; None: none
+    make_training_defaults: Callable[[str], dict[str, Value]] | None = None
+    # (params, network) -> factors of single weights; None: all weights move alike
+    make_step_factors: Callable[[Mapping[str, Value], keras.Model], StepFactors] | None = None
+    # (params) -> what makes the drawn weights fit the training rows; None: they stay as drawn
+    find_initializer: Callable[[Mapping[str, Value]], RowInitializer | None] | None = None
 
     @property
     def takes_categories(self) -> bool:
@@ -43,11 +56,29 @@ class Family:
         return self.defaults is not None and "encoding" in self.defaults
 
 
+def _find_bins_initializer(params: Mapping[str, Value]) -> RowInitializer | None:
+    return number_embedding.initialize_bins if params.get("embedding") == "piecewise" else None
+
+
+TABLE_SHAPE = {1: "(features,)"}
 SEQUENCE_SHAPE, IMAGE_SHAPE = "(steps, features)", "(height, width, channels)"
 FAMILIES: dict[str, Family] = {
-    "mlp": Family("mlp", mlp.build, mlp.DEFAULTS),
+    "mlp": Family("mlp", mlp.build, mlp.DEFAULTS, find_initializer=_find_bins_initializer),
+    "realmlp": Family(
+        "realmlp",
+        realmlp.build,
+        realmlp.DEFAULTS,
+        TABLE_SHAPE,
+        make_training_defaults=realmlp.make_training_defaults,
+        make_step_factors=realmlp.make_step_factors,
+        find_initializer=lambda params: realmlp.initialize,
+    ),
     "wide_and_deep": Family(
-        "wide_and_deep", wide_and_deep.build, wide_and_deep.DEFAULTS, {1: "(features,)"}
+        "wide_and_deep",
+        wide_and_deep.build,
+        wide_and_deep.DEFAULTS,
+        TABLE_SHAPE,
+        find_initializer=_find_bins_initializer,
     ),
     "cnn": Family(
         "cnn",
@@ -140,6 +171,14 @@ def load_family(name: str) -> Family:
         return require_model(convention.build(found, params, answer_from_params(params)), name)
 
     return Family(name, build, None)
+
+
+def make_training_defaults(name: str, task: str) -> dict[str, Value]:
+    """The hyperparameters of the training that a family prescribes where the space is silent."""
+    family = find_family(name)
+    if family is None or family.make_training_defaults is None:
+        return {}
+    return family.make_training_defaults(task)
 
 
 def require_model(returned: Any, name: str) -> keras.Model:

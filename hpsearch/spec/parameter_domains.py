@@ -153,12 +153,21 @@ _DENSE_DOMAINS: ParameterDomains = {
     "l1": NON_NEGATIVE,
     "l2": NON_NEGATIVE,
 }
+_ENCODING_DOMAINS: ParameterDomains = {
+    "encoding": make_choice_domain("one_hot", "embedding"),
+    "embedding_size": NON_NEGATIVE_INT,
+    "max_one_hot": NON_NEGATIVE_INT,
+    "embedding": make_choice_domain("none", "pbld", "plr", "piecewise"),
+    "embedding_scale": POSITIVE,
+    "embedding_frequencies": POSITIVE_INT,
+    "embedding_units": POSITIVE_INT,
+    "embedding_bins": POSITIVE_INT,
+}
 _MLP_DOMAINS: ParameterDomains = {
     "layers": NON_NEGATIVE_INT,
     "units": POSITIVE_INT,
     **_DENSE_DOMAINS,
-    "encoding": make_choice_domain("one_hot", "embedding"),
-    "embedding_size": NON_NEGATIVE_INT,
+    **_ENCODING_DOMAINS,
 }
 _CONVOLUTIONAL_DOMAINS: ParameterDomains = {
     "blocks": NON_NEGATIVE_INT,
@@ -173,6 +182,22 @@ _CONVOLUTIONAL_DOMAINS: ParameterDomains = {
 }
 FAMILY_DOMAINS: Mapping[str, ParameterDomains] = {
     "mlp": _MLP_DOMAINS,
+    "realmlp": {
+        "layers": NON_NEGATIVE_INT,
+        "units": POSITIVE_INT,
+        "activation": _make_nullable(make_choice_domain(*ACTIVATIONS)),
+        "parametric_activation": BOOLEAN,
+        "dropout": RATE,
+        "front_scale": BOOLEAN,
+        "parametrization": make_choice_domain("ntk", "standard"),
+        "weight_init": make_choice_domain("std", "normal"),
+        "bias_init": make_choice_domain("he+5", "zeros"),
+        "bias_lr_factor": NON_NEGATIVE,
+        "scale_lr_factor": NON_NEGATIVE,
+        "embedding_lr_factor": NON_NEGATIVE,
+        "activation_lr_factor": NON_NEGATIVE,
+        **_ENCODING_DOMAINS,
+    },
     "wide_and_deep": _MLP_DOMAINS,
     "cnn": {
         **_CONVOLUTIONAL_DOMAINS,
@@ -279,6 +304,12 @@ SCHEDULE_DOMAINS: Mapping[str, ParameterDomains] = {
     },
 }
 DEFAULT_SCHEDULE = "constant"
+# The schedule that a family's trials follow where the space is silent.
+FAMILY_SCHEDULES: Mapping[str, str] = {"realmlp": "coslog"}
+# A family's section `training` where the file is silent.
+FAMILY_TRAINING: Mapping[str, Mapping[str, Value]] = {
+    "realmlp": {"epochs": 256, "early_stopping": None}
+}
 
 # What is read whatever the model.
 ALWAYS_READ_DOMAINS: ParameterDomains = {
@@ -292,6 +323,9 @@ TRAINING_DOMAINS: ParameterDomains = {
     "loss": Domain("text"),  # by task, or FILE.py:FUNCTION
     "schedule": make_choice_domain(*SCHEDULE_DOMAINS),
     "class_weight": make_choice_domain("none", "balanced"),
+    "dropout_schedule": make_choice_domain("constant", "flat_cosine"),
+    "weight_decay_schedule": make_choice_domain("constant", "flat_cosine"),
+    "clamp": BOOLEAN,
 }
 
 

@@ -6,6 +6,7 @@ known; see `hpsearch/checks.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -18,6 +19,7 @@ from .constraints import find_unknown_names, kind_of, parse_constraint
 from .data_spec import CrossValidationSpec, DataSpec, Task
 from .model_reference import DefineByRunModel, ModelName, format_model_name
 from .parameter_declarations import Name, ParameterDeclaration, build_space, find_fixed_params
+from .parameter_domains import FAMILY_TRAINING
 from .search_space import Categorical, SearchSpace
 
 
@@ -168,6 +170,17 @@ class StudySpec(_StudySection):
     budget: BudgetSpec = BudgetSpec()
     selection: SelectionSpec = SelectionSpec()
     execution: ExecutionSpec = ExecutionSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_family_training(cls, raw: Any) -> Any:
+        """The file's section `training`, with what the family says where that is silent."""
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("model"), str):
+            return raw
+        usual, declared = FAMILY_TRAINING.get(raw["model"]), raw.get("training", {})
+        if usual is None or not isinstance(declared, Mapping):
+            return raw
+        return {**raw, "training": {**usual, **declared}}
 
     @model_validator(mode="after")
     def _check_space_if_known(self) -> StudySpec:

@@ -24,19 +24,24 @@ N_DRAWS = 200  # points among which two ways to clip are looked for
 
 
 def find_training_domains(
-    optimizers: Collection[Any], losses: Collection[Any], schedules: Any
+    model: str, optimizers: Collection[Any], losses: Collection[Any], schedules: Any
 ) -> ParameterDomains:
-    """What training reads with any of these optimizers, losses and schedules."""
+    """What training reads with any of these optimizers, losses and schedules, or the defaults."""
     reads = dict(table.TRAINING_DOMAINS)
     for catalogue, names in (
         (table.OPTIMIZER_DOMAINS, optimizers or (table.DEFAULT_OPTIMIZER,)),
         (table.LOSS_DOMAINS, losses or (PLACEHOLDER_LOSS,)),
-        (table.SCHEDULE_DOMAINS, schedules or (table.DEFAULT_SCHEDULE,)),
+        (table.SCHEDULE_DOMAINS, schedules or (get_default_schedule(model),)),
     ):
         for name in names:
             if isinstance(name, str):
                 reads.update(catalogue.get(name, {}))
     return reads
+
+
+def get_default_schedule(model: str) -> str:
+    """The schedule of a model's trials where the space is silent."""
+    return table.FAMILY_SCHEDULES.get(model, table.DEFAULT_SCHEDULE)
 
 
 # ---- what a file declares ----
@@ -52,6 +57,8 @@ def coerce_declaration(raw: Mapping[str, Any], *, compiled: bool = False) -> dic
     space = raw.get("search_space")
     if not isinstance(space, Mapping):
         return dict(raw)
+    model = raw.get("model", "mlp")
+    family = model if isinstance(model, str) else ""
     if compiled:
         reads = dict(table.ALWAYS_READ_DOMAINS)
     else:
@@ -59,10 +66,8 @@ def coerce_declaration(raw: Mapping[str, Any], *, compiled: bool = False) -> dic
             _list_values(space[name]) if name in space else []
             for name in ("optimizer", "loss", "schedule")
         )
-        reads = dict(find_training_domains(*kinds))
-    model = raw.get("model", "mlp")
-    if isinstance(model, str):
-        reads |= table.FAMILY_DOMAINS.get(model, {})
+        reads = dict(find_training_domains(family, *kinds))
+    reads |= table.FAMILY_DOMAINS.get(family, {})
     typed = {
         name: _coerce_conditions(_coerce_parameter(declared, reads.get(name)), reads)
         for name, declared in space.items()
@@ -225,7 +230,7 @@ def _iter_reader_domains(
     for kind, catalogue, default in (
         ("optimizer", table.OPTIMIZER_DOMAINS, table.DEFAULT_OPTIMIZER),
         ("loss", table.LOSS_DOMAINS, PLACEHOLDER_LOSS),
-        ("schedule", table.SCHEDULE_DOMAINS, table.DEFAULT_SCHEDULE),
+        ("schedule", table.SCHEDULE_DOMAINS, get_default_schedule(model)),
     ):
         for reader in _possible_readers(kind, default, when, space, fixed):
             reads = catalogue.get(reader, {}) if isinstance(reader, str) else {}
@@ -278,7 +283,7 @@ def resolve_params(params: Mapping[str, Value], model: str) -> dict[str, Value]:
     reads = dict(table.ALWAYS_READ_DOMAINS)
     if model in table.FAMILY_DOMAINS:
         kinds = ([params[k]] if k in params else () for k in ("optimizer", "loss", "schedule"))
-        reads = {**find_training_domains(*kinds), **table.FAMILY_DOMAINS[model]}
+        reads = {**find_training_domains(model, *kinds), **table.FAMILY_DOMAINS[model]}
     typed = {k: reads[k].coerce(v) if k in reads else v for k, v in params.items()}
     for name, value in typed.items():
         if name in reads and (reason := reads[name].why_invalid(value)):

@@ -14,7 +14,7 @@ from importlib import metadata
 from typing import Any
 
 from ..events import StudyCreated
-from ..models import FAMILIES, find_family
+from ..models import FAMILIES, find_family, make_training_defaults
 from ..plugins import find_plugin
 from ..search.pruners import PRUNERS, find_pruner
 from ..search.samplers import SAMPLERS
@@ -122,7 +122,8 @@ def _default_arguments(study: ResolvedStudy) -> dict[str, Any]:
         "schedule": schedules.DEFAULT_SCHEDULE,
         "loss": loss,
     }
-    hyperparameters = {**training, **((family.defaults if family else None) or {})}
+    usual = make_training_defaults(spec.model_name, task)
+    hyperparameters = {**training, **usual, **((family.defaults if family else None) or {})}
     silent = {k: v for k, v in hyperparameters.items() if k not in spec.search_space}
     kind = study.pruner_kind
     found = find_pruner(kind)

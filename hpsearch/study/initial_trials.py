@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from ..errors import SpecError
-from ..models import find_family
+from ..models import find_family, make_training_defaults
 from ..search.tried_points import PointKey, point_key
 from ..spec.search_space import Categorical, Float, Int, Parameter
 from ..spec.study_spec import StudySpec
@@ -146,7 +146,8 @@ def _default_point(spec: StudySpec) -> dict[str, Value]:
         "epochs": spec.training.epochs,
         **loss,
     }
-    return {**ARGUMENTS, **training, **model}
+    usual = make_training_defaults(spec.model_name, spec.task or "binary")
+    return {**ARGUMENTS, **training, **usual, **model}
 
 
 def nearest_value(p: Parameter, default: Value) -> Value:

@@ -15,6 +15,7 @@ from ..execution import devices
 from ..execution.executor import EXECUTORS, Executor
 from ..execution.process_executor import ProcessExecutor
 from ..execution.resource_limits import GIB, WorkerLimits
+from ..models import make_training_defaults
 from ..plugins import find_plugin
 from ..search.objectives import COSTS
 from ..spec.search_space import Categorical, Int
@@ -73,6 +74,12 @@ def resolve_study(study: CheckedStudy, dataset: Dataset) -> ResolvedStudy:
 def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
     """What every trial of the study shares."""
     spec, stopping = study.spec, study.spec.training.early_stopping
+    usual = make_training_defaults(spec.model_name, study.task)
+    if "scaling" in spec.data.model_fields_set:
+        usual.pop("scaling", None)
+    scalings = spec.possible_values("scaling") or [
+        how for k, how in usual.items() if k == "scaling"
+    ]
     problem = Problem(
         task=study.task,
         features=dataset.features,
@@ -82,7 +89,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         objective=study.objective.metric,
         metrics=study.metrics,
         model=spec.model_name,
-        fixed_params=spec.fixed_params,
+        fixed_params={**usual, **spec.fixed_params},
         weights=dataset.weights,
         target_transforms=dataset.schema.target.transforms if dataset.schema.target else (),
         early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
@@ -93,7 +100,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         cost_objectives=study.costs,
         category_ranges=dataset.schema.category_ranges,
         windows=dataset.windows,
-        statistics_by_scaling={str(how): () for how in spec.possible_values("scaling")},
+        statistics_by_scaling={str(how): () for how in scalings},
         optimizers=tuple(map(str, spec.possible_values("optimizer"))),
         batch_sizes_vary=any(p.name == "batch_size" and p.size > 1 for p in spec.space),
         sizes=whole_numbers(spec),

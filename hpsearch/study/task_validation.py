@@ -17,6 +17,7 @@ from ..spec.function_reference import is_reference
 from ..spec.model_reference import DefineByRunModel
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import ObjectiveSpec, StudySpec
+from ..spec.type_coercion import get_default_schedule
 from ..training import losses, optimizers, schedules
 from ..training.class_weights import TASKS_WITHOUT_CLASSES
 from ..training.metrics import METRICS, find_metric
@@ -31,6 +32,9 @@ TRAINING_PARAMETERS = (
     "schedule",
     "class_weight",
     "scaling",
+    "dropout_schedule",
+    "weight_decay_schedule",
+    "clamp",
 )
 
 
@@ -120,7 +124,8 @@ def _optimizer_and_loss_arguments(spec: StudySpec, tasks: Sequence[str]) -> set[
     for name in spec.possible_values("optimizer") or (optimizers.DEFAULT_OPTIMIZER,):
         if name in optimizers.OPTIMIZERS:
             read.update(optimizers.list_optimizer_params(str(name)))
-    for schedule in spec.possible_values("schedule"):
+    default_schedule = get_default_schedule(spec.model_name)
+    for schedule in spec.possible_values("schedule") or (default_schedule,):
         if schedule in schedules.SCHEDULES:
             read.update(schedules.list_schedule_params(str(schedule)))
     for task in tasks:

@@ -182,9 +182,13 @@ class Problem:
         return self.get_metric(self.objective)
 
     def get_statistics(self, params: Mapping[str, Value]) -> tuple[Statistics, ...]:
-        """One a fold, scaled as the trial's hyperparameters say; the fixed ones are added."""
-        how = {**(self.fixed_params or {}), **params}.get("scaling")
-        return (self.statistics_by_scaling or {}).get(str(how), self.statistics)
+        """One a fold, as the trial's hyperparameters say; the fixed ones are added."""
+        given = {**(self.fixed_params or {}), **params}
+        scaling = str(given.get("scaling"))
+        found = (self.statistics_by_scaling or {}).get(scaling, self.statistics)
+        if given.get("clamp"):
+            return found
+        return tuple(replace(s, target_range=None) for s in found)
 
     def first_folds(self, n_folds: int) -> Problem:
         """The problem with its first folds alone."""

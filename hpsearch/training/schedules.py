@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -42,6 +42,16 @@ SCHEDULES: dict[str, dict[str, Value]] = {
         "min_lr": 0.0,
     },
 }
+
+
+STRENGTH_SCHEDULES = ("constant", "flat_cosine")  # of dropout and weight decay
+
+
+class StepShares(NamedTuple):
+    """By what dropout and weight decay are multiplied in each step, (n_steps,) float32."""
+
+    dropout: Any
+    weight_decay: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +128,36 @@ def make_schedule(params: Mapping[str, Value]) -> Schedule:
     if not (arguments.get("decay_epochs") is None or arguments["decay_epochs"] > 0):
         raise SpecError(f"decay_epochs must be above 0, got {arguments['decay_epochs']}")
     return Schedule(kind, initial_learning_rate(params), arguments)
+
+
+def is_scheduled(params: Mapping[str, Value], name: str) -> bool:
+    """Whether the schedule `name` of a strength is another one than "constant"."""
+    return (params.get(name) or "constant") != "constant"
+
+
+def has_scheduled_strengths(params: Mapping[str, Value]) -> bool:
+    """Whether dropout or weight decay changes from step to step."""
+    return any(is_scheduled(params, f"{name}_schedule") for name in StepShares._fields)
+
+
+def strength_shares(
+    params: Mapping[str, Value], epoch: int, *, n_steps: int, n_epochs: int
+) -> StepShares | None:
+    """The shares of an epoch's steps; None where both are always 1. See `Schedule.rates`.
+
+    `flat_cosine` is 1 for half of the trial, and then falls to 0 as a cosine does.
+    """
+    if not has_scheduled_strengths(params):
+        return None
+    passed = (epoch + np.arange(n_steps) / n_steps) / n_epochs
+    falling = (0.5 + 0.5 * np.cos(np.pi * np.clip(2 * passed - 1, 0, 1))).astype(np.float32)
+    ones = np.ones(n_steps, np.float32)
+    return StepShares(
+        *(
+            falling if is_scheduled(params, f"{name}_schedule") else ones
+            for name in StepShares._fields
+        )
+    )
 
 
 def initial_learning_rate(params: Mapping[str, Value]) -> float:

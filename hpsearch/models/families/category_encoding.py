@@ -17,6 +17,7 @@ CategoryRanges = tuple[
 DEFAULTS: dict[str, Value] = {
     "encoding": "one_hot",  # or "embedding"
     "embedding_size": 0,  # numbers a category becomes; 0: `default_embedding_size`
+    "max_one_hot": 2,  # columns of so many categories at most are one-hot in any case
 }
 ENCODINGS = ("one_hot", "embedding")
 
@@ -31,8 +32,8 @@ def encode_categories(features: Any, params: Mapping[str, Any], categories: Cate
 
     Args:
         features: Of shape (n, n_features).
-        params: With `encoding` and `embedding_size`.
-        categories: Of the features; columns of two categories stay as they are.
+        params: With `encoding`, `embedding_size` and `max_one_hot`.
+        categories: Of the features; columns of `max_one_hot` categories stay as they are.
 
     Raises:
         TrainingError: If there is no such encoding.
@@ -43,7 +44,7 @@ def encode_categories(features: Any, params: Mapping[str, Any], categories: Cate
         raise TrainingError(
             f"encoding {params['encoding']!r} does not exist. Known: {', '.join(ENCODINGS)}."
         )
-    wide = [(first, n) for first, n in categories if n > 2]
+    wide = [(first, n) for first, n in categories if n > params["max_one_hot"]]
     if params["encoding"] == "one_hot" or not wide:
         return features
     parts, at = [], 0

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from ...trial import Value
 from ..outputs import Outputs
-from . import category_encoding
+from . import category_encoding, number_embedding
 from .blocks import apply_normalization, make_regularizer
-from .category_encoding import CategoryRanges, encode_categories
+from .category_encoding import CategoryRanges
+from .number_embedding import encode_features
 
 if TYPE_CHECKING:
     import keras
@@ -25,6 +26,7 @@ DEFAULTS: dict[str, Value] = {
     "l1": 0.0,
     "l2": 0.0,
     **category_encoding.DEFAULTS,
+    **number_embedding.DEFAULTS,
 }
 
 
@@ -48,7 +50,8 @@ def build(
     p: dict[str, Any] = {**DEFAULTS, **params}
     first = keras.Input(inputs, name="features")
     x = first if len(inputs) == 1 else keras.layers.Flatten(name="flat")(first)
-    x = build_hidden_layers(encode_categories(x, p, categories), p)
+    x = encode_features(x, p, categories) if len(inputs) == 1 else x
+    x = build_hidden_layers(x, p)
     last = keras.layers.Dense(outputs.units, activation=outputs.activation, name="output")(x)
     return keras.Model(first, last, name="mlp")
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from ...trial import Value
 from ..outputs import Outputs
 from . import mlp
-from .category_encoding import CategoryRanges, encode_categories
+from .category_encoding import CategoryRanges
+from .number_embedding import encode_features
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +34,7 @@ def build(
     p: dict[str, Any] = {**DEFAULTS, **params}
     first = keras.Input(inputs, name="features")
     wide = keras.layers.Dense(outputs.units, use_bias=False, name="wide")(first)
-    x = mlp.build_hidden_layers(encode_categories(first, p, categories), p)
+    x = mlp.build_hidden_layers(encode_features(first, p, categories), p)
     deep = keras.layers.Dense(outputs.units, name="deep")(x)
     both = keras.layers.Add(name="wide_and_deep")([wide, deep])
     last = keras.layers.Activation(outputs.activation, name="output")(both)

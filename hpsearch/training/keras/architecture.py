@@ -11,12 +11,14 @@ import numpy as np
 from ...models import Family
 from ...trial import TrialSpec, Value
 from ..compiled_model import get_compiled_loss, takes_class_indices
+from ..fold_weights import draw_fold_weights, get_step_factors
 from ..losses import list_loss_params, make_loss
 from ..multi_output import apply_to_outputs, get_output_widths
-from ..optimizers import make_optimizer, make_optimizer_arguments
+from ..optimizers import make_optimizer_arguments
 from ..problem import Problem
-from ..schedules import initial_learning_rate
-from ..weight_initialization import build_blueprint, draw_weights
+from ..schedules import StepShares, initial_learning_rate, is_scheduled
+from ..weight_initialization import build_blueprint
+from .scheduled_steps import make_scheduled_optimizer, schedule_dropout
 from .shared_model import FoldState, SharedModel
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ class Architecture:
     """A compiled network, and where the weights of a new fold come from."""
 
     shared_model: SharedModel
+    problem: Problem
     blueprint: (
         keras.Model | None
     )  # a `blueprint`; None: the user's function sets the weights itself
@@ -40,7 +43,8 @@ class Architecture:
         """One fold of `trial` before its first epoch."""
         weights = self.built_weights
         if self.blueprint is not None:
-            weights = draw_weights(self.blueprint, trial.fold_seed(fold, "weights"))
+            seed = trial.fold_seed(fold, "weights")
+            weights = draw_fold_weights(self.problem, params, self.blueprint, fold=fold, seed=seed)
         rate = None
         if not self.is_user_compiled:
             rate = initial_learning_rate(params)
@@ -60,6 +64,7 @@ def make_architecture_key(family: Family, task: str, params: Mapping[str, Value]
     loss = str(params["loss"]) if params.get("loss") else None
     read = {"loss": loss, **{k: params.get(k) for k in list_loss_params(task, loss)}}
     network = {k: params.get(k, default) for k, default in family.defaults.items()}
+    read |= {k: is_scheduled(params, f"{k}_schedule") for k in StepShares._fields}
     return repr((network, kind, sorted(arguments.items()), read))
 
 
@@ -84,19 +89,24 @@ def make_architecture(
     compiled = bool(model.compiled)
     plan = _try_build_blueprint(build)
     given = model.get_weights() if plan is None else []
+    if not compiled and is_scheduled(params, "dropout_schedule"):
+        model = schedule_dropout(model)
     if compiled:
         loss = get_compiled_loss(model)
     else:
         loss = apply_to_outputs(
             make_loss(problem.task, problem.resolve_loss_path(params)), get_output_widths(model)
         )
-    optimizer = model.optimizer if compiled else make_optimizer(params)
+    if compiled:
+        optimizer = model.optimizer
+    else:
+        optimizer = make_scheduled_optimizer(params, get_step_factors(problem, params, model))
     # Metrics of the user's compile would be computed for nothing: ours come from predictions.
     model.compile(optimizer, loss, run_eagerly=model.run_eagerly if compiled else False)
     if takes_class_indices(loss):
         classes = problem.target.argmax(axis=1)[:, None].astype(np.float32)
         problem = replace(problem, target=classes)
-    return Architecture(SharedModel(model, problem, features), plan, given, compiled)
+    return Architecture(SharedModel(model, problem, features), problem, plan, given, compiled)
 
 
 def _try_build_blueprint(build: Callable[[], keras.Model]) -> keras.Model | None:

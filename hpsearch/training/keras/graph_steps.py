@@ -13,6 +13,8 @@ import numpy as np
 from ...compat.keras import learning_rate
 from ...data.statistics import QuantileScaling, Statistics, scale_features
 from ...data.target_transform import transform_target
+from ..schedules import StepShares
+from .scheduled_steps import SHARE
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +40,8 @@ class GraphSteps:
         order = tf.TensorSpec([None], tf.int32)
         vector, pieces = tf.TensorSpec([None], tf.float32), tf.TensorSpec([None, None], tf.float32)
         vectors = (*[vector] * 6, *[pieces] * 3, vector)
-        taken = (order, tf.TensorSpec([], tf.int32), vector, vectors)
+        self._scheduled = list_share_variables(model)
+        taken = (order, tf.TensorSpec([], tf.int32), vector, StepShares(vector, vector), vectors)
         # Traced when it is first called. Weights of 1 would cost a tenth of an epoch or more.
         self._train_graph = tf.function(self._train_epoch, taken, autograph=False)
         self._weighted_train_graph = tf.function(
@@ -54,6 +57,7 @@ class GraphSteps:
         *,
         weights: np.ndarray | None,
         rates: np.ndarray,
+        shares: StepShares,
     ) -> float:
         """See `SharedModel.train_epoch`; `weights` are those of `rows`."""
         self._model.reset_metrics()
@@ -61,6 +65,7 @@ class GraphSteps:
             rows.astype(np.int32),
             np.int32(batch_size),
             rates,
+            shares,
             _list_statistics_arrays(statistics),
         )
         if weights is None:
@@ -75,7 +80,13 @@ class GraphSteps:
         return answer.numpy(), float(loss)
 
     def _train_epoch(
-        self, order: Any, batch_size: Any, rates: Any, vectors: Any, weights: Any = None
+        self,
+        order: Any,
+        batch_size: Any,
+        rates: Any,
+        shares: StepShares,
+        vectors: Any,
+        weights: Any = None,
     ) -> Any:
         import tensorflow as tf
 
@@ -84,6 +95,8 @@ class GraphSteps:
             x, y, _ = self._gather(order[taken], *vectors)
             if self._learning_rate is not None:
                 self._learning_rate.assign(rates[start // batch_size])
+            for variable, values in self._scheduled:
+                variable.assign(getattr(shares, values)[start // batch_size])
             counted = None if weights is None else weights[taken]
             return start + batch_size, self._model.train_step((x, y, counted))["loss"]
 
@@ -120,6 +133,13 @@ class GraphSteps:
         if self._regression:
             y = transform_target(ops, y, shift, unit, self._transforms)
         return x, y, None if self._weights is None else tf.gather(self._weights, rows)
+
+
+def list_share_variables(model: keras.Model) -> list[tuple[Any, str]]:
+    """The variables that shares of a step are put into, and which of `StepShares` each is."""
+    found = [(v, "dropout") for v in model.weights if v.name == SHARE]
+    share = getattr(model.optimizer, "decay_share", None)
+    return found if share is None else [*found, (share, "weight_decay")]
 
 
 def get_learning_rate_variable(model: keras.Model) -> Any:

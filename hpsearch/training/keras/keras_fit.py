@@ -20,7 +20,7 @@ from ...trial import EpochReport, FoldReport, TrialResult, TrialSpec, Value
 from ..batching import batch_size, derive_order_seed, draw_epoch_order
 from ..class_weights import class_weights
 from ..problem import Problem
-from ..schedules import make_schedule
+from ..schedules import make_schedule, strength_shares
 from ..trainer import ReportGenerator
 from ..trial_progress import EpochMeasures, TrialProgress, train_in_lockstep
 from ..trial_result import (
@@ -91,8 +91,7 @@ class KerasFitTrainer:
             loss = self._train_epoch(architecture, trial, params, epoch, fold=0, losses=())
             require_finite_loss(np.array([loss]), epoch)
         network.finalize_weights()
-        weights: list[np.ndarray] = network.model.get_weights()
-        return weights
+        return network.get_weights()
 
     def _train_sequentially(self, trial: TrialSpec) -> ReportGenerator:
         """Train one fold after another to its end; after each the trial may be pruned.
@@ -211,20 +210,18 @@ class KerasFitTrainer:
         """One fold's training loss; `losses` are the mean validation losses of epochs before."""
         rows, size = self.problem.folds[fold].train, batch_size(params)
         order = draw_epoch_order(derive_order_seed(rows), epoch, len(rows))
-        rates = None
+        rates = shares = None
         if not architecture.is_user_compiled:
-            rates = make_schedule(params).rates(
-                epoch,
-                n_steps=-(-len(rows) // size),
-                n_epochs=trial.planned or trial.epochs,
-                losses=trial.watched or losses,
-            )
+            steps = {"n_steps": -(-len(rows) // size), "n_epochs": trial.planned or trial.epochs}
+            rates = make_schedule(params).rates(epoch, losses=trial.watched or losses, **steps)
+            shares = strength_shares(params, epoch, **steps)
         return architecture.shared_model.train_epoch(
             self.problem.get_statistics(params)[fold],
             rows[order],
             size,
             class_weights=class_weights(self.problem, params, fold),
             rates=rates,
+            shares=shares,
         )
 
     def _resolve_params(self, trial: TrialSpec) -> dict[str, Value]:

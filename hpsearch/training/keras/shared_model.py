@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...data.statistics import Statistics
+from ...data.statistics import Statistics, clamp_answers
 from ...data.target_transform import inverse_transform_target, transform_target
 from ...trial import derive_seed
 from ..class_weights import TASKS_WITHOUT_CLASSES, get_class_indices
 from ..compiled_model import logits_to_probabilities, takes_logits
 from ..problem import Problem
-from .graph_steps import GraphSteps, get_learning_rate_variable
+from ..schedules import StepShares
+from .graph_steps import GraphSteps, get_learning_rate_variable, list_share_variables
+from .scheduled_steps import SHARE
 
 if TYPE_CHECKING:
     import keras
@@ -61,6 +63,7 @@ class SharedModel:
         )
         self._answers_logits = takes_logits(model.loss)
         model.optimizer.build(model.trainable_variables)
+        self._own_weights = [v for v in model.weights if v.name != SHARE]
         self._seeds = [v for v in model.variables if v.name == "seed_generator_state"]
         self._steps: GraphSteps | BatchSteps
         if keras.backend.backend() == "tensorflow" and not model.run_eagerly:
@@ -78,7 +81,8 @@ class SharedModel:
             seed: Of dropout and its relatives.
             learning_rate: Replaces the compiled one.
         """
-        self.model.set_weights(weights)
+        for variable, value in zip(self._own_weights, weights, strict=True):
+            variable.assign(value)
         for place, variable in enumerate(self._seeds):
             variable.assign([derive_seed(seed, place), 0])
         # Some optimizers start from the weights (ScheduleFreeAdamW), so a twin is built on them.
@@ -110,6 +114,7 @@ class SharedModel:
         *,
         class_weights: np.ndarray | None,
         rates: np.ndarray | None,
+        shares: StepShares | None = None,
     ) -> float:
         """Train on `rows` in their order, and return the loss as `fit` reports it.
 
@@ -120,6 +125,7 @@ class SharedModel:
             class_weights: Shape (n_classes,), ones where classes are not weighted; None in a
                 regression.
             rates: The learning rate of each step; None: what is compiled holds.
+            shares: Of dropout and weight decay; None: both are as the params say.
         """
         weights = None if self._weights is None else self._weights[rows].astype(np.float32)
         if class_weights is not None and self._classes is not None and (class_weights != 1).any():
@@ -129,7 +135,16 @@ class SharedModel:
             held = get_learning_rate_variable(self.model)
             steps = -(-len(rows) // batch_size)
             rates = np.full(steps, 0.0 if held is None else float(held), np.float32)
-        return self._steps.train(statistics, rows, batch_size, weights=weights, rates=rates)
+        shares = StepShares(*np.ones((2, len(rates)), np.float32)) if shares is None else shares
+        return self._steps.train(
+            statistics, rows, batch_size, weights=weights, rates=rates, shares=shares
+        )
+
+    def get_weights(self) -> list[np.ndarray]:
+        """What `keras.Model.get_weights` of the model as it was built would give."""
+        from keras import ops
+
+        return [np.asarray(ops.convert_to_numpy(v.value)) for v in self._own_weights]
 
     def evaluate(self, statistics: Statistics, rows: np.ndarray) -> Evaluation:
         """Predictions and loss of the model as it would be kept, without training it.
@@ -154,6 +169,7 @@ class SharedModel:
                 seen = logits_to_probabilities(seen, self._task)
             unit = (statistics.target_center, statistics.target_scale, self._transforms)
             predictions = inverse_transform_target(np, seen, *unit)
+            predictions = clamp_answers(np, predictions, statistics.target_range)
             return Evaluation(predictions.astype(np.float32), sum(losses) / len(rows))
 
     def finalize_weights(self) -> None:
@@ -190,15 +206,18 @@ class BatchSteps:
         *,
         weights: np.ndarray | None,
         rates: np.ndarray,
+        shares: StepShares,
     ) -> float:
         """See `SharedModel.train_epoch`; `weights` are those of `rows`."""
-        total = 0.0
+        total, scheduled = 0.0, list_share_variables(self._model)
         for place, rate in enumerate(rates):
             taken = slice(place * batch_size, (place + 1) * batch_size)
             chunk = rows[taken]
             x, y, _ = self._gather(statistics, chunk)
             if get_learning_rate_variable(self._model) is not None:
                 self._model.optimizer.learning_rate = float(rate)
+            for variable, values in scheduled:
+                variable.assign(getattr(shares, values)[place])
             counted = None if weights is None else weights[taken]
             logs = self._model.train_on_batch(x, y, sample_weight=counted, return_dict=True)
             total += float(logs["loss"]) * len(chunk)

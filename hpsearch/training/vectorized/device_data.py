@@ -44,6 +44,7 @@ class DeviceFold(NamedTuple):
     target_scale: Any  # (n_outputs,)
     quantiles: Any  # `data.statistics.QuantileScaling`, or None
     clip: Any  # (n_features,), or None
+    target_range: Any  # (2, n_outputs), or None
     n_train: Any  # int32
     validation: Any  # (n_chunks, n_chunk) int32, padded with 0
     n_validation: Any  # int32
@@ -126,6 +127,7 @@ def _device_folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple
             **dict(zip(DeviceFold._fields, vectors, strict=False)),
             quantiles=s.quantiles,
             clip=s.clip,
+            target_range=s.target_range,
             n_train=np.int32(len(split.train)),
             validation=validation.reshape(chunks, size),
             n_validation=np.int32(len(split.validation)),

@@ -40,6 +40,13 @@ class Slots(NamedTuple):
     copies: Any  # (N,) bool: those that begin as the weights
 
 
+class LaneGiven(NamedTuple):
+    """Weights that were drawn on the host."""
+
+    vector: Any  # (n_weights,) float32
+    others: Any  # values of the variables that are no weights of `vector`; None: drawn here
+
+
 class Slot(NamedTuple):
     """One of an optimizer's variables."""
 
@@ -99,9 +106,10 @@ def state_function(
 
     def state(draws: Draws, begins: Slots, seed: Any, dropout: Any, given: Any) -> LaneState:
         trainable = [drawn(v, draws, seed) for v in network.trainable]
-        vector = flatten_arrays(trainable) if given is None else given
+        vector = flatten_arrays(trainable) if given is None else given.vector
+        kept = None if given is None else given.others
         others = [
-            drawn(v, draws, seed)
+            (drawn(v, draws, seed) if kept is None else kept[place])
             if id(v) in order
             else jnp.stack([random_bits(jnp, 0, dropout, place)[0], jnp.uint32(0)]).astype(v.dtype)
             for place, v in enumerate(network.model.non_trainable_variables)

@@ -22,7 +22,6 @@ import numpy as np
 from ...compat.keras import flat_layers, is_functional, without_values
 from ...errors import TrainingError
 from ...trial import Value, derive_seed
-from ..weight_initialization import draw_weights
 from . import session
 from .layers import (
     NOISE_LAYERS,
@@ -34,6 +33,7 @@ from .layers import (
     tracing,
 )
 from .padding import LEVELS, has_no_side_effects, hidden_blocks, padded_widths
+from .update import flatten_arrays
 
 Arrays = list[Any]
 
@@ -110,9 +110,15 @@ class LaneNetwork:
         layers = flat_layers(self.model)
         return max((x.kernel.shape[0] for x in layers if isinstance(x, CpuDense)), default=0)
 
-    def initial_weights(self, seed: int, dropout_seed: int) -> tuple[np.ndarray, list[np.ndarray]]:
-        """Drawn weights: the vector of the trainable ones, and the other variables' values."""
-        drawn = draw_weights(self.plan, seed)
+    def initial_weights(
+        self, drawn: Sequence[np.ndarray], dropout_seed: int
+    ) -> tuple[np.ndarray, list[np.ndarray]]:
+        """The vector of the trainable weights, and the other variables' values.
+
+        Args:
+            drawn: Of `plan`, in the order of `keras.Model.get_weights`.
+            dropout_seed: `TrialSpec.fold_seed(fold, "dropout")`.
+        """
         vector = np.concatenate(
             [_pad_to_shape(drawn[self._places[id(v)]], v.shape).ravel() for v in self.trainable]
             or [np.zeros(0, np.float32)]
@@ -133,6 +139,11 @@ class LaneNetwork:
             np.array(values[id(twin)])[tuple(slice(n) for n in own.shape)]
             for twin, own in zip(self.model.weights, self.plan.weights, strict=True)
         ]
+
+    def spread(self, factors: Any) -> Any:
+        """A factor of each trainable variable as one of each weight, (n_weights,)."""
+        sizes = [int(np.prod(v.shape)) for v in self.trainable]
+        return flatten_arrays([jnp.broadcast_to(factors[i], n) for i, n in enumerate(sizes)])
 
     def split(self, vector: Any) -> Arrays:
         """The trainable variables' values in the vector of weights."""

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ...models.step_factors import StepFactors
 from ...trial import Value
 from .update import Arrays, OptimizerUpdate
 
@@ -44,6 +45,11 @@ class OptimizerSwitch:
         longest = max(len(update.numbers) for update in self._updates)
         return np.int32(self._own), np.pad(mine, (0, longest - len(mine)))
 
+    @property
+    def scales(self) -> bool:
+        """See `OptimizerUpdate.scales`."""
+        return all(update.scales for update in self._updates)
+
     def is_flat(self, trainable: list[Any]) -> bool:
         """Whether all weights are updated as one vector."""
         return True
@@ -61,13 +67,19 @@ class OptimizerSwitch:
             update.prepare(trainable, shapes)
 
     def __call__(
-        self, numbers: Any, rate: Any, state: Arrays, gradients: Arrays, values: Arrays
+        self,
+        numbers: Any,
+        rate: Any,
+        state: Arrays,
+        gradients: Arrays,
+        values: Arrays,
+        factors: StepFactors | None = None,
     ) -> tuple[Arrays, Arrays]:
         """New values of the weights, and of the slots."""
         taken, given = numbers
         branches = [partial(self._branch, place) for place in range(len(self._updates))]
         answer: tuple[Arrays, Arrays] = jax.lax.switch(
-            taken, branches, given, rate, state, gradients, values
+            taken, branches, given, rate, state, gradients, values, factors
         )
         return answer
 
@@ -83,10 +95,12 @@ class OptimizerSwitch:
         state: Arrays,
         gradients: Arrays,
         values: Arrays,
+        factors: StepFactors | None,
     ) -> tuple[Arrays, Arrays]:
         update = self._updates[place]
         own = given[: len(update.numbers)]
-        values, after = update(own, rate, self._select_slots(state, place), gradients, values)
+        slots = self._select_slots(state, place)
+        values, after = update(own, rate, slots, gradients, values, factors)
         return values, self._store_slots(state, after, place)
 
     @cached_property

@@ -13,14 +13,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...data.statistics import scale_features
+from ...data.statistics import clamp_answers, scale_features
 from ...data.target_transform import inverse_transform_target, transform_target
+from ...models.step_factors import StepFactors
 from ..counter_random import hash_bits
 from ..metrics import Metric
-from ..schedules import Schedule
+from ..schedules import Schedule, StepShares
 from .compiled_objective import CompiledObjective
 from .device_data import DeviceFold, DeviceRows
-from .layers import Masks, TracedStep, make_masks
+from .layers import Masks, TracedStep, make_lane_masks, make_masks
 from .network import LaneNetwork
 from .objective import LossObjective
 from .optimizer_switch import OptimizerSwitch
@@ -44,6 +45,7 @@ class Lane(NamedTuple):
     fold: DeviceFold
     classes: Any  # (n_classes,) float32: what a training row of each counts; None: a regression
     depth: Any = None  # int32: hidden layers that are not passed by; None: all
+    factors: Any = None  # `StepFactors` of each variable, (n_variables,) each; None: all are 1
 
 
 class LaneEpoch(NamedTuple):
@@ -56,6 +58,7 @@ class LaneEpoch(NamedTuple):
     learning_rates: Any  # (n_steps or more,) float32, one a batch
     batch_size: Any  # int32: rows a batch
     masks: Masks  # of the network
+    shares: Any = None  # `StepShares`, (n_steps or more,) each; None: all are 1
 
 
 class EpochOutput(NamedTuple):
@@ -110,6 +113,7 @@ class Recipe:
         scaling: str = "",
         transforms: tuple[str, ...] = (),
         is_compiled: bool = False,
+        steps: str = "",
     ) -> None:
         """Put together what is compiled.
 
@@ -120,10 +124,12 @@ class Recipe:
             batch_size: Rows a step.
             schedule: Of the learning rate.
             chunk: Rows that are computed at once, where a batch is computed in parts; None: all.
-            scaling: What is done to features beyond a shift and a factor.
+            scaling: What is done to features, and answers, beyond a shift and a factor.
             transforms: `Problem.target_transforms`.
             is_compiled: Whether the user's own `compile` names loss and optimizer.
+            steps: What of a step has factors or a schedule of its own.
         """
+        self.steps = steps
         self.is_compiled, self.scaling = is_compiled, scaling
         self.network, self.update, self.objective = network, update, objective
         self.batch_size, self.schedule, self.transforms = batch_size, schedule, transforms
@@ -133,7 +139,7 @@ class Recipe:
         self.shapes = [(network.size,)] if self.flat else [v.shape for v in network.trainable]
         self.masks = make_masks(network.strengths, self.rows * network.max_dense_inputs)
         self.evaluate_key = f"{network.structure}|{objective.structure}|{scaling}|{transforms}"
-        self.train_key = f"{self.evaluate_key}|{update.structure}|{self.rows}|{chunk}"
+        self.train_key = f"{self.evaluate_key}|{update.structure}|{self.rows}|{chunk}|{steps}"
 
     @property
     def strengths(self) -> Sequence[float]:
@@ -158,11 +164,12 @@ class Recipe:
             scaling=self.scaling,
             transforms=self.transforms,
             is_compiled=self.is_compiled,
+            steps=self.steps,
         )
 
-    def initial(self, seed: int, dropout_seed: int) -> LaneState:
-        """A lane's state before its first step."""
-        vector, others = self.network.initial_weights(seed, dropout_seed)
+    def initial(self, drawn: Sequence[np.ndarray], dropout_seed: int) -> LaneState:
+        """A lane's state before its first step; see `LaneNetwork.initial_weights`."""
+        vector, others = self.network.initial_weights(drawn, dropout_seed)
         values = [vector] if self.flat else [np.asarray(v) for v in self.network.split(vector)]
         return LaneState(vector, others, self.update.initial(self.network.trainable, values))
 
@@ -174,7 +181,12 @@ def train_function(recipe: Recipe) -> Callable[..., EpochOutput]:
     slope = gradients_function(recipe)
 
     def step(
-        state: LaneState, lane: Lane, epoch: LaneEpoch, rows: DeviceRows, place: Any
+        state: LaneState,
+        lane: Lane,
+        epoch: LaneEpoch,
+        rows: DeviceRows,
+        place: Any,
+        factors: StepFactors | None,
     ) -> tuple[LaneState, Any]:
         n_batch = recipe.batch_size if recipe.chunk is None else epoch.batch_size
         counted = jnp.clip(lane.fold.n_train - place * n_batch, 0, n_batch)  # without a reduction
@@ -182,17 +194,25 @@ def train_function(recipe: Recipe) -> Callable[..., EpochOutput]:
             hash_bits(lane.key ^ epoch.number.astype(jnp.uint32)) + place.astype(jnp.uint32)
         )
         batch = RowChunk(place * n_batch, counted, key)
-        value, others, gradients = slope(state, lane, epoch, rows, batch)
+        shares = None
+        if epoch.shares is not None:
+            shares = StepShares(*(share[place] for share in epoch.shares))
+        value, others, gradients = slope(
+            state, lane, with_dropout_share(lane, epoch, shares), rows, batch
+        )
         values = [state.vector] if recipe.flat else network.split(state.vector)
         rate = epoch.learning_rates[place]
-        values, optimizer = update(epoch.rates, rate, state.optimizer, gradients, values)
+        given = (epoch.rates, rate, state.optimizer, gradients, values)
+        values, optimizer = update(*given, with_decay_share(factors, shares))
         vector = values[0] if recipe.flat else flatten_arrays(values)
         return LaneState(vector, others, optimizer), value * counted
 
     def train(state: LaneState, lane: Lane, epoch: LaneEpoch, rows: DeviceRows) -> EpochOutput:
+        factors = spread_factors(network, lane.factors)
+
         def body(place: Any, carried: tuple[LaneState, Any]) -> tuple[LaneState, Any]:
             before, total = carried
-            after, loss = step(before, lane, epoch, rows, place)
+            after, loss = step(before, lane, epoch, rows, place, factors)
             return after, total + loss
 
         start = (state, jnp.float32(0))
@@ -203,6 +223,27 @@ def train_function(recipe: Recipe) -> Callable[..., EpochOutput]:
         return EpochOutput(state, total / lane.fold.n_train, average)
 
     return train
+
+
+def spread_factors(network: LaneNetwork, factors: StepFactors | None) -> StepFactors | None:
+    """Factors of variables as those of weights."""
+    return None if factors is None else StepFactors(*map(network.spread, factors))
+
+
+def with_decay_share(factors: StepFactors | None, shares: Any) -> StepFactors | None:
+    """The factors of a step whose weight decay is multiplied by its share."""
+    if shares is None:
+        return factors
+    rates, decays = (1.0, 1.0) if factors is None else factors
+    return StepFactors(rates, decays * shares.weight_decay)
+
+
+def with_dropout_share(lane: Lane, epoch: LaneEpoch, shares: Any) -> LaneEpoch:
+    """The epoch with masks whose noise is multiplied by its share of a step."""
+    if shares is None:
+        return epoch
+    masks = make_lane_masks(lane.strengths * shares.dropout)
+    return epoch._replace(masks=masks._replace(whole=epoch.masks.whole))
 
 
 def gradients_function(recipe: Recipe) -> Callable[..., Gradients]:
@@ -291,6 +332,8 @@ def evaluate_function(recipe: Recipe) -> Callable[..., EvalOutput]:
         answers = _apply_link(outputs, recipe.objective.link)
         unit = (lane.fold.target_center, lane.fold.target_scale, recipe.transforms)
         predictions = inverse_transform_target(jnp, answers, *unit)
+        if "clamp" in recipe.scaling:
+            predictions = clamp_answers(jnp, predictions, lane.fold.target_range)
         counted = jnp.clip(lane.fold.n_validation - place * size, 0, size)
         return EvalOutput(predictions, jnp.sum(jnp.where(valid, per_row, 0)) + extra * counted)
 

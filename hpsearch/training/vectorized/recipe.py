@@ -13,11 +13,12 @@ from ...spec.function_reference import is_reference
 from ...trial import Value
 from ..batching import batch_size
 from ..compiled_model import clone_compiled_optimizer, get_compiled_loss, why_not_vectorizable
+from ..fold_weights import get_step_factors
 from ..losses import make_loss
 from ..multi_output import apply_to_outputs, get_output_widths
 from ..optimizers import DEFAULT_OPTIMIZER, make_optimizer
 from ..problem import Problem
-from ..schedules import Schedule, make_schedule
+from ..schedules import Schedule, has_scheduled_strengths, make_schedule
 from ..weight_initialization import build_blueprint
 from . import session
 from .compiled_objective import CompiledObjective
@@ -90,6 +91,12 @@ def make_recipe(
         chunk = _chunk_rows(problem, params, network)
     elif batched and loss is None:
         update = _switch_between(problem, params, own, network)
+    factors = get_step_factors(problem, params, plan) is not None
+    if factors and not update.scales:
+        raise UnsuitableError(
+            f"{params.get('optimizer')} has no learning rate of its own for each weight, which "
+            f"{problem.model} needs: use trainer: keras_fit"
+        )
     return Recipe(
         network,
         update,
@@ -100,15 +107,17 @@ def make_recipe(
         scaling=describe_scaling(problem, params),
         transforms=problem.target_transforms,
         is_compiled=loss is not None,
+        steps=f"{'factors' * factors} {'shares' * has_scheduled_strengths(params)}",
     )
 
 
 def describe_scaling(problem: Problem, params: Mapping[str, Value]) -> str:
-    """What the folds do to features beyond a shift and a factor, as part of a program's key."""
+    """What is done to features and answers beyond a shift and a factor; part of a program's key."""
     statistics = problem.get_statistics(params)
     bends = any(s.quantiles is not None for s in statistics)
     clips = any(s.clip is not None for s in statistics)
-    return f"{'quantiles' * bends} {'clip' * clips}"
+    clamps = any(s.target_range is not None for s in statistics)
+    return f"{'quantiles' * bends} {'clip' * clips} {'clamp' * clamps}"
 
 
 def make_update(

@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ..schedules import SCHEDULES, Schedule
+from ...trial import Value
+from ..schedules import (
+    SCHEDULES,
+    Schedule,
+    StepShares,
+    has_scheduled_strengths,
+    is_scheduled,
+)
 
 KINDS = (*SCHEDULES, "by_epoch")
 N_NUMBERS = 5
@@ -25,6 +32,27 @@ class ScheduleNumbers(NamedTuple):
     rate: Any  # float32, where it starts
     numbers: Any  # (N_NUMBERS,) float32, what its kind reads
     boundaries: Any  # (n_boundaries,) float32 epochs, padded with infinity; or a rate an epoch
+
+
+class ShareNumbers(NamedTuple):
+    """The schedules of a trial's dropout and weight decay."""
+
+    falls: Any  # (2,) bool: `flat_cosine`, in the order of `StepShares`
+    n_epochs: Any  # float32
+
+
+def share_numbers(params: Mapping[str, Value], n_epochs: int) -> ShareNumbers | None:
+    """A trial's schedules of strengths as numbers; None where both are constant."""
+    if not has_scheduled_strengths(params):
+        return None
+    falls = [is_scheduled(params, f"{name}_schedule") for name in StepShares._fields]
+    return ShareNumbers(np.array(falls), np.float32(n_epochs))
+
+
+def shares_at(numbers: ShareNumbers, passed: Any) -> StepShares:
+    """The shares of one trial `passed` epochs after its start; `schedules.strength_shares`."""
+    angle = jnp.pi * jnp.clip(2 * passed / numbers.n_epochs - 1, 0, 1)
+    return StepShares(*jnp.where(numbers.falls, 0.5 + 0.5 * jnp.cos(angle), 1.0))
 
 
 class Plateau(NamedTuple):

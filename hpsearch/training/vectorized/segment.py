@@ -27,8 +27,11 @@ from .program import (
     RowChunk,
     evaluate_function,
     gradients_function,
+    spread_factors,
+    with_decay_share,
+    with_dropout_share,
 )
-from .schedule_rates import Plateau, plateau_after, rate_at
+from .schedule_rates import Plateau, plateau_after, rate_at, shares_at
 from .template import TrialNumbers
 from .update import flatten_arrays
 
@@ -37,8 +40,8 @@ N_LOSSES = 2  # figures of a lane before its metrics: train/loss, val/loss
 FOLDED = ("weight_seeds", "dropout_seeds", "classes", "given")  # numbers with an axis of folds
 LOWEST = -3e38  # below every score
 # Over which axes of `make_lanes` lanes are mapped: first the folds, then the trials of each.
-BY_FOLD: Any = Lane._make((None, None, 0, 0, 0, None))
-BY_TRIAL: Any = Lane._make((0, 0, 0, None, 0, 0))
+BY_FOLD: Any = Lane._make((None, None, 0, 0, 0, None, None))
+BY_TRIAL: Any = Lane._make((0, 0, 0, None, 0, 0, 0))
 N_AFTER = 3  # and behind them: the least and the largest prediction, and whether the trial ended
 
 
@@ -201,6 +204,7 @@ def make_lanes(numbers: TrialNumbers, folds: DeviceFold) -> Lane:
         folds,
         numbers.classes,
         numbers.depth,
+        numbers.factors,
     )
 
 
@@ -228,9 +232,15 @@ def train_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
         n_steps = -(-n_train // size)
         rate = rate_at(numbers.schedule, plateau, epoch + place / n_steps)
         given = LaneEpoch(epoch, order, None, None, None, None, make_lane_masks(lane.strengths))
+        shares = None
+        if numbers.shares is not None:
+            shares = shares_at(numbers.shares, epoch + place / n_steps)
+        given = with_dropout_share(lane, given, shares)
         found = gradients(state, lane, given, rows, RowChunk(place * size, counted, key))
         values = [state.vector] if recipe.flat else network.split(state.vector)
-        values, optimizer = update(numbers.rates, rate, state.optimizer, found.gradients, values)
+        own = (numbers.rates, rate, state.optimizer, found.gradients, values)
+        factors = with_decay_share(spread_factors(network, lane.factors), shares)
+        values, optimizer = update(*own, factors)
         vector = values[0] if recipe.flat else flatten_arrays(values)
         after = LaneState(vector, found.others, optimizer)
         moves = (counted > 0) & ~stopped

@@ -20,17 +20,18 @@ from ...models import load_family
 from ...spec.function_reference import is_reference
 from ...trial import TrialSpec, Value
 from ..class_weights import class_weights
+from ..fold_weights import draw_fold_weights, draws_from_rows, get_step_factors
 from ..problem import Problem
-from ..schedules import Schedule, make_schedule
+from ..schedules import Schedule, has_scheduled_strengths, make_schedule
 from ..weight_initialization import Distribution, draw_variable, get_distribution
-from .lane_init import Draws, Slots, state_function, trial_draws
+from .lane_init import Draws, LaneGiven, Slots, state_function, trial_draws
 from .network import LaneNetwork
 from .objective import LossObjective
 from .optimizer_numbers import OptimizerNumbers, optimizer_key, probe_slots
 from .padding import padded_width
 from .program import LaneState, Recipe
 from .recipe import describe_scaling, make_recipe, make_update
-from .schedule_rates import ScheduleNumbers, schedule_numbers
+from .schedule_rates import ScheduleNumbers, schedule_numbers, share_numbers
 
 Key = tuple[Any, ...]
 Shape = tuple[int, ...]
@@ -50,7 +51,9 @@ class TrialNumbers(NamedTuple):
     weight_seeds: Any  # (n_folds,) uint32
     dropout_seeds: Any  # (n_folds,) uint32
     classes: Any  # (n_folds, n_classes) float32, or None
-    given: Any  # (n_folds, n_weights) float32 where a device cannot draw them, or None
+    given: Any  # `LaneGiven` of each fold where a device cannot draw weights, or None
+    factors: Any = None  # `StepFactors` of each variable, or None
+    shares: Any = None  # `ShareNumbers`, or None
 
 
 @dataclass(slots=True)
@@ -108,8 +111,27 @@ class Template:
             np.array(seeds, np.uint32),
             np.array(dropout, np.uint32),
             None if classes[0] is None else np.stack(classes),  # type: ignore[arg-type]
-            None if self.draws_on_device else self._draw_vectors(params, seeds),
+            self._draw_folds(problem, params, seeds),
+            get_step_factors(problem, params, self.network.plan),
+            share_numbers(params, trial.planned or trial.epochs),
         )
+
+    def _draw_folds(
+        self, problem: Problem, params: Mapping[str, Value], seeds: Sequence[int]
+    ) -> Any:
+        """Each fold's weights where a device cannot draw them: `LaneGiven`, or None."""
+        if draws_from_rows(problem, params):
+            plan, network = self.network.plan, self.network
+            drawn = [
+                draw_fold_weights(problem, params, plan, fold=fold, seed=seed)
+                for fold, seed in enumerate(seeds)
+            ]
+            vectors, others = zip(*(network.initial_weights(d, 0) for d in drawn), strict=True)
+            kept = [np.stack(v) for v in zip(*others, strict=True)]
+            return LaneGiven(np.stack(vectors), kept)
+        if self.draws_on_device:
+            return None
+        return LaneGiven(self._draw_vectors(params, seeds), None)
 
     def _make_schedule(self, params: Mapping[str, Value]) -> Schedule:
         own = self.recipe.schedule
@@ -260,7 +282,8 @@ class Templates:
     def _training_key(self, params: Mapping[str, Value]) -> Key:
         objective = LossObjective(self._problem.task, params).structure
         scaling = describe_scaling(self._problem, params)
-        return (objective, scaling, optimizer_key(self._problem, params))
+        steps = has_scheduled_strengths(params)
+        return (objective, scaling, steps, optimizer_key(self._problem, params))
 
     def _network_key(
         self, given: Mapping[str, Value], params: Mapping[str, Value], sizes: Any, rest: Key
@@ -292,7 +315,7 @@ class Templates:
         seed: int,
     ) -> None:
         """Make the template of `key`, unless the network is no chain or has other numbers."""
-        base, alike = key[:3], (key[0], key[1][:2], *key[2:])  # but for the optimizer
+        base, alike = key[:3], (key[0], key[1][:3], *key[2:])  # but for the optimizer
         wide = {} if sizes is None else dict(zip(("layers", "units"), sizes, strict=True))
         if alike in self._networks:
             recipe, sources = self._networks[alike]

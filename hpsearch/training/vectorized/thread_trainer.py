@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import TrainingError, UnsuitableError
 from ...trial import TrialResult, TrialSpec
 from ..class_weights import class_weights
+from ..fold_weights import draw_fold_weights, get_step_factors
 from ..metrics import Metric
 from ..problem import Problem
 from ..trainer import ReportGenerator
@@ -119,7 +120,14 @@ class ThreadTrainer:
         weights = [class_weights(self.problem, params, fold) for fold in self._fold_range]
         recipe = make_recipe(self.problem, params, progress.trial.seed, shares=True)
         progress.n_parameters = recipe.network.n_parameters
-        return TrialRun(progress, params, recipe, tuple(weights))
+        plan = recipe.network.plan
+
+        def draw(fold: int) -> list[np.ndarray]:
+            seed = progress.trial.fold_seed(fold, "weights")
+            return draw_fold_weights(self.problem, params, plan, fold=fold, seed=seed)
+
+        factors = get_step_factors(self.problem, params, plan)
+        return TrialRun(progress, params, recipe, tuple(weights), draw, factors)
 
     def _submit_epochs(self, trial_run: TrialRun) -> None:
         """Begin the epochs that need no answer but those to the reports so far."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...models.step_factors import StepFactors
 from ...trial import TrialSpec, Value
 from ..problem import Problem
+from ..schedules import StepShares, strength_shares
 from ..trial_progress import TrialProgress
 from .device_data import DeviceData
 from .program import Lane, LaneEpoch, LaneState, Recipe
@@ -33,6 +35,8 @@ class TrialRun:
     params: Mapping[str, Value]  # the fixed ones included
     recipe: Recipe
     class_weights: tuple[np.ndarray | None, ...]  # a fold each, see `training.class_weights`
+    draw_weights: Callable[[int], list[np.ndarray]]  # of a fold; see `draw_fold_weights`
+    factors: StepFactors | None = None
     evaluates: bool = True  # whether validation rows are looked at
     submitted: int = 0  # epochs whose training was begun
     last: list[LaneMeasures] = field(default_factory=list)  # of the last epoch, a fold each
@@ -52,12 +56,12 @@ class TrialRun:
             key,
             data.folds_of(self.params)[fold],
             self.class_weights[fold],
+            factors=self.factors,
         )
 
     def initial_state(self, fold: int) -> LaneState:
         """The state of the lane of `fold` before its first step."""
-        seeds = (self.trial.fold_seed(fold, purpose) for purpose in ("weights", "dropout"))
-        return self.recipe.initial(*seeds)
+        return self.recipe.initial(self.draw_weights(fold), self.trial.fold_seed(fold, "dropout"))
 
     def make_epoch(
         self,
@@ -84,12 +88,12 @@ class TrialRun:
         rows[: len(train)] = data.orders(fold, number)
         learning_rates = np.zeros(width, np.float32)
         own = -(-len(train) // recipe.batch_size)
-        learning_rates[:own] = recipe.schedule.rates(
-            number,
-            n_steps=own,
-            n_epochs=self.trial.planned or self.trial.epochs,
-            losses=self.trial.watched or self.progress.mean_losses(),
-        )
+        planned = {"n_steps": own, "n_epochs": self.trial.planned or self.trial.epochs}
+        losses = self.trial.watched or self.progress.mean_losses()
+        learning_rates[:own] = recipe.schedule.rates(number, losses=losses, **planned)
+        shares = None if recipe.is_compiled else strength_shares(self.params, number, **planned)
+        if shares is not None:
+            shares = StepShares(*(np.pad(share, (0, width - own)) for share in shares))
         return LaneEpoch(
             np.int32(number),
             rows,
@@ -98,4 +102,5 @@ class TrialRun:
             learning_rates,
             np.int32(recipe.batch_size),
             recipe.masks,
+            shares,
         )

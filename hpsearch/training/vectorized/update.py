@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -15,7 +16,8 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from ...compat.keras import learning_rate, moving_averages, set_path
+from ...compat.keras import learning_rate, moving_averages, override_learning_rate, set_path
+from ...models.step_factors import StepFactors
 from ...trial import Value
 from .traced_scalar import pack_numbers, unpack_numbers
 
@@ -25,6 +27,12 @@ Arrays = list[Any]
 BY_VARIABLE = (keras.optimizers.Lamb, keras.optimizers.Adafactor, keras.optimizers.Muon)
 # Their updates look at a variable's shape, so that a padded one is another one.
 BY_SHAPE = (keras.optimizers.Adafactor, keras.optimizers.Muon)
+# Where a learning rate is only ever multiplied by a step.
+BY_WEIGHT = (
+    *(keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adam),
+    *(keras.optimizers.AdamW, keras.optimizers.Adamax, keras.optimizers.Nadam),
+    *(keras.optimizers.Adagrad, keras.optimizers.Adadelta, keras.optimizers.Lion),
+)
 CLIP_ARGUMENTS = ("clipnorm", "clipvalue", "global_clipnorm")
 PLAIN_ARGUMENTS = ("l1_regularization_strength",)  # goes into an operation that takes arrays alone
 OPTIONAL_ARGUMENTS = ("weight_decay", "adam_weight_decay")  # None does what 0 does
@@ -49,6 +57,11 @@ class OptimizerUpdate:
         own = zip(self._names, self._values, strict=True)
         values: list[Any] = [params.get(name, value) for name, value in own]
         return pack_numbers([0.0 if v is None else float(v) for v in values])
+
+    @property
+    def scales(self) -> bool:
+        """Whether each weight may have a learning rate of its own."""
+        return type(self._optimizer) in BY_WEIGHT and not self._optimizer.clipnorm
 
     def is_flat(self, trainable: list[Any]) -> bool:
         """Whether all weights can be updated as one vector."""
@@ -79,15 +92,25 @@ class OptimizerUpdate:
         _build_variables(self._optimizer, self._built)
 
     def __call__(
-        self, numbers: Any, rate: Any, state: Arrays, gradients: Arrays, values: Arrays
+        self,
+        numbers: Any,
+        rate: Any,
+        state: Arrays,
+        gradients: Arrays,
+        values: Arrays,
+        factors: StepFactors | None = None,
     ) -> tuple[Arrays, Arrays]:
-        """New values of the weights, and the new state."""
+        """New values of the weights, and the new state; `factors` are those of each weight."""
         optimizer = self._optimizer
         given: dict[str, Any] = dict(zip(self._names, unpack_numbers(numbers), strict=True))
         given |= {name: given[name].value for name in PLAIN_ARGUMENTS if name in given}
         if "clipvalue" in given:  # like PLAIN, but Keras also asks whether it is there
             limit, given["clipvalue"] = given["clipvalue"].value, None
             gradients = [jnp.clip(g, -limit, limit) for g in gradients]
+        scaled: Any = nullcontext()
+        if factors is not None:
+            given["weight_decay"] = given["weight_decay"].value * factors.decays
+            scaled = override_learning_rate(optimizer, rate * factors.rates)
         own = [v for v in optimizer.variables if v is not _learning_rate(optimizer)]
         mapping = [
             *zip(self._built, values, strict=True),
@@ -99,7 +122,7 @@ class OptimizerUpdate:
         try:
             for name, number in given.items():
                 setattr(optimizer, name, number)
-            with scope:
+            with scope, scaled:
                 optimizer.apply(gradients)
         finally:
             for name, value in kept.items():

@@ -1,0 +1,207 @@
+"""What a network makes of numeric columns: the numbers as they are, or embeddings of each.
+
+Gorishniy et al. 2022, "On embeddings for numerical features in tabular deep learning"
+(arXiv:2203.05556), and Holzmüller et al. 2024 (arXiv:2407.04491). All of it in stock layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import TrainingError
+from ...trial import Value
+from .category_encoding import CategoryRanges, encode_categories
+
+if TYPE_CHECKING:
+    import keras
+
+# What the families that embed numbers read.
+DEFAULTS: dict[str, Value] = {
+    "embedding": "none",  # or a key of `EMBEDDINGS`
+    "embedding_scale": 0.1,  # the frequencies' standard deviation, of pbld and plr
+    "embedding_frequencies": 16,  # of each number, in pbld and plr
+    "embedding_units": 4,  # numbers that each number becomes
+    "embedding_bins": 16,  # of piecewise
+}
+BINS_LAYER = "number_bins"  # whose weights are no training's but the training rows'
+
+
+def encode_features(features: Any, params: Mapping[str, Any], categories: CategoryRanges) -> Any:
+    """The features as the network's first layer takes them: numbers embedded, categories encoded.
+
+    Args:
+        features: Of shape (n, n_features).
+        params: With what `DEFAULTS` and those of `category_encoding` hold.
+        categories: Of the features; every other feature is a number.
+
+    Raises:
+        TrainingError: If there is no such embedding or encoding.
+    """
+    import keras
+
+    kind = params["embedding"]
+    if kind != "none" and kind not in EMBEDDINGS:
+        known = ", ".join(["none", *EMBEDDINGS])
+        raise TrainingError(f"embedding {kind!r} does not exist. Known: {known}.")
+    runs = list(_find_number_runs(features.shape[1], categories))
+    if kind == "none" or not runs:
+        return encode_categories(features, params, categories)
+    numbers = _concatenate([features[:, a:b] for a, b in runs], "numbers")
+    parts = [keras.layers.Flatten(name="number_embedding")(EMBEDDINGS[kind](numbers, params))]
+    if categories:
+        hot = _concatenate([features[:, a : a + n] for a, n in categories], "categories")
+        starts = np.cumsum([0, *(n for _, n in categories)]).tolist()
+        shifted = tuple((start, n) for start, (_, n) in zip(starts, categories, strict=False))
+        parts.append(encode_categories(hot, params, shifted))
+    return _concatenate(parts, "features_encoded")
+
+
+def list_number_features(n_features: int, categories: CategoryRanges) -> list[int]:
+    """The features that are numbers, in the order in which they are embedded."""
+    return [j for a, b in _find_number_runs(n_features, categories) for j in range(a, b)]
+
+
+def _find_number_runs(n_features: int, categories: CategoryRanges) -> Iterator[tuple[int, int]]:
+    """The features beside those of categories, as [first, end)."""
+    at = 0
+    for first, n in sorted(categories):
+        if at < first:
+            yield at, first
+        at = first + n
+    if at < n_features:
+        yield at, n_features
+
+
+def _concatenate(parts: Sequence[Any], name: str) -> Any:
+    import keras
+
+    return parts[0] if len(parts) == 1 else keras.layers.Concatenate(name=name)(parts)
+
+
+def _embed_pbld(numbers: Any, params: Mapping[str, Any]) -> Any:
+    """`[x, linear(cos(2 pi w x + b))]`: periodic, bias, linear, dense connection."""
+    import keras
+    from keras import initializers, ops
+
+    n, frequencies = numbers.shape[1], int(params["embedding_frequencies"])
+    waves = keras.layers.EinsumDense(
+        "bd,dh->bdh",
+        output_shape=(n, frequencies),
+        bias_axes="dh",
+        kernel_initializer=initializers.RandomNormal(0.0, params["embedding_scale"]),
+        bias_initializer=initializers.RandomUniform(-np.pi, np.pi),
+        name="number_frequencies",
+    )(numbers * (2 * np.pi))
+    itself = keras.layers.Reshape((n, 1), name="number_itself")(numbers)
+    units = int(params["embedding_units"]) - 1
+    if not units:
+        return itself
+    embedded = _make_linear(n, frequencies, units)(ops.cos(waves))
+    return keras.layers.Concatenate(name="number_with_itself")([embedded, itself])
+
+
+def _embed_plr(numbers: Any, params: Mapping[str, Any]) -> Any:
+    """`relu(linear([cos(2 pi w x), sin(2 pi w x)]))`: periodic, linear, ReLU."""
+    import keras
+    from keras import initializers, ops
+
+    n, half = numbers.shape[1], max(1, int(params["embedding_frequencies"]) // 2)
+    waves = keras.layers.EinsumDense(
+        "bd,dh->bdh",
+        output_shape=(n, half),
+        kernel_initializer=initializers.RandomNormal(0.0, params["embedding_scale"]),
+        name="number_frequencies",
+    )(numbers * (2 * np.pi))
+    both = keras.layers.Concatenate(name="number_waves")([ops.cos(waves), ops.sin(waves)])
+    embedded = _make_linear(n, 2 * half, int(params["embedding_units"]))(both)
+    return keras.layers.ReLU(name="number_relu")(embedded)
+
+
+def _embed_piecewise(numbers: Any, params: Mapping[str, Any]) -> Any:
+    """`relu(linear(p))`; p tells of each bin between two quantiles how much of it lies below x."""
+    import keras
+    from keras import ops
+
+    n, bins = numbers.shape[1], int(params["embedding_bins"])
+    place = keras.layers.EinsumDense(
+        "bd,dt->bdt",
+        output_shape=(n, bins),
+        bias_axes="dt",
+        kernel_initializer="zeros",
+        trainable=False,
+        name=BINS_LAYER,
+    )(numbers)
+    embedded = _make_linear(n, bins, int(params["embedding_units"]))(ops.clip(place, 0.0, 1.0))
+    return keras.layers.ReLU(name="number_relu")(embedded)
+
+
+def _make_linear(n: int, inputs: int, units: int) -> keras.layers.EinsumDense:
+    """A linear layer of its own for each number."""
+    import keras
+
+    bound = 1 / np.sqrt(inputs)
+    return keras.layers.EinsumDense(
+        "bdh,dhe->bde",
+        output_shape=(n, units),
+        bias_axes="de",
+        kernel_initializer=keras.initializers.RandomUniform(-bound, bound),
+        bias_initializer=keras.initializers.RandomUniform(-bound, bound),
+        name="number_linear",
+    )
+
+
+EMBEDDINGS = {"pbld": _embed_pbld, "plr": _embed_plr, "piecewise": _embed_piecewise}
+
+
+def fit_bins(numbers: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of the bins: each rises from 0 to 1 between two quantiles of the rows.
+
+    Where rows are fewer than bins, or many are equal, there are fewer bins; the others are 0.
+
+    Args:
+        numbers: Training rows as the network sees them, (n, n_numbers).
+        bins: Of each number.
+
+    Returns:
+        Two arrays of shape (n_numbers, bins), float32.
+    """
+    kernel, bias = np.zeros((2, numbers.shape[1], bins), np.float32)
+    edges = np.quantile(numbers.astype(np.float64), np.linspace(0, 1, bins + 1), axis=0)
+    for j, column in enumerate(edges.T):
+        own = np.unique(column.astype(np.float32)).astype(np.float64)
+        slopes = 1 / np.maximum(np.diff(own), 1e-30)
+        kernel[j, : len(slopes)] = slopes
+        bias[j, : len(slopes)] = -own[:-1] * slopes
+    return kernel, bias
+
+
+def initialize_bins(
+    params: Mapping[str, Any],
+    network: keras.Model,
+    weights: Sequence[np.ndarray],
+    features: np.ndarray,
+    rng: np.random.Generator | None = None,
+    categories: CategoryRanges = (),
+) -> list[np.ndarray]:
+    """The weights with the bins of a piecewise embedding, from rows as the network sees them.
+
+    Args:
+        params: Hyperparameters.
+        network: Whose weights they are.
+        weights: In the order of `keras.Model.get_weights`.
+        features: Training rows, (n, n_features).
+        rng: Not read: nothing is drawn.
+        categories: Of the features.
+    """
+    found = [layer for layer in network.layers if layer.name == BINS_LAYER]
+    filled = list(weights)
+    places = {id(v): i for i, v in enumerate(network.weights)}
+    numbers = features[:, list_number_features(features.shape[1], categories)]
+    for layer in found:
+        fitted = fit_bins(numbers, int(params["embedding_bins"]))
+        for variable, values in zip(layer.weights, fitted, strict=True):
+            filled[places[id(variable)]] = values
+    return filled

@@ -1,0 +1,60 @@
+"""A fold's weights before its first step, and how far each is moved: what the family says of both.
+
+The same under both trainers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..models import load_family
+from ..models.step_factors import StepFactors
+from ..trial import Value, derive_seed
+from .problem import Problem
+from .weight_initialization import draw_weights
+
+if TYPE_CHECKING:
+    import keras
+
+MAX_ROWS = 1024  # training rows that weights are fitted to at most
+
+
+def draws_from_rows(problem: Problem, params: Mapping[str, Value]) -> bool:
+    """Whether weights depend on the training rows before the first step."""
+    family = load_family(problem.model)
+    return family.find_initializer is not None and family.find_initializer(params) is not None
+
+
+def draw_fold_weights(
+    problem: Problem, params: Mapping[str, Value], network: keras.Model, *, fold: int, seed: int
+) -> list[np.ndarray]:
+    """Weights in the order of `keras.Model.get_weights`.
+
+    Args:
+        problem: Whose training rows they may depend on.
+        params: Hyperparameters, the fixed ones included.
+        network: A `weight_initialization.build_blueprint`.
+        fold: 0-based.
+        seed: `TrialSpec.fold_seed(fold, "weights")`.
+    """
+    weights = draw_weights(network, seed)
+    family = load_family(problem.model)
+    initialize = None if family.find_initializer is None else family.find_initializer(params)
+    if initialize is None or len(problem.row_shape) != 1:
+        return weights
+    train = problem.folds[fold].train
+    rows = train[np.linspace(0, len(train) - 1, min(len(train), MAX_ROWS)).astype(np.intp)]
+    features = problem.get_statistics(params)[fold].apply(problem.take(rows))
+    rng = np.random.default_rng(derive_seed(seed, "rows"))
+    return initialize(params, network, weights, features, rng, problem.category_ranges)
+
+
+def get_step_factors(
+    problem: Problem, params: Mapping[str, Value], network: keras.Model
+) -> StepFactors | None:
+    """The factors of each trainable variable's step; None: all move alike."""
+    make = load_family(problem.model).make_step_factors
+    return None if make is None else make(params, network)

@@ -1,0 +1,55 @@
+"""Dropout and weight decay that change from step to step, and weights that move unlike others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...compat.keras import make_per_weight_optimizer
+from ...models.step_factors import StepFactors
+from ...trial import Value
+from ..optimizers import make_optimizer, make_optimizer_arguments
+from ..schedules import is_scheduled
+
+if TYPE_CHECKING:
+    import keras
+
+SHARE = "dropout_share"  # the variable that a layer's rate is multiplied by
+
+
+def make_scheduled_optimizer(
+    params: Mapping[str, Value], factors: StepFactors | None
+) -> keras.optimizers.Optimizer:
+    """The optimizer of `params`; with factors and a share of its decay where these are needed."""
+    import keras
+
+    if factors is None and not is_scheduled(params, "weight_decay_schedule"):
+        return make_optimizer(params)
+    kind, arguments = make_optimizer_arguments(params)
+    optimizer = make_per_weight_optimizer(getattr(keras.optimizers, kind))(**arguments)
+    if factors is not None:
+        optimizer.rate_factors = factors.rates.tolist()
+        optimizer.decay_factors = factors.decays.tolist()
+    return optimizer
+
+
+def schedule_dropout(model: keras.Model) -> keras.Model:
+    """A copy, without its weights, whose dropout layers have their rate times a variable."""
+    import keras
+
+    class ScheduledDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras ships no types
+        def build(self, input_shape: Any) -> None:
+            self.share = self.add_weight(shape=(), initializer="ones", trainable=False, name=SHARE)
+
+        def call(self, inputs: Any, training: bool = False) -> Any:
+            if not training or self.rate == 0:
+                return inputs
+            rate = self.rate * self.share
+            given = {"noise_shape": self.noise_shape, "seed": self.seed_generator}
+            return keras.random.dropout(inputs, rate, **given)
+
+    def replace(layer: Any) -> Any:
+        kind = ScheduledDropout if type(layer) is keras.layers.Dropout else type(layer)
+        return kind.from_config(layer.get_config())
+
+    return keras.models.clone_model(model, clone_function=replace)
