@@ -51,7 +51,7 @@ DEFAULTS: dict[str, Value] = {
     "max_one_hot": 8,
     "embedding": "pbld",
 }
-ENCODED = "encoded"  # the layer whose output the first dense layer is given, but for its scale
+ENCODED = "first_inputs"  # the layer whose output the first dense layer is given, but for its scale
 SIMPLEX_ROWS = 5  # of "he+5"
 
 

@@ -44,9 +44,13 @@ def schedule_dropout(model: keras.Model) -> keras.Model:
         def call(self, inputs: Any, training: bool = False) -> Any:
             if not training or self.rate == 0:
                 return inputs
+            # Keras's own function asks a rate whether it is 0, which a variable cannot answer.
+            shape = list(keras.ops.shape(inputs))
+            for axis, n in enumerate(self.noise_shape or ()):
+                shape[axis] = shape[axis] if n is None else n
+            drawn = keras.random.uniform(tuple(shape), seed=self.seed_generator)
             rate = self.rate * self.share
-            given = {"noise_shape": self.noise_shape, "seed": self.seed_generator}
-            return keras.random.dropout(inputs, rate, **given)
+            return keras.ops.where(drawn >= rate, inputs / (1 - rate), 0.0)
 
     def replace(layer: Any) -> Any:
         kind = ScheduledDropout if type(layer) is keras.layers.Dropout else type(layer)
