@@ -122,7 +122,7 @@ def _default_arguments(study: ResolvedStudy) -> dict[str, Any]:
         "schedule": schedules.DEFAULT_SCHEDULE,
         "loss": loss,
     }
-    usual = make_training_defaults(spec.model_name, task)
+    usual = make_training_defaults(spec.model_name, study.task)
     hyperparameters = {**training, **usual, **((family.defaults if family else None) or {})}
     silent = {k: v for k, v in hyperparameters.items() if k not in spec.search_space}
     kind = study.pruner_kind

@@ -114,6 +114,7 @@ def _complete_point(spec: StudySpec, declared: Any, place: int) -> dict[str, Val
     given = {} if declared == DEFAULTS_WORD else dict(declared)
     rng = Random(derive_seed(spec.seed, "enqueue", place))
     known = _default_point(spec)
+    usual = make_training_defaults(spec.model_name, spec.task or "")
     for draw in range(MAX_DRAWS):
         params: dict[str, Value] = {}
         for p in spec.space:
@@ -127,7 +128,7 @@ def _complete_point(spec: StudySpec, declared: Any, place: int) -> dict[str, Val
             own = {
                 k: v for kind in kinds for k, v in OPTIMIZER_ARGUMENTS.get(str(kind), {}).items()
             }
-            default = nearest_value(p, own.get(p.name, known.get(p.name)))
+            default = nearest_value(p, {**known, **own, **usual}.get(p.name))
             # Where the defaults break a constraint, what was not declared is drawn instead.
             params[p.name] = p.draw(rng) if default is None or draw else default
         if spec.space.find_broken_constraint(params) is None:
@@ -146,8 +147,7 @@ def _default_point(spec: StudySpec) -> dict[str, Value]:
         "epochs": spec.training.epochs,
         **loss,
     }
-    usual = make_training_defaults(spec.model_name, spec.task or "binary")
-    return {**ARGUMENTS, **training, **usual, **model}
+    return {**ARGUMENTS, **training, **model}
 
 
 def nearest_value(p: Parameter, default: Value) -> Value:
