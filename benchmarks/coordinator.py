@@ -30,7 +30,7 @@ import psutil
 from hpsearch.events import Event, Objective, StudyCreated
 from hpsearch.execution.executor import Lost, Report, Started
 from hpsearch.history import History
-from hpsearch.journal import Journal
+from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.search_space import Categorical, Float, Int, SearchSpace
@@ -163,18 +163,17 @@ def run(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "journal.jsonl"
         uploader = Uploader(path, f"sqlite:///{folder}/mlflow.db")  # not started: its queue alone
-        with Journal(path) as journal:
+        with EventWriter(path, [lambda record: uploader.wake(), listen]) as writer:
             goal = Objective("roc_auc", "maximize")
-            journal.append(StudyCreated(study="free", key="free", objective=goal))
+            writer.write(StudyCreated(study="free", key="free", objective=goal))
             return Search(
-                journal=journal,
+                writer=writer,
                 sampler=make_sampler(sampler, SPACE, direction="maximize", seed=0),
                 executor=executor,
                 limits=StoppingCriteria(trials),
                 seed=0,
                 epochs=epochs,
                 fixed={},
-                listeners=[lambda record: uploader.wake(), listen],
             ).run()
 
 

@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import synthetic
 
-from hpsearch.history import History
-from hpsearch.journal import Journal, stream_scores
+from hpsearch.journal import Journal
 from hpsearch.reporting import html, terminal_tables
 from hpsearch.reporting.trial_export import export_trials
-from hpsearch.search.replay import replay_records
+from hpsearch.search.event_writer import EventWriter
+from hpsearch.search.replay import replay_trials
 from hpsearch.search.samplers import make_sampler
 from hpsearch.tracking.optuna_study import declared_space
 from hpsearch.tracking.projection import Projection
@@ -38,10 +38,10 @@ from hpsearch.tracking.store import journal_path
 def take_up(journal: Path) -> None:
     """What `tune` does with the journal before it asks for the next trial."""
     space = declared_space(synthetic.history(0))
-    history = History()
     sampler = make_sampler("gp", space, direction="maximize", seed=7)
-    replay_records(stream_scores(journal), history, sampler, in_rounds=False)
-    sampler.ask(history.next_number)
+    with EventWriter(journal) as writer:
+        replay_trials(writer.history, sampler, in_rounds=False)
+        sampler.ask(writer.history.next_number)
 
 
 def recall(journal: Path) -> None:

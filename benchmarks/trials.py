@@ -286,7 +286,7 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
     from hpsearch.events import Objective, StudyCreated
     from hpsearch.execution import devices
     from hpsearch.execution.process_executor import ProcessExecutor
-    from hpsearch.journal import Journal
+    from hpsearch.search.event_writer import EventWriter
     from hpsearch.search.loop import Search
     from hpsearch.search.stopping_criteria import StoppingCriteria
     from hpsearch.tracking.store import artifact_location, default_uri, journal_path
@@ -303,20 +303,20 @@ def trainer_study(kind: str, configs: list[Config], data: str) -> list[float]:
     try:
         x, y = table(data)
         executor.set_up(problem_of(x, y, optimizers=OPTIMIZERS, batch_sizes_vary=True))
-        with Journal(path) as journal:
+        with EventWriter(path) as writer:
             objective = Objective("roc_auc", "maximize")
-            journal.append(StudyCreated(study="trials", key="trials", objective=objective))
+            writer.write(StudyCreated(study="trials", key="trials", objective=objective))
             uploader = Uploader(path, uri, artifacts=artifact_location(uri, root))
+            writer.listen(lambda record: uploader.wake())
             with uploader:
                 history = Search(
-                    journal=journal,
+                    writer=writer,
                     sampler=Given(configs),
                     executor=executor,
                     limits=StoppingCriteria(len(configs)),
                     seed=0,
                     epochs=configs[0]["epochs"],
                     fixed={},
-                    listeners=[lambda record: uploader.wake()],
                 ).run()
             assert not uploader.pending, uploader.problem
     finally:

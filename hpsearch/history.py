@@ -16,6 +16,7 @@ from .events import (
     CURVES,
     RUNS,
     DeclarationChanged,
+    DuplicateProposed,
     EpochFinished,
     Event,
     FinalistScored,
@@ -52,6 +53,9 @@ class History:
         self._lost: list[Trial] = []  # attempts that a later one took the place of
         self.last: dict[int, Trial] = {}  # number -> last attempt, in the order of asking
         self.ended: list[Trial] = []  # in the order of their results
+        # What a sampler hears of, in its order: a trial's number when it is asked for and again
+        # when it has ended, and proposals that were known.
+        self.order: list[int | DuplicateProposed] = []
         self.finalists: dict[int, FinalistScored] = {}  # by trial
         self.winner: WinnerChosen | None = None
         self.fitted: WinnerFitted | None = None
@@ -88,6 +92,8 @@ class History:
                 self.end = event
             case PredictionsRestored():
                 self._apply_predictions(event)
+            case DuplicateProposed():
+                self.order.append(event)
             case ModelPromoted():
                 self.promotions.append(event)
             case _:
@@ -130,6 +136,8 @@ class History:
             if earlier.state not in FINAL_STATES:
                 earlier.state, earlier.ended = "LOST", event.time
                 lost.append(earlier)
+        else:
+            self.order.append(number)
         asked = Trial(
             number=number,
             attempt=attempt,
@@ -170,6 +178,7 @@ class History:
             return ()
         if isinstance(event, TrialFinished):
             self.ended.append(trial)
+            self.order.append(trial.number)
         return (trial,)
 
     @property

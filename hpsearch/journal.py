@@ -13,7 +13,7 @@ import os
 import time
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -301,8 +301,19 @@ class Journal:
     be removed. Where nothing locks, an append sees that another process has written.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        hear: Callable[[Event], object] | None = None,
+        with_metrics: bool = False,
+    ) -> None:
         """Open the journal at `path`, or begin one.
+
+        Args:
+            path: Of the file.
+            hear: Called with every event of earlier runs while the file is read, this once.
+            with_metrics: Whether it hears of an epoch's metrics, too, and not of its scores alone.
 
         Raises:
             JournalError: If another process holds it, or it is damaged.
@@ -319,9 +330,11 @@ class Journal:
                     raise JournalError(
                         f"{path}: line {self._seq + 1} is missing. {_format_remedy(path)}"
                     )
-                if self.first is None or is_one_of(text, RUNS):
-                    event = _decode_event(text, path)
+                if hear is not None or self.first is None or is_one_of(text, RUNS):
+                    event = _decode_event(text if with_metrics else without_metrics(text), path)
                     self.first = self.first or event
+                    if hear is not None:
+                        hear(event)
                 self._seq += 1
             self._file: FileIO | None = None  # a new journal appears with its first line
             if path.exists():

@@ -1,18 +1,19 @@
-"""What the loop writes down, and when others hear of it: once the disk has it, never before."""
+"""What a study writes down, and when others hear of it: once the disk has it, never before."""
 
 from __future__ import annotations
 
 import io
 import logging
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
 from .. import fault_injection
 from ..event_redaction import redact_event
-from ..events import Event
+from ..events import CURVES, Event, TrialFinished
 from ..history import History
 from ..journal import Journal
 from ..platforms.files import atomic_write, make_folder
@@ -25,24 +26,47 @@ Listener = Callable[[Event], None]
 
 
 class EventWriter:
-    """Writes events into the journal and the history, and tells listeners."""
+    """A study's journal and the history in it: writes events into both, and tells listeners."""
 
-    def __init__(self, journal: Journal, history: History, listeners: Sequence[Listener]) -> None:
-        """Nothing owed to the disk so far."""
-        self._journal = journal
-        self._history = history
-        self._listeners = listeners
+    def __init__(self, path: Path, listeners: Iterable[Listener] = ()) -> None:
+        """Take the journal at `path` up, which is read once, or begin one.
+
+        Args:
+            path: Of the journal.
+            listeners: Called with every event; of earlier runs without the epochs where all of
+                them have an attribute `skips_past_curves` that is true.
+
+        Raises:
+            JournalError: If another process holds it, or it is damaged.
+        """
+        self.history = History()  # the trials of earlier runs that have ended are condensed
+        self._listeners = list(listeners)
         self._owes_sync = False  # a result that no sync has followed
         self._unheard: list[Event] = []
+        curious = [hear for hear in listeners if not getattr(hear, "skips_past_curves", False)]
+        self._tells_past_curves = bool(curious)
+        self.journal = Journal(path, hear=self._take_in_past, with_metrics=bool(curious))
+
+    def _take_in_past(self, event: Event) -> None:
+        trials = self.history.apply(event)
+        if self._tells_past_curves or not isinstance(event, CURVES):
+            self._notify_listeners(event)
+        if isinstance(event, TrialFinished):
+            for trial in trials:
+                trial.drop_curves()
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every event from now on."""
+        self._listeners.append(listener)
 
     def write(self, event: Event, *, sync: bool = True) -> None:
         """Write one event; what is not synced is lost with the machine, and measured again."""
-        written = self._journal.append(redact_event(event), sync=sync)
+        written = self.journal.append(redact_event(event), sync=sync)
         self._owes_sync = self._owes_sync and not sync
-        self._history.apply(written)
+        self.history.apply(written)
         self._unheard.append(written)
         if not self._owes_sync:
-            self._notify_listeners()
+            self._tell_unheard()
 
     def defer_sync(self, event: Event) -> None:
         """Write one event that the next sync makes safe; nobody hears of it before."""
@@ -52,15 +76,24 @@ class EventWriter:
     def flush(self) -> None:
         """Wait for the disk to have what is owed, unless a later event did that."""
         if self._owes_sync:
-            self._journal.sync()
+            self.journal.sync()
             self._owes_sync = False
-            self._notify_listeners()
+            self._tell_unheard()
 
-    def _notify_listeners(self) -> None:
+    def _tell_unheard(self) -> None:
         unheard, self._unheard = self._unheard, []
         for event in unheard:
-            for listener in self._listeners:
-                listener(event)
+            self._notify_listeners(event)
+
+    def _notify_listeners(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.journal.close()
 
     def write_predictions(self, result: TrialResult) -> tuple[str | None, int | None]:
         """Write the out-of-fold predictions beside the journal; the file's name and CRC-32.
@@ -71,7 +104,7 @@ class EventWriter:
         if result.predictions is None:
             return None, None
         try:
-            return save_predictions(self._journal.path.parent, result.number, result.predictions)
+            return save_predictions(self.journal.path.parent, result.number, result.predictions)
         except OSError as error:
             logger.warning(
                 "the out-of-fold predictions of trial %d could not be written (%s); its score "

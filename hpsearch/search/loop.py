@@ -1,16 +1,16 @@
 """The study loop: ask, dispatch, write down, tell.
 
 Separation of concerns: this file alone decides what happens next. The journal is written before
-anything is acted upon (`scribe.py`); the sampler proposes; the executor trains; listeners (MLflow's
-uploader, the progress display) are only told. `replay.py` takes up an earlier run, `retries.py`
-counts dead workers. Knows the protocols of all of them and none of their libraries.
+anything is acted upon (`event_writer.py`); the sampler proposes; the executor trains; listeners
+(MLflow's uploader, the progress display) are only told. `replay.py` takes up an earlier run,
+`retries.py` counts dead workers. Knows the protocols of all of them and none of their libraries.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import groupby
 
@@ -27,12 +27,11 @@ from ..events import (
 )
 from ..execution.executor import Executor, Lost, Report, Started
 from ..history import History
-from ..journal import Journal, stream_scores
 from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, max_epochs
-from .event_writer import EventWriter, Listener, to_list
+from .event_writer import EventWriter, to_list
 from .objectives import objective_values
 from .pruner import NoPruner, Pruner
-from .replay import replay_records, tell_ended
+from .replay import replay_trials, tell_ended
 from .retries import MAX_ATTEMPTS, Retries
 from .sampler import Sampler, copy_known_trial, make_running_trial
 from .stopping_criteria import (
@@ -56,7 +55,7 @@ class Search:
     def __init__(
         self,
         *,
-        journal: Journal,
+        writer: EventWriter,
         sampler: Sampler,
         executor: Executor,
         limits: StoppingCriteria,
@@ -66,18 +65,16 @@ class Search:
         pruner: Pruner | None = None,
         in_rounds: bool = False,
         memory: TriedPoints | None = None,
-        listeners: Sequence[Listener] = (),
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        """A loop that goes on where `journal` ends.
+        """A loop that goes on where the journal of `writer` ends.
 
         `in_rounds` asks for as many trials as the executor takes, and for the next when all have
         ended: what is asked and pruned then hangs on no worker's speed. A point that `memory` finds
         is answered from there: it is not trained again and counts for nothing.
         """
-        self.history = History()  # of the journal, once `run` has read it
-        self._journal = journal
-        self._scribe = EventWriter(journal, self.history, listeners)
+        self.history = writer.history
+        self._writer = writer
         self._sampler = sampler
         self._pruner = pruner or NoPruner()
         self._executor = executor
@@ -111,7 +108,7 @@ class Search:
         self._resubmit_unfinished()
         while True:
             self._fill_executor()
-            self._scribe.flush()
+            self._writer.flush()
             if not self._submitted:
                 self._record_end()
                 return self.history
@@ -123,11 +120,8 @@ class Search:
                     self._submitted.pop(number, None)
 
     def _replay_earlier_runs(self) -> None:
-        """Read what the study's earlier runs brought, and let the sampler hear it again."""
-        events = stream_scores(self._journal.path)
-        self._untold = replay_records(
-            events, self.history, self._sampler, in_rounds=self._in_rounds
-        )
+        """Let the sampler hear again what the study's earlier runs brought."""
+        self._untold = replay_trials(self.history, self._sampler, in_rounds=self._in_rounds)
         self._spent = self.history.seconds
         self._ended_before = len(self.history.ended)
         logger.info("the journal holds %d trials", len(self.history.trials))
@@ -149,7 +143,7 @@ class Search:
         if self._stop_requested():
             return
         end = self._stop_reason() or time_is_up(self._limits)
-        self._scribe.write(SearchEnded(cause=end.cause, reason=end.reason))
+        self._writer.write(SearchEnded(cause=end.cause, reason=end.reason))
         logger.info("the search has ended: %s", end.reason)
 
     # ---- asking ----
@@ -185,7 +179,7 @@ class Search:
         if params is None:
             self._exhausted = True
             return None
-        self._scribe.write(
+        self._writer.write(
             TrialAsked(
                 trial=number,
                 attempt=0,
@@ -226,7 +220,7 @@ class Search:
         event = DuplicateProposed(
             trial=number, known_trial=known.number, state=known.state, score=known.score
         )
-        self._scribe.write(event, sync=False)
+        self._writer.write(event, sync=False)
         self._sampler.tell(copy_known_trial(known, number, had_ended=known.is_finished))
 
     def _max_epochs(self, number: int, params: Mapping[str, Value]) -> int:
@@ -248,7 +242,7 @@ class Search:
     def _next_attempt(self, trial: Trial) -> Trial:
         """The next attempt at a trial whose worker, or whose whole study, ended under it."""
         spec = trial.spec
-        self._scribe.write(
+        self._writer.write(
             TrialAsked(
                 trial=trial.number,
                 attempt=trial.attempt + 1,
@@ -279,7 +273,7 @@ class Search:
         match report:
             case Started(number):
                 attempt = self.history.last[number].attempt
-                self._scribe.write(TrialStarted(trial=number, attempt=attempt), sync=False)
+                self._writer.write(TrialStarted(trial=number, attempt=attempt), sync=False)
             case EpochReport():
                 self._handle_epoch(report)
             case FoldReport():
@@ -297,7 +291,7 @@ class Search:
             scores=to_list(report.scores),
             metrics={name: to_list(values) for name, values in report.metrics.items()},
         )
-        self._scribe.write(event, sync=False)  # lost with the process, it is measured again
+        self._writer.write(event, sync=False)  # lost with the process, it is measured again
         trial = self.history.last[report.trial]
         if trial.n_epochs in self._rungs_of(trial):
             self._waiting.add(trial.number)
@@ -311,7 +305,7 @@ class Search:
             fold=report.fold,
             scores=to_list(report.scores),
         )
-        self._scribe.write(event, sync=False)  # lost with the process, it is measured again
+        self._writer.write(event, sync=False)  # lost with the process, it is measured again
         if report.epoch + 1 in self._rungs_of(trial):
             self._waiting.add(trial.number)
             self._decide_rungs()
@@ -342,7 +336,7 @@ class Search:
         fault_injection.fault_point("before_result")
         del self._submitted[result.number]
         self._waiting.discard(result.number)
-        self._scribe.defer_sync(
+        self._writer.defer_sync(
             self._event_of(result)
         )  # what is asked next is synced, and this before it
         said = result.error or f"score {result.score}"
@@ -353,7 +347,7 @@ class Search:
             self._tell_sampler()
         self._stop_on_failures()
         if self._waiting:  # perhaps for this one
-            self._scribe.flush()
+            self._writer.flush()
             self._decide_rungs()
 
     def _tell_sampler(self) -> None:
@@ -367,7 +361,7 @@ class Search:
         """A result as the journal holds it; its predictions are in a file then."""
         names = [name for name, _ in self.history.objectives]
         has_several = len(names) > 1
-        predictions, crc32 = self._scribe.write_predictions(result)
+        predictions, crc32 = self._writer.write_predictions(result)
         return TrialFinished(
             trial=result.number,
             attempt=result.attempt,
@@ -406,7 +400,7 @@ class Search:
     def _stop_on_failures(self) -> None:
         latest = self.history.ended[self._ended_before :][-MAX_CONSECUTIVE_FAILURES:]
         if len(latest) == MAX_CONSECUTIVE_FAILURES and all(t.state == "FAILED" for t in latest):
-            self._scribe.flush()
+            self._writer.flush()
             raise TrainingError(
                 f"{MAX_CONSECUTIVE_FAILURES} trials in a row failed, so the study stops. "
                 f"The last one, trial {latest[-1].number}: {latest[-1].error} "

@@ -1,43 +1,37 @@
-"""Taking up a study where its journal ends: the sampler hears again what it heard, in that order.
-
-The journal is read line by line and a trial is condensed once the sampler has heard of its end, so
-that a long study takes no more memory to go on with than it took to come so far.
-"""
+"""Taking up a study where it ended: the sampler hears again what it heard, in that order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-
-from ..events import DuplicateProposed, Event, TrialAsked, TrialFinished
+from ..events import DuplicateProposed
 from ..history import History
 from ..trial import Trial
-from .sampler import Sampler, copy_known_trial
+from .sampler import Sampler, copy_known_trial, make_running_trial
 
 
-def replay_records(
-    events: Iterable[Event], history: History, sampler: Sampler, *, in_rounds: bool
-) -> set[int]:
-    """Tell `history` and the sampler of a study's earlier runs.
+def replay_trials(history: History, sampler: Sampler, *, in_rounds: bool) -> set[int]:
+    """Tell the sampler of a study's earlier runs.
 
     Returns:
         The trials whose end the sampler has not heard of: in rounds it hears when the next begins.
     """
-    untold: set[int] = set()
-    for event in events:
-        is_new = isinstance(event, TrialAsked) and event.trial not in history.last
-        changed = history.apply(event)
-        has_ended = isinstance(event, TrialFinished) and bool(changed)
-        untold.update(t.number for t in changed if has_ended)
-        if has_ended if not in_rounds else is_new or isinstance(event, DuplicateProposed):
+    asked, ended, untold = set[int](), set[int](), set[int]()
+    for step in history.order:
+        is_end = isinstance(step, int) and step in asked
+        if isinstance(step, int) and is_end:
+            ended.add(step)
+            untold.add(step)
+        if is_end != in_rounds:
             for number in sorted(untold):
                 tell_ended(sampler, history.last[number])
             untold.clear()
-        if is_new:
-            sampler.tell(replace(changed[0], state="RUNNING"))
-        elif isinstance(event, DuplicateProposed):
-            known = history.last[event.known_trial]
-            sampler.tell(copy_known_trial(known, event.trial, had_ended=known.is_finished))
+        if isinstance(step, DuplicateProposed):
+            known = history.last[step.known_trial]
+            had_ended = step.known_trial in ended
+            sampler.tell(copy_known_trial(known, step.trial, had_ended=had_ended))
+        elif not is_end:
+            asked.add(step)
+            last = history.last[step]
+            sampler.tell(make_running_trial(step, last.params, epochs=last.epochs))
     return untold
 
 

@@ -28,6 +28,7 @@ class Sampler(Protocol):
     def tell(self, trial: Trial) -> None:
         """Take in a trial: one that has ended, or one that is running and was asked for elsewhere.
 
+        Of a trial of an earlier run there are the means over the folds, and no curve of a fold.
         With several objectives `trial.values` holds them, else `trial.score` does.
         """
         ...
@@ -37,11 +38,13 @@ class Sampler(Protocol):
         ...
 
 
-def make_running_trial(number: int, params: Mapping[str, Value]) -> Trial:
+def make_running_trial(number: int, params: Mapping[str, Value], *, epochs: int = 0) -> Trial:
     """A trial that has just begun."""
-    return Trial(number, 0, params, seed=0, epochs=0, asked=0, state="RUNNING")
+    return Trial(number, 0, params, seed=0, epochs=epochs, asked=0, state="RUNNING")
 
 
 def copy_known_trial(known: Trial, number: int, *, had_ended: bool) -> Trial:
     """A trial whose params were known: it ends as the known one did, or says nothing so far."""
-    return replace(known, number=number, state=known.state if had_ended else "FAILED")
+    if had_ended:
+        return replace(known, number=number)
+    return replace(make_running_trial(number, known.params, epochs=known.epochs), state="FAILED")

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..data import Dataset
-from ..events import Event
 from ..execution.executor import Executor
-from ..history import History
-from ..journal import Journal
+from ..search.event_writer import EventWriter
 from ..spec.study_spec import StudySpec
 from ..training.problem import Problem
 from .gallery import Gallery
@@ -20,32 +18,24 @@ from .winner.selection import best_trial, choose_winner, recorded_choice, score_
 
 def finalize_study(
     spec: StudySpec,
-    history: History,
+    writer: EventWriter,
     *,
     dataset: Dataset,
     problem: Problem,
-    journal: Journal,
     executor: Executor,
-    tell: Callable[[Event], None],
     stop_requested: Callable[[], bool],
 ) -> None:
     """Choose the winner and fit it, as far as an earlier run of the study did not do it.
 
-    `history`, which is the journal's, takes in what is written. Plots come last, and a study has
-    ended without them.
+    Plots come last, and a study has ended without them.
 
     Raises:
         TrainingError: If no trial completed, or a finalist or the final fit takes its workers
             down.
         StudyStopped: If somebody asked for it; what was scored is written down.
     """
-
-    def record(event: Event) -> None:
-        written = journal.append(event)
-        history.apply(written)
-        tell(written)
-
-    folder = journal.path.parent
+    history, record = writer.history, writer.write
+    folder = writer.journal.path.parent
     gallery = Gallery(history, folder)
     best_trial(history)  # there is one
     score_finalists(

@@ -8,68 +8,58 @@ from pathlib import Path
 from ..data import Dataset
 from ..errors import JournalError, SpecError
 from ..events import (
-    CURVES,
     DeclarationChanged,
-    DuplicateProposed,
     Event,
     StudyCreated,
     StudyResumed,
-    TrialAsked,
-    TrialFinished,
-    TrialStarted,
     WarmStart,
 )
-from ..journal import Journal, stream_records, take_lock
+from ..journal import take_lock
 from ..platforms.identity import host_name, user_name
 from ..platforms.paths import find_similar, relative_to
+from ..search.event_writer import EventWriter
 from .declaration import Change, Declaration, build_declaration, find_changes, packages_of
 from .git_provenance import record_git_state
 from .prepare import WorkerPool, describe_dataset
 from .resolved_study import ResolvedStudy
 from .warm_start import collect_trials
 
-OTHER_EVENTS = (
-    *CURVES,
-    *(TrialAsked, TrialStarted, TrialFinished, DuplicateProposed, StudyResumed),
-)
-
 
 def start_or_resume(
-    journal: Journal,
+    writer: EventWriter,
     study: ResolvedStudy,
     dataset: Dataset,
     crew: WorkerPool,
     *,
     accept_changes: bool = False,
-) -> StudyCreated:
+) -> None:
     """Begin the journal, or make sure that it belongs to this declaration and these data.
 
     Args:
-        journal: Of the study.
+        writer: Of the study's events.
         study: Its declaration.
         dataset: Its rows.
         crew: What trains them.
         accept_changes: Go on with other code, versions or training than before, and record it.
 
-    Returns:
-        Its first event.
-
     Raises:
         SpecError: If the journal is that of another study, or of one that has changed.
     """
     declaration = build_declaration(study)
+    journal = writer.journal
     if journal.first is not None:
         first = require_comparable(journal.first, journal.path)
-        found = _compare_declarations(journal, first, declaration, study, dataset, crew)
+        before = writer.history.declaration(len(writer.history.changes))
+        found = _compare_declarations(before, declaration, study, dataset, crew)
         if found and not (accept_changes and all(change.is_acceptable for change in found)):
             raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
         if found:
             told = [[change.key, change.then, change.now] for change in found]
-            journal.append(DeclarationChanged(changes=told, **declaration.to_record()))
-        journal.append(StudyResumed(workers=crew.workers, threads=crew.threads))
-        return first
+            writer.write(DeclarationChanged(changes=told, **declaration.to_record()))
+        writer.write(StudyResumed(workers=crew.workers, threads=crew.threads))
+        return
     file, spec = study.file, study.spec
-    return journal.append(
+    writer.write(
         StudyCreated(
             study=spec.study,
             key=secrets.token_hex(8),
@@ -116,30 +106,25 @@ def require_comparable(first: Event, path: Path) -> StudyCreated:
 
 
 def _compare_declarations(
-    journal: Journal,
-    first: StudyCreated,
+    before: StudyCreated,
     now: Declaration,
     study: ResolvedStudy,
     dataset: Dataset,
     crew: WorkerPool,
 ) -> list[Change]:
     """What is another than when the study began, or than was accepted last."""
-    before = first
-    for event in stream_records(journal.path, without=OTHER_EVENTS):
-        if isinstance(event, DeclarationChanged):
-            before = first.with_change(event)
     found = find_changes(before, now, file=study.file, packages=packages_of(study, crew.trainer))
     same_study = {
-        "the data": (first.fingerprint[:12], dataset.fingerprint[:12]),
-        "the task": (first.task or study.task, study.task),
-        "the metric": (first.objective.metric, study.objective.metric),
+        "the data": (before.fingerprint[:12], dataset.fingerprint[:12]),
+        "the task": (before.task or study.task, study.task),
+        "the metric": (before.objective.metric, study.objective.metric),
     }
     if study.spec.training.deterministic:
         for key, then, here in (
-            ("workers", first.workers, crew.workers),
-            ("threads", first.threads, crew.threads),
+            ("workers", before.workers, crew.workers),
+            ("threads", before.threads, crew.threads),
         ):
-            was = here if first.format == 1 and then is None else then
+            was = here if before.format == 1 and then is None else then
             same_study[f"the {key} of a deterministic study"] = (str(was), str(here))
     found += [Change(key, then, here) for key, (then, here) in same_study.items() if then != here]
     return found

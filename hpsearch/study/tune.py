@@ -11,18 +11,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..data import Dataset
 from ..errors import UnsuitableError, redact_text
-from ..events import CURVES, Event, StudyCreated, TrainerChanged
+from ..events import TrainerChanged
 from ..history import History, restore_curves
-from ..journal import Journal, stream_records
 from ..log_file import study_log
 from ..platforms.files import remove_drafts
-from ..search.event_writer import Listener
+from ..search.event_writer import EventWriter, Listener
 from ..search.loop import Search
 from ..search.sampler import Sampler
 from ..search.samplers import make_sampler
@@ -106,8 +104,7 @@ def tune(
         accept_changes: Go on though code, versions or defaults are others than before; the
             journal and the later trials tell.
         root: The folder that holds `mlruns/`; the working folder where it is None.
-        listeners: Called with every event of the journal; of its earlier runs without the epochs
-            where all of them have an attribute `skips_past_curves` that is true.
+        listeners: Called with every event of the journal; see `EventWriter`.
         stop_requested: Polled; once true, nothing more is asked and `StudyStopped` is raised.
 
     Raises:
@@ -130,7 +127,7 @@ def tune(
         move_aside(path.parent)
     with ExitStack() as stack:
         crew = stack.enter_context(WorkerPool(checked, logs=path.parent / LOGS))
-        journal = stack.enter_context(Journal(path))
+        writer = stack.enter_context(EventWriter(path, listeners))
         stack.enter_context(study_log(path.parent / LOGS))  # one process has the journal
         remove_drafts(path.parent, but=CURSOR)  # of a run that was killed
         dataset = load_data(checked, data)
@@ -139,64 +136,47 @@ def tune(
         for note in check_model(study.file, problem):
             logger.warning("note: %s", note)
         crew.set_up(problem)
-        first = start_or_resume(journal, study, dataset, crew, accept_changes=accept_changes)
-        _tell_the_past(listeners, path)
+        start_or_resume(writer, study, dataset, crew, accept_changes=accept_changes)
         # Before the uploader's thread imports MLflow: two threads in one import can trip up.
-        sampler = _make_sampler(study, first)
-        told = list(listeners)
+        sampler = _make_sampler(study, writer.history)
         uploader = None
         if not offline:
             uploader = Uploader(path, uri, artifacts=artifact_location(uri, root))
             stack.enter_context(uploader)
             wake = uploader.wake
-            told.append(lambda event: wake())
+            writer.listen(lambda event: wake())
             if database_path(uri) is None:  # a wrong address is told now, not after a night
                 uploader.wait_open(CONNECT_SECONDS)
         try:
-            history = _run_search(study, sampler, journal, crew, told, stop_requested)
+            _run_search(study, sampler, writer, crew, stop_requested)
         except UnsuitableError as error:
             if study.spec.training.trainer != "auto":
                 raise
             crew.fall_back(problem, str(error))
-            _notify(told, journal.append(TrainerChanged(trainer=crew.trainer, reason=crew.reason)))
-            again = _make_sampler(study, first)
-            history = _run_search(study, again, journal, crew, told, stop_requested)
+            writer.write(TrainerChanged(trainer=crew.trainer, reason=crew.reason))
+            again = _make_sampler(study, writer.history)
+            _run_search(study, again, writer, crew, stop_requested)
         finalize_study(
             study.spec,
-            history,
+            writer,
             dataset=dataset,
             problem=problem,
-            journal=journal,
             executor=crew.executor,
-            tell=partial(_notify, told),
             stop_requested=stop_requested,
         )
         if uploader is not None:
             if uploader.problem is not None:
                 logger.warning("waiting up to %d s for MLflow, which is away", FLUSH_SECONDS)
             uploader.flush(FLUSH_SECONDS, tries=FLUSH_TRIES)  # what is missing, it tells at its end
-        result = _build_result(study, history, dataset, path, uploader, redact_text(uri))
+        result = _build_result(study, writer.history, dataset, path, uploader, redact_text(uri))
     seconds = time.monotonic() - began
     if uploader is None:
         return replace(result, seconds=seconds)
     return replace(result, seconds=seconds, unsent=uploader.pending, refused=uploader.refusals)
 
 
-def _notify(listeners: Sequence[Listener], event: Event) -> None:
-    for listener in listeners:
-        listener(event)
-
-
-def _tell_the_past(listeners: Sequence[Listener], path: Path) -> None:
-    """Tell listeners of a study's earlier runs; curves, most of a journal, if one needs them."""
-    curious = [listen for listen in listeners if not getattr(listen, "skips_past_curves", False)]
-    if listeners:
-        for event in stream_records(path, without=() if curious else CURVES):
-            _notify(listeners, event)
-
-
-def _make_sampler(study: ResolvedStudy, first: StudyCreated) -> Sampler:
-    spec, elsewhere = study.spec, read_trials(first)
+def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
+    spec, elsewhere = study.spec, read_trials(history.study)
     return make_sampler(
         spec.sampler.kind,
         spec.space,
@@ -212,14 +192,13 @@ def _make_sampler(study: ResolvedStudy, first: StudyCreated) -> Sampler:
 def _run_search(
     study: ResolvedStudy,
     sampler: Sampler,
-    journal: Journal,
+    writer: EventWriter,
     crew: WorkerPool,
-    listeners: Sequence[Listener],
     stop_requested: Callable[[], bool],
-) -> History:
+) -> None:
     spec, minutes = study.spec, study.spec.budget.minutes
     search = Search(
-        journal=journal,
+        writer=writer,
         sampler=sampler,
         executor=crew.executor,
         limits=StoppingCriteria(
@@ -234,14 +213,13 @@ def _run_search(
         epochs=spec.training.epochs,
         fixed=spec.fixed_params,
         memory=TriedPoints(spec.space),
-        listeners=listeners,
         stop_requested=stop_requested,
     )
     history = search.run()
     if stop_requested():
         raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
-    restore_curves(history, journal.path, trials_needing_curves(history, spec.selection))
-    return history
+    needed = trials_needing_curves(history, spec.selection)
+    restore_curves(history, writer.journal.path, needed)
 
 
 def _build_result(

@@ -18,8 +18,8 @@ from hpsearch.execution.inline_executor import InlineExecutor
 from hpsearch.execution.process_executor import ProcessExecutor
 from hpsearch.execution.ray_executor import RayExecutor
 from hpsearch.execution.resource_limits import WorkerLimits
-from hpsearch.journal import Journal
 from hpsearch.platforms.shared_file import PREFIX
+from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.stopping_criteria import StoppingCriteria
@@ -216,19 +216,19 @@ def test_a_study_that_breaks_off_leaves_no_process_no_shared_memory_and_no_open_
     with ExitStack() as stack:
         executor = executor_of(kind, wide, tmp_path / "logs")
         stack.callback(executor.close)
-        journal = stack.enter_context(Journal(tmp_path / "journal.jsonl"))
+        writer = stack.enter_context(EventWriter(tmp_path / "journal.jsonl"))
         goal = {"metric": "roc_auc", "direction": "maximize"}
-        journal.append(synthetic.event("study", study="s", key="k", objective=goal))
-        uploader = stack.enter_context(Uploader(journal.path, uri))
+        writer.write(synthetic.event("study", study="s", key="k", objective=goal))
+        writer.listen(break_off)
+        uploader = stack.enter_context(Uploader(writer.journal.path, uri))
         search = Search(
-            journal=journal,
+            writer=writer,
             sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
             executor=executor,
             limits=StoppingCriteria(3),
             seed=0,
             epochs=100_000,
             fixed={"units": 8, "layers": 1, "batch_size": 16},
-            listeners=[break_off],
         )
         with pytest.raises(BrokenOffError):
             search.run()

@@ -23,7 +23,7 @@ from hpsearch.execution.messages import Failure
 from hpsearch.execution.ray_cluster import Resources, count_cluster_workers
 from hpsearch.execution.ray_executor import RayExecutor
 from hpsearch.execution.resource_limits import WorkerLimits
-from hpsearch.journal import Journal
+from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.study import read_spec, tune
 from hpsearch.tracking.store import journal_path
@@ -76,20 +76,20 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
             killed.append(nodes[0])
             ray_cluster.remove_node(nodes[0], allow_graceful=False)
 
-    with Journal(tmp_path / "journal.jsonl") as journal:
-        journal.append(
+    with EventWriter(tmp_path / "journal.jsonl") as writer:
+        writer.write(
             synthetic.event("study", objective={"metric": "roc_auc", "direction": "maximize"})
         )
+        writer.listen(come_and_go)
         try:
             history = Search(
-                journal=journal,
+                writer=writer,
                 sampler=ByNumber(),
                 executor=executor,
                 limits=StoppingCriteria(10_000),
                 seed=0,
                 epochs=50,
                 fixed={},
-                listeners=[come_and_go],
                 stop_requested=lambda: bool(again),  # what the killed node trained has its result
             ).run()
         finally:

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from hpsearch.events import Objective, StudyCreated, StudyResumed
-from hpsearch.journal import Journal
+from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.search.samplers import make_sampler
 from hpsearch.tracking.store import artifact_location, default_uri, journal_path
@@ -22,29 +22,27 @@ def main(root: Path, trials: int, *, with_mlflow: bool) -> None:
     """Run the study below `root`, or go on with it."""
     path = journal_path(root, NAME)
     with ExitStack() as stack:
-        journal = stack.enter_context(Journal(path))
-        if journal.first is not None:
-            journal.append(StudyResumed())
+        writer = stack.enter_context(EventWriter(path))
+        if writer.journal.first is not None:
+            writer.write(StudyResumed())
         else:
             objective = Objective("roc_auc", "maximize")
-            journal.append(StudyCreated(study=NAME, key="c0ffee", objective=objective))
-        listeners = []
+            writer.write(StudyCreated(study=NAME, key="c0ffee", objective=objective))
         if with_mlflow:
             from hpsearch.tracking.uploader import Uploader
 
             uri = default_uri(root)
             uploader = Uploader(path, uri, artifacts=artifact_location(uri, root), interval=0)
             stack.enter_context(uploader)
-            listeners.append(lambda record: uploader.wake())
+            writer.listen(lambda record: uploader.wake())
         Search(
-            journal=journal,
+            writer=writer,
             sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=Quadratic(),
             limits=StoppingCriteria(trials),
             seed=3,
             epochs=2,
             fixed={"units": 8},
-            listeners=listeners,
         ).run()
         if with_mlflow:
             assert uploader.flush(60)

@@ -8,7 +8,8 @@ import synthetic
 
 from hpsearch.errors import SpecError
 from hpsearch.history import History
-from hpsearch.journal import Journal, read_page
+from hpsearch.journal import read_page
+from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
@@ -75,11 +76,12 @@ def search(path: Path, luck: int, *, kill_after: int | None = None) -> dict:
         if len(seen) == kill_after:
             raise StopError
 
-    with Journal(path) as journal:
-        if journal.first is None:
-            journal.append(synthetic.event("study", objective={"direction": "maximize"}))
+    with EventWriter(path) as writer:
+        if writer.journal.first is None:
+            writer.write(synthetic.event("study", objective={"direction": "maximize"}))
+        writer.listen(kill)
         Search(
-            journal=journal,
+            writer=writer,
             sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
             executor=Crowd(3, luck),
             limits=StoppingCriteria(18),
@@ -88,7 +90,6 @@ def search(path: Path, luck: int, *, kill_after: int | None = None) -> dict:
             fixed={},
             pruner=make_pruner("asha", {}, epochs=9, seed=3),
             in_rounds=True,
-            listeners=[kill],
         ).run()
     return told(path)
 

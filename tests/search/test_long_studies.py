@@ -16,6 +16,7 @@ from hpsearch.execution.executor import Started
 from hpsearch.history import History, load_condensed_history, load_history, restore_curves
 from hpsearch.journal import Journal
 from hpsearch.reporting import terminal_tables
+from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.stopping_criteria import StoppingCriteria
@@ -61,19 +62,19 @@ class Free:
 
 
 def search(path, *, trials, epochs, listen=lambda event: None) -> History:
-    with Journal(path) as journal:
-        if journal.first is None:
+    with EventWriter(path) as writer:
+        if writer.journal.first is None:
             goal = Objective("roc_auc", "maximize")
-            journal.append(StudyCreated(study="s", key="k", objective=goal))
+            writer.write(StudyCreated(study="s", key="k", objective=goal))
+        writer.listen(listen)
         return Search(
-            journal=journal,
+            writer=writer,
             sampler=make_sampler("random", SPACE, direction="maximize", seed=0),
             executor=Free(),
             limits=StoppingCriteria(trials),
             seed=0,
             epochs=epochs,
             fixed={},
-            listeners=[listen],
         ).run()
 
 

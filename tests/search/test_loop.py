@@ -9,7 +9,8 @@ import pytest
 from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
 from hpsearch.history import History
-from hpsearch.journal import Journal, read_page
+from hpsearch.journal import read_page
+from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.retries import MAX_ATTEMPTS
@@ -143,11 +144,13 @@ def search(
     fixed=None,
     **limits,
 ):
-    with Journal(path) as journal:
-        if journal.first is None:
-            journal.append(synthetic.event("study", objective={"direction": "maximize"}))
+    with EventWriter(path) as writer:
+        if writer.journal.first is None:
+            writer.write(synthetic.event("study", objective={"direction": "maximize"}))
+        for listener in listeners:
+            writer.listen(listener)
         loop = Search(
-            journal=journal,
+            writer=writer,
             sampler=make_sampler(
                 sampler, space, direction="maximize", seed=3, options=options, epochs=epochs
             ),
@@ -158,7 +161,6 @@ def search(
             fixed={"units": 8, **(fixed or {})},
             memory=TriedPoints(space),
             pruner=pruner,
-            listeners=listeners,
         )
         return loop.run()
 

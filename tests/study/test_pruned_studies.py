@@ -9,8 +9,9 @@ import synthetic
 from hpsearch.errors import SpecError
 from hpsearch.execution.inline_executor import InlineExecutor
 from hpsearch.history import History
-from hpsearch.journal import Journal, read_page
+from hpsearch.journal import read_page
 from hpsearch.reporting import terminal_tables
+from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search
 from hpsearch.search.pruners import PRUNERS
 from hpsearch.search.samplers import make_sampler
@@ -74,10 +75,10 @@ def study(dataset, trainers, tmp_path):
         if key not in trainers:
             trainers[key] = make_trainer("vectorized", problem)
         pruner = resolved.pruner
-        with Journal(tmp_path / f"{name}.jsonl") as journal:
+        with EventWriter(tmp_path / f"{name}.jsonl") as writer:
             objectives = [asdict(objective) for objective in resolved.objectives]
-            if journal.first is None:
-                journal.append(
+            if writer.journal.first is None:
+                writer.write(
                     synthetic.event(
                         "study",
                         study=name,
@@ -86,8 +87,10 @@ def study(dataset, trainers, tmp_path):
                         spec={"search_space": SPACE},
                     )
                 )
+            for listener in listeners:
+                writer.listen(listener)
             return Search(
-                journal=journal,
+                writer=writer,
                 sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
                 executor=InlineExecutor(
                     problem, lambda _: trainers[key], population=pruner.bracket
@@ -97,7 +100,6 @@ def study(dataset, trainers, tmp_path):
                 seed=5,
                 epochs=EPOCHS,
                 fixed=spec.fixed_params,
-                listeners=listeners,
             ).run()
 
     return run
@@ -263,12 +265,12 @@ def test_a_trial_pruned_after_a_fold_is_scored_by_the_folds_it_trained(raced):
 def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_path):
     study, problem, trainer = raced
     spec = study.spec
-    with Journal(tmp_path / "race.jsonl") as journal:
-        journal.append(
+    with EventWriter(tmp_path / "race.jsonl") as writer:
+        writer.write(
             synthetic.event("study", objective={"metric": "roc_auc", "direction": "maximize"})
         )
         history = Search(
-            journal=journal,
+            writer=writer,
             sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
             executor=InlineExecutor(problem, lambda _: trainer),
             limits=StoppingCriteria(8),
