@@ -277,8 +277,7 @@ class ProcessExecutor:
 
     def _send_verdict(self, verdict: Prune | Resume) -> None:
         for process in self._all_workers():
-            if any(t.number == verdict.trial for t in process.trials):
-                process.send_verdict(verdict)
+            process.send_verdict(verdict)
 
     def recall(self) -> Sequence[int]:
         """See `Executor`."""

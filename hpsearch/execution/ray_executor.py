@@ -27,13 +27,12 @@ from ..training.final_model import (
     LockedPredictionResult,
 )
 from ..training.problem import Problem
-from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
+from ..trial import TrialSpec
 from .devices import gpu_memory_settings, worker_environment
-from .executor import Report, Started, make_failed, make_lost
+from .executor import Report, make_failed, make_lost
 from .messages import (
     Failure,
     MemoryExceeded,
-    Population,
     Prune,
     Ready,
     Recall,
@@ -44,6 +43,7 @@ from .messages import (
 )
 from .ray_cluster import LOCAL, Resources, connect, count_cluster_workers
 from .resource_limits import LONGEST_TICK, WorkerLimits
+from .trial_holder import TrialHolder
 
 logger = logging.getLogger("hpsearch.execution")
 
@@ -52,19 +52,16 @@ MAX_STARTUP_FAILURES = 5  # workers in a row that end before they begin: not the
 FINAL_ATTEMPTS = 3  # workers that may die under the final fit
 
 
-class _Actor:
-    """One worker, the populations it holds, the running one first, and the call for its reports."""
+class _Actor(TrialHolder):
+    """One worker, the trials it holds, and the call that waits for its reports."""
 
     def __init__(self, handle: Any) -> None:
+        super().__init__()
         self.handle = handle
         self.node = ""  # where it is, once it is ready
         self.pid = 0  # there
         self.seconds = 0.0  # watched time of the running population
-        self.size = 0  # trials of it when it began
         self.is_retiring = False  # it ends what it holds, and is given nothing more
-        self._training: set[int] = set()  # trials of the running population without a result
-        self._held: set[int] = set()  # those of them that wait for a verdict
-        self.populations: deque[tuple[TrialSpec, ...]] = deque()
         self.listen()
 
     def listen(self) -> None:
@@ -75,46 +72,9 @@ class _Actor:
         """Give an order, or the reference of one; a dead worker is noticed by its reports."""
         self.handle.order.remote(order)
 
-    def record_report(self, report: Any) -> None:
-        """Take in what a report says of what the worker does."""
-        match report:
-            case Started(number):
-                if not self._training:
-                    self.seconds, self.size = 0.0, len(self.populations[0])
-                self._training.add(number)
-            case EpochReport() | FoldReport():
-                rungs = (t.rungs for p in self.populations for t in p if t.number == report.trial)
-                if report.epoch + 1 in next(rungs, ()):
-                    self._held.add(report.trial)
-            case TrialResult():
-                self._training.discard(report.number)
-                self._held.discard(report.number)
-                self.forget_trials({report.number})
-
-    def send_verdict(self, verdict: Prune | Resume) -> None:
-        """Send a verdict on a trial."""
-        self._held.discard(verdict.trial)
-        self.send(verdict)
-
-    @property
-    def is_training(self) -> bool:
-        """Whether a trial trains, and does not wait at a rung for a verdict."""
-        return bool(self._training - self._held)
-
-    @property
-    def runs_single_trial(self) -> bool:
-        """Whether one trial trains, by itself, and no other is being prepared."""
-        return self.size == 1 and bool(self._training) and len(self.populations) == 1
-
-    def enqueue(self, trials: tuple[TrialSpec, ...]) -> None:
-        """Train these together after what was given before."""
-        self.populations.append(trials)
-        self.send(Population(trials))
-
-    def forget_trials(self, numbers: set[int]) -> None:
-        """Hold these trials no more."""
-        left = (tuple(t for t in p if t.number not in numbers) for p in self.populations)
-        self.populations = deque(population for population in left if population)
+    def start_clock(self) -> None:
+        """See `TrialHolder`."""
+        self.seconds = 0.0
 
 
 class RayExecutor:
@@ -339,8 +299,7 @@ class RayExecutor:
 
     def _send_verdict(self, verdict: Prune | Resume) -> None:
         for actor in self._actors:
-            if any(t.number == verdict.trial for p in actor.populations for t in p):
-                actor.send_verdict(verdict)
+            actor.send_verdict(verdict)
 
     def recall(self) -> Sequence[int]:
         """See `Executor`."""

@@ -59,7 +59,7 @@ class GraphSteps:
         rates: np.ndarray,
         shares: StepShares,
     ) -> float:
-        """See `SharedModel.train_epoch`; `weights` are those of `rows`."""
+        """See `shared_model.EpochSteps`."""
         self._model.reset_metrics()
         given = (
             rows.astype(np.int32),
@@ -73,7 +73,7 @@ class GraphSteps:
         return float(self._weighted_train_graph(*given, weights))
 
     def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
-        """Predictions as the network sees the target, and their mean loss."""
+        """See `shared_model.EpochSteps`."""
         answer, loss = self._evaluate_graph(
             rows.astype(np.int32), *_list_statistics_arrays(statistics)
         )

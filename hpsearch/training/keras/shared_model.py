@@ -11,7 +11,7 @@ Knows nothing of trials, scores or early stopping.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -41,6 +41,27 @@ class Evaluation:
     loss: float  # as the network sees the target, regularization included
 
 
+class EpochSteps(Protocol):
+    """How the model trains on an epoch: `GraphSteps` under TensorFlow, else `BatchSteps`."""
+
+    def train(
+        self,
+        statistics: Statistics,
+        rows: np.ndarray,
+        batch_size: int,
+        *,
+        weights: np.ndarray | None,
+        rates: np.ndarray,
+        shares: StepShares,
+    ) -> float:
+        """See `SharedModel.train_epoch`; `weights` are those of `rows`."""
+        ...
+
+    def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        """Predictions as the network sees the target, and their mean loss."""
+        ...
+
+
 class SharedModel:
     """A compiled model and the values of the fold that it stands for."""
 
@@ -65,7 +86,7 @@ class SharedModel:
         model.optimizer.build(model.trainable_variables)
         self._own_weights = [v for v in model.weights if v.name != SHARE]
         self._seeds = [v for v in model.variables if v.name == "seed_generator_state"]
-        self._steps: GraphSteps | BatchSteps
+        self._steps: EpochSteps
         if keras.backend.backend() == "tensorflow" and not model.run_eagerly:
             self._steps = GraphSteps(model, problem, features)
         else:
@@ -208,7 +229,7 @@ class BatchSteps:
         rates: np.ndarray,
         shares: StepShares,
     ) -> float:
-        """See `SharedModel.train_epoch`; `weights` are those of `rows`."""
+        """See `EpochSteps`."""
         total, scheduled = 0.0, list_share_variables(self._model)
         for place, rate in enumerate(rates):
             taken = slice(place * batch_size, (place + 1) * batch_size)
@@ -224,7 +245,7 @@ class BatchSteps:
         return total / len(rows)
 
     def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
-        """Predictions as the network sees the target, and their mean loss."""
+        """See `EpochSteps`."""
         import keras
 
         x, y, weights = self._gather(statistics, rows)

@@ -1,4 +1,4 @@
-"""The loss of the user's own `compile`, row by row, as a part of the program."""
+"""The loss of a model that was compiled already, row by row, as a part of the program."""
 
 from __future__ import annotations
 
@@ -18,10 +18,7 @@ from .traced_scalar import pack_numbers
 
 
 class CompiledObjective:
-    """What a trial minimises that was compiled by the user; stands where a `LossObjective` does.
-
-    The loss's arguments are constants of the program.
-    """
+    """The loss of a compiled model, its arguments constants of the program; an `Objective`."""
 
     def __init__(self, loss: Any, problem: Problem, params: Mapping[str, Value]) -> None:
         """Take over a loss.
@@ -29,10 +26,10 @@ class CompiledObjective:
         Args:
             loss: From `get_compiled_loss`.
             problem: What is trained.
-            params: What a loss of the user's own may depend on.
+            params: What a custom loss may depend on.
 
         Raises:
-            UnsuitableError: If it cannot be told row by row.
+            UnsuitableError: If it has no value for each row.
         """
         self._loss = loss
         self._is_sparse = takes_class_indices(loss)
@@ -42,7 +39,7 @@ class CompiledObjective:
         self._check(problem)
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
-        """The loss of each row, shape (n,); for `truth` and `outputs` of (n, n_outputs)."""
+        """See `Objective`."""
         if self._is_sparse:
             truth = jnp.argmax(truth, axis=-1)
         per_row = self._loss.call(truth, outputs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 
@@ -14,10 +14,22 @@ from ..multi_output import iter_output_slices
 from .traced_scalar import pack_numbers, unpack_numbers
 
 
-class LossObjective:
-    """What a trial minimises."""
+class Objective(Protocol):
+    """What a trial minimises: `LossObjective`, or the `CompiledObjective` of a compiled model."""
 
-    link: str | None = None  # the outputs are probabilities, or numbers, already
+    numbers: Any  # the inputs of the program that hold the loss's arguments
+    structure: str  # what two objectives share that compute the same
+    link: str | None  # the activation that makes answers of outputs; None: they are answers
+
+    def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
+        """The loss of each row, shape (n,); for `truth` and `outputs` of (n, n_outputs)."""
+        ...
+
+
+class LossObjective:
+    """The loss that hyperparameters name; an `Objective`."""
+
+    link: str | None = None
 
     def __init__(self, task: str, params: Mapping[str, Value], widths: Sequence[int] = ()) -> None:
         """Make the loss that `params` name.
@@ -41,7 +53,7 @@ class LossObjective:
         self.structure = f"{type(self._loss).__name__} {rest} {self._names} {tuple(widths)}"
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
-        """The loss of each row, shape (n,); for `truth` and `outputs` of (n, n_outputs)."""
+        """See `Objective`."""
         given = dict(zip(self._names, unpack_numbers(numbers), strict=True))
         arguments = {**self._fixed, **given}
         costs = [self._loss.fn(truth[:, p], outputs[:, p], **arguments) for p in self._parts]

@@ -17,8 +17,7 @@ from ..optimizers import DEFAULT_OPTIMIZER, list_optimizer_params
 from ..problem import Problem
 from .lane_init import Slot, Slots
 from .network import LaneNetwork
-from .optimizer_switch import OptimizerSwitch
-from .update import CLIP_ARGUMENTS, OptimizerUpdate
+from .update import CLIP_ARGUMENTS, Update
 
 Key = tuple[Any, ...]
 
@@ -42,14 +41,14 @@ def optimizer_key(problem: Problem, params: Mapping[str, Value]) -> Key:
 class OptimizerNumbers:
     """The numbers of the optimizers of one `optimizer_key`."""
 
-    update: OptimizerUpdate | OptimizerSwitch
+    update: Update
     reads: frozenset[str]  # hyperparameters of the trial's own optimizer
     slots: Slots
     initial: Mapping[int, str]  # slot -> the hyperparameter that it begins as
 
     @classmethod
     def from_update(
-        cls, update: OptimizerUpdate | OptimizerSwitch, params: Mapping[str, Value], slots: Slots
+        cls, update: Update, params: Mapping[str, Value], slots: Slots
     ) -> OptimizerNumbers:
         """Those of an update that was made for `params`."""
         reads = frozenset(list_optimizer_params(str(params.get("optimizer", DEFAULT_OPTIMIZER))))

@@ -24,7 +24,7 @@ Kind = tuple[bool, str]  # of a slot: whether it is as long as the weights, and 
 
 
 class OptimizerSwitch:
-    """One trial's optimizer among others; stands where an `OptimizerUpdate` does."""
+    """One trial's optimizer among others; an `Update`."""
 
     def __init__(self, updates: Sequence[OptimizerUpdate], own: int) -> None:
         """Take over the updates of all alternatives.
@@ -38,7 +38,7 @@ class OptimizerSwitch:
         self.structure = " or ".join(update.structure for update in updates)
 
     def numbers_of(self, params: Mapping[str, Value]) -> tuple[Any, Any]:
-        """See `OptimizerUpdate.numbers_of`."""
+        """See `Update`."""
         return self._pad_numbers(self._updates[self._own].numbers_of(params))
 
     def _pad_numbers(self, mine: np.ndarray) -> tuple[Any, Any]:
@@ -47,22 +47,22 @@ class OptimizerSwitch:
 
     @property
     def scales(self) -> bool:
-        """See `OptimizerUpdate.scales`."""
+        """See `Update`."""
         return all(update.scales for update in self._updates)
 
     def is_flat(self, trainable: list[Any]) -> bool:
-        """Whether all weights are updated as one vector."""
+        """See `Update`."""
         return True
 
     def initial(self, trainable: list[Any], values: list[np.ndarray]) -> Arrays:
-        """The slots before the first step; see `OptimizerUpdate.initial`."""
+        """See `Update`; the slots."""
         [vector] = values
         free = [np.zeros(vector.shape if long else (), kind) for long, kind in self._slot_kinds]
         mine = self._updates[self._own].initial(trainable, values)
         return self._store_slots(free, mine, self._own)
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
-        """Get ready to be traced; see `OptimizerUpdate.prepare`."""
+        """See `Update`."""
         for update in self._updates:
             update.prepare(trainable, shapes)
 
@@ -75,7 +75,7 @@ class OptimizerSwitch:
         values: Arrays,
         factors: StepFactors | None = None,
     ) -> tuple[Arrays, Arrays]:
-        """New values of the weights, and of the slots."""
+        """See `Update`."""
         taken, given = numbers
         branches = [partial(self._branch, place) for place in range(len(self._updates))]
         answer: tuple[Arrays, Arrays] = jax.lax.switch(
@@ -84,7 +84,7 @@ class OptimizerSwitch:
         return answer
 
     def final_weights(self, state: Arrays, values: Arrays) -> Arrays:
-        """See `OptimizerUpdate.final_weights`; averages are the first vector of each, or none."""
+        """See `Update`; averages are the first vector of each, or none."""
         return self._updates[self._own].final_weights(self._select_slots(state, self._own), values)
 
     def _branch(

@@ -19,13 +19,11 @@ from ...models.step_factors import StepFactors
 from ..counter_random import hash_bits
 from ..metrics import Metric
 from ..schedules import Schedule, StepShares
-from .compiled_objective import CompiledObjective
 from .device_data import DeviceFold, DeviceRows
 from .layers import Masks, TracedStep, make_lane_masks, make_masks
 from .network import LaneNetwork
-from .objective import LossObjective
-from .optimizer_switch import OptimizerSwitch
-from .update import Arrays, OptimizerUpdate, flatten_arrays
+from .objective import Objective
+from .update import Arrays, Update, flatten_arrays
 
 
 class LaneState(NamedTuple):
@@ -104,8 +102,8 @@ class Recipe:
     def __init__(
         self,
         network: LaneNetwork,
-        update: OptimizerUpdate | OptimizerSwitch,
-        objective: LossObjective | CompiledObjective,
+        update: Update,
+        objective: Objective,
         batch_size: int,
         schedule: Schedule,
         *,
@@ -150,11 +148,11 @@ class Recipe:
         """The same with `rows` in a batch at most."""
         return self._replace(self.update, rows)
 
-    def with_update(self, update: OptimizerUpdate | OptimizerSwitch) -> Recipe:
+    def with_update(self, update: Update) -> Recipe:
         """The same with another optimizer."""
         return self._replace(update, self.batch_size)
 
-    def _replace(self, update: OptimizerUpdate | OptimizerSwitch, rows: int) -> Recipe:
+    def _replace(self, update: Update, rows: int) -> Recipe:
         return Recipe(
             self.network,
             update,

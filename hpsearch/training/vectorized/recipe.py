@@ -23,11 +23,11 @@ from ..weight_initialization import build_blueprint
 from . import session
 from .compiled_objective import CompiledObjective
 from .network import LaneNetwork
-from .objective import LossObjective
+from .objective import LossObjective, Objective
 from .optimizer_switch import OptimizerSwitch
 from .padding import is_by_row
 from .program import Recipe
-from .update import OptimizerUpdate
+from .update import OptimizerUpdate, Update
 
 CHUNK = 64  # rows that are computed at once where batches of several sizes share a program
 # Rows times weights of an epoch up to which trials share programs. Branches and chunks make an
@@ -73,7 +73,7 @@ def make_recipe(
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
     _check_model(problem, plan)
-    objective: LossObjective | CompiledObjective
+    objective: Objective
     located = problem.resolve_loss_path(params)
     named = str(located.get("loss"))
     if loss is not None:
@@ -83,7 +83,7 @@ def make_recipe(
         objective = CompiledObjective(users, problem, {"loss": named})
     else:
         objective = LossObjective(problem.task, params, get_output_widths(plan))
-    update: OptimizerUpdate | OptimizerSwitch = own
+    update: Update = own
     chunk = None
     longest = max(len(fold.train) for fold in problem.folds)
     if shares and loss is None and network.size * longest <= SHARED_WORK:
@@ -120,9 +120,7 @@ def describe_scaling(problem: Problem, params: Mapping[str, Value]) -> str:
     return f"{'quantiles' * bends} {'clip' * clips} {'clamp' * clamps}"
 
 
-def make_update(
-    problem: Problem, params: Mapping[str, Value], network: LaneNetwork
-) -> OptimizerUpdate | OptimizerSwitch:
+def make_update(problem: Problem, params: Mapping[str, Value], network: LaneNetwork) -> Update:
     """The update of a network by the optimizer that `params` name, among the study's others."""
     return _switch_between(problem, params, OptimizerUpdate(make_optimizer(params)), network)
 
@@ -138,7 +136,7 @@ def _make_optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.opt
 
 def _switch_between(
     problem: Problem, params: Mapping[str, Value], own: OptimizerUpdate, network: LaneNetwork
-) -> OptimizerUpdate | OptimizerSwitch:
+) -> Update:
     """The trial's update as a branch beside the others of the study, where it can be one."""
     name = str(params.get("optimizer", DEFAULT_OPTIMIZER))
     if name not in problem.optimizers or not own.is_flat(network.trainable):

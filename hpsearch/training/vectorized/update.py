@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -38,8 +38,57 @@ PLAIN_ARGUMENTS = ("l1_regularization_strength",)  # goes into an operation that
 OPTIONAL_ARGUMENTS = ("weight_decay", "adam_weight_decay")  # None does what 0 does
 
 
+class Update(Protocol):
+    """A trial's optimizer in a program: `OptimizerUpdate`, or one of an `OptimizerSwitch`."""
+
+    numbers: Any  # the inputs of the program that hold the optimizer's arguments
+    structure: str  # what two updates share that compute the same
+
+    def numbers_of(self, params: Mapping[str, Value]) -> Any:
+        """The `numbers` of another trial's optimizer, which differs in nothing else."""
+        ...
+
+    @property
+    def scales(self) -> bool:
+        """Whether each weight may have a learning rate of its own."""
+        ...
+
+    def is_flat(self, trainable: list[Any]) -> bool:
+        """Whether all weights can be updated as one vector."""
+        ...
+
+    def initial(self, trainable: list[Any], values: list[np.ndarray]) -> Arrays:
+        """The optimizer's variables before its first step, as they depend on the weights.
+
+        Args:
+            trainable: The network's trainable variables.
+            values: Their values; one vector where the update is flat.
+        """
+        ...
+
+    def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
+        """Get ready to be traced, again too, for weights of `shapes`; see `initial`."""
+        ...
+
+    def __call__(
+        self,
+        numbers: Any,
+        rate: Any,
+        state: Arrays,
+        gradients: Arrays,
+        values: Arrays,
+        factors: StepFactors | None = None,
+    ) -> tuple[Arrays, Arrays]:
+        """New values of the weights, and the new state; `factors` are those of each weight."""
+        ...
+
+    def final_weights(self, state: Arrays, values: Arrays) -> Arrays:
+        """The weights that `fit` leaves in a model: their averages where there are any."""
+        ...
+
+
 class OptimizerUpdate:
-    """One trial's optimizer."""
+    """One optimizer of Keras; an `Update`."""
 
     def __init__(self, optimizer: Any) -> None:
         """Take over a fresh optimizer of Keras's."""
@@ -53,18 +102,18 @@ class OptimizerUpdate:
         self._built: list[Any] = []  # the variables that the optimizer of the trace is built on
 
     def numbers_of(self, params: Mapping[str, Value]) -> np.ndarray:
-        """The numbers of another trial's optimizer, which differs in nothing else."""
+        """See `Update`."""
         own = zip(self._names, self._values, strict=True)
         values: list[Any] = [params.get(name, value) for name, value in own]
         return pack_numbers([0.0 if v is None else float(v) for v in values])
 
     @property
     def scales(self) -> bool:
-        """Whether each weight may have a learning rate of its own."""
+        """See `Update`."""
         return type(self._optimizer) in BY_WEIGHT and not self._optimizer.clipnorm
 
     def is_flat(self, trainable: list[Any]) -> bool:
-        """Whether all weights can be updated as one vector."""
+        """See `Update`."""
         return (
             not isinstance(self._optimizer, BY_VARIABLE)
             and not self._optimizer.clipnorm
@@ -72,12 +121,7 @@ class OptimizerUpdate:
         )
 
     def initial(self, trainable: list[Any], values: list[np.ndarray]) -> Arrays:
-        """The optimizer's variables before its first step, as they depend on the weights.
-
-        Args:
-            trainable: The network's trainable variables.
-            values: Their values; one vector where the update is flat.
-        """
+        """See `Update`."""
         fresh = type(self._optimizer).from_config(dict(self._config))
         optimizer = _build_variables(fresh, _stand_ins(trainable, values))
         return [
@@ -85,7 +129,7 @@ class OptimizerUpdate:
         ]
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
-        """Get ready to be traced, again too, for weights of `shapes`; see `initial`."""
+        """See `Update`."""
         # One that is built already would keep the variables of an earlier trace.
         self._optimizer = type(self._optimizer).from_config(dict(self._config))
         self._built = _stand_ins(trainable, [np.zeros(s, np.float32) for s in shapes])
@@ -100,7 +144,7 @@ class OptimizerUpdate:
         values: Arrays,
         factors: StepFactors | None = None,
     ) -> tuple[Arrays, Arrays]:
-        """New values of the weights, and the new state; `factors` are those of each weight."""
+        """See `Update`."""
         optimizer = self._optimizer
         given: dict[str, Any] = dict(zip(self._names, unpack_numbers(numbers), strict=True))
         given |= {name: given[name].value for name in PLAIN_ARGUMENTS if name in given}
@@ -133,7 +177,7 @@ class OptimizerUpdate:
         )
 
     def final_weights(self, state: Arrays, values: Arrays) -> Arrays:
-        """The weights that `fit` leaves in a model: their averages where there are any."""
+        """See `Update`."""
         if not self._optimizer.use_ema:
             return values
         own = [v for v in self._optimizer.variables if v is not _learning_rate(self._optimizer)]

@@ -10,13 +10,11 @@ import numpy as np
 from ...errors import TrainingError
 from ...trial import TrialSpec, Value
 from ..problem import Problem
-from ..trainer import ReportGenerator
+from ..trainer import ReportGenerator, Trainer
 from . import session
 
 if TYPE_CHECKING:
-    from .batch_engine import BatchEngine
     from .device_data import DeviceData
-    from .thread_trainer import ThreadTrainer
 
 Placement = Literal["threads", "batch"]
 
@@ -48,7 +46,7 @@ class VectorizedTrainer:
         self._programs = ProgramCache([m for m in metrics if not m.needs_numpy], threads=threads)
         self._engine = self._make_engine(placement, make_device_data(problem))
 
-    def _make_engine(self, placement: Placement, data: DeviceData) -> ThreadTrainer | BatchEngine:
+    def _make_engine(self, placement: Placement, data: DeviceData) -> Trainer:
         if placement == "batch":
             from .batch_engine import BatchEngine
 
