@@ -35,7 +35,7 @@ from .events import (
     WinnerFitted,
 )
 from .journal import stream_records, stream_scores
-from .trial import FINAL_STATES, Trial, TrialState, Value, is_score
+from .trial import FINAL_STATES, Direction, Trial, TrialState, Value, is_better, is_score, orient
 from .trial_growth import grow
 
 BETWEEN_RUNS = (DeclarationChanged, ModelPromoted)  # written when no run is going on
@@ -197,16 +197,21 @@ class History:
         return self.study.objective.metric or "score"
 
     @property
-    def maximize(self) -> bool:
-        """Whether a larger score is better."""
-        return self.study.objective.direction == "maximize"
+    def direction(self) -> Direction:
+        """Whether a larger or a smaller score is better."""
+        return self.study.objective.direction
 
     @property
-    def objectives(self) -> tuple[tuple[str, bool], ...]:
-        """Each objective's metric and whether a larger value is better; the first ranks trials."""
+    def maximize(self) -> bool:
+        """Whether a larger score is better."""
+        return self.direction == "maximize"
+
+    @property
+    def objectives(self) -> tuple[tuple[str, Direction], ...]:
+        """Each objective's metric and direction; the first ranks trials."""
         several = self.study.objectives or ()
-        declared = tuple((o.metric, o.direction == "maximize") for o in several)
-        return declared or ((self.metric, self.maximize),)
+        declared = tuple((o.metric, o.direction) for o in several)
+        return declared or ((self.metric, self.direction),)
 
     def declaration(self, revision: int) -> StudyCreated:
         """What trials of a revision depend on; see `Trial.revision`."""
@@ -260,8 +265,7 @@ class History:
     def ranked_trials(self) -> list[Trial]:
         """The complete trials with a finite score, best first; the earlier of equals first."""
         done = [t for t in self.trials if t.state == "COMPLETE" and is_score(t.score)]
-        sign = -1.0 if self.maximize else 1.0
-        return sorted(done, key=lambda t: (sign * (t.score or 0.0), t.number))
+        return sorted(done, key=lambda t: (-orient(t.score or 0.0, self.direction), t.number))
 
     def pareto_front(self) -> list[Trial]:
         """The Pareto front: the complete trials that no other is better than in every respect.
@@ -288,7 +292,7 @@ class History:
             if several:
                 better = self._extend_front(best, trial)
             else:
-                is_first = not best or self._is_better(trial.score, best[0].score)
+                is_first = not best or self._is_better(trial, best[0].score)
                 better = [trial] if is_first else None
             if better is not None:
                 best, waited = better, 0
@@ -298,13 +302,13 @@ class History:
         """The front with `trial` in it; None where it has no place there."""
         if not trial.values or not all(map(is_score, trial.values)):
             return None
-        maximize = [up for _, up in self.objectives]
-        return pareto.add_to_front(front, trial, lambda t: t.values or (), maximize)
+        directions = [direction for _, direction in self.objectives]
+        return pareto.add_to_front(front, trial, lambda t: t.values or (), directions)
 
-    def _is_better(self, score: float | None, than: float | None) -> bool:
-        assert score is not None
+    def _is_better(self, trial: Trial, than: float | None) -> bool:
+        assert trial.score is not None
         assert than is not None
-        return score > than if self.maximize else score < than
+        return is_better(trial.score, than, self.direction)
 
     def improvements(self) -> Iterator[tuple[Trial, float]]:
         """Every complete trial in the order of ending, with the best score up to it."""
@@ -312,9 +316,8 @@ class History:
         for trial in self.ended:
             if trial.state != "COMPLETE" or not is_score(trial.score):
                 continue
-            score = trial.score or 0.0
-            if best is None or self._is_better(score, best):
-                best = score
+            if best is None or self._is_better(trial, best):
+                best = trial.score or 0.0
             yield trial, best
 
     def winning_trial(self) -> Trial | None:

@@ -21,12 +21,13 @@ MAY_USE = {
     "plugins": {"errors"},
     "trial": set(),
     "spec": {"errors", "redaction", "trial"},
+    "param_encoding": {"spec", "trial"},
     "record_form": set(),
     "events": {"trial"},
     "event_codec": {"events", "record_form"},
     "event_redaction": {"events", "event_codec", "redaction"},
     "journal": {"errors", "events", "event_codec", "event_redaction"},
-    "pareto": set(),
+    "pareto": {"trial"},
     "trial_growth": {"events", "trial"},
     "history": {"errors", "events", "journal", "trial", "trial_growth", "pareto"},
     "data": {"errors", "trial", "spec"},
@@ -44,6 +45,7 @@ MAY_USE = {
     },
     "execution": {"compat", "errors", "redaction", "fault_injection", "trial", "training"},
     "search": {
+        "param_encoding",
         "compat",
         "event_redaction",
         "plugins",
@@ -58,6 +60,7 @@ MAY_USE = {
         "execution",
     },
     "tracking": {
+        "param_encoding",
         "compat",
         "errors",
         "redaction",
@@ -105,7 +108,8 @@ MAY_USE["__init__"] = {"study"}
 # Who may use the libraries that a study stands on.
 LIBRARIES = {
     "mlflow": {"compat", "tracking", "promotion"},
-    "optuna": {"compat", "models", "search", "tracking", "reporting"},  # models: build(trial)
+    # models: build(trial)
+    "optuna": {"compat", "models", "param_encoding", "search", "tracking", "reporting"},
     "keras": {"compat", "models", "training", "execution", "promotion", "testing"},
     "jax": {"training", "testing"},
     "keras_tuner": {"compat", "models", "search"},  # models: a user's build(hp) gets its own `hp`

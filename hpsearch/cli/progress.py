@@ -25,6 +25,7 @@ from ..events import (
     WinnerChosen,
 )
 from ..history import History
+from ..trial import Direction, is_better
 from .terminal import make_console, print_line
 
 
@@ -50,7 +51,7 @@ class Progress:
         self.done = 0
         self.states: dict[str, int] = {}
         self.best: TrialFinished | None = None
-        self.maximize = True
+        self.direction: Direction = "maximize"
         self.metric = "score"
         self.front = 0  # members of the Pareto front, where there are several objectives
         self.ended = ""  # why the search has ended
@@ -69,7 +70,7 @@ class Progress:
         match event:
             case StudyCreated():
                 self._history = History([event])
-                self.metric, self.maximize = self._history.metric, self._history.maximize
+                self.metric, self.direction = self._history.metric, self._history.direction
             case StudyResumed():
                 self._done_before = self.done
             case TrialAsked():
@@ -93,7 +94,7 @@ class Progress:
     def _is_better(self, score: float | None) -> bool:
         if score is None or self.best is None or self.best.score is None:
             return score is not None
-        return score > self.best.score if self.maximize else score < self.best.score
+        return is_better(score, self.best.score, self.direction)
 
     @property
     def seconds_left(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..history import History
+from ..trial import Direction, Trial, is_better
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +32,10 @@ class StopReason:
 
 def find_stop_reason(history: History, limits: StoppingCriteria) -> StopReason | None:
     """Why no trial more is wanted, or None; time and the size of the space are not looked at."""
-    if limits.target is not None and (best := history.best) and best.score is not None:
-        far = best.score >= limits.target if history.maximize else best.score <= limits.target
-        if far:
-            score = f"trial {best.number} has {history.metric} {best.score:.6g}"
-            return StopReason("target", f"the target of {limits.target:g} is reached: {score}")
+    target, best = limits.target, history.best
+    if target is not None and best is not None and _reaches(best, target, history.direction):
+        score = f"trial {best.number} has {history.metric} {best.score:.6g}"
+        return StopReason("target", f"the target of {target:g} is reached: {score}")
     if limits.stagnation is not None:
         waited = history.since_improvement
         if waited >= limits.stagnation:
@@ -43,6 +43,10 @@ def find_stop_reason(history: History, limits: StoppingCriteria) -> StopReason |
     if len(history.last) >= limits.trials:
         return StopReason("trials", f"the budget of {limits.trials} trials is spent")
     return None
+
+
+def _reaches(trial: Trial, target: float, direction: Direction) -> bool:
+    return trial.score is not None and not is_better(target, trial.score, direction)
 
 
 SPACE_EXHAUSTED = StopReason("space", "every point of the search space has been tried")

@@ -147,6 +147,10 @@ class Categorical:
         """Whether `value` may be suggested; 1 and True are different."""
         return any(type(value) is type(c) and value == c for c in self.choices)
 
+    def index(self, value: Value) -> int:
+        """The position of a choice; 1 and True are different."""
+        return next(i for i, c in enumerate(self.choices) if type(c) is type(value) and c == value)
+
     @property
     def size(self) -> float:
         """How many values there are."""

@@ -12,11 +12,11 @@ from typing import Any, cast
 
 from ..errors import JournalError
 from ..events import StudyCreated, WarmStart, WarmStartTrial
-from ..history import History, load_condensed_history
+from ..history import load_condensed_history
 from ..spec.function_reference import is_reference, resolve_reference
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
-from ..trial import Direction, State, Trial, Value
+from ..trial import Direction, State, Trial, Value, orient
 from .resolved_study import ResolvedStudy
 from .user_code import compute_digests
 
@@ -42,8 +42,8 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
     for what, theirs, ours in (
         (
             "objective",
-            _objective_directions(other),
-            [(o.metric, o.direction == "maximize") for o in study.objectives],
+            list(other.objectives),
+            [(o.metric, o.direction) for o in study.objectives],
         ),
         ("data", other.study.fingerprint[:12], fingerprint[:12]),
     ):
@@ -103,8 +103,7 @@ def read_trials(first: StudyCreated) -> list[Trial]:
 def best_point(trials: Sequence[Trial], direction: Direction) -> list[Mapping[str, Value]]:
     """The point of the best complete trial, which only a trial of the new study lets win."""
     complete = [t for t in trials if t.state == "COMPLETE" and t.score is not None]
-    sign = -1.0 if direction == "maximize" else 1.0
-    best = min(complete, key=lambda t: sign * (t.score or 0.0), default=None)
+    best = max(complete, key=lambda t: orient(t.score or 0.0, direction), default=None)
     return [] if best is None else [best.params]
 
 
@@ -114,10 +113,6 @@ def _metric_digests(file: StudyFile) -> dict[str, str]:
     if objective is None or not is_reference(objective.metric):
         return {}
     return compute_digests([resolve_reference(objective.metric, file.folder)], file.folder)
-
-
-def _objective_directions(history: History) -> list[tuple[str, bool]]:
-    return list(history.objectives)
 
 
 def _format_objectives(value: Any) -> str:

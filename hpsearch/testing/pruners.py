@@ -11,7 +11,7 @@ import numpy as np
 from ..events import EpochFinished, Event, Objective, StudyCreated, TrialAsked, TrialFinished
 from ..history import History
 from ..search.pruner import Pruner
-from ..trial import Direction, State, Trial
+from ..trial import Direction, State, Trial, orient
 
 EPOCHS = 27
 
@@ -60,10 +60,12 @@ class Replay:
                 curve = self.curves[n]
                 if pruned.get(n) or epoch + 1 == len(curve):
                     going.remove(n)
-                    best = max if self.history.maximize else min
                     state: State = "PRUNED" if pruned.get(n) else "COMPLETE"
-                    score = float(best(curve[: epoch + 1]))
+                    score = float(max(curve[: epoch + 1], key=self._rank))
                     self.add(TrialFinished(trial=n, attempt=0, state=state, score=score))
+
+    def _rank(self, score: float) -> float:
+        return orient(score, self.history.direction)
 
     @property
     def lengths(self) -> list[int]:

@@ -102,7 +102,7 @@ def study_tags(history: History) -> dict[str, str]:
     return {
         KEY_TAG: history.key,
         "hpsearch.kind": "study",
-        "objective": f"{history.metric} ({'maximize' if history.maximize else 'minimize'})",
+        "objective": f"{history.metric} ({history.direction})",
         **{name: tag_value(value) for name, value in shown.items() if value not in (None, "")},
         **owner_tags(history),
         **source_tags(history),

@@ -11,22 +11,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..history import History
+from ..param_encoding import OPTUNA_STATES, to_distribution
 from ..spec.branches import merge_ranges
 from ..spec.parameter_declarations import ParameterDeclaration, build_space
-from ..spec.search_space import Categorical, Float, Int, Parameter, SearchSpace
+from ..spec.search_space import Categorical, Parameter, SearchSpace
 from ..trial import Trial, Value, is_score
 
 if TYPE_CHECKING:
     import optuna
-
-OPTUNA_STATES = {
-    "COMPLETE": "COMPLETE",
-    "PRUNED": "PRUNED",
-    "FAILED": "FAIL",
-    "LOST": "FAIL",
-    "RUNNING": "RUNNING",
-    "WAITING": "RUNNING",
-}
 
 
 def declared_space(history: History) -> SearchSpace:
@@ -52,31 +44,20 @@ def build_optuna_study(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name=history.name,
-        direction="maximize" if history.maximize else "minimize",
+        direction=history.direction,
         storage=storage,
     )
     parameters = {p.name: p for p in declared_space(history)}
     given = history.trials if trials is None else trials
-    ended = [t for t in given if t.state in ("COMPLETE", "PRUNED", "FAILED")]
+    ended = [t for t in given if t.state in OPTUNA_STATES]
     study.add_trials([_make_frozen_trial(trial, parameters) for trial in ended])
     return study
 
 
 def make_distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
-    """Optuna's distribution of a parameter."""
-    from optuna import distributions
-
-    match parameter:
-        case Categorical():
-            return distributions.CategoricalDistribution(_categorical_choices(parameter))
-        case Int():
-            return distributions.IntDistribution(
-                parameter.low, parameter.max_value, log=parameter.log, step=parameter.step
-            )
-        case Float():
-            return distributions.FloatDistribution(
-                parameter.low, parameter.max_value, log=parameter.log, step=parameter.step
-            )
+    """Optuna's distribution of a parameter, whose choices a dashboard shows."""
+    choices = _categorical_choices(parameter) if isinstance(parameter, Categorical) else None
+    return to_distribution(parameter, choices)
 
 
 def _categorical_choices(parameter: Categorical) -> tuple[Value, ...]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ..events import WinnerEvaluated
 from ..history import History
+from ..trial import orient
 
 Z = 1.959964  # of a 95% interval
 
@@ -66,6 +67,6 @@ def describe_difference(history: History) -> str:
     if len(scores) < 2:
         return ""
     first, second = scores[0], scores[1]
-    gain = (first.value - second.value) * (1 if history.maximize else -1)
+    gain = orient(first.value - second.value, history.direction)
     verb = "too good" if gain > 0 else "too low"
     return f"The search's {history.metric} was {abs(gain):.2g} {verb}, by {second.where}."

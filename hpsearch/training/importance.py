@@ -14,6 +14,7 @@ import numpy as np
 
 from ..data.dataset import TestRows
 from ..data.schema import Schema
+from ..trial import orient
 from .metrics import Metric
 
 N_REPEATS = 5  # shuffles of each column
@@ -62,10 +63,10 @@ def permutation_importance(
     columns, truth = rows.columns[taken], rows.target[taken]
     weights = None if rows.weights is None else rows.weights[taken]
     threshold = schema.target.threshold if schema.target else 0.5
-    sign = 1.0 if metric.direction == "maximize" else -1.0
 
     def score(prediction: np.ndarray) -> float:
-        return sign * metric(truth, prediction, weights, threshold=threshold)
+        value = metric(truth, prediction, weights, threshold=threshold)
+        return orient(value, metric.direction)
 
     whole = score(predict(columns))
     losses = {}

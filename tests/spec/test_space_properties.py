@@ -12,14 +12,9 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import distribution_to_json, json_to_distribution
 
+from hpsearch.param_encoding import decode_nearest, decode_value, encode_value, to_distribution
 from hpsearch.search.samplers import SAMPLERS, find_problems, make_sampler
-from hpsearch.search.samplers.keras_tuner_sampler import _from_oracle_value as meant_there
 from hpsearch.search.samplers.keras_tuner_sampler import to_hyperparameters
-from hpsearch.search.samplers.optuna_sampler import (
-    from_optuna_value,
-    to_distribution,
-    to_optuna_value,
-)
 from hpsearch.spec.branches import join_point, merge_ranges, split_branches, split_point
 from hpsearch.spec.conditions import NumberRange
 from hpsearch.spec.point_counting import count_points
@@ -139,9 +134,9 @@ def test_a_value_survives_optuna_and_its_distribution_allows_no_other(declared, 
         there = json_to_distribution(distribution_to_json(to_distribution(p)))
         assert p.size == 1 if there.single() else p.size > 1
         if p.name in params:
-            kept = to_optuna_value(p, params[p.name])
+            kept = encode_value(p, params[p.name])
             assert there._contains(there.to_internal_repr(kept))
-            back = from_optuna_value(p, there.to_external_repr(there.to_internal_repr(kept)))
+            back = decode_value(p, there.to_external_repr(there.to_internal_repr(kept)))
             assert (type(params[p.name]), params[p.name]) == (type(back), back)
 
 
@@ -159,7 +154,7 @@ def test_a_space_survives_keras_tuner_and_its_random_points_lie_in_it(declared, 
     params = {}
     for p in space:
         if space.is_active(p, params):
-            params[p.name] = meant_there(p, drawn[p.name]) if p.name in drawn else p.value(0)
+            params[p.name] = decode_nearest(p, drawn[p.name]) if p.name in drawn else p.value(0)
         assert (
             p.name not in there
             or p.name not in params

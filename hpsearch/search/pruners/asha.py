@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ...history import History
-from ...trial import Trial, derive_seed
+from ...trial import Direction, Trial, derive_seed
 from .rungs import count_better, count_survivors, geometric_rungs, other_trials, score_after
 
 logger = logging.getLogger("hpsearch.search")
@@ -38,7 +38,7 @@ class Asha:
         """See `Pruner`."""
         return {
             trial.number: is_behind_peers(
-                trial, other_trials(trial, history.trials), eta=self._eta, maximize=history.maximize
+                trial, other_trials(trial, history.trials), history.direction, eta=self._eta
             )
             for trial in waiting
         }
@@ -82,24 +82,24 @@ class Hyperband:
             peers = [
                 t for t in other_trials(trial, history.trials) if self.bracket_of(t.number) == own
             ]
-            told[trial.number] = is_behind_peers(
-                trial, peers, eta=self._eta, maximize=history.maximize
-            )
+            told[trial.number] = is_behind_peers(trial, peers, history.direction, eta=self._eta)
         return told
 
 
-def is_behind_peers(trial: Trial, peers: Sequence[Trial], *, eta: int, maximize: bool) -> bool:
+def is_behind_peers(
+    trial: Trial, peers: Sequence[Trial], direction: Direction, *, eta: int
+) -> bool:
     """Whether `trial` is not among the best 1/eta of those that have come as far, itself included.
 
     Of fewer than eta the best one goes on.
     """
-    score = score_after(trial, trial.n_epochs, maximize=maximize)
+    score = score_after(trial, trial.n_epochs, direction)
     if score is None:
         return True
-    scores = [score_after(peer, trial.n_epochs, maximize=maximize) for peer in peers]
+    scores = [score_after(peer, trial.n_epochs, direction) for peer in peers]
     seen = [s for s in scores if s is not None]
     place, places = (
-        count_better(score, seen, maximize=maximize),
+        count_better(score, seen, direction),
         count_survivors(len(seen) + 1, eta),
     )
     logger.debug(

@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ...history import History
-from ...trial import Trial
+from ...trial import Trial, orient
 
 MAX_FOLDS = 100  # after which there may be a verdict
 
@@ -23,7 +23,7 @@ def min_folds_to_reject(alpha: float) -> int:
     The smallest p of n pairs is 1/2^n: all of them speak against it.
 
     Examples:
-        >>> first_verdict(0.1)
+        >>> min_folds_to_reject(0.1)
         4
     """
     return math.floor(math.log2(1 / alpha)) + 1
@@ -51,9 +51,10 @@ class FoldRace:
         # A trial whose epochs are being told has trained its folds.
         if best is None or not best.fold_scores or trial.n_epochs or not trial.folds:
             return False
-        pick = max if history.maximize else min  # the kindest view of a fold: its best epoch
-        pairs = zip((pick(fold) for fold in trial.folds), best.fold_scores, strict=False)
-        gains = [(own - other) * (1 if history.maximize else -1) for own, other in pairs]
+        # The kindest view of a fold: its best epoch.
+        peaks = (max(orient(score, history.direction) for score in fold) for fold in trial.folds)
+        pairs = zip(peaks, best.fold_scores, strict=False)
+        gains = [peak - orient(other, history.direction) for peak, other in pairs]
         return signed_rank_p_value(gains) < self._alpha
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ...history import History
-from ...trial import Trial
+from ...trial import Direction, Trial, orient
 from .rungs import count_survivors, score_after
 
 
@@ -40,14 +40,13 @@ class Halving:
             members = [t for t in history.trials if t.number // self.bracket == own]
             if all(t.is_finished or t.n_epochs >= trial.n_epochs for t in members):
                 told[trial.number] = trial.number not in self._survivors(
-                    members, trial.n_epochs, maximize=history.maximize
+                    members, trial.n_epochs, history.direction
                 )
         return told
 
-    def _survivors(self, members: Sequence[Trial], rung: int, *, maximize: bool) -> list[int]:
+    def _survivors(self, members: Sequence[Trial], rung: int, direction: Direction) -> list[int]:
         """The best at a rung, the earlier of equals first."""
-        sign = -1.0 if maximize else 1.0
-        scores = {t.number: score_after(t, rung, maximize=maximize) for t in members}
-        order = sorted((sign * s, n) for n, s in scores.items() if s is not None)
+        scores = {t.number: score_after(t, rung, direction) for t in members}
+        order = sorted((-orient(s, direction), n) for n, s in scores.items() if s is not None)
         halvings = self._rungs.index(rung) + 1
         return [n for _, n in order[: count_survivors(len(members), self._eta**halvings)]]

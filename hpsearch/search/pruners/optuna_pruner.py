@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ...history import History
-from ...trial import Direction, Trial
+from ...trial import Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -46,8 +46,7 @@ class OptunaPruner:
 
         if self._study is None:
             optuna.logging.set_verbosity(optuna.logging.WARNING)
-            direction: Direction = "maximize" if history.maximize else "minimize"
-            self._study = optuna.create_study(direction=direction)
+            self._study = optuna.create_study(direction=history.direction)
         for trial in history.ended:
             key = trial.number, trial.attempt
             if trial.state == "COMPLETE" and key not in self._known and trial.score is not None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from ...trial import Trial
+from ...trial import Direction, Trial, is_better, orient
 
 
-def score_after(trial: Trial, epochs: int, *, maximize: bool) -> float | None:
+def score_after(trial: Trial, epochs: int, direction: Direction) -> float | None:
     """What `trial` would score if it ended after `epochs`: the best mean over the folds so far.
 
     A trial that completed early keeps its score. None for one that has not come so far: it is
@@ -18,12 +18,12 @@ def score_after(trial: Trial, epochs: int, *, maximize: bool) -> float | None:
     ended_early = trial.state == "COMPLETE" and trial.n_epochs < epochs
     if not means or trial.state == "FAILED" or (trial.n_epochs < epochs and not ended_early):
         return None
-    return max(means) if maximize else min(means)
+    return max(means, key=lambda mean: orient(mean, direction))
 
 
-def count_better(score: float, others: Iterable[float], *, maximize: bool) -> int:
+def count_better(score: float, others: Iterable[float], direction: Direction) -> int:
     """How many of `others` are strictly better than `score`."""
-    return sum(other > score if maximize else other < score for other in others)
+    return sum(is_better(other, score, direction) for other in others)
 
 
 def geometric_rungs(first: int, eta: int, epochs: int) -> tuple[int, ...]:

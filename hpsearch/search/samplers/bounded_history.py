@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ...compat.optuna import StudyView, forget_trials, study_id
+from ...trial import Direction, orient
 
 if TYPE_CHECKING:
     import optuna
@@ -64,7 +65,7 @@ class BoundedStudy(StudyView):
         directions = self._whole.directions
         found: dict[int, FrozenTrial] = {}
         for i, direction in enumerate(directions):
-            sign = -1.0 if direction.name == "MAXIMIZE" else 1.0
-            ranked = sorted(complete, key=lambda t: (sign * t.values[i], t.number))
+            goal: Direction = "maximize" if direction.name == "MAXIMIZE" else "minimize"
+            ranked = sorted(complete, key=lambda t: (-orient(t.values[i], goal), t.number))
             found.update({t.number: t for t in ranked[: N_BEST // len(directions)]})
         return list(found.values())

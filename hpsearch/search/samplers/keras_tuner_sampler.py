@@ -15,6 +15,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from ...compat.keras_tuner import add_trial, go_on_from, keep_in_memory, set_conditions, set_seed
+from ...param_encoding import decode_nearest, encode_value
 from ...spec.conditions import NumberRange, allows_value
 from ...spec.feasibility import sample_feasible_point
 from ...spec.search_space import Categorical, Float, Int, Parameter, SearchSpace
@@ -197,12 +198,12 @@ class KerasTunerSampler:
     def _to_oracle_values(self, params: Mapping[str, Value]) -> dict[str, Value]:
         """A point as the oracle keeps it."""
         named = [p for p in self._space if p.name in params and p.size > 1]
-        return {p.name: _to_oracle_value(p, params[p.name]) for p in named}
+        return {p.name: encode_value(p, params[p.name]) for p in named}
 
     def _clip_to_bounds(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """The same values inside their bounds: its `Int` without a step can return max + 1."""
         return {
-            p.name: _to_oracle_value(p, _from_oracle_value(p, values[p.name]))
+            p.name: encode_value(p, decode_nearest(p, values[p.name]))
             for p in self._space
             if p.name in values
         }
@@ -214,7 +215,7 @@ class KerasTunerSampler:
         for p in self._space:
             if self._space.is_active(p, params):
                 params[p.name] = (
-                    _from_oracle_value(p, values[p.name]) if p.name in values else p.value(0)
+                    decode_nearest(p, values[p.name]) if p.name in values else p.value(0)
                 )
         return params
 
@@ -266,25 +267,4 @@ def _allowed_parent_values(
     if isinstance(parent, Float) or parent.size > MAX_LISTED:
         return None
     values = [parent.value(i) for i in range(int(parent.size))]
-    return [_to_oracle_value(parent, v) for v in values if allows_value(allowed, v)]
-
-
-def _to_oracle_value(p: Parameter, value: Value) -> Value:
-    if not isinstance(p, Categorical):
-        return value
-    return next(i for i, c in enumerate(p.choices) if type(c) is type(value) and c == value)
-
-
-def _from_oracle_value(p: Parameter, value: Any) -> Value:
-    """The nearest value of the parameter."""
-    match p:
-        case Categorical():
-            return p.choices[int(value)]
-        case Int():
-            place = round((value - p.low) / p.step)
-            return p.value(min(max(place, 0), int(p.size) - 1))
-        case Float():
-            if p.step is None:
-                return min(max(float(value), p.low), p.high)
-            place = round((value - p.low) / p.step)
-            return p.value(min(max(place, 0), int(p.size) - 1))
+    return [encode_value(parent, v) for v in values if allows_value(allowed, v)]

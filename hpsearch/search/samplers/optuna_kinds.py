@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...compat.optuna import qmc_sampler
+from ...param_encoding import decode_value, encode_value, to_distribution
 from ...spec.conditions import AllowedValues, allows_value
 from ...spec.search_space import Categorical, Parameter, SearchSpace
 from ...trial import Value, derive_seed
-from .optuna_sampler import MakeSampler, from_optuna_value, to_distribution, to_optuna_value
+from .optuna_sampler import MakeSampler
 
 if TYPE_CHECKING:
     pass
@@ -118,7 +119,7 @@ def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSamp
     def feasible(point: Mapping[str, Value]) -> bool:
         return (
             space.find_broken_constraint(
-                {n: from_optuna_value(parents[n], value) for n, value in point.items()}
+                {n: decode_value(parents[n], value) for n, value in point.items()}
             )
             is None
         )
@@ -150,7 +151,7 @@ def _stored_values(parent: Parameter, allowed: AllowedValues) -> Container[Any]:
     """What a condition allows, among the values that Optuna keeps of the parent."""
     if not isinstance(parent, Categorical):
         return _AllowedNumbers(allowed)
-    return tuple(to_optuna_value(parent, c) for c in parent.choices if allows_value(allowed, c))
+    return tuple(encode_value(parent, c) for c in parent.choices if allows_value(allowed, c))
 
 
 OPTUNA: dict[str, OptunaKind] = {

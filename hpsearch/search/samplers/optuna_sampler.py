@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...compat.optuna import study_id
+from ...param_encoding import OPTUNA_STATES, decode_value, encode_value, to_distribution
 from ...spec.feasibility import sample_feasible_point
-from ...spec.search_space import Categorical, Float, Int, Parameter, SearchSpace
+from ...spec.search_space import SearchSpace
 from ...trial import Direction, Trial, Value
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 # From a trial's place in Optuna's study, and how many of its draws broke a constraint.
 MakeSampler = Callable[[int, int], "optuna.samplers.BaseSampler"]
 MAX_DRAWS = 50  # of the sampler, before a feasible point is drawn without it
-STATES = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}  # all others run
 
 
 class OptunaSampler:
@@ -92,7 +92,7 @@ class OptunaSampler:
         if trial.fold_scores is not None:
             storage.set_trial_user_attr(trial_id, "fold_scores", list(trial.fold_scores))
         values = self._objective_values(trial) if trial.state == "COMPLETE" else None
-        state = optuna.trial.TrialState[STATES[trial.state]]
+        state = optuna.trial.TrialState[OPTUNA_STATES[trial.state]]
         if state == optuna.trial.TrialState.PRUNED and len(self._study.directions) > 1:
             state = optuna.trial.TrialState.FAIL  # a model rejected it; Optuna prunes one objective
         storage.set_trial_state_values(trial_id, state, values)
@@ -121,7 +121,7 @@ class OptunaSampler:
         for p in self._space:
             if p.name in params:
                 kept = self._distributions[p.name]
-                value = kept.to_internal_repr(to_optuna_value(p, params[p.name]))
+                value = kept.to_internal_repr(encode_value(p, params[p.name]))
                 self._storage.set_trial_param(trial_id, p.name, value, kept)
 
     def _propose(self, asked: optuna.trial.FrozenTrial) -> dict[str, Value]:
@@ -151,41 +151,10 @@ class OptunaSampler:
             if p.size == 1:
                 params[p.name] = p.value(0)
             elif p.name in together:
-                params[p.name] = from_optuna_value(p, together[p.name])
+                params[p.name] = decode_value(p, together[p.name])
             else:
                 alone = self._distributions[p.name]
-                params[p.name] = from_optuna_value(
+                params[p.name] = decode_value(
                     p, sampler.sample_independent(view, asked, p.name, alone)
                 )
         return params
-
-
-def to_optuna_value(p: Parameter, value: Value) -> Value:
-    """A choice's place in the list: Optuna takes 1, 1.0 and True for the same choice."""
-    if not isinstance(p, Categorical):
-        return value
-    return next(i for i, c in enumerate(p.choices) if type(c) is type(value) and c == value)
-
-
-def from_optuna_value(p: Parameter, value: Any) -> Value:
-    """The value behind what Optuna keeps, in Python's own types: the opposite of `stored`."""
-    match p:
-        case Categorical():
-            return p.choices[int(value)]
-        case Int():
-            return int(value)
-        case Float():
-            return min(max(float(value), p.low), p.max_value)
-
-
-def to_distribution(p: Parameter) -> optuna.distributions.BaseDistribution:
-    """Optuna's distribution of a parameter; a categorical one is over the places of its choices."""
-    from optuna import distributions
-
-    match p:
-        case Categorical():
-            return distributions.CategoricalDistribution(range(len(p.choices)))
-        case Int():
-            return distributions.IntDistribution(p.low, p.max_value, log=p.log, step=p.step)
-        case Float():
-            return distributions.FloatDistribution(p.low, p.max_value, log=p.log, step=p.step)

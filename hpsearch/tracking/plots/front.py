@@ -23,7 +23,8 @@ def draw_pareto_front(history: History) -> Figure | None:
     pairs = list(combinations(range(len(history.objectives)), 2))[:PANELS]
     columns = min(len(pairs), 3)
     rows = -(-len(pairs) // columns)
-    goals = ", ".join(f"{'high' if up else 'low'} {name}" for name, up in history.objectives)
+    wanted = {"maximize": "high", "minimize": "low"}
+    goals = ", ".join(f"{wanted[goal]} {name}" for name, goal in history.objectives)
     figure, axes = style.make_figure(
         "Pareto front",
         f"{len(front)} of {history.count('COMPLETE')} complete trials; wanted: {goals}",

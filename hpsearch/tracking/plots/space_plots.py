@@ -10,7 +10,7 @@ import numpy as np
 
 from ...history import History
 from ...spec.search_space import Categorical, Parameter
-from ...trial import Trial, Value
+from ...trial import Trial, orient
 from ..optuna_study import declared_space
 from . import style
 from .ped_anova import importance_shares
@@ -74,8 +74,7 @@ def compute_importances(history: History) -> dict[str, float]:
         return {}
     numbers = {trial.number for trial in ranked}
     trials = [t for t in representative_trials(history, MAX_POINTS) if t.number in numbers]
-    sign = -1.0 if history.maximize else 1.0
-    losses = np.array([sign * (trial.score or 0.0) for trial in trials])
+    losses = -orient(np.array([trial.score or 0.0 for trial in trials]), history.direction)
     return importance_shares(space, [trial.params for trial in trials], losses)
 
 
@@ -211,12 +210,8 @@ def _plot_values(parameter: Parameter, trials: Sequence[Trial]) -> list[Any]:
     """What to plot: numbers as they are, choices as their place."""
     values = [t.params[parameter.name] for t in trials]
     if isinstance(parameter, Categorical):
-        return [_choice_index(parameter, value) for value in values]
+        return [parameter.index(value) for value in values]
     return values
-
-
-def _choice_index(parameter: Categorical, value: Value) -> int:
-    return next(i for i, c in enumerate(parameter.choices) if type(c) is type(value) and c == value)
 
 
 def _positions(parameter: Parameter, trials: Sequence[Trial]) -> np.ndarray:
