@@ -32,7 +32,7 @@ from ..platforms.files import sync_path
 from ..redaction import redact
 from ..trial import Trial
 from . import mlflow_layout
-from .artifact_store import check_artifact_store, list_run_files, local_artifacts
+from .artifact_store import check_artifact_store, limit_s3_requests, list_run_files, local_artifacts
 from .bulk_points import BulkPoints
 from .cursor import Position
 from .refusals import TOO_LARGE, TOO_LARGE_FOR_PROXY, http_status
@@ -170,6 +170,7 @@ class Projection:
                 key, self.history.name, first.time, mlflow_layout.study_tags(self.history)
             )
             return Position()
+        limit_s3_requests(str(run.info.artifact_uri))
         self.experiment_id = str(run.info.experiment_id)
         self.runs[key] = str(run.info.run_id)
         if run.info.lifecycle_stage != "active":

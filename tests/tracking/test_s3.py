@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
 import synthetic
 from mlflow import MlflowClient
@@ -10,6 +11,7 @@ from mlflow_server import served
 from server_parts import S3_KEYS, s3_server
 
 from hpsearch.errors import TrackingError
+from hpsearch.tracking.artifact_store import READ_SECONDS
 from hpsearch.tracking.sender import sync_study
 from hpsearch.tracking.store import journal_path
 from hpsearch.tracking.study_runs import find_study_run
@@ -84,6 +86,19 @@ def test_missing_credentials_are_told_before_anything_is_trained(
     assert 1 == len(str(told.value).splitlines())
     with pytest.raises(TrackingError, match="no study"):
         find_study_run(MlflowClient(uri), f"no-keys-{way}")
+
+
+def test_a_study_that_goes_on_does_not_wait_long_for_a_silent_bucket(
+    server: tuple[str, str], tmp_path: Path, logged_in: pytest.MonkeyPatch
+) -> None:
+    way, uri = server
+    if way == "proxied":
+        pytest.skip("the server's own bucket")
+    journal = place(tmp_path, "twice")
+    sync_study(journal, uri)
+    logged_in.setattr("boto3.DEFAULT_SESSION", None)  # as in a process of its own
+    sync_study(journal, uri)
+    assert READ_SECONDS == boto3.client("s3").meta.config.read_timeout
 
 
 def test_a_bucket_that_is_gone_holds_back_files_alone(
