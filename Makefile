@@ -27,9 +27,9 @@ test: $(READY)  ## the test suite
 test-long: $(READY)  ## the tests that `make test` leaves out; some take many minutes
 	$(PYTEST) -m "long or soak" $(ARGS)
 
-faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures
+faults: $(READY)  ## the catalogue of docs/reliability.md, and its figures; its longest tests are `make test-long`
 	rm -f .pytest_cache/faults.json
-	$(BIN)/python -m pytest -q tests/faults $$($(BIN)/python tests/faults/table.py --tests) $(ARGS)
+	$(BIN)/python -m pytest -q -m "not soak" tests/faults $$($(BIN)/python tests/faults/table.py --tests) $(ARGS)
 	$(BIN)/python tests/faults/table.py --write
 
 compat: compat-oldest compat-newest  ## the oldest and the newest versions that are allowed

@@ -1,4 +1,6 @@
-"""A whole study, killed or without power: `python tests/faults/crashes.py [POINTS] [CUTS] [SEED]`.
+"""A whole study, killed, without power or on a full disk.
+
+python tests/faults/crashes.py [POINTS] [CUTS] [SEED] [KINDS]
 
 A study of three trials begins in a fresh folder and is broken off at points spread over all its
 operations (`disk.py`), the first and the last included. Each time the same command is run again,
@@ -6,8 +8,10 @@ then `hpsearch sync --verify`, and the folder and the database are compared with
 that nothing befell. Prints one JSON object; what went wrong at which point stands in it.
 """
 
+import errno
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -37,6 +41,8 @@ SYNCED = f"before fdatasync mlruns/studies/{NAME}/journal.jsonl"  # of its secon
 REMEDY = "hpsearch doctor --repair"  # of a database that is half made; it is printed
 STARTED = f"{NAME}.yaml"
 MLFLOWS_DRAFT = ".artifact.uploading."  # which MLflow leaves behind when it is broken off
+NEEDS_ROOM = ("open", "mkdir", "fsync", "fdatasync", "rename", "replace", "link", "commit")
+ENDS = (0, 2, 4)  # of `tune` where it goes on, is told why not, or MLflow lacks some of it
 SENT = ("final/model.keras", "final/model/MLmodel", "final/predictions.npz", "plots/00_history.png")
 
 
@@ -77,6 +83,39 @@ def killed(root: Path, point: int) -> str:
         return note.read_text()
     assert status == 0, told
     return ""
+
+
+def kinds_of_writes(points: list[str]) -> list[int]:
+    """The first point before each kind of operation that needs room: names but for their digits."""
+    found: dict[str, int] = {}
+    for number, what in enumerate(points, start=1):
+        if what.startswith(tuple(f"before {name} " for name in NEEDS_ROOM)):
+            found.setdefault(re.sub(r"-[0-9a-f]{8}\b|[0-9a-f]{32}|\d+", "#", what), number)
+    return sorted(found.values())
+
+
+def filled(root: Path, point: int, *, lasting: bool) -> tuple[str, int, str]:
+    """Run the study on a disk that is full at a point, and from then on if it is `lasting`.
+
+    Returns:
+        What was refused first, the exit code, and what was printed.
+    """
+    note = root.with_name(f"{root.name}.point")
+
+    def at_point(number: int, what: str) -> None:
+        name = what.split()[1]
+        if number < point or (number > point and not lasting) or name not in NEEDS_ROOM:
+            return
+        if number == point:
+            note.write_text(what)
+        if what.startswith("before "):
+            if name == "commit":
+                raise sqlite3.OperationalError("database or disk is full")
+            path = os.path.join(root, what.split(" ", 2)[2])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    status, told = fork(lambda: watched(root, at_point))
+    return note.read_text() if note.exists() else "", os.waitstatus_to_exitcode(status), told
 
 
 def cut_off(root: Path, images: Path, seeds: dict[int, int | None]) -> None:
@@ -211,6 +250,20 @@ def crash(folder: Path, whole: dict[str, Any], point: int) -> dict[str, Any]:
     return {"point": point, "what": what, "problems": problems}
 
 
+def fill(folder: Path, whole: dict[str, Any], point: int) -> dict[str, Any]:
+    """Run a study whose disk is full at one point, make room and go on with it."""
+    problems = []
+    for lasting in (False, True):
+        root = prepare(folder / f"full-{point}-{lasting}")
+        what, code, told = filled(root, point, lasting=lasting)
+        if code not in ENDS or "Traceback" in told:
+            problems.append(f"ends with {code}: {told.strip()[-1500:]}")
+        if what:
+            problems += resume(root, whole)
+        shutil.rmtree(root)
+    return {"point": point, "what": what, "problems": problems}
+
+
 def cut(image: Path, root: Path, whole: dict[str, Any], begun: int) -> dict[str, Any]:
     """Go on with a study after a power cut, in the folder `root` in which it began."""
     number, what = int(image.name), image.with_name(f"{image.name}.point").read_text()
@@ -243,7 +296,8 @@ def power_cuts(folder: Path, whole: dict[str, Any], points: list[str], n: int, s
 
 def main() -> None:
     """Print the figures, and each point where something went wrong as it is found."""
-    n_points, n_cuts, seed = (int(a) for a in (*sys.argv[1:4], *(100, 50, 0)[len(sys.argv) - 1 :]))
+    given = [*map(int, sys.argv[1:]), *(100, 50, 0, 0)[len(sys.argv) - 1 :]]
+    n_points, n_cuts, seed, n_kinds = given
     began = time.monotonic()
     import_everything()
     with tempfile.TemporaryDirectory() as name:
@@ -251,7 +305,9 @@ def main() -> None:
         whole, points = whole_study(folder)
         figures: dict[str, Any] = {"points in all": len(points), "seed": seed}
         print(json.dumps(figures), flush=True)
+        kinds = kinds_of_writes(points)
         tried = {
+            "full disks": (fill(folder, whole, kinds[i - 1]) for i in spread(len(kinds), n_kinds)),
             "cuts": power_cuts(folder, whole, points, n_cuts, seed),
             "kills": (crash(folder, whole, p) for p in spread(len(points), n_points)),
         }

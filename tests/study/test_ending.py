@@ -14,6 +14,7 @@ import hpsearch
 from hpsearch.history import load_history
 from hpsearch.study import gallery
 from hpsearch.study.maintenance import doctor
+from hpsearch.study.maintenance.study_folder import find_wrong_folders
 from hpsearch.study.winner import final_fit, holdout_evaluation
 from hpsearch.tracking import plots
 
@@ -176,6 +177,18 @@ def test_doctor_names_what_is_wrong_with_each_study_and_goes_on_with_the_next(co
     ] == told[:3]
     assert ["study end", "study zlast"] == [subject for subject, _, _ in told[3:]]
     assert "bad" not in {state for _, state, _ in told[3:]}
+
+
+def test_doctor_names_files_where_the_folders_of_studies_belong(tmp_path):
+    mlruns = tmp_path / "mlruns"
+    (mlruns / "studies").mkdir(parents=True)
+    assert [] == [*find_wrong_folders(mlruns)]
+    for name in ("artifacts", "studies/end"):
+        (mlruns / name).write_text("a file, where a folder belongs")
+    expected = [
+        f"{mlruns}/{name} is a file, where a folder" for name in ("artifacts", "studies/end")
+    ]
+    assert expected == [told.partition(" belongs")[0] for told in find_wrong_folders(mlruns)]
 
 
 LOST = {

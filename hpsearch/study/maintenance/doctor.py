@@ -39,7 +39,7 @@ from ...tracking.database import (
 )
 from ...tracking.store import default_uri, open_store, study_folder, uri_option
 from ...training.metrics import METRICS
-from .study_folder import find_wrong_files
+from .study_folder import find_wrong_files, find_wrong_folders
 
 State = Literal["ok", "note", "bad"]
 PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
@@ -79,6 +79,9 @@ def diagnose(root: Path, uri: str | None = None) -> Iterator[Finding]:
         yield from _plugins()
         yield _check_disk(root)
         yield _check_store(root, uri)
+        yield from (
+            Finding("mlruns", "bad", wrong) for wrong in find_wrong_folders(root / "mlruns")
+        )
         yield from _check_studies(root)
         for name, probe in probes.items():
             state, says = probe.result()

@@ -1,6 +1,6 @@
-"""What is wrong with the files of a study's folder; nothing is changed.
+"""What is wrong with the files of a study's folder and the folders above it; nothing is changed.
 
-The journal itself is not looked at.
+What a journal holds is not looked at.
 """
 
 from __future__ import annotations
@@ -18,13 +18,20 @@ FOLDERS = ("final", "fit", "logs", "plots", "predictions")  # in a study's folde
 ENDINGS = {".diff", ".html", ".json", ".jsonl", ".keras", ".lock", ".log", ".npy", ".npz", ".png"}
 
 
+def find_wrong_folders(mlruns: Path) -> Iterator[str]:
+    """One sentence about each folder that holds studies or files of runs, and is none."""
+    studies = mlruns / "studies"
+    named = (p for p in sorted(studies.glob("*")) if not p.suffix)
+    for path in (mlruns, studies, mlruns / "artifacts", *named):
+        if wrong := _explain_folder(path):
+            yield f"{path} {wrong}"
+
+
 def find_wrong_files(folder: Path, history: History) -> Iterator[str]:
     """One sentence about each thing that is to be mended."""
-    for path in (folder, *(folder / name for name in FOLDERS)):
-        if path.exists() and not path.is_dir():
-            yield f"{path.name} is a file, where a folder belongs: move it away"
-        elif path.exists() and not os.access(path, os.R_OK | os.W_OK | os.X_OK):
-            yield f"the folder {path.name} cannot be read and written"
+    for name in FOLDERS:
+        if wrong := _explain_folder(folder / name):
+            yield f"{name} {wrong}"
     for path in sorted(folder.rglob("*")):
         if DRAFT not in str(path) and (wrong := _explain_entry(path)):
             yield f"{path.relative_to(folder).as_posix()} {wrong}"
@@ -32,6 +39,16 @@ def find_wrong_files(folder: Path, history: History) -> Iterator[str]:
     if damaged := find_damaged_files(folder / "final", expected or {}):
         shown = ", ".join(damaged[:3]) + (", …" if len(damaged) > 3 else "")
         yield f"damaged or not there in final: {shown}: hpsearch tune makes it again"
+
+
+def _explain_folder(path: Path) -> str:
+    """Why there can be no folder of this name, or nothing be written to it; "" where it can."""
+    if not path.exists():
+        return ""
+    if not path.is_dir():
+        return "is a file, where a folder belongs: move it away"
+    is_open = os.access(path, os.R_OK | os.W_OK | os.X_OK)
+    return "" if is_open else "is a folder that cannot be read and written"
 
 
 def _explain_entry(path: Path) -> str:
