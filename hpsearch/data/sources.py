@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import DataError, SpecError
 from ..platforms.paths import starts_with_drive
 from ..spec.data_spec import DataSpec
-from ..spec.function_reference import is_reference, load_function, resolve_reference
+from ..spec.function_reference import is_reference, load_function_once, resolve_reference
 from .arrays import FEATURE_KEYS, normalize_rows, to_array, unpack_tf_dataset
 from .cells import format_cell, is_missing
 from .delimited import require_unique_names
@@ -224,7 +224,7 @@ def _load_sklearn(name: str) -> SourceTable:
 def _call_user_function(reference: str, data: DataSpec, folder: Path) -> SourceTable:
     """What the user's `MODULE:FUNCTION` or `FILE.py:FUNCTION` returns, called with nothing."""
     try:
-        function = load_function(resolve_reference(reference, folder))
+        function = load_function_once(resolve_reference(reference, folder))
     except SpecError as error:
         hint = "" if ".py:" in reference else "neither a file nor a module's function: "
         raise DataError(f"{hint}{error}") from None

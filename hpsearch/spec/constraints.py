@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..errors import SpecError
 from ..trial import Value
 from .expression import equality_pairs, evaluate_condition, find_names, parse_condition
-from .function_reference import is_reference, load_function, resolve_reference
+from .function_reference import is_reference, load_function_once, resolve_reference
 from .parameter_domains import format_value
 
 
@@ -66,7 +65,7 @@ class FunctionConstraint:
     def is_satisfied(self, params: Mapping[str, Value]) -> bool:
         """See `Constraint`."""
         try:
-            answer = _load_function_once(self.text)(dict(params))
+            answer = load_function_once(self.text)(dict(params))
         except SpecError:
             raise
         except Exception as error:  # the user's code: whatever it raises
@@ -78,11 +77,6 @@ class FunctionConstraint:
         if not isinstance(answer, bool):
             raise SpecError(f"{self.text} returned {answer!r}; return True or False")
         return answer
-
-
-@cache
-def _load_function_once(reference: str) -> Callable[..., Any]:
-    return load_function(reference)
 
 
 def parse_constraint(text: str) -> Constraint:

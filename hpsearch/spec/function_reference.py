@@ -1,10 +1,13 @@
 """The user's own functions, named as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
 
-Finds and imports them; knows nothing of what they are called with.
+Finds, reads and imports them; knows nothing of what they are called with. A file is parsed once
+until `forget_files`.
 """
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib
 import importlib.machinery
 import importlib.util
@@ -12,6 +15,8 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -35,29 +40,94 @@ def resolve_reference(reference: str, folder: Path) -> str:
     return f"{(folder / found['place']).resolve()}:{found['name']}"
 
 
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file of the user's as it was read."""
+
+    content: bytes  # empty where it is no Python
+    digest: str  # SHA-256
+    tree: ast.Module | None  # None: it is no Python
+    error: SyntaxError | None = None
+
+    @property
+    def text(self) -> str:
+        """The content, what is not UTF-8 replaced."""
+        return self.content.decode("utf-8", "replace")
+
+
+def read_file(path: Path) -> SourceFile:
+    """A file of the user's, read and parsed the first time that it is asked for.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    found = path.stat()
+    return _parse_file(path.resolve(), (found.st_mtime_ns, found.st_size, found.st_ino))
+
+
+@cache
+def _parse_file(path: Path, state: tuple[int, ...]) -> SourceFile:
+    """The file while it is in this state."""
+    content = path.read_bytes()
+    digest, tree, error = hashlib.sha256(content).hexdigest(), None, None
+    if path.suffix == ".py":
+        try:
+            tree = ast.parse(content)
+        except (SyntaxError, ValueError) as wrong:  # ValueError: a NUL byte
+            error = wrong if isinstance(wrong, SyntaxError) else SyntaxError(str(wrong))
+    return SourceFile(content if path.suffix == ".py" else b"", digest, tree, error)
+
+
+def forget_files() -> None:
+    """Read and run the user's files again: another study begins, and they may have changed."""
+    _parse_file.cache_clear()
+    _import_file_once.cache_clear()
+    load_function_once.cache_clear()
+
+
 def load_function(reference: str) -> Callable[..., Any]:
-    """The function behind a reference.
+    """The function behind a reference, its file run anew.
 
     Raises:
         SpecError: If there is no such file, module or function, or importing it fails.
     """
-    function = load_object(reference)
-    if not callable(function):
+    return _require_function(reference, load_object(reference))
+
+
+@cache
+def load_function_once(reference: str) -> Callable[..., Any]:
+    """The function behind a reference, its file run once for all functions that are taken so.
+
+    Not for a model's function: what its file keeps between two calls would let one trial depend on
+    another.
+
+    Raises:
+        SpecError: If there is no such file, module or function, or importing it fails.
+    """
+    return _require_function(reference, _find_object(reference, _import_file_once))
+
+
+def _require_function(reference: str, found: Any) -> Callable[..., Any]:
+    if not callable(found):
         place, _, name = reference.rpartition(":")
         raise SpecError(f"{place} has no function {name!r}")
-    return function  # type: ignore[no-any-return]
+    return found  # type: ignore[no-any-return]
 
 
 def load_object(reference: str) -> Any:
-    """What a reference names, a function or not.
+    """What a reference names, a function or not, its file run anew.
 
     Raises:
         SpecError: If there is no such file, module or name, or importing it fails.
     """
+    return _find_object(reference, _import_file)
+
+
+def _find_object(reference: str, import_file: Callable[[Path], Any]) -> Any:
     place, _, name = reference.rpartition(":")
     try:
         module = (
-            _import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+            import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
         )
     except SpecError:
         raise
@@ -107,3 +177,8 @@ def _import_file(path: Path) -> Any:
         if is_ours:
             sys.modules.pop(path.stem, None)
     return module
+
+
+@cache
+def _import_file_once(path: Path) -> Any:
+    return _import_file(path)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import SpecError
 from .constraints import resolve_constraint_paths
+from .function_reference import forget_files
 from .inheritance import resolve_extends
 from .model_reference import resolve_model_path
 from .study_spec import StudySpec
@@ -182,6 +183,7 @@ def _resolve_cli_path(source: str) -> str:
 def _validate_study(
     raw: dict[str, Any], lines: dict[Key, str], origin: str, folder: Path
 ) -> StudyFile:
+    forget_files()
     if not isinstance(raw.get("model"), Mapping):  # what else a function reads is known later
         raw = coerce_declaration(raw)
     try:

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import HpsearchError, SpecError, TrainingError
 from ..execution.inspection_process import inspect_in_process, parse_answer
 from ..models import Family, find_family
-from ..spec.function_reference import is_reference, resolve_reference
+from ..spec.function_reference import is_reference, read_file, resolve_reference
 from ..spec.model_reference import DefineByRunModel
 from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
@@ -145,13 +145,12 @@ def explain_missing(reference: str) -> str | None:
             return None if importlib.util.find_spec(place) else f"there is no module {place}"
         except (ImportError, ValueError) as error:
             return f"{place} cannot be imported: {error}"
-    path = Path(place)
-    if not path.is_file():
+    if not Path(place).is_file():
         return f"there is no file {place}"
-    try:
-        tree = ast.parse(path.read_text(encoding="utf-8", errors="replace"))
-    except SyntaxError as error:
-        return f"{place}:{error.lineno}: {error.msg}"
+    found = read_file(Path(place))
+    if found.error is not None:
+        return f"{place}:{found.error.lineno or 1}: {found.error.msg}"
+    tree = found.tree or ast.Module([], [])
     known = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     known |= {str(getattr(node, "name", "")) for node in tree.body}
     imported = [a for n in tree.body if isinstance(n, ast.ImportFrom | ast.Import) for a in n.names]

@@ -8,7 +8,6 @@ whose name is only known when the code runs, and files that the code opens, are 
 from __future__ import annotations
 
 import ast
-import hashlib
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from ..models import strip_convention
 from ..platforms.paths import relative_to
-from ..spec.function_reference import is_reference, resolve_reference
+from ..spec.function_reference import is_reference, read_file, resolve_reference
 from ..spec.study_file import StudyFile
 
 PACKAGE_FOLDER = Path(__file__).resolve().parents[1]  # this package, which counts by its version
@@ -64,16 +63,13 @@ def compute_digests(references: Iterable[str], folder: Path) -> dict[str, str]:
             todo += [
                 p for n in imported_modules(path) for p in _locate_module(n, [path.parent, *roots])
             ]
-    return {
-        _relative_name(p, folder): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(found)
-    }
+    return {_relative_name(p, folder): read_file(p).digest for p in sorted(found)}
 
 
 def imported_modules(path: Path) -> Iterator[str]:
     """The modules that a file imports anywhere in it; a relative name begins with dots."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError):
+    tree = read_file(path).tree
+    if tree is None:
         return  # told when it is run
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import SpecError
 from ..plugins import describe_known, find_object
-from ..spec.function_reference import load_function
+from ..spec.function_reference import load_function_once
 from ..trial import Direction
 
 CLASSIFICATION_TASKS = ("binary", "multiclass", "multilabel")
@@ -377,7 +377,7 @@ def load_custom_metric(reference: str, direction: Direction) -> Metric:
     Raises:
         SpecError: If there is no such function.
     """
-    function = load_function(reference)
+    function = load_function_once(reference)
 
     def measure(xp: Any, y: Any, p: Any, w: Any) -> Any:
         return function(y, p, w)

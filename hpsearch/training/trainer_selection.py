@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from ..models import find_family, strip_convention
+from ..spec.function_reference import read_file
 from .problem import Problem
 
 # What a text says -> why the vectorised trainer cannot or should not train it on a CPU.
@@ -57,13 +58,12 @@ def read_function_source(model: str) -> str:
         except (ImportError, ValueError):  # trials will say what is wrong with it
             return ""
         path = Path(spec.origin) if spec is not None and spec.origin else path
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    try:
-        tree = ast.parse(text)
-    except SyntaxError:  # likewise
+    if not path.is_file():
         return ""
-    named = [n for n in tree.body if getattr(n, "name", None) == name]
-    return ast.get_source_segment(text, named[0]) or "" if named else ""
+    found = read_file(path)
+    body = found.tree.body if found.tree else []
+    named = [n for n in body if getattr(n, "name", None) == name]
+    return ast.get_source_segment(found.text, named[0]) or "" if named else ""
 
 
 def has_accelerator() -> bool:
