@@ -161,12 +161,12 @@ def test_an_answer_stays_in_the_range_of_the_training_targets() -> None:
         *_, free = make(problem).train([spec])
         clamped = {**(problem.fixed_params or {}), "clamp": True}
         *_, held = make(replace(problem, fixed_params=clamped)).train([spec])
-        for fold, split in enumerate(problem.folds):
-            target = problem.target[split.train]
+        for split in problem.folds:
+            target, rows = problem.target[split.train], split.validation
             low, high = target.min(), target.max()
-            assert free.predictions[fold].max() > high + 1
-            assert low <= held.predictions[fold].min()
-            assert high >= held.predictions[fold].max()
+            assert free.predictions[rows].max() > high + 1
+            assert low <= held.predictions[rows].min()
+            assert high >= held.predictions[rows].max()
 
 
 def test_an_optimizer_without_a_rate_for_each_weight_is_left_to_keras() -> None:

@@ -1,0 +1,209 @@
+"""Tables: the families by their defaults, and tuned, beside gradient boosting by its defaults.
+
+    HPSEARCH_DATA=<data sets> python benchmarks/tables.py [--only diabetes,pima] [--seeds 3]
+        [--trials 0] [--rows 4000] --keep FILE.jsonl [--export FOLDER]
+    python benchmarks/rivals.py FOLDER --keep FILE.jsonl     # in an environment that has pytabkit
+    python benchmarks/tables.py --show FILE.jsonl
+
+A quarter of the rows is locked, another one for each seed. Our families are trained by five folds,
+which tell the number of epochs, and then once on all rows that are not locked: `mlp` and `realmlp`
+with nothing but defaults, and, with `--trials N`, `realmlp` in the space of
+`search_spaces/realmlp.yaml`. `HistGradientBoosting` with its defaults gets the same rows, and
+`--export` writes them for the rivals that need other packages. Sets without a file are
+scikit-learn's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from data_sets import boosted
+
+import hpsearch
+from hpsearch.data import Dataset
+from hpsearch.study import read_spec
+from hpsearch.study.prepare import load_data
+from hpsearch.training.metrics import METRICS
+
+SPACE = Path(__file__).parents[1] / "search_spaces" / "realmlp.yaml"
+METRIC = {"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}
+# name -> section `data`, and the task
+SETS: dict[str, tuple[dict[str, Any], str]] = {
+    "breast_cancer": ({"source": "sklearn:breast_cancer"}, "binary"),
+    "diabetes": ({"source": "sklearn:diabetes"}, "regression"),
+    "wine": ({"source": "sklearn:wine"}, "multiclass"),
+    "digits": ({"source": "sklearn:digits"}, "multiclass"),
+    "pima": ({"source": "tables/pima.csv.gz", "target": "diabetes"}, "binary"),
+    "banknote": ({"source": "tables/banknote.csv.gz", "target": "class"}, "binary"),
+    "employee": ({"source": "tables/employee.csv.gz", "target": "left"}, "binary"),
+    "automobile": (
+        {"source": "tables/automobile.csv.gz", "target": "price", "missing_target": "drop"},
+        "regression",
+    ),
+    "california_housing": (
+        {"source": "california_housing/housing.csv.gz", "target": "median_house_value"},
+        "regression",
+    ),
+    "wine_quality": (
+        {"source": "wine_quality/winequality-white.csv", "target": "quality"},
+        "regression",
+    ),
+}
+
+
+def declare(name: str, seed: int, rows: int, model: str, trials: int) -> dict[str, Any]:
+    """The study of one model on one split."""
+    data, task = SETS[name]
+    declared: dict[str, Any] = {
+        "study": f"{name}-{model}-{seed}",
+        "seed": seed,
+        "data": {**data, "test_fraction": 0.25},
+        "task": task,
+        "objective": {"metric": METRIC[task]},
+        "model": model,
+        "search_space": {"units": 256 if model == "realmlp" else 64},
+        "budget": {"trials": max(1, trials)},
+        "selection": {"finalists": 0},
+    }
+    if not data["source"].startswith("sklearn:"):
+        declared["data"]["source"] = str(_thinned(Path(os.environ["HPSEARCH_DATA"]), data, rows))
+    if trials:
+        given = yaml.safe_load(SPACE.read_text(encoding="utf-8"))
+        space = given["search_space"]
+        if task == "regression":
+            space.pop("label_smoothing")
+        declared |= {"search_space": space, "pruner": given["pruner"], "enqueue": "defaults"}
+        declared["selection"] = {"kind": "ensemble"}
+    return declared
+
+
+def _thinned(folder: Path, data: dict[str, Any], rows: int) -> Path:
+    """The file with so many rows at most."""
+    import pandas as pd
+
+    source = folder / data["source"]
+    frame = pd.read_csv(source, sep=None, engine="python", dtype=str, keep_default_na=False)
+    if len(frame) <= rows:
+        return source
+    thin = (
+        Path(tempfile.gettempdir()) / f"hpsearch-tables-{rows}-{source.name.partition('.')[0]}.csv"
+    )
+    frame.sample(rows, random_state=0).to_csv(thin, index=False)
+    return thin
+
+
+def measure(name: str, seed: int, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A record of every model on one split."""
+    plans = {"mlp": ("mlp", 0), "realmlp": ("realmlp", 0)}
+    if given.trials:
+        plans[f"realmlp, {given.trials} trials"] = ("realmlp", given.trials)
+    for label, (model, trials) in plans.items():
+        declared = declare(name, seed, given.rows, model, trials)
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory() as root:
+            result = hpsearch.tune(declared, offline=True, root=Path(root))
+        seconds = time.perf_counter() - began
+        score = result.test[result.objective]
+        yield _record(name, seed, label, result.objective, score, seconds)
+    dataset = load_data(read_spec(declare(name, seed, given.rows, "mlp", 0)))
+    assert dataset.locked_rows is not None
+    rows, metric = dataset.locked_rows.read(), METRIC[dataset.task]
+    if given.export:
+        export(dataset, rows, given.export / f"{name}-{seed}.npz", metric)
+    began = time.perf_counter()
+    answer = boosted(
+        dataset.task, dataset.features, dataset.target, dataset.schema.expand(rows.columns)
+    )
+    seconds = time.perf_counter() - began
+    score = METRICS[metric](rows.target, answer, rows.weights)
+    yield _record(name, seed, "HistGradientBoosting", metric, score, seconds)
+
+
+def export(dataset: Dataset, locked: Any, path: Path, metric: str) -> None:
+    """The rows of one split for `rivals.py`: numbers imputed, categories as codes."""
+    train, test = np.array(dataset.columns), np.array(locked.columns)
+    is_category = np.array([c.kind == "categorical" for c in dataset.schema.columns])
+    for j, category in enumerate(is_category):
+        filled = -1.0 if category else np.nanmedian(train[:, j])
+        for part in (train, test):
+            part[np.isnan(part[:, j]), j] = filled
+    path.parent.mkdir(parents=True, exist_ok=True)
+    given = {"train": train, "test": test, "is_category": is_category}
+    targets = {"train_target": dataset.target, "test_target": locked.target}
+    np.savez(path, task=dataset.task, metric=metric, **given, **targets)
+
+
+def _record(
+    name: str, seed: int, model: str, metric: str, score: float, seconds: float
+) -> dict[str, Any]:
+    own = {"data": name, "seed": seed, "model": model, "metric": metric}
+    return {**own, "score": float(score), "seconds": seconds}
+
+
+def show(records: list[dict[str, Any]]) -> None:
+    """Mean and deviation over the seeds, the best of each line in bold; then ranks and time."""
+    scores: dict[tuple[str, str], list[float]] = {}
+    for r in {(r["data"], r["model"], r["seed"]): r for r in records}.values():
+        scores.setdefault((r["data"], r["model"]), []).append(r["score"])
+    metrics = {r["data"]: r["metric"] for r in records}
+    models = list(dict.fromkeys(r["model"] for r in records))
+    print(f"| data | metric | splits | {' | '.join(models)} |")
+    print(f"|---|---|---|{'---|' * len(models)}")
+    ranks: dict[str, list[int]] = {model: [] for model in models}
+    for data, metric in metrics.items():
+        rising = METRICS[metric].direction == "maximize"
+        means = {m: float(np.mean(scores[data, m])) for m in models if (data, m) in scores}
+        order = sorted(means, key=lambda m: -means[m] if rising else means[m])
+        cells = []
+        for model in models:
+            if model not in means:
+                cells.append("-")
+                continue
+            ranks[model].append(order.index(model) + 1)
+            text = f"{means[model]:.5g}"
+            text = f"**{text}**" if model == order[0] else text
+            cells.append(f"{text} ± {np.std(scores[data, model]):.2g}")
+        splits = max(len(scores[data, m]) for m in means)
+        print(f"| {data} | {metric} | {splits} | {' | '.join(cells)} |")
+    told = [f"{np.mean(ranks[m]):.2f}" if ranks[m] else "-" for m in models]
+    print(f"| mean rank | | | {' | '.join(told)} |")
+    seconds = [np.mean([r["seconds"] for r in records if r["model"] == m]) for m in models]
+    print(f"| seconds | | | {' | '.join(f'{s:.0f}' for s in seconds)} |")
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default=",".join(SETS))
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--trials", type=int, default=0)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--export", type=Path)
+    parser.add_argument("--show", type=Path)
+    given = parser.parse_args()
+    if given.show:
+        show([json.loads(line) for line in given.show.read_text(encoding="utf-8").splitlines()])
+        return
+    records = []
+    for name in given.only.split(","):
+        for seed in range(given.seeds):
+            for record in measure(name, seed, given):
+                records.append(record)
+                if given.keep:
+                    with given.keep.open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(record) + "\n")
+    show(records)
+
+
+if __name__ == "__main__":
+    main()
