@@ -213,12 +213,15 @@ def nested(
 @click.argument("source")
 @click.option("--target", help="The column to predict; none where images lie by class.")
 @click.option("-o", "--output", type=SPEC, default=Path("study.yaml"), help="The file to write.")
+@click.option("--family", type=click.Choice(["mlp", "realmlp"]), help="Of a table's network: mlp.")
 @click.option("--set", "settings", multiple=True, help="data.KEY=value, to read a difficult table.")
-def init(source: str, target: str | None, output: Path, settings: tuple[str, ...]) -> None:
+def init(
+    source: str, target: str | None, output: Path, family: str | None, settings: tuple[str, ...]
+) -> None:
     """Write a commented study file for the table or folder of images SOURCE, ready for tune."""
     from ..study.init.wizard import write_starter
 
-    starter = write_starter(source, target, output, settings)
+    starter = write_starter(source, target, output, settings, family)
     print_line(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
     print_line(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
 

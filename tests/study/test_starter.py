@@ -49,6 +49,26 @@ def table(path: Path, rows: int = 400) -> Path:
     return path
 
 
+@pytest.mark.parametrize("target", ["churned", "age"])
+def test_realmlp_is_offered_in_the_space_of_its_authors(tmp_path, target):
+    file, given = tmp_path / "s.yaml", str(table(tmp_path / "rows.csv"))
+    command = ["init", given, "--target", target, "-o", str(file), "--family", "realmlp"]
+    assert 0 == CliRunner().invoke(main, command).exit_code
+    spec = read_spec(file).spec
+    assert ("realmlp", 256, None) == (
+        spec.model,
+        spec.training.epochs,
+        spec.training.early_stopping,
+    )
+    assert (target == "churned") == ("label_smoothing" in spec.search_space)
+
+
+def test_realmlp_is_not_offered_for_images(tmp_path):
+    images(tmp_path / "images", 20)
+    with pytest.raises(SpecError, match="realmlp is for tables"):
+        write_starter(str(tmp_path / "images"), None, tmp_path / "s.yaml", (), "realmlp")
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("starter")

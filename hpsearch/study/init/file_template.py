@@ -127,6 +127,10 @@ def _render_task(s: StarterFacts) -> Iterator[str]:
 def _render_training(s: StarterFacts) -> Iterator[str]:
     if s.dataset.schema.shape:
         yield "model: cnn                        # convolutions; your own: FILE.py:FUNCTION"
+    elif s.family == "realmlp":
+        yield "model: realmlp                    # see docs/study_file.md#realmlp"
+        yield "training: {epochs: 256, early_stopping: null}   # as published: the best is kept"
+        return
     else:
         yield "model: mlp                        # dense layers; your own: FILE.py:FUNCTION"
     stopping = f"{{patience: {s.ranges.patience}}}"
@@ -136,6 +140,9 @@ def _render_training(s: StarterFacts) -> Iterator[str]:
 def _render_space(s: StarterFacts) -> Iterator[str]:
     r, log = s.ranges, "{type: float, low: 1e-6, high: 1e-2, log: true"
     yield "search_space:                     # a bare value is fixed, a list is a choice"
+    if s.family == "realmlp":
+        yield from _render_realmlp(s)
+        return
     yield "  optimizer:     [adam, adamw, sgd]"
     yield "  learning_rate: {type: float, low: 1e-4, high: 1e-1, log: true}"
     yield f"  weight_decay:  {log}, when: {{optimizer: adamw}}}}"
@@ -156,6 +163,24 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
     elif s.task == "multiclass":
         yield "  label_smoothing: {type: float, low: 0.0, high: 0.2}"
     yield f"# constraints: [units * layers <= {2 * r.units[1]}]   # what must hold between them"
+
+
+def _render_realmlp(s: StarterFacts) -> Iterator[str]:
+    """The space in which the authors tune it; what it leaves out has the published default."""
+    yield "  layers:              {type: int, low: 2, high: 4}"
+    yield "  units:               [256, 384, 512]"
+    yield "  activation:          mish"
+    yield "  dropout:             {type: float, low: 0.0, high: 0.5}"
+    yield "  learning_rate:       {type: float, low: 2e-2, high: 3e-1, log: true}"
+    yield "  weight_decay:        {type: float, low: 1e-3, high: 5e-2, log: true}"
+    yield "  beta_2:              {type: float, low: 0.95, high: 0.995}"
+    if s.task != "regression":
+        yield "  label_smoothing:     {type: float, low: 0.0, high: 0.1}"
+    yield "  embedding_scale:     {type: float, low: 1e-2, high: 50.0, log: true}"
+    yield "  embedding_lr_factor: {type: float, low: 5e-2, high: 3e-1, log: true}"
+    yield "  scale_lr_factor:     {type: float, low: 2.0, high: 10.0, log: true}"
+    yield "enqueue: defaults                 # the published ones first, as near as the ranges go"
+    yield "pruner: {kind: none}              # amid a cycle of its schedule no curve tells its end"
 
 
 def _render_convolutions() -> Iterator[str]:

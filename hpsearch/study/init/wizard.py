@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,15 @@ class StarterFacts:
     treated: tuple[DeclaredColumn, ...]
     suspects: Mapping[str, str]  # column -> how well it tells the target
     ordered_by: tuple[str, ...]  # columns that look like time
+    family: str = "mlp"  # of a table's network
 
 
 def write_starter(
-    source: str, target: str | None, output: Path, settings: Sequence[str] = ()
+    source: str,
+    target: str | None,
+    output: Path,
+    settings: Sequence[str] = (),
+    family: str | None = None,
 ) -> StarterFacts:
     """Write a study's file for a table, or for a folder of images by class.
 
@@ -57,6 +62,7 @@ def write_starter(
         target: The column to predict; None where images lie by class.
         output: The file to write.
         settings: `data.KEY=value` texts, for tables that need a word to be read at all.
+        family: "mlp" or "realmlp", of a table; None: "mlp".
 
     Raises:
         SpecError: If the file exists.
@@ -67,6 +73,10 @@ def write_starter(
     if not output.parent.is_dir():
         raise SpecError(f"{output}: there is no folder {output.parent}")
     starter = _profile_table(_relative_path(source, output), target, output, settings)
+    if family is not None:
+        if starter.dataset.schema.shape:
+            raise SpecError(f"--family {family} is for tables, and {source} holds images")
+        starter = replace(starter, family=family)
     text = render_file(starter)
     try:
         with output.open("x", encoding="utf-8") as file:
