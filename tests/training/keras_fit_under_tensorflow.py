@@ -22,9 +22,13 @@ from training.trainer_contract import (
     three_classes,
 )
 
+from hpsearch.models import make_training_defaults
+from hpsearch.training.keras import shared_model
 from hpsearch.training.keras.graph_steps import GraphSteps
 from hpsearch.training.keras.keras_fit import KerasFitTrainer
+from hpsearch.training.keras.shared_model import BatchSteps
 from hpsearch.training.problem import Problem
+from hpsearch.trial import TrialSpec
 
 
 def test_the_backend_is_tensorflow() -> None:
@@ -191,3 +195,16 @@ def test_a_plateau_lowers_the_rate_and_a_fit_follows_the_curve_it_is_given() -> 
     once = replace(spec(epochs=2, **params), watched=(1.0, 1.0))
     for stopped, short in zip(trainer.fit(still), trainer.fit(once), strict=True):
         np.testing.assert_array_equal(short, stopped)  # from the third epoch on the rate is 0
+
+
+def test_realmlp_is_trained_in_a_graph_as_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Factors, schedules and dropout of every step, with `train_on_batch` as the other way."""
+    usual = {**make_training_defaults("realmlp", "binary"), "batch_size": 25}
+    problem = replace(first_fold(separable()), model="realmlp", fixed_params=usual)
+    trial = TrialSpec(0, {"units": 8, "layers": 1, "dropout": 0.4}, seed=1, epochs=4)
+    in_a_graph = run(KerasFitTrainer(problem), [trial])[1][0].curves
+    monkeypatch.setattr(
+        shared_model, "GraphSteps", lambda model, problem, _: BatchSteps(model, problem)
+    )
+    for name, curve in run(KerasFitTrainer(problem), [trial])[1][0].curves.items():
+        np.testing.assert_allclose(in_a_graph[name], curve, rtol=1e-4, err_msg=name)

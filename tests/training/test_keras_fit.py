@@ -17,7 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 # Of each kind of test one: curves of `fit`, bits, rungs, one trace, what is served.
-SOME = "is_tensorflow or is_that_of_fit or same_seed or rung or one_trace or is_fitted_is"
+SOME = (
+    "is_tensorflow or is_that_of_fit or same_seed or rung or one_trace or is_fitted_is or realmlp"
+)
 
 
 @pytest.mark.parametrize(
