@@ -27,9 +27,9 @@ REMEDIES = {
     "allow it to this user": (errno.EACCES, errno.EPERM),
     "mount it so that it can be written to": (errno.EROFS,),
     "raise the limit of open files, or close other programs": (errno.EMFILE, errno.ENFILE),
-    "look after the disk, or the network to it": (errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+    "check the disk, or the network to it": (errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
     "choose a shorter name": (errno.ENAMETOOLONG,),
-    "move away what is in its place": (errno.EISDIR, errno.ENOTDIR, errno.EEXIST),
+    "move away what has its name": (errno.EISDIR, errno.ENOTDIR, errno.EEXIST),
 }
 
 

@@ -11,11 +11,11 @@ from .events import EpochFinished, Event, FoldFinished, TrialStarted
 from .redaction import MAX_TRACEBACK_LENGTH, redact, redact_named, redact_patterns, shorten
 
 QUOTING = ("error", "traceback", "reason")  # fields that quote the user's code
-NUMBERS_ALONE = (TrialStarted, EpochFinished, FoldFinished)  # kinds without a text of the user's
+NUMBERS_ALONE = (TrialStarted, EpochFinished, FoldFinished)  # kinds without text from user code
 
 
 def redact_event(event: Event) -> Event:
-    """The event without secrets in what it quotes of the user's code."""
+    """The event without secrets in what it quotes of user code."""
     found = ((name, getattr(event, name, None)) for name in QUOTING)
     texts: dict[str, Any] = {
         name: redact(shorten(text, MAX_TRACEBACK_LENGTH))

@@ -3,7 +3,7 @@
 `HPSEARCH_FAULT=after_ask:3=kill` kills the process when it passes `after_ask` for the third time;
 several faults are separated by commas. Unset, as it is but in tests, a step costs one look at an
 empty table. What can be broken stands in `STEPS` and `ACTIONS`; docs/reliability.md says which
-fault is tested where. Knows no study.
+fault is tested where.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .platforms.processes import kill_self
 VARIABLE = "HPSEARCH_FAULT"
 
 STEPS = (
-    "after_ask",  # the trial stands in the journal, nobody trains it yet
+    "after_ask",  # the trial is in the journal, and not yet submitted
     "after_dispatch",  # an executor has it
     "before_result",  # its result has come and is written nowhere
     "after_result",  # it stands in the journal, the sampler does not know it

@@ -1,8 +1,7 @@
 """A study as its journal tells it: the events, folded into trials.
 
-Pure data. The search, the uploader, the plots and the reports all look at a study through this:
-the same events give the same history, so a resumed study goes on exactly where it stopped. Knows
-no sampler, no MLflow and no other file than the journal.
+Pure data. The search, the uploader, the plots and the reports all look at a study through this: the
+same events give the same history, so a resumed study goes on exactly where it stopped.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 A line is `<crc32 of the rest, 8 hex digits> <JSON>\\n`; `events.py` says which events there are,
 `event_codec.py` how they are written. A torn last line is one that a crash cut short.
-
-Knows no sampler, no trainer and no MLflow.
 """
 
 from __future__ import annotations
@@ -376,7 +374,7 @@ class Journal:
             sync_data(self._file.fileno())
 
     def _timestamp(self) -> int:
-        """Milliseconds since the epoch, in steps of a clock that nobody sets."""
+        """Milliseconds since the epoch, in steps of a monotonic clock."""
         return (self._epoch + time.monotonic_ns()) // 1_000_000
 
     def _require_unchanged(self, file: FileIO) -> None:
@@ -463,7 +461,7 @@ def _await_owner(journal: Path) -> str:
 
 
 def find_owner(journal: Path) -> str | None:
-    """Who runs a study now, and since when; None where nobody does. Nothing is changed.
+    """Who runs a study now, and since when; None where it is not running. Changes nothing.
 
     Raises:
         JournalError: If that cannot be seen.

@@ -1,6 +1,6 @@
 """The nouns of a trial: what is asked of a trainer, what it answers, and what a study keeps of it.
 
-Plain values only, so they cross process borders. Knows no framework.
+Plain values only, so they cross process borders.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Oriented = TypeVar("Oriented", float, np.ndarray)
 Value = bool | int | float | str | None  # what a hyperparameter may be
 TrialState = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAILED", "LOST"]
 FINAL_STATES = ("COMPLETE", "PRUNED", "FAILED")
-NOTHING: list[Any] = []  # what condensed trials hold in place of lists; nobody adds to it
+NOTHING: list[Any] = []  # what condensed trials hold in place of lists; never changed
 NO_CURVES: dict[str, Any] = {}  # likewise
 
 
@@ -52,7 +52,7 @@ class TrialSpec:
     number: int  # 0-based, in the order of asking
     params: Mapping[str, Value]  # active hyperparameters only
     seed: int  # every random draw of the trial derives from it
-    epochs: int  # at most so many
+    epochs: int  # the maximum
     attempt: int = 0  # 0-based; grows when a worker died under the trial
     rungs: tuple[int, ...] = ()  # numbers of finished epochs after which it waits for a verdict
     # Of a trial that is trained again, so that its learning rate moves as it did:
@@ -121,7 +121,7 @@ class Trial:
     attempt: int
     params: Mapping[str, Value]
     seed: int
-    epochs: int  # at most so many
+    epochs: int  # the maximum
     asked: int  # milliseconds since the epoch
     revision: int = 0  # how many changes of code, versions or training were accepted before
     started: int | None = None  # the same; None while it waits for a worker

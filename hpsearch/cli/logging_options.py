@@ -24,7 +24,7 @@ def logging_options() -> list[click.Option]:
             count=True,
             expose_value=False,
             callback=_set_verbosity,
-            help="Say on stderr what is decided; -vv: each question and request too.",
+            help="Log decisions to stderr; -vv: every question and request too.",
         ),
         click.Option(
             ["--log-file"],

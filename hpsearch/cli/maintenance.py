@@ -105,7 +105,9 @@ def doctor(repair: str | None, tracking_uri: str | None) -> None:
 
 @main.command()
 @click.option("--keep", type=click.IntRange(1), default=10, help="Best trials that keep all.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go and how much it frees.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only print what would be deleted and how much it frees."
+)
 @click.option(
     "--all", "everybodys", is_flag=True, help="Deleted runs of other programs and folders, too."
 )

@@ -64,7 +64,7 @@ def _store_files(client: Any) -> list[Path]:
     default=0.95,
     help="How sure one must be of it.",
 )
-@click.option("--force", is_flag=True, help="Promote whatever the comparison says.")
+@click.option("--force", is_flag=True, help="Promote even if the challenger is no better.")
 @KEY
 @store_option()
 def promote(
@@ -119,7 +119,7 @@ def _send_promotion_event(journal: Path, uri: str) -> None:
     try:
         sync_study(journal, uri, artifact_location(uri, Path.cwd()))
     except TrackingError as error:
-        print_line(f"note: the study's run does not tell of it yet: {error}", err=True)
+        print_line(f"note: the study's run was not updated: {error}", err=True)
 
 
 @main.command()
@@ -161,7 +161,7 @@ def models(tracking_uri: str | None) -> None:
     type=click.Choice(["keras", "savedmodel", "onnx"]),
     default="keras",
     show_default=True,
-    help="What the network is written as.",
+    help="Format of the exported network.",
 )
 @output_option("A folder to make.", required=True)
 @store_option()
@@ -185,8 +185,13 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
 @click.argument("rows", type=click.Path(path_type=Path))
 @output_option("A CSV file.")
 @OVERWRITE
-@click.option("--separator", help="Of the CSV file; found out where it is left out.")
-@click.option("--keep", multiple=True, metavar="COLUMN", help="Stands before the answers; repeat.")
+@click.option("--separator", help="Of the CSV file; detected when left out.")
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="COLUMN",
+    help="A column to copy into the answers; may be repeated.",
+)
 @click.option("--strict", is_flag=True, help="Refuse missing cells and unknown categories.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object of what was read.")
 @store_option()

@@ -174,7 +174,7 @@ class LineDisplay(SilentDisplay):
                 for key, then, now in event.changes:
                     self._print(f"accepted: {key}: {then} then, {now} now")
             case StudyResumed():
-                self._print(f"going on: {self._progress.format_headline()}")
+                self._print(f"resumed: {self._progress.format_headline()}")
             case TrialFinished():
                 score = "" if event.score is None else f" {event.score:.4f}"
                 error = f" {event.error}" if event.error else ""
@@ -183,7 +183,7 @@ class LineDisplay(SilentDisplay):
             case TrainerChanged():
                 self._print(f"trainer: {event.trainer} ({event.reason})")
             case SearchEnded():
-                self._print(f"the search has ended: {event.reason}")
+                self._print(f"search finished: {event.reason}")
             case WinnerChosen():
                 self._print(f"winner: trial {event.trial}, fitted for {event.epochs} epochs")
 

@@ -39,14 +39,14 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     out.print(Text.assemble((result.study, "bold"), f": {states} in {result.seconds:.0f} s"))
     if result.ended:
-        out.print(f"the search has ended: {result.ended}", highlight=False)
+        out.print(f"search finished: {result.ended}", highlight=False)
     if result.front:
         _show_front(out, result)
     score = f"{best.score:.4f} ± {best.score_std:.4f}"
     out.print(f"best: trial {best.trial}, {result.objective} {score} over the folds")
     if best.finalist_score is not None and best.finalist_std is not None:
         again = f"{best.finalist_score:.4f} ± {best.finalist_std:.4f}"
-        out.print(f"again: {again} on fresh folds and seeds, which took no part in the search")
+        out.print(f"re-scored on fresh folds and seeds: {again}")
     out.print(f"  {format_params(best.params)}", highlight=False)
     if len(result.members) > 1:
         out.print(f"model: the mean of {len(result.members)} networks")
@@ -90,8 +90,8 @@ def show_nested(result: NestedResult) -> None:
     out.print(grid)
     scores = result.scores(result.objective)
     out.print(
-        f"the procedure: {result.objective} {scores.mean():.4f} ± {scores.std():.4f} on rows that "
-        f"no part of it has seen; its searches promised {result.search_scores.mean():.4f}",
+        f"nested score: {result.objective} {scores.mean():.4f} ± {scores.std():.4f} on "
+        f"outer folds; the inner searches reported {result.search_scores.mean():.4f}",
         soft_wrap=True,
     )
 
@@ -136,7 +136,7 @@ def _show_front(out: Console, result: StudyResult) -> None:
 
 
 MAX_COLUMNS = 40  # a table of more is summarised
-FIRST_COLUMNS = 10  # of which so many are shown
+FIRST_COLUMNS = 10  # of which this many are shown
 MOST_ALIKE, FIRST_ALIKE = 5, 3  # the same for notes
 QUOTED = re.compile(r"'[^']*'")  # an example, which differs from column to column
 

@@ -19,7 +19,7 @@ from ..platforms.processes import kill_descendants
 from ..study.result import StudyStopped
 from .terminal import print_line
 
-STOPPED_MESSAGE = "stopped at once; nothing is lost"
+STOPPED_MESSAGE = "stopped immediately; nothing is lost"
 SHOW_CURSOR = "\n\x1b[?25h"  # the progress on a terminal hides it
 
 
@@ -61,15 +61,16 @@ class StopSignals:
         self._signal = number
         self._alarm.schedule(self._grace)
         message = (
-            f"\nstopping: what trains gets {self._grace:g} s to finish; once more stops at once\n"
+            f"\nstopping: running trials get {self._grace:g} s to finish; "
+            "a second signal stops immediately\n"
         )
-        with suppress(OSError):  # nobody may be reading
+        with suppress(OSError):  # the pipe may be closed
             os.write(sys.stderr.fileno(), message.encode())
 
     def _stop_at_once(self) -> NoReturn:
         """Kill the workers and what they have started; end without unwinding or flushing."""
         assert self._signal is not None
-        with suppress(OSError):  # nobody may be reading
+        with suppress(OSError):  # the pipe may be closed
             cursor = SHOW_CURSOR if sys.stderr.isatty() else ""
             os.write(
                 sys.stderr.fileno(), f"{cursor}{_format_resume_line(STOPPED_MESSAGE)}\n".encode()
@@ -80,4 +81,4 @@ class StopSignals:
 
 def _format_resume_line(told: str) -> str:
     arguments = (redact_text(a) for a in sys.argv[1:] if a != "--fresh")
-    return f"{told}. Go on: {shlex.join(['hpsearch', *arguments])}"
+    return f"{told}. To continue: {shlex.join(['hpsearch', *arguments])}"

@@ -25,7 +25,7 @@ UNSENT_EXIT_CODE = 4  # exit code of a study that is whole, while MLflow lacks s
 ACCEPT = click.option(
     "--accept-changes",
     is_flag=True,
-    help="Go on though code, versions or training are others than before; the trials tell.",
+    help="Continue although code, versions or training changed; trials record the change.",
 )
 
 
@@ -53,15 +53,17 @@ def _make_setting(key: str) -> Callable[[click.Context, click.Parameter, Any], s
 @click.option("--gpus", type=float, callback=_make_setting("execution.gpus"), help="Of one worker.")
 @store_option("Where MLflow's runs go.")
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
-@click.option("--fresh", is_flag=True, help="Begin anew; the earlier study is set aside.")
+@click.option("--fresh", is_flag=True, help="Start again; the earlier study is renamed.")
 @ACCEPT
 @click.option(
     "--deterministic",
     flag_value="training.deterministic=true",
     default=None,
-    help="The same bits with several workers too: trials are asked for in rounds.",
+    help="Bit for bit the same with several workers: trials are suggested in rounds.",
 )
-@click.option("--offline", is_flag=True, help="No MLflow now; `hpsearch sync` sends it later.")
+@click.option(
+    "--offline", is_flag=True, help="Do not use MLflow now; `hpsearch sync` sends the study later."
+)
 @click.option(
     "--grace",
     type=click.FloatRange(0),
@@ -155,9 +157,11 @@ def _uri_option(tracking_uri: str | None) -> str:
 @click.option("--folds", type=click.IntRange(2), default=5, show_default=True, help="Outer folds.")
 @store_option("Where MLflow's runs go.")
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
-@click.option("--fresh", is_flag=True, help="Begin anew; the earlier studies are set aside.")
+@click.option("--fresh", is_flag=True, help="Start again; the earlier studies are renamed.")
 @ACCEPT
-@click.option("--offline", is_flag=True, help="No MLflow now; `hpsearch sync` sends it later.")
+@click.option(
+    "--offline", is_flag=True, help="Do not use MLflow now; `hpsearch sync` sends the study later."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def nested(
@@ -300,18 +304,18 @@ def compare(study: str, trials: tuple[int, ...]) -> None:
 
 @main.command()
 @click.argument("study")
-@output_option("The file to write; its ending says as what.", required=True)
+@output_option("The file to write; its extension sets the format.", required=True)
 @OVERWRITE
 @click.option(
     "--format",
     "form",
     type=click.Choice(["csv", "parquet", "optuna"]),
-    help="Where the ending does not say it; optuna: a study that optuna-dashboard opens.",
+    help="If the extension does not set it; optuna: a study for optuna-dashboard.",
 )
 @click.option(
     "--safe-csv",
     is_flag=True,
-    help="A CSV file whose texts no spreadsheet runs as formulas: such a cell begins with '.",
+    help="A CSV file without formulas for spreadsheets: such a cell begins with '.",
 )
 def export(study: str, output: Path, overwrite: bool, form: str | None, safe_csv: bool) -> None:
     """All trials of STUDY: as a table with scikit-learn's column names, or as an Optuna study."""

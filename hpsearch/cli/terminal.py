@@ -136,7 +136,7 @@ def redirect_to_null(stream: TextIO | Any) -> None:
 
 @contextmanager
 def ignore_closed_output() -> Iterator[None]:
-    """Print what a command can do without: its exit code stays when nobody reads stdout."""
+    """Print what a command can do without: its exit code stays when stdout is closed."""
     try:
         yield
     except BrokenPipeError:
@@ -163,7 +163,7 @@ def guard_listener(
             listen(event)
         except Exception as error:  # whatever a display or a disk raises
             is_over = True
-            logger.warning("%s ends here, the study goes on: %s", what, error)
+            logger.warning("%s failed and stops, the study continues: %s", what, error)
 
     vars(heard)["skips_past_curves"] = skips_past_curves
     return heard

@@ -127,7 +127,7 @@ def forget_made_up_seed(layer: keras.layers.EinsumDense) -> None:
     """Mark the seed of a kernel built in `without_values` as made up, where the user gave none.
 
     The layer clones its initializer and hands over the seed that Keras made up, which then looks
-    like one of the user's.
+    like a custom one.
     """
     if getattr(layer.kernel_initializer, "_init_seed", 0) is None:
         layer._kernel._initializer._init_seed = None

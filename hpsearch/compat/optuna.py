@@ -41,7 +41,7 @@ def trials_of(study: Any) -> list[FrozenTrial]:
 def forget_trials(storage: optuna.storages.InMemoryStorage, numbers: Iterable[int]) -> None:
     """Let go of finished trials of the one study in memory; their numbers stay taken.
 
-    Nobody may ask for them again.
+    They must not be read again.
     """
     import optuna
 

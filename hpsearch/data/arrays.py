@@ -1,7 +1,6 @@
 """Rows that are arrays: images of shape (height, width, channels), sequences of (steps, features).
 
-Whole numbers from 0 to 255 stay bytes, so images are one copy of a quarter of the size. Knows no
-table but the one whose columns are laid out as an array.
+Whole numbers from 0 to 255 stay bytes, so images are one copy of a quarter of the size.
 """
 
 from __future__ import annotations

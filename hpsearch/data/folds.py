@@ -1,7 +1,7 @@
 """Dividing rows: the locked test rows, and the folds of the development rows.
 
-Takes labels and groups, gives indices; knows no table. A division that would leave a fold without
-a class, a group or a row is refused with the counts.
+Takes labels and groups, gives indices. A division that would leave a fold without a class, a group
+or a row is refused with the counts.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def split_outer_fold(
     """Indices of the development rows and of the locked rows of an outer fold, each sorted.
 
     The outer folds are made as the inner ones are; in place of single groups or of one hold-out
-    there are so many folds of groups, or folds by the task's usual kind.
+    there are that many folds of groups, or folds by the task's usual kind.
 
     Raises:
         DataError: If the inner folds are predefined, or there are too few rows for the outer ones.

@@ -1,6 +1,6 @@
 """A folder of images by class: each folder in it is a class, and its PNG and JPEG files the rows.
 
-Every file is decoded as it is; nothing is skipped. Knows no study.
+Every file is decoded as it is; nothing is skipped.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Column:
     name: str
     kind: Literal["numeric", "categorical"]
     vocabulary: tuple[str, ...] = ()  # categories; code k is vocabulary[k]
-    buckets: int = 0  # categories are hashed into so many, and there is no vocabulary
+    buckets: int = 0  # categories are hashed into this many, and there is no vocabulary
     source: str = ""  # the raw table's column, where its name is another
     part: str = ""  # of a date: one of DATE_PARTS
     missing: tuple[str, ...] = ()  # texts that mean "missing" beside blanks

@@ -1,7 +1,7 @@
 """What a fold's training rows say about its columns, kept as small vectors.
 
-The only place where imputation, scaling and encoding statistics are computed, so the only
-place where rows could leak. Knows no model.
+The only place where imputation, scaling and encoding statistics are computed, so the only place
+where rows could leak.
 """
 
 from __future__ import annotations

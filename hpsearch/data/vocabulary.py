@@ -43,7 +43,7 @@ class Vocabulary:
             categories: Their texts; the last may be `OTHER_CATEGORY`, which takes all unknown ones.
             exact: They are spelled as a file spells them, so that texts must be spelled so too;
                 otherwise they came as numbers, truth values or dates, and any text of these counts.
-            buckets: Categories are hashed into so many instead.
+            buckets: Categories are hashed into this many instead.
         """
         self._codes = {text: code for code, text in enumerate(categories)}
         self._exact = exact

@@ -1,7 +1,7 @@
 """Messages between a coordinator and a worker over the worker's standard input and output.
 
 Every platform has these pipes, and a worker needs no inherited descriptor. A message is its
-length in eight bytes and so many bytes of pickle. On Windows pipes cannot be selected, so the
+length in eight bytes, and the pickle. On Windows pipes cannot be selected, so the
 coordinator reads each worker's in a thread.
 """
 

@@ -1,6 +1,6 @@
 """What each worker of a machine gets of its cores and GPUs. Pure functions, but for `here`.
 
-Knows no process and no Ray: the answers are numbers and environment variables.
+The answers are numbers and environment variables.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _nvidia_devices() -> Sequence[Path]:
 
 
 def default_workers(machine: Machine, *, trainer: str, gpus: float | None = None) -> int:
-    """How many workers a machine is given where nobody says.
+    """How many workers a machine is given by default.
 
     One for each GPU, or as many as share them when a worker takes the fraction `gpus`. Without
     one, a worker for every eight cores, or every four where folds take turns: the vectorised

@@ -1,6 +1,6 @@
-"""The protocol of an executor: it runs trials somewhere and says what became of them.
+"""The protocol of an executor: it runs trials somewhere and reports their results.
 
-It knows no sampler, no journal and no MLflow; trials and their reports are plain values.
+Trials and their reports are plain values.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def inspect_in_process(
         trainer: What will train it; it decides the Keras backend.
         problem: Build and run it on this sample of the rows; None: explore what it asks for.
         points: Hyperparameters to build it with.
-        losses: The user's own losses that the space offers.
+        losses: Custom losses that the space offers.
 
     Raises:
         SpecError: If the model cannot be built, trained or served, with the reason.

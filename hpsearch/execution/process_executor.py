@@ -203,7 +203,7 @@ class ProcessExecutor:
                 self._replace(process, make_failed(reason, process.watch.seconds))
 
     def _handle_out_of_memory(self, dead: WorkerProcess, reason: str) -> None:
-        """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
+        """Memory ran out: a single trial has failed; of several, the cause is not known."""
         told = (
             make_failed(reason, dead.watch.seconds) if dead.runs_single_trial else make_lost(reason)
         )
@@ -302,7 +302,7 @@ class ProcessExecutor:
         process.send(order)
         answer = self._receive(process)
         if answer is None:
-            raise TrainingError(f"{what} took its worker down; its log is {process.log}")
+            raise TrainingError(f"{what} crashed its worker; its log is {process.log}")
         return answer
 
     def close(self) -> None:

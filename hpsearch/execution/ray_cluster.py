@@ -1,7 +1,7 @@
 """A Ray cluster: coming to it, whether it asks for a token, how many workers it has room for.
 
-Knows no trial and no trainer. Whoever reaches an unguarded cluster can run any code on it, so
-one that is not our own is asked first, without our token: it must refuse.
+Whoever reaches an unguarded cluster can run any code on it, so one that is not our own is asked
+first, without our token: it must refuse.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
         What takes leave of it, and ends it where it was started here.
 
     Raises:
-        ClusterError: If Ray is not installed, nobody answers, or it asks for no token.
+        ClusterError: If Ray is not installed, the address does not answer, or it asks for no token.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be

@@ -201,7 +201,7 @@ class RayExecutor:
                 self._replace(actor, make_failed(reason, actor.seconds))
 
     def _handle_out_of_memory(self, actor: _Actor, reason: str) -> None:
-        """Memory ran out: a single trial has failed; of several, nobody knows which it was."""
+        """Memory ran out: a single trial has failed; of several, the cause is not known."""
         self._ahead = 0  # from now on a worker holds one population, so that it will be known
         told = make_failed(reason, actor.seconds) if actor.runs_single_trial else make_lost(reason)
         self._replace(actor, told)
@@ -359,7 +359,7 @@ class RayExecutor:
                 return take(actor, answer)
             except ray.exceptions.RayError as error:
                 self._handle_exit(actor, error)
-        raise TrainingError(f"{what} failed: {FINAL_ATTEMPTS} workers died under it")
+        raise TrainingError(f"{what} failed: {FINAL_ATTEMPTS} workers died while running it")
 
     def close(self) -> None:
         """See `Executor`."""

@@ -1,7 +1,6 @@
 """What runs in a Ray actor: the same worker as in a process of our own.
 
 Orders come in as calls of the actor, reports go out as the answer of a call that waits for them.
-Knows no sampler, no journal and no other worker.
 """
 
 from __future__ import annotations

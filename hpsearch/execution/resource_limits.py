@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 GIB = 1 << 30
-LONGEST_TICK = 1.0  # seconds between two looks that count; what is longer was nobody's fault
+LONGEST_TICK = (
+    1.0  # seconds between two looks that count; a longer gap means that the machine was suspended
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class ResourceUsage:
         return None
 
     def explain_time_exceeded(self, limits: WorkerLimits, trials: int) -> str | None:
-        """Why the running population of so many trials has to end; None where it may go on."""
+        """Why the running population of this many trials has to end; None where it may go on."""
         if limits.trial_seconds is not None and self.seconds > limits.trial_seconds * trials:
             return f"ran longer than its deadline of {limits.trial_seconds * trials:g} s"
         return None

@@ -1,7 +1,7 @@
 """Arrays that the workers of this machine share: one copy in a temporary file.
 
 Who receives a message finds the arrays mapped, and cannot write to them. The file goes away with
-the coordinator: see `platforms.shared_file`. Knows no trial.
+the coordinator: see `platforms.shared_file`.
 """
 
 from __future__ import annotations

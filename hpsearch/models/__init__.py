@@ -1,4 +1,4 @@
-"""Networks: families that ship with the product, and the user's own `build`."""
+"""Networks: families that ship with the product, and a custom `build`."""
 
 from .family_registry import (
     FAMILIES,

@@ -84,7 +84,7 @@ def _average_networks(
         if place:
             part.network.name = f"{part.network.name}_{place}"  # names in one model must differ
         seen = scale_features(ops, features, s.center, s.scale, s.quantiles, s.clip)
-        # Keras augments images wherever nobody says otherwise, and exports that.
+        # Keras augments images by default, and exports that.
         said = part.network(seen, training=False)
         if task == "regression":
             said = inverse_transform_target(ops, said, s.target_center, s.target_scale, transforms)

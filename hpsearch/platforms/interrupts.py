@@ -50,7 +50,7 @@ class Alarm:
         self._before = signal.signal(ALARM, _interrupt)
 
     def schedule(self, seconds: float) -> None:
-        """Ring once, in so many seconds."""
+        """Ring once, after this many seconds."""
         if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # a timer of 0 never rings
         else:

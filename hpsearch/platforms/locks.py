@@ -31,7 +31,7 @@ SETTLE_SECONDS = 1.0  # seconds in which others that came at once are seen where
 RETRY_SECONDS = 0.3  # seconds: somebody may only be looking whether the lock is held
 POLL_SECONDS = 0.05  # seconds
 UNSUPPORTED_ERRORS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-LOCKED_BYTE = 1 << 30  # the byte that Windows locks: nobody reads there
+LOCKED_BYTE = 1 << 30  # the byte that Windows locks, beyond what is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class FileLock:
 
 
 def find_holder(path: Path) -> Owner | None:
-    """Who holds the lock whose file is `path`; None where nobody does. Nothing is changed.
+    """Who holds the lock whose file is `path`; None where it is free. Changes nothing.
 
     Raises:
         OSError: If that cannot be seen.

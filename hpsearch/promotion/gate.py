@@ -1,6 +1,6 @@
 """Whether a challenger is better than the champion on the rows that neither was trained on.
 
-Pure functions. Knows no MLflow.
+Pure functions.
 """
 
 from __future__ import annotations

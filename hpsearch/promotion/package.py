@@ -1,6 +1,6 @@
 """Packing a study's winner as the MLflow model that is promoted and served.
 
-Writes a folder and knows no store: whoever uploads it may do so twice.
+Writes a folder; uploading it twice is harmless.
 """
 
 from __future__ import annotations

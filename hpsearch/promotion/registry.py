@@ -50,7 +50,7 @@ class Promotion:
     version: int
     alias: str
     before: int | None  # the version that the alias left
-    comparison: Comparison | None  # None: there was nobody to beat, or nobody was asked
+    comparison: Comparison | None  # None: there was no champion, or no comparison was wanted
 
     def to_record(self) -> ModelPromoted:
         """What the journal holds of it."""

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.1  # seconds
 def registry_lock(client: MlflowClient, *, patience: float = TIMEOUT_SECONDS) -> Iterator[None]:
     """Wait for the turn, and have it inside the block.
 
-    A holder that has died keeps it: nobody can tell it from one that is slow.
+    A crashed holder keeps the lock: it cannot be told from a slow one.
 
     Raises:
         PromotionError: If somebody else has it for longer than `patience` seconds; it says who

@@ -214,7 +214,7 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
             f"hpsearch promote STUDY --as {reference} makes it."
         )
     if f"{TAG}sha256" not in version.tags:
-        raise PromotionError(f"{reference} (version {version.version}) is no model of hpsearch's.")
+        raise PromotionError(f"{reference} (version {version.version}) was not made by hpsearch.")
     try:
         uri = client.get_model_version_download_uri(reference.name, version.version)
         limit_s3_requests(uri)

@@ -136,8 +136,8 @@ def _render_scores(history: History) -> str:
         between = f"{score.interval[0]:.4f} to {score.interval[1]:.4f}" if score.interval else ""
         rows.append([score.where, f"{score.value:.4f}", between])
     honest = (
-        "The best of many noisy scores is too good by nature: what took no part in the search "
-        f"tells the truth. {describe_difference(history)}"
+        "The best of many noisy scores is optimistic; scores from outside the search are not. "
+        f"{describe_difference(history)}"
     )
     table = _render_table([f"{history.metric} on", "score", "95% interval"], rows)
     return f'<h2>How good it is</h2>{_wrap_in_box(table)}<p class="note">{html(honest)}</p>'

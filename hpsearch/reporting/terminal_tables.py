@@ -1,6 +1,6 @@
 """Tables of a study for the terminal, read from its journal.
 
-Knows no MLflow, no data frame and no model, so `hpsearch top` answers at once.
+Imports no MLflow, no data frame library and no Keras, so `hpsearch top` answers at once.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class EventWriter:
             self._tell_unheard()
 
     def defer_sync(self, event: Event) -> None:
-        """Write one event that the next sync makes safe; nobody hears of it before."""
+        """Write one event that the next sync makes safe; listeners receive it after the sync."""
         self._owes_sync = True
         self.write(event, sync=False)
 

@@ -144,7 +144,7 @@ class Search:
             return
         end = self._stop_reason() or time_is_up(self._limits)
         self._writer.write(SearchEnded(cause=end.cause, reason=end.reason))
-        logger.info("the search has ended: %s", end.reason)
+        logger.info("search finished: %s", end.reason)
 
     # ---- asking ----
 
@@ -404,5 +404,5 @@ class Search:
             raise TrainingError(
                 f"{MAX_CONSECUTIVE_FAILURES} trials in a row failed, so the study stops. "
                 f"The last one, trial {latest[-1].number}: {latest[-1].error} "
-                "Nothing is lost: mend it and run the same command again."
+                "Nothing is lost: fix it and run the same command again."
             )

@@ -36,6 +36,6 @@ def replay_trials(history: History, sampler: Sampler, *, in_rounds: bool) -> set
 
 
 def tell_ended(sampler: Sampler, ended: Trial) -> None:
-    """Tell the sampler how a trial ended; nobody asks for its whole curves after that."""
+    """Tell the sampler how a trial ended; its whole curves are not needed after that."""
     sampler.tell(ended)
     ended.drop_curves()

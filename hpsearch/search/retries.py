@@ -1,4 +1,4 @@
-"""What becomes of trials whose worker died under them: pure counting, knows no executor.
+"""Which trials are tried again after their worker died: pure counting.
 
 Trials that train together are lost together, and one of them may be what kills the others. So they
 train together once more, and at last each alone.
@@ -19,7 +19,7 @@ class Retries:
         """`in_brackets`: trials wait for their companions at rungs, unless one trains alone."""
         self._in_brackets = in_brackets
         self._deaths: Counter[int] = Counter()  # of workers under a trial
-        self._lost: set[int] = set()  # until it is known what became of their companions
+        self._lost: set[int] = set()  # until the results of their companions are known
         self._alone: set[int] = set()  # trials that no longer wait for their companions
 
     def count_loss(self, number: int) -> bool:
@@ -46,5 +46,5 @@ class Retries:
         return [(number,) for number in companions]
 
     def runs_single(self, number: int) -> bool:
-        """Whether a trial waits for nobody at its rungs."""
+        """Whether a trial does not wait at its rungs."""
         return number in self._alone

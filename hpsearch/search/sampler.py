@@ -1,4 +1,4 @@
-"""The protocol of a sampler: it is asked for points of a space and told what became of them."""
+"""The protocol of a sampler: it is asked for points of a space and told their results."""
 
 from __future__ import annotations
 

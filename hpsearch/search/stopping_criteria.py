@@ -41,7 +41,7 @@ def find_stop_reason(history: History, limits: StoppingCriteria) -> StopReason |
         if waited >= limits.stagnation:
             return StopReason("stagnation", f"{waited} finished trials were no better")
     if len(history.last) >= limits.trials:
-        return StopReason("trials", f"the budget of {limits.trials} trials is spent")
+        return StopReason("trials", f"{len(history.last)} of {limits.trials} trials")
     return None
 
 
@@ -53,5 +53,7 @@ SPACE_EXHAUSTED = StopReason("space", "every point of the search space has been 
 
 
 def time_is_up(limits: StoppingCriteria) -> StopReason:
-    """The end of a search whose wall clock is over."""
-    return StopReason("minutes", f"the budget of {(limits.seconds or 0.0) / 60:g} minutes is spent")
+    """The end of a search whose time limit is reached."""
+    return StopReason(
+        "minutes", f"the time limit of {(limits.seconds or 0.0) / 60:g} minutes is reached"
+    )

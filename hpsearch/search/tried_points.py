@@ -1,7 +1,4 @@
-"""Which points of a finite space were tried, so that none is trained twice.
-
-Knows no sampler and no journal.
-"""
+"""Which points of a finite space were tried, so that none is trained twice."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Constraints: what must hold between the hyperparameters of a trial.
 
-A condition in the language of `expression.py`, or a function of the user's. A point that breaks
+A condition in the language of `expression.py`, or a custom function. A point that breaks
 one is infeasible, and is never trained.
 """
 

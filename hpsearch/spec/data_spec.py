@@ -1,6 +1,6 @@
 """What a user declares about the data: where they are, what columns mean, how rows are divided.
 
-Declarations alone: reads no file and knows no array library, so `hpsearch check` answers at once.
+Declarations alone: reads no file and imports no array library, so `hpsearch check` answers at once.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class ColumnSpec(_DataSection):
     clip: tuple[float, float] | None = None  # numbers beyond are moved to the bound
     transform: Literal["log", "log1p"] | None = None  # numbers, before they are scaled
     group_rare: PositiveInt | None = None  # categories of fewer rows become one, "(other)"
-    buckets: Annotated[int, Field(ge=2, le=4096)] | None = None  # categories hashed into so many
+    buckets: Annotated[int, Field(ge=2, le=4096)] | None = None  # the number of hash buckets
     round: bool = False  # whole numbers beyond 2**24 may lose digits
     zone: str | None = None  # dates: the time zone on whose clock they are read; None: found out
     format: str | None = None  # how 1250.5 is written, or a date as DD/MM/YYYY; None: found out
@@ -224,9 +224,7 @@ class CrossValidationSpec(_DataSection):
     group: str | None = None  # the column whose equal values stay together; no feature
     time: str | None = None  # the column that orders the rows; no feature
     gap: Annotated[int, Field(ge=0)] = 0  # time_series: rows left out before the validation rows
-    window: PositiveInt | None = (
-        None  # time_series: at most so many training rows; None: all earlier
-    )
+    window: PositiveInt | None = None  # time_series: the most training rows; None: all earlier
     validation_rows: PositiveInt | None = (
         None  # time_series: rows a fold; None: n_rows / (folds + 1)
     )

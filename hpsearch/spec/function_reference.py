@@ -1,4 +1,4 @@
-"""The user's own functions, named as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
+"""Custom functions, named as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
 
 Finds, reads and imports them; knows nothing of what they are called with. A file is parsed once
 until `forget_files`.

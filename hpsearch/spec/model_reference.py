@@ -1,4 +1,4 @@
-"""How a study names its model: a family, a function of the user's, or one of another convention."""
+"""How a study names its model: a family, a custom function, or one of another convention."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The one table that docs/study_file.md shows, `hpsearch check` prints, the search space is checked
 against and every trial is resolved with. Pure data: a study's file is checked without Keras. What
-a function of the user's reads besides is its own affair.
+a custom function reads besides is not checked.
 """
 
 from __future__ import annotations

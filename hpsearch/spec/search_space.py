@@ -1,6 +1,6 @@
 """Search spaces: which hyperparameters exist and which values they may take.
 
-Pure data. Knows no sampler and no framework, so `hpsearch check` answers at once.
+Pure data. Imports no framework, so `hpsearch check` answers at once.
 """
 
 from __future__ import annotations

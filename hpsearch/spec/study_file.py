@@ -33,7 +33,7 @@ class StudyFile:
     """A valid declaration, what it was written as, and where."""
 
     spec: StudySpec
-    written: StudySpec  # the same with paths of the user's functions as they were written
+    written: StudySpec  # the same with paths of custom functions as they were written
     raw: Mapping[str, Any]  # as in the file, overrides applied
     origin: str  # the file's name, or "spec" where it was given as a dict
     folder: Path  # what relative paths in the file are relative to
@@ -292,7 +292,7 @@ _UNION_TAGS = {
 
 
 def _allowed_keys(key: Key) -> list[str]:
-    """The keys that a section allows; none where they are the user's own."""
+    """The keys that a section allows; none where any key is allowed."""
     model: Any = StudySpec
     for part in key:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):

@@ -92,7 +92,7 @@ class SamplerSpec(_StudySection):
     kind: str = "gp"
     startup: int | None = Field(None, ge=1)  # trials before the model of a sampler begins
     population: int | None = Field(None, ge=2)  # trials of one generation
-    eta: int | None = Field(None, ge=2, le=10)  # one of so many goes on in Keras Tuner's Hyperband
+    eta: int | None = Field(None, ge=2, le=10)  # one in `eta` goes on in Keras Tuner's Hyperband
 
     @property
     def options(self) -> dict[str, int]:
@@ -104,10 +104,12 @@ class PrunerSpec(_StudySection):
     """What ends trials before their last epoch; options are those that its kind reads."""
 
     kind: str = "hyperband"
-    eta: int | None = Field(None, ge=2, le=10)  # one of so many goes on from a rung
-    min_epochs: int | None = Field(None, ge=1)  # nobody is pruned before
-    startup: int | None = Field(None, ge=1)  # completed trials before anybody is compared
-    percentile: float | None = Field(None, gt=0, lt=100)  # so many percent go on
+    eta: int | None = Field(None, ge=2, le=10)  # one in `eta` goes on from a rung
+    min_epochs: int | None = Field(None, ge=1)  # no trial is pruned before
+    startup: int | None = Field(None, ge=1)  # completed trials before trials are compared
+    percentile: float | None = Field(
+        None, gt=0, lt=100
+    )  # the share of trials that go on, in percent
     patience: int | None = Field(None, ge=1)  # epochs without improvement
     min_delta: float | None = Field(None, ge=0)  # in units of the objective
     lower: float | None = None  # a mean score below it is pruned

@@ -179,7 +179,7 @@ def find_invalid_values(
 
 
 def describe_allowed(name: str, space: SearchSpace, fixed: Mapping[str, Value], model: str) -> str:
-    """What a hyperparameter may be, in words; empty where a function of the user's decides."""
+    """What a hyperparameter may be, in words; empty where a custom function decides."""
     domains = [domain for domain, _ in _iter_reader_domains(name, {}, space, fixed, model, False)]
     texts = dict.fromkeys(domain.summary for domain in domains)
     return "; ".join(texts)

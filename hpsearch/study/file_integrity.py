@@ -1,4 +1,4 @@
-"""Whether files are still those that were written: by size and digest. Knows no study."""
+"""Whether files are still those that were written: by size and digest."""
 
 from __future__ import annotations
 

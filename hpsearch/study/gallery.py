@@ -61,7 +61,7 @@ class Gallery:
         self._draw_safely(f"plots/{PAGE}", lambda: write_winner_page(self._history, self._folder))
         for name, reason in self.failed.items():
             logger.warning(
-                "%s could not be drawn: %s. The study is not touched by it; hpsearch sync %s "
+                "%s could not be drawn: %s. The study is not affected; hpsearch sync %s "
                 "tries again",
                 name,
                 reason,
@@ -72,7 +72,7 @@ class Gallery:
             try:
                 record(PlotsDrawn(failed=self.failed))
             except (HpsearchError, OSError) as error:
-                logger.warning("that plots were drawn could not be written down: %s", error)
+                logger.warning("the event of the drawn plots could not be written: %s", error)
 
     def _draw_images(self, function: str) -> Mapping[str, str]:
         from ..tracking import plots  # seconds

@@ -1,4 +1,4 @@
-"""Which version of the user's own files a study ran with: the commit, and what differs from it.
+"""Which version of the user's files a study ran with: the commit, and what differs from it.
 
 Asks git, where there is one and the study's folder lies in a repository. Only files that git
 tracks are looked at. Secrets are hidden, and files that hold little else are named, not shown.

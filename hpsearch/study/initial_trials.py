@@ -1,7 +1,7 @@
 """The trials that a study tries first: points of the user's, and the defaults of the framework.
 
 What a point leaves out takes the default of Keras and of the model, or the nearest value of the
-space to it; what nobody knows a default of is drawn from the study's seed.
+space to it; what has no default is drawn from the study's seed.
 """
 
 from __future__ import annotations

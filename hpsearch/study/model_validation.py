@@ -46,7 +46,9 @@ def with_model_space(file: StudyFile) -> StudyFile:
     except SpecError as error:
         raise file.make_error(f"model.{spec.model.convention}", str(error)) from None
     if not found.declared and not spec.search_space:
-        raise file.make_error("model", "its function asks for no hyperparameter: nothing to search")
+        raise file.make_error(
+            "model", "its function asks for no hyperparameter: there is nothing to search"
+        )
     return replace(
         file.with_model_space(found.declared, compiled=found.compiled), model_facts=found.as_json()
     )

@@ -165,7 +165,7 @@ class WorkerPool:
         Args:
             study: The study.
             logs: Folder for what workers print.
-            workers: So many processes on this machine, whatever is declared.
+            workers: Processes on this machine, overriding what is declared.
             threads: Of each worker; None: its share of the machine's cores.
         """
         spec = study.spec

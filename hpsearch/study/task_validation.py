@@ -1,6 +1,6 @@
 """What can be wrong with a study once its task is known: metrics, losses and their arguments.
 
-Asked where the task is declared, or once the rows have told it. Knows no row.
+Asked where the task is declared, or once the rows have told it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def find_task_problems(file: StudyFile, task: Task) -> Iterator[tuple[str, str]]
             "a multilabel task's labels are called at one half each: leave it out",
         )
     if file.model_facts.get("compiled"):
-        return  # it is the user's own function that reads the rest
+        return  # a custom function reads the rest
     if "class_weight" in spec.search_space and task in TASKS_WITHOUT_CLASSES:
         what = "has no classes" if task == "regression" else "has several labels a row"
         yield "search_space.class_weight", f"a {task} task {what}: leave it out"

@@ -166,7 +166,9 @@ def tune(
         )
         if uploader is not None:
             if uploader.problem is not None:
-                logger.warning("waiting up to %d s for MLflow, which is away", FLUSH_SECONDS)
+                logger.warning(
+                    "waiting up to %d s for MLflow, which does not answer", FLUSH_SECONDS
+                )
             uploader.flush(FLUSH_SECONDS, tries=FLUSH_TRIES)  # what is missing, it tells at its end
         result = _build_result(study, writer.history, dataset, path, uploader, redact_text(uri))
     seconds = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""The user's own code that a study runs: which files it consists of, and their digests.
+"""The user's code that a study runs: which files it consists of, and their digests.
 
 Found by reading, not by importing: the files that the declaration names, and what these import
 from the same folders. Libraries below `site-packages` count by their versions instead. A module
@@ -26,7 +26,7 @@ INSTALLED = ("site-packages", "dist-packages")  # a folder so named holds librar
 
 
 def find_references(file: StudyFile) -> list[str]:
-    """Every function of the user's that a declaration names, its file made absolute."""
+    """Every custom function that a declaration names, its file made absolute."""
     spec, data = file.spec, file.spec.data
     objectives = [spec.objective] if spec.objective else spec.objectives or []
     named = [

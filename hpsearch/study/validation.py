@@ -104,7 +104,7 @@ def _check_values(file: StudyFile) -> Iterator[tuple[str, str]]:
             "say training.epochs",
         )
     if is_compiled:
-        return  # it is the user's own function that reads the rest
+        return  # a custom function reads the rest
     clipping = [name for name in type_coercion.CLIPPING_OPTIONS if name in spec.search_space]
     if len(clipping) > 1 and (
         both := type_coercion.find_clipping_conflict(spec.space, spec.fixed_params)
@@ -135,7 +135,7 @@ def _check_objective(file: StudyFile) -> Iterator[tuple[str, str]]:
         if spec.objective.direction is None:
             yield "objective.direction", "is required of a function: maximize or minimize"
         if name.rpartition(":")[2] in METRICS:
-            yield "objective.metric", f"{name} is called like a metric of ours: rename it"
+            yield "objective.metric", f"{name} is the name of a built-in metric: rename it"
         return
     metric = find_metric(name)
     if metric is None:

@@ -108,7 +108,7 @@ def best_point(trials: Sequence[Trial], direction: Direction) -> list[Mapping[st
 
 
 def _metric_digests(file: StudyFile) -> dict[str, str]:
-    """The digests of the files of a metric of the user's; none where it is ours."""
+    """The digests of the files of a custom metric; none for a built-in one."""
     objective = file.spec.objective
     if objective is None or not is_reference(objective.metric):
         return {}

@@ -1,7 +1,7 @@
 """How far a journal has reached one store: a small file beside the journal.
 
 One file a store, since a study may be sent to a second one later. What it says is believed only
-where it fits the journal; the store's own word is compared with it elsewhere. Knows no MLflow.
+where it fits the journal; the store's own word is compared with it elsewhere.
 """
 
 from __future__ import annotations

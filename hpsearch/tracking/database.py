@@ -21,7 +21,7 @@ from ..platforms.files import DRAFT, draft_of, make_folder, replace, sync_file, 
 
 PREFIX = "sqlite:///"
 MAGIC = b"SQLite format 3\0"  # the first bytes of every such file
-OLD_DRAFT_SECONDS = 600.0  # nobody is still writing it
+OLD_DRAFT_SECONDS = 600.0  # its writer is gone
 State = Literal["absent", "empty", "half made", "whole"]
 
 
@@ -107,8 +107,8 @@ def check_database(path: Path) -> None:
     state = database_state(path)
     if state == "half made":
         raise TrackingError(
-            f"{path}: is half made: whoever made it was stopped in between, or is still at it. "
-            "Nothing is in it. `hpsearch doctor --repair` sets it aside and makes a new one; "
+            f"{path}: is half made and empty: the process that made it was stopped, or still runs. "
+            "`hpsearch doctor --repair` renames it and makes a new one; "
             "then `hpsearch sync STUDY` sends a study."
         )
     places = [path] if path.exists() else []

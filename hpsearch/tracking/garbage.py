@@ -1,4 +1,4 @@
-"""What a folder of studies holds that nobody will miss.
+"""Deletes predictions of all but the best trials, and orphaned files of studies.
 
 Out-of-fold predictions of trials of ended studies, but of the best and of those among which the
 winner is chosen (the ensemble's members, finalists), should the study go on; and runs of ours

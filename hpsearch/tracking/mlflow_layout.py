@@ -1,7 +1,7 @@
 """What MLflow shows of a study: names, tags, params and points.
 
-Pure functions from a `History` to plain values. Knows no client, so the layout can be read,
-tested and changed in one place. `docs/tracking.md` describes it for users.
+Pure functions from a `History` to plain values. Calls no client, so the layout can be read, tested
+and changed in one place. `docs/tracking.md` describes it for users.
 """
 
 from __future__ import annotations
@@ -194,7 +194,7 @@ def result_points(trial: Trial) -> Iterator[MetricPoint]:
 
 
 def is_trial_metric(name: str) -> bool:
-    """Whether hpsearch writes this metric of a trial; others are a user's own."""
+    """Whether hpsearch writes this metric of a trial; others were logged by a user."""
     results = ("score", "score_std", "best_epoch", "n_parameters", "seconds", "latency_ms")
     return name in results or name.startswith(("train/", "val/", "fold_"))
 

@@ -1,7 +1,6 @@
 """A study as Optuna holds one, rebuilt from its history.
 
-For Optuna's importance evaluators and for the export that `optuna-dashboard` opens. Knows no
-sampler.
+For Optuna's importance evaluators and for the export that `optuna-dashboard` opens.
 """
 
 from __future__ import annotations

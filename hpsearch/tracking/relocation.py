@@ -43,7 +43,7 @@ def update_locations(path: Path) -> None:
         with closing(sqlite3.connect(path, timeout=30)) as database:
             if not _foreign_folders(database, here):
                 return
-            database.execute("begin immediate")  # nobody else mends it meanwhile
+            database.execute("begin immediate")  # no other process repairs it meanwhile
             for there in _foreign_folders(database, here):
                 count = sum(_replace_prefix(database, *column, there, here) for column in COLUMNS)
                 logger.warning(
@@ -57,7 +57,7 @@ def update_locations(path: Path) -> None:
     except sqlite3.Error as error:
         raise TrackingError(
             f"{path}: was moved or copied here, and names its artifacts where they were; that "
-            f"cannot be mended: {error}."
+            f"cannot be repaired: {error}."
         ) from None
 
 

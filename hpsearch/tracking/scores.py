@@ -62,7 +62,7 @@ def _fold_interval(scores: Sequence[float] | None) -> tuple[float, float] | None
 
 
 def describe_difference(history: History) -> str:
-    """By how much the search's score was too good, in a sentence; "" where nobody knows."""
+    """By how much the search's score was too good, in a sentence; "" where it is not known."""
     scores = winner_scores(history)
     if len(scores) < 2:
         return ""

@@ -1,7 +1,7 @@
 """One journal, one store: what has not been acknowledged is sent, and the cursor moves.
 
-Works in the caller's thread and raises what goes wrong; calling `send` again goes on with the
-step that failed. Knows no thread and no patience.
+Works in the caller's thread and raises what goes wrong; calling `send` again goes on with the step
+that failed.
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ class Sender:
         if self._client is None or path is None or database_identity(path) == self._file:
             return
         self._client = None
-        raise StoreLostDataError(f"{path}: is not the file any more that it was.")
+        raise StoreLostDataError(f"{path}: is another file than before.")
 
     def repair_runs(self) -> None:
         """Send again what a look at the store's runs finds to be missing, or to be of another life.
@@ -353,7 +353,7 @@ class Sender:
                     continue  # a study that went on has replaced it
                 if reason := artifact.explain_unreadable():
                     projection.left_out.append(reason)
-                    logger.warning("%s. It is not sent; the rest is.", reason)
+                    logger.warning("%s. It is not sent; everything else is.", reason)
                     continue
                 logger.debug("sending %s", artifact.name)
                 try:

@@ -1,6 +1,6 @@
 """Where runs go: a file beside the studies unless a tracking URI is given.
 
-Opens stores and knows their limits. Knows no study and no run.
+Opens stores and knows their limits.
 """
 
 from __future__ import annotations
@@ -273,7 +273,7 @@ def _close_replaced(client: MlflowClient, path: Path) -> None:
 
 
 def _disable_telemetry() -> None:
-    """A study tells nobody but its own store that it runs."""
+    """MLflow's telemetry is switched off: a study contacts its own store alone."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of every small file
     # That it waits up to 300 s for a new version, each time; there it is at once.

@@ -58,7 +58,7 @@ def _render_summary(history: History) -> str:
         verb = "Chosen" if history.winner else "Best so far"
         lines.append(f"{verb}: **{best.name}** with {_format_score(best)}.")
     if history.end:
-        lines.append(f"The search has ended: {escape_markdown(history.end.reason)}.")
+        lines.append(f"Search finished: {escape_markdown(history.end.reason)}.")
     lines += [f"Changed: {escape_markdown(note)}." for note in history.notes_of_changes()]
     return "\n\n".join(lines)
 

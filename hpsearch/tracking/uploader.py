@@ -106,7 +106,7 @@ class Uploader:
         """Wait until the store has all that the journal holds now; False after `timeout` seconds.
 
         False also says that the store is away: nothing is lost, the thread goes on trying. With
-        `tries`, waiting ends after so many of them have failed.
+        `tries`, waiting ends after this many failures.
         """
         target = self._journal_size()
         with self._changed:
@@ -226,7 +226,7 @@ class Uploader:
             problem = self._sender.describe(error)
         with self._changed:
             if problem is not None and self._problem is None and not self._opening:
-                logger.warning("MLflow is away, trying again: %s", problem)
+                logger.warning("MLflow does not answer, trying again: %s", problem)
             self._problem = problem
             self._failures += problem is not None
             self._reached = self._reached or problem is None

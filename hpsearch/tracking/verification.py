@@ -110,7 +110,7 @@ def _why_not_ours(run: Run, key: str, history: History, known: Mapping[str, Tria
 
 
 def was_sent(trial: Trial) -> bool:
-    """Whether an attempt has a run: one that nobody began to train has none."""
+    """Whether an attempt has a run: one that did not start has none."""
     return trial.started is not None or trial.state not in ("WAITING", "LOST")
 
 

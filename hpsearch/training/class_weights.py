@@ -1,6 +1,6 @@
 """Class weights: how much a training row counts for its class, beside its own weight.
 
-As in `keras.Model.fit(class_weight=...)`: in training alone, never in a score. Knows no Keras.
+As in `keras.Model.fit(class_weight=...)`: in training alone, never in a score.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the user's own `model.compile` says: its optimizer and its loss are what is trained.
+"""What a custom model's `compile` says: its optimizer and its loss are what is trained.
 
 Its metrics are not computed: the study's come from predictions. A loss `from_logits` is trained
 on logits, as it says; predictions and the served model are probabilities all the same.

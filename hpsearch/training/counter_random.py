@@ -1,7 +1,7 @@
 """Random numbers by counting: an element's bits follow from a seed and the element's index alone.
 
 The same under numpy and JAX, so a device draws the initial weights and row orders of all lanes at
-once and still draws what a trainer on the host would. Knows no Keras; `xp` is numpy or `jax.numpy`.
+once and still draws what a trainer on the host would. `xp` is numpy or `jax.numpy`.
 """
 
 from __future__ import annotations

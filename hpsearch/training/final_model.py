@@ -106,7 +106,7 @@ def predict_locked_rows(order: LockedPredictionRequest) -> LockedPredictionResul
         importance = permutation_importance(
             predict, order.locked_rows, order.schema, order.problem.objective_metric
         )
-    except Exception as error:  # a metric of the user's own, on rows that it has not seen so
+    except Exception as error:  # a custom metric, on rows that it has not seen
         return LockedPredictionResult(predictions, None, f"{type(error).__name__}: {error}")
     return LockedPredictionResult(predictions, importance)
 
@@ -116,5 +116,5 @@ def _fit_network(trainer: Trainer, problem: Problem, trial: TrialSpec) -> keras.
     network = problem.make_builder(trial.params, trial.seed)()
     network.set_weights(weights)
     network = append_link_activation(network, problem.task)
-    network.compiled = False  # a saved loss of the user's own could not be opened without it
+    network.compiled = False  # a saved custom loss could not be opened without its code
     return network

@@ -46,7 +46,7 @@ def import_keras() -> None:
 def ignore_clear_session() -> None:
     """Let `keras.backend.clear_session()` in a user's function do nothing in this process.
 
-    In a loop of the user's own it frees what the model before has left. Here it would take away
+    In a user's loop it frees the memory of the last model. Here it would take away
     names and variables of the networks that are trained beside the new one.
     """
 

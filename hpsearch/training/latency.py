@@ -1,7 +1,7 @@
 """How long a network takes to answer one batch: a measure of its own, beside the metrics.
 
 The time depends on the machine and on what else it does, so it is the one thing in a study that
-another run does not repeat. Knows no trainer: it stands around any.
+another run does not repeat. Wraps any trainer.
 """
 
 from __future__ import annotations

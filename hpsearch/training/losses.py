@@ -13,7 +13,7 @@ among the names, and why:
   numbers above 0, and what the network learns is standardized.
 - `cosine_similarity` of one number is its sign.
 
-Whatever else is needed is a function of the user's, `FILE.py:FUNCTION`.
+Whatever else is needed is a custom function, `FILE.py:FUNCTION`.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def list_loss_params(task: str, loss: str | None = None) -> tuple[str, ...]:
 def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
     """A fresh loss; what the params do not say is Keras's default.
 
-    A function of the user's gets (y_true, y_pred), (n, n_outputs) each, and returns what each row
+    A custom loss gets (y_true, y_pred), (n, n_outputs) each, and returns what each row
     costs, shape (n,).
 
     Raises:

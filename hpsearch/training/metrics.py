@@ -368,7 +368,7 @@ def confusion_matrix(
 
 
 def load_custom_metric(reference: str, direction: Direction) -> Metric:
-    """A function of the user's own, which is called as `(truth, prediction, weights)`.
+    """A custom function, which is called as `(truth, prediction, weights)`.
 
     Args:
         reference: `FILE.py:FUNCTION` or `MODULE:FUNCTION`; the metric is called like the function.

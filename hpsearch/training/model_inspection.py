@@ -75,7 +75,7 @@ def inspect_model(
         problem: A `dry_run.sample_of` the study's; its model is a plain
             `build(params, inputs, outputs)`, one of another convention, or a family.
         points: Hyperparameters, the fixed ones included.
-        losses: The user's own losses that the space offers.
+        losses: Custom losses that the space offers.
 
     Raises:
         SpecError: If it fails at every point, or builds what cannot be trained or served.
@@ -189,7 +189,7 @@ def _read_facts(model: keras.Model) -> ModelFacts:
 
 
 def _call_user_code(model: str, act: Callable[[], Any]) -> Any:
-    """What `act` gives; an exception of the user's code is told with its line."""
+    """What `act` gives; an exception in user code is reported with its line."""
     try:
         return act()
     except HpsearchError:

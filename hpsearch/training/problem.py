@@ -1,6 +1,6 @@
 """What every trial of a study shares: the rows, the folds, the goal.
 
-Arrays and plain values: it is sent to a worker once. Knows no trainer.
+Arrays and plain values: it is sent to a worker once.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class Problem:
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, labels, or raw numbers
     folds: tuple[Split, ...]
     statistics: tuple[Statistics, ...]  # one per fold
-    objective: str  # a key of metrics.METRICS, or the name of the user's own metric
+    objective: str  # a key of metrics.METRICS, or the name of a custom metric
     metrics: tuple[str, ...]  # measured every epoch; contains the objective
     model: str = "mlp"  # a family of models.FAMILIES, or FILE.py:FUNCTION
     fixed_params: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
     weights: np.ndarray | None = None  # (n_rows,) float32, in training and in scores
     early_stopping: EarlyStopping | None = None
     fold_schedule: Literal["together", "in_turn"] = "together"  # in turn: under keras_fit alone
-    folder: str = ""  # what a loss of the user's own, FILE.py:FUNCTION, is relative to
+    folder: str = ""  # what a custom loss, FILE.py:FUNCTION, is relative to
     threshold: float | Literal["tuned"] = 0.5  # of a binary task's labels
     custom_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
     cost_objectives: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
@@ -102,7 +102,7 @@ class Problem:
 
         Args:
             params: The trial's hyperparameters; the fixed ones are added.
-            seed: The trial's, for what the user's own function draws.
+            seed: The trial's, for what a custom model draws.
         """
         family = load_family(self.model)
         inputs = self.row_shape
@@ -159,7 +159,7 @@ class Problem:
         return resolve_params({**(self.fixed_params or {}), **params}, self.model)
 
     def resolve_loss_path(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
-        """The hyperparameters, the file of a loss of the user's own found from anywhere."""
+        """The hyperparameters, the file of a custom loss as an absolute path."""
         loss = params.get("loss")
         if not isinstance(loss, str):
             return params
@@ -169,7 +169,7 @@ class Problem:
         """One of `metrics` by its name.
 
         Raises:
-            SpecError: If there is none, or the user's own cannot be loaded.
+            SpecError: If there is none, or a custom one cannot be loaded.
         """
         if self.custom_metric is not None and name == self.custom_metric[0].rpartition(":")[2]:
             reference, direction = self.custom_metric

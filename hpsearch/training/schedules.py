@@ -1,9 +1,9 @@
 """Learning-rate schedules: the rate of every step of an epoch, as numbers.
 
-The rates are what Keras's own `keras.optimizers.schedules` and `ReduceLROnPlateau` would give,
-with everything counted in epochs instead of steps, so that folds of different length follow one
+The rates are what Keras's own `keras.optimizers.schedules` and `ReduceLROnPlateau` would give, with
+everything counted in epochs instead of steps, so that folds of different length follow one
 schedule. They are computed on the host and handed to a trainer epoch by epoch: a schedule is no
-part of any program. Knows no Keras and no trainer.
+part of any program.
 """
 
 from __future__ import annotations

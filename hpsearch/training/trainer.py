@@ -1,7 +1,6 @@
 """The protocol of a trainer: all folds of a trial advance together, one epoch at a time.
 
-A trainer owns one `Problem` and lives through many trials. It knows no sampler, no MLflow and
-no other process.
+A trainer owns one `Problem` and lives through many trials.
 """
 
 from __future__ import annotations

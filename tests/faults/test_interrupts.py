@@ -69,7 +69,9 @@ def test_twice_it_stops_at_once_and_can_go_on(worker, tmp_path, figure):
         said = child.stderr.read()
     assert seconds < 2  # demanded
     assert [] == psutil.wait_procs(workers, timeout=10)[1]
-    assert "stopped at once; nothing is lost. Go on: hpsearch tune" in said.splitlines()[-1]
+    assert (
+        "stopped immediately; nothing is lost. To continue: hpsearch tune" in said.splitlines()[-1]
+    )
     path = journal_path(tmp_path, "cancer")
     assert ["study", "asked"] == [r["event"] for r in synthetic.read_records(path)][:2]
     with Journal(path):

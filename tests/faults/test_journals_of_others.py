@@ -268,7 +268,7 @@ def test_fresh_is_refused_while_the_study_runs(path):
         (errno.EROFS, "mount it so that it can be written to"),
         (errno.EIO, "look after the disk"),
         (errno.EMFILE, "raise the limit of open files"),
-        (errno.ENOTDIR, "move away what is in its place"),
+        (errno.ENOTDIR, "move away what has its name"),
         (errno.EBADF, "mend that"),
     ],
 )

@@ -452,8 +452,8 @@ def why(path: Path) -> list[tuple[str, str]]:
 def test_a_study_says_why_it_has_ended_and_says_it_again_when_it_is_resumed(path):
     search(path, trials=4)
     search(path, trials=4)
-    assert [("trials", "the budget of 4 trials is spent")] * 2 == why(path)
-    assert "the budget of 4 trials is spent" == History(read_page(path).events).end.reason
+    assert [("trials", "4 of 4 trials")] * 2 == why(path)
+    assert "4 of 4 trials" == History(read_page(path).events).end.reason
 
 
 def test_nothing_more_is_asked_once_nothing_gets_better(path):
@@ -530,4 +530,4 @@ def test_what_was_remembered_and_noted_is_the_same_after_a_stop(
 
 def test_time_is_a_reason_too(path):
     search(path, seconds=0)
-    assert [("minutes", "the budget of 0 minutes is spent")] == why(path)
+    assert [("minutes", "the time limit of 0 minutes is reached")] == why(path)

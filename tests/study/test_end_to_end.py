@@ -58,7 +58,7 @@ def test_progress_goes_to_stderr_as_plain_lines(finished):
     assert lines[0] == "trainer: vectorized (all folds train side by side in compiled programs)"
     ends = (" COMPLETE ", " PRUNED ")
     assert 5 == sum(line.startswith("trial ") and any(e in line for e in ends) for line in lines)
-    assert "the search has ended: the budget of 5 trials is spent" in lines
+    assert "search finished: 5 of 5 trials" in lines
     assert "5/5 trials" in finished.stderr
     assert "Traceback" not in finished.stderr
 
@@ -250,5 +250,5 @@ def test_the_studys_log_says_what_was_decided(finished):
     text = (finished.folder / "logs" / "study.log").read_text(encoding="utf-8")
     assert "INFO    hpsearch.execution:" in text
     assert "hpsearch.search: trial 0: COMPLETE, score" in text
-    assert "hpsearch.search: the search has ended: the budget of 5 trials is spent" in text
+    assert "hpsearch.search: search finished: 5 of 5 trials" in text
     assert "DEBUG" not in text

@@ -172,7 +172,7 @@ def test_doctor_names_what_is_wrong_with_each_study_and_goes_on_with_the_next(co
         (
             "study end",
             "bad",
-            "damaged or not there in final: model.keras: hpsearch tune makes it again",
+            "damaged or missing in final: model.keras: hpsearch tune creates it again",
         ),
     ] == told[:3]
     assert ["study end", "study zlast"] == [subject for subject, _, _ in told[3:]]

@@ -17,7 +17,7 @@ CategoryRanges = tuple[
 DEFAULTS: dict[str, Value] = {
     "encoding": "one_hot",  # or "embedding"
     "embedding_size": 0,  # numbers a category becomes; 0: `default_embedding_size`
-    "max_one_hot": 2,  # columns of so many categories at most are one-hot in any case
+    "max_one_hot": 2,  # columns with at most this many categories are always one-hot
 }
 ENCODINGS = ("one_hot", "embedding")
 

@@ -1,1 +1,1 @@
-"""What a user's own model asks for, found by building it."""
+"""What a custom model asks for, found by building it."""

@@ -41,7 +41,7 @@ def to_hypermodel(found: Any, reference: str) -> Any:
     if isinstance(found, keras_tuner.HyperModel):
         return found
     if not callable(found) or isinstance(found, type):
-        raise SpecError(f"{reference} is no function build(hp) and no keras_tuner.HyperModel")
+        raise SpecError(f"{reference} is neither a function build(hp) nor a keras_tuner.HyperModel")
 
     class FromFunction(keras_tuner.HyperModel):  # type: ignore[misc]
         """The user's function as a `HyperModel`."""

@@ -1,6 +1,6 @@
-"""A `HyperModel.fit` of the user's: the batch size and the epochs that it sets, and no more.
+"""A custom `HyperModel.fit`: the batch size and the epochs that it sets, and no more.
 
-hpsearch trains all folds together, so nobody calls the user's `fit`. It is called once with a
+hpsearch trains all folds together, so a model's `fit` is not called. It is called once with a
 stand-in for the model, which shows what it would hand to `keras.Model.fit`.
 """
 
@@ -32,7 +32,7 @@ class _RecordingModel:
 
 
 def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> None:
-    """Let `hp` note the batch size and the epochs of the user's `fit`, if there is one.
+    """Let `hp` note the batch size and the epochs of the model's `fit`, if there is one.
 
     Args:
         model: The user's `keras_tuner.HyperModel`.
@@ -54,7 +54,7 @@ def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> None:
         model.fit(hp, stand_in, *data, **ours)
     except Exception as error:
         raise _make_unsupported_error(
-            f"it fails with a model that only looks on: {error}"
+            f"it fails with a model that only records calls: {error}"
         ) from error
     if len(stand_in.calls) != 1:
         raise _make_unsupported_error(f"it calls model.fit {len(stand_in.calls)} times")
@@ -84,5 +84,5 @@ def _record_argument(hp: Any, name: str, value: Any) -> None:
 def _make_unsupported_error(reason: str) -> SpecError:
     return SpecError(
         f"HyperModel.fit is not supported here: {reason}. It may hand hyperparameters named "
-        "batch_size and epochs, or constants, to one model.fit; hpsearch does the rest"
+        "batch_size and epochs, or constants, to one model.fit; hpsearch trains"
     )

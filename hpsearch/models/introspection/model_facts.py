@@ -1,4 +1,4 @@
-"""What a built model of the user's is: compiled or not, its shapes, and whether it can be served.
+"""What a built custom model is: compiled or not, its shapes, and whether it can be served.
 
 What is served is opened by plain Keras in safe mode, where the user's code is not installed. So
 a model may hold Keras's own layers and functions alone, and that is found out before it is

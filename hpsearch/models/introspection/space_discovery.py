@@ -282,7 +282,9 @@ def _build_search_space(walk: _SpaceExplorer) -> tuple[dict[str, Any], tuple[str
             f"the model's function fails at some points, the first time with {walk.first_failure}"
         )
     if walk.is_exhausted:
-        notes.append(f"the space is large: after {walk.n_builds} builds no more of it was explored")
+        notes.append(
+            f"the space is large: it was not explored further after {walk.n_builds} builds"
+        )
     return declared, tuple(notes)
 
 
@@ -311,9 +313,8 @@ def _build_ranges(
         raise SpecError(
             f"the model's function asks for {name!r} in two ways, "
             f"{_format_declaration(kinds[0].declaration)} and "
-            f"{_format_declaration(kinds[1].declaration)}, and which one when is not to be seen: "
-            "give each a name "
-            "of its own"
+            f"{_format_declaration(kinds[1].declaration)}, and it cannot be told which applies "
+            "when: give each its own name"
         )
     return ranges, exact
 

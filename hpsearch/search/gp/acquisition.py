@@ -1,7 +1,7 @@
 """Where to look next: expected improvement and its maximum over a mixed, conditional space.
 
-Candidates from the whole space and around the best points, gradients along the axes that are
-fine enough to have them, then one-parameter moves along all others. Knows no trial.
+Candidates from the whole space and around the best points, gradients along the axes that are fine
+enough to have them, then one-parameter moves along all others.
 """
 
 from __future__ import annotations

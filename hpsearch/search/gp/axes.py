@@ -1,7 +1,6 @@
 """The values of one parameter as coordinates.
 
-An ordered axis runs from 0 to 1 on the parameter's own scale; an unordered one counts its
-choices. Knows Optuna's distributions; knows no other parameter.
+An ordered axis runs from 0 to 1 on the parameter's own scale; an unordered one counts its choices.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from optuna.distributions import (
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_ENUMERABLE = 4096  # axes with at most so many values are kept as a list of them
+_ENUMERABLE = 4096  # axes with at most this many values are kept as a list
 
 
 class Axis(Protocol):

@@ -1,8 +1,7 @@
 """The space of a define-by-run study, from the trials it has.
 
-Which parameters exist is the union of what was suggested. When they exist is read from which
-trials had them: the first parent whose values part those that have a parameter from those that
-lack it. Knows Optuna's trials; knows no model.
+Which parameters exist is the union of what was suggested. When they exist is read from which trials
+had them: the first parent whose values part those that have a parameter from those that lack it.
 """
 
 from __future__ import annotations

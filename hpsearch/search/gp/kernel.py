@@ -7,10 +7,10 @@ Each parameter adds its own squared distance, times a weight that is learned:
 * only one has it: a constant, whatever its value.
 
 That is a distance in a Euclidean space (Hutter and Osborne, "A kernel for hierarchical parameter
-spaces", 2013): a conditional number lies on an arc and its absence is the centre of the circle;
-an unordered choice is a corner of a simplex and its absence the centre. So any kernel of the
-distance is positive definite, and a point is a row of features. One more feature per condition
-lets the constant grow. Knows no trial and no target.
+spaces", 2013): a conditional number lies on an arc and its absence is the centre of the circle; an
+unordered choice is a corner of a simplex and its absence the centre. So any kernel of the distance
+is positive definite, and a point is a row of features. One more feature per condition lets the
+constant grow.
 """
 
 from __future__ import annotations

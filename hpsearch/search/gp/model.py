@@ -1,7 +1,7 @@
 """The Gaussian process: fitting its hyperparameters and predicting with it.
 
-Rows of features and targets in, means and variances out. Knows no trial, no space and no
-acquisition. Targets are expected to have mean 0 and variance 1, about.
+Rows of features and targets in, means and variances out. Targets are expected to have mean 0 and
+variance 1, about.
 """
 
 from __future__ import annotations

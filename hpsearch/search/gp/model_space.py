@@ -1,7 +1,7 @@
 """The search space of the Gaussian process: parameters, and when they exist.
 
 A point is a row of coordinates, one per parameter. Every point has a coordinate for every
-parameter; a mask says which of them exist there. Knows no trial and no model.
+parameter; a mask says which of them exist there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What the trials of a study told: points, values and how far to trust them.
 
-Every trial that carries information becomes an observation on the scale of the final score,
-smaller being better. Knows Optuna's trials; knows no model.
+Every trial that carries information becomes an observation on the scale of the final score, smaller
+being better.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Targets that a Gaussian process can believe in: a monotone warp of the scores.
 
-Scores of bad hyperparameters have heavy tails, and the differences that matter are those near
-the best. The warp is `log(1 + (score - best) / offset)`, then mean 0 and variance 1. A large
-offset leaves the scores as they are but for a far tail; a small one looks at orders of magnitude
-above the best. The offset is learned with the kernel: as the warp has a density, the evidence of
-all offsets is compared in the unit of the scores (Snelson, Rasmussen and Ghahramani, "Warped
-Gaussian processes", 2003). Smaller is better. Knows no trial and no model.
+Scores of bad hyperparameters have heavy tails, and the differences that matter are those near the
+best. The warp is `log(1 + (score - best) / offset)`, then mean 0 and variance 1. A large offset
+leaves the scores as they are but for a far tail; a small one looks at orders of magnitude above the
+best. The offset is learned with the kernel: as the warp has a density, the evidence of all offsets
+is compared in the unit of the scores (Snelson, Rasmussen and Ghahramani, "Warped Gaussian
+processes", 2003). Smaller is better.
 """
 
 from __future__ import annotations

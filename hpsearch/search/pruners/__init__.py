@@ -52,7 +52,7 @@ def _make_patience(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
         from optuna.exceptions import ExperimentalWarning
         from optuna.pruners import PatientPruner
 
-        with warnings.catch_warnings():  # what may change is no concern of the user's
+        with warnings.catch_warnings():  # Optuna's experimental warnings are of no use to users
             warnings.simplefilter("ignore", ExperimentalWarning)
             return PatientPruner(None, **options)
 
@@ -113,7 +113,7 @@ def make_pruner(kind: str, options: PrunerOptions, *, epochs: int, seed: int = 0
     Args:
         kind: One of `PRUNERS`, or a name that another package has declared.
         options: Those that were declared; the others have their defaults.
-        epochs: At most so many in a trial.
+        epochs: The most that a trial trains.
         seed: The study's, for what is drawn.
 
     Raises:

@@ -33,7 +33,7 @@ class Halving:
         return tuple(rung for rung in self._rungs if rung < epochs)
 
     def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
-        """See `Pruner`. Nobody is judged before the last of a bracket has come to the rung."""
+        """See `Pruner`. No verdict before the last trial of a bracket has reached the rung."""
         told = {}
         for trial in waiting:
             own = trial.number // self.bracket

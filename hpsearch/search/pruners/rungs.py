@@ -1,4 +1,4 @@
-"""Where a trial stands among others after so many epochs. Pure functions of curves."""
+"""Where a trial stands among others after some epochs. Pure functions of curves."""
 
 from __future__ import annotations
 

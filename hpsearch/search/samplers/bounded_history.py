@@ -1,9 +1,9 @@
 """What a sampler of Optuna's sees of a long study: the best trials and the latest.
 
-The tree-structured Parzen estimator compares at most 25 good trials with all others, and its
-cost grows with the others (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011;
+The tree-structured Parzen estimator compares at most 25 good trials with all others, and its cost
+grows with the others (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011;
 Optuna's `gamma`). The 25 best are therefore always seen; of the others the latest tell how the
-search draws now. What is not seen is not kept: memory is as bounded as time. Knows no sampler.
+search draws now. What is not seen is not kept: memory is as bounded as time.
 """
 
 from __future__ import annotations

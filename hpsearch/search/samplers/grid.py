@@ -23,7 +23,7 @@ class GridSampler:
         """All feasible points of `space`, shuffled, so that a short budget still sees all values.
 
         Raises:
-            SpecError: If the space is not finite, or larger than anybody will train.
+            SpecError: If the space is not finite, or too large to be trained whole.
         """
         if (reason := explain_no_grid(space)) is not None:
             raise SpecError(reason)

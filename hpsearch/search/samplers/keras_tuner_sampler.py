@@ -2,7 +2,7 @@
 
 An oracle is a library's object with state: trials of its own, a count of random draws, brackets.
 Here it gets a seed for each trial's number, and what it keeps is rebuilt from the trials that are
-told. Its files are not written. Knows no Tuner, which trains models itself.
+told. Its files are not written.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class KerasTunerSampler:
             seed: Of all draws.
             epochs: Of a full training, which Hyperband divides.
             options: By our names.
-            given: Trials with lower numbers were never asked for, by whomever.
+            given: Trials numbered below this were enqueued, not suggested.
         """
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it imports speaks up
         import keras_tuner as kt
@@ -143,7 +143,9 @@ class KerasTunerSampler:
         self._asked += 1
         # On one thread, as `gp`: the last bits, and with them its points, depend on no core count.
         with warnings.catch_warnings(), self._linear_algebra.limit(limits=1):
-            warnings.simplefilter("ignore")  # of a length scale at its bound: nobody can act on it
+            warnings.simplefilter(
+                "ignore"
+            )  # of a length scale at its bound, which users cannot act on
             seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials))
             set_seed(self._oracle, seed)
             # It hands a trial out again until it ends, so every ask comes from a fresh tuner.

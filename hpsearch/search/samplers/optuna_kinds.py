@@ -30,7 +30,7 @@ class OptunaKind:
     make: Callable[[int, SearchSpace, SamplerOptions], MakeSampler]
     options: tuple[str, ...] = ()
     package: str | None = None  # that it needs and this package does not
-    objectives: int = 5  # at most so many
+    objectives: int = 5  # the maximum
     max_trials: int | None = None  # trials of a long study that it sees, about
     replays: bool = False  # keeps notes of its own in the trials
 

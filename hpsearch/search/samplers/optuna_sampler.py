@@ -1,7 +1,7 @@
 """Optuna's samplers behind our protocol, by ask and tell in memory.
 
 Which of its samplers a trial is asked from depends on the trial's place alone, because one that
-lives on would draw differently after a resume. Knows no particular sampler.
+lives on would draw differently after a resume.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ class OptunaSampler:
             make: See `MakeSampler`.
             space: Of the suggestions.
             directions: One an objective.
-            latest: What is told of the past is bounded to about so many trials; None: everything.
+            latest: What is told of the past is bounded to about this many trials; None: everything.
             replays: Whether the sampler keeps notes of its own in a trial when it is asked: then
                 a trial of an earlier life is asked for once more before it is told.
-            given: Trials with lower numbers were never asked for, by whomever.
+            given: Trials numbered below this were enqueued, not suggested.
         """
         import optuna
 
         from .bounded_history import BoundedStudy
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is none of the user's
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is internal
         self._make = make
         self._space = space
         self._replays = replays

@@ -58,7 +58,7 @@ def _render_data(s: StarterFacts) -> Iterator[str]:
             why = _DATA_COMMENTS.get(key, "")
             yield f"  {key}: {format_flow(value)}{f'   # {why}' if why else ''}"
     if s.suspects:
-        yield "  # These tell the target nearly by themselves. Add to drop what is not yet known"
+        yield "  # These alone nearly determine the target. Add to drop what is not yet known"
         yield "  # when a prediction is made:"
         for name, how in s.suspects.items():
             yield f"  #   {format_comment(format_text(name))}: {format_comment(how)}"

@@ -26,7 +26,7 @@ class RecommendedRanges:
     has_normalization: bool  # batches are large enough for their own statistics
 
 
-# Up to so many rows: batch sizes, units at most, layers at most, epochs, patience, folds,
+# Up to this many rows: batch sizes, units at most, layers at most, epochs, patience, folds,
 # repeats, test fraction, minutes.
 _BY_ROWS = (
     (500, (8, 16, 32), 64, 2, 100, 10, 5, 3, 0.2, 10),
@@ -35,7 +35,7 @@ _BY_ROWS = (
     (500_000, (256, 512, 1024), 512, 4, 40, 5, 3, 1, 0.1, 60),
     (None, (512, 1024, 2048), 512, 4, 30, 5, 3, 1, 0.1, 120),
 )
-# Up to so many features: units from, units to.
+# Up to this many features: units from, units to.
 _BY_FEATURES = ((16, 8, 128), (64, 16, 256), (None, 32, 512))
 
 

@@ -46,7 +46,7 @@ PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy
 CPU_ALONE = "cpu:cpu"  # what JAX's probe says where there is no accelerator
 ANSWER_SECONDS = 120  # for a framework to be imported and name its devices
 MIN_FREE_DISK = 2e9  # bytes
-STALE_DAYS = 1.0  # without a word in an unfinished study that nobody runs
+STALE_DAYS = 1.0  # since the last event of an unfinished study that is not running
 
 PROBES = {
     "jax": "import jax; print(*(f'{d.platform}:{d.device_kind}' for d in jax.devices()), sep=', ')",
@@ -224,7 +224,7 @@ def _describe_study(path: Path, history: History) -> tuple[State, str]:
     elif history.final is None:
         days = (time.time() - history.last_time / 1000) / 86400
         stale = f", for {days:.0f} days" if days >= STALE_DAYS else ""
-        parts.append(f"not finished and nobody runs it{stale}: hpsearch tune goes on")
+        parts.append(f"not finished and not running{stale}: hpsearch tune continues it")
         state = "note"
     if not runner and (pending := _describe_pending(path)):
         parts.append(pending)

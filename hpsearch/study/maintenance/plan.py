@@ -151,5 +151,5 @@ def _wait_for(executor: Executor, kind: Any) -> Any:
     """The next report of this kind."""
     while not isinstance(report := executor.wait(), kind):
         if isinstance(report, Lost):
-            raise TrainingError(f"a probe took its worker down: {report.reason}")
+            raise TrainingError(f"a probe crashed its worker: {report.reason}")
     return report

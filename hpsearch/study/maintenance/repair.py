@@ -115,7 +115,7 @@ def _consistent_records(lines: Sequence[SoundLine]) -> Iterator[SoundLine]:
 
 
 def _fits(event: TrialStarted | EpochFinished | TrialFinished, n_epochs: int) -> bool:
-    """Whether an event fits behind so many epochs of its trial.
+    """Whether an event fits after this many epochs of its trial.
 
     A result does not where the epoch that it stands on is lost; the trial is then trained again.
     """

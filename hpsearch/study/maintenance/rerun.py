@@ -123,7 +123,7 @@ def _train_trial(executor: Executor, trial: Trial) -> TrialResult:
         if isinstance(report, TrialResult):
             return report
         if isinstance(report, Lost):
-            raise TrainingError(f"trial {trial.number} took its worker down: {report.reason}")
+            raise TrainingError(f"trial {trial.number} crashed its worker: {report.reason}")
         if isinstance(report, EpochReport | FoldReport) and report.epoch + 1 in rungs:
             executor.prune(trial.number)
 

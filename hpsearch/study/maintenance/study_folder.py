@@ -38,7 +38,7 @@ def find_wrong_files(folder: Path, history: History) -> Iterator[str]:
     expected = history.final.digests if history.final else None
     if damaged := find_damaged_files(folder / "final", expected or {}):
         shown = ", ".join(damaged[:3]) + (", …" if len(damaged) > 3 else "")
-        yield f"damaged or not there in final: {shown}: hpsearch tune makes it again"
+        yield f"damaged or missing in final: {shown}: hpsearch tune creates it again"
 
 
 def _explain_folder(path: Path) -> str:

@@ -65,7 +65,7 @@ class WinnerFit:
             return
         if broken:
             logger.warning(
-                "%s: damaged or not there: %s; made again",
+                "%s: damaged or missing: %s; created again",
                 self.folder / "final",
                 ", ".join(broken),
             )

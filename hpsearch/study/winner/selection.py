@@ -197,7 +197,7 @@ def choose_winner(
         if not predictions:
             raise TrainingError(
                 "no ensemble can be chosen: the out-of-fold predictions of all trials are lost, "
-                "and training again did not bring them back. Run the same command again once the "
+                "and could not be computed again. Run the same command again once the "
                 "reason above is gone, or with --set selection.kind=best."
             )
         counts = select_ensemble(predictions, problem, problem.objective_metric)

@@ -1,7 +1,6 @@
 """Figures of a study and of its winner, as PNG files.
 
-Only what has data is drawn, and a figure that fails leaves the others alone. Knows no MLflow: files
-are written, and whoever wants to sends them.
+Only what has data is drawn, and a figure that fails leaves the others alone.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def make_architecture(
         optimizer = model.optimizer
     else:
         optimizer = make_scheduled_optimizer(params, get_step_factors(problem, params, model))
-    # Metrics of the user's compile would be computed for nothing: ours come from predictions.
+    # Compiled metrics would be computed in vain: ours come from predictions.
     model.compile(optimizer, loss, run_eagerly=model.run_eagerly if compiled else False)
     if takes_class_indices(loss):
         classes = problem.target.argmax(axis=1)[:, None].astype(np.float32)

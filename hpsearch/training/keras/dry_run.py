@@ -19,7 +19,7 @@ from .shared_model import to_backend_array
 
 
 def check_custom_loss(reference: str, problem: Problem) -> None:
-    """Call a loss of the user's own once.
+    """Call a custom loss once.
 
     Args:
         reference: The function, its file found from anywhere.

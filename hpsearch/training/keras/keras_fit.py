@@ -1,7 +1,7 @@
 """The `keras_fit` trainer: any Keras model on any backend, its folds in lockstep.
 
 One model serves all folds in turn (`network`), and the next trial of the same architecture too,
-because building and tracing cost more than many epochs. Knows no sampler and no MLflow.
+because building and tracing cost more than many epochs.
 """
 
 from __future__ import annotations

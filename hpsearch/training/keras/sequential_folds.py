@@ -1,4 +1,4 @@
-"""Folds that were trained one after another, put side by side. Pure; knows no Keras."""
+"""Folds that were trained one after another, put side by side. Pure."""
 
 from __future__ import annotations
 

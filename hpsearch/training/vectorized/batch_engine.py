@@ -53,7 +53,7 @@ class BatchEngine:
         self._limited: set[str] = set()  # groups that memory has made smaller
         self._batch_data: dict[tuple[str, int], BatchData] = {}
         self._epoch_seconds = 0.0  # of the last call; 0: not known yet
-        self._raised: Exception | None = None  # by a metric of the user's
+        self._raised: Exception | None = None  # by a custom metric
 
     def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
@@ -180,7 +180,7 @@ class BatchEngine:
         return self._batch_data[scaling, n_folds]
 
     def _measure_lane(self, predictions: Any, fold: Any, rows: Any) -> Any:
-        """The metrics of a lane; those of the user's own are asked on the host."""
+        """The metrics of a lane; custom ones are computed on the host."""
         found = [m for m in self._metrics if not m.needs_numpy]
         parts = [measure_function(found)(predictions, fold, rows)] if found else []
         for metric in self._metrics[len(found) :]:

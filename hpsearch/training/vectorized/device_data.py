@@ -20,7 +20,7 @@ from ...trial import Value
 from ..batching import derive_order_seed, draw_epoch_order
 from ..problem import Problem
 
-EVALUATION_ROWS = 2048  # at most so many rows are evaluated at once
+EVALUATION_ROWS = 2048  # rows evaluated at once
 ORDER_BYTES = 1 << 26  # of row orders that are kept
 
 

@@ -86,7 +86,7 @@ def state_function(
     Args:
         network: Whose variables are drawn.
         kinds: Of each variable's distribution.
-        seeds: The user's own seed of each variable, or None.
+        seeds: The seed that the model's code gives each variable, or None.
         slots: The optimizer's variables.
     """
     order = {id(v): index for index, v in enumerate(network.model.weights)}

@@ -265,7 +265,7 @@ def _make_twin(
             return MaskedBatchNormalization.from_config(config)
         try:
             return type(layer).from_config(config)
-        except Exception:  # a lambda, or a layer of the user's without a config: it serves itself
+        except Exception:  # a lambda, or a custom layer without a config: it serves itself
             return layer
 
     with without_values():

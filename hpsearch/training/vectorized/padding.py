@@ -122,7 +122,7 @@ def is_by_row(model: keras.Model) -> bool:
     """Whether a row's outputs depend on that row alone, in training too.
 
     Normalization by batch looks at all rows, and so may what Keras cannot tell us: an operation, an
-    activation or a `call` of the user's own.
+    activation or a custom `call`.
     """
     if not (is_functional(model) or isinstance(model, keras.Sequential)):
         return False

@@ -124,7 +124,7 @@ class Recipe:
             chunk: Rows that are computed at once, where a batch is computed in parts; None: all.
             scaling: What is done to features, and answers, beyond a shift and a factor.
             transforms: `Problem.target_transforms`.
-            is_compiled: Whether the user's own `compile` names loss and optimizer.
+            is_compiled: Whether the model's `compile` names loss and optimizer.
             steps: What of a step has factors or a schedule of its own.
         """
         self.steps = steps

@@ -49,7 +49,7 @@ def make_recipe(
     Args:
         problem: Rows, folds and goal.
         params: Hyperparameters, the fixed ones included.
-        seed: The trial's, for what the user's own function draws.
+        seed: The trial's, for what a custom model draws.
         shares: Whether trials with other optimizers and batch sizes may share its programs, which
             suits lanes on threads.
         batched: Whether the lanes are one batch: an optimizer is selected in each lane.

@@ -47,7 +47,7 @@ class TrialNumbers(NamedTuple):
     schedule: ScheduleNumbers
     draws: Draws
     slots: Slots
-    n_epochs: Any  # int32: at most so many
+    n_epochs: Any  # int32: the maximum
     weight_seeds: Any  # (n_folds,) uint32
     dropout_seeds: Any  # (n_folds,) uint32
     classes: Any  # (n_folds, n_classes) float32, or None
@@ -198,7 +198,7 @@ class Template:
         return state_function(self.network, *self._distribution_kinds(), self.slots)
 
     def _distribution_kinds(self) -> tuple[Sequence[str], Sequence[int | None]]:
-        """The kind of each weight's distribution, and the user's own seed."""
+        """The kind of each weight's distribution, and its seed where the model sets one."""
         shapes = [tuple(v.shape) for v in self.network.model.weights]
         found = [self._distribution(i, shape) for i, shape in enumerate(shapes)]
         kinds = ["constant" if f is None else f.kind for f in found]

@@ -1,7 +1,7 @@
 """The trials of one template on the device: tiles of lanes, and which trial stands where.
 
 What is done here costs the host the same for eight lanes as for eight hundred, but for what a
-trial's beginning and end need. Knows no reports.
+trial's beginning and end need.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class TileGroup:
         return tiles
 
     def start(self, epochs: int) -> None:
-        """Begin to train every trial for so many epochs at most, or to its limit; one call."""
+        """Begin to train every trial for at most `epochs`, or to its limit; one call."""
         self._asked = {}
         n = self.size.tiles
         until, sizes, branches = (np.zeros(n, np.int32) for _ in range(3))

@@ -80,7 +80,7 @@ class VectorizedTrainer:
 def explain_unsuitable(problem: Problem, params: Mapping[str, Value], seed: int = 0) -> str | None:
     """Why a trial of `params` cannot be vectorised on this device, or None where it can.
 
-    An exception of the user's own model is no reason: it is a failed trial in either trainer.
+    An exception that a custom model raises is not a reason: it fails the trial in either trainer.
     """
     session.start_session()
     from .recipe import make_recipe
