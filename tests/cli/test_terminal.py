@@ -117,7 +117,7 @@ def test_a_listener_that_fails_is_told_once_and_heard_no_more(caplog):
         listener(StudyCreated())
         listener(SearchEnded(reason=""))
     assert 1 == len(heard)
-    assert ["the display ends here, the study goes on: no more ink"] == caplog.messages
+    assert ["the display failed and stops, the study continues: no more ink"] == caplog.messages
 
 
 def test_commands_print_through_the_door_alone():

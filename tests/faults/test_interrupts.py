@@ -49,7 +49,7 @@ def test_once_what_trains_gets_its_grace_and_no_more(action, code, tmp_path, fig
         said = child.stderr.readlines()
         assert code == child.wait(60), said
         seconds = time.monotonic() - began
-    assert "Go on: hpsearch tune" in said[-1]
+    assert "To continue: hpsearch tune" in said[-1]
     figure(exit_after_a_grace_of_1_s=round(seconds, 1))
 
 

@@ -266,7 +266,7 @@ def test_fresh_is_refused_while_the_study_runs(path):
         (errno.ENOSPC, "make room"),
         (errno.EACCES, "allow it to this user"),
         (errno.EROFS, "mount it so that it can be written to"),
-        (errno.EIO, "look after the disk"),
+        (errno.EIO, "check the disk"),
         (errno.EMFILE, "raise the limit of open files"),
         (errno.ENOTDIR, "move away what has its name"),
         (errno.EBADF, "mend that"),

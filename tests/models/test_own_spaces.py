@@ -127,12 +127,12 @@ def test_a_fit_of_the_users_may_set_batch_size_and_epochs() -> None:
     ("name", "why"),
     [
         ("Shuffling", "it sets shuffle. It may hand hyperparameters named batch_size and epochs"),
-        ("OwnLoop", "HyperModel.fit is not supported here: it fails with a model that only looks"),
+        ("OwnLoop", "HyperModel.fit is not supported here: it fails with a model that only records"),
         ("with_lambda", r"layer 'lambda\w*' holds a lambda, which is not opened in safe mode"),
         ("without_loss", "names no loss: give one, or do not compile the model"),
         ("failing", r"users_models.py:\d+: ZeroDivisionError: of the user's"),
         ("nothing_of_that_name", "users_models.py has no function 'nothing_of_that_name'"),
-        ("keras", "keras is no function build.hp. and no keras_tuner.HyperModel"),
+        ("keras", "keras is neither a function build.hp. nor a keras_tuner.HyperModel"),
     ],
 )
 def test_a_model_of_keras_tuner_that_cannot_be_used_says_why(name: str, why: str) -> None:

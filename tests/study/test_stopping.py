@@ -76,8 +76,8 @@ def test_ctrl_c_lets_the_running_trial_finish_and_prints_the_command_that_goes_o
         child.send_signal(signal.SIGINT)
         said = child.stderr.read()
         assert 130 == child.wait(60)
-    assert said.splitlines()[-1].endswith(f"Go on: hpsearch tune {tmp_path / 'cancer.yaml'}")
-    assert "MLflow is away" not in said
+    assert said.splitlines()[-1].endswith(f"To continue: hpsearch tune {tmp_path / 'cancer.yaml'}")
+    assert "MLflow does not answer" not in said
     assert "RUNNING" not in statuses(tmp_path).values()
     records = synthetic.read_records(tmp_path / "mlruns/studies/cancer/journal.jsonl")
     n_results = sum(r["event"] == "result" for r in records)
