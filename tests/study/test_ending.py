@@ -212,7 +212,7 @@ def test_what_a_disk_lost_of_the_final_fit_is_made_again_and_readings_are_counte
     else:
         (final / name).write_bytes(b"")
     result = tune(copied)
-    assert "made again" in caplog.text
+    assert "created again" in caplog.text
     again = load_history(folder_of(copied) / "journal.jsonl").final
     assert (reads, reads) == (again.reads, result.reads)
     assert first.test == again.test
