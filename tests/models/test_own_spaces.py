@@ -127,7 +127,10 @@ def test_a_fit_of_the_users_may_set_batch_size_and_epochs() -> None:
     ("name", "why"),
     [
         ("Shuffling", "it sets shuffle. It may hand hyperparameters named batch_size and epochs"),
-        ("OwnLoop", "HyperModel.fit is not supported here: it fails with a model that only records"),
+        (
+            "OwnLoop",
+            "HyperModel.fit is not supported here: it fails with a model that only records",
+        ),
         ("with_lambda", r"layer 'lambda\w*' holds a lambda, which is not opened in safe mode"),
         ("without_loss", "names no loss: give one, or do not compile the model"),
         ("failing", r"users_models.py:\d+: ZeroDivisionError: of the user's"),
