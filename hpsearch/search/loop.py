@@ -104,6 +104,7 @@ class Search:
         Raises:
             TrainingError: If trial after trial fails, with the last reason.
         """
+        self._began = time.monotonic()
         self._replay_earlier_runs()
         self._resubmit_unfinished()
         while True:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..data import Dataset
 from ..execution.executor import Executor
+from ..history import restore_curves
 from ..search.event_writer import EventWriter
 from ..spec.study_spec import StudySpec
 from ..training.problem import Problem
@@ -13,7 +14,13 @@ from .gallery import Gallery
 from .result import StudyStopped
 from .winner.final_fit import WinnerFit
 from .winner.out_of_fold import OutOfFold
-from .winner.selection import best_trial, choose_winner, recorded_choice, score_finalists
+from .winner.selection import (
+    best_trial,
+    choose_winner,
+    recorded_choice,
+    score_finalists,
+    trials_needing_curves,
+)
 
 
 def finalize_study(
@@ -36,6 +43,8 @@ def finalize_study(
     """
     history, record = writer.history, writer.write
     folder = writer.journal.path.parent
+    _raise_if_stopped(spec, stop_requested)
+    restore_curves(history, writer.journal.path, trials_needing_curves(history, spec.selection))
     gallery = Gallery(history, folder)
     best_trial(history)  # there is one
     score_finalists(
@@ -49,8 +58,7 @@ def finalize_study(
         stop_requested=stop_requested,
         meanwhile=gallery.draw_interactive,
     )
-    if stop_requested():
-        raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")
+    _raise_if_stopped(spec, stop_requested)
     choice = recorded_choice(history, spec.selection, spec.seed)
     if choice is None:
         out_of_fold = OutOfFold(folder, problem, executor, record, stop_requested)
@@ -65,3 +73,8 @@ def finalize_study(
     finale = WinnerFit(choice, history, dataset, problem, executor, folder, record)
     finale.run(meanwhile=gallery.draw_search)
     gallery.draw_remaining(record)
+
+
+def _raise_if_stopped(spec: StudySpec, stop_requested: Callable[[], bool]) -> None:
+    if stop_requested():
+        raise StudyStopped(f"study {spec.study} was stopped; nothing is lost")

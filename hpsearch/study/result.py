@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ..data import Dataset
 from ..errors import HpsearchError
+from ..history import History
+from .resolved_study import ResolvedStudy
+
+if TYPE_CHECKING:
+    from ..tracking.uploader import Uploader
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +79,67 @@ class StudyResult:
 
 class StudyStopped(HpsearchError):  # noqa: N818  # it is no error
     """Somebody asked the study to stop; the same command goes on with it."""
+
+
+def build_result(
+    study: ResolvedStudy,
+    history: History,
+    dataset: Dataset,
+    path: Path,
+    uploader: Uploader | None,
+    uri: str,
+) -> StudyResult:
+    """The answer, from the history of a study that has ended.
+
+    Args:
+        study: The study.
+        history: Of its journal.
+        dataset: Its rows.
+        path: Of its journal.
+        uploader: What sends it to MLflow; None offline.
+        uri: Of the store, without secrets.
+    """
+    best, final, winner = history.winning_trial(), history.final, history.winner
+    assert best is not None
+    assert final is not None
+    assert final.epochs is not None
+    assert best.score is not None
+    assert best.spread is not None
+    target = dataset.schema.target
+    return StudyResult(
+        study=study.spec.study,
+        tracking_uri=uri,
+        experiment_id=uploader.experiment_id if uploader else None,
+        run_id=uploader.parent_run_id if uploader else None,
+        trials={
+            "complete": history.count("COMPLETE"),
+            "pruned": history.count("PRUNED"),
+            "failed": history.count("FAILED"),
+        },
+        best=BestTrial(
+            trial=best.number,
+            run_id=uploader.run_id(best.number) if uploader else None,
+            params=best.params,
+            score=best.score,
+            score_std=best.spread,
+            finalist_score=winner.finalist_score if winner else None,
+            finalist_std=winner.finalist_spread if winner else None,
+            epochs=final.epochs,
+        ),
+        members=[asdict(member) for member in final.members],
+        single=asdict(final.single) if final.single else {},
+        test=final.test,
+        seconds=0.0,
+        objective=study.objective.metric,
+        intervals=final.intervals,
+        baseline=asdict(final.baseline) if final.baseline else {},
+        confusion=final.confusion,
+        classes=[str(c) for c in target.classes] if target else [],
+        n_test=final.test_rows or 0,
+        ended=history.end.reason if history.end else "",
+        reads=history.reads,
+        threshold=final.label_threshold,
+        objectives=[name for name, _ in history.objectives],
+        front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.pareto_front()],
+        model=path.parent / "final" / "model.keras",
+    )

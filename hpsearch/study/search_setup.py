@@ -1,0 +1,59 @@
+"""From a resolved study to the loop that searches: its sampler, its pruner, its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..execution.executor import Executor
+from ..history import History
+from ..search.event_writer import EventWriter
+from ..search.loop import Search
+from ..search.sampler import Sampler
+from ..search.samplers import make_sampler
+from ..search.stopping_criteria import StoppingCriteria
+from ..search.tried_points import TriedPoints
+from .initial_trials import initial_points
+from .resolved_study import ResolvedStudy
+from .warm_start import best_point, read_trials
+
+
+def make_search(
+    study: ResolvedStudy,
+    writer: EventWriter,
+    executor: Executor,
+    stop_requested: Callable[[], bool],
+) -> Search:
+    """The loop of a study, with the sampler, the pruner and the budget that it declares."""
+    spec, minutes = study.spec, study.spec.budget.minutes
+    return Search(
+        writer=writer,
+        sampler=_make_sampler(study, writer.history),
+        executor=executor,
+        limits=StoppingCriteria(
+            spec.budget.trials,
+            None if minutes is None else minutes * 60,
+            spec.budget.stagnation,
+            spec.budget.target,
+        ),
+        pruner=study.pruner,
+        in_rounds=spec.training.deterministic,
+        seed=spec.seed,
+        epochs=spec.training.epochs,
+        fixed=spec.fixed_params,
+        memory=TriedPoints(spec.space),
+        stop_requested=stop_requested,
+    )
+
+
+def _make_sampler(study: ResolvedStudy, history: History) -> Sampler:
+    spec, elsewhere = study.spec, read_trials(history.study)
+    return make_sampler(
+        spec.sampler.kind,
+        spec.space,
+        direction=[o.direction for o in study.objectives],
+        seed=spec.seed,
+        options=spec.sampler.options,
+        epochs=spec.training.epochs,
+        points=initial_points(spec, best_point(elsewhere, study.objective.direction)),
+        elsewhere=elsewhere,
+    )
