@@ -31,7 +31,7 @@ def escape_terminal(text: object) -> str:
     Lines and tabs stay.
 
     Examples:
-        >>> printable("red\x1b[31m")
+        >>> escape_terminal("red\x1b[31m")
         'red\\x1b[31m'
     """
     return _UNPRINTABLE.sub(lambda found: _escape_character(found[0]), str(text))
@@ -51,7 +51,7 @@ def escape_markdown(text: object) -> str:
     r"""`text` as plain text within a line or a table's cell of Markdown.
 
     Examples:
-        >>> markdown("a|b <i> val_loss")
+        >>> escape_markdown("a|b <i> val_loss")
         'a\\|b \\<i\\> val_loss'
     """
     return _MARKUP.sub(lambda found: f"\\{found[0]}", escape_line(text))
@@ -71,7 +71,7 @@ def escape_formula(value: Any) -> Any:
     """A CSV cell that no spreadsheet takes for a formula: such a text gets a leading quote.
 
     Examples:
-        >>> safe_cell("=1+1"), safe_cell(-1.5)
+        >>> escape_formula("=1+1"), escape_formula(-1.5)
         ("'=1+1", -1.5)
     """
     if isinstance(value, str) and value.startswith(_FORMULA):

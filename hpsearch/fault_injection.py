@@ -75,7 +75,7 @@ def parse_faults(text: str) -> tuple[Fault, ...]:
         SpecError: If it names a step or an action that does not exist.
 
     Examples:
-        >>> parse("after_ask:3=kill")
+        >>> parse_faults("after_ask:3=kill")
         (Fault(step='after_ask', times=3, action='kill'),)
     """
     return tuple(_parse_fault(part.strip()) for part in text.split(",") if part.strip())

@@ -19,7 +19,16 @@ from .executor import Report, Started
 
 
 class InlineExecutor:
-    """One population at a time, here; for notebooks and tests."""
+    """One population at a time, here; for notebooks and tests.
+
+    Examples:
+        >>> from hpsearch.testing.executors import small_problem, small_trial
+        >>> from hpsearch.training.vectorized import VectorizedTrainer
+        >>> executor = InlineExecutor(small_problem(), VectorizedTrainer)
+        >>> executor.submit(small_trial(epochs=2))
+        >>> [type(executor.wait()).__name__ for _ in range(4)]
+        ['Started', 'EpochReport', 'EpochReport', 'TrialResult']
+    """
 
     def __init__(
         self, problem: Problem, make: Callable[[Problem], Trainer], *, population: int = 1

@@ -38,7 +38,19 @@ logger = logging.getLogger("hpsearch.execution")
 
 
 class ProcessExecutor:
-    """Long-lived workers that start to import Keras when the executor is made."""
+    """Long-lived workers that start to import Keras when the executor is made.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from tempfile import mkdtemp
+        >>> from hpsearch.testing.executors import result_of, small_problem, small_trial
+        >>> executor = ProcessExecutor(trainer="vectorized", logs=Path(mkdtemp()))
+        >>> executor.set_up(small_problem())
+        >>> executor.submit(small_trial(epochs=2))
+        >>> result_of(executor).state
+        'COMPLETE'
+        >>> executor.close()
+    """
 
     def __init__(
         self,

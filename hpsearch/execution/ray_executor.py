@@ -78,7 +78,17 @@ class _Actor(TrialHolder):
 
 
 class RayExecutor:
-    """Long-lived actors; they import Keras as soon as the cluster has placed them."""
+    """Long-lived actors; they import Keras as soon as the cluster has placed them.
+
+    Examples:
+        >>> from hpsearch.testing.executors import result_of, small_problem, small_trial
+        >>> executor = RayExecutor(trainer="vectorized", address="local", workers=1)
+        >>> executor.set_up(small_problem())
+        >>> executor.submit(small_trial(epochs=2))
+        >>> result_of(executor).state
+        'COMPLETE'
+        >>> executor.close()
+    """
 
     def __init__(
         self,

@@ -88,7 +88,7 @@ def remove_login(uri: str) -> str:
     """The address of a server as a browser takes it, without a name and a password in it.
 
     Examples:
-        >>> without_login("https://ann:secret@runs.example/mlflow")
+        >>> remove_login("https://ann:secret@runs.example/mlflow")
         'https://runs.example/mlflow'
     """
     return re.sub(r"://[^\s'\"<>]*@", "://", uri)

@@ -25,7 +25,17 @@ LATENCY_QUANTILE = (
 
 
 class LatencyTrainer:
-    """A trainer whose complete trials also say their latency; a `trainer.Trainer`."""
+    """Adds the latency to the results of another trainer; a `trainer.Trainer`.
+
+    Examples:
+        >>> from hpsearch.testing.executors import small_problem, small_trial
+        >>> from hpsearch.training.vectorized import VectorizedTrainer
+        >>> problem = small_problem()
+        >>> trainer = LatencyTrainer(VectorizedTrainer(problem), problem)
+        >>> *reports, result = trainer.train([small_trial(epochs=2)])
+        >>> result.latency_ms > 0
+        True
+    """
 
     def __init__(self, trainer: Trainer, problem: Problem) -> None:
         """Measure what `trainer` trains."""

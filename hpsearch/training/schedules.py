@@ -171,7 +171,7 @@ def parse_boundaries(value: Value) -> tuple[float, ...]:
     """The epochs of a piecewise schedule: a number, or a text of rising numbers.
 
     Examples:
-        >>> boundaries_of("10, 20.5"), boundaries_of(8)
+        >>> parse_boundaries("10, 20.5"), parse_boundaries(8)
         ((10.0, 20.5), (8.0,))
 
     Raises:

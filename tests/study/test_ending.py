@@ -222,7 +222,7 @@ def test_what_a_disk_lost_of_the_final_fit_is_made_again_and_readings_are_counte
         assert first.test_rows == len(file["truth"])
     caplog.clear()
     tune(copied)
-    assert "made again" not in caplog.text
+    assert "created again" not in caplog.text
 
 
 def test_a_crash_between_reading_and_record_is_counted_and_does_not_read_again(copied):

@@ -23,18 +23,41 @@ main(["tune", "spec.yaml", "--offline"])
 """
 
 
-@pytest.mark.long
-def test_a_study_that_jax_trains_needs_no_tensorflow(tmp_path: Path) -> None:
-    (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
+DIAGNOSE = """
+from pathlib import Path
+from hpsearch.study.maintenance import doctor
+doctor.PROBES = {"tensorflow": doctor.PROBES["tensorflow"]}
+for finding in doctor.diagnose(Path(".")):
+    print(finding.state, finding.subject, finding.message)
+"""
+
+
+def run_hidden(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run code where TensorFlow is not found."""
     hidden = Path(__file__).parent / "without_tensorflow"
     paths = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
-    done = subprocess.run(
-        [sys.executable, "-c", CODE],
-        cwd=tmp_path,
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": paths},
         capture_output=True,
         text=True,
     )
+
+
+@pytest.mark.long
+def test_a_study_that_jax_trains_needs_no_tensorflow(tmp_path: Path) -> None:
+    (tmp_path / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    done = run_hidden(CODE, tmp_path)
     assert 0 == done.returncode, done.stderr
     assert "winner: trial 0" in done.stdout + done.stderr
     assert (tmp_path / "mlruns/studies/without-tensorflow/final/model.keras").exists()
+
+
+def test_doctor_notes_that_tensorflow_is_missing_and_calls_nothing_bad(tmp_path: Path) -> None:
+    done = run_hidden(DIAGNOSE, tmp_path)
+    lines = done.stdout.splitlines()
+    assert 0 == done.returncode, done.stderr
+    assert [] == [line for line in lines if line.startswith("bad")]
+    assert any(line.startswith("note versions") and "no tensorflow" in line for line in lines)
+    assert any(line.startswith("note backend tensorflow not installed") for line in lines)

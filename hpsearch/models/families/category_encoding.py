@@ -68,7 +68,7 @@ def default_embedding_size(n_categories: int) -> int:
     """Numbers that a category becomes: `min(50, 1.6 * n ** 0.56)`, fastai's rule.
 
     Examples:
-        >>> [usual_size(n) for n in (3, 10, 100, 1000)]
+        >>> [default_embedding_size(n) for n in (3, 10, 100, 1000)]
         [3, 6, 21, 50]
     """
     return min(50, n_categories, round(1.6 * math.pow(n_categories, 0.56)))

@@ -21,7 +21,16 @@ logger = logging.getLogger("hpsearch.search")
 
 
 class Asha:
-    """Of the trials that have come to a rung so far, the best 1/eta go on."""
+    """Of the trials that have come to a rung so far, the best 1/eta go on.
+
+    Examples:
+        >>> from hpsearch.testing.pruners import Replay, rising_curves
+        >>> pruner = Asha(eta=3, min_epochs=3)
+        >>> pruner.rungs(number=0, epochs=50)
+        (3, 9, 27)
+        >>> Replay(pruner, rising_curves(6)).lengths  # epochs of six trials of at most 27
+        [27, 3, 3, 3, 27, 3]
+    """
 
     bracket = 1
 
@@ -49,6 +58,11 @@ class Hyperband:
 
     How many trials a bracket gets is Hyperband's allocation; which ones is drawn by their number,
     as Optuna does.
+
+    Examples:
+        >>> pruner = Hyperband(epochs=27, eta=3, min_epochs=3)
+        >>> sorted({pruner.rungs(number, epochs=27) for number in range(20)})
+        [(), (3, 9), (9,)]
     """
 
     bracket = 1

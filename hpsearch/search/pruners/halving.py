@@ -19,6 +19,11 @@ class Halving:
 
     With few epochs a bracket is eta trials with one rung. The last bracket of a budget may be
     smaller; its best 1/eta go on from each rung all the same.
+
+    Examples:
+        >>> pruner = Halving(epochs=27, eta=3, min_epochs=3)
+        >>> pruner.bracket, pruner.rungs(number=0, epochs=27)
+        (9, (3, 9))
     """
 
     def __init__(self, *, epochs: int, eta: int = 3, min_epochs: int = 3) -> None:

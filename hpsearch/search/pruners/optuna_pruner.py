@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
 
 class OptunaPruner:
-    """A verdict after every epoch from `min_epochs` on, by a pruner of Optuna's."""
+    """A verdict after every epoch from `min_epochs` on, by one of Optuna's pruners.
+
+    Examples:
+        >>> from optuna.pruners import MedianPruner
+        >>> OptunaPruner(MedianPruner, min_epochs=3).rungs(number=0, epochs=6)
+        (3, 4, 5)
+    """
 
     bracket = 1
 

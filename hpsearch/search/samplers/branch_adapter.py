@@ -12,7 +12,20 @@ from ..sampler import Sampler
 
 
 class BranchAdapter:
-    """A sampler over `branches.apart(space)` as one over `space`."""
+    """A sampler over `branches.split_branches(space)` as one over `space`.
+
+    Examples:
+        >>> from hpsearch.search.samplers import GridSampler
+        >>> from hpsearch.spec.branches import split_branches
+        >>> from hpsearch.spec.search_space import Categorical, Int, SearchSpace
+        >>> kinds = Categorical("kind", ("small", "large"))
+        >>> small = Int("units", 1, 2, when={"kind": ("small",)})
+        >>> large = Int("units", 8, 9, when={"kind": ("large",)})
+        >>> space = SearchSpace((kinds, small, large))
+        >>> sampler = BranchAdapter(GridSampler(split_branches(space), seed=0), space)
+        >>> sorted(sampler.ask(number)["units"] for number in range(4))
+        [1, 2, 8, 9]
+    """
 
     def __init__(self, sampler: Sampler, space: SearchSpace) -> None:
         """`space` is the one of the suggestions."""

@@ -17,7 +17,16 @@ MAX_POINTS = 100_000  # points that are listed
 
 
 class GridSampler:
-    """The points of a space. What was told of any of them changes nothing but that it is known."""
+    """Every point of a space once, in random order.
+
+    Examples:
+        >>> from hpsearch.spec.search_space import Categorical, Int, SearchSpace
+        >>> space = SearchSpace((Categorical("optimizer", ("sgd", "adam")), Int("layers", 1, 2)))
+        >>> sampler = GridSampler(space, seed=0)
+        >>> points = [sampler.ask(number) for number in range(5)]
+        >>> [point is None for point in points]
+        [False, False, False, False, True]
+    """
 
     def __init__(self, space: SearchSpace, *, seed: int) -> None:
         """All feasible points of `space`, shuffled, so that a short budget still sees all values.

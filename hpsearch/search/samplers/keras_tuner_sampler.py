@@ -55,7 +55,17 @@ ORACLES = {
 
 
 class KerasTunerSampler:
-    """One oracle, asked and told as a Tuner would."""
+    """One oracle, asked and told as a Tuner would.
+
+    Examples:
+        >>> from hpsearch.spec.search_space import Int, SearchSpace
+        >>> space = SearchSpace((Int("layers", 1, 3),))
+        >>> sampler = KerasTunerSampler(
+        ...     "keras_tuner_random", space, direction="minimize", seed=0, epochs=5, options={}
+        ... )
+        >>> sampler.ask(0)["layers"] in (1, 2, 3)
+        True
+    """
 
     def __init__(
         self,

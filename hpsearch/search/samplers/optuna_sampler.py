@@ -28,6 +28,18 @@ class OptunaSampler:
 
     Trials stand in it in the order in which they were asked for or told: a trial that was asked
     for again, because its first point was known, stands in it twice.
+
+    Examples:
+        >>> import optuna
+        >>> from hpsearch.spec.search_space import Float, SearchSpace
+        >>> space = SearchSpace((Float("rate", 0.001, 0.1, log=True),))
+        >>> sampler = OptunaSampler(
+        ...     lambda index, draw: optuna.samplers.RandomSampler(seed=index),
+        ...     space,
+        ...     directions=["minimize"],
+        ... )
+        >>> 0.001 <= sampler.ask(0)["rate"] <= 0.1
+        True
     """
 
     def __init__(

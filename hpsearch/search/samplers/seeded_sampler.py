@@ -10,7 +10,19 @@ from ..sampler import Sampler, make_running_trial
 
 
 class SeededSampler:
-    """A sampler that has been told of other trials, and whose first trials are given."""
+    """A sampler whose first trials are given, and which knows trials of another study.
+
+    Examples:
+        >>> from hpsearch.search.samplers import make_sampler
+        >>> from hpsearch.spec.search_space import Int, SearchSpace
+        >>> space = SearchSpace((Int("layers", 1, 3),))
+        >>> inner = make_sampler("random", space, direction="minimize", seed=0, epochs=5)
+        >>> sampler = SeededSampler(inner, [{"layers": 2}])
+        >>> sampler.ask(0)
+        {'layers': 2}
+        >>> sampler.ask(1)["layers"] in (1, 2, 3)
+        True
+    """
 
     def __init__(
         self,

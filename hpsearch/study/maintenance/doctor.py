@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -46,6 +47,7 @@ PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy
 CPU_ALONE = "cpu:cpu"  # what JAX's probe says where there is no accelerator
 ANSWER_SECONDS = 120  # for a framework to be imported and name its devices
 MIN_FREE_DISK = 2e9  # bytes
+NO_TENSORFLOW = "not installed: only `trainer: keras_fit` and SavedModel exports need it"
 STALE_DAYS = 1.0  # since the last event of an unfinished study that is not running
 
 PROBES = {
@@ -74,7 +76,8 @@ def diagnose(root: Path, uri: str | None = None) -> Iterator[Finding]:
         uri: A tracking URI; the file below `root` where it is None.
     """
     with ThreadPoolExecutor() as pool:
-        probes = {name: pool.submit(_probe_framework, code) for name, code in PROBES.items()}
+        installed = {n: code for n, code in PROBES.items() if find_spec(n) is not None}
+        probes = {name: pool.submit(_probe_framework, code) for name, code in installed.items()}
         yield _check_versions()
         yield from _plugins()
         yield _check_disk(root)
@@ -88,6 +91,8 @@ def diagnose(root: Path, uri: str | None = None) -> Iterator[Finding]:
             if name == "jax" and state == "ok" and says == CPU_ALONE:
                 says += f" ({explain_missing_gpu()})"
             yield Finding(f"backend {name}", state, says)
+        if "tensorflow" in PROBES and "tensorflow" not in installed:
+            yield Finding("backend tensorflow", "note", NO_TENSORFLOW)
 
 
 def _check_versions() -> Finding:
@@ -97,10 +102,9 @@ def _check_versions() -> Finding:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             absent.append(name)
-    text = ", ".join(found)
-    return Finding(
-        "versions", "bad" if absent else "ok", text + "".join(f"; no {n}" for n in absent)
-    )
+    text = ", ".join(found) + "".join(f"; no {name}" for name in absent)
+    state: State = "bad" if {*absent} - {"tensorflow"} else "note" if absent else "ok"
+    return Finding("versions", state, text)
 
 
 def _plugins() -> Iterator[Finding]:

@@ -48,7 +48,15 @@ class _RunningTrial:
 
 
 class KerasFitTrainer:
-    """Trains a population in turn, epoch by epoch, with Keras's training step; a `Trainer`."""
+    """Trains a population in turn, epoch by epoch, with Keras's training step; a `Trainer`.
+
+    Examples:
+        >>> from hpsearch.testing.executors import small_problem, small_trial
+        >>> trainer = KerasFitTrainer(small_problem())
+        >>> *reports, result = trainer.train([small_trial(epochs=2)])
+        >>> len(reports), result.state
+        (2, 'COMPLETE')
+    """
 
     name = "keras_fit"
 

@@ -35,7 +35,16 @@ Tables = dict[int, np.ndarray]  # trial -> predictions of its best epoch
 
 
 class BatchEngine:
-    """Trains populations; the groups of a population take turns on the device."""
+    """Trains populations; the groups of a population take turns on the device.
+
+    Examples:
+        >>> from hpsearch.testing.executors import small_problem, small_trial
+        >>> from hpsearch.training.vectorized import VectorizedTrainer
+        >>> trainer = VectorizedTrainer(small_problem(), placement="batch")
+        >>> *reports, result = trainer.train([small_trial(epochs=2)])
+        >>> len(reports), result.state
+        (2, 'COMPLETE')
+    """
 
     name = "vectorized"
 

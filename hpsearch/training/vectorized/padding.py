@@ -47,7 +47,7 @@ def padded_width(units: int) -> int:
     """The width of the layer in which a layer of `units` is computed.
 
     Examples:
-        >>> [padded(n) for n in (20, 64, 65, 200, 300)]
+        >>> [padded_width(n) for n in (20, 64, 65, 200, 300)]
         [64, 64, 128, 256, 384]
     """
     if units <= 64:

@@ -29,7 +29,15 @@ Key = tuple[tuple[int, int], ...]  # of a population: each trial's number and at
 
 
 class ThreadTrainer:
-    """Trains all folds of all trials side by side on threads; a `trainer.Trainer`."""
+    """Trains all folds of all trials side by side on threads; a `trainer.Trainer`.
+
+    Examples:
+        >>> from hpsearch.testing.executors import small_problem, small_trial
+        >>> from hpsearch.training.vectorized import VectorizedTrainer
+        >>> trainer = VectorizedTrainer(small_problem(), placement="threads")
+        >>> [weights.shape for weights in trainer.fit(small_trial(epochs=1))]
+        [(4, 8), (8,), (8, 1), (1,)]
+    """
 
     name = "vectorized"
 

@@ -20,7 +20,15 @@ Placement = Literal["threads", "batch"]
 
 
 class VectorizedTrainer:
-    """Trains all folds of all trials side by side; a `trainer.Trainer`."""
+    """Trains all folds of all trials side by side; a `trainer.Trainer`.
+
+    Examples:
+        >>> from hpsearch.testing.executors import small_problem, small_trial
+        >>> trainer = VectorizedTrainer(small_problem())
+        >>> *reports, result = trainer.train([small_trial(epochs=2)])
+        >>> len(reports), result.state
+        (2, 'COMPLETE')
+    """
 
     name = "vectorized"
 
