@@ -107,7 +107,7 @@ def _build_dataset(
     order, said = select_rows(source, roles, data)
     if order.size == 0:
         raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
-    window, windows = _make_row_window(data), None
+    window, windows, places = _make_row_window(data), None, None
     if window is not None:
         places, known, windows = _build_windows(table, order, roles, window)
         order = order[known]
@@ -117,34 +117,18 @@ def _build_dataset(
     weights = _read_weights(table, roles.weights)
     rows = _make_split_inputs(table, order, roles, target, number, cv, weights)
     cv = cv.model_copy(update={"kind": resolve_fold_kind(cv, rows)})
-    fraction = 0.0 if source.test_table is not None else data.test_fraction
-    if data.outer_fold is None:
-        development, test = split_test_rows(rows, cv, fraction=fraction, seed=seed)
-    else:
-        development, test = split_outer_fold(rows, cv, data.outer_fold, seed=seed)
+    development, test = _split_off_test(source, data, rows, cv, seed)
     if windows is not None:
         development = development[~windows.mask_overlapping(development, test)]
     here = order[development]
-    names = roles.features
-    if data.windows is not None and data.windows.include_target:
-        names = (*names, *roles.targets)
-    inferred, odd = infer_columns(table, names, data, here, origin)
-    schema = _make_array_schema(source.array, target, data) or Schema(
-        inferred, target, window=window, layout=source.layout
-    )
+    schema, odd = _make_schema(source, data, roles, target, window, here)
     trim_heap()
-    cleaned = schema.clean(table if source.array is None else source.array)
-    if windows is not None:
-        cleaned = cleaned[places]
-        theirs = windows.take(cleaned, test)
-        windows = windows.select(development)
-        read = windows.find_covered_rows(len(cleaned), np.arange(len(development)))
-        cleaned[np.setdiff1d(np.arange(len(cleaned)), read)] = np.nan  # what is locked stays so
+    # The cleaned table, the largest array, is not held here: what follows needs room of its own.
+    if windows is None or places is None:
+        columns, theirs = _divide_rows(schema.clean(source.rows), here, order[test])
     else:
-        theirs = cleaned[order[test]]
-    is_whole = windows is not None or np.array_equal(here, np.arange(len(cleaned)))
-    columns = cleaned if is_whole else cleaned[here]
-    del cleaned  # the largest array; what follows needs room of its own
+        whole = schema.clean(source.rows)[places]
+        columns, theirs, windows = _divide_windows(whole, windows, development, test)
     if source.test_table is None:
         locked = _lock_rows(table, theirs, number[test], weights, order[test])
     else:
@@ -171,6 +155,57 @@ def _build_dataset(
         windows=windows,
         notes=(*said, *why, *odd, *_note_constant_columns(schema, columns)),
     )
+
+
+def _split_off_test(
+    source: SourceTable, data: DataSpec, rows: SplitInputs, cv: CrossValidationSpec, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of development and of test rows; a test file leaves none to be split off."""
+    if data.outer_fold is not None:
+        return split_outer_fold(rows, cv, data.outer_fold, seed=seed)
+    fraction = 0.0 if source.test_table is not None else data.test_fraction
+    return split_test_rows(rows, cv, fraction=fraction, seed=seed)
+
+
+def _make_schema(
+    source: SourceTable,
+    data: DataSpec,
+    roles: ColumnRoles,
+    target: Target,
+    window: RowWindow | None,
+    here: np.ndarray,
+) -> tuple[Schema, Sequence[str]]:
+    """What the development rows in `here` say of the columns, and what looks odd in them."""
+    names = roles.features
+    if data.windows is not None and data.windows.include_target:
+        names = (*names, *roles.targets)
+    inferred, odd = infer_columns(source.table, names, data, here, source.origin)
+    schema = _make_array_schema(source.array, target, data) or Schema(
+        inferred, target, window=window, layout=source.layout
+    )
+    return schema, odd
+
+
+def _divide_rows(
+    cleaned: np.ndarray, here: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The cleaned rows of development and of test."""
+    is_whole = np.array_equal(here, np.arange(len(cleaned)))
+    return cleaned if is_whole else cleaned[here], cleaned[test]
+
+
+def _divide_windows(
+    cleaned: np.ndarray, windows: Windows, development: np.ndarray, test: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, Windows]:
+    """The cleaned table that windows lie in, the rows of the test windows, and the windows.
+
+    Rows of the table that no development window covers are NaN: what is locked stays so.
+    """
+    theirs = windows.take(cleaned, test)
+    kept = windows.select(development)
+    covered = kept.find_covered_rows(len(cleaned), np.arange(len(development)))
+    cleaned[np.setdiff1d(np.arange(len(cleaned)), covered)] = np.nan
+    return cleaned, theirs, kept
 
 
 def _require_time_order(cv: CrossValidationSpec) -> CrossValidationSpec:

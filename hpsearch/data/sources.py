@@ -63,6 +63,11 @@ class SourceTable:
     categories: tuple[str, ...] = ()  # columns that the source itself says are categorical
 
     @property
+    def rows(self) -> Any:
+        """What `Schema.clean` takes: the arrays, where rows are such, or else the table."""
+        return self.table if self.array is None else self.array
+
+    @property
     def origin(self) -> TableOrigin:
         """What is known of the table beside its cells."""
         separator = self.layout.separator if self.layout else ""
