@@ -34,10 +34,14 @@ AVOIDED = {
 }
 
 
+TEXTS = {path: path.read_text(encoding="utf-8") for path in SOURCES}
+TREES = {path: ast.parse(text) for path, text in TEXTS.items()}
+
+
 def definitions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef]]:
     """Each class, method and function of a module, and where it stands."""
-    for path in SOURCES:
-        todo: list[ast.stmt] = list(ast.parse(path.read_text(encoding="utf-8")).body)
+    for path, tree in TREES.items():
+        todo: list[ast.stmt] = list(tree.body)
         for node in todo:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
@@ -101,3 +105,21 @@ def test_no_two_modules_have_one_name_but_by_convention() -> None:
     """So that a search for a file by its name finds one."""
     found = Counter(path.stem for path in SOURCES if path.stem != "__init__")
     assert {} == {name: n for name, n in found.items() if n > 1}
+
+
+# Phrases that docstrings, comments and messages do without.
+PHRASES = (
+    *("of the user's own", "the user's own", "a function of the user's", "by whomever"),
+    *("so many", "nobody", "anybody", "became of", "knows no ", "its doing"),
+)
+
+
+def test_phrases_that_puzzle_a_reader_are_not_used() -> None:
+    wrong = [
+        f"{path.relative_to(PACKAGE)}:{number}: {phrase}"
+        for path, text in TEXTS.items()
+        for number, line in enumerate(text.lower().splitlines(), start=1)
+        for phrase in PHRASES
+        if phrase in line
+    ]
+    assert [] == wrong

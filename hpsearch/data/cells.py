@@ -448,7 +448,7 @@ def _shift_times(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | N
     if zone == LOCAL:
         return None
     utc = moments - expand_to_rows([s or 0 for s in seconds], places, "timedelta64[s]")
-    # Clocks are changed on the quarter of an hour. Arrow knows no change after 2037.
+    # Clocks are changed on the quarter of an hour. Arrow's zones have no change after 2037.
     quarters, each = np.unique(utc[moves].astype(np.int64) // 900, return_inverse=True)
     try:
         shifts = [_shift(clock(zone), int(quarter) * 900) for quarter in quarters]

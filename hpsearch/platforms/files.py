@@ -97,7 +97,7 @@ def sync_file(descriptor: int) -> None:
     if sys.platform == "darwin":  # fsync leaves it in the drive's cache there
         import fcntl
 
-        with suppress(OSError):  # a network's file system knows no full sync
+        with suppress(OSError):  # a network's file system may have no full sync
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
     os.fsync(descriptor)

@@ -95,7 +95,7 @@ def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
 
 
 def check_metric(file: StudyFile, problem: Problem) -> None:
-    """Call a metric of the user's own once, on the first fold's validation rows.
+    """Call a custom metric once, on the first fold's validation rows.
 
     Raises:
         SpecError: If it raises, or gives no number.

@@ -176,7 +176,7 @@ def _logins(uri: str) -> Iterator[tuple[str | None, str | None]]:
 
 
 def _is_known_login(uri: str) -> bool:
-    """Whether MLflow's client knows no other login than `login_header` does."""
+    """Whether MLflow's client has no other login than that of `login_header`."""
     if any(os.environ.get(name, "").lower() not in ("", "false", "0") for name in OTHER_LOGINS):
         return False
     plugins = metadata.entry_points(group="mlflow.request_header_provider")

@@ -111,7 +111,7 @@ def check_uri(uri: str) -> None:
     if scheme not in (*SCHEMES, *added):
         known = ", ".join(sorted({*SCHEMES, *added}))
         raise TrackingError(
-            f"{redact_text(uri)}: MLflow knows no store of the kind {scheme!r}. Known: {known}. "
+            f"{redact_text(uri)}: MLflow has no store of the kind {scheme!r}. Known: {known}. "
             "Correct --tracking-uri, or leave it out for a file in this folder."
         )
 

@@ -1,6 +1,6 @@
 """How every figure looks. The only place with colours, sizes and fonts.
 
-Figures are made without pyplot, so no state is shared with the user's own plots or threads.
+Figures are made without pyplot, so no state is shared with a user's plots or threads.
 """
 
 from __future__ import annotations

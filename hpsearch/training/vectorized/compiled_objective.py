@@ -18,7 +18,7 @@ from .traced_scalar import pack_numbers
 
 
 class CompiledObjective:
-    """The loss of a compiled model, its arguments constants of the program; an `Objective`."""
+    """The loss of a compiled model, with constant arguments; a `TrainingObjective`."""
 
     def __init__(self, loss: Any, problem: Problem, params: Mapping[str, Value]) -> None:
         """Take over a loss.
@@ -39,7 +39,7 @@ class CompiledObjective:
         self._check(problem)
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
-        """See `Objective`."""
+        """See `TrainingObjective`."""
         if self._is_sparse:
             truth = jnp.argmax(truth, axis=-1)
         per_row = self._loss.call(truth, outputs)

@@ -14,7 +14,7 @@ from ..multi_output import iter_output_slices
 from .traced_scalar import pack_numbers, unpack_numbers
 
 
-class Objective(Protocol):
+class TrainingObjective(Protocol):
     """What a trial minimises: `LossObjective`, or the `CompiledObjective` of a compiled model."""
 
     numbers: Any  # the inputs of the program that hold the loss's arguments
@@ -27,7 +27,7 @@ class Objective(Protocol):
 
 
 class LossObjective:
-    """The loss that hyperparameters name; an `Objective`."""
+    """The loss that hyperparameters name; a `TrainingObjective`."""
 
     link: str | None = None
 
@@ -53,7 +53,7 @@ class LossObjective:
         self.structure = f"{type(self._loss).__name__} {rest} {self._names} {tuple(widths)}"
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
-        """See `Objective`."""
+        """See `TrainingObjective`."""
         given = dict(zip(self._names, unpack_numbers(numbers), strict=True))
         arguments = {**self._fixed, **given}
         costs = [self._loss.fn(truth[:, p], outputs[:, p], **arguments) for p in self._parts]

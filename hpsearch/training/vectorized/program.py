@@ -22,7 +22,7 @@ from ..schedules import Schedule, StepShares
 from .device_data import DeviceFold, DeviceRows
 from .layers import Masks, TracedStep, make_lane_masks, make_masks
 from .network import LaneNetwork
-from .objective import Objective
+from .objective import TrainingObjective
 from .update import Arrays, Update, flatten_arrays
 
 
@@ -103,7 +103,7 @@ class Recipe:
         self,
         network: LaneNetwork,
         update: Update,
-        objective: Objective,
+        objective: TrainingObjective,
         batch_size: int,
         schedule: Schedule,
         *,

@@ -23,7 +23,7 @@ from ..weight_initialization import build_blueprint
 from . import session
 from .compiled_objective import CompiledObjective
 from .network import LaneNetwork
-from .objective import LossObjective, Objective
+from .objective import LossObjective, TrainingObjective
 from .optimizer_switch import OptimizerSwitch
 from .padding import is_by_row
 from .program import Recipe
@@ -73,7 +73,7 @@ def make_recipe(
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
     _check_model(problem, plan)
-    objective: Objective
+    objective: TrainingObjective
     located = problem.resolve_loss_path(params)
     named = str(located.get("loss"))
     if loss is not None:
