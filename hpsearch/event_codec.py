@@ -65,7 +65,7 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def _omit_scores(event: EpochFinished) -> dict[str, list[float] | None]:
-    """An epoch's metrics; null is what reads as the scores do, which stand beside them."""
+    """An epoch's metrics; null where they equal the event's scores."""
     return {k: None if _same(v, event.scores) else v for k, v in event.metrics.items()}
 
 

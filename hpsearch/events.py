@@ -67,7 +67,7 @@ class WarmStartTrial:
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """The trials of another study that the sampler is told first."""
+    """The trials of another study that the sampler learns first."""
 
     study: str
     key: str | None
@@ -141,7 +141,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent(Event):
-    """A kind of event that a later version writes; whoever does not know it can do without."""
+    """An optional kind of event that a later version writes; readers may skip it."""
 
     name: str = ""
 

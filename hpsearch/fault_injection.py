@@ -2,7 +2,7 @@
 
 `HPSEARCH_FAULT=after_ask:3=kill` kills the process when it passes `after_ask` for the third time;
 several faults are separated by commas. Unset, as it is but in tests, a step costs one look at an
-empty table. What can be broken stands in `STEPS` and `ACTIONS`; docs/reliability.md says which
+empty table. `STEPS` and `ACTIONS` list what can be broken; docs/reliability.md says which
 fault is tested where.
 """
 
@@ -26,7 +26,7 @@ STEPS = (
     "after_ask",  # the trial is in the journal, and not yet submitted
     "after_dispatch",  # an executor has it
     "before_result",  # its result has come and is written nowhere
-    "after_result",  # it stands in the journal, the sampler does not know it
+    "after_result",  # it is in the journal, and not yet told to the sampler
     "after_tell",  # the sampler knows it
     "before_log",  # a request to MLflow is next
     "after_log",  # MLflow has carried it out, the cursor does not know it

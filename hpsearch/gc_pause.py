@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def pause_gc() -> Iterator[None]:
-    """Look for no garbage inside: what is imported stays, and looking is up to a third of it."""
+    """Disable the garbage collector while importing: imported objects stay alive."""
     collects = gc.isenabled()
     gc.disable()
     try:

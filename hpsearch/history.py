@@ -52,7 +52,7 @@ class History:
         self._lost: list[Trial] = []  # attempts that a later one took the place of
         self.last: dict[int, Trial] = {}  # number -> last attempt, in the order of asking
         self.ended: list[Trial] = []  # in the order of their results
-        # What a sampler hears of, in its order: a trial's number when it is asked for and again
+        # What a sampler receives, in its order: a trial's number when it is asked for and again
         # when it has ended, and proposals that were known.
         self.order: list[int | DuplicateProposed] = []
         self.finalists: dict[int, FinalistScored] = {}  # by trial
@@ -116,7 +116,7 @@ class History:
                 self.plots = event
 
     def _count_time(self, event: Event) -> None:
-        """Each run of a study counts by itself: between two of them somebody may set the clock."""
+        """Each run of a study counts by itself: the clock may be set between two of them."""
         time = event.time
         self.last_time = max(self.last_time, time)
         if isinstance(event, RUNS):

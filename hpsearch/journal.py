@@ -311,7 +311,7 @@ class Journal:
         Args:
             path: Of the file.
             hear: Called with every event of earlier runs while the file is read, this once.
-            with_metrics: Whether it hears of an epoch's metrics, too, and not of its scores alone.
+            with_metrics: Whether it receives an epoch's metrics too, not only its scores.
 
         Raises:
             JournalError: If another process holds it, or it is damaged.
@@ -494,5 +494,5 @@ def _create_journal(path: Path, line: bytes) -> FileIO:
         raise _held_error(path, "another process, which has just begun it")
     with atomic_write(path) as file:
         file.write(line)
-    sync_names(path.parent)  # whoever made the folders
+    sync_names(path.parent)  # also of folders made elsewhere
     return _open_locked(path)

@@ -1,6 +1,6 @@
 """Hyperparameters as Optuna and Keras Tuner hold them.
 
-Both take 1, 1.0 and True for the same choice, so a choice is told by its index.
+Both take 1, 1.0 and True for the same choice, so a choice is encoded as its index.
 """
 
 from __future__ import annotations

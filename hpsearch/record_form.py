@@ -2,7 +2,7 @@
 
 A checksum proves that a line is what was written, not that a version of hpsearch wrote it: another
 program may have, with a checksum of its own. What is read is checked once, here. Fields and events
-that no version knows are let be; one that is missing is told by whoever needs it.
+that are unknown are kept; a missing one is reported by the code that needs it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Secrets hidden in texts that leave the process: messages, logs, journals, runs, diffs.
 
-A secret is recognised by what stands before it (`password: `, `?token=`, `Bearer `), by its own
+A secret is recognised by what precedes it (`password: `, `?token=`, `Bearer `), by its own
 shape (a private key, `ghp_…`), or because an environment variable with a telling name holds it.
 Shapes and most names are those of detect-secrets 1.5 (Apache 2.0), which finds secrets in files
 but replaces none. What was scanned is never scanned again, so the time is linear in the text.
@@ -19,7 +19,7 @@ MAX_ERROR_LENGTH = 2_000  # characters of a trial's reason to have failed
 MAX_TRACEBACK_LENGTH = 16_000
 LOOKBEHIND = 200  # characters of a value that are looked at to judge it
 
-# Names after which any value is a secret, whatever stands before them: PGPASSWORD, dbPassword.
+# Names after which any value is a secret, whatever precedes them: PGPASSWORD, dbPassword.
 _STRONG = (
     r"passw(?:or)?d|passwd|passphrase|passcode|contraseña|"
     r"(?:db|database|key|user|smtp|mail|ssh|admin|root)_?pass|(?<![a-z])pwd|"
@@ -248,7 +248,7 @@ def _is_secret(
 
 
 def _is_message(text: str, name: re.Match[str], value: tuple[int, int]) -> bool:
-    """Whether a key of a declaration and what is wrong with it are told: `space.password: …`."""
+    """Whether a text is a declaration's key and its error: `space.password: …`."""
     said = text[value[0] : min(value[1], value[0] + LOOKBEHIND)]
     is_bare = text[value[0] - 1 : value[0]] == " "
     return is_bare and text[name.start() - 1 : name.start()] == "." and said.count(" ") >= 3
@@ -305,7 +305,7 @@ def _find_unquoted(text: str, start: int, sign: str, limit: int) -> tuple[int, i
 
 
 def _find_line_end(text: str, start: int, closing: str) -> tuple[int, int] | None:
-    """A header's value: all of the line, or of the string literal that it stands in."""
+    """A header's value: all of the line, or of the string literal that holds it."""
     while text[start : start + 1] in ("'", '"', "\\"):
         start += 1
     found = re.compile(rf"[^\n\\{closing}]+").match(text, start)

@@ -7,7 +7,7 @@ from .trial import Trial
 
 
 def grow(trial: Trial, event: EpochFinished | TrialStarted | FoldFinished | TrialFinished) -> bool:
-    """Take one event in; whether it was news. What is told twice changes nothing."""
+    """Apply one event; whether it was new. Applying it again changes nothing."""
     match event:
         case EpochFinished():
             return _add_epoch(trial, event)

@@ -1,6 +1,6 @@
 """The command line: parse, call one function, print.
 
-Every import that takes time stands inside the command that needs it: `hpsearch --help` answers
+Slow imports are inside the command that needs them: `hpsearch --help` answers
 at once.
 """
 

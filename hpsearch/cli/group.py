@@ -29,7 +29,7 @@ class Commands(click.Group):
         except HpsearchError as error:
             _print_error(str(error))
             context.exit(getattr(error, "exit_code", 2))
-        except BrokenPipeError:  # whoever read stdout has enough
+        except BrokenPipeError:  # the reader of stdout has closed it
             redirect_to_null(sys.stdout)
             context.exit(READER_GONE_EXIT_CODE)
         except OSError as error:

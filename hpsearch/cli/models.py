@@ -209,7 +209,7 @@ def predict(
     """Answer for the rows of a CSV or Parquet file or of a folder of images.
 
     MODEL is given as NAME@ALIAS. ROWS may be - for standard input. How many cells were missing, or
-    of categories that the model does not know, is told on standard error.
+    of unknown categories, is printed on standard error.
     """
     from .. import promotion
 

@@ -208,7 +208,7 @@ class LiveDisplay(SilentDisplay):
         )
 
     def listen(self, event: Event) -> None:
-        """Take one event in; the screen follows by itself."""
+        """Apply one event; the display refreshes on its own."""
         self._progress.listen(event)
         if isinstance(event, TrialAsked):
             self._note = "searching"

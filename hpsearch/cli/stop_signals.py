@@ -24,7 +24,7 @@ SHOW_CURSOR = "\n\x1b[?25h"  # the progress on a terminal hides it
 
 
 class StopSignals:
-    """Listens for signals that ask for an end while it is entered."""
+    """Handles SIGINT and SIGTERM while it is entered."""
 
     def __init__(self, grace: float) -> None:
         """Running trials get `grace` seconds to finish after the first signal."""
@@ -32,7 +32,7 @@ class StopSignals:
         self._signal: int | None = None
 
     def is_requested(self) -> bool:
-        """Whether somebody asked to stop."""
+        """Whether a stop was requested."""
         return self._signal is not None
 
     def __enter__(self) -> Self:

@@ -155,7 +155,7 @@ def guard_listener(
     """
     is_over = False
 
-    def heard(event: Event) -> None:
+    def guarded(event: Event) -> None:
         nonlocal is_over
         if is_over:
             return
@@ -165,8 +165,8 @@ def guard_listener(
             is_over = True
             logger.warning("%s failed and stops, the study continues: %s", what, error)
 
-    vars(heard)["skips_past_curves"] = skips_past_curves
-    return heard
+    vars(guarded)["skips_past_curves"] = skips_past_curves
+    return guarded
 
 
 class WarningsHandler(logging.Handler):

@@ -1,7 +1,7 @@
 """Private parts of MLflow: its stores, and what makes and migrates their tables.
 
 Its public client has no way to make a SQLite store quickly, to tell that a database must be
-migrated before it does so by itself, to write many points at once or to remove one run for good.
+migrated before MLflow does so, to write many points at once or to remove one run for good.
 All modules of `mlflow.store` and `mlflow.system_metrics` count as private: their documentation
 promises nothing. Importing this module does not import MLflow.
 """

@@ -88,7 +88,7 @@ def format_cell(value: Any) -> str:
 
 
 def parse_number(text: str) -> float | None:
-    """The number that a text stands for, if any."""
+    """The number that a text means, if any."""
     try:
         return None if "_" in text else float(text)
     except ValueError:
@@ -215,7 +215,7 @@ class NumberFormat:
         return f"{self.prefix}{self.suffix}{self.group_characters} +"
 
     def parse(self, text: str) -> float | None:
-        """The number that a text stands for, if it is written so."""
+        """The number that a text means, if it is written so."""
         if not _compile_pattern(self.pattern).match(text):
             return None
         for mark in self.ignored_characters:
@@ -245,7 +245,7 @@ def parse_number_format(example: str) -> NumberFormat:
 
 
 def parse_formatted_number(text: str, form: str = "") -> float | None:
-    """The number that a text stands for in a column whose numbers are written as `form`."""
+    """The number that a text means in a column whose numbers are written as `form`."""
     return (
         parse_number(text) if form in ("", PLAIN_FORMAT) else parse_number_format(form).parse(text)
     )
@@ -257,7 +257,7 @@ def parse_formatted_number(text: str, form: str = "") -> float | None:
 def factorize(column: Any) -> tuple[list[Any], np.ndarray]:
     """The different values of a raw column and, for each row, the index of its own.
 
-    Works on any values, so text is looked at once however often it stands there.
+    Works on any values, so each distinct text is parsed once.
     """
     is_narrow = str(getattr(column, "type", getattr(column, "dtype", ""))) in FLOAT32_TYPES
     if hasattr(column, "dictionary_encode"):  # pyarrow

@@ -168,7 +168,7 @@ def missing_markers(name: str, data: DataSpec) -> tuple[str, ...]:
 
 
 def list_cell_spellings(cell: CellValue) -> tuple[str, ...]:
-    """How a declared cell may stand in a file; YAML's true is True and TRUE there, too."""
+    """How a declared cell may be written in a file; YAML's true is True and TRUE there, too."""
     text = format_cell(cell)
     return (text, text.title(), text.upper()) if isinstance(cell, bool) else (text,)
 

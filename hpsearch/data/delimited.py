@@ -36,7 +36,7 @@ UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class FileHead:
-    """What stands before the first row of a file."""
+    """What comes before the first row of a file."""
 
     separator: str
     names: tuple[str, ...]  # of the columns
@@ -180,7 +180,7 @@ def read_head(
         separator = sniff_separator(sample[mark:], len(sample) < SAMPLE_BYTES, needed)
     fields = _split_fields(record, separator)
     if not any(fields) and (layout.header or needed):
-        raise DataError("line 1 is blank: the names of the columns must stand there")
+        raise DataError("line 1 is blank: it must hold the names of the columns")
     names, has_header = _resolve_column_names(fields, layout, needed, targets)
     if names is None:
         raise DataError(
@@ -397,7 +397,7 @@ def _make_csv_reader(content: bytes, separator: str, **options: Any) -> Any:
 
 
 def refuse_open_quote(text: DelimitedText, separator: str) -> None:
-    """Refuse a cut file, whose last quote Arrow would close by itself.
+    """Refuse a cut file, whose last quote Arrow would close silently.
 
     Raises:
         DataError: With the line where the quote is opened.

@@ -228,7 +228,7 @@ def _make_row_window(data: DataSpec) -> RowWindow | None:
 def _build_windows(
     table: Any, order: np.ndarray, roles: ColumnRoles, window: RowWindow
 ) -> tuple[np.ndarray, np.ndarray, Windows]:
-    """See `build_windows`; rows without a target stand in windows too."""
+    """See `build_windows`; rows without a target are in windows too."""
     codes, names = np.zeros(table.num_rows, np.intp), [""]
     if window.by:
         codes = _encode_groups(table, window.by)
@@ -274,7 +274,7 @@ def _split_off_array(
 
 
 def _make_array_schema(array: np.ndarray | None, target: Target, data: DataSpec) -> Schema | None:
-    """What rows are that are arrays: each place of the last axis is scaled by itself."""
+    """What rows are that are arrays: each position of the last axis is scaled separately."""
     if array is None:
         return None
     names = [f"channel_{k}" for k in range(array.shape[-1])]

@@ -68,7 +68,7 @@ class Column:
     source: str = ""  # the raw table's column, where its name is another
     part: str = ""  # of a date: one of DATE_PARTS
     missing: tuple[str, ...] = ()  # texts that mean "missing" beside blanks
-    replace: tuple[tuple[str, str], ...] = ()  # (a cell's text, the text it stands for)
+    replace: tuple[tuple[str, str], ...] = ()  # (a cell's text, the text that replaces it)
     indicator: bool = False  # a feature that says "missing"
     clip: tuple[float, float] | None = None
     transform: str = ""  # "log" or "log1p"
@@ -249,7 +249,7 @@ class Schema:
         return np.empty((0, 0), np.float32) if cleaned is None else cleaned
 
     def windows(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Where the windows of a raw table's rows lie, which stand in the order of time.
+        """Where the windows of a raw table's rows lie, which are in the order of time.
 
         Returns:
             See `locate_windows`.
@@ -369,7 +369,7 @@ def locate_windows(codes: np.ndarray, rows: int, horizon: int) -> tuple[np.ndarr
         horizon: Rows between a window's last and the predicted one.
 
     Returns:
-        The places of the rows so that each series stands by itself, (n,); and for each row, the
+        The places of the rows so that each series is contiguous, (n,); and for each row, the
         place of its window's last row in that order, or -1 where it has too few before it.
     """
     order = np.argsort(codes, kind="stable")
@@ -516,7 +516,7 @@ def _parse_cell(value: Any, column: Column) -> float | None:
 
 
 def _replace_text(text: str, column: Column) -> str:
-    """What a cell of a numeric column stands for: 1 is replaced however it is written."""
+    """What a cell of a numeric column means: 1 is replaced however it is written."""
     replace = dict(column.replace)
     if not replace or text in replace:
         return replace.get(text, text)

@@ -131,7 +131,7 @@ def normalize_column_types(table: Any, drop: Collection[str] = ()) -> Any:
         drop: Columns that are not used, and so are emptied where they hold something else.
 
     Raises:
-        DataError: If a column holds something else, or a name stands there twice.
+        DataError: If a column holds something else, or a name appears twice.
     """
     import pyarrow as pa
 

@@ -26,7 +26,7 @@ CLIP_LIMIT = 1e15  # beyond which a number is the same to smooth clipping; its s
 
 
 class QuantileScaling(NamedTuple):
-    """A line with bends for each feature: `offset + sum(slope * clip(x - middle, -half, half))`."""
+    """A broken line for each feature: `offset + sum(slope * clip(x - middle, -half, half))`."""
 
     middle: np.ndarray  # (n_pieces, n_features) float32
     half_width: np.ndarray  # (n_pieces, n_features) float32, of a piece's width
@@ -201,7 +201,7 @@ def _fit_numeric(values: np.ndarray, column: Column, scaling: str) -> FeatureVec
 
 
 def _compute_imputation(known: np.ndarray, how: str | float) -> float:
-    """What stands for a missing number; 0 where no row has one."""
+    """What replaces a missing number; 0 where no row has one."""
     if isinstance(how, int | float):
         return float(how)
     if known.size == 0:
@@ -235,7 +235,7 @@ def _fit_scaling(values: np.ndarray, how: str) -> tuple[float, float]:
 def _fit_quantile_scaling(
     schema: Schema, columns: np.ndarray, rows: np.ndarray, impute: np.ndarray, scaling: str
 ) -> QuantileScaling | None:
-    """The bends of the columns that are scaled by quantiles; None where there is no such column."""
+    """The functions of the columns that are scaled by quantiles; None where there is none."""
     bent = [c.kind == "numeric" and (c.scaling or scaling) == "quantile" for c in schema.columns]
     if not any(bent):
         return None

@@ -29,7 +29,7 @@ def transform_target(
 def inverse_transform_target(
     xp: Any, output: Any, center: Any, scale: Any, transforms: Sequence[str]
 ) -> Any:
-    """What `learned` was made of; see there."""
+    """The inverse of `transform_target`: back to the target's unit."""
     told = xp.add(xp.multiply(output, scale), center)
     return _apply_to_columns(xp, told, [INVERSE_FUNCTIONS.get(name, "") for name in transforms])
 

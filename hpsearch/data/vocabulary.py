@@ -28,7 +28,7 @@ _FLOAT_OF_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0")  # as pandas writes 1 
 
 
 class Vocabulary:
-    """The codes of the categories, by their text and by what that stands for.
+    """The codes of the categories, by their text and by its meaning.
 
     A text is the category that is spelled so. A number, truth value or date is the category whose
     text stands for it, if there is exactly one: 7 is "007" unless there is "7" too.
@@ -71,7 +71,7 @@ class Vocabulary:
         return self._other_code if code is None else code
 
     def _find_equivalent(self, value: Any) -> int | None:
-        """The one category that stands for the same number, truth value or date."""
+        """The one category that means the same number, truth value or date."""
         is_text = isinstance(value, str)
         truth = self._parse_bool(value)
         if truth is not None and truth in self._codes_by_bool:

@@ -35,12 +35,12 @@ Report = Started | EpochReport | FoldReport | TrialResult | Lost
 
 
 def make_lost(reason: str) -> Callable[[TrialSpec], Report]:
-    """How a trial ends whose worker is gone: it is to be tried again."""
+    """The report of a trial whose worker is gone: it is tried again."""
     return lambda trial: Lost(trial.number, reason)
 
 
 def make_failed(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:
-    """How a trial ends that took more than it may: it is not tried again."""
+    """The report of a trial that exceeded a limit: it is not tried again."""
     return lambda trial: TrialResult(
         trial.number, "FAILED", seconds, attempt=trial.attempt, error=reason
     )
@@ -50,7 +50,7 @@ class Executor(Protocol):
     """What runs trials."""
 
     def set_up(self, problem: Problem) -> None:
-        """Tell what the trials that follow share; again where they share something else."""
+        """Send the problem that the following trials share; again when it changes."""
         ...
 
     @property
@@ -64,7 +64,7 @@ class Executor(Protocol):
         ...
 
     def submit(self, *trials: TrialSpec) -> None:
-        """Take a population: trials that one worker trains together, epoch by epoch."""
+        """Queue a population: trials that one worker trains together, epoch by epoch."""
         ...
 
     def wait(self, timeout: float | None = None) -> Report | None:
@@ -79,11 +79,11 @@ class Executor(Protocol):
         ...
 
     def resume(self, trial: int) -> None:
-        """Let a trial go on that waits at a rung."""
+        """Let a trial continue that waits at a rung."""
         ...
 
     def recall(self) -> Sequence[int]:
-        """Take back the trials that have not begun to train, and name them."""
+        """Take back the trials that have not begun to train; their numbers."""
         ...
 
     def fit(self, final: FinalFitRequest) -> None:
@@ -95,5 +95,5 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """End at once; no process is left behind."""
+        """Stop immediately; no process is left behind."""
         ...

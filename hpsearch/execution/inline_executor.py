@@ -65,7 +65,7 @@ class InlineExecutor:
         return self._arrived.popleft() if self._arrived else None
 
     def _advance(self) -> None:
-        """Let the trainer say one thing more; where it has ended, begin the next population."""
+        """Take the trainer's next report; after its last, start the next population."""
         if self._running is not None:
             try:
                 said = self._running.send(self._answer)

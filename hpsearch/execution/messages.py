@@ -22,13 +22,13 @@ class Connection(Protocol):
         ...
 
     def send(self, report: Any, /) -> None:
-        """Say something."""
+        """Send a report."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What all trials share, and what is to train them."""
+    """What all trials share, and the trainer."""
 
     problem: Problem
     trainer: str  # "vectorized" or "keras_fit"

@@ -172,7 +172,7 @@ class ProcessExecutor:
         return message
 
     def _handle_exit(self, dead: WorkerProcess) -> None:
-        """Replace a worker that ended by itself."""
+        """Replace a worker that exited."""
         dead.wait_or_kill()
         code = dead.popen.returncode
         how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
@@ -188,7 +188,7 @@ class ProcessExecutor:
         self._replace(dead, make_lost(f"the worker ended {how}; its log is {dead.log}"))
 
     def _restart_unready(self, dead: WorkerProcess, how: str) -> None:
-        """Replace a worker that ended before it could train: no trial has to answer for it."""
+        """Replace a worker that ended before it could train: no trial is the cause."""
         logger.info("worker %d ended %s before it could train", dead.popen.pid, how)
         self._stillborn += 1
         if self._stillborn >= MAX_STARTUP_FAILURES:
@@ -200,7 +200,7 @@ class ProcessExecutor:
         self._start_successor(dead, dead.populations, one_at_a_time=dead.one_at_a_time)
 
     def _enforce_limits(self) -> None:
-        """End what is beyond its limits."""
+        """End workers that exceed their limits."""
         for process in self._all_workers():
             process.measure()
             if not process.is_busy:
@@ -228,7 +228,7 @@ class ProcessExecutor:
         *,
         one_at_a_time: bool = False,
     ) -> None:
-        """Tell how the running trials ended; what had not begun goes to another worker."""
+        """Report the running trials as ended; waiting ones go to another worker."""
         dead.wait_or_kill()
         running, *queued = dead.populations or [()]
         logger.info("worker %d has ended; it trained %s", dead.popen.pid, numbers_of(running))

@@ -57,7 +57,7 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
         cpus: Cores that a local cluster says it has.
 
     Returns:
-        What takes leave of it, and ends it where it was started here.
+        A function that disconnects, and stops a cluster that was started here.
 
     Raises:
         ClusterError: If Ray is not installed, the address does not answer, or it asks for no token.

@@ -65,7 +65,7 @@ class _Actor(TrialHolder):
         self.listen()
 
     def listen(self) -> None:
-        """Ask for what it says next."""
+        """Request its next reports."""
         self.reports = self.handle.reports.remote()
 
     def send(self, order: Any) -> None:
@@ -102,7 +102,7 @@ class RayExecutor:
         limits: WorkerLimits | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Come to the cluster and ask it for workers.
+        """Connect to the cluster and request workers.
 
         Args:
             trainer: What trains; it decides the Keras backend of the workers.
@@ -173,7 +173,7 @@ class RayExecutor:
         return [actor for actor in self._actors if actor.node]
 
     def _handle_exit(self, actor: _Actor, error: Exception) -> None:
-        """Do without a worker that has died: what it trained is lost."""
+        """Handle the exit of a worker: what it trained is lost."""
         self._stillborn += not actor.node
         if self._stillborn >= MAX_STARTUP_FAILURES:
             raise ClusterError(
@@ -185,7 +185,7 @@ class RayExecutor:
         self._replace(actor, make_lost(reason))
 
     def _replace(self, actor: _Actor, end: Callable[[TrialSpec], Report]) -> None:
-        """Tell how the running trials ended; what waited there waits here."""
+        """Report the running trials as ended; waiting ones return to the backlog."""
         import ray
 
         logger.info("the worker on %s is replaced", actor.node or "a node")
@@ -199,7 +199,7 @@ class RayExecutor:
         self._dispatch_backlog()
 
     def _enforce_limits(self) -> None:
-        """End what is beyond its deadline."""
+        """End workers that exceed their deadline."""
         now = time.monotonic()
         passed, self._watched = min(now - self._watched, LONGEST_TICK), now
         for actor in [a for a in self._actors if a.is_training]:
@@ -260,7 +260,7 @@ class RayExecutor:
         return self._arrived.popleft() if self._arrived else None
 
     def _listen(self, timeout: float) -> None:
-        """Take in what some worker says within `timeout` seconds."""
+        """Handle the reports that arrive within `timeout` seconds."""
         import ray
 
         self._enforce_limits()

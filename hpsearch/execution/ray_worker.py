@@ -31,7 +31,7 @@ GRACE = 10.0  # seconds that the coordinator has to end it
 
 
 class QueueConnection:
-    """The worker's end of the line: what is called through the actor stands in two queues."""
+    """The worker's end of the connection: two queues between the actor's calls and the worker."""
 
     def __init__(self, limits: WorkerLimits) -> None:
         """Nothing said yet."""
@@ -55,7 +55,7 @@ class QueueConnection:
             self._scratch.cleanup()
 
     def send(self, report: Any) -> None:
-        """Say something; after a result, also that the process has grown too large."""
+        """Send a report; after a result, also that the process has grown too large."""
         if isinstance(report, LockedPredictionResult | Failure):
             self.remove_scratch()
         self.reports.put(report)
@@ -88,10 +88,10 @@ class RayWorker:
         except BaseException:
             traceback.print_exc()
             self._output.close()
-            os._exit(3)  # else its trials would be waited for without end
+            os._exit(3)  # else the coordinator would wait for its trials forever
 
     def _watch_memory(self) -> None:
-        """Say when memory runs out. The coordinator ends this process, or it ends itself."""
+        """Report when memory runs out. The coordinator ends this process, or it exits."""
         watch = ResourceUsage(os.getpid())
         while (reason := watch.explain_memory_exceeded(self._limits)) is None:
             time.sleep(CHECK_SECONDS)
@@ -110,7 +110,7 @@ class RayWorker:
 
     @ray.method(concurrency_group="reports")  # type: ignore[untyped-decorator]
     def reports(self) -> list[Any]:
-        """What was said since the last call; waits for the first of it."""
+        """The reports since the last call; waits for the first."""
         said = [self._line.reports.get()]
         while not self._line.reports.empty():
             said.append(self._line.reports.get())

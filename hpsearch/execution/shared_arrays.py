@@ -22,7 +22,7 @@ PAGE_BYTES = 4096
 
 
 class SharedArrays:
-    """Writes messages whose large arrays stand in the file, each of them once."""
+    """Writes messages whose large arrays are in the file, each of them once."""
 
     def __init__(self) -> None:
         """An empty file where temporary files go; the disk's, so that it need not fit in memory."""

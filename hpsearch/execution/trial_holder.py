@@ -36,7 +36,7 @@ class TrialHolder(ABC):
         """Count the time of the running population from now on."""
 
     def record_report(self, report: Any) -> None:
-        """Take in what a report says of what the worker does."""
+        """Update the state with a report."""
         match report:
             case Started(number) if number == self.populations[0][0].number:
                 self.start_clock()
@@ -87,7 +87,7 @@ class TrialHolder(ABC):
             self.send(Population(trials))
 
     def forget_trials(self, numbers: set[int]) -> None:
-        """Hold these trials no more."""
+        """Drop these trials."""
         left = (tuple(t for t in p if t.number not in numbers) for p in self.populations)
         self.populations = deque(population for population in left if population)
 

@@ -1,4 +1,4 @@
-"""A worker process: imports Keras at once, then trains what it is sent until it is told to stop.
+"""A worker process: imports Keras at once, then trains what it is sent until it is stopped.
 
 Started as `python -m hpsearch.execution.worker ROWS`: orders come on its standard input, reports go
 to its standard output, and ROWS is the file of the shared arrays. It ends with its coordinator: a
@@ -50,12 +50,12 @@ class Worker:
         self._trainer: Any = None  # there once the Setup has come
 
     def send(self, report: Any) -> None:
-        """Tell the coordinator; both threads do."""
+        """Send to the coordinator; called from both threads."""
         with self._lock:
             self._connection.send(report)
 
     def listen_or_die(self) -> None:
-        """Listen; a worker that is deaf would be waited for without end."""
+        """Listen; exit on an error, else the coordinator would wait forever."""
         try:
             self.listen()
         except BaseException:
@@ -105,7 +105,7 @@ class Worker:
             self._verdicts.notify()
 
     def run_orders(self) -> None:
-        """Carry orders out; None ends it."""
+        """Run orders; None ends the loop."""
         while (order := self._orders.get()) is not None:
             try:
                 self._run_order(order)

@@ -110,11 +110,11 @@ class WorkerProcess(TrialHolder):
                 continue
 
     def disconnect(self) -> None:
-        """Let it end by itself: it sees that its coordinator is gone."""
+        """Close the connection, upon which it exits."""
         self.channel.close()
 
     def wait_or_kill(self, grace: float = GRACE) -> None:
-        """See to it that it has ended, with all it started, at the latest in `grace` seconds."""
+        """Wait for its exit, and kill it with all it started after `grace` seconds."""
         self.disconnect()
         try:
             self.popen.wait(grace)

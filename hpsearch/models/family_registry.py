@@ -113,7 +113,7 @@ class Convention:
 
 
 def _make_keras_tuner_convention() -> Convention:
-    from .introspection import keras_tuner_convention as kt  # a second, for whoever asks for it
+    from .introspection import keras_tuner_convention as kt  # a second, only where it is needed
 
     return Convention(
         lambda ref: kt.to_hypermodel(load_object(ref), ref), kt.build, kt.record_build

@@ -45,11 +45,11 @@ def new_mark() -> dict[str, str]:
 
 
 class GroupWatcher:
-    """Ends a child's group and marked descendants: when it is told to, or when we are gone.
+    """Ends a child's group and marked descendants on request, or when this process is gone.
 
     A shell of 1 MB that reads a pipe which only this process holds open: no `kill -9` of this
     process is too sudden for it, and no native code of the child keeps it from its work. Windows
-    has no shell to do it; there a child ends by itself when it sees its coordinator gone.
+    has no shell to do it; there a child exits when its coordinator is gone.
     """
 
     def __init__(

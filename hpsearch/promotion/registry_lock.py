@@ -1,7 +1,7 @@
 """Whose turn it is to promote on a tracking server, which has no lock and no compare-and-set.
 
 What it has is a registry in which a name exists once: of several clients that create it at once,
-one succeeds and the others are told. Whoever has created it removes it when done.
+one succeeds and the others get an error. Its creator removes it when done.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MAX_SHOWN = 5  # unknown categories of a column that are named
-MAX_LINES = 20  # columns that are told of
+MAX_LINES = 20  # columns that are listed
 BATCH = 65536  # rows of a Parquet file read at once
 
 
@@ -56,7 +56,7 @@ def predict_file(
             model of arrays, an NPY or NPZ file or a folder of images.
         output: Gets a header and a line a row.
         separator: Of the CSV file; None: as in training, or found out from its first lines.
-        keep: Columns of the file that stand before the answers, as they are in the file.
+        keep: Columns of the file to copy in front of the answers.
         strict: Refuse rows with missing cells or unknown categories, before any is answered.
 
     Returns:

@@ -66,7 +66,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
     ) -> pd.DataFrame:
         """The answers for a raw table's rows, in their order; see `answer`.
 
-        Cells of unknown categories are told to Python's logging, one line a table.
+        Cells of unknown categories are logged, one line a table.
         """
         counts = self.code["schema"].CellCounts()
         answers = self.answer(model_input, counts)

@@ -1,4 +1,4 @@
-"""What a study writes down, and when others hear of it: once the disk has it, never before."""
+"""Writes events to the journal, and passes them on once they are on disk."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class EventWriter:
         self.history = History()  # the trials of earlier runs that have ended are condensed
         self._listeners = list(listeners)
         self._owes_sync = False  # a result that no sync has followed
-        self._unheard: list[Event] = []
+        self._pending: list[Event] = []
         curious = [hear for hear in listeners if not getattr(hear, "skips_past_curves", False)]
         self._tells_past_curves = bool(curious)
         self.journal = Journal(path, hear=self._take_in_past, with_metrics=bool(curious))
@@ -64,9 +64,9 @@ class EventWriter:
         written = self.journal.append(redact_event(event), sync=sync)
         self._owes_sync = self._owes_sync and not sync
         self.history.apply(written)
-        self._unheard.append(written)
+        self._pending.append(written)
         if not self._owes_sync:
-            self._tell_unheard()
+            self._notify_pending()
 
     def defer_sync(self, event: Event) -> None:
         """Write one event that the next sync makes safe; listeners receive it after the sync."""
@@ -78,11 +78,11 @@ class EventWriter:
         if self._owes_sync:
             self.journal.sync()
             self._owes_sync = False
-            self._tell_unheard()
+            self._notify_pending()
 
-    def _tell_unheard(self) -> None:
-        unheard, self._unheard = self._unheard, []
-        for event in unheard:
+    def _notify_pending(self) -> None:
+        pending, self._pending = self._pending, []
+        for event in pending:
             self._notify_listeners(event)
 
     def _notify_listeners(self, event: Event) -> None:

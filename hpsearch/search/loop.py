@@ -70,8 +70,8 @@ class Search:
         """A loop that goes on where the journal of `writer` ends.
 
         `in_rounds` asks for as many trials as the executor takes, and for the next when all have
-        ended: what is asked and pruned then hangs on no worker's speed. A point that `memory` finds
-        is answered from there: it is not trained again and counts for nothing.
+        ended: suggestions and verdicts then do not depend on the workers' speed. A point that
+        `memory` finds is answered from there: it is not trained again and counts for nothing.
         """
         self.history = writer.history
         self._writer = writer

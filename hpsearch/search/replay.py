@@ -1,4 +1,4 @@
-"""Taking up a study where it ended: the sampler hears again what it heard, in that order."""
+"""Resuming a study: the sampler receives the same calls as before, in the same order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def replay_trials(history: History, sampler: Sampler, *, in_rounds: bool) -> set
     """Tell the sampler of a study's earlier runs.
 
     Returns:
-        The trials whose end the sampler has not heard of: in rounds it hears when the next begins.
+        The trials whose results the sampler has not received; in rounds it receives them at the
+        beginning of the next round.
     """
     asked, ended, untold = set[int](), set[int](), set[int]()
     for step in history.order:

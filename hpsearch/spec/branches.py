@@ -1,7 +1,7 @@
 """One hyperparameter with several ranges, as several hyperparameters with one range each.
 
 A user, a trial, the journal and MLflow know one name; a library of samplers knows one range a
-name. Here a space and its points are told apart for such a library, and put together again.
+name. Here a space and its points are split for such a library, and joined again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ BRANCH_SEPARATOR = "@"  # between a name and the place of its range; no declared
 
 @dataclass(frozen=True, slots=True)
 class _JoinedConstraint:
-    """A constraint over points that are told apart."""
+    """A constraint over split points."""
 
     constraint: Constraint
 

@@ -67,7 +67,7 @@ class ColumnSpec(_DataSection):
 
     kind: Literal["numeric", "categorical", "date"] | None = None  # None: inferred
     missing: list[CellValue] = []  # values of this column that mean "missing"
-    replace: dict[CellValue, CellValue] = {}  # a cell -> what it stands for
+    replace: dict[CellValue, CellValue] = {}  # a cell -> its replacement
     impute: Impute | None = None  # numbers; None: `DataSpec.impute`
     scaling: Scaling | None = None  # numbers; None: `DataSpec.scaling`
     indicator: bool | None = None  # a feature that says "missing"; None: `DataSpec.indicator`

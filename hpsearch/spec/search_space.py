@@ -67,7 +67,7 @@ class Float:
         return True
 
     def value(self, place: int) -> float:
-        """The value at a place of the listed ones; without a step, the low end and the high."""
+        """The value at an index; without a step, the low end and the high."""
         if self.step is None:
             return self.high if place else self.low
         return float(_to_decimal(self.low) + place * _to_decimal(self.step))
@@ -118,7 +118,7 @@ class Int:
         return True
 
     def value(self, place: int) -> int:
-        """The value at a place of all of them."""
+        """The value at an index."""
         return self.low + place * self.step
 
     def draw(self, rng: Random) -> int:
@@ -162,7 +162,7 @@ class Categorical:
         return False
 
     def value(self, place: int) -> Value:
-        """The choice at a place of the list."""
+        """The choice at an index."""
         return self.choices[place]
 
     def draw(self, rng: Random) -> Value:

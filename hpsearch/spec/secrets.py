@@ -1,4 +1,4 @@
-"""Secrets that stand in a declaration: they are refused, for all of it is recorded.
+"""Secrets in a declaration: they are refused, because all of it is recorded.
 
 The journal needs the declaration as it is to go on with the study, and MLflow and the report show
 it. Pure function of the declaration.

@@ -167,7 +167,7 @@ class StudySpec(_StudySection):
     constraints: list[Annotated[str, AfterValidator(_check_constraint)]] = Field([], max_length=100)
     sampler: SamplerSpec = SamplerSpec()
     enqueue: Annotated[list[Any], BeforeValidator(_as_list), Field(max_length=1000)] = []
-    warm_start: StudyName | None = None  # a study whose trials the sampler is told
+    warm_start: StudyName | None = None  # a study whose trials the sampler learns
     pruner: PrunerSpec | None = None  # None: ASHA where the epochs allow it
     budget: BudgetSpec = BudgetSpec()
     selection: SelectionSpec = SelectionSpec()

@@ -33,7 +33,7 @@ PACKAGES = (
 TRAINED_BY = {"vectorized": ("jax", "jaxlib"), "keras_fit": ("tensorflow",)}
 MAY_CHANGE = ("budget", "execution", "selection")  # of a declaration, when a study goes on
 # What can be accepted: other trials than before may come out, but rows, folds, space and
-# objective are the same, so the trials still stand in one table.
+# objective are the same, so the trials are still ranked together.
 ACCEPTABLE = ("training", "model", "defaults", "code", "version")
 
 

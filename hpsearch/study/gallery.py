@@ -1,6 +1,6 @@
 """Plots and pages of a study: drawn once it has ended, and never a reason for it not to end.
 
-What fails is a warning with the reason and stands in the journal's `plots` event; `hpsearch tune`
+What fails is a warning with the reason, recorded in the journal's `plots` event; `hpsearch tune`
 and `hpsearch sync` try it again. Figures of the search may be drawn earlier, while workers train.
 """
 

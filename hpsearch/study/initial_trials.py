@@ -20,7 +20,7 @@ from ..training.optimizers import DEFAULT_OPTIMIZER
 from ..training.schedules import DEFAULT_LEARNING_RATE
 from ..trial import Value, derive_seed
 
-DEFAULTS_WORD = "defaults"  # stands for the point that says nothing
+DEFAULTS_WORD = "defaults"  # the point without any value of its own
 MAX_DRAWS = 1000  # of the rest of a point, before its constraints count as impossible
 BATCH_SIZE = 32  # Keras's `fit`
 
@@ -134,7 +134,7 @@ def _complete_point(spec: StudySpec, declared: Any, place: int) -> dict[str, Val
         if spec.space.find_broken_constraint(params) is None:
             break
     unread = {k: v for k, v in given.items() if k not in params and k not in spec.fixed_params}
-    return {**params, **unread}  # what does not exist there is told by `SearchSpace.why_invalid`
+    return {**params, **unread}  # `SearchSpace.why_invalid` reports what does not exist
 
 
 def _default_point(spec: StudySpec) -> dict[str, Value]:

@@ -87,7 +87,7 @@ def start_or_resume(
 
 
 def require_comparable(first: Event, path: Path) -> StudyCreated:
-    """The first event of a journal, which must say what the study was made of.
+    """The first event of a journal, which must hold the declaration.
 
     Raises:
         JournalError: It names what is missing.
@@ -139,16 +139,16 @@ def _format_refusal(study: str, found: list[Change], *, accept: bool) -> str:
     ways = "Name another with --study NAME, or begin anew with --fresh"
     if not others:
         ways += (
-            ", or go on with --accept-changes: old and new trials then stand in one ranking, "
+            ", or go on with --accept-changes: old and new trials are then ranked together, "
             "and each says to which of them it belongs"
         )
     elif accept:
-        ways = f"Trials with another {', '.join(others)} cannot stand in one ranking. {ways}"
+        ways = f"Trials with another {', '.join(others)} cannot be ranked together. {ways}"
     return "\n".join([*lines, f"{ways}."])
 
 
 def _warm_start_fields(study: ResolvedStudy, journal: Path, dataset: Dataset) -> WarmStart | None:
-    """The trials of another study that the sampler is told, where one is named."""
+    """The trials of the study that `warm_start` names."""
     if study.spec.warm_start is None:
         return None
     return collect_trials(study, journal, fingerprint=dataset.fingerprint)

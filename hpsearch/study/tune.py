@@ -167,7 +167,7 @@ def _start_uploader(stack: ExitStack, writer: EventWriter, uri: str, root: Path)
     artifacts = artifact_location(uri, root)
     uploader = stack.enter_context(Uploader(writer.journal.path, uri, artifacts=artifacts))
     writer.listen(lambda event: uploader.wake())
-    if database_path(uri) is None:  # a wrong address is told now, not after a night
+    if database_path(uri) is None:  # a wrong address raises before the training
         uploader.wait_open(CONNECT_SECONDS)
     return uploader
 

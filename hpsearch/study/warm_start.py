@@ -81,7 +81,7 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
 
 
 def read_trials(first: StudyCreated) -> list[Trial]:
-    """The trials copied into a journal's first line, as a sampler is told them."""
+    """The trials copied into a journal's first line, as a sampler receives them."""
     return [
         Trial(
             number=copied.number,

@@ -50,7 +50,7 @@ def wait_for_result(
     reports: list[Report] = []
     while not reports or not isinstance(reports[-1], TrialResult | Lost):
         report = executor.wait(SECONDS)
-        assert report is not None, "nothing was heard of the worker for ten minutes"
+        assert report is not None, "the worker sent nothing for ten minutes"
         reports.append(report)
         if isinstance(report, EpochReport):
             on_epoch(report)

@@ -112,7 +112,7 @@ def _revision_by_sqlalchemy(uri: str) -> str | None:
 
 
 def _back_up(path: Path) -> Path:
-    """A copy of an SQLite file, whoever has it open."""
+    """A copy of an SQLite file, which may be open elsewhere."""
     backup = path.with_name(f"{path.name}.before-upgrade-{time.strftime('%Y%m%d-%H%M%S')}")
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(backup)) as target:
         source.backup(target)

@@ -110,7 +110,7 @@ def study_tags(history: History) -> dict[str, str]:
 
 
 def owner_tags(history: History) -> dict[str, str]:
-    """Who began the study and on which machine; studies of one name are told apart by them."""
+    """Who began the study and on which machine; they distinguish studies of one name."""
     named = {"mlflow.user": history.study.owner, "host": history.study.host}
     return {tag: tag_value(value) for tag, value in named.items() if value}
 

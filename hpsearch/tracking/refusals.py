@@ -54,7 +54,7 @@ def describe_reason(error: BaseException) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The first line, without what stands behind the path of an address: it may be signed."""
+    """The first line, without the query of an address, which may hold a signature."""
     return re.sub(r"(https?://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text.splitlines()[0])[:300]
 
 
@@ -74,6 +74,6 @@ def describe_refusal(error: BaseException, *, needs: str = "") -> str:
 
 
 def permission_denied(needs: str) -> str:
-    """What is told of 403; `needs` may be empty."""
+    """The message for 403; `needs` may be empty."""
     asked = f"ask the server's administrator for {needs}" if needs else "ask its administrator"
     return f"permission denied: {asked}."

@@ -1,7 +1,7 @@
 """The winner's scores side by side: the search's, the finalist's, that of the locked rows.
 
 The first is the best of many noisy ones and therefore too good; the others took no part in the
-search. Pure values from a `History`, for whoever shows them.
+search. Pure values from a `History`.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def may_edit(uri: str, experiment_id: str) -> bool:
 
 
 def unusable_error(uri: str, reason: str) -> TrackingError:
-    """What is told of a store that does not answer."""
+    """The error for a store that does not answer."""
     return TrackingError(
         f"{redact_text(uri)}: the tracking store cannot be used: {reason} Start the server, "
         "correct "

@@ -1,7 +1,7 @@
 """Which run of a store is the run of a study.
 
 An experiment is found by the study's name, which several people may use on one server. Their
-studies are told apart by the key of the journal (`hpsearch.key`), which is random.
+studies are distinguished by the key of the journal (`hpsearch.key`), which is random.
 """
 
 from __future__ import annotations

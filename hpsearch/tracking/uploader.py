@@ -32,7 +32,7 @@ class Uploader:
 
     Examples:
         with Uploader(journal, uri) as uploader:
-            uploader.wait_open(30)  # a wrong URI is told here, before anything is trained
+            uploader.wait_open(30)  # a wrong URI raises here, before anything is trained
             ...
             uploader.flush(30)
             uploader.run_id(12)
@@ -70,7 +70,7 @@ class Uploader:
         self._ending = False  # close was called
         self._abandoned = False  # close gave up waiting
         self._reached = False  # the store has answered once
-        self._opening = False  # a caller of wait_open hears of problems
+        self._opening = False  # wait_open raises problems to its caller
         self._problem: HpsearchError | None = None  # why the last try failed
         self._failures = 0  # tries that failed
 

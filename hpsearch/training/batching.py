@@ -1,7 +1,7 @@
 """The order in which a fold's rows are seen: one definition for both trainers.
 
 All trials see a fold's rows in the same order in the same epoch (common random numbers): their
-scores then differ by what the trials are and by less noise. The order hangs on the fold's rows and
+scores then differ by less noise. The order depends on the fold's rows and
 the epoch alone, and is drawn by counting, so a device draws it itself.
 """
 

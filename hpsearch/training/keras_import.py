@@ -17,7 +17,7 @@ from ..compat.tensorflow import limit_gpu_memory
 from ..gc_pause import pause_gc
 
 UNUSED_PACKAGES = ("pandas", "sklearn", "matplotlib")
-GPU_MEMORY_VARIABLE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; JAX reads it by itself
+GPU_MEMORY_VARIABLE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; read by JAX
 
 
 @pause_gc()

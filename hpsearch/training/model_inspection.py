@@ -80,7 +80,7 @@ def inspect_model(
     Raises:
         SpecError: If it fails at every point, or builds what cannot be trained or served.
     """
-    from .keras.dry_run import check_custom_loss, run_one_batch  # what trains, for whoever looks
+    from .keras.dry_run import check_custom_loss, run_one_batch  # the steps that train
 
     for loss in losses:
         _call_user_code(loss, partial(check_custom_loss, loss, problem))

@@ -235,7 +235,7 @@ def test_a_study_whose_code_was_edited_goes_on_only_if_told_to_and_says_so(folde
     assert "code helper.py: SHA-256" in refused.stderr
     assert "--accept-changes" in refused.stderr
     refused = invoke(folder, *command, 2, "--seed", 9, "--accept-changes", code=2)
-    assert "Trials with another seed cannot stand in one ranking" in refused.stderr
+    assert "Trials with another seed cannot be ranked together" in refused.stderr
     journal = folder / "mlruns" / "studies" / "s" / "journal.jsonl"
     assert [0] == [t.number for t in load_history(journal).trials]
 

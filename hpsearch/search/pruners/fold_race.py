@@ -66,7 +66,7 @@ class FoldRace:
 
 
 def signed_rank_p_value(gains: Sequence[float]) -> float:
-    """How likely folds are to speak so much against a trial that is as good as the other."""
+    """The p-value of the folds under the hypothesis that both trials are equally good."""
     if not any(gains):
         return 1.0
     from scipy.stats import wilcoxon

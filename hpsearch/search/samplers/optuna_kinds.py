@@ -92,7 +92,7 @@ def _make_qmc(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSam
 
     whole = {p.name: to_distribution(p) for p in space if p.size > 1}
     scrambled = derive_seed(seed, "sampler")
-    # Where a point of the sequence breaks a constraint, the same one again would too.
+    # A point of the sequence that breaks a constraint would break it again.
     return lambda place, draw: (
         RandomSampler(seed=_sampler_seed(seed, place, draw))
         if draw

@@ -58,9 +58,9 @@ class OptunaSampler:
             make: See `MakeSampler`.
             space: Of the suggestions.
             directions: One an objective.
-            latest: What is told of the past is bounded to about this many trials; None: everything.
+            latest: How many trials, about, the sampler sees of the history; None: all.
             replays: Whether the sampler keeps notes of its own in a trial when it is asked: then
-                a trial of an earlier life is asked for once more before it is told.
+                a trial from before a resume is asked for again before it is told.
             given: Trials numbered below this were enqueued, not suggested.
         """
         import optuna

@@ -14,7 +14,7 @@ from ...platforms.files import DRAFT
 from ..file_integrity import find_damaged_files
 
 FOLDERS = ("final", "fit", "logs", "plots", "predictions")  # in a study's folder
-# Of the files in it: a folder called like them stands in the place of one.
+# Of the files in it: a folder may have the name of one.
 ENDINGS = {".diff", ".html", ".json", ".jsonl", ".keras", ".lock", ".log", ".npy", ".npz", ".png"}
 
 

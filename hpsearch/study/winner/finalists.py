@@ -24,7 +24,7 @@ from ...training.problem import Problem
 from ...trial import Direction, Trial, TrialResult, TrialSpec, derive_seed
 from ..prepare import with_folds
 
-Record = Callable[[Event], object]  # journal.append, and whoever else is told
+Record = Callable[[Event], object]  # journal.append, and the listeners
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,7 +42,7 @@ class GraphSteps:
         vectors = (*[vector] * 6, *[pieces] * 3, vector)
         self._scheduled = list_share_variables(model)
         taken = (order, tf.TensorSpec([], tf.int32), vector, StepShares(vector, vector), vectors)
-        # Traced when it is first called. Weights of 1 would cost a tenth of an epoch or more.
+        # Traced when it is first called. Without weights there is nothing to multiply.
         self._train_graph = tf.function(self._train_epoch, taken, autograph=False)
         self._weighted_train_graph = tf.function(
             self._train_epoch, (*taken, vector), autograph=False

@@ -28,7 +28,7 @@ class FoldRun:
         return np.array([figures[self.objective] for figures in self.epoch_metrics])
 
     def get_vital_metrics(self) -> dict[str, np.ndarray]:
-        """What must be finite after the last epoch, (fold + 1,) each, so that the place is told."""
+        """What must be finite after the last epoch, (fold + 1,) each: a message names the fold."""
         last = self.epoch_metrics[-1]
         names = ("train/loss", "val/loss", self.objective)
         return {name: np.array([0.0] * self.fold + [last[name]]) for name in names}

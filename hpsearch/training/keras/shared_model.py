@@ -1,4 +1,4 @@
-"""One compiled Keras model that stands for every fold in turn.
+"""One compiled Keras model that holds every fold in turn.
 
 A fold is a list of values: weights, seeds and optimizer state. They are loaded into the model,
 which trains on them for an epoch and gives them back, so the folds share one traced program, and
@@ -63,7 +63,7 @@ class EpochSteps(Protocol):
 
 
 class SharedModel:
-    """A compiled model and the values of the fold that it stands for."""
+    """A compiled model and the values of the fold that it holds."""
 
     def __init__(self, model: keras.Model, problem: Problem, features: Any) -> None:
         """Take over a model.
@@ -123,7 +123,7 @@ class SharedModel:
         return [ops.copy(v.value) for v in self._list_variables()]
 
     def set_state(self, values: FoldState) -> None:
-        """Let the model stand for the fold of `values`."""
+        """Load the fold of `values` into the model."""
         for variable, value in zip(self._list_variables(), values, strict=True):
             variable.assign(value)
 

@@ -119,7 +119,7 @@ class BatchEngine:
         return groups
 
     def _group_key(self, entry: TileEntry) -> str:
-        """What trials have in common that can stand in one group."""
+        """The key that trials of one group share."""
         scaling = str(entry.params.get("scaling")) if self.problem.statistics_by_scaling else ""
         shapes = [np.shape(a) for a in jax.tree.leaves(entry.numbers)]
         branches = self._branch_sizes(entry.batch_size)
@@ -129,7 +129,7 @@ class BatchEngine:
     def _branch_sizes(self, rows: int) -> tuple[int, ...]:
         """The sizes of batches of the program that trains batches of `rows`.
 
-        A batch is computed in the next larger of them. They hang on the space alone, so that all
+        A batch is computed in the next larger of them. They depend on the space alone, so that all
         its trials share them.
         """
         sizes = sorted(set(self.problem.sizes.get("batch_size", ())))

@@ -1,6 +1,6 @@
 """The optimizers between which a study chooses, as branches of one program.
 
-A program of its own for each optimizer costs more to compile than all of them as branches of one.
+One program with a branch for each optimizer compiles faster than one program each.
 What it costs in training is that a branch hands its new values over as copies. Where a weight is
 updated by itself, an optimizer's variables are counters and vectors as long as the weights, so all
 can use the same slots.

@@ -84,13 +84,13 @@ class ProgramCache:
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), examples)
         lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
         options: dict[str, bool | int | str] = {}
-        if session.is_on_cpu():  # level 1 compiles a fifth faster what runs as fast
+        if session.is_on_cpu():
             options["xla_backend_optimization_level"] = 1
-            # Each core compiles a program of its own: shares of one cost a tenth more.
+            # Each core compiles its own program.
             options["xla_cpu_parallel_codegen_split_count"] = 1
-            options["xla_cpu_prefer_vector_width"] = 512  # a tenth faster where there is such
+            options["xla_cpu_prefer_vector_width"] = 512  # used by CPUs with AVX-512
             options["xla_cpu_multi_thread_eigen"] = self._threads
-            if not self._threads:  # an operation cut into shares runs several times slower
+            if not self._threads:  # operations of one lane are too small to be split over threads
                 options["xla_disable_hlo_passes"] = "cpu-parallel-task-assigner"
         program: Compiled = lowered.compile(compiler_options=options)
         return program

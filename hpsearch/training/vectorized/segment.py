@@ -1,9 +1,9 @@
 """Epochs of many trials in one call: the loop over epochs, and every decision in it, on the device.
 
-Lanes stand in tiles. The trials of a tile have one batch size and are in the same epoch, so that
+Lanes are grouped in tiles. The trials of a tile have one batch size and are in the same epoch, so
 all lanes of a fold gather the same rows. One program trains all tiles of a template; each tile
 takes the branch of its batch size. Early stopping, the best epoch of the mean curve and losses that
-are not finite are decided here; the host hears of them when the call ends.
+are not finite are decided here; the host reads them when the call ends.
 """
 
 from __future__ import annotations

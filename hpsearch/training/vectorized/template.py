@@ -288,7 +288,7 @@ class Templates:
     def _network_key(
         self, given: Mapping[str, Value], params: Mapping[str, Value], sizes: Any, rest: Key
     ) -> Key:
-        """What the structure of a family's network hangs on; of numbers whether they are given."""
+        """What a family's network depends on; for numbers, whether they are given."""
         free = () if sizes is None else ("layers", "units")
         names = [n for n in self._family.defaults or () if n not in free]
         numbers = [n for n in names if isinstance(params[n], float)]

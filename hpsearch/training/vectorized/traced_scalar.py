@@ -14,7 +14,7 @@ import numpy as np
 
 
 class TracedScalar:
-    """A traced number that stands in for a Python float greater than zero.
+    """A traced number that replaces a Python float greater than zero.
 
     Its complement `1 - number` comes along, because Keras takes it in double precision and one
     float32 from another is not that.
