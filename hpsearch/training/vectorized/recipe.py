@@ -30,8 +30,8 @@ from .program import Recipe
 from .update import OptimizerUpdate, Update
 
 CHUNK = 64  # rows that are computed at once where batches of several sizes share a program
-# Rows times weights of an epoch up to which trials share programs. Branches and chunks make an epoch
-# longer, so a large network gets programs of its own.
+# Rows times weights of an epoch up to which trials share programs. Branches and chunks make an
+# epoch longer, so a large network gets programs of its own.
 SHARED_WORK = 1 << 28
 
 
