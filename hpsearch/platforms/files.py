@@ -87,8 +87,7 @@ def sync_tree(folder: Path) -> None:
     """Wait until the disk has every file below `folder`, and the names of all."""
     for parent, _, names in os.walk(folder):
         for name in names:
-            with open(os.path.join(parent, name), "rb+") as file:
-                sync_file(file.fileno())
+            _sync_by_name(Path(parent, name))
         sync_folder(Path(parent))
 
 
@@ -143,9 +142,17 @@ def sync_names(path: Path) -> None:
 
 def sync_path(path: Path) -> None:
     """Wait until the disk has a file that another library wrote, and its name."""
-    with path.open("rb+") as file:
-        sync_file(file.fileno())
+    _sync_by_name(path)
     sync_names(path)
+
+
+def _sync_by_name(path: Path) -> None:
+    """`sync_file` of a file that may be read-only; Windows has no way to sync such a file."""
+    is_writable = os.access(path, os.W_OK)
+    if not is_writable and sys.platform == "win32":
+        return
+    with path.open("rb+" if is_writable else "rb") as file:
+        sync_file(file.fileno())
 
 
 def remove_drafts(folder: Path, *, but: str) -> None:

@@ -1,6 +1,8 @@
 """Durable files: whole, or as before."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,29 @@ def test_content_is_synced_before_the_name_and_the_name_after(tmp_path, monkeypa
         monkeypatch.setattr(files, name, record)
     files.write_text(tmp_path / "a", "x")
     assert ["sync_file", "replace", "sync_folder"] == steps
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "fork"), reason="a user without rights, in a process of its own"
+)
+def test_a_read_only_file_is_synced_by_a_user_who_may_not_write_it():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        os.chmod(name, 0o755)
+        path = Path(name) / "file"
+        path.write_text("content")
+        path.chmod(0o444)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setuid(65534)
+                with pytest.raises(PermissionError):
+                    path.open("rb+")
+                files.sync_path(path)
+                files.sync_tree(Path(name))
+                code = 0
+            finally:
+                os._exit(code)
+        assert 0 == os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert "content" == path.read_text()
