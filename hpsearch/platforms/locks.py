@@ -30,7 +30,7 @@ STALE_SECONDS = (
 SETTLE_SECONDS = 1.0  # seconds in which others that came at once are seen where nothing locks
 RETRY_SECONDS = 0.3  # seconds: somebody may only be looking whether the lock is held
 POLL_SECONDS = 0.05  # seconds
-UNSUPPORTED_ERRORS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+UNSUPPORTED_ERRORS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 LOCKED_BYTE = 1 << 30  # the byte that Windows locks, beyond what is read
 
 
@@ -187,7 +187,9 @@ def _acquire(path: Path, me: Owner, patience: float) -> FileIO:
             elif is_same_file(path, file.fileno()):  # not removed while we waited for it
                 _write_owner(path, file, me, is_locked=is_free is True)
                 return file
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = str(path)  # the system's own names none for a lock
             file.close()
             raise
         file.close()

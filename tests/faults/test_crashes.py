@@ -14,10 +14,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks, and read
 SOAK = (pytest.mark.soak, pytest.mark.timeout(7200))
 
 
-def crashes(kills: int, cuts: int, seed: int) -> dict:
+def crashes(kills: int, cuts: int, seed: int, kinds: int = 0) -> dict:
     """What `crashes.py` found, in a process that has started no thread of JAX."""
     done = subprocess.run(
-        [sys.executable, "tests/faults/crashes.py", str(kills), str(cuts), str(seed)],
+        [sys.executable, "tests/faults/crashes.py", *map(str, (kills, cuts, seed, kinds))],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"},
         capture_output=True,
@@ -43,6 +43,14 @@ def test_without_power_at_any_operation_a_whole_study_goes_on(cuts, figure):
     assert 0 == found["cuts with a problem"], found["log"]
     assert cuts == found["cuts"]
     figure(points=found["cuts"], problems=found["cuts with a problem"])
+
+
+@pytest.mark.parametrize("kinds", [pytest.param(100, marks=SOAK)])
+def test_on_a_disk_that_is_full_at_any_kind_of_write_a_whole_study_goes_on(kinds, figure):
+    found = crashes(0, 0, 0, kinds)
+    assert 0 == found["full disks with a problem"], found["log"]
+    assert kinds == found["full disks"]
+    figure(kinds=found["full disks"], problems=found["full disks with a problem"])
 
 
 def watch(root, work):

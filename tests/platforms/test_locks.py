@@ -1,5 +1,6 @@
 """Locks: one holder, named; nothing left behind; held even where the file system locks nothing."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -148,3 +149,13 @@ def test_a_process_number_that_was_given_to_another_process_is_no_holder(path):
     assert find_holder(path) is None
     with FileLock(path):
         pass
+
+
+def test_a_lock_that_fails_names_its_file(path, monkeypatch):
+    def fail(descriptor):
+        raise OSError(errno.EIO, "the network is gone")
+
+    monkeypatch.setattr(locks, "try_lock", fail)
+    with pytest.raises(OSError, match="the network is gone") as told:
+        FileLock(path)
+    assert str(path) == told.value.filename
