@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -82,23 +82,22 @@ def folder(tmp_path_factory) -> Path:
 
 
 def watched(child: subprocess.Popen) -> tuple[str, str]:
-    """What a command prints, and the command lines of all that it starts."""
+    """What a command prints, and the command lines of all that it starts, but the model's echo."""
     lines: set[str] = set()
 
     def watch() -> None:
         while child.poll() is None:
-            for process in psutil.Process(child.pid).children(recursive=True):
-                try:
-                    lines.add(str(process.cmdline()))
-                except psutil.Error:
-                    continue
+            with suppress(psutil.Error):  # it has ended meanwhile
+                for process in psutil.Process(child.pid).children(recursive=True):
+                    with suppress(psutil.Error):
+                        lines.add(str(process.cmdline()))
             time.sleep(0.1)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
     said, _ = child.communicate(timeout=300)
     thread.join(5)
-    return said, "\n".join(lines)
+    return said, "\n".join(line for line in lines if not line.startswith("['echo'"))
 
 
 def test_a_canary_in_every_channel_of_a_study_is_found_nowhere(folder, monkeypatch, figure):
