@@ -34,7 +34,8 @@ def test_killed_at_any_operation_a_whole_study_goes_on(points, figure):
     found = crashes(points, 0, 0)
     assert 0 == found["kills with a problem"], found["log"]
     assert points - 3 <= found["kills"] or points == found["kills"]
-    figure(points=found["kills"], problems=found["kills with a problem"])
+    if points == 100:  # the catalogue's figure is that of the whole spread
+        figure(points=found["kills"], problems=found["kills with a problem"])
 
 
 @pytest.mark.parametrize("cuts", [pytest.param(50, marks=SOAK)])
