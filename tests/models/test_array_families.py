@@ -14,8 +14,9 @@ import pytest
 
 from hpsearch.data.schema import Column, Schema, Target
 from hpsearch.data.statistics import Statistics
-from hpsearch.models import load_family, make_outputs
+from hpsearch.models import FAMILIES, Family, load_family, make_outputs
 from hpsearch.models.assembly import WeightedNetwork, assemble_model
+from hpsearch.testing import FamilyContract
 
 IMAGE, SEQUENCE = (8, 8, 2), (6, 2)
 EVERYTHING: dict[str, dict[str, Any]] = {
@@ -38,6 +39,7 @@ EVERYTHING: dict[str, dict[str, Any]] = {
     "recurrent": {"cell": "gru", "layers": 2, "bidirectional": True, "dropout": 0.1, "l2": 1e-4},
     "mlp": {"units": 8},
 }
+ARRAYS = ("conv1d", "recurrent")
 PLAIN_KERAS = """
 import sys
 import keras, numpy as np
@@ -48,15 +50,22 @@ for folder in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("name", EVERYTHING)
-@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_a_family_ends_in_the_outputs_of_the_task(name: str, task: str) -> None:
-    outputs = make_outputs(task, 3)
-    shape = IMAGE if name == "cnn" else SEQUENCE
-    for params in ({}, EVERYTHING[name]):
-        model = load_family(name).build(params, shape, outputs)
+@pytest.mark.parametrize("name", FAMILIES)
+class TestEveryFamily(FamilyContract):
+    """The suite that families of other packages are tested by, too, with every layer they have."""
+
+    @pytest.fixture
+    def family(self, name: str) -> Family:
+        self.rows = IMAGE if name == "cnn" else SEQUENCE if name in ARRAYS else (5,)
+        self.params = EVERYTHING.get(name, {"units": 8})
+        return load_family(name)
+
+    def test_a_regression_answers_with_any_number(self, family: Family) -> None:
+        assert "linear" == self.build(family, "regression").layers[-1].activation.__name__
+
+    def test_its_defaults_make_a_network(self, family: Family) -> None:
+        model = family.build({}, self.rows, make_outputs("multiclass", 3))
         assert (None, 3) == model.output_shape
-        assert outputs.activation == model.layers[-1].activation.__name__
 
 
 @pytest.mark.parametrize("name", ["cnn", "conv1d"])

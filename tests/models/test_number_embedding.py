@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ import pytest
 
 from hpsearch.models import load_family, make_outputs
 from hpsearch.models.families.number_embedding import EMBEDDINGS, fit_bins, list_number_features
-from hpsearch.testing.families import FamilyContract
 
 CATEGORIES = ((0, 2), (3, 5))  # features 2, 8 and 9 are numbers
 ROWS = np.random.default_rng(0).normal(size=(30, 10)).astype("float32")
@@ -85,11 +83,3 @@ def test_a_saved_network_opens_anywhere(family: str, kind: str, tmp_path: Path) 
     model.save(tmp_path / "m.keras")
     again = keras.saving.load_model(tmp_path / "m.keras", safe_mode=True)
     np.testing.assert_array_equal(np.asarray(model(ROWS)), np.asarray(again(ROWS)))
-
-
-class TestRealMlp(FamilyContract):
-    params: Mapping[str, Any] = {"units": 8}
-
-    @pytest.fixture
-    def family(self) -> Any:
-        return load_family("realmlp")
