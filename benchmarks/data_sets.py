@@ -84,7 +84,7 @@ def measured(name: str, data: Path, trials: int | None) -> dict[str, Any]:
         "seconds": seconds,
         "network": result.test[metric],
         "interval": list(result.intervals[metric]),
-        "linear": result.baseline["metrics"][metric],
+        "linear": result.baselines[0].metrics[metric],
         "boosting": METRICS[metric](rows.target, answer, rows.weights),
     }
 

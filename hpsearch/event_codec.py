@@ -13,7 +13,15 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any
 
 from . import events
-from .events import FORMAT, KINDS, RUNS, EpochFinished, Event, UnknownEvent
+from .events import (
+    FORMAT,
+    KINDS,
+    RUNS,
+    EpochFinished,
+    Event,
+    UnknownEvent,
+    WinnerEvaluated,
+)
 from .record_form import wrong_field
 
 HEAD = 100  # bytes of a line's JSON within which `seq`, `time`, `event` and `trial` stand
@@ -124,6 +132,8 @@ def from_json(record: Any) -> Event:
             return UnknownEvent(seq=seq, time=time, name=kind)
         if kind == EpochFinished.kind:
             record = _restore_scores(record)
+        elif kind == WinnerEvaluated.kind and "baseline" in record:  # before format 3
+            record = {**record, "baselines": [each for each in [record["baseline"]] if each]}
         if (keys := _PLAIN.get(kind)) is not None:
             return known(seq=seq, time=time, **{key: record[key] for key in keys})
         found = {
@@ -209,7 +219,7 @@ _DECODED: dict[str, Convert] = {
     "warm_start": _warm_start,
     "members": _parts(_part(events.EnsembleMember)),
     "chosen_from": _part(events.SelectionBasis),
-    "baseline": _part(events.BaselineScores),
+    "baselines": _parts(_part(events.BaselineScores)),
     "single": _part(events.SingleTrialScores),
     "importance": _part(events.ColumnImportance),
     "digests": _parts_by_name(_part(events.FileDigest)),

@@ -95,10 +95,12 @@ class SelectionBasis:
 
 @dataclass(frozen=True, slots=True)
 class BaselineScores:
-    """A linear model on the locked rows."""
+    """A plain model on the locked rows."""
 
-    name: str
+    name: str  # "ridge", "logistic_regression", "gradient_boosting" or "constant"
     metrics: Mapping[str, float]
+    # By how much the winner's objective is better, a 95% interval; positive is better.
+    advantage: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -398,7 +400,7 @@ class WinnerEvaluated(Event):
     threshold: float | None = None
     test: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)  # 95%
-    baseline: BaselineScores | None = None
+    baselines: Sequence[BaselineScores] = ()
     confusion: Sequence[Sequence[int]] | None = None
     single: SingleTrialScores | None = None
     importance: ColumnImportance | None = None

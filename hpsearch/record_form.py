@@ -260,6 +260,12 @@ _EVENTS: dict[str, Form] = {
         "baseline": _optional(
             (_object_with(name=_is_text, metrics=_metrics), "a model and its metrics")
         ),
+        "baselines": _optional(
+            (
+                _list_of(_object_with(name=_is_text, metrics=_metrics)),
+                "a list of models and their metrics",
+            )
+        ),
         "confusion": _optional((_list_of(_numbers), "a table of numbers")),
         "importance": _optional(
             (

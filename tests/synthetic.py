@@ -245,7 +245,13 @@ def _finish(records: Records, best: tuple[float, int], epochs: int) -> None:
         after=900,
         test={"roc_auc": 0.85, "accuracy": 0.81},
         intervals={"roc_auc": [0.83, 0.87], "accuracy": [0.79, 0.83]},
-        baseline={"name": "logistic regression", "metrics": {"roc_auc": 0.84, "accuracy": 0.8}},
+        baselines=[
+            {
+                "name": "logistic_regression",
+                "metrics": {"roc_auc": 0.84, "accuracy": 0.8},
+                "advantage": [0.01, 0.03],
+            }
+        ],
         seconds=0.9,
         files="final/",
     )

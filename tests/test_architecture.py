@@ -27,6 +27,7 @@ MAY_USE = {
     "event_codec": {"events", "record_form"},
     "event_redaction": {"events", "event_codec", "redaction"},
     "journal": {"errors", "events", "event_codec", "event_redaction"},
+    "verdict": {"events"},
     "pareto": {"trial"},
     "trial_growth": {"events", "trial"},
     "history": {"errors", "events", "journal", "trial", "trial_growth", "pareto"},
@@ -70,6 +71,7 @@ MAY_USE = {
         "spec",
         "events",
         "journal",
+        "verdict",
         "history",
         "training",
     },
@@ -85,7 +87,16 @@ MAY_USE = {
         "training",
         "tracking",
     },
-    "reporting": {"errors", "redaction", "trial", "events", "journal", "history", "tracking"},
+    "reporting": {
+        "verdict",
+        "errors",
+        "redaction",
+        "trial",
+        "events",
+        "journal",
+        "history",
+        "tracking",
+    },
 }
 MAY_USE = {name: used | {"platforms", "escaping"} for name, used in MAY_USE.items()}
 MAY_USE["platforms"] = set()

@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..verdict import describe_verdict, display_name, stronger_baselines
 from .terminal import make_console
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ..data import Dataset
+    from ..events import BaselineScores
     from ..study import NestedResult, StudyResult
     from ..study.maintenance.plan import Plan
 
@@ -55,12 +57,29 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
     out.print(f"model: {result.model}", highlight=False, soft_wrap=True)
     name = result.study
     commands = [f"hpsearch top {name}", f"hpsearch ui {name}{uri_option}"]
-    commands.append(f"hpsearch promote {name} --as {name}@champion{uri_option}")
+    promote = f"hpsearch promote {name} --as {name}@champion{uri_option}"
+    stronger = stronger_baselines(result.baselines)
+    if not stronger:
+        commands.append(promote)
     if result.run_id is None:  # --offline, or a store that was away
         commands.insert(1, f"hpsearch sync {name}{uri_option}")
     out.print(f"next:  {' · '.join(commands)}", highlight=False, soft_wrap=True)
     if "$MLFLOW_TRACKING_URI" in uri_option:
         out.print("  with MLFLOW_TRACKING_URI set to the store's address; it holds a password")
+    if stronger:
+        out.print(_describe_loss(result, stronger, promote), highlight=False, soft_wrap=True)
+
+
+def _describe_loss(result: StudyResult, stronger: Iterable[BaselineScores], promote: str) -> str:
+    """What the winner is worse than, with the scores."""
+    metric = result.objective
+    scores = " and ".join(
+        f"{display_name(each)} ({metric} {each.metrics[metric]:.4f})" for each in stronger
+    )
+    return (
+        f"worse than {scores} on the locked rows, with {result.test[metric]:.4f}: search on, or "
+        f"use that model. To promote it anyway: {promote}"
+    )
 
 
 def describe_unsent(result: StudyResult, uri_option: str) -> str:
@@ -102,9 +121,8 @@ def _show_holdout(out: Console, result: StudyResult) -> None:
     if result.threshold != 0.5:
         title += f"; labels count above {result.threshold:.3g}"
     others = {}
-    if result.baseline:
-        name = str(result.baseline["name"]).replace("_", " ")
-        others[name] = result.baseline["metrics"]
+    for baseline in result.baselines:
+        others[display_name(baseline)] = baseline.metrics
     if result.single:
         others = {f"trial {result.single['trial']} alone": result.single["metrics"], **others}
     first = "ensemble" if result.single else "winner"
@@ -116,6 +134,8 @@ def _show_holdout(out: Console, result: StudyResult) -> None:
         cells = ("" if other is None else f"{other:.4f}" for other in theirs)
         grid.add_row(metric, f"{value:.4f}", between, *cells)
     out.print(grid)
+    if verdict := describe_verdict(result.baselines):
+        out.print(f"{first}, by {result.objective}: {verdict} (95% of a paired bootstrap)")
     if result.confusion and len(result.confusion) <= 12:
         grid = make_table("true", *(f"as {c}" for c in result.classes))
         for label, row in zip(result.classes, result.confusion, strict=True):

@@ -45,6 +45,7 @@ class Lineage:
     spread: float  # standard deviation over the folds
     epochs: int  # of the final fit
     test: Mapping[str, float]  # what the locked rows said, by metric
+    verdict: str = ""  # how it compares with plain models on the locked rows
 
 
 def save_served_model(

@@ -22,6 +22,7 @@ from ..redaction import redact
 from ..tracking.mlflow_layout import spec_yaml
 from ..tracking.scores import describe_difference, winner_scores
 from ..trial import Trial, Value
+from ..verdict import describe_verdict, display_name
 from . import terminal_tables
 from .page_style import SCRIPT, STYLE
 
@@ -88,10 +89,10 @@ def _render_cards(history: History) -> str:
         between = f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
         score = final.test[history.metric]
         cards.append((f"{score:.4f}", f"{history.metric} on the locked rows{between}"))
-    baseline = final.baseline
-    if baseline is not None and history.metric in baseline.metrics:
-        name = baseline.name.replace("_", " ")
-        cards.append((f"{baseline.metrics[history.metric]:.4f}", f"{name} on the same rows"))
+    for baseline in final.baselines:
+        if history.metric in baseline.metrics:
+            about = f"{display_name(baseline)} on the same rows"
+            cards.append((f"{baseline.metrics[history.metric]:.4f}", about))
     detail = ", ".join(f"{n} {state}" for state, n in counts.most_common())
     cards.append((str(len(history.trials)), f"trials: {detail}" if detail else "trials"))
     cards.append((_format_training_time(history), "of training"))
@@ -147,24 +148,25 @@ def _render_holdout(history: History) -> str:
     final = history.final
     if final is None or not final.test:
         return ""
-    baseline, single = final.baseline, final.single
+    single = final.single
     head = ["metric", history.name, "95% interval"]
-    head += [baseline.name.replace("_", " ")] if baseline else []
+    head += [display_name(each) for each in final.baselines]
     head += [f"trial {single.trial} alone"] if single else []
     rows = []
     for name, score in final.test.items():
         interval = final.intervals.get(name)
         between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
         row = [name, f"{score:.4f}", between]
-        for other in (baseline, single):
-            if other:
-                row.append(f"{other.metrics[name]:.4f}" if name in other.metrics else "")
+        for other in (*final.baselines, *([single] if single else ())):
+            row.append(f"{other.metrics[name]:.4f}" if name in other.metrics else "")
         rows.append(row)
     about = "Rows" if final.test_rows is None else f"{final.test_rows:,} rows"
     times = "once" if final.reads == 1 else f"{final.reads} times in the study's life"
     threshold = final.label_threshold
     labels = f" Labels count above a probability of {threshold:.3g}." if threshold != 0.5 else ""
-    note = f'<p class="note">{about} that no trial saw, read {times}.{labels}</p>'
+    verdict = describe_verdict(final.baselines)
+    says = f" By {history.metric}, it is {verdict}." if verdict else ""
+    note = f'<p class="note">{about} that no trial saw, read {times}.{labels}{html(says)}</p>'
     return f"<h2>Locked test rows</h2>{_wrap_in_box(_render_table(head, rows))}{note}"
 
 

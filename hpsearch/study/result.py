@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import Dataset
 from ..errors import HpsearchError
+from ..events import BaselineScores
 from ..history import History
+from ..verdict import describe_verdict
 from .resolved_study import ResolvedStudy
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class StudyResult:
     seconds: float  # wall clock of this run
     objective: str  # the metric
     intervals: Mapping[str, Sequence[float]]  # 95%, by metric
-    baseline: Mapping[str, Any]  # a linear model on the same rows: name, metrics
+    baselines: Sequence[BaselineScores]  # plain models on the same rows
     confusion: Sequence[Sequence[int]] | None  # true classes by predicted classes
     classes: Sequence[str]  # of the confusion's rows and columns
     n_test: int  # locked rows
@@ -73,7 +75,13 @@ class StudyResult:
         names = ("study", "tracking_uri", "experiment_id", "run_id", "trials")
         head = {name: getattr(self, name) for name in names}
         more = {"unsent_bytes": self.unsent, "refused": list(self.refused)}
-        figures = {"best": asdict(self.best), "test": self.test, "seconds": self.seconds}
+        figures = {
+            "best": asdict(self.best),
+            "test": self.test,
+            "baselines": [asdict(each) for each in self.baselines],
+            "verdict": describe_verdict(self.baselines),
+            "seconds": self.seconds,
+        }
         return {**head, **figures, **more}
 
 
@@ -132,7 +140,7 @@ def build_result(
         seconds=0.0,
         objective=study.objective.metric,
         intervals=final.intervals,
-        baseline=asdict(final.baseline) if final.baseline else {},
+        baselines=final.baselines,
         confusion=final.confusion,
         classes=[str(c) for c in target.classes] if target else [],
         n_test=final.test_rows or 0,

@@ -19,6 +19,7 @@ from ..history import History
 from ..platforms.files import DRAFT
 from ..redaction import redact, redact_named
 from ..trial import Trial, is_score, mean
+from ..verdict import describe_verdict
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
 SENT_TAG = "hpsearch.sent"  # of the study's run: how far it has acknowledged the journal
@@ -221,6 +222,8 @@ def outcome_tags(history: History) -> dict[str, str]:
         tags["ended"] = tag_value(history.end.reason)
     if notes := history.notes_of_changes():
         tags["changes"] = tag_value("\n".join(notes))
+    if history.final is not None and (verdict := describe_verdict(history.final.baselines)):
+        tags["verdict"] = verdict
     if history.promotions:
         last = history.promotions[-1]
         tags["promoted"] = f"{last.name} version {last.version} @{last.alias}"
@@ -245,16 +248,17 @@ def winner_points(history: History) -> Iterator[MetricPoint]:
 
 
 def final_points(history: History) -> Iterator[MetricPoint]:
-    """What the locked rows said, on the study's run: `test/...` and `baseline/...`."""
+    """What the locked rows said, on the study's run: `test/`, `baseline/NAME/` and `single/`."""
     final = history.final
     if final is None:
         return
     values = {f"test/{k}": v for k, v in final.test.items()}
     for name, (low, high) in final.intervals.items():
         values[f"test/{name}_low"], values[f"test/{name}_high"] = low, high
-    for group, scores in (("baseline", final.baseline), ("single", final.single)):
-        if scores is not None:
-            values |= {f"{group}/{k}": v for k, v in scores.metrics.items()}
+    for baseline in final.baselines:
+        values |= {f"baseline/{baseline.name}/{k}": v for k, v in baseline.metrics.items()}
+    if final.single is not None:
+        values |= {f"single/{k}": v for k, v in final.single.metrics.items()}
     for name, value in values.items():
         if is_score(value):
             yield MetricPoint(metric_name(name), float(value), final.time, 0)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from ..escaping import escape_markdown, format_code_span
 from ..history import History
 from ..trial import Trial
+from ..verdict import describe_verdict, display_name
 from .scores import describe_difference, winner_scores
 
 logger = logging.getLogger("hpsearch.tracking")
@@ -83,20 +84,21 @@ def _format_score(trial: Trial) -> str:
 def _render_holdout(history: History) -> str:
     if history.final is None:
         return ""
-    intervals, baseline = history.final.intervals, history.final.baseline
-    theirs = baseline.metrics if baseline else {}
-    title = f" {escape_markdown(baseline.name)} |" if baseline else ""
+    intervals, baselines = history.final.intervals, history.final.baselines
+    titles = "".join(f" {escape_markdown(display_name(each))} |" for each in baselines)
     lines = [
-        f"| locked test rows | {escape_markdown(history.name)} | 95% interval |{title}",
-        "|---|---|---|" + ("---|" if title else ""),
+        f"| locked test rows | {escape_markdown(history.name)} | 95% interval |{titles}",
+        "|---|---|---|" + "---|" * len(baselines),
     ]
     for name, value in history.final.test.items():
         low, high = intervals.get(name, (None, None))
         between = "" if low is None or high is None else f"{low:.4g} to {high:.4g}"
-        other = f" {theirs[name]:.4g} |" if name in theirs else " |"
-        lines.append(
-            f"| {escape_markdown(name)} | {value:.4g} | {between} |{other if title else ''}"
+        others = "".join(
+            f" {each.metrics[name]:.4g} |" if name in each.metrics else " |" for each in baselines
         )
+        lines.append(f"| {escape_markdown(name)} | {value:.4g} | {between} |{others}")
+    if verdict := describe_verdict(baselines):
+        lines += ["", f"By {escape_markdown(history.metric)}, it is {verdict}."]
     return "\n".join(lines)
 
 

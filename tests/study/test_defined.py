@@ -105,4 +105,4 @@ def test_the_locked_rows_are_judged_by_what_has_a_value_on_them(tmp_path):
     result = hpsearch.tune(spec("accuracy"), table, workers=1, offline=True, root=tmp_path)
     assert ["accuracy", "log_loss"] == list(result.test)
     assert ["accuracy", "log_loss"] == list(result.intervals)
-    assert ["accuracy", "log_loss"] == list(result.baseline["metrics"])
+    assert ["accuracy", "log_loss"] == list(result.baselines[0].metrics)

@@ -38,8 +38,13 @@ def locked(finished):
 
 def test_json_is_one_object_and_nothing_else(finished):
     answer = finished.answer
-    head = ["study", "tracking_uri", "experiment_id", "run_id", "trials", "best", "test", "seconds"]
-    assert [*head, "unsent_bytes", "refused"] == list(answer)
+    head = ["study", "tracking_uri", "experiment_id", "run_id", "trials", "best", "test"]
+    tail = ["baselines", "verdict", "seconds", "unsent_bytes", "refused"]
+    assert [*head, *tail] == list(answer)
+    assert ["logistic_regression", "gradient_boosting", "constant"] == [
+        each["name"] for each in answer["baselines"]
+    ]
+    assert answer["verdict"].endswith("better than a constant")
     assert (0, []) == (answer["unsent_bytes"], answer["refused"])
     best = ["trial", "run_id", "params", "score", "score_std", "epochs"]
     assert [*best, "finalist_score", "finalist_std"] == list(answer["best"])

@@ -49,8 +49,8 @@ def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
     assert 0 < result.test["rmse"] < 20
     assert ("rmse", 60) == (result.objective, result.n_test)
     assert result.confusion is None
-    assert "ridge" == result.baseline["name"]
-    assert result.baseline["metrics"]["r2"] > 0.99
+    assert "ridge" == result.baselines[0].name
+    assert result.baselines[0].metrics["r2"] > 0.99
     assert ["study", "asked"] == [e.kind for e in records][:2]
     assert result.model.is_file()
 
@@ -65,7 +65,7 @@ def test_the_log_of_a_target_is_learned_and_answers_are_in_its_own_unit(tmp_path
     given["training"] = {"epochs": 60, "early_stopping": None, "trainer": trainer}
     result = tune(given, data=(x, y), root=tmp_path)
     assert result.test["r2"] > 0.9
-    assert result.baseline["metrics"]["r2"] > 0.99
+    assert result.baselines[0].metrics["r2"] > 0.99
     served = pyfunc.load_model(str(result.model.parent / "model"))
     table = pd.DataFrame(x, columns=["x0", "x1", "x2"])
     answer = served.predict(table)["prediction"]
@@ -85,7 +85,7 @@ def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp
     result = tune(own, data=(x, y), root=tmp_path)
     assert 2 == result.trials["complete"]
     assert "quantile" == result.best.params["scaling"]
-    assert result.test["r2"] > 0.9 > 0.5 > result.baseline["metrics"]["r2"]
+    assert result.test["r2"] > 0.9 > 0.5 > result.baselines[0].metrics["r2"]
 
 
 @pytest.mark.usefixtures("inline_workers")
@@ -182,7 +182,7 @@ def test_linnerud_is_tuned_scored_and_served_for_its_three_targets(tmp_path, tra
     assert result.test["rmse"] == pytest.approx(root_mean_squared_error(truth, prediction))
     assert result.test["r2"] == pytest.approx(r2_score(truth, prediction))
     assert answer["prediction_Weight"].between(100, 300).all()
-    assert ("ridge", None) == (result.baseline["name"], result.confusion)
+    assert ("ridge", None) == (result.baselines[0].name, result.confusion)
 
 
 @pytest.mark.usefixtures("inline_workers")
@@ -198,7 +198,7 @@ def test_a_multilabel_study_is_tuned_scored_and_served_label_by_label(tmp_path, 
     assert result.test["roc_auc"] == pytest.approx(roc_auc_score(truth, prediction))
     assert result.test["f1"] == pytest.approx(f1_score(truth, prediction > 0.5, average="macro"))
     assert result.test["roc_auc"] > 0.75
-    assert result.baseline["metrics"]["roc_auc"] > 0.75
+    assert result.baselines[0].metrics["roc_auc"] > 0.75
     assert ("roc_auc", None) == (result.objective, result.confusion)
     answer = served(result, frame)
     assert [f"{w}_{n}" for n in marks for w in ("label", "probability")] == list(answer)

@@ -78,7 +78,7 @@ def test_a_study_is_judged_by_it_on_the_locked_rows(reference: str, tmp_path: Pa
     assert "squares" == result.objective
     low, high = result.intervals["squares"]
     assert low < result.test["squares"] < high
-    assert result.baseline["metrics"]["squares"] > 0
+    assert result.baselines[0].metrics["squares"] > 0
 
 
 def test_a_direction_is_asked_for_and_a_missing_function_is_named(reference: str) -> None:

@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -31,9 +31,11 @@ from ...platforms.files import draft_of, publish_folder, write_text
 from ...promotion.package import EXAMPLE_ROWS, MODEL_FOLDER, Lineage, save_served_model
 from ...training.final_model import FinalFitRequest, LockedPredictionRequest
 from ...training.problem import Problem
+from ...verdict import describe_verdict
 from ..file_integrity import describe_files, find_damaged_files
 from ..prepare import with_folds
-from .holdout_evaluation import Baseline, evaluate_holdout, fit_baseline
+from .baselines import Baseline, fit_baselines
+from .holdout_evaluation import evaluate_holdout
 from .selection import Choice
 
 logger = logging.getLogger("hpsearch.study")
@@ -75,10 +77,10 @@ class WinnerFit:
         began = time.monotonic()
         with ThreadPoolExecutor(1) as pool:
             fitting = pool.submit(self._fit_networks)
-            baseline = self._fit_baseline()
+            baselines = self._fit_baselines()
             meanwhile()
             fitted = fitting.result()
-        self._evaluate_holdout(fitted, baseline, began)
+        self._evaluate_holdout(fitted, baselines, began)
         shutil.rmtree(self.folder / "fit", ignore_errors=True)
 
     # -- what is there already --------------------------------------------------------------
@@ -175,10 +177,10 @@ class WinnerFit:
 
     # -- the locked rows --------------------------------------------------------------------
 
-    def _fit_baseline(self) -> Baseline | None:
-        return fit_baseline(self._full_problem()) if self.dataset.locked_rows else None
+    def _fit_baselines(self) -> tuple[Baseline, ...]:
+        return fit_baselines(self._full_problem()) if self.dataset.locked_rows else ()
 
-    def _evaluate_holdout(self, fitted: Path, baseline: Baseline | None, began: float) -> None:
+    def _evaluate_holdout(self, fitted: Path, baselines: Sequence[Baseline], began: float) -> None:
         """Read the locked rows and write everything that the study ends with."""
         path = self.folder / "final"
         draft = draft_of(path)
@@ -187,7 +189,7 @@ class WinnerFit:
             shutil.copyfile(fitted / NETWORK, draft / NETWORK)
             judged = self._earlier_holdout_result(draft)
             if judged is None:
-                judged = self._read_locked(fitted, draft, baseline)
+                judged = self._read_locked(fitted, draft, baselines)
             self._write_files(draft, judged)
             seconds, digests = time.monotonic() - began, describe_files(draft)
             judged = replace(judged, seconds=seconds, digests=digests)
@@ -215,7 +217,9 @@ class WinnerFit:
             shutil.copyfile(folder / PREDICTIONS, draft / PREDICTIONS)
         return final
 
-    def _read_locked(self, fitted: Path, draft: Path, baseline: Baseline | None) -> WinnerEvaluated:
+    def _read_locked(
+        self, fitted: Path, draft: Path, baselines: Sequence[Baseline]
+    ) -> WinnerEvaluated:
         """What the locked rows say; that they are read is written down first."""
         choice = self.choice
         if self.dataset.locked_rows is None:
@@ -223,7 +227,7 @@ class WinnerFit:
         n_rows = len(self.dataset.locked_rows)
         self.record(LockedRowsRead(trial=choice.trial.number, rows=n_rows))
         locked = self.dataset.locked_rows.read()
-        prediction, judged = self._compute_holdout_result(fitted, locked, baseline)
+        prediction, judged = self._compute_holdout_result(fitted, locked, baselines)
         weights = np.ones(len(prediction)) if locked.weights is None else locked.weights
         np.savez(
             draft / PREDICTIONS,
@@ -247,7 +251,7 @@ class WinnerFit:
         )
 
     def _compute_holdout_result(
-        self, fitted: Path, locked: TestRows, baseline: Baseline | None
+        self, fitted: Path, locked: TestRows, baselines: Sequence[Baseline]
     ) -> tuple[np.ndarray, WinnerEvaluated]:
         order = LockedPredictionRequest(
             path=fitted / NETWORK,
@@ -266,7 +270,7 @@ class WinnerFit:
             locked,
             answer.predictions,
             threshold=self.choice.threshold,
-            baseline=baseline,
+            baselines=baselines,
             single=single,
         )
         if answer.importance is not None:
@@ -318,6 +322,7 @@ class WinnerFit:
             spread=best.spread,
             epochs=self.choice.epochs,
             test=judged.test,
+            verdict=describe_verdict(judged.baselines),
         )
         n_rows = EXAMPLE_ROWS
         if dataset.windows:

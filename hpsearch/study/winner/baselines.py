@@ -1,0 +1,118 @@
+"""Plain models of scikit-learn, beside which a winner is judged.
+
+They are fitted on the development rows, as a network sees them, before a locked row is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from ...data import TestRows
+from ...data.schema import Schema
+from ...data.target_transform import apply_target_transforms, inverse_transform_target
+from ...training.problem import Problem
+from .holdout_metrics import compute_or_warn
+
+MAX_NUMBERS = 20_000_000  # of the arrays that they are fitted on
+Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) to (n, n_outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """A fitted model."""
+
+    name: str
+    model: Predict
+    problem: Problem
+
+    def predict(self, schema: Schema, locked: TestRows) -> np.ndarray:
+        """Its predictions for the locked rows, (n_test, n_outputs)."""
+        rows = self.problem.statistics[0].apply(schema.expand(locked.columns))
+        return self.model(rows.reshape(len(rows), -1))
+
+
+def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
+    """A linear model, gradient boosting and a constant, on the rows of a problem of one fold.
+
+    Beside large arrays none is fitted; one that cannot be fitted is left out with a warning.
+    """
+    n_rows = len(problem.target)
+    if len(problem.row_shape) > 1 and n_rows * np.prod(problem.row_shape) > MAX_NUMBERS:
+        return ()
+    features = problem.features if problem.windows is None else problem.take(np.arange(n_rows))
+    rows = problem.statistics[0].apply(features).reshape(len(features), -1)
+    fitted = []
+    for name, estimator in make_estimators(problem.task).items():
+        fit = partial(
+            fit_estimator,
+            estimator,
+            problem.task,
+            rows,
+            problem.target,
+            problem.weights,
+            problem.target_transforms,
+        )
+        model = compute_or_warn(f"the baseline {name}", fit)
+        if model is not None:
+            fitted.append(Baseline(name, model, problem))
+    return tuple(fitted)
+
+
+def make_estimators(task: str) -> dict[str, Any]:
+    """Those of a task, by name, with scikit-learn's defaults."""
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+    from sklearn.linear_model import LogisticRegression, Ridge
+
+    if task == "regression":
+        return {
+            "ridge": Ridge(),
+            "gradient_boosting": HistGradientBoostingRegressor(random_state=0),
+            "constant": DummyRegressor(),
+        }
+    return {
+        "logistic_regression": LogisticRegression(max_iter=2000),
+        "gradient_boosting": HistGradientBoostingClassifier(random_state=0),
+        "constant": DummyClassifier(),
+    }
+
+
+def fit_estimator(
+    estimator: Any,
+    task: str,
+    features: np.ndarray,
+    target: np.ndarray,
+    weights: np.ndarray | None = None,
+    transforms: Sequence[str] = (),
+) -> Predict:
+    """Fit a copy of an estimator for each target or label.
+
+    Args:
+        estimator: Of scikit-learn; it takes row weights.
+        task: The study's.
+        features: What a network sees of the development rows, (n_dev, n_features).
+        target: Theirs, (n_dev, n_outputs).
+        weights: Of the development rows, (n_dev,).
+        transforms: What the model learns of the target, as a network does; see
+            `data.target_transform`.
+    """
+    from sklearn.base import clone
+
+    if task == "regression":
+        columns = apply_target_transforms(np, target, transforms).T
+        each = [clone(estimator).fit(features, column, weights) for column in columns]
+        return lambda rows: inverse_transform_target(
+            np, np.column_stack([model.predict(rows) for model in each]), 0.0, 1.0, transforms
+        )
+    if task == "multilabel":
+        each = [clone(estimator).fit(features, label, weights) for label in target.T]
+        return lambda rows: np.column_stack([model.predict_proba(rows)[:, 1] for model in each])
+    is_binary = target.shape[1] == 1
+    labels = target[:, 0] if is_binary else target.argmax(axis=1)
+    model = clone(estimator).fit(features, labels, weights)
+    return lambda rows: model.predict_proba(rows)[:, int(is_binary) :]
