@@ -68,7 +68,7 @@ class Domain:
         assert isinstance(value, int | float)
         too_low = value <= self.low if self.excludes_low else value < self.low
         too_high = value >= self.high if self.excludes_high else value > self.high
-        return math.isfinite(value) and not (too_low or too_high)
+        return -math.inf < value < math.inf and not (too_low or too_high)  # of any size
 
     def __str__(self) -> str:
         """In words, as errors and documents show it."""

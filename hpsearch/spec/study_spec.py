@@ -1,7 +1,7 @@
 """What a user declares of a study. Pure data, checked for form.
 
 Whether the model reads a parameter or a column exists is checked where models and data are
-known; see `hpsearch/checks.py`.
+known; see `hpsearch/study/validation.py`.
 """
 
 from __future__ import annotations
