@@ -77,7 +77,7 @@ CASES: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("embedding", ["pbld", "piecewise"])
+@pytest.mark.parametrize("embedding", [pytest.param("pbld", marks=pytest.mark.long), "piecewise"])
 @pytest.mark.parametrize("case", CASES)
 def test_scores_and_answers_are_finite(case: str, embedding: str) -> None:
     problem = CASES[case]()

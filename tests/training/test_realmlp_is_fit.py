@@ -83,7 +83,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("task", "params"), CASES, ids=str)
-@pytest.mark.parametrize("placement", ["threads", "batch"])
+@pytest.mark.parametrize("placement", ["threads", pytest.param("batch", marks=pytest.mark.long)])
 def test_both_trainers_have_the_same_curves(task: str, params: Any, placement: str) -> None:
     problem, spec = make_problem(task), trial(dropout=0.0, **params)
     expected = curves(KerasFitTrainer(problem), spec)
