@@ -132,7 +132,7 @@ def from_json(record: Any) -> Event:
             return UnknownEvent(seq=seq, time=time, name=kind)
         if kind == EpochFinished.kind:
             record = _restore_scores(record)
-        elif kind == WinnerEvaluated.kind and "baseline" in record:  # before format 3
+        elif kind == WinnerEvaluated.kind and "baseline" in record:  # earlier there was one
             record = {**record, "baselines": [each for each in [record["baseline"]] if each]}
         if (keys := _PLAIN.get(kind)) is not None:
             return known(seq=seq, time=time, **{key: record[key] for key in keys})

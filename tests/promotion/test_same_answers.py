@@ -310,15 +310,8 @@ def test_typed_tables_are_answered_alike_as_they_are_and_as_text(draw: st.DataOb
 
 
 @given(tables())
-@settings(max_examples=60, deadline=None, suppress_health_check=SUPPRESSED)
-def test_every_way_of_serving_answers_as_the_study_scored(table: dict[str, Any]) -> None:
-    run(table)
-
-
-@pytest.mark.long
-@given(tables())
 @settings(max_examples=200, deadline=None, suppress_health_check=SUPPRESSED)
-def test_every_way_of_serving_answers_alike_for_more_tables(table: dict[str, Any]) -> None:
+def test_every_way_of_serving_answers_as_the_study_scored(table: dict[str, Any]) -> None:
     run(table)
 
 
@@ -326,5 +319,5 @@ def test_every_way_of_serving_answers_alike_for_more_tables(table: dict[str, Any
 @pytest.mark.timeout(7200)
 @given(tables())
 @settings(max_examples=5000, deadline=None, suppress_health_check=SUPPRESSED)
-def test_every_way_of_serving_answers_alike_for_many_more_tables(table: dict[str, Any]) -> None:
+def test_every_way_of_serving_answers_alike_for_many_tables(table: dict[str, Any]) -> None:
     run(table)

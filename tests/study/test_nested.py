@@ -88,7 +88,7 @@ def test_the_same_command_trains_nothing_again(nested):
     assert before == [
         sum(r["event"] == "asked" for r in synthetic.read_records(j)) for j in journals
     ]
-    assert "the procedure: roc_auc" in done.stdout
+    assert "nested score: roc_auc" in done.stdout
     (again,), told_again = outcome(root)
     assert (sent.info.run_id, sent.data.metrics) == (again.info.run_id, again.data.metrics)
     assert [(p.step, p.value) for p in points] == [(p.step, p.value) for p in told_again]

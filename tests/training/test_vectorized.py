@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,13 @@ def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
     from hpsearch.training.vectorized.program import train_function
     from hpsearch.training.vectorized.recipe import make_recipe
     from hpsearch.training.vectorized.trial_run import TrialRun
+    from hpsearch.training.weight_initialization import draw_weights
 
     problem, trial = separable(), spec(optimizer="adam")
     data, recipe = make_device_data(problem), make_recipe(problem, trial.params, 0)
     progress = TrialProgress(problem, trial, "vectorized", "maximize")
-    trial_run = TrialRun(progress, trial.params, recipe, (None,) * len(problem.folds))
+    draw = partial(draw_weights, recipe.network.plan)
+    trial_run = TrialRun(progress, trial.params, recipe, (None,) * len(problem.folds), draw)
     epoch = trial_run.make_epoch(problem, data, 0, 0, steps=4)
     given = (trial_run.initial_state(0), trial_run.make_lane(0, data), epoch, data.rows)
     first, second = (jax.jit(train_function(recipe))(*given).state.vector for _ in range(2))
