@@ -252,14 +252,16 @@ def _encode(owner: Owner) -> bytes:
 
 
 def _read_owner(path: Path) -> Owner | None:
-    """Who the lock's file names; None where it is empty or was written by something else.
+    """Who the lock's file names last; None where it is empty or was written by something else.
+
+    Without locks, several that come at once may each empty it before each adds its line.
 
     Raises:
         FileNotFoundError: If there is none.
     """
     try:
-        return Owner(**json.loads(path.read_bytes()))
-    except (ValueError, TypeError):
+        return Owner(**json.loads(path.read_bytes().splitlines()[-1]))
+    except (ValueError, TypeError, IndexError):
         return None
 
 

@@ -13,7 +13,7 @@ def test_the_study_of_the_page_finds_the_space_of_its_model(tmp_path: Path) -> N
     [study] = re.findall(r"```yaml\n(.*?)```", PAGE, re.S)
     (tmp_path / "my_models.py").write_text(model, encoding="utf-8")
     (tmp_path / "study.yaml").write_text(study, encoding="utf-8")
-    file = read_spec(tmp_path / "study.yaml")
+    file = read_spec(tmp_path / "study.yaml").file
     conditions = {p.name: dict(p.when) for p in file.spec.space}
     expected = {
         "num_layers": {},

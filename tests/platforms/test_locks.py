@@ -102,6 +102,14 @@ def test_of_many_that_come_at_once_one_gets_it(path, patch, monkeypatch):
     assert [] == os.listdir(path.parent)
 
 
+def test_of_two_that_both_emptied_the_file_the_last_to_write_has_it(path, monkeypatch):
+    have_none(monkeypatch)
+    first = locks._this_process()
+    second = replace(first, since=first.since + 1)
+    path.write_bytes(locks._encode(first) + locks._encode(second))
+    assert second == find_holder(path)
+
+
 def test_a_lock_whose_file_was_removed_is_shown_again(path, monkeypatch):
     monkeypatch.setattr(locks, "RENEW_SECONDS", 0.02)
     with FileLock(path):
