@@ -70,7 +70,7 @@ def save_served_model(
         code = [Path(folder) / f"hpsearch_{name}.py" for name in CODE]
         for copy, name in zip(code, CODE, strict=True):
             shutil.copyfile(Path(schema_module.__file__).with_name(f"{name}.py"), copy)
-        with _silence_mlflow():
+        with _silence_mlflow(), _unwrap_os_errors():
             pyfunc.save_model(
                 path,
                 python_model=str(Path(__file__).with_name("served_model.py")),
@@ -85,6 +85,19 @@ def save_served_model(
                 pip_requirements=_pip_requirements(),
                 metadata=asdict(lineage),
             )
+
+
+@contextmanager
+def _unwrap_os_errors() -> Iterator[None]:
+    """Raise what the disk says, which MLflow hides in an exception of its own."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
 import json
 import os
 import shutil
@@ -158,6 +160,29 @@ def test_a_flipped_bit_is_found_before_the_model_is_opened(tmp_path: Path) -> No
     file.write_bytes(content)
     with pytest.raises(ValueError, match="is damaged: its SHA-256"):
         pyfunc.load_model(str(path))
+
+
+def test_a_full_disk_is_told_as_the_system_tells_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, schema = make_model(tmp_path, "binary")
+    columns, opened = schema.clean(RAW), open
+
+    def open_on_a_full_disk(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
+        if "w" in mode and str(file).endswith("/code/hpsearch_cells.py"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+        return opened(file, mode, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "open", open_on_a_full_disk)
+    with pytest.raises(OSError, match="No space left on device") as told:
+        save_served_model(
+            tmp_path / "served",
+            model=tmp_path / "model.keras",
+            schema=schema,
+            columns=columns,
+            lineage=LINEAGE,
+        )
+    assert errno.ENOSPC == told.value.errno
 
 
 def test_it_loads_without_us_under_another_backend(tmp_path: Path) -> None:
