@@ -25,6 +25,7 @@ import numpy as np
 import hpsearch
 from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
+from hpsearch.study.winner.baselines import fit_estimator, make_estimators
 from hpsearch.training.metrics import METRICS
 
 SPECS = Path(__file__).parents[1] / "search_spaces"
@@ -46,15 +47,7 @@ SETS: dict[str, dict[str, str]] = {
 
 def boosted(task: str, x: np.ndarray, y: np.ndarray, locked: np.ndarray) -> np.ndarray:
     """Predictions of scikit-learn's histogram gradient boosting, shape (n_locked, n_outputs)."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    if task == "regression":
-        return (
-            HistGradientBoostingRegressor(random_state=0).fit(x, y[:, 0]).predict(locked)[:, None]
-        )
-    labels = y[:, 0] if task == "binary" else y.argmax(axis=1)
-    chances = HistGradientBoostingClassifier(random_state=0).fit(x, labels).predict_proba(locked)
-    return chances[:, 1:] if task == "binary" else chances
+    return fit_estimator(make_estimators(task)["gradient_boosting"], task, x, y)(locked)
 
 
 def measured(name: str, data: Path, trials: int | None) -> dict[str, Any]:

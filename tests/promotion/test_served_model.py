@@ -57,17 +57,23 @@ def make_model(folder: Path, task: str) -> tuple[Any, Schema]:
     return model, schema
 
 
+def save(folder: Path, schema: Schema) -> Path:
+    """Pack the network of `make_model`; the folder of the MLflow model."""
+    path = folder / "served"
+    columns = schema.clean(RAW)
+    save_served_model(
+        path, model=folder / "model.keras", schema=schema, columns=columns, lineage=LINEAGE
+    )
+    return path
+
+
 @pytest.fixture(scope="module", params=list(TARGETS))
 def served(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Task, folder of the MLflow model, what the network answers for RAW."""
     folder = tmp_path_factory.mktemp(request.param)
     model, schema = make_model(folder, request.param)
-    columns = schema.clean(RAW)
-    path = folder / "served"
-    save_served_model(
-        path, model=folder / "model.keras", schema=schema, columns=columns, lineage=LINEAGE
-    )
-    return request.param, path, np.asarray(model(columns, training=False))
+    expected = np.asarray(model(schema.clean(RAW), training=False))
+    return request.param, save(folder, schema), expected
 
 
 def test_it_answers_a_raw_table_as_the_network_does(served: Any) -> None:
@@ -149,11 +155,7 @@ def test_a_flipped_bit_is_found_before_the_model_is_opened(tmp_path: Path) -> No
     from mlflow import pyfunc
 
     _, schema = make_model(tmp_path, "binary")
-    path = tmp_path / "served"
-    columns = schema.clean(RAW)
-    save_served_model(
-        path, model=tmp_path / "model.keras", schema=schema, columns=columns, lineage=LINEAGE
-    )
+    path = save(tmp_path, schema)
     (file,) = path.rglob("*.keras")
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
@@ -166,7 +168,7 @@ def test_a_full_disk_is_told_as_the_system_tells_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, schema = make_model(tmp_path, "binary")
-    columns, opened = schema.clean(RAW), open
+    opened = open
 
     def open_on_a_full_disk(file: Any, mode: str = "r", *arguments: Any, **options: Any) -> Any:
         if "w" in mode and str(file).endswith("/code/hpsearch_cells.py"):
@@ -175,26 +177,13 @@ def test_a_full_disk_is_told_as_the_system_tells_it(
 
     monkeypatch.setattr(builtins, "open", open_on_a_full_disk)
     with pytest.raises(OSError, match="No space left on device") as told:
-        save_served_model(
-            tmp_path / "served",
-            model=tmp_path / "model.keras",
-            schema=schema,
-            columns=columns,
-            lineage=LINEAGE,
-        )
+        save(tmp_path, schema)
     assert errno.ENOSPC == told.value.errno
 
 
 def test_it_loads_without_us_under_another_backend(tmp_path: Path) -> None:
     model, schema = make_model(tmp_path, "binary")
-    columns = schema.clean(RAW)
-    save_served_model(
-        tmp_path / "served",
-        model=tmp_path / "model.keras",
-        schema=schema,
-        columns=columns,
-        lineage=LINEAGE,
-    )
+    save(tmp_path, schema)
     RAW.to_json(tmp_path / "raw.json", orient="split")
     needless = ("hpsearch", "sklearn", "optuna", "jax", "ray", "pydantic_settings")
     script = (
@@ -217,7 +206,7 @@ def test_it_loads_without_us_under_another_backend(tmp_path: Path) -> None:
     )
     assert 0 == child.returncode, child.stderr[-3000:]
     answer = pd.read_json(tmp_path / "answer.json")
-    expected = np.asarray(model(columns, training=False))[:, 0]
+    expected = np.asarray(model(schema.clean(RAW), training=False))[:, 0]
     np.testing.assert_allclose(expected, answer["probability_yes"], rtol=1e-5)
 
 

@@ -6,7 +6,7 @@ with a warning: the locked rows are not read again for their sake.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -58,8 +58,17 @@ def evaluate_holdout(
             lambda: confusion_matrix(truth, prediction, threshold=threshold).tolist(),
         )
         judged = replace(judged, confusion=table)
-    scores = _judge_baselines(baselines, problem, schema, locked, prediction, threshold)
-    judged = replace(judged, baselines=scores)
+    answers = _predict_baselines(baselines, schema, locked)
+    advantages = _compute_advantages(problem, metrics, locked, prediction, answers, threshold)
+    judged = replace(
+        judged,
+        baselines=tuple(
+            BaselineScores(
+                name, _compute_metrics(metrics, locked, answer, 0.5), advantages.get(name)
+            )
+            for name, answer in answers.items()
+        ),
+    )
     if single is not None:
         number, answer = single
         measured = _compute_metrics(metrics, locked, answer, threshold)
@@ -67,38 +76,44 @@ def evaluate_holdout(
     return judged
 
 
-def _judge_baselines(
-    baselines: Sequence[Baseline],
-    problem: Problem,
-    schema: Schema,
-    locked: TestRows,
-    prediction: np.ndarray,
-    threshold: float,
-) -> tuple[BaselineScores, ...]:
-    """Their metrics on the locked rows, and by how much the winner is better in the objective."""
-    metrics, objective = _defined_metrics(problem, locked), problem.objective_metric
-    scores, answers = [], []
+def _predict_baselines(
+    baselines: Sequence[Baseline], schema: Schema, locked: TestRows
+) -> dict[str, np.ndarray]:
+    """Predictions for the locked rows, by name; one that fails is left out with a warning."""
+    answers = {}
     for baseline in baselines:
         answer = holdout_metrics.compute_or_warn(
             f"the baseline {baseline.name}", partial(baseline.predict, schema, locked)
         )
         if answer is not None:
-            measured = _compute_metrics(metrics, locked, answer, 0.5)
-            scores.append(BaselineScores(baseline.name, measured))
-            answers.append(answer)
-    if not answers or objective.name not in (metric.name for metric in metrics):
-        return tuple(scores)
-    advantages = holdout_metrics.compute_or_warn(
+            answers[baseline.name] = answer
+    return answers
+
+
+def _compute_advantages(
+    problem: Problem,
+    metrics: list[Metric],
+    locked: TestRows,
+    prediction: np.ndarray,
+    answers: Mapping[str, np.ndarray],
+    threshold: float,
+) -> dict[str, list[float]]:
+    """By how much the winner's objective is better than each baseline's; empty if unknown."""
+    objective = next((m for m in metrics if m.name == problem.objective_metric.name), None)
+    if objective is None or not answers:
+        return {}
+    intervals = holdout_metrics.compute_or_warn(
         "the winner's advantage over the baselines",
         lambda: holdout_metrics.compute_advantages(
-            objective, locked.target, prediction, answers, locked.weights, threshold=threshold
+            objective,
+            locked.target,
+            prediction,
+            list(answers.values()),
+            locked.weights,
+            threshold=threshold,
         ),
     )
-    if advantages is None:
-        return tuple(scores)
-    return tuple(
-        replace(each, advantage=interval) for each, interval in zip(scores, advantages, strict=True)
-    )
+    return dict(zip(answers, intervals or (), strict=False))
 
 
 def _defined_metrics(problem: Problem, locked: TestRows) -> list[Metric]:
