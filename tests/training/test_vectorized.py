@@ -29,7 +29,7 @@ from hpsearch.data.split import Split
 from hpsearch.errors import TrainingError, UnsuitableError
 from hpsearch.training.problem import Problem
 from hpsearch.training.trainer import Trainer
-from hpsearch.training.vectorized import VectorizedTrainer, explain_unsuitable
+from hpsearch.training.vectorized import VectorizedTrainer, explain_unsuitable, session
 from hpsearch.training.vectorized.vectorized_trainer import Placement
 
 ROOT = Path(__file__).parents[2]
@@ -204,7 +204,17 @@ def test_what_measures_is_compiled_ahead_too() -> None:
     assert 3 == trainer.compilations
 
 
-def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
+def test_programs_that_were_used_longest_ago_are_removed(tmp_path: Path) -> None:
+    for age, name in enumerate("abcd"):
+        (tmp_path / name).write_bytes(bytes(100))
+        os.utime(tmp_path / name, (1e9 - age, 1e9 - age))
+    session.remove_oldest_programs(tmp_path, 250)
+    assert ["a", "b"] == sorted(path.name for path in tmp_path.iterdir())
+    session.remove_oldest_programs(tmp_path / "not there", 250)
+
+
+@pytest.mark.parametrize("placement", ["threads", pytest.param("batch", marks=pytest.mark.long)])
+def test_a_second_process_compiles_nothing(placement: str, tmp_path: Path) -> None:
     script = (
         "import sys; sys.path.insert(0, 'tests')\n"
         "from training.trainer_contract import run, separable, spec\n"
@@ -212,17 +222,21 @@ def test_a_second_process_compiles_nothing(tmp_path: Path) -> None:
         "import jax\n"
         "hits = []\n"
         "jax.monitoring.register_event_listener(lambda name, **_: hits.append(name))\n"
-        "run(VectorizedTrainer(separable(), placement='threads'), [spec(epochs=1)])\n"
+        f"run(VectorizedTrainer(separable(), placement='{placement}'), [spec(epochs=1)])\n"
         "print(sum('cache_hits' in name for name in hits))\n"
     )
     cache = {**os.environ, "HPSEARCH_CACHE": str(tmp_path)}
-    said = [
-        subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=cache, capture_output=True)
-        for _ in range(2)
-    ]
+    said, kept = [], []
+    for _ in range(2):
+        command = [sys.executable, "-c", script]
+        said.append(subprocess.run(command, cwd=ROOT, env=cache, capture_output=True))
+        trained = f"jit_{'train' if placement == 'threads' else 'segment'}-*-cache"
+        kept.append([path.name for path in (tmp_path / "programs").glob(trained)])
     assert [0, 0] == [s.returncode for s in said], said[0].stderr.decode()[-2000:]
     first, second = (int(s.stdout.split()[-1]) for s in said)
     assert first < second
+    assert 1 == len(kept[0])
+    assert kept[0] == kept[1]
 
 
 def test_dropout_of_nothing_is_no_dropout(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from ...errors import TrainingError
@@ -11,12 +12,15 @@ from ...platforms.machine import count_usable_cores
 from ..keras_import import import_keras
 
 
+CACHE_BYTES = 1 << 30  # of compiled programs that are kept
+
+
 def start_session() -> None:
     """Make JAX and Keras ready; cheap when they already are.
 
     Compiled programs are kept in the folder `HPSEARCH_CACHE` (default: `~/.cache/hpsearch`, empty:
     nowhere), so a second process need not compile them again. A folder that cannot be written is
-    read from.
+    read from. Each process that starts removes what exceeds `CACHE_BYTES`.
 
     Raises:
         TrainingError: If this process has started Keras with another backend.
@@ -25,6 +29,8 @@ def start_session() -> None:
 
     folder = cache_folder()
     if folder is not None:
+        if jax.config.jax_compilation_cache_dir != str(folder):  # once in a process
+            remove_oldest_programs(folder, CACHE_BYTES)
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
@@ -47,6 +53,26 @@ def cache_folder() -> Path | None:
         return None
     folder = Path(named) if named else Path.home() / ".cache" / "hpsearch"
     return folder.expanduser() / "programs"
+
+
+def remove_oldest_programs(folder: Path, limit: int) -> None:
+    """Remove the programs that were used longest ago, until the rest takes `limit` bytes at most.
+
+    JAX's own limit is not used: a process that is killed while it writes leaves a folder behind
+    into which JAX then never writes again.
+    """
+    found: list[tuple[float, int, Path]] = []
+    for path in folder.glob("*"):
+        with suppress(OSError):  # another process removes it too
+            stat = path.stat()
+            found.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= limit:
+            return
+        with suppress(OSError):
+            path.unlink()
+        total -= size
 
 
 def is_on_cpu() -> bool:
