@@ -84,6 +84,7 @@ class TrainingSpec(_StudySection):
     trainer: Literal["auto", "vectorized", "keras_fit"] = "auto"
     deterministic: bool = False  # the same bits with several workers too
     population: int = Field(1, ge=1, le=1000)  # trials that a worker trains together
+    precision: Literal["float32", "tensorfloat32", "bfloat16"] | None = None  # of products
 
 
 class SamplerSpec(_StudySection):

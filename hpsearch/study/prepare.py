@@ -22,7 +22,7 @@ from ..spec.search_space import Categorical, Int
 from ..spec.study_spec import ExecutionSpec, StudySpec
 from ..training.metrics import get_metric
 from ..training.problem import EarlyStopping, Problem
-from ..training.trainer_selection import choose_trainer, has_accelerator
+from ..training.trainer_selection import choose_trainer, describe_precision, has_accelerator
 from ..trial import Value
 from .objective_validation import require_defined_objective
 from .resolved_study import CheckedStudy, ResolvedStudy, with_task
@@ -93,6 +93,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         weights=dataset.weights,
         target_transforms=dataset.schema.target.transforms if dataset.schema.target else (),
         early_stopping=EarlyStopping(**stopping.model_dump()) if stopping else None,
+        precision=spec.training.precision,
         fold_schedule="in_turn" if study.pruner_kind == "fold_race" else "together",
         folder=str(study.file.folder.resolve()),
         custom_metric=study.custom_metric,
@@ -261,6 +262,8 @@ class WorkerPool:
     def set_up(self, problem: Problem) -> None:
         """Settle the trainer, and tell the workers what all trials share."""
         trainer, reason = choose_trainer(self._kind, problem)
+        if said := describe_precision(problem.precision, on_accelerator=has_accelerator()):
+            reason = f"{reason}; {said}"
         if trainer != self.trainer:
             self.fall_back(problem, reason)
             return

@@ -26,6 +26,7 @@ from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
 from ..training import schedules
 from ..training.metrics import METRICS, find_metric
+from ..training.trainer_selection import NO_BFLOAT16
 from . import initial_trials
 from .model_validation import explain_missing
 from .resolved_study import CheckedStudy, choose_pruner
@@ -71,6 +72,7 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from _check_objectives(spec)
     yield from _check_schedule(spec)
     yield from _check_execution(spec)
+    yield from _check_precision(spec)
     yield from _check_values(file)
     if "scaling" in spec.search_space and "scaling" in spec.data.model_fields_set:
         yield "data.scaling", "the search space has scaling too: keep one of the two keys"
@@ -213,6 +215,11 @@ def _check_schedule(spec: StudySpec) -> Iterator[tuple[str, str]]:
             "reduce_on_plateau watches the mean over the folds, which folds trained one after "
             "another do not have: leave it out, or take another pruner than fold_race",
         )
+
+
+def _check_precision(spec: StudySpec) -> Iterator[tuple[str, str]]:
+    if spec.training.precision == "bfloat16" and spec.training.trainer == "keras_fit":
+        yield "training.precision", NO_BFLOAT16.partition(": ")[2]
 
 
 def _check_execution(spec: StudySpec) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import keras
 
 
+Precision = Literal["float32", "tensorfloat32", "bfloat16"]
 SAMPLE_ROWS = 64  # rows of a sample
 
 
@@ -64,6 +65,7 @@ class Problem:
     fixed_params: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
     weights: np.ndarray | None = None  # (n_rows,) float32, in training and in scores
     early_stopping: EarlyStopping | None = None
+    precision: Precision | None = None  # of products; None: what suits the device
     fold_schedule: Literal["together", "in_turn"] = "together"  # in turn: under keras_fit alone
     folder: str = ""  # what a custom loss, FILE.py:FUNCTION, is relative to
     threshold: float | Literal["tuned"] = 0.5  # of a binary task's labels

@@ -14,10 +14,14 @@ from pathlib import Path
 
 from ..models import find_family, strip_convention
 from ..spec.function_reference import read_file
-from .problem import Problem
+from .problem import Precision, Problem
 
 # What a text says -> why the vectorised trainer cannot or should not train it on a CPU.
 SLOW_ON_CPU = re.compile(r"\b(?:\w*Conv[123]D\w*|keras\.applications|ConvLSTM\w*)")
+NO_BFLOAT16 = (
+    "training.precision: bfloat16 is computed by the trainer vectorized alone: say float32 or "
+    "tensorfloat32 for keras_fit"
+)
 NEEDS_VALUES = re.compile(r"\.(?:load_weights|set_weights|from_pretrained)\(")
 
 
@@ -44,6 +48,22 @@ def choose_trainer(kind: str, problem: Problem) -> tuple[str, str]:
     elif len(problem.row_shape) > 2:
         return "keras_fit", "images are for convolutions, which are slow under XLA on a CPU"
     return "vectorized", "all folds train side by side in compiled programs"
+
+
+def describe_precision(declared: Precision | None, *, on_accelerator: bool) -> str:
+    """What is said of the products of a study; nothing where float32 goes without saying.
+
+    Examples:
+        >>> describe_precision("bfloat16", on_accelerator=False)
+        'products in float32: a processor has no bfloat16'
+        >>> describe_precision(None, on_accelerator=True)
+        'products in tensorfloat32'
+    """
+    if on_accelerator:
+        return f"products in {declared or 'tensorfloat32'}"
+    if declared in (None, "float32"):
+        return ""
+    return f"products in float32: a processor has no {declared}"
 
 
 def read_function_source(model: str) -> str:

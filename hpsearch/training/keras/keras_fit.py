@@ -19,9 +19,10 @@ from ...models import load_family
 from ...trial import EpochReport, FoldReport, TrialResult, TrialSpec, Value
 from ..batching import batch_size, derive_order_seed, draw_epoch_order
 from ..class_weights import class_weights
-from ..problem import Problem
+from ..problem import Precision, Problem
 from ..schedules import make_schedule, strength_shares
 from ..trainer import ReportGenerator
+from ..trainer_selection import NO_BFLOAT16
 from ..trial_progress import EpochMeasures, TrialProgress, train_in_lockstep
 from ..trial_result import (
     find_stopped_folds,
@@ -34,6 +35,22 @@ from .sequential_folds import FoldRun, merge_fold_runs
 from .shared_model import FoldState, to_backend_array
 
 MAX_ARCHITECTURES = 4  # with their traced programs, some megabytes each
+
+
+def set_product_precision(declared: Precision | None) -> None:
+    """Let TensorFlow multiply as declared; by default it takes TensorFloat-32 where it is.
+
+    Raises:
+        TrainingError: If it has no such products beside float32 variables.
+    """
+    import keras
+
+    if declared == "bfloat16":
+        raise TrainingError(NO_BFLOAT16)
+    if declared is not None and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(declared == "tensorfloat32")
 
 
 @dataclass(slots=True)
@@ -61,6 +78,7 @@ class KerasFitTrainer:
     name = "keras_fit"
 
     def __init__(self, problem: Problem) -> None:
+        set_product_precision(problem.precision)
         self.problem = problem
         self._objective_metric = problem.objective_metric
         self._metrics = [problem.get_metric(name) for name in problem.metrics]

@@ -11,6 +11,7 @@ from typing import Any
 import jax
 
 from ..metrics import Metric
+from ..problem import Precision
 from . import session
 from .program import Recipe, evaluate_function, measure_function, train_function
 
@@ -22,13 +23,17 @@ MAX_PROGRAMS = 64  # compiled programs, about a megabyte each
 class ProgramCache:
     """Compiled programs by what they compute; safe to ask from several threads."""
 
-    def __init__(self, metrics: Sequence[Metric], *, threads: bool) -> None:
+    def __init__(
+        self, metrics: Sequence[Metric], *, threads: bool, precision: Precision | None = None
+    ) -> None:
         """An empty cache.
 
         Args:
             metrics: What is measured on the validation rows.
             threads: Whether one program may use several cores.
+            precision: Of products; None: what suits the device.
         """
+        self._precision = session.product_precision(precision)
         self._metrics = tuple(metrics)
         self._threads = threads
         self._lock = threading.Lock()
@@ -82,7 +87,8 @@ class ProgramCache:
         donated: tuple[int, ...] = (),
     ) -> Compiled:
         shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), examples)
-        lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
+        with jax.default_matmul_precision(self._precision):
+            lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
         options: dict[str, bool | int | str] = {}
         if session.is_on_cpu():
             options["xla_backend_optimization_level"] = 1

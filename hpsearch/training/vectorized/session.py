@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import TrainingError
 from ...platforms.machine import count_usable_cores
 from ..keras_import import import_keras
-
+from ..problem import Precision
 
 CACHE_BYTES = 1 << 30  # of compiled programs that are kept
 
@@ -80,6 +80,18 @@ def is_on_cpu() -> bool:
     import jax
 
     return bool(jax.default_backend() == "cpu")
+
+
+def product_precision(declared: Precision | None) -> str:
+    """How products of float32 numbers are computed, as JAX calls it.
+
+    Weights, the optimizer's variables and losses are float32 in any case. Where nothing is declared
+    an accelerator rounds the factors to TensorFloat-32. A processor computes in float32 whatever is
+    declared.
+    """
+    if is_on_cpu():
+        return "float32"
+    return {"float32": "float32", "bfloat16": "BF16_BF16_F32"}.get(declared or "", "tensorfloat32")
 
 
 def count_cores() -> int:

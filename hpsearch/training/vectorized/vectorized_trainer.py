@@ -51,7 +51,9 @@ class VectorizedTrainer:
         metrics = [problem.get_metric(name) for name in problem.metrics]
         # One lane alone may use all cores; several use one each.
         threads = placement == "batch" or len(problem.folds) == 1
-        self._programs = ProgramCache([m for m in metrics if not m.needs_numpy], threads=threads)
+        self._programs = ProgramCache(
+            [m for m in metrics if not m.needs_numpy], threads=threads, precision=problem.precision
+        )
         self._engine = self._make_engine(placement, make_device_data(problem))
 
     def _make_engine(self, placement: Placement, data: DeviceData) -> Trainer:
