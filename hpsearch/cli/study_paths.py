@@ -18,6 +18,13 @@ def find_journal(study: str) -> Path | None:
     return known if known and known.exists() else None
 
 
+def newest_study() -> str | None:
+    """The name of the study of this folder whose journal was written last."""
+    folder = study_folder(Path.cwd(), "_").parent
+    journals = sorted(folder.glob("*/journal.jsonl"), key=lambda path: path.stat().st_mtime)
+    return journals[-1].parent.name if journals else None
+
+
 def require_journal(study: str) -> Path:
     """The journal of a study.
 

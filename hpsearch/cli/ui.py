@@ -4,35 +4,46 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
+import time
+import urllib.request
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import click
 
+from ..errors import TrackingError
 from ..platforms.interrupts import handle_stop_signals
 from ..platforms.processes import kill_group, own_group, terminate_group
+from ..redaction import redact
 from .group import main
 from .store_option import store_option
 from .terminal import print_line
 
-if TYPE_CHECKING:
-    from ..tracking.study_runs import StudyRun
-
 STOP_SECONDS = 5.0  # seconds that MLflow's processes get to end
+START_SECONDS = 120.0  # seconds that they get to start: a slow disk, a cold cache
+POLL_SECONDS = 0.2
+FIRST_PORT, PORTS = 5000, 100  # without --port: the first free one of these
 
 
 @main.command()
 @click.argument("study", required=False)
-@click.option("--port", type=click.IntRange(1, 65535), default=5000, help="Port on loopback.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help=f"Port on loopback; the first free one from {FIRST_PORT} on if left out.",
+)
 @click.option("--key", default="", help="Which study of that name, where the store has several.")
 @store_option()
-def ui(study: str | None, port: int, key: str, tracking_uri: str | None) -> None:
-    """MLflow's user interface on the right store, for this machine alone; the page of STUDY.
+def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) -> None:
+    """MLflow's user interface on the right store, for this machine alone; the trials of STUDY.
 
-    A tracking server has pages of its own: their address is printed, and opened on a terminal.
+    Without STUDY: the newest study of this folder. A tracking server has pages of its own: their
+    address is printed, and opened on a terminal.
     """
     from ..tracking.database import database_path, database_state
     from ..tracking.store import check_uri, default_uri, is_server, open_store, remove_login
@@ -41,46 +52,122 @@ def ui(study: str | None, port: int, key: str, tracking_uri: str | None) -> None
     check_uri(uri)
     if (path := database_path(uri)) and database_state(path) != "whole":
         open_store(uri)  # MLflow's server would make it in place
-    run = _find_run(uri, study, key) if study else None
+    page = _find_page(uri, study, key)
     if is_server(uri):
         if uri.startswith("databricks"):
             print_line(f"{uri} has its own user interface: open the workspace in a browser")
             return
-        page = f"{remove_login(uri).rstrip('/')}/{_page_fragment(run)}"
-        print_line(page)
-        if sys.stdout.isatty():
-            click.launch(page)
+        _show_address(f"{remove_login(uri).rstrip('/')}/{page}")
         return
-    print_line(f"http://127.0.0.1:{port}/{_page_fragment(run)}  (Ctrl-C ends it)")
+    port = _choose_port(port)
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--default-artifact-root", str(artifacts)]
     command += ["--workers", "1"]  # of four, each imports MLflow, and so do those of its jobs
-    environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **os.environ}
-    environment["MLFLOW_BACKEND_STORE_URI"] = uri  # every user can read a command line
-    raise SystemExit(_run_server(command, environment))
+    environment = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        **os.environ,
+        "MLFLOW_BACKEND_STORE_URI": uri,  # every user can read a command line
+    }
+    raise SystemExit(_run_server(command, environment, f"http://127.0.0.1:{port}", page))
 
 
-def _find_run(uri: str, study: str, key: str) -> StudyRun:
+def _find_page(uri: str, study: str | None, key: str) -> str:
+    """The part of the address after `/`: the trials of a study, else the list of experiments.
+
+    Raises:
+        TrackingError: If `study` was named, and the store does not have it.
+    """
+    from ..tracking.runs_view import EXPERIMENTS_PAGE, find_runs_page
     from ..tracking.store import open_store
     from ..tracking.study_runs import find_study_run
-    from .study_paths import find_journal
+    from .study_paths import find_journal, newest_study
 
-    return find_study_run(open_store(uri), study, key=key, journal=find_journal(study))
-
-
-def _page_fragment(run: StudyRun | None) -> str:
-    return "" if run is None else f"#/experiments/{run.experiment_id}/runs/{run.run_id}"
-
-
-def _run_server(command: list[str], environment: dict[str, str]) -> int:
-    """Run MLflow until it ends or a signal comes; none of its processes is left behind."""
-    handle_stop_signals(_exit_on_signal)
-    server = subprocess.Popen(command, env=environment, **own_group())
+    name = study or newest_study()
+    if name is None:
+        return EXPERIMENTS_PAGE
+    client = open_store(uri)
     try:
-        return server.wait()
-    finally:
-        _end_group(server)
+        run = find_study_run(client, name, key=key, journal=find_journal(name))
+    except TrackingError:
+        if study:
+            raise
+        return EXPERIMENTS_PAGE  # the newest study was not sent to this store
+    return find_runs_page(client, run)
+
+
+def _show_address(page: str) -> None:
+    """Print the address, and open it where a person is looking."""
+    print_line(page)
+    if sys.stdout.isatty():
+        click.launch(page)
+
+
+def _choose_port(wanted: int | None) -> int:
+    """A port of this machine that nothing listens at.
+
+    Raises:
+        click.UsageError: If `wanted` is taken; it names a free one.
+    """
+    if wanted and _is_free(wanted):
+        return wanted
+    first = (wanted + 1) if wanted else FIRST_PORT
+    free = next((p for p in range(first, min(first + PORTS, 65536)) if _is_free(p)), None)
+    if wanted or free is None:
+        taken = f"port {wanted}" if wanted else f"every port from {first} to {first + PORTS - 1}"
+        hint = f" Try --port {free}." if free else " Name another with --port."
+        raise click.UsageError(f"{taken} is in use by another program.{hint}")
+    if free != FIRST_PORT:
+        print_line(f"port {FIRST_PORT} is in use by another program: taking {free}", err=True)
+    return free
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        if os.name == "posix":  # as servers do: a port whose last connections linger is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _run_server(command: list[str], environment: dict[str, str], address: str, page: str) -> int:
+    """Run MLflow until it ends or a signal comes; none of its processes is left behind.
+
+    Its output is shown only if it does not start: it logs every request.
+    """
+    handle_stop_signals(_exit_on_signal)
+    print_line("MLflow starts; this takes some seconds. Ctrl-C ends it.", err=True)
+    with tempfile.TemporaryFile() as output:
+        server = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT, **own_group()
+        )
+        try:
+            if _wait_until_it_answers(server, address):
+                _show_address(f"{address}/{page}")
+                return server.wait()
+            output.seek(0)
+            print_line(redact(output.read().decode(errors="replace")).rstrip(), err=True)
+            print_line(f"MLflow's server did not start at {address}; its output is above", err=True)
+            return server.poll() or 1
+        finally:
+            _end_group(server)
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str) -> bool:
+    """Whether the server answers; False where it has ended, or takes too long."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by a proxy
+    deadline = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < deadline:
+        try:
+            opener.open(f"{address}/health", timeout=5).close()
+            return True
+        except OSError:
+            time.sleep(POLL_SECONDS)
+    return False
 
 
 def _exit_on_signal(number: int, frame: FrameType | None) -> NoReturn:

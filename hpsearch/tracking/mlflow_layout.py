@@ -22,6 +22,7 @@ from ..trial import Trial, is_score, mean
 from ..verdict import describe_verdict
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
+GREATER_IS_BETTER_TAG = "mlflow.experiment.primaryMetric.greaterIsBetter"  # of the experiment
 SENT_TAG = "hpsearch.sent"  # of the study's run: how far it has acknowledged the journal
 SOURCE_DIFF = "source.diff"  # in the study's folder: what was not committed
 REPLACED = "/replaced"  # ends the key of a run that the journal does not have: of another life
@@ -85,7 +86,7 @@ def experiment_tags(history: History) -> dict[str, str]:
     return {
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.experiment.primaryMetric.name": "score",
-        "mlflow.experiment.primaryMetric.greaterIsBetter": str(history.maximize),
+        GREATER_IS_BETTER_TAG: str(history.maximize),
     }
 
 

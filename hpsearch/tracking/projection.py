@@ -36,6 +36,7 @@ from .artifact_store import check_artifact_store, limit_s3_requests, list_run_fi
 from .bulk_points import BulkPoints
 from .cursor import Position
 from .refusals import TOO_LARGE, TOO_LARGE_FOR_PROXY, http_status
+from .runs_view import view_tag
 from .store import all_pages, check_active, get_experiment_id
 from .study_note import render_study_note
 from .system_metrics import SystemMeter
@@ -114,6 +115,7 @@ class Projection:
         self.experiment_id = ""
         self.runs: dict[str, str] = {}  # key -> run id
         self.refused: list[str] = []  # what the store refused for good, by name
+        self._sent_view: tuple[str, str] | None = None
         self.left_out: list[str] = []  # likewise as it is now; a later `sync` tries it again
         self.lacked: list[str] = []  # what was missing though it had been acknowledged, by name
         self.replaced: list[str] = []  # runs that were not the journal's, by name
@@ -401,6 +403,7 @@ class Projection:
     def _describe_study(self) -> None:
         for name, value in mlflow_layout.experiment_tags(self.history).items():
             self.client.set_experiment_tag(self.experiment_id, name, value)
+        self._send_view()
         self._log_to_run(self.history.key, params=mlflow_layout.study_params(self.history))
         self._log_dataset(self.history.key)
         self._add_text(self.parent, mlflow_layout.spec_yaml(self.history), "spec.yaml")
@@ -412,7 +415,15 @@ class Projection:
             text = redact(diff.read_text(encoding="utf-8", errors="replace"))
             self._add_text(self.parent, text, diff.name)  # that of an older version hides less
 
+    def _send_view(self) -> None:
+        """The view of the trials, again where the first trials have told of hyperparameters."""
+        view = view_tag(self.history)
+        if view != self._sent_view:
+            self.client.set_experiment_tag(self.experiment_id, *view)
+            self._sent_view = view
+
     def _send_summary(self, known: int) -> None:
+        self._send_view()
         fresh = {id(trial) for trial in self.history.ended[known:]}
         points = [p for trial, p in mlflow_layout.best_points(self.history) if id(trial) in fresh]
         points += mlflow_layout.winner_points(self.history)

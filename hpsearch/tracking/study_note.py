@@ -47,21 +47,33 @@ def _render_or_warn(make: Callable[[History], str], history: History) -> str:
 
 
 def _render_summary(history: History) -> str:
+    """The verdict first: MLflow shows three lines and folds the rest away."""
     states = Counter(trial.state.lower() for trial in history.trials)
     counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no trial yet"
     goal = "highest" if history.maximize else "lowest"
-    lines = [
-        f"**{escape_markdown(history.name)}**: the {goal} {format_code_span(history.metric)}, "
-        f"{counts}."
-    ]
+    lines = []
     best = history.winning_trial()
     if best is not None:
         verb = "Chosen" if history.winner else "Best so far"
-        lines.append(f"{verb}: **{best.name}** with {_format_score(best)}.")
-    if history.end:
-        lines.append(f"Search finished: {escape_markdown(history.end.reason)}.")
+        metric = format_code_span(history.metric)
+        line = f"{verb}: **{best.name}** with {metric} {_format_score(best)} over the folds"
+        lines.append(f"{line}{_describe_locked_rows(history)}.")
+    ended = f" Search finished: {escape_markdown(history.end.reason)}." if history.end else ""
+    lines.append(
+        f"**{escape_markdown(history.name)}**: the {goal} {format_code_span(history.metric)}, "
+        f"{counts}.{ended}"
+    )
     lines += [f"Changed: {escape_markdown(note)}." for note in history.notes_of_changes()]
     return "\n\n".join(lines)
+
+
+def _describe_locked_rows(history: History) -> str:
+    """What the winner scores on the locked rows, and how it compares; "" before they are read."""
+    if history.final is None or history.metric not in history.final.test:
+        return ""
+    line = f"; {history.final.test[history.metric]:.5g} on the locked rows"
+    verdict = describe_verdict(history.final.baselines)
+    return f"{line}: {escape_markdown(verdict)}" if verdict else line
 
 
 def _render_scores(history: History) -> str:
@@ -69,7 +81,7 @@ def _render_scores(history: History) -> str:
     scores = winner_scores(history)
     if len(scores) < 2:
         return ""
-    lines = [f"| {escape_markdown(history.metric)} on | score | 95% interval |", "|---|---|---|"]
+    lines = [f"| {escape_markdown(history.metric)} on | score | 95% interval |", "|:--|--:|--:|"]
     for score in scores:
         between = f"{score.interval[0]:.4g} to {score.interval[1]:.4g}" if score.interval else ""
         lines.append(f"| {escape_markdown(score.where)} | {score.value:.5g} | {between} |")
@@ -88,7 +100,7 @@ def _render_holdout(history: History) -> str:
     titles = "".join(f" {escape_markdown(display_name(each))} |" for each in baselines)
     lines = [
         f"| locked test rows | {escape_markdown(history.name)} | 95% interval |{titles}",
-        "|---|---|---|" + "---|" * len(baselines),
+        "|:--|--:|--:|" + "--:|" * len(baselines),
     ]
     for name, value in history.final.test.items():
         low, high = intervals.get(name, (None, None))
@@ -98,7 +110,7 @@ def _render_holdout(history: History) -> str:
         )
         lines.append(f"| {escape_markdown(name)} | {value:.4g} | {between} |{others}")
     if verdict := describe_verdict(baselines):
-        lines += ["", f"By {escape_markdown(history.metric)}, it is {verdict}."]
+        lines += ["", f"By {escape_markdown(history.metric)}, it is {escape_markdown(verdict)}."]
     return "\n".join(lines)
 
 
@@ -108,7 +120,7 @@ def _render_front(history: History) -> str:
     if not front:
         return ""
     head = ["Pareto front", *(escape_markdown(name) for name, _ in history.objectives)]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines = ["| " + " | ".join(head) + " |", "|:--|" + "--:|" * (len(head) - 1)]
     for trial in front:
         values = (f"{value:.5g}" for value in trial.values or ())
         lines.append("| " + " | ".join([trial.name, *values]) + " |")
@@ -121,7 +133,7 @@ def _render_table(history: History) -> str:
         return ""
     names = list(dict.fromkeys(name for trial in best for name in trial.params))
     head = ["trial", *map(escape_markdown, (history.metric, "best epoch", *names))]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines = ["| " + " | ".join(head) + " |", "|:--|" + "--:|" * (len(head) - 1)]
     for trial in best:
         epoch = "" if trial.best_epoch is None else str(trial.best_epoch + 1)
         cells = [

@@ -4,13 +4,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
-import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+
+from hpsearch.tracking.study_runs import journal_key as read_key
 
 from .conftest import command
 
@@ -19,44 +19,43 @@ PATIENCE = 60  # seconds for a page on a busy machine
 
 @contextmanager
 def interface(root: Path):
-    """The address of `hpsearch ui` for the store in `root`."""
+    """The page that `hpsearch ui` prints for the store in `root`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     child = subprocess.Popen(
         command("ui", "--port", port),
         cwd=root,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
     )
-    url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(2 * PATIENCE):
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=5).close()
-                break
-            except OSError:
-                time.sleep(0.5)
-        yield url
+        yield child.stdout.readline().strip()  # it is printed once the server answers
     finally:
-        os.killpg(child.pid, signal.SIGTERM)
-        child.wait()
+        os.killpg(child.pid, signal.SIGINT)
+        said = child.communicate()[1]
+        assert 128 + signal.SIGINT == child.returncode
+        assert "Traceback" not in said
+        assert 1 == len(said.splitlines())  # that it starts
 
 
 @pytest.fixture(scope="module")
 def page(finished, browser, tmp_path_factory):
     """Opens a page of the interface and waits until it shows some texts."""
     shots = Path(os.environ.get("HPSEARCH_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
-    with interface(finished.root) as url:
+    with interface(finished.root) as first:
+        url = first.partition("/#")[0]
 
-        def show(path: str, *texts: str, name: str, frame: str | None = None) -> str:
+        def show(path: str | None, *texts: str, name: str, frame: str | None = None) -> str:
+            from selenium.common.exceptions import TimeoutException
             from selenium.webdriver.common.by import By
             from selenium.webdriver.support.ui import WebDriverWait
 
             browser.switch_to.default_content()
             browser.get("about:blank")
-            browser.get(f"{url}/#{path}")
+            browser.get(first if path is None else f"{url}/#{path}")
             if frame:
                 waiting = WebDriverWait(browser, PATIENCE)
                 waiting.until(lambda b: b.find_elements(By.CSS_SELECTOR, frame))
@@ -65,9 +64,12 @@ def page(finished, browser, tmp_path_factory):
             def body(driver) -> str:
                 return driver.find_element(By.TAG_NAME, "body").text
 
-            WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(
-                lambda b: all(text in body(b) for text in texts), f"{path} never showed {texts}"
-            )
+            try:
+                WebDriverWait(browser, PATIENCE, ignored_exceptions=[Exception]).until(
+                    lambda b: all(text in body(b) for text in texts)
+                )
+            except TimeoutException as error:
+                raise AssertionError(f"{path} never showed {texts}: {body(browser)}") from error
             seen = body(browser)
             browser.save_screenshot(str(shots / f"{name}.png"))
             return seen
@@ -80,15 +82,29 @@ def client(finished) -> MlflowClient:
     return MlflowClient(finished.uri)
 
 
-def test_the_experiment_lists_the_study_and_counts_its_trials(page, finished):
+def test_ui_opens_the_trials_flat_and_the_best_first(page, finished):
+    from hpsearch.history import load_history
+
+    history = load_history(finished.folder / "journal.jsonl")
+    seen = page(None, "5 matching runs", "score_std", "best_epoch", "state", name="experiment")
+    ranked = [trial.name for trial in history.trials if trial.score is not None]
+    ranked.sort(key=lambda name: -next(t.score for t in history.trials if t.name == name))
+    assert ranked == [line for line in seen.splitlines() if line.startswith("trial-")]
+    assert "Model training" in seen
+    assert "COMPLETE" in seen
+
+
+def test_the_views_charts_are_prepared(page, finished):
     experiment = finished.answer["experiment_id"]
-    # The trials' runs are folded below the study's, but counted.
-    page(f"/experiments/{experiment}/runs", "cancer", "6 matching runs", name="experiment")
+    key = read_key(finished.folder / "journal.jsonl")
+    view = f"viewStateShareKey=trials-{key[:8]}&compareRunsMode=CHART"
+    path = f"/experiments/{experiment}/runs?{view}"
+    page(path, "Search\n(3)", "val/roc_auc", "val/loss", name="charts")
 
 
 def test_the_studys_run_tells_its_result_in_words(page, finished):
     experiment, run = finished.answer["experiment_id"], finished.answer["run_id"]
-    page(f"/experiments/{experiment}/runs/{run}", "Chosen", "roc_auc", name="study")
+    page(f"/experiments/{experiment}/runs/{run}", "Chosen", "on the locked rows", name="study")
 
 
 def test_a_trials_page_draws_its_curves(page, finished):

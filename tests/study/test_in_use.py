@@ -118,7 +118,8 @@ def test_each_of_two_folders_with_one_name_promotes_its_own_winner(
         version = client.get_model_version_by_alias(f"of-{folder}", "champion")
         assert answers[folder]["run_id"] == version.tags["hpsearch.run"]
         page = run(folder, "ui", "shared").strip()
-        assert page.endswith(f"/runs/{answers[folder]['run_id']}")
+        key = client.get_run(answers[folder]["run_id"]).data.tags["hpsearch.key"]
+        assert f"/runs?viewStateShareKey=trials-{key[:8]}&" in page
         assert answers[folder]["run_id"] in run(folder, "sync", "shared")
     (tmp_path / "elsewhere").mkdir()
     refused = run("elsewhere", "promote", "shared", "--as", "whose", code=2)

@@ -120,7 +120,7 @@ def test_a_reader_uses_the_model_and_is_told_what_to_ask_for(
     team.login("reader")
     assert 6 == len(invoke(tmp_path, "predict", "m", rows, *at).stdout.splitlines())
     assert "champion" in invoke(tmp_path, "models", *at).output
-    assert "/runs/" in invoke(tmp_path, "ui", "team", *at).output
+    assert "/runs?" in invoke(tmp_path, "ui", "team", *at).output
     copied = tmp_path / "copied"  # as on a disk that they share
     shutil.copytree(editors, copied)
     for cursor in copied.rglob("uploaded-*.json"):

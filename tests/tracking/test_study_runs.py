@@ -119,4 +119,5 @@ def test_ui_tells_the_page_of_this_folders_study(uri: str, tmp_path: Path) -> No
     run = find_study_run(MlflowClient(uri), "pages", journal=journals[0])
     with chdir(tmp_path / "folder-0"):
         done = CliRunner().invoke(main, ["ui", "pages", "--tracking-uri", uri])
-    assert f"{uri}/#/experiments/{run.experiment_id}/runs/{run.run_id}\n" == done.output
+    view = f"viewStateShareKey=trials-{run.key[:8]}&workflowType=machine_learning"
+    assert f"{uri}/#/experiments/{run.experiment_id}/runs?{view}\n" == done.output
