@@ -84,6 +84,7 @@ MAY_USE = {
         "journal",
         "history",
         "data",
+        "models",
         "training",
         "tracking",
     },

@@ -106,6 +106,8 @@ def promote(
     if done.comparison is not None:
         print_line(str(done.comparison))
     print_line(f"{done.name}@{done.alias} is version {done.version} of {study}")
+    if done.code:
+        print_line(f"whoever serves it runs your code: {done.code}")
     option = uri_option(client.tracking_uri, Path.cwd())
     print_line(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
 

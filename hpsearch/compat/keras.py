@@ -148,11 +148,47 @@ def compute_fans(shape: tuple[int, ...], initializer: Any) -> tuple[float, float
 # ---- models and layers ----
 
 
-def is_functional(model: Any) -> bool:
-    """Whether a model is a graph of layers, as `keras.Model(inputs, outputs)` is."""
+def functional_class() -> Any:
+    """The class of `keras.Model(inputs, outputs)`."""
     from keras.src.models.functional import Functional
 
-    return isinstance(model, Functional)
+    return Functional
+
+
+def is_functional(model: Any) -> bool:
+    """Whether a model is a graph of layers, as `keras.Model(inputs, outputs)` is."""
+    return isinstance(model, functional_class())
+
+
+def compute_output_shape(model: keras.Model, row_shape: tuple[int, ...]) -> Any:
+    """What a model's output has as its shape for rows of `row_shape`; of several, their structure.
+
+    A subclassed model is traced, as it knows no shapes.
+    """
+    import keras
+
+    if is_functional(model) or isinstance(model, keras.Sequential):
+        return model.compute_output_shape((None, *row_shape))
+    answer = model.compute_output_spec(keras.KerasTensor((None, *row_shape)), training=False)
+    return keras.tree.map_structure(lambda part: tuple(part.shape), answer)
+
+
+def restore_functions(layer: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """A layer's config with the layer's own activations, which no config can bring back."""
+    return {
+        key: getattr(layer, key) if _is_own_function(value) else value
+        for key, value in config.items()
+    }
+
+
+def holds_own_function(config: Mapping[str, Any]) -> bool:
+    """Whether a layer's config names a function that is not Keras's."""
+    return any(_is_own_function(value) for value in config.values())
+
+
+def _is_own_function(value: Any) -> bool:
+    kinds = ("function", "__lambda__")
+    return isinstance(value, Mapping) and value.get("class_name") in kinds
 
 
 def flat_layers(model: keras.Model, *, include_self: bool = True) -> list[Any]:

@@ -40,9 +40,10 @@ class _FeatureMap:
 class WeightedNetwork:
     """One network of a model."""
 
-    network: keras.Model
+    network: keras.Model  # or a `user_network` layer
     statistics: Statistics  # of the rows that it was trained on
     weight: float = 1.0  # of its answer; those of a model add up to 1
+    link: str | None = None  # the activation behind it, where it answers with logits
 
 
 def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) -> keras.Model:
@@ -76,6 +77,7 @@ def _average_networks(
     parts: Sequence[WeightedNetwork], features: Any, task: str, transforms: Sequence[str]
 ) -> Any:
     """The weighted mean of what the networks say; the only one's answer where there is one."""
+    import keras
     from keras import ops
 
     answer = None
@@ -86,6 +88,8 @@ def _average_networks(
         seen = scale_features(ops, features, s.center, s.scale, s.quantiles, s.clip)
         # Keras augments images by default, and exports that.
         said = part.network(seen, training=False)
+        if part.link is not None:
+            said = keras.layers.Activation(part.link)(said)
         if task == "regression":
             said = inverse_transform_target(ops, said, s.target_center, s.target_scale, transforms)
             said = clamp_answers(ops, said, s.target_range)

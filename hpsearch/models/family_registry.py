@@ -217,6 +217,12 @@ def strip_convention(name: str) -> str:
     return reference if convention in CONVENTIONS and ":" in reference else name
 
 
+def get_convention(name: str) -> str:
+    """The convention in front of a model's `FILE.py:FUNCTION`; empty where there is none."""
+    reference = strip_convention(name)
+    return "" if reference == name else name.removesuffix(f":{reference}")
+
+
 def format_unknown_family(name: str) -> str:
     """What to say of a name that is none."""
     return (
@@ -227,5 +233,5 @@ def format_unknown_family(name: str) -> str:
 
 def _load_convention(name: str) -> tuple[Convention, Any]:
     reference = strip_convention(name)
-    convention = CONVENTIONS[name.removesuffix(f":{reference}")]()
+    convention = CONVENTIONS[get_convention(name)]()
     return convention, convention.load(reference)

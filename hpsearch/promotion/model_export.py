@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import HpsearchError, PromotionError
+from ..models.user_network import LAYER, load_packed_object, make_layer_class
 from ..platforms.files import draft_of, publish_folder
+from .own_code import find_own_code
 from .reference import Reference
 from .scoring import fetch_model, load_served
 
@@ -130,10 +133,19 @@ def _extract_scores(answers: pd.DataFrame) -> np.ndarray:
 def _load_keras(path: Path) -> Any:
     import keras
 
-    return keras.models.load_model(path, safe_mode=True, compile=False)
+    trusted = {}
+    if find_own_code(path) is not None:  # which the version was promoted with
+        find = partial(load_packed_object, path.with_name("user_code"))
+        trusted = {LAYER: make_layer_class(find)}
+    return keras.models.load_model(path, safe_mode=True, compile=False, custom_objects=trusted)
 
 
 def _write_keras(model: Path, output: Path) -> None:
+    if own := find_own_code(model):
+        raise PromotionError(
+            f"the model holds code of your own ({own['why']}), which a .keras file does not: "
+            "--format savedmodel or onnx writes what it computes"
+        )
     shutil.copyfile(model, output)
 
 

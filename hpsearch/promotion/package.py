@@ -5,6 +5,7 @@ Writes a folder; uploading it twice is harmless.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import logging
@@ -13,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ import numpy as np
 
 from ..data import schema as schema_module
 from ..data.schema import Column, Schema
+from ..models import user_network
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,10 +48,17 @@ class Lineage:
     epochs: int  # of the final fit
     test: Mapping[str, float]  # what the locked rows said, by metric
     verdict: str = ""  # how it compares with plain models on the locked rows
+    code: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the user's files by name
 
 
 def save_served_model(
-    path: Path, *, model: Path, schema: Schema, columns: np.ndarray, lineage: Lineage
+    path: Path,
+    *,
+    model: Path,
+    schema: Schema,
+    columns: np.ndarray,
+    lineage: Lineage,
+    user_code: Mapping[str, Path] | None = None,
 ) -> None:
     """Write the MLflow model to `path`, which must not exist.
 
@@ -59,17 +68,27 @@ def save_served_model(
         schema: What the columns mean.
         columns: Some cleaned rows for the input example, (n, n_columns) or (n, *shape).
         lineage: Kept beside the model.
+        user_code: The user's files that the network needs, by their names; None: it needs none.
     """
     from mlflow import pyfunc
+
+    code_digests = {name: sha256(file) for name, file in (user_code or {}).items()}
 
     with tempfile.TemporaryDirectory() as folder:
         files = {name: Path(folder) / name for name in ("schema.json", "digests.json")}
         files["schema.json"].write_text(json.dumps(schema.to_json()), encoding="utf-8")
-        digests = {"model": sha256(model), "schema": sha256(files["schema.json"])}
+        digests: dict[str, Any] = {"model": sha256(model), "schema": sha256(files["schema.json"])}
+        more = {}
+        if user_code is not None:
+            digests["user_code"] = code_digests
+            more["user_code"] = str(_copy_code(user_code, Path(folder) / "user_code"))
         files["digests.json"].write_text(json.dumps(digests), encoding="utf-8")
         code = [Path(folder) / f"hpsearch_{name}.py" for name in CODE]
         for copy, name in zip(code, CODE, strict=True):
             shutil.copyfile(Path(schema_module.__file__).with_name(f"{name}.py"), copy)
+        if user_code is not None:
+            code.append(Path(folder) / "hpsearch_user_network.py")
+            shutil.copyfile(user_network.__file__, code[-1])
         with _silence_mlflow(), _unwrap_os_errors():
             pyfunc.save_model(
                 path,
@@ -78,13 +97,21 @@ def save_served_model(
                     "model": str(model),
                     "schema": str(files["schema.json"]),
                     "digests": str(files["digests.json"]),
+                    **more,
                 },
                 code_paths=[str(copy) for copy in code],
                 signature=_make_signature(schema),
                 input_example=example_rows(schema, columns),
-                pip_requirements=_pip_requirements(),
-                metadata=asdict(lineage),
+                pip_requirements=_pip_requirements(user_code or {}),
+                metadata=asdict(replace(lineage, code=code_digests)),
             )
+
+
+def _copy_code(files: Mapping[str, Path], folder: Path) -> Path:
+    for name, file in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, folder / name)
+    return folder
 
 
 @contextmanager
@@ -204,5 +231,20 @@ def _label_type(classes: Sequence[str | int]) -> str:
     return "long" if all(isinstance(c, int) for c in classes) else "string"
 
 
-def _pip_requirements() -> list[str]:
-    return [f"{name}=={metadata.version(name)}" for name in ("mlflow", *REQUIREMENTS)]
+def _pip_requirements(user_code: Mapping[str, Path]) -> list[str]:
+    """What a server needs, with the packages that the user's files import."""
+    needed = dict.fromkeys(("mlflow", *REQUIREMENTS))
+    packages = metadata.packages_distributions() if user_code else {}
+    for file in user_code.values():
+        for module in _imported_packages(file):
+            needed |= dict.fromkeys(packages.get(module, [])[:1])
+    return [f"{name}=={metadata.version(name)}" for name in needed]
+
+
+def _imported_packages(file: Path) -> Iterator[str]:
+    """The top names that a Python file imports."""
+    for node in ast.walk(ast.parse(file.read_bytes())) if file.suffix == ".py" else ():
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]

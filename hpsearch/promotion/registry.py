@@ -51,6 +51,7 @@ class Promotion:
     alias: str
     before: int | None  # the version that the alias left
     comparison: Comparison | None  # None: there was no champion, or no comparison was wanted
+    code: str = ""  # the user's files that the model runs, with their digests
 
     def to_record(self) -> ModelPromoted:
         """What the journal holds of it."""
@@ -130,7 +131,8 @@ def _promote_locked(
 ) -> Promotion:
     holder = version_at(client, reference)
     if holder is not None and _is_same_model(holder, lineage):
-        return Promotion(reference.name, int(holder.version), reference.alias, None, None)
+        code = lineage.get("code", "")
+        return Promotion(reference.name, int(holder.version), reference.alias, None, None, code)
     comparison = None
     if holder is not None and not force:
         comparison = _compare_with_champion(client, run_id, holder, lineage["metric"], gate)
@@ -148,7 +150,8 @@ def _promote_locked(
         fault_injection.fault_point("before_promote")
         before = _move_alias(client, reference, version, holder)
         fault_injection.fault_point("after_promote")
-    return Promotion(reference.name, version, reference.alias, before, comparison)
+    code = lineage.get("code", "")
+    return Promotion(reference.name, version, reference.alias, before, comparison, code)
 
 
 def rollback_model(client: MlflowClient, name: str) -> Promotion:

@@ -14,6 +14,7 @@ from ..tracking.artifact_store import list_run_files
 from ..tracking.refusals import http_status
 from ..tracking.store import get_experiment_id, is_server
 from .gate import HoldoutPredictions, NotBetterError, read_holdout_predictions
+from .own_code import NOT_PACKED
 from .package import clean_folder, folder_sha256, sha256
 
 if TYPE_CHECKING:
@@ -31,7 +32,11 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
 
     with tempfile.TemporaryDirectory() as folder:
         run = client.get_run(run_id)
-        if f"{FINAL}/{MODEL}" not in {file.path for file in list_run_files(client, run_id, FINAL)}:
+        found = {file.path for file in list_run_files(client, run_id, FINAL)}
+        if f"{FINAL}/{MODEL}" not in found and f"{FINAL}/{NOT_PACKED}" in found:
+            told = Path(client.download_artifacts(run_id, f"{FINAL}/{NOT_PACKED}", folder))
+            raise PromotionError(told.read_text(encoding="utf-8").strip())
+        if f"{FINAL}/{MODEL}" not in found:
             raise PromotionError(
                 f"run {run_id} holds no fitted winner ({FINAL}/{MODEL}). Let the study end, or "
                 "wait until its files have been uploaded: hpsearch tune SPEC goes on with it."
@@ -42,6 +47,8 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
         digest = folder_sha256(clean_folder(model))
     flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
     flat |= {f"test.{k}": v for k, v in plain.get("test", {}).items()}
+    if code := plain.get("code"):
+        flat["code"] = ", ".join(f"{name} {sha[:12]}" for name, sha in code.items())
     return {
         **{key: str(value) for key, value in flat.items()},
         "run": run_id,

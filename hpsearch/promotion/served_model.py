@@ -7,6 +7,7 @@ beside it the modules that read a table, as `hpsearch_schema` and its like.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -42,20 +43,21 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """
         files = {name: Path(place) for name, place in context.artifacts.items()}
         digests = json.loads(files["digests"].read_text(encoding="utf-8"))
+        user_code = digests.pop("user_code", None)
         for name, expected in digests.items():
-            found = hashlib.sha256(files[name].read_bytes()).hexdigest()
-            if found != expected:
-                raise ValueError(
-                    f"{files[name].name} is damaged: its SHA-256 is {found}, {expected} was "
-                    "saved. Fetch the model again, or promote it again from its study."
-                )
+            _require_digest(files[name], expected)
+        for name, expected in (user_code or {}).items():
+            _require_digest(files["user_code"] / name, expected)
         _choose_backend()
         import keras
 
         self.code = _import_code(files["model"].parents[1] / "code")
         plain = json.loads(files["schema"].read_text(encoding="utf-8"))
         self.schema = self.code["schema"].Schema.from_json(plain)
-        self.model = keras.models.load_model(files["model"], safe_mode=True, compile=False)
+        trusted = {} if user_code is None else _trust_code(files)
+        self.model = keras.models.load_model(
+            files["model"], safe_mode=True, compile=False, custom_objects=trusted
+        )
         _serve_csv(self.schema, self.code)
 
     def predict(
@@ -146,6 +148,27 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             filled[: len(rows)] = rows
             answers.append(np.asarray(self.model.predict_on_batch(filled))[: len(rows)])
         return np.concatenate(answers).astype(np.float64)
+
+
+def _require_digest(file: Path, expected: str) -> None:
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != expected:
+        raise ValueError(
+            f"{file.name} is damaged: its SHA-256 is {found}, {expected} was "
+            "saved. Fetch the model again, or promote it again from its study."
+        )
+
+
+def _trust_code(files: Mapping[str, Path]) -> dict[str, Any]:
+    """The layer that runs the user's files, which the study's owner has declared as trusted."""
+    code = files["model"].parents[1] / "code" / "hpsearch_user_network.py"
+    spec = importlib.util.spec_from_file_location(code.stem, code)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    find = functools.partial(module.load_packed_object, files["user_code"])
+    return {module.LAYER: module.make_layer_class(find)}
 
 
 def _import_code(folder: Path) -> dict[str, Any]:

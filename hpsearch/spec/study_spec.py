@@ -131,6 +131,12 @@ class SelectionSpec(_StudySection):
     seeds: int = Field(1, ge=1, le=100)  # networks of each chosen trial, averaged
 
 
+class ServeSpec(_StudySection):
+    """What is packed for serving."""
+
+    trust_code: bool = False  # the user's Python files too, where the model needs them
+
+
 class BudgetSpec(_StudySection):
     """When the search ends: totals of the study, however often it is resumed."""
 
@@ -172,6 +178,7 @@ class StudySpec(_StudySection):
     pruner: PrunerSpec | None = None  # None: ASHA where the epochs allow it
     budget: BudgetSpec = BudgetSpec()
     selection: SelectionSpec = SelectionSpec()
+    serve: ServeSpec = ServeSpec()
     execution: ExecutionSpec = ExecutionSpec()
 
     @model_validator(mode="before")

@@ -31,7 +31,7 @@ PACKAGES = (
     *("scikit-learn", "optuna", "keras-tuner", "cmaes", "torch", "mlflow"),
 )
 TRAINED_BY = {"vectorized": ("jax", "jaxlib"), "keras_fit": ("tensorflow",)}
-MAY_CHANGE = ("budget", "execution", "selection")  # of a declaration, when a study goes on
+MAY_CHANGE = ("budget", "execution", "selection", "serve")  # of a declaration, when a study goes on
 # What can be accepted: other trials than before may come out, but rows, folds, space and
 # objective are the same, so the trials are still ranked together.
 ACCEPTABLE = ("training", "model", "defaults", "code", "version")

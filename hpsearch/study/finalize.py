@@ -70,7 +70,9 @@ def finalize_study(
             predictions_of=out_of_fold.predictions_of,
         )
         record(choice.event(history, spec.selection))
-    finale = WinnerFit(choice, history, dataset, problem, executor, folder, record)
+    finale = WinnerFit(
+        choice, history, dataset, problem, executor, folder, record, spec.serve.trust_code
+    )
     finale.run(meanwhile=gallery.draw_search)
     gallery.draw_remaining(record)
 

@@ -9,7 +9,7 @@ import ast
 import importlib.util
 import random
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import HpsearchError, SpecError, TrainingError
 from ..execution.inspection_process import inspect_in_process, parse_answer
-from ..models import Family, find_family
+from ..models import Family, find_family, strip_convention
 from ..spec.function_reference import is_reference, read_file, resolve_reference
 from ..spec.model_reference import DefineByRunModel
 from ..spec.study_file import StudyFile
@@ -26,6 +26,7 @@ from ..training.model_inspection import ModelInspection, why_unfit
 from ..training.problem import Problem, sample_problem
 from ..trial import Value
 from .initial_trials import initial_points
+from .user_code import list_code_files
 
 MAX_POINTS = 12  # of a plain function's space that are built before the first trial
 MAX_DRAWS = 200  # among which points that no constraint forbids are looked for
@@ -91,7 +92,23 @@ def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
         raise file.make_error("search_space.loss" if family else "model", str(error)) from None
     if not file.model_facts:
         _check_unused_parameters(file, found)
-    return found.notes
+    return (*found.notes, *_note_own_code(file, found))
+
+
+def _note_own_code(file: StudyFile, found: ModelInspection) -> Iterator[str]:
+    """What it means that a model holds code of the user's."""
+    if found.own_code is None:
+        return
+    reference = strip_convention(file.spec.model_name)
+    files = list_code_files(reference, file.folder)
+    shown = ", ".join(f"{n} (SHA-256 {read_file(p).digest[:12]})" for n, p in files.items())
+    if file.spec.serve.trust_code:
+        yield f"{found.own_code}: the served model will run {shown}, as serve.trust_code says"
+    else:
+        yield (
+            f"{found.own_code}: the study runs to its end, but a served model would run {shown}. "
+            "promote needs `serve: {trust_code: true}`, which may be added later"
+        )
 
 
 def check_metric(file: StudyFile, problem: Problem) -> None:

@@ -51,6 +51,29 @@ def compute_digests(references: Iterable[str], folder: Path) -> dict[str, str]:
         references: `FILE.py:NAME`, absolute, or `MODULE:NAME`.
         folder: Of the study's file.
     """
+    found = _walk_files(references, folder)
+    return {_relative_name(p, folder): read_file(p).digest for p in sorted(found)}
+
+
+def list_code_files(reference: str, folder: Path) -> dict[str, Path]:
+    """The files that a function consists of, by names under which they can import each other.
+
+    Args:
+        reference: `FILE.py:NAME`, absolute, or `MODULE:NAME`.
+        folder: Of the study's file.
+    """
+    place = reference.rpartition(":")[0]
+    own = [Path(place).parent] if place.endswith(".py") else []
+    roots = [root.resolve() for root in (*own, folder, Path.cwd(), *map(Path, sys.path))]
+    files = {}
+    for path in _walk_files([reference], folder):
+        root = next((root for root in roots if path.is_relative_to(root)), path.parent)
+        files[path.relative_to(root).as_posix()] = path
+    return files
+
+
+def _walk_files(references: Iterable[str], folder: Path) -> Iterable[Path]:
+    """The files of some functions, and those that they import from the same folders."""
     found: dict[Path, None] = {}
     todo = [path for reference in references for path in _find_files(reference)]
     roots = [folder, *(path.parent for path in todo)]
@@ -63,7 +86,7 @@ def compute_digests(references: Iterable[str], folder: Path) -> dict[str, str]:
             todo += [
                 p for n in imported_modules(path) for p in _locate_module(n, [path.parent, *roots])
             ]
-    return {_relative_name(p, folder): read_file(p).digest for p in sorted(found)}
+    return found
 
 
 def imported_modules(path: Path) -> Iterator[str]:

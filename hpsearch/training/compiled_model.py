@@ -83,15 +83,11 @@ def logits_to_probabilities(logits: np.ndarray, task: str) -> np.ndarray:
     return result
 
 
-def append_link_activation(model: keras.Model, task: str) -> keras.Model:
-    """`model`, behind it the activation that its compiled loss holds, if any; weights shared."""
-    import keras
-
-    if not model.compiled or not takes_logits(get_compiled_loss(model)):
-        return model
-    return keras.Model(
-        model.inputs[0], keras.layers.Activation(get_link_activation(task))(model.outputs[0])
-    )
+def find_link_activation(model: keras.Model, task: str) -> str | None:
+    """The activation that makes probabilities of what a model answers; None: it needs none."""
+    if not model.compiled or getattr(model, "loss", None) is None:
+        return None
+    return get_link_activation(task) if takes_logits(get_compiled_loss(model)) else None
 
 
 def why_not_vectorizable(model: keras.Model) -> str | None:

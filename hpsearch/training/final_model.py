@@ -16,8 +16,10 @@ from ..data.dataset import TestRows
 from ..data.schema import Schema
 from ..models.assembly import WeightedNetwork, assemble_model
 from ..trial import TrialSpec
-from .compiled_model import append_link_activation
+from .compiled_model import find_link_activation
 from .importance import Importance, permutation_importance
+from .multi_output import concatenate_outputs
+from .own_code import open_saved_model, pack_network, require_same_answers
 from .problem import Problem
 from .trainer import Trainer
 
@@ -70,32 +72,21 @@ class LockedPredictionResult:
 
 def fit_final_model(trainer: Trainer, final: FinalFitRequest) -> FinalFitDone:
     """Train, assemble, save, and load what was saved."""
-    import keras
-
     problem = final.problem
-    parts = [
-        WeightedNetwork(
-            _fit_network(trainer, problem, member.trial),
-            problem.get_statistics(member.trial.params)[0],
-            member.weight,
-        )
-        for member in final.members
-    ]
+    parts = [_fit_part(trainer, problem, member) for member in final.members]
     model = assemble_model(parts, final.schema, problem.task)
     partial = final.path.with_name(f"partial-{final.path.name}")
     model.save(partial)
     partial.replace(final.path)  # a full disk leaves no half model behind
-    keras.models.load_model(final.path, safe_mode=True)
+    require_same_answers(model, open_saved_model(final.path, problem))
     return FinalFitDone()
 
 
 def predict_locked_rows(order: LockedPredictionRequest) -> LockedPredictionResult:
     """Predict the locked rows with the saved model."""
-    import keras
-
     if order.model_bytes is not None:
         order.path.write_bytes(order.model_bytes)
-    saved = keras.models.load_model(order.path, safe_mode=True)
+    saved = open_saved_model(order.path, order.problem)
 
     def predict(columns: np.ndarray) -> np.ndarray:
         size = 256 if columns.ndim > 2 else 4096  # which bounds the memory of activations
@@ -111,10 +102,20 @@ def predict_locked_rows(order: LockedPredictionRequest) -> LockedPredictionResul
     return LockedPredictionResult(predictions, importance)
 
 
-def _fit_network(trainer: Trainer, problem: Problem, trial: TrialSpec) -> keras.Model:
+def _fit_part(trainer: Trainer, problem: Problem, member: MemberSpec) -> WeightedNetwork:
+    network, link = _fit_network(trainer, problem, member.trial)
+    statistics = problem.get_statistics(member.trial.params)[0]
+    return WeightedNetwork(network, statistics, member.weight, link)
+
+
+def _fit_network(
+    trainer: Trainer, problem: Problem, trial: TrialSpec
+) -> tuple[keras.Model, str | None]:
+    """The network of a trial with its weights, and the activation that it needs behind it."""
     weights = trainer.fit(trial)
-    network = problem.make_builder(trial.params, trial.seed)()
+    own = problem.make_own_builder(trial.params, trial.seed)()
+    network = concatenate_outputs(own)  # which shares its weights
     network.set_weights(weights)
-    network = append_link_activation(network, problem.task)
+    link = find_link_activation(network, problem.task)
     network.compiled = False  # a saved custom loss could not be opened without its code
-    return network
+    return pack_network(problem, trial.params, trial.seed, own, network), link

@@ -22,6 +22,7 @@ from ..models.introspection.space_discovery import AnswerFunction, BuildCall, ex
 from ..trial import Value
 from .compiled_model import get_compiled_loss, takes_logits
 from .multi_output import concatenate_outputs
+from .own_code import check_saving
 from .problem import Problem
 from .weight_initialization import build_blueprint
 
@@ -41,6 +42,7 @@ class ModelInspection:
     notes: tuple[str, ...] = ()
     activations: tuple[str | None, ...] = ()  # behind which the output lies; None: not known
     logits: bool = False  # whether it is compiled with a loss that takes logits
+    own_code: str | None = None  # what of the user's own it holds; None: Keras's layers alone
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -54,7 +56,7 @@ def discover_space(model: str) -> ModelInspection:
         model: `CONVENTION:FILE.py:FUNCTION`.
 
     Raises:
-        SpecError: If it fails with its own defaults, or builds what cannot be trained or served.
+        SpecError: If it fails with its own defaults, or builds what cannot be trained.
     """
     ask = load_build_recorder(model)
     seen: list[ModelFacts] = []
@@ -78,7 +80,7 @@ def inspect_model(
         losses: Custom losses that the space offers.
 
     Raises:
-        SpecError: If it fails at every point, or builds what cannot be trained or served.
+        SpecError: If it fails at every point, or builds what cannot be trained.
     """
     from .keras.dry_run import check_custom_loss, run_one_batch  # the steps that train
 
@@ -106,6 +108,7 @@ def inspect_model(
     )
     if good is not None and why_unfit(found, problem) is None:
         _call_user_code(model, partial(run_one_batch, problem, good))
+        _call_user_code(model, partial(check_saving, problem, good))
     return found
 
 
@@ -213,7 +216,7 @@ def _summarize_facts(model: str, seen: Sequence[ModelFacts], **more: Any) -> Mod
     """What the built models have in common.
 
     Raises:
-        SpecError: If one of them cannot be served.
+        SpecError: If one of them takes several inputs.
     """
     if several := next((f.n_inputs for f in seen if f.n_inputs > 1), None):
         raise SpecError(
@@ -221,17 +224,13 @@ def _summarize_facts(model: str, seen: Sequence[ModelFacts], **more: Any) -> Mod
             "is one "
             "array: take one keras.Input of the data's shape, and slice it inside the model"
         )
-    if unserved := next((f.why_not_servable for f in seen if f.why_not_servable), None):
-        raise SpecError(
-            f"{strip_convention(model)}: {unserved}. What is served is opened by plain Keras, "
-            "without your code"
-        )
     return ModelInspection(
         compiled=any(f.compiled for f in seen),
         inputs=_find_common_shape(f.inputs for f in seen),
         outputs=_find_common_shape(f.outputs for f in seen),
         activations=tuple(dict.fromkeys(f.activation for f in seen)),
         logits=any(f.logits for f in seen),
+        own_code=next((f.own_code for f in seen if f.own_code), None),
         **more,
     )
 

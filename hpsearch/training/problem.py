@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..compat.keras import compute_output_shape
 from ..data.split import Split
 from ..data.statistics import Statistics
 from ..data.windows import Windows
 from ..errors import TrainingError
 from ..models import load_family, make_outputs
 from ..models.families.category_encoding import CategoryRanges
+from ..models.user_network import build_for_rows
 from ..spec.data_spec import Task
 from ..spec.function_reference import resolve_reference
 from ..spec.type_coercion import resolve_params
@@ -106,25 +108,27 @@ class Problem:
             params: The trial's hyperparameters; the fixed ones are added.
             seed: The trial's, for what a custom model draws.
         """
+        make = self.make_own_builder(params, seed)
+        return lambda: concatenate_outputs(make())
+
+    def make_own_builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
+        """As `make_builder`, the model with the outputs that the user's function gave it."""
         family = load_family(self.model)
         inputs = self.row_shape
         outputs = make_outputs(self.task, self.n_outputs)
         chosen = self.resolve(params)
-        if family.defaults is None:  # a user's function may draw random numbers of its own
-            import keras
-
-            keras.utils.set_random_seed(derive_seed(seed, "build"))
-
         flat = len(inputs) == 1  # only then are the features of a row one vector
         also = {"categories": self.category_ranges} if family.takes_categories and flat else {}
 
         def build() -> keras.Model:
+            if family.defaults is None:  # a user's function may draw random numbers of its own
+                import keras
+
+                keras.utils.set_random_seed(derive_build_seed(seed))
             model = family.build(chosen, inputs, outputs, **also)
-            if not model.built:
-                model.build((None, *inputs))
+            build_for_rows(model, inputs)
             if family.defaults is None:
                 self._check_input_shape(model)
-                model = concatenate_outputs(model)
             return model
 
         return build
@@ -140,12 +144,13 @@ class Problem:
                 "shape, or leave it out of a Sequential model."
             )
 
-    def check_output_shape(self, shape: object) -> None:
+    def check_output_shape(self, model: keras.Model) -> None:
         """Refuse a network whose output has another shape than the task's targets.
 
         Raises:
             TrainingError: With both shapes.
         """
+        shape = compute_output_shape(model, self.row_shape)
         if shape != (None, self.n_outputs):
             raise TrainingError(
                 f"the network's output has shape {shape}, but the task needs "
@@ -209,6 +214,11 @@ class Problem:
     def n_outputs(self) -> int:
         """Units of the network's last layer."""
         return int(self.target.shape[1])
+
+
+def derive_build_seed(seed: int) -> int:
+    """Of the random numbers that a user's function draws while it builds a trial's model."""
+    return derive_seed(seed, "build")
 
 
 def sample_problem(problem: Problem) -> Problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,6 @@ def test_a_fit_of_the_users_may_set_batch_size_and_epochs() -> None:
             "OwnLoop",
             "HyperModel.fit is not supported here: it fails with a model that only records",
         ),
-        ("with_lambda", r"layer 'lambda\w*' holds a lambda, which is not opened in safe mode"),
         ("without_loss", "names no loss: give one, or do not compile the model"),
         ("failing", r"users_models.py:\d+: ZeroDivisionError: of the user's"),
         ("nothing_of_that_name", "users_models.py has no function 'nothing_of_that_name'"),
@@ -144,12 +144,20 @@ def test_a_model_of_keras_tuner_that_cannot_be_used_says_why(name: str, why: str
 
 
 def test_an_optuna_model_that_cannot_be_used_says_why() -> None:
-    with pytest.raises(
-        HpsearchError, match="is a Doubled, a class of your own: use Keras's layers"
-    ):
-        discover_space(f"optuna:{FILE}:with_own_layer")
     with pytest.raises(HpsearchError, match=r"'layer'\) offers <class .*Name the object by a text"):
         discover_space(f"optuna:{FILE}:of_objects")
+
+
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ("keras_tuner:with_lambda", r"layer 'lambda\w*' holds a lambda"),
+        ("optuna:with_own_layer", r"layer 'doubled\w*' is a Doubled, a class of your own"),
+    ],
+)
+def test_code_of_the_users_in_a_model_is_known(model: str, code: str) -> None:
+    convention, name = model.split(":")
+    assert re.match(code, discover_space(f"{convention}:{FILE}:{name}").own_code or "")
 
 
 def test_a_fixed_input_that_is_not_the_datas_is_refused_with_both() -> None:

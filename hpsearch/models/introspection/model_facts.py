@@ -1,8 +1,8 @@
-"""What a built custom model is: compiled or not, its shapes, and whether it can be served.
+"""What a built custom model is: compiled or not, its shapes, and whether it holds the user's code.
 
-What is served is opened by plain Keras in safe mode, where the user's code is not installed. So
-a model may hold Keras's own layers and functions alone, and that is found out before it is
-trained instead of after.
+A model of Keras's own layers and functions is opened by plain Keras in safe mode, where the user's
+code is not installed. One that holds more is served only where the user's code is trusted, which is
+told before it is trained instead of after.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ModelFacts:
     compiled: bool
     inputs: Shape | None  # of one row; None: any that its first layer takes
     outputs: Shape | None  # of one row
-    why_not_servable: str | None  # why it cannot be saved and opened again; None: it can
+    own_code: str | None  # why plain Keras cannot open it without the user's code; None: it can
     activation: str | None = None  # of its last layer, by Keras's name; None: not known
     n_inputs: int = 1
     logits: bool = False  # whether it is compiled with a loss that takes them
@@ -40,7 +40,7 @@ def read_model_facts(model: keras.Model) -> ModelFacts:
         compiled=bool(model.compiled),
         inputs=tuple(model.inputs[0].shape[1:]) if built else None,
         outputs=tuple(model.outputs[0].shape[1:]) if built else None,
-        why_not_servable=find_serving_obstacle(model),
+        own_code=find_serving_obstacle(model),
         activation=_find_last_activation(model) if built else None,
         n_inputs=len(model.inputs) if built else 1,
     )
@@ -62,17 +62,39 @@ def _find_last_activation(model: keras.Model) -> str | None:
     return getattr(layer.activation, "__name__", None)
 
 
+def as_plain_model(model: keras.Model) -> keras.Model:
+    """A graph of layers whose class is the user's as one of Keras's, the layers shared.
+
+    Such a class changes how it is trained, not what it answers. Any other model is returned as it
+    is.
+    """
+    import keras
+
+    from ...compat.keras import functional_class
+
+    kind, functional = type(model), functional_class()
+    is_graph = isinstance(model, functional) and kind is not functional
+    if (
+        not is_graph
+        or kind.call is not functional.call
+        or kind.__call__ is not keras.Model.__call__
+    ):
+        return model
+    return keras.Model(model.input, model.output, name=model.name)
+
+
 def find_serving_obstacle(model: keras.Model) -> str | None:
     """Why Keras cannot open the saved model in safe mode without the user's code, or None."""
     import keras
 
+    model = as_plain_model(model)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that a lambda is unsafe, which is said below
             config = keras.saving.serialize_keras_object(model)
     except Exception as error:  # a subclassed model or layer without a config
         first, *_ = [*str(error).strip().splitlines(), ""]
-        return f"{type(model).__name__} cannot be saved: {first}"
+        return f"{type(model).__name__} is a class of your own, without a config ({first})"
     config.pop("compile_config", None)  # losses and metrics are not saved: it is served uncompiled
     return next(_find_custom_objects(config, "the model"), None)
 
@@ -86,17 +108,18 @@ def _find_custom_objects(node: Any, place: str) -> Iterator[str]:
         return
     config = node.get("config")
     kind = node.get("class_name")
-    if isinstance(config, Mapping) and isinstance(config.get("name"), str):
-        place = f"layer {config['name']!r}"
+    named = [config.get("name") if isinstance(config, Mapping) else None, node.get("name")]
+    if name := next((name for name in named if isinstance(name, str)), None):
+        place = f"layer {name!r}"
     if kind in ("Lambda", "__lambda__"):
-        yield f"{place} holds a lambda, which is not opened in safe mode: use Keras's operations"
+        yield f"{place} holds a lambda, which is code of your own"
     elif kind == "function":
-        yield f"{place} holds the function {config!r} of your own: use Keras's, by their names"
+        yield f"{place} holds the function {config!r} of your own"
     elif node.get("registered_name") and not _is_keras_module(node.get("module")):
-        yield f"{place} is a {kind}, a class of your own: use Keras's layers"
+        yield f"{place} is a {kind}, a class of your own"
     for key, child in node.items():
         if key.endswith("activation") and isinstance(child, Mapping) and "value" in child:
-            yield f"{place} has a lambda as its {key}, which is not opened in safe mode"
+            yield f"{place} has a lambda as its {key}, which is code of your own"
         yield from _find_custom_objects(child, place)
 
 

@@ -27,13 +27,16 @@ from ...event_codec import FormatError, as_text, from_json, to_json
 from ...events import ColumnImportance, Event, LockedRowsRead, WinnerEvaluated, WinnerFitted
 from ...execution.executor import Executor
 from ...history import History
+from ...models import strip_convention
 from ...platforms.files import draft_of, publish_folder, write_text
+from ...promotion.own_code import NOT_PACKED, explain_untrusted, find_own_code
 from ...promotion.package import EXAMPLE_ROWS, MODEL_FOLDER, Lineage, save_served_model
 from ...training.final_model import FinalFitRequest, LockedPredictionRequest
 from ...training.problem import Problem
 from ...verdict import describe_verdict
 from ..file_integrity import describe_files, find_damaged_files
 from ..prepare import with_folds
+from ..user_code import list_code_files
 from .baselines import Baseline, fit_baselines
 from .holdout_evaluation import evaluate_holdout
 from .selection import Choice
@@ -55,6 +58,7 @@ class WinnerFit:
     executor: Executor
     folder: Path  # the study's
     record: Callable[[Event], object]  # the journal's `append`; the history takes it in
+    trust_code: bool = False  # whether the user's files are packed where the model needs them
 
     def run(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Bring `final/` and the journal's `final` about, unless both are there and whole.
@@ -65,7 +69,9 @@ class WinnerFit:
         broken = self._damaged_files() if is_recorded else ()
         if is_recorded and not broken:
             return
-        if broken:
+        if broken == (MODEL_FOLDER,):
+            logger.info("%s is made anew, as serve.trust_code says", self.folder / "final")
+        elif broken:
             logger.warning(
                 "%s: damaged or missing: %s; created again",
                 self.folder / "final",
@@ -96,7 +102,15 @@ class WinnerFit:
     def _damaged_files(self) -> tuple[str, ...]:
         final = self.history.final
         assert final is not None
-        return find_damaged_files(self.folder / "final", final.digests or _expected_files(final))
+        folder = self.folder / "final"
+        broken = find_damaged_files(folder, final.digests or _expected_files(final))
+        if not broken and (folder / MODEL_FOLDER).exists() != self._may_be_packed(folder):
+            return (MODEL_FOLDER,)
+        return broken
+
+    def _may_be_packed(self, folder: Path) -> bool:
+        """Whether the network in a folder may be served: it holds no code, or what is trusted."""
+        return self.trust_code or find_own_code(folder / NETWORK) is None
 
     def _unrecorded_final(self) -> WinnerEvaluated | None:
         """The figures whose files came to be just before the study was broken off."""
@@ -327,12 +341,18 @@ class WinnerFit:
         n_rows = EXAMPLE_ROWS
         if dataset.windows:
             n_rows += sum(dataset.schema.input_shape[:-1])
+        own = find_own_code(folder / NETWORK)
+        if own is not None and not self.trust_code:
+            (folder / NOT_PACKED).write_text(explain_untrusted(own) + "\n", encoding="utf-8")
+            return
+        model, code_root = strip_convention(self.problem.model), Path(self.problem.folder)
         save_served_model(
             folder / MODEL_FOLDER,
             model=folder / NETWORK,
             schema=schema,
             columns=dataset.columns[:n_rows],
             lineage=lineage,
+            user_code=None if own is None else list_code_files(model, code_root),
         )
 
 

@@ -85,7 +85,7 @@ def make_architecture(
 
     build = problem.make_builder(params, seed)
     model = build()
-    problem.check_output_shape(model.compute_output_shape(model.input_shape))
+    problem.check_output_shape(model)
     compiled = bool(model.compiled)
     plan = _try_build_blueprint(build)
     given = model.get_weights() if plan is None else []

@@ -19,7 +19,13 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from ...compat.keras import flat_layers, is_functional, without_values
+from ...compat.keras import (
+    flat_layers,
+    holds_own_function,
+    is_functional,
+    restore_functions,
+    without_values,
+)
 from ...errors import TrainingError
 from ...trial import Value, derive_seed
 from . import session
@@ -256,14 +262,14 @@ def _make_twin(
             strengths.append(float(getattr(layer, NOISE_LAYERS[type(layer)])))
             shape = getattr(layer, "noise_shape", None)
             return Noise(type(layer), slot, shape, name=layer.name, dtype=layer.dtype_policy)
-        config = _structural_config(layer.get_config())
-        if layer.name in widths:
-            config["units"] = widths[layer.name]
-        if type(layer) is keras.layers.Dense and dense is not None and has_no_side_effects(layer):
-            return dense.from_config(config)
-        if type(layer) is keras.layers.BatchNormalization:
-            return MaskedBatchNormalization.from_config(config)
         try:
+            config = restore_functions(layer, _structural_config(layer.get_config()))
+            if layer.name in widths:
+                config["units"] = widths[layer.name]
+            if type(layer) is keras.layers.Dense and dense and has_no_side_effects(layer):
+                return dense.from_config(config)
+            if type(layer) is keras.layers.BatchNormalization:
+                return MaskedBatchNormalization.from_config(config)
             return type(layer).from_config(config)
         except Exception:  # a lambda, or a custom layer without a config: it serves itself
             return layer
@@ -289,8 +295,10 @@ def _mask_activities(model: keras.Model) -> None:
 def _is_described_by_config(layer: Any) -> bool:
     """Whether two layers of equal config compute the same."""
     ours = isinstance(layer, Noise | MaskedBatchNormalization | CpuDense)
-    known = type(layer).__module__.startswith("keras.")
-    return ours or (known and not isinstance(layer, keras.layers.Lambda))
+    known = ours or type(layer).__module__.startswith("keras.")
+    if not known or isinstance(layer, keras.layers.Lambda):
+        return False
+    return isinstance(layer, keras.Model) or not holds_own_function(layer.get_config())
 
 
 def _structural_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def _check_model(problem: Problem, model: keras.Model) -> None:
             f"{found[0]} is a convolution, which XLA trains many times slower than TensorFlow "
             "on a CPU: use trainer: keras_fit"
         )
-    problem.check_output_shape(model.output_shape)
+    problem.check_output_shape(model)
 
 
 def _find_convolutions(model: Any) -> list[str]:

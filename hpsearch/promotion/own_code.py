@@ -1,0 +1,46 @@
+"""Whether a saved model holds the user's own code, read off the file without opening the model."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..models.user_network import LAYER
+
+NOT_PACKED = "not_packed.txt"  # beside a model that was not packed: why
+
+
+def find_own_code(model: Path) -> Mapping[str, Any] | None:
+    """How a `.keras` file's network is made by the user's code; None: it holds none.
+
+    The recipe of `models.user_network`, of the first network where there are several.
+    """
+    with zipfile.ZipFile(model) as archive:
+        config = json.loads(archive.read("config.json"))
+    recipe = next(_find_recipes(config), None)
+    return None if recipe is None else json.loads(recipe)
+
+
+def _find_recipes(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        for child in node:
+            yield from _find_recipes(child)
+    elif isinstance(node, Mapping):
+        if node.get("class_name") == LAYER:
+            yield node["config"]["recipe"]
+        for child in node.values():
+            yield from _find_recipes(child)
+
+
+def explain_untrusted(recipe: Mapping[str, Any]) -> str:
+    """What to say of a model whose code is not trusted."""
+    place = recipe["reference"].rpartition(":")[0]
+    return (
+        f"the winner holds code of your own ({recipe['why']}), so whoever serves it runs {place}. "
+        "If that is what you want, say `serve: {trust_code: true}` in the study's file and run "
+        "hpsearch tune again, which packs the code with its digest and trains nothing; or build "
+        "the model of Keras's own layers"
+    )

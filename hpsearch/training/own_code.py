@@ -1,0 +1,125 @@
+"""Saving and opening a model that holds layers, functions or classes of the user's own.
+
+Such a network is one `models.user_network` layer in the saved model: it is opened where the user's
+code is at hand. One of Keras's own layers alone is saved as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import TrainingError
+from ..models import get_convention, make_outputs, strip_convention
+from ..models.introspection.model_facts import as_plain_model, find_serving_obstacle
+from ..models.user_network import LAYER, make_layer_class
+from ..spec.function_reference import load_object
+from ..trial import Value
+from .problem import Problem, derive_build_seed
+
+if TYPE_CHECKING:
+    import keras
+
+N_ROWS = 8  # with which a model is compared with what was saved of it
+TOLERANCE = 1e-4  # by which their answers may differ
+
+
+def pack_network(
+    problem: Problem,
+    params: Mapping[str, Value],
+    seed: int,
+    own: keras.Model,
+    network: keras.Model,
+) -> keras.Model:
+    """What is saved of a network: itself, or a layer that the user's code makes.
+
+    Args:
+        problem: Whose model it is.
+        params: The trial's hyperparameters; the fixed ones are added.
+        seed: The trial's.
+        own: What the user's function returned.
+        network: The same with one output, its weights shared.
+    """
+    obstacle = find_serving_obstacle(own)
+    if obstacle is None:
+        return as_plain_model(network)
+    outputs = make_outputs(problem.task, problem.n_outputs)
+    recipe = {
+        "reference": get_packed_reference(problem.model),
+        "convention": get_convention(problem.model),
+        "params": problem.resolve(params),
+        "inputs": problem.row_shape,
+        "units": outputs.units,
+        "activation": outputs.activation,
+        "seed": derive_build_seed(seed),
+        "why": obstacle,
+    }
+    return _make_class(problem)(json.dumps(recipe), own, name=own.name)
+
+
+def get_packed_reference(model: str) -> str:
+    """A model's function as it is named beside its packed files."""
+    place, _, name = strip_convention(model).rpartition(":")
+    return f"{Path(place).name if place.endswith('.py') else place}:{name}"
+
+
+def _make_class(problem: Problem) -> Any:
+    return make_layer_class(lambda _: load_object(strip_convention(problem.model)))
+
+
+def open_saved_model(path: Path, problem: Problem) -> keras.Model:
+    """Open what was saved; the user's code is that of `problem.model`."""
+    import keras
+
+    return keras.models.load_model(
+        path, safe_mode=True, compile=False, custom_objects={LAYER: _make_class(problem)}
+    )
+
+
+def require_same_answers(model: keras.Model, opened: keras.Model) -> None:
+    """Refuse a saved model that answers otherwise than the one that was saved.
+
+    Raises:
+        TrainingError: With the difference.
+    """
+    rows = np.random.default_rng(0).uniform(0, 1, (N_ROWS, *model.input_shape[1:]))
+    rows = rows.astype(model.inputs[0].dtype)
+    expected, found = (np.asarray(m.predict_on_batch(rows)) for m in (model, opened))
+    if not np.allclose(expected, found, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+        raise TrainingError(
+            "the model's function makes another network when it is called again: the saved model "
+            f"answers up to {np.nanmax(np.abs(expected - found)):.3g} otherwise. Let every number "
+            "that it depends on be a weight of a layer, a hyperparameter or a constant"
+        )
+
+
+def check_saving(problem: Problem, params: Mapping[str, Value]) -> None:
+    """Save the network of `params` and open it again, if it holds code of the user's.
+
+    Raises:
+        TrainingError: If what is opened is another network, or nothing can be opened.
+    """
+    import keras
+
+    own = problem.make_own_builder(params, 0)()
+    if find_serving_obstacle(own) is None:
+        return
+    packed = pack_network(problem, params, 0, own, own)
+    first = keras.Input(problem.row_shape)
+    model = keras.Model(first, packed(first, training=False))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        try:
+            model.save(path)
+            opened = open_saved_model(path, problem)
+        except Exception as error:
+            first_line, *_ = [*str(error).strip().splitlines(), "no message"]
+            raise TrainingError(
+                f"the model cannot be saved and opened again: {type(error).__name__}: {first_line}"
+            ) from error
+        require_same_answers(model, opened)

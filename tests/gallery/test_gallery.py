@@ -1,0 +1,151 @@
+"""Scripts of the kinds that Keras users write: each is searched, promoted and served, or refused.
+
+`docs/gallery.md` lists them with the trainer that took them; what it says is what happens here.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from inline_worker_pool import training_inline
+from study.conftest import with_store
+
+from hpsearch.cli import main
+from hpsearch.history import History
+from hpsearch.journal import read_page
+
+SCRIPTS = Path(__file__).parent / "scripts"
+PAGE = Path(__file__).parents[2] / "docs" / "gallery.md"
+ROWS = 80
+
+
+@dataclass(frozen=True)
+class Script:
+    """One script, and what is to happen to it."""
+
+    name: str
+    trainer: str  # that takes it
+    convention: str = ""
+    more: str = ""  # further lines of the study's file
+    own_code: bool = False  # whether the served model runs the user's file
+    is_long: bool = True  # left out of `make test`
+
+    @property
+    def about(self) -> str:
+        """The first line of its docstring."""
+        text = (SCRIPTS / f"{self.name}.py").read_text(encoding="utf-8")
+        return re.match(r'"""(.+?)\.?(?:"""|\n)', text)[1]
+
+
+TAKEN = [
+    Script("custom_layer", "vectorized", own_code=True, is_long=False),
+    Script("subclassed_model", "vectorized", own_code=True),
+    Script("lambda_layer", "vectorized", own_code=True),
+    Script("registered_layer", "vectorized", own_code=True),
+    Script("normalization", "vectorized"),
+    Script("logits", "vectorized"),
+    Script("attention", "vectorized"),
+    Script("lstm", "vectorized"),
+    Script("mixed_precision", "vectorized"),
+    Script("frozen_weights", "keras_fit"),
+    Script("own_loss", "keras_fit"),
+    Script("tuner_tutorial", "vectorized", "keras_tuner"),
+]
+REFUSED = {  # of mistakes.py: what is told before the first trial
+    "two_inputs": "the model has 2 inputs, but a row of the data is one array",
+    "without_return": "must return a keras.Model. Received: None. Is there a `return` missing?",
+    "wide_head": "has shape (None, 7), but the task needs (None, 1)",
+    "bare_head": "a binary task needs probabilities: give the last layer activation='sigmoid'",
+    "misspelt": "KeyError: 'widht', which is no hyperparameter of the study",
+    "gan": "but the task needs (None, 1)",
+}
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Path:
+    """A folder with a store and a table."""
+    root = with_store(tmp_path_factory.mktemp("gallery"), empty_store)
+    features = np.random.default_rng(0).normal(size=(ROWS, 4))
+    lines = [f"{','.join(f'{x:.3f}' for x in row)},{row[0] > 0:d}" for row in features]
+    (root / "table.csv").write_text("\n".join(["a,b,c,d,y", *lines]), encoding="utf-8")
+    return root
+
+
+def invoke(root: Path, *arguments: object, code: int = 0) -> Result:
+    with chdir(root), training_inline():
+        done = CliRunner().invoke(main, [*map(str, arguments)])
+    assert code == done.exit_code, (done.output, done.exception)
+    return done
+
+
+def declare(root: Path, name: str, reference: str, more: str = "") -> Path:
+    path = root / f"{name}.yaml"
+    space = "" if reference.startswith("{") else "search_space: {width: [3, 4]}\n"
+    path.write_text(
+        f"study: {name}\n"
+        "data: {source: table.csv, target: y, test_fraction: 0.2}\n"
+        "cross_validation: {folds: 2}\n"
+        "training: {epochs: 2, early_stopping: null}\n"
+        f"model: {reference}\n{space}{more}"
+        "budget: {trials: 1}\nselection: {finalists: 0}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def taken_scripts() -> list[object]:
+    marks = [(s, [pytest.mark.long] if s.is_long else []) for s in TAKEN]
+    return [pytest.param(s, id=s.name, marks=m) for s, m in marks]
+
+
+@pytest.mark.parametrize("script", taken_scripts())
+def test_a_script_is_checked_searched_promoted_and_served(gallery: Path, script: Script) -> None:
+    place = f"{SCRIPTS / script.name}.py:build"
+    reference = f"{{{script.convention}: {place}}}" if script.convention else place
+    spec = declare(gallery, script.name, reference, script.more)
+    invoke(gallery, "tune", spec, "--quiet")
+    journal = gallery / "mlruns" / "studies" / script.name / "journal.jsonl"
+    history = History(read_page(journal).events)
+    [trial] = history.last.values()
+    assert ("COMPLETE", script.trainer) == (trial.state, trial.trainer), trial.error
+    if script.own_code:
+        told = invoke(gallery, "promote", script.name, "--as", script.name, code=2).output
+        assert f"whoever serves it runs {script.name}.py" in told
+        invoke(gallery, "tune", spec, "--quiet", "--set", "serve.trust_code=true")
+        assert 1 == len(History(read_page(journal).events).last)  # nothing was trained
+    told = invoke(gallery, "promote", script.name, "--as", script.name).output
+    assert script.own_code == (f"runs your code: {script.name}.py" in told)
+    answers = invoke(gallery, "predict", f"{script.name}@champion", "table.csv").output
+    assert ROWS == len(re.findall(r"^[01],[\d.e-]+,[\d.e-]+$", answers, re.M)), answers[:500]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_mistake_is_told_by_check_before_the_first_trial(gallery: Path, name: str) -> None:
+    spec = declare(gallery, f"wrong-{name}", f"{SCRIPTS}/mistakes.py:{name}")
+    told = invoke(gallery, "check", spec, code=2).output
+    assert REFUSED[name] in told
+    assert "mistakes.py" in told or f"wrong-{name}.yaml:" in told
+
+
+def format_table() -> str:
+    lines = ["| script | what it is | trainer | served |", "|---|---|---|---|"]
+    for s in TAKEN:
+        served = "with `serve: {trust_code: true}`" if s.own_code else "yes"
+        lines.append(f"| `{s.name}.py` | {s.about} | `{s.trainer}` | {served} |")
+    lines += ["", "| mistake | what `check` says |", "|---|---|"]
+    lines += [f"| `mistakes.py:{name}` | … {told} … |" for name, told in REFUSED.items()]
+    return "\n".join(lines)
+
+
+def test_the_page_lists_what_happens_here() -> None:
+    assert format_table() in PAGE.read_text(encoding="utf-8")
+
+
+def test_every_script_is_tried() -> None:
+    assert {path.stem for path in SCRIPTS.glob("*.py")} == {s.name for s in TAKEN} | {"mistakes"}
