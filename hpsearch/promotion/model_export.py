@@ -24,7 +24,7 @@ import numpy as np
 from ..errors import HpsearchError, PromotionError
 from ..models.user_network import LAYER, load_packed_object, make_layer_class
 from ..platforms.files import draft_of, publish_folder
-from .own_code import find_own_code
+from .packed_code import find_own_code
 from .reference import Reference
 from .scoring import fetch_model, load_served
 

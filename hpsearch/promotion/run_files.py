@@ -14,8 +14,8 @@ from ..tracking.artifact_store import list_run_files
 from ..tracking.refusals import http_status
 from ..tracking.store import get_experiment_id, is_server
 from .gate import HoldoutPredictions, NotBetterError, read_holdout_predictions
-from .own_code import NOT_PACKED
 from .package import clean_folder, folder_sha256, sha256
+from .packed_code import NOT_PACKED
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -29,8 +29,8 @@ from ...execution.executor import Executor
 from ...history import History
 from ...models import strip_convention
 from ...platforms.files import draft_of, publish_folder, write_text
-from ...promotion.own_code import NOT_PACKED, explain_untrusted, find_own_code
 from ...promotion.package import EXAMPLE_ROWS, MODEL_FOLDER, Lineage, save_served_model
+from ...promotion.packed_code import NOT_PACKED, explain_untrusted, find_own_code
 from ...training.final_model import FinalFitRequest, LockedPredictionRequest
 from ...training.problem import Problem
 from ...verdict import describe_verdict
