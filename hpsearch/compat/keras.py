@@ -163,7 +163,7 @@ def is_functional(model: Any) -> bool:
 def compute_output_shape(model: keras.Model, row_shape: tuple[int, ...]) -> Any:
     """What a model's output has as its shape for rows of `row_shape`; of several, their structure.
 
-    A subclassed model is traced, as it knows no shapes.
+    A subclassed model is traced: its layers alone say no shape.
     """
     import keras
 

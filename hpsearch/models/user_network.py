@@ -1,4 +1,4 @@
-"""A network made by the user's own code, as one layer of a model that Keras saves.
+"""A network made by custom code, as one layer of a model that Keras saves.
 
 The layer's config says how the network is made: which function, with which hyperparameters. Its
 weights are saved by Keras. Nothing of the code is in the file, so the file opens only where the

@@ -1,4 +1,4 @@
-"""Whether a saved model holds the user's own code, read off the file without opening the model."""
+"""Whether a saved model holds custom code, read off the file without opening the model."""
 
 from __future__ import annotations
 

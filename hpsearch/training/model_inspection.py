@@ -42,7 +42,7 @@ class ModelInspection:
     notes: tuple[str, ...] = ()
     activations: tuple[str | None, ...] = ()  # behind which the output lies; None: not known
     logits: bool = False  # whether it is compiled with a loss that takes logits
-    own_code: str | None = None  # what of the user's own it holds; None: Keras's layers alone
+    own_code: str | None = None  # what custom code it holds; None: Keras's layers alone
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -1,4 +1,4 @@
-"""Saving and opening a model that holds layers, functions or classes of the user's own.
+"""Saving and opening a model that holds custom layers, functions or classes.
 
 Such a network is one `models.user_network` layer in the saved model: it is opened where the user's
 code is at hand. One of Keras's own layers alone is saved as it is.
