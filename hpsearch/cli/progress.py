@@ -16,6 +16,9 @@ from ..events import (
     DeclarationChanged,
     EpochFinished,
     Event,
+    FinalistScored,
+    LockedRowsRead,
+    PlotsDrawn,
     SearchEnded,
     StudyCreated,
     StudyResumed,
@@ -23,10 +26,21 @@ from ..events import (
     TrialAsked,
     TrialFinished,
     WinnerChosen,
+    WinnerEvaluated,
 )
 from ..history import History
 from ..trial import Direction, is_better
 from .terminal import make_console, print_line
+
+# What a study does one after the other, and the event with which each begins.
+PHASES: tuple[tuple[str, type[Event]], ...] = (
+    ("search", TrialAsked),
+    ("finalists on fresh folds", SearchEnded),
+    ("final fit on all development rows", WinnerChosen),
+    ("test rows", LockedRowsRead),
+    ("plots and report", WinnerEvaluated),
+    ("upload to MLflow", PlotsDrawn),
+)
 
 
 def format_duration(seconds: float) -> str:
@@ -43,7 +57,7 @@ def format_params(params: Mapping[str, Any]) -> str:
 
 
 class Progress:
-    """Trials done of total, best so far, the running trial's epoch, time left."""
+    """The phase, trials done of total, best so far, the running trial's epoch, time left."""
 
     def __init__(self, total: int) -> None:
         """A display of a study of `total` trials."""
@@ -54,7 +68,8 @@ class Progress:
         self.direction: Direction = "maximize"
         self.metric = "score"
         self.front = 0  # members of the Pareto front, where there are several objectives
-        self.ended = ""  # why the search has ended
+        self.phase = 0  # an index of PHASES
+        self.finalists = 0  # that were scored again
         self.running: tuple[int, int, int] | None = None  # trial, epoch, of epochs
         self._epochs: dict[int, int] = {}
         self._params: dict[int, Mapping[str, Any]] = {}
@@ -67,6 +82,9 @@ class Progress:
         """Take one event of the journal in."""
         if len(self._history.objectives) > 1:
             self._history.apply(event)
+        for index, (_, first) in enumerate(PHASES):
+            if isinstance(event, first):
+                self.phase = index
         match event:
             case StudyCreated():
                 self._history = History([event])
@@ -80,8 +98,8 @@ class Progress:
                 self.running = (event.trial, event.epoch + 1, self._epochs[event.trial])
             case TrialFinished():
                 self._count_result(event)
-            case SearchEnded():
-                self.ended = event.reason
+            case FinalistScored():
+                self.finalists += 1
 
     def _count_result(self, event: TrialFinished) -> None:
         self.done += 1
@@ -98,9 +116,9 @@ class Progress:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds to go, by the pace of this run; NaN before its first trial has ended."""
+        """Seconds of the search to go, by the pace of this run; NaN where nothing tells."""
         done = self.done - self._done_before
-        if not done:
+        if not done or self.phase > 0:
             return math.nan
         return (time.monotonic() - self.began) / done * (self.total - self.done)
 
@@ -115,15 +133,37 @@ class Progress:
         for state in ("PRUNED", "FAILED"):
             if n := self.states.get(state, 0):
                 parts.append(f"{n} {state.lower()}")
-        if self.running:
-            parts.append("trial {} epoch {}/{}".format(*self.running))
         if not math.isnan(self.seconds_left):
-            parts.append(f"{format_duration(self.seconds_left)} left")
+            parts.append(f"{format_duration(self.seconds_left)} of the search left")
         return " · ".join(parts)
 
-    def format_best_params(self) -> str:
-        """The best trial's hyperparameters in a line."""
-        return format_params(self._params[self.best.trial]) if self.best else ""
+    def format_phase(self) -> str:
+        """Which phase of how many this is, and how far it has come."""
+        name, _ = PHASES[self.phase]
+        text = f"phase {self.phase + 1} of {len(PHASES)}: {name}"
+        if self.phase == 1 and self.finalists:
+            text += f", {self.finalists} scored"
+        return text
+
+    def format_best(self) -> str:
+        """The best trial so far and its hyperparameters; "" before one completed."""
+        best = self.best
+        return f"best: trial {best.trial} {format_params(self._params[best.trial])}" if best else ""
+
+    def format_running(self) -> str:
+        """The trial that told last of an epoch, and its hyperparameters; "" between trials."""
+        if self.running is None:
+            return ""
+        trial, epoch, epochs = self.running
+        return f"now:  trial {trial} epoch {epoch}/{epochs} {format_params(self._params[trial])}"
+
+
+def format_result(event: TrialFinished) -> str:
+    """How a trial ended, in a line."""
+    score = "" if event.score is None else f" {event.score:.4f}"
+    spread = "" if event.score is None or event.spread is None else f" ± {event.spread:.4f}"
+    error = f" {event.error}" if event.error else ""
+    return f"trial {event.trial} {event.state}{score}{spread}{error}"
 
 
 class Display(Protocol):
@@ -164,6 +204,7 @@ class LineDisplay(SilentDisplay):
 
     def listen(self, event: Event) -> None:
         """Print what has happened, where that is news."""
+        before = self._progress.phase
         self._progress.listen(event)
         if event.time < self._began:
             return
@@ -176,30 +217,30 @@ class LineDisplay(SilentDisplay):
             case StudyResumed():
                 self._print(f"resumed: {self._progress.format_headline()}")
             case TrialFinished():
-                score = "" if event.score is None else f" {event.score:.4f}"
-                error = f" {event.error}" if event.error else ""
-                ended = f"trial {event.trial} {event.state}{score}{error}"
-                self._print(f"{ended} · {self._progress.format_headline()}")
+                self._print(f"{format_result(event)} · {self._progress.format_headline()}")
             case TrainerChanged():
                 self._print(f"trainer: {event.trainer} ({event.reason})")
             case SearchEnded():
                 self._print(f"search finished: {event.reason}")
             case WinnerChosen():
                 self._print(f"winner: trial {event.trial}, fitted for {event.epochs} epochs")
+        if self._progress.phase > before:
+            self._print(self._progress.format_phase())
 
     def _print(self, text: str) -> None:
         print_line(text, err=True)
 
 
 class LiveDisplay(SilentDisplay):
-    """A block on the terminal that is redrawn in place."""
+    """A line a finished trial, and below them a block that is redrawn in place."""
 
     def __init__(self, progress: Progress) -> None:
         """Show what `progress` knows."""
         from rich.live import Live as RichLive
 
         self._progress = progress
-        self._note = "starting"
+        self._began = time.time() * 1000  # events of an earlier run are not news
+        self._is_starting = True
         self._live = RichLive(
             get_renderable=self._render,
             console=make_console(stderr=True),
@@ -211,9 +252,9 @@ class LiveDisplay(SilentDisplay):
         """Apply one event; the display refreshes on its own."""
         self._progress.listen(event)
         if isinstance(event, TrialAsked):
-            self._note = "searching"
-        elif isinstance(event, WinnerChosen):
-            self._note = "fitting the winner on all development rows"
+            self._is_starting = False
+        if isinstance(event, TrialFinished) and event.time >= self._began:
+            self._live.console.print(format_result(event), highlight=False)
 
     def _render(self) -> Any:
         """The block; empty where it cannot be made, since Rich calls from a thread of its own."""
@@ -232,10 +273,11 @@ class LiveDisplay(SilentDisplay):
         bar = Padding(
             ProgressBar(total=p.total, completed=p.done, width=50), 0
         )  # a line of its own
-        head = Text(p.format_headline(), style="bold")
+        phase = "starting" if self._is_starting else p.format_phase()
         passed = format_duration(time.monotonic() - p.began)
-        foot = Text(f"{self._note} · {passed} · {p.format_best_params()}", style="dim")
-        return Group(bar, head, foot)
+        lines = [p.format_best(), p.format_running(), f"{phase} · {passed}"]
+        foot = [Text(line, style="dim", no_wrap=True) for line in lines if line]
+        return Group(bar, Text(p.format_headline(), style="bold"), *foot)
 
     def __enter__(self) -> Self:
         self._live.start()

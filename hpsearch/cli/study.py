@@ -1,4 +1,4 @@
-"""Commands about a study: tune, check, top."""
+"""Commands that begin with a study's file: init, check, plan, tune, nested."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .group import main
-from .output import OVERWRITE, new_file, output_option
 from .store_option import store_option
-from .terminal import guard_listener, ignore_closed_output, print_line
+from .terminal import guard_listener, ignore_closed_output, print_line, waiting_line
 
 if TYPE_CHECKING:
     from ..study import StudyResult
@@ -225,7 +224,8 @@ def init(
     """Write a commented study file for the table or folder of images SOURCE, ready for tune."""
     from ..study.init.wizard import write_starter
 
-    starter = write_starter(source, target, output, settings, family)
+    with waiting_line("reading the data"):
+        starter = write_starter(source, target, output, settings, family)
     print_line(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
     print_line(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
 
@@ -246,11 +246,14 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
         from ..study.model_validation import check_model
         from ..study.prepare import build_problem, load_data, resolve_study
 
-        dataset = load_data(study)
-        resolved = resolve_study(study, dataset)
+        with waiting_line("reading the data"):
+            dataset = load_data(study)
+            resolved = resolve_study(study, dataset)
         show_data(dataset)
         one_fold = replace(dataset, folds=dataset.folds[:1])
-        for note in check_model(study.file, build_problem(resolved, one_fold)):
+        with waiting_line("building the model"):
+            notes = check_model(study.file, build_problem(resolved, one_fold))
+        for note in notes:
             print_line(f"note: {note}")
 
 
@@ -263,82 +266,6 @@ def plan(spec: Path, settings: tuple[str, ...]) -> None:
     from ..study.maintenance.plan import plan as make_plan
     from .results import show_plan
 
-    show_plan(make_plan(read_spec(spec, settings)))
-
-
-@main.command()
-@click.argument("study")
-@click.option("-n", "--rows", type=click.IntRange(1), default=10, help="How many trials.")
-def top(study: str, rows: int) -> None:
-    """The best trials of STUDY, as a table."""
-    from ..reporting.terminal_tables import top_table as table
-    from .study_paths import require_journal
-    from .terminal import make_console
-
-    make_console().print(table(require_journal(study), rows))
-
-
-@main.command()
-@click.argument("study")
-@click.argument("trial", type=click.IntRange(0))
-def show(study: str, trial: int) -> None:
-    """One TRIAL of STUDY: its hyperparameters, folds and curve, or why it failed."""
-    from ..reporting.terminal_tables import trial_details as table
-    from .study_paths import require_journal
-    from .terminal import make_console
-
-    make_console().print(table(require_journal(study), trial))
-
-
-@main.command()
-@click.argument("study")
-@click.argument("trials", type=click.IntRange(0), nargs=-1, required=True)
-def compare(study: str, trials: tuple[int, ...]) -> None:
-    """TRIALS of STUDY side by side."""
-    from ..reporting.terminal_tables import comparison_table as table
-    from .study_paths import require_journal
-    from .terminal import make_console
-
-    make_console().print(table(require_journal(study), trials))
-
-
-@main.command()
-@click.argument("study")
-@output_option("The file to write; its extension sets the format.", required=True)
-@OVERWRITE
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["csv", "parquet", "optuna"]),
-    help="If the extension does not set it; optuna: a study for optuna-dashboard.",
-)
-@click.option(
-    "--safe-csv",
-    is_flag=True,
-    help="A CSV file without formulas for spreadsheets: such a cell begins with '.",
-)
-def export(study: str, output: Path, overwrite: bool, form: str | None, safe_csv: bool) -> None:
-    """All trials of STUDY: as a table with scikit-learn's column names, or as an Optuna study."""
-    from ..reporting.trial_export import choose_format
-    from ..reporting.trial_export import export_trials as write
-    from .study_paths import require_journal
-
-    journal, form = require_journal(study), choose_format(output, "csv" if safe_csv else form)
-    with new_file(output, overwrite=overwrite) as draft:
-        count = write(journal, draft, form="safe-csv" if safe_csv else form)
-    print_line(f"{count} trials to {output}", err=True)
-
-
-@main.command()
-@click.argument("study")
-@output_option("The HTML page to write.", required=True)
-@OVERWRITE
-def report(study: str, output: Path, overwrite: bool) -> None:
-    """STUDY on one page that needs no server: plots, tables, data, declaration, environment."""
-    from ..reporting.html import render_report as page_of
-    from .study_paths import require_journal
-
-    journal = require_journal(study)
-    with new_file(output, overwrite=overwrite) as draft:
-        draft.write_text(page_of(journal), encoding="utf-8")
-    print_line(f"{output}", err=True)
+    with waiting_line("starting") as tell:
+        made = make_plan(read_spec(spec, settings), tell)
+    show_plan(made)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+import click
 
 from ..errors import JournalError
 from ..tracking.store import journal_path, study_folder
 
+TRIAL = re.compile(r"(?:trial-)?[0-9]{1,9}|best")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 
@@ -18,11 +22,43 @@ def find_journal(study: str) -> Path | None:
     return known if known and known.exists() else None
 
 
-def newest_study() -> str | None:
-    """The name of the study of this folder whose journal was written last."""
+def list_journals() -> list[Path]:
+    """The journals of this folder's studies, the one that was written last first."""
     folder = study_folder(Path.cwd(), "_").parent
-    journals = sorted(folder.glob("*/journal.jsonl"), key=lambda path: path.stat().st_mtime)
-    return journals[-1].parent.name if journals else None
+    return sorted(folder.glob("*/journal.jsonl"), key=lambda j: j.stat().st_mtime, reverse=True)
+
+
+def newest_study() -> str | None:
+    """The name of this folder's study whose journal was written last."""
+    return next((journal.parent.name for journal in list_journals()), None)
+
+
+def journal_or_newest(study: str | None) -> Path:
+    """The journal of a study; of the newest, where none is named.
+
+    Raises:
+        JournalError: If there is no such study, or none at all.
+    """
+    return require_journal(study or newest_study() or "_")
+
+
+def split_study_and_trials(arguments: Sequence[str]) -> tuple[Path, list[str]]:
+    """The journal and the trials that `[STUDY] TRIAL...` names.
+
+    The first argument is a study if there is one of that name, or if it is not written as trials
+    are; alone, `5` and `best` are trials of the newest study.
+
+    Raises:
+        JournalError: If there is no such study.
+        UsageError: If what follows is not written as trials are.
+    """
+    first, *rest = arguments or [""]
+    if first and TRIAL.fullmatch(first) and not (rest and find_journal(first)):
+        first, rest = "", list(arguments)
+    for trial in rest:
+        if not TRIAL.fullmatch(trial):
+            raise click.UsageError(f"{trial!r} is no trial: give its number, trial-NUMBER or best")
+    return journal_or_newest(first), rest
 
 
 def require_journal(study: str) -> Path:
@@ -33,6 +69,8 @@ def require_journal(study: str) -> Path:
     """
     folder = study_folder(Path.cwd(), "_").parent
     known = sorted(p.parent.name for p in folder.glob("*/journal.jsonl"))
+    if study == "_" and not known:
+        raise JournalError(f"there is no study below {folder} yet. Run one: hpsearch tune SPEC")
     if not re.fullmatch(NAME, study) or study not in known:
         close = difflib.get_close_matches(study, known, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

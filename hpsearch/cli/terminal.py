@@ -197,6 +197,16 @@ def _discreet(text: object) -> str:
     return escape_terminal(redact(str(text)))
 
 
+@contextmanager
+def waiting_line(first: str) -> Iterator[Callable[[str], None]]:
+    """Show on a terminal what a command does, beginning with `first`; call it with what is next."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with make_console(stderr=True).status(first) as status:
+        yield status.update
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Standard output for tables; what is no terminal gets lines as long as they need to be.
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..errors import JournalError
 from ..events import CURVES, Event
 from ..history import History, load_history
-from ..trial import Trial, Value
+from ..trial import Trial, Value, is_score, orient
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -35,15 +35,15 @@ def read_trials(events: Iterable[Event]) -> list[Trial]:
     return History(events).trials
 
 
-def top_table(journal: Path, rows: int = 10) -> Table:
-    """The best trials of a study.
+def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Table:
+    """The best trials of a study; pruned ones by the score they had reached, if wanted.
 
     Raises:
         JournalError: If there is no journal, or it is damaged.
     """
     history = load_history(journal, without=CURVES)
     ranked = history.ranked_trials()
-    table = _make_table(
+    table = make_table(
         title=_format_title(history), caption=_format_caption(history, len(ranked), rows)
     )
     others = [name for name, _ in history.objectives[1:]]
@@ -55,22 +55,49 @@ def top_table(journal: Path, rows: int = 10) -> Table:
     front = {trial.number for trial in history.pareto_front()}
     if front:  # its members first, each group by the first objective
         ranked.sort(key=lambda trial: trial.number not in front)
-    for rank, trial in enumerate(ranked[:rows], start=1):
+    ranks = {id(trial): rank for rank, trial in enumerate(ranked, start=1)}
+    shown = _merge_pruned(history, ranked) if with_pruned else ranked
+    for trial in shown[:rows]:
         mark = " ★" if trial is chosen else ""
         mark = " ◆" + mark if trial.number in front else mark
+        rank = ranks.get(id(trial))
         cells = [
-            str(rank),
+            "pruned" if rank is None else str(rank),
             f"{trial.number}{mark}",
             format_number(trial.score, 5),
             format_number(trial.spread, 2),
             *(f"{cost:.5g}" for cost in (trial.values or ())[1:]),
+            *([""] * len(others) if not trial.values else ()),
             NONE if trial.best_epoch is None else str(trial.best_epoch + 1),
             format_seconds(trial.seconds),
             *(str(trial.revision) for _ in revised),
         ]
         params = " ".join(f"{k}={format_value(v)}" for k, v in trial.params.items())
-        table.add_row(*cells, params, style="bold" if rank == 1 else "")
+        table.add_row(*cells, params, style={None: "dim", 1: "bold"}.get(rank, ""))
     return table
+
+
+def _merge_pruned(history: History, ranked: Sequence[Trial]) -> list[Trial]:
+    """The ranked trials and the pruned ones, by score."""
+    pruned = [t for t in history.trials if t.state == "PRUNED" and is_score(t.score)]
+    return sorted(
+        [*ranked, *pruned], key=lambda t: (-orient(t.score or 0.0, history.direction), t.number)
+    )
+
+
+def trial_number(journal: Path, trial: str) -> int:
+    """The number of a trial that is named as `5`, `trial-5` or `best`.
+
+    Raises:
+        JournalError: If there is no trial yet that is the best.
+    """
+    if trial != "best":
+        return int(trial.removeprefix("trial-"))
+    history = load_history(journal, without=CURVES)
+    best = history.winning_trial()
+    if best is None:
+        raise JournalError(f"{history.name} has no complete trial yet, so none is the best")
+    return best.number
 
 
 def trial_details(journal: Path, trial: int) -> RenderableType:
@@ -108,7 +135,7 @@ def comparison_table(journal: Path, numbers: Sequence[int]) -> Table:
     """
     history = load_history(journal, without=CURVES)
     chosen = [find_trial(history, n) for n in numbers]
-    table = _make_table(title=_format_title(history))
+    table = make_table(title=_format_title(history))
     table.add_column("")
     for trial in chosen:
         table.add_column(trial.name, justify="right")
@@ -159,7 +186,7 @@ def format_seconds(duration: float | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _make_table(*, title: str = "", caption: str = "") -> Table:
+def make_table(*, title: str = "", caption: str = "") -> Table:
     from rich import box
     from rich.table import Table
 
@@ -219,7 +246,7 @@ def _params_table(trial: Trial) -> Table:
 
 
 def _pairs_table(rows: dict[str, str], title: str = "") -> Table:
-    table = _make_table(title=title)
+    table = make_table(title=title)
     table.show_header = False
     table.add_column(style="dim")
     table.add_column()
@@ -229,7 +256,7 @@ def _pairs_table(rows: dict[str, str], title: str = "") -> Table:
 
 
 def _folds_table(history: History, trial: Trial) -> Table:
-    table = _make_table(title=f"{history.metric} by fold")
+    table = make_table(title=f"{history.metric} by fold")
     scores = trial.fold_scores or ()
     for fold in range(len(scores)):
         table.add_column(str(fold), justify="right")
@@ -238,7 +265,7 @@ def _folds_table(history: History, trial: Trial) -> Table:
 
 
 def _curve_table(history: History, trial: Trial) -> Table:
-    table = _make_table(title="mean over the folds by epoch")
+    table = make_table(title="mean over the folds by epoch")
     names = list(trial.curves)
     for head in ("epoch", history.metric, *names):
         table.add_column(head, justify="right")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -68,8 +68,10 @@ class Plan:
         return self.start_seconds + self.probes[0].seconds + self.trial_seconds * (self.trials - 1)
 
 
-def plan(study: CheckedStudy) -> Plan:
+def plan(study: CheckedStudy, tell: Callable[[str], None] = lambda _: None) -> Plan:
     """Time a few points of the study's space; nothing is written.
+
+    `tell` is called with what is done next, for people who wait.
 
     Raises:
         HpsearchError: If the data cannot be read or a probe fails.
@@ -80,11 +82,15 @@ def plan(study: CheckedStudy) -> Plan:
         tempfile.TemporaryDirectory() as logs,
         WorkerPool(study, workers=1, logs=Path(logs)) as crew,
     ):
+        tell("reading the data")
         dataset = load_data(study)
         problem = build_problem(resolve_study(study, dataset), dataset)
         problem = replace(problem, fold_schedule="together")
+        tell("building the model")
         check_model(study.file, problem)
+        tell("starting a worker")
         crew.set_up(problem)
+        tell("timing points of the search space")
         probes, start = _run_probes(crew.executor, _make_probes(spec), began)
         return Plan(
             trainer=crew.trainer,
