@@ -1,6 +1,7 @@
 """What every test shares: the backend, and where the real data sets are."""
 
 import fcntl
+import gc
 import json
 import os
 import secrets
@@ -16,8 +17,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # What Keras itself compiles in a test runs a few times: to optimize it costs more than it gains.
 # The vectorised trainer says for each of its programs how it is compiled, here as anywhere.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Two workers and their children share the cores, and a thread of OpenMP that waits keeps its core
+# busy: with them the baselines make the study of a small table take half as long again.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Compiled programs are kept beside pytest's own cache, not in the user's.
 os.environ["HPSEARCH_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "programs")
+# The libraries' objects live to the end; by default they are all looked at far more often.
+gc.set_threshold(50_000, 20, 20)
 
 FIGURES = Path(
     os.environ.get("HPSEARCH_FIGURES", Path(__file__).parents[1] / ".pytest_cache" / "faults.json")
