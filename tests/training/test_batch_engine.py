@@ -16,8 +16,14 @@ import pytest
 from training.trainer_contract import curves_of_fit, first_fold, run, separable, spec
 
 from hpsearch.training.problem import Problem
-from hpsearch.training.vectorized import VectorizedTrainer, batch_engine, tile_group
-from hpsearch.training.vectorized.tile_group import GroupSize, TileGroup
+from hpsearch.training.vectorized import (
+    VectorizedTrainer,
+    batch_engine,
+    group_factory,
+    tile_group,
+)
+from hpsearch.training.vectorized.group_factory import GroupFactory
+from hpsearch.training.vectorized.tile_group import GroupSize, TileEntry, TileGroup
 from hpsearch.trial import TrialResult, TrialSpec
 
 OPTIMIZERS = ("sgd", "adam", "rmsprop")
@@ -58,7 +64,7 @@ def engine_of(trainer: VectorizedTrainer) -> batch_engine.BatchEngine:
 def shared() -> tuple[VectorizedTrainer, dict[int, TrialResult]]:
     """Seven mixed trials, of which three wait until another's place is free."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch_engine.BatchEngine, "_group_size", lambda *_: GroupSize(2, 2))
+        patch.setattr(GroupFactory, "_size", lambda *_: GroupSize(2, 2))
         trainer = VectorizedTrainer(mixed_problem(), placement="batch")
         results = run(trainer, mixed_trials(7, epochs=(1, 3, 2)))[1]
     return trainer, results
@@ -114,8 +120,8 @@ def test_batch_sizes_of_a_space_are_a_few_branches_of_one_program(
     sizes: tuple[int, ...], branches: tuple[int, ...]
 ) -> None:
     problem = replace(mixed_problem(), sizes={"batch_size": sizes})
-    engine = engine_of(VectorizedTrainer(problem, placement="batch"))
-    assert {branches} == {engine._branch_sizes(rows) for rows in range(sizes[0], sizes[-1] + 1)}
+    factory = engine_of(VectorizedTrainer(problem, placement="batch")).factory
+    assert {branches} == {factory.branch_sizes(rows) for rows in range(sizes[0], sizes[-1] + 1)}
 
 
 class Counted:
@@ -165,7 +171,7 @@ def test_the_host_does_as_much_for_800_lanes_as_for_8(monkeypatch: pytest.Monkey
     )
     seen = []
     for n in (4, 400):
-        monkeypatch.setattr(batch_engine, "TILE_TRIALS", 512)
+        monkeypatch.setattr(group_factory, "TILE_TRIALS", 512)
         monkeypatch.setattr(batch_engine.BatchEngine, "_epochs_per_call", lambda self: 2)
         trainer = VectorizedTrainer(problem, placement="batch")
         with pytest.MonkeyPatch.context() as patch:
@@ -229,3 +235,74 @@ def test_a_network_that_no_memory_holds_fails_with_a_line(monkeypatch: pytest.Mo
     result = run(VectorizedTrainer(problem, placement="batch"), [spec(units=4)])[1][0]
     assert "FAILED" == result.state
     assert "not even one trial at a time fits" in (result.error or "")
+
+
+def refill_trials(numbers: range) -> list[TrialSpec]:
+    """Of a population that ends one after another, some of them at a rung."""
+    trials = [spec(n, n, 3 + 2 * (n % 4), units=4, dropout=0.2) for n in numbers]
+    return [replace(t, rungs=(4,) if t.number % 3 == 0 and t.epochs > 4 else ()) for t in trials]
+
+
+def stops_every_second(report: Any) -> bool:
+    return report.epoch == 3 and report.trial % 6 == 0
+
+
+def test_the_next_population_begins_where_trials_have_ended_and_nobody_sees_it() -> None:
+    """Its reports come as without it, and its lanes measure the same."""
+    problem = first_fold(separable())
+    populations = [refill_trials(range(start, start + 16)) for start in (0, 16, 32)]
+    told: list[Any] = []
+    begun: list[int] = []
+    for ahead in (False, True):
+        trainer = VectorizedTrainer(problem, placement="batch")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(batch_engine.BatchEngine, "_epochs_per_call", lambda self: 2)
+            parts = []
+            for trials, following in zip(populations, [*populations[1:], []], strict=True):
+                trainer.prepare(trials)  # a worker does so as soon as it is given trials
+                if ahead and following:
+                    trainer.prepare(following)
+                parts.append(run(trainer, trials, stops_every_second))
+                engine = engine_of(trainer)
+                found = engine._next[1] if engine._next else []
+                begun.append(sum(isinstance(e, TileEntry) and e.epoch > 0 for e in found))
+        told.append(parts)
+    assert [0, 0, 0] == begun[:3]
+    assert all(begun[3:5])
+    for (reports, results), (others, expected) in zip(told[1], told[0], strict=True):
+        assert [(r.trial, r.epoch) for r in others] == [(r.trial, r.epoch) for r in reports]
+        assert expected.keys() == results.keys()
+        for number, result in results.items():
+            assert (expected[number].state, expected[number].best_epoch) == (
+                result.state,
+                result.best_epoch,
+            )
+            for name, curve in expected[number].curves.items():
+                np.testing.assert_allclose(curve, result.curves[name], rtol=2e-5, atol=1e-6)
+
+
+def test_a_population_that_was_taken_back_leaves_its_places(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_engine.BatchEngine, "_epochs_per_call", lambda self: 2)
+    trainer = VectorizedTrainer(first_fold(separable()), placement="batch")
+    first, taken_back, other = (refill_trials(range(n, n + 16)) for n in (0, 16, 32))
+    trainer.prepare(taken_back)
+    run(trainer, first)
+    assert engine_of(trainer)._next is not None
+    results = run(trainer, other)[1]
+    assert set(range(32, 48)) == results.keys()
+    assert engine_of(trainer)._next is None
+    assert not engine_of(trainer)._groups
+
+
+def test_a_population_that_is_given_up_leaves_nothing_on_the_device(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_engine.BatchEngine, "_epochs_per_call", lambda self: 2)
+    trainer = VectorizedTrainer(first_fold(separable()), placement="batch")
+    reports = trainer.train(refill_trials(range(16)))
+    next(reports)
+    reports.close()
+    assert not engine_of(trainer)._groups
+    assert 16 == len(run(trainer, refill_trials(range(16)))[1])

@@ -26,6 +26,7 @@ Lanes as one batch, as on an accelerator:
     schedule_rates     learning-rate schedules on the device
     segment            epochs of many trials in one call, decisions included
     tile_group         the trials of a template on the device
+    group_factory      which trials share a group, and how many stand side by side
     batch_engine       groups of a population, reports and results
 """
 

@@ -442,7 +442,7 @@ def move_trials(tiles: Tiles, sources: Any, tile_sources: Any) -> Tiles:
     def moved(axis: int, array: Any) -> Any:
         flat = jnp.moveaxis(array, axis, 1)
         shape = flat.shape
-        flat = flat.reshape(-1, *shape[2:])[sources].reshape(shape)
+        flat = flat.reshape(shape[0] * shape[1], *shape[2:])[sources].reshape(shape)
         return jnp.moveaxis(flat, 1, axis)
 
     parts = (tiles.state, tiles.numbers, tiles.control)

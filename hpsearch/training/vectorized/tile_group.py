@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -43,8 +43,15 @@ class TileEntry:
     params: Mapping[str, Value]
     template: Template
     numbers: TrialNumbers
+    round: int = 0  # of its population
     epoch: int = 0  # epochs trained, of which `progress` has those that were reported
     slot: tuple[int, int] | None = None  # tile and slot
+    group: TileGroup | None = None
+    # Of each epoch that is not reported yet (n_figures, n_folds), in the last of which the last
+    # figure says whether the trial has ended.
+    measured: deque[np.ndarray] = field(default_factory=deque)
+    table: np.ndarray | None = None  # (n_folds, n_rows, n_outputs) predictions, once it has ended
+    error: Exception | None = None  # why it has failed
 
     @property
     def trial(self) -> TrialSpec:
@@ -55,6 +62,16 @@ class TileEntry:
     def batch_size(self) -> int:
         """Rows a step."""
         return batch_size(self.params)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left to train."""
+        return bool(self.measured) and bool(self.measured[-1][-1, 0] > 0)
+
+    def add_figures(self, figures: Sequence[np.ndarray]) -> None:
+        """Take in the epochs after `epoch`; what was measured before it began again is known."""
+        known = self.progress.n_epochs + len(self.measured)
+        self.measured.extend(figures[max(0, known - self.epoch) :])
 
 
 class TooLargeError(Exception):
@@ -128,12 +145,18 @@ class TileGroup:
         ]
         self._dropped = np.zeros((size.tiles, size.trials), bool)
         self._asked: dict[int, int] = {}  # tile -> epochs it was to have finished
-        self._stops: dict[int, list[int]] = {}  # tile -> epochs after which a trial waits or ends
+        self._rungs: dict[int, set[int]] = {}  # tile -> epochs after which a trial waits
+        self._stops: dict[int, list[int]] = {}  # tile -> those after which one waits or ends
 
     @property
     def entries(self) -> list[TileEntry]:
         """The trials on the device."""
         return [entry for tile in self._slots for entry in tile if entry is not None]
+
+    @property
+    def has_free_tile(self) -> bool:
+        """Whether other trials could stand here beside these."""
+        return not self.waiting and not all(any(slots) for slots in self._slots)
 
     def admit(self) -> None:
         """Put trials that wait into free tiles: one call for all of them."""
@@ -141,13 +164,13 @@ class TileGroup:
         for tile, slots in enumerate(self._slots):
             if not self.waiting or any(slots):
                 continue
-            rows = self.waiting[0].batch_size
-            alike = [entry for entry in self.waiting if entry.batch_size == rows]
+            first = (self.waiting[0].batch_size, self.waiting[0].round)
+            alike = [entry for entry in self.waiting if (entry.batch_size, entry.round) == first]
             for slot, entry in enumerate(alike[: self.size.trials]):
                 self.waiting.remove(entry)
                 slots[slot], entry.slot = entry, (tile, slot)
             self._dropped[tile] = False
-            self._stops[tile] = _stop_epochs(slots)
+            self._note_stops(tile)
             fresh.append(tile)
         if fresh:
             numbers = self._fresh_numbers(fresh)
@@ -155,6 +178,11 @@ class TileGroup:
             which[: len(fresh)] = fresh
             given = (numbers, which, np.int32(len(fresh)))
             self._tiles = self._fill_program(given)(self._tiles or self._empty_tiles(given), *given)
+
+    def _note_stops(self, tile: int) -> None:
+        trials = [entry.trial for entry in self._slots[tile] if entry is not None]
+        self._rungs[tile] = {rung for trial in trials for rung in trial.rungs}
+        self._stops[tile] = sorted(self._rungs[tile] | {trial.epochs for trial in trials})
 
     def _fresh_numbers(self, fresh: Sequence[int]) -> TrialNumbers:
         """The numbers of the fresh tiles' trials; other tiles' are not read."""
@@ -204,20 +232,22 @@ class TileGroup:
         return tiles
 
     def start(self, epochs: int) -> None:
-        """Begin to train every trial for at most `epochs`, or to its limit; one call."""
+        """Begin to train every trial for at most `epochs`, or to its next rung or end; one call."""
         self._asked = {}
         n = self.size.tiles
         until, sizes, branches = (np.zeros(n, np.int32) for _ in range(3))
         for tile, slots in enumerate(self._slots):
             some = next((entry for entry in slots if entry is not None), None)
-            if some is None:
-                continue
+            if some is None or (some.measured and some.epoch in self._rungs[tile]):
+                continue  # free, or begun ahead and now at a rung that is not reported yet
             stop = next(stop for stop in self._stops[tile] if stop > some.epoch)
             self._asked[tile] = until[tile] = min(
                 stop, some.epoch + min(epochs, MAX_EPOCHS_PER_CALL)
             )
             sizes[tile] = some.batch_size
             branches[tile] = next(i for i, b in enumerate(self._branches) if b >= sizes[tile])
+        if not self._asked:
+            return
         which = np.zeros(n, np.int32)
         which[: len(self._asked)] = list(self._asked)
         count = np.int32(len(self._asked))
@@ -252,13 +282,16 @@ class TileGroup:
 
         return self._programs.get(f"segment {self._key}", make, given, (0,))
 
-    def finish(self) -> dict[TileEntry, list[np.ndarray]]:
-        """What was measured since `start`, an array of (n_figures, n_folds) an epoch.
+    def finish(self) -> int:
+        """Give each trial what it measured since `start`; one transfer.
 
-        In the last of them the last figure says whether the trial has ended. One transfer.
+        Returns:
+            How many epochs were trained at most.
         """
+        if not self._asked:
+            return 0
+        most = 0
         figures = np.asarray(self._figures)  # (n_tiles, EPOCHS, n_figures, n_folds, n_trials)
-        found = {}
         for tile, until in self._asked.items():
             entries = [entry for entry in self._slots[tile] if entry is not None]
             ended = figures[tile, :, -1, 0, :] > 0
@@ -270,13 +303,23 @@ class TileGroup:
                 assert entry.slot is not None
                 own = figures[tile, :n, :, :, entry.slot[1]]
                 last = np.flatnonzero(ended[:n, entry.slot[1]])
-                found[entry] = list(own[: int(last[0]) + 1] if len(last) else own)
+                entry.add_figures(list(own[: int(last[0]) + 1] if len(last) else own))
             for entry in entries:
                 entry.epoch += n
-        return found
+            most = max(most, n)
+        self._asked = {}
+        return most
 
-    def predictions(self, entries: Sequence[TileEntry]) -> np.ndarray:
-        """Of the best epoch of each, (n, n_folds, n_rows, n_outputs); one transfer."""
+    def fetch_tables(self, entries: Sequence[TileEntry]) -> None:
+        """Take the predictions of trials that have ended, and let their slots go; one transfer."""
+        if not entries:
+            return
+        for entry, table in zip(entries, self._predictions(entries), strict=True):
+            entry.table = table
+            self.release(entry)
+
+    def _predictions(self, entries: Sequence[TileEntry]) -> np.ndarray:
+        """Of the best epoch of each, (n, n_folds, n_rows, n_outputs)."""
         n = 1 << max(0, len(entries) - 1).bit_length()
         places = np.zeros((n, 2), np.int32)
         for i, entry in enumerate(entries):
@@ -309,18 +352,20 @@ class TileGroup:
             self.waiting.remove(entry)
         if entry.slot is not None:
             tile, slot = entry.slot
-            self._slots[tile][slot] = None
+            self._slots[tile][slot] = entry.slot = None
             self._dropped[tile, slot] = True
 
     def compact(self) -> bool:
-        """Put trials of one batch size and epoch into as few tiles as hold them; in one call.
+        """Put trials of a population, of one batch size and epoch, into as few tiles as hold them.
+
+        One call.
 
         Returns:
             Whether there was anything to gain.
         """
-        alike: dict[tuple[int, int], list[TileEntry]] = {}
+        alike: dict[tuple[int, int, int], list[TileEntry]] = {}
         for entry in self.entries:
-            alike.setdefault((entry.batch_size, entry.epoch), []).append(entry)
+            alike.setdefault((entry.round, entry.batch_size, entry.epoch), []).append(entry)
         n = self.size.trials
         needed = sum(-(-len(entries) // n) for entries in alike.values())
         if needed == sum(any(slots) for slots in self._slots):
@@ -343,15 +388,10 @@ class TileGroup:
             *given
         )
         self._slots = slots
-        self._stops = {tile: _stop_epochs(row) for tile, row in enumerate(slots)}
+        for tile in range(len(slots)):
+            self._note_stops(tile)
         self._dropped = np.array([[entry is None for entry in row] for row in slots])
         return True
-
-
-def _stop_epochs(slots: Sequence[TileEntry | None]) -> list[int]:
-    """The numbers of epochs after which a trial of a tile waits for a verdict or ends."""
-    trials = [entry.trial for entry in slots if entry is not None]
-    return sorted({n for trial in trials for n in (trial.epochs, *trial.rungs)})
 
 
 def device_memory() -> int | None:
