@@ -262,7 +262,7 @@ class BatchEngine:
 def _find_due(entries: Sequence[TileEntry]) -> list[TileEntry]:
     """The trials that have come least far, if all of them have measured their next epoch.
 
-    Those that wait for a place on the device keep nobody waiting.
+    Those that wait for a free tile are left out.
     """
     begun = [entry for entry in entries if entry.measured or entry.slot is not None]
     first = min((entry.progress.n_epochs for entry in begun), default=0)
