@@ -32,6 +32,7 @@ from .run_files import (
     read_lineage,
     read_run_holdout,
 )
+from .version_note import MODEL_NOTE, render_version_note
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -245,7 +246,9 @@ def _register_version(
         copy_final_fit(client, run_id, place)
         source, owner = locate_model_files(client, run_id, place, study)
     tags = {f"{TAG}{key}": value for key, value in lineage.items()}
-    version = int(client.create_model_version(name, source, owner, tags=tags).version)
+    note = render_version_note(lineage)
+    made = client.create_model_version(name, source, owner, tags=tags, description=note)
+    version = int(made.version)
     logger.info("%s: version %d is registered, of run %s", name, version, run_id)
     return version
 
@@ -262,7 +265,7 @@ def _ensure_registered_model(client: MlflowClient, name: str) -> Iterator[bool]:
     from mlflow.exceptions import MlflowException
 
     try:
-        client.create_registered_model(name)
+        client.create_registered_model(name, description=MODEL_NOTE)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
