@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 Precision = Literal["float32", "tensorfloat32", "bfloat16"]
+Watch = Callable[[dict[str, Value]], dict[str, Value]]
 SAMPLE_ROWS = 64  # rows of a sample
 
 
@@ -99,7 +100,9 @@ class Problem:
         taken: np.ndarray = self.features[rows]
         return taken
 
-    def make_builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
+    def make_builder(
+        self, params: Mapping[str, Value], seed: int, watch: Watch = dict
+    ) -> Callable[[], keras.Model]:
         """A function that makes the network of `params`, the same one at each call.
 
         Several outputs of a user's model are one, side by side.
@@ -107,16 +110,19 @@ class Problem:
         Args:
             params: The trial's hyperparameters; the fixed ones are added.
             seed: The trial's, for what a custom model draws.
+            watch: Exchanges the hyperparameters as they are handed over.
         """
-        make = self.make_own_builder(params, seed)
+        make = self.make_own_builder(params, seed, watch)
         return lambda: concatenate_outputs(make())
 
-    def make_own_builder(self, params: Mapping[str, Value], seed: int) -> Callable[[], keras.Model]:
+    def make_own_builder(
+        self, params: Mapping[str, Value], seed: int, watch: Watch = dict
+    ) -> Callable[[], keras.Model]:
         """As `make_builder`, the model with the outputs that the user's function gave it."""
         family = load_family(self.model)
         inputs = self.row_shape
         outputs = make_outputs(self.task, self.n_outputs)
-        chosen = self.resolve(params)
+        chosen = watch(self.resolve(params))
         flat = len(inputs) == 1  # only then are the features of a row one vector
         also = {"categories": self.category_ranges} if family.takes_categories and flat else {}
 

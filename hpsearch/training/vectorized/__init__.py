@@ -21,6 +21,7 @@ Lanes on threads, as on a CPU:
 
 Lanes as one batch, as on an accelerator:
     template           what trials share that one program can train, and each one's numbers for it
+    watched_number     which hyperparameters a custom function only hands on to Keras
     optimizer_numbers  the same of an optimizer
     lane_init          weights and optimizer variables, drawn on the device
     schedule_rates     learning-rate schedules on the device

@@ -17,7 +17,7 @@ from ..fold_weights import get_step_factors
 from ..losses import make_loss
 from ..multi_output import apply_to_outputs, get_output_widths
 from ..optimizers import DEFAULT_OPTIMIZER, make_optimizer
-from ..problem import Problem
+from ..problem import Problem, Watch
 from ..schedules import Schedule, has_scheduled_strengths, make_schedule
 from ..weight_initialization import build_blueprint
 from . import session
@@ -43,6 +43,7 @@ def make_recipe(
     shares: bool = False,
     batched: bool = False,
     shares_depth: bool = False,
+    watch: Watch = dict,
 ) -> Recipe:
     """Build what `params` describe, without a value and without a program.
 
@@ -54,12 +55,13 @@ def make_recipe(
             suits lanes on threads.
         batched: Whether the lanes are one batch: an optimizer is selected in each lane.
         shares_depth: Whether lanes may pass hidden layers by; see `LaneNetwork`.
+        watch: See `Problem.make_builder`.
 
     Raises:
         UnsuitableError: If the model cannot be vectorised.
         Exception: Whatever the user's function raises.
     """
-    build = problem.make_builder(params, seed)
+    build = problem.make_builder(params, seed, watch)
     try:
         plan = build_blueprint(build)
         optimizer = _make_optimizer(plan, params)

@@ -3,8 +3,9 @@
 A Keras model is built and inspected once for a template, as hyperparameters that are numbers are
 inputs of its program. Which of them are is found by building a family's network with numbers that
 nothing else uses and looking where they come out. In a chain of dense layers width and depth are
-numbers too: the template's network is as wide and deep as the study's space allows. A function of
-the user's may do anything with its numbers, so its network is built for every trial.
+numbers too: the template's network is as wide and deep as the study's space allows. A custom
+function is built with numbers that notice what it does with them (`watched_number`); where it could
+hide that, its network is built for every trial.
 """
 
 from __future__ import annotations
@@ -32,6 +33,13 @@ from .padding import padded_width
 from .program import LaneState, Recipe
 from .recipe import describe_scaling, make_recipe, make_update
 from .schedule_rates import ScheduleNumbers, schedule_numbers, share_numbers
+from .watched_number import (
+    TRAINING_NAMES,
+    WatchedNumber,
+    describe_initializers,
+    may_watch_numbers,
+    read_text,
+)
 
 Key = tuple[Any, ...]
 Shape = tuple[int, ...]
@@ -236,6 +244,8 @@ class Templates:
         self._exact: dict[Key, frozenset[str]] = {}  # numbers that are no inputs
         self._networks: dict[Key, tuple[Recipe, Sequence[str | float]]] = {}
         self.built = 0  # Keras models
+        self._may_watch = self._family.defaults is None and may_watch_numbers(problem.model)
+        self._text = read_text(problem.model) if self._may_watch else ""
 
     def resolve(self, trial: TrialSpec) -> dict[str, Value]:
         """A trial's hyperparameters, the fixed ones and the family's defaults included."""
@@ -251,8 +261,10 @@ class Templates:
         given = self._problem.resolve(trial.params)
         params = self.resolve(trial)
         loss = params.get("loss")
-        if self._family.defaults is None or (isinstance(loss, str) and is_reference(loss)):
+        if isinstance(loss, str) and is_reference(loss):
             return self._make_own(given, trial.seed)
+        if self._family.defaults is None:
+            return self._get_watched(given, trial.seed) or self._make_own(given, trial.seed)
         rest = self._training_key(given)
         sizes = self._shared_sizes(params)
         if sizes is not None:
@@ -278,6 +290,70 @@ class Templates:
             recipe = self._make_recipe(params, seed)
             self._made[key] = _build_template(recipe, params, [float(s) for s in recipe.strengths])
         return self._made[key]
+
+    def _get_watched(self, params: Mapping[str, Value], seed: int) -> Template | None:
+        """The template of trials for which a custom function builds the same network.
+
+        None where its numbers cannot be watched, or where it compiles its model.
+        """
+        if not self._may_watch:
+            return None
+        *rest, optimizer = self._training_key(params)
+        names = [name for name in params if self._may_read(name)]
+        numbers = tuple(name for name in names if isinstance(params[name], float))
+        others = tuple((name, repr(params[name])) for name in names if name not in numbers)
+        base = ("watched", others, numbers, *rest)
+        while True:
+            exact = self._exact.get(base, frozenset())
+            network_key = (base, tuple((n, params[n]) for n in numbers if n in exact))
+            if network_key in self._networks:
+                break
+            recipe, sources, used = self._build_watched(params, seed, set(numbers) - exact)
+            if recipe.is_compiled:
+                self._may_watch = False
+                return None
+            if used:
+                self._exact[base] = exact | used
+            else:
+                self._networks[network_key] = recipe, sources
+        key = (network_key, optimizer)
+        if key not in self._made:
+            recipe, sources = self._networks[network_key]
+            update = make_update(self._problem, params, recipe.network)
+            self._made[key] = _build_template(recipe.with_update(update), params, sources)
+        return self._made[key]
+
+    def _may_read(self, name: str) -> bool:
+        """Whether a custom function may read a hyperparameter; those of the training by name."""
+        return name not in TRAINING_NAMES or name in self._text
+
+    def _build_watched(
+        self, params: Mapping[str, Value], seed: int, free: set[str]
+    ) -> tuple[Recipe, Sequence[str | float], frozenset[str]]:
+        """A network built with numbers that nothing else uses.
+
+        Returns:
+            It, where each of its strengths comes from, and which numbers its structure hangs on.
+        """
+        probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(sorted(free))}
+        used: set[str] = set()
+
+        def watch(chosen: dict[str, Value]) -> dict[str, Value]:
+            watched = {n: WatchedNumber(v, n, used) for n, v in probes.items() if n in chosen}
+            return {**chosen, **watched}
+
+        try:
+            recipe = self._make_recipe({**params, **probes}, seed, watch=watch)
+        except Exception:
+            if not probes:
+                raise
+            recipe, sources, _ = self._build_watched(params, seed, set())
+            return recipe, sources, frozenset(free)
+        text = recipe.network.structure + describe_initializers(recipe.network.plan)
+        used |= {name for name, value in probes.items() if repr(value) in text}
+        found = {np.float32(v): n for n, v in probes.items()}
+        sources = [found.get(np.float32(s), float(s)) for s in recipe.strengths]
+        return recipe, sources, frozenset(used)
 
     def _training_key(self, params: Mapping[str, Value]) -> Key:
         objective = LossObjective(self._problem.task, params).structure
@@ -340,9 +416,9 @@ class Templates:
         self._networks[alike] = recipe, sources
         self._made[key] = _build_template(recipe, {**params, **wide}, sources)
 
-    def _make_recipe(self, params: Mapping[str, Value], seed: int, **shares: bool) -> Recipe:
+    def _make_recipe(self, params: Mapping[str, Value], seed: int, **options: Any) -> Recipe:
         self.built += 1
-        return make_recipe(self._problem, params, seed, batched=True, **shares)
+        return make_recipe(self._problem, params, seed, batched=True, **options)
 
 
 def _build_template(

@@ -1,0 +1,139 @@
+"""A custom function is built once for each structure, not for each trial; and still does `fit`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training.trainer_contract import curves_of_fit, first_fold, run, separable, spec
+
+from hpsearch.training.problem import Problem
+from hpsearch.training.vectorized import VectorizedTrainer
+from hpsearch.training.vectorized.template import Templates
+from hpsearch.training.vectorized.watched_number import WatchedNumber, may_watch_numbers
+
+HEAD = "import keras\nfrom keras import layers as k\n\n"
+BUILD = (
+    HEAD
+    + """
+def build(params, inputs, outputs):
+    p = {{"units": 6, **params}}
+    x = first = keras.Input(inputs)
+    {body}
+    x = k.Dense(outputs.units, outputs.activation)(x)
+    return keras.Model(first, x)
+"""
+)
+DIRECT = """l2 = keras.regularizers.L2(p["shrinkage"])
+    x = k.Dense(p["units"], "tanh", kernel_regularizer=l2)(x)
+    x = k.Dropout(p["rate"])(x)"""
+
+
+def problem_of_body(folder: Path, body: str) -> Problem:
+    path = folder / "mine.py"
+    path.write_text(BUILD.format(body=body))
+    return replace(first_fold(separable()), model=f"{path}:build")
+
+
+def trials_of(n: int = 4, **params: Any) -> list[Any]:
+    return [
+        spec(i, i, 2, rate=0.0, shrinkage=0.01 * (i + 1), learning_rate=0.01 * (i + 1), **params)
+        for i in range(n)
+    ]
+
+
+def count_built(problem: Problem, trials: list[Any]) -> int:
+    templates = Templates(problem)
+    for trial in trials:
+        templates.get(trial)
+    return templates.built
+
+
+def test_trials_that_differ_in_numbers_share_a_network_and_are_fit(tmp_path: Path) -> None:
+    problem, trials = problem_of_body(tmp_path, DIRECT), trials_of()
+    trainer = VectorizedTrainer(problem, placement="batch")
+    results = run(trainer, trials)[1]
+    assert 1 == trainer._engine.templates.built  # type: ignore[attr-defined]
+    assert 1 == trainer._programs.count("segment")
+    for trial in trials:
+        for name, expected in curves_of_fit(problem, trial).items():
+            found = results[trial.number].curves[name]
+            np.testing.assert_allclose(expected, found, rtol=1e-4, err_msg=name)
+
+
+def test_another_optimizer_or_batch_size_builds_nothing_more(tmp_path: Path) -> None:
+    problem = problem_of_body(tmp_path, DIRECT)
+    trials = [*trials_of(2), *trials_of(2, optimizer="sgd"), *trials_of(2, batch_size=16)]
+    assert 1 == count_built(problem, trials)
+    assert 2 == count_built(problem, [*trials, *trials_of(2, units=9)])
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ('x = k.Dense(4 if p["shrinkage"] > 0.02 else 6)(x)', 1 + 4),
+        ('x = k.Dense(int(100 * p["shrinkage"]) + 1)(x)', 1 + 4),
+        ('x = k.Dense(6, kernel_regularizer=keras.regularizers.L2(p["shrinkage"] / 2))(x)', 1 + 4),
+        ('x = k.LeakyReLU(negative_slope=p["shrinkage"])(k.Dense(6)(x))', 1 + 4),
+        ("x = k.Dense(6, name=f\"d{100 * p['shrinkage']:.0f}\")(x)", 1 + 4),
+        (
+            "x = k.Dense(6, kernel_initializer=keras.initializers.RandomNormal(0, "
+            'p["shrinkage"]))(x)',
+            1 + 4,
+        ),
+        ('x = x * keras.ops.exp(p["shrinkage"])', 4),  # may hide a number: each trial its own
+        ('x = k.Lambda(lambda v: v * p["shrinkage"])(x)', 4),
+    ],
+)
+def test_a_number_that_decides_about_the_structure_is_no_input(
+    body: str, expected: int, tmp_path: Path
+) -> None:
+    """One more where a network was built to find that out."""
+    problem = problem_of_body(tmp_path, body)
+    assert expected == count_built(problem, [*trials_of(), *trials_of()])
+
+
+@pytest.mark.long
+def test_a_number_of_the_structure_is_trained_as_in_fit(tmp_path: Path) -> None:
+    body = 'x = k.LeakyReLU(negative_slope=p["shrinkage"])(k.Dense(6)(x))'
+    problem, trials = problem_of_body(tmp_path, body), trials_of(2)
+    results = run(VectorizedTrainer(problem, placement="batch"), trials)[1]
+    for trial in trials:
+        for name, expected in curves_of_fit(problem, trial).items():
+            np.testing.assert_allclose(
+                expected, results[trial.number].curves[name], rtol=1e-4, err_msg=name
+            )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (BUILD.format(body=DIRECT), True),
+        ("import math\n" + BUILD.format(body=DIRECT), False),
+        ("import numpy as np\n" + BUILD.format(body=DIRECT), False),
+        ("from keras import ops\n" + BUILD.format(body=DIRECT), False),
+        ("import keras.random\n" + BUILD.format(body=DIRECT), False),
+        ("class Own(keras.Model):\n    pass\n" + BUILD.format(body=DIRECT), False),
+        (BUILD.format(body="x = [v for v in params.values()]"), False),
+    ],
+)
+def test_a_file_that_may_hide_numbers_is_told(text: str, expected: bool, tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    assert expected == may_watch_numbers(f"{path}:build")
+    assert not may_watch_numbers(f"keras_tuner:{path}:build")
+
+
+def test_every_look_at_a_number_is_noticed() -> None:
+    looks = [
+        *(lambda n: n + 1, lambda n: 1 - n, lambda n: n**2, lambda n: n < 1, bool, int, float),
+        *(round, str, repr, hash, lambda n: f"{n}", lambda n: sum([n]), lambda n: max(n, 1)),
+        *(lambda n: divmod(n, 2), lambda n: n.is_integer(), lambda n: {n: 1}, lambda n: n == 0.1),
+    ]
+    for look in looks:
+        seen: set[str] = set()
+        look(WatchedNumber(0.1, "rate", seen))
+        assert {"rate"} == seen, look
