@@ -7,6 +7,7 @@ cleaned by the model's own schema; the answers are those of the MLflow model.
 from __future__ import annotations
 
 import inspect
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from ..errors import DataError, HpsearchError, PromotionError, redact_text
 from ..tracking.artifact_store import limit_s3_requests
 from ..tracking.refusals import describe_refusal
 from ..tracking.waiting import telling_what_is_awaited
+from ..training.keras_import import import_keras
 from .package import clean_folder, folder_sha256
 from .permissions import experiment_permission
 from .reference import Reference
@@ -68,8 +70,11 @@ def predict_file(
     """
     if not source.exists():
         raise DataError(f"{source}: there is no such file")
+    os.environ.setdefault("KERAS_BACKEND", "jax")
     with tempfile.TemporaryDirectory() as folder:
-        served = open_served(client, reference, folder)
+        path = fetch_model(client, reference, folder)
+        import_keras()
+        served = load_served(path, reference)
         if served.schema.shape:
             if keep:
                 raise DataError(f"{reference} takes arrays, which have no column {keep[0]!r}")
