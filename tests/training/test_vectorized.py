@@ -160,7 +160,7 @@ def test_an_operation_of_one_lane_is_not_cut_into_shares() -> None:
 
 
 @pytest.mark.parametrize("placement", ["threads", "batch"])
-@pytest.mark.parametrize("n_folds", [2, 8])
+@pytest.mark.parametrize("n_folds", [pytest.param(2, marks=pytest.mark.long), 8])
 def test_rows_are_held_once_whatever_the_number_of_folds(
     n_folds: int, placement: Placement
 ) -> None:
