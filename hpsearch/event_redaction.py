@@ -1,4 +1,4 @@
-"""Events without secrets: of what is about to be written, and of what an earlier version wrote."""
+"""Redact events before they are written, and lines written by earlier versions."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .event_codec import as_text, is_one_of
 from .events import EpochFinished, Event, FoldFinished, TrialStarted
 from .redaction import MAX_TRACEBACK_LENGTH, redact, redact_named, redact_patterns, shorten
 
-QUOTING = ("error", "traceback", "reason")  # fields that quote the user's code
+QUOTING = ("error", "traceback", "reason")  # fields that quote output of user code
 NUMBERS_ALONE = (TrialStarted, EpochFinished, FoldFinished)  # kinds without text from user code
 
 
 def redact_event(event: Event) -> Event:
-    """The event without secrets in what it quotes of user code."""
+    """Hide the secrets in the fields of an event that quote user code."""
     found = ((name, getattr(event, name, None)) for name in QUOTING)
     texts: dict[str, Any] = {
         name: redact(shorten(text, MAX_TRACEBACK_LENGTH))
@@ -26,11 +26,11 @@ def redact_event(event: Event) -> Event:
 
 
 def redact_line(text: bytes) -> bytes:
-    """The JSON of an event with its secrets hidden; the same where there are none.
+    """Hide the secrets in an event's JSON; returns the same bytes if there are none.
 
-    This version hides them before it writes; earlier ones did not.
+    Earlier versions wrote events unredacted.
     """
-    if is_one_of(text, NUMBERS_ALONE) or redact(said := text.decode()) == said:
+    if is_one_of(text, NUMBERS_ALONE) or redact(decoded := text.decode()) == decoded:
         return text
     fields = json.loads(text)
     hidden = {name: _without_secrets(value, name) for name, value in fields.items()}
@@ -38,7 +38,7 @@ def redact_line(text: bytes) -> bytes:
 
 
 def _without_secrets(value: Any, name: str, *, has_telling_names: bool = True) -> Any:
-    """A field without secrets: by their form or their name; an error's by the environment, too."""
+    """Redact a field by patterns and by its name; an error also by environment variables."""
     if isinstance(value, dict):
         tell = has_telling_names and name != "data"  # keys there are names of columns
         return {k: _without_secrets(v, str(k), has_telling_names=tell) for k, v in value.items()}

@@ -1,9 +1,9 @@
-"""Secrets hidden in texts that leave the process: messages, logs, journals, runs, diffs.
+"""Hide secrets in text that leaves the process: messages, logs, journals, runs, diffs.
 
-A secret is recognised by what precedes it (`password: `, `?token=`, `Bearer `), by its own
-shape (a private key, `ghp_…`), or because an environment variable with a telling name holds it.
-Shapes and most names are those of detect-secrets 1.5 (Apache 2.0), which finds secrets in files
-but replaces none. What was scanned is never scanned again, so the time is linear in the text.
+A secret is recognized by its context (`password: `, `?token=`, `Bearer `), by its format (a private
+key, `ghp_…`), or because it is the value of an environment variable with a sensitive name.
+Formats and most names are those of detect-secrets 1.5 (Apache 2.0), which finds secrets in files
+but does not replace them. Each character is scanned once, so the time is linear in the text.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote
 
 HIDDEN = "***"
-MIN_SECRET_LENGTH = 6  # characters of an environment variable's value that is looked for in texts
-MAX_ERROR_LENGTH = 2_000  # characters of a trial's reason to have failed
+MIN_SECRET_LENGTH = 6  # shorter values of environment variables are not searched for
+MAX_ERROR_LENGTH = 2_000  # characters of a failed trial's error message
 MAX_TRACEBACK_LENGTH = 16_000
-LOOKBEHIND = 200  # characters of a value that are looked at to judge it
+LOOKBEHIND = 200  # characters of a value that decide whether it is a secret
 
-# Names after which any value is a secret, whatever precedes them: PGPASSWORD, dbPassword.
+# Names whose value is always a secret, with any prefix: PGPASSWORD, dbPassword.
 _STRONG = (
     r"passw(?:or)?d|passwd|passphrase|passcode|contraseña|"
     r"(?:db|database|key|user|smtp|mail|ssh|admin|root)_?pass|(?<![a-z])pwd|"
@@ -27,7 +27,7 @@ _STRONG = (
     r"(?:api|access|auth|account|service|db|database|priv|private|client|encryption|signing|"
     r"master|storage|shared|subscription|session)[_-]?key"
 )
-# Names that are also ordinary words: what follows has to look like a secret, or to be assigned.
+# Names that are also ordinary words: the value must look like a secret, or be assigned.
 _WEAK = r"(?:(?<![a-zA-Z])|(?<=[a-z])(?=[TK]))(?i:token|key)"
 _HEADERS = r"(?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,30}(?:key|token)"
 _NAME = re.compile(
@@ -103,7 +103,7 @@ _SCHEME = re.compile(
     r"\b((?i:bearer)\s{1,4}|(?i:basic)\s{1,4}(?=[A-Za-z]{0,80}[0-9=]))"
     r"(?=[a-z]{0,80}[A-Z0-9._~+/=-])[A-Za-z0-9._~+/=-]{6,}"
 )
-_TELLING = re.compile(
+_SENSITIVE_NAME = re.compile(
     r"(?i)(?:^|_)(?:password|passwd|pass|passphrase|pwd|token|secret|credentials?|(?:api|access)?key)(?:_|$)"
     r"|password"
 )
@@ -112,9 +112,9 @@ _DIRECTORIES = ("PWD", "OLDPWD")
 
 
 def redact(text: str) -> str:
-    """`text` with every secret that can be told as one hidden.
+    """Replace every recognizable secret in `text`.
 
-    Everything up to the last `@` of a URI goes: a password may hold `/`, `?`, `:` and `@`.
+    The user info of a URI ends at its last `@`: a password may contain `/`, `?`, `:` and `@`.
 
     Examples:
         >>> redact("postgresql://ann:secret@db/runs?password=x")
@@ -122,16 +122,16 @@ def redact(text: str) -> str:
         >>> redact('token_count: 5, monkey=3, KEY = "wJalr"')
         'token_count: 5, monkey=3, KEY = "***"'
     """
-    if not _NO_NUMBER.search(text):  # most cells of a table; no secret looks so
+    if not _NO_NUMBER.search(text):  # most table cells; never a secret
         return text
     return redact_patterns(_redact_environment(text))
 
 
 def shorten(text: str, limit: int) -> str:
-    """At most about `limit` characters: beginning and end, and how much is left out between.
+    """Shorten to about `limit` characters: beginning, number of omitted characters, and end.
 
-    The end begins with a whole word where there is one, so that no half of a secret is kept that
-    cannot be recognised any more. Comes before `redact`, which reads all it is given.
+    The end starts at a word if possible, so that no unrecognizable half of a secret remains.
+    Call it before `redact`, which scans the whole text.
     """
     if len(text) <= limit:
         return text
@@ -143,18 +143,18 @@ def shorten(text: str, limit: int) -> str:
 
 
 def redact_named(name: str, value: str) -> str:
-    """`redact_patterns` of a value that stands under a name; all of it, where the name tells."""
+    """Redact a value stored under a name; a sensitive name hides the whole value."""
     hidden, named = redact_patterns(value), f"{name}: {value}"
     return HIDDEN if hidden == value and redact_patterns(named) != named else hidden
 
 
 def redact_patterns(text: str) -> str:
-    """`redact`, without what only the environment says."""
+    """Redact by patterns alone, without the values of environment variables."""
     text = _PRIVATE_KEY.sub(rf"\1{HIDDEN}", text)
     text = _URI.sub(_redact_userinfo, text)
     text = _QUERY.sub(rf"\1{HIDDEN}", text)
     lower = text.lower()
-    if any(hint in lower for hint in _HINTS):  # a hundred times faster than the expression
+    if any(hint in lower for hint in _HINTS):  # much cheaper than the expression
         text = "".join(_redact_assignments(text))
     if "bearer" in lower or "basic" in lower:
         text = _SCHEME.sub(rf"\1{HIDDEN}", text)
@@ -172,7 +172,7 @@ def _redact_userinfo(uri: re.Match[str]) -> str:
 
 
 def _redact_assignments(text: str) -> Iterator[str]:
-    """The pieces of `text`; those that are the values of telling names are hidden."""
+    """Iterate over the pieces of `text` with the values of sensitive names hidden."""
     done = 0
     for name in _NAME.finditer(text):
         if name.start() < done:
@@ -187,7 +187,7 @@ def _redact_assignments(text: str) -> Iterator[str]:
 
 
 def _find_value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
-    """Where the secret after a telling name begins and ends."""
+    """Find the start and end of the secret after a sensitive name."""
     end, whole = name.end(), len(text)
     assigned = _ASSIGNMENT.match(text, end)
     if name["header"] and assigned:
@@ -211,7 +211,7 @@ def _find_value(text: str, name: re.Match[str]) -> tuple[int, int] | None:
 
 
 def _find_assigned_value(text: str, assigned: re.Match[str], limit: int) -> tuple[int, int] | None:
-    """Where an assigned value begins and ends, looked at up to `limit`."""
+    """Find the start and end of an assigned value, searching up to `limit`."""
     start = assigned.end()
     if found := _find_quoted(text, start, limit):
         return found
@@ -219,60 +219,60 @@ def _find_assigned_value(text: str, assigned: re.Match[str], limit: int) -> tupl
         return _find_unquoted(text, start, assigned["sign"], limit)
     value = _find_word(text, start, limit)
     if value is None or text[value[1] : value[1] + 20].split("\n")[0].strip(" \t,}])"):
-        return None  # prose about what is named so
+        return None  # prose about the name
     return value
 
 
 def _is_secret(
     text: str, name: re.Match[str], assigned: re.Match[str], value: tuple[int, int]
 ) -> bool:
-    """Whether what an ordinary word names, such as `key` or `token`, is a secret."""
+    """Whether the value of an ordinary word, such as `key` or `token`, is a secret."""
     start, end = value
-    said = text[start : min(end, start + LOOKBEHIND)].strip()
+    value_text = text[start : min(end, start + LOOKBEHIND)].strip()
     is_quoted = text[start - 1 : start] in ("'", '"', "`")
     if _BLOCK.match(text, assigned.end()):
         return True
-    if _NUMBER.match(said):
+    if _NUMBER.match(value_text):
         return False
-    if _RANDOM.match(said):
+    if _RANDOM.match(value_text):
         return True
     if _is_constant(text, name):
-        return is_quoted or not _CODE.match(said) or assigned["sign"] == "="
+        return is_quoted or not _CODE.match(value_text) or assigned["sign"] == "="
     if name["weak"].lower() == "key":
         return False
     if is_quoted:
-        return " " not in said
+        return " " not in value_text
     if assigned["sign"] == "=":
         return True
-    return not _CODE.match(said) and " " not in said
+    return not _CODE.match(value_text) and " " not in value_text
 
 
 def _is_message(text: str, name: re.Match[str], value: tuple[int, int]) -> bool:
-    """Whether a text is a declaration's key and its error: `space.password: …`."""
-    said = text[value[0] : min(value[1], value[0] + LOOKBEHIND)]
+    """Whether the text is an error message about a key: `space.password: …`."""
+    value_text = text[value[0] : min(value[1], value[0] + LOOKBEHIND)]
     is_bare = text[value[0] - 1 : value[0]] == " "
-    return is_bare and text[name.start() - 1 : name.start()] == "." and said.count(" ") >= 3
+    return is_bare and text[name.start() - 1 : name.start()] == "." and value_text.count(" ") >= 3
 
 
 def _is_constant(text: str, name: re.Match[str]) -> bool:
-    """Whether the whole name is in capitals, as constants and environment variables are."""
+    """Whether the whole name is upper case, as constants and environment variables are."""
     start = name.start()
     before = text[max(0, start - 60) : start]
     return (re.split(r"[^\w]", before)[-1] + name[0]).isupper()
 
 
 def _follows_dashes(text: str, start: int) -> bool:
-    """Whether the name is an option of a command line."""
+    """Whether the name is a command-line option."""
     return bool(re.search(r"(?:^|[\s'\"\[])--?[\w-]{0,40}$", text[max(0, start - 45) : start]))
 
 
 def _is_plain(value: str) -> bool:
-    """Whether nothing is given away: nothing there, a truth value, or where a secret is found."""
+    """Whether a value is harmless: empty, a truth value, or a reference to a secret's source."""
     return not value.strip() or bool(_PLAIN.match(value.strip()))
 
 
 def _find_quoted(text: str, start: int, limit: int) -> tuple[int, int] | None:
-    """A string literal; one that is not closed goes to the end of its line, or of the text."""
+    """Find a string literal; an unclosed one ends with its line, or with the text."""
     opening = _OPENING.match(text, start)
     if opening is None:
         return None
@@ -293,7 +293,7 @@ def _find_word(text: str, start: int, limit: int) -> tuple[int, int] | None:
 
 
 def _find_unquoted(text: str, start: int, sign: str, limit: int) -> tuple[int, int] | None:
-    """A bare value: a word after `=`, the rest of the line or of the block after `: `."""
+    """Find an unquoted value: a word after `=`, the rest of the line or block after `: `."""
     block = _BLOCK.match(text, start)
     if block is not None and ":" in sign:
         return block.end(), _find_block_end(text, start, block.end(), limit)
@@ -305,7 +305,7 @@ def _find_unquoted(text: str, start: int, sign: str, limit: int) -> tuple[int, i
 
 
 def _find_line_end(text: str, start: int, closing: str) -> tuple[int, int] | None:
-    """A header's value: all of the line, or of the string literal that holds it."""
+    """Find a header's value: the rest of the line, or of the enclosing string literal."""
     while text[start : start + 1] in ("'", '"', "\\"):
         start += 1
     found = re.compile(rf"[^\n\\{closing}]+").match(text, start)
@@ -313,7 +313,7 @@ def _find_line_end(text: str, start: int, closing: str) -> tuple[int, int] | Non
 
 
 def _find_block_end(text: str, key: int, start: int, limit: int) -> int:
-    """Where the lines end that are indented more than the line of `key`; of a diff, too."""
+    """Find the end of the block indented deeper than the line of `key`; works in diffs, too."""
     line = text[text.rfind("\n", max(0, key - LOOKBEHIND), key) + 1 : key]
     indent = len(line) - len(line.lstrip("+- \t"))
     deeper = re.compile(rf"[-+ \t]{{{indent + 1},}}[^\n]*\n?|[-+ ]?[ \t]*\n")
@@ -323,14 +323,14 @@ def _find_block_end(text: str, key: int, start: int, limit: int) -> int:
     return end - 1 if end > start and text[end - 1] == "\n" else end
 
 
-# -- values of the environment -----------------------------------------------------------------
+# -- values of environment variables ------------------------------------------------------------
 
 
 def _redact_environment(text: str) -> str:
-    """`text` without the values of variables such as DB_PASSWORD, and the passwords of URIs."""
+    """Hide the values of variables such as DB_PASSWORD, and the passwords of URIs."""
     secrets = {s for s in environment_secrets(os.environ) if s in text}
     for secret in sorted(secrets, key=len, reverse=True):
-        if secret.isascii() and secret.islower() and secret.isalpha():  # perhaps a word: `postgres`
+        if secret.isascii() and secret.islower() and secret.isalpha():  # may be a word: `postgres`
             text = re.sub(rf"(?<![A-Za-z]){secret}(?![A-Za-z])", HIDDEN, text)
         else:
             text = text.replace(secret, HIDDEN)
@@ -338,18 +338,18 @@ def _redact_environment(text: str) -> str:
 
 
 def environment_secrets(variables: Mapping[str, str]) -> Iterator[str]:
-    """Values that are secrets by their variable's name, or passwords of URIs."""
+    """Iterate over values whose variable has a sensitive name, and passwords in URIs."""
     for name, value in variables.items():
         if "://" in value and "@" in value:
             userinfo = value.partition("://")[2].rpartition("@")[0]
             password = userinfo.partition(":")[2]
             yield from (p for p in {password, unquote(password)} if _can_be_found(p))
-        elif _TELLING.search(name) and name not in _DIRECTORIES and _can_be_found(value):
+        elif _SENSITIVE_NAME.search(name) and name not in _DIRECTORIES and _can_be_found(value):
             yield value
 
 
 def _can_be_found(value: str) -> bool:
-    """Whether a value is long and particular enough to be replaced wherever it stands."""
+    """Whether a value is long and distinctive enough to be replaced everywhere."""
     is_path = value.startswith(("/", "~/", "./", "C:\\"))
     return (
         len(value) >= MIN_SECRET_LENGTH

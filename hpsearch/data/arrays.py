@@ -1,6 +1,6 @@
 """Rows that are arrays: images of shape (height, width, channels), sequences of (steps, features).
 
-Whole numbers from 0 to 255 stay bytes, so images are one copy of a quarter of the size.
+Whole numbers from 0 to 255 are kept as uint8, a quarter of the memory of float32.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ FEATURE_KEYS = ("X", "x", "x_train", "X_train")
 
 
 def to_array(values: Any, name: str) -> np.ndarray:
-    """`values` as one array.
+    """Convert `values` to one array.
 
     Raises:
-        DataError: If they are rows of different shapes, with the first that differs.
+        DataError: If the rows have different shapes; names the first that differs.
     """
     try:
         array = np.asarray(values)
@@ -42,12 +42,12 @@ def to_array(values: Any, name: str) -> np.ndarray:
 
 
 def normalize_rows(array: np.ndarray) -> np.ndarray:
-    """Rows as they are kept, (n_rows, *shape) uint8 or float32.
+    """Convert rows to (n_rows, *shape) in uint8 or float32.
 
-    Whole numbers of two dimensions a row are greyscale images and get a channel.
+    Rows of whole numbers with two dimensions are greyscale images and get a channel axis.
 
     Raises:
-        DataError: If there are no numbers in it, or one is infinite.
+        DataError: If `array` is empty, does not hold numbers, or holds an infinite one.
     """
     kind = array.dtype.kind
     if kind not in "biuf":
@@ -64,10 +64,10 @@ def normalize_rows(array: np.ndarray) -> np.ndarray:
 
 
 def refuse_infinite(rows: np.ndarray) -> None:
-    """Refuse rows that hold an infinite number; NaN is a missing one.
+    """Refuse rows that hold an infinite number. NaN is allowed: it marks a missing number.
 
     Raises:
-        DataError: With the first such row.
+        DataError: Names the first such row.
     """
     if rows.dtype.kind == "f" and np.isinf(np.max(np.abs(rows), initial=0, where=~np.isnan(rows))):
         wrong = np.isinf(rows).reshape(len(rows), -1).any(axis=1)
@@ -78,10 +78,10 @@ def refuse_infinite(rows: np.ndarray) -> None:
 
 
 def reshape_rows(rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """(n_rows, *shape), from rows of as many numbers.
+    """Reshape rows of numbers to (n_rows, *shape).
 
     Raises:
-        DataError: If they have more or fewer.
+        DataError: If a row does not hold exactly the numbers that `shape` needs.
     """
     size = int(np.prod(rows.shape[1:]))
     if size != np.prod(shape):
@@ -93,10 +93,10 @@ def reshape_rows(rows: np.ndarray, shape: Sequence[int]) -> np.ndarray:
 
 
 def stack_columns(table: Any, names: Sequence[str]) -> np.ndarray:
-    """The named columns of a `pyarrow.Table` side by side, (n_rows, n_names) uint8 or float32.
+    """Stack columns of a `pyarrow.Table` side by side, (n_rows, n_names) uint8 or float32.
 
     Raises:
-        DataError: If a column holds anything but numbers.
+        DataError: If a column does not hold numbers.
     """
     is_whole = all(str(table[name].type).startswith(("int", "uint")) for name in names)
     rows = np.empty((table.num_rows, len(names)), np.float32)
@@ -113,16 +113,18 @@ def stack_columns(table: Any, names: Sequence[str]) -> np.ndarray:
 
 
 def hash_rows(rows: np.ndarray) -> np.ndarray:
-    """A number for each row, (n_rows,) uint64: equal rows have equal ones."""
+    """Hash each row, (n_rows,) uint64; equal rows have equal hashes."""
     found = [hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in rows]
     return np.frombuffer(bytearray().join(found), np.uint64)
 
 
 def read_prediction_rows(source: Path, shape: Sequence[int]) -> tuple[np.ndarray, list[str]]:
-    """Rows to predict, (n_rows, *shape), from NPY, NPZ or a folder of images; a folder's names.
+    """Read rows to predict, (n_rows, *shape), from NPY, NPZ or a folder of images.
+
+    For a folder, the names of its files are returned too.
 
     Raises:
-        DataError: If it is none of these.
+        DataError: If the input is none of these.
     """
     if source.is_dir():
         return read_all_images(source, shape)
@@ -145,10 +147,10 @@ def _find_features(archive: Any) -> np.ndarray:
 
 
 def unpack_tf_dataset(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The rows and targets of a `tf.data.Dataset` of (x, y), batched or not.
+    """Read the rows and targets of a `tf.data.Dataset` of (x, y), batched or not.
 
     Raises:
-        DataError: If it never ends, or its elements are no such pairs.
+        DataError: If the dataset is infinite, or its elements are not pairs.
     """
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) != 2 or not hasattr(spec[0], "shape"):

@@ -1,8 +1,9 @@
-"""Cells: how one cell of a raw table is read, by the kind of its column.
+"""Read one cell of a raw table, by the kind of its column.
 
-The same code reads the table that a study trains on and the rows that a served model is given, so
-this file is copied beside that model. It needs numpy; pyarrow only where a column is an Arrow one.
-Decides nothing about a column: `infer` does that, `schema` keeps what was decided.
+The same code reads the training table and the rows that a served model receives, so this file
+is copied beside that model. It needs numpy, and pyarrow only for Arrow columns.
+`column_inference` decides how a column is read, `schema` stores that decision; this module
+applies it.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import numpy as np
 
 try:
     from ..errors import DataError
-except ImportError:  # beside a served model there is no hpsearch
+except ImportError:  # beside a served model, hpsearch is not installed
 
     class DataError(ValueError):  # type: ignore[no-redef]
-        """The table cannot be used as it is."""
+        """The table cannot be used in its present form."""
 
 
 MISSING_TEXTS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
@@ -36,13 +37,13 @@ FLOAT32_TYPES = (
     "float32",
     "Float32",
     "float[pyarrow]",
-)  # as Arrow, numpy and pandas call it
-PLAIN_FORMAT = "1250.5"  # how a number is written where nothing else was declared or found
+)  # the unit's name in Arrow, numpy and pandas
+PLAIN_FORMAT = "1250.5"  # the default way to write 1250.5
 COMMA_FORMAT = "1250,5"
-# How 1250.5 is written in a column: the separators that are recognised without a declaration.
+# Ways to write 1250.5 that are recognized without a declaration.
 NUMBER_FORMATS = (PLAIN_FORMAT, COMMA_FORMAT, "1,250.5", "1.250,5", "1 250,5", "1 250.5", "1'250.5")
 ISO_FORMAT = "YYYY-MM-DD"
-OFFSET = r"Z|[+-]\d{2}:\d{2}"  # as the usual ISO 8601 texts end
+OFFSET = r"Z|[+-]\d{2}:\d{2}"  # the usual end of an ISO 8601 text
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOCAL = "local"  # the zone of a column of several offsets, none of which is UTC
 DATE_FORMATS = {
@@ -70,14 +71,14 @@ def is_missing(value: Any) -> bool:
 
 
 def format_cell(value: Any) -> str:
-    """A cell's text; equal for 1, 1.0 and "1", for True and "true", for a day and its midnight."""
+    """Format a cell as text: the same text for 1, 1.0 and "1", for True and "true"."""
     if is_missing(value):
         return ""
     if isinstance(value, str):
         return value.strip()
     if isinstance(value, bool | np.bool_):
         return str(value).lower()
-    if isinstance(value, Decimal):  # exactly, however many digits it has
+    if isinstance(value, Decimal):  # exact for any number of digits
         text = f"{value:f}"
         return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, float | np.floating) and float(value).is_integer():
@@ -88,7 +89,7 @@ def format_cell(value: Any) -> str:
 
 
 def parse_number(text: str) -> float | None:
-    """The number that a text means, if any."""
+    """Parse a text as a number; None if it is not one."""
     try:
         return None if "_" in text else float(text)
     except ValueError:
@@ -96,14 +97,17 @@ def parse_number(text: str) -> float | None:
 
 
 def parse_bool(value: Any) -> bool | None:
-    """The truth value of a typed cell or of a word for it, if it is one."""
+    """Parse a typed cell, or a word such as "yes", as a truth value; None if it is not one."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     return BOOL_WORDS.get(value.strip().lower()) if isinstance(value, str) else None
 
 
 def number_key(value: Any) -> int | float | None:
-    """What equal numbers share: 7, 7.0, "7" and "007"; whole numbers of any length exactly."""
+    """Return a key shared by equal numbers: 7, 7.0, "7" and "007".
+
+    Exact for whole numbers of any length.
+    """
     if isinstance(value, bool | np.bool_):
         return None
     text = format_cell(value)
@@ -114,14 +118,14 @@ def number_key(value: Any) -> int | float | None:
 
 
 def parse_date(value: Any, form: str = "", zone: str = "") -> datetime | None:
-    """The date of a typed cell or of its text, as the clock of a column's zone shows it.
+    """Parse a typed cell or its text as a date, in local time of the column's zone.
 
-    A cell without an offset is taken as it is. Otherwise, by the zone:
+    A cell without an offset is not converted. A cell with one is converted by `zone`:
 
-    - "": the clock where it was written;
-    - `LOCAL`: so too, but a cell in UTC has lost that clock and is none;
-    - an offset such as +09:00: so too, but a cell in UTC is brought to that offset;
-    - a name such as Asia/Tokyo or UTC: the clock there.
+    - "": the cell's own local time;
+    - `LOCAL`: the cell's own local time; a cell in UTC has lost its offset and gives None;
+    - an offset such as +09:00: the cell's own local time; a cell in UTC is shifted by the offset;
+    - a name such as Asia/Tokyo or UTC: local time in that zone.
     """
     text = str(value).strip()
     try:
@@ -135,16 +139,16 @@ def parse_date(value: Any, form: str = "", zone: str = "") -> datetime | None:
 
 
 def is_clock(zone: str) -> bool:
-    """Whether cells with an offset of their own keep it: the zone is an offset, or `LOCAL`."""
+    """Whether `zone` keeps a cell's own offset: it is an offset itself, or `LOCAL`."""
     return zone == LOCAL or zone[0] in "+-"
 
 
 @lru_cache
 def clock(zone: str) -> tzinfo:
-    """The time zone of a name or an offset.
+    """Return the time zone with this name or offset.
 
     Raises:
-        ValueError: If there is no such zone.
+        ValueError: If the zone is unknown.
     """
     if zone[:1] in ("+", "-"):
         found = datetime.fromisoformat(f"2000-01-01T00:00{zone}").tzinfo
@@ -157,7 +161,10 @@ def clock(zone: str) -> tzinfo:
 
 
 def moment_key(value: Any) -> datetime | None:
-    """What the spellings of one moment share: 09:00+09:00 and 00:00Z; without an offset, itself."""
+    """Return a key shared by the spellings of one moment: 09:00+09:00 and 00:00Z.
+
+    A time without an offset is its own key.
+    """
     try:
         moment = datetime.fromisoformat(str(value).strip())
         return moment if moment.tzinfo is None else moment.astimezone(UTC)
@@ -170,7 +177,7 @@ def _to_iso(text: str, form: str) -> str:
         return text
     found = _compile_date_pattern(form).fullmatch(text)
     if found is None:
-        return text if text[4:5] == "-" else ""  # a typed date, or one that pandas has read
+        return text if text[4:5] == "-" else ""  # a typed date, or one parsed by pandas
     rest = "" if found["rest"] is None else f"T{found['rest']}"
     hour = re.match(r"T(\d):", rest)
     rest = f"T0{rest[1:]}" if hour else rest
@@ -187,16 +194,16 @@ def _compile_date_pattern(form: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True)
 class NumberFormat:
-    """How the numbers of a column are written."""
+    """The format of the numbers in a column of text."""
 
-    group: str  # between thousands; "": nothing
+    group: str  # thousands separator; "": none
     decimal: str
     prefix: str = ""  # a currency
     suffix: str = ""  # a currency, or %
 
     @property
     def pattern(self) -> str:
-        """A regular expression of RE2 and Python that the texts match as a whole."""
+        """A regular expression, valid in RE2 and Python, that a whole text must match."""
         group, decimal = f"[{self.group_characters}]", re.escape(self.decimal)
         whole = rf"([1-9][0-9]{{0,2}}({group}[0-9]{{3}})+|[0-9]+)" if self.group else "[0-9]+"
         number = rf"({whole}({decimal}[0-9]*)?|{decimal}[0-9]+)([eE][+-]?[0-9]+)?"
@@ -206,16 +213,16 @@ class NumberFormat:
 
     @property
     def group_characters(self) -> str:
-        """The characters that may stand between thousands."""
+        """The characters accepted as thousands separators."""
         return {" ": " \u00a0\u202f", "'": "'\u2019"}.get(self.group, self.group)
 
     @property
     def ignored_characters(self) -> str:
-        """The characters that are no part of the number."""
+        """The characters around the digits that are ignored."""
         return f"{self.prefix}{self.suffix}{self.group_characters} +"
 
     def parse(self, text: str) -> float | None:
-        """The number that a text means, if it is written so."""
+        """Parse a text in this format; None if it does not match."""
         if not _compile_pattern(self.pattern).match(text):
             return None
         for mark in self.ignored_characters:
@@ -230,10 +237,10 @@ def _compile_pattern(pattern: str) -> re.Pattern[str]:
 
 @lru_cache
 def parse_number_format(example: str) -> NumberFormat:
-    """The format of which `example` shows how it writes 1250.5.
+    """Derive the format from `example`, which shows how 1250.5 is written.
 
     Raises:
-        ValueError: If it is no such example.
+        ValueError: If `example` does not spell 1250.5.
     """
     found = _FORMAT_EXAMPLE.fullmatch(example)
     if found is None or found["group"] == found["decimal"] or (found["prefix"] and found["suffix"]):
@@ -245,7 +252,7 @@ def parse_number_format(example: str) -> NumberFormat:
 
 
 def parse_formatted_number(text: str, form: str = "") -> float | None:
-    """The number that a text means in a column whose numbers are written as `form`."""
+    """Parse a text as a number in the format `form`; None if it does not match."""
     return (
         parse_number(text) if form in ("", PLAIN_FORMAT) else parse_number_format(form).parse(text)
     )
@@ -255,9 +262,9 @@ def parse_formatted_number(text: str, form: str = "") -> float | None:
 
 
 def factorize(column: Any) -> tuple[list[Any], np.ndarray]:
-    """The different values of a raw column and, for each row, the index of its own.
+    """Return the distinct values of a raw column, and each row's index into them.
 
-    Works on any values, so each distinct text is parsed once.
+    With it, each distinct text is parsed only once.
     """
     is_narrow = str(getattr(column, "type", getattr(column, "dtype", ""))) in FLOAT32_TYPES
     if hasattr(column, "dictionary_encode"):  # pyarrow
@@ -280,12 +287,12 @@ def factorize(column: Any) -> tuple[list[Any], np.ndarray]:
 
 
 def _shorten_floats(numbers: Iterable[Any]) -> list[Any]:
-    """Numbers that were float32, as these are written: 0.1 and not 0.10000000149011612."""
+    """Round float32 values to their shortest decimal: 0.1 instead of 0.10000000149011612."""
     return [None if is_missing(n) else float(str(np.float32(n))) for n in numbers]
 
 
 def factorize_codes(column: Any) -> np.ndarray:
-    """The second half of `distinct`, without a Python object for each different value."""
+    """Return the row indices of `factorize` alone, without a Python object for each value."""
     return (
         _factorize_arrow(column)[1]
         if hasattr(column, "dictionary_encode")
@@ -294,7 +301,7 @@ def factorize_codes(column: Any) -> np.ndarray:
 
 
 def _factorize_arrow(column: Any) -> tuple[Any, np.ndarray]:
-    """The different values of a pyarrow column, and each row's place; a null comes last."""
+    """`factorize` for a pyarrow column; a null comes last."""
     encoded = column.combine_chunks()
     if not hasattr(encoded, "dictionary"):
         encoded = encoded.dictionary_encode()
@@ -305,13 +312,13 @@ def _factorize_arrow(column: Any) -> tuple[Any, np.ndarray]:
 
 
 def expand_to_rows(per_value: Any, places: np.ndarray, dtype: Any = None) -> np.ndarray:
-    """What holds for each different value, for each row: the inverse of `distinct`."""
+    """Expand one entry per distinct value to one entry per row: the inverse of `factorize`."""
     rows: np.ndarray = np.asarray(per_value, dtype)[places]
     return rows
 
 
 def _make_key(value: Any) -> tuple[type, Any] | None:
-    """A dictionary key: all missing values are one, and 1 is not True."""
+    """Return a dictionary key under which all missing values are equal, and 1 is not True."""
     return None if is_missing(value) else (type(value), value)
 
 
@@ -319,13 +326,13 @@ def _make_key(value: Any) -> tuple[type, Any] | None:
 
 
 def is_text_column(column: Any) -> bool:
-    """Whether a raw column is an Arrow column of texts."""
+    """Whether a raw column is an Arrow column of strings."""
     return str(getattr(column, "type", "")) in ("string", "large_string")
 
 
 def read_number_column(raw: Any) -> np.ndarray | None:
-    """The column in float64 where it already holds numbers, NaN for missing ones."""
-    if hasattr(raw, "combine_chunks"):  # pyarrow: nulls become NaN without a detour
+    """Convert a numeric column to float64 with NaN for missing cells; None if not numeric."""
+    if hasattr(raw, "combine_chunks"):  # pyarrow turns nulls into NaN
         kind = str(raw.type)
         if not kind.startswith(("int", "uint", "float", "double", "halffloat")):
             return None
@@ -336,9 +343,9 @@ def read_number_column(raw: Any) -> np.ndarray | None:
 
 
 def parse_number_column(raw: Any, missing: Iterable[str] = (), form: str = "") -> np.ndarray | None:
-    """An Arrow column of texts in float64, NaN for missing ones; None where one is no number.
+    """Parse an Arrow column of strings as float64, NaN for missing cells.
 
-    Says of each text what `parse_formatted_number` says, but of all at once.
+    Returns None if a cell is not a number. The vectorized form of `parse_formatted_number`.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -374,12 +381,12 @@ def _to_float64(numbers: Any) -> np.ndarray:
 def parse_date_column(
     raw: Any, name: str, missing: tuple[str, ...] = (), form: str = "", zone: str = ""
 ) -> np.ndarray:
-    """A column of dates as datetime64[s], NaT for missing ones.
+    """Parse a column of dates as datetime64[s], NaT for missing cells.
 
-    The time of day is the one on the clock that `parse_date` says.
+    Times are local times as `parse_date` defines them.
 
     Raises:
-        DataError: If a cell is no date of that format.
+        DataError: If a cell does not match the format.
     """
     if form in ("", ISO_FORMAT) and is_text_column(raw):
         moments = _parse_iso_dates(raw, missing, zone)
@@ -397,13 +404,13 @@ def parse_date_column(
             row = int(np.flatnonzero(places == len(table))[0])
             if parse_date(text, form) is not None:
                 raise DataError(
-                    f"column {name!r}, row {row + 1}: {text!r} is in UTC, but the hours that were "
-                    "learned are those of clocks of several offsets: give the time on its own "
-                    f"clock, or train with data.columns.{name}.zone: Europe/Berlin, say"
+                    f"column {name!r}, row {row + 1}: {text!r} is in UTC, but the model was "
+                    "trained on local times of several offsets: give the local time with its "
+                    f"offset, or train with a zone, such as data.columns.{name}.zone: Europe/Berlin"
                 )
             like = f"{ISO_FORMAT} or {ISO_FORMAT} 23:59:59" if form in ("", ISO_FORMAT) else form
             raise DataError(
-                f"column {name!r}, row {row + 1}: {text!r} is no date like "
+                f"column {name!r}, row {row + 1}: {text!r} is not a date like "
                 f"{like.replace('YYYY', '2024').replace('MM', '12').replace('DD', '31')}"
             )
         table.append(np.datetime64(moment, "s"))
@@ -411,7 +418,7 @@ def parse_date_column(
 
 
 def _parse_iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarray | None:
-    """An Arrow column of ISO 8601 texts, all at once; None where one is something else."""
+    """Parse an Arrow column of ISO 8601 texts; None if a cell is not ISO 8601."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -437,7 +444,7 @@ def _parse_iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarra
 
 
 def _shift_times(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | None:
-    """Moments, each on the clock of its offset, as `parse_date` says; None: one by one."""
+    """Convert moments to local times as `parse_date` does; None if Arrow cannot."""
     values, places = factorize(offsets)
     seconds = [None if v is None else _seconds(v) for v in values]
     moves = expand_to_rows(
@@ -448,7 +455,7 @@ def _shift_times(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | N
     if zone == LOCAL:
         return None
     utc = moments - expand_to_rows([s or 0 for s in seconds], places, "timedelta64[s]")
-    # Clocks are changed on the quarter of an hour. Arrow's zones have no change after 2037.
+    # Time zones change on a quarter of an hour. Arrow's zones know no change after 2037.
     quarters, each = np.unique(utc[moves].astype(np.int64) // 900, return_inverse=True)
     try:
         shifts = [_shift(clock(zone), int(quarter) * 900) for quarter in quarters]
@@ -460,14 +467,14 @@ def _shift_times(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | N
 
 
 def _shift(zone: tzinfo, moment: int) -> int:
-    """Seconds that a clock is ahead of UTC at a moment, in seconds since 1970."""
+    """Return a zone's UTC offset in seconds at a moment, given in seconds since 1970."""
     there = (EPOCH + timedelta(seconds=moment)).astimezone(zone).utcoffset()
     assert there is not None
     return int(there.total_seconds())
 
 
 def _seconds(offset: str) -> int:
-    """East of UTC."""
+    """Return an offset in seconds east of UTC."""
     found = datetime.fromisoformat(f"2000-01-01T00:00{offset}").utcoffset()
     assert found is not None
     return int(found.total_seconds())

@@ -1,7 +1,7 @@
-"""What the columns of a table seem to mean, where the declaration leaves it open.
+"""Infer the columns of a table that the study file does not declare.
 
-Kinds come from the types and texts of all rows; the vocabulary of a categorical column comes
-from the development rows alone. What cannot be known is refused with the line to write.
+Kinds are inferred from all rows; the vocabulary of a categorical column from the development
+rows alone. An ambiguous column is refused, and the message shows the line to add.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from .text_formats import (
 )
 from .vocabulary import OTHER_CATEGORY
 
-MAX_PROBLEMS = 20  # columns that are named in one refusal
-MAX_CATEGORIES = 100  # a text column of more is not made one-hot unless it is declared
-FEW_CATEGORIES = 20  # up to here, categories may be as many as half the rows
+MAX_PROBLEMS = 20  # columns named in one error
+MAX_CATEGORIES = 100  # a text column with more must be declared before it is one-hot encoded
+FEW_CATEGORIES = 20  # up to this many, half the rows may be distinct
 
 
 UNKNOWN_ORIGIN = TableOrigin()
@@ -60,7 +60,7 @@ def infer_columns(
     development: np.ndarray,
     origin: TableOrigin = UNKNOWN_ORIGIN,
 ) -> tuple[tuple[Column, ...], tuple[str, ...]]:
-    """The cleaned columns of a table, and what there is to say about them.
+    """Infer the cleaned columns of a table, with notes for the user.
 
     Args:
         table: All rows, a `pyarrow.Table`.
@@ -70,7 +70,7 @@ def infer_columns(
         origin: Where the table comes from.
 
     Raises:
-        DataError: One message for all columns that need a declaration.
+        DataError: Lists every column that needs a declaration.
     """
     columns: dict[str, list[Column]] = {}
     notes: dict[str, list[str]] = {}
@@ -83,7 +83,7 @@ def infer_columns(
         except DataError as error:
             problems[name] = str(error)
     for name in [n for n, found in columns.items() if not found and n in problems]:
-        if found := _find_shared_format(columns):  # what one column leaves open, others tell
+        if found := _find_shared_format(columns):  # other columns may decide
             likewise = _declare_format(data, name, found)
             columns[name], notes[name] = _infer_column(
                 table[name], name, likewise, development, origin
@@ -98,7 +98,7 @@ def infer_columns(
 
 
 def _find_shared_format(columns: dict[str, list[Column]]) -> str:
-    """How the other columns of a file write numbers with a comma, if they agree."""
+    """Return the number format that the other columns share, if they agree."""
     forms = {c.format for found in columns.values() for c in found if "," in c.format}
     return forms.pop() if len(forms) == 1 and forms <= {COMMA_FORMAT, "1,250.5"} else ""
 
@@ -109,7 +109,7 @@ def _declare_format(data: DataSpec, name: str, form: str) -> DataSpec:
 
 
 def _merge_notes(notes: list[str]) -> tuple[str, ...]:
-    """The notes, those that many columns share in one."""
+    """Merge notes that several columns share."""
     found: dict[str, list[str]] = {}
     for note in notes:
         said = note.partition(": ")[2]
@@ -143,7 +143,7 @@ def _infer_column(
 
 
 def _make_declared_column(name: str, spec: ColumnSpec, data: DataSpec) -> Column:
-    """The column as declared; its kind and vocabulary are still open."""
+    """Build the column from its declaration; kind and vocabulary are set later."""
     return Column(
         name,
         "numeric",
@@ -167,7 +167,7 @@ def list_replacements(spec: ColumnSpec) -> tuple[tuple[str, str], ...]:
 def _infer_kind(
     raw: Any, column: Column, spec: ColumnSpec, origin: TableOrigin
 ) -> tuple[str, Column, list[str]]:
-    """What kind of column the cells make, how it is read, and what there is to say about it."""
+    """Infer a column's kind and format from its cells, with a note for the user."""
     import pyarrow as pa
 
     name = column.name
@@ -196,7 +196,7 @@ def _infer_kind(
 def _infer_text_kind(
     raw: Any, column: Column, spec: ColumnSpec, origin: TableOrigin
 ) -> tuple[str, Column, list[str]]:
-    """The kind of a column of texts."""
+    """Infer the kind of a column of text."""
     name, texts = column.name, drop_missing_texts(_list_texts(raw, column))
     form, note = column.format, ""
     if spec.format is None:
@@ -234,7 +234,7 @@ def _infer_text_kind(
 
 
 def _list_texts(raw: Any, column: Column) -> list[str]:
-    """The different texts of a column, without those that mean missing."""
+    """Return the distinct texts of a column without its markers of missing cells."""
     return [t for t in dict.fromkeys(format_categories(factorize(raw)[0], column)) if t]
 
 
@@ -271,7 +271,7 @@ def _build_categorical(
 
 
 def count_texts(texts: Sequence[str], places: np.ndarray) -> dict[str, int]:
-    """How many rows have each text, but for missing ones."""
+    """Count the rows of each text, missing cells excluded."""
     counts: dict[str, int] = {}
     rows = np.bincount(places, minlength=len(texts)).tolist()
     for text, n in zip(texts, rows, strict=True):
@@ -281,7 +281,7 @@ def count_texts(texts: Sequence[str], places: np.ndarray) -> dict[str, int]:
 
 
 def text_sort_key(text: str) -> tuple[float, str]:
-    """Numbers by size, then texts by alphabet."""
+    """Sort key: numbers by value, then texts alphabetically."""
     number = parse_number(text)
     return (np.inf if number is None or np.isnan(number) else number, text)
 
@@ -306,7 +306,7 @@ def _format_too_many(name: str, counts: dict[str, int], least: int) -> str:
 
 
 def _build_date_columns(raw: Any, column: Column) -> list[Column]:
-    """The parts of a date; the hour only where some row has a time of day."""
+    """Build a column per date part; the hour only if some row has a time of day."""
     moments = parse_date_column(raw, column.name, column.missing, column.format, column.zone)
     known = moments[~np.isnat(moments)]
     timed = bool((known != known.astype("datetime64[D]")).any())
@@ -318,7 +318,7 @@ def _build_date_columns(raw: Any, column: Column) -> list[Column]:
 
 
 def refuse_rounding(raw: Any, numbers: np.ndarray, column: Column, spec: ColumnSpec) -> None:
-    """Refuse whole numbers of which several would become one float32."""
+    """Refuse whole numbers that would collide in float32."""
     known = numbers[np.isfinite(numbers)]
     if (
         spec.round
@@ -328,12 +328,12 @@ def refuse_rounding(raw: Any, numbers: np.ndarray, column: Column, spec: ColumnS
     ):
         return
     if not (known == np.floor(known)).all():
-        return  # a measurement, given to as many digits as it has
+        return  # a measurement: its digits are its precision
     texts = format_categories(factorize(raw)[0], column)
     before = len({t for t in texts if t and parse_formatted_number(t, column.format) is not None})
     with np.errstate(over="ignore"):
         after = np.unique(known.astype(np.float32)).size
-    if after < before or np.abs(known).max() >= 2**63:  # beyond that, the reader has rounded
+    if after < before or np.abs(known).max() >= 2**63:  # beyond it the reader rounds
         raise DataError(
             f"column {column.name!r} holds whole numbers up to {np.abs(known).max():.4g}, beyond "
             f"what float32 tells apart ({MAX_EXACT_FLOAT32}): {before} different values would "
@@ -344,7 +344,7 @@ def refuse_rounding(raw: Any, numbers: np.ndarray, column: Column, spec: ColumnS
 
 
 def _note_row_number(numbers: np.ndarray, name: str) -> list[str]:
-    """A row number: on ordered rows it gives the target away."""
+    """Note a column that counts the rows: with sorted rows it can leak the target."""
     if len(numbers) > FEW_CATEGORIES and (np.diff(numbers) == 1).all():
         return [f"{name}: counts the rows; if it is a row number, data.drop: [{name}]"]
     return []

@@ -1,4 +1,4 @@
-"""Which columns of a table are used for what, and which rows, in which order."""
+"""Assign roles to the columns of a table, and select and order its rows."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ TARGET_COLUMN_KEYS = (
     "replace",
     "round",
     "transform",
-)  # keys of a column that mean something for it
+)  # keys of a column's declaration that apply to it
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnRoles:
-    """Which column is used for what."""
+    """The role of each column."""
 
     targets: tuple[str, ...]
     features: tuple[str, ...]
@@ -46,24 +46,24 @@ class ColumnRoles:
     group: str | None
     time: str | None
     fold: str | None
-    series: str | None = None  # whose equal values are one time series
+    series: str | None = None  # rows with equal values form one time series
 
     @property
     def auxiliary_columns(self) -> tuple[str, ...]:
-        """Columns that are neither feature nor target."""
+        """Columns other than features and target."""
         return tuple(c for c in (self.weights, self.group, self.time, self.fold, self.series) if c)
 
     @property
     def used_columns(self) -> list[str]:
-        """All columns that matter to the study."""
+        """All columns that the study reads."""
         return list(dict.fromkeys((*self.features, *self.targets, *self.auxiliary_columns)))
 
 
 def assign_roles(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -> ColumnRoles:
-    """Which column is what.
+    """Assign a role to each column.
 
     Raises:
-        DataError: If a declared column is missing, or none is left to learn from.
+        DataError: If a declared column is missing, or no feature is left.
     """
     names = source.table.column_names
     targets = data.targets or source.targets
@@ -75,7 +75,7 @@ def assign_roles(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -
     require_columns(source.table, by)
     apart = {*targets, data.weights, *data.drop, *cv.columns, *by}
     if set(targets) < set(source.targets):
-        apart |= set(source.targets)  # what is not to be predicted is not known beforehand either
+        apart |= set(source.targets)  # unknown when predicting, too
     _refuse_conflicting_uses(targets, data, cv)
     _refuse_unread_options(targets, data, cv)
     features = tuple(n for n in names if n not in apart)
@@ -97,7 +97,7 @@ def assign_roles(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -
 def _refuse_conflicting_uses(
     targets: Sequence[str], data: DataSpec, cv: CrossValidationSpec
 ) -> None:
-    """Refuse a target that also says how rows count or are divided."""
+    """Refuse a target that is also the weight, group, time or fold column."""
     uses = {
         "data.weights": data.weights,
         "cross_validation.group": cv.group,
@@ -110,7 +110,7 @@ def _refuse_conflicting_uses(
 
 
 def _refuse_unread_options(targets: Sequence[str], data: DataSpec, cv: CrossValidationSpec) -> None:
-    """Refuse what is declared of a column that is no feature, and that nothing would read."""
+    """Refuse options of a non-feature column that would have no effect."""
     roles = {
         **dict.fromkeys(targets, "the target"),
         **dict.fromkeys(cv.columns, "what divides the rows"),
@@ -134,7 +134,7 @@ def _refuse_unread_options(targets: Sequence[str], data: DataSpec, cv: CrossVali
 def select_rows(
     source: SourceTable, roles: ColumnRoles, data: DataSpec
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The places of the rows that are used, in the order of time where there is one."""
+    """Return the indices of the used rows, sorted by time if a time column is declared."""
     notes = []
     table = source.table
     order = np.arange(table.num_rows)
@@ -155,29 +155,29 @@ def select_rows(
 
 
 def sort_rows_by_time(table: Any, roles: ColumnRoles, rows: np.ndarray) -> np.ndarray:
-    """Places of rows in the order of time, where there is one."""
+    """Sort row indices by the time column, if there is one."""
     if roles.time is None:
         return rows
     return rows[np.argsort(_read_times(table, roles.time)[rows], kind="stable")]
 
 
 def missing_markers(name: str, data: DataSpec) -> tuple[str, ...]:
-    """The texts that mean "missing" in a column, beside blanks."""
+    """Return the texts that mark a missing cell in a column, in addition to blanks."""
     spec = data.columns.get(name, DEFAULT_COLUMN_SPEC)
     return tuple(text for m in (*data.missing, *spec.missing) for text in list_cell_spellings(m))
 
 
 def list_cell_spellings(cell: CellValue) -> tuple[str, ...]:
-    """How a declared cell may be written in a file; YAML's true is True and TRUE there, too."""
+    """Return the spellings of a declared cell in a file: YAML's true is also True and TRUE."""
     text = format_cell(cell)
     return (text, text.title(), text.upper()) if isinstance(cell, bool) else (text,)
 
 
 def mask_missing_targets(table: Any, names: Sequence[str], data: DataSpec) -> np.ndarray:
-    """Which rows are to be left out because they lack a target, shape (n_rows,) bool.
+    """Return the rows to leave out because a target is missing, (n_rows,) bool.
 
     Raises:
-        DataError: If there are some, and the declaration does not leave them out.
+        DataError: If there are such rows and data.missing_target is not `drop`.
     """
     each = {name: mask_missing_target(table, name, data) for name in names}
     for name, missing in each.items():
@@ -192,7 +192,7 @@ def mask_missing_targets(table: Any, names: Sequence[str], data: DataSpec) -> np
 
 
 def mask_missing_target(table: Any, name: str, data: DataSpec) -> np.ndarray:
-    """Which rows lack their target, shape (n_rows,) bool."""
+    """Return the rows whose target is missing, (n_rows,) bool."""
     markers = missing_markers(name, data)
     values, places = factorize(table[name])
     texts = [format_cell(v) for v in values]
@@ -204,7 +204,7 @@ def mask_missing_target(table: Any, name: str, data: DataSpec) -> np.ndarray:
 def mask_duplicates(
     table: Any, names: Sequence[str], array: np.ndarray | None = None
 ) -> np.ndarray:
-    """Which rows equal an earlier one in the named columns and in `array`, (n_rows,) bool."""
+    """Return the rows that repeat an earlier one in these columns and `array`, (n_rows,) bool."""
     mixed = np.zeros(table.num_rows, np.uint64) if array is None else hash_rows(array)
     for name in names:
         mixed ^= _compute_cell_ids(table[name])
@@ -216,14 +216,14 @@ def mask_duplicates(
 
 
 def _compute_cell_ids(column: Any) -> np.ndarray:
-    """A number for each cell, (n_rows,) uint64: equal cells have equal ones."""
+    """Hash each cell, (n_rows,) uint64; equal cells have equal hashes."""
     if str(column.type) in ("double", "int64") and not column.null_count:
-        return np.ascontiguousarray(column.to_numpy()).view(np.uint64)  # their own bits
+        return np.ascontiguousarray(column.to_numpy()).view(np.uint64)  # the bits of the float
     return factorize_codes(column).astype(np.uint64)
 
 
 def _mix_bits(x: np.ndarray) -> np.ndarray:
-    """One round of splitmix64, a bijection: different rows meet with probability 2**-64."""
+    """One round of splitmix64, a bijection: distinct rows collide with probability 2**-64."""
     x = x + np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -232,7 +232,7 @@ def _mix_bits(x: np.ndarray) -> np.ndarray:
 
 
 def _read_times(table: Any, name: str) -> np.ndarray:
-    """What orders the rows, from dates or numbers; a missing one is refused."""
+    """Read the time column, dates or numbers; a missing cell is refused."""
     numbers = read_number_column(table[name])
     if numbers is None and is_text_column(table[name]):
         numbers = parse_number_column(table[name])

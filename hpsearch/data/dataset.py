@@ -1,4 +1,4 @@
-"""A table made ready for a study: cleaned columns, target, folds, and test rows under lock."""
+"""The data of a study: cleaned columns, target, folds and locked test rows."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from .windows import Windows
 
 @dataclass(frozen=True, slots=True)
 class TestRows:
-    """The rows that judge the winner."""
+    """The test rows, on which the winner is evaluated."""
 
     __test__ = False  # pytest: this is no test class
 
-    table: Any  # pyarrow.Table as it was read, for the served model
+    table: Any  # raw pyarrow.Table, for the served model
     columns: np.ndarray  # (n_test, n_columns) float32, cleaned; or (n_test, *shape)
     target: np.ndarray  # (n_test, n_outputs) float32
     weights: np.ndarray | None  # (n_test,) float32
 
 
 class LockedRows:
-    """Test rows that can be read once, after the winner is fixed."""
+    """Test rows that can be read once, after the winner has been chosen."""
 
     __slots__ = ("_rows", "n_rows")
 
@@ -41,19 +41,20 @@ class LockedRows:
         return self.n_rows
 
     def allows_metric(self, is_defined: Callable[[np.ndarray, np.ndarray | None], bool]) -> bool:
-        """Whether a measure has a value on the rows; nothing else of them gets out.
+        """Whether a metric is defined on the locked rows, without revealing anything else of them.
 
         Args:
-            is_defined: Takes the target, (n_test, n_outputs), and the weights, (n_test,) or None.
+            is_defined: Called with the target, (n_test, n_outputs), and the weights, (n_test,) or
+                None.
         """
         assert self._rows is not None
         return is_defined(self._rows.target, self._rows.weights)
 
     def read(self) -> TestRows:
-        """The rows, to the first who asks.
+        """Return the rows, once.
 
         Raises:
-            RuntimeError: If they have been read: a second look would choose by them.
+            RuntimeError: If they have been read before: choosing by them would leak.
         """
         if self._rows is None:
             raise RuntimeError("the locked test rows have already been read")
@@ -63,24 +64,24 @@ class LockedRows:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a study knows about its data. Rows are development rows unless they are locked."""
+    """The data of a study. Rows are development rows unless stated otherwise."""
 
     name: str
     task: Task
     schema: Schema
-    scaling: str  # of numeric columns that declare none
+    scaling: str  # default scaling of numeric columns
     fingerprint: str  # SHA-256 of every cell, name and type that is used
-    columns: np.ndarray  # as `Schema.clean` gives them: (n_rows, n_columns) float32, or arrays;
-    # where there are windows, the table that they lie in
+    columns: np.ndarray  # output of `Schema.clean`: (n_rows, n_columns) float32, or arrays;
+    # with windows, the table that they index
     target: np.ndarray  # (n_rows, n_outputs) float32: 0/1, one-hot, labels, or numbers
     weights: np.ndarray | None  # (n_rows,) float32
     folds: tuple[Split, ...]
-    cross_validation: CrossValidationSpec  # with its kind resolved
-    locked_rows: LockedRows | None  # None: there are no test rows
-    split_inputs: SplitInputs  # what the folds of the development rows may look at
-    rows: np.ndarray  # (n_rows,) places of the development rows in the source, 0-based
-    windows: Windows | None  # of the development rows in `columns`; None: a row is its own
-    notes: tuple[str, ...]  # what was inferred, left out or looks odd, for people
+    cross_validation: CrossValidationSpec  # kind resolved
+    locked_rows: LockedRows | None  # None: no test rows
+    split_inputs: SplitInputs  # inputs of the division of the development rows into folds
+    rows: np.ndarray  # (n_rows,) indices of the development rows in the source, 0-based
+    windows: Windows | None  # into `columns`, one per development row; None: no windows
+    notes: tuple[str, ...]  # for the user: what was inferred, left out, or looks suspicious
 
     @property
     def n_rows(self) -> int:
@@ -94,7 +95,7 @@ class Dataset:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one row, as a network is given it."""
+        """Shape of one row as the network receives it."""
         n_features = len(self.schema.feature_names)
         if self.windows is not None:
             return self.windows.n_rows, n_features
@@ -102,31 +103,31 @@ class Dataset:
 
     @property
     def n_features(self) -> int:
-        """Numbers of one row, as a network is given it."""
+        """Numbers in one row as the network receives it."""
         return int(np.prod(self.shape))
 
     @property
     def kind(self) -> FoldKind:
-        """How the folds were made."""
+        """The kind of cross-validation."""
         assert self.cross_validation.kind is not None
         return self.cross_validation.kind
 
     @property
     def features(self) -> np.ndarray:
-        """(n_rows, *shape) float32 or uint8; NaN is a missing number. The rows of windows."""
+        """(n_rows, *shape) float32 or uint8, NaN for missing; with windows, the table's rows."""
         return self.schema.expand(self.columns)
 
     def redraw_folds(self, seed: int) -> tuple[Split, ...]:
-        """Folds of the same kind drawn with another seed; the same ones where nothing is drawn."""
+        """Draw folds with another seed; a kind that draws nothing returns the same folds."""
         folds = make_folds(self.split_inputs, self.cross_validation, seed=seed)
         return folds if self.windows is None else self.windows.purge_folds(folds)
 
     def statistics(self, rows: np.ndarray, scaling: str | None = None) -> Statistics:
-        """What these training rows alone say about columns and target.
+        """Fit the statistics of columns and target on these training rows alone.
 
         Args:
             rows: Indices of the training rows, (n_train,).
-            scaling: Of numeric columns that declare none; None: the declared one.
+            scaling: Default scaling of numeric columns; None: the declared one.
         """
         how = scaling or self.scaling
         read = (

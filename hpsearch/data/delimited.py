@@ -1,8 +1,8 @@
-"""Delimited text (CSV and its kin), read strictly and as text; `cells` says what a cell means.
+"""Read delimited text (CSV, TSV) strictly, every cell as text; `cells` parses the cells.
 
-A row with too few or too many fields, bytes that are no UTF-8 text, a cut file or a doubtful
-header is refused with its line; nothing is shifted, filled up or renamed. Training, `hpsearch
-predict` and a server read by this file, which is copied beside a served model.
+A row with too few or too many fields, bytes that are not UTF-8, a truncated file or an ambiguous
+header is refused with its line number; nothing is shifted, filled up or renamed. Training,
+`hpsearch predict` and a server share this file, which is copied beside a served model.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ except ImportError:  # beside a served model
     from hpsearch_schema import Layout  # type: ignore[import-not-found,no-redef]
 
 SEPARATORS = ",;\t|"
-SAMPLE_BYTES = 1 << 16  # bytes in which the separator is found out
-BLOCK_BYTES = 8 << 20  # bytes of text that are parsed at once
-CHUNK_BYTES = 1 << 20  # bytes that are looked through at once
+SAMPLE_BYTES = 1 << 16  # bytes from which the separator is detected
+BLOCK_BYTES = 8 << 20  # bytes of text parsed per block
+CHUNK_BYTES = 1 << 20  # bytes scanned per chunk
 UTF8_BOM = b"\xef\xbb\xbf"
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
 class FileHead:
-    """What comes before the first row of a file."""
+    """Separator, columns and size of what precedes the first row."""
 
     separator: str
     names: tuple[str, ...]  # of the columns
@@ -44,7 +44,7 @@ class FileHead:
 
 
 class DelimitedText:
-    """Delimited text in a file, plain or gzipped, or in memory."""
+    """Delimited text from a file, plain or gzipped, or from memory."""
 
     def __init__(self, source: Path | bytes) -> None:
         self._source = source
@@ -73,10 +73,10 @@ class DelimitedText:
             yield plain if raw or not self._is_gzip else gzip.GzipFile(fileobj=plain)
 
     def iter_chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
-        """The bytes of the text, some at a time.
+        """Iterate over the bytes of the text in chunks.
 
         Raises:
-            DataError: If the file is empty, or a damaged gzip file.
+            DataError: If the file is empty or a damaged gzip file.
         """
         with self._open() as file:
             try:
@@ -92,7 +92,7 @@ class DelimitedText:
                 ) from None
 
     def read_sample(self, size: int = SAMPLE_BYTES) -> bytes:
-        """The first bytes, with at least one whole line."""
+        """Read the first bytes, at least one whole line."""
         found = b""
         for chunk in self.iter_chunks(size):
             found += chunk
@@ -101,12 +101,12 @@ class DelimitedText:
         return found
 
     def read_all(self) -> bytes:
-        """All bytes; only ever asked where an error is."""
+        """Read all bytes; only used to locate an error."""
         return b"".join(self.iter_chunks())
 
     @contextmanager
     def open_after(self, size: int) -> Iterator[Any]:
-        """An Arrow stream of what follows the first `size` bytes."""
+        """Open an Arrow stream after the first `size` bytes."""
         import pyarrow as pa
 
         with self._open() as file:
@@ -148,18 +148,18 @@ def read_head(
     targets: Collection[str] = (),
     separator: str | None = None,
 ) -> FileHead:
-    """The separator and the columns of a text.
+    """Detect the separator and the columns of a text.
 
     Args:
-        text: What is read.
-        layout: As declared, or as it was where a model was trained.
-        needed: Columns that it must have, where that is known. A file of these may have a header
-            or none, whatever `layout` says, and another separator.
+        text: The text.
+        layout: As declared, or as stored with a trained model.
+        needed: Columns that must be present, if known. Header and separator may then differ from
+            `layout`.
         targets: Columns that a file without a header may lack.
-        separator: The separator; None: `layout`'s where it fits, else found out.
+        separator: The separator; None: `layout`'s if it fits, else detected.
 
     Raises:
-        DataError: If there is no header, or a doubtful one.
+        DataError: If the header is missing or ambiguous.
     """
     sample = text.read_sample()
     mark = len(UTF8_BOM) if sample.startswith(UTF8_BOM) else 0
@@ -199,13 +199,13 @@ def _refuse_excel_note(record: str) -> None:
     found = re.fullmatch(r'"?sep=(.)"?', record.rstrip("\r\n"), re.IGNORECASE)
     if found:
         raise DataError(
-            f"line 1: {found[0]!r} is Excel's note of the separator and no row: remove the line "
+            f"line 1: {found[0]!r} is Excel's separator line, not a row: remove the line "
             f"(data.separator: {found[1]!r} says the same)"
         )
 
 
 def _find_first_record_end(text: DelimitedText, sample: bytes, start: int) -> int:
-    """Where the first record ends; a quoted cell of it may hold several lines."""
+    """Find the end of the first record; a quoted cell may span several lines."""
     end, content = start, sample
     while True:
         breaks = [p for p in (content.find(b"\n", end), content.find(b"\r", end)) if p >= 0]
@@ -233,7 +233,7 @@ def _split_fields(record: str, separator: str) -> list[str]:
 def _resolve_column_names(
     fields: Sequence[str], layout: Layout, needed: Collection[str], targets: Collection[str]
 ) -> tuple[Sequence[str] | None, bool]:
-    """The columns' names, None where they do not fit; and whether the fields are a header."""
+    """Return the column names, None if they do not fit, and whether the fields are a header."""
     if layout.header or (needed and set(needed) <= set(fields)):
         return fields, True
     names = layout.names or tuple(f"c{i}" for i in range(len(fields)))
@@ -252,10 +252,10 @@ def _refuse_numeric_header(fields: Sequence[str], needed: Collection[str]) -> No
 
 
 def require_unique_names(names: Sequence[str]) -> list[str]:
-    """The names, if each is there once.
+    """Return the names if they are unique.
 
     Raises:
-        DataError: Naming those that are not, with the columns' numbers.
+        DataError: Names the duplicates with their column numbers.
     """
     places: dict[str, list[str]] = {}
     for i, name in enumerate(names, 1):
@@ -267,15 +267,15 @@ def require_unique_names(names: Sequence[str]) -> list[str]:
 
 
 def sniff_separator(text: bytes, is_whole: bool = False, needed: Collection[str] = ()) -> str:
-    """The separator that gives the first lines the same number of fields, and the most.
+    """Detect the separator that splits the first lines into equally many, and the most, fields.
 
     Args:
         text: The first bytes.
-        is_whole: They are all there are, so that the last line is whole.
-        needed: Columns, one of which may be the only one.
+        is_whole: Whether `text` is the whole file, so that its last line is complete.
+        needed: Columns that must be present; a single one is allowed.
 
     Raises:
-        DataError: If none of `SEPARATORS` does.
+        DataError: If none of `SEPARATORS` fits.
     """
     decoded = text.decode("utf-8", "replace")
     lines = [x for x in _split_lines(decoded, is_whole) if x.strip()][:50]
@@ -285,15 +285,14 @@ def sniff_separator(text: bytes, is_whole: bool = False, needed: Collection[str]
     fitting = {s: w[0] for s, w in widths.items() if w and w[0] > 1 and len(set(w)) == 1}
     if fitting:
         return max(fitting, key=lambda s: fitting[s])
-    # A ragged file has no fitting one: the header decides, and the row is reported as it is read.
+    # In a ragged file none fits: the header decides, and reading reports the row.
     best = max(SEPARATORS, key=lambda s: widths[s][0])
     if widths[best][0] > 1 and lines[0].strip().strip('"') not in needed:
         return best
     if needed:
         return ","  # a file of one column
     raise DataError(
-        f"line 1: one column only: {lines[0][:60]!r}. If there are more, say what parts them: "
-        "data.separator."
+        f"line 1: one column only: {lines[0][:60]!r}. If there are more, declare data.separator."
     )
 
 
@@ -305,7 +304,7 @@ def _split_lines(text: str, is_whole: bool) -> list[str]:
 def _parse_records(lines: list[str], separator: str) -> list[list[str]]:
     try:
         return list(csv.reader([f"{line}\n" for line in lines], delimiter=separator))
-    except csv.Error:  # a field beyond csv's limit
+    except csv.Error:  # a field longer than csv's limit
         return [[""]]
 
 
@@ -315,10 +314,10 @@ def _parse_records(lines: list[str], separator: str) -> list[list[str]]:
 def read_texts(
     text: DelimitedText, head: FileHead, needed: Sequence[str], block: int = BLOCK_BYTES
 ) -> Iterator[Any]:
-    """The needed columns as Arrow tables of texts, some rows at a time.
+    """Iterate over the needed columns as Arrow tables of strings, in blocks of rows.
 
     Raises:
-        DataError: With the line, for anything that could shift or lose a cell.
+        DataError: Names the line of anything that could shift or lose a cell.
     """
     import pyarrow as pa
     from pyarrow import csv as arrow
@@ -344,7 +343,7 @@ def read_texts(
 
 
 def read_options(text: DelimitedText, head: FileHead, block: int) -> Any:
-    """Arrow's; a row, of which the head is one, must fit into a block."""
+    """Build Arrow's read options; every row, the header included, must fit into a block."""
     from pyarrow import csv as arrow
 
     return arrow.ReadOptions(
@@ -355,7 +354,7 @@ def read_options(text: DelimitedText, head: FileHead, block: int) -> Any:
 
 
 def parse_options(text: DelimitedText, head: FileHead) -> Any:
-    """Arrow's; a blank line is a row where there is but one column."""
+    """Build Arrow's parse options; with a single column, a blank line is a row."""
     from pyarrow import csv as arrow
 
     return arrow.ParseOptions(
@@ -366,7 +365,7 @@ def parse_options(text: DelimitedText, head: FileHead) -> Any:
 
 
 def build_read_error(text: DelimitedText, head: FileHead, why: str) -> DataError:
-    """Why Arrow did not read the text, with the line, which it does not know."""
+    """Build the error for a text that Arrow rejects, with the line, which Arrow lacks."""
     content = text.read_all()
     if not content[head.size :].strip():
         return DataError("a header and no rows")
@@ -375,7 +374,7 @@ def build_read_error(text: DelimitedText, head: FileHead, why: str) -> DataError
     except UnicodeDecodeError as error:
         return _build_utf8_error(content, error.start)
     reader = _make_csv_reader(content, head.separator)
-    begins = 1  # a quoted cell may hold several lines
+    begins = 1  # a quoted cell may span several lines
     try:
         for cells in reader:
             if cells and len(cells) != len(head.names):
@@ -391,16 +390,16 @@ def build_read_error(text: DelimitedText, head: FileHead, why: str) -> DataError
 
 
 def _make_csv_reader(content: bytes, separator: str, **options: Any) -> Any:
-    """Python's reader, which counts lines; only ever asked where an error is."""
+    """Build Python's reader, which counts lines; only used to locate an error."""
     lines = io.StringIO(content.decode("utf-8", "replace"), newline=None)
     return csv.reader(lines, delimiter=separator, **options)
 
 
 def refuse_open_quote(text: DelimitedText, separator: str) -> None:
-    """Refuse a cut file, whose last quote Arrow would close silently.
+    """Refuse a truncated file, whose last quote Arrow would close silently.
 
     Raises:
-        DataError: With the line where the quote is opened.
+        DataError: Names the line where the quote opens.
     """
     if not text.has_unclosed_quote:
         return
@@ -412,8 +411,8 @@ def refuse_open_quote(text: DelimitedText, separator: str) -> None:
     except csv.Error as error:
         if "end of data" in str(error):
             raise DataError(
-                f"line {begins}: a quote is opened and never closed: the file is cut off or lacks "
-                "a quote"
+                f"line {begins}: a quote is opened and never closed: the file is truncated or "
+                "lacks a quote"
             ) from None
 
 

@@ -1,8 +1,8 @@
-"""A study's delimited text as an Arrow table: numbers as numbers, everything else as it is spelled.
+"""Read delimited text as an Arrow table: numbers as numbers, everything else as text.
 
-Arrow infers the types, at the speed of its parser. Where a text says more than its number, as the
-zip code 01234 does, the column is read again as text; so a column is numeric only if nothing of it
-was lost, and one that is declared categorical is never taken for anything else.
+Arrow infers the types, at the speed of its parser. A column whose texts carry more than their
+number, such as the zip code 01234, is read again as text. So a column is numeric only if parsing
+loses nothing, and a column declared categorical stays text.
 """
 
 from __future__ import annotations
@@ -30,31 +30,31 @@ from .malloc import trim_heap
 from .schema import Layout
 from .vocabulary import MAX_EXACT_FLOAT64
 
-# Of a numeric column; a text column keeps them as categories unless they are declared.
+# In a numeric column; a text column keeps them as categories unless declared missing.
 NULL_TEXTS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None")
 ARROW_BLOCK_BYTES = 1 << 20  # bytes
 CODE_PATTERN = r"^\s*[+-]?0[0-9xX]+\s*$|^\s*[+-]?0[xX]"  # 007, and Arrow's 0x1F
-LONG_PATTERN = r"^[+-]?[0-9]{16,}$"  # digits that a float may lose
+LONG_PATTERN = r"^[+-]?[0-9]{16,}$"  # more digits than a float keeps
 EXPONENT_PATTERN = r"^[0-9]+[eE][0-9]+$"  # 12E3: a code, or a number?
 WHOLE_PATTERN = r"^[0-9]+$"
 GROUPED_PATTERN = r"^[+-]?[1-9][0-9]{0,2}(\.[0-9]{3})*$"  # 1.250: thousands, or a fraction?
-GROUPED_ONLY_PATTERN = r"\.[0-9]*0$"  # which no writer of the shortest fraction gives
-CANONICAL_PATTERN = r"^(0|-?[1-9][0-9]{0,17})$"  # a whole number whose text is that of the number
+GROUPED_ONLY_PATTERN = r"\.[0-9]*0$"  # never written by shortest-decimal writers
+CANONICAL_PATTERN = r"^(0|-?[1-9][0-9]{0,17})$"  # a whole number in its canonical spelling
 
 
 def read_delimited(path: Path, data: DataSpec, text: Collection[str] = ()) -> tuple[Any, Layout]:
-    """The table in a delimited text file, plain or gzipped, and how it is laid out.
+    """Read a delimited text file, plain or gzipped, with its layout.
 
     Args:
         path: The file.
         data: The declaration.
-        text: Columns that are kept as they are spelled.
+        text: Columns to keep as text.
 
     Returns:
-        A `pyarrow.Table`: a column of numbers has their type, others are text.
+        A `pyarrow.Table` whose columns are numeric or text.
 
     Raises:
-        DataError: With the line, for anything that could shift or lose a cell.
+        DataError: Names the line of anything that could shift or lose a cell.
     """
     content = DelimitedText(path)
     names = tuple(data.names or ())
@@ -70,12 +70,12 @@ def read_delimited(path: Path, data: DataSpec, text: Collection[str] = ()) -> tu
 def _read_typed_table(
     content: DelimitedText, head: FileHead, data: DataSpec, text: Collection[str]
 ) -> Any:
-    """Numbers as Arrow infers them where their texts say no more than they do."""
+    """Read with Arrow's inferred types, and as text the columns that would lose spelling."""
     import pyarrow as pa
 
     kept = [name for name in head.names if name in text]
     table = _read_arrow(content, head, data, dict.fromkeys(kept, pa.string()))
-    trim_heap()  # what its threads parsed, as much again as the table
+    trim_heap()  # buffers of Arrow's threads, as large as the table
     numbers = (pa.types.is_integer, pa.types.is_float64, pa.types.is_null)
     is_number = {f.name: any(check(f.type) for check in numbers) for f in table.schema}
     again = [
@@ -95,7 +95,7 @@ def _read_typed_table(
 
 
 def _replace_columns(table: Any, columns: dict[str, Any]) -> Any:
-    """The table with some columns exchanged, all at once."""
+    """Replace several columns of the table at once."""
     import pyarrow as pa
 
     if not columns:
@@ -133,14 +133,14 @@ def _read_arrow(
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise build_read_error(content, head, str(error)) from None
     if any(pa.types.is_binary(field.type) for field in table.schema):
-        raise build_read_error(content, head, "bytes that are no UTF-8 text")
+        raise build_read_error(content, head, "bytes that are not UTF-8 text")
     return table
 
 
 def _find_doubtful_columns(
     content: DelimitedText, table: Any, numeric: list[str], separator: str
 ) -> list[str]:
-    """The columns of numbers whose texts may say more; nearly always none."""
+    """Find numeric columns whose texts may carry more than the number; nearly always none."""
     whole = [name for name in numeric if _is_whole(table[name])]
     grouped = [name for name in numeric if name not in whole and _may_be_grouped(table[name])]
     if whole and not any(
@@ -151,7 +151,7 @@ def _find_doubtful_columns(
 
 
 def _may_be_rounded(numbers: Any) -> bool:
-    """Whether some whole number may have lost digits."""
+    """Whether a whole number may have lost digits."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -161,7 +161,7 @@ def _may_be_rounded(numbers: Any) -> bool:
 
 
 def _is_whole(numbers: Any) -> bool:
-    """Whether a column holds whole numbers alone."""
+    """Whether a column holds only whole numbers."""
     import pyarrow as pa
 
     if pa.types.is_integer(numbers.type):
@@ -175,7 +175,7 @@ def _is_whole(numbers: Any) -> bool:
 
 
 def _iter_overlapping_chunks(content: DelimitedText) -> Iterator[np.ndarray]:
-    """The bytes of a text, each chunk beginning with the last two of the one before."""
+    """Iterate over the bytes in chunks; each begins with the last two bytes of the one before."""
     before = b"\n\n"
     for chunk in content.iter_chunks(ARROW_BLOCK_BYTES):
         yield np.frombuffer(before + chunk + b"\n", np.uint8)
@@ -183,7 +183,7 @@ def _iter_overlapping_chunks(content: DelimitedText) -> Iterator[np.ndarray]:
 
 
 def _may_contain_codes(text: np.ndarray, separator: str) -> bool:
-    """Whether some cell may begin with a zero before a digit, or be digits around an E."""
+    """Whether a cell may begin with 0 before a digit, or consist of digits around an E."""
     is_digit = _make_byte_mask(b"0123456789xX")
     ends = _make_byte_mask(b'\n\r" ' + separator.encode())
     signs = _make_byte_mask(b"+- ")
@@ -197,14 +197,14 @@ def _may_contain_codes(text: np.ndarray, separator: str) -> bool:
 
 
 def _make_byte_mask(characters: bytes) -> np.ndarray:
-    """Which of the 256 bytes are among the characters."""
+    """Return a mask over the 256 byte values: which are among the characters."""
     found = np.zeros(256, bool)
     found[list(characters)] = True
     return found
 
 
 def _may_be_grouped(numbers: Any) -> bool:
-    """Whether 1.250 among the fractions may stand for 1250: thousandths, and whole numbers."""
+    """Whether 1.250 may mean 1250: the column holds only thousandths and whole numbers."""
     import pyarrow as pa
 
     if not pa.types.is_float64(numbers.type) or len(numbers) == numbers.null_count:
@@ -220,7 +220,7 @@ def _may_be_grouped(numbers: Any) -> bool:
 
 
 def _loses_spelling(texts: Any) -> bool:
-    """Whether the texts of a column of numbers say more than these."""
+    """Whether parsing the texts of a numeric column loses their spelling."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -249,7 +249,7 @@ def _loses_spelling(texts: Any) -> bool:
 
 
 def _parse_whole_numbers(texts: Any) -> Any | None:
-    """Texts that are whole numbers, spelled as these are, as those; so nothing is lost."""
+    """Parse a column of canonical whole numbers exactly; None if a text is anything else."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -265,5 +265,5 @@ def _parse_whole_numbers(texts: Any) -> Any | None:
 
 
 def is_code(text: str) -> bool:
-    """Whether a text is a number that has lost nothing but its spelling: 007, 12E3."""
+    """Whether a number's text is a code: its spelling differs from the number's, as 007, 12E3."""
     return bool(re.search(CODE_PATTERN, text) or re.search(EXPONENT_PATTERN, text))

@@ -1,4 +1,4 @@
-"""One digest for every cell, name and type of a table, however it was read or chunked."""
+"""A digest of every cell, name and type of a table, independent of how it was chunked."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 
 def fingerprint(tables: Iterable[Any], arrays: Iterable[np.ndarray] = ()) -> str:
-    """SHA-256 of the tables' names, types and cells, as 64 hexadecimal digits.
+    """Compute the SHA-256 of the tables' names, types and cells, as 64 hexadecimal digits.
 
     Args:
-        tables: `pyarrow.Table`s of plain types: development rows, then locked rows if these
-            have a table of their own. The order of rows and columns counts.
-        arrays: Rows that are arrays, beside the tables, in the same order.
+        tables: `pyarrow.Table`s of plain types: development rows, then locked rows if they
+            come from another table. The order of rows and columns matters.
+        arrays: The rows that are arrays, one entry per table.
     """
     digest = hashlib.sha256()
     for table in tables:
@@ -35,7 +35,7 @@ def _format_type(kind: Any) -> str:
 
 
 def _hash_column(digest: Any, column: Any) -> None:
-    """Which cells are missing, then every cell; chunk by chunk, as if there were one."""
+    """Hash the mask of missing cells, then every cell, independent of chunk borders."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

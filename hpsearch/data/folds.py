@@ -1,7 +1,7 @@
-"""Dividing rows: the locked test rows, and the folds of the development rows.
+"""Split rows into locked test rows and development rows, and these into folds.
 
-Takes labels and groups, gives indices. A division that would leave a fold without a class, a group
-or a row is refused with the counts.
+Takes labels and groups, returns indices. A split that would leave a fold without a class, a
+group or a row is refused with the counts.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ MAX_BINS = 10  # quantiles by which a regression is stratified
 
 @dataclass(frozen=True, slots=True)
 class SplitInputs:
-    """What a division may look at, in the order of the rows."""
+    """What a split depends on, in the order of the rows."""
 
-    labels: np.ndarray  # (n_rows,) int, the class; or a regression's quantile bin
-    classes: tuple[str, ...]  # names of the labels; empty in a regression
+    labels: np.ndarray  # (n_rows,) int: the class, or the quantile bin of a regression
+    classes: tuple[str, ...]  # label names; empty in a regression
     groups: np.ndarray | None = None  # (n_rows,) int
-    predefined_folds: np.ndarray | None = None  # (n_rows,) int, the fold that validates; -1: none
-    weights: np.ndarray | None = None  # (n_rows,), what each row counts
+    predefined_folds: np.ndarray | None = None  # (n_rows,) int, fold of a validation row; -1: none
+    weights: np.ndarray | None = None  # (n_rows,) sample weights
     label_marks: np.ndarray | None = None  # (n_rows, n_labels) bool of a multilabel task
     label_names: tuple[str, ...] = ()  # names of its labels
 
     def take(self, rows: np.ndarray) -> SplitInputs:
-        """The same of some rows."""
+        """Select some rows."""
         groups, predefined, weights, marks = (
             None if every is None else every[rows]
             for every in (self.groups, self.predefined_folds, self.weights, self.label_marks)
@@ -44,15 +44,15 @@ class SplitInputs:
 
     @property
     def has_classes(self) -> bool:
-        """Whether rows belong to classes or labels, whose shares a division keeps."""
+        """Whether rows have classes or labels, whose shares stratified splits preserve."""
         return bool(self.classes) or self.label_marks is not None
 
 
 def assign_quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
-    """The quantile in which each of (n_rows,) numbers lies, at least `folds` rows in each."""
+    """Assign each of (n_rows,) numbers to a quantile bin of at least `folds` rows."""
     bins = int(np.clip(len(numbers) // (2 * folds), 1, MAX_BINS))
     edges: list[float] = []
-    below = 0  # rows up to the last edge; equal numbers can leave next to none up to another
+    below = 0  # rows up to the last edge; ties can leave a bin nearly empty
     for edge in np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1]):
         count = int((numbers <= edge).sum())
         if count - below >= folds and len(numbers) - count >= folds:
@@ -62,10 +62,10 @@ def assign_quantile_bins(numbers: np.ndarray, folds: int) -> np.ndarray:
 
 
 def encode_label_combinations(marks: np.ndarray) -> np.ndarray:
-    """The combination of labels of each row, in an order in which each label's rows are near.
+    """Encode each row's combination of labels, ordered so that rows of a label are adjacent.
 
-    Dealt out in this order the rarest label's rows are spread to within one, the next ones' to
-    within a few.
+    Dealt to folds in this order, the rarest label's counts per fold differ by one at most, and
+    the others' by a few.
 
     Args:
         marks: (n_rows, n_labels) bool.
@@ -75,16 +75,16 @@ def encode_label_combinations(marks: np.ndarray) -> np.ndarray:
 
 
 def resolve_fold_kind(cv: CrossValidationSpec, rows: SplitInputs) -> FoldKind:
-    """The declared kind, or the task's."""
+    """Return the declared kind, or the default of the task."""
     return cv.kind or ("stratified" if rows.has_classes else "kfold")
 
 
 def split_test_rows(
     rows: SplitInputs, cv: CrossValidationSpec, *, fraction: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the development rows and of the locked test rows, each sorted.
+    """Split off the locked test rows; returns development and test indices, each sorted.
 
-    The test rows are the last ones in time, whole groups, or drawn by class, as the folds are.
+    The test rows follow the kind of the folds: the last in time, whole groups, or stratified.
 
     Raises:
         DataError: If there are too few rows or groups for the fraction.
@@ -100,7 +100,7 @@ def split_test_rows(
     elif kind == "time_series" or not cv.shuffle:
         test = everything[-_count_fraction(n_rows, fraction) :]
     else:
-        # Always by class, even where the folds are not; by quantile only where they are.
+        # Classes are always stratified; a regression's quantiles only if the folds are.
         by = rows.labels if rows.has_classes or kind == "stratified" else np.zeros(n_rows, int)
         test = _sample_stratified(by, fraction, seed)
     if n_rows - test.size < 2:
@@ -111,10 +111,10 @@ def split_test_rows(
 def split_outer_fold(
     rows: SplitInputs, cv: CrossValidationSpec, outer: OuterFoldSpec, *, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the development rows and of the locked rows of an outer fold, each sorted.
+    """Split off one outer fold as locked rows; returns both indices, each sorted.
 
-    The outer folds are made as the inner ones are; in place of single groups or of one hold-out
-    there are that many folds of groups, or folds by the task's usual kind.
+    Outer folds are of the inner folds' kind; for leave_one_group_out and holdout they are group
+    folds and folds of the task's default kind.
 
     Raises:
         DataError: If the inner folds are predefined, or there are too few rows for the outer ones.
@@ -122,8 +122,8 @@ def split_outer_fold(
     kind = resolve_fold_kind(cv, rows)
     if kind == "predefined":
         raise DataError(
-            f"cross_validation.column {cv.column!r} says which rows validate, and nothing of outer "
-            "folds: nested takes another kind"
+            f"cross_validation.column {cv.column!r} defines the inner folds and no outer ones: "
+            "nested cross-validation needs another kind"
         )
     usual: FoldKind = "stratified" if rows.has_classes else "kfold"
     instead: dict[FoldKind, FoldKind] = {"leave_one_group_out": "group", "holdout": usual}
@@ -138,10 +138,10 @@ def split_outer_fold(
 
 
 def make_folds(rows: SplitInputs, cv: CrossValidationSpec, *, seed: int) -> tuple[Split, ...]:
-    """The folds of the development rows.
+    """Make the folds of the development rows.
 
     Raises:
-        DataError: If there are more folds than rows, groups or rows of a class; if a fold's
+        DataError: If there are more folds than rows, groups or rows of a class, or if a fold's
             training or validation rows would miss a class.
     """
     kind = resolve_fold_kind(cv, rows)
@@ -162,14 +162,14 @@ def _count_fraction(n_rows: int, fraction: float) -> int:
 
 
 def _find_other_rows(n_rows: int, rows: np.ndarray) -> np.ndarray:
-    """All rows but these, sorted."""
+    """Return the complement of these rows, sorted."""
     is_other = np.ones(n_rows, bool)
     is_other[rows] = False
     return np.flatnonzero(is_other)
 
 
 def _sort_by_label(labels: np.ndarray, seed: int | None) -> np.ndarray:
-    """The rows sorted by label, in random order within each; in their own with no seed."""
+    """Sort rows by label, in random order within a label; without a seed, in row order."""
     rows = np.arange(len(labels))
     if seed is not None:
         rows = np.random.default_rng(seed).permutation(rows)
@@ -177,7 +177,7 @@ def _sort_by_label(labels: np.ndarray, seed: int | None) -> np.ndarray:
 
 
 def _sample_stratified(labels: np.ndarray, fraction: float, seed: int) -> np.ndarray:
-    """A random `fraction` of the rows, with each label's share to within one row; sorted."""
+    """Sample a `fraction` of the rows, each label's share exact to one row; sorted."""
     order = _sort_by_label(labels, seed)
     wanted = _count_fraction(len(labels), fraction)
     places = ((np.arange(wanted) + 0.5) * len(labels) / wanted).astype(np.intp)
@@ -185,7 +185,7 @@ def _sample_stratified(labels: np.ndarray, fraction: float, seed: int) -> np.nda
 
 
 def _sample_groups(rows: SplitInputs, kind: FoldKind, fraction: float, seed: int) -> np.ndarray:
-    """Whole groups that hold about `fraction` of the rows; sorted."""
+    """Sample whole groups that hold about `fraction` of the rows; sorted."""
     assert rows.groups is not None
     _, group_of, sizes = np.unique(rows.groups, return_inverse=True, return_counts=True)
     if len(sizes) < 3:
@@ -205,7 +205,7 @@ def _sample_groups(rows: SplitInputs, kind: FoldKind, fraction: float, seed: int
 def _assign_folds(
     rows: SplitInputs, cv: CrossValidationSpec, kind: FoldKind, seed: int
 ) -> np.ndarray:
-    """The fold in which each row validates, (n_rows,); -1: in none."""
+    """Assign each row the fold that it validates, (n_rows,); -1: none."""
     random = seed if cv.shuffle else None
     n_rows = len(rows.labels)
     if kind == "predefined":
@@ -221,7 +221,8 @@ def _assign_folds(
         return _assign_stratified_groups(rows, cv.folds, random)
     if kind == "kfold" and not cv.shuffle:
         return np.arange(n_rows) * cv.folds // n_rows
-    # Dealt like cards, label by label: folds differ by one row at most, in all and in each label.
+    # Rows are dealt round-robin, label by label: fold sizes differ by one row at most, in total
+    # and per label.
     labels = rows.labels if kind == "stratified" else np.zeros(n_rows, int)
     fold_of = np.empty(n_rows, np.intp)
     fold_of[_sort_by_label(labels, random)] = np.arange(n_rows) % cv.folds
@@ -229,7 +230,7 @@ def _assign_folds(
 
 
 def _assign_balanced_groups(groups: np.ndarray, folds: int, seed: int | None) -> np.ndarray:
-    """The fold of each row: the largest groups first, each to the fold with the fewest rows."""
+    """Assign groups to folds, largest first, each to the fold with the fewest rows."""
     _, group_of, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     fold_of = np.empty(len(sizes), np.intp)
     rows = np.zeros(folds, np.int64)
@@ -240,8 +241,8 @@ def _assign_balanced_groups(groups: np.ndarray, folds: int, seed: int | None) ->
 
 
 def _assign_stratified_groups(rows: SplitInputs, folds: int, seed: int | None) -> np.ndarray:
-    """The fold of each row by scikit-learn, which balances the classes of whole groups."""
-    from sklearn.model_selection import StratifiedGroupKFold  # seconds: only where it is declared
+    """Assign groups to folds with scikit-learn's StratifiedGroupKFold."""
+    from sklearn.model_selection import StratifiedGroupKFold  # takes seconds to import
 
     fold_of = np.empty(len(rows.labels), np.intp)
     splitter = StratifiedGroupKFold(folds, shuffle=seed is not None, random_state=seed)
@@ -271,7 +272,7 @@ def _make_holdout_split(rows: SplitInputs, cv: CrossValidationSpec, seed: int) -
 
 
 def _make_time_series_splits(n_rows: int, cv: CrossValidationSpec) -> list[Split]:
-    """As scikit-learn's TimeSeriesSplit: each fold validates on the rows after its training."""
+    """Make expanding windows as scikit-learn's TimeSeriesSplit does."""
     size = cv.validation_rows or n_rows // (cv.folds + 1)
     folds = []
     for first in range(n_rows - cv.folds * size, n_rows, size):
@@ -293,7 +294,7 @@ def _require_enough_rows(rows: SplitInputs, cv: CrossValidationSpec, kind: FoldK
             np.unique(rows.predefined_folds[rows.predefined_folds >= 0])
         ):
             return
-        raise DataError(f"cross_validation.column {cv.column!r} names no fold that validates")
+        raise DataError(f"cross_validation.column {cv.column!r} assigns no row to a fold")
     if kind in GROUPED_KINDS:
         assert rows.groups is not None
         n_groups = len(np.unique(rows.groups))
@@ -344,7 +345,7 @@ def _require_every_class(rows: SplitInputs, folds: Sequence[Split]) -> None:
 
 
 def _require_every_label(rows: SplitInputs, part: np.ndarray, fold: str, role: str) -> None:
-    """Refuse a part in which a label is in no row, or in every row."""
+    """Refuse rows in which a label never occurs, or always does."""
     assert rows.label_marks is not None
     counts = rows.label_marks[part].sum(axis=0)
     wrong = [

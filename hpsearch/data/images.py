@@ -1,6 +1,6 @@
-"""A folder of images by class: each folder in it is a class, and its PNG and JPEG files the rows.
+"""Read a folder of images by class: one folder per class, with PNG and JPEG files.
 
-Every file is decoded as it is; nothing is skipped.
+Every file is decoded; none is skipped.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ import numpy as np
 from ..errors import DataError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
-GREY_MODES = ("1", "L")  # Pillow's modes that become one channel
-COLOR_MODES = ("P", "RGB", "RGBA", "LA", "CMYK", "YCbCr")  # and those that become three
-MAX_NAMED_FILES = 5  # files that are named in a message
+GREY_MODES = ("1", "L")  # Pillow's modes read as one channel
+COLOR_MODES = ("P", "RGB", "RGBA", "LA", "CMYK", "YCbCr")  # and as three
+MAX_NAMED_FILES = 5  # files named in an error
 
 
 def is_image_folder(path: Path) -> bool:
-    """Whether a folder holds folders with images."""
+    """Whether a folder holds class folders with images."""
     return path.is_dir() and any(
         p.suffix.lower() in IMAGE_SUFFIXES for d in _list_class_folders(path) for p in d.iterdir()
     )
 
 
 def read_class_folders(folder: Path, size: Sequence[int] | None) -> tuple[np.ndarray, list[str]]:
-    """The images below a folder, in the order of their classes and names, and their classes.
+    """Read the images below a folder and their classes, sorted by class and name.
 
     Args:
-        folder: Holds one folder a class.
-        size: (height, width) to which all are resized; None: they must agree.
+        folder: Holds one folder per class.
+        size: (height, width) to resize to; None: all images must have the same size.
 
     Returns:
-        (n, height, width, channels) uint8: one channel where all are grey, else three (RGB), and
-        the names of the classes, (n,).
+        Pixels, (n, height, width, channels) uint8, with one channel if all images are greyscale
+        and three (RGB) otherwise; and class names, (n,).
 
     Raises:
-        DataError: In one message: folders without an image, other files, images that cannot be
-            decoded, and sizes that differ.
+        DataError: Lists folders without an image, other files, images that cannot be decoded and
+            differing sizes.
     """
     files, classes = _list_images(folder)
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without Python's lock
+    with ThreadPoolExecutor() as pool:  # Pillow releases the GIL while decoding
         heads = list(pool.map(_read_header, files))
         _refuse_files(
             folder, "cannot be read as images", files, [isinstance(h, str) for h in heads]
@@ -68,10 +68,10 @@ def read_class_folders(folder: Path, size: Sequence[int] | None) -> tuple[np.nda
 
 
 def read_all_images(folder: Path, shape: Sequence[int]) -> tuple[np.ndarray, list[str]]:
-    """All images below a folder, of whatever class, as rows of `shape`, and their paths.
+    """Read all images below a folder as rows of `shape`, with their paths.
 
     Raises:
-        DataError: If there is none, or one cannot be decoded.
+        DataError: If there is no image, or one cannot be decoded.
     """
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
@@ -94,7 +94,7 @@ def _list_class_folders(path: Path) -> list[Path]:
 
 
 def _list_images(folder: Path) -> tuple[list[Path], list[str]]:
-    """Every image and its class."""
+    """List every image with its class."""
     files: list[Path] = []
     problems, strange = [], []
     for own in _list_class_folders(folder):
@@ -112,7 +112,7 @@ def _list_images(folder: Path) -> tuple[list[Path], list[str]]:
 
 
 def _read_header(path: Path) -> Any:
-    """Height, width and mode; or what is wrong with the file."""
+    """Read height, width and mode, or an error message."""
     from PIL import Image
 
     try:
@@ -120,12 +120,12 @@ def _read_header(path: Path) -> Any:
             if image.mode not in (*GREY_MODES, *COLOR_MODES):
                 return f"pixels of mode {image.mode}"
             return image.height, image.width, image.mode
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of them
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises any of these
         return str(error)
 
 
 def _decode_image(path: Path, mode: str, size: tuple[int, int]) -> np.ndarray | None:
-    """(height, width) or (height, width, 3) uint8; None where the file is damaged."""
+    """Decode an image, (height, width) or (height, width, 3) uint8; None if damaged."""
     from PIL import Image
 
     try:

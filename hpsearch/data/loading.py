@@ -1,4 +1,4 @@
-"""From a declaration to a `Dataset`: read, choose, lock the test rows, clean, divide."""
+"""Build a `Dataset` from its declaration: read, assign roles, lock test rows, clean, split."""
 
 from __future__ import annotations
 
@@ -51,25 +51,25 @@ def load(
     folder: Path,
     arrays: Any = None,
 ) -> Dataset:
-    """The data of a study.
+    """Load the data of a study.
 
     Args:
-        data: Where they are and what they mean.
-        task: None: inferred from the target.
-        cross_validation: None: five folds, stratified in a classification.
-        seed: The study's; test rows and folds derive from it alone.
-        folder: What relative paths are relative to.
+        data: The `data` section of the study file.
+        task: The task; None: inferred from the target.
+        cross_validation: The folds; None: five, stratified for a classification.
+        seed: The study's seed; it alone determines test rows and folds.
+        folder: Base of relative paths.
         arrays: Data in memory instead of `data.source`: (X, y), (frame, y) or a frame.
 
     Raises:
-        DataError: One line that says where, what was found and how to mend it.
+        DataError: In one line: the location, what was found, and how to fix it.
     """
     cv = cross_validation or CrossValidationSpec()
     if arrays is None:
         source = read_source(data, folder, list_text_columns(data, cv, task))
     else:
         source = source_from_memory(arrays, data)
-    if data.outer_fold is not None:  # other rows are locked then
+    if data.outer_fold is not None:  # nested: the outer fold is locked instead
         source = replace(source, test_table=None, test_array=None)
     trim_heap()
     if data.windows is not None:
@@ -87,7 +87,7 @@ def load(
 def list_text_columns(
     data: DataSpec, cv: CrossValidationSpec, task: Task | None
 ) -> tuple[str, ...]:
-    """The columns that are declared to be something else than numbers."""
+    """List the columns declared as non-numeric."""
     names = [
         n for n, c in data.columns.items() if c.kind in TEXT_KINDS or c.buckets or c.group_rare
     ]
@@ -123,7 +123,7 @@ def _build_dataset(
     here = order[development]
     schema, odd = _make_schema(source, data, roles, target, window, here)
     trim_heap()
-    # The cleaned table, the largest array, is not held here: what follows needs room of its own.
+    # Releases the cleaned table, the largest array, before the next steps allocate theirs.
     if windows is None or places is None:
         columns, theirs = _divide_rows(schema.clean(source.rows), here, order[test])
     else:
@@ -160,7 +160,7 @@ def _build_dataset(
 def _split_off_test(
     source: SourceTable, data: DataSpec, rows: SplitInputs, cv: CrossValidationSpec, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The indices of development and of test rows; a test file leaves none to be split off."""
+    """Return the indices of development and test rows; with a test file, no test rows."""
     if data.outer_fold is not None:
         return split_outer_fold(rows, cv, data.outer_fold, seed=seed)
     fraction = 0.0 if source.test_table is not None else data.test_fraction
@@ -175,7 +175,7 @@ def _make_schema(
     window: RowWindow | None,
     here: np.ndarray,
 ) -> tuple[Schema, Sequence[str]]:
-    """What the development rows in `here` say of the columns, and what looks odd in them."""
+    """Infer the schema from the development rows `here`, with notes for the user."""
     names = roles.features
     if data.windows is not None and data.windows.include_target:
         names = (*names, *roles.targets)
@@ -189,7 +189,7 @@ def _make_schema(
 def _divide_rows(
     cleaned: np.ndarray, here: np.ndarray, test: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The cleaned rows of development and of test."""
+    """Split cleaned rows into development and test rows."""
     is_whole = np.array_equal(here, np.arange(len(cleaned)))
     return cleaned if is_whole else cleaned[here], cleaned[test]
 
@@ -197,9 +197,9 @@ def _divide_rows(
 def _divide_windows(
     cleaned: np.ndarray, windows: Windows, development: np.ndarray, test: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, Windows]:
-    """The cleaned table that windows lie in, the rows of the test windows, and the windows.
+    """Return the cleaned table that windows index, the rows of the test windows, and the windows.
 
-    Rows of the table that no development window covers are NaN: what is locked stays so.
+    Rows that no development window covers are set to NaN, so locked rows stay hidden.
     """
     theirs = windows.take(cleaned, test)
     kept = windows.select(development)
@@ -209,7 +209,7 @@ def _divide_windows(
 
 
 def _require_time_order(cv: CrossValidationSpec) -> CrossValidationSpec:
-    """The division of a time series' rows: none that shuffles them."""
+    """Return the folds of a time series, `time_series` by default; refuse shuffled ones."""
     if cv.kind is None:
         return cv.model_copy(update={"kind": "time_series"})
     if cv.kind in REPEATABLE_KINDS and cv.shuffle:
@@ -228,7 +228,7 @@ def _make_row_window(data: DataSpec) -> RowWindow | None:
 def _build_windows(
     table: Any, order: np.ndarray, roles: ColumnRoles, window: RowWindow
 ) -> tuple[np.ndarray, np.ndarray, Windows]:
-    """See `build_windows`; rows without a target are in windows too."""
+    """Call `build_windows`; windows may cover rows without a target."""
     codes, names = np.zeros(table.num_rows, np.intp), [""]
     if window.by:
         codes = _encode_groups(table, window.by)
@@ -240,7 +240,7 @@ def _build_windows(
 
 
 def _compute_fingerprint(source: SourceTable, roles: ColumnRoles) -> str:
-    """Of every column that is used, in the development and in the test table."""
+    """Fingerprint all used columns of the development and test tables."""
     tables = [source.table] if source.test_table is None else [source.table, source.test_table]
     each = [(table, set(table.column_names)) for table in tables]
     used = (t.select([name for name in roles.used_columns if name in there]) for t, there in each)
@@ -248,7 +248,7 @@ def _compute_fingerprint(source: SourceTable, roles: ColumnRoles) -> str:
 
 
 def _reshape_source(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -> SourceTable:
-    """The source with its rows in the declared shape: its features' columns, or its arrays."""
+    """Reshape the feature columns or arrays of a source to the declared shape."""
     if data.shape is None:
         return source
     if source.array is not None:
@@ -269,12 +269,12 @@ def _reshape_source(source: SourceTable, data: DataSpec, cv: CrossValidationSpec
 def _split_off_array(
     table: Any, names: Sequence[str], shape: Sequence[int]
 ) -> tuple[Any, np.ndarray]:
-    """A table without the named columns, and these as (n_rows, *shape)."""
+    """Move the named columns of a table into an array, (n_rows, *shape)."""
     return table.drop_columns(list(names)), reshape_rows(stack_columns(table, names), shape)
 
 
 def _make_array_schema(array: np.ndarray | None, target: Target, data: DataSpec) -> Schema | None:
-    """What rows are that are arrays: each position of the last axis is scaled separately."""
+    """Build the schema of array rows: each index of the last axis is scaled separately."""
     if array is None:
         return None
     names = [f"channel_{k}" for k in range(array.shape[-1])]
@@ -292,7 +292,7 @@ def _make_split_inputs(
     cv: CrossValidationSpec,
     weights: np.ndarray | None,
 ) -> SplitInputs:
-    """What the rows in `order` are divided by."""
+    """Build the inputs of the split for the rows in `order`."""
     by_labels = target.kind == "multilabel" and cv.kind == "stratified"
     if target.parts and cv.kind in ("stratified", "stratified_group") and not by_labels:
         raise DataError(
@@ -319,7 +319,7 @@ def _make_split_inputs(
 
 
 def _encode_groups(table: Any, name: str) -> np.ndarray:
-    """The different values of a column as 0, 1, … in their order; -1 stays -1."""
+    """Encode the values of a column as 0, 1, … in sorted order; -1 stays -1."""
     values, places = factorize(table[name])
     texts = [format_cell(v) for v in values]
     missing = expand_to_rows([not t for t in texts], places, bool)
@@ -340,7 +340,7 @@ def _read_weights(table: Any, name: str | None) -> np.ndarray | None:
     wrong = np.flatnonzero(~(np.isfinite(narrow) & (narrow >= 0)))
     if wrong.size:
         raise DataError(
-            f"weights {name!r}, row {wrong[0] + 1}: {weights[wrong[0]]:g} is no weight; give a "
+            f"weights {name!r}, row {wrong[0] + 1}: {weights[wrong[0]]:g} is not a weight; give a "
             "finite number of at least 0, in the range of float32"
         )
     return narrow
@@ -363,7 +363,7 @@ def _lock_rows(
 def _lock_test_source(
     source: SourceTable, schema: Schema, roles: ColumnRoles, data: DataSpec
 ) -> LockedRows:
-    """The rows of a test file; looked at now, so that what is wrong with them is known now."""
+    """Lock the rows of a test file; they are checked now, before anything is trained."""
     table, array = source.test_table, source.test_array
     try:
         missing = mask_missing_targets(table, roles.targets, data)
@@ -381,7 +381,7 @@ def _lock_test_source(
 def _require_target_variation(
     target: np.ndarray, folds: Sequence[Split], names: Sequence[str]
 ) -> None:
-    """Refuse a fold whose training rows show one value of a target alone."""
+    """Refuse a fold whose training rows have a constant target."""
     for number, fold in enumerate(folds):
         known = target[fold.train]
         for name, low, high in zip(names, known.min(axis=0), known.max(axis=0), strict=True):

@@ -1,4 +1,4 @@
-"""Memory that reading took and no longer needs."""
+"""Return freed memory to the operating system after reading a table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from contextlib import suppress
 
 
 def trim_heap() -> None:
-    """Return freed memory to the system; glibc keeps as much again as a table that it read."""
-    with suppress(AttributeError, OSError, TypeError):  # another system's library has no such call
+    """Release free heap pages; glibc would keep as much as the table that was read."""
+    with suppress(AttributeError, OSError, TypeError):  # glibc only
         ctypes.CDLL(None).malloc_trim(0)

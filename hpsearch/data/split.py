@@ -1,4 +1,4 @@
-"""One division of rows into those that train and those that judge."""
+"""One split of rows into training and validation rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """Row indices into the arrays of the development rows, int64, sorted."""
+    """Sorted int64 row indices into the arrays of the development rows."""
 
     train: np.ndarray  # shape (n_train,)
     validation: np.ndarray  # shape (n_validation,); empty in the final fit

@@ -1,6 +1,6 @@
-"""What a fold's training rows say about its columns, kept as small vectors.
+"""Statistics of a fold's training rows, kept as small vectors.
 
-The only place where imputation, scaling and encoding statistics are computed, so the only place
+The only module that computes imputation, scaling and encoding statistics, and so the only one
 where rows could leak.
 """
 
@@ -15,46 +15,46 @@ from .schema import Column, Schema
 from .target_transform import apply_target_transforms
 
 N_KNOTS = 33  # of quantile scaling
-MIN_WIDTH = 1e-37  # for the scale of a narrower column float32 has no number
+MIN_WIDTH = 1e-37  # a narrower column has no float32 scale
 TAIL_PROBABILITY = (
-    0.001  # the level of a quantile scaling's ends, where a normal distribution has none
+    0.001  # quantile level of the outermost knots, where a normal quantile is infinite
 )
-CHUNK_ROWS = 4096  # which bounds the memory of quantile scaling
-MAX_VALUES = 1 << 24  # of a column of rows that are arrays
-CLIP_AT = 3.0  # the bound that smooth clipping approaches
-CLIP_LIMIT = 1e15  # beyond which a number is the same to smooth clipping; its square is a float32
+CHUNK_ROWS = 4096  # bounds the memory of quantile scaling
+MAX_VALUES = 1 << 24  # per column of array rows
+CLIP_AT = 3.0  # the asymptote of smooth clipping
+CLIP_LIMIT = 1e15  # larger numbers clip to the same value; its square fits float32
 
 
 class QuantileScaling(NamedTuple):
-    """A broken line for each feature: `offset + sum(slope * clip(x - middle, -half, half))`."""
+    """Piecewise linear per feature: `offset + sum(slope * clip(x - middle, -half, half))`."""
 
     middle: np.ndarray  # (n_pieces, n_features) float32
-    half_width: np.ndarray  # (n_pieces, n_features) float32, of a piece's width
-    slope: np.ndarray  # (n_pieces, n_features) float32; 0 in a feature that is not scaled so
+    half_width: np.ndarray  # (n_pieces, n_features) float32, half the width of a piece
+    slope: np.ndarray  # (n_pieces, n_features) float32; 0 for features scaled otherwise
     offset: np.ndarray  # (n_features,) float32
 
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Per-feature vectors, and the scale of a regression's target.
+    """Statistics per feature, and the scale of a regression's target.
 
-    The network sees `scaled(where(isnan(x), impute, x))`, and in a regression it learns
-    `(y - target_center) / target_scale`, y transformed where that is declared (see `unit`).
+    The network's input is `scaled(where(isnan(x), impute, x))`. Its target in a regression is
+    `(y - target_center) / target_scale`, with y transformed if declared (see `target_transform`).
     """
 
     impute: np.ndarray  # (n_features,) float32
     center: np.ndarray  # (n_features,) float32
-    scale: np.ndarray  # (n_features,) float32; 0 hides a feature its training rows never showed
+    scale: np.ndarray  # (n_features,) float32; 0 hides a feature absent from the training rows
     target_center: np.ndarray  # (n_outputs,) float32; 0 in a classification
     target_scale: np.ndarray  # (n_outputs,) float32; 1 in a classification
     quantiles: QuantileScaling | None = None  # None: no feature is scaled by quantiles
     clip: np.ndarray | None = None  # (n_features,) float32, see `clip_smoothly`; None: no feature
-    # (2, n_outputs) float32: the least and the largest target, beyond which no answer goes; None:
-    # answers are as the network says, as always in a classification
+    # (2, n_outputs) float32: smallest and largest target, to which predictions are clamped; None:
+    # no clamping, always so in a classification
     target_range: np.ndarray | None = None
 
     def apply(self, features: np.ndarray) -> np.ndarray:
-        """What the network sees of `features`, shape (n, ..., n_features), float32."""
+        """Impute and scale `features`, (n, ..., n_features) float32, as the network's input."""
         seen = np.empty(features.shape, np.float32)
         for start in range(0, len(features), CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
@@ -72,14 +72,14 @@ def scale_features(
     quantiles: QuantileScaling | None,
     clip: Any = None,
 ) -> Any:
-    """`(filled - center) * scale`, what quantiles add to it, and smooth clipping.
+    """Compute `(filled - center) * scale`, plus quantile scaling and smooth clipping.
 
     Args:
-        xp: Whose functions are called: numpy, jax.numpy or keras.ops.
+        xp: The array module: numpy, jax.numpy or keras.ops.
         filled: (n, ..., n_features) without NaN.
         center: (n_features,).
         scale: (n_features,).
-        quantiles: Of a fold; None: no feature is scaled by quantiles.
+        quantiles: The fold's quantile scaling; None: no feature uses it.
         clip: (n_features,), see `clip_smoothly`; None: no feature is clipped.
     """
     seen = xp.multiply(xp.subtract(filled, center), scale)
@@ -89,9 +89,9 @@ def scale_features(
 
 
 def clip_smoothly(xp: Any, seen: Any, clip: Any) -> Any:
-    """`seen / sqrt(1 + (clip * seen) ** 2)`, which stays between -1/clip and 1/clip.
+    """Compute `seen / sqrt(1 + (clip * seen) ** 2)`, bounded by -1/clip and 1/clip.
 
-    Holzmüller et al. 2024 (arXiv:2407.04491). A feature whose `clip` is 0 stays as it is.
+    Holzmüller et al. 2024 (arXiv:2407.04491). A `clip` of 0 leaves a feature unchanged.
     """
     limited = xp.maximum(xp.minimum(seen, CLIP_LIMIT), -CLIP_LIMIT)
     return xp.divide(limited, xp.sqrt(xp.add(xp.square(xp.multiply(limited, clip)), 1.0)))
@@ -105,7 +105,7 @@ def _add_quantile_pieces(xp: Any, seen: Any, filled: Any, quantiles: QuantileSca
 
 
 def clamp_answers(xp: Any, answers: Any, target_range: Any) -> Any:
-    """Answers in the target's own unit, moved into its range; None: they stay as they are."""
+    """Clamp predictions, in the target's unit, to `range`; None: no clamping."""
     if target_range is None:
         return answers
     return xp.minimum(xp.maximum(answers, target_range[0]), target_range[1])
@@ -120,24 +120,24 @@ def fit_statistics(
     scaling: str = "standard",
     read: np.ndarray | None = None,
 ) -> Statistics:
-    """The statistics of the given rows, and of no other.
+    """Fit the statistics on the given rows alone.
 
-    As scikit-learn's SimpleImputer followed by StandardScaler (or MinMaxScaler, RobustScaler)
-    would fit them; one-hot features are passed through, but hidden where the rows never show
-    their category. Scaling by quantiles is QuantileTransformer's to a normal distribution, with
-    straight lines between `N_KNOTS` quantiles. `robust_clip` centers on the median, divides by the
-    distance of the quartiles (half of the range where they are equal), and clips smoothly.
+    Equivalent to scikit-learn's SimpleImputer followed by StandardScaler (or MinMaxScaler,
+    RobustScaler). One-hot features pass through, but are hidden if their category does not occur in
+    the rows. `quantile` is QuantileTransformer to a normal distribution, linear between `N_KNOTS`
+    quantiles. `robust_clip` subtracts the median, divides by the interquartile range (or by half
+    of the range, if the quartiles are equal), and clips smoothly.
 
     Args:
-        schema: What the columns mean.
-        columns: Cleaned columns of all rows, (n_rows, n_columns); where rows are arrays,
-            (n_rows, *shape), and a column is a place of the last axis. Of many large rows
-            `MAX_VALUES` numbers a column are looked at, in rows evenly apart.
+        schema: The columns.
+        columns: Cleaned columns of all rows, (n_rows, n_columns); for array rows (n_rows, *shape),
+            where a column is an index of the last axis. Of many large rows, an evenly spaced sample
+            of `MAX_VALUES` numbers per column is used.
         target: (n_rows, n_outputs).
         rows: Indices of the training rows, (n_train,).
-        scaling: Of the numeric columns that declare none.
-        read: Indices of the rows of `columns` that the training rows' features are, where these
-            are windows; None: the training rows themselves.
+        scaling: Default scaling of numeric columns.
+        read: Indices of the rows of `columns` that the training rows' windows cover; None: the
+            training rows themselves.
     """
     every, rows = rows, _subsample_rows(rows if read is None else read, columns.shape[1:-1])
     vectors = [
@@ -165,7 +165,7 @@ def _find_target_range(schema: Schema, target: np.ndarray, rows: np.ndarray) -> 
 
 
 def _list_clips(schema: Schema, scaling: str) -> np.ndarray | None:
-    """The `clip` of each feature; None where no column is clipped smoothly."""
+    """Return the `clip` of each feature; None if no column is clipped smoothly."""
     clips: list[float] = []
     for column in schema.columns:
         clipped = column.kind == "numeric" and (column.scaling or scaling) == "robust_clip"
@@ -176,7 +176,7 @@ def _list_clips(schema: Schema, scaling: str) -> np.ndarray | None:
 
 
 def _subsample_rows(rows: np.ndarray, inner: tuple[int, ...]) -> np.ndarray:
-    """The rows, or as many evenly apart as hold `MAX_VALUES` arrays of `inner` numbers."""
+    """Subsample the rows evenly so that each column has at most `MAX_VALUES` numbers."""
     most = max(1, MAX_VALUES // int(np.prod(inner)))
     if not inner or len(rows) <= most:
         return rows
@@ -188,7 +188,7 @@ FeatureVectors = tuple[list[float], list[float], list[float]]  # impute, center,
 
 
 def _fit_numeric(values: np.ndarray, column: Column, scaling: str) -> FeatureVectors:
-    """Of one numeric column's training rows, (n_train,), and of its indicator."""
+    """Fit one numeric column, (n_train,), and its indicator."""
     missing = np.isnan(values)
     wide = values.astype(np.float64)
     impute = float(np.float32(_compute_imputation(wide[~missing], column.impute)))
@@ -201,21 +201,21 @@ def _fit_numeric(values: np.ndarray, column: Column, scaling: str) -> FeatureVec
 
 
 def _compute_imputation(known: np.ndarray, how: str | float) -> float:
-    """What replaces a missing number; 0 where no row has one."""
+    """Compute the value that replaces missing numbers; 0 if all are missing."""
     if isinstance(how, int | float):
         return float(how)
     if known.size == 0:
         return 0.0
     if how == "mean":
         return float(known.mean())
-    if how == "most_frequent":  # the smallest of equals
+    if how == "most_frequent":  # the smallest of ties
         values, counts = np.unique(known, return_counts=True)
         return float(values[counts.argmax()])
     return float(np.median(known))
 
 
 def _fit_scaling(values: np.ndarray, how: str) -> tuple[float, float]:
-    """What is subtracted from the values, and what they are then divided by."""
+    """Compute center and scale of the values."""
     if how == "quantile":
         return 0.0, 0.0  # `QuantileScaling` say it all
     if how == "none" or values.size == 0:
@@ -224,7 +224,7 @@ def _fit_scaling(values: np.ndarray, how: str) -> tuple[float, float]:
         return float(values.min()), float(values.max() - values.min())
     if how == "robust":
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
-        # Half of a column may be one value; its scale is then its standard deviation.
+        # If half of the values are equal, fall back to the standard deviation.
         return float(middle), float(high - low or values.std())
     if how == "robust_clip":
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
@@ -235,7 +235,7 @@ def _fit_scaling(values: np.ndarray, how: str) -> tuple[float, float]:
 def _fit_quantile_scaling(
     schema: Schema, columns: np.ndarray, rows: np.ndarray, impute: np.ndarray, scaling: str
 ) -> QuantileScaling | None:
-    """The functions of the columns that are scaled by quantiles; None where there is none."""
+    """Fit the quantile scaling of the columns that declare it; None if none does."""
     bent = [c.kind == "numeric" and (c.scaling or scaling) == "quantile" for c in schema.columns]
     if not any(bent):
         return None
@@ -256,9 +256,9 @@ def _fit_quantile_scaling(
 
 
 def _fit_quantile_pieces(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Middle, half width and slope of each piece, (n_pieces,), and the offset.
+    """Fit middle, half width and slope of each piece, (n_pieces,), and the offset.
 
-    A value that stands at several levels, as a column of many zeros has it, is at their mean.
+    A repeated value that spans several quantile levels, such as many zeros, gets their mean.
     """
     from scipy.special import ndtri
 
@@ -278,7 +278,7 @@ def _fit_quantile_pieces(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 
 def _fit_categorical(codes: np.ndarray, column: Column) -> FeatureVectors:
-    """Of one categorical column's training rows, (n_train,): which categories they show."""
+    """Fit one categorical column, (n_train,): which categories occur."""
     size = len(column.feature_names)
     known = codes[~np.isnan(codes)].astype(np.intp)
     shown = np.bincount(known, minlength=size) > 0

@@ -1,4 +1,4 @@
-"""What the target of a study is: a number, classes, or several of either."""
+"""Infer the target of a study: a number, classes, or several of either."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ from .text_formats import (
     note_mixed_column,
 )
 
-MAX_CLASSES = 20  # whole numbers of more different values are a regression's target
+MAX_CLASSES = 20  # whole numbers with more distinct values make a regression
 
 
 def infer_targets(
@@ -57,12 +57,12 @@ def infer_targets(
     task: Task | None,
     origin: TableOrigin = UNKNOWN_ORIGIN,
 ) -> tuple[Target, tuple[str, ...]]:
-    """What one or several targets are.
+    """Infer one or several targets.
 
-    Several are numbers, labels of two values each, or the classes of one (one-hot).
+    Several targets are numbers, labels with two values each, or one-hot classes.
 
     Raises:
-        DataError: If a target has but one class, or one of several does not suit the others.
+        DataError: If a target has a single class, or several do not fit together.
     """
     if len(names) == 1:
         if task == "multilabel":
@@ -101,7 +101,7 @@ def infer_targets(
 def _infer_one_hot(
     table: Any, names: Sequence[str], data: DataSpec, task: Task | None
 ) -> tuple[Target, tuple[str, ...]] | None:
-    """The classes of one target, where each row has a 1 in one of the columns."""
+    """Infer one multiclass target from one-hot columns; None if they are not one-hot."""
     if any(name in data.columns for name in names) or (task == "binary" and len(names) > 2):
         return None
     marks = np.column_stack([parse_one_hot(table[name]) for name in names])
@@ -125,10 +125,10 @@ def _infer_one_hot(
 def infer_target(
     table: Any, name: str, data: DataSpec, task: Task | None, origin: TableOrigin = UNKNOWN_ORIGIN
 ) -> tuple[Target, tuple[str, ...]]:
-    """The target's kind and classes, and what there is to say about them.
+    """Infer the kind and classes of a target, with notes for the user.
 
     Raises:
-        DataError: If there is but one class, or the column does not suit the task.
+        DataError: If there is a single class, or the column does not fit the task.
     """
     spec = data.columns.get(name, ColumnSpec())
     form = spec.format or (COMMA_FORMAT if data.decimal == "," else "")
@@ -141,7 +141,7 @@ def infer_target(
     if is_text_column(table[name]) and spec.format is None and task in (None, "regression"):
         read, note = _infer_number_format(read, list(counts), origin, note)
     texts = {t for t in format_categories(values, target_as_column(read)) if t}
-    written = read.format if is_text_column(table[name]) else ""  # numbers are read already
+    written = read.format if is_text_column(table[name]) else ""  # already numeric
     numbers = {t: parse_formatted_number(t, written) for t in texts}
     numeric = None not in numbers.values()
     is_category = name in origin.categories
@@ -164,14 +164,14 @@ def infer_target(
 
 
 def _normalize_whole_number(text: str, number: float | None) -> str:
-    """The class that a whole number is: 1.0 is 1, and no digit of a long one is lost."""
+    """Normalize a whole-number class: 1.0 becomes 1; long numbers keep every digit."""
     return str(int(text)) if text.lstrip("+-").isdecimal() else format_cell(number)
 
 
 def _infer_number_format(
     read: Target, texts: Sequence[str], origin: TableOrigin, note: str
 ) -> tuple[Target, str]:
-    """The target with the format that all its texts are numbers in, and a note."""
+    """Infer the number format of a target's texts, with a note."""
     declared = read.format or PLAIN_FORMAT
     found, said = choose_number_format(
         read.name, drop_missing_texts(texts), declared, origin.separator
@@ -182,15 +182,15 @@ def _infer_number_format(
 def _refuse_dates(name: str, raw: Any, texts: Sequence[str]) -> None:
     if str(raw.type).startswith(("date", "timestamp")) or match_date_formats(texts):
         raise DataError(
-            f"target {name!r} holds dates: predict a number made of them, such as days since a "
-            "date of your own"
+            f"target {name!r} holds dates: predict a number derived from them, such as days "
+            "since a fixed date"
         )
 
 
 def _build_target(
     table: Any, read: Target, texts: list[str], data: DataSpec, kind: Task, numeric: bool
 ) -> tuple[Target, tuple[str, ...]]:
-    """The target of that kind, if its values suit it."""
+    """Build a target of the given kind; its values must fit."""
     name = read.name
     spec = data.columns.get(name, ColumnSpec())
     if len(texts) < 2:
@@ -223,7 +223,7 @@ def _build_target(
 
 
 def _infer_task(texts: list[str], numeric: bool, fractions: bool) -> Task:
-    """Text and truth values are classes, and so are a few different whole numbers."""
+    """Infer the task: text, truth values and few distinct whole numbers are classes."""
     if len(texts) == 2:
         return "binary"
     if not numeric:
@@ -233,7 +233,7 @@ def _infer_task(texts: list[str], numeric: bool, fractions: bool) -> Task:
 
 
 def _are_consecutive(numbers: Sequence[float | None]) -> bool:
-    """Whether numbers in their order are 0, 1, 2 and so on: labels, though kept as fractions."""
+    """Whether sorted numbers are 0, 1, 2, …: class labels, even if stored as floats."""
     known = [n for n in numbers if n is not None]
     return len(known) == len(numbers) > 0 and known[-1] - known[0] == len(known) - 1
 
@@ -247,7 +247,7 @@ def _order_classes(
         positive = next((t for t in spelled if t in texts), None)
         if positive is None:
             raise DataError(
-                f"data.positive: {spelled[0]!r} is no value of target {read.name!r}: "
+                f"data.positive: {spelled[0]!r} is not a value of target {read.name!r}: "
                 f"{', '.join(texts)}"
             )
         texts = [t for t in texts if t != positive] + [positive]

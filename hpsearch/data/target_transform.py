@@ -1,6 +1,6 @@
-"""Between a target's own unit and what a network learns of it: transformed, then standardised.
+"""Map a target to the values that a network learns (transformed, then standardized), and back.
 
-Written once for numpy, JAX and Keras, like `statistics.scale_features`.
+Works with numpy, JAX and Keras alike, as `statistics.scale_features` does.
 """
 
 from __future__ import annotations
@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-INVERSE_FUNCTIONS = {"log": "exp", "log1p": "expm1"}  # a transform and what takes it back
+INVERSE_FUNCTIONS = {"log": "exp", "log1p": "expm1"}  # a transform and its inverse
 
 
 def transform_target(
     xp: Any, target: Any, center: Any, scale: Any, transforms: Sequence[str]
 ) -> Any:
-    """`(transform(target) - center) / scale`.
+    """Compute `(transform(target) - center) / scale`.
 
     Args:
-        xp: Whose functions are called: numpy, jax.numpy or keras.ops.
-        target: (n, n_outputs) in its own unit.
-        center: (n_outputs,), of the transformed target.
-        scale: (n_outputs,), of the transformed target.
-        transforms: One an output, "" where there is none; empty: no output has one.
+        xp: The array module: numpy, jax.numpy or keras.ops.
+        target: (n, n_outputs) in its original unit.
+        center: (n_outputs,), center of the transformed target.
+        scale: (n_outputs,), scale of the transformed target.
+        transforms: One per output, "" for none; empty: no output has one.
     """
     return xp.divide(xp.subtract(apply_target_transforms(xp, target, transforms), center), scale)
 
@@ -29,18 +29,18 @@ def transform_target(
 def inverse_transform_target(
     xp: Any, output: Any, center: Any, scale: Any, transforms: Sequence[str]
 ) -> Any:
-    """The inverse of `transform_target`: back to the target's unit."""
+    """Invert `transform_target`: back to the target's unit."""
     told = xp.add(xp.multiply(output, scale), center)
     return _apply_to_columns(xp, told, [INVERSE_FUNCTIONS.get(name, "") for name in transforms])
 
 
 def apply_target_transforms(xp: Any, target: Any, transforms: Sequence[str]) -> Any:
-    """The target of shape (n, n_outputs) before it is standardised."""
+    """Transform a target of shape (n, n_outputs) without standardizing it."""
     return _apply_to_columns(xp, target, transforms)
 
 
 def _apply_to_columns(xp: Any, table: Any, names: Sequence[str]) -> Any:
-    """Each column behind the function that is named for it."""
+    """Apply to each column the function with its name."""
     if not any(names):
         return table
     columns = [

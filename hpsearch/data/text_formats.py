@@ -1,7 +1,7 @@
-"""How the texts of a column are written, where nothing was declared of it.
+"""Infer the format of numbers and dates in undeclared columns of text.
 
-All texts of a column decide together. What they leave open is refused with the line that settles
-it, and what is taken for granted is noted.
+All texts of a column decide together. An ambiguous column is refused with the line to add; an
+assumption is reported as a note.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from .delimited_reader import is_code
 from .vocabulary import group_case_variants
 
 NUMBER_SIGNS = "$€£¥%"
-MAX_TEXTS_ONE_BY_ONE = 1000  # texts that are tried one by one
-# Words for a missing value in a column of texts, where they may be a country, or a name.
+MAX_TEXTS_ONE_BY_ONE = 1000  # texts tested one by one
+# Markers of missing values that may also be real categories: a country, a name.
 MISSING_WORDS = MISSING_TEXTS | {
     "-",
     "--",
@@ -64,21 +64,21 @@ SHORT_DATE_PATTERN = re.compile(r"\d{1,2}([/.-])\d{1,2}\1\d{2}")
 
 
 def drop_missing_texts(texts: Iterable[str]) -> list[str]:
-    """Those that are no mark of a missing number."""
+    """Drop the texts that mark a missing number."""
     return [t for t in texts if t.lower() not in MISSING_TEXTS]
 
 
 def are_codes(texts: Sequence[str]) -> bool:
-    """Whether texts that are all numbers are better kept as they are: 007, 12E3."""
+    """Whether numeric texts are codes to keep as text: 007, 12E3."""
     codes = [t for t in texts if is_code(t)]
     padded = any(t.lstrip("+-")[0] == "0" for t in codes)
     return bool(codes) and (padded or all(t.isdigit() or is_code(t) for t in texts))
 
 
 def match_number_formats(texts: Sequence[str]) -> list[str]:
-    """The formats in which all texts are numbers, the simplest first.
+    """Return the formats in which all texts are numbers, the simplest first.
 
-    A currency or % must stand at each of them.
+    A currency or % must occur in every text.
     """
     if not texts:
         return []
@@ -101,25 +101,25 @@ def _are_all_numbers(texts: Sequence[str], form: str) -> bool:
 
 
 class AmbiguousFormatError(DataError):
-    """1,250 may be a thousand or a fraction, and nothing in its column tells."""
+    """1,250 may be 1250 or 1.25, and the column does not decide."""
 
 
 def choose_number_format(
     name: str, texts: Sequence[str], declared: str, separator: str
 ) -> tuple[str | None, str]:
-    """How all texts are written as numbers, and what there is to say of it.
+    """Choose the number format of a column of text, with a note.
 
     Args:
         name: The column, for messages.
-        texts: Its different texts, without marks of missing numbers.
-        declared: How numbers are written in this study.
-        separator: Of the file that they come from; "": of none.
+        texts: Its distinct texts, without markers of missing numbers.
+        declared: The study's number format.
+        separator: The separator of the file; "": the texts come from elsewhere.
 
     Returns:
-        The format, None where they are no numbers; and a note.
+        The format, None if the texts are not numbers; and a note.
 
     Raises:
-        AmbiguousFormatError: If 1,250 may be a thousand or a fraction.
+        AmbiguousFormatError: If 1,250 may be 1250 or 1.25.
     """
     found = match_number_formats(texts)
     if not found:
@@ -160,19 +160,19 @@ def choose_number_format(
 
 
 def _formats_differ(one: str, other: str, texts: Sequence[str]) -> bool:
-    """Whether some text is another number in one format than in the other."""
+    """Whether a text is a different number in each of the two formats."""
     if parse_number_format(one).decimal == parse_number_format(other).decimal:
         return False
     return any(parse_formatted_number(t, one) != parse_formatted_number(t, other) for t in texts)
 
 
 def _look_grouped(texts: Sequence[str]) -> bool:
-    """Whether points stand between thousands: 250 beside 1.250, as no fractions are written."""
+    """Whether points group thousands: 250 beside 1.250 would be an unusual pair of fractions."""
     return any("." not in t for t in texts) and any("." in t and t.endswith("0") for t in texts)
 
 
 def match_date_formats(texts: Sequence[str]) -> list[str]:
-    """The formats in which all texts are dates; empty where they are none."""
+    """Return the formats in which all texts are dates; empty if none fits."""
     if not texts or parse_number(texts[0]) is not None:
         return []
     if parse_date(texts[0]) is not None:
@@ -182,10 +182,10 @@ def match_date_formats(texts: Sequence[str]) -> list[str]:
 
 
 def refuse_dates(name: str, texts: Sequence[str]) -> None:
-    """Refuse a column of dates of which is not said what to make of them.
+    """Refuse an undeclared column of dates.
 
     Raises:
-        DataError: With the lines to choose from.
+        DataError: Shows the lines to choose from.
     """
     forms = match_date_formats(texts)
     if not forms:
@@ -209,10 +209,10 @@ def refuse_dates(name: str, texts: Sequence[str]) -> None:
 
 
 def choose_date_format(name: str, texts: Sequence[str]) -> str:
-    """The format of a column that is declared to hold dates; "" is ISO 8601.
+    """Choose the format of a declared date column; "" is ISO 8601.
 
     Raises:
-        DataError: If day and month could be either.
+        DataError: If day and month cannot be told apart.
     """
     forms = match_date_formats(texts)
     if not forms or ISO_FORMAT in forms:
@@ -226,14 +226,14 @@ def choose_date_format(name: str, texts: Sequence[str]) -> str:
 
 
 def find_zone(name: str, raw: Any) -> tuple[str, str]:
-    """The zone on whose clock the moments of a column are read, and a note.
+    """Choose the zone of a column of moments, with a note.
 
     Args:
         name: The column, for the note.
-        raw: Its cells, an Arrow column.
+        raw: The Arrow column.
 
     Returns:
-        A name, an offset, `LOCAL` or "": see `parse_date`.
+        A zone name, an offset, `LOCAL` or "": see `parse_date`.
     """
     if not is_text_column(raw):
         return getattr(raw.type, "tz", None) or "", ""
@@ -247,7 +247,7 @@ def find_zone(name: str, raw: Any) -> tuple[str, str]:
 
 
 def _offsets(raw: Any) -> list[str]:
-    """What stands behind the times of day of a column of texts, each once."""
+    """Return the distinct UTC offsets in a column of texts."""
     import pyarrow.compute as pc
 
     behind = r"^.*\d[ T]+\d{1,2}(:?\d{2}){0,2}([.,]\d+)?\s*(Z|[+-]\d{2}(:?\d{2})?)\s*$"
@@ -257,14 +257,14 @@ def _offsets(raw: Any) -> list[str]:
 
 
 def _as_offset(text: str) -> str:
-    """UTC, or an offset like +09:00."""
+    """Format an offset as UTC or +09:00."""
     return (
         str(datetime.fromisoformat(f"2000-01-01T00:00{text}").tzinfo).removeprefix("UTC") or "UTC"
     )
 
 
 def merge_bool_spellings(name: str, counts: Mapping[str, int]) -> tuple[dict[str, str], str]:
-    """Spellings of a truth value that stand for its most frequent one, and a note.
+    """Map the spellings of a truth value to the most frequent one, with a note.
 
     Args:
         name: The column, for the note.
@@ -286,7 +286,7 @@ def merge_bool_spellings(name: str, counts: Mapping[str, int]) -> tuple[dict[str
 
 
 def note_mixed_column(name: str, counts: Mapping[str, int]) -> str:
-    """Numbers beside a few texts: perhaps an undeclared marker of missing values; "" none."""
+    """Note numbers beside a few texts, perhaps undeclared markers of missing values; "": none."""
     numbers = sum(n for t, n in counts.items() if parse_number(t) is not None)
     strange = [t for t in counts if parse_number(t) is None]
     if not strange or 2 * numbers < sum(counts.values()):
@@ -298,7 +298,7 @@ def note_mixed_column(name: str, counts: Mapping[str, int]) -> str:
 
 
 def note_missing_markers(name: str, texts: Sequence[str]) -> str:
-    """Categories that may mean that a cell is missing; "" none."""
+    """Note categories that may mark missing cells; "": none."""
     blanks = [t for t in texts if t.lower() in MISSING_WORDS]
     if blanks:
         shown = ", ".join(blanks[:5])
@@ -310,7 +310,7 @@ def note_missing_markers(name: str, texts: Sequence[str]) -> str:
 
 
 def note_lookalike(name: str, texts: Sequence[str]) -> str:
-    """What categories may be instead of categories: numbers, dates or times; "" nothing."""
+    """Note categories that look like numbers, dates or times; "": none."""
     for what, pattern in LOOKALIKE_PATTERNS.items():
         if texts and all(pattern.fullmatch(t) for t in texts):
             return (
@@ -321,7 +321,7 @@ def note_lookalike(name: str, texts: Sequence[str]) -> str:
 
 
 def note_case_variants(name: str, texts: Iterable[str]) -> list[str]:
-    """Categories that differ in nothing but upper and lower case."""
+    """Note categories that differ only in case."""
     groups = group_case_variants(texts)
     if not groups:
         return []

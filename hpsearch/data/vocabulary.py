@@ -1,6 +1,6 @@
-"""A categorical column's vocabulary: which category a cell is.
+"""Encode the cells of a categorical column with its vocabulary.
 
-Copied beside a served model, with `cells`.
+This file is copied beside a served model, as `cells` is.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ except ImportError:  # beside a served model
     )
 
 OTHER_CATEGORY = "(other)"
-MAX_EXACT_FLOAT64 = 2**53  # beyond it, a float may be any of several whole numbers
-_FLOAT_OF_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0")  # as pandas writes 1 beside a blank
+MAX_EXACT_FLOAT64 = 2**53  # a larger float may be any of several whole numbers
+_FLOAT_OF_WHOLE = re.compile(r"(-?(?:0|[1-9][0-9]*))\.0")  # pandas' 1 if there are blanks
 
 
 class Vocabulary:
-    """The codes of the categories, by their text and by its meaning.
+    """Codes of the categories, by text and by meaning.
 
-    A text is the category that is spelled so. A number, truth value or date is the category whose
-    text stands for it, if there is exactly one: 7 is "007" unless there is "7" too.
+    A text matches the category with the same spelling. A number, truth value or date matches the
+    category whose text means it, if there is exactly one: 7 is "007" unless "7" exists too.
     """
 
     def __init__(
         self, categories: tuple[str, ...], *, exact: bool = False, buckets: int = 0
     ) -> None:
-        """Categories in the order of their codes.
+        """Create a vocabulary from the categories in the order of their codes.
 
         Args:
-            categories: Their texts; the last may be `OTHER_CATEGORY`, which takes all unknown ones.
-            exact: They are spelled as a file spells them, so that texts must be spelled so too;
-                otherwise they came as numbers, truth values or dates, and any text of these counts.
-            buckets: Categories are hashed into this many instead.
+            categories: Their texts; the last may be `OTHER_CATEGORY`, which takes unknown ones.
+            exact: Whether categories came from text, so that texts must match exactly; otherwise
+                they came as numbers, truth values or dates, and any text of the same value matches.
+            buckets: Number of hash buckets used instead of a vocabulary; 0: none.
         """
         self._codes = {text: code for code, text in enumerate(categories)}
         self._exact = exact
@@ -53,11 +53,11 @@ class Vocabulary:
         )
 
     def encode(self, value: Any, text: str) -> int | None:
-        """The code of a cell; None where it is unknown.
+        """Return the code of a cell; None if it is unknown.
 
         Args:
-            value: The cell as it came.
-            text: What it says, once replacements are made.
+            value: The raw cell.
+            text: Its text after replacements.
         """
         if self._buckets:
             return zlib.crc32(_strip_zero_fraction(text).encode()) % self._buckets
@@ -71,7 +71,7 @@ class Vocabulary:
         return self._other_code if code is None else code
 
     def _find_equivalent(self, value: Any) -> int | None:
-        """The one category that means the same number, truth value or date."""
+        """Find the only category with the same number, truth value or date."""
         is_text = isinstance(value, str)
         truth = self._parse_bool(value)
         if truth is not None and truth in self._codes_by_bool:
@@ -95,7 +95,7 @@ class Vocabulary:
 
     @cached_property
     def _codes_by_bool(self) -> Mapping[Any, int | None]:
-        """Truth values, where all categories are words for one."""
+        """Index the categories by truth value if every category is a word for one."""
         words = {t: parse_bool(t) for t in self._codes if t != OTHER_CATEGORY}
         return {} if None in words.values() else self._index_codes(words.get)
 
@@ -112,7 +112,7 @@ class Vocabulary:
         return self._index_codes(lambda text: moment_key(text) if "-" in text else None)
 
     def _index_codes(self, meaning: Callable[[str], Any]) -> dict[Any, int | None]:
-        """The code of each meaning; None where several categories have it."""
+        """Index codes by key; None for a key that several categories share."""
         found: dict[Any, int | None] = {}
         for text, code in self._codes.items():
             key = meaning(text)
@@ -122,13 +122,13 @@ class Vocabulary:
 
 
 def _strip_zero_fraction(text: str) -> str:
-    """A whole number without the ".0" that it has where a column also holds blanks."""
+    """Strip the ".0" that pandas appends to whole numbers in a column with blanks."""
     whole = _FLOAT_OF_WHOLE.fullmatch(text)
     return whole[1] if whole else text
 
 
 def group_case_variants(texts: Iterable[str]) -> list[list[str]]:
-    """Texts that differ in nothing but upper and lower case, together."""
+    """Group texts that differ only in case."""
     groups: dict[str, list[str]] = {}
     for text in texts:
         groups.setdefault(text.casefold(), []).append(text)

@@ -1,7 +1,7 @@
-"""Windows over a time series: which rows of a table a predicted row's features are.
+"""Windows over a time series: the table rows that are a predicted row's features.
 
-A window is places in a table and no copy of its rows; trainers gather it with the batch. What a
-training row may reach is decided here: no window of one holds a row that judges.
+A window holds indices into a table, not a copy of the rows; trainers gather it with the batch.
+This module also prevents leaks: no training window covers a validation or test row.
 """
 
 from __future__ import annotations
@@ -18,37 +18,37 @@ from .split import Split
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows of the rows that are predicted, in a table whose groups stand one by one."""
+    """The windows of the predicted rows, in a table sorted by group."""
 
-    n_rows: int  # of a window
-    last_rows: np.ndarray  # (n_predicted,) int32: place of a window's last row in the table
-    predicted_rows: np.ndarray  # (n_predicted,) int32: place of the row that is predicted
+    n_rows: int  # window length
+    last_rows: np.ndarray  # (n_predicted,) int32: table index of a window's last row
+    predicted_rows: np.ndarray  # (n_predicted,) int32: table index of the predicted row
 
     @property
     def offsets(self) -> np.ndarray:
-        """(n_rows,) int32: what is added to `last`."""
+        """(n_rows,) int32, added to `last_rows`."""
         return np.arange(1 - self.n_rows, 1, dtype=np.int32)
 
     def take(self, table: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """The windows of some predicted rows, (n, n_rows, ...)."""
+        """Gather the windows of some predicted rows, (n, n_rows, ...)."""
         taken: np.ndarray = table[self.last_rows[rows][:, None] + self.offsets]
         return taken
 
     def select(self, rows: np.ndarray) -> Windows:
-        """Those of some predicted rows."""
+        """Select some predicted rows."""
         return replace(
             self, last_rows=self.last_rows[rows], predicted_rows=self.predicted_rows[rows]
         )
 
     def find_covered_rows(self, n_table: int, rows: np.ndarray) -> np.ndarray:
-        """Places in the table that the windows of some predicted rows hold, sorted."""
+        """Return the sorted table indices covered by the windows of some predicted rows."""
         marks = np.zeros(n_table + 1, np.int64)
         np.add.at(marks, self.last_rows[rows] - self.n_rows + 1, 1)
         np.add.at(marks, self.last_rows[rows] + 1, -1)
         return np.flatnonzero(np.cumsum(marks)[:-1])
 
     def mask_overlapping(self, rows: np.ndarray, judging: np.ndarray) -> np.ndarray:
-        """Which windows of `rows` hold a row of `judging`, (len(rows),) bool."""
+        """Return which windows of `rows` cover a row of `judging`, (len(rows),) bool."""
         n_table = int(max(self.last_rows.max(), self.predicted_rows.max())) + 1
         marks = np.zeros(n_table + 1, np.int64)
         marks[self.predicted_rows[judging] + 1] = 1
@@ -58,10 +58,10 @@ class Windows:
         return found
 
     def purge_folds(self, folds: Sequence[Split]) -> tuple[Split, ...]:
-        """The folds without training rows whose window holds a validation row.
+        """Remove the training rows whose window covers a validation row.
 
         Raises:
-            DataError: If none is left in a fold.
+            DataError: If a fold has no training row left.
         """
         found = []
         for place, fold in enumerate(folds):
@@ -83,20 +83,21 @@ def build_windows(
     predicted: np.ndarray,
     names: list[str],
 ) -> tuple[np.ndarray, np.ndarray, Windows]:
-    """The table that windows lie in, and the predicted rows that have one.
+    """Build the table that windows index, and the windows.
 
     Args:
-        window: What is declared.
-        codes: (n_source,) int, the group of each row of the source.
-        in_time: Places of all rows in the source, in the order of time.
-        predicted: Places of the rows to predict, in the order of time; among `in_time`.
-        names: Of the groups.
+        window: The declared window.
+        codes: (n_source,) int, the group of each source row.
+        in_time: Source indices of all rows, sorted by time.
+        predicted: Source indices of the rows to predict, sorted by time; a subset of `in_time`.
+        names: Names of the groups.
 
     Returns:
-        Places in the source of the table's rows; which of `predicted` have a window; and those.
+        The source indices of the table's rows; a mask of the `predicted` rows that have a window;
+        and the windows.
 
     Raises:
-        DataError: If a group has too few rows for one.
+        DataError: If a group has too few rows for a window.
     """
     order, last = locate_windows(codes[in_time], window.rows, window.horizon)
     table = in_time[order]

@@ -169,12 +169,12 @@ def test_damaged_file_loads_whole_or_is_refused(load_file, damages):
 def test_excels_note_of_the_separator_is_refused_by_name(tmp_path, note):
     path = tmp_path / "rows.csv"
     path.write_bytes(f"{note}\na;y\n1;2\n3;4\n".encode())
-    with pytest.raises(DataError, match=r"line 1: .*Excel's note of the separator"):
+    with pytest.raises(DataError, match=r"line 1: .*Excel's separator line"):
         read_source(DataSpec(source="rows.csv"), tmp_path)
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "cp1252"])
 def test_another_encoding_is_refused_with_how_to_convert_it(tmp_path, encoding):
     (tmp_path / "rows.csv").write_bytes("name;y\nOslo;1\nMünchen;2\n".encode(encoding))
-    with pytest.raises(DataError, match=r"line 3: byte 0xfc is no UTF-8 text.*iconv"):
+    with pytest.raises(DataError, match=r"line 3: byte 0xfc is not UTF-8 text.*iconv"):
         read_source(DataSpec(source="rows.csv"), tmp_path)

@@ -165,7 +165,7 @@ def test_task_is_inferred_from_the_target(load_memory, values, task, classes):
 def test_positive_class_can_be_chosen(load_memory):
     x, y = RNG.normal(size=(N, 2)), np.array(["good", "bad"] * 100)
     assert ("good", "bad") == load_memory((x, y), positive="bad").schema.target.classes
-    with pytest.raises(DataError, match="'ugly' is no value of target"):
+    with pytest.raises(DataError, match="'ugly' is not a value of target"):
         load_memory((x, y), positive="ugly")
 
 
@@ -249,7 +249,7 @@ def test_weights_are_no_feature_and_must_be_weights(load_memory):
     data = load_memory(frame(w=np.arange(N) / 10), target="y", weights="w")
     assert ("ok",) == data.schema.feature_names
     np.testing.assert_allclose(data.rows / 10, data.weights, rtol=1e-6)
-    with pytest.raises(DataError, match="weights 'w', row 1: -1 is no weight"):
+    with pytest.raises(DataError, match="weights 'w', row 1: -1 is not a weight"):
         load_memory(frame(w=np.arange(N) - 1), target="y", weights="w")
 
 

@@ -40,5 +40,5 @@ def test_in_a_time_series_the_locked_rows_come_after_all_others(load_memory):
 
 def test_predefined_folds_say_nothing_of_outer_ones(load_memory):
     frame = pd.DataFrame({"x": np.arange(12.0), "f": np.arange(12) % 3, "y": np.arange(12.0)})
-    with pytest.raises(DataError, match="nested takes another kind"):
+    with pytest.raises(DataError, match="nested cross-validation needs another kind"):
         outer_folds(load_memory, frame, CrossValidationSpec(kind="predefined", column="f"))

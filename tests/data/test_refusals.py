@@ -45,7 +45,7 @@ SIXTHS = np.arange(N) // 10
             frame(w=np.where(SIXTHS, 1, 1e39)),
             {},
             {"weights": "w"},
-            r"weights 'w', row 1: 1e\+39 is no weight; .* range of float32",
+            r"weights 'w', row 1: 1e\+39 is not a weight; .* range of float32",
         ),
         (
             frame(w=["1.5", "2"] * 29 + ["1", "heavy"]),

@@ -154,7 +154,7 @@ def test_dates_become_parts():
     zoned = moments.dt.tz_localize("Europe/Berlin")
     for cells in (zoned, ["2024-02-29T23:15:00+01:00", "1969-12-31T00:00:00Z", " "]):
         np.testing.assert_array_equal(expected, parts.clean({"at": cells}))
-    with pytest.raises(DataError, match=r"column 'at', row 1: '1\.2\.2024' is no date"):
+    with pytest.raises(DataError, match=r"column 'at', row 1: '1\.2\.2024' is not a date"):
         parts.clean({"at": ["1.2.2024"]})
 
 
