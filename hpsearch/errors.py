@@ -1,17 +1,17 @@
-"""The error tree: everything that a user's input, file or server can cause.
+"""The exception hierarchy: errors that a user's input, files or servers can cause.
 
     HpsearchError
-    ├── SpecError         the study's file: every problem with its line
-    ├── DataError         the table: where, what was found, how to fix it
-    ├── TrainingError     a model that cannot be built or trained as asked
-    │   └── UnsuitableError   by this trainer, though another may
-    ├── JournalError      a study's journal that cannot be read or belongs to another study
-    ├── ClusterError      the Ray cluster: not there, not guarded, without room
+    ├── SpecError         the study file: every problem with its line
+    ├── DataError         the data: location, what was found, how to fix it
+    ├── TrainingError     a model that cannot be built or trained as declared
+    │   └── UnsuitableError   by this trainer, though perhaps by the other
+    ├── JournalError      a journal that is damaged, locked or of another study
+    ├── ClusterError      the Ray cluster: unreachable, without a token, without resources
     ├── TrackingError     the MLflow store or server
-    └── PromotionError    a model that cannot be registered, found or served
+    └── PromotionError    a model that cannot be promoted, found or served
 
-Only the command line turns these into exit codes. Any other exception is a bug of ours and
-keeps its traceback. None of them tells a password: see `redaction.redact`.
+Only the command line converts these to exit codes. Any other exception is a bug in hpsearch and
+keeps its traceback. Their messages are redacted: see `redaction.redact`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .redaction import redact, shorten
 redact_text = redact
 MAX_LENGTH = 64_000  # characters of a message
 REMEDIES = {
-    "make room": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # a disk, a quota, a file's limit
+    "make room": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # full disk, quota, file size limit
     "allow it to this user": (errno.EACCES, errno.EPERM),
     "mount it so that it can be written to": (errno.EROFS,),
     "raise the limit of open files, or close other programs": (errno.EMFILE, errno.ENFILE),
@@ -34,7 +34,7 @@ REMEDIES = {
 
 
 def describe_os_error(error: OSError) -> str:
-    """Which file, what the system said of it and what helps, as one sentence.
+    """Describe an operating-system error: the file, the reason and the remedy.
 
     Examples:
         >>> describe_os_error(PermissionError(errno.EACCES, "Permission denied", "a.csv"))
@@ -49,18 +49,18 @@ def describe_os_error(error: OSError) -> str:
 
 
 class HpsearchError(Exception):
-    """A mistake that the user can fix; its text says where and how, and tells no password."""
+    """An error that the user can fix; the message says where and how, and is redacted."""
 
     def __init__(self, message: str = "", *others: object) -> None:
         super().__init__(redact(shorten(message, MAX_LENGTH)), *others)
 
 
 class SpecError(HpsearchError):
-    """The study's declaration is wrong."""
+    """The study's declaration is invalid."""
 
 
 class DataError(HpsearchError):
-    """The data cannot be used as they are."""
+    """The data cannot be used in their present form."""
 
 
 class TrainingError(HpsearchError):
@@ -68,7 +68,7 @@ class TrainingError(HpsearchError):
 
 
 class UnsuitableError(TrainingError):
-    """This trainer cannot train the model; another may."""
+    """This trainer cannot train the model; another may be able to."""
 
 
 class JournalError(HpsearchError):

@@ -1,13 +1,13 @@
-"""One escaping rule for each destination of a text from data, declarations and errors.
+"""One escaping rule per destination of text from data, declarations and errors.
 
-    terminal   `printable`: control characters and direction marks become visible
-    Markdown   `markdown`, `format_code_span`
-    HTML       `html`
-    CSV        `escape_formula`: what a spreadsheet would run as a formula becomes text
+    terminal   `escape_terminal`, `escape_line`: control characters and direction marks
+    Markdown   `escape_markdown`, `format_code_span`
+    HTML       `escape_html`
+    CSV        `escape_formula`: cells that a spreadsheet would run as a formula
     Rich       markup is off in `cli.terminal.make_console`
     plots      mathtext is off in `tracking.plots.style.save`
 
-Pure functions of texts.
+All are pure functions.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff2
 
 
 def escape_terminal(text: object) -> str:
-    r"""`text` for a terminal: what would move its cursor or hide other text is spelled out.
+    r"""Escape control characters, which could move a terminal's cursor or hide text.
 
-    Lines and tabs stay.
+    Newlines and tabs are kept.
 
     Examples:
         >>> escape_terminal("red\x1b[31m")
@@ -43,12 +43,12 @@ def _escape_character(character: str) -> str:
 
 
 def escape_line(text: object) -> str:
-    """`printable`, on one line."""
+    """Escape `text` for a terminal, newlines included."""
     return escape_terminal(re.sub(r"[\r\n\t]+", " ", str(text)))
 
 
 def escape_markdown(text: object) -> str:
-    r"""`text` as plain text within a line or a table's cell of Markdown.
+    r"""Escape `text` for a line or a table cell of Markdown.
 
     Examples:
         >>> escape_markdown("a|b <i> val_loss")
@@ -58,17 +58,17 @@ def escape_markdown(text: object) -> str:
 
 
 def format_code_span(text: object) -> str:
-    """`text` in Markdown's type for code, where no backslash escapes."""
+    """Format `text` as a Markdown code span, where backslashes do not escape."""
     return f"`{escape_line(text).replace('`', chr(39)).replace('|', '¦')}`"
 
 
 def escape_html(text: object) -> str:
-    """`text` within an HTML element or a quoted attribute."""
+    """Escape `text` for an HTML element or a quoted attribute."""
     return escape(escape_terminal(text))
 
 
 def escape_formula(value: Any) -> Any:
-    """A CSV cell that no spreadsheet takes for a formula: such a text gets a leading quote.
+    """Escape a CSV cell that a spreadsheet would run as a formula, with a leading quote.
 
     Examples:
         >>> escape_formula("=1+1"), escape_formula(-1.5)

@@ -1,7 +1,7 @@
-"""Events as the journal holds them: one JSON object a line. The one encoder and the one decoder.
+"""Encode and decode events: one JSON object per line of the journal.
 
-The object begins with `seq`, `time`, `event` (the kind) and, where there is one, `trial`, so that
-what a reader does not need is skipped without parsing it.
+The object begins with `seq`, `time`, `event` (the kind) and, if the kind has one, `trial`, so that
+readers can skip lines without parsing them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .events import (
 )
 from .record_form import wrong_field
 
-HEAD = 100  # bytes of a line's JSON within which `seq`, `time`, `event` and `trial` stand
+HEAD = 100  # the first bytes of a line's JSON, which hold `seq`, `time`, `event` and `trial`
 _TRIAL = re.compile(rb'"trial":(\d+),')
 _EPOCH = f'"event":"{EpochFinished.kind}"'.encode()
 
@@ -32,38 +32,38 @@ Convert = Callable[[Any], Any]
 
 
 class FormatError(Exception):
-    """A line that this version cannot take: what is wrong with it, for people."""
+    """A line that this version cannot decode; the message says what is wrong."""
 
     def __init__(self, message: str, seq: Any = "") -> None:
-        """Of the event with this number, where it has one."""
+        """Create the error for the event with this number, if known."""
         super().__init__(message)
         self.seq = seq
 
 
 class NewerFormatError(FormatError):
-    """A later version of hpsearch wrote it."""
+    """The line was written by a later version of hpsearch."""
 
 
 class IncompleteError(FormatError):
-    """A field is missing that this version needs."""
+    """A field that this version requires is missing."""
 
 
 def encode_event(event: Event) -> bytes:
-    """The JSON of an event. Floats keep every bit; NaN and infinities are written as such.
+    """Encode an event as JSON. Floats are exact; NaN and infinities are written as such.
 
     Raises:
-        UnicodeEncodeError: If a text is no Unicode; see `escape_event`.
+        UnicodeEncodeError: If a string is not valid Unicode; see `escape_event`.
     """
     return as_text(to_json(event)).encode()
 
 
 def escape_event(event: Event) -> Event:
-    """The event in Unicode: what a name or message holds beside that is escaped."""
+    """Escape what is not valid Unicode in the names and messages of an event."""
     return from_json(_escape(json.loads(json.dumps(to_json(event), default=_plain))))
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """The fields of an event as they are written."""
+    """Return the fields of an event as they are written."""
     record: dict[str, Any] = {"seq": event.seq, "time": event.time, "event": event.kind}
     for field in _FIELDS[event.kind]:
         record[field.key] = getattr(event, field.name)
@@ -73,17 +73,17 @@ def to_json(event: Event) -> dict[str, Any]:
 
 
 def _omit_scores(event: EpochFinished) -> dict[str, list[float] | None]:
-    """An epoch's metrics; null where they equal the event's scores."""
+    """Return an epoch's metrics, with null for those that equal the event's scores."""
     return {k: None if _same(v, event.scores) else v for k, v in event.metrics.items()}
 
 
 def _same(a: list[float], b: list[float]) -> bool:
-    """Whether JSON would hold the same bits; 0.0 and -0.0 are equal, but not the same."""
+    """Whether two lists have the same JSON; 0.0 and -0.0 are equal but differ here."""
     return a == b and (0.0 not in a or repr(a) == repr(b))
 
 
 def _restore_scores(epoch: dict[str, Any]) -> dict[str, Any]:
-    """The fields of an epoch with the scores where `_omit_scores` left them out."""
+    """Restore the scores omitted by `_omit_scores`."""
     metrics = epoch["metrics"]
     if None not in metrics.values():
         return epoch
@@ -92,12 +92,12 @@ def _restore_scores(epoch: dict[str, Any]) -> dict[str, Any]:
 
 
 def decode_event(text: bytes) -> Event:
-    """The event in a line's JSON.
+    """Decode the event in a line's JSON.
 
     Raises:
-        NewerFormatError: If it begins a run of a version whose format this one does not know.
+        NewerFormatError: If it starts a run of a version with a later format.
         IncompleteError: If a field is missing.
-        FormatError: If another program wrote it.
+        FormatError: If hpsearch did not write it.
     """
     try:
         record = json.loads(text)
@@ -115,11 +115,11 @@ def decode_event(text: bytes) -> Event:
 
 
 def from_json(record: Any) -> Event:
-    """The event that `to_json` wrote, now or in an earlier format.
+    """Build the event from the fields that `to_json` wrote, in this or an earlier format.
 
     Raises:
         IncompleteError: If a field is missing.
-        FormatError: If another program wrote it.
+        FormatError: If hpsearch did not write it.
     """
     if (wrong := wrong_field(record)) is not None:
         raise FormatError(wrong, record.get("seq", "") if isinstance(record, Mapping) else "")
@@ -132,7 +132,7 @@ def from_json(record: Any) -> Event:
             return UnknownEvent(seq=seq, time=time, name=kind)
         if kind == EpochFinished.kind:
             record = _restore_scores(record)
-        elif kind == WinnerEvaluated.kind and "baseline" in record:  # earlier there was one
+        elif kind == WinnerEvaluated.kind and "baseline" in record:  # earlier: one
             record = {**record, "baselines": [each for each in [record["baseline"]] if each]}
         if (keys := _PLAIN.get(kind)) is not None:
             return known(seq=seq, time=time, **{key: record[key] for key in keys})
@@ -145,53 +145,53 @@ def from_json(record: Any) -> Event:
         }
     except KeyError as missing:
         raise IncompleteError(f"record {seq} ({kind}) of its journal has no {missing}") from None
-    except TypeError as error:  # of a part
+    except TypeError as error:  # raised by a part
         raise FormatError(str(error), seq) from None
     return known(seq=seq, time=time, **found)
 
 
 def is_one_of(text: bytes, kinds: Collection[type[Event]]) -> bool:
-    """Whether a line's JSON is an event of these kinds; it is not parsed."""
+    """Whether a line's JSON is an event of these kinds, without parsing it."""
     return any(f'"event":"{each.kind}"'.encode() in text[:HEAD] for each in kinds)
 
 
 def is_of_trial(text: bytes, trials: Collection[int]) -> bool:
-    """Whether a line's JSON is an event of one of these trials; it is not parsed."""
+    """Whether a line's JSON is an event of one of these trials, without parsing it."""
     found = _TRIAL.search(text, 0, HEAD) if trials else None
     return found is not None and int(found[1]) in trials
 
 
 def has_number(text: bytes, seq: int) -> bool:
-    """Whether a line's JSON is the event with this number; it is not parsed."""
+    """Whether a line's JSON is the event with this number, without parsing it."""
     return text.startswith(b'{"seq":%d,' % seq)
 
 
 def renumber(text: bytes, seq: int) -> bytes:
-    """A line's JSON with another number, and otherwise byte for byte the same."""
+    """Replace the number in a line's JSON; the other bytes are unchanged."""
     return b'{"seq":%d,' % seq + text.partition(b",")[2]
 
 
 def without_metrics(text: bytes) -> bytes:
-    """The JSON of an epoch without its metrics; that of another event as it is."""
+    """Remove the metrics from an epoch's JSON; other events are returned unchanged."""
     if text.find(_EPOCH, 0, HEAD) < 0:
         return text
-    # The last field, behind the event's name and numbers: no text can hold the same.
+    # The last field, after the event's name and numbers: no string can imitate it.
     return text.partition(b',"metrics":{')[0].removesuffix(b"}") + b',"metrics":{}}'
 
 
-# ---- how each kind is written ----
+# ---- encoding of each kind ----
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    name: str  # of the attribute
+    name: str  # attribute name
     key: str  # on disk
     is_required: bool
-    decode: Convert | None  # of what is no plain value
+    decode: Convert | None  # None for plain values
 
 
 def _part(made: type[Any]) -> Convert:
-    """From a JSON object to a part of an event; what it does not know is ignored."""
+    """Decode a part of an event from a JSON object; unknown fields are ignored."""
     names = [field.name for field in fields(made)]
     return lambda value: (
         None if value is None else made(**{n: value[n] for n in names if n in value})
@@ -241,7 +241,7 @@ def _fields_of(kind: type[Event]) -> tuple[_Field, ...]:
 
 _KINDS = {made.kind: made for made in KINDS}
 _FIELDS = {made.kind: _fields_of(made) for made in KINDS}
-# Of kinds whose fields are all needed and are what JSON makes of them, as most lines are.
+# Kinds whose fields are all required plain values, as in most lines.
 _PLAIN = {
     kind: tuple(field.key for field in each)
     for kind, each in _FIELDS.items()
@@ -251,7 +251,7 @@ _RUN_KINDS = tuple(made.kind for made in RUNS)
 
 
 def _plain(value: Any) -> Any:
-    """A part of an event, as JSON holds it."""
+    """Encode a part of an event."""
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):

@@ -1,9 +1,9 @@
-"""The events of a study: one frozen dataclass per kind of line in the journal.
+"""The events of a study: one frozen dataclass per kind of journal line.
 
-Every other module reads these types; the names of the fields on disk are known here and in
-`event_codec.py` alone. A field with a default may be absent from a line: an earlier format did not
-write it, or it did not apply. Fields that a later version adds are ignored, and so are kinds of
-event that it adds (`UnknownEvent`); a later `FORMAT` is refused, since it changes a meaning.
+Other modules use these types; only this module and `event_codec.py` know the field names on disk.
+A field with a default may be absent from a line: earlier formats did not write it, or it did not
+apply. Unknown fields and kinds (`UnknownEvent`), written by later versions, are ignored. A later
+`FORMAT` is refused, since it changes the meaning of known fields.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, ClassVar
 
 from .trial import Direction, State, Value
 
-# Of what this version writes. In 2 an epoch's metrics repeat its scores; in 1, which no line names,
-# `final` may lack fields.
+# Format written by this version. In format 2, an epoch's metrics repeat its scores; in format 1,
+# which no line names, `final` may lack fields.
 FORMAT = 3
 
 # ---- parts of events ----
@@ -23,7 +23,7 @@ FORMAT = 3
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """A metric that is improved, and which of its values are better."""
+    """An optimized metric with its direction."""
 
     metric: str = ""
     direction: Direction = "maximize"
@@ -31,29 +31,29 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class DataSummary:
-    """The data in a few plain values."""
+    """A summary of the data in plain values."""
 
     name: str | None = None
     rows: int | None = None  # development rows
-    columns: Any = None  # how many; earlier formats listed them
+    columns: Any = None  # their number; earlier formats listed them
     features: int | None = None
     test_rows: int | None = None
     folds: int | None = None
-    notes: Sequence[str] = field(default_factory=list)  # what was inferred, for people
+    notes: Sequence[str] = field(default_factory=list)  # what was inferred, for the user
 
 
 @dataclass(frozen=True, slots=True)
 class SourceVersion:
-    """The state of the repository in which the study's file lies."""
+    """The state of the git repository that contains the study file."""
 
     commit: str | None = None
     branch: str | None = None
-    changed: str | None = None  # "yes" where files differ from the commit
+    changed: str | None = None  # "yes" if files differ from the commit
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStartTrial:
-    """A finished trial of another study that lies in this study's space."""
+    """A finished trial of another study that is a point of this study's space."""
 
     number: int
     params: Mapping[str, Value]
@@ -62,17 +62,17 @@ class WarmStartTrial:
     values: Sequence[float] | None
     fold_scores: Sequence[float] | None
     epochs: int
-    curve: Sequence[float]  # mean score over the folds, one an epoch
+    curve: Sequence[float]  # mean score over the folds, per epoch
 
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """The trials of another study that the sampler learns first."""
+    """The trials of another study that initialize the sampler."""
 
     study: str
     key: str | None
     trials: Sequence[WarmStartTrial]
-    left_out: int  # finished trials outside of this study's space
+    left_out: int  # finished trials outside this study's space
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class EnsembleMember:
 
 @dataclass(frozen=True, slots=True)
 class SelectionBasis:
-    """What a winner was chosen from: the choice stands until this changes."""
+    """The inputs of the winner's choice; it is repeated only if they change."""
 
     ended: int | None = None  # trials
     selection: Mapping[str, Any] = field(default_factory=dict)  # as declared
@@ -95,17 +95,17 @@ class SelectionBasis:
 
 @dataclass(frozen=True, slots=True)
 class BaselineScores:
-    """A plain model on the locked rows."""
+    """Scores of a baseline model on the locked rows."""
 
     name: str  # "ridge", "logistic_regression", "gradient_boosting" or "constant"
     metrics: Mapping[str, float]
-    # By how much the winner's objective is better, a 95% interval; positive is better.
+    # 95% interval of the winner's advantage in the objective; positive: the winner is better.
     advantage: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SingleTrialScores:
-    """An ensemble's best single trial on the locked rows."""
+    """Scores of an ensemble's best single trial on the locked rows."""
 
     trial: int
     metrics: Mapping[str, float]
@@ -113,7 +113,7 @@ class SingleTrialScores:
 
 @dataclass(frozen=True, slots=True)
 class ColumnImportance:
-    """What the winner loses where a column is shuffled; see `training.importance`."""
+    """Loss in score when a column is permuted; see `training.importance`."""
 
     metric: str
     columns: Mapping[str, Sequence[float]]
@@ -133,58 +133,56 @@ class FileDigest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One line of the journal; `Journal.append` numbers and dates it."""
+    """One line of the journal; `Journal.append` sets its number and time."""
 
-    kind: ClassVar[str] = ""  # its name on disk
+    kind: ClassVar[str] = ""  # name on disk
 
-    seq: int = 0  # without a gap
+    seq: int = 0  # consecutive
     time: int = 0  # milliseconds since the epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnknownEvent(Event):
-    """An optional kind of event that a later version writes; readers may skip it."""
+    """An optional kind of event written by a later version; readers skip it."""
 
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyCreated(Event):
-    """The first line of every journal: what the study is made of."""
+    """The first line of every journal: declaration, data and environment of the study."""
 
     kind: ClassVar[str] = "study"
 
     study: str = ""  # its name
-    key: str = ""  # random, of this life of the study
-    spec: Mapping[str, Any] = field(default_factory=dict)  # the file, as the user wrote it
+    key: str = ""  # random; changes with --fresh
+    spec: Mapping[str, Any] = field(default_factory=dict)  # text of the study file
     fingerprint: str = ""  # of the data
     data: DataSummary = DataSummary()
     task: str = ""
     objective: Objective = Objective()
     seed: int | None = None
-    objectives: Sequence[Objective] | None = None  # all of them, where there are several
+    objectives: Sequence[Objective] | None = None  # all, if there are several
     sampler: str = ""
     pruner: str = ""
     trainer: str = ""
     trainer_reason: str = ""
-    resolved: Mapping[str, Any] | None = None  # every key of the file, with its default
-    defaults: Mapping[str, Any] | None = (
-        None  # of what is not declared and has its default elsewhere
-    )
-    files: Mapping[str, str] | None = None  # the user's code: path -> SHA-256
+    resolved: Mapping[str, Any] | None = None  # all keys of the file, with defaults
+    defaults: Mapping[str, Any] | None = None  # defaults that are not keys of the file
+    files: Mapping[str, str] | None = None  # user code: path -> SHA-256
     environment: Mapping[str, str] | None = None  # versions and machine
     source: SourceVersion | None = None
     owner: str | None = None
     host: str | None = None
-    folder: str = "."  # of the study's file, relative to the root
+    folder: str = "."  # of the study file, relative to the root
     warm_start: WarmStart | None = None
     workers: int | None = None
-    threads: int | None = None  # of each worker
+    threads: int | None = None  # per worker
     format: int = 1
     written_by: str = ""  # version of hpsearch
 
     def with_change(self, later: DeclarationChanged) -> StudyCreated:
-        """The study as it was declared from a change on."""
+        """Return the study with the declaration as changed."""
         names = ("resolved", "defaults", "files", "environment")
         found = {name: getattr(later, name) for name in names}
         return replace(self, **{k: v for k, v in found.items() if v is not None})
@@ -192,7 +190,7 @@ class StudyCreated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyResumed(Event):
-    """A later run of the study begins."""
+    """A later run of the study started."""
 
     kind: ClassVar[str] = "resumed"
 
@@ -204,11 +202,11 @@ class StudyResumed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclarationChanged(Event):
-    """The user accepted other code, versions or training for the trials that follow."""
+    """The user accepted changed code, versions or training for the following trials."""
 
     kind: ClassVar[str] = "changed"
 
-    changes: Sequence[Sequence[str]]  # (key, then, now)
+    changes: Sequence[Sequence[str]]  # (key, before, after)
     resolved: Mapping[str, Any] | None = None
     defaults: Mapping[str, Any] | None = None
     files: Mapping[str, str] | None = None
@@ -217,7 +215,7 @@ class DeclarationChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialAsked(Event):
-    """A trial, or the next attempt at one whose worker died, is to be trained."""
+    """A trial was created, or the next attempt at one whose worker died."""
 
     kind: ClassVar[str] = "asked"
 
@@ -225,16 +223,16 @@ class TrialAsked(Event):
     attempt: int
     params: Mapping[str, Value]
     seed: int
-    epochs: int  # at most
+    epochs: int  # maximum
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateProposed(Event):
-    """The sampler proposed a point that an earlier trial has; it was told that trial's result."""
+    """The sampler proposed the point of an earlier trial, and received that trial's result."""
 
     kind: ClassVar[str] = "remembered"
 
-    trial: int  # the number that was asked for
+    trial: int  # number that the trial would have had
     known_trial: int = field(metadata={"key": "of"})
     state: str | None = None
     score: float | None = None
@@ -242,7 +240,7 @@ class DuplicateProposed(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialStarted(Event):
-    """A worker trains the trial."""
+    """A worker started to train the trial."""
 
     kind: ClassVar[str] = "started"
 
@@ -252,32 +250,32 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochFinished(Event):
-    """What all folds measured after one epoch."""
+    """Scores and metrics of all folds after one epoch."""
 
     kind: ClassVar[str] = "epoch"
 
     trial: int
     attempt: int
     epoch: int  # 0-based
-    scores: list[float]  # the objective on the validation rows, one a fold
-    metrics: Mapping[str, list[float]]  # last on disk: `event_codec` skips it there
+    scores: list[float]  # objective on the validation rows, per fold
+    metrics: Mapping[str, list[float]]  # last on disk, so that `event_codec` can skip it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoldFinished(Event):
-    """What one fold measured from its first epoch to its last, where folds take turns."""
+    """Scores of one fold over all its epochs, if folds are trained sequentially."""
 
     kind: ClassVar[str] = "fold"
 
     trial: int
     attempt: int
     fold: int  # 0-based
-    scores: list[float]  # one an epoch
+    scores: list[float]  # per epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialFinished(Event):
-    """How a trial ended."""
+    """A trial ended."""
 
     kind: ClassVar[str] = "result"
 
@@ -290,7 +288,7 @@ class TrialFinished(Event):
     fold_scores: Sequence[float] | None = None  # at the best epoch
     seconds: float | None = None
     n_parameters: int | None = None
-    values: Sequence[float] | None = None  # of the objectives, where there are several
+    values: Sequence[float] | None = None  # values of several objectives
     latency_ms: float | None = None
     trainer: str = ""
     error: str | None = None
@@ -301,7 +299,7 @@ class TrialFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainerChanged(Event):
-    """Another trainer took over."""
+    """The study switched to another trainer."""
 
     kind: ClassVar[str] = "trainer"
 
@@ -311,17 +309,17 @@ class TrainerChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchEnded(Event):
-    """The search asks for no more trials."""
+    """The search ended: no more trials are created."""
 
     kind: ClassVar[str] = "ended"
 
     cause: str = ""
-    reason: str  # for people
+    reason: str  # for the user
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinalistScored(Event):
-    """The second score of one of the best trials, on fresh folds and seeds."""
+    """One of the best trials was re-scored on fresh folds and seeds."""
 
     kind: ClassVar[str] = "finalist"
 
@@ -335,7 +333,7 @@ class FinalistScored(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinnerChosen(Event):
-    """What the study ends with."""
+    """The winner was chosen."""
 
     kind: ClassVar[str] = "winner"
 
@@ -347,13 +345,13 @@ class WinnerChosen(Event):
     finalist_score: float | None = None
     finalist_spread: float | None = None
     members: Sequence[EnsembleMember] = ()
-    threshold: float = 0.5  # of a binary task's labels
+    threshold: float = 0.5  # decision threshold of a binary task
     chosen_from: SelectionBasis | None = field(default=None, metadata={"key": "of"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictionsRestored(Event):
-    """Out-of-fold predictions that were lost were made again."""
+    """Lost out-of-fold predictions were recomputed."""
 
     kind: ClassVar[str] = "predictions"
 
@@ -365,7 +363,7 @@ class PredictionsRestored(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinnerFitted(Event):
-    """The winner's networks are saved, and no locked row has judged them yet."""
+    """The winner's networks were saved; the locked rows have not been read for them."""
 
     kind: ClassVar[str] = "fitted"
 
@@ -378,7 +376,7 @@ class WinnerFitted(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedRowsRead(Event):
-    """The locked rows are read next."""
+    """The locked rows are about to be read."""
 
     kind: ClassVar[str] = "reading"
 
@@ -388,7 +386,7 @@ class LockedRowsRead(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WinnerEvaluated(Event):
-    """What the locked rows said of the winner; its files are in `final/`."""
+    """The winner was evaluated on the locked rows; its files are in `final/`."""
 
     kind: ClassVar[str] = "final"
 
@@ -399,24 +397,24 @@ class WinnerEvaluated(Event):
     test_rows: int | None = None
     threshold: float | None = None
     test: Mapping[str, float] = field(default_factory=dict)
-    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)  # 95%
+    intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)  # 95% interval
     baselines: Sequence[BaselineScores] = ()
     confusion: Sequence[Sequence[int]] | None = None
     single: SingleTrialScores | None = None
     importance: ColumnImportance | None = None
     seconds: float | None = None
-    digests: Mapping[str, FileDigest] | None = None  # None: an earlier format kept none
-    reads: int = 1  # of the locked rows, in the study's life
+    digests: Mapping[str, FileDigest] | None = None  # None: written in an earlier format
+    reads: int = 1  # readings of the locked rows so far
 
     @property
     def label_threshold(self) -> float:
-        """Of a binary task's labels; one half where nothing is said."""
+        """The decision threshold of a binary task; 0.5 by default."""
         return 0.5 if self.threshold is None else self.threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlotsDrawn(Event):
-    """The plots are drawn, but for those that failed."""
+    """The plots were drawn, except failed ones."""
 
     kind: ClassVar[str] = "plots"
 
@@ -425,14 +423,14 @@ class PlotsDrawn(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPromoted(Event):
-    """The model was put in use."""
+    """The model was promoted."""
 
     kind: ClassVar[str] = "promoted"
 
     name: str
     version: int
     alias: str
-    before: int | None = None  # the version that had the alias
+    before: int | None = None  # version that had the alias before
     comparison: str | None = None
 
 
@@ -442,5 +440,5 @@ KINDS: tuple[type[Event], ...] = (
     *(TrainerChanged, SearchEnded, FinalistScored, WinnerChosen, PredictionsRestored),
     *(WinnerFitted, LockedRowsRead, WinnerEvaluated, PlotsDrawn, ModelPromoted),
 )
-RUNS = (StudyCreated, StudyResumed)  # they begin a run, and name the format of what follows
-CURVES = (EpochFinished, FoldFinished)  # a table of results needs none of them
+RUNS = (StudyCreated, StudyResumed)  # these start a run and name the format of the following lines
+CURVES = (EpochFinished, FoldFinished)  # not needed for tables of results

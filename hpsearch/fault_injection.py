@@ -1,9 +1,8 @@
-"""Faults on demand: the steps of a study at which a test makes something break.
+"""Fault injection: steps of a study at which a test can trigger a fault.
 
 `HPSEARCH_FAULT=after_ask:3=kill` kills the process when it passes `after_ask` for the third time;
-several faults are separated by commas. Unset, as it is but in tests, a step costs one look at an
-empty table. `STEPS` and `ACTIONS` list what can be broken; docs/reliability.md says which
-fault is tested where.
+several faults are separated by commas. When unset, a step costs one lookup in an empty table.
+`STEPS` and `ACTIONS` list the choices; docs/reliability.md says which fault is tested where.
 """
 
 from __future__ import annotations
@@ -23,16 +22,16 @@ from .platforms.processes import kill_self
 VARIABLE = "HPSEARCH_FAULT"
 
 STEPS = (
-    "after_ask",  # the trial is in the journal, and not yet submitted
-    "after_dispatch",  # an executor has it
-    "before_result",  # its result has come and is written nowhere
-    "after_result",  # it is in the journal, and not yet told to the sampler
-    "after_tell",  # the sampler knows it
+    "after_ask",  # the trial is in the journal and not yet submitted
+    "after_dispatch",  # the executor has the trial
+    "before_result",  # the result was received and is not yet written
+    "after_result",  # the result is in the journal; the sampler does not have it yet
+    "after_tell",  # the sampler has the result
     "before_log",  # a request to MLflow is next
-    "after_log",  # MLflow has carried it out, the cursor does not know it
-    "before_promote",  # the version is registered, the alias is not moved
-    "after_promote",  # the alias is moved, the journal does not know it
-    "after_epoch",  # in a worker: an epoch was reported
+    "after_log",  # MLflow has executed the request, the cursor has not moved
+    "before_promote",  # the version is registered, the alias has not moved
+    "after_promote",  # the alias has moved, the journal does not record it yet
+    "after_epoch",  # in a worker, after reporting an epoch
     "writing_artifact",  # predictions or the final model are about to be written
 )
 
@@ -54,25 +53,25 @@ ACTIONS: Mapping[str, Callable[[], None]] = {
     "kill": kill_self,
     "int": _make_signal(signal.SIGINT),
     "term": _make_signal(signal.SIGTERM),
-    "disk_full": _raise_disk_full,  # what writing to a full disk raises
-    "hang": _wait_forever,  # takes no CPU and heeds no coordinator
+    "disk_full": _raise_disk_full,  # as if the disk were full
+    "hang": _wait_forever,  # stops responding, without using CPU
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What breaks at which pass."""
+    """An action at the n-th pass of a step."""
 
     step: str
-    times: int  # the pass at which it strikes, 1 for the first
+    times: int  # 1-based pass at which it acts
     action: str
 
 
 def parse_faults(text: str) -> tuple[Fault, ...]:
-    """The faults in the variable's text.
+    """Parse the faults in the environment variable.
 
     Raises:
-        SpecError: If it names a step or an action that does not exist.
+        SpecError: If a step or an action is unknown.
 
     Examples:
         >>> parse_faults("after_ask:3=kill")
@@ -92,13 +91,11 @@ def _parse_fault(text: str) -> Fault:
 
 
 _passes: Counter[str] = Counter()
-_faults = parse_faults(
-    os.environ.get(VARIABLE, "")
-)  # once: a process has the environment it began with
+_faults = parse_faults(os.environ.get(VARIABLE, ""))  # cached: read from the environment once
 
 
 def fault_point(step: str) -> None:
-    """Say that the process has come to a step; break there if that was asked for."""
+    """Mark a step of the process, and trigger a fault set for it."""
     if not _faults:
         return
     _passes[step] += 1

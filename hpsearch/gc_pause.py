@@ -1,4 +1,4 @@
-"""Importing large libraries."""
+"""Import large libraries faster."""
 
 from __future__ import annotations
 

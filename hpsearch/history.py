@@ -1,7 +1,7 @@
-"""A study as its journal tells it: the events, folded into trials.
+"""The state of a study, built from the events of its journal.
 
-Pure data. The search, the uploader, the plots and the reports all look at a study through this: the
-same events give the same history, so a resumed study goes on exactly where it stopped.
+Pure data, used by the search, the uploader, the plots and the reports. The same events give the
+same history, so a resumed study continues exactly where it stopped.
 """
 
 from __future__ import annotations
@@ -37,42 +37,41 @@ from .journal import stream_records, stream_scores
 from .trial import FINAL_STATES, Direction, Trial, TrialState, Value, is_better, is_score, orient
 from .trial_growth import grow
 
-BETWEEN_RUNS = (DeclarationChanged, ModelPromoted)  # written when no run is going on
+BETWEEN_RUNS = (DeclarationChanged, ModelPromoted)  # written outside of a run
 
 
 class History:
-    """What is known of a study so far.
+    """The state of a study so far.
 
-    Events are applied in the journal's order. Applying an event twice, or an epoch again,
-    changes nothing.
+    Events are applied in the journal's order. Applying an event a second time has no effect.
     """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.study = StudyCreated()
-        self._lost: list[Trial] = []  # attempts that a later one took the place of
-        self.last: dict[int, Trial] = {}  # number -> last attempt, in the order of asking
-        self.ended: list[Trial] = []  # in the order of their results
-        # What a sampler receives, in its order: a trial's number when it is asked for and again
-        # when it has ended, and proposals that were known.
+        self._lost: list[Trial] = []  # attempts replaced by a later one
+        self.last: dict[int, Trial] = {}  # number -> last attempt, in order of creation
+        self.ended: list[Trial] = []  # in order of their results
+        # Inputs of the sampler, in order: a trial's number when it is created and again when it
+        # ends, and duplicate proposals.
         self.order: list[int | DuplicateProposed] = []
-        self.finalists: dict[int, FinalistScored] = {}  # by trial
+        self.finalists: dict[int, FinalistScored] = {}  # per trial
         self.winner: WinnerChosen | None = None
         self.fitted: WinnerFitted | None = None
         self.final: WinnerEvaluated | None = None
-        self.asked_since_final = False  # a study that had ended goes on
-        self.reads = 0  # of the locked rows, in the study's life
-        self.plots: PlotsDrawn | None = None  # which of them could not be drawn for `final`
+        self.asked_since_final = False  # a finished study continues
+        self.reads = 0  # readings of the locked rows so far
+        self.plots: PlotsDrawn | None = None  # plots that failed for `final`
         self.end: SearchEnded | None = None
         self.promotions: list[ModelPromoted] = []
         self.changes: list[DeclarationChanged] = []
-        self.last_time = 0  # of the last event, milliseconds since the epoch
-        self._began = self._latest = 0  # of the latest run, by its own clock
-        self._past = 0  # milliseconds of the runs before
+        self.last_time = 0  # time of the last event, milliseconds since the epoch
+        self._began = self._latest = 0  # start of the latest run, by its own clock
+        self._past = 0  # milliseconds of earlier runs
         for event in events:
             self.apply(event)
 
     def apply(self, event: Event) -> tuple[Trial, ...]:
-        """Take one event in; the trials that it changed."""
+        """Apply one event; returns the trials that it changed."""
         self._count_time(event)
         match event:
             case EpochFinished() | TrialStarted() | FoldFinished() | TrialFinished():
@@ -100,7 +99,7 @@ class History:
         return ()
 
     def _apply_ending(self, event: Event) -> None:
-        """What happens once the search is over."""
+        """Apply an event from after the search."""
         match event:
             case WinnerChosen():
                 self.winner = event
@@ -116,7 +115,7 @@ class History:
                 self.plots = event
 
     def _count_time(self, event: Event) -> None:
-        """Each run of a study counts by itself: the clock may be set between two of them."""
+        """Add up the time of each run separately: the clock may be changed between runs."""
         time = event.time
         self.last_time = max(self.last_time, time)
         if isinstance(event, RUNS):
@@ -187,7 +186,7 @@ class History:
 
     @property
     def key(self) -> str:
-        """The random id of this life of the study."""
+        """The study's random id; `--fresh` creates a new one."""
         return self.study.key
 
     @property
@@ -197,27 +196,27 @@ class History:
 
     @property
     def direction(self) -> Direction:
-        """Whether a larger or a smaller score is better."""
+        """The direction of the objective."""
         return self.study.objective.direction
 
     @property
     def maximize(self) -> bool:
-        """Whether a larger score is better."""
+        """Whether larger scores are better."""
         return self.direction == "maximize"
 
     @property
     def objectives(self) -> tuple[tuple[str, Direction], ...]:
-        """Each objective's metric and direction; the first ranks trials."""
+        """The objectives with their directions; the first ranks trials."""
         several = self.study.objectives or ()
         declared = tuple((o.metric, o.direction) for o in several)
         return declared or ((self.metric, self.direction),)
 
     def declaration(self, revision: int) -> StudyCreated:
-        """What trials of a revision depend on; see `Trial.revision`."""
+        """Return the declaration of a revision; see `Trial.revision`."""
         return self.study.with_change(self.changes[revision - 1]) if revision else self.study
 
     def notes_of_changes(self) -> list[str]:
-        """A sentence for each change that was accepted, for people."""
+        """One sentence per accepted change, for the user."""
         return [
             f"revision {revision} from trial {first}: {_format_changes(event.changes)}"
             for revision, event in enumerate(self.changes, start=1)
@@ -230,8 +229,8 @@ class History:
 
     @property
     def next_number(self) -> int:
-        """The number of the next trial; that of one which a damaged journal lost stays unused."""
-        return next(reversed(self.last), -1) + 1  # they are asked for in their order
+        """The number of the next trial; numbers lost with damaged lines are not reused."""
+        return next(reversed(self.last), -1) + 1  # created in ascending order
 
     @property
     def trials(self) -> list[Trial]:
@@ -240,36 +239,37 @@ class History:
 
     @property
     def attempts(self) -> list[Trial]:
-        """Every attempt at every trial, by number; those whose worker died among them."""
+        """Every attempt at every trial, by number, including those whose worker died."""
         return sorted([*self._lost, *self.last.values()], key=lambda t: (t.number, t.attempt))
 
     def count(self, state: TrialState) -> int:
-        """How many trials are in this state."""
+        """Count the trials in this state."""
         return sum(t.state == state for t in self.last.values())
 
     @property
     def best(self) -> Trial | None:
-        """The best complete trial, the earliest of equals; None where there is none.
+        """The best complete trial, the earliest of ties; None if there is none.
 
-        With several objectives it is the member of the front that is best in the first.
+        With several objectives, the member of the Pareto front that is best in the first objective.
         """
         ranked = self.pareto_front() or self.ranked_trials()
         return ranked[0] if ranked else None
 
     @property
     def seconds(self) -> float:
-        """Wall clock of the study's runs together."""
+        """Total wall-clock time of the study's runs."""
         return (self._past + self._latest - self._began) / 1000
 
     def ranked_trials(self) -> list[Trial]:
-        """The complete trials with a finite score, best first; the earlier of equals first."""
+        """The complete trials with a finite score, best first; of ties, the earlier first."""
         done = [t for t in self.trials if t.state == "COMPLETE" and is_score(t.score)]
         return sorted(done, key=lambda t: (-orient(t.score or 0.0, self.direction), t.number))
 
     def pareto_front(self) -> list[Trial]:
-        """The Pareto front: the complete trials that no other is better than in every respect.
+        """The Pareto front: the complete trials that no other trial dominates.
 
-        Best first in the first objective, the earlier of equals first. Empty with one objective.
+        Sorted by the first objective, best first; of ties, the earlier first. Empty with one
+        objective.
         """
         if len(self.objectives) == 1:
             return []
@@ -280,9 +280,9 @@ class History:
 
     @property
     def since_improvement(self) -> int:
-        """How many trials have ended since one last was better, or came to the front."""
+        """Number of trials ended since the last improvement of the best score or the front."""
         several = len(self.objectives) > 1
-        best: list[Trial] = []  # so far: one trial, or the front
+        best: list[Trial] = []  # the best trial, or the front
         waited = 0
         for trial in self.ended:
             waited += 1
@@ -298,7 +298,7 @@ class History:
         return waited
 
     def _extend_front(self, front: list[Trial], trial: Trial) -> list[Trial] | None:
-        """The front with `trial` in it; None where it has no place there."""
+        """Add `trial` to the front; None if a member dominates it."""
         if not trial.values or not all(map(is_score, trial.values)):
             return None
         directions = [direction for _, direction in self.objectives]
@@ -310,7 +310,7 @@ class History:
         return is_better(trial.score, than, self.direction)
 
     def improvements(self) -> Iterator[tuple[Trial, float]]:
-        """Every complete trial in the order of ending, with the best score up to it."""
+        """The complete trials in order of ending, each with the best score so far."""
         best: float | None = None
         for trial in self.ended:
             if trial.state != "COMPLETE" or not is_score(trial.score):
@@ -320,7 +320,7 @@ class History:
             yield trial, best
 
     def winning_trial(self) -> Trial | None:
-        """The trial that was chosen, or the best so far."""
+        """The chosen trial, or else the best so far."""
         if self.winner is not None:
             chosen = self._find_attempt(self.winner.trial, self.winner.attempt)
             if chosen is not None:
@@ -331,19 +331,19 @@ class History:
 def load_history(
     journal: Path, *, without: Collection[type[Event]] = (), but_of: Collection[int] = ()
 ) -> History:
-    """The history in a journal file, without the events named in `without` but of some trials.
+    """Load the history of a journal, skipping the events in `without` except of some trials.
 
     Raises:
-        JournalError: If there is none, or it is damaged.
+        JournalError: If the journal is missing or damaged.
     """
     return History(stream_records(journal, without=without, but_of=but_of))
 
 
 def load_condensed_history(journal: Path) -> History:
-    """The history in a journal file, of curves the mean over the folds and the winner's whole.
+    """Load the history of a journal; only the winner keeps whole curves, others their means.
 
     Raises:
-        JournalError: If there is none, or it is damaged.
+        JournalError: If the journal is missing or damaged.
     """
     history = History()
     for event in stream_scores(journal):
@@ -358,10 +358,10 @@ def load_condensed_history(journal: Path) -> History:
 def restore_curves(
     history: History, journal: Path, numbers: Collection[int], *, until: int | None = None
 ) -> None:
-    """Give trials the curves back that they let go of, as the journal has them up to `until`.
+    """Restore dropped curves of trials from the journal, up to offset `until`.
 
     Raises:
-        JournalError: If it is damaged.
+        JournalError: If the journal is damaged.
     """
     wanted = [t for t in history.trials if t.number in numbers and t.means is not None]
     named = {trial.number for trial in wanted}
@@ -374,7 +374,7 @@ def restore_curves(
 
 
 def concerns_trials(event: Event, trials: Collection[int]) -> bool:
-    """Whether an event says something of one of these trials that its `Trial` takes in."""
+    """Whether an event changes one of these trials."""
     match event:
         case TrialAsked() | TrialStarted() | EpochFinished() | FoldFinished() | TrialFinished():
             return event.trial in trials
@@ -382,7 +382,7 @@ def concerns_trials(event: Event, trials: Collection[int]) -> bool:
 
 
 def _intern_params(params: Mapping[str, Value]) -> dict[str, Value]:
-    """The same params; the texts in them are one object for all trials."""
+    """Intern the strings in params, so that trials share them in memory."""
     return {intern(n): intern(v) if isinstance(v, str) else v for n, v in params.items()}
 
 

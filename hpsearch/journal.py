@@ -1,7 +1,7 @@
-"""The journal: a study's truth, one checksummed line per event, appended and never changed.
+"""The journal: an append-only file with one checksummed line per event of a study.
 
-A line is `<crc32 of the rest, 8 hex digits> <JSON>\\n`; `events.py` says which events there are,
-`event_codec.py` how they are written. A torn last line is one that a crash cut short.
+A line is `<crc32 of the rest, 8 hex digits> <JSON>\\n`; `events.py` defines the events and
+`event_codec.py` their encoding. A torn last line is one that a crash cut short.
 """
 
 from __future__ import annotations
@@ -50,27 +50,26 @@ E = TypeVar("E", bound=Event)
 
 
 def encode(text: bytes) -> bytes:
-    """One journal line of an event's JSON."""
+    """Encode an event's JSON as a journal line."""
     return b"%08x " % zlib.crc32(text) + text + b"\n"
 
 
 def is_sound(line: bytes) -> bool:
-    """Whether the checksum of a line holds."""
+    """Whether the checksum of a line is correct."""
     return _verify_line(line) is not None
 
 
 def _verify_line(line: bytes) -> bytes | None:
-    """The JSON in `line`, or None where the checksum does not hold."""
+    """Return the JSON in `line`; None if the checksum is wrong."""
     checksum, _, text = line.rstrip(b"\n").partition(b" ")
     return text if checksum == b"%08x" % zlib.crc32(text) else None
 
 
 def _decode_event(text: bytes, path: Path) -> Event:
-    """A sound line's event.
+    """Decode the event of a line with a correct checksum.
 
     Raises:
-        JournalError: If another version of hpsearch wrote it, and this one cannot read it, or
-            another program.
+        JournalError: If this version cannot read the line, or hpsearch did not write it.
     """
     try:
         return decode_event(text)
@@ -78,22 +77,22 @@ def _decode_event(text: bytes, path: Path) -> Event:
         raise JournalError(f"{path}: {error}") from None
     except IncompleteError as error:
         raise JournalError(
-            f"study {path.parent.name}: {error}: another version of hpsearch wrote it. Go on with "
-            "that one, or start over with --fresh."
+            f"study {path.parent.name}: {error}: another version of hpsearch wrote it. Continue "
+            "with that version, or start over with --fresh."
         ) from None
     except FormatError as error:
         raise JournalError(
-            f"{path}: record {error.seq} was not written by hpsearch, though its checksum is "
-            f"right: {error}. {_format_remedy(path)}"
+            f"{path}: record {error.seq} was not written by hpsearch, although its checksum is "
+            f"correct: {error}. {_format_remedy(path)}"
         ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What a journal holds from some offset on."""
+    """The contents of a journal from an offset on."""
 
     events: tuple[Event, ...]
-    end: int  # offset in bytes behind the last whole line
+    end: int  # offset in bytes after the last whole line
 
 
 def read_page(
@@ -103,7 +102,7 @@ def read_page(
     without: Collection[type[Event]] = (),
     until: float = math.inf,
 ) -> Page:
-    """All whole lines from `offset` (bytes) on; see `stream`. The last one reaches beyond `until`.
+    """Read whole lines from `offset` (bytes) on; the last one may end after `until`.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
@@ -125,11 +124,11 @@ def stream_records(
     without: Collection[type[Event]] = (),
     but_of: Collection[int] = (),
 ) -> Iterator[Event]:
-    """The events one by one, so that a long journal need not fit in memory.
+    """Iterate over the events, so that a long journal need not fit in memory.
 
-    A torn last line is left out, and so is what lies beyond `until` (bytes). Events named in
-    `without` are checked and left out, but not parsed, except those of the trials `but_of`: a
-    journal consists of epochs for the most part, and a table of results needs few of them.
+    A torn last line and lines after `until` (bytes) are skipped. Events of the kinds in `without`,
+    except those of the trials `but_of`, are verified and skipped without parsing: most lines are
+    epochs, of which tables of results need few.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
@@ -142,9 +141,9 @@ def stream_records(
 
 
 def redacted_text(path: Path) -> str | None:
-    """A journal's text with the secrets hidden that are in it; None where there are none.
+    """Return a journal's text with its secrets hidden; None if it has none.
 
-    This version hides them before it writes; earlier ones did not.
+    Earlier versions wrote secrets unredacted.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
@@ -156,7 +155,7 @@ def redacted_text(path: Path) -> str | None:
 
 
 def stream_scores(path: Path, *, until: int | None = None) -> Iterator[Event]:
-    """`stream`, but of an epoch's metrics none is parsed: its scores decide what a search does.
+    """Iterate over the events, epochs without metrics: the search uses only the scores.
 
     Raises:
         JournalError: If a line before the last is damaged, or the file is empty or missing.
@@ -168,7 +167,7 @@ def stream_scores(path: Path, *, until: int | None = None) -> Iterator[Event]:
 
 
 def _stream_lines(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
-    """The JSON of each whole line from `offset` on, and the offset behind the line."""
+    """Iterate over the JSON of whole lines from `offset` on, with the offset after each line."""
     with _open_journal(path) as file:
         file.seek(offset)
         end = offset
@@ -218,7 +217,7 @@ def _empty_error(path: Path) -> JournalError:
 
 
 def _normalize_text(data: bytes) -> bytes:
-    """Text without what an editor, a shell or git may have made of it."""
+    """Undo changes of line ends and encoding by an editor, a shell or git."""
     if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         data = data.decode("utf-16", "replace").encode("utf-8", "replace")
     return data.removeprefix(BOM_UTF8).replace(b"\r\n", b"\n")
@@ -233,7 +232,7 @@ def _format_remedy(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SoundLine:
-    """A line whose checksum holds, and which hpsearch wrote."""
+    """A line with a correct checksum that hpsearch wrote."""
 
     event: Event
     text: bytes  # its JSON
@@ -241,24 +240,24 @@ class SoundLine:
 
 @dataclass(frozen=True, slots=True)
 class Salvage:
-    """What is sound in a journal, whatever state it is in."""
+    """The sound lines of a possibly damaged journal."""
 
     lines: tuple[SoundLine, ...]
-    damaged: tuple[int, ...]  # 1-based numbers of the other lines, a torn last one among them
-    lost: int  # bytes of those
-    is_as_written: bool  # no editor or shell has changed its line ends or its encoding
+    damaged: tuple[int, ...]  # 1-based numbers of damaged lines, a torn last one included
+    lost: int  # bytes of the damaged lines
+    is_as_written: bool  # whether line ends and encoding are unchanged
 
 
 def find_missing_line(events: Iterable[Event]) -> int | None:
-    """The 1-based line that is not there though later ones are; None where all are."""
+    """Return the 1-based number of the first missing line; None if none is missing."""
     return next((index + 1 for index, event in enumerate(events) if event.seq != index), None)
 
 
 def salvage_records(path: Path) -> Salvage:
-    """Every sound line of a journal, damaged ones left out.
+    """Read the sound lines of a journal, skipping damaged ones.
 
     Raises:
-        JournalError: If there is no file, or this version cannot read what it holds.
+        JournalError: If the file is missing, or in a format that this version cannot read.
     """
     with _open_journal(path) as file:
         data = file.read()
@@ -267,7 +266,7 @@ def salvage_records(path: Path) -> Salvage:
     sound: list[SoundLine] = []
     damaged: list[int] = []
     for number, line in enumerate(lines):
-        text = _verify_line(line)  # the checksum proves a last line without its end
+        text = _verify_line(line)  # a last line without its newline is proved by its checksum
         event = None if text is None else _decode_or_none(text, path)
         if text is None or event is None:
             damaged.append(number)
@@ -282,7 +281,7 @@ def salvage_records(path: Path) -> Salvage:
 
 
 def _decode_or_none(text: bytes, path: Path) -> Event | None:
-    """A sound line's event; None where another program wrote it."""
+    """Decode a line with a correct checksum; None if hpsearch did not write it."""
     try:
         return decode_event(text)
     except (NewerFormatError, IncompleteError):
@@ -292,11 +291,11 @@ def _decode_or_none(text: bytes, path: Path) -> Event | None:
 
 
 class Journal:
-    """The one writer of a study's journal.
+    """The single writer of a study's journal.
 
-    Opening it takes a lock that the operating system drops when the process ends, reads what
-    is there and cuts a torn last line. The journal itself is locked as well: its lock's file may
-    be removed. Where nothing locks, an append sees that another process has written.
+    Opening it takes a lock, which the operating system releases when the process ends, reads the
+    existing lines and truncates a torn last one. The journal itself is locked too, since the lock
+    file may be removed. On a file system without locks, `append` detects another writer.
     """
 
     def __init__(
@@ -306,23 +305,23 @@ class Journal:
         hear: Callable[[Event], object] | None = None,
         with_metrics: bool = False,
     ) -> None:
-        """Open the journal at `path`, or begin one.
+        """Open the journal at `path`, or create it.
 
         Args:
-            path: Of the file.
-            hear: Called with every event of earlier runs while the file is read, this once.
-            with_metrics: Whether it receives an epoch's metrics too, not only its scores.
+            path: The file.
+            hear: Called with every event of earlier runs while the file is read.
+            with_metrics: Whether `hear` receives the metrics of epochs, too.
 
         Raises:
-            JournalError: If another process holds it, or it is damaged.
+            JournalError: If another process has the journal open, or it is damaged.
         """
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = take_lock(path)
         try:
-            self._epoch = time.time_ns() - time.monotonic_ns()  # of this run: a clock may jump
-            self.first: Event | None = None  # of an earlier run of the study
-            self._seq = self._end = 0  # the next record's; bytes of the whole lines
+            self._epoch = time.time_ns() - time.monotonic_ns()  # once, since a clock may jump
+            self.first: Event | None = None  # end of an earlier run of the study
+            self._seq = self._end = 0  # number of the next event; bytes of whole lines
             for text, self._end in _stream_lines(path, 0) if path.exists() else ():
                 if not has_number(text, self._seq):
                     raise JournalError(
@@ -334,7 +333,7 @@ class Journal:
                     if hear is not None:
                         hear(event)
                 self._seq += 1
-            self._file: FileIO | None = None  # a new journal appears with its first line
+            self._file: FileIO | None = None  # a new journal is created with its first line
             if path.exists():
                 self._file = _open_locked(path)
                 self._file.truncate(self._end)
@@ -343,20 +342,20 @@ class Journal:
             raise
 
     def append(self, event: E, *, sync: bool = True) -> E:
-        """Write one event, and wait for the disk where something will be done because of it.
+        """Write one event; sync it to disk if an action will depend on it.
 
         Returns:
-            The event as it was written, with its number and time.
+            The event with its number and time.
 
         Raises:
-            JournalError: If the disk takes no more, or another process has written to the file.
+            JournalError: If the disk refuses, or another process has written to the file.
         """
         numbered = replace(event, seq=self._seq, time=self._timestamp())
         if isinstance(numbered, StudyCreated | StudyResumed):
             numbered = replace(numbered, format=FORMAT, written_by=version("hpsearch"))
         try:
             line = encode(encode_event(numbered))
-        except UnicodeEncodeError:  # part of a name that is not UTF-8, in an error or a path
+        except UnicodeEncodeError:  # a name that is not UTF-8, in an error or a path
             numbered = cast(E, escape_event(numbered))
             line = encode(encode_event(numbered))
         if self._file is None:
@@ -369,16 +368,16 @@ class Journal:
         return numbered
 
     def sync(self) -> None:
-        """Wait for the disk to have what was written without waiting."""
+        """Sync to disk the events that were written without syncing."""
         if self._file is not None:
             sync_data(self._file.fileno())
 
     def _timestamp(self) -> int:
-        """Milliseconds since the epoch, in steps of a monotonic clock."""
+        """Return milliseconds since the epoch, advanced by a monotonic clock."""
         return (self._epoch + time.monotonic_ns()) // 1_000_000
 
     def _require_unchanged(self, file: FileIO) -> None:
-        """Refuse to write behind what another process or program has made of the file."""
+        """Refuse to append if another process or program has changed the file."""
         size = os.fstat(file.fileno()).st_size
         if not is_same_file(self.path, file.fileno()):
             found = "was removed, moved or replaced"
@@ -392,11 +391,11 @@ class Journal:
         other = "" if who is None or who.pid == os.getpid() else f" Perhaps by {who}."
         raise JournalError(
             f"{self.path}: {found} by another program while the study ran.{other} Nothing more is "
-            "written to it. See that one process alone runs the study, and run the command again."
+            "written to it. See that only one process runs the study, and run the command again."
         )
 
     def _write(self, file: FileIO, line: bytes, *, sync: bool) -> None:
-        """A whole line or none of it, where the disk allows to take it back."""
+        """Write a whole line; on an error, remove the partial line if the disk allows."""
         rest = memoryview(line)
         try:
             while rest:
@@ -410,7 +409,7 @@ class Journal:
             raise JournalError(describe_os_error(error)) from None
 
     def close(self) -> None:
-        """Sync, and let another process have the study."""
+        """Sync, and release the study for other processes."""
         if self._file is not None and not self._file.closed:
             sync_file(self._file.fileno())
             self._file.close()
@@ -429,10 +428,10 @@ class Journal:
 
 
 def take_lock(journal: Path) -> FileLock:
-    """The right to write a journal, to be released; a process's end does that too.
+    """Take the lock on a journal. It is released explicitly, or when the process ends.
 
     Raises:
-        JournalError: If another process has it, which is named, or its file cannot be written.
+        JournalError: If another process holds it, which is named, or its file cannot be written.
     """
     try:
         lock = FileLock(journal.with_suffix(".lock"))
@@ -453,7 +452,7 @@ def take_lock(journal: Path) -> FileLock:
 
 
 def _await_owner(journal: Path) -> str:
-    """Who runs a study, though its lock's file was removed: they will soon write it again."""
+    """Wait for the owner of a study to restore its removed lock file; returns the owner."""
     end = time.monotonic() + 2 * RENEW_SECONDS
     while (who := find_owner(journal)) is None and time.monotonic() < end:
         time.sleep(POLL_SECONDS)
@@ -461,10 +460,10 @@ def _await_owner(journal: Path) -> str:
 
 
 def find_owner(journal: Path) -> str | None:
-    """Who runs a study now, and since when; None where it is not running. Changes nothing.
+    """Return who runs a study, and since when; None if it is not running. Changes nothing.
 
     Raises:
-        JournalError: If that cannot be seen.
+        JournalError: If the lock cannot be inspected.
     """
     try:
         holder = find_holder(journal.with_suffix(".lock"))
@@ -474,7 +473,7 @@ def find_owner(journal: Path) -> str | None:
 
 
 def _open_locked(path: Path) -> FileIO:
-    """A journal, to be appended to by this process alone."""
+    """Open a journal for appending, locked against other processes."""
     file = path.open("ab", buffering=0)
     if try_lock(file.fileno()) is False:
         file.close()
@@ -489,10 +488,10 @@ def _held_error(journal: Path, who: str) -> JournalError:
 
 
 def _create_journal(path: Path, line: bytes) -> FileIO:
-    """A journal of one line; it is never seen without it, so an empty file is a damaged one."""
+    """Create a journal with its first line atomically; an empty file is therefore damaged."""
     if path.exists():
         raise _held_error(path, "another process, which has just begun it")
     with atomic_write(path) as file:
         file.write(line)
-    sync_names(path.parent)  # also of folders made elsewhere
+    sync_names(path.parent)  # also syncs folders created elsewhere
     return _open_locked(path)

@@ -1,8 +1,8 @@
-"""Log files: the one in a study's folder, and the one that `--log-file` names.
+"""Log files: of a study, and of `--log-file`.
 
-hpsearch logs to standard loggers below `hpsearch`: `hpsearch.search`, `.execution`, `.tracking`,
-`.promotion`, `.study`. INFO has what was decided, a line or two a trial; DEBUG has each question
-and each request. A program that configures logging itself decides by its own levels.
+hpsearch uses the standard loggers `hpsearch.search`, `.execution`, `.tracking`, `.promotion` and
+`.study`. INFO logs decisions, one or two lines per trial; DEBUG every suggestion and request. The
+levels of a program that configures logging itself are respected.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from .redaction import MAX_TRACEBACK_LENGTH, redact, shorten
 
 STUDY_LOG = "study.log"
-MAX_BYTES = 1_000_000  # of one file; older lines go to `study.log.1` and `.2`, and then
+MAX_BYTES = 1_000_000  # per file; older lines go to `study.log.1` and `.2`
 BACKUPS = 2
 LAYOUT = "%(asctime)s.%(msecs)03dZ %(levelname)-7s %(name)s: %(message)s"
 
@@ -26,7 +26,7 @@ class RedactingFilter(logging.Filter):
     """Hides secrets in messages and tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """See `logging.Filter`; every record passes."""
+        """Redact the record; every record passes. See `logging.Filter`."""
         record.msg, record.args = redact(record.getMessage()), None
         if record.exc_info:
             record.exc_text = logging.Formatter().formatException(record.exc_info)
@@ -37,7 +37,7 @@ class RedactingFilter(logging.Filter):
 
 
 class StudyLogHandler(RotatingFileHandler):
-    """The log of a study, which never stops it: where a line cannot be written, it is left out."""
+    """The log of a study; a line that cannot be written is dropped, and the study continues."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -50,7 +50,7 @@ class StudyLogHandler(RotatingFileHandler):
 
 
 def make_discreet(handler: logging.Handler) -> None:
-    """Let a handler of a file write a line a record, in UTC, without secrets."""
+    """Make a file handler write one redacted line per record, in UTC."""
     formatter = logging.Formatter(LAYOUT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime
     handler.setFormatter(formatter)
@@ -58,7 +58,7 @@ def make_discreet(handler: logging.Handler) -> None:
 
 
 def lower_level(level: int) -> None:
-    """Let loggers of hpsearch pass what has `level`, unless the program configures logging."""
+    """Lower the level of hpsearch's loggers, unless the program configures logging."""
     logger = logging.getLogger("hpsearch")
     if not logging.getLogger().handlers and logger.getEffectiveLevel() > level:
         logger.setLevel(level)
@@ -66,7 +66,7 @@ def lower_level(level: int) -> None:
 
 @contextmanager
 def study_log(folder: Path) -> Iterator[None]:
-    """Log into `folder` for as long as the block runs. Its files are bounded."""
+    """Log into `folder` while the block runs; the files' sizes are bounded."""
     logger = logging.getLogger("hpsearch")
     before = logger.level
     handler = StudyLogHandler(folder / STUDY_LOG)

@@ -1,6 +1,6 @@
-"""Hyperparameters as Optuna and Keras Tuner hold them.
+"""Encode hyperparameters for Optuna and Keras Tuner.
 
-Both take 1, 1.0 and True for the same choice, so a choice is encoded as its index.
+Both treat 1, 1.0 and True as the same choice, so a choice is encoded as its index.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from .trial import Value
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-OPTUNA_STATES = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}  # all others run
+OPTUNA_STATES = {"COMPLETE": "COMPLETE", "PRUNED": "PRUNED", "FAILED": "FAIL"}  # others: running
 
 
 def encode_value(p: Parameter, value: Value) -> Value:
-    """A choice as its index; a number as it is."""
+    """Encode a choice as its index; numbers are unchanged."""
     return p.index(value) if isinstance(p, Categorical) else value
 
 
 def decode_value(p: Parameter, value: Any) -> Value:
-    """The opposite of `encode_value`, in Python's own types and within the bounds."""
+    """Decode a value of `encode_value` to Python types, clipped to the bounds."""
     match p:
         case Categorical():
             return p.choices[int(value)]
@@ -34,7 +34,7 @@ def decode_value(p: Parameter, value: Any) -> Value:
 
 
 def decode_nearest(p: Parameter, value: Any) -> Value:
-    """As `decode_value`; a number between two steps becomes the nearer of them."""
+    """Decode a value as `decode_value` does, rounding numbers to the nearest step."""
     if isinstance(p, Categorical) or p.step is None:
         return decode_value(p, value)
     index = round((value - p.low) / p.step)
@@ -42,7 +42,7 @@ def decode_nearest(p: Parameter, value: Any) -> Value:
 
 
 def to_distribution(p: Parameter, choices: Sequence[Value] | None = None) -> BaseDistribution:
-    """Optuna's distribution of a parameter; of a categorical one over `choices`, or the indices."""
+    """Return Optuna's distribution of a parameter; a categorical's is over `choices` or indices."""
     from optuna import distributions
 
     match p:

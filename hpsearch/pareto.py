@@ -1,4 +1,4 @@
-"""Pareto fronts of points with several values each."""
+"""Pareto fronts of points with several objectives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def dominates(one: Point, other: Point, directions: Sequence[Direction]) -> bool:
-    """Whether `one` is nowhere worse than `other` and somewhere better.
+    """Whether `one` dominates `other`: it is better in some objective and worse in none.
 
     Examples:
         >>> dominates((0.9, 10), (0.9, 12), ("maximize", "minimize"))
@@ -27,9 +27,9 @@ def dominates(one: Point, other: Point, directions: Sequence[Direction]) -> bool
 def add_to_front(
     front: Sequence[T], candidate: T, point: Callable[[T], Point], directions: Sequence[Direction]
 ) -> list[T] | None:
-    """The front with `candidate` in it and without what it dominates.
+    """Add `candidate` to the front and remove the members that it dominates.
 
-    None where a member dominates the candidate. Points that are equal are members together.
+    None if a member dominates the candidate. Equal points are all members.
     """
     own = point(candidate)
     if any(dominates(point(member), own, directions) for member in front):

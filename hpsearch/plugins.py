@@ -1,8 +1,8 @@
-"""Samplers, pruners, model families, metrics and executors of other packages, by entry points.
+"""Samplers, pruners, model families, metrics and executors from other packages' entry points.
 
-A package declares them in its pyproject.toml, as `[project.entry-points."hpsearch.samplers"]`. They
-are looked for when a name is asked for that is not built in, so a study without them waits for no
-look at what is installed. Knows none of the kinds; docs/extending.md says what each has to be.
+A package declares them in its pyproject.toml, as `[project.entry-points."hpsearch.samplers"]`.
+Installed packages are searched only for names that are not built in. docs/extending.md describes
+the interface of each kind.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ KINDS = ("samplers", "pruners", "families", "metrics", "executors")
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """One entry point that was loaded."""
+    """A loaded entry point."""
 
     name: str
-    package: str  # as it is installed
+    package: str  # installed version
     version: str
-    value: Any  # what the entry point names
+    value: Any  # the loaded object
 
 
 @cache
 def entry_points(kind: str) -> tuple[metadata.EntryPoint, ...]:
-    """What is installed of one of `KINDS`."""
+    """Return the installed entry points of one of `KINDS`."""
     return tuple(metadata.entry_points(group=f"hpsearch.{kind}"))
 
 
 def installed_names(kind: str) -> tuple[str, ...]:
-    """The names of what is installed, ascending."""
+    """Return the installed names, sorted."""
     return tuple(sorted({point.name for point in entry_points(kind)}))
 
 
 @cache
 def find_plugin(kind: str, name: str) -> Plugin | None:
-    """What is installed under `name`; None where there is nothing.
+    """Find and load the plugin `name`; None if it is not installed.
 
     Raises:
-        SpecError: If several packages have that name, or it cannot be imported.
+        SpecError: If several packages use the name, or it cannot be imported.
     """
     found = [point for point in entry_points(kind) if point.name == name]
     if not found:
@@ -60,7 +60,7 @@ def find_plugin(kind: str, name: str) -> Plugin | None:
     package, version = _owner(point)
     try:
         value = point.load()
-    except Exception as error:  # whatever the package does when it is imported
+    except Exception as error:  # importing a package may raise anything
         raise SpecError(
             f"{kind}: {name!r} of the package {package} {version} cannot be loaded from "
             f"{point.value}: {type(error).__name__}: {error}"
@@ -69,16 +69,16 @@ def find_plugin(kind: str, name: str) -> Plugin | None:
 
 
 def find_object(kind: str, name: str, wanted: type[T], called: str) -> T | None:
-    """The object installed under `name`; None where there is nothing.
+    """Load the object of the plugin `name`; None if it is not installed.
 
     Args:
         kind: One of `KINDS`.
-        name: Of the entry point.
-        wanted: The class that it must be of.
-        called: What an error calls that class.
+        name: The entry point's name.
+        wanted: The required class.
+        called: That class in error messages.
 
     Raises:
-        SpecError: If it is of another class; see `find_plugin` for others.
+        SpecError: If it is of another class; also as `find_plugin`.
     """
     plugin = find_plugin(kind, name)
     if plugin is None or isinstance(plugin.value, wanted):
@@ -90,14 +90,14 @@ def find_object(kind: str, name: str, wanted: type[T], called: str) -> T | None:
 
 
 def describe_known(kind: str, built_in: Iterable[str]) -> str:
-    """The names that are built in and those that are installed, for an error."""
+    """List built-in and installed names, for an error message."""
     known = f"Known: {', '.join(built_in)}."
     found = installed_names(kind)
     return f"{known} Installed: {', '.join(found)}." if found else known
 
 
 def find_clashes(kind: str, built_in: Iterable[str]) -> list[str]:
-    """What is installed under a name that is built in, and so never used; a sentence each."""
+    """Describe plugins that are shadowed by built-in names, one sentence each."""
     taken = set(built_in)
     return [
         f"{kind}: {point.name!r} of the package {_owner(point)[0]} is not used: "
@@ -108,7 +108,7 @@ def find_clashes(kind: str, built_in: Iterable[str]) -> list[str]:
 
 
 def _owner(point: metadata.EntryPoint) -> tuple[str, str]:
-    """Name and version of the package that declares an entry point."""
+    """Return name and version of the package that declares an entry point."""
     if point.dist is None:
         return point.value.partition(".")[0], "unknown"
     return point.dist.name, point.dist.version

@@ -1,8 +1,8 @@
-"""The form of a journal's records: which fields hold what kind of value.
+"""Validate the fields of a journal's records.
 
-A checksum proves that a line is what was written, not that a version of hpsearch wrote it: another
-program may have, with a checksum of its own. What is read is checked once, here. Fields and events
-that are unknown are kept; a missing one is reported by the code that needs it.
+A checksum proves that a line is unchanged, not that hpsearch wrote it: another program can write
+valid checksums. Records are validated once, here. Unknown fields and events are kept; a missing
+field is reported where it is used.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 Check = Callable[[Any], bool]
 
-LARGEST = 2**31  # of whole numbers that count something
+LARGEST = 2**31  # bound of counts
 LAST_TIME = 253_402_300_800_000  # milliseconds since the epoch; the year 10000
 STATES = ("COMPLETE", "PRUNED", "FAILED")
-PREDICTIONS = re.compile(r"predictions/\d{1,12}\.npy")  # a file that `gc` may remove
+PREDICTIONS = re.compile(r"predictions/\d{1,12}\.npy")  # files that `gc` may remove
 
 
 def wrong_field(record: Any) -> str | None:
-    """What is wrong with a record, for people; None where nothing is."""
+    """Describe what is wrong with a record; None if it is valid."""
     if not isinstance(record, dict):
-        return "it is no JSON object"
+        return "it is not a JSON object"
     event = record.get("event")
     if not isinstance(event, str):
         return "it has no event"
@@ -42,7 +42,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """NaN and infinities count: a score may be one."""
+    """Whether a value is a number; NaN and infinities are allowed, since a score may be one."""
     if isinstance(value, float):
         return True
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
@@ -65,7 +65,7 @@ def _is_object(value: Any) -> bool:
 
 
 def _is_param_value(value: Any) -> bool:
-    """What a hyperparameter may be."""
+    """Whether a value can be a hyperparameter."""
     return value is None or isinstance(value, str | bool) or _is_number(value)
 
 
@@ -90,7 +90,7 @@ def _or_none(check: Check) -> Check:
 
 
 def _object_with(**checks: Check) -> Check:
-    """An object that has these fields."""
+    """Make a check for an object with these fields."""
 
     def check(value: Any) -> bool:
         return isinstance(value, Mapping) and all(
@@ -105,7 +105,7 @@ def _is_interval(value: Any) -> bool:
 
 
 def _is_digests(value: Any) -> bool:
-    """The names of files below a folder, and what is known of each."""
+    """Whether a value maps relative file names to digests."""
     return _mapping_of(_object_with(bytes=_is_size, sha256=_is_text))(value) and not any(
         ".." in name.split("/") or name.startswith("/") or "\\" in name for name in value
     )
@@ -120,7 +120,7 @@ _FLOAT = {float}
 
 
 def _is_nonempty_numbers(value: Any) -> bool:
-    if type(value) is list and set(map(type, value)) == _FLOAT:  # next to all of a journal
+    if type(value) is list and set(map(type, value)) == _FLOAT:  # nearly all lines of a journal
         return True
     return _numbers(value) and len(value) > 0
 
@@ -204,7 +204,7 @@ _EVENTS: dict[str, Form] = {
         "epoch": _WHOLE,
         "scores": (_is_nonempty_numbers, "a list of numbers"),
         "metrics": (
-            _mapping_of(_or_none(_is_nonempty_numbers)),  # null: the scores
+            _mapping_of(_or_none(_is_nonempty_numbers)),  # null: equal to the scores
             "lists of numbers by name",
         ),
     },

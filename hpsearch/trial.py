@@ -1,6 +1,6 @@
-"""The nouns of a trial: what is asked of a trainer, what it answers, and what a study keeps of it.
+"""Trial data types: a trainer's input and output, and the study's record of a trial.
 
-Plain values only, so they cross process borders.
+Plain values only, so that they can be sent between processes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import numpy as np
 State = Literal["COMPLETE", "PRUNED", "FAILED"]
 Direction = Literal["maximize", "minimize"]
 Oriented = TypeVar("Oriented", float, np.ndarray)
-Value = bool | int | float | str | None  # what a hyperparameter may be
+Value = bool | int | float | str | None  # types of a hyperparameter
 TrialState = Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAILED", "LOST"]
 FINAL_STATES = ("COMPLETE", "PRUNED", "FAILED")
-NOTHING: list[Any] = []  # what condensed trials hold in place of lists; never changed
+NOTHING: list[Any] = []  # shared by condensed trials instead of empty lists; never modified
 NO_CURVES: dict[str, Any] = {}  # likewise
 
 
 def derive_seed(*parts: int | str) -> int:
-    """A seed in [0, 2**31) that depends on `parts` alone.
+    """Derive a seed in [0, 2**31) from `parts` alone.
 
     Examples:
         >>> derive_seed(7, "trial", 3) == derive_seed(7, "trial", 3)
@@ -39,7 +39,7 @@ def derive_seed(*parts: int | str) -> int:
 
 
 def max_epochs(params: Mapping[str, Value], default: int) -> int:
-    """How many epochs a trial of these hyperparameters, the fixed ones included, has at most."""
+    """Return the maximum number of epochs of a trial with these hyperparameters."""
     epochs = params.get("epochs", default)
     assert isinstance(epochs, int)
     return epochs
@@ -47,54 +47,54 @@ def max_epochs(params: Mapping[str, Value], default: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TrialSpec:
-    """One trial as the sampler asked for it."""
+    """One trial as the sampler suggested it."""
 
-    number: int  # 0-based, in the order of asking
+    number: int  # 0-based, in order of creation
     params: Mapping[str, Value]  # active hyperparameters only
-    seed: int  # every random draw of the trial derives from it
+    seed: int  # all random draws of the trial derive from it
     epochs: int  # the maximum
     attempt: int = 0  # 0-based; grows when a worker died under the trial
-    rungs: tuple[int, ...] = ()  # numbers of finished epochs after which it waits for a verdict
+    rungs: tuple[int, ...] = ()  # numbers of finished epochs after which the pruner decides
     # Of a trial that is trained again, so that its learning rate moves as it did:
     planned: int | None = None  # epochs that its schedule counts with; None: `epochs`
     watched: tuple[float, ...] = ()  # mean validation loss of each epoch back then
 
     def fold_seed(self, fold: int, purpose: str) -> int:
-        """The seed of one fold for one purpose ("weights" or "dropout")."""
+        """Derive the seed of one fold for one purpose ("weights" or "dropout")."""
         return derive_seed(self.seed, fold, purpose)
 
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """What all folds of a trial measured after one epoch."""
+    """Scores and metrics of all folds of a trial after one epoch."""
 
     trial: int
     epoch: int  # 0-based
-    scores: np.ndarray  # the objective on the validation rows, shape (n_folds,)
+    scores: np.ndarray  # objective on the validation rows, shape (n_folds,)
     metrics: Mapping[str, np.ndarray]  # "train/loss", "val/loss", "val/<metric>": (n_folds,)
 
 
 @dataclass(frozen=True, slots=True)
 class FoldReport:
-    """What one fold of a trial measured from its first epoch to its last, folds taking turns.
+    """Scores of one fold over all its epochs, if folds are trained sequentially.
 
-    It counts like an epoch: the trial's rungs are then numbers of finished folds, and the
-    `EpochReport`s come at the end, when the folds are known side by side.
+    It is treated like an epoch: the trial's rungs are then numbers of finished folds, and the
+    `EpochReport`s follow at the end, when all folds are known.
     """
 
     trial: int
     fold: int  # 0-based
-    scores: np.ndarray  # the objective on the validation rows, shape (n_epochs,)
+    scores: np.ndarray  # objective on the validation rows, shape (n_epochs,)
 
     @property
     def epoch(self) -> int:
-        """What rungs are compared with: one less than the finished folds."""
+        """The value compared with rungs: finished folds minus one."""
         return self.fold
 
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """How a trial ended. A diverged or raising model is a result, not an exception."""
+    """The result of a trial. A model that diverges or raises is a result, not an exception."""
 
     number: int
     state: State
@@ -107,15 +107,15 @@ class TrialResult:
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)  # name -> (n_epochs, n_folds)
     predictions: np.ndarray | None = None  # out of fold, (n_rows, n_outputs); NaN: never validated
     n_parameters: int | None = None
-    latency_ms: float | None = None  # of predicting one batch, where that is an objective
+    latency_ms: float | None = None  # latency of one batch, if it is an objective
     trainer: str = ""
-    error: str | None = None  # one line for a person
+    error: str | None = None  # one line for the user
     traceback: str | None = None
 
 
 @dataclass(slots=True)
 class Trial:
-    """One attempt at a trial. It grows while records come in."""
+    """One attempt at a trial, updated by its events."""
 
     number: int
     attempt: int
@@ -123,43 +123,43 @@ class Trial:
     seed: int
     epochs: int  # the maximum
     asked: int  # milliseconds since the epoch
-    revision: int = 0  # how many changes of code, versions or training were accepted before
-    started: int | None = None  # the same; None while it waits for a worker
+    revision: int = 0  # accepted changes of code, versions or training so far
+    started: int | None = None  # likewise; None while it waits for a worker
     ended: int | None = None  # the same
-    state: TrialState = "WAITING"  # LOST: a later attempt took its place
+    state: TrialState = "WAITING"  # LOST: replaced by a later attempt
     score: float | None = None
     spread: float | None = None
     best_epoch: int | None = None
     fold_scores: Sequence[float] | None = None
-    finalist_score: float | None = None  # its second score, on fresh folds and seeds
+    finalist_score: float | None = None  # second score, on fresh folds and seeds
     seconds: float | None = None
     n_parameters: int | None = None
-    latency_ms: float | None = None  # of predicting one batch; measured where it is an objective
-    values: Sequence[float] | None = None  # of the objectives, where there are several
+    latency_ms: float | None = None  # latency of one batch, if it is an objective
+    values: Sequence[float] | None = None  # values of several objectives
     trainer: str = ""
     error: str | None = None
     traceback: str | None = None
-    predictions: str | None = None  # a file, relative to the study's folder
-    predictions_crc32: int | None = None  # of that file; None: of an older version
-    times: list[int] = field(default_factory=list)  # milliseconds, one an epoch
+    predictions: str | None = None  # file, relative to the study's folder
+    predictions_crc32: int | None = None  # digest of that file; None: written by an older version
+    times: list[int] = field(default_factory=list)  # milliseconds, per epoch
     scores: list[list[float]] = field(default_factory=list)  # (n_epochs, n_folds)
-    folds: list[list[float]] = field(default_factory=list)  # folds in turn: (n_epochs,) each
-    curves: dict[str, list[list[float]]] = field(default_factory=dict)  # name -> the same
-    means: Sequence[float] | None = None  # of the scores, once all else of the curves is let go
+    folds: list[list[float]] = field(default_factory=list)  # sequential folds: (n_epochs,) each
+    curves: dict[str, list[list[float]]] = field(default_factory=dict)  # (n_epochs, n_folds) each
+    means: Sequence[float] | None = None  # mean scores, kept when the curves are dropped
 
     @property
     def name(self) -> str:
-        """What it is called in tables and in MLflow."""
+        """The name in tables and in MLflow."""
         retry = f"-retry-{self.attempt}" if self.attempt else ""
         return f"trial-{self.number:03d}{retry}"
 
     @property
     def spec(self) -> TrialSpec:
-        """What a trainer is asked for."""
+        """The input of the trainer."""
         return TrialSpec(self.number, self.params, self.seed, self.epochs, self.attempt)
 
     def refit_spec(self, seed: int) -> TrialSpec:
-        """The trial trained anew to its best epoch, its learning rate moving as it did."""
+        """The spec to train the trial again up to its best epoch, with the same learning rates."""
         assert self.best_epoch is not None
         assert self.means is None, f"{self.name} has let go of its curves"
         watched = tuple(sum(folds) / len(folds) for folds in self.curves.get("val/loss", ()))
@@ -169,10 +169,10 @@ class Trial:
         )
 
     def drop_curves(self) -> None:
-        """Let an ended trial go of its curves but for the means over the folds.
+        """Drop the curves of an ended trial, except the means over the folds.
 
-        The means judge other trials; the journal has the rest (`History.recover`). A study of many
-        trials would hold little else in memory.
+        Pruners compare other trials with the means; `history.restore_curves` reads the rest from
+        the journal. Otherwise curves would take most of the memory of a long study.
         """
         if self.means is None:
             self.means = array("d", self.mean_scores())
@@ -185,29 +185,29 @@ class Trial:
         self.trainer = intern(self.trainer)
 
     def restore_curves(self, full: Trial) -> None:
-        """Take the curves back from the same trial, as the journal has it."""
+        """Copy the curves from the same trial, as read from the journal."""
         self.times, self.scores, self.folds = full.times, full.scores, full.folds
         self.curves, self.traceback, self.means = full.curves, full.traceback, None
 
     @property
     def is_finished(self) -> bool:
-        """Whether it has a result."""
+        """Whether the trial has a result."""
         return self.state in FINAL_STATES
 
     @property
     def n_epochs(self) -> int:
-        """Epochs that were reported."""
+        """Number of reported epochs."""
         return len(self.times if self.means is None else self.means)
 
     def mean_scores(self) -> Sequence[float]:
-        """The mean over the folds, one an epoch."""
+        """Mean score over the folds, per epoch."""
         if self.means is not None:
             return self.means
         return [mean(scores) for scores in self.scores]
 
 
 def mean(values: Sequence[float]) -> float:
-    """The arithmetic mean; NaN where one value is."""
+    """Compute the arithmetic mean; NaN if a value is NaN."""
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else math.nan
 
 
@@ -217,10 +217,10 @@ def is_better(score: float, than: float, direction: Direction) -> bool:
 
 
 def orient(values: Oriented, direction: Direction) -> Oriented:
-    """A number, or an array of them, with its sign such that larger is better."""
+    """Flip the sign of a minimized number or array, so that larger is better."""
     return values if direction == "maximize" else -values
 
 
 def is_score(score: float | None) -> bool:
-    """Whether a trial with this score can be ranked."""
+    """Whether a score is a finite number, so that its trial can be ranked."""
     return score is not None and math.isfinite(score)

@@ -1,4 +1,4 @@
-"""How a trial grows while its events come in. Pure data, like the trial itself."""
+"""Apply events to a trial. Pure data, like the trial itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from .trial import Trial
 
 
 def grow(trial: Trial, event: EpochFinished | TrialStarted | FoldFinished | TrialFinished) -> bool:
-    """Apply one event; whether it was new. Applying it again changes nothing."""
+    """Apply one event; returns whether it was new. Applying it again has no effect."""
     match event:
         case EpochFinished():
             return _add_epoch(trial, event)
@@ -28,7 +28,7 @@ def _start(trial: Trial, event: TrialStarted) -> bool:
 
 def _add_epoch(trial: Trial, event: EpochFinished) -> bool:
     if trial.state not in ("WAITING", "RUNNING") or event.epoch != trial.n_epochs:
-        return False  # told before, or of an attempt that was given up
+        return False  # a repeated event, or of an abandoned attempt
     trial.state = "RUNNING"
     trial.times.append(event.time)
     trial.scores.append(event.scores)

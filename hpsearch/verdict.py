@@ -1,4 +1,4 @@
-"""How a winner compares with plain models on the locked rows, in words."""
+"""Describe how a winner compares with baseline models on the locked rows."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ STANDINGS: tuple[Standing, ...] = ("worse than", "as good as", "better than")
 
 
 def compare_with(baseline: BaselineScores) -> Standing | None:
-    """Whether the winner is better; the same within the 95% interval counts as as good.
+    """Compare the winner with a baseline: "better", "worse", or "as good" within the 95% interval.
 
-    None where the difference is not known.
+    None if the difference is unknown.
     """
     low, high = baseline.advantage or (0.0, float("nan"))
     if low > 0:
@@ -25,12 +25,12 @@ def compare_with(baseline: BaselineScores) -> Standing | None:
 
 
 def stronger_baselines(baselines: Iterable[BaselineScores]) -> list[BaselineScores]:
-    """Those than which the winner is worse."""
+    """Return the baselines that beat the winner."""
     return [each for each in baselines if compare_with(each) == "worse than"]
 
 
 def describe_verdict(baselines: Sequence[BaselineScores]) -> str:
-    """What the winner is worse than, as good as and better than; "" where nothing is known.
+    """Describe what the winner is worse than, as good as and better than; "" if unknown.
 
     Examples:
         >>> linear = BaselineScores("ridge", {"rmse": 2.0}, advantage=[0.5, 0.9])
@@ -47,5 +47,5 @@ def describe_verdict(baselines: Sequence[BaselineScores]) -> str:
 
 
 def display_name(baseline: BaselineScores) -> str:
-    """For people."""
+    """Format a baseline's name for the user."""
     return "a constant" if baseline.name == "constant" else baseline.name.replace("_", " ")

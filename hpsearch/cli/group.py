@@ -1,4 +1,4 @@
-"""The group of commands, and what becomes of a user's mistake."""
+"""The command group, and how it reports errors."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from .terminal import READER_GONE_EXIT_CODE, prepare_streams, print_line, redire
 
 
 class Commands(click.Group):
-    """A group that prints a user's mistake in one line and exits with 2."""
+    """A group that prints a user's error in one line and exits with code 2."""
 
     command_class = Command
 
     def main(self, *arguments: Any, **options: Any) -> Any:
-        """Run, printing through the terminal's door."""
+        """Run with the output streams prepared for any text."""
         prepare_streams()
         return super().main(*arguments, **options)
 
     def invoke(self, context: click.Context) -> Any:
-        """Run a command; a traceback is for our own bugs only."""
+        """Run a command; only a bug in hpsearch prints a traceback."""
         try:
             return super().invoke(context)
         except HpsearchError as error:
             _print_error(str(error))
             context.exit(getattr(error, "exit_code", 2))
-        except BrokenPipeError:  # the reader of stdout has closed it
+        except BrokenPipeError:  # stdout was closed by its reader
             redirect_to_null(sys.stdout)
             context.exit(READER_GONE_EXIT_CODE)
         except OSError as error:
-            if error.errno is None:  # raised by a library, not by the system
+            if error.errno is None:  # raised by a library, not by the operating system
                 raise
             _print_error(redact_text(describe_os_error(error)))
             context.exit(2)

@@ -1,4 +1,4 @@
-"""`--verbose` and `--log-file`, which every command takes, and the group before its command."""
+"""The options `--verbose` and `--log-file` of every command and of the group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 
 def logging_options() -> list[click.Option]:
-    """The two options, to be parsed before the command runs."""
+    """Return both options; they are processed before the command runs."""
     return [
         click.Option(
             ["-v", "--verbose"],
@@ -37,7 +37,7 @@ def logging_options() -> list[click.Option]:
 
 
 class Command(click.Command):
-    """A command with the options of logging."""
+    """A command with the logging options."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -64,8 +64,8 @@ def _log_to_file(context: click.Context, parameter: click.Parameter, path: Path 
         handler = logging.FileHandler(path, encoding="utf-8")
     except OSError as error:
         raise HpsearchError(
-            f"--log-file {path}: cannot be written: {error.strerror}. Name a file in a folder "
-            "that exists and is yours."
+            f"--log-file {path}: cannot be written: {error.strerror}. Name a file in an existing "
+            "folder in which you may write."
         ) from None
     make_discreet(handler)
     logger = logging.getLogger("hpsearch")
@@ -77,7 +77,7 @@ def _log_to_file(context: click.Context, parameter: click.Parameter, path: Path 
 
 
 def _restore_level(context: click.Context) -> None:
-    """A program, such as a test, may run several commands in one process."""
+    """Restore the level: a program such as a test may run several commands in one process."""
     context.find_root().call_on_close(
         lambda: logging.getLogger("hpsearch").setLevel(logging.NOTSET)
     )

@@ -1,4 +1,4 @@
-"""Commands that keep studies whole and small: sync, rerun, doctor, gc."""
+"""Maintenance commands: sync, rerun, doctor, gc."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .terminal import print_line
 @click.option("--verify", is_flag=True, help="Compare every run, point and file with the journal.")
 @store_option("Where MLflow's runs go.")
 def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
-    """Send what MLflow lacks of STUDY: after --offline, or when its server was away."""
+    """Send to MLflow what it lacks of STUDY, after --offline or an unreachable server."""
     from ..errors import redact_text
     from ..study.gallery import draw_missing
     from ..tracking import sender
@@ -48,7 +48,7 @@ def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
 @click.argument("study")
 @click.argument("trial", type=click.IntRange(0))
 def rerun(study: str, trial: int) -> None:
-    """Train TRIAL of STUDY again from its record; exit code 1 if it comes out otherwise."""
+    """Train TRIAL of STUDY again from its record; exit code 1 if the result differs."""
     from ..study.maintenance.rerun import rerun_trial as train
     from .study_paths import require_journal
 
@@ -78,9 +78,9 @@ def rerun(study: str, trial: int) -> None:
 )
 @store_option("The store to look at.")
 def doctor(repair: str | None, tracking_uri: str | None) -> None:
-    """Versions, backends, devices, disk, store and studies; exit code 1 if something is bad.
+    """Check versions, backends, devices, disk, store and studies; exit code 1 on a problem.
 
-    Looks and changes nothing, but with --repair.
+    Changes nothing without --repair.
     """
     if repair == "":
         from ..study.maintenance.doctor import repair_store
@@ -115,9 +115,9 @@ def doctor(repair: str | None, tracking_uri: str | None) -> None:
 def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None) -> None:
     """Delete predictions of all but the best trials, and studies' runs deleted in MLflow.
 
-    Predictions among which a study's winner is chosen stay: its finalists', or those of the 30 best
-    for an ensemble. Models, journals and the best trials stay, and so does a run whose model is
-    registered. Runs on a tracking server are left to its administrator.
+    Keeps the predictions from which the winner is chosen (of the finalists, or of the 30 best
+    trials for an ensemble), models, journals, the best trials and runs with a registered model.
+    Runs on a tracking server are left to its administrator.
     """
     from ..study.winner.selection import trials_in_use
     from ..tracking.garbage import find_garbage, remove_garbage
@@ -138,7 +138,7 @@ def gc(keep: int, dry_run: bool, everybodys: bool, tracking_uri: str | None) -> 
 
 
 def _format_bytes(size: float) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes with its unit."""
     power = min(3, int(math.log(max(size, 1), 1000)))
     digits = 1 if power else 0
     return f"{size / 1000**power:.{digits}f} {('B', 'kB', 'MB', 'GB')[power]}"

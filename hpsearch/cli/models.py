@@ -1,4 +1,4 @@
-"""Commands about models in use: promote, rollback, models, predict."""
+"""Commands for registered models: promote, rollback, models, export-model, predict."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ KEY = click.option(
 
 
 def _open_client(tracking_uri: str | None) -> Any:
-    """An `MlflowClient` of the store, whose requests are bounded until the command ends."""
+    """Open an `MlflowClient` of the store; its requests have timeouts until the command ends."""
     from ..tracking.store import default_uri, limited_requests, open_store
 
     uri = tracking_uri or default_uri(Path.cwd())
@@ -47,7 +47,7 @@ def _open_client(tracking_uri: str | None) -> Any:
 
 
 def _store_files(client: Any) -> list[Path]:
-    """The database of a store, where it is a file."""
+    """Return the database file of a store, if it is a file."""
     from ..tracking.database import database_path
 
     path = database_path(client.tracking_uri)
@@ -90,7 +90,7 @@ def promote(
     client, journal = _open_client(tracking_uri), find_journal(study)
     run = find_study_run(client, study, key=key, journal=journal)
     is_ours = journal is not None and journal_key(journal) == run.key
-    # Before anything moves: a journal that another process writes cannot tell of it.
+    # First: a journal that is locked by another process could not record the promotion.
     with Journal(journal) if journal and is_ours else nullcontext() as opened:
         done = promotion.promote_run(
             client,
@@ -113,7 +113,7 @@ def promote(
 
 
 def _send_promotion_event(journal: Path, uri: str) -> None:
-    """Have the study's run tell of it; it is done, whether that succeeds or not."""
+    """Record the promotion on the study's run; a failure does not undo the promotion."""
     from ..errors import TrackingError
     from ..tracking.sender import sync_study
     from ..tracking.store import artifact_location
@@ -140,7 +140,7 @@ def rollback(name: str, tracking_uri: str | None) -> None:
 @main.command()
 @store_option()
 def models(tracking_uri: str | None) -> None:
-    """The registered models: names, versions, aliases, scores and since when."""
+    """List the registered models: names, versions, aliases, scores and dates."""
     from .. import promotion
     from .results import make_table
     from .terminal import make_console
@@ -169,7 +169,7 @@ def models(tracking_uri: str | None) -> None:
 @store_option()
 def export_model(model: str, format: str, output: Path, tracking_uri: str | None) -> None:
     """Write the network of MODEL, given as NAME@ALIAS, for another runtime, with its schema."""
-    if find_spec("tensorflow"):  # what writes a SavedModel, and ONNX from it
+    if find_spec("tensorflow"):  # SavedModel and ONNX are written by TensorFlow
         os.environ["KERAS_BACKEND"] = "tensorflow"
     from .. import promotion
 
@@ -208,18 +208,18 @@ def predict(
     as_json: bool,
     tracking_uri: str | None,
 ) -> None:
-    """Answer for the rows of a CSV or Parquet file or of a folder of images.
+    """Predict the rows of a CSV or Parquet file, or of a folder of images.
 
-    MODEL is given as NAME@ALIAS. ROWS may be - for standard input. How many cells were missing, or
-    of unknown categories, is printed on standard error.
+    MODEL is given as NAME@ALIAS. ROWS may be - for standard input. The numbers of missing cells and
+    unknown categories are printed on standard error.
     """
     from .. import promotion
 
     if as_json and output is None:
-        raise click.UsageError("--json prints on standard output: give the answers a file, -o FILE")
+        raise click.UsageError("--json prints to standard output: write predictions with -o FILE")
     if output is not None and (output.suffix in OTHER_FORMATS or str(output) == "-"):
         raise click.UsageError(
-            f"-o {output}: answers are written as CSV: name a .csv file, or leave -o out for "
+            f"-o {output}: predictions are written as CSV: name a .csv file, or omit -o for "
             "standard output"
         )
     if separator is not None:
@@ -260,7 +260,7 @@ def _validate_separator(separator: str) -> str:
 
 @contextmanager
 def _open_rows(source: Path) -> Iterator[Path]:
-    """The file of the rows; standard input is copied into one, since it is read more than once."""
+    """Open the file of the rows; standard input, read more than once, is copied to a file."""
     if str(source) != "-":
         yield source
         return

@@ -1,8 +1,8 @@
-"""Files that a command writes where the user says: `-o FILE`.
+"""Output files of commands: `-o FILE`.
 
-A file is written under a draft name of our own and takes its name when it is complete. Refused
-before anything is computed: an input of the command, anything inside a study or the store, and
-an existing file unless the user says so.
+A file is written under a draft name and renamed when it is complete. Before anything is computed,
+these are refused: inputs of the command, paths inside a study or the store, and existing files
+without `--overwrite`.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace the file if 
 
 
 def output_option(help: str, **settings: Any) -> Callable[[Any], Any]:
-    """The option `-o`."""
+    """Return the option `-o`."""
     return click.option("-o", "--output", type=click.Path(path_type=Path), help=help, **settings)
 
 
 @contextmanager
 def new_file(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> Iterator[Path]:
-    """The draft of a file; it takes the name `path` once the block ends without an error.
+    """Yield the draft of a file; it is renamed to `path` if the block succeeds.
 
-    A device or pipe, such as /dev/null, has no draft: it is yielded itself.
+    A device or pipe, such as /dev/null, is yielded directly.
 
     Args:
-        path: What the user named.
-        overwrite: Whether a file of that name is replaced.
+        path: The requested file.
+        overwrite: Whether an existing file is replaced.
         inputs: Files and folders that the command reads.
 
     Raises:
-        HpsearchError: If nothing may be written there, or it cannot be.
+        HpsearchError: If the file must not or cannot be written.
     """
     with explain_os_errors(path), unwind_on_stop():
         check_output(path, overwrite=overwrite, inputs=inputs)
-        target = path.resolve()  # of a link, the file that it leads to is replaced
+        target = path.resolve()  # a link's target is replaced
         if _is_special(target):
             yield path
             return
         draft = draft_of(target)
-        draft = draft.with_name(draft.name + target.suffix)  # some writers choose by it
+        draft = draft.with_name(draft.name + target.suffix)  # some writers choose the format by it
         try:
             yield draft
-            if not overwrite and target.exists():  # it was not there at the beginning
+            if not overwrite and target.exists():  # created in the meantime
                 raise _exists_error(path)
             publish_file(draft, target)
         finally:
@@ -61,7 +61,7 @@ def new_file(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()
 
 @contextmanager
 def unwind_on_stop() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end the command as Ctrl-C does, so drafts are removed."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that drafts are removed."""
     before = handle_stop_signals(_stop)
     try:
         yield
@@ -74,38 +74,37 @@ def _stop(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def check_output(path: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """Refuse a name at which something may be lost.
+    """Refuse a path where a file could be lost.
 
     Raises:
-        HpsearchError: With the reason and what to do.
+        HpsearchError: Says why, and what to do.
     """
     target = path.resolve()
     for source in inputs:
         if target == source.resolve() or (path.exists() and _is_same_file(path, source)):
-            raise HpsearchError(f"{path} is what the command reads: name another file")
+            raise HpsearchError(f"{path} is an input of the command: name another file")
         if source.is_dir() and target.is_relative_to(source.resolve()):
-            raise HpsearchError(f"{path} is in {source}, which the command reads: name another")
+            raise HpsearchError(f"{path} is inside {source}, an input of the command: name another")
     if owner := _find_store(target):
         raise HpsearchError(
-            f"{path} is in {owner}, where hpsearch and MLflow keep their own files: "
-            "name a file elsewhere"
+            f"{path} is inside {owner}, which belongs to hpsearch and MLflow: name a file elsewhere"
         )
     if path.is_dir():
         raise HpsearchError(f"{path} is a folder: name a file")
     if not target.parent.is_dir():
-        raise HpsearchError(f"{path}: there is no folder {path.parent}: make it first")
+        raise HpsearchError(f"{path}: there is no folder {path.parent}: create it first")
     if target.exists() and not overwrite and not _is_special(target):
         raise _exists_error(path)
 
 
 @contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """What the operating system refuses while `path` is written, as a message for people."""
+    """Convert an operating-system error while writing `path` to an HpsearchError."""
     try:
         yield
     except OSError as error:
         if error.filename is not None and not _is_part_of(Path(str(error.filename)), path):
-            raise  # of something that is read
+            raise  # about a file that is read
         reason = error.strerror or str(error)
         raise HpsearchError(f"{path}: cannot be written: {reason}") from None
 
@@ -115,7 +114,7 @@ def _exists_error(path: Path) -> HpsearchError:
 
 
 def _is_part_of(found: Path, path: Path) -> bool:
-    """Whether a file is `path`, a draft of it or a part of either."""
+    """Whether a file is `path`, its draft, or inside one of these."""
     return found.name.startswith(path.name[:80]) or found.is_relative_to(path)
 
 
@@ -124,12 +123,12 @@ def _is_special(path: Path) -> bool:
 
 
 def _is_same_file(path: Path, other: Path) -> bool:
-    """Whether two names lead to one file, by whatever links."""
+    """Whether two paths lead to the same file, links followed."""
     return other.exists() and path.samefile(other)
 
 
 def _find_store(target: Path) -> Path | None:
-    """The folder of a study, or of a store with studies, in which a path lies."""
+    """Find the study or store folder that contains a path."""
     for folder in target.parents:
         is_store = folder.name == "mlruns" and any(
             (folder / name).exists() for name in ("studies", "mlflow.db")

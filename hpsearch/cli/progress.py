@@ -1,6 +1,6 @@
-"""What a person sees while a study runs: one live block on a terminal, plain lines elsewhere.
+"""Progress of a running study: a live block on a terminal, plain lines elsewhere.
 
-It only listens to the journal's events.
+Driven by the journal's events alone.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_params(params: Mapping[str, Any]) -> str:
-    """Hyperparameters in a line."""
+    """Format hyperparameters on one line."""
     short = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in params.items()}
     return " ".join(f"{k}={v}" for k, v in short.items())
 
@@ -60,7 +60,7 @@ class Progress:
     """The phase, trials done of total, best so far, the running trial's epoch, time left."""
 
     def __init__(self, total: int) -> None:
-        """A display of a study of `total` trials."""
+        """Create the progress of a study of `total` trials."""
         self.total = total
         self.done = 0
         self.states: dict[str, int] = {}
@@ -73,13 +73,13 @@ class Progress:
         self.running: tuple[int, int, int] | None = None  # trial, epoch, of epochs
         self._epochs: dict[int, int] = {}
         self._params: dict[int, Mapping[str, Any]] = {}
-        self._first: float | None = None  # when the first trial of this run ended
+        self._first: float | None = None  # end of the first trial of this run
         self._done_before = 0
-        self._history = History()  # kept where there is a front
+        self._history = History()  # only with several objectives
         self.began = time.monotonic()
 
     def listen(self, event: Event) -> None:
-        """Take one event of the journal in."""
+        """Apply one event of the journal."""
         if len(self._history.objectives) > 1:
             self._history.apply(event)
         for index, (_, first) in enumerate(PHASES):
@@ -123,7 +123,7 @@ class Progress:
         return (time.monotonic() - self.began) / done * (self.total - self.done)
 
     def format_headline(self) -> str:
-        """The state of the study in a line."""
+        """Format the state of the study on one line."""
         parts = [f"{self.done}/{self.total} trials"]
         if self.best is not None:
             score = f"{self.best.score:.4f} ± {self.best.spread:.4f}"
@@ -167,7 +167,7 @@ def format_result(event: TrialFinished) -> str:
 
 
 class Display(Protocol):
-    """Something that shows a study's progress while it is entered."""
+    """A context manager that shows a study's progress."""
 
     def listen(self, event: Event) -> None: ...
 
@@ -185,7 +185,7 @@ class SilentDisplay:
     """Shows nothing."""
 
     def listen(self, event: Event) -> None:
-        """Nothing."""
+        """Ignore the event."""
 
     def __enter__(self) -> Self:
         return self
@@ -195,12 +195,12 @@ class SilentDisplay:
 
 
 class LineDisplay(SilentDisplay):
-    """A plain line a finished trial, for logs."""
+    """Prints a line per finished trial, for logs."""
 
     def __init__(self, progress: Progress) -> None:
-        """Print what `progress` knows."""
+        """Create a display of `progress`."""
         self._progress = progress
-        self._began = time.time() * 1000  # events of an earlier run are not news
+        self._began = time.time() * 1000  # events of an earlier run are not printed
 
     def listen(self, event: Event) -> None:
         """Print what has happened, where that is news."""
@@ -235,7 +235,7 @@ class LiveDisplay(SilentDisplay):
     """A line a finished trial, and below them a block that is redrawn in place."""
 
     def __init__(self, progress: Progress) -> None:
-        """Show what `progress` knows."""
+        """Create a live display of `progress`."""
         from rich.live import Live as RichLive
 
         self._progress = progress
@@ -249,7 +249,7 @@ class LiveDisplay(SilentDisplay):
         )
 
     def listen(self, event: Event) -> None:
-        """Apply one event; the display refreshes on its own."""
+        """Apply one event; the display refreshes periodically."""
         self._progress.listen(event)
         if isinstance(event, TrialAsked):
             self._is_starting = False
@@ -257,7 +257,7 @@ class LiveDisplay(SilentDisplay):
             self._live.console.print(format_result(event), highlight=False)
 
     def _render(self) -> Any:
-        """The block; empty where it cannot be made, since Rich calls from a thread of its own."""
+        """Render the block; empty on an error, since Rich calls this from its own thread."""
         try:
             return self._build_block()
         except Exception:
@@ -288,7 +288,7 @@ class LiveDisplay(SilentDisplay):
 
 
 def make_display(total: int, *, quiet: bool) -> Display:
-    """The display that suits stderr."""
+    """Choose the display by what stderr is."""
     if quiet:
         return SilentDisplay()
     progress = Progress(total)

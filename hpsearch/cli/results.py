@@ -1,4 +1,4 @@
-"""How results look on a terminal."""
+"""Print results on a terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def make_table(*columns: str, title: str | None = None) -> Any:
-    """An empty table in the house's look; the first column is text, the others are figures."""
+    """Make an empty table; the first column is text, the others are numbers."""
     from rich import box
     from rich.table import Table
 
@@ -31,7 +31,7 @@ def make_table(*columns: str, title: str | None = None) -> Any:
 
 
 def show_result(result: StudyResult, uri_option: str = "") -> None:
-    """The winner, the locked rows and what to do next; `uri_option` names the store."""
+    """Print the winner, its locked scores and the next commands; `uri_option` names the store."""
     from rich.text import Text
 
     from .progress import format_params
@@ -61,7 +61,7 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
     stronger = stronger_baselines(result.baselines)
     if not stronger:
         commands.append(promote)
-    if result.run_id is None:  # --offline, or a store that was away
+    if result.run_id is None:  # --offline, or an unreachable store
         commands.insert(1, f"hpsearch sync {name}{uri_option}")
     out.print(f"next:  {' · '.join(commands)}", highlight=False, soft_wrap=True)
     if "$MLFLOW_TRACKING_URI" in uri_option:
@@ -71,7 +71,7 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
 
 
 def _describe_loss(result: StudyResult, stronger: Iterable[BaselineScores], promote: str) -> str:
-    """What the winner is worse than, with the scores."""
+    """Describe the baselines that beat the winner, with their scores."""
     metric = result.objective
     scores = " and ".join(
         f"{display_name(each)} ({metric} {each.metrics[metric]:.4f})" for each in stronger
@@ -83,7 +83,7 @@ def _describe_loss(result: StudyResult, stronger: Iterable[BaselineScores], prom
 
 
 def describe_unsent(result: StudyResult, uri_option: str) -> str:
-    """What MLflow lacks of a study that has ended, and the command that sends it."""
+    """Describe what MLflow lacks of a finished study, and the command that sends it."""
     what = "nothing" if result.run_id is None else f"not all ({result.unsent:,} bytes are missing)"
     return (
         f"MLflow has {what} of {result.study}, which is whole on this disk. Later: hpsearch sync "
@@ -92,7 +92,7 @@ def describe_unsent(result: StudyResult, uri_option: str) -> str:
 
 
 def show_nested(result: NestedResult) -> None:
-    """What each outer fold found and how good it is, and the mean over the folds."""
+    """Print the winner and score of each outer fold, and the mean over the folds."""
     from .progress import format_params
 
     out = make_console()
@@ -144,7 +144,7 @@ def _show_holdout(out: Console, result: StudyResult) -> None:
 
 
 def _show_front(out: Console, result: StudyResult) -> None:
-    """The Pareto front; the winner is its first row."""
+    """Print the Pareto front, the winner first."""
     from .progress import format_params
 
     grid = make_table("trial", *result.objectives, "hyperparameters", title="Pareto front")
@@ -155,14 +155,14 @@ def _show_front(out: Console, result: StudyResult) -> None:
     out.print(grid)
 
 
-MAX_COLUMNS = 40  # a table of more is summarised
-FIRST_COLUMNS = 10  # of which this many are shown
-MOST_ALIKE, FIRST_ALIKE = 5, 3  # the same for notes
-QUOTED = re.compile(r"'[^']*'")  # an example, which differs from column to column
+MAX_COLUMNS = 40  # a table with more columns is summarized
+FIRST_COLUMNS = 10  # columns then shown
+MOST_ALIKE, FIRST_ALIKE = 5, 3  # likewise for notes
+QUOTED = re.compile(r"'[^']*'")  # examples, which differ between columns
 
 
 def show_data(dataset: Dataset) -> None:
-    """What was read and what was inferred."""
+    """Print what was read and inferred."""
     out = make_console()
     grid = make_table("column", "kind", "values", title=f"{dataset.name}: {dataset.task}")
     grid.columns[1].justify = grid.columns[2].justify = "left"
@@ -187,7 +187,7 @@ def show_data(dataset: Dataset) -> None:
 
 
 def summarize_notes(notes: Iterable[str], columns: Collection[str]) -> list[str]:
-    """The notes, and of those that say the same of many columns the first few."""
+    """Return the notes; of similar notes on many columns, only the first few."""
     groups: dict[str, list[str]] = {}
     for note in notes:
         name, _, rest = note.partition(": ")
@@ -204,7 +204,7 @@ def summarize_notes(notes: Iterable[str], columns: Collection[str]) -> list[str]
 
 
 def show_plan(plan: Plan) -> None:
-    """What was timed, and the estimate."""
+    """Print the timings and the estimate."""
     from .progress import format_duration, format_params
 
     out = make_console()

@@ -1,4 +1,4 @@
-"""How a search space looks on a terminal."""
+"""Print a search space on a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def show_space(study: CheckedStudy) -> None:
-    """The search space as a table, its constraints below, with its size where it is finite."""
+    """Print the search space as a table, with its constraints and its size if finite."""
     out, spec = make_console(), study.spec
     names, model = {p.name for p in spec.space}, spec.model_name
     title = f"{spec.study}: {len(names)} hyperparameters, {_format_size(spec.space)}"

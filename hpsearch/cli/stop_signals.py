@@ -1,7 +1,7 @@
-"""Ctrl-C, SIGTERM or a closed terminal: the first asks a study to stop, the second exits at once.
+"""Handle Ctrl-C, SIGTERM and SIGHUP: the first stops the study, the second exits at once.
 
-Either way nothing is lost, and the last line printed is the command that goes on. The second
-signal exits immediately, without cleanup: the next run sends MLflow what it lacks of the journal.
+In both cases nothing is lost, and the last line printed is the command to continue. The second
+signal exits without cleanup; the next run sends MLflow what it lacks of the journal.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from ..study.result import StudyStopped
 from .terminal import print_line
 
 STOPPED_MESSAGE = "stopped immediately; nothing is lost"
-SHOW_CURSOR = "\n\x1b[?25h"  # the progress on a terminal hides it
+SHOW_CURSOR = "\n\x1b[?25h"  # the live display hides it
 
 
 class StopSignals:
-    """Handles SIGINT and SIGTERM while it is entered."""
+    """A context manager that handles SIGINT and SIGTERM."""
 
     def __init__(self, grace: float) -> None:
-        """Running trials get `grace` seconds to finish after the first signal."""
+        """Give running trials `grace` seconds to finish after the first signal."""
         self._grace = grace
         self._signal: int | None = None
 
@@ -36,7 +36,7 @@ class StopSignals:
         return self._signal is not None
 
     def __enter__(self) -> Self:
-        import psutil  # not in the handler: the import might be the one that it interrupts
+        import psutil  # not in the handler: the signal may have interrupted this very import
 
         self._ourselves = psutil.Process()
         self._alarm = Alarm()
@@ -68,7 +68,7 @@ class StopSignals:
             os.write(sys.stderr.fileno(), message.encode())
 
     def _stop_at_once(self) -> NoReturn:
-        """Kill the workers and what they have started; end without unwinding or flushing."""
+        """Kill the workers and their children; exit without unwinding or flushing."""
         assert self._signal is not None
         with suppress(OSError):  # the pipe may be closed
             cursor = SHOW_CURSOR if sys.stderr.isatty() else ""

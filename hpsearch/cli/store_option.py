@@ -1,4 +1,4 @@
-"""The options that name a store, shared by every command that opens one."""
+"""The store options, shared by every command that opens a store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Command = Callable[..., Any]
 
 
 def store_option(help: str = "Another store.") -> Callable[[Command], Command]:
-    """`--tracking-uri`, and `--upgrade-store`, which migrates an older database before."""
+    """Return `--tracking-uri`, and `--upgrade-store`, which first migrates an older database."""
 
     def decorate(command: Command) -> Command:
         @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help=help)
@@ -41,7 +41,7 @@ def _upgrade_store(tracking_uri: str | None) -> None:
 
     uri = tracking_uri or default_uri(Path.cwd())
     if is_server(uri):
-        return  # its administrator's
+        return  # left to its administrator
     if done := upgrade_database(uri):
         print_line(done, err=True)
     check_uri(uri)

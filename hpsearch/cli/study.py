@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
 GRACE = 60.0  # seconds that running trials get to finish
-UNSENT_EXIT_CODE = 4  # exit code of a study that is whole, while MLflow lacks some of it
+UNSENT_EXIT_CODE = 4  # exit code of a finished study that MLflow has only in part
 ACCEPT = click.option(
     "--accept-changes",
     is_flag=True,
@@ -29,7 +29,7 @@ ACCEPT = click.option(
 
 
 def _make_setting(key: str) -> Callable[[click.Context, click.Parameter, Any], str | None]:
-    """A flag that is short for `--set key=value`."""
+    """Make a flag that is shorthand for `--set key=value`."""
     return lambda context, parameter, value: None if value is None else f"{key}={value}"
 
 
@@ -91,7 +91,7 @@ def tune(
     quiet: bool,
     **flags: str | None,
 ) -> None:
-    """Run the study that SPEC declares, or go on with it."""
+    """Run the study declared in SPEC, or continue it."""
     overrides = [*settings, *(flag for flag in flags.values() if flag is not None)]
     if timeout is not None:
         overrides.append(f"budget.minutes={timeout / 60}")
@@ -133,7 +133,7 @@ def tune(
 
 
 def _tell_unsent(results: Sequence[StudyResult], tracking_uri: str | None) -> None:
-    """Say what MLflow lacks of studies that are whole, and how it gets it."""
+    """Report what MLflow lacks of finished studies, and the command that sends it."""
     from .results import describe_unsent
 
     for result in results:
@@ -144,7 +144,7 @@ def _tell_unsent(results: Sequence[StudyResult], tracking_uri: str | None) -> No
 
 
 def _uri_option(tracking_uri: str | None) -> str:
-    """What names the store in a command that is printed."""
+    """Return the option that names the store, for printed commands."""
     from ..tracking.store import default_uri, uri_option
 
     root = Path.cwd()
@@ -174,7 +174,7 @@ def nested(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Judge the whole procedure of SPEC: its study once for each outer fold."""
+    """Estimate the whole procedure of SPEC: run its study once per outer fold."""
     from ..spec.study_file import load_file
     from ..study.nested_cv import nested as run
     from .progress import make_display

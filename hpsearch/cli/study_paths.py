@@ -1,4 +1,4 @@
-"""Where a named study lies below the working folder."""
+"""Locate the journal of a named study below the working folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 
 def find_journal(study: str) -> Path | None:
-    """The journal of a study; None where this folder has none."""
+    """Find the journal of a study; None if it does not exist."""
     known = re.fullmatch(NAME, study) and journal_path(Path.cwd(), study)
     return known if known and known.exists() else None
 
@@ -62,10 +62,10 @@ def split_study_and_trials(arguments: Sequence[str]) -> tuple[Path, list[str]]:
 
 
 def require_journal(study: str) -> Path:
-    """The journal of a study.
+    """Return the journal of a study.
 
     Raises:
-        JournalError: If there is no such study; it names those there are.
+        JournalError: If the study does not exist; lists the existing ones.
     """
     folder = study_folder(Path.cwd(), "_").parent
     known = sorted(p.parent.name for p in folder.glob("*/journal.jsonl"))

@@ -1,7 +1,7 @@
-"""The door to the terminal: everything that the command line prints goes through here.
+"""All output of the command line passes through this module.
 
-Texts from data, declarations and errors move no cursor and change no style; a terminal that is
-not UTF-8 gets plain characters in place of others; a reader of stderr that has gone is no error.
+It makes control characters and markup in texts harmless, replaces characters that the terminal's
+encoding lacks, and ignores a closed stderr.
 """
 
 from __future__ import annotations
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("hpsearch.cli")
 
 WIDTH_WITHOUT_TERMINAL = 200  # characters
-READER_GONE_EXIT_CODE = (
-    141  # the exit code: 128 + SIGPIPE, as of any program whose reader ends first
-)
-ASCII_SUBSTITUTES = {  # symbols of ours where the terminal does not have them
+READER_GONE_EXIT_CODE = 141  # 128 + SIGPIPE, the usual exit code after a closed pipe
+ASCII_SUBSTITUTES = {  # replacements for symbols that the terminal's encoding lacks
     "±": "+-",
     "·": "-",
     "–": "-",  # noqa: RUF001
@@ -48,11 +46,11 @@ ASCII_SUBSTITUTES = {  # symbols of ours where the terminal does not have them
 
 
 def prepare_streams() -> None:
-    """Make stdout and stderr fit for any text, and stderr for the loss of its reader."""
+    """Prepare stdout and stderr for any text, and stderr for being closed."""
     codecs.register_error("hpsearch.plain", _replace_unencodable)
     streams: tuple[Any, Any] = (sys.stdout, sys.stderr)
     for stream in streams:
-        with suppress(AttributeError, ValueError):  # no text file, as under some notebooks
+        with suppress(AttributeError, ValueError):  # not a text file, as in some notebooks
             stream.reconfigure(errors="hpsearch.plain")
     sys.excepthook = _print_traceback
     threading.excepthook = lambda bug: _print_traceback(
@@ -70,21 +68,21 @@ def prepare_streams() -> None:
 def _print_traceback(
     kind: type[BaseException], error: BaseException | None, trace: TracebackType | None
 ) -> None:
-    """A bug's traceback on stderr, which may quote what the user's code and data hold."""
+    """Print a bug's traceback to stderr, redacted: it may quote user code and data."""
     text = "".join(traceback.format_exception(kind, error, trace))
     print_line(shorten(text, MAX_TRACEBACK_LENGTH).rstrip(), err=True)
 
 
 def _make_redacted_record(*arguments: Any, **options: Any) -> logging.LogRecord:
-    """What any library logs: MLflow's warnings name the URI of a request that failed."""
+    """Make a redacted log record: MLflow's warnings contain URIs of failed requests."""
     record = logging.LogRecord(*arguments, **options)
-    with suppress(TypeError, ValueError):  # a message that its arguments do not fit
+    with suppress(TypeError, ValueError):  # arguments that do not fit the format
         record.msg, record.args = redact(record.getMessage()), None
     return record
 
 
 def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
-    """The codec error handler: what the encoding lacks, in ASCII."""
+    """Codec error handler: replace unencodable characters by ASCII."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]
@@ -95,14 +93,14 @@ def _replace_unencodable(error: UnicodeError) -> tuple[str, int]:
 
 
 class ResilientStream:
-    """A text stream that can lose its reader: what is written after that goes nowhere."""
+    """A text stream that discards output once its reader has closed it."""
 
     def __init__(self, stream: TextIO) -> None:
-        """Write to `stream` while somebody reads it."""
+        """Wrap `stream`."""
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """Write `text`; whatever becomes of it."""
+        """Write `text`, or discard it if the stream is closed."""
         try:
             return self._stream.write(text)
         except OSError:
@@ -110,7 +108,7 @@ class ResilientStream:
             return len(text)
 
     def flush(self) -> None:
-        """Hand on what was written."""
+        """Flush the stream, unless it is closed."""
         try:
             self._stream.flush()
         except OSError:
@@ -119,14 +117,14 @@ class ResilientStream:
     def _detach(self) -> None:
         with suppress(OSError, ValueError):
             redirect_to_null(self._stream)
-            self._stream.flush()  # what is still in its buffer
+            self._stream.flush()  # flush what is buffered
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
 def redirect_to_null(stream: TextIO | Any) -> None:
-    """Let the file of `stream` lead nowhere from now on, for libraries and children too."""
+    """Redirect the file descriptor of `stream` to null, for libraries and children too."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, stream.fileno())
@@ -136,7 +134,7 @@ def redirect_to_null(stream: TextIO | Any) -> None:
 
 @contextmanager
 def ignore_closed_output() -> Iterator[None]:
-    """Print what a command can do without: its exit code stays when stdout is closed."""
+    """Ignore a closed stdout in the block; the exit code is unaffected."""
     try:
         yield
     except BrokenPipeError:
@@ -146,12 +144,12 @@ def ignore_closed_output() -> Iterator[None]:
 def guard_listener(
     what: str, listen: Callable[[Event], None], *, skips_past_curves: bool
 ) -> Callable[[Event], None]:
-    """`listen`, whose first error is a warning and its last call: a study goes on without it.
+    """Wrap `listen`: its first error is logged as a warning, and it is not called again.
 
     Args:
-        what: Its name for the warning.
-        listen: Takes the events of a journal.
-        skips_past_curves: Whether it can do without the epochs of a study's earlier runs.
+        what: Its name in the warning.
+        listen: Called with the events of a journal.
+        skips_past_curves: Whether it does not need the epochs of a study's earlier runs.
     """
     is_over = False
 
@@ -161,7 +159,7 @@ def guard_listener(
             return
         try:
             listen(event)
-        except Exception as error:  # whatever a display or a disk raises
+        except Exception as error:  # a display or a disk may raise anything
             is_over = True
             logger.warning("%s failed and stops, the study continues: %s", what, error)
 
@@ -170,7 +168,7 @@ def guard_listener(
 
 
 class WarningsHandler(logging.Handler):
-    """What the product logs, on stderr, a message a line."""
+    """Prints log messages to stderr, one per line."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -178,18 +176,18 @@ class WarningsHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             text = self.format(record)
-            is_detail = record.levelno < logging.WARNING  # of --verbose
+            is_detail = record.levelno < logging.WARNING  # set by --verbose
             print_line(f"{record.name}: {text}" if is_detail else text, err=True)
-        except Exception:  # a message that cannot be formatted
+        except Exception:  # the message cannot be formatted
             self.handleError(record)
 
 
 def print_line(
     text: object = "", *, err: bool = False, style: dict[str, Any] | None = None
 ) -> None:
-    """Print a line; `style` is click's, for terminals."""
+    """Print a line; `style` is passed to click on a terminal."""
     line = _discreet(text)
-    stream = sys.stderr if err else sys.stdout  # click would take an ASCII terminal for UTF-8
+    stream = sys.stderr if err else sys.stdout  # click assumes UTF-8 on an ASCII terminal
     click.echo(click.style(line, **style) if style and stream.isatty() else line, file=stream)
 
 
@@ -208,17 +206,17 @@ def waiting_line(first: str) -> Iterator[Callable[[str], None]]:
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """Standard output for tables; what is no terminal gets lines as long as they need to be.
+    """Make a console for tables on standard output; without a terminal, lines are not wrapped.
 
-    Texts are no markup: use `rich.text.Text`, or the style of a column or row.
+    Markup is off: use `rich.text.Text`, or the style of a column or row.
     """
     from rich.console import Console
     from rich.text import Text
 
     class Door(Console):
-        """Texts are printed as they are, control characters spelled out and secrets hidden.
+        """A console that escapes control characters and hides secrets.
 
-        A journal of an older version may hold some.
+        Journals of older versions may contain secrets.
         """
 
         def render_str(self, text: str, **options: Any) -> Text:

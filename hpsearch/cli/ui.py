@@ -1,4 +1,4 @@
-"""`hpsearch ui`: MLflow's pages of a local store, or the address of a server's."""
+"""`hpsearch ui`: MLflow's user interface for a local store, or the address of a server's."""
 
 from __future__ import annotations
 
@@ -175,13 +175,13 @@ def _exit_on_signal(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _end_group(server: subprocess.Popen[bytes]) -> None:
-    handle_stop_signals(signal.SIG_IGN)  # a second signal must not leave it half done
+    handle_stop_signals(signal.SIG_IGN)  # a second signal must not interrupt the cleanup
     try:
         terminate_group(server.pid)
         server.wait(STOP_SECONDS)
-        kill_group(server.pid)  # workers whose leader has ended before them
+        kill_group(server.pid)  # workers that outlive their leader
     except subprocess.TimeoutExpired:
         kill_group(server.pid)
         server.wait()
     except ProcessLookupError:
-        pass  # all have ended
+        pass  # all have exited

@@ -1,6 +1,6 @@
-"""Private parts of other libraries: one module for each library.
+"""Private parts of other libraries, one module per library.
 
-A private part can change in any release. Here stand all that hpsearch uses, each with the reason,
-so that a new version is judged in one place: `make compat` tests the oldest and the newest
-versions that pyproject.toml allows. Importing a module of this package imports no library.
+Private parts can change in any release. All uses in hpsearch are collected here with their reasons;
+`make compat` tests them against the oldest and newest versions that pyproject.toml allows.
+Importing a module of this package does not import its library.
 """

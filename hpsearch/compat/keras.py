@@ -1,8 +1,8 @@
 """Private parts of Keras.
 
-Uses `keras.src`, and attributes of models, layers, variables, losses and optimizers that begin
-with an underscore. Public Keras has no counterpart for them. Importing this module does not import
-Keras, whose backend is chosen before its first import.
+Uses `keras.src`, and underscore attributes of models, layers, variables, losses and optimizers,
+which have no public counterpart. Importing this module does not import Keras, whose backend is
+chosen before its first import.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def let_pandas_load_later() -> None:
-    """Let data adapters find pandas again, after `import keras` ran without it.
+    """Let data adapters find pandas after `import keras` ran without it.
 
-    They look for it once, when they are imported.
+    They look for it once, at import.
     """
     from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
     from keras.src.utils import module_utils
@@ -31,10 +31,9 @@ def let_pandas_load_later() -> None:
 
 
 def hide_tensorflow() -> None:
-    """Let Keras take TensorFlow for missing.
+    """Make Keras treat TensorFlow as missing.
 
-    The first `get_config` under JAX would import it, which takes seconds, to ask whether a value
-    is one of its shapes.
+    Under JAX, the first `get_config` would import it, which takes seconds, only for a type check.
     """
     from keras.src.utils import module_utils
 
@@ -42,7 +41,7 @@ def hide_tensorflow() -> None:
 
 
 def replace_clear_session(function: Callable[..., None]) -> None:
-    """Replace `clear_session` under all of its names."""
+    """Replace `clear_session` under all its names."""
     import keras
     from keras.src.backend.common import global_state
 
@@ -55,10 +54,10 @@ def replace_clear_session(function: Callable[..., None]) -> None:
 
 @contextmanager
 def without_values() -> Iterator[keras.StatelessScope]:
-    """A scope in which variables get no values, neither inside nor after it.
+    """A scope in which new variables get no values, not even after it ends.
 
-    Keras lists variables that are made in a stateless scope, and gives values to them when the
-    next scope of the thread ends.
+    Keras collects variables created in a stateless scope and initializes them when the thread's
+    next scope ends.
     """
     import keras
     from keras.src.backend.common import global_state
@@ -71,16 +70,16 @@ def without_values() -> Iterator[keras.StatelessScope]:
         global_state.set_global_attribute("uninitialized_variables", waiting)
 
 
-_allowed = threading.local()  # whether this thread may make an optimizer without weights
+_allowed = threading.local()  # whether this thread is inside `without_values`
 
 
 @contextmanager
 def optimizers_with_values() -> Iterator[None]:
-    """Let optimizers be made inside `without_values`.
+    """Allow optimizers to be created inside `without_values`.
 
-    An optimizer makes two variables at once, its counter and its learning rate, and Keras takes
-    no value in a stateless scope. `BaseOptimizer.__init__` is therefore wrapped, once, and leaves
-    the scope for as long as it runs; outside of this context it does what it did.
+    An optimizer creates two variables, its counter and learning rate, and Keras does not assign
+    values in a stateless scope. So `BaseOptimizer.__init__` is wrapped, once, and leaves the scope
+    while it runs; outside this context it behaves as before.
     """
     from keras.src.backend.common import global_state
     from keras.src.optimizers.base_optimizer import BaseOptimizer
@@ -113,33 +112,32 @@ def optimizers_with_values() -> Iterator[None]:
 
 
 def variable_initializer(variable: keras.Variable) -> Any:
-    """What gives a variable its first value."""
+    """Return the initializer of a variable."""
     return variable._initializer
 
 
 def user_seed(initializer: Any) -> int | None:
-    """The seed that an initializer was made with; `seed` also holds one that Keras made up."""
+    """Return the seed given by the user; `seed` may also be one that Keras generated."""
     seed = getattr(initializer, "_init_seed", None)
     return None if seed is None else int(seed)
 
 
 def forget_made_up_seed(layer: keras.layers.EinsumDense) -> None:
-    """Mark the seed of a kernel built in `without_values` as made up, where the user gave none.
+    """Mark the seed of a kernel built in `without_values` as generated, unless the user gave it.
 
-    The layer clones its initializer and hands over the seed that Keras made up, which then looks
-    like a custom one.
+    The layer clones its initializer with the generated seed, which then looks like a user's.
     """
     if getattr(layer.kernel_initializer, "_init_seed", 0) is None:
         layer._kernel._initializer._init_seed = None
 
 
 def compute_fans(shape: tuple[int, ...], initializer: Any) -> tuple[float, float]:
-    """Inputs and outputs of a unit, as a `VarianceScaling` counts them."""
+    """Compute fan-in and fan-out as `VarianceScaling` does."""
     from keras.src.initializers.random_initializers import compute_fans
 
     try:
         axes = {"input_axes": initializer.input_axes, "output_axes": initializer.output_axes}
-    except AttributeError:  # an older Keras counts them in one way
+    except AttributeError:  # older versions of Keras have a single rule
         axes = {}
     fan_in, fan_out = compute_fans(shape, **axes)
     return fan_in, fan_out
@@ -192,12 +190,12 @@ def _is_own_function(value: Any) -> bool:
 
 
 def flat_layers(model: keras.Model, *, include_self: bool = True) -> list[Any]:
-    """A model and its layers, those inside of layers and models too."""
+    """Return a model and all its nested layers."""
     return list(model._flatten_layers(include_self=include_self))
 
 
 def feeds_alone(before: keras.layers.Layer, after: keras.layers.Layer) -> bool:
-    """Whether the one layer's output goes to the other alone, which has no other input."""
+    """Whether one layer's output goes only to the other, which has no other input."""
     if len(before._outbound_nodes) != 1 or len(after._inbound_nodes) != 1:
         return False
     parents = after._inbound_nodes[0].parent_nodes
@@ -205,29 +203,29 @@ def feeds_alone(before: keras.layers.Layer, after: keras.layers.Layer) -> bool:
 
 
 def layer_of(output: Any) -> Any:
-    """The layer or operation that made a symbolic tensor."""
+    """Return the layer or operation that produced a symbolic tensor."""
     return output._keras_history.operation
 
 
-# ---- what was compiled ----
+# ---- compile settings ----
 
 
 def compile_settings(model: keras.Model) -> Mapping[str, Any]:
-    """The arguments of `model.compile`; empty where it was not called."""
+    """Return the arguments of `model.compile`; empty if it was not called."""
     config = getattr(model, "_compile_config", None)
     settings: Mapping[str, Any] = config.config if config is not None else {}
     return settings
 
 
 def loss_of_function(function: Callable[[Any, Any], Any], name: str | None = None) -> Any:
-    """A `keras.losses.Loss` of a function of (y_true, y_pred)."""
+    """Wrap a function of (y_true, y_pred) as a `keras.losses.Loss`."""
     from keras.src.losses.losses import LossFunctionWrapper
 
     return LossFunctionWrapper(function, name=name or getattr(function, "__name__", "loss"))
 
 
 def loss_arguments(loss: Any) -> dict[str, Any]:
-    """The keyword arguments with which a loss calls its function `loss.fn`."""
+    """Return the keyword arguments with which a loss calls its function `loss.fn`."""
     return dict(getattr(loss, "_fn_kwargs", {}))
 
 
@@ -235,15 +233,15 @@ def loss_arguments(loss: Any) -> dict[str, Any]:
 
 
 def learning_rate(optimizer: Any) -> Any:
-    """The learning rate as the optimizer keeps it: a variable, or a schedule.
+    """Return the optimizer's learning rate: a variable or a schedule.
 
-    The public attribute gives a schedule's current value.
+    The public attribute returns a schedule's current value instead.
     """
     return getattr(optimizer, "_learning_rate", None)
 
 
 def moving_averages(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    """The moving averages of the weights, of an optimizer with `use_ema`."""
+    """Return the moving averages of the weights of an optimizer with `use_ema`."""
     return list(optimizer._model_variables_moving_average)
 
 
@@ -253,15 +251,15 @@ def excludes_from_weight_decay(optimizer: keras.optimizers.Optimizer) -> bool:
 
 
 def set_path(variable: keras.Variable, path: str) -> None:
-    """Give a variable the path of another: an optimizer knows variables by it."""
+    """Give a variable the path of another; optimizers identify variables by path."""
     variable._path = path
 
 
 @functools.cache
 def make_per_weight_optimizer(kind: type) -> type:
-    """A class of optimizers whose rate and decay have factors by variable, and a share of decay.
+    """Make an optimizer class with factors of learning rate and weight decay per variable.
 
-    Both are lists in the order of the variables that the optimizer is built on; empty: all are 1.
+    Both lists follow the order of the optimizer's variables; an empty list means that all are 1.
     """
 
     class PerWeight(kind):  # type: ignore[misc]
@@ -293,7 +291,7 @@ def make_per_weight_optimizer(kind: type) -> type:
 
 @contextmanager
 def override_learning_rate(optimizer: Any, rate: Any) -> Iterator[None]:
-    """Let an optimizer's learning rate be `rate`, of any shape that suits its variables."""
+    """Set an optimizer's learning rate to `rate`, which may have any shape that broadcasts."""
     optimizer._get_current_learning_rate = lambda: rate
     try:
         yield

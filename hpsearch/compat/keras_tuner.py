@@ -1,8 +1,8 @@
-"""Private parts of Keras Tuner, and of the Gaussian process of scikit-learn that it asks.
+"""Private parts of Keras Tuner, and of scikit-learn's Gaussian process that it uses.
 
-Its oracles draw from a state of their own and write files; a study that was stopped has to draw
-what it would have drawn, so seeds are set before every question and trials are added that an
-oracle did not propose. Importing this module does not import Keras Tuner.
+Oracles have their own random state and write files. A resumed study must draw the same points as an
+uninterrupted one, so a seed is set before every suggestion, and trials are added that an oracle did
+not propose. Importing this module does not import Keras Tuner.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def keep_in_memory(oracle: Any) -> None:
-    """Let an oracle write and print nothing: the journal is kept already."""
+    """Stop an oracle from writing files and printing; the journal replaces both."""
     oracle.verbose = 0
     oracle.save = lambda: None
     oracle._save_trial = lambda trial: None
 
 
 def set_seed(oracle: Any, seed: int) -> None:
-    """Let the oracle's next draw depend on `seed` and on the trials that it knows.
+    """Make the oracle's next draw depend only on `seed` and its trials.
 
-    The Gaussian process guesses the scores of running trials as it was fitted last; that must not
-    depend on when the study was stopped, so it is fitted anew to the completed ones.
+    The Gaussian process predicts scores of running trials with its last fit, which must not depend
+    on when the study was stopped. So it is refitted to the completed trials.
     """
     import numpy as np
 
@@ -46,15 +46,15 @@ def set_seed(oracle: Any, seed: int) -> None:
 
 
 def go_on_from(oracle: Any, trial: Any) -> None:
-    """Let a grid oracle go on although a trial of it runs.
+    """Let a grid oracle continue while one of its trials is running.
 
-    It waits for what a model may still ask for; our space is whole.
+    It waits because a model may add hyperparameters; here the space is complete.
     """
     oracle._populate_next.append(trial.trial_id)
 
 
 def add_trial(oracle: Any, values: Mapping[str, Any], tuner: str) -> Any:
-    """A running trial of these values that the oracle did not propose."""
+    """Add a running trial with these values to an oracle that did not propose it."""
     from keras_tuner.engine.trial import Trial
 
     hyperparameters = oracle.get_space()
@@ -68,13 +68,13 @@ def add_trial(oracle: Any, values: Mapping[str, Any], tuner: str) -> Any:
 
 
 def without_checks(process: Any) -> Any:
-    """A fresh process like `process` that answers for float64 points without checking them.
+    """Copy `process` without scikit-learn's validation of its float64 inputs.
 
-    For one suggestion the oracle asks it 25,000 times for a single point, and scikit-learn's
-    checks of that point take two thirds of an answer.
+    An oracle predicts single points 25,000 times per suggestion; validation takes two thirds of
+    that time.
 
     Args:
-        process: A `GaussianProcessRegressor` of scikit-learn's; the arithmetic stays its own.
+        process: A scikit-learn `GaussianProcessRegressor`; its arithmetic is unchanged.
     """
     import numpy as np
     from scipy.linalg.lapack import dtrtrs
@@ -82,10 +82,10 @@ def without_checks(process: Any) -> Any:
     kind = type(process)
 
     class Unchecked(kind):  # type: ignore[misc,valid-type]
-        """`predict` takes points of shape (n, n_parameters)."""
+        """A Gaussian process whose `predict` takes points of shape (n, n_parameters)."""
 
         def predict(self, X: Any, return_std: bool = False, return_cov: bool = False) -> Any:  # noqa: N803
-            """Mean and standard deviation, each of shape (n,)."""
+            """Predict mean and standard deviation, each of shape (n,)."""
             if not return_std or return_cov or not hasattr(self, "X_train_"):
                 return super().predict(X, return_std, return_cov)
             across = self.kernel_(X, self.X_train_)
@@ -101,9 +101,9 @@ def without_checks(process: Any) -> Any:
 
 
 def set_conditions(hp: kt.HyperParameters, parents: Sequence[tuple[str, list[Any]]]) -> None:
-    """Declare the next hyperparameters under these parents and values of theirs.
+    """Declare the next hyperparameters under these parents and their values.
 
-    The public `conditional_scope` nests parents into each other; here they stand side by side.
+    The public `conditional_scope` nests parents; here they are independent.
     """
     from keras_tuner.src.engine.conditions import Parent
 
@@ -111,18 +111,18 @@ def set_conditions(hp: kt.HyperParameters, parents: Sequence[tuple[str, list[Any
 
 
 def recording_hyperparameters_class() -> Any:
-    """A class of `keras_tuner.HyperParameters` that tells its `note` what it is asked for."""
+    """Make a `keras_tuner.HyperParameters` class that calls `note` for each request."""
     import keras_tuner
 
     class AskingHyperparameters(keras_tuner.HyperParameters):  # type: ignore[misc]
-        """Calls `note` with each hyperparameter, its name and scope resolved, before it answers."""
+        """Calls `note` with each requested hyperparameter, its name and scope resolved."""
 
         def note(self, hp: Any, exists: bool) -> None:
-            """Set `self.values[hp.name]` to the answer; `exists`: its conditions hold."""
+            """Set `self.values[hp.name]`; `exists`: whether its conditions hold."""
             raise NotImplementedError
 
         def _retrieve(self, hp: Any) -> Any:
-            # All of Choice, Int, Float, Boolean and Fixed come here.
+            # Choice, Int, Float, Boolean and Fixed all call this.
             self.note(hp, self._conditions_are_active(hp.conditions))
             return super()._retrieve(hp)
 

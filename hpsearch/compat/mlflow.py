@@ -1,9 +1,9 @@
-"""Private parts of MLflow: its stores, and what makes and migrates their tables.
+"""Private parts of MLflow: its stores, and the creation and migration of their tables.
 
-Its public client has no way to make a SQLite store quickly, to tell that a database must be
-migrated before MLflow does so, to write many points at once or to remove one run for good.
-All modules of `mlflow.store` and `mlflow.system_metrics` count as private: their documentation
-promises nothing. Importing this module does not import MLflow.
+The public client cannot create an SQLite store quickly, detect a pending migration before MLflow
+runs it, write many points at once, or delete a single run permanently. All modules of
+`mlflow.store` and `mlflow.system_metrics` are treated as private, since they are undocumented.
+Importing this module does not import MLflow.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TABLES_LOGGER = "mlflow.store.db.utils"  # it prints tracebacks of errors that are raised as well
+TABLES_LOGGER = "mlflow.store.db.utils"  # it also logs tracebacks of errors that it raises
 
 # ---- stores ----
 
 
 def store_of(client: MlflowClient) -> Any:
-    """The store that a client writes to: one of a database, or of a server."""
+    """Return the store of a client: of a database or of a server."""
     return client._tracking_client.store
 
 
 def sqlite_store(client: MlflowClient) -> Any:
-    """The client's store if it is MLflow's own of an SQLite database, else None."""
+    """Return the client's store if it is MLflow's store of an SQLite database, else None."""
     try:
         from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -40,7 +40,7 @@ def sqlite_store(client: MlflowClient) -> Any:
 
 
 def metric_tables() -> tuple[Any, Any] | None:
-    """SQLAlchemy's tables of all points, and of each metric's last; None where there are none."""
+    """Return SQLAlchemy's tables of all points and of latest values; None if unavailable."""
     try:
         from mlflow.store.tracking.dbmodels.models import SqlLatestMetric, SqlMetric
 
@@ -50,7 +50,7 @@ def metric_tables() -> tuple[Any, Any] | None:
 
 
 def close_connections(client: MlflowClient) -> None:
-    """Close the client's connections to its database, as a registry too; it opens new ones."""
+    """Close the client's connections to its database, registry included; it reopens them."""
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
     store_of(client).engine.dispose()
@@ -61,13 +61,12 @@ def close_connections(client: MlflowClient) -> None:
 
 @contextmanager
 def without_making_tables() -> Iterator[None]:
-    """Have a client that is opened refuse a database without tables, and leave it as it is.
+    """Make a client refuse a database without tables instead of creating them.
 
-    It would make them one after the other in the file, where whoever restores the database at that
-    moment gets parts of both.
+    MLflow would create tables in a file that someone may be restoring at that moment, and mix both.
 
     Raises:
-        LookupError: By the client, where there are no tables.
+        LookupError: Raised by the client if there are no tables.
     """
     from mlflow.store.db import utils
 
@@ -83,20 +82,20 @@ def _refuse_to_make_tables(engine: Any) -> None:
 
 
 def remove_run_for_good(client: MlflowClient, run_id: str) -> None:
-    """Remove one deleted run from the database, and nothing else.
+    """Remove one deleted run from the database permanently.
 
-    `mlflow gc --run-ids` takes all deleted experiments and logged models along.
+    `mlflow gc --run-ids` would also remove all deleted experiments and logged models.
     """
     store_of(client)._hard_delete_run(run_id)
 
 
 def registry_uri(client: MlflowClient) -> str:
-    """Where a client registers models."""
+    """Return the URI of a client's model registry."""
     return str(client._registry_uri)
 
 
 def artifact_repository(uri: str, tracking_uri: str | None = None) -> Any:
-    """What reads and removes files at an artifact's address."""
+    """Return the repository that reads and removes files at an artifact URI."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     if tracking_uri is None:
@@ -108,14 +107,14 @@ def artifact_repository(uri: str, tracking_uri: str | None = None) -> Any:
 
 
 def migrations() -> Path | None:
-    """The folder of the scripts that migrate a database; None where MLflow is not installed."""
+    """Return the folder of the migration scripts; None if MLflow is not installed."""
     spec = find_spec("mlflow")
     folders = list(spec.submodule_search_locations or ()) if spec else []
     return Path(folders[0], "store", "db_migrations", "versions") if folders else None
 
 
 def make_tables(engine: Any) -> None:
-    """All tables in an empty database; what opening an absent file calls."""
+    """Create all tables in an empty database, as opening an absent file does."""
     from mlflow.store.db.utils import _initialize_tables
 
     _initialize_tables(engine)
@@ -125,7 +124,7 @@ def migrate(uri: str) -> None:
     """Migrate a database to the tables of the installed MLflow.
 
     Raises:
-        Exception: Every database raises its own kind.
+        Exception: Each database driver raises its own kinds.
     """
     from mlflow.store.db.utils import _upgrade_db, create_sqlalchemy_engine
 
@@ -137,9 +136,9 @@ def migrate(uri: str) -> None:
 
 
 def make_first_experiment(uri: str, artifacts: Path) -> None:
-    """Open a database with tables once, so that it gets its first experiment; nothing stays open.
+    """Open a database once, which creates its first experiment, and close it again.
 
-    MLflow keeps an engine for each address, which would hold the file open.
+    MLflow caches an engine per address, which would keep the file open.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
@@ -152,7 +151,7 @@ def make_first_experiment(uri: str, artifacts: Path) -> None:
 
 
 def system_monitors() -> list[Any]:
-    """Monitors of processor, disk and network, and of NVIDIA's cards where they can be asked."""
+    """Return monitors of CPU, disk and network, and of NVIDIA GPUs if available."""
     from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
     from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
     from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
@@ -161,10 +160,10 @@ def system_monitors() -> list[Any]:
 
 
 def _gpu_monitor() -> list[Any]:
-    """None where there is no card, or `nvidia-ml-py` is not installed."""
+    """Return the GPU monitor; None without a GPU or `nvidia-ml-py`."""
     try:
         from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
 
         return [GPUMonitor()]
-    except Exception:  # the driver raises its own kind
+    except Exception:  # the driver raises its own kinds
         return []

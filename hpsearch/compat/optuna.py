@@ -1,7 +1,7 @@
 """Private parts of Optuna.
 
-Its samplers read a study by `Study._get_trials`, so a view of a study has to answer that; and
-storages in memory have no public way to let go of a trial. Importing this module does not import
+Samplers read a study by `Study._get_trials`, which a view of a study must therefore provide, and
+the in-memory storage has no public way to delete a trial. Importing this module does not import
 Optuna.
 """
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
 
 
 def storage_of(study: optuna.Study) -> optuna.storages.BaseStorage:
-    """The storage behind a study; asking and telling by it takes trials out of order."""
+    """Return the storage of a study, which allows to add trials in any order."""
     return study._storage
 
 
 def study_id(study: optuna.Study) -> int:
-    """The number by which the storage knows the study."""
+    """Return the study's id in the storage."""
     return study._study_id
 
 
 def trial_key(trial: FrozenTrial) -> tuple[int, Any]:
-    """What tells a trial from those of all studies in the process."""
+    """Return an id of the trial that is unique in the process."""
     return trial._trial_id, trial.datetime_start
 
 
 def trials_of(study: Any) -> list[FrozenTrial]:
-    """All trials of a study or of a `StudyView`, not copied."""
+    """Return all trials of a study or a `StudyView` without copying them."""
     trials: list[FrozenTrial] = study._get_trials(deepcopy=False, use_cache=True)
     return trials
 
 
 def forget_trials(storage: optuna.storages.InMemoryStorage, numbers: Iterable[int]) -> None:
-    """Let go of finished trials of the one study in memory; their numbers stay taken.
+    """Delete finished trials of the only study in memory; their numbers are not reused.
 
-    They must not be read again.
+    The trials must not be read again.
     """
     import optuna
 
@@ -53,7 +53,7 @@ def forget_trials(storage: optuna.storages.InMemoryStorage, numbers: Iterable[in
 
 
 class StudyView(ABC):
-    """A study of which samplers see some trials; everything else is the study's own."""
+    """A study whose samplers see only some trials; other attributes are the study's."""
 
     def __init__(self, study: optuna.Study) -> None:
         self._whole = study
@@ -63,7 +63,7 @@ class StudyView(ABC):
 
     @abstractmethod
     def visible(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """Those of all trials that samplers see, in their order."""
+        """Return the trials that samplers see, in order."""
 
     def _get_trials(
         self,
@@ -71,17 +71,17 @@ class StudyView(ABC):
         states: Container[Any] | None = None,
         use_cache: bool = False,
     ) -> list[FrozenTrial]:
-        """What samplers call."""
+        """Called by samplers."""
         whole = self._whole
         trials = self.visible(whole._storage.get_all_trials(whole._study_id, deepcopy=deepcopy))
         return trials if states is None else [t for t in trials if t.state in states]
 
 
 def qmc_sampler(index: int, space: Mapping[str, BaseDistribution], seed: int) -> Any:
-    """A `QMCSampler` whose next point is the one at `index` of the sequence over `space`.
+    """Make a `QMCSampler` whose next point is at `index` of the sequence over `space`.
 
-    Optuna's own takes the parameters of the first trial, and counts its points in a study's
-    attributes, which do not outlive a stop. `_find_sample_id` is where it counts.
+    Optuna's sampler uses the parameters of the first trial, and counts points in study attributes,
+    which are lost when a study is stopped. `_find_sample_id` returns the count.
     """
     import warnings
 
@@ -94,7 +94,7 @@ def qmc_sampler(index: int, space: Mapping[str, BaseDistribution], seed: int) ->
         ) -> dict[str, BaseDistribution]:
             return dict(space)
 
-        def _find_sample_id(self, *_: Any) -> int:  # an older Optuna gives no space
+        def _find_sample_id(self, *_: Any) -> int:  # older versions of Optuna pass no space
             return index
 
     with warnings.catch_warnings():

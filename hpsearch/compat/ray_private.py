@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-# Arguments of `ray.init` that keep a cluster of our own away from the network.
+# Arguments of `ray.init` that keep a local cluster off the network.
 ONLY_HERE: Mapping[str, Any] = {"_node_ip_address": "127.0.0.1"}
 
 
 def read_environment_again() -> None:
-    """Let Ray read its settings and its token again: an earlier import read them once."""
+    """Make Ray read its settings and token again: it caches them at import."""
     import ray
 
     ray._raylet.Config.initialize("")
@@ -19,18 +19,18 @@ def read_environment_again() -> None:
 
 
 def silence_worker_logs() -> None:
-    """Keep what Ray tells of dead workers off stdout, where the answer of --json goes."""
+    """Keep Ray's messages about dead workers off stdout, which --json uses."""
     import ray
 
     ray._private.worker._worker_logs_enabled = False
 
 
 def resolve_address(address: str) -> str:
-    """HOST:PORT of the control service of the cluster at `address`, which may be "auto".
+    """Return HOST:PORT of a cluster's control service; `address` may be "auto".
 
     Raises:
-        ConnectionError: If there is none.
-        ValueError: If it is no address.
+        ConnectionError: If there is no cluster.
+        ValueError: If the address is invalid.
     """
     from ray._private.services import canonicalize_bootstrap_address_or_die
 
@@ -38,7 +38,7 @@ def resolve_address(address: str) -> str:
 
 
 def open_channel(target: str) -> Any:
-    """A gRPC channel as Ray would open it: with TLS where its environment asks for it."""
+    """Open a gRPC channel as Ray does: with TLS if its environment variables say so."""
     import grpc
 
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
@@ -51,7 +51,7 @@ def open_channel(target: str) -> Any:
 
 
 def ask_client_server(channel: Any, timeout: float) -> None:
-    """The smallest request to Ray's client server, without a token.
+    """Send a minimal request without a token to Ray's client server.
 
     Raises:
         grpc.RpcError: As it answers.
@@ -64,7 +64,7 @@ def ask_client_server(channel: Any, timeout: float) -> None:
 
 
 def ask_control_service(channel: Any, timeout: float) -> None:
-    """The smallest request to Ray's control service, without a token.
+    """Send a minimal request without a token to Ray's control service.
 
     Raises:
         grpc.RpcError: As it answers.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 def limit_gpu_memory(share: float) -> None:
-    """Let TensorFlow take at most `share` of each GPU's memory; call it before its first operation.
+    """Limit TensorFlow to `share` of each GPU's memory; call it before the first operation.
 
-    Its public functions take megabytes, and none tells how many a GPU has.
+    The public functions need megabytes, and none returns the size of a GPU's memory.
     """
     import tensorflow as tf
     from tensorflow.python.framework.ops import enable_eager_execution_internal

@@ -154,7 +154,7 @@ def unpack_tf_dataset(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     """
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or len(spec) != 2 or not hasattr(spec[0], "shape"):
-        raise DataError("its elements are no pairs (x, y) of tensors")
+        raise DataError("its elements are not pairs (x, y) of tensors")
     if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
         raise DataError("it never ends: take repeat() away, or end it with take(n)")
     elements = list(dataset.as_numpy_iterator())

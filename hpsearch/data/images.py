@@ -105,7 +105,9 @@ def _list_images(folder: Path) -> tuple[list[Path], list[str]]:
             problems.append(f"class folder {own.name!r} holds no PNG or JPEG")
         files += images
     if strange:
-        problems.append(f"{_format_paths(folder, strange)} are no PNG or JPEG files: take them out")
+        problems.append(
+            f"{_format_paths(folder, strange)} are not PNG or JPEG files: take them out"
+        )
     if problems:
         raise DataError("; ".join(problems))
     return files, [p.parent.name for p in files]

@@ -231,7 +231,7 @@ class Schema:
             (n_rows, *shape) of `dtype`.
 
         Raises:
-            DataError: If a column is missing, or a cell of a numeric one is no number; if an
+            DataError: If a column is missing, or a cell of a numeric one is not a number; if an
                 array has another shape, or numbers that `dtype` cannot hold.
         """
         if self.shape:
@@ -423,7 +423,7 @@ def clean_column(
 ) -> np.ndarray:
     """One cleaned column in float64, shape (n_rows,): see `Schema.clean`.
 
-    `remedy` ends what is said of a cell that is no number.
+    `remedy` ends what is said of a cell that is not a number.
     """
     raw = table[column.raw_name]
     if column.kind == "categorical":
@@ -490,8 +490,7 @@ def _parse_numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
             like = f" like {column.format}" if column.format not in ("", PLAIN_FORMAT) else ""
             raise DataError(
                 f"column {column.name!r}, row {row + 1}: {format_cell(values[places[row]])!r} is "
-                "no "
-                f"number{like}. {remedy}"
+                f"not a number{like}. {remedy}"
             )
         numbers = expand_to_rows(table, places, np.float64)
     for _, number in marks:

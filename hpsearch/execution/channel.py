@@ -1,8 +1,8 @@
 """Messages between a coordinator and a worker over the worker's standard input and output.
 
-Every platform has these pipes, and a worker needs no inherited descriptor. A message is its
-length in eight bytes, and the pickle. On Windows pipes cannot be selected, so the
-coordinator reads each worker's in a thread.
+Every platform has these pipes, and no descriptor must be inherited. A message is its length in
+eight bytes, followed by a pickle. Windows cannot select pipes, so the coordinator reads each
+worker's output in a thread.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from contextlib import suppress
 from typing import IO, Any
 
 LENGTH = struct.Struct("<Q")
-GREETING = b"\0hpsearch worker\n"  # what a start-up script has printed before it is skipped
+GREETING = b"\0hpsearch worker\n"  # anything printed before it, by a start-up script, is skipped
 
 
 class Channel:
-    """One end: `recv` waits for the next message."""
+    """One end of the connection; `recv` waits for the next message."""
 
     def __init__(self, reader: IO[bytes], writer: IO[bytes]) -> None:
         """Read from one pipe and write to the other."""
@@ -30,18 +30,18 @@ class Channel:
         self._writer = writer
 
     def send(self, message: Any) -> None:
-        """Send what pickle can hold.
+        """Pickle and send a message.
 
         Raises:
-            OSError: If the other end is gone.
+            OSError: If the other end is closed.
         """
         self.send_bytes(pickle.dumps(message, protocol=5))
 
     def send_bytes(self, data: bytes) -> None:
-        """Send what `pickle.loads` reads at the other end.
+        """Send a pickled message.
 
         Raises:
-            OSError: If the other end is gone.
+            OSError: If the other end is closed.
         """
         try:
             self._writer.write(LENGTH.pack(len(data)))
@@ -51,10 +51,10 @@ class Channel:
             raise BrokenPipeError("the channel is closed") from None
 
     def recv(self) -> Any:
-        """The next message.
+        """Wait for the next message.
 
         Raises:
-            EOFError: If the other end is gone.
+            EOFError: If the other end is closed.
         """
         return pickle.loads(self._receive_bytes())
 
@@ -70,12 +70,12 @@ class Channel:
 
 
 class WorkerChannel(Channel):
-    """The coordinator's end: a thread takes messages in, so that several workers can be waited for.
+    """The coordinator's end: a thread receives messages, so that several workers can be awaited.
 
     Args:
         reader: The worker's standard output.
         writer: The worker's standard input.
-        arrived: Notified whenever there is something to receive from any worker.
+        arrived: Notified when a message from any worker is available.
     """
 
     def __init__(self, reader: IO[bytes], writer: IO[bytes], arrived: threading.Condition) -> None:
@@ -100,7 +100,7 @@ class WorkerChannel(Channel):
         return pickle.loads(data)
 
     def close(self) -> None:
-        """Let the worker see that its coordinator is gone."""
+        """Close the connection, which tells the worker to exit."""
         with suppress(OSError):
             self._writer.close()
 
@@ -125,7 +125,7 @@ class WorkerChannel(Channel):
 def wait_for_any(
     channels: Iterable[WorkerChannel], arrived: threading.Condition, timeout: float
 ) -> list[WorkerChannel]:
-    """The channels that are ready, after at most `timeout` seconds."""
+    """Wait up to `timeout` seconds; returns the channels that are ready."""
     known = list(channels)
     end = time.monotonic() + timeout
     with arrived:
@@ -137,14 +137,14 @@ def wait_for_any(
 
 
 def standard_channel() -> Channel:
-    """A worker's end. What else would go to standard output goes to standard error from now on."""
+    """Return a worker's end, and redirect other output from standard output to standard error."""
     orders, reports = os.dup(0), os.dup(1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
     channel = Channel(os.fdopen(orders, "rb"), os.fdopen(reports, "wb"))
-    with suppress(OSError):  # the coordinator is gone, which who reads will see
+    with suppress(OSError):  # the coordinator has exited, which the reader detects
         channel._writer.write(GREETING)
         channel._writer.flush()
     return channel

@@ -1,6 +1,6 @@
-"""What each worker of a machine gets of its cores and GPUs. Pure functions, but for `here`.
+"""Divide a machine's cores and GPUs among workers.
 
-The answers are numbers and environment variables.
+Pure functions, except `detect_machine`, that return numbers and environment variables.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from ..training.keras_import import GPU_MEMORY_VARIABLE
 from ..training.trainer_factory import KERAS_BACKENDS
 from ..training.trainer_selection import has_accelerator
 
-CORES_PER_WORKER = {"vectorized": 8, "keras_fit": 4}  # what one trial of the usual size keeps busy
-# Under which frameworks choose no kernel by what is free or fast just now.
+CORES_PER_WORKER = {"vectorized": 8, "keras_fit": 4}  # cores that one trial of usual size can use
+# Makes frameworks choose kernels deterministically, not by timing or free memory.
 DETERMINISTIC = {
     "TF_DETERMINISTIC_OPS": "1",
     "TF_ENABLE_ONEDNN_OPTS": "0",
     "XLA_FLAGS": "--xla_gpu_deterministic_ops=true",
 }
-GPU_MEMORY = 0.9  # of a GPU, for all its workers together; the rest is the driver's
+GPU_MEMORY = 0.9  # share of a GPU's memory for all its workers; the driver needs the rest
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What this process may use."""
+    """The cores and GPUs available to this process."""
 
     cores: int
-    gpus: tuple[str, ...] = ()  # as CUDA_VISIBLE_DEVICES names them
+    gpus: tuple[str, ...] = ()  # names in CUDA_VISIBLE_DEVICES
 
 
 def detect_machine(trainer: str, environment: Mapping[str, str] = os.environ) -> Machine:
-    """This machine: its cores by affinity, and the GPUs that a trainer's framework finds on it.
+    """Detect the cores by affinity, and the GPUs visible to a trainer's framework.
 
-    As for CUDA, the first name in CUDA_VISIBLE_DEVICES that can be none (-1) ends the list.
+    As in CUDA, the first invalid name in CUDA_VISIBLE_DEVICES (-1) ends the list.
     """
     cores = count_usable_cores()
     finds_gpus = has_accelerator() if trainer == "vectorized" else _has_cuda()
@@ -53,7 +53,7 @@ def detect_machine(trainer: str, environment: Mapping[str, str] = os.environ) ->
 
 
 def _has_cuda() -> bool:
-    """Whether TensorFlow will find an NVIDIA GPU: its device is here, and so is cuDNN."""
+    """Whether TensorFlow will find an NVIDIA GPU: its device file and cuDNN exist."""
     if not Path("/dev/nvidiactl").exists():
         return False
     packaged = importlib.util.find_spec("nvidia") and importlib.util.find_spec("nvidia.cudnn")
@@ -65,12 +65,11 @@ def _nvidia_devices() -> Sequence[Path]:
 
 
 def default_workers(machine: Machine, *, trainer: str, gpus: float | None = None) -> int:
-    """How many workers a machine is given by default.
+    """Return the default number of workers of a machine.
 
-    One for each GPU, or as many as share them when a worker takes the fraction `gpus`. Without
-    one, a worker for every eight cores, or every four where folds take turns: the vectorised
-    trainer's train side by side. So a small machine has one, with which a study repeats bit for
-    bit.
+    One per GPU, or as many as fit if a worker uses the fraction `gpus`. Without a GPU, one per
+    eight cores, or per four if folds are trained sequentially (the vectorized trainer trains them
+    in parallel). So a small machine has one worker, with which a study is repeatable bit for bit.
     """
     if machine.gpus:
         return max(1, int(len(machine.gpus) / (gpus or 1.0) + 1e-6))
@@ -78,14 +77,14 @@ def default_workers(machine: Machine, *, trainer: str, gpus: float | None = None
 
 
 def threads_per_worker(machine: Machine, workers: int, *, cpus: float | None = None) -> int:
-    """Threads of each worker: as declared, or its share of the cores."""
+    """Return the threads of each worker: as declared, or its share of the cores."""
     return max(1, int(cpus or machine.cores // workers))
 
 
 def worker_environment(
     trainer: str, *, threads: int | None = None, gpu: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """What a worker must find in its environment before it imports anything."""
+    """Return the variables that a worker needs before its first import."""
     names = ("HPSEARCH_THREADS", "OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
     return {
         "KERAS_BACKEND": KERAS_BACKENDS[trainer],
@@ -99,13 +98,13 @@ def worker_environment(
 def assign_gpu(
     place: int, workers: int, machine: Machine, *, gpus: float | None = None
 ) -> dict[str, str]:
-    """The GPUs of one worker: they go round the GPUs, and those of one divide its memory.
+    """Assign GPUs to a worker round-robin; workers on one GPU divide its memory.
 
     Args:
-        place: 0-based, among `workers`.
-        workers: On this machine.
-        machine: Its GPUs; with none, nothing is said.
-        gpus: How many a worker is to have, or what fraction of one; None: its share.
+        index: 0-based index of the worker.
+        workers: Number of workers on this machine.
+        machine: The machine; without GPUs, nothing is assigned.
+        gpus: Number of GPUs per worker, or a fraction of one; None: an equal share.
     """
     if not machine.gpus:
         return {}
@@ -122,7 +121,7 @@ def assign_gpu(
 
 
 def gpu_memory_settings(fraction: float) -> dict[str, str]:
-    """How much of its GPU a worker takes at most: JAX at once, TensorFlow as it needs it."""
+    """Limit a worker's GPU memory: JAX allocates it at once, TensorFlow as needed."""
     if not fraction:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""The protocol of an executor: it runs trials somewhere and reports their results.
+"""The protocol of executors, which run trials and report their results.
 
 Trials and their reports are plain values.
 """
@@ -18,14 +18,14 @@ EXECUTORS = ("processes", "ray")  # built in
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A worker has begun to train a trial."""
+    """A worker started to train a trial."""
 
     trial: int
 
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The worker died under a trial; its spec can be submitted again."""
+    """The worker of a trial died; the spec can be submitted again."""
 
     trial: int
     reason: str
@@ -35,65 +35,65 @@ Report = Started | EpochReport | FoldReport | TrialResult | Lost
 
 
 def make_lost(reason: str) -> Callable[[TrialSpec], Report]:
-    """The report of a trial whose worker is gone: it is tried again."""
+    """Report a trial whose worker died; it is retried."""
     return lambda trial: Lost(trial.number, reason)
 
 
 def make_failed(reason: str, seconds: float) -> Callable[[TrialSpec], Report]:
-    """The report of a trial that exceeded a limit: it is not tried again."""
+    """Report a trial that exceeded a limit; it is not retried."""
     return lambda trial: TrialResult(
         trial.number, "FAILED", seconds, attempt=trial.attempt, error=reason
     )
 
 
 class Executor(Protocol):
-    """What runs trials."""
+    """Runs trials in workers."""
 
     def set_up(self, problem: Problem) -> None:
-        """Send the problem that the following trials share; again when it changes."""
+        """Send the problem shared by the following trials; call again if it changes."""
         ...
 
     @property
     def population(self) -> int:
-        """How many trials it wants in one `submit`, to train them together."""
+        """Number of trials per `submit`, which are trained together."""
         ...
 
     @property
     def capacity(self) -> int:
-        """How many trials it wants at once: those that train and those it prepares meanwhile."""
+        """Number of trials it can hold: running ones, and ones being prepared."""
         ...
 
     def submit(self, *trials: TrialSpec) -> None:
-        """Queue a population: trials that one worker trains together, epoch by epoch."""
+        """Queue a population: trials trained together by one worker, epoch by epoch."""
         ...
 
     def wait(self, timeout: float | None = None) -> Report | None:
-        """The next report; None after `timeout` seconds without one."""
+        """Return the next report; None after `timeout` seconds without one."""
         ...
 
     def prune(self, trial: int) -> None:
         """Stop a running trial; its result will be PRUNED.
 
-        One that waits at a rung stops right there, another after the epoch it is in.
+        A trial waiting at a rung stops there; a running one after the current epoch.
         """
         ...
 
     def resume(self, trial: int) -> None:
-        """Let a trial continue that waits at a rung."""
+        """Continue a trial that waits at a rung."""
         ...
 
     def recall(self) -> Sequence[int]:
-        """Take back the trials that have not begun to train; their numbers."""
+        """Withdraw the trials that have not started; returns their numbers."""
         ...
 
     def fit(self, final: FinalFitRequest) -> None:
-        """Do the final fit; the model is at its path then."""
+        """Run the final fit, which writes the model to its path."""
         ...
 
     def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
-        """Predict the locked rows with the model of a final fit."""
+        """Predict the locked rows with a fitted model."""
         ...
 
     def close(self) -> None:
-        """Stop immediately; no process is left behind."""
+        """Stop immediately and end all processes."""
         ...

@@ -1,4 +1,4 @@
-"""The executor without processes: trials train in the calling thread, inside `wait`."""
+"""The executor without processes: trials are trained in the calling thread, inside `wait`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .executor import Report, Started
 
 
 class InlineExecutor:
-    """One population at a time, here; for notebooks and tests.
+    """Trains one population at a time in this process; for notebooks and tests.
 
     Examples:
         >>> from hpsearch.testing.executors import small_problem, small_trial
@@ -33,16 +33,16 @@ class InlineExecutor:
     def __init__(
         self, problem: Problem, make: Callable[[Problem], Trainer], *, population: int = 1
     ) -> None:
-        """An executor whose trainers `make` builds."""
+        """Create an executor; `make` builds its trainers."""
         self.population = population
         self._make = make
         self.set_up(problem)
         self._waiting: deque[tuple[TrialSpec, ...]] = deque()
         self._running: ReportGenerator | None = None
-        self._rungs: dict[int, tuple[int, ...]] = {}  # of the running trials
-        self._held: set[int] = set()  # trials that wait for a verdict
+        self._rungs: dict[int, tuple[int, ...]] = {}  # verdicts on running trials
+        self._held: set[int] = set()  # trials waiting for a verdict
         self._pruned: set[int] = set()
-        self._answer: set[int] | None = None  # None: the trainer has not asked yet
+        self._answer: set[int] | None = None  # None: not requested by the trainer
         self._arrived: deque[Report] = deque()
 
     def set_up(self, problem: Problem) -> None:
@@ -65,7 +65,7 @@ class InlineExecutor:
         return self._arrived.popleft() if self._arrived else None
 
     def _advance(self) -> None:
-        """Take the trainer's next report; after its last, start the next population."""
+        """Read the trainer's next report; after the last one, start the next population."""
         if self._running is not None:
             try:
                 said = self._running.send(self._answer)

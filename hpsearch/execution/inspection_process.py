@@ -1,7 +1,7 @@
-"""A user's model examined in a process of its own, so that the coordinator needs no Keras.
+"""Inspect a custom model in a separate process, so that the coordinator need not import Keras.
 
-Run as `python -m hpsearch.execution.inspection_process ANSWER`, with the order pickled on its
-stdin; it writes its answer as JSON to the file ANSWER.
+Run as `python -m hpsearch.execution.inspection_process ANSWER`: the pickled request is read from
+stdin, and the result is written as JSON to the file ANSWER.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..training.problem import Problem
 from ..training.trainer_factory import KERAS_BACKENDS
 from ..trial import Value
 
-LOG_LINES, LOG_BYTES = 15, 16_000  # of a process that died, shown in the error
+LOG_LINES, LOG_BYTES = 15, 16_000  # of the log of a process that died, shown in the error
 
 
 def inspect_in_process(
@@ -35,14 +35,14 @@ def inspect_in_process(
     points: Sequence[Mapping[str, Value]] = (),
     losses: Sequence[str] = (),
 ) -> ModelInspection:
-    """What a user's model asks for, or what it is.
+    """Inspect a custom model: its search space, or its properties.
 
     Args:
-        model: As `models.load_family` takes it.
-        trainer: What will train it; it decides the Keras backend.
-        problem: Build and run it on this sample of the rows; None: explore what it asks for.
+        model: As for `models.load_family`.
+        trainer: The trainer, which determines the Keras backend.
+        problem: Build and run the model on this sample; None: explore its search space.
         points: Hyperparameters to build it with.
-        losses: Custom losses that the space offers.
+        losses: Custom losses in the search space.
 
     Raises:
         SpecError: If the model cannot be built, trained or served, with the reason.
@@ -52,7 +52,7 @@ def inspect_in_process(
     environment = {
         **os.environ,
         "KERAS_BACKEND": KERAS_BACKENDS[trainer],
-        "JAX_PLATFORMS": "cpu",  # the accelerator's memory belongs to the workers
+        "JAX_PLATFORMS": "cpu",  # the workers need the accelerator's memory
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
@@ -60,7 +60,7 @@ def inspect_in_process(
         path = Path(folder) / "answer.json"
         code, log = _run_module([str(path)], pickle.dumps(order), environment)
         if code or not path.exists():
-            raise TrainingError(f"{model}: looking at it ended with exit code {code}:\n{log}")
+            raise TrainingError(f"{model}: inspecting it failed with exit code {code}:\n{log}")
         answer = json.loads(path.read_text(encoding="utf-8"))
     if "error" in answer:
         raise SpecError(answer["error"])
@@ -70,9 +70,9 @@ def inspect_in_process(
 def _run_module(
     arguments: Sequence[str], order: bytes, environment: Mapping[str, str]
 ) -> tuple[int, str]:
-    """Run this module; its exit code and the end of what it printed.
+    """Run this module in a process; returns its exit code and the end of its output.
 
-    Nothing that the user's code starts outlives it.
+    Processes started by user code end with it.
     """
     mark = new_mark()
     with tempfile.TemporaryFile() as printed:
@@ -80,7 +80,7 @@ def _run_module(
             [sys.executable, "-m", "hpsearch.execution.inspection_process", *arguments],
             env={**environment, **mark},
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,  # what the user's code prints
+            stdout=subprocess.DEVNULL,  # output of user code
             stderr=printed,
             **own_group(),
         )
@@ -96,15 +96,15 @@ def _run_module(
 
 
 def parse_answer(answer: Mapping[str, Any]) -> ModelInspection:
-    """What `ModelInspection.as_json` gave."""
+    """Parse the output of `ModelInspection.as_json`."""
     shapes = {k: None if answer[k] is None else tuple(answer[k]) for k in ("inputs", "outputs")}
     texts = {k: tuple(answer[k]) for k in ("read", "notes", "activations")}
     return ModelInspection(**{**answer, **shapes, **texts})
 
 
 def main() -> None:
-    """Carry out one order."""
-    order = pickle.load(sys.stdin.buffer)  # from the coordinator, whose child this is
+    """Execute one request."""
+    order = pickle.load(sys.stdin.buffer)  # trusted: written by the coordinator, our parent
     import_keras()
     ignore_clear_session()
     try:

@@ -1,7 +1,7 @@
-"""What coordinator and worker tell each other beside trials and their reports.
+"""Messages between coordinator and worker, besides trials and reports.
 
-They live here and not in `worker.py`, which is `__main__` in a worker: the other side could not
-read what is named after it.
+They are not defined in `worker.py`, which is `__main__` in a worker: classes pickled under that
+name could not be loaded by the other side.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ..trial import TrialSpec
 
 
 class Connection(Protocol):
-    """A worker's end of what connects it with the coordinator."""
+    """A worker's end of the connection with the coordinator."""
 
     def recv(self) -> Any:
-        """The next order; waits for it."""
+        """Wait for the next order."""
         ...
 
     def send(self, report: Any, /) -> None:
@@ -28,7 +28,7 @@ class Connection(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What all trials share, and the trainer."""
+    """The problem shared by all trials, and the trainer."""
 
     problem: Problem
     trainer: str  # "vectorized" or "keras_fit"
@@ -36,7 +36,7 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Population:
-    """Train these together."""
+    """Train these trials together."""
 
     trials: tuple[TrialSpec, ...]
 
@@ -50,52 +50,52 @@ class Prune:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Let this trial go on beyond the rung at which it waits."""
+    """Continue this trial beyond the rung at which it waits."""
 
     trial: int
 
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """Give back the trials that have not begun."""
+    """Return the trials that have not started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """The numbers of the trials given back."""
+    """The numbers of the returned trials."""
 
     trials: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A worker that may be anywhere has imported Keras, and takes trials."""
+    """A remote worker has imported Keras and accepts trials."""
 
-    node: str  # its machine's address
+    node: str  # address of its machine
     pid: int  # there
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryExceeded:
-    """A worker on another machine holds more memory than it may, and waits for its end."""
+    """A remote worker exceeds its memory limit, and waits to be ended."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class ReplaceMe:
-    """A worker on another machine has grown with its trials, and is to be replaced."""
+    """A remote worker's memory has grown over its trials; it should be replaced."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What the worker could not do: the reason in a line, or a bug's traceback."""
+    """An order failed: the reason in one line, or a bug's traceback."""
 
     reason: str
     kind: Literal["mistake", "unsuitable", "bug"]
 
     def error(self) -> Exception:
-        """What the coordinator raises for it."""
+        """Build the exception that the coordinator raises."""
         match self.kind:
             case "unsuitable":
                 return UnsuitableError(self.reason)

@@ -1,9 +1,9 @@
 """The executor of worker processes on this machine.
 
-Separation of concerns: this file decides which worker gets which trial, and what becomes of the
-trials of one that ends; `process.py` is one worker seen from here, `worker.py` what runs in it,
-`limits.py` what it may use. A worker is alive while its end of the pipe is open, so a slow or
-stopped one is never taken for dead.
+Separation of concerns: this file assigns trials to workers and handles exits;
+`worker_process.py` is the coordinator's view of one worker, `worker.py` runs inside it, and
+`resource_limits.py` holds its limits. A worker counts as alive while its end of the pipe is
+open, so a slow or stopped one is never mistaken for dead.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from .shared_arrays import SharedArrays
 from .worker_log import WorkerLog
 from .worker_process import GRACE, WorkerProcess
 
-TICK = 0.2  # seconds between two looks at the workers
-MAX_STARTUP_FAILURES = 3  # workers in a row that end before they can train: the fault is no trial's
+TICK = 0.2  # seconds between checks of the workers
+MAX_STARTUP_FAILURES = 3  # consecutive exits before training: no trial is the cause
 
 logger = logging.getLogger("hpsearch.execution")
 
 
 class ProcessExecutor:
-    """Long-lived workers that start to import Keras when the executor is made.
+    """Long-lived worker processes, which import Keras as soon as the executor is created.
 
     Examples:
         >>> from pathlib import Path
@@ -68,15 +68,15 @@ class ProcessExecutor:
         """Start the workers.
 
         Args:
-            trainer: What trains; it decides the Keras backend of the processes.
-            workers: How many processes.
-            ahead: How many populations a worker holds beside the running one, to prepare them.
-            population: How many trials a worker trains together.
-            threads: Threads of each worker; None leaves it to the libraries.
-            gpus: GPUs of each worker, or what fraction of one; None: its share of the machine's.
-            limits: What each may use; None: all there is.
-            settings: More environment variables of each, such as `devices.DETERMINISTIC`.
-            logs: Folder for what workers print.
+            trainer: The trainer, which determines the Keras backend of the workers.
+            workers: Number of processes.
+            ahead: Number of populations that a worker prepares besides the running one.
+            population: Number of trials trained together by a worker.
+            threads: Threads of each worker; None: the libraries' default.
+            gpus: GPUs of each worker, or a fraction of one; None: an equal share.
+            limits: Limits of each worker; None: unlimited.
+            settings: Additional environment variables, such as `devices.DETERMINISTIC`.
+            logs: Folder for the workers' output.
         """
         self._trainer = trainer
         self._ahead = ahead
@@ -87,16 +87,14 @@ class ProcessExecutor:
         self._settings = dict(settings or {})
         self._logs = [WorkerLog(logs / f"worker-{i}.log") for i in range(workers)]
         self._setup: Setup | None = None
-        self._shared = SharedArrays()  # one copy of the rows for all workers
+        self._shared = SharedArrays()  # one copy of the rows, shared by all workers
         self._arrival = threading.Condition()  # notified by the workers' channels
         self._machine, self._count = detect_machine(trainer), workers
-        faulty = os.environ.get(
-            fault_injection.VARIABLE
-        )  # a fault strikes once: successors get none
+        faulty = os.environ.get(fault_injection.VARIABLE)  # injected once: replacements get none
         self._processes = [self._start_worker(i, faulty=faulty) for i in range(workers)]
-        self._retiring: list[WorkerProcess] = []  # each ends what it trains, and then itself
-        self._arrived: deque[Report] = deque()  # came while another answer was waited for
-        self._stillborn = 0  # workers in a row that ended before they could train
+        self._retiring: list[WorkerProcess] = []  # each finishes its trials and exits
+        self._arrived: deque[Report] = deque()  # received while waiting for another answer
+        self._stillborn = 0  # consecutive workers that exited before they could train
 
     def _start_worker(
         self, place: int, *, one_at_a_time: bool = False, faulty: str | None = None
@@ -109,7 +107,7 @@ class ProcessExecutor:
         )
 
     def set_up(self, problem: Problem) -> None:
-        """See `Executor`. Comes before the first trial."""
+        """See `Executor`. Call it before the first trial."""
         logger.info("%d workers train with %s", len(self._processes), self._trainer)
         self._setup = Setup(problem, self._trainer)
         for process in self._processes:
@@ -144,7 +142,7 @@ class ProcessExecutor:
         return [*self._processes, *self._retiring]
 
     def _handle_message(self, process: WorkerProcess) -> None:
-        """Take in a worker's next message; what is to be told of it goes to `_arrived`."""
+        """Handle a worker's next message; reports for the caller are added to `_arrived`."""
         message = self._receive(process)
         if message is None:
             return
@@ -158,7 +156,7 @@ class ProcessExecutor:
             self._retire(process)
 
     def _receive(self, process: WorkerProcess) -> Any:
-        """The next message of a worker. None: it is dead and replaced, its trials are `Lost`."""
+        """Receive a worker's next message; None: it died and was replaced."""
         try:
             message = process.channel.recv()
         except EOFError:
@@ -188,13 +186,13 @@ class ProcessExecutor:
         self._replace(dead, make_lost(f"the worker ended {how}; its log is {dead.log}"))
 
     def _restart_unready(self, dead: WorkerProcess, how: str) -> None:
-        """Replace a worker that ended before it could train: no trial is the cause."""
+        """Replace a worker that exited before it could train, which no trial can have caused."""
         logger.info("worker %d ended %s before it could train", dead.popen.pid, how)
         self._stillborn += 1
         if self._stillborn >= MAX_STARTUP_FAILURES:
             raise TrainingError(
-                f"{MAX_STARTUP_FAILURES} workers in a row ended before they could train, the "
-                f"last {how}. "
+                f"{MAX_STARTUP_FAILURES} consecutive workers ended before they could train, "
+                f"the last {how}. "
                 f"The end of {dead.log}:\n{dead.log_tail()}"
             )
         self._start_successor(dead, dead.populations, one_at_a_time=dead.one_at_a_time)
@@ -215,7 +213,7 @@ class ProcessExecutor:
                 self._replace(process, make_failed(reason, process.watch.seconds))
 
     def _handle_out_of_memory(self, dead: WorkerProcess, reason: str) -> None:
-        """Memory ran out: a single trial has failed; of several, the cause is not known."""
+        """Handle exhausted memory: a single trial has failed; of several, any may be the cause."""
         told = (
             make_failed(reason, dead.watch.seconds) if dead.runs_single_trial else make_lost(reason)
         )
@@ -228,7 +226,7 @@ class ProcessExecutor:
         *,
         one_at_a_time: bool = False,
     ) -> None:
-        """Report the running trials as ended; waiting ones go to another worker."""
+        """Replace a worker: running trials are reported as ended, waiting ones move on."""
         dead.wait_or_kill()
         running, *queued = dead.populations or [()]
         logger.info("worker %d has ended; it trained %s", dead.popen.pid, numbers_of(running))
@@ -253,11 +251,11 @@ class ProcessExecutor:
             fresh.enqueue(population)
 
     def _retire(self, process: WorkerProcess) -> None:
-        """Replace a worker that has grown; it ends what it has begun beside its successor."""
+        """Replace a worker whose memory has grown; it finishes its trials beside its successor."""
         logger.info("worker %d has grown: it is replaced", process.popen.pid)
         queued = {p[0].number: p for p in process.populations}
         taken = self._recall_from(process)
-        if process not in self._processes:  # it died meanwhile
+        if process not in self._processes:  # it died in the meantime
             return
         self._start_successor(process, [p for n, p in queued.items() if n in taken])
         if process.trials:
@@ -266,7 +264,7 @@ class ProcessExecutor:
             process.wait_or_kill()
 
     def _recall_from(self, process: WorkerProcess) -> set[int]:
-        """The trials that a worker, or what replaced it, had not begun and holds no more."""
+        """Withdraw the trials that a worker, or its replacement, has not started."""
         place = self._processes.index(process)
         process.send(Recall())
         while not isinstance(message := self._receive(self._processes[place]), Recalled):
@@ -305,10 +303,10 @@ class ProcessExecutor:
         return answer
 
     def _run_order(self, order: Any, what: str) -> Any:
-        """What a worker answers.
+        """Send an order to a worker and return its answer.
 
         Raises:
-            TrainingError: If it dies instead.
+            TrainingError: If the worker dies.
         """
         process = self._processes[0]
         process.send(order)
@@ -319,7 +317,7 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """See `Executor`."""
-        for process in self._all_workers():  # all of them at once
+        for process in self._all_workers():  # all at the same time
             process.disconnect()
         end = time.monotonic() + GRACE
         for process in self._all_workers():
@@ -328,5 +326,5 @@ class ProcessExecutor:
 
 
 def numbers_of(trials: Sequence[TrialSpec]) -> str:
-    """Trials, as a log names them."""
+    """Format the numbers of trials for a log message."""
     return f"trials {', '.join(str(t.number) for t in trials)}" if trials else "no trial"

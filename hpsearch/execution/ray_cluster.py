@@ -1,7 +1,7 @@
-"""A Ray cluster: coming to it, whether it asks for a token, how many workers it has room for.
+"""Connect to a Ray cluster, require a token, and count the workers that it can hold.
 
-Whoever reaches an unguarded cluster can run any code on it, so one that is not our own is asked
-first, without our token: it must refuse.
+Anyone who reaches a cluster without a token can run code on it. So an external cluster is first
+contacted without a token, and must refuse.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..compat.ray_private import (
 )
 from ..errors import ClusterError
 
-LOCAL = "local"  # the address of a cluster of our own, on this machine, that ends with us
+LOCAL = "local"  # a cluster on this machine that ends with this process
 CONNECT_SECONDS = 20
 TOKEN_REMEDY = (
     "Set RAY_AUTH_MODE=token and the same RAY_AUTH_TOKEN on every node and here; see "
@@ -35,36 +35,37 @@ TOKEN_REMEDY = (
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one worker takes of a node."""
+    """The resources of one worker on a node."""
 
     cpus: float = 1.0
-    gpus: float = 0.0  # 0.5: two workers share one
-    memory: int = 0  # bytes that are kept free for it
+    gpus: float = 0.0  # 0.5: two workers share a GPU
+    memory: int = 0  # reserved memory in bytes
 
     def count_workers(self, node: Mapping[str, float]) -> int:
-        """How many workers a node of these resources holds."""
+        """Count the workers that fit on a node with these resources."""
         asked = {"CPU": self.cpus, "GPU": self.gpus, "memory": self.memory}
         shares = [node.get(name, 0.0) / amount for name, amount in asked.items() if amount]
-        return int(min(shares) + 1e-6)  # 1 / (1 / 3) is a little less than 3
+        return int(min(shares) + 1e-6)  # 1 / (1 / 3) is slightly below 3
 
 
 def connect(address: str, *, cpus: float) -> Callable[[], None]:
-    """Come to the cluster at `address`, or start one here.
+    """Connect to the cluster at `address`, or start a local one.
 
     Args:
-        address: "local", "auto" (the one that `ray start` left on this machine), "HOST:PORT" or
-            "ray://HOST:PORT". Where Ray is in use in this process, it is used as it is.
-        cpus: Cores that a local cluster says it has.
+        address: "local", "auto" (started on this machine by `ray start`), "HOST:PORT" or
+            "ray://HOST:PORT". If this process is already connected to Ray, that connection is
+            used.
+        cpus: Number of cores of a local cluster.
 
     Returns:
         A function that disconnects, and stops a cluster that was started here.
 
     Raises:
-        ClusterError: If Ray is not installed, the address does not answer, or it asks for no token.
+        ClusterError: If Ray is not installed, the cluster does not answer, or needs no token.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # as it will be
-    if address == LOCAL:  # a token of its own, for as long as it lives
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # started below
+    if address == LOCAL:  # a new token for its lifetime
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
@@ -73,14 +74,14 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
         raise ClusterError("Ray is not installed: pip install 'hpsearch[ray]'") from None
     if ray.is_initialized():
         return lambda: None
-    if address == LOCAL:  # Ray may have been imported before and read another environment
+    if address == LOCAL:  # Ray may have read the environment at an earlier import
         read_environment_again()
     silence_worker_logs()
     quiet = {"log_to_driver": False, "configure_logging": False, "logging_level": "ERROR"}
     with _keep_signal_handlers():
         if address == LOCAL:
             here = {"num_cpus": cpus, "include_dashboard": False, **ONLY_HERE}
-            ray.init(LOCAL, **quiet, **here)  # without it, one that runs here would be joined
+            ray.init(LOCAL, **quiet, **here)  # otherwise Ray would join a running local cluster
         else:
             _refuse_unguarded(address)
             try:
@@ -92,17 +93,17 @@ def connect(address: str, *, cpus: float) -> Callable[[], None]:
 
 
 def count_cluster_workers(resources: Resources) -> int:
-    """How many workers the living nodes hold in all."""
+    """Count the workers that fit on all living nodes."""
     import ray
 
     return sum(resources.count_workers(node["Resources"]) for node in ray.nodes() if node["Alive"])
 
 
 def _refuse_unguarded(address: str) -> None:
-    """Ask a cluster for something without a token.
+    """Refuse a cluster that answers a request without a token.
 
     Raises:
-        ClusterError: If it answers, or there is none.
+        ClusterError: If it answers, or cannot be reached.
     """
     import grpc
 
@@ -113,12 +114,12 @@ def _refuse_unguarded(address: str) -> None:
             return
         raise ClusterError(f"{address}: no Ray cluster answers there: {error.details()}") from None
     raise ClusterError(
-        f"{address}: this cluster asks for no token, so anyone can use it. {TOKEN_REMEDY}"
+        f"{address}: this cluster requires no token, so anyone can use it. {TOKEN_REMEDY}"
     )
 
 
 def _probe(address: str) -> None:
-    """The smallest of requests, to Ray's client server or to its control service."""
+    """Send a minimal request to Ray's client server or control service."""
     if address.startswith("ray://"):
         with open_channel(address.removeprefix("ray://")) as channel:
             ask_client_server(channel, CONNECT_SECONDS)
@@ -128,7 +129,7 @@ def _probe(address: str) -> None:
 
 
 def _resolve_address(address: str) -> str:
-    """HOST:PORT of the control service."""
+    """Return HOST:PORT of the control service."""
     try:
         return resolve_address(address)
     except (ConnectionError, ValueError) as error:
@@ -136,13 +137,13 @@ def _resolve_address(address: str) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """What an error says, in a line."""
+    """Return the first line of an error's message."""
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager
 def _keep_signal_handlers() -> Iterator[None]:
-    """Keep this process's handler of SIGTERM: `ray.init` puts one of its own there."""
+    """Restore this process's SIGTERM handler, which `ray.init` replaces."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,10 +1,9 @@
-"""The executor of a Ray cluster: as many workers as it has room for, on nodes that come and go.
+"""The executor for a Ray cluster whose nodes may come and go.
 
-Separation of concerns: Ray starts, places and ends the actors; this file owns what each of them
-holds, and `ray_worker.py` is what runs in them. What all trials share is put into the object store
-once, and the workers of a node read one copy of it. A worker whose actor or node has died is
-noticed by the call that waits for its reports; what it trained is lost, what waited there goes on
-elsewhere.
+Separation of concerns: Ray schedules the actors; this file tracks the trials of each, and
+`ray_worker.py` runs in them. The shared problem is put into the object store once, and the workers
+of a node read one copy. The death of an actor or node is detected by the call that waits for its
+reports; its running trials are lost, waiting ones move to another worker.
 """
 
 from __future__ import annotations
@@ -47,21 +46,21 @@ from .trial_holder import TrialHolder
 
 logger = logging.getLogger("hpsearch.execution")
 
-CHECK_SECONDS = 5.0  # between looks at the cluster for room
-MAX_STARTUP_FAILURES = 5  # workers in a row that end before they begin: not the nodes' fault
-FINAL_ATTEMPTS = 3  # workers that may die under the final fit
+CHECK_SECONDS = 5.0  # seconds between checks for free resources
+MAX_STARTUP_FAILURES = 5  # consecutive workers that exit at startup; not caused by the nodes
+FINAL_ATTEMPTS = 3  # workers that may die during the final fit
 
 
 class _Actor(TrialHolder):
-    """One worker, the trials it holds, and the call that waits for its reports."""
+    """One worker, its trials, and the call that waits for its reports."""
 
     def __init__(self, handle: Any) -> None:
         super().__init__()
         self.handle = handle
-        self.node = ""  # where it is, once it is ready
+        self.node = ""  # its node, once it is ready
         self.pid = 0  # there
-        self.seconds = 0.0  # watched time of the running population
-        self.is_retiring = False  # it ends what it holds, and is given nothing more
+        self.seconds = 0.0  # observed time of the running population
+        self.is_retiring = False  # it finishes its trials and gets no more
         self.listen()
 
     def listen(self) -> None:
@@ -69,7 +68,7 @@ class _Actor(TrialHolder):
         self.reports = self.handle.reports.remote()
 
     def send(self, order: Any) -> None:
-        """Give an order, or the reference of one; a dead worker is noticed by its reports."""
+        """Send an order or its reference; a dead worker is detected by `listen`."""
         self.handle.order.remote(order)
 
     def start_clock(self) -> None:
@@ -78,7 +77,7 @@ class _Actor(TrialHolder):
 
 
 class RayExecutor:
-    """Long-lived actors; they import Keras as soon as the cluster has placed them.
+    """Long-lived actors, which import Keras as soon as the cluster has scheduled them.
 
     Examples:
         >>> from hpsearch.testing.executors import result_of, small_problem, small_trial
@@ -105,15 +104,15 @@ class RayExecutor:
         """Connect to the cluster and request workers.
 
         Args:
-            trainer: What trains; it decides the Keras backend of the workers.
+            trainer: The trainer, which determines the Keras backend of the workers.
             address: See `ray_cluster.connect`.
-            workers: How many are wanted, however many nodes there are now; None: as many as the
-                living nodes hold, looked at again and again.
-            resources: Of one worker.
-            ahead: How many populations a worker holds beside the running one, to prepare them.
-            population: How many trials a worker trains together.
-            limits: What each may use; None: all there is. Memory is kept free for it on its node.
-            settings: More of the workers' environment.
+            workers: Number of workers, independent of the current nodes; None: as many as fit on
+                the living nodes, updated regularly.
+            resources: Resources of one worker.
+            ahead: Number of populations that a worker prepares besides the running one.
+            population: Number of trials trained together by a worker.
+            limits: Limits of each worker; None: unlimited. Memory is reserved on its node.
+            settings: Additional environment variables of the workers.
 
         Raises:
             ClusterError: If the cluster cannot be used.
@@ -127,19 +126,19 @@ class RayExecutor:
         self._settings = settings or {}
         self._watched = time.monotonic()
         self._leave = connect(address, cpus=self._resources.cpus * (workers or 1))
-        self._setup: Any = None  # the reference of the Setup in the object store
+        self._setup: Any = None  # reference to the Setup in the object store
         self._actors: list[_Actor] = []
-        self._backlog: deque[tuple[TrialSpec, ...]] = deque()  # held by no worker yet
+        self._backlog: deque[tuple[TrialSpec, ...]] = deque()  # not yet assigned to a worker
         self._arrived: deque[Report] = deque()
-        self._answers: dict[_Actor, Any] = {}  # to Recall and FinalFit
+        self._answers: dict[_Actor, Any] = {}  # answers to Recall and FinalFit
         self._stillborn = 0
         self._looked = 0.0
         self._start_missing()
 
-    # ---- the workers ----
+    # ---- workers ----
 
     def _start_missing(self) -> None:
-        """Start the workers that are missing. One that has no room yet waits in the cluster."""
+        """Start missing workers; one without free resources waits in the cluster."""
         self._looked = time.monotonic()
         wanted = self._workers or max(1, count_cluster_workers(self._resources))
         while len(self._actors) < wanted:
@@ -154,7 +153,7 @@ class RayExecutor:
             "num_cpus": self._resources.cpus,
             "num_gpus": self._resources.gpus,
             "memory": self._resources.memory,
-            "max_restarts": 0,  # another takes its place, and its trials are written down first
+            "max_restarts": 0,  # replaced by this executor, after its trials are recorded
             "concurrency_groups": {"reports": 1},
             "runtime_env": {"env_vars": self._actor_environment()},
         }
@@ -165,7 +164,7 @@ class RayExecutor:
 
     def _actor_environment(self) -> dict[str, str]:
         threads = max(1, int(self._resources.cpus))
-        gpu = gpu_memory_settings(self._resources.gpus)  # which one it sees, Ray says
+        gpu = gpu_memory_settings(self._resources.gpus)  # Ray sets the visible GPU
         return {**worker_environment(self._trainer, threads=threads, gpu=gpu), **self._settings}
 
     @property
@@ -173,11 +172,11 @@ class RayExecutor:
         return [actor for actor in self._actors if actor.node]
 
     def _handle_exit(self, actor: _Actor, error: Exception) -> None:
-        """Handle the exit of a worker: what it trained is lost."""
+        """Handle the exit of a worker: its running trials are lost."""
         self._stillborn += not actor.node
         if self._stillborn >= MAX_STARTUP_FAILURES:
             raise ClusterError(
-                f"{MAX_STARTUP_FAILURES} workers in a row ended before they began: {error}"
+                f"{MAX_STARTUP_FAILURES} consecutive workers ended before they could train: {error}"
             )
         first = str(error).strip().splitlines()[0]
         reason = f"the worker on {actor.node or 'a node'} ended: {first}"
@@ -185,13 +184,13 @@ class RayExecutor:
         self._replace(actor, make_lost(reason))
 
     def _replace(self, actor: _Actor, end: Callable[[TrialSpec], Report]) -> None:
-        """Report the running trials as ended; waiting ones return to the backlog."""
+        """Replace a worker: running trials are reported as ended, waiting ones are requeued."""
         import ray
 
         logger.info("the worker on %s is replaced", actor.node or "a node")
         self._actors.remove(actor)
         with suppress(ray.exceptions.RayError):
-            ray.kill(actor.handle)  # one that only cannot be reached does not come back
+            ray.kill(actor.handle)  # an unreachable one must not come back
         running, *queued = actor.populations or [()]
         self._backlog.extendleft(reversed(queued))
         self._arrived.extend(end(trial) for trial in running)
@@ -212,7 +211,7 @@ class RayExecutor:
 
     def _handle_out_of_memory(self, actor: _Actor, reason: str) -> None:
         """Memory ran out: a single trial has failed; of several, the cause is not known."""
-        self._ahead = 0  # from now on a worker holds one population, so that it will be known
+        self._ahead = 0  # from now on one population per worker, to identify the cause
         told = make_failed(reason, actor.seconds) if actor.runs_single_trial else make_lost(reason)
         self._replace(actor, told)
 
@@ -227,10 +226,10 @@ class RayExecutor:
                 return
             min(free, key=lambda a: len(a.populations)).enqueue(self._backlog.popleft())
 
-    # ---- the protocol ----
+    # ---- protocol ----
 
     def set_up(self, problem: Problem) -> None:
-        """Tell the workers what all trials share. Comes before the first trial."""
+        """Send the workers what all trials share. Call it before the first trial."""
         logger.info("%d workers on the cluster train with %s", len(self._actors), self._trainer)
         import ray
 
@@ -240,7 +239,7 @@ class RayExecutor:
 
     @property
     def capacity(self) -> int:
-        """See `Executor`. With no declared number, it is that of the workers that are there."""
+        """See `Executor`. Without a declared number of workers, counts the existing ones."""
         workers = self._workers or max(1, len(self._ready_actors))
         return workers * (1 + self._ahead) * self.population
 
@@ -276,10 +275,10 @@ class RayExecutor:
                 continue
             actor.listen()
             for message in said:
-                if actor in self._actors:  # not ended by what it said before
+                if actor in self._actors:  # not ended by an earlier message
                     self._handle_message(actor, message)
             if actor in self._actors and actor.is_retiring and not actor.populations:
-                self._replace(actor, make_lost("it had grown"))  # another takes its place
+                self._replace(actor, make_lost("it had grown"))  # another replaces it
             self._dispatch_backlog()
 
     def _handle_message(self, actor: _Actor, message: Any) -> None:
@@ -319,7 +318,7 @@ class RayExecutor:
         taken: list[int] = []
         for actor in asked:
             answer = self._wait_for_answer(actor)
-            if answer is not None:  # else it died, and what waited there waits here
+            if answer is not None:  # otherwise it died, and its waiting trials are in the backlog
                 actor.forget_trials(set(answer.trials))
                 taken += answer.trials
         taken += [trial.number for trials in self._backlog for trial in trials]
@@ -327,13 +326,13 @@ class RayExecutor:
         return taken
 
     def _wait_for_answer(self, actor: _Actor) -> Any:
-        """What a worker answers; None where it dies instead."""
+        """Wait for a worker's answer; None if it dies."""
         while actor in self._actors and actor not in self._answers:
             self._listen(LONGEST_TICK)
         return self._answers.pop(actor, None)
 
     def fit(self, final: FinalFitRequest) -> None:
-        """See `Executor`. The model comes back as bytes: the worker's disk is not ours."""
+        """See `Executor`. The model is returned as bytes: the worker may have another disk."""
         import ray
 
         def fetch(actor: _Actor, _: Any) -> bytes:
@@ -353,7 +352,7 @@ class RayExecutor:
         return answer
 
     def _run_order(self, order: Any, what: str, take: Callable[[_Actor, Any], Any]) -> Any:
-        """What `take` makes of a worker's answer; another worker is asked where one dies."""
+        """Send an order and convert the answer by `take`; retry on another worker if one dies."""
         import ray
 
         stored = ray.put(order)
@@ -379,5 +378,5 @@ class RayExecutor:
             with suppress(ray.exceptions.RayError):
                 ray.kill(actor.handle)
         self._actors.clear()
-        self._setup = None  # the store of a cluster that goes on lets go of the rows
+        self._setup = None  # frees the rows in the store of a cluster that continues
         self._leave()

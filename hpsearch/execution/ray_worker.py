@@ -1,6 +1,6 @@
-"""What runs in a Ray actor: the same worker as in a process of our own.
+"""The Ray actor that runs the same worker as a worker process does.
 
-Orders come in as calls of the actor, reports go out as the answer of a call that waits for them.
+Orders arrive as calls of the actor; reports are returned by a call that waits for them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import ray  # this module is imported where Ray is
+import ray  # this module requires Ray
 
 from ..platforms.processes import GroupWatcher, new_mark
 from ..training.final_model import FinalFitRequest, LockedPredictionRequest, LockedPredictionResult
@@ -26,26 +26,26 @@ from .resource_limits import ResourceUsage, WorkerLimits
 from .worker import Worker
 from .worker_log import DiscreetOutput
 
-CHECK_SECONDS = 0.2  # between looks at its own memory
-GRACE = 10.0  # seconds that the coordinator has to end it
+CHECK_SECONDS = 0.2  # seconds between checks of its memory
+GRACE = 10.0  # seconds for the coordinator to end it
 
 
 class QueueConnection:
-    """The worker's end of the connection: two queues between the actor's calls and the worker."""
+    """The worker's end of the connection: two queues that connect it with the actor's calls."""
 
     def __init__(self, limits: WorkerLimits) -> None:
-        """Nothing said yet."""
+        """Create empty queues."""
         self._limits, self._watch = limits, ResourceUsage(os.getpid())
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.reports: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def recv(self) -> Any:
-        """The next order."""
+        """Wait for the next order."""
         return self.orders.get()
 
     def make_scratch(self) -> Path:
-        """A folder until the next answer; an actor is killed and removes nothing by then."""
+        """Create a folder, removed at the next answer: a killed actor could not remove it."""
         self._scratch = tempfile.TemporaryDirectory(prefix="hpsearch-final-")
         return Path(self._scratch.name)
 
@@ -55,7 +55,7 @@ class QueueConnection:
             self._scratch.cleanup()
 
     def send(self, report: Any) -> None:
-        """Send a report; after a result, also that the process has grown too large."""
+        """Send a report; after a result, also whether the process has grown too large."""
         if isinstance(report, LockedPredictionResult | Failure):
             self.remove_scratch()
         self.reports.put(report)
@@ -64,18 +64,18 @@ class QueueConnection:
 
 
 class RayWorker:
-    """The actor. `reports` has a thread to itself; the other calls come in the order of asking."""
+    """The actor. `reports` has its own thread; other calls are executed in order."""
 
     def __init__(self, limits: WorkerLimits) -> None:
-        """Begin to import Keras; trials may be sent meanwhile."""
+        """Start to import Keras; trials may be sent in the meantime."""
         self._limits = limits
-        self._output = DiscreetOutput()  # Ray keeps what is printed in logs of its own
+        self._output = DiscreetOutput()  # Ray keeps the output in its own logs
         mark = new_mark()
-        os.environ.update(mark)  # what the user's code starts inherits it
-        self._watcher = GroupWatcher(None, mark)  # Ray ends this process alone
+        os.environ.update(mark)  # inherited by processes that user code starts
+        self._watcher = GroupWatcher(None, mark)  # Ray ends only this process
         self._line = QueueConnection(limits)
         self._worker = Worker(self._line)
-        self._model = Path()  # what the final fit left here
+        self._model = Path()  # left by the final fit
         for work in (self._worker.listen_or_die, self._work_or_die, self._watch_memory):
             threading.Thread(target=work, daemon=True).start()
 
@@ -88,10 +88,10 @@ class RayWorker:
         except BaseException:
             traceback.print_exc()
             self._output.close()
-            os._exit(3)  # else the coordinator would wait for its trials forever
+            os._exit(3)  # otherwise the coordinator would wait forever
 
     def _watch_memory(self) -> None:
-        """Report when memory runs out. The coordinator ends this process, or it exits."""
+        """Report exceeded memory; then the coordinator ends this process, or it exits itself."""
         watch = ResourceUsage(os.getpid())
         while (reason := watch.explain_memory_exceeded(self._limits)) is None:
             time.sleep(CHECK_SECONDS)
@@ -102,7 +102,7 @@ class RayWorker:
         os._exit(4)
 
     def order(self, order: Any) -> None:
-        """Take one of `messages`; the model of a final fit is kept here until it is fetched."""
+        """Accept one of `messages`; the model of a final fit is kept until it is fetched."""
         if isinstance(order, FinalFitRequest | LockedPredictionRequest):
             self._model = self._line.make_scratch() / order.path.name
             order = replace(order, path=self._model)
@@ -110,14 +110,14 @@ class RayWorker:
 
     @ray.method(concurrency_group="reports")  # type: ignore[untyped-decorator]
     def reports(self) -> list[Any]:
-        """The reports since the last call; waits for the first."""
+        """Return the reports since the last call; waits for at least one."""
         said = [self._line.reports.get()]
         while not self._line.reports.empty():
             said.append(self._line.reports.get())
         return said
 
     def model(self) -> bytes:
-        """The file that the final fit wrote."""
+        """Return the file written by the final fit."""
         content = self._model.read_bytes()
         self._line.remove_scratch()
         return content

@@ -1,7 +1,7 @@
-"""What a worker may use: time for a trial, memory for itself. Looks at processes, ends none.
+"""Limits of a worker: time per trial, and memory. Measures processes, does not end them.
 
-Slow is not dead: a deadline counts the time that the coordinator watched, so a machine that was
-stopped or suspended for an hour has not used an hour up.
+A deadline counts only time during which the coordinator ran, so an hour of suspension does not
+use up an hour of the limit.
 """
 
 from __future__ import annotations
@@ -13,37 +13,37 @@ from pathlib import Path
 
 GIB = 1 << 30
 LONGEST_TICK = (
-    1.0  # seconds between two looks that count; a longer gap means that the machine was suspended
+    1.0  # longest gap in seconds that counts; a longer one means that the machine was suspended
 )
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLimits:
-    """What a worker may use before it is ended, or replaced."""
+    """Limits beyond which a worker is ended or replaced."""
 
-    trial_seconds: float | None = None  # of one trial; a population has as often as much
+    trial_seconds: float | None = None  # seconds per trial; a population's limit is the sum
     memory: int | None = None  # bytes, resident
-    growth: int = GIB  # bytes beyond those after its first trials, at which it is replaced
+    growth: int = GIB  # growth in bytes after its first trials beyond which it is replaced
 
 
 class ResourceUsage:
-    """One worker's time and memory."""
+    """Tracks a worker's time and memory."""
 
     def __init__(self, pid: int) -> None:
-        """Watch the process `pid`."""
-        self.seconds = 0.0  # watched time of the running population
-        self.seen = 0  # bytes at the last look
+        """Track the process `pid`."""
+        self.seconds = 0.0  # observed time of the running population
+        self.seen = 0  # bytes at the last measurement
         self._pid = pid
         self._last = time.monotonic()
         self._first: int | None = None  # bytes after the first population
         self._kills = count_oom_kills()
 
     def start_population(self) -> None:
-        """A population begins to train."""
+        """Restart the clock for a new population."""
         self.seconds, self._last = 0.0, time.monotonic()
 
     def measure(self, *, is_training: bool) -> None:
-        """Count the time since the last look, and take the memory's measure."""
+        """Add the time since the last call, and measure the memory."""
         now = time.monotonic()
         if is_training:
             self.seconds += min(now - self._last, LONGEST_TICK)
@@ -51,20 +51,20 @@ class ResourceUsage:
         self.seen = resident_bytes(self._pid) or self.seen
 
     def explain_memory_exceeded(self, limits: WorkerLimits) -> str | None:
-        """Why the worker has to end: its memory. None where it may go on."""
+        """Explain an exceeded memory limit; None if it is met."""
         if limits.memory is not None and self.seen > limits.memory:
             used, allowed = self.seen / GIB, limits.memory / GIB
             return f"out of memory: the worker used {used:.2f} GiB of {allowed:.2f} GiB"
         return None
 
     def explain_time_exceeded(self, limits: WorkerLimits, trials: int) -> str | None:
-        """Why the running population of this many trials has to end; None where it may go on."""
+        """Explain an exceeded time limit of a population of this size; None if it is met."""
         if limits.trial_seconds is not None and self.seconds > limits.trial_seconds * trials:
             return f"ran longer than its deadline of {limits.trial_seconds * trials:g} s"
         return None
 
     def has_grown_too_large(self, limits: WorkerLimits) -> bool:
-        """Whether the worker, which has just ended a population, should be replaced."""
+        """Whether a worker that has finished a population should be replaced."""
         self.seen = resident_bytes(self._pid) or self.seen
         if self._first is None:
             self._first = self.seen
@@ -74,12 +74,12 @@ class ResourceUsage:
         return self.seen - self._first > growth
 
     def was_killed_for_memory(self, code: int) -> bool:
-        """Whether the kernel ended the worker, whose exit code this is, because memory ran out."""
+        """Whether the kernel killed the worker with this exit code because memory ran out."""
         return code == -9 and count_oom_kills() > self._kills
 
 
 def resident_bytes(pid: int) -> int:
-    """Bytes of memory that a process holds; 0 where it has ended."""
+    """Return the resident memory of a process in bytes; 0 if it has ended."""
     import psutil
 
     with suppress(psutil.Error):
@@ -88,7 +88,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def count_oom_kills() -> int:
-    """How many processes the kernel has killed for want of memory; 0 where it does not say."""
+    """Return how many processes the kernel has killed for lack of memory; 0 if unknown."""
     counts = [0]
     for path in ("/proc/vmstat", "/sys/fs/cgroup/memory.events"):
         with suppress(OSError):

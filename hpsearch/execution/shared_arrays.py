@@ -1,7 +1,7 @@
-"""Arrays that the workers of this machine share: one copy in a temporary file.
+"""Arrays shared by the workers of a machine: one copy in a temporary file.
 
-Who receives a message finds the arrays mapped, and cannot write to them. The file goes away with
-the coordinator: see `platforms.shared_file`.
+Receivers map the arrays read-only. The file is removed with the coordinator: see
+`platforms.shared_file`.
 """
 
 from __future__ import annotations
@@ -17,44 +17,44 @@ import numpy as np
 
 from ..platforms import shared_file
 
-MIN_BYTES = 1 << 16  # bytes; a smaller array travels with its message
+MIN_BYTES = 1 << 16  # bytes; smaller arrays are pickled with the message
 PAGE_BYTES = 4096
 
 
 class SharedArrays:
-    """Writes messages whose large arrays are in the file, each of them once."""
+    """Pickles messages whose large arrays are stored once, in the file."""
 
     def __init__(self) -> None:
-        """An empty file where temporary files go; the disk's, so that it need not fit in memory."""
+        """Create the file in the folder for temporary files, on disk rather than in memory."""
         self.path, self._file = shared_file.create()
-        self._known: dict[int, tuple[np.ndarray, int]] = {}  # id -> itself, offset
+        self._known: dict[int, tuple[np.ndarray, int]] = {}  # id -> array, offset
 
     def dumps(self, message: Any) -> bytes:
-        """The message as bytes that `pickle.loads` reads in a worker."""
+        """Pickle a message for a worker."""
         buffer = io.BytesIO()
         _Pickler(buffer, self._share_array).dump(message)
         return buffer.getvalue()
 
     def _share_array(self, array: np.ndarray) -> tuple[Any, ...]:
-        """How a worker comes to an array; it is written where it was not."""
+        """Return the reference of an array, writing the array at its first use."""
         if id(array) not in self._known:
             offset = -(-self._file.seek(0, os.SEEK_END) // PAGE_BYTES) * PAGE_BYTES
             self._file.seek(offset)
             self._file.write(np.ascontiguousarray(array).data)
             self._file.flush()
-            self._known[id(array)] = (array, offset)  # it keeps its id for as long as it lives
+            self._known[id(array)] = (array, offset)  # kept alive, so that its id stays unique
         offset = self._known[id(array)][1]
         return map_array, (str(self.path), offset, array.shape, array.dtype.str)
 
     def close(self) -> None:
-        """Remove the file; what is mapped stays readable."""
+        """Remove the file; existing mappings stay readable."""
         self._known.clear()
         self._file.close()
         shared_file.remove(self.path)
 
 
 class _Pickler(pickle.Pickler):
-    """Writes a reference in the place of a large array of numbers."""
+    """Replaces large numeric arrays by references."""
 
     def __init__(
         self, buffer: io.BytesIO, reference: Callable[[np.ndarray], tuple[Any, ...]]
@@ -69,6 +69,6 @@ class _Pickler(pickle.Pickler):
 
 
 def map_array(path: str, offset: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
-    """An array of the file, read-only; its pages are shared by all who map them."""
+    """Map an array of the file read-only; its pages are shared between processes."""
     with shared_file.open_read_only(Path(path)) as file:
         return np.asarray(np.memmap(file, dtype, "r", offset, shape))

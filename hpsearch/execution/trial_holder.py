@@ -1,4 +1,4 @@
-"""The trials that a worker holds, as its coordinator sees them, wherever the worker is."""
+"""The coordinator's record of a worker's trials, common to both executors."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from .messages import Population, Prune, Resume
 
 
 class TrialHolder(ABC):
-    """A worker's populations, the running one first, and how far that one has come."""
+    """A worker's populations, the running one first, and its progress."""
 
     def __init__(self, *, one_at_a_time: bool = False) -> None:
-        """A worker without a trial.
+        """Create the record of a worker without trials.
 
         Args:
-            one_at_a_time: Let it prepare nothing while it trains: its predecessor ran out of
-                memory, and the next time it shall be known which trial was the cause.
+            one_at_a_time: Do not let it prepare the next population: its predecessor ran out of
+                memory, and the trial that caused it must be identifiable.
         """
         self.one_at_a_time = one_at_a_time
         self.populations: deque[tuple[TrialSpec, ...]] = deque()
-        self.size = 0  # of the running population, when it began
-        self._training = 0  # trials of the running population that have no result
-        self._held: set[int] = set()  # those of them that wait for a verdict
+        self.size = 0  # start of the running population
+        self._training = 0  # trials of the running population without a result
+        self._held: set[int] = set()  # of these, the ones waiting for a verdict
 
     @abstractmethod
     def send(self, order: Any) -> None:
-        """Give the worker an order; a dead one is noticed by its reports."""
+        """Send an order to the worker; its death is detected when reports are read."""
 
     @abstractmethod
     def start_clock(self) -> None:
-        """Count the time of the running population from now on."""
+        """Start to measure the time of the running population."""
 
     def record_report(self, report: Any) -> None:
         """Update the state with a report."""
@@ -55,44 +55,44 @@ class TrialHolder(ABC):
 
     @property
     def trials(self) -> list[TrialSpec]:
-        """Those that train and those that wait."""
+        """Running and waiting trials."""
         return [trial for population in self.populations for trial in population]
 
     @property
     def unsent_trials(self) -> list[TrialSpec]:
-        """The trials that it has not been told of."""
+        """Trials that were not sent to the worker."""
         later = list(self.populations)[1:] if self.one_at_a_time else []
         return [trial for population in later for trial in population]
 
     @property
     def is_busy(self) -> bool:
-        """Whether it trains a population, or waits for a verdict on it."""
+        """Whether a population is running or waiting for a verdict."""
         return self._training > 0
 
     @property
     def is_training(self) -> bool:
-        """Whether a trial trains, and does not wait at a rung for a verdict."""
+        """Whether a trial is running and not waiting at a rung."""
         return self._training > len(self._held)
 
     @property
     def runs_single_trial(self) -> bool:
-        """Whether all that happens in the worker is caused by a single trial."""
+        """Whether a single trial accounts for everything in the worker."""
         alone = self.one_at_a_time or len(self.populations) == 1
         return self.size == 1 and self.is_busy and alone
 
     def enqueue(self, trials: tuple[TrialSpec, ...]) -> None:
-        """Train these together after what was given before."""
+        """Queue a population after the earlier ones."""
         self.populations.append(trials)
         if not self.one_at_a_time or len(self.populations) == 1:
             self.send(Population(trials))
 
     def forget_trials(self, numbers: set[int]) -> None:
-        """Drop these trials."""
+        """Remove these trials."""
         left = (tuple(t for t in p if t.number not in numbers) for p in self.populations)
         self.populations = deque(population for population in left if population)
 
     def send_verdict(self, verdict: Prune | Resume) -> None:
-        """Send a verdict, if it is on a trial that is held here."""
+        """Send a verdict if the worker holds its trial."""
         if any(trial.number == verdict.trial for trial in self.trials):
             self._held.discard(verdict.trial)
             self.send(verdict)

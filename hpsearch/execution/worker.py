@@ -1,8 +1,8 @@
-"""A worker process: imports Keras at once, then trains what it is sent until it is stopped.
+"""A worker process: imports Keras at once, then trains the trials that it receives.
 
-Started as `python -m hpsearch.execution.worker ROWS`: orders come on its standard input, reports go
-to its standard output, and ROWS is the file of the shared arrays. It ends with its coordinator: a
-thread of it waits on the input and sees it close.
+Started as `python -m hpsearch.execution.worker ROWS`: it reads orders from standard input and
+writes reports to standard output; ROWS is the file of the shared arrays. It ends with its
+coordinator: a thread reads the input and detects that it closes.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from .messages import Connection, Failure, Population, Prune, Recall, Recalled, 
 
 
 class Worker:
-    """The coordinator's orders, taken in by a thread and carried out by the main one."""
+    """Receives the coordinator's orders in a thread and executes them in the main thread."""
 
     def __init__(self, connection: Connection, rows: Path | None = None) -> None:
-        """Listen on `connection`; remove the file `rows` when the coordinator is gone."""
+        """Listen on `connection`; remove the file `rows` when the coordinator exits."""
         self._connection = connection
         self._rows = rows
         self._orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._verdicts = threading.Condition()  # guards the next two
+        self._verdicts = threading.Condition()  # guards the next two fields
         self._pruned: set[int] = set()
         self._resumed: set[int] = set()
         self._lock = threading.Lock()
-        self._trainer: Any = None  # there once the Setup has come
+        self._trainer: Any = None  # set when the Setup has arrived
 
     def send(self, report: Any) -> None:
         """Send to the coordinator; called from both threads."""
@@ -55,7 +55,7 @@ class Worker:
             self._connection.send(report)
 
     def listen_or_die(self) -> None:
-        """Listen; exit on an error, else the coordinator would wait forever."""
+        """Listen; exit on an error, since the coordinator would wait forever."""
         try:
             self.listen()
         except BaseException:
@@ -63,7 +63,7 @@ class Worker:
             os._exit(3)
 
     def listen(self) -> None:
-        """Take orders in until the coordinator is gone; a dead coordinator ends the process."""
+        """Receive orders until the coordinator exits, which ends this process."""
         while True:
             try:
                 order = self._connection.recv()
@@ -79,7 +79,7 @@ class Worker:
                 case Recall():
                     self.send(Recalled(self._drain_queue()))
                 case Population():
-                    with self._verdicts:  # those of an earlier attempt count no more
+                    with self._verdicts:  # verdicts on an earlier attempt are void
                         self._pruned.difference_update(t.number for t in order.trials)
                     self._orders.put(order)
                     if self._trainer is not None:
@@ -88,7 +88,7 @@ class Worker:
                     self._orders.put(order)
 
     def _drain_queue(self) -> tuple[int, ...]:
-        """Empty the queue of trials; their numbers."""
+        """Empty the queue of trials; returns their numbers."""
         waiting = []
         with suppress(queue.Empty):
             while True:
@@ -105,7 +105,7 @@ class Worker:
             self._verdicts.notify()
 
     def run_orders(self) -> None:
-        """Run orders; None ends the loop."""
+        """Execute orders; None ends the loop."""
         while (order := self._orders.get()) is not None:
             try:
                 self._run_order(order)
@@ -113,7 +113,7 @@ class Worker:
                 self.send(Failure(str(error), "unsuitable"))
             except HpsearchError as error:
                 self.send(Failure(str(error), "mistake"))
-            except OSError as error:  # a full disk under the final fit
+            except OSError as error:  # a full disk during the final fit
                 self.send(Failure(f"{error.filename or 'a file'}: {error.strerror}", "mistake"))
             except Exception:
                 trace = shorten(traceback.format_exc(), MAX_TRACEBACK_LENGTH)
@@ -159,7 +159,7 @@ class Worker:
             reports.close()
 
     def _wait_for_verdicts(self, held: set[int]) -> set[int]:
-        """The trials to stop, once each of those `held` at a rung was pruned or resumed."""
+        """Wait until each of the `held` trials is pruned or resumed; returns those to stop."""
         with self._verdicts:
             self._verdicts.wait_for(lambda: held <= self._pruned | self._resumed)
             self._resumed -= held
@@ -170,10 +170,10 @@ def main() -> None:
     """Serve the coordinator at the other end of standard input and output."""
     worker = Worker(standard_channel(), Path(sys.argv[1]))
     threading.Thread(target=worker.listen_or_die, daemon=True).start()
-    import_keras()  # seconds: while the coordinator reads the data
+    import_keras()  # takes seconds, while the coordinator reads the data
     ignore_clear_session()
     worker.run_orders()
-    os._exit(0)  # JAX's and TensorFlow's threads have nothing left to say
+    os._exit(0)  # does not wait for JAX's and TensorFlow's threads
 
 
 if __name__ == "__main__":

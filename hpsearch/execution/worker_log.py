@@ -1,8 +1,8 @@
-"""The log of a worker: what it prints, without secrets, in two files of bounded size.
+"""The log of a worker: its redacted output, in two files of bounded size.
 
-A thread reads the worker's standard error, so whatever writes to the descriptor is in it, native
-libraries and child processes too. A worker is never held up by a full disk, nor by more output
-than can be written: the middle of a flood is left out, its end is kept.
+A thread reads the worker's standard error, so output of native libraries and child processes is
+included. A full disk or too much output never blocks a worker: excess output is dropped, and its
+end is kept.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from typing import IO
 
 from ..redaction import redact
 
-FILE_BYTES = 2_500_000  # of the log; an older part of as many bytes is kept as `.1`
-SECOND_BYTES = 500_000  # that are written in one second
-LINE_BYTES = 1 << 16  # of a line that is waited for before it is written
-LAST_BYTES, LAST_LINES = 4096, 8  # of the log, for an error message
-DRAIN_SECONDS = 1.0  # for the last output of a worker that has ended
+FILE_BYTES = 2_500_000  # bytes of the log; as many older ones are kept in `.1`
+SECOND_BYTES = 500_000  # bytes written per second
+LINE_BYTES = 1 << 16  # bytes after which an incomplete line is written
+LAST_BYTES, LAST_LINES = 4096, 8  # bytes of the log quoted in an error message
+DRAIN_SECONDS = 1.0  # seconds for the last output of an exited worker
 
 
 class WorkerLog:
-    """One file and the threads that fill it: those of a worker and of its successor."""
+    """A log file, and the threads that write it for a worker and its successor."""
 
     def __init__(self, path: Path) -> None:
-        """Add to the file at `path`; where it cannot be written, nothing is kept."""
+        """Append to the file at `path`; if it cannot be written, output is dropped."""
         self.path = path
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()  # messages name it
+            path.touch()  # named in messages
         self._lock = threading.Lock()
-        self._second = 0.0  # when the current second began
+        self._second = 0.0  # start of the current second
         self._written = 0  # bytes in it
         self._left_out = 0  # bytes
-        self._last = b""  # of those left out
+        self._last = b""  # end of the dropped output
 
     def read_from(self, pipe: IO[bytes]) -> threading.Thread:
-        """Take in what a worker prints, until it and its children have ended."""
+        """Read a worker's output until it and its children have exited."""
         thread = threading.Thread(
             target=self._read_all, args=(pipe,), name="hpsearch-worker-log", daemon=True
         )
@@ -57,7 +57,7 @@ class WorkerLog:
             self._write_remainder()
 
     def write(self, data: bytes) -> None:
-        """Add whole lines, or leave them out where the second's share is spent."""
+        """Append whole lines, or drop them if this second's limit is used up."""
         if not data:
             return
         with self._lock:
@@ -72,7 +72,7 @@ class WorkerLog:
             self._append(data)
 
     def _write_remainder(self) -> None:
-        """Say how much was left out, and write the end of it."""
+        """Write how much was dropped, and its end."""
         if self._left_out:
             count = self._left_out - len(self._last)
             self._append(f"… {count:,} bytes left out …\n".encode() + self._last)
@@ -81,7 +81,7 @@ class WorkerLog:
     def _append(self, data: bytes) -> None:
         data = _discreet(data)
         self._written += len(data)
-        with suppress(OSError):  # a full disk is not the worker's fault
+        with suppress(OSError):  # a full disk must not affect the worker
             with suppress(FileNotFoundError):
                 if self.path.stat().st_size + len(data) > FILE_BYTES:
                     os.replace(self.path, self._previous_path)
@@ -93,20 +93,20 @@ class WorkerLog:
         return self.path.with_name(f"{self.path.name}.1")
 
     def read_tail(self) -> str:
-        """The last lines of it."""
+        """Read the last lines of the log."""
         text = b"".join(_read_end(path) for path in (self._previous_path, self.path))[-LAST_BYTES:]
         return "\n".join(text.decode(errors="replace").splitlines()[-LAST_LINES:])
 
 
 class DiscreetOutput:
-    """What this process and its children print goes where it went, without secrets.
+    """Redacts the output of this process and its children.
 
-    A thread of this process passes it on, so what is printed within the last moments of a process
-    that is killed is lost. The traces of a crash, which hold no values, do not take this way.
+    A thread forwards the output, so the last output of a killed process is lost. Crash dumps, which
+    contain no values, bypass it.
     """
 
     def __init__(self) -> None:
-        """Take over standard output and standard error."""
+        """Redirect standard output and standard error."""
         self._kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2)}
         if faulthandler.is_enabled():
             faulthandler.enable(self._kept[2])
@@ -129,7 +129,7 @@ class DiscreetOutput:
                     os.write(kept, _discreet(lines))
 
     def close(self) -> None:
-        """Give standard output and error back when all that was printed has been passed on."""
+        """Restore standard output and error after all output has been forwarded."""
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):
                 stream.flush()
@@ -140,7 +140,7 @@ class DiscreetOutput:
 
 
 def whole_lines(pipe: IO[bytes]) -> Iterator[bytes]:
-    """What comes through a pipe, in whole lines; a very long one in pieces."""
+    """Iterate over the lines read from a pipe; a very long one comes in pieces."""
     rest = b""
     with suppress(OSError):
         while chunk := os.read(pipe.fileno(), LINE_BYTES):

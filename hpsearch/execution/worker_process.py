@@ -1,7 +1,7 @@
-"""One worker process, as its coordinator sees it.
+"""The coordinator's view of one worker process.
 
-Separation of concerns: `worker.py` runs in it, `resource_limits.py` says what it may use, and
-`process_executor.py` decides which worker gets which trial and what happens to those of a dead one.
+Separation of concerns: `worker.py` runs in it, `resource_limits.py` holds its limits, and
+`process_executor.py` assigns trials and handles exits.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .trial_holder import TrialHolder
 from .worker_log import DRAIN_SECONDS, WorkerLog
 
 GRACE = 2.0  # seconds between asking a worker to end and killing it
-TERM_GRACE = 0.5  # seconds between SIGTERM and SIGKILL for one beyond its deadline
+TERM_GRACE = 0.5  # seconds between SIGTERM and SIGKILL for a worker beyond its deadline
 
 
 class WorkerProcess(TrialHolder):
-    """One worker process and the trials it holds."""
+    """One worker process and its trials."""
 
     def __init__(
         self,
@@ -40,15 +40,15 @@ class WorkerProcess(TrialHolder):
         one_at_a_time: bool,
         faulty: str | None,
     ) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
-            environment: Variables of its own.
-            shared: The arrays that it maps instead of being sent them.
-            log: What it prints is added here.
-            arrived: Notified when it has said something, or has ended.
+            environment: Its additional variables.
+            shared: Arrays that it maps instead of receiving copies.
+            log: The log of its output.
+            arrived: Notified when a message arrives, or the process exits.
             one_at_a_time: See `TrialHolder`.
-            faulty: What is to break in it, for tests.
+            faulty: Fault to inject, for tests.
         """
         super().__init__(one_at_a_time=one_at_a_time)
         mark = new_mark()
@@ -60,7 +60,7 @@ class WorkerProcess(TrialHolder):
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            **own_group(),  # Ctrl-C is the coordinator's to handle
+            **own_group(),  # the coordinator handles Ctrl-C
         )
         assert self.popen.stdout is not None
         assert self.popen.stdin is not None
@@ -72,7 +72,7 @@ class WorkerProcess(TrialHolder):
         self._log = log
         self.log = log.path
         self.watch = ResourceUsage(self.popen.pid)
-        self.has_trained = False  # it has imported Keras and knew the problem
+        self.has_trained = False  # it has imported Keras and received the problem
 
     def record_report(self, report: Any) -> None:
         """See `TrialHolder`."""
@@ -84,22 +84,22 @@ class WorkerProcess(TrialHolder):
         self.watch.start_population()
 
     def measure(self) -> None:
-        """Take the measure of its time and memory."""
+        """Measure its time and memory."""
         self.watch.measure(is_training=self.is_training)
 
     def explain_time_exceeded(self, limits: WorkerLimits) -> str | None:
-        """Why its running population has to end; None where it may go on."""
+        """Explain an exceeded time limit of the running population; None if it is met."""
         return self.watch.explain_time_exceeded(limits, self.size)
 
     def send(self, order: Any) -> None:
-        """Give an order; a dead worker is noticed when its reports are read."""
+        """Send an order; a dead worker is detected when its reports are read."""
         try:
             self.channel.send_bytes(self._shared.dumps(order))
         except OSError:
             return
 
     def kill(self) -> None:
-        """End it and what it has started: SIGTERM, then SIGKILL to the group."""
+        """End the process and its children: SIGTERM, then SIGKILL to the group."""
         for end_group in (terminate_group, kill_group):
             try:
                 end_group(self.popen.pid)
@@ -110,11 +110,11 @@ class WorkerProcess(TrialHolder):
                 continue
 
     def disconnect(self) -> None:
-        """Close the connection, upon which it exits."""
+        """Close the connection, which makes the worker exit."""
         self.channel.close()
 
     def wait_or_kill(self, grace: float = GRACE) -> None:
-        """Wait for its exit, and kill it with all it started after `grace` seconds."""
+        """Wait for its exit; kill it and its children after `grace` seconds."""
         self.disconnect()
         try:
             self.popen.wait(grace)
@@ -126,5 +126,5 @@ class WorkerProcess(TrialHolder):
         self._log_reader.join(DRAIN_SECONDS)
 
     def log_tail(self) -> str:
-        """The end of what it, or one before it, has printed."""
+        """Read the end of its log, which may include its predecessor's."""
         return self._log.read_tail()

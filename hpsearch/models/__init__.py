@@ -1,4 +1,4 @@
-"""Networks: families that ship with the product, and a custom `build`."""
+"""Networks: the built-in families, and custom `build` functions."""
 
 from .family_registry import (
     FAMILIES,

@@ -1,8 +1,8 @@
-"""One Keras model from cleaned columns to answers: what is saved, served and scored.
+"""Assemble one Keras model from cleaned columns to predictions, to be saved and served.
 
-It holds a fold's imputation, encoding, scaling and, in a regression, the target's unit as
-constants of its graph. It is made of Keras's own operations alone, so plain Keras opens the file
-under any backend, with `safe_mode=True` and without this package.
+Imputation, encoding, scaling and, in a regression, the target's unit are constants of its graph.
+It consists of Keras's own operations, so Keras opens the file under any backend, with
+`safe_mode=True` and without this package.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _FeatureMap:
-    """Where each feature comes from; all of shape (n_features,)."""
+    """The origin of each feature; all arrays have shape (n_features,)."""
 
-    column: np.ndarray  # the cleaned column that it reads, int32
-    code: np.ndarray  # the category that it marks, float32; NaN: none
-    marks_missing: np.ndarray  # whether it says "missing", bool
+    column: np.ndarray  # index of the cleaned column, int32
+    code: np.ndarray  # the category that it indicates, float32; NaN: none
+    marks_missing: np.ndarray  # whether it indicates missing cells, bool
 
     @property
     def marks_category(self) -> np.ndarray:
-        """Which features are one category of a column, bool."""
+        """Which features indicate a category, bool."""
         marks: np.ndarray = ~np.isnan(self.code)
         return marks
 
@@ -47,19 +47,19 @@ class WeightedNetwork:
 
 
 def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) -> keras.Model:
-    """Networks behind their preprocessing, and before the target's original unit.
+    """Combine networks with their preprocessing and the inverse target transform.
 
     Args:
-        parts: Networks of the same shapes, each trained on what its statistics make of the
-            schema's features. Imputation is that of the first.
-        schema: Names the cleaned columns, in their order.
+        parts: Networks of equal shapes, each trained on the schema's features scaled by its
+            statistics. Imputation is that of the first.
+        schema: The cleaned columns, in order.
         task: "binary", "multiclass", "multilabel" or "regression".
 
     Returns:
-        A model of one input, cleaned columns of shape (n, n_columns) float32 with NaN for missing
-        cells, or windows of them, or arrays of the schema's shape and type, that equals the
-        weighted mean of `network(statistics.apply(schema.expand(columns)))`, in a regression each
-        in the target's own unit. It shares the networks' weights.
+        A model with one input: cleaned columns, (n, n_columns) float32 with NaN for missing cells,
+        or windows of them, or arrays of the schema's shape and type. Its output is the weighted
+        mean of `network(statistics.apply(schema.expand(columns)))`, in a regression in the
+        target's unit. It shares the networks' weights.
     """
     import keras
     from keras import ops
@@ -84,9 +84,9 @@ def _average_networks(
     for place, part in enumerate(parts):
         s = part.statistics
         if place:
-            part.network.name = f"{part.network.name}_{place}"  # names in one model must differ
+            part.network.name = f"{part.network.name}_{place}"  # names must be unique in a model
         seen = scale_features(ops, features, s.center, s.scale, s.quantiles, s.clip)
-        # Keras augments images by default, and exports that.
+        # Otherwise Keras would export active image augmentation.
         said = part.network(seen, training=False)
         if part.link is not None:
             said = keras.layers.Activation(part.link)(said)
@@ -117,7 +117,7 @@ def _map_features(schema: Schema) -> _FeatureMap:
 
 
 def _expand_features(columns: Any, features: _FeatureMap, impute: np.ndarray) -> Any:
-    """What `Schema.expand` makes of cleaned columns, its missing numbers imputed."""
+    """Apply `Schema.expand` to cleaned columns, with missing numbers imputed."""
     from keras import ops
 
     if not np.array_equal(features.column, np.arange(columns.shape[-1])):

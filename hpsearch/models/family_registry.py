@@ -1,4 +1,4 @@
-"""Which networks there are, and which hyperparameters each of them reads."""
+"""The registry of model families and their hyperparameters."""
 
 from __future__ import annotations
 
@@ -34,25 +34,25 @@ RowInitializer = Callable[..., list[np.ndarray]]
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A kind of network."""
+    """A family of networks."""
 
     name: str
     build: FamilyBuilder
-    defaults: Mapping[str, Value] | None  # hyperparameter -> default; None: whatever it is given
+    defaults: Mapping[str, Value] | None  # hyperparameter -> default; None: any hyperparameter
     row_shapes: Mapping[int, str] | None = (
-        None  # dimensions of a row that it takes, in words; None: any
+        None  # supported dimensions of a row, with description; None: any
     )
     is_convolutional: bool = False
-    # task -> hyperparameters of the training where the space is silent; None: none
+    # task -> default training hyperparameters; None: none
     make_training_defaults: Callable[[str], dict[str, Value]] | None = None
-    # (params, network) -> factors of single weights; None: all weights move alike
+    # (params, network) -> factors per variable; None: all 1
     make_step_factors: Callable[[Mapping[str, Value], keras.Model], StepFactors] | None = None
-    # (params) -> what makes the drawn weights fit the training rows; None: they stay as drawn
+    # (params) -> data-dependent initialization of the weights; None: none
     find_initializer: Callable[[Mapping[str, Value]], RowInitializer | None] | None = None
 
     @property
     def takes_categories(self) -> bool:
-        """Whether it takes `categories` beside what every family takes."""
+        """Whether `build` takes the argument `categories`."""
         return self.defaults is not None and "encoding" in self.defaults
 
 
@@ -100,20 +100,20 @@ FAMILIES: dict[str, Family] = {
 
 BuildRecorder = Callable[
     [AnswerFunction, ModelVisitor], BuildCall
-]  # one call of a function that asks for its hyperparameters
+]  # one call of a function that defines its search space
 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """Who calls a user's function, and what with."""
+    """How a custom function is called."""
 
-    load: Callable[[str], Any]  # what a reference names, ready to be called
+    load: Callable[[str], Any]  # converts the referenced object to a callable
     build: Callable[[Any, Mapping[str, Value], AnswerFunction], keras.Model]
     record_build: Callable[[Any, AnswerFunction, ModelVisitor], BuildCall]
 
 
 def _make_keras_tuner_convention() -> Convention:
-    from .introspection import keras_tuner_convention as kt  # a second, only where it is needed
+    from .introspection import keras_tuner_convention as kt  # takes a second to import
 
     return Convention(
         lambda ref: kt.to_hypermodel(load_object(ref), ref), kt.build, kt.record_build
@@ -133,7 +133,7 @@ CONVENTIONS: dict[str, Callable[[], Convention]] = {
 
 
 def find_family(name: str) -> Family | None:
-    """The family called so, built in or of another package; None where there is none."""
+    """Find a built-in or installed family by name; None if there is none."""
     if name in FAMILIES or ":" in name:
         return FAMILIES.get(name)
     found = find_object("families", name, Family, "hpsearch.models.Family")
@@ -141,10 +141,10 @@ def find_family(name: str) -> Family | None:
 
 
 def load_family(name: str) -> Family:
-    """A family by name, or the user's function given as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
+    """Load a family by name, or a function as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
 
-    `keras_tuner:FILE.py:FUNCTION` takes Keras Tuner's `build(hp)`, `optuna:FILE.py:FUNCTION` a
-    `build(trial)` as Optuna's users write it.
+    `keras_tuner:FILE.py:FUNCTION` loads a `build(hp)` for Keras Tuner, `optuna:FILE.py:FUNCTION` a
+    `build(trial)` for Optuna.
 
     Raises:
         SpecError: If there is no such family, file or function.
@@ -174,7 +174,7 @@ def load_family(name: str) -> Family:
 
 
 def make_training_defaults(name: str, task: str) -> dict[str, Value]:
-    """The hyperparameters of the training that a family prescribes where the space is silent."""
+    """Return a family's default training hyperparameters."""
     family = find_family(name)
     if family is None or family.make_training_defaults is None:
         return {}
@@ -182,10 +182,10 @@ def make_training_defaults(name: str, task: str) -> dict[str, Value]:
 
 
 def require_model(returned: Any, name: str) -> keras.Model:
-    """What a user's function returned, if it is a Keras model.
+    """Return the result of a custom function if it is a Keras model.
 
     Raises:
-        SpecError: If it is none.
+        SpecError: If it is not.
     """
     import keras
 
@@ -199,7 +199,7 @@ def require_model(returned: Any, name: str) -> keras.Model:
 
 
 def load_build_recorder(name: str) -> BuildRecorder:
-    """One call of a user's function, whose hyperparameters are not known yet.
+    """Load a recorder of calls of a custom function, to discover its search space.
 
     Args:
         name: `CONVENTION:FILE.py:FUNCTION`.
@@ -212,7 +212,7 @@ def load_build_recorder(name: str) -> BuildRecorder:
 
 
 def strip_convention(name: str) -> str:
-    """A model's `FILE.py:FUNCTION` without the convention in front; a family's own name."""
+    """Strip the convention from `CONVENTION:FILE.py:FUNCTION`; other names are unchanged."""
     convention, _, reference = name.partition(":")
     return reference if convention in CONVENTIONS and ":" in reference else name
 
@@ -224,7 +224,7 @@ def get_convention(name: str) -> str:
 
 
 def format_unknown_family(name: str) -> str:
-    """What to say of a name that is none."""
+    """Format the error for an unknown family."""
     return (
         f"model {name!r} does not exist. {describe_known('families', sorted(FAMILIES))[:-1]}, "
         "or your own function as FILE.py:FUNCTION."

@@ -1,4 +1,4 @@
-"""What the last layer of a network answers with, by task."""
+"""The output layer of a network, by task."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The last layer: `units` numbers after `activation`."""
+    """The output layer: number of units, and activation."""
 
     units: int
     activation: str  # "sigmoid", "softmax" or "linear"
 
 
 def make_outputs(task: str, n_outputs: int) -> Outputs:
-    """Probabilities for a classification, the number itself for a regression."""
+    """Make the outputs of a task: probabilities, or the number of a regression."""
     activation = {
         "binary": "sigmoid",
         "multiclass": "softmax",

@@ -1,4 +1,4 @@
-"""What a family says of single weights: how far each is moved and shrunk in a step."""
+"""Factors of learning rate and weight decay per variable, set by a family."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 
 class StepFactors(NamedTuple):
-    """Of each trainable variable of a network, in Keras's order; float32."""
+    """Factors of each trainable variable of a network, in Keras's order; float32."""
 
-    rates: Any  # (n_variables,): multiplies the learning rate, that of the decay too
+    rates: Any  # (n_variables,): multiplies the learning rate, also in the decay
     decays: Any  # (n_variables,): multiplies the weight decay

@@ -1,1 +1,1 @@
-"""What differs between operating systems: durable writes, locks, processes."""
+"""Differences between operating systems: durable writes, locks, signals, processes, paths."""

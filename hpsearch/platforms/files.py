@@ -1,8 +1,7 @@
-"""Durable files: a name leads to the whole old content or to the whole new one.
+"""Durable file writes: a path always has either its whole old or its whole new content.
 
-A new file or folder is written under a draft name of our own, synced, renamed, and the folder
-that holds it is synced. Linux and macOS keep the rename after a power cut; Windows has no way to
-sync a folder.
+A file or folder is written under a draft name, synced and renamed, and its parent folder is
+synced. On Linux and macOS the rename survives a power cut; Windows cannot sync a folder.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-DRAFT = ".draft-"  # in every draft's name; leftovers of a crash can be removed by it
-HELD_ERRORS = (5, 32, 33)  # of Windows: access denied, sharing violation, lock violation
-HELD_SECONDS = 5.0  # how long Windows may refuse a rename while another program reads the file
+DRAFT = ".draft-"  # part of every draft's name, to find leftovers of a crash
+HELD_ERRORS = (5, 32, 33)  # Windows: access denied, sharing violation, lock violation
+HELD_SECONDS = 5.0  # seconds to retry a rename on Windows while another program reads the file
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the name `path` once the block ends without an error.
+    """Open a draft for writing, and rename it to `path` if the block succeeds.
 
     Raises:
-        OSError: If it cannot be written; `path` is then what it was before.
+        OSError: If it cannot be written; `path` is then unchanged.
     """
     draft = draft_of(path)
     try:
@@ -41,7 +40,7 @@ def atomic_write(path: Path) -> Iterator[IO[bytes]]:
 
 
 def publish_file(draft: Path, path: Path) -> None:
-    """Sync a file that was written under a draft name and give it the name `path`."""
+    """Sync a draft file and rename it to `path`."""
     with draft.open("rb+") as file:
         sync_file(file.fileno())
     replace(draft, path)
@@ -55,10 +54,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def publish_folder(draft: Path, path: Path) -> None:
-    """Sync a folder that was made under a draft name and give it the name `path`.
+    """Sync a draft folder and rename it to `path`.
 
-    A folder of that name is moved aside first and removed last, so that a crash leaves one of
-    the two, under its own name or a draft's.
+    An existing folder is moved aside first and removed last, so that after a crash one of the two
+    exists, under its own name or a draft name.
     """
     sync_tree(draft)
     old = draft_of(path)
@@ -70,7 +69,7 @@ def publish_folder(draft: Path, path: Path) -> None:
 
 
 def remove_anything(path: Path) -> None:
-    """Remove a file or a folder with all that is in it, as far as that can be done."""
+    """Remove a file or a folder tree, ignoring errors."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -79,12 +78,12 @@ def remove_anything(path: Path) -> None:
 
 
 def draft_of(path: Path) -> Path:
-    """A name beside `path` that no other file has."""
+    """Return an unused draft name beside `path`."""
     return path.with_name(f"{path.name[:80]}{DRAFT}{uuid.uuid4().hex[:8]}")
 
 
 def sync_tree(folder: Path) -> None:
-    """Wait until the disk has every file below `folder`, and the names of all."""
+    """Sync every file and folder below `folder`."""
     for parent, _, names in os.walk(folder):
         for name in names:
             _sync_by_name(Path(parent, name))
@@ -92,24 +91,24 @@ def sync_tree(folder: Path) -> None:
 
 
 def sync_file(descriptor: int) -> None:
-    """Wait until the disk has a file's content."""
-    if sys.platform == "darwin":  # fsync leaves it in the drive's cache there
+    """Sync a file's content to disk."""
+    if sys.platform == "darwin":  # there, fsync only reaches the drive's cache
         import fcntl
 
-        with suppress(OSError):  # a network's file system may have no full sync
+        with suppress(OSError):  # a network file system may not support it
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
             return
     os.fsync(descriptor)
 
 
 def sync_data(descriptor: int) -> None:
-    """`sync_file`, but times and other facts about the file may follow later."""
-    sync = getattr(os, "fdatasync", sync_file)  # macOS and Windows have none
+    """Sync a file's content, but not necessarily its metadata."""
+    sync = getattr(os, "fdatasync", sync_file)  # not available on macOS and Windows
     sync(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the disk has the names in a folder; nothing on Windows, which opens none."""
+    """Sync a folder's entries; does nothing on Windows, which cannot open folders."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except PermissionError:
@@ -121,33 +120,33 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, and wait until the disk has them."""
+    """Create and sync a folder and its missing parents."""
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         sync_names(path)
 
 
 def sync_names(path: Path) -> None:
-    """Wait until the disk has the name of `path`, and those of the folders above it.
+    """Sync the parent folders of `path`.
 
-    A file that is synced is lost all the same where the disk does not have a folder's name yet.
+    A synced file is lost if the entry of one of its folders is not on disk.
     """
     device = path.stat().st_dev
     for folder in path.absolute().parents:
-        with suppress(OSError):  # one that is not ours to open
+        with suppress(OSError):  # a folder of another user
             if folder.stat().st_dev != device:
                 return
             sync_folder(folder)
 
 
 def sync_path(path: Path) -> None:
-    """Wait until the disk has a file that another library wrote, and its name."""
+    """Sync a file that a library wrote, and its parent folders."""
     _sync_by_name(path)
     sync_names(path)
 
 
 def _sync_by_name(path: Path) -> None:
-    """`sync_file` of a file that may be read-only; Windows has no way to sync such a file."""
+    """Sync a file that may be read-only; Windows cannot sync such a file."""
     is_writable = os.access(path, os.W_OK)
     if not is_writable and sys.platform == "win32":
         return
@@ -156,11 +155,11 @@ def _sync_by_name(path: Path) -> None:
 
 
 def remove_drafts(folder: Path, *, but: str) -> None:
-    """Remove what a process that was killed has left half written below `folder`.
+    """Remove the drafts that a killed process left below `folder`.
 
     Args:
-        folder: In which no other process writes now.
-        but: The beginning of names which another process may be writing all the same.
+        folder: A folder to which no other process writes.
+        but: Prefix of names that another process may be writing nevertheless.
     """
     for draft in list(folder.rglob(f"*{DRAFT}*")):
         if not draft.name.startswith(but):
@@ -168,7 +167,7 @@ def remove_drafts(folder: Path, *, but: str) -> None:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Rename, and wait on Windows for a virus scanner or indexer that holds the file."""
+    """Rename; on Windows, retry while a virus scanner or indexer has the file open."""
     end = time.monotonic() + HELD_SECONDS
     while True:
         try:

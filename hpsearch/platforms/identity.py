@@ -1,4 +1,4 @@
-"""Who runs this process, and on which machine."""
+"""The user and the machine of this process."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import socket
 
 
 def user_name() -> str:
-    """The name that the user has on a tracking server with logins, else on this machine.
+    """Return the user's name on the tracking server, or else on this machine.
 
-    A container's user may have none but a number.
+    In a container, the user may have only a number.
     """
     if name := os.environ.get("MLFLOW_TRACKING_USERNAME"):
         return name
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no entry in the password database
+    except (KeyError, OSError, ImportError):  # not in the password database
         return f"uid {os.getuid()}" if hasattr(os, "getuid") else "unknown"
 
 
 def host_name() -> str:
-    """The name of this machine."""
+    """Return the name of this machine."""
     return socket.gethostname()

@@ -1,7 +1,7 @@
-"""Signals that ask a process to end, and an alarm that interrupts its main thread.
+"""Stop signals, and an alarm that interrupts the main thread.
 
-Windows has Ctrl-C and Ctrl-Break, which also stands for a closed console and a user who logs off;
-it has no timer that interrupts a process.
+Windows has Ctrl-C and Ctrl-Break, which also signals a closed console and a logoff; it has no
+interval timer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import FrameType
 
 if sys.platform == "win32":
     STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
-    ALARM = signal.SIGABRT  # raised by `interrupt_main` alone
+    ALARM = signal.SIGABRT  # only raised by `interrupt_main`
 else:
     STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     ALARM = signal.SIGALRM
@@ -24,9 +24,9 @@ Handler = Callable[[int, FrameType | None], object] | signal.Handlers
 
 
 def handle_stop_signals(handler: Handler) -> dict[int, object]:
-    """Install a handler of the signals that ask for an end; what was installed before.
+    """Install a handler of the stop signals; returns the previous handlers.
 
-    One that is ignored stays ignored: `nohup` ignores a closed terminal.
+    Ignored signals stay ignored: `nohup` ignores SIGHUP.
     """
     before: dict[int, object] = {}
     for number in STOP_SIGNALS:
@@ -42,24 +42,24 @@ def restore_handlers(before: dict[int, object]) -> None:
 
 
 class Alarm:
-    """Raises KeyboardInterrupt in the main thread after some seconds. Made in the main thread."""
+    """Raises KeyboardInterrupt in the main thread after some seconds; create it there."""
 
     def __init__(self) -> None:
-        """Nothing is set."""
+        """Create an alarm that is not scheduled."""
         self._timer: threading.Timer | None = None
         self._before = signal.signal(ALARM, _interrupt)
 
     def schedule(self, seconds: float) -> None:
-        """Ring once, after this many seconds."""
+        """Trigger once, after this many seconds."""
         if sys.platform != "win32":
-            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # a timer of 0 never rings
+            signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.001))  # a timer of 0 would be off
         else:
             self._timer = threading.Timer(seconds, _thread.interrupt_main, (ALARM,))
             self._timer.daemon = True
             self._timer.start()
 
     def close(self) -> None:
-        """Ring no more."""
+        """Cancel the alarm."""
         if sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, 0)
         elif self._timer is not None:

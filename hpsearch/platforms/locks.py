@@ -1,9 +1,9 @@
-"""Locks that end with their process, and who holds them.
+"""File locks that are released when their process ends, and their owners.
 
-The holder keeps a file locked by the operating system, writes into it who it is, and removes it
-when done; a file that a crash left behind is taken over. Some file systems have no locks, and some
-grant every lock. There the file's content decides: its process is looked for, and one on another
-machine must be seen to renew the file.
+The owner locks a file through the operating system, writes its identity into it, and removes it on
+release; a file left by a crash is taken over. On file systems without locks, or that grant every
+lock, the file's content decides: its process must be alive, or, on another machine, keep renewing
+the file.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-RENEW_SECONDS = 5.0  # seconds between two signs of life in a lock's file
+RENEW_SECONDS = 5.0  # seconds between renewals of a lock file
 STALE_SECONDS = (
     3 * RENEW_SECONDS
-)  # seconds without one after which a holder on another machine is gone
-SETTLE_SECONDS = 1.0  # seconds in which others that came at once are seen where nothing locks
-RETRY_SECONDS = 0.3  # seconds: somebody may only be looking whether the lock is held
+)  # seconds without renewal after which a remote owner counts as dead
+SETTLE_SECONDS = 1.0  # seconds to detect competitors on a file system without locks
+RETRY_SECONDS = 0.3  # seconds to wait for a process that only tests whether the lock is held
 POLL_SECONDS = 0.05  # seconds
 UNSUPPORTED_ERRORS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-LOCKED_BYTE = 1 << 30  # the byte that Windows locks, beyond what is read
+LOCKED_BYTE = 1 << 30  # the byte locked on Windows, beyond the content
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process that holds a lock."""
+    """The process that holds a lock."""
 
     pid: int
     host: str
-    since: float  # when it took the lock, seconds since the epoch
-    started: str  # when the process began, to tell it from a later one with its number
-    namespace: str = ""  # in which the number counts, where processes have several
+    since: float  # time of locking, seconds since the epoch
+    started: str  # start time of the process; tells it from a later one with the same number
+    namespace: str = ""  # PID namespace
 
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since).strftime("%Y-%m-%d %H:%M:%S")
@@ -50,12 +50,12 @@ class Owner:
 
     @property
     def is_local(self) -> bool:
-        """Whether this machine can say if the process lives."""
+        """Whether this machine can check if the process is alive."""
         return (self.host, self.namespace) == (socket.gethostname(), _namespace())
 
     @property
     def is_alive(self) -> bool:
-        """Whether the process, which is of this machine, has not ended."""
+        """Whether the process, which must be local, is alive."""
         return _start_time(self.pid) == self.started != ""
 
 
@@ -68,10 +68,10 @@ class LockHeldError(Exception):
 
 
 class FileLock:
-    """A lock that this process holds, from its making to `release` or its end."""
+    """A lock held by this process from creation until `release` or its end."""
 
     def __init__(self, path: Path, *, patience: float = RETRY_SECONDS) -> None:
-        """Take the lock whose file is `path`, and wait for it at most `patience` seconds.
+        """Take the lock with the file `path`, waiting up to `patience` seconds.
 
         Raises:
             LockHeldError: If another process holds it.
@@ -81,11 +81,11 @@ class FileLock:
         self._me = _this_process()
         self._file = _acquire(path, self._me, patience)
         self._released = threading.Event()
-        self._guard = threading.Lock()  # of the file, which two threads write
+        self._guard = threading.Lock()  # two threads write the file
         threading.Thread(target=self._renew_periodically, name="hpsearch-lock", daemon=True).start()
 
     def release(self) -> None:
-        """Let others have it, and leave no file behind."""
+        """Release the lock and remove its file."""
         with self._guard:
             if self._released.is_set():
                 return
@@ -114,17 +114,17 @@ class FileLock:
 
 
 def find_holder(path: Path) -> Owner | None:
-    """Who holds the lock whose file is `path`; None where it is free. Changes nothing.
+    """Return the owner of the lock with the file `path`; None if it is free. Changes nothing.
 
     Raises:
-        OSError: If that cannot be seen.
+        OSError: If the file cannot be read.
     """
     try:
         owner, renewed = _read_owner(path), path.stat().st_mtime
     except (FileNotFoundError, IsADirectoryError):
         return None
     is_free = None
-    with suppress(OSError), path.open("rb+") as file:  # which may not be ours to write
+    with suppress(OSError), path.open("rb+") as file:  # it may be read-only for this user
         is_free = try_lock(file.fileno())
     if is_free is False:
         return owner or Owner(0, "this machine", renewed, "")
@@ -152,7 +152,7 @@ else:
         """Lock an open file until it is closed; False: another holds it; None: no locks here."""
         try:
             import fcntl
-        except ModuleNotFoundError:  # some builds of Python have none
+        except ModuleNotFoundError:  # missing in some builds of Python
             return None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -166,7 +166,7 @@ else:
 
 
 def is_same_file(path: Path, descriptor: int) -> bool:
-    """Whether an open file is still the one that has the name `path`."""
+    """Whether an open file is still the file at `path`."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
@@ -174,7 +174,7 @@ def is_same_file(path: Path, descriptor: int) -> bool:
 
 
 def _acquire(path: Path, me: Owner, patience: float) -> FileIO:
-    """The locked file, which says that it is ours."""
+    """Open and lock the file, with this process as its owner."""
     end = time.monotonic() + patience
     while True:
         file = path.open("ab+", buffering=0)
@@ -184,19 +184,19 @@ def _acquire(path: Path, me: Owner, patience: float) -> FileIO:
                 if time.monotonic() > end:
                     raise LockHeldError(_read_owner(path))
                 time.sleep(POLL_SECONDS)
-            elif is_same_file(path, file.fileno()):  # not removed while we waited for it
+            elif is_same_file(path, file.fileno()):  # it was not removed in the meantime
                 _write_owner(path, file, me, is_locked=is_free is True)
                 return file
         except BaseException as error:
             if isinstance(error, OSError) and error.filename is None:
-                error.filename = str(path)  # the system's own names none for a lock
+                error.filename = str(path)  # the system's error does not name it
             file.close()
             raise
         file.close()
 
 
 def _write_owner(path: Path, file: FileIO, me: Owner, *, is_locked: bool) -> None:
-    """Write into the lock's file that it is ours, unless its last owner is alive all the same."""
+    """Write this process as owner into the lock file, unless the last owner is alive."""
     before = _read_owner(path)
     if before is not None and _is_alive(path, before):
         raise LockHeldError(before)
@@ -211,7 +211,7 @@ def _write_owner(path: Path, file: FileIO, me: Owner, *, is_locked: bool) -> Non
 
 
 def _is_granted_twice(path: Path) -> bool:
-    """Whether this file system grants a lock that is held."""
+    """Whether this file system grants a lock that is already held."""
     with path.open("rb+") as again:
         return bool(try_lock(again.fileno()))
 
@@ -222,7 +222,7 @@ def _is_alive(path: Path, owner: Owner) -> bool:
     before, end = path.stat().st_mtime_ns, time.monotonic() + STALE_SECONDS
     while time.monotonic() < end:
         time.sleep(min(1.0, STALE_SECONDS / 10))
-        with path.open("rb") as file:  # which makes a network's file system look anew
+        with path.open("rb") as file:  # forces a network file system to refresh
             if os.fstat(file.fileno()).st_mtime_ns != before:
                 return True
     return False
@@ -231,14 +231,14 @@ def _is_alive(path: Path, owner: Owner) -> bool:
 def _remove_file(path: Path, file: FileIO) -> None:
     try:
         path.unlink()
-    except PermissionError:  # Windows removes no file that is open
+    except PermissionError:  # Windows cannot remove an open file
         file.close()
         with suppress(OSError):
             path.unlink()
 
 
 def _renew(path: Path, me: Owner) -> None:
-    """Show that the holder lives; a file that somebody removed is written again."""
+    """Renew the lock file regularly; a removed one is written again."""
     try:
         if _read_owner(path) == me:
             os.utime(path)
@@ -252,12 +252,12 @@ def _encode(owner: Owner) -> bytes:
 
 
 def _read_owner(path: Path) -> Owner | None:
-    """Who the lock's file names last; None where it is empty or was written by something else.
+    """Read the last owner named in a lock file; None if it is empty or not a lock file.
 
-    Without locks, several that come at once may each empty it before each adds its line.
+    Without locks, several processes may each truncate it before appending their lines.
 
     Raises:
-        FileNotFoundError: If there is none.
+        FileNotFoundError: If the file does not exist.
     """
     try:
         return Owner(**json.loads(path.read_bytes().splitlines()[-1]))
@@ -271,7 +271,7 @@ def _this_process() -> Owner:
 
 
 def _start_time(pid: int) -> str:
-    """When a process began, by a clock that is not set meanwhile; empty where it has ended."""
+    """Return the start time of a process by a monotonic clock; empty if it has ended."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             state, *fields = file.read().rpartition(b")")[2].split()

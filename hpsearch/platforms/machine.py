@@ -1,4 +1,4 @@
-"""What this process may use of its machine."""
+"""The machine of this process."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pathlib import Path
 
 
 def count_usable_cores() -> int:
-    """Cores that this process may run on: fewer than the machine has under an affinity mask."""
+    """Count the cores available to this process, which may be limited by an affinity mask."""
     import psutil
 
     process = psutil.Process()
-    if hasattr(process, "cpu_affinity"):  # macOS binds no process to cores
+    if hasattr(process, "cpu_affinity"):  # macOS has no affinity
         return len(process.cpu_affinity())
     return os.cpu_count() or 1
 
 
 def explain_missing_gpu() -> str:
-    """Why JAX sees no accelerator on this kind of machine, and what to do about it."""
+    """Explain why JAX finds no accelerator on this platform, and the remedy."""
     if sys.platform == "win32":
         return "JAX runs on the processor on Windows; for an NVIDIA GPU use WSL2 and jax[cuda12]"
     if sys.platform == "darwin":
@@ -30,5 +30,5 @@ def explain_missing_gpu() -> str:
 
 
 def describe_system() -> str:
-    """The operating system and the processor's kind."""
+    """Describe the operating system and the processor."""
     return f"{platform.system()} {platform.release()} on {platform.machine()}"

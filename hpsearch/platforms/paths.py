@@ -1,4 +1,4 @@
-"""Paths and names as every platform takes them."""
+"""Portable paths and names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from pathlib import Path, PurePath
 
-# Windows keeps these for devices, whatever their ending.
+# Device names on Windows, with any extension.
 RESERVED = frozenset(
     {"con", "prn", "aux", "nul", *(f"{device}{n}" for device in ("com", "lpt") for n in range(10))}
 )
@@ -21,7 +21,7 @@ def starts_with_drive(text: str) -> bool:
 
 
 def explain_unportable(name: str) -> str | None:
-    """Why some file system cannot hold a name; None where all can."""
+    """Explain why a name is invalid on some platform; None if it is portable."""
     if name.partition(".")[0].lower() in RESERVED:
         return "Windows keeps this name for a device"
     if name.endswith((".", " ")):
@@ -30,9 +30,9 @@ def explain_unportable(name: str) -> str | None:
 
 
 def find_similar(folder: Path, name: str) -> str | None:
-    """A name in `folder` that macOS or Windows does not tell apart from `name`.
+    """Find a name in `folder` that macOS or Windows treats as equal to `name`.
 
-    `name` itself does not count; nor does anything where it is there already.
+    Returns None if `name` itself exists.
     """
     try:
         names = os.listdir(folder)
@@ -48,7 +48,7 @@ def _fold_case(name: str) -> str:
 
 
 def sqlite_uri(path: PurePath) -> str:
-    """The URI of an absolute path, as SQLAlchemy and MLflow take it.
+    """Return the SQLAlchemy URI of an absolute path.
 
     Examples:
         >>> from pathlib import PurePosixPath, PureWindowsPath
@@ -61,7 +61,7 @@ def sqlite_uri(path: PurePath) -> str:
 
 
 def artifact_uri(path: PurePath) -> str:
-    """An absolute folder as MLflow takes it: a path, or a URI where a drive would be a scheme.
+    """Return MLflow's form of an absolute folder: a path, or a URI if the path has a drive.
 
     Examples:
         >>> from pathlib import PurePosixPath, PureWindowsPath
@@ -74,7 +74,7 @@ def artifact_uri(path: PurePath) -> str:
 
 
 def relative_to(path: Path, start: Path) -> str:
-    """`path` as seen from `start`, with slashes; the whole path where it lies on another drive."""
+    """Return `path` relative to `start`, with slashes; absolute if on another drive."""
     try:
         return Path(os.path.relpath(path, start)).as_posix()
     except ValueError:

@@ -1,9 +1,9 @@
-"""Ending processes together with all that they have started.
+"""End processes together with all their descendants.
 
-A child that is given a group of its own is ended with its group; Ctrl-C on the terminal does not
-reach it. Windows ends no group: there the tree of descendants is ended, which must be done while
-its root is alive. What has left the group (`setsid`, `nohup`, a daemon) is found on Linux by a mark
-in its environment, which every descendant inherits.
+A child in a separate process group is ended with its group, and does not receive Ctrl-C from the
+terminal. Windows cannot end a group: there, the tree of descendants is ended while its root is
+alive. Descendants that have left the group (`setsid`, `nohup`, daemons) are found on Linux by a
+mark in their inherited environment.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     import psutil
 
 
-MARK = "HPSEARCH_GROUP"  # the variable that marks a child and all that it starts
-# Waits until its standard input is closed: by whoever started it, or by the system because that
-# process is gone, however it ended. $1: the group's number, or nothing; $2: the mark; $3: a file to
-# remove where nothing was written to that input first, or nothing.
+MARK = "HPSEARCH_GROUP"  # environment variable that marks a child and its descendants
+# Waits until its standard input closes: by the parent, or by the system when the parent ends in
+# any way. $1: the group's number, or empty; $2: the mark; $3: a file to remove if nothing was
+# written to the input before, or empty.
 _WATCH = """
 read -r told
 [ -n "$1" ] && kill -s KILL -- "-$1"
@@ -38,26 +38,26 @@ done
 
 
 def new_mark() -> dict[str, str]:
-    """A variable for a child's environment by which `GroupWatcher` finds its descendants."""
+    """Create a variable for a child's environment that marks its descendants."""
     import secrets
 
     return {MARK: secrets.token_hex(16)}
 
 
 class GroupWatcher:
-    """Ends a child's group and marked descendants on request, or when this process is gone.
+    """Ends a child's group and marked descendants on request, or when this process exits.
 
-    A shell of 1 MB that reads a pipe which only this process holds open: no `kill -9` of this
-    process is too sudden for it, and no native code of the child keeps it from its work. Windows
-    has no shell to do it; there a child exits when its coordinator is gone.
+    It is a 1 MB shell process that reads a pipe held open by this process, so it works even after
+    `kill -9` of this process, and while native code blocks the child. On Windows, which has no
+    such shell, children exit when their coordinator does.
     """
 
     def __init__(
         self, group: int | None, mark: Mapping[str, str], *, file: Path | None = None
     ) -> None:
-        """Watch over the group that process `group` leads, or only over what bears the mark.
+        """Watch the process group `group`, or only marked processes.
 
-        Remove `file` too when this process is gone, but not for `end_group`.
+        Also removes `file` when this process exits, but not on `end_group`.
         """
         import subprocess
 
@@ -72,13 +72,13 @@ class GroupWatcher:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
-            # Without the mark, which this process may bear itself: it would end itself first.
+            # Without the mark, which this process may have inherited: the watcher would end itself.
             env={name: value for name, value in os.environ.items() if name != MARK},
             **own_group(),
         )
 
     def end_group(self) -> None:
-        """End what is watched over, and wait for it."""
+        """End the watched processes, and wait for them."""
         if self._popen is None:
             if self._group is not None:
                 with suppress(ProcessLookupError):
@@ -86,14 +86,14 @@ class GroupWatcher:
             return
         assert self._popen.stdin is not None
         if not self._popen.stdin.closed:
-            with suppress(OSError):  # it may have ended
+            with suppress(OSError):  # it may have exited
                 self._popen.stdin.write(b"end\n")
                 self._popen.stdin.close()
         self._popen.wait()
 
 
 def own_group() -> dict[str, Any]:
-    """Arguments of `subprocess.Popen` that give a child a group of its own."""
+    """Return arguments of `subprocess.Popen` that start a new process group."""
     if sys.platform == "win32":
         import subprocess
 
@@ -102,10 +102,10 @@ def own_group() -> dict[str, Any]:
 
 
 def terminate_group(pid: int) -> None:
-    """Ask a process that leads its group, and all in it, to end. Windows gives no time to do so.
+    """Send SIGTERM to a process group; on Windows, kill it immediately.
 
     Raises:
-        ProcessLookupError: If all have ended.
+        ProcessLookupError: If no process of the group exists.
     """
     if sys.platform == "win32":
         _kill_tree(pid)
@@ -114,10 +114,10 @@ def terminate_group(pid: int) -> None:
 
 
 def kill_group(pid: int) -> None:
-    """End a process that leads its group, and all in it, at once.
+    """Kill a process group.
 
     Raises:
-        ProcessLookupError: If all have ended.
+        ProcessLookupError: If no process of the group exists.
     """
     if sys.platform == "win32":
         _kill_tree(pid)
@@ -126,7 +126,7 @@ def kill_group(pid: int) -> None:
 
 
 def kill_descendants(process: psutil.Process) -> None:
-    """End all that a process has started, and the groups that these lead."""
+    """Kill the descendants of a process, and the groups that they lead."""
     for child in process.children(recursive=True):
         with suppress(ProcessLookupError, PermissionError):
             if sys.platform == "win32":
@@ -138,7 +138,7 @@ def kill_descendants(process: psutil.Process) -> None:
 
 
 def kill_self() -> None:
-    """End this process without any cleanup."""
+    """Kill this process without cleanup."""
     import psutil
 
     psutil.Process().kill()

@@ -1,8 +1,8 @@
-"""A file that the processes of one machine map, and that goes away with its owner.
+"""A temporary file that processes of one machine map, removed with its owner.
 
-It lies where temporary files go. Windows removes it with its last handle. Elsewhere its owner
-removes it, or a process that sees the owner die (`remove`), or the next owner: a lock that ends
-with its process tells a file in use from a leftover.
+Windows removes it when its last handle closes. Elsewhere it is removed by its owner, by a process
+that detects the owner's death (`remove`), or by the next owner, who identifies leftovers by their
+released lock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PREFIX = "hpsearch-rows-"
 
 
 def create() -> tuple[Path, IO[bytes]]:
-    """A new file: its path, for others to open, and the owner's handle."""
+    """Create a file; returns its path, for other processes, and the owner's handle."""
     folder = Path(tempfile.gettempdir())
     remove_leftovers(folder)
     while True:
@@ -30,25 +30,25 @@ def create() -> tuple[Path, IO[bytes]]:
         file = os.fdopen(os.open(path, flags | _windows_flags(), 0o600), "r+b")
         if try_lock(file.fileno()) is not False and path.exists():
             return path, file
-        file.close()  # somebody took it for a leftover before it was locked
+        file.close()  # removed as a leftover before it was locked
 
 
 def open_read_only(path: Path) -> IO[bytes]:
-    """Another process's handle."""
+    """Open the file of another process."""
     return os.fdopen(os.open(path, os.O_RDONLY | _windows_flags()), "rb")
 
 
 def remove(path: Path) -> None:
-    """Remove the name, if it is still there; who has mapped the file keeps it."""
+    """Remove the file's name if it exists; mappings stay valid."""
     with suppress(OSError):
         path.unlink()
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the files of owners that were killed together with all their workers."""
+    """Remove files whose owners were killed together with their workers."""
     for path in folder.glob(f"{PREFIX}*"):
         with suppress(OSError), path.open("rb+") as file:
-            if try_lock(file.fileno()):  # None where nothing can be locked
+            if try_lock(file.fileno()):  # None: no locks on this file system
                 path.unlink()
 
 

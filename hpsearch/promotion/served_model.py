@@ -92,7 +92,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             too few rows before the row; those of a time series are given in its order.
 
         Raises:
-            ValueError: Naming the column that is missing, or the cell that is no number.
+            ValueError: Naming the column that is missing, or the cell that is not a number.
         """
         columns = self.schema.clean(table, counts)
         if self.schema.window is None:

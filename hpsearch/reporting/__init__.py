@@ -1,1 +1,1 @@
-"""Tables, exports and the HTML report of a study, read from its journal."""
+"""Tables, exports and the HTML report of a study, made from its journal."""

@@ -1,6 +1,6 @@
-"""A study on one HTML page that needs no server and no network.
+"""Render a study as one HTML page that works without server and network.
 
-Figures are embedded, every text from the study is escaped.
+Figures are embedded; every text from the study is escaped.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from .page_style import SCRIPT, STYLE
 
 
 def html(text: object) -> str:
-    """A text for the page, its secrets hidden: a journal of an older version may hold some."""
+    """Escape and redact a text; journals of older versions may contain secrets."""
     return escaped(redact(str(text)))
 
 
 def render_report(journal: Path) -> str:
-    """The page of a study.
+    """Render the page of a study.
 
     Raises:
-        JournalError: If there is no journal, or it is damaged.
+        JournalError: If the journal is missing or damaged.
     """
     history = load_condensed_history(journal)
     title = html(history.name)

@@ -1,4 +1,4 @@
-"""The look of the HTML report: style sheet, and the small script that sorts its table."""
+"""Style sheet of the HTML report, and the script that sorts its table."""
 
 STYLE = """
 :root { --ink: #1f2937; --muted: #6b7280; --line: #e5e7eb; --blue: #2563eb; --wash: #f8fafc; }

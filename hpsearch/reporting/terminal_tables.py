@@ -1,6 +1,6 @@
-"""Tables of a study for the terminal, read from its journal.
+"""Tables of a study for the terminal, made from its journal.
 
-Imports no MLflow, no data frame library and no Keras, so `hpsearch top` answers at once.
+Does not import MLflow, Keras or a data frame library, so `hpsearch top` answers at once.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ STYLES = {
     "WAITING": "dim",
     "LOST": "red",
 }
-NONE = "–"  # noqa: RUF001  what is not there
+NONE = "–"  # noqa: RUF001  absent
 
 
 def read_trials(events: Iterable[Event]) -> list[Trial]:
-    """The last attempt of every trial, by number."""
+    """Read the last attempt of every trial, by number."""
     return History(events).trials
 
 
@@ -39,7 +39,7 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
     """The best trials of a study; pruned ones by the score they had reached, if wanted.
 
     Raises:
-        JournalError: If there is no journal, or it is damaged.
+        JournalError: If the journal is missing or damaged.
     """
     history = load_history(journal, without=CURVES)
     ranked = history.ranked_trials()
@@ -50,10 +50,10 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
     revised = ["revision"] if history.changes else []
     for head in ("rank", "trial", history.metric, "±", *others, "epoch", "time", *revised):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("hyperparameters")  # in one column: a dozen do not fit a terminal
+    table.add_column("hyperparameters")  # in one column: a dozen columns would not fit a terminal
     chosen = history.winning_trial() if history.winner else None
     front = {trial.number for trial in history.pareto_front()}
-    if front:  # its members first, each group by the first objective
+    if front:  # members of the front first, then by the first objective
         ranked.sort(key=lambda trial: trial.number not in front)
     ranks = {id(trial): rank for rank, trial in enumerate(ranked, start=1)}
     shown = _merge_pruned(history, ranked) if with_pruned else ranked
@@ -101,10 +101,10 @@ def trial_number(journal: Path, trial: str) -> int:
 
 
 def trial_details(journal: Path, trial: int) -> RenderableType:
-    """Everything that is known of one trial.
+    """Build the description of one trial.
 
     Raises:
-        JournalError: If there is no such trial.
+        JournalError: If the trial does not exist.
     """
     from rich.console import Group
     from rich.text import Text
@@ -128,10 +128,10 @@ def trial_details(journal: Path, trial: int) -> RenderableType:
 
 
 def comparison_table(journal: Path, numbers: Sequence[int]) -> Table:
-    """Some trials side by side; where their hyperparameters differ stands out.
+    """Build a table of trials side by side; differing hyperparameters are highlighted.
 
     Raises:
-        JournalError: If one of them does not exist.
+        JournalError: If a trial does not exist.
     """
     history = load_history(journal, without=CURVES)
     chosen = [find_trial(history, n) for n in numbers]
@@ -146,10 +146,10 @@ def comparison_table(journal: Path, numbers: Sequence[int]) -> Table:
 
 
 def find_trial(history: History, number: int) -> Trial:
-    """The last attempt of trial `number`.
+    """Find the last attempt of trial `number`.
 
     Raises:
-        JournalError: If there is none; it says which there are.
+        JournalError: If it does not exist; lists the existing trials.
     """
     known = {trial.number: trial for trial in history.trials}
     if number not in known:
@@ -159,24 +159,24 @@ def find_trial(history: History, number: int) -> Trial:
 
 
 def param_names(shown: Iterable[Trial]) -> list[str]:
-    """The names of all hyperparameters, in the order of their first appearance."""
+    """List the names of all hyperparameters in order of first appearance."""
     return list(dict.fromkeys(name for trial in shown for name in trial.params))
 
 
 def format_number(value: float | None, digits: int = 4) -> str:
-    """A measured number for a table."""
+    """Format a measured number for a table."""
     return NONE if value is None else f"{value:#.{digits}g}"
 
 
 def format_value(param: Value) -> str:
-    """A hyperparameter for a table; a dash where it is not active."""
+    """Format a hyperparameter for a table; a dash if it is inactive."""
     if param is None:
         return NONE
     return f"{param:.3g}" if isinstance(param, float) else str(param)
 
 
 def format_seconds(duration: float | None) -> str:
-    """A duration for a table, such as 0.8 s, 12 s, 3:05 or 1:02:03."""
+    """Format a duration for a table, such as 0.8 s, 12 s, 3:05 or 1:02:03."""
     if duration is None or not math.isfinite(duration):
         return NONE
     if duration < 60:

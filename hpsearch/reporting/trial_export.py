@@ -1,7 +1,7 @@
-"""A study's trials for other programs: CSV, Parquet, or a study of Optuna's.
+"""Export a study's trials to CSV, Parquet or an Optuna study.
 
-The columns are those of scikit-learn's `cv_results_`. Scores keep their sign: rank 1 is the best
-in the study's own direction, where scikit-learn would negate what is minimised.
+The columns are those of scikit-learn's `cv_results_`, but scores keep their sign: scikit-learn
+would negate a minimized metric. Rank 1 is the best in the study's direction.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ Row = dict[str, Any]
 
 
 def export_trials(journal: Path, output: Path, *, form: str) -> int:
-    """Write the trials of a study to `output`; how many there are.
+    """Write the trials of a study to `output`; returns their number.
 
     Args:
         journal: The study's journal.
-        output: A file that must not exist yet for `optuna`, and is replaced otherwise.
+        output: The file; must not exist for `optuna`, is replaced otherwise.
         form: One of `FORMATS`; see `choose_format`.
 
     Raises:
-        JournalError: If there is no journal, or it is damaged.
+        JournalError: If the journal is missing or damaged.
         OSError: If the file cannot be written.
     """
     return FORMATS[form](load_condensed_history(journal), output)
 
 
 def choose_format(output: Path, asked: str | None = None) -> str:
-    """The format in which a file is written: that of its ending, or the one that was asked for.
+    """Choose the format of a file by its ending or the `--format` option.
 
     Raises:
-        HpsearchError: If the ending says nothing and nothing was asked for, or they contradict.
+        HpsearchError: If neither determines the format, or they contradict each other.
     """
     of_ending = ENDINGS.get(output.suffix.lower())
     if asked not in (None, *FORMATS):
@@ -52,13 +52,13 @@ def choose_format(output: Path, asked: str | None = None) -> str:
     if form := asked or of_ending:
         return form
     raise HpsearchError(
-        f"{output}: the ending {output.suffix!r} says no format. Known: {', '.join(ENDINGS)}; "
-        f"or give --format {'|'.join(FORMATS)}."
+        f"{output}: the ending {output.suffix!r} is unknown. Known: {', '.join(ENDINGS)}; "
+        f"or use --format {'|'.join(FORMATS)}."
     )
 
 
 def trial_rows(history: History) -> list[Row]:
-    """One row a trial, all with the same keys; None where there is nothing."""
+    """Build one row per trial, all with the same keys; None for absent values."""
     ranks = {trial.number: rank for rank, trial in enumerate(history.ranked_trials(), start=1)}
     folds = max((len(t.fold_scores or ()) for t in history.trials), default=0)
     names = param_names(history.trials)
@@ -82,7 +82,7 @@ def trial_rows(history: History) -> list[Row]:
             "attempt": trial.attempt,
             "revision": trial.revision,
             "trainer": trial.trainer or None,
-            "error": trial.error and redact(trial.error),  # of an older version's journal
+            "error": trial.error and redact(trial.error),  # from a journal of an older version
         }
         table.append(row)
     return table
@@ -93,7 +93,7 @@ def _export_csv(history: History, output: Path) -> int:
 
 
 def _export_safe_csv(history: History, output: Path) -> int:
-    """No cell that a spreadsheet takes for a formula."""
+    """Write a CSV file whose cells a spreadsheet does not run as formulas."""
     return _write_csv(
         [
             {escape_formula(k): escape_formula(v) for k, v in row.items()}
@@ -122,7 +122,7 @@ def _export_parquet(history: History, output: Path) -> int:
 
 
 def _unify_types(values: list[Any]) -> list[Any]:
-    """A column of one type: texts where a categorical mixes types."""
+    """Convert a column to one type: strings if a categorical mixes types."""
     kinds = {type(v) for v in values if v is not None}
     if kinds <= {int, float} or len(kinds) <= 1:
         return (
@@ -135,12 +135,14 @@ def _export_optuna(history: History, output: Path) -> int:
     from ..tracking.optuna_study import build_optuna_study
 
     if output.exists():
-        raise HpsearchError(f"{output}: exists already. Optuna would add to it; name another file.")
+        raise HpsearchError(
+            f"{output}: exists already. Optuna would append to it: name another file."
+        )
     return len(build_optuna_study(history, _open_storage(output)).get_trials(deepcopy=False))
 
 
 def _open_storage(output: Path) -> Any:
-    """SQLite for .db, .sqlite and .sqlite3; else Optuna's journal, which is written faster."""
+    """Open SQLite for .db, .sqlite and .sqlite3; otherwise Optuna's journal, which is faster."""
     if output.suffix in (".db", ".sqlite", ".sqlite3"):
         return sqlite_uri(output.resolve())
     from optuna.storages import JournalStorage
@@ -155,7 +157,7 @@ FORMATS: dict[str, Callable[[History, Path], int]] = {
     "parquet": _export_parquet,
     "optuna": _export_optuna,
 }
-ENDINGS = {  # of a file -> the format that it says
+ENDINGS = {  # file ending -> format
     ".csv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",

@@ -1,7 +1,7 @@
-"""One hyperparameter with several ranges, as several hyperparameters with one range each.
+"""Split a hyperparameter with several ranges into several with one range each, and back.
 
-A user, a trial, the journal and MLflow know one name; a library of samplers knows one range a
-name. Here a space and its points are split for such a library, and joined again.
+Study files, trials, the journal and MLflow use one name for all ranges; sampler libraries support
+one range per name. This module converts spaces and points in both directions.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from .constraints import Constraint
 from .point_counting import iter_value_groups
 from .search_space import Categorical, Float, Int, Parameter, SearchSpace
 
-BRANCH_SEPARATOR = "@"  # between a name and the place of its range; no declared name holds it
+BRANCH_SEPARATOR = "@"  # between a name and its range's index; not allowed in declared names
 
 
 @dataclass(frozen=True, slots=True)
 class _JoinedConstraint:
-    """A constraint over split points."""
+    """A constraint evaluated on split points."""
 
     constraint: Constraint
 
@@ -36,12 +36,12 @@ class _JoinedConstraint:
 
 
 def has_branches(space: SearchSpace) -> bool:
-    """Whether any name has several ranges."""
+    """Whether a name has several ranges."""
     return len({p.name for p in space}) < len(space)
 
 
 def split_branches(space: SearchSpace) -> SearchSpace:
-    """The same points, with a name of its own for every range."""
+    """Return the same space with a separate name for every range."""
     renamed = tuple(replace(p, name=own) for own, p in _name_branches(space))
     return SearchSpace(
         renamed, tuple(map(_JoinedConstraint, space.constraints)), space.fixed_params
@@ -49,14 +49,14 @@ def split_branches(space: SearchSpace) -> SearchSpace:
 
 
 def split_point(space: SearchSpace, params: Mapping[str, Value]) -> dict[str, Value]:
-    """A point of `space` as one of `apart(space)`; what the space lacks stays as it is."""
+    """Convert a point of `space` to `split_branches(space)`; unknown names are kept."""
     own_names = {id(p): own for own, p in _name_branches(space)}
     live = {p.name: own_names[id(p)] for p in space.iter_active(params)}
     return {live.get(name, name): value for name, value in params.items()}
 
 
 def join_point(params: Mapping[str, Value]) -> dict[str, Value]:
-    """A point of `apart(space)` as one of `space`; the first of a name's ranges counts."""
+    """Convert a point of `split_branches(space)` to `space`; a name's first range applies."""
     found: dict[str, Value] = {}
     for own, value in params.items():
         found.setdefault(own.partition(BRANCH_SEPARATOR)[0], value)
@@ -64,7 +64,7 @@ def join_point(params: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def merge_ranges(space: SearchSpace) -> SearchSpace:
-    """One range a name, from the lowest end to the highest, without its condition; for plots."""
+    """Merge the ranges of each name into one without a condition, for plots."""
     ranges: dict[str, list[Parameter]] = {}
     for p in space:
         ranges.setdefault(p.name, []).append(p)
@@ -100,18 +100,18 @@ def _name_branches(space: SearchSpace) -> list[tuple[str, Parameter]]:
 def check_exclusive(
     name: str, ranges: Sequence[Parameter], parents: Mapping[str, Parameter]
 ) -> None:
-    """Refuse ranges of one name that two of them could give a value at one point.
+    """Refuse ranges of one name that can be active together.
 
-    Two conditions exclude each other where a parent, or a parent of a parent, has no value that
-    both allow. The end at which two ranges of a continuous parent meet belongs to the first.
+    Two conditions are exclusive if an ancestor has no value that both allow. An end shared by two
+    ranges of a continuous parent belongs to the first.
 
     Args:
-        name: Of all `ranges`.
-        ranges: As they are declared, each with its condition.
-        parents: Every hyperparameter that a condition names, by name.
+        name: The common name of `ranges`.
+        ranges: The ranges with their conditions, in declared order.
+        parents: The hyperparameters used in conditions, by name.
 
     Raises:
-        SpecError: Naming two ranges that do not exclude each other.
+        SpecError: Names two ranges that are not exclusive.
     """
     whole = [_include_ancestors(p.when, parents) for p in ranges]
     for (i, a), (k, b) in combinations(enumerate(whole, 1), 2):
@@ -135,7 +135,7 @@ def check_exclusive(
 def _include_ancestors(
     condition: Condition, parents: Mapping[str, Parameter]
 ) -> list[tuple[str, AllowedValues]]:
-    """What must hold of the parents, and of theirs, for a condition to hold."""
+    """Combine a condition with those of all its ancestors."""
     found = list(condition.items())
     for name in condition:
         found += _include_ancestors(parents[name].when, parents)

@@ -1,6 +1,6 @@
-"""When a hyperparameter exists: conditions on the values of others.
+"""Conditions on the values of parent hyperparameters, under which a child is active.
 
-Pure data and one judge of them, which every sampler uses, so that all agree on every value.
+Pure data and one evaluator, shared by all samplers, so that they agree on every value.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from ..errors import SpecError
 from ..trial import Value
 from .parameter_domains import format_value
 
-RELATIVE_TOLERANCE = 1e-9  # relative; 0.1 + 0.2 is 0.3
+RELATIVE_TOLERANCE = 1e-9  # relative: 0.1 + 0.2 equals 0.3
 
 
 @dataclass(frozen=True, slots=True)
 class NumberRange:
-    """Numbers from `low` to `high`; both ends belong to it."""
+    """The closed interval [low, high]."""
 
     low: float = -math.inf
     high: float = math.inf
@@ -30,7 +30,7 @@ class NumberRange:
             raise SpecError(f"min={self.low:g} must not be greater than max={self.high:g}")
 
     def __contains__(self, value: Value) -> bool:
-        """Whether `value` is a number of the range; True is none."""
+        """Whether `value` is a number in the range; True is not a number."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         return is_at_most(self.low, value) and is_at_most(value, self.high)
@@ -43,21 +43,19 @@ class NumberRange:
         return f"{self.low:g} to {self.high:g}"
 
 
-AllowedValues = (
-    tuple[Value, ...] | NumberRange
-)  # the values of a parent under which the child exists
-Condition = Mapping[str, AllowedValues]  # parent -> allowed; all must hold
+AllowedValues = tuple[Value, ...] | NumberRange  # values of a parent with which the child is active
+Condition = Mapping[str, AllowedValues]  # parent -> allowed values; all must hold
 
 
 def allows_value(allowed: AllowedValues, value: Value) -> bool:
-    """Whether a parent's `value` lets the child exist."""
+    """Whether a parent's `value` activates the child."""
     if isinstance(allowed, NumberRange):
         return value in allowed
     return any(is_same_value(value, a) for a in allowed)
 
 
 def is_condition_met(condition: Condition, params: Mapping[str, Value]) -> bool:
-    """Whether every parent exists in `params` and has an allowed value."""
+    """Whether every parent is active in `params` and has an allowed value."""
     return all(name in params and allows_value(a, params[name]) for name, a in condition.items())
 
 
@@ -70,12 +68,12 @@ def format_condition(condition: Condition) -> str:
 
 
 def _format_value(value: Value) -> str:
-    """A value as YAML writes it; a text without quotes."""
+    """Format a value as YAML; strings without quotes."""
     return value if isinstance(value, str) else format_value(value)
 
 
 def is_same_value(a: Value, b: Value) -> bool:
-    """Equal as a user reads it: 1 and 1.0 are, 0.1 + 0.2 and 0.3 are, True and 1 are not."""
+    """Whether two values are equal: 1 and 1.0, 0.1 + 0.2 and 0.3, but not True and 1."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, int | float) and isinstance(b, int | float):
@@ -84,5 +82,5 @@ def is_same_value(a: Value, b: Value) -> bool:
 
 
 def is_at_most(a: float, b: float) -> bool:
-    """Whether `a` is less than `b`, or the same."""
+    """Whether `a` is less than or equal to `b`, in the sense of `is_same_value`."""
     return a <= b or math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE)

@@ -1,7 +1,7 @@
-"""Constraints: what must hold between the hyperparameters of a trial.
+"""Constraints between the hyperparameters of a trial.
 
-A condition in the language of `expression.py`, or a custom function. A point that breaks
-one is infeasible, and is never trained.
+A constraint is a condition in the language of `expression.py`, or a custom function. A point that
+violates one is infeasible and is never trained.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from .parameter_domains import format_value
 
 
 class Constraint(Protocol):
-    """What decides whether a point is feasible."""
+    """Decides whether a point is feasible."""
 
     @property
     def text(self) -> str:
-        """As it is declared."""
+        """The constraint as declared."""
         ...
 
     def is_satisfied(self, params: Mapping[str, Value]) -> bool:
         """Whether a point, fixed hyperparameters included, is feasible.
 
         Raises:
-            SpecError: If that cannot be said.
+            SpecError: If the constraint cannot be evaluated.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ExpressionConstraint:
-    """`units * layers <= 512`; it says nothing of a trial in which one of its names is inactive."""
+    """`units * layers <= 512`; satisfied if one of its names is inactive in the trial."""
 
     text: str
     tree: ast.expr = field(repr=False, compare=False)
@@ -58,7 +58,7 @@ class ExpressionConstraint:
 
 @dataclass(frozen=True, slots=True)
 class FunctionConstraint:
-    """A function of the active hyperparameters, as a dict, that says whether they are allowed."""
+    """A function that takes the active hyperparameters as a dict and returns True or False."""
 
     text: str
 
@@ -68,7 +68,7 @@ class FunctionConstraint:
             answer = load_function_once(self.text)(dict(params))
         except SpecError:
             raise
-        except Exception as error:  # the user's code: whatever it raises
+        except Exception as error:  # user code may raise anything
             raise SpecError(
                 f"{self.text} raised {type(error).__name__}: {error} (at {dict(params)})"
             ) from error
@@ -80,10 +80,10 @@ class FunctionConstraint:
 
 
 def parse_constraint(text: str) -> Constraint:
-    """A constraint as it is declared; a function's file is not opened before it is needed.
+    """Parse a declared constraint; a function's file is opened at its first use.
 
     Raises:
-        SpecError: If the text is no condition.
+        SpecError: If the text is not a condition.
     """
     if is_reference(text):
         return FunctionConstraint(text)
@@ -94,14 +94,14 @@ def parse_constraint(text: str) -> Constraint:
 def find_unknown_names(
     constraints: Sequence[Constraint], known: Mapping[str, frozenset[str]]
 ) -> list[tuple[int, str]]:
-    """Names that no hyperparameter has, and constants that its values can never equal.
+    """Find unknown names, and constants that a hyperparameter can never equal.
 
     Args:
-        constraints: As declared.
-        known: The hyperparameters, each with the kinds of its values; see `kind_of`.
+        constraints: The declared constraints.
+        known: The hyperparameters with the kinds of their values; see `kind_of`.
 
     Returns:
-        The index of the constraint, and what to say.
+        The index of the constraint, and a message.
     """
     found = []
     for index, constraint in enumerate(constraints):
@@ -118,7 +118,7 @@ def find_unknown_names(
 
 
 def kind_of(value: Value) -> str:
-    """What a value is, in words: values of two kinds are never equal."""
+    """Name the kind of a value; values of different kinds are never equal."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -127,7 +127,7 @@ def kind_of(value: Value) -> str:
 
 
 def _never_equal(name: str, constant: Value, kinds: frozenset[str]) -> str | None:
-    """Why a comparison always has one result, None where it has not; null is always allowed."""
+    """Explain why a comparison is constant; None if it is not. null is always allowed."""
     kind = kind_of(constant)
     if not kinds or constant is None or kind in kinds:
         return None
@@ -138,5 +138,5 @@ def _never_equal(name: str, constant: Value, kinds: frozenset[str]) -> str | Non
 
 
 def resolve_constraint_paths(texts: Sequence[str], folder: Path) -> list[str]:
-    """The declared constraints, functions' files relative to the study's file made absolute."""
+    """Make the paths of functions in constraints absolute, relative to the study file."""
     return [resolve_reference(text, folder) for text in texts]

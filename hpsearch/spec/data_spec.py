@@ -1,6 +1,6 @@
-"""What a user declares about the data: where they are, what columns mean, how rows are divided.
+"""The declaration of the data: sources, columns and splits.
 
-Declarations alone: reads no file and imports no array library, so `hpsearch check` answers at once.
+Pure data: reads no file and imports no array library, so `hpsearch check` answers at once.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ NUMBER_FORMAT_PATTERN = re.compile(r"([$€£¥]?) ?1([,. '\u2019\u00a0\u202f]?)
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 PositiveInt = Annotated[int, Field(ge=1)]
-CellValue = str | int | float | bool  # as YAML writes it; 1, 1.0 and "1" are one
+CellValue = str | int | float | bool  # as written in YAML; 1, 1.0 and "1" are equal
 
 
 def check_separator(separator: str) -> str:
-    """The separator itself, if cells of delimited text can stand between such.
+    """Return the separator if it is valid.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not a single ASCII character, or is a quote or line end.
     """
     if len(separator) != 1 or not separator.isascii() or separator in '"\r\n\0':
         raise ValueError(
-            f"separator: {separator!r} is none: one ASCII character that is no quote and no line "
-            "end; a tab is a tab itself"
+            f"separator: {separator!r} is not a separator: give one ASCII character other than a "
+            'quote or a line end; a tab is "\\t"'
         )
     return separator
 
@@ -63,21 +63,21 @@ class _DataSection(BaseModel):
 
 
 class ColumnSpec(_DataSection):
-    """What one column means, where that differs from what its cells suggest."""
+    """Options of one column; what is not declared is inferred."""
 
     kind: Literal["numeric", "categorical", "date"] | None = None  # None: inferred
-    missing: list[CellValue] = []  # values of this column that mean "missing"
-    replace: dict[CellValue, CellValue] = {}  # a cell -> its replacement
+    missing: list[CellValue] = []  # values that mark a missing cell
+    replace: dict[CellValue, CellValue] = {}  # cell -> replacement
     impute: Impute | None = None  # numbers; None: `DataSpec.impute`
     scaling: Scaling | None = None  # numbers; None: `DataSpec.scaling`
-    indicator: bool | None = None  # a feature that says "missing"; None: `DataSpec.indicator`
-    clip: tuple[float, float] | None = None  # numbers beyond are moved to the bound
+    indicator: bool | None = None  # adds a "missing" feature; None: `DataSpec.indicator`
+    clip: tuple[float, float] | None = None  # numbers are clipped to these bounds
     transform: Literal["log", "log1p"] | None = None  # numbers, before they are scaled
-    group_rare: PositiveInt | None = None  # categories of fewer rows become one, "(other)"
+    group_rare: PositiveInt | None = None  # categories with fewer rows are merged into "(other)"
     buckets: Annotated[int, Field(ge=2, le=4096)] | None = None  # the number of hash buckets
     round: bool = False  # whole numbers beyond 2**24 may lose digits
-    zone: str | None = None  # dates: the time zone on whose clock they are read; None: found out
-    format: str | None = None  # how 1250.5 is written, or a date as DD/MM/YYYY; None: found out
+    zone: str | None = None  # dates: time zone in which they are read; None: inferred
+    format: str | None = None  # how 1250.5 or a date (DD/MM/YYYY) is written; None: inferred
 
     @model_validator(mode="after")
     def _check_options(self) -> ColumnSpec:
@@ -93,10 +93,10 @@ class ColumnSpec(_DataSection):
 
 
 def check_zone(zone: str, kind: str | None) -> None:
-    """Refuse what is no time zone, and one of a column that holds no dates.
+    """Refuse an unknown time zone, and a zone for a column without dates.
 
     Raises:
-        ValueError: With what is allowed.
+        ValueError: Says what is allowed.
     """
     if kind != "date":
         raise ValueError("zone is for kind: date")
@@ -104,18 +104,18 @@ def check_zone(zone: str, kind: str | None) -> None:
         ZoneInfo(zone)
     except (KeyError, OSError, ValueError):
         raise ValueError(
-            f"zone: {zone!r} is no time zone, such as UTC, Europe/Berlin or Asia/Tokyo"
+            f"zone: {zone!r} is not a time zone such as UTC, Europe/Berlin or Asia/Tokyo"
         ) from None
 
 
 def check_format(form: str, kind: str | None) -> None:
-    """Refuse a format that is neither of numbers nor of dates.
+    """Refuse a format that is neither a number format nor a date format.
 
     Raises:
-        ValueError: With those that are known.
+        ValueError: Lists the known formats.
     """
     if kind == "categorical":
-        raise ValueError("format is for numbers and dates; a categorical column is text as it is")
+        raise ValueError("format is for numbers and dates; a categorical column keeps its text")
     if form in DATE_FORMATS:
         if kind != "date":
             raise ValueError(f"format: {form} is for kind: date")
@@ -130,9 +130,9 @@ def check_format(form: str, kind: str | None) -> None:
 
 
 class OuterFoldSpec(_DataSection):
-    """One of the folds of a nested cross-validation."""
+    """One outer fold of a nested cross-validation."""
 
-    fold: PositiveInt  # from 1
+    fold: PositiveInt  # 1-based
     folds: Annotated[int, Field(ge=2)]
 
     @model_validator(mode="after")
@@ -143,12 +143,12 @@ class OuterFoldSpec(_DataSection):
 
 
 class WindowSpec(_DataSection):
-    """A row's features are those of the last rows up to it, in the order of time."""
+    """The features of a row are those of the preceding rows, in order of time."""
 
-    rows: Annotated[int, Field(ge=2)]  # of a window
-    by: str | None = None  # the column whose equal values are one series; no feature
-    horizon: Annotated[int, Field(ge=0)] = 0  # rows between a window's last and the predicted one
-    include_target: bool = False  # the target's own past is a feature too
+    rows: Annotated[int, Field(ge=2)]  # window length
+    by: str | None = None  # column that identifies the series; not a feature
+    horizon: Annotated[int, Field(ge=0)] = 0  # rows between the window's last and the predicted one
+    include_target: bool = False  # adds past values of the target as a feature
 
     @model_validator(mode="after")
     def _check_horizon(self) -> WindowSpec:
@@ -161,32 +161,34 @@ class WindowSpec(_DataSection):
 
 
 class DataSpec(_DataSection):
-    """Where the rows come from and which of their columns are used for what."""
+    """The source of the rows and the roles of their columns."""
 
     source: str | None = None  # a file, folder or glob; sklearn:NAME; MODULE:FUNCTION
-    target: str | Annotated[list[str], Field(min_length=1)] | None = None  # what to predict
-    drop: list[str] = []  # columns that are not used
-    test_fraction: Fraction = 0.2  # of the rows, locked until the winner is chosen
-    test_source: str | None = None  # the locked rows, where they have a file of their own
-    outer_fold: OuterFoldSpec | None = None  # the locked rows instead: `hpsearch nested` sets it
-    missing: list[CellValue] = []  # markers of missing values, in every column
+    target: str | Annotated[list[str], Field(min_length=1)] | None = None  # to predict
+    drop: list[str] = []  # columns to leave out
+    test_fraction: Fraction = 0.2  # share of rows locked until the winner is chosen
+    test_source: str | None = None  # the locked rows, if they are in another file
+    outer_fold: OuterFoldSpec | None = None  # the locked rows of `hpsearch nested`, which sets it
+    missing: list[CellValue] = []  # markers of missing values in every column
     columns: dict[str, ColumnSpec] = {}
-    weights: str | None = None  # the column that says how much a row counts
-    positive: CellValue | None = None  # a binary target's class 1; None: the last in order
+    weights: str | None = None  # column of sample weights
+    positive: CellValue | None = None  # class 1 of a binary target; None: the last one sorted
     missing_target: Literal["error", "drop"] = "error"  # rows without a target
-    drop_duplicates: bool = False  # identical rows, before any of them is set aside
+    drop_duplicates: bool = False  # identical rows, before the split
     impute: Impute = "median"
-    scaling: Scaling = "standard"  # numbers; a study may search for it instead
+    scaling: Scaling = "standard"  # numbers; may be a hyperparameter instead
     indicator: bool = False
     group_rare: PositiveInt | None = None
-    separator: Annotated[str, AfterValidator(check_separator)] | None = None  # None: found out
+    separator: Annotated[str, AfterValidator(check_separator)] | None = None  # None: detected
     decimal: Literal[".", ","] = "."
-    header: bool = True  # whether the first line names the columns
-    names: list[str] | None = None  # the columns of a file without a header
-    shape: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)] | None = None  # of a row
-    windows: WindowSpec | None = None  # over a time series
+    header: bool = True  # whether the first line holds the column names
+    names: list[str] | None = None  # column names of a file without a header
+    shape: Annotated[list[PositiveInt], Field(min_length=2, max_length=3)] | None = (
+        None  # of one row
+    )
+    windows: WindowSpec | None = None  # windows over a time series
     image_size: tuple[PositiveInt, PositiveInt] | None = (
-        None  # height, width that images are resized to
+        None  # height, width to which images are resized
     )
 
     @model_validator(mode="after")
@@ -208,33 +210,33 @@ class DataSpec(_DataSection):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The columns to predict; empty: the source says which."""
+        """The columns to predict; empty: the source defines them."""
         if self.target is None:
             return ()
         return (self.target,) if isinstance(self.target, str) else tuple(self.target)
 
 
 class CrossValidationSpec(_DataSection):
-    """How the development rows are divided into folds."""
+    """How the development rows are split into folds."""
 
-    kind: FoldKind | None = None  # None: stratified in a classification, kfold in a regression
+    kind: FoldKind | None = None  # None: stratified for classification, kfold for regression
     folds: Annotated[int, Field(ge=2)] = 5
     repeats: PositiveInt = 1
     shuffle: bool = True
-    group: str | None = None  # the column whose equal values stay together; no feature
-    time: str | None = None  # the column that orders the rows; no feature
-    gap: Annotated[int, Field(ge=0)] = 0  # time_series: rows left out before the validation rows
-    window: PositiveInt | None = None  # time_series: the most training rows; None: all earlier
+    group: str | None = None  # column whose groups are kept together; not a feature
+    time: str | None = None  # column that orders the rows; not a feature
+    gap: Annotated[int, Field(ge=0)] = 0  # time_series: rows skipped before the validation rows
+    window: PositiveInt | None = None  # time_series: most training rows; None: all earlier ones
     validation_rows: PositiveInt | None = (
-        None  # time_series: rows a fold; None: n_rows / (folds + 1)
+        None  # time_series: rows per fold; None: n_rows / (folds + 1)
     )
-    fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2  # holdout: share that validates
-    column: str | None = None  # predefined: each value's rows are one fold; no feature
+    fraction: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.2  # holdout: share of validation rows
+    column: str | None = None  # predefined: column with the fold of each row; not a feature
 
     @model_validator(mode="after")
     def _check_options(self) -> CrossValidationSpec:
         if self.kind in GROUPED_KINDS and self.group is None:
-            raise ValueError(f"kind: {self.kind} needs group: the column that says who belongs")
+            raise ValueError(f"kind: {self.kind} needs group: the column with the groups")
         if self.group is not None and self.kind not in GROUPED_KINDS:
             raise ValueError(f"group is for {', '.join(GROUPED_KINDS)}; got kind: {self.kind}")
         if (self.kind == "predefined") != (self.column is not None):
@@ -250,12 +252,12 @@ class CrossValidationSpec(_DataSection):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns that divide the rows and are no features."""
+        """Columns that define the split; they are not features."""
         return tuple(c for c in (self.group, self.time, self.column) if c is not None)
 
 
 def count_folds(declared: CrossValidationSpec) -> int | None:
-    """How many folds there will be; None where the rows decide."""
+    """Return the number of folds; None if it depends on the rows."""
     if declared.kind in ("predefined", "leave_one_group_out"):
         return None
     return declared.repeats * (1 if declared.kind == "holdout" else declared.folds)

@@ -1,9 +1,9 @@
-"""A small language of conditions over hyperparameters: `units * layers <= 512`.
+"""A small expression language for conditions over hyperparameters: `units * layers <= 512`.
 
-Numbers, texts, `true`, `false`, `null`, names of hyperparameters, arithmetic, comparisons and
-their chains, `in`, `and`, `or`, `not`, `min`, `max`, `abs`. Python's parser reads it; what is
-walked here is a list of allowed nodes, and nothing is ever compiled or executed. The size of a
-text, of a power and of a number is bounded, so no expression takes long.
+It has numbers, strings, `true`, `false`, `null`, names of hyperparameters, arithmetic, (chained)
+comparisons, `in`, `and`, `or`, `not`, `min`, `max` and `abs`. Python's parser builds the tree; only
+allowed nodes are evaluated here, and nothing is compiled or executed. The sizes of the text, of
+powers and of numbers are bounded, which bounds the time of an evaluation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .conditions import is_at_most, is_same_value
 MAX_CHARACTERS = 500
 MAX_NODES = 200
 MAX_POWER = 64
-MAX_BITS = 1024  # of a whole number
+MAX_BITS = 1024  # bits of a whole number
 
 CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
 FUNCTIONS: dict[str, Callable[..., Any]] = {"min": min, "max": max, "abs": abs}
@@ -47,10 +47,10 @@ ALLOWED_SYNTAX = (
 
 
 def parse_condition(text: str) -> ast.expr:
-    """The tree of a condition.
+    """Parse a condition.
 
     Raises:
-        SpecError: If the text is none, with the part that is not allowed.
+        SpecError: If the text is not a condition; names the part that is not allowed.
     """
     if len(text) > MAX_CHARACTERS:
         raise SpecError(f"{len(text)} characters are too many; at most {MAX_CHARACTERS}")
@@ -67,14 +67,14 @@ def parse_condition(text: str) -> ast.expr:
     _check_node(tree)
     if not _may_be_boolean(tree):
         raise SpecError(
-            f"{ast.unparse(tree)} is no condition: compare it with something, such as "
+            f"{ast.unparse(tree)} is not a condition: compare it with a value, such as "
             "units * layers <= 512"
         )
     return tree
 
 
 def find_names(tree: ast.expr) -> frozenset[str]:
-    """The hyperparameters that a condition reads."""
+    """Return the hyperparameters used in a condition."""
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     return frozenset(
         node.id
@@ -84,7 +84,7 @@ def find_names(tree: ast.expr) -> frozenset[str]:
 
 
 def equality_pairs(tree: ast.expr) -> Iterator[tuple[str, Value]]:
-    """Every hyperparameter and constant that a condition compares by ==, != or in."""
+    """Return the pairs of hyperparameter and constant compared by ==, != or in."""
     for node in ast.walk(tree):
         if not isinstance(node, ast.Compare):
             continue
@@ -101,19 +101,19 @@ def equality_pairs(tree: ast.expr) -> Iterator[tuple[str, Value]]:
 
 
 def evaluate_condition(tree: ast.expr, params: Mapping[str, Value]) -> bool:
-    """Whether the condition holds.
+    """Evaluate a condition.
 
     Args:
-        tree: From `parse`.
+        tree: From `parse_condition`.
         params: Values of all its names.
 
     Raises:
-        SpecError: If it cannot be said, for example where a text is multiplied.
+        SpecError: If the condition cannot be evaluated, for example if it multiplies a string.
     """
     return _require_bool(_evaluate_node(tree, params))
 
 
-# ---- what is allowed ----
+# ---- allowed syntax ----
 
 
 def _check_node(node: ast.expr) -> None:
@@ -157,7 +157,7 @@ def _check_comparison(node: ast.Compare) -> None:
 
 
 def _may_be_boolean(node: ast.expr) -> bool:
-    """Whether the value can be a truth value; that of a name is known only in a trial."""
+    """Whether a node can yield a truth value; a name's type is known only in a trial."""
     match node:
         case ast.Compare() | ast.Name() | ast.UnaryOp(op=ast.Not()):
             return True
@@ -166,7 +166,7 @@ def _may_be_boolean(node: ast.expr) -> bool:
     return False
 
 
-# ---- what it means ----
+# ---- evaluation ----
 
 
 def _evaluate_node(node: ast.expr, params: Mapping[str, Value]) -> Any:
@@ -192,7 +192,7 @@ def _evaluate_node(node: ast.expr, params: Mapping[str, Value]) -> Any:
             )
         case ast.Compare():
             return _evaluate_comparison(node, params)
-    raise AssertionError(node)  # `parse` lets nothing else through
+    raise AssertionError(node)  # `parse_condition` rejects all else
 
 
 def _evaluate_arithmetic(node: ast.BinOp, params: Mapping[str, Value]) -> float:
@@ -247,5 +247,5 @@ def _require_bounded(value: Any) -> Any:
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise SpecError(f"a whole number of {value.bit_length()} bits; at most {MAX_BITS}")
     if isinstance(value, float) and math.isnan(value):
-        raise SpecError("infinity minus infinity is no number")
+        raise SpecError("infinity minus infinity is not a number")
     return value

@@ -1,4 +1,4 @@
-"""Points that meet all constraints, found at random, and what to say where there are none."""
+"""Sample points that satisfy all constraints; explain an infeasible space."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ..errors import SpecError
 from ..trial import Value
 from .search_space import SearchSpace
 
-MAX_TRIES = 10_000  # random points before a space counts as empty
+MAX_TRIES = 10_000  # random points drawn before a space is reported as empty
 N_CHECKED_POINTS = 200  # random points at which every constraint is evaluated
-MAX_ENUMERATED_POINTS = 20_000  # points of a finite space that are looked at one by one
+MAX_ENUMERATED_POINTS = 20_000  # largest finite space that is enumerated
 
 
 def sample_feasible_point(
     space: SearchSpace, seed: int, tries: int = MAX_TRIES
 ) -> dict[str, Value]:
-    """A random feasible point.
+    """Sample a random feasible point.
 
     Raises:
-        SpecError: If `tries` draws bring none, with how often each constraint was broken first.
+        SpecError: If `tries` draws find none; says how often each constraint failed first.
     """
     rng = Random(seed)
     broken: Counter[str] = Counter()
@@ -38,7 +38,7 @@ def sample_feasible_point(
 
 
 def find_failing_constraints(space: SearchSpace) -> list[tuple[str, str]]:
-    """Constraints that fail at some point, or that nothing meets: the key, and what is wrong."""
+    """Find constraints that raise at some point, or that no point satisfies: key and message."""
     points = _sample_points(space)
     found = []
     for place, constraint in enumerate(space.constraints):
@@ -69,7 +69,7 @@ def _refuse_empty(space: SearchSpace) -> None:
 
 
 def count_feasible_points(space: SearchSpace) -> tuple[float, bool]:
-    """How many feasible points there are, and whether that is exact or only a bound."""
+    """Count the feasible points; also whether the count is exact or an upper bound."""
     if not space.constraints or space.size > MAX_ENUMERATED_POINTS:
         return space.size, not space.constraints
     return sum(1 for _ in space.points()), True

@@ -1,7 +1,7 @@
 """Custom functions, named as `FILE.py:FUNCTION` or `MODULE:FUNCTION`.
 
-Finds, reads and imports them; knows nothing of what they are called with. A file is parsed once
-until `forget_files`.
+Finds, reads and imports functions; callers know their signatures. A file is parsed once until
+`forget_files`.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ REFERENCE_PATTERN = re.compile(
 
 
 def is_reference(text: str) -> bool:
-    """Whether a text has the form of a function's name."""
+    """Whether a text has the form of a function reference."""
     return REFERENCE_PATTERN.fullmatch(text) is not None
 
 
 def resolve_reference(reference: str, folder: Path) -> str:
-    """The reference with its file, where it names one, taken relative to `folder`."""
+    """Resolve the file of a reference, if it names one, relative to `folder`."""
     found = REFERENCE_PATTERN.fullmatch(reference)
     if found is None or not found["place"].endswith(".py"):
         return reference
@@ -42,24 +42,24 @@ def resolve_reference(reference: str, folder: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file of the user's as it was read."""
+    """A file of user code as it was read."""
 
-    content: bytes  # empty where it is no Python
+    content: bytes  # empty if it is not Python
     digest: str  # SHA-256
-    tree: ast.Module | None  # None: it is no Python
+    tree: ast.Module | None  # None: not Python
     error: SyntaxError | None = None
 
     @property
     def text(self) -> str:
-        """The content, what is not UTF-8 replaced."""
+        """The decoded content; bytes that are not UTF-8 are replaced."""
         return self.content.decode("utf-8", "replace")
 
 
 def read_file(path: Path) -> SourceFile:
-    """A file of the user's, read and parsed the first time that it is asked for.
+    """Read and parse a file of user code; the result is cached.
 
     Raises:
-        OSError: If it cannot be read.
+        OSError: If the file cannot be read.
     """
     found = path.stat()
     return _parse_file(path.resolve(), (found.st_mtime_ns, found.st_size, found.st_ino))
@@ -67,7 +67,7 @@ def read_file(path: Path) -> SourceFile:
 
 @cache
 def _parse_file(path: Path, state: tuple[int, ...]) -> SourceFile:
-    """The file while it is in this state."""
+    """Parse the file; cached by its modification time and size."""
     content = path.read_bytes()
     digest, tree, error = hashlib.sha256(content).hexdigest(), None, None
     if path.suffix == ".py":
@@ -79,14 +79,14 @@ def _parse_file(path: Path, state: tuple[int, ...]) -> SourceFile:
 
 
 def forget_files() -> None:
-    """Read and run the user's files again: another study begins, and they may have changed."""
+    """Clear the caches of user files, which may have changed since the last study."""
     _parse_file.cache_clear()
     _import_file_once.cache_clear()
     load_function_once.cache_clear()
 
 
 def load_function(reference: str) -> Callable[..., Any]:
-    """The function behind a reference, its file run anew.
+    """Load a function, running its file again.
 
     Raises:
         SpecError: If there is no such file, module or function, or importing it fails.
@@ -96,10 +96,9 @@ def load_function(reference: str) -> Callable[..., Any]:
 
 @cache
 def load_function_once(reference: str) -> Callable[..., Any]:
-    """The function behind a reference, its file run once for all functions that are taken so.
+    """Load a function, running its file once for all references to it.
 
-    Not for a model's function: what its file keeps between two calls would let one trial depend on
-    another.
+    Not for a model's function: state kept in its file would make one trial depend on another.
 
     Raises:
         SpecError: If there is no such file, module or function, or importing it fails.
@@ -115,7 +114,7 @@ def _require_function(reference: str, found: Any) -> Callable[..., Any]:
 
 
 def load_object(reference: str) -> Any:
-    """What a reference names, a function or not, its file run anew.
+    """Load the object that a reference names, running its file again.
 
     Raises:
         SpecError: If there is no such file, module or name, or importing it fails.
@@ -140,9 +139,9 @@ def _find_object(reference: str, import_file: Callable[[Path], Any]) -> Any:
 
 @contextmanager
 def _sibling_imports(folder: Path) -> Iterator[None]:
-    """Let a file import those that lie beside it; libraries of the same names come first.
+    """Let a file import modules from its own folder; installed libraries take precedence.
 
-    They are forgotten afterwards, as the file is: another study's may have the same names.
+    They are removed from `sys.modules` afterwards: another study may use the same names.
     """
     before, place = set(sys.modules), str(folder)
     sys.path.append(place)
@@ -165,8 +164,8 @@ def _import_file(path: Path) -> Any:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    # A dataclass looks its module up while it is made. Left there, a class that no server has would
-    # pass for one that can be served; in place of a library, the file could not import that.
+    # A dataclass looks up its module while it is created. If the module stayed in sys.modules, a
+    # class that no server has would seem servable, and it could shadow a library of the same name.
     library = importlib.machinery.PathFinder.find_spec(path.stem)
     own_name = library is None or Path(str(library.origin)).resolve() == path.resolve()
     is_ours = own_name and sys.modules.setdefault(path.stem, module) is module

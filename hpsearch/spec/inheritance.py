@@ -1,8 +1,8 @@
-"""`extends: other.yaml`: a file that takes another's keys and replaces some of them.
+"""`extends: other.yaml`: inherit another file's keys and replace some of them.
 
-Sections are merged key by key, lists and values are replaced. In the search space a declaration
-with a `type` replaces the other's as a whole, one without changes the keys it names, and `null`
-takes the parameter away. Knows the form of a file, not what its keys mean.
+Sections are merged key by key; lists and values are replaced. In the search space, a declaration
+with a `type` replaces the inherited one, one without a `type` changes only its own keys, and `null`
+removes the parameter.
 """
 
 from __future__ import annotations
@@ -16,9 +16,7 @@ from .function_reference import is_reference, resolve_reference
 from .yaml_lines import Key, parse_yaml
 
 EXTENDS = "extends"
-NOT_INHERITED = (
-    "study",
-)  # keys that a file does not pass on: two studies of one name would be one
+NOT_INHERITED = ("study",)  # not inherited: two studies must not share a name
 PATH_KEYS = (("data", "source"), ("data", "test_source"))
 
 Raw = dict[str, Any]
@@ -28,16 +26,16 @@ Lines = dict[Key, str]
 def resolve_extends(
     raw: Raw, lines: Lines, *, folder: Path, chain: tuple[Path, ...]
 ) -> tuple[Raw, Lines]:
-    """The file's keys with those of the file that it extends, and where each of them stands.
+    """Merge a file with the file that it extends; returns the keys and their locations.
 
     Args:
         raw: The file's own values.
         lines: The file's own keys -> `FILE:LINE`.
-        folder: What `extends` is relative to.
-        chain: The files that led here, the file itself last.
+        folder: Base of the path in `extends`.
+        chain: The files extended so far, this file last.
 
     Raises:
-        SpecError: If there is no such file, or the files extend each other.
+        SpecError: If the file does not exist, or the files extend each other.
     """
     if EXTENDS not in raw:
         return raw, lines
@@ -70,7 +68,7 @@ def resolve_extends(
 def _merge_sections(
     below: Raw, own: Raw, key: Key, lines: Lines, own_lines: Mapping[Key, str]
 ) -> Raw:
-    """`own` over `below`; `lines` is brought up to date."""
+    """Merge `own` over `below`, and update `lines`."""
     result = dict(below)
     for name, value in own.items():
         here = (*key, name)
@@ -114,7 +112,7 @@ def _drop_lines(lines: Lines, key: Key) -> None:
 
 
 def _make_paths_absolute(raw: Raw, folder: Path) -> Raw:
-    """The values with the files they name made absolute, for a file in another folder."""
+    """Make the paths in the values absolute, for a file in another folder."""
 
     def moved(value: Any, key: Key) -> Any:
         if isinstance(value, dict):

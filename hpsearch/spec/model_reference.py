@@ -1,4 +1,4 @@
-"""How a study names its model: a family, a custom function, or one of another convention."""
+"""References to a model: a family, a custom function, or one of another framework."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .function_reference import is_reference, resolve_reference
 
 
 class DefineByRunModel(BaseModel):
-    """A function that names its hyperparameters itself; exactly one key is given."""
+    """A function that defines its own search space; exactly one key is given."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -21,12 +21,12 @@ class DefineByRunModel(BaseModel):
 
     @property
     def convention(self) -> str:
-        """The key that is given."""
+        """The key that was given."""
         return "keras_tuner" if self.keras_tuner is not None else "optuna"
 
     @property
     def reference(self) -> str:
-        """The user's function, as `FILE.py:FUNCTION`."""
+        """The function, as `FILE.py:FUNCTION`."""
         return self.keras_tuner or self.optuna or ""
 
     @model_validator(mode="after")
@@ -51,12 +51,12 @@ ModelName = Annotated[
 
 
 def resolve_model_path(model: str | DefineByRunModel, folder: Path) -> str | DefineByRunModel:
-    """The model with its file, where it names one, taken relative to `folder`."""
+    """Resolve the model's file, if it names one, relative to `folder`."""
     if isinstance(model, str):
         return resolve_reference(model, folder)
     return DefineByRunModel(**{model.convention: resolve_reference(model.reference, folder)})
 
 
 def format_model_name(model: str | DefineByRunModel) -> str:
-    """The model as `models.load_family` takes it."""
+    """Format the model as `models.load_family` expects it."""
     return model if isinstance(model, str) else f"{model.convention}:{model.reference}"

@@ -1,4 +1,4 @@
-"""How a hyperparameter is written in a file, and the `Space` that the file declares."""
+"""Declarations of hyperparameters in a study file, and the `SearchSpace` that they define."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .point_counting import iter_value_groups
 from .search_space import Categorical, Float, Int, Parameter, SearchSpace
 
 Scalar = bool | int | float | str | None
-# Keras Tuner's scopes put a "/" between names; what else MLflow takes in the key of a parameter.
+# Keras Tuner's scopes separate names by "/"; otherwise the characters of MLflow's param keys.
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_ .:-]*(/[A-Za-z0-9_][A-Za-z0-9_ .:-]*)*$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
 
@@ -34,7 +34,7 @@ class _StrictModel(BaseModel):
 
 
 class RangeDeclaration(_StrictModel):
-    """`{min: 2}`, `{max: 1e-2}` or both: numbers of a parent; both ends belong to it."""
+    """`{min: 2}`, `{max: 1e-2}` or both: a closed range of a parent's values."""
 
     min: float | None = None
     max: float | None = None
@@ -129,14 +129,14 @@ class CategoricalDeclaration(_VariableDeclaration):
 
 
 class FixedDeclaration(_StrictModel):
-    """A value that no trial changes, or just the bare value."""
+    """A fixed value, or just the bare value."""
 
     type: Literal["fixed"]
     value: Scalar
 
 
 class RangesDeclaration(_StrictModel):
-    """A list of ranges, each with its own `when`, at most one of which holds in a trial."""
+    """A list of ranges, each with its own `when`; at most one is active in a trial."""
 
     type: Literal["ranges"]
     ranges: list[
@@ -154,12 +154,12 @@ class RangesDeclaration(_StrictModel):
             if not declared.when:
                 raise ValueError(f"range {place} of {len(self.ranges)} has no when: give it one")
         if len({isinstance(d, CategoricalDeclaration) for d in self.ranges}) > 1:
-            raise ValueError("some ranges are numbers and some are choices: take one of the two")
+            raise ValueError("ranges mix numbers and choices: use one of the two")
         return self
 
 
 def _expand_shorthand(declared: Any) -> Any:
-    """A list is short for a categorical or for ranges, a bare value for a fixed one."""
+    """Expand a list to a categorical or to ranges, and a bare value to a fixed one."""
     if isinstance(declared, list):
         if declared and all(isinstance(d, Mapping) for d in declared):
             return {"type": "ranges", "ranges": declared}
@@ -183,18 +183,18 @@ ParameterDeclaration = Annotated[
 
 
 def find_fixed_params(declared: Mapping[str, ParameterDeclaration]) -> dict[str, Value]:
-    """The hyperparameters that no trial changes."""
+    """Return the fixed hyperparameters."""
     return {k: d.value for k, d in declared.items() if isinstance(d, FixedDeclaration)}
 
 
 def build_space(
     declared: Mapping[str, ParameterDeclaration], constraints: tuple[Constraint, ...] = ()
 ) -> SearchSpace:
-    """The space of the hyperparameters that vary, parents before their children.
+    """Build the space of the hyperparameters that vary, parents before children.
 
     Raises:
-        SpecError: If a condition names no parameter, a value its parent cannot take, or a ring, or
-            if two ranges of one parameter can hold at once.
+        SpecError: If a condition names an unknown parameter or an impossible value, if conditions
+            are cyclic, or if two ranges of one parameter can be active together.
     """
     variable = {k: ranges for k, d in declared.items() if (ranges := _to_parameters(k, d))}
     for name, ranges in variable.items():
@@ -211,7 +211,7 @@ def build_space(
 
 
 def _to_parameters(name: str, declared: ParameterDeclaration) -> list[Parameter]:
-    """The ranges of a parameter; none where it is fixed."""
+    """Return the ranges of a parameter; empty if it is fixed."""
     if isinstance(declared, RangesDeclaration):
         return [d.to_parameter(name) for d in declared.ranges]
     return [declared.to_parameter(name)] if isinstance(declared, _VariableDeclaration) else []
@@ -222,7 +222,7 @@ def _check_parent(where: str, parent: str, declared: Mapping[str, ParameterDecla
         known = ", ".join(sorted(declared.keys() - {where.removesuffix(".when")}))
         raise SpecError(f"{where}: there is no parameter {parent!r}. Known: {known}.")
     if isinstance(declared[parent], FixedDeclaration):
-        raise SpecError(f"{where}: {parent} is fixed, so the condition decides nothing")
+        raise SpecError(f"{where}: {parent} is fixed, so the condition has no effect")
     if isinstance(declared[parent], RangesDeclaration):
         raise SpecError(
             f"{where}: {parent} has several ranges, so nothing can depend on it: name what its "
@@ -231,7 +231,7 @@ def _check_parent(where: str, parent: str, declared: Mapping[str, ParameterDecla
 
 
 def _check_reachable(where: str, parent: Parameter, allowed: AllowedValues) -> None:
-    """Refuse a condition under which the child would never exist."""
+    """Refuse a condition that can never hold."""
     values = [value for value, _ in iter_value_groups(parent, [allowed])]
     if isinstance(allowed, NumberRange):
         if not any(value in allowed for value in values):
@@ -254,7 +254,7 @@ def _sort_parents_first(variable: Mapping[str, list[Parameter]]) -> list[list[Pa
         ready = [k for k, ps in waiting.items() if all(n in placed for p in ps for n in p.when)]
         if not ready:
             ring = ", ".join(sorted(waiting))
-            raise SpecError(f"{ring}: their conditions wait for each other")
+            raise SpecError(f"{ring}: their conditions form a cycle")
         for name in ready:
             placed[name] = waiting.pop(name)
     return list(placed.values())

@@ -1,8 +1,8 @@
-"""Every hyperparameter that ships: its type, its bounds, and what reads it.
+"""The built-in hyperparameters: types, bounds, and the components that read them.
 
-The one table that docs/study_file.md shows, `hpsearch check` prints, the search space is checked
-against and every trial is resolved with. Pure data: a study's file is checked without Keras. What
-a custom function reads besides is not checked.
+One table serves docs/study_file.md, `hpsearch check`, the validation of the search space and the
+resolution of each trial. It is pure data, so a study file is validated without importing Keras.
+Additional hyperparameters of a custom function are not checked.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from ..trial import Value
 from .data_spec import Scaling
 
 DomainType = Literal["float", "int", "bool", "choice", "epochs", "text"]
-MAX_EXACT_INT = 2**53  # whole numbers up to it are floats without a loss
+MAX_EXACT_INT = 2**53  # whole numbers up to it are exact as floats
 TRUE_WORDS, FALSE_WORDS = (
     ("true", "yes", "on"),
     ("false", "no", "off"),
-)  # YAML 1.1, which YAML 1.2 calls texts
+)  # booleans in YAML 1.1, strings in YAML 1.2
 
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """The values that a hyperparameter may have."""
+    """The allowed values of a hyperparameter."""
 
     type: DomainType
     low: float = -math.inf
@@ -36,7 +36,7 @@ class Domain:
     nullable: bool = False
 
     def coerce(self, value: Value) -> Value:
-        """The value in the domain's type where that is exact; otherwise the value as it is."""
+        """Convert a value to the domain's type if that is exact; otherwise return it unchanged."""
         if self.type == "bool":
             if isinstance(value, str) and value.casefold() in (*TRUE_WORDS, *FALSE_WORDS):
                 return value.casefold() in TRUE_WORDS
@@ -48,7 +48,7 @@ class Domain:
         return value
 
     def why_invalid(self, value: Value) -> str | None:
-        """Why a coerced value is not allowed, or None where it is."""
+        """Explain why a coerced value is not allowed; None if it is."""
         return None if self.contains(value) else f"got {format_value(value)}; allowed: {self}"
 
     def contains(self, value: Value) -> bool:
@@ -71,7 +71,7 @@ class Domain:
         return -math.inf < value < math.inf and not (too_low or too_high)  # of any size
 
     def __str__(self) -> str:
-        """In words, as errors and documents show it."""
+        """Describe the domain, for errors and documentation."""
         words = {"bool": "true or false", "text": "a text", "choice": ", ".join(self.choices)}
         words["epochs"] = 'epochs, as 10 or "10, 20"'
         if self.type in words:
@@ -84,7 +84,7 @@ class Domain:
 
     @property
     def summary(self) -> str:
-        """In words, where Keras's own names would be too many."""
+        """A short description, without the long lists of Keras's names."""
         kinds = {
             ACTIVATIONS: "an activation of Keras's",
             INITIALIZERS: "an initializer of Keras's",
@@ -104,20 +104,20 @@ class Domain:
 
 
 def format_value(value: Value) -> str:
-    """A value as YAML writes it."""
+    """Format a value as YAML."""
     words = {True: "true", False: "false", None: "null"}
     return words[value] if value is None or isinstance(value, bool) else repr(value)
 
 
 def make_choice_domain(*choices: str) -> Domain:
-    """One of these texts."""
+    """Make a domain of these strings."""
     return Domain("choice", choices=choices)
 
 
 NON_NEGATIVE = Domain("float", 0)
 POSITIVE = Domain("float", 0, excludes_low=True)
 UNIT_INTERVAL = Domain("float", 0, 1)  # both ends included
-RATE = Domain("float", 0, 1, excludes_high=True)  # of what is forgotten or dropped
+RATE = Domain("float", 0, 1, excludes_high=True)  # a share that is forgotten or dropped
 POSITIVE_INT = Domain("int", 1)
 NON_NEGATIVE_INT = Domain("int", 0)
 BOOLEAN = Domain("bool")
@@ -129,8 +129,8 @@ def _make_nullable(domain: Domain) -> Domain:
 
 ParameterDomains = Mapping[str, Domain]
 
-# Keras's own names; tests compare both with the installed Keras. Two activations cannot be used by
-# name: glu halves the width of its layer, and threshold has arguments without a default.
+# Keras's names; tests compare both with the installed Keras. Two activations are excluded: glu
+# halves the width of its layer, and threshold has arguments without defaults.
 ACTIVATIONS = (
     *("celu", "elu", "exponential", "gelu", "hard_shrink", "hard_sigmoid", "hard_silu"),
     *("hard_swish", "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish"),
@@ -275,7 +275,7 @@ _FOCAL_DOMAINS: ParameterDomains = {
     "alpha": UNIT_INTERVAL,
     "gamma": NON_NEGATIVE,
 }
-# What a loss reads; one that is not named reads nothing.
+# Hyperparameters of each loss; a loss that is not listed has none.
 LOSS_DOMAINS: Mapping[str, ParameterDomains] = {
     "binary_crossentropy": _SMOOTHING_DOMAINS,
     "binary_focal_crossentropy": _FOCAL_DOMAINS,
@@ -304,14 +304,14 @@ SCHEDULE_DOMAINS: Mapping[str, ParameterDomains] = {
     },
 }
 DEFAULT_SCHEDULE = "constant"
-# The schedule that a family's trials follow where the space is silent.
+# The default schedule of a family.
 FAMILY_SCHEDULES: Mapping[str, str] = {"realmlp": "coslog"}
-# A family's section `training` where the file is silent.
+# A family's defaults for the section `training`.
 FAMILY_TRAINING: Mapping[str, Mapping[str, Value]] = {
     "realmlp": {"epochs": 256, "early_stopping": None}
 }
 
-# What is read whatever the model.
+# Hyperparameters read for every model.
 ALWAYS_READ_DOMAINS: ParameterDomains = {
     "batch_size": POSITIVE_INT,
     "epochs": Domain("int", 1, 100_000),
@@ -330,7 +330,7 @@ TRAINING_DOMAINS: ParameterDomains = {
 
 
 def iter_readers() -> Iterator[tuple[str, ParameterDomains]]:
-    """Everything that reads hyperparameters, by its name, and what it reads."""
+    """Iterate over the components that read hyperparameters, by name, with their domains."""
     yield "training", TRAINING_DOMAINS
     yield from FAMILY_DOMAINS.items()
     yield "every optimizer", COMMON_OPTIMIZER_DOMAINS
@@ -340,7 +340,7 @@ def iter_readers() -> Iterator[tuple[str, ParameterDomains]]:
 
 
 def format_markdown_table() -> str:
-    """The table of docs/study_file.md."""
+    """Format the table of docs/study_file.md."""
     rows: dict[tuple[str, str], list[str]] = {}
     for reader, reads in iter_readers():
         for name, domain in reads.items():

@@ -1,7 +1,7 @@
-"""How many points a space has, without listing them.
+"""Count the points of a space without enumerating them.
 
-What matters of a parent is only which of its children's conditions a value meets, so its values
-are counted in classes that meet the same ones.
+A parent's value matters only by which of its children's conditions it satisfies, so values are
+counted in groups that satisfy the same conditions.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .conditions import AllowedValues, NumberRange, allows_value, is_condition_m
 if TYPE_CHECKING:
     from .search_space import Parameter
 
-ValueClasses = list[tuple[Value, float]]  # (one value, how many are like it)
+ValueClasses = list[tuple[Value, float]]  # (a value, size of its group)
 
 
 def count_points(parameters: Sequence[Parameter]) -> float:
-    """The number of different points; infinite where a float without a step can exist.
+    """Count the distinct points; infinite if a float without a step can be active.
 
     Args:
         parameters: Parents before their children.
@@ -52,7 +52,7 @@ def count_points(parameters: Sequence[Parameter]) -> float:
 
 
 def _conditions_on(parent: Parameter, parameters: Sequence[Parameter]) -> list[AllowedValues]:
-    """What the conditions ask of a parent."""
+    """Return the conditions on a parent."""
     return [p.when[parent.name] for p in parameters if parent.name in p.when]
 
 
@@ -69,7 +69,7 @@ def _group_values(parent: Parameter, tests: Sequence[AllowedValues]) -> ValueCla
 def iter_value_groups(
     parent: Parameter, tests: Sequence[AllowedValues]
 ) -> Iterator[tuple[Value, float]]:
-    """Stretches of values that no test parts: one value of each, and how many there are."""
+    """Iterate over groups of values that no condition separates: a value and the group's size."""
     if math.isinf(parent.size):
         yield from ((v, math.inf) for v in _interval_midpoints(parent, tests))
         return
@@ -79,7 +79,7 @@ def iter_value_groups(
         for low, high in _interval_ends(tests):
             cuts.add(bisect_left(indices, low, key=parent.value))  # type: ignore[arg-type]
             cuts.add(bisect_right(indices, high, key=parent.value))  # type: ignore[arg-type]
-        near = {c + d for c in cuts for d in (-1, 0, 1)}  # what rounding moves across an end
+        near = {c + d for c in cuts for d in (-1, 0, 1)}  # values that rounding moves across an end
         places = sorted(c for c in cuts | near if 0 <= c <= n)
         yield from ((parent.value(a), b - a) for a, b in pairwise(places))
     else:
@@ -87,7 +87,7 @@ def iter_value_groups(
 
 
 def _interval_midpoints(parent: Parameter, tests: Sequence[AllowedValues]) -> Iterator[Value]:
-    """One value in each open stretch of a continuous parent."""
+    """Return a value inside each open interval of a continuous parent."""
     low, high = parent.value(0), parent.value(-1)
     assert isinstance(low, float)
     assert isinstance(high, float)

@@ -1,4 +1,4 @@
-"""Search spaces: which hyperparameters exist and which values they may take.
+"""Search spaces: hyperparameters and their values.
 
 Pure data. Imports no framework, so `hpsearch check` answers at once.
 """
@@ -18,12 +18,12 @@ from .constraints import Constraint
 from .parameter_domains import format_value
 from .point_counting import count_points
 
-STEP_TOLERANCE = 1e-6  # of a step, by which a value may miss its place
+STEP_TOLERANCE = 1e-6  # tolerated distance from the grid, in steps
 
 
 @dataclass(frozen=True, slots=True)
 class Float:
-    """A real number in [low, high]; both ends belong to it."""
+    """A real number in the closed interval [low, high]."""
 
     name: str
     low: float
@@ -53,7 +53,7 @@ class Float:
             return 1
         if self.step is None:
             return math.inf
-        # In decimals, as they are written: a step of 0.1 from 0 meets 0.3.
+        # In decimal arithmetic: three steps of 0.1 from 0 give exactly 0.3.
         return int((_to_decimal(self.high) - _to_decimal(self.low)) // _to_decimal(self.step)) + 1
 
     @property
@@ -67,7 +67,7 @@ class Float:
         return True
 
     def value(self, place: int) -> float:
-        """The value at an index; without a step, the low end and the high."""
+        """The value at an index; without a step, index 0 is `low` and 1 is `high`."""
         if self.step is None:
             return self.high if place else self.low
         return float(_to_decimal(self.low) + place * _to_decimal(self.step))
@@ -84,7 +84,7 @@ class Float:
 
 @dataclass(frozen=True, slots=True)
 class Int:
-    """A whole number in [low, high]; both ends belong to it."""
+    """A whole number in the closed interval [low, high]."""
 
     name: str
     low: int
@@ -131,7 +131,7 @@ class Int:
 
 @dataclass(frozen=True, slots=True)
 class Categorical:
-    """One of `choices`, which have no order."""
+    """One of `choices`, which are unordered."""
 
     name: str
     choices: tuple[Value, ...]
@@ -193,17 +193,17 @@ def _check_bounds(p: Float | Int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SearchSpace:
-    """All hyperparameters of a study that vary, parents before their children.
+    """The hyperparameters of a study that vary, parents before children.
 
-    Those that share a name are ranges of one, whose conditions exclude each other. Where two meet
-    in the end of a continuous parent, the first counts.
+    Entries with the same name are ranges of one hyperparameter, with mutually exclusive conditions.
+    If two ranges share the end of a continuous parent, the first applies.
     """
 
     parameters: tuple[Parameter, ...]
     constraints: tuple[Constraint, ...] = ()
     fixed_params: Mapping[str, Value] = field(
         default_factory=dict
-    )  # what constraints may name besides
+    )  # constraints may refer to them, too
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self.parameters)
@@ -212,11 +212,11 @@ class SearchSpace:
         return len(self.parameters)
 
     def is_active(self, parameter: Parameter, params: Mapping[str, Value]) -> bool:
-        """Whether `parameter` exists beside the already chosen `params`."""
+        """Whether `parameter` is active given the already chosen `params`."""
         return is_condition_met(parameter.when, params)
 
     def iter_active(self, params: Mapping[str, Value]) -> Iterator[Parameter]:
-        """What `params` has a value of, with the one range of its name that counts there."""
+        """Iterate over the active parameters of `params`, with the range that applies."""
         seen: set[str] = set()
         for p in self.parameters:
             if p.name in params and p.name not in seen and self.is_active(p, params):
@@ -224,16 +224,16 @@ class SearchSpace:
                 yield p
 
     def find_broken_constraint(self, params: Mapping[str, Value]) -> Constraint | None:
-        """The first constraint that the point breaks, None where it is feasible.
+        """Find the first violated constraint; None if the point is feasible.
 
         Raises:
-            SpecError: If a constraint cannot be evaluated there.
+            SpecError: If a constraint cannot be evaluated.
         """
         everything = {**self.fixed_params, **params}
         return next((c for c in self.constraints if not c.is_satisfied(everything)), None)
 
     def why_invalid(self, params: Mapping[str, Value]) -> str | None:
-        """Why `params` is no point of the space, or None where it is one."""
+        """Explain why `params` is not a point of the space; None if it is."""
         live = {p.name: p for p in self.iter_active(params)}
         for p in self.parameters:
             if p.name not in params and self.is_active(p, params):
@@ -255,11 +255,11 @@ class SearchSpace:
 
     @property
     def size(self) -> float:
-        """How many points there are, constraints aside; infinite where a float has no step."""
+        """The number of points without constraints; infinite if a float has no step."""
         return count_points(self.parameters)
 
     def draw(self, rng: Random) -> dict[str, Value]:
-        """A random point, which may break constraints."""
+        """Draw a random point, which may violate constraints."""
         params: dict[str, Value] = {}
         for p in self.parameters:
             if p.name not in params and self.is_active(p, params):
@@ -267,7 +267,7 @@ class SearchSpace:
         return params
 
     def largest_point(self) -> dict[str, Value]:
-        """The point where every number is the largest, and every choice the last."""
+        """Return the point with the largest numbers and the last choices."""
         params: dict[str, Value] = {}
         for p in self.parameters:
             if p.name not in params and self.is_active(p, params):
@@ -275,7 +275,7 @@ class SearchSpace:
         return params
 
     def points(self) -> Iterator[dict[str, Value]]:
-        """Every feasible point of a finite space, in order."""
+        """Iterate over the feasible points of a finite space, in order."""
         return (
             params
             for params in self._iter_all_points({}, 0)

@@ -1,7 +1,7 @@
-"""Secrets in a declaration: they are refused, because all of it is recorded.
+"""Find secrets in a declaration; they are refused, because the declaration is recorded.
 
-The journal needs the declaration as it is to go on with the study, and MLflow and the report show
-it. Pure function of the declaration.
+The journal needs the unredacted declaration to resume the study, and MLflow and the report show
+it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SECRET_REMEDY = (
 
 
 def find_secrets(declared: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
-    """The dotted keys whose values hold a secret, by their own form or by their key's name."""
+    """Return the dotted keys whose values look like a secret, by format or by the key's name."""
     if isinstance(declared, Mapping):
         for name, child in declared.items():
             yield from find_secrets(child, (*path, str(name)))

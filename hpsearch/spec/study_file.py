@@ -1,6 +1,6 @@
-"""A study's YAML file: read with the line of every key, so that every mistake can be shown.
+"""Read a study's YAML file with the line of every key, for error messages.
 
-All mistakes are reported at once, one line each: `FILE:LINE: key: what is wrong`.
+All errors are reported together, one line each: `FILE:LINE: key: what is wrong`.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ PATH_OVERRIDES = (["data", "source"], ["data", "test_source"])
 
 @dataclass(frozen=True, slots=True)
 class StudyFile:
-    """A valid declaration, what it was written as, and where."""
+    """A valid declaration with its source text and locations."""
 
     spec: StudySpec
-    written: StudySpec  # the same with paths of custom functions as they were written
+    written: StudySpec  # the same with the paths of custom functions as written
     raw: Mapping[str, Any]  # as in the file, overrides applied
-    origin: str  # the file's name, or "spec" where it was given as a dict
-    folder: Path  # what relative paths in the file are relative to
+    origin: str  # the file's name, or "spec" for a dict
+    folder: Path  # base of relative paths in the file
     lines: Mapping[Key, str] = field(default_factory=dict)  # key -> "FILE:LINE"
-    model_facts: Mapping[str, Any] = field(default_factory=dict)  # of a model that was asked
+    model_facts: Mapping[str, Any] = field(default_factory=dict)  # of the model's function
 
     def format_location(self, key: str) -> str:
-        """`FILE:LINE: key`, with the line of the nearest key that the file holds."""
+        """Format `FILE:LINE: key`, with the line of the nearest key present in the file."""
         return _format_location(_parse_key(key), self.lines, self.origin)
 
     def with_model_space(self, declared: Mapping[str, Any], *, compiled: bool) -> StudyFile:
-        """The declaration with the hyperparameters that its model asks for.
+        """Return the declaration completed by the hyperparameters that its model defines.
 
-        What the file says of a hyperparameter stands; it keeps the model's condition where it
-        gives none.
+        The file's declaration of a hyperparameter takes precedence; without a `when`, it keeps
+        the model's condition.
 
         Args:
             declared: A `search_space` section.
@@ -76,7 +76,7 @@ class StudyFile:
         return file
 
     def with_overrides(self, overrides: Sequence[str]) -> StudyFile:
-        """The declaration with some keys replaced; see `load_file`.
+        """Return the declaration with some keys replaced; see `load_file`.
 
         Raises:
             SpecError: With every mistake on a line of its own.
@@ -87,12 +87,12 @@ class StudyFile:
         return _validate_study(raw, lines, self.origin, self.folder)
 
     def make_error(self, key: str, message: str) -> SpecError:
-        """An error that shows its place."""
+        """Build an error with its location."""
         return SpecError(f"{self.format_location(key)}: {message}")
 
 
 def _inherit_condition(own: Any, found: Any) -> Any:
-    """A hyperparameter as the file says it, with the condition that its model gave it."""
+    """Return the file's declaration, with the model's condition if it has none."""
     when = found.get("when") if isinstance(found, Mapping) else None
     if not when or not isinstance(own, Mapping | list):
         return own
@@ -105,7 +105,7 @@ def _inherit_condition(own: Any, found: Any) -> Any:
 
 
 def load_file(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
-    """Read, check and complete a study's file.
+    """Read, validate and complete a study file.
 
     Args:
         path: The YAML file.
@@ -124,9 +124,9 @@ def load_file(path: Path, overrides: Sequence[str] = ()) -> StudyFile:
 def load_dict(
     declared: Mapping[str, Any], overrides: Sequence[str] = (), *, folder: Path | None = None
 ) -> StudyFile:
-    """The same for a declaration that is already a dict.
+    """Validate and complete a declaration given as a dict.
 
-    Its paths are relative to `folder`, or to the working folder where that is None.
+    Paths are relative to `folder`, or to the working folder if `folder` is None.
 
     Raises:
         SpecError: With every mistake on a line of its own.
@@ -184,7 +184,7 @@ def _validate_study(
     raw: dict[str, Any], lines: dict[Key, str], origin: str, folder: Path
 ) -> StudyFile:
     forget_files()
-    if not isinstance(raw.get("model"), Mapping):  # what else a function reads is known later
+    if not isinstance(raw.get("model"), Mapping):  # a function adds its own later
         raw = coerce_declaration(raw)
     try:
         spec = StudySpec.model_validate(raw)
@@ -199,7 +199,7 @@ def _validate_study(
 
 
 def _format_error(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: str) -> str:
-    """One pydantic error as `FILE:LINE: key: what is wrong, what is allowed`."""
+    """Format a pydantic error as `FILE:LINE: key: what is wrong, what is allowed`."""
     key = tuple(_strip_union_tags(error["loc"], raw))
     message = str(error["msg"]).removeprefix("Value error, ")
     if error["type"] == "missing":
@@ -231,7 +231,7 @@ def _format_error(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], 
 
 
 def _shorten_value(value: Any) -> str:
-    """A value as it was written, if it is not long."""
+    """Format a value, shortened if it is long."""
     text = repr(value)
     return (
         text
@@ -241,14 +241,14 @@ def _shorten_value(value: Any) -> str:
 
 
 def _known_types(error: Mapping[str, Any]) -> str:
-    """The types of a hyperparameter, or those of one of its ranges."""
+    """Return the allowed types of a hyperparameter, or of one of its ranges."""
     return ", ".join(
         t for t in HYPERPARAMETER_TYPES if t != "fixed" or "ranges" not in error["loc"]
     )
 
 
 def _format_nested_error(key: Key, message: str, lines: Mapping[Key, str], origin: str) -> str:
-    """A mistake that a section found within itself, which begins with the rest of its key."""
+    """Format an error raised by a section, whose text begins with the rest of the key."""
     if nested := re.match(r"([\w.]+?): (.*)", message):
         inner = (*key, *_parse_key(nested[1]))
         if inner[:-1] in lines or inner in lines:
@@ -257,7 +257,7 @@ def _format_nested_error(key: Key, message: str, lines: Mapping[Key, str], origi
 
 
 def _strip_union_tags(loc: Iterable[str | int], raw: Any) -> Iterable[str | int]:
-    """`loc` without the steps that pydantic's unions add and the file does not hold."""
+    """Remove from `loc` the steps that pydantic's unions add."""
     parts = list(loc)
     for i, part in enumerate(parts):
         if _has_part(raw, part):
@@ -292,7 +292,7 @@ _UNION_TAGS = {
 
 
 def _allowed_keys(key: Key) -> list[str]:
-    """The keys that a section allows; none where any key is allowed."""
+    """Return the keys that a section allows; empty if any key is allowed."""
     model: Any = StudySpec
     for part in key:
         if not (isinstance(model, type) and issubclass(model, BaseModel)):

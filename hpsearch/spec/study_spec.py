@@ -1,7 +1,7 @@
-"""What a user declares of a study. Pure data, checked for form.
+"""The declaration of a study: pure data with syntactic validation.
 
-Whether the model reads a parameter or a column exists is checked where models and data are
-known; see `hpsearch/study/validation.py`.
+Whether a column exists or the model reads a parameter is validated in `study/validation.py`,
+where data and models are available.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from .search_space import Categorical, SearchSpace
 def _check_portable(name: str) -> str:
     reason = explain_unportable(name)
     if reason is not None:
-        raise ValueError(f"{name!r} cannot be a folder everywhere: {reason}; take another name")
+        raise ValueError(
+            f"{name!r} is not a valid folder name on every platform: {reason}; choose another"
+        )
     return name
 
 
@@ -44,7 +46,7 @@ def _check_constraint(text: str) -> str:
 
 
 def _kinds_of(space: SearchSpace) -> dict[str, frozenset[str]]:
-    """Of what kinds the values of each hyperparameter are, the fixed ones included."""
+    """Return the kinds of values of each hyperparameter, fixed ones included."""
     kinds = {name: frozenset({kind_of(value)}) for name, value in space.fixed_params.items()}
     for p in space:
         values = p.choices if isinstance(p, Categorical) else (p.low,)
@@ -61,10 +63,10 @@ class _StudySection(BaseModel):
 
 
 class ObjectiveSpec(_StudySection):
-    """What the search improves: a metric on the validation rows, averaged over the folds."""
+    """The optimized metric, measured on the validation rows and averaged over the folds."""
 
     metric: str
-    direction: Literal["maximize", "minimize"] | None = None  # None: the metric's own
+    direction: Literal["maximize", "minimize"] | None = None  # None: the metric's default
     threshold: Literal["tuned"] | Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
@@ -73,11 +75,11 @@ class EarlyStoppingSpec(_StudySection):
 
     patience: int = Field(5, ge=1)  # epochs without improvement
     min_delta: float = Field(0.0, ge=0)  # in units of the objective
-    scope: Literal["mean", "fold"] = "mean"  # whose curve is watched
+    scope: Literal["mean", "fold"] = "mean"  # monitored curve
 
 
 class TrainingSpec(_StudySection):
-    """How long and by what a trial is trained."""
+    """Epochs and trainer of a trial."""
 
     epochs: int = Field(50, ge=1, le=100_000)
     early_stopping: EarlyStoppingSpec | None = EarlyStoppingSpec()
@@ -88,12 +90,12 @@ class TrainingSpec(_StudySection):
 
 
 class SamplerSpec(_StudySection):
-    """What proposes trials; an option that its kind does not read is refused."""
+    """The sampler; an option that its kind does not use is refused."""
 
     kind: str = "gp"
-    startup: int | None = Field(None, ge=1)  # trials before the model of a sampler begins
-    population: int | None = Field(None, ge=2)  # trials of one generation
-    eta: int | None = Field(None, ge=2, le=10)  # one in `eta` goes on in Keras Tuner's Hyperband
+    startup: int | None = Field(None, ge=1)  # random trials before a model-based sampler starts
+    population: int | None = Field(None, ge=2)  # trials per generation
+    eta: int | None = Field(None, ge=2, le=10)  # reduction factor of Keras Tuner's Hyperband
 
     @property
     def options(self) -> dict[str, int]:
@@ -105,17 +107,15 @@ class PrunerSpec(_StudySection):
     """What ends trials before their last epoch; options are those that its kind reads."""
 
     kind: str = "hyperband"
-    eta: int | None = Field(None, ge=2, le=10)  # one in `eta` goes on from a rung
-    min_epochs: int | None = Field(None, ge=1)  # no trial is pruned before
-    startup: int | None = Field(None, ge=1)  # completed trials before trials are compared
-    percentile: float | None = Field(
-        None, gt=0, lt=100
-    )  # the share of trials that go on, in percent
+    eta: int | None = Field(None, ge=2, le=10)  # reduction factor between rungs
+    min_epochs: int | None = Field(None, ge=1)  # epochs before a trial can be pruned
+    startup: int | None = Field(None, ge=1)  # completed trials required before pruning
+    percentile: float | None = Field(None, gt=0, lt=100)  # trials that continue, in percent
     patience: int | None = Field(None, ge=1)  # epochs without improvement
     min_delta: float | None = Field(None, ge=0)  # in units of the objective
-    lower: float | None = None  # a mean score below it is pruned
-    upper: float | None = None  # a mean score above it is pruned
-    alpha: float | None = Field(None, gt=0, le=0.5)  # chance to prune a trial that is no worse
+    lower: float | None = None  # prune if the mean score is below
+    upper: float | None = None  # prune if the mean score is above
+    alpha: float | None = Field(None, gt=0, le=0.5)  # probability to prune an equally good trial
 
     @property
     def options(self) -> dict[str, float]:
@@ -124,11 +124,11 @@ class PrunerSpec(_StudySection):
 
 
 class SelectionSpec(_StudySection):
-    """How the winner is chosen, once the search has ended."""
+    """How the winner is chosen after the search."""
 
     kind: Literal["best", "one_standard_error", "ensemble"] = "best"
-    finalists: int = Field(5, ge=0, le=100)  # best trials, scored again on fresh folds and seeds
-    seeds: int = Field(1, ge=1, le=100)  # networks of each chosen trial, averaged
+    finalists: int = Field(5, ge=0, le=100)  # best trials, re-scored on fresh folds and seeds
+    seeds: int = Field(1, ge=1, le=100)  # averaged networks per chosen trial
 
 
 class ServeSpec(_StudySection):
@@ -138,21 +138,21 @@ class ServeSpec(_StudySection):
 
 
 class BudgetSpec(_StudySection):
-    """When the search ends: totals of the study, however often it is resumed."""
+    """When the search ends; totals over all runs of the study."""
 
     trials: int = Field(30, ge=1, le=1_000_000)  # finished trials
     minutes: float | None = Field(None, gt=0)  # wall clock
     trial_minutes: float | None = Field(None, gt=0)  # wall clock of one trial
     memory_gib: float | None = Field(None, gt=0)  # of one worker
-    stagnation: int | None = Field(None, ge=1)  # finished trials without a better best
-    target: float | None = Field(None, allow_inf_nan=False)  # the score that is good enough
+    stagnation: int | None = Field(None, ge=1)  # finished trials without an improvement
+    target: float | None = Field(None, allow_inf_nan=False)  # score at which the search stops
 
 
 class ExecutionSpec(_StudySection):
-    """Where trials are trained. A trial's score depends on none of it."""
+    """Where trials are trained; does not affect their scores."""
 
-    executor: str = "processes"  # or ray, or the name of another package's
-    workers: int | None = Field(None, ge=1)  # None: as many as suit the devices
+    executor: str = "processes"  # or ray, or the name of a plugin
+    workers: int | None = Field(None, ge=1)  # None: chosen by device
     address: str = "local"  # of a Ray cluster
     cpus: float | None = Field(None, ge=1)  # cores of one worker
     gpus: float | None = Field(None, ge=0)  # of one worker; 0.5: two share one
@@ -174,8 +174,8 @@ class StudySpec(_StudySection):
     constraints: list[Annotated[str, AfterValidator(_check_constraint)]] = Field([], max_length=100)
     sampler: SamplerSpec = SamplerSpec()
     enqueue: Annotated[list[Any], BeforeValidator(_as_list), Field(max_length=1000)] = []
-    warm_start: StudyName | None = None  # a study whose trials the sampler learns
-    pruner: PrunerSpec | None = None  # None: ASHA where the epochs allow it
+    warm_start: StudyName | None = None  # study whose trials initialize the sampler
+    pruner: PrunerSpec | None = None  # None: ASHA if there are enough epochs
     budget: BudgetSpec = BudgetSpec()
     selection: SelectionSpec = SelectionSpec()
     serve: ServeSpec = ServeSpec()
@@ -184,7 +184,7 @@ class StudySpec(_StudySection):
     @model_validator(mode="before")
     @classmethod
     def _take_family_training(cls, raw: Any) -> Any:
-        """The file's section `training`, with what the family says where that is silent."""
+        """Fill the section `training` with the family's defaults."""
         if not isinstance(raw, Mapping) or not isinstance(raw.get("model"), str):
             return raw
         usual, declared = FAMILY_TRAINING.get(raw["model"]), raw.get("training", {})
@@ -195,13 +195,13 @@ class StudySpec(_StudySection):
     @model_validator(mode="after")
     def _check_space_if_known(self) -> StudySpec:
         if isinstance(self.model, DefineByRunModel):
-            return self  # its space is not known before it was asked: `check_space`
+            return self  # its space is discovered later, see `check_space`
         if not self.search_space:
-            raise ValueError("search_space: is required, with one hyperparameter at least")
+            raise ValueError("search_space: is required, with at least one hyperparameter")
         return self.check_space()
 
     def check_space(self) -> StudySpec:
-        """Itself, if conditions and constraints name hyperparameters and values that exist.
+        """Return the spec if its conditions and constraints refer to existing names and values.
 
         Raises:
             ValueError: With every mistake on a line of its own.
@@ -220,12 +220,12 @@ class StudySpec(_StudySection):
     @model_validator(mode="after")
     def _check_objectives(self) -> StudySpec:
         if self.objective is not None and self.objectives is not None:
-            raise ValueError("objectives: there is an objective too; keep one of the two keys")
+            raise ValueError("objectives: objective is given too; keep one of the two keys")
         return self
 
     @property
     def model_name(self) -> str:
-        """The model, as `models.load_family` takes it."""
+        """The model in the form that `models.load_family` expects."""
         return format_model_name(self.model)
 
     @cached_property
@@ -236,7 +236,7 @@ class StudySpec(_StudySection):
         )
 
     def possible_values(self, name: str) -> tuple[Value, ...]:
-        """The values that a hyperparameter can take, where they can be listed."""
+        """Return the values of a hyperparameter, if they can be listed."""
         if name in self.fixed_params:
             return (self.fixed_params[name],)
         ranges = [p for p in self.space if p.name == name and isinstance(p, Categorical)]
@@ -244,5 +244,5 @@ class StudySpec(_StudySection):
 
     @cached_property
     def fixed_params(self) -> dict[str, Value]:
-        """The hyperparameters that no trial changes."""
+        """The fixed hyperparameters."""
         return find_fixed_params(self.search_space)

@@ -1,8 +1,8 @@
-"""The types of a study's hyperparameters: values as they are trained, or why they are refused.
+"""Convert hyperparameters to their declared types, or explain why they are invalid.
 
-`coerce_declaration` turns what a file says into the types of `hyperparameters` before anything else
-sees it, so samplers, journal, trainers and a rerun have the same values. `resolve` does the same
-for the hyperparameters of one trial. What is not exact stays, and `problems` tells it.
+`coerce_declaration` converts a study file to the types of `parameter_domains` before any other use,
+so samplers, journal, trainers and reruns see the same values. `resolve_params` does the same for
+one trial. Values without an exact conversion are kept; `find_invalid_values` reports them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from . import parameter_domains as table
 from .parameter_domains import Domain, ParameterDomains
 from .search_space import Categorical, Float, Int, Parameter, SearchSpace
 
-PLACEHOLDER_LOSS = "binary_crossentropy"  # stands for the loss of a task where none is named
+PLACEHOLDER_LOSS = "binary_crossentropy"  # the default loss of a task
 SCALARS = (bool, int, float, str)
 CLIPPING_OPTIONS = ("clipnorm", "clipvalue", "global_clipnorm")
-N_DRAWS = 200  # points among which two ways to clip are looked for
+N_DRAWS = 200  # points sampled to detect two kinds of gradient clipping
 
 
 def find_training_domains(
     model: str, optimizers: Collection[Any], losses: Collection[Any], schedules: Any
 ) -> ParameterDomains:
-    """What training reads with any of these optimizers, losses and schedules, or the defaults."""
+    """Return the domains that training reads with these optimizers, losses and schedules."""
     reads = dict(table.TRAINING_DOMAINS)
     for catalogue, names in (
         (table.OPTIMIZER_DOMAINS, optimizers or (table.DEFAULT_OPTIMIZER,)),
@@ -40,19 +40,20 @@ def find_training_domains(
 
 
 def get_default_schedule(model: str) -> str:
-    """The schedule of a model's trials where the space is silent."""
+    """Return the default schedule of a model."""
     return table.FAMILY_SCHEDULES.get(model, table.DEFAULT_SCHEDULE)
 
 
-# ---- what a file declares ----
+# ---- declarations ----
 
 
 def coerce_declaration(raw: Mapping[str, Any], *, compiled: bool = False) -> dict[str, Any]:
-    """A declaration whose hyperparameters, conditions and points have the types of the table.
+    """Coerce the hyperparameters, conditions and points of a declaration to their types.
 
     Args:
-        raw: As in the file; whatever is malformed is left as it is.
-        compiled: Whether the user's function compiles its model, and so reads the rest itself.
+        raw: The file's values; malformed ones are kept.
+        compiled: Whether the model's function compiles it, and so reads the other
+            hyperparameters itself.
     """
     space = raw.get("search_space")
     if not isinstance(space, Mapping):
@@ -78,7 +79,7 @@ def coerce_declaration(raw: Mapping[str, Any], *, compiled: bool = False) -> dic
 
 
 def _list_values(declared: Any) -> list[Any]:
-    """The values of a choice or a fixed value; none where they cannot be listed."""
+    """List the values of a choice or a fixed value; empty if they cannot be listed."""
     if isinstance(declared, list):
         nested = [_list_values(d) if isinstance(d, Mapping) else [d] for d in declared]
         return [value for values in nested for value in values]
@@ -90,7 +91,7 @@ def _list_values(declared: Any) -> list[Any]:
 
 
 def _coerce_parameter(declared: Any, domain: Domain | None) -> Any:
-    """A declaration of one hyperparameter, or a list of its choices or ranges."""
+    """Coerce the declaration of one hyperparameter, or the list of its choices or ranges."""
     if domain is None:
         return declared
     if isinstance(declared, list):
@@ -105,7 +106,7 @@ def _coerce_parameter(declared: Any, domain: Domain | None) -> Any:
 
 
 def _coerce_range(declared: dict[str, Any], domain: Domain) -> dict[str, Any]:
-    """A range of whole numbers as one of real numbers in steps of 1, or the reverse."""
+    """Convert a range of integers to floats with a step of 1, or the reverse."""
     numbers = {k: declared[k] for k in ("low", "high", "step") if declared.get(k) is not None}
     if declared.get("type") == "int" and domain.type == "float" and not declared.get("log"):
         if all(type(n) is int for n in numbers.values()):
@@ -126,7 +127,7 @@ def _coerce_value(value: Any, domain: Domain) -> Any:
 
 
 def _coerce_conditions(declared: Any, reads: ParameterDomains) -> Any:
-    """A declaration whose `when` has the types of the parents."""
+    """Coerce the values in `when` to the types of the parents."""
     if isinstance(declared, list):
         return [_coerce_conditions(d, reads) for d in declared]
     if not isinstance(declared, Mapping):
@@ -150,19 +151,20 @@ def _coerce_points(points: Any, reads: ParameterDomains) -> Any:
     return {name: _coerce_parameter(value, reads.get(name)) for name, value in points.items()}
 
 
-# ---- what is refused ----
+# ---- validation ----
 
 
 def find_invalid_values(
     space: SearchSpace, fixed: Mapping[str, Value], model: str, *, compiled: bool = False
 ) -> Iterator[tuple[str, str]]:
-    """Which hyperparameters may take a value that is not allowed, and why.
+    """Find hyperparameters that can take an invalid value, with the reason.
 
     Args:
-        space: Those that vary.
-        fixed: Those that do not.
-        model: The family's name; of any other model only what the training reads is checked.
-        compiled: Whether the user's function compiles its model, and so reads the rest itself.
+        space: The varying hyperparameters.
+        fixed: The fixed ones.
+        model: The family's name; for other models, only training hyperparameters are checked.
+        compiled: Whether the model's function compiles it, and so reads the other
+            hyperparameters itself.
     """
     told: set[str] = set()
     for name, value in fixed.items():
@@ -179,7 +181,7 @@ def find_invalid_values(
 
 
 def describe_allowed(name: str, space: SearchSpace, fixed: Mapping[str, Value], model: str) -> str:
-    """What a hyperparameter may be, in words; empty where a custom function decides."""
+    """Describe the allowed values of a hyperparameter; empty if a custom function decides."""
     domains = [domain for domain, _ in _iter_reader_domains(name, {}, space, fixed, model, False)]
     texts = dict.fromkeys(domain.summary for domain in domains)
     return "; ".join(texts)
@@ -188,7 +190,7 @@ def describe_allowed(name: str, space: SearchSpace, fixed: Mapping[str, Value], 
 def find_clipping_conflict(
     space: SearchSpace, fixed: Mapping[str, Value]
 ) -> tuple[str, str] | None:
-    """Two ways to clip gradients that one trial may have, of which Keras takes one."""
+    """Find two kinds of gradient clipping active in one trial; Keras allows only one."""
     rng = Random(0)
     for _ in range(N_DRAWS):
         params = {**fixed, **space.draw(rng)}
@@ -220,7 +222,7 @@ def _iter_reader_domains(
     model: str,
     compiled: bool,
 ) -> Iterator[tuple[Domain, str]]:
-    """What the readers of a hyperparameter allow, and how a message names the reader."""
+    """Iterate over the domains of a hyperparameter, with the reader's name for messages."""
     if name in table.FAMILY_DOMAINS.get(model, {}):
         yield table.FAMILY_DOMAINS[model][name], f" ({model} reads it)"
     elif name in table.ALWAYS_READ_DOMAINS or (name in table.TRAINING_DOMAINS and not compiled):
@@ -245,18 +247,18 @@ def _possible_readers(
     space: SearchSpace,
     fixed: Mapping[str, Value],
 ) -> list[Value]:
-    """The optimizers (losses, schedules) under which a hyperparameter with this `when` exists."""
+    """Return the optimizers (losses, schedules) with which a hyperparameter can be active."""
     if kind in fixed:
         return [fixed[kind]]
     parents = [p for p in space if p.name == kind and isinstance(p, Categorical)]
     values: list[Value] = [v for p in parents for v in p.choices if v in when.get(kind, p.choices)]
     if kind not in when and all(p.when for p in parents):
-        values.append(default)  # there is none in some trials
+        values.append(default)  # absent in some trials
     return list(dict.fromkeys(values))
 
 
 def _collect_ancestor_values(p: Parameter, space: SearchSpace) -> dict[str, Collection[Value]]:
-    """The values of parents, and of theirs, under which `p` exists."""
+    """Collect the values of all ancestors with which `p` is active."""
     found: dict[str, Collection[Value]] = {}
     waiting = [p]
     while waiting:
@@ -267,15 +269,15 @@ def _collect_ancestor_values(p: Parameter, space: SearchSpace) -> dict[str, Coll
     return found
 
 
-# ---- what a trial is trained with ----
+# ---- one trial ----
 
 
 def resolve_params(params: Mapping[str, Value], model: str) -> dict[str, Value]:
-    """A trial's hyperparameters in the types in which they are trained and recorded.
+    """Convert a trial's hyperparameters to the types used in training and in the journal.
 
     Args:
-        params: All of them, the fixed ones included.
-        model: The family's name; of any other model only what is always read is checked.
+        params: All hyperparameters, fixed ones included.
+        model: The family's name; for other models, only common hyperparameters are checked.
 
     Raises:
         TrainingError: If a value is not allowed.

@@ -1,7 +1,6 @@
-"""YAML with the line of every key.
+"""Parse YAML, keeping the line of every key.
 
-A file becomes plain values, and a table of where each of them stands. What is no plain value, an
-alias or a key that stands twice is refused. Knows nothing of what the keys mean.
+Returns plain values and a table of their locations. Tags, aliases and duplicate keys are refused.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ MAX_DEPTH = 12
 
 
 def make_yaml_reader() -> Any:
-    """YAML 1.2: 1e-5 is a number, `on` and `no` are texts."""
+    """Make a reader of YAML 1.2: 1e-5 is a number, `on` and `no` are strings."""
     from ruamel.yaml import YAML
 
     return YAML(typ="safe", pure=True)
 
 
 def parse_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, str]]:
-    """A file's values, and `FILE:LINE` of every key.
+    """Parse a file; returns its values and `FILE:LINE` of every key.
 
     Raises:
-        SpecError: If it cannot be read, or is no mapping of plain values.
+        SpecError: If the file cannot be read, or is not a mapping of plain values.
     """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -36,7 +35,7 @@ def parse_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, str]]:
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}") from None
     if len(content) > MAX_BYTES:
-        raise SpecError(f"{path}: {len(content):,} bytes are too many; at most {MAX_BYTES:,}")
+        raise SpecError(f"{path}: {len(content):,} bytes; the maximum is {MAX_BYTES:,}")
     yaml = make_yaml_reader()
     try:
         node = yaml.compose(content.decode("utf-8-sig"))
@@ -57,7 +56,7 @@ def parse_yaml(path: Path) -> tuple[dict[str, Any], dict[Key, str]]:
 
 
 class _NodeReader:
-    """From YAML nodes to plain values, noting each key's line."""
+    """Converts YAML nodes to plain values and records each key's line."""
 
     def __init__(self, path: Path, constructor: Any) -> None:
         self.path = path
@@ -109,5 +108,5 @@ class _NodeReader:
 
 
 def format_key(key: Key) -> str:
-    """`search_space.units.low`."""
+    """Join a path to a dotted key: `search_space.units.low`."""
     return ".".join(map(str, key)) or "the file"

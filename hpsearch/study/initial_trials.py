@@ -96,10 +96,10 @@ def _wrong_values(spec: StudySpec, declared: Mapping[str, Any]) -> Iterator[tupl
                 yield name, f"is fixed to {spec.fixed_params[name]!r} in the search space"
         elif name not in parameters:
             known = ", ".join(parameters)
-            yield name, f"is no hyperparameter of the search space. Known: {known}."
+            yield name, f"is not a hyperparameter of the search space. Known: {known}."
         elif not any(p.contains(value) for p in parameters[name]):
-            ranges = ", or of ".join(map(_format_range, parameters[name]))
-            yield name, f"{value!r} is no value of {ranges}"
+            ranges = ", or ".join(map(_format_range, parameters[name]))
+            yield name, f"{value!r} is not allowed. Allowed: {ranges}."
 
 
 def _format_range(p: Parameter) -> str:

@@ -1,7 +1,7 @@
-"""Contract suites: what every sampler, pruner, family, metric and executor promises.
+"""Contract test suites for samplers, pruners, families, metrics and executors.
 
-A test class of pytest's inherits a suite and says how its subject is made. hpsearch's own are
-tested by the same suites; docs/extending.md has an example of each. Needs pytest.
+A pytest class inherits a suite and provides a fixture that creates its subject. The built-in ones
+are tested by the same suites; docs/extending.md has an example of each. Requires pytest.
 """
 
 from .executors import ExecutorContract

@@ -1,4 +1,4 @@
-"""What every executor promises; see `hpsearch.execution.executor.Executor`."""
+"""The contract of executors; see `hpsearch.execution.executor.Executor`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..execution.executor import Executor, Lost, Report, Started
 from ..training.problem import Problem
 from ..trial import EpochReport, TrialResult, TrialSpec
 
-SECONDS = 600  # that a report may take
+SECONDS = 600  # maximum wait for a report
 
 
 def small_problem(model: str = "mlp", columns: int = 4) -> Problem:
-    """A binary task of 90 rows and three folds."""
+    """Make a binary task with 90 rows and three folds."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(90, columns)).astype(np.float32)
     target = (features[:, :1] + features[:, 1:2] > 0).astype(np.float32)
@@ -38,7 +38,7 @@ def small_problem(model: str = "mlp", columns: int = 4) -> Problem:
 
 
 def small_trial(number: int = 0, epochs: int = 4, attempt: int = 0, **params: Any) -> TrialSpec:
-    """A trial of `small_problem`."""
+    """Make a trial of `small_problem`."""
     known = {"units": 8, "layers": 1, "learning_rate": 0.01, "batch_size": 16}
     return TrialSpec(number, {**known, **params}, seed=11 + number, epochs=epochs, attempt=attempt)
 
@@ -46,7 +46,7 @@ def small_trial(number: int = 0, epochs: int = 4, attempt: int = 0, **params: An
 def wait_for_result(
     executor: Executor, on_epoch: Callable[[EpochReport], object] = lambda report: None
 ) -> list[Report]:
-    """Every report up to a result or a loss."""
+    """Collect the reports up to a result or a lost trial."""
     reports: list[Report] = []
     while not reports or not isinstance(reports[-1], TrialResult | Lost):
         report = executor.wait(SECONDS)
@@ -58,14 +58,14 @@ def wait_for_result(
 
 
 def result_of(executor: Executor) -> TrialResult:
-    """The next result."""
+    """Wait for the next result."""
     result = wait_for_result(executor)[-1]
     assert isinstance(result, TrialResult)
     return result
 
 
 class ExecutorContract:
-    """Inherit it, and give a fixture `executor` that is set up with `small_problem()`."""
+    """Inherit from it and provide a fixture `executor`, set up with `small_problem()`."""
 
     def test_a_trial_is_begun_reported_every_epoch_and_ended(self, executor: Executor) -> None:
         executor.submit(small_trial())

@@ -1,4 +1,4 @@
-"""What every model family promises; see `hpsearch.models.Family`."""
+"""The contract of model families; see `hpsearch.models.Family`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ TASKS = {"binary": 1, "multiclass": 3, "multilabel": 2, "regression": 2}  # task
 
 
 class FamilyContract:
-    """Inherit it, and give a fixture `family`; `rows` and `params` where the defaults do not do."""
+    """Inherit from it and provide a fixture `family`; override `rows` and `params` if needed."""
 
     rows: tuple[int, ...] = (5,)  # the shape of a row
-    params: Mapping[str, Any] = {}  # of the networks that are built
+    params: Mapping[str, Any] = {}  # hyperparameters of the networks
 
     def test_its_defaults_are_what_it_reads(self, family: Family) -> None:
         if family.defaults is None:
@@ -51,11 +51,11 @@ class FamilyContract:
         np.testing.assert_array_equal(self.answer(model), self.answer(again))
 
     def build(self, family: Family, task: Any) -> Any:
-        """A network for rows of `rows`."""
+        """Build a network for rows of shape `rows`."""
         params = {**(family.defaults or {}), **self.params}
         return family.build(params, self.rows, make_outputs(task, TASKS[task]))
 
     def answer(self, model: Any) -> np.ndarray:
-        """What a network predicts for seven rows."""
+        """Predict seven rows with a network."""
         rows = np.random.default_rng(0).normal(size=(7, *self.rows)).astype(np.float32)
         return np.asarray(model(rows, training=False))

@@ -1,4 +1,4 @@
-"""What every metric promises; see `hpsearch.training.metrics.Metric`."""
+"""The contract of metrics; see `hpsearch.training.metrics.Metric`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROWS = 40
 
 
 def rows_of(task: str, n: int = ROWS, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Truth and predictions of a task, (n, n_outputs) each; all classes are there."""
+    """Make truth and predictions of a task, (n, n_outputs) each, with all classes."""
     rng = np.random.default_rng(seed)
     if task == "regression":
         values = rng.normal(size=(n, 2)) + 3
@@ -25,11 +25,11 @@ def rows_of(task: str, n: int = ROWS, seed: int = 0) -> tuple[np.ndarray, np.nda
 
 
 class MetricContract:
-    """Inherit it, and give a fixture `metric` that returns a `Metric`."""
+    """Inherit from it and provide a fixture `metric` that returns a `Metric`."""
 
     @pytest.fixture
     def task(self, metric: Metric) -> str:
-        """The first of the metric's tasks."""
+        """The metric's first task."""
         return metric.tasks[0]
 
     def test_it_is_one_finite_number(self, metric: Metric, task: str) -> None:

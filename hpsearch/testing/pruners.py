@@ -1,4 +1,4 @@
-"""What every pruner promises; see `hpsearch.search.pruner.Pruner`."""
+"""The contract of pruners; see `hpsearch.search.pruner.Pruner`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EPOCHS = 27
 
 
 def rising_curves(n: int, seed: int = 0) -> np.ndarray:
-    """Curves that never fall, shape (n, EPOCHS): some learn fast, some end high."""
+    """Make rising curves, (n, EPOCHS): some learn fast, some end high."""
     random = np.random.default_rng(seed)
     ends, rates = random.uniform(-1, 0, n), random.uniform(0.05, 0.5, n)
     curves: np.ndarray = ends[:, None] - np.exp(-rates[:, None] * np.arange(1, EPOCHS + 1))
@@ -25,7 +25,7 @@ def rising_curves(n: int, seed: int = 0) -> np.ndarray:
 
 
 class Replay:
-    """Trials that follow given curves, one bracket after another, through a pruner."""
+    """Feeds trials with given curves, one bracket after another, to a pruner."""
 
     def __init__(
         self, pruner: Pruner, curves: Sequence[Any] | np.ndarray, direction: Direction = "maximize"
@@ -38,12 +38,12 @@ class Replay:
             self.train(range(first, min(first + pruner.bracket, len(curves))))
 
     def add(self, event: Event) -> None:
-        """Let the history have one event more."""
+        """Add an event to the history."""
         self.events.append(replace(event, time=len(self.events)))
         self.history.apply(self.events[-1])
 
     def train(self, numbers: Sequence[int]) -> None:
-        """Train a bracket, epoch by epoch, until each trial is pruned or at its end."""
+        """Train a bracket epoch by epoch until each trial is pruned or complete."""
         for n in numbers:
             self.add(TrialAsked(trial=n, attempt=0, params={}, seed=n, epochs=EPOCHS))
         going = list(numbers)
@@ -69,15 +69,15 @@ class Replay:
 
     @property
     def lengths(self) -> list[int]:
-        """The epochs that each trial trained."""
+        """Return the trained epochs of each trial."""
         return [t.n_epochs for t in self.history.trials]
 
 
-MakePruner = Callable[[], Pruner]  # for trials of `EPOCHS` epochs, always with the same seed
+MakePruner = Callable[[], Pruner]  # for trials of `EPOCHS` epochs, with a fixed seed
 
 
 class PrunerContract:
-    """Inherit it, and give a fixture `make_pruner` that returns a `MakePruner`."""
+    """Inherit from it and provide a fixture `make_pruner` that returns a `MakePruner`."""
 
     def test_rungs_rise_and_end_before_the_last_epoch(self, make_pruner: MakePruner) -> None:
         for number in range(20):
@@ -93,13 +93,13 @@ class PrunerContract:
     def test_one_made_anew_for_every_verdict_decides_the_same(
         self, make_pruner: MakePruner
     ) -> None:
-        """It remembers nothing that the history does not hold: a study can be stopped anywhere."""
+        """A pruner has no state besides the history, so a study can be stopped anywhere."""
 
         class Anew:
             bracket = make_pruner().bracket
 
             def __init__(self) -> None:
-                self.events: list[Event] = []  # `Replay` adds to them
+                self.events: list[Event] = []  # `Replay` appends to them
 
             def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
                 return make_pruner().rungs(number, epochs)

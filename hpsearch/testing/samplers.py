@@ -1,4 +1,4 @@
-"""What every sampler promises; see `hpsearch.search.sampler.Sampler`."""
+"""The contract of samplers; see `hpsearch.search.sampler.Sampler`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Make = Callable[[SearchSpace, int], Sampler]
 
 
 def mixed_space(step: float | None = None, constraints: Sequence[str] = ()) -> SearchSpace:
-    """A mixed space with conditions two deep; finite where the floats have a step."""
+    """Make a mixed space with conditions of depth two; finite if the floats have a step."""
     return SearchSpace(
         (
             Categorical("kind", ("a", True, 1, 1.0, None)),
@@ -40,7 +40,7 @@ def mixed_space(step: float | None = None, constraints: Sequence[str] = ()) -> S
 
 
 def ended_trial(number: int, params: Mapping[str, Any], state: State = "COMPLETE") -> Trial:
-    """A trial of `mixed_space` that ended, or still runs; its score is to be minimized."""
+    """Make a finished or running trial of `mixed_space`; its score is minimized."""
     score = abs(log10(params["lr"]) + 2) + params["rate"]
     has_ended = state in ("COMPLETE", "PRUNED", "FAILED")
     is_complete = state == "COMPLETE"
@@ -64,9 +64,9 @@ class SamplerCase:
     """A sampler under test.
 
     Attributes:
-        make: A fresh sampler of (space, seed), whose one objective is to be minimized.
-        length: Trials of a run.
-        is_finite: Whether it takes spaces of listed values alone, as a grid does.
+        make: Called with (space, seed); returns a new sampler with one minimized objective.
+        length: Number of trials of a run.
+        is_finite: Whether it only supports spaces of listed values, as a grid does.
         ignores_seed: Whether its order is the same for every seed.
     """
 
@@ -76,11 +76,11 @@ class SamplerCase:
     ignores_seed: bool = False
 
     def space(self, *constraints: str) -> SearchSpace:
-        """The space that it is asked about."""
+        """The space of the suggestions."""
         return mixed_space(0.2 if self.is_finite else None, constraints)
 
     def sampler(self, seed: int = 5) -> Sampler:
-        """A fresh one."""
+        """Make a new sampler."""
         return self.make(self.space(), seed)
 
     def run(
@@ -90,7 +90,7 @@ class SamplerCase:
         start: Sequence[Trial] = (),
         states: Sequence[State] = ("COMPLETE",),
     ) -> list[Trial]:
-        """All trials of a run, of which a fresh sampler is told those of `start`."""
+        """Run a new sampler that is first given the trials in `start`; returns all trials."""
         sampler = sampler or self.sampler()
         trials = list(start)
         for trial in trials:
@@ -105,12 +105,12 @@ class SamplerCase:
 
 
 def points_of(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    """What was suggested."""
+    """Return the suggested points."""
     return [{k: v for k, v in trial.params.items() if k != "fixed"} for trial in trials]
 
 
 class SamplerContract:
-    """Inherit it, and give a fixture `case` that returns a `SamplerCase`."""
+    """Inherit from it and provide a fixture `case` that returns a `SamplerCase`."""
 
     def test_suggestions_lie_in_the_space_and_conditions_hold(self, case: SamplerCase) -> None:
         for params in points_of(case.run()):
@@ -175,7 +175,7 @@ class SamplerContract:
         assert len({repr(params) for params in batch}) == 8
 
     def test_a_stop_while_a_trial_runs_changes_nothing(self, case: SamplerCase) -> None:
-        """One trial is asked ahead of the one that runs, as workers do."""
+        """One trial is suggested while another runs, as with several workers."""
 
         def go_on(sampler: Sampler, asked: dict[int, Any]) -> dict[int, Any]:
             for number in range(len(asked), 11):
@@ -187,7 +187,7 @@ class SamplerContract:
 
         whole = go_on(case.sampler(), {})
         again = case.sampler()
-        for number in range(7):  # as the journal tells it
+        for number in range(7):  # as replayed from the journal
             again.tell(ended_trial(number, whole[number], "RUNNING"))
             if number:
                 again.tell(ended_trial(number - 1, whole[number - 1], MIXED[number % 4]))

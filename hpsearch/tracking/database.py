@@ -61,7 +61,7 @@ def database_state(path: Path) -> State:
             raise TrackingError(f"{path}: is a folder, and no SQLite database.{_ELSEWHERE}")
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise TrackingError(f"{path}: is no SQLite database.{_ELSEWHERE}")
+                raise TrackingError(f"{path}: is not an SQLite database.{_ELSEWHERE}")
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             return _classify(path, database)
     except OSError as error:

@@ -208,7 +208,7 @@ def _format_user_error(model: str, error: Exception) -> str:
     first, *_ = [*str(error).strip().splitlines(), "no message"]
     hint = ""
     if isinstance(error, KeyError) and lines:
-        hint = ", which is no hyperparameter of the study: add it to search_space"
+        hint = ", which is not a hyperparameter of the study: add it to search_space"
     return f"{where}: {type(error).__name__}: {first}{hint}"
 
 

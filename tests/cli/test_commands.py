@@ -76,7 +76,7 @@ def test_check_shows_every_range_of_a_hyperparameter(run, tmp_path):
             "unit > 8",
             "a.yaml:3: constraints.0: there is no parameter 'unit'. Did you mean 'units'?",
         ),
-        ("units * 2", "a.yaml:3: constraints.0: units * 2 is no condition"),
+        ("units * 2", "a.yaml:3: constraints.0: units * 2 is not a condition"),
         ("rules.py:none", "a.yaml:3: constraints.0: there is no file"),
     ],
 )

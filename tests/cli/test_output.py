@@ -68,7 +68,7 @@ def test_an_input_is_never_written_by_whatever_name(
     if output is None:
         output = tmp_path / "other.csv"
         output.symlink_to(source) if how == "symbolic" else os.link(source, output)
-    with pytest.raises(HpsearchError, match="is what the command reads"):
+    with pytest.raises(HpsearchError, match="is an input of the command"):
         write(output, overwrite=True, inputs=[source])
     assert "rows" == source.read_text()
 
@@ -86,19 +86,19 @@ def test_nothing_is_written_into_a_store(tmp_path: Path, place: str) -> None:
     study.mkdir(parents=True)
     (tmp_path / "mlruns" / "artifacts").mkdir()
     (study / "journal.jsonl").write_text("line")
-    with pytest.raises(HpsearchError, match="keep their own files"):
+    with pytest.raises(HpsearchError, match="belongs to hpsearch and MLflow"):
         write(tmp_path / "mlruns" / place, overwrite=True)
     assert "line" == (study / "journal.jsonl").read_text()
 
 
 def test_a_study_that_was_moved_elsewhere_is_no_less_safe(tmp_path: Path) -> None:
     (tmp_path / "journal.jsonl").write_text("line")
-    with pytest.raises(HpsearchError, match="keep their own files"):
+    with pytest.raises(HpsearchError, match="belongs to hpsearch and MLflow"):
         write(tmp_path / "journal.jsonl", overwrite=True)
 
 
 def test_a_folder_that_is_missing_or_a_folder_itself_is_told(tmp_path: Path) -> None:
-    with pytest.raises(HpsearchError, match=r"there is no folder .*nodir: make it first"):
+    with pytest.raises(HpsearchError, match=r"there is no folder .*nodir: create it first"):
         write(tmp_path / "nodir" / "out.csv")
     with pytest.raises(HpsearchError, match="is a folder: name a file"):
         write(tmp_path)

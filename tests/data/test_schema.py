@@ -66,7 +66,7 @@ def test_doubled_column_is_refused():
 
 @pytest.mark.parametrize("cells", [["1", "abc"], pd.Series(["1", "abc"], dtype=object)])
 def test_text_in_a_numeric_column_is_refused_with_its_row(cells):
-    with pytest.raises(DataError, match="column 'size', row 2: 'abc' is no number"):
+    with pytest.raises(DataError, match="column 'size', row 2: 'abc' is not a number"):
         BOTH.clean({"size": cells, "color": ["red", "red"]})
 
 

@@ -24,9 +24,9 @@ def test_any_other_character_is_one(separator):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--separator", ";;"], "--separator: ';;' is none: one ASCII character"),
-        (["-o", "answers.parquet"], "answers are written as CSV: name a .csv file"),
-        (["-o", "-"], "leave -o out for standard output"),
+        (["--separator", ";;"], "--separator: ';;' is not a separator: give one ASCII character"),
+        (["-o", "answers.parquet"], "predictions are written as CSV: name a .csv file"),
+        (["-o", "-"], "omit -o for standard output"),
     ],
 )
 def test_predict_refuses_before_it_opens_a_model(tmp_path, options, said):

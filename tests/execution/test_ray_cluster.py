@@ -219,7 +219,7 @@ def test_a_cluster_that_asks_for_no_token_is_refused_and_one_that_is_not_there_i
     )
     refused, missing = done.stdout.splitlines()
     assert (
-        "this cluster asks for no token, so anyone can use it. Set RAY_AUTH_MODE=token" in refused
+        "this cluster requires no token, so anyone can use it. Set RAY_AUTH_MODE=token" in refused
     )
     assert "127.0.0.1:9: no Ray cluster answers there" in missing
 

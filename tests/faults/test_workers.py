@@ -145,7 +145,7 @@ def test_workers_that_cannot_import_stop_the_study_with_the_end_of_their_log(tmp
     executor = processes(tmp_path, settings={"KERAS_BACKEND": "nonsense"})
     try:
         executor.submit(trial(0))
-        with pytest.raises(TrainingError, match="3 workers in a row ended before they") as told:
+        with pytest.raises(TrainingError, match="3 consecutive workers ended before they") as told:
             executor.wait(120)
         assert "Unable to import backend : nonsense" in str(told.value)
         figure(trials_FAILED=0)

@@ -60,7 +60,7 @@ def examined(function: str, task: Any = "binary") -> ModelInspection:
     [
         ("without_return", r"without_return must return a keras.Model. Received: None. Is there a"),
         ("a_layer", r"a_layer must return a keras.Model. Received: <Dense"),
-        ("missing_parameter", r"wrong_models.py:\d+: KeyError: 'widht', which is no hyperparam"),
+        ("missing_parameter", r"wrong_models.py:\d+: KeyError: 'widht', which is not a hyperparam"),
         ("raising", r"wrong_models.py:\d+: RuntimeError: no luck$"),
         ("without_activation", r"no activation, but a binary task .*activation='sigmoid'"),
         ("scaled_output", r"answers with values from -\d.* give the last layer activation"),

@@ -51,7 +51,7 @@ def test_stores_and_artifacts_have_uris_of_their_platform():
 def test_a_study_name_that_windows_cannot_hold_is_refused_everywhere(name):
     assert explain_unportable(name)
     declared = {"study": name, "data": {"source": "a.csv"}, "search_space": {"units": 8}}
-    with pytest.raises(SpecError, match="cannot be a folder everywhere"):
+    with pytest.raises(SpecError, match="is not a valid folder name on every platform"):
         load_dict(declared)
 
 

@@ -84,7 +84,7 @@ def test_gzip_parquet_and_other_separators_are_read(
     [
         ("city,age\nBonn,3\n", "'charges' is missing"),
         ("city,age,charges\nBonn,3,1\nKöln,4\n", "line 3: 2 fields, expected 3"),
-        ("city,age,charges\nBonn,old,1\n", "'old' is no number"),
+        ("city,age,charges\nBonn,old,1\n", "'old' is not a number"),
         ("city,age,age,charges\nBonn,3,3,1\n", "duplicate column names"),
         ("", "empty"),
     ],

@@ -167,8 +167,8 @@ def test_the_ending_says_the_format(name: str, asked: str | None, form: str) -> 
     ("name", "asked", "message"),
     [
         ("x.csv", "xlsx", "Known: csv, optuna, parquet"),
-        ("x.xlsx", None, "'.xlsx' says no format. Known: .csv, .parquet"),
-        ("x", None, "'' says no format"),
+        ("x.xlsx", None, "'.xlsx' is unknown. Known: .csv, .parquet"),
+        ("x", None, "'' is unknown"),
         ("x.csv", "parquet", "the ending says csv and --format parquet"),
     ],
 )

@@ -53,10 +53,10 @@ def test_a_condition_means_what_it_says(text, holds):
         ("units *", "not an expression"),
         ("", "not an expression"),
         ("units = 3", "not an expression"),
-        ("units * layers", "units * layers is no condition: compare it"),
-        ("512", "is no condition"),
+        ("units * layers", "units * layers is not a condition: compare it"),
+        ("512", "is not a condition"),
         ("units > 1 and layers", None),  # may be a flag; known only in a trial
-        ("units > 1 and 3", "is no condition"),
+        ("units > 1 and 3", "is not a condition"),
         ("().__class__ == 1", "not allowed"),
         ("units.real > 1", "'units.real' is not allowed"),
         ("__import__('os').system('ls') == 0", "not allowed"),

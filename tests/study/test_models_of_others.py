@@ -125,7 +125,7 @@ def test_the_file_may_narrow_what_the_model_asks_for_and_constrain_it() -> None:
         ({"keras_tuner": "build"}, "'build' names no function: write FILE.py:FUNCTION"),
         ({"kerastuner": "a.py:b"}, r"kerastuner: unknown key\. Did you mean 'keras_tuner'\?"),
         ({"keras_tuner": "nowhere.py:build"}, "model.keras_tuner: there is no file"),
-        ("mlp", "search_space: is required, with one hyperparameter at least"),
+        ("mlp", "search_space: is required, with at least one hyperparameter"),
         ("nowhere.py:build", "there is no file"),
     ],
 )

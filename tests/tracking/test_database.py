@@ -181,7 +181,7 @@ def leave_dangling_folder(path: Path) -> str:
 
 
 UNUSABLE = {
-    "is no SQLite database": leave_text,
+    "is not an SQLite database": leave_text,
     "is a folder": leave_folder,
     "is a database of another program": leave_other_database,
     "is a file, and no folder": leave_file_for_folder,

@@ -1,1 +1,1 @@
-"""The families of networks that ship, one module each."""
+"""The built-in families of networks, one module each."""

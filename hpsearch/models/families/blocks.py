@@ -1,4 +1,4 @@
-"""What the hidden layers of several families have in common."""
+"""Building blocks shared by several families."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def make_regularizer(p: Mapping[str, Any]) -> keras.regularizers.Regularizer | None:
-    """The regularizer of a kernel by `l1` and `l2`; None where both are 0."""
+    """Make a kernel regularizer from `l1` and `l2`; None if both are 0."""
     import keras
 
     return keras.regularizers.L1L2(l1=p["l1"], l2=p["l2"]) if p["l1"] or p["l2"] else None
 
 
 def apply_normalization(x: Any, p: Mapping[str, Any], name: str) -> Any:
-    """`x` behind the layer `normalization_NAME` that `normalization` asks for."""
+    """Apply the layer `normalization_NAME` of the kind `normalization` to `x`."""
     from keras import layers as k
 
     if p["normalization"] == "batch":

@@ -1,4 +1,4 @@
-"""What a network makes of categorical columns: their one-hot features, or embeddings of them."""
+"""Encodings of categorical columns: one-hot or embeddings."""
 
 from __future__ import annotations
 
@@ -11,32 +11,33 @@ from ...trial import Value
 
 CategoryRanges = tuple[
     tuple[int, int], ...
-]  # each categorical column's first feature, and how many
+]  # first feature and number of features of each categorical column
 
-# What the families that embed categories read.
+# Hyperparameters of families that embed categories.
 DEFAULTS: dict[str, Value] = {
     "encoding": "one_hot",  # or "embedding"
-    "embedding_size": 0,  # numbers a category becomes; 0: `default_embedding_size`
-    "max_one_hot": 2,  # columns with at most this many categories are always one-hot
+    "embedding_size": 0,  # size of an embedding; 0: `default_embedding_size`
+    "max_one_hot": 2,  # columns with at most this many categories stay one-hot
 }
 ENCODINGS = ("one_hot", "embedding")
 
 
 def encode_categories(features: Any, params: Mapping[str, Any], categories: CategoryRanges) -> Any:
-    """The features as the network's first layer takes them.
+    """Encode the categories, for the network's first layer.
 
-    An embedding is a dense layer without bias over a column's one-hot features: what
-    `keras.layers.Embedding` looks up, but that a missing category, and one which a fold's training
-    rows never showed, are the zero vector (Guo & Berkhahn 2016, "Entity embeddings of categorical
+    An embedding is a dense layer without bias on a column's one-hot features. It is equivalent to
+    `keras.layers.Embedding`, except that missing categories, and those absent from a fold's
+    training rows, map to the zero vector (Guo & Berkhahn 2016, "Entity embeddings of categorical
     variables").
 
     Args:
-        features: Of shape (n, n_features).
-        params: With `encoding`, `embedding_size` and `max_one_hot`.
-        categories: Of the features; columns of `max_one_hot` categories stay as they are.
+        features: Tensor of shape (n, n_features).
+        params: Includes `encoding`, `embedding_size` and `max_one_hot`.
+        categories: The ranges of categorical features; those of up to `max_one_hot` features
+            are unchanged.
 
     Raises:
-        TrainingError: If there is no such encoding.
+        TrainingError: If the encoding is unknown.
     """
     import keras
 
@@ -54,7 +55,7 @@ def encode_categories(features: Any, params: Mapping[str, Any], categories: Cate
         dense = keras.layers.Dense(
             int(params["embedding_size"]) or default_embedding_size(n),
             use_bias=False,
-            kernel_initializer="uniform",  # as an Embedding's
+            kernel_initializer="uniform",  # as in Embedding
             name=f"embedding_{place}",
         )
         parts.append(dense(features[:, first : first + n]))
@@ -65,7 +66,7 @@ def encode_categories(features: Any, params: Mapping[str, Any], categories: Cate
 
 
 def default_embedding_size(n_categories: int) -> int:
-    """Numbers that a category becomes: `min(50, 1.6 * n ** 0.56)`, fastai's rule.
+    """Return the embedding size of n categories: `min(50, 1.6 * n ** 0.56)`, fastai's rule.
 
     Examples:
         >>> [default_embedding_size(n) for n in (3, 10, 100, 1000)]

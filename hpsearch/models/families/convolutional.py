@@ -1,7 +1,7 @@
-"""The families `cnn` and `conv1d`: blocks of convolutions that halve the row, then dense layers.
+"""The families `cnn` and `conv1d`: convolution blocks with pooling, then a dense layer.
 
 Simonyan and Zisserman 2014 (arXiv:1409.1556): small kernels, and twice the filters after each
-pooling. A row that a block has made too small is not pooled further, so any depth fits any row.
+pooling. A row that has become too small is not pooled further, so any depth fits any row.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from .blocks import apply_normalization, make_regularizer
 if TYPE_CHECKING:
     import keras
 
-# What both families read and what they take where the space is silent.
+# Hyperparameters of both families, with defaults.
 SHARED_DEFAULTS: dict[str, Value] = {
     "blocks": 2,
-    "convolutions": 1,  # in a block
-    "filters": 32,  # of the first block; doubled by every other
+    "convolutions": 1,  # convolutions per block
+    "filters": 32,  # filters of the first block; doubled in each following one
     "kernel_size": 3,
     "pooling": "max",  # or "average": between blocks
     "global_pooling": "none",  # or "max", "average": after the last block, instead of flattening
-    "units": 64,  # of the dense layer before the output; 0: there is none
+    "units": 64,  # units of the dense layer before the output; 0: no such layer
     "activation": "relu",
     "initializer": "glorot_uniform",
     "normalization": "none",  # or "batch", "layer"
-    "dropout": 0.0,  # before the output
-    "spatial_dropout": 0.0,  # whole filters, after each block
+    "dropout": 0.0,  # rate before the output
+    "spatial_dropout": 0.0,  # rate of spatial dropout after each block
     "l1": 0.0,
     "l2": 0.0,
 }
 CNN_DEFAULTS: dict[str, Value] = {
     **SHARED_DEFAULTS,
     "random_flip": "none",  # or "horizontal", "vertical", "horizontal_and_vertical"
-    "random_translation": 0.0,  # at most that share of height and width
-    "random_rotation": 0.0,  # at most that share of a full turn
-    "random_zoom": 0.0,  # at most that share of the size
+    "random_translation": 0.0,  # maximum share of height and width
+    "random_rotation": 0.0,  # maximum share of a full turn
+    "random_zoom": 0.0,  # maximum share of the size
 }
 CONV1D_DEFAULTS: dict[str, Value] = SHARED_DEFAULTS
 
@@ -46,10 +46,10 @@ CONV1D_DEFAULTS: dict[str, Value] = SHARED_DEFAULTS
 def build_cnn(
     params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs
 ) -> keras.Model:
-    """An uncompiled network for images; augmentation is part of it and active in training alone.
+    """Build an uncompiled network for images; its augmentation is active only in training.
 
     Args:
-        params: Hyperparameters; those missing take the defaults of `CNN`.
+        params: Hyperparameters; missing ones take the defaults of `CNN`.
         inputs: Shape of one row, (height, width, channels) or (height, width).
         outputs: The last layer.
     """
@@ -67,10 +67,10 @@ def build_cnn(
 def build_conv1d(
     params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs
 ) -> keras.Model:
-    """An uncompiled network for sequences.
+    """Build an uncompiled network for sequences.
 
     Args:
-        params: Hyperparameters; those missing take the defaults of `CONV1D_DEFAULTS`.
+        params: Hyperparameters; missing ones default to `CONV1D_DEFAULTS`.
         inputs: Shape of one row, (steps, features).
         outputs: The last layer.
     """
@@ -98,7 +98,7 @@ def _make_augmentation_layers(p: Mapping[str, Any]) -> list[Any]:
 
 
 def _build_layers(x: Any, p: Mapping[str, Any], outputs: Outputs, rank: str) -> Any:
-    """The output of blocks, dense layer and last layer; `rank` is "1D" or "2D"."""
+    """Apply blocks, dense layer and output layer; `rank` is "1D" or "2D"."""
     from keras import layers as k
 
     pool = {"max": f"MaxPooling{rank}", "average": f"AveragePooling{rank}"}[p["pooling"]]
@@ -130,9 +130,9 @@ def _build_layers(x: Any, p: Mapping[str, Any], outputs: Outputs, rank: str) -> 
 
 
 def _make_kernel_arguments(p: Mapping[str, Any]) -> dict[str, Any]:
-    """What convolutions and dense layers have in common."""
+    """Return the arguments shared by convolutions and dense layers."""
     return {
-        # Batch normalization takes a bias away again: Adam would make steps of its rounding errors.
+        # Batch normalization cancels a bias, and Adam would amplify its rounding errors.
         "use_bias": p["normalization"] != "batch",
         "kernel_initializer": p["initializer"],
         "kernel_regularizer": make_regularizer(p),
@@ -140,7 +140,7 @@ def _make_kernel_arguments(p: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _apply_activation(x: Any, p: Mapping[str, Any], name: str) -> Any:
-    """The normalization that there is, and the activation."""
+    """Apply normalization, if any, and activation."""
     from keras import layers as k
 
     x = apply_normalization(x, p, name)

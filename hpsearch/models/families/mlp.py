@@ -1,4 +1,4 @@
-"""The `mlp` family: dense layers of one width, on rows of any shape."""
+"""The `mlp` family: dense layers of equal width, on rows of any shape."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .number_embedding import encode_features
 if TYPE_CHECKING:
     import keras
 
-# What the family reads and what it takes where the space is silent.
+# Hyperparameters of the family, with defaults.
 DEFAULTS: dict[str, Value] = {
     "layers": 2,
     "units": 64,
@@ -37,13 +37,13 @@ def build(
     *,
     categories: CategoryRanges = (),
 ) -> keras.Model:
-    """An uncompiled network.
+    """Build an uncompiled network.
 
     Args:
-        params: Hyperparameters; those missing take their `DEFAULTS`.
-        inputs: Shape of one row, (n_features,); others are flattened.
-        outputs: The last layer.
-        categories: Which features are the categories of one column.
+        params: Hyperparameters; missing ones default to `DEFAULTS`.
+        inputs: Shape of one row, (n_features,); other shapes are flattened.
+        outputs: The output layer.
+        categories: The ranges of features that encode one categorical column.
     """
     import keras
 
@@ -57,7 +57,7 @@ def build(
 
 
 def build_hidden_layers(x: Any, p: Mapping[str, Any]) -> Any:
-    """The hidden layers behind `x`, all of whose hyperparameters `p` holds."""
+    """Apply the hidden layers with hyperparameters `p` to `x`."""
     import keras
 
     regularizer = make_regularizer(p)
@@ -67,7 +67,7 @@ def build_hidden_layers(x: Any, p: Mapping[str, Any]) -> Any:
             activation=None if p["normalization"] != "none" else p["activation"],
             kernel_initializer=p["initializer"],
             kernel_regularizer=regularizer,
-            use_bias=p["normalization"] != "batch",  # which subtracts it again
+            use_bias=p["normalization"] != "batch",  # which would subtract it
             name=f"dense_{i}",
         )(x)
         x = apply_normalization(x, p, str(i))

@@ -1,7 +1,7 @@
-"""What a network makes of numeric columns: the numbers as they are, or embeddings of each.
+"""Embeddings of numeric columns.
 
 Gorishniy et al. 2022, "On embeddings for numerical features in tabular deep learning"
-(arXiv:2203.05556), and Holzmüller et al. 2024 (arXiv:2407.04491). All of it in stock layers.
+(arXiv:2203.05556), and Holzmüller et al. 2024 (arXiv:2407.04491). Made of stock layers.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ from .category_encoding import CategoryRanges, encode_categories
 if TYPE_CHECKING:
     import keras
 
-# What the families that embed numbers read.
+# Hyperparameters of families that embed numbers.
 DEFAULTS: dict[str, Value] = {
     "embedding": "none",  # or a key of `EMBEDDINGS`
-    "embedding_scale": 0.1,  # the frequencies' standard deviation, of pbld and plr
-    "embedding_frequencies": 16,  # of each number, in pbld and plr
-    "embedding_units": 4,  # numbers that each number becomes
-    "embedding_bins": 16,  # of piecewise
+    "embedding_scale": 0.1,  # standard deviation of the frequencies, in pbld and plr
+    "embedding_frequencies": 16,  # frequencies per number, in pbld and plr
+    "embedding_units": 4,  # size of each number's embedding
+    "embedding_bins": 16,  # bins per number, in piecewise
 }
-BINS_LAYER = "number_bins"  # whose weights are no training's but the training rows'
+BINS_LAYER = "number_bins"  # fitted to the training rows, not trained
 
 
 def encode_features(features: Any, params: Mapping[str, Any], categories: CategoryRanges) -> Any:
-    """The features as the network's first layer takes them: numbers embedded, categories encoded.
+    """Embed numbers and encode categories, for the network's first layer.
 
     Args:
-        features: Of shape (n, n_features).
-        params: With what `DEFAULTS` and those of `category_encoding` hold.
-        categories: Of the features; every other feature is a number.
+        features: Tensor of shape (n, n_features).
+        params: Includes the keys of `DEFAULTS` and those of `category_encoding`.
+        categories: The ranges of categorical features; all others are numbers.
 
     Raises:
-        TrainingError: If there is no such embedding or encoding.
+        TrainingError: If the embedding or encoding is unknown.
     """
     import keras
 
@@ -60,12 +60,12 @@ def encode_features(features: Any, params: Mapping[str, Any], categories: Catego
 
 
 def list_number_features(n_features: int, categories: CategoryRanges) -> list[int]:
-    """The features that are numbers, in the order in which they are embedded."""
+    """List the numeric features, in the order in which they are embedded."""
     return [j for a, b in _find_number_runs(n_features, categories) for j in range(a, b)]
 
 
 def _find_number_runs(n_features: int, categories: CategoryRanges) -> Iterator[tuple[int, int]]:
-    """The features beside those of categories, as [first, end)."""
+    """Find the ranges [first, end) of numeric features."""
     at = 0
     for first, n in sorted(categories):
         if at < first:
@@ -82,7 +82,7 @@ def _concatenate(parts: Sequence[Any], name: str) -> Any:
 
 
 def _embed_pbld(numbers: Any, params: Mapping[str, Any]) -> Any:
-    """`[x, linear(cos(2 pi w x + b))]`: periodic, bias, linear, dense connection."""
+    """Embed as `[x, linear(cos(2 pi w x + b))]`: periodic, bias, linear, dense connection."""
     import keras
     from keras import initializers, ops
 
@@ -104,7 +104,7 @@ def _embed_pbld(numbers: Any, params: Mapping[str, Any]) -> Any:
 
 
 def _embed_plr(numbers: Any, params: Mapping[str, Any]) -> Any:
-    """`relu(linear([cos(2 pi w x), sin(2 pi w x)]))`: periodic, linear, ReLU."""
+    """Embed as `relu(linear([cos(2 pi w x), sin(2 pi w x)]))`: periodic, linear, ReLU."""
     import keras
     from keras import initializers, ops
 
@@ -121,7 +121,7 @@ def _embed_plr(numbers: Any, params: Mapping[str, Any]) -> Any:
 
 
 def _embed_piecewise(numbers: Any, params: Mapping[str, Any]) -> Any:
-    """`relu(linear(p))`; p tells of each bin between two quantiles how much of it lies below x."""
+    """Embed as `relu(linear(p))`, where p is the share of each quantile bin below x."""
     import keras
     from keras import ops
 
@@ -139,7 +139,7 @@ def _embed_piecewise(numbers: Any, params: Mapping[str, Any]) -> Any:
 
 
 def _make_linear(n: int, inputs: int, units: int) -> keras.layers.EinsumDense:
-    """A linear layer of its own for each number."""
+    """Make a separate linear layer for each number."""
     import keras
 
     bound = 1 / np.sqrt(inputs)
@@ -157,13 +157,13 @@ EMBEDDINGS = {"pbld": _embed_pbld, "plr": _embed_plr, "piecewise": _embed_piecew
 
 
 def fit_bins(numbers: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel and bias of the bins: each rises from 0 to 1 between two quantiles of the rows.
+    """Fit kernel and bias of the bins, which rise from 0 to 1 between two quantiles of the rows.
 
-    Where rows are fewer than bins, or many are equal, there are fewer bins; the others are 0.
+    With few rows or many ties there are fewer bins; the remaining ones are 0.
 
     Args:
-        numbers: Training rows as the network sees them, (n, n_numbers).
-        bins: Of each number.
+        numbers: Training rows as the network's input, (n, n_numbers).
+        bins: Number of bins per number.
 
     Returns:
         Two arrays of shape (n_numbers, bins), float32.
@@ -186,15 +186,15 @@ def initialize_bins(
     rng: np.random.Generator | None = None,
     categories: CategoryRanges = (),
 ) -> list[np.ndarray]:
-    """The weights with the bins of a piecewise embedding, from rows as the network sees them.
+    """Set the bins of a piecewise embedding in the weights, fitted to the training rows.
 
     Args:
         params: Hyperparameters.
-        network: Whose weights they are.
-        weights: In the order of `keras.Model.get_weights`.
-        features: Training rows, (n, n_features).
-        rng: Not read: nothing is drawn.
-        categories: Of the features.
+        network: The network.
+        weights: Its weights, in the order of `keras.Model.get_weights`.
+        features: Training rows as the network's input, (n, n_features).
+        rng: Unused: nothing is drawn.
+        categories: The ranges of categorical features.
     """
     found = [layer for layer in network.layers if layer.name == BINS_LAYER]
     filled = list(weights)

@@ -1,14 +1,14 @@
-"""The `realmlp` family: an MLP for tables whose every part was chosen by measurement.
+"""The `realmlp` family: an MLP for tables, whose design was tuned on many data sets.
 
 RealMLP-TD of Holzmüller, Grinsztajn and Steinwart 2024, "Better by default: strong pre-tuned MLPs
-and boosted trees on tabular data" (arXiv:2407.04491), with the published defaults. The network is
-made of stock layers. What is more than a network, its family gives to the trainers:
+and boosted trees on tabular data" (arXiv:2407.04491), with the published defaults. The network
+consists of stock layers. The trainers get the rest from the family:
 
-- factors of the learning rate and of the weight decay of each weight (`make_step_factors`). The
-  NTK parametrisation is one of them: a kernel that is divided by sqrt(n) in the network moves under
-  Adam as one whose learning rate is.
-- weights that begin by what the training rows make of them (`initialize`).
-- hyperparameters of the training (`make_training_defaults`).
+- factors of learning rate and weight decay per variable (`make_step_factors`). They include the
+  NTK parametrization: under Adam, dividing a kernel by sqrt(n) in the network is equivalent to
+  dividing its learning rate.
+- data-dependent initial weights (`initialize`).
+- training hyperparameters (`make_training_defaults`).
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from .number_embedding import encode_features, initialize_bins
 if TYPE_CHECKING:
     import keras
 
-# What the family reads and what it takes where the space is silent.
+# Hyperparameters of the family, with defaults.
 DEFAULTS: dict[str, Value] = {
     "layers": 3,
     "units": 256,
-    "activation": None,  # None: selu in a classification, mish in a regression
-    "parametric_activation": True,  # of each unit: between the identity and the activation
+    "activation": None,  # None: selu for classification, mish for regression
+    "parametric_activation": True,  # trained blend of identity and activation, per unit
     "dropout": 0.15,
-    "front_scale": True,  # a trained factor of each input of the first layer
+    "front_scale": True,  # trained factor per input of the first layer
     "parametrization": "ntk",  # or "standard"
-    "weight_init": "std",  # or "normal": units of variance 1 on the training rows, or by width
-    "bias_init": "he+5",  # or "zeros": minus a mixture of what 5 training rows make of the unit
+    "weight_init": "std",  # or "normal": unit variance on the training rows, or scaled by width
+    "bias_init": "he+5",  # or "zeros": negative mixture of the unit's values on 5 training rows
     "bias_lr_factor": 0.1,
     "scale_lr_factor": 6.0,
-    "embedding_lr_factor": 0.1,  # of the embedding of numbers
+    "embedding_lr_factor": 0.1,  # hyperparameters of the embedding of numbers
     "activation_lr_factor": 0.1,
     **category_encoding.DEFAULTS,
     **number_embedding.DEFAULTS,
@@ -51,12 +51,12 @@ DEFAULTS: dict[str, Value] = {
     "max_one_hot": 8,
     "embedding": "pbld",
 }
-ENCODED = "first_inputs"  # the layer whose output the first dense layer is given, but for its scale
-SIMPLEX_ROWS = 5  # of "he+5"
+ENCODED = "first_inputs"  # the layer before the scale and the first dense layer
+SIMPLEX_ROWS = 5  # rows used by "he+5"
 
 
 def make_training_defaults(task: str) -> dict[str, Value]:
-    """What a trial is trained with where the space is silent."""
+    """Return the default training hyperparameters."""
     defaults: dict[str, Value] = {
         "optimizer": "adam",
         "learning_rate": 0.2 if task == "regression" else 0.04,
@@ -80,15 +80,15 @@ def build(
     *,
     categories: CategoryRanges = (),
 ) -> keras.Model:
-    """An uncompiled network.
+    """Build an uncompiled network.
 
-    A binary task's probability is the softmax of two units, as in the original.
+    As in the original, the probability of a binary task is a softmax of two units.
 
     Args:
-        params: Hyperparameters; those missing take their `DEFAULTS`.
+        params: Hyperparameters; missing ones default to `DEFAULTS`.
         inputs: Shape of one row, (n_features,).
-        outputs: The last layer.
-        categories: Which features are the categories of one column.
+        outputs: The output layer.
+        categories: The ranges of features that encode one categorical column.
     """
     import keras
     from keras import layers as k
@@ -120,7 +120,7 @@ def _get_activation(p: Mapping[str, Any], outputs: Outputs) -> str:
 
 
 def _scale_units(x: Any, name: str) -> Any:
-    """`x` times a trained factor of each unit, which begins at 1."""
+    """Multiply `x` by a trained factor per unit, initially 1."""
     import keras
 
     return keras.layers.EinsumDense(
@@ -129,10 +129,10 @@ def _scale_units(x: Any, name: str) -> Any:
 
 
 def make_step_factors(params: Mapping[str, Value], network: keras.Model) -> StepFactors:
-    """The factors of a network that `build` has made.
+    """Return the factors of a network made by `build`.
 
-    A decay multiplies a weight by `1 - learning rate * weight decay`, both times their factors. In
-    the original a factor of the learning rate counts twice there, and biases do not decay.
+    Decay multiplies a weight by `1 - learning rate * weight decay`, both with their factors. In
+    the original the factor of the learning rate applies twice there, and biases do not decay.
     """
     p: dict[str, Any] = {**DEFAULTS, **params}
     rates, decays = [], []
@@ -147,7 +147,7 @@ def make_step_factors(params: Mapping[str, Value], network: keras.Model) -> Step
 def _find_factors(
     p: Mapping[str, Any], layer: str, weight: str, shape: tuple[int, ...]
 ) -> tuple[float, float]:
-    """The factors of one variable: of its learning rate, and of its decay."""
+    """Return the factors of one variable: learning rate and decay."""
     if layer.startswith("number_"):
         return p["embedding_lr_factor"], p["embedding_lr_factor"]
     if layer == "scale":
@@ -169,15 +169,15 @@ def initialize(
     rng: np.random.Generator,
     categories: CategoryRanges = (),
 ) -> list[np.ndarray]:
-    """The weights before the first step.
+    """Compute the initial weights.
 
     Args:
         params: Hyperparameters.
-        network: Whose weights they are, with or without values of its own.
-        weights: As they were drawn, in the order of `keras.Model.get_weights`.
-        features: Training rows as the network sees them, (n, n_features).
-        rng: For what is drawn here.
-        categories: Of the features.
+        network: The network, whose own weights are not used.
+        weights: The drawn weights, in the order of `keras.Model.get_weights`.
+        features: Training rows as the network's input, (n, n_features).
+        rng: Generator of the random numbers.
+        categories: The ranges of categorical features.
     """
     import keras
 
@@ -204,7 +204,7 @@ def initialize(
 def _encode_rows(
     network: keras.Model, weights: Sequence[np.ndarray], features: np.ndarray
 ) -> np.ndarray:
-    """What the first dense layer is given; the scale in front of it begins at 1."""
+    """Compute the input of the first dense layer; the scale before it is initially 1."""
     import keras
 
     front = keras.Model(network.inputs[0], network.get_layer(ENCODED).output)
@@ -214,7 +214,7 @@ def _encode_rows(
 
 
 def _draw_bias(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Of each unit, minus a random mixture of what a few rows make of it, (n_units,).
+    """Draw biases, (n_units,): minus a random mixture of each unit's values on a few rows.
 
     Steinwart 2019, "A sober look at neural network initializations" (arXiv:1903.11482).
     """

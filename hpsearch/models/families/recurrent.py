@@ -1,4 +1,4 @@
-"""The `recurrent` family: LSTM or GRU layers, and a dense layer after the last step."""
+"""The `recurrent` family: LSTM or GRU layers, with a dense output after the last step."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ..outputs import Outputs
 if TYPE_CHECKING:
     import keras
 
-# What the family reads and what it takes where the space is silent.
+# Hyperparameters of the family, with defaults.
 DEFAULTS: dict[str, Value] = {
     "cell": "lstm",  # or "gru"
     "layers": 1,
     "units": 32,
-    "bidirectional": False,  # each layer also from the last step to the first
+    "bidirectional": False,  # bidirectional layers
     "dropout": 0.0,  # after each layer
     "l2": 0.0,
 }
 
 
 def build(params: Mapping[str, Value], inputs: tuple[int, ...], outputs: Outputs) -> keras.Model:
-    """An uncompiled network.
+    """Build an uncompiled network.
 
     Args:
-        params: Hyperparameters; those missing take their `DEFAULTS`.
+        params: Hyperparameters; missing ones default to `DEFAULTS`.
         inputs: Shape of one row, (steps, features).
-        outputs: The last layer.
+        outputs: The output layer.
     """
     import keras
     from keras import layers as k

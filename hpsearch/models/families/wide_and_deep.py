@@ -1,7 +1,7 @@
-"""The `wide_and_deep` family: a linear model and dense layers over embeddings, trained as one.
+"""The `wide_and_deep` family: a linear model and dense layers on embeddings, trained jointly.
 
 Cheng et al. 2016, "Wide & deep learning for recommender systems". The wide part is linear in the
-features, which it sees one-hot; the deep part is an `mlp`, which sees categories embedded.
+one-hot features; the deep part is an `mlp` on embedded categories.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def build(
     *,
     categories: CategoryRanges = (),
 ) -> keras.Model:
-    """An uncompiled network; see `mlp.build`."""
+    """Build an uncompiled network; see `mlp.build`."""
     import keras
 
     p: dict[str, Any] = {**DEFAULTS, **params}

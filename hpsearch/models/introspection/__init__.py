@@ -1,1 +1,1 @@
-"""What a custom model asks for, found by building it."""
+"""Inspect custom models by building them: search space, properties, restrictions."""

@@ -1,7 +1,7 @@
-"""Keras Tuner's `build(hp)`, unchanged: its space is discovered, and its models are built.
+"""Keras Tuner's `build(hp)`: discover its space and build its models.
 
-Keras Tuner's own `HyperParameters` takes the questions, so names, scopes, conditions and errors
-are its own; this file answers them. Its Tuner is not used.
+Requests go to a subclass of Keras Tuner's `HyperParameters`, so names, scopes, conditions and
+errors are Keras Tuner's; this module provides the values. No Tuner is used.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def to_hypermodel(found: Any, reference: str) -> Any:
-    """What the user's file holds, as a `keras_tuner.HyperModel`.
+    """Convert the object in the user's file to a `keras_tuner.HyperModel`.
 
     Args:
         found: A function `build(hp)`, a `HyperModel`, or a class of it.
-        reference: Where it was found, for errors.
+        reference: Its location, for errors.
 
     Raises:
-        SpecError: If it is none of them.
+        SpecError: If it is none of these.
     """
     import keras_tuner
 
@@ -44,7 +44,7 @@ def to_hypermodel(found: Any, reference: str) -> Any:
         raise SpecError(f"{reference} is neither a function build(hp) nor a keras_tuner.HyperModel")
 
     class FromFunction(keras_tuner.HyperModel):  # type: ignore[misc]
-        """The user's function as a `HyperModel`."""
+        """A function wrapped as a `HyperModel`."""
 
         def build(self, hp: Any) -> keras.Model:
             return found(hp)
@@ -53,12 +53,12 @@ def to_hypermodel(found: Any, reference: str) -> Any:
 
 
 def build(model: Any, params: Mapping[str, Value], answer: AnswerFunction) -> keras.Model:
-    """The model of `params`.
+    """Build the model of `params`.
 
     Args:
-        model: From `hypermodel`.
-        params: A trial's hyperparameters; those that the function does not ask for can be got.
-        answer: `exploration.given(params)`.
+        model: From `to_hypermodel`.
+        params: A trial's hyperparameters; ones not requested are available by `hp.get`.
+        answer: From `space_discovery.answer_from_params(params)`.
     """
     hp = _make_recording_hyperparameters(answer)
     hp.values.update(params)
@@ -67,12 +67,12 @@ def build(model: Any, params: Mapping[str, Value], answer: AnswerFunction) -> ke
 
 
 def record_build(model: Any, answer: AnswerFunction, use: ModelVisitor) -> BuildCall:
-    """One call for the exploration of the space.
+    """Record one call, to discover the space.
 
     Args:
-        model: From `hypermodel`.
-        answer: What to answer.
-        use: Is given the call, without arguments, that makes the model.
+        model: From `to_hypermodel`.
+        answer: Returns the value of a request.
+        use: Called with a function without arguments that builds the model.
     """
     calls: list[Any] = []
     built: list[keras.Model] = []
@@ -88,7 +88,7 @@ def record_build(model: Any, answer: AnswerFunction, use: ModelVisitor) -> Build
         use(make)
     except Exception as error:
         if get_rejection_state(error) is None:
-            raise  # a rejected point has shown what it asks for all the same
+            raise  # the requests of a rejected point are recorded, too
     hp = calls[-1]
     if built:
         record_fit_arguments(model, hp, built[-1])
@@ -98,7 +98,7 @@ def record_build(model: Any, answer: AnswerFunction, use: ModelVisitor) -> Build
 
 
 def _list_activating_values(hp: Any) -> list[dict[str, Value]]:
-    """Answers that open the scopes that were closed; Keras Tuner finds its own in this way."""
+    """List values that activate inactive scopes, as Keras Tuner does."""
     return [
         {condition.name: condition.values[0] for condition in conditions}
         for conditions in hp.inactive_scopes
@@ -106,13 +106,13 @@ def _list_activating_values(hp: Any) -> list[dict[str, Value]]:
 
 
 def _make_recording_hyperparameters(answer: AnswerFunction) -> Any:
-    """Keras Tuner's container, which asks `answer` for the values."""
+    """Make a Keras Tuner container that gets its values from `answer`."""
     from ...compat.keras_tuner import recording_hyperparameters_class
 
     kind: Any = recording_hyperparameters_class()
 
     class Hyperparameters(kind):  # type: ignore[misc]
-        """Notes what was asked for, and with which answer."""
+        """Records the requests and their values."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -143,10 +143,10 @@ def _to_request(hp: Any) -> ParameterRequest:
 
 
 def _to_declaration(hp: Any) -> dict[str, Any]:
-    """A hyperparameter of Keras Tuner as a study's file writes it.
+    """Convert a Keras Tuner hyperparameter to a declaration of a study file.
 
-    A step on a log scale multiplies, so its values are listed. `reverse_log` has no counterpart:
-    its values are drawn evenly.
+    A step on a log scale multiplies, so the values are listed. `reverse_log` has no equivalent and
+    becomes a uniform range.
     """
     kind = type(hp).__name__
     if kind == "Fixed":

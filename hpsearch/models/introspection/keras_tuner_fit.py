@@ -1,7 +1,7 @@
-"""A custom `HyperModel.fit`: the batch size and the epochs that it sets, and no more.
+"""Read batch size and epochs from a custom `HyperModel.fit`.
 
-hpsearch trains all folds together, so a model's `fit` is not called. It is called once with a
-stand-in for the model, which shows what it would hand to `keras.Model.fit`.
+hpsearch trains all folds together and does not use a model's `fit`. It is called once, with a
+stand-in for the model that records the arguments for `keras.Model.fit`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from .space_discovery import ParameterRequest
 if TYPE_CHECKING:
     import keras
 
-SUPPORTED_ARGUMENTS = ("batch_size", "epochs")  # of the arguments of `keras.Model.fit`
+SUPPORTED_ARGUMENTS = ("batch_size", "epochs")  # positional arguments of `keras.Model.fit`
 
 
 class _RecordingModel:
-    """Takes the place of the model and notes what its `fit` is given."""
+    """A stand-in for the model that records the arguments of `fit`."""
 
     def __init__(self, model: keras.Model) -> None:
         self._model = model
@@ -32,15 +32,15 @@ class _RecordingModel:
 
 
 def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> None:
-    """Let `hp` note the batch size and the epochs of the model's `fit`, if there is one.
+    """Record the batch size and epochs of the model's `fit`, if it has one, in `hp`.
 
     Args:
-        model: The user's `keras_tuner.HyperModel`.
-        hp: What its `build` was given; what `fit` asks for is noted in `hp.asked`.
-        built: What it built.
+        model: The `keras_tuner.HyperModel`.
+        hp: The container passed to `build`; requests of `fit` are recorded in `hp.asked`.
+        built: The built model.
 
     Raises:
-        SpecError: If `fit` does more than to set the two.
+        SpecError: If `fit` does more than set these two.
     """
     import keras_tuner
 
@@ -73,7 +73,7 @@ def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> None:
 
 
 def _record_argument(hp: Any, name: str, value: Any) -> None:
-    """A hyperparameter of that very name, or a constant."""
+    """Record a hyperparameter with the argument's name, or a constant."""
     if name not in hp.asked:
         hp.asked[name] = ParameterRequest(name, {"type": "fixed", "value": value}, value)
         hp.values[name] = value

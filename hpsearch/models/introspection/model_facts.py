@@ -22,7 +22,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What one built model says of itself."""
+    """Properties of one built model."""
 
     compiled: bool
     inputs: Shape | None  # of one row; None: any that its first layer takes
@@ -30,11 +30,11 @@ class ModelFacts:
     own_code: str | None  # why plain Keras cannot open it without the user's code; None: it can
     activation: str | None = None  # of its last layer, by Keras's name; None: not known
     n_inputs: int = 1
-    logits: bool = False  # whether it is compiled with a loss that takes them
+    logits: bool = False  # whether it is compiled with a loss of class indices
 
 
 def read_model_facts(model: keras.Model) -> ModelFacts:
-    """Look at a model; nothing of it is changed."""
+    """Read the facts of a model without changing it."""
     built = model.built and bool(getattr(model, "inputs", None))
     return ModelFacts(
         compiled=bool(model.compiled),
@@ -47,7 +47,7 @@ def read_model_facts(model: keras.Model) -> ModelFacts:
 
 
 def _find_last_activation(model: keras.Model) -> str | None:
-    """The activation behind which a model's one output lies; None where that is not to be seen."""
+    """Find the activation of a model's single output; None if it cannot be determined."""
     import keras
 
     if len(model.outputs) != 1:
@@ -84,13 +84,13 @@ def as_plain_model(model: keras.Model) -> keras.Model:
 
 
 def find_serving_obstacle(model: keras.Model) -> str | None:
-    """Why Keras cannot open the saved model in safe mode without the user's code, or None."""
+    """Explain why Keras cannot load the saved model in safe mode; None if it can."""
     import keras
 
     model = as_plain_model(model)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a lambda is unsafe, which is said below
+            warnings.simplefilter("ignore")  # warns of an unsafe lambda, which is reported below
             config = keras.saving.serialize_keras_object(model)
     except Exception as error:  # a subclassed model or layer without a config
         first, *_ = [*str(error).strip().splitlines(), ""]
@@ -100,7 +100,7 @@ def find_serving_obstacle(model: keras.Model) -> str | None:
 
 
 def _find_custom_objects(node: Any, place: str) -> Iterator[str]:
-    """What is not Keras's own in a serialized object."""
+    """Find the custom objects in a serialized object."""
     if isinstance(node, list | tuple):
         for child in node:
             yield from _find_custom_objects(child, place)

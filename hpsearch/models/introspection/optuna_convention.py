@@ -1,7 +1,7 @@
-"""A define-by-run `build(trial)` as Optuna's users write it: its space and its models.
+"""Optuna's define-by-run `build(trial)`: discover its space and build its models.
 
-The trial is Optuna's own `FixedTrial`, which takes `suggest_float`, `suggest_int` and
-`suggest_categorical`; this file answers them. No study of Optuna's is behind it.
+The trial is an Optuna `FixedTrial` whose values for `suggest_float`, `suggest_int` and
+`suggest_categorical` come from this module; there is no Optuna study.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 
 
 def build(function: Any, params: Mapping[str, Value], answer: AnswerFunction) -> keras.Model:
-    """The model that `function` makes of the trial with these `params`.
+    """Build the model of a trial with these `params`.
 
     Args:
-        function: The user's `build(trial)`.
+        function: The custom `build(trial)`.
         params: The trial's hyperparameters.
-        answer: `exploration.given(params)`.
+        answer: From `space_discovery.answer_from_params(params)`.
     """
     return function(_make_recording_trial(answer, params))
 
 
 def record_build(function: Any, answer: AnswerFunction, use: ModelVisitor) -> BuildCall:
-    """One call for the exploration of the space; see `keras_tuner_convention.record_build`."""
+    """Record one call to discover the space; see `keras_tuner_convention.record_build`."""
     calls: list[Any] = []
 
     def make() -> keras.Model:
@@ -41,13 +41,13 @@ def record_build(function: Any, answer: AnswerFunction, use: ModelVisitor) -> Bu
         use(make)
     except Exception as error:
         if get_rejection_state(error) is None:
-            raise  # a rejected point has shown what it asks for all the same
+            raise  # the requests of a rejected point are recorded, too
     trial = calls[-1]
     return BuildCall(trial.asked, {name: trial.params[name] for name in trial.asked})
 
 
 def _make_recording_trial(answer: AnswerFunction, params: Mapping[str, Value]) -> Any:
-    """Optuna's trial of given values, which asks `answer` for them."""
+    """Make an Optuna trial that gets its values from `answer`."""
     from optuna.distributions import (
         BaseDistribution,
         CategoricalDistribution,
@@ -57,7 +57,7 @@ def _make_recording_trial(answer: AnswerFunction, params: Mapping[str, Value]) -
     from optuna.trial import FixedTrial
 
     class Trial(FixedTrial):
-        """Notes what was asked for."""
+        """Records the requests."""
 
         def __init__(self) -> None:
             self.given = dict(params)
@@ -98,21 +98,21 @@ def _make_recording_trial(answer: AnswerFunction, params: Mapping[str, Value]) -
 
 
 def _check_plain_choices(name: str, choices: Iterable[Any]) -> None:
-    """Refuse choices that no file can hold.
+    """Refuse choices that cannot be written to a file.
 
     Raises:
-        SpecError: With the choice.
+        SpecError: Names the choice.
     """
     for choice in choices:
         if choice is not None and not isinstance(choice, bool | int | float | str):
             raise SpecError(
-                f"suggest_categorical({name!r}) offers {choice!r}: a choice is a text, a number, "
-                "a truth value or None. Name the object by a text, and look it up"
+                f"suggest_categorical({name!r}) offers {choice!r}: a choice must be a string, a "
+                "number, a truth value or None. Name the object by a string, and look it up"
             )
 
 
 def _to_declaration(distribution: Any) -> dict[str, Any]:
-    """A distribution of Optuna's as a study's file writes it."""
+    """Convert an Optuna distribution to a declaration of a study file."""
     if hasattr(distribution, "choices"):
         return {"type": "categorical", "choices": list(distribution.choices)}
     kind = "int" if type(distribution).__name__ == "IntDistribution" else "float"

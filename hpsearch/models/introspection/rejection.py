@@ -1,6 +1,6 @@
-"""Exceptions by which a user's function says that a point is not worth training.
+"""Exceptions with which a custom function rejects a point.
 
-They are known by their names, so that neither Optuna nor Keras Tuner is imported for them.
+They are recognized by name, so that neither Optuna nor Keras Tuner must be imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ REJECTIONS = (
 
 
 def get_rejection_state(error: BaseException) -> str | None:
-    """PRUNED for `optuna.TrialPruned`, FAILED for Keras Tuner's `FailedTrialError`; else None."""
+    """Return PRUNED for `optuna.TrialPruned`, FAILED for `FailedTrialError`, or None."""
     for kind in type(error).__mro__:
         for package, name, state in REJECTIONS:
             if kind.__name__ == name and kind.__module__.partition(".")[0] == package:

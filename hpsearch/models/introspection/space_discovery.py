@@ -1,14 +1,14 @@
-"""The search space of a function that asks for its hyperparameters while it builds a model.
+"""Discover the search space of a define-by-run function by calling it.
 
-Such a function is called again and again with other answers, until no answer makes it ask for
-anything new: every value of a choice, both ends and the middle of a range, every value of a whole
-number that changes what is asked, then random points. From what was asked when follows the
-condition of each hyperparameter.
+The function is called repeatedly with different values, until no value makes it request a new
+hyperparameter: every value of a choice, both ends and the middle of a range, every value of an
+integer that changes the requests, then random points. The conditions of each hyperparameter are
+inferred from the calls that requested it.
 
-What it cannot see: a hyperparameter that a single value inside a wide range brings about. A
-condition that no list of parents' values can say (a threshold on a real number, an "or" of two
-parents) is left out, so the hyperparameter is then drawn where nothing reads it; a note says so.
-Knows neither Keras Tuner nor Optuna.
+Limits: a hyperparameter requested for a single value inside a wide range is not found. A
+condition that is not a list of parents' values (a threshold on a float, an "or" of two parents)
+is dropped, so the hyperparameter is also drawn where it has no effect; a note says so.
+Independent of Keras Tuner and Optuna.
 """
 
 from __future__ import annotations
@@ -23,69 +23,69 @@ from ...errors import HpsearchError, SpecError
 from ...trial import Value
 from .rejection import get_rejection_state
 
-ParentValues = Mapping[str, tuple[Value, ...]]  # parent -> the values under which the child lives
+ParentValues = Mapping[str, tuple[Value, ...]]  # parent -> values with which the child is active
 
 NUMERIC_TYPES = ("float", "int")
-MAX_LISTED_VALUES = 64  # values of a whole number that are tried one by one
-PATIENCE = 24  # random points in a row that showed nothing new
-MAX_BUILDS = 600  # at most
+MAX_LISTED_VALUES = 64  # most values of an integer that are all tried
+PATIENCE = 24  # consecutive random points without a new request
+MAX_BUILDS = 600  # maximum number of calls
 
 
 @dataclass(frozen=True, slots=True)
 class ParameterRequest:
-    """A hyperparameter that a build function asks for."""
+    """A hyperparameter requested by a build function."""
 
     name: str
-    declaration: Mapping[str, Any]  # as in a study's file, without `when`
+    declaration: Mapping[str, Any]  # as in a study file, without `when`
     default: Value
-    when: ParentValues = field(default_factory=dict)  # what the function says of it itself
+    when: ParentValues = field(default_factory=dict)  # conditions declared by the function itself
 
 
 @dataclass(frozen=True, slots=True)
 class BuildCall:
     """One call of the build function."""
 
-    requests: Mapping[str, ParameterRequest]  # in the order of asking
-    values: Mapping[str, Value]  # the answers, by name
+    requests: Mapping[str, ParameterRequest]  # in order of request
+    values: Mapping[str, Value]  # values, by name
     inactive_requests: tuple[
         ParameterRequest, ...
-    ] = ()  # named under a condition that did not hold
+    ] = ()  # requested under a condition that did not hold
     activating_values: tuple[
         Mapping[str, Value], ...
-    ] = ()  # answers that would make such conditions hold
+    ] = ()  # values that would satisfy such conditions
 
 
 AnswerFunction = Callable[[ParameterRequest], Value]
 BuildFunction = Callable[[AnswerFunction], BuildCall]
 ModelVisitor = Callable[
     [Callable[[], Any]], Any
-]  # calls a function that makes a model, and looks at it
+]  # calls a function that builds a model, and inspects the model
 
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredSpace:
-    """What a build function asks for."""
+    """The search space of a build function."""
 
     search_space: Mapping[str, Mapping[str, Any]]  # a `search_space` section
     notes: tuple[str, ...]
-    n_builds: int  # calls that it took
+    n_builds: int  # number of calls
 
 
 class MissingAnswerError(LookupError):
-    """A trial has no value for what its build function asks for."""
+    """A trial lacks a hyperparameter that its build function requests."""
 
 
 def answer_from_params(params: Mapping[str, Value]) -> AnswerFunction:
-    """Answers from a trial's hyperparameters.
+    """Return a function that answers requests from a trial's hyperparameters.
 
     Raises:
-        MissingAnswerError: From the answer, if the trial does not have the hyperparameter.
+        MissingAnswerError: By the returned function, if the hyperparameter is missing.
     """
 
     def answer(question: ParameterRequest) -> Value:
         if question.name not in params:
             raise MissingAnswerError(
-                f"the model's function asks for {question.name!r}, which was not found when its "
+                f"the model's function requests {question.name!r}, which was not found when its "
                 "space was explored: declare it in search_space"
             )
         return params[question.name]
@@ -94,11 +94,11 @@ def answer_from_params(params: Mapping[str, Value]) -> AnswerFunction:
 
 
 def explore_space(build: BuildFunction) -> DiscoveredSpace:
-    """Call `build` until it asks for nothing new.
+    """Call `build` until it requests nothing new.
 
     Raises:
-        SpecError: If it asks for one name in two ways.
-        Exception: What `build` raises with its own defaults. With other answers it may fail.
+        SpecError: If it requests one name in two ways.
+        Exception: Any exception of `build` with its defaults; with other values it may fail.
     """
     walk = _SpaceExplorer(build)
     walk.explore_defaults()
@@ -112,15 +112,15 @@ def explore_space(build: BuildFunction) -> DiscoveredSpace:
 
 
 class _SpaceExplorer:
-    """The calls so far."""
+    """Explores a build function and records the calls."""
 
     def __init__(self, build: BuildFunction) -> None:
         self._build = build
         self.calls: list[BuildCall] = []
         self.requests: dict[str, list[ParameterRequest]] = {}
-        self.structural: set[str] = set()  # whole numbers that change what is asked
+        self.structural: set[str] = set()  # integers that change the requests
         self.n_builds = 0
-        self.first_failure: str | None = None  # of the first call that failed
+        self.first_failure: str | None = None  # error of the first failed call
         self._tried_values: set[str] = set()
 
     @property
@@ -128,11 +128,11 @@ class _SpaceExplorer:
         return self.n_builds >= MAX_BUILDS
 
     def explore_defaults(self) -> None:
-        """The function's own defaults, and what follows from them."""
+        """Call with the function's defaults, and follow up on the requests."""
         self._follow_up(self._call_build(lambda question: question.default))
 
     def explore_answers(self, answer: AnswerFunction) -> bool:
-        """Call once and follow what is new; whether anything was."""
+        """Call once and follow up on new requests; returns whether there were any."""
         run = self._try_build(answer)
         return run is not None and self._follow_up(run)
 
@@ -145,14 +145,14 @@ class _SpaceExplorer:
             return self._call_build(answer)
         except HpsearchError:
             raise
-        except Exception as error:  # a point that the function cannot build is a failed trial
+        except Exception as error:  # in a study, such a point is a failed trial
             if self.first_failure is None and get_rejection_state(error) is None:
                 first, *_ = [*str(error).strip().splitlines(), ""]
                 self.first_failure = f"{type(error).__name__}: {first}"
             return None
 
     def _build_with(self, values: Mapping[str, Value]) -> BuildCall | None:
-        """A call with these answers, and defaults beside them; None where it was made before."""
+        """Call with these values and defaults otherwise; None if the call was made before."""
         key = repr(sorted(values.items()))
         if key in self._tried_values or self.is_exhausted:
             return None
@@ -160,7 +160,7 @@ class _SpaceExplorer:
         return self._try_build(lambda question: _answer_or_default(question, values))
 
     def _follow_up(self, run: BuildCall) -> bool:
-        """Keep a run; where it names something new, vary each of its answers in turn."""
+        """Record a call; if it requested something new, vary each of its values in turn."""
         self.calls.append(run)
         new = False
         for question in (*run.requests.values(), *run.inactive_requests):
@@ -182,7 +182,7 @@ class _SpaceExplorer:
         return run
 
     def _vary_parameter(self, run: BuildCall, name: str) -> None:
-        """Every listed value of `name` in the context of a run."""
+        """Try every listed value of `name` in the context of a call."""
         declared = run.requests[name].declaration
         shown = [
             run,
@@ -203,7 +203,7 @@ class _SpaceExplorer:
 
 
 def _answer_or_default(question: ParameterRequest, values: Mapping[str, Value]) -> Value:
-    """The value given to the name, or the default where that lies in another range of the name."""
+    """Return the given value, or the default if the value belongs to another range."""
     value = values.get(question.name, question.default)
     return value if _contains_value(question.declaration, value) else question.default
 
@@ -217,7 +217,7 @@ def _contains_value(declared: Mapping[str, Any], value: Value) -> bool:
 
 
 def list_values(declared: Mapping[str, Any]) -> tuple[Value, ...] | None:
-    """All values of a hyperparameter where they are few, else None."""
+    """List all values of a hyperparameter if they are few, else None."""
     kind = declared["type"]
     if kind == "fixed":
         return (declared["value"],)
@@ -230,7 +230,7 @@ def list_values(declared: Mapping[str, Any]) -> tuple[Value, ...] | None:
 
 
 def _list_probe_values(declared: Mapping[str, Any]) -> Iterable[Value]:
-    """Values that show whether a hyperparameter changes what is asked."""
+    """List values that reveal whether a hyperparameter changes the requests."""
     if declared["type"] == "float":
         return (declared["low"], declared["high"])
     if declared["type"] != "int":
@@ -291,10 +291,10 @@ def _build_search_space(walk: _SpaceExplorer) -> tuple[dict[str, Any], tuple[str
 def _build_ranges(
     name: str, known: Sequence[ParameterRequest], fixed: Mapping[str, Value], walk: _SpaceExplorer
 ) -> tuple[list[dict[str, Any]], bool]:
-    """The ranges under a name, each as a file declares it, and whether their conditions are exact.
+    """Build the declarations of a name's ranges; also whether their conditions are exact.
 
     Raises:
-        SpecError: If there are several, and no condition tells when each of them is asked for.
+        SpecError: If there are several, and no condition separates them.
     """
     ranges: list[dict[str, Any]] = []
     exact = True
@@ -311,16 +311,16 @@ def _build_ranges(
         exact = exact and is_exact
     if len(ranges) > 1 and not (exact and all("when" in r for r in ranges)):
         raise SpecError(
-            f"the model's function asks for {name!r} in two ways, "
+            f"the model's function requests {name!r} in two ways, "
             f"{_format_declaration(kinds[0].declaration)} and "
-            f"{_format_declaration(kinds[1].declaration)}, and it cannot be told which applies "
-            "when: give each its own name"
+            f"{_format_declaration(kinds[1].declaration)}, and no condition separates "
+            "them: give each its own name"
         )
     return ranges, exact
 
 
 def _to_range(declared: Mapping[str, Any], beside: Sequence[ParameterRequest]) -> dict[str, Any]:
-    """A fixed value that is one of several ranges is a range of one value."""
+    """Convert a fixed value, if it is one of several ranges, to a range of one value."""
     if declared["type"] != "fixed":
         return dict(declared)
     value = declared["value"]
@@ -348,10 +348,10 @@ def _format_declaration(declared: Mapping[str, Any]) -> str:
 def _infer_condition(
     kind: ParameterRequest, stated: ParentValues, walk: _SpaceExplorer
 ) -> tuple[ParentValues, bool]:
-    """Parents and values that tell the runs that ask for a range of a name from those that do not.
+    """Infer parents and values that separate calls with a range of a name from calls without.
 
-    The fewest parents that do: the one that excludes most of the runs comes first. The second
-    value says whether they exclude all of them. They never exclude a run that asks for it.
+    Uses as few parents as possible, greedily by how many calls each excludes. The second value
+    says whether all calls without the range are excluded; calls with it never are.
     """
     name = kind.name
     yes = [run for run in walk.calls if _has_requested(run, kind)]
@@ -386,7 +386,7 @@ def _has_requested(run: BuildCall, kind: ParameterRequest) -> bool:
 
 
 def _is_parent(parent: str, name: str, yes: Sequence[BuildCall], walk: _SpaceExplorer) -> bool:
-    """Whether `parent` was answered before `name` was asked for, and all its values were tried."""
+    """Whether `parent` was requested before `name`, and all its values were tried."""
     declared = walk.requests[parent][0].declaration
     if _have_several_declarations(walk.requests[parent]):
         return False
