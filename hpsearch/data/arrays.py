@@ -100,14 +100,14 @@ def stack_columns(table: Any, names: Sequence[str]) -> np.ndarray:
     """
     is_whole = all(str(table[name].type).startswith(("int", "uint")) for name in names)
     rows = np.empty((table.num_rows, len(names)), np.float32)
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         numbers = read_number_column(table[name])
         if numbers is None:
             raise DataError(
                 f"column {name!r} holds {table[name].type}, and data.shape needs numbers: leave it "
                 f"out with data.drop: [{name}]"
             )
-        rows[:, place] = numbers
+        rows[:, index] = numbers
     is_known = is_whole and not np.isnan(rows).any()
     return normalize_rows(rows.astype(np.int64) if is_known else rows)
 

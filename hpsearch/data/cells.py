@@ -268,22 +268,22 @@ def factorize(column: Any) -> tuple[list[Any], np.ndarray]:
     """
     is_narrow = str(getattr(column, "type", getattr(column, "dtype", ""))) in FLOAT32_TYPES
     if hasattr(column, "dictionary_encode"):  # pyarrow
-        values, places = _factorize_arrow(column)
+        values, indices = _factorize_arrow(column)
         found = [*values.to_pylist(), None]
-        return (_shorten_floats(found) if is_narrow else found), places
+        return (_shorten_floats(found) if is_narrow else found), indices
     cells = column.tolist() if hasattr(column, "tolist") else list(column)
     seen: dict[Any, int] = {}
-    places = np.empty(len(cells), np.intp)
+    indices = np.empty(len(cells), np.intp)
     for row, value in enumerate(cells):
         try:
-            places[row] = seen.setdefault(_make_key(value), len(seen))
+            indices[row] = seen.setdefault(_make_key(value), len(seen))
         except TypeError:  # a list, a dict, an array
             raise DataError(
                 f"row {row + 1} holds a {type(value).__name__}; cells are numbers, texts, truth "
                 "values or dates"
             ) from None
     found = [None if v is None else v[1] for v in seen]
-    return (_shorten_floats(found) if is_narrow else found), places
+    return (_shorten_floats(found) if is_narrow else found), indices
 
 
 def _shorten_floats(numbers: Iterable[Any]) -> list[Any]:
@@ -305,15 +305,15 @@ def _factorize_arrow(column: Any) -> tuple[Any, np.ndarray]:
     encoded = column.combine_chunks()
     if not hasattr(encoded, "dictionary"):
         encoded = encoded.dictionary_encode()
-    places = encoded.indices.to_numpy(zero_copy_only=False)  # a null is NaN
+    indices = encoded.indices.to_numpy(zero_copy_only=False)  # a null is NaN
     if encoded.null_count:
-        places = np.where(np.isnan(places), len(encoded.dictionary), places)
-    return encoded.dictionary, places.astype(np.intp)
+        indices = np.where(np.isnan(indices), len(encoded.dictionary), indices)
+    return encoded.dictionary, indices.astype(np.intp)
 
 
-def expand_to_rows(per_value: Any, places: np.ndarray, dtype: Any = None) -> np.ndarray:
+def expand_to_rows(per_value: Any, indices: np.ndarray, dtype: Any = None) -> np.ndarray:
     """Expand one entry per distinct value to one entry per row: the inverse of `factorize`."""
-    rows: np.ndarray = np.asarray(per_value, dtype)[places]
+    rows: np.ndarray = np.asarray(per_value, dtype)[indices]
     return rows
 
 
@@ -392,7 +392,7 @@ def parse_date_column(
         moments = _parse_iso_dates(raw, missing, zone)
         if moments is not None:
             return moments
-    values, places = factorize(raw)
+    values, indices = factorize(raw)
     table: list[Any] = []
     for value in values:
         text = format_cell(value)
@@ -401,7 +401,7 @@ def parse_date_column(
             continue
         moment = parse_date(text, form, zone)
         if moment is None:
-            row = int(np.flatnonzero(places == len(table))[0])
+            row = int(np.flatnonzero(indices == len(table))[0])
             if parse_date(text, form) is not None:
                 raise DataError(
                     f"column {name!r}, row {row + 1}: {text!r} is in UTC, but the model was "
@@ -414,7 +414,7 @@ def parse_date_column(
                 f"{like.replace('YYYY', '2024').replace('MM', '12').replace('DD', '31')}"
             )
         table.append(np.datetime64(moment, "s"))
-    return expand_to_rows(table, places, "datetime64[s]")
+    return expand_to_rows(table, indices, "datetime64[s]")
 
 
 def _parse_iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarray | None:
@@ -445,16 +445,16 @@ def _parse_iso_dates(raw: Any, missing: tuple[str, ...], zone: str) -> np.ndarra
 
 def _shift_times(moments: np.ndarray, offsets: Any, zone: str) -> np.ndarray | None:
     """Convert moments to local times as `parse_date` does; None if Arrow cannot."""
-    values, places = factorize(offsets)
+    values, indices = factorize(offsets)
     seconds = [None if v is None else _seconds(v) for v in values]
     moves = expand_to_rows(
-        [s is not None and not (s and is_clock(zone)) for s in seconds], places, bool
+        [s is not None and not (s and is_clock(zone)) for s in seconds], indices, bool
     )
     if not moves.any():
         return moments
     if zone == LOCAL:
         return None
-    utc = moments - expand_to_rows([s or 0 for s in seconds], places, "timedelta64[s]")
+    utc = moments - expand_to_rows([s or 0 for s in seconds], indices, "timedelta64[s]")
     # Time zones change on a quarter of an hour. Arrow's zones know no change after 2037.
     quarters, each = np.unique(utc[moves].astype(np.int64) // 900, return_inverse=True)
     try:

@@ -245,13 +245,13 @@ def _build_categorical(
         raise DataError(f"column {column.name!r} holds text: clip and transform are for numbers")
     if spec.buckets:
         return [replace(column, kind="categorical", buckets=spec.buckets)], []
-    values, places = factorize(raw)
+    values, indices = factorize(raw)
     column = replace(column, kind="categorical")
-    counts = count_texts(format_categories(values, column), places)
+    counts = count_texts(format_categories(values, column), indices)
     folded, note = ({}, "") if spec.kind else merge_bool_spellings(column.name, counts)
     if folded:
         column = replace(column, replace=(*column.replace, *folded.items()))
-    counts = count_texts(format_categories(values, column), places[development])
+    counts = count_texts(format_categories(values, column), indices[development])
     least = spec.group_rare or data.group_rare or 1
     kept = sorted((t for t, n in counts.items() if n >= least), key=text_sort_key)
     if least > 1:
@@ -270,10 +270,10 @@ def _build_categorical(
     return [replace(column, vocabulary=tuple(kept))], said
 
 
-def count_texts(texts: Sequence[str], places: np.ndarray) -> dict[str, int]:
+def count_texts(texts: Sequence[str], indices: np.ndarray) -> dict[str, int]:
     """Count the rows of each text, missing cells excluded."""
     counts: dict[str, int] = {}
-    rows = np.bincount(places, minlength=len(texts)).tolist()
+    rows = np.bincount(indices, minlength=len(texts)).tolist()
     for text, n in zip(texts, rows, strict=True):
         if text and n:
             counts[text] = counts.get(text, 0) + n

@@ -194,11 +194,11 @@ def mask_missing_targets(table: Any, names: Sequence[str], data: DataSpec) -> np
 def mask_missing_target(table: Any, name: str, data: DataSpec) -> np.ndarray:
     """Return the rows whose target is missing, (n_rows,) bool."""
     markers = missing_markers(name, data)
-    values, places = factorize(table[name])
+    values, indices = factorize(table[name])
     texts = [format_cell(v) for v in values]
     numeric = all(parse_number(t) is not None or t.lower() in MISSING_TEXTS for t in texts)
     blank = [t in markers or (t.lower() in MISSING_TEXTS if numeric else not t) for t in texts]
-    return expand_to_rows(blank, places, bool)
+    return expand_to_rows(blank, indices, bool)
 
 
 def mask_duplicates(

@@ -257,10 +257,10 @@ def require_unique_names(names: Sequence[str]) -> list[str]:
     Raises:
         DataError: Names the duplicates with their column numbers.
     """
-    places: dict[str, list[str]] = {}
+    indices: dict[str, list[str]] = {}
     for i, name in enumerate(names, 1):
-        places.setdefault(name, []).append(str(i))
-    twice = [f"{n!r} (columns {', '.join(p)})" for n, p in places.items() if len(p) > 1]
+        indices.setdefault(name, []).append(str(i))
+    twice = [f"{n!r} (columns {', '.join(p)})" for n, p in indices.items() if len(p) > 1]
     if twice:
         raise DataError(f"line 1: duplicate column names: {'; '.join(twice[:5])}. Rename them.")
     return list(names)

@@ -180,8 +180,8 @@ def _sample_stratified(labels: np.ndarray, fraction: float, seed: int) -> np.nda
     """Sample a `fraction` of the rows, each label's share exact to one row; sorted."""
     order = _sort_by_label(labels, seed)
     wanted = _count_fraction(len(labels), fraction)
-    places = ((np.arange(wanted) + 0.5) * len(labels) / wanted).astype(np.intp)
-    return np.sort(order[places])
+    positions = ((np.arange(wanted) + 0.5) * len(labels) / wanted).astype(np.intp)
+    return np.sort(order[positions])
 
 
 def _sample_groups(rows: SplitInputs, kind: FoldKind, fraction: float, seed: int) -> np.ndarray:

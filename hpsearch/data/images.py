@@ -57,10 +57,10 @@ def read_class_folders(folder: Path, size: Sequence[int] | None) -> tuple[np.nda
         mode = "L" if all(head[2] in GREY_MODES for head in heads) else "RGB"
         images = np.empty((len(files), height, width, 1 if mode == "L" else 3), np.uint8)
 
-        def decode(place: int) -> bool:
-            pixels = _decode_image(files[place], mode, (height, width))
+        def decode(index: int) -> bool:
+            pixels = _decode_image(files[index], mode, (height, width))
             if pixels is not None:
-                images[place] = pixels.reshape(images.shape[1:])
+                images[index] = pixels.reshape(images.shape[1:])
             return pixels is None
 
         _refuse_files(folder, "are damaged", files, list(pool.map(decode, range(len(files)))))
@@ -80,11 +80,11 @@ def read_all_images(folder: Path, shape: Sequence[int]) -> tuple[np.ndarray, lis
         raise DataError(f"{folder}: the model takes rows of shape {tuple(shape)}, not images")
     images = np.empty((len(files), *shape), np.uint8)
     damaged = []
-    for place, path in enumerate(files):
+    for index, path in enumerate(files):
         pixels = _decode_image(path, "L" if shape[2] == 1 else "RGB", (shape[0], shape[1]))
         damaged.append(pixels is None)
         if pixels is not None:
-            images[place] = pixels.reshape(shape)
+            images[index] = pixels.reshape(shape)
     _refuse_files(folder, "are damaged", files, damaged)
     return images, [p.relative_to(folder).as_posix() for p in files]
 

@@ -107,9 +107,9 @@ def _build_dataset(
     order, said = select_rows(source, roles, data)
     if order.size == 0:
         raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
-    window, windows, places = _make_row_window(data), None, None
+    window, windows, indices = _make_row_window(data), None, None
     if window is not None:
-        places, known, windows = _build_windows(table, order, roles, window)
+        indices, known, windows = _build_windows(table, order, roles, window)
         order = order[known]
     labelled = table.select(list(roles.targets)).take(order)
     target, why = infer_targets(labelled, roles.targets, data, task, origin)
@@ -124,10 +124,10 @@ def _build_dataset(
     schema, odd = _make_schema(source, data, roles, target, window, here)
     trim_heap()
     # Releases the cleaned table, the largest array, before the next steps allocate theirs.
-    if windows is None or places is None:
+    if windows is None or indices is None:
         columns, theirs = _divide_rows(schema.clean(source.rows), here, order[test])
     else:
-        whole = schema.clean(source.rows)[places]
+        whole = schema.clean(source.rows)[indices]
         columns, theirs, windows = _divide_windows(whole, windows, development, test)
     if source.test_table is None:
         locked = _lock_rows(table, theirs, number[test], weights, order[test])
@@ -320,14 +320,14 @@ def _make_split_inputs(
 
 def _encode_groups(table: Any, name: str) -> np.ndarray:
     """Encode the values of a column as 0, 1, … in sorted order; -1 stays -1."""
-    values, places = factorize(table[name])
+    values, indices = factorize(table[name])
     texts = [format_cell(v) for v in values]
-    missing = expand_to_rows([not t for t in texts], places, bool)
+    missing = expand_to_rows([not t for t in texts], indices, bool)
     if missing.any():
         raise DataError(f"column {name!r} is missing in row {int(missing.argmax()) + 1}")
     ranked = sorted({t for t in texts if t != "-1"}, key=text_sort_key)
     code = {"-1": -1, **{t: k for k, t in enumerate(ranked)}}
-    return expand_to_rows([code.get(t, -1) for t in texts], places, np.intp)
+    return expand_to_rows([code.get(t, -1) for t in texts], indices, np.intp)
 
 
 def _read_weights(table: Any, name: str | None) -> np.ndarray | None:

@@ -1,9 +1,9 @@
-"""The schema: what the columns of a table mean, and how its cells become numbers.
+"""The schema of a table: its columns and target, and their conversion to numbers.
 
-The same code cleans the rows a study trains on and the raw table a served model is given, so
-this file is copied beside that model, with `cells`: it needs numpy, and of hpsearch nothing else.
-It takes whatever has columns by name (pandas, pyarrow, a dict of lists) and imports none of them.
-It keeps no statistic of the rows but the vocabulary of their categories.
+The same code cleans the training rows and the raw table that a served model receives, so this file
+is copied beside that model, as `cells` is; it depends only on numpy and the copied modules. It
+accepts any table with named columns (pandas, pyarrow, a dict of lists) without importing these
+libraries. The only statistic of the rows that it stores is the vocabulary of their categories.
 """
 
 from __future__ import annotations
@@ -51,32 +51,32 @@ except ImportError:  # beside a served model
     )
     from hpsearch_vocabulary import Vocabulary  # type: ignore[import-not-found,no-redef]
 
-MAX_EXACT_FLOAT32 = 2**24  # the first whole number after which float32 skips some
+MAX_EXACT_FLOAT32 = 2**24  # float32 is exact up to this whole number
 MISSING_REMEDY = "If it means missing, declare it in data.missing."
-MAX_NAMED_COLUMNS = 10  # missing columns that are named
+MAX_NAMED_COLUMNS = 10  # missing columns named in an error
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One cleaned column: a number, or a code into a vocabulary."""
+    """One cleaned column: numbers, or codes of a vocabulary."""
 
     name: str
     kind: Literal["numeric", "categorical"]
     vocabulary: tuple[str, ...] = ()  # categories; code k is vocabulary[k]
-    buckets: int = 0  # categories are hashed into this many, and there is no vocabulary
-    source: str = ""  # the raw table's column, where its name is another
-    part: str = ""  # of a date: one of DATE_PARTS
-    missing: tuple[str, ...] = ()  # texts that mean "missing" beside blanks
-    replace: tuple[tuple[str, str], ...] = ()  # (a cell's text, the text that replaces it)
-    indicator: bool = False  # a feature that says "missing"
+    buckets: int = 0  # number of hash buckets that replace the vocabulary; 0: none
+    source: str = ""  # the raw table's column, if its name differs
+    part: str = ""  # part of a date: one of DATE_PARTS
+    missing: tuple[str, ...] = ()  # texts that mark missing cells, in addition to blanks
+    replace: tuple[tuple[str, str], ...] = ()  # (text of a cell, replacement)
+    indicator: bool = False  # whether a "missing" feature is added
     clip: tuple[float, float] | None = None
     transform: str = ""  # "log" or "log1p"
-    impute: str | float = "median"  # numbers, from a fold's training rows; or a constant
-    scaling: str = ""  # numbers, from a fold's training rows; "": as the study says
-    format: str = ""  # how 1250.5, or a date, is written; "": so, or as ISO 8601
-    zone: str = ""  # of a date, on whose clock it is read: see `parse_date`
-    exact: bool = False  # categories are texts as a file spells them: 007 is not 7
+    impute: str | float = "median"  # statistic of a fold's training rows, or a constant
+    scaling: str = ""  # "": the study's default
+    format: str = ""  # how 1250.5 or a date is written; "": 1250.5, ISO 8601
+    zone: str = ""  # time zone of a date: see `parse_date`
+    exact: bool = False  # whether categories keep their spelling: 007 is not 7
 
     @property
     def raw_name(self) -> str:
@@ -85,7 +85,7 @@ class Column:
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """What the column becomes in the features."""
+        """Names of the column's features."""
         if self.kind == "numeric":
             names = [self.name]
         elif self.buckets:
@@ -101,18 +101,18 @@ class Target:
 
     name: str
     kind: Literal["binary", "multiclass", "multilabel", "regression"]
-    classes: tuple[str | int, ...] = ()  # output k is the probability of classes[k]
+    classes: tuple[str | int, ...] = ()  # output k: probability of classes[k]
     replace: tuple[tuple[str, str], ...] = ()
     missing: tuple[str, ...] = ()
-    threshold: float = 0.5  # binary: a probability above it is called classes[1]
-    transform: str = ""  # regression: "log" or "log1p" of it is learned; answers are in its unit
-    parts: tuple[Target, ...] = ()  # several: of a regression, or each label's, binary
-    one_hot: tuple[str, ...] = ()  # the columns of which one is 1 in each row, one a class
+    threshold: float = 0.5  # binary: probability above which the label is classes[1]
+    transform: str = ""  # regression: the network learns "log" or "log1p" of it
+    parts: tuple[Target, ...] = ()  # several targets of a regression, or binary labels
+    one_hot: tuple[str, ...] = ()  # one-hot columns, one per class
     format: str = ""  # how 1250.5 is written
 
     @property
     def n_outputs(self) -> int:
-        """Numbers that a prediction consists of; a binary one is that of `classes[1]`."""
+        """Numbers per prediction; a binary one is the probability of `classes[1]`."""
         if self.parts:
             return len(self.parts)
         return len(self.classes) if self.kind == "multiclass" else 1
@@ -124,49 +124,49 @@ class Target:
 
     @property
     def transforms(self) -> tuple[str, ...]:
-        """One an output, "" where there is none; empty: no output has one."""
+        """The transform of each output, "" for none; empty if no output has one."""
         each = tuple(part.transform for part in self.parts) or (self.transform,)
         return each if any(each) else ()
 
 
 @dataclass(frozen=True, slots=True)
 class RowWindow:
-    """The rows that are one row's features, in the order of time."""
+    """The window of rows that are one row's features, in order of time."""
 
     rows: int
-    horizon: int = 0  # rows between the window's last and the predicted one
-    by: str = ""  # the column whose equal values are one series; "": all rows are
+    horizon: int = 0  # rows between the end of the window and the predicted row
+    by: str = ""  # column that identifies the series; "": a single series
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How the delimited text files of a study are laid out."""
+    """The layout of a study's delimited text files."""
 
-    separator: str = ""  # between cells; "": found out from the first lines
-    header: bool = True  # whether the first line names the columns
-    names: tuple[str, ...] = ()  # of the columns of a file without a header
+    separator: str = ""  # between cells; "": detected
+    header: bool = True  # whether the first line holds the column names
+    names: tuple[str, ...] = ()  # column names of a file without a header
 
 
 @dataclass(slots=True)
 class CellCounts:
-    """Cells of raw tables from which a model learned nothing; added up over several tables."""
+    """Counts of missing cells and unknown categories, added up over tables."""
 
     rows: int = 0
     missing: dict[str, int] = field(default_factory=dict)  # by raw column
     unknown: dict[str, Counter[str]] = field(default_factory=dict)  # categories by raw column
 
     def add_missing(self, name: str, count: int) -> None:
-        """Add cells without a value."""
+        """Add missing cells."""
         if count:
             self.missing[name] = self.missing.get(name, 0) + count
 
     def add_unknown(self, name: str, categories: Mapping[str, int]) -> None:
-        """Add cells whose category the vocabulary does not hold."""
+        """Add cells whose category is not in the vocabulary."""
         if categories:
             self.unknown.setdefault(name, Counter()).update(categories)
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return {
             "rows": self.rows,
             "missing": dict(self.missing),
@@ -176,30 +176,30 @@ class CellCounts:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What a model takes and what it answers."""
+    """The input and output of a model."""
 
     columns: tuple[Column, ...]
     target: Target | None = None
-    shape: tuple[int, ...] = ()  # of a row that is an array; `columns` are then its last axis
-    dtype: Literal["float32", "uint8"] = "float32"  # of such a row
-    window: RowWindow | None = None  # where a row is predicted from the rows up to it
-    layout: Layout | None = None  # of the delimited text it was trained on
+    shape: tuple[int, ...] = ()  # of array rows; `columns` are then the last axis
+    dtype: Literal["float32", "uint8"] = "float32"  # of array rows
+    window: RowWindow | None = None  # for predictions from preceding rows
+    layout: Layout | None = None  # of the delimited training text
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one row as the assembled model takes it."""
+        """Shape of one row of the assembled model's input."""
         if self.window is not None:
             return self.window.rows, len(self.columns)
         return self.shape or (len(self.columns),)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the features that `expand` makes, in their order."""
+        """Names of the features made by `expand`, in order."""
         return tuple(name for c in self.columns for name in c.feature_names)
 
     @property
     def category_ranges(self) -> tuple[tuple[int, int], ...]:
-        """The first feature of each categorical column, and how many are its categories."""
+        """First feature and number of categories of each categorical column."""
         found, at = [], 0
         for column in self.columns:
             n = len(column.feature_names)
@@ -210,29 +210,28 @@ class Schema:
 
     @property
     def raw_columns(self) -> tuple[str, ...]:
-        """The columns a raw table must have; none where a row is an array."""
+        """The required columns of a raw table; empty for array rows."""
         if self.shape:
             return ()
         by = [self.window.by] if self.window and self.window.by else []
         return tuple(dict.fromkeys([*(c.raw_name for c in self.columns), *by]))
 
     def clean(self, table: Any, counts: CellCounts | None = None) -> np.ndarray:
-        """The cleaned columns of a raw table.
+        """Clean the columns of a raw table.
 
         Args:
             table: A pandas DataFrame, a pyarrow Table or a mapping of names to sequences, with
-                at least `raw_columns`. Others are ignored, and so is their order. An array of
-                (n_rows, *shape) where rows are arrays.
-            counts: Gets the missing cells and unknown categories added.
+                at least `raw_columns`, in any order; other columns are ignored. For array rows, an
+                array of shape (n_rows, *shape).
+            counts: Missing cells and unknown categories are added to it.
 
         Returns:
-            (n_rows, n_columns) float32: numbers, and the codes of categories. NaN is a missing
-            cell, and a category that the vocabulary does not hold. Rows that are arrays are
-            (n_rows, *shape) of `dtype`.
+            (n_rows, n_columns) float32: numbers, and the codes of categories; NaN for missing
+            cells and unknown categories. For array rows, (n_rows, *shape) of `dtype`.
 
         Raises:
-            DataError: If a column is missing, or a cell of a numeric one is not a number; if an
-                array has another shape, or numbers that `dtype` cannot hold.
+            DataError: If a column is missing, a cell of a numeric column is not a number, or an
+                array has another shape or numbers outside the range of `dtype`.
         """
         if self.shape:
             return self._clean_array(np.asarray(table))
@@ -249,7 +248,7 @@ class Schema:
         return np.empty((0, 0), np.float32) if cleaned is None else cleaned
 
     def windows(self, table: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Where the windows of a raw table's rows lie, which are in the order of time.
+        """Locate the windows of a raw table, whose rows are in order of time.
 
         Returns:
             See `locate_windows`.
@@ -270,14 +269,14 @@ class Schema:
         return rows.astype(self.dtype, copy=False)
 
     def expand(self, columns: np.ndarray) -> np.ndarray:
-        """The features of cleaned columns: categories become one-hot, indicators are added.
+        """Expand cleaned columns to features: one-hot categories and missing indicators.
 
         Args:
-            columns: (n_rows, n_columns) float32, as `clean` gives them.
+            columns: (n_rows, n_columns) float32, from `clean`.
 
         Returns:
-            (n_rows, n_features) float32. NaN is a missing number; a missing or unknown category
-            is zero in all its features.
+            (n_rows, n_features) float32; NaN for missing numbers, and zeros in all features of a
+            missing or unknown category.
         """
         if all(c.kind == "numeric" and not c.indicator for c in self.columns):
             return columns
@@ -297,22 +296,22 @@ class Schema:
                 features[:, at - 1] = np.isnan(values)
         return features
 
-    def encode_target(self, table: Any, places: np.ndarray | None = None) -> np.ndarray:
-        """The target of a raw table: 0/1, one-hot or the number, (n_rows, n_outputs) float32.
+    def encode_target(self, table: Any, indices: np.ndarray | None = None) -> np.ndarray:
+        """Encode the target of a raw table as 0/1, one-hot or numbers, (n_rows, n_outputs) float32.
 
         Args:
             table: See `clean`.
-            places: Of its rows in the file that they come from, for messages; None: the same.
+            indices: Indices of its rows in their file, for messages; None: 0, 1, ….
 
         Raises:
-            DataError: If the column or a cell is missing, or a class is none of the target's.
+            DataError: If the column or a cell is missing, or a class is unknown.
         """
         if self.target is None:
             raise DataError("this schema has no target")
         target = self.target
         require_columns(table, target.names)
         if target.parts:
-            each = [Schema((), part).encode_target(table, places) for part in target.parts]
+            each = [Schema((), part).encode_target(table, indices) for part in target.parts]
             return np.hstack(each)
         if target.one_hot:
             marks = np.column_stack([parse_one_hot(table[name]) for name in target.one_hot])
@@ -328,16 +327,16 @@ class Schema:
             _refuse_missing(target.name, np.isnan(numbers))
             if target.transform:
                 read = replace(target_as_column(target), transform=target.transform)
-                _apply_transform(numbers, read, places)
+                _apply_transform(numbers, read, indices)
             leave = ", and the row can be left out with data.missing_target: drop"
-            return _to_float32(numbers, target.name, leave, places)[:, None]
+            return _to_float32(numbers, target.name, leave, indices)[:, None]
         codes = encode_classes(table, target)
         if target.kind == "binary":
             return codes.astype(np.float32)[:, None]
         return expand_to_rows(np.eye(len(target.classes)), codes, np.float32)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values that `from_json` takes."""
+        """Return plain values for `from_json`."""
         return {
             "columns": [_list_changed_fields(c) for c in self.columns],
             "target": None if self.target is None else _list_changed_fields(self.target),
@@ -348,7 +347,7 @@ class Schema:
 
     @classmethod
     def from_json(cls, plain: Mapping[str, Any]) -> Schema:
-        """The schema behind `to_json`'s values, after a way through JSON."""
+        """Build the schema from the values of `to_json`, which may have passed through JSON."""
         target = plain["target"]
         return cls(
             columns=tuple(Column(**_convert_lists(c)) for c in plain["columns"]),
@@ -361,23 +360,23 @@ class Schema:
 
 
 def locate_windows(codes: np.ndarray, rows: int, horizon: int) -> tuple[np.ndarray, np.ndarray]:
-    """Where windows lie once the rows of a series stand together.
+    """Locate the windows after sorting the rows by series.
 
     Args:
-        codes: (n,) int, the series of each row, which are in the order of time.
-        rows: Of a window.
-        horizon: Rows between a window's last and the predicted one.
+        codes: (n,) int, the series of each row; rows are in order of time.
+        rows: Length of a window.
+        horizon: Rows between the end of a window and the predicted row.
 
     Returns:
-        The places of the rows so that each series is contiguous, (n,); and for each row, the
-        place of its window's last row in that order, or -1 where it has too few before it.
+        An order of the rows in which each series is contiguous, (n,); and for each row, the index
+        of its window's last row in that order, or -1 if too few rows precede it.
     """
     order = np.argsort(codes, kind="stable")
-    places = np.arange(len(codes))
+    indices = np.arange(len(codes))
     begins = np.ones(len(codes), bool)
     begins[1:] = codes[order][1:] != codes[order][:-1]
-    start = np.maximum.accumulate(np.where(begins, places, 0))
-    last = places - horizon
+    start = np.maximum.accumulate(np.where(begins, indices, 0))
+    last = indices - horizon
     found = np.empty(len(codes), np.int64)
     found[order] = np.where(last - rows + 1 >= start, last, -1)
     return order, found
@@ -391,13 +390,13 @@ def require_columns(table: Any, names: Iterable[str]) -> None:
     """Refuse a table that lacks a column.
 
     Raises:
-        DataError: Naming the missing columns, each with the closest names there are.
+        DataError: Names the missing columns, each with the closest existing names.
     """
     there = Counter(str(n) for n in list_column_names(table))
     lines = []
     for name in names:
         if there[name] > 1:
-            lines.append(f"column {name!r} is there {there[name]} times")
+            lines.append(f"column {name!r} occurs {there[name]} times")
         elif name not in there and len(lines) < MAX_NAMED_COLUMNS:
             close = difflib.get_close_matches(name, there, n=3) or list(there)[:5]
             shown = [other if other.isprintable() else repr(other) for other in close]
@@ -412,7 +411,7 @@ def require_columns(table: Any, names: Iterable[str]) -> None:
 
 
 def list_column_names(table: Any) -> list[Any]:
-    """The names of the columns of a mapping, a pyarrow or a pandas table."""
+    """List the column names of a mapping, a pyarrow or a pandas table."""
     if isinstance(table, Mapping):
         return list(table)
     return list(table.column_names if hasattr(table, "column_names") else table.columns)
@@ -421,9 +420,9 @@ def list_column_names(table: Any) -> list[Any]:
 def clean_column(
     table: Any, column: Column, remedy: str = MISSING_REMEDY, counts: CellCounts | None = None
 ) -> np.ndarray:
-    """One cleaned column in float64, shape (n_rows,): see `Schema.clean`.
+    """Clean one column to float64, shape (n_rows,): see `Schema.clean`.
 
-    `remedy` ends what is said of a cell that is not a number.
+    `remedy` is appended to the error for a cell that is not a number.
     """
     raw = table[column.raw_name]
     if column.kind == "categorical":
@@ -441,15 +440,15 @@ def clean_column(
 
 
 def _encode_categories(raw: Any, column: Column, counts: CellCounts | None) -> np.ndarray:
-    """The category of each cell; NaN where it is missing or none of the vocabulary."""
-    values, places = factorize(raw)
+    """Encode each cell's category; NaN if it is missing or not in the vocabulary."""
+    values, indices = factorize(raw)
     texts = format_categories(values, column)
     found = Vocabulary(column.vocabulary, exact=column.exact, buckets=column.buckets)
     codes = [
         found.encode(*cell) if cell[1] else None for cell in _apply_replacements(values, texts)
     ]
     if counts is not None:
-        cells = np.bincount(places, minlength=len(values)).tolist()
+        cells = np.bincount(indices, minlength=len(values)).tolist()
         strange: Counter[str] = Counter()
         for text, code, n in zip(texts, codes, cells, strict=True):
             if text and code is None and n:
@@ -457,16 +456,16 @@ def _encode_categories(raw: Any, column: Column, counts: CellCounts | None) -> n
         counts.add_unknown(column.raw_name, strange)
         blank = sum(n for text, n in zip(texts, cells, strict=True) if not text)
         counts.add_missing(column.raw_name, blank)
-    return expand_to_rows([np.nan if c is None else c for c in codes], places, np.float64)
+    return expand_to_rows([np.nan if c is None else c for c in codes], indices, np.float64)
 
 
 def _apply_replacements(values: Iterable[Any], texts: Iterable[str]) -> Iterator[tuple[Any, str]]:
-    """Cells with their texts; where a replacement was made, its text is the cell."""
+    """Pair cells with their texts; a replaced cell becomes its replacement."""
     return ((v if format_cell(v) == t else t, t) for v, t in zip(values, texts, strict=True))
 
 
 def format_categories(values: Iterable[Any], column: Column) -> list[str]:
-    """Each value's text as the vocabulary has it; "" is missing."""
+    """Format values as texts of the vocabulary; "" for missing ones."""
     replace, missing = dict(column.replace), set(column.missing)
     texts = (format_cell(v) for v in values)
     if replace and column.kind == "numeric":
@@ -475,24 +474,24 @@ def format_categories(values: Iterable[Any], column: Column) -> list[str]:
 
 
 def _parse_numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
-    """The numbers of a column in float64, NaN for missing ones."""
+    """Parse the numbers of a column as float64, NaN for missing cells."""
     marks = [(marker, parse_number(marker)) for marker in column.missing]
     numbers = None if column.replace else read_number_column(raw)
     if numbers is None and is_text_column(raw) and not column.replace:
         words = [marker for marker, number in marks if number is None]
         numbers = parse_number_column(raw, words, column.format)
     if numbers is None:
-        values, places = factorize(raw)
+        values, indices = factorize(raw)
         table = [_parse_cell(v, column) for v in values]
         wrong = [i for i, number in enumerate(table) if number is None]
         if wrong:
-            row = int(np.flatnonzero(np.isin(places, wrong))[0])
+            row = int(np.flatnonzero(np.isin(indices, wrong))[0])
             like = f" like {column.format}" if column.format not in ("", PLAIN_FORMAT) else ""
             raise DataError(
-                f"column {column.name!r}, row {row + 1}: {format_cell(values[places[row]])!r} is "
+                f"column {column.name!r}, row {row + 1}: {format_cell(values[indices[row]])!r} is "
                 f"not a number{like}. {remedy}"
             )
-        numbers = expand_to_rows(table, places, np.float64)
+        numbers = expand_to_rows(table, indices, np.float64)
     for _, number in marks:
         if number is not None:
             numbers = np.where(numbers == number, np.nan, numbers)
@@ -510,12 +509,12 @@ def _parse_cell(value: Any, column: Column) -> float | None:
         return float(text.lower() == "true")
     number = parse_formatted_number(text, column.format)
     if number is None and not isinstance(value, str):
-        return parse_number(text)  # a number already, however texts are written
+        return parse_number(text)  # a typed number, whatever the format of texts
     return number
 
 
 def _replace_text(text: str, column: Column) -> str:
-    """What a cell of a numeric column means: 1 is replaced however it is written."""
+    """Apply the replacements of a numeric column, which match 1 in any spelling."""
     replace = dict(column.replace)
     if not replace or text in replace:
         return replace.get(text, text)
@@ -525,30 +524,30 @@ def _replace_text(text: str, column: Column) -> str:
 
 
 def parse_one_hot(raw: Any) -> np.ndarray:
-    """A column of 0 and 1, or of truth values, in float64; NaN for what is neither."""
-    values, places = factorize(raw)
+    """Parse a column of 0 and 1, or of truth values, as float64; NaN for other cells."""
+    values, indices = factorize(raw)
     marks = []
     for value in values:
         truth, number = parse_bool(value), parse_number(format_cell(value))
         mark = number if truth is None else float(truth)
         marks.append(mark if mark in (0.0, 1.0) else np.nan)
-    return expand_to_rows(marks, places, np.float64)
+    return expand_to_rows(marks, indices, np.float64)
 
 
 def is_one_hot(marks: np.ndarray) -> bool:
-    """Whether each row of (n_rows, n_classes) marks has a 1 in one column, and 0 in the others."""
+    """Whether each row of (n_rows, n_classes) marks has a single 1, and 0 otherwise."""
     return bool(np.isin(marks, (0.0, 1.0)).all() and (marks.sum(axis=1) == 1).all())
 
 
 def _apply_transform(
-    numbers: np.ndarray, column: Column, places: np.ndarray | None = None
+    numbers: np.ndarray, column: Column, indices: np.ndarray | None = None
 ) -> np.ndarray:
     function: Callable[[np.ndarray], np.ndarray]
     low, function = {"log": (0.0, np.log), "log1p": (-1.0, np.log1p)}[column.transform]
     wrong = np.flatnonzero(numbers <= low)
     if wrong.size:
         raise DataError(
-            f"column {column.name!r}, row {_find_row_number(wrong, places)}: {column.transform} "
+            f"column {column.name!r}, row {_find_row_number(wrong, indices)}: {column.transform} "
             "needs numbers "
             f"above {low:g}, got {numbers[wrong[0]]:g}"
         )
@@ -557,7 +556,7 @@ def _apply_transform(
 
 
 def _extract_date_part(raw: Any, column: Column) -> np.ndarray:
-    """One part of a column of dates, from datetimes or ISO 8601 texts."""
+    """Extract a part of the dates in a column of datetimes or texts."""
     moments = parse_date_column(raw, column.raw_name, column.missing, column.format, column.zone)
     missing = np.isnat(moments)
     days = moments.astype("datetime64[D]")
@@ -573,7 +572,7 @@ def _extract_date_part(raw: Any, column: Column) -> np.ndarray:
 
 
 def target_as_column(target: Target) -> Column:
-    """The target, read as a numeric column."""
+    """Describe the target as a numeric column."""
     return Column(
         target.name,
         "numeric",
@@ -584,12 +583,12 @@ def target_as_column(target: Target) -> Column:
 
 
 def encode_classes(table: Any, target: Target) -> np.ndarray:
-    """The class of each row as a place in `target.classes`, shape (n_rows,) int.
+    """Encode the class of each row as an index into `target.classes`, (n_rows,) int.
 
     Raises:
-        DataError: If a row has none, or one that the target does not know.
+        DataError: If a row's class is missing or unknown.
     """
-    values, places = factorize(table[target.name])
+    values, indices = factorize(table[target.name])
     texts = format_categories(values, target_as_column(target))
     if target.format:
         numbers = [parse_formatted_number(t, target.format) for t in texts]
@@ -597,10 +596,10 @@ def encode_classes(table: Any, target: Target) -> np.ndarray:
     names = tuple(str(c) for c in target.classes)
     classes = Vocabulary(names)
     each = [classes.encode(v, t) for v, t in _apply_replacements(values, texts)]
-    codes = expand_to_rows([-1 if c is None else c for c in each], places, np.intp)
-    _refuse_missing(target.name, np.isin(places, [i for i, t in enumerate(texts) if not t]))
+    codes = expand_to_rows([-1 if c is None else c for c in each], indices, np.intp)
+    _refuse_missing(target.name, np.isin(indices, [i for i, t in enumerate(texts) if not t]))
     if (codes < 0).any():
-        wrong = {texts[i]: int((places == i).sum()) for i in np.unique(places[codes < 0])}
+        wrong = {texts[i]: int((indices == i).sum()) for i in np.unique(indices[codes < 0])}
         said = ", ".join(f"{n} rows say {t!r}" for t, n in list(wrong.items())[:5])
         raise DataError(
             f"target {target.name!r}: {said}; the classes are {', '.join(map(repr, names))}. "
@@ -618,20 +617,20 @@ def _refuse_missing(name: str, missing: np.ndarray) -> None:
         )
 
 
-def _find_row_number(wrong: np.ndarray, places: np.ndarray | None) -> int:
-    """The 1-based number of the first of the `wrong` rows."""
-    return int(wrong[0] if places is None else places[wrong[0]]) + 1
+def _find_row_number(wrong: np.ndarray, indices: np.ndarray | None) -> int:
+    """Return the 1-based number of the first of the `wrong` rows."""
+    return int(wrong[0] if indices is None else indices[wrong[0]]) + 1
 
 
 def _to_float32(
-    numbers: np.ndarray, name: str, remedy: str, places: np.ndarray | None = None
+    numbers: np.ndarray, name: str, remedy: str, indices: np.ndarray | None = None
 ) -> np.ndarray:
     with np.errstate(over="ignore"):
         narrow = numbers.astype(np.float32)
     endless = np.flatnonzero(np.isinf(narrow))
     if endless.size:
         raise DataError(
-            f"column {name!r}, row {_find_row_number(endless, places)}: {numbers[endless[0]]} is "
+            f"column {name!r}, row {_find_row_number(endless, indices)}: {numbers[endless[0]]} is "
             "infinite or "
             "beyond the range of float32. If it means missing, declare it in "
             f"data.columns.{name}.missing{remedy}."
@@ -640,7 +639,7 @@ def _to_float32(
 
 
 def _list_changed_fields(record: Column | Target) -> dict[str, Any]:
-    """A record's fields that are not at their default."""
+    """Return the fields of a record that differ from their defaults."""
     defaults = {f.name: f.default for f in fields(record)}
     return {k: v for k, v in asdict(record).items() if v != defaults[k]}
 
@@ -651,7 +650,7 @@ def _target_from_json(plain: Mapping[str, Any]) -> Target:
 
 
 def _convert_lists(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples they were."""
+    """Convert lists, as read from JSON, to tuples."""
     return {k: _convert_list(v) if isinstance(v, list) else v for k, v in plain.items()}
 
 

@@ -1,7 +1,7 @@
-"""Where tables come from: files, folders, scikit-learn's own sets, the user's functions, memory.
+"""Read tables from files, folders, scikit-learn's data sets, custom functions and memory.
 
-Every source ends as an Arrow table with plain column types. What the columns mean, and which of
-them are used, is not known here.
+Every source becomes an Arrow table with plain column types. Roles and meanings of the columns are
+assigned elsewhere.
 """
 
 from __future__ import annotations
@@ -36,54 +36,54 @@ DOWNLOADED_DATASETS = (
 )
 TARGET_KEYS = ("y", "y_train")
 TEST_KEYS = (("x_test", "y_test"), ("X_test", "y_test"))
-EXACT_DIGITS = 15  # decimal ones that a float64 keeps
-DEFAULT_TARGET_NAME = "target"  # what a target without a name of its own is called
+EXACT_DIGITS = 15  # decimal digits that float64 preserves
+DEFAULT_TARGET_NAME = "target"  # name of an unnamed target
 
 
 @dataclass(frozen=True, slots=True)
 class TableOrigin:
-    """What is known of a table beside its cells."""
+    """Properties of a table besides its cells."""
 
-    is_text: bool = False  # it comes from delimited text
-    separator: str = ""  # of that
-    categories: tuple[str, ...] = ()  # columns whose type says that they are categorical
+    is_text: bool = False  # read from delimited text
+    separator: str = ""  # of that text
+    categories: tuple[str, ...] = ()  # columns with a categorical type
 
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """A table as it came."""
+    """A table as read from its source."""
 
     name: str
     table: Any  # pyarrow.Table
-    targets: tuple[str, ...] = ()  # where the source itself says which columns they are
-    test_table: Any = None  # pyarrow.Table of the locked rows, where the source sets them apart
-    array: np.ndarray | None = None  # (n_rows, *shape): what rows are beside the table's columns
-    test_array: np.ndarray | None = None  # the same of the locked rows
+    targets: tuple[str, ...] = ()  # target columns, if the source defines them
+    test_table: Any = None  # pyarrow.Table of the locked rows, if the source has them
+    array: np.ndarray | None = None  # (n_rows, *shape): array rows, besides the table's columns
+    test_array: np.ndarray | None = None  # array rows of the locked rows
     layout: Layout | None = None  # of delimited text
-    categories: tuple[str, ...] = ()  # columns that the source itself says are categorical
+    categories: tuple[str, ...] = ()  # columns with a categorical type
 
     @property
     def rows(self) -> Any:
-        """What `Schema.clean` takes: the arrays, where rows are such, or else the table."""
+        """The input of `Schema.clean`: the array, if there is one, or else the table."""
         return self.table if self.array is None else self.array
 
     @property
     def origin(self) -> TableOrigin:
-        """What is known of the table beside its cells."""
+        """Properties of the table besides its cells."""
         separator = self.layout.separator if self.layout else ""
         return TableOrigin(self.layout is not None, separator, self.categories)
 
 
 def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> SourceTable:
-    """The table that `data.source` names.
+    """Read the table that `data.source` names.
 
     Args:
         data: The declaration.
-        folder: What relative paths are relative to.
-        text: Columns that are kept as a text file spells them.
+        folder: Base of relative paths.
+        text: Columns of a text file to keep as text.
 
     Raises:
-        DataError: If there is no such thing, or it cannot be read without guessing.
+        DataError: If the source does not exist, or is ambiguous.
     """
     if data.source is None:
         raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
@@ -97,7 +97,7 @@ def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> Sou
 
 
 def _cast_to_text(table: Any, names: Collection[str]) -> Any:
-    """The table with the whole numbers of some columns as the texts that they were."""
+    """Convert whole numbers in some columns back to their texts."""
     import pyarrow as pa
 
     if not names:
@@ -115,7 +115,7 @@ def _list_text_columns(table: Any) -> list[str]:
 
 
 def _normalize_source(source: SourceTable, drop: Collection[str]) -> SourceTable:
-    """The source with tables of plain column types; those to drop may have any."""
+    """Normalize the column types of a source; columns to drop may have any type."""
     test = None if source.test_table is None else normalize_column_types(source.test_table, drop)
     coded = tuple(f.name for f in source.table.schema if str(f.type).startswith("dictionary"))
     return replace(
@@ -124,21 +124,21 @@ def _normalize_source(source: SourceTable, drop: Collection[str]) -> SourceTable
 
 
 def normalize_column_types(table: Any, drop: Collection[str] = ()) -> Any:
-    """The table with numbers, truth values, texts and dates as its columns' types.
+    """Convert column types to numbers, truth values, text and dates.
 
     Args:
-        table: Of Arrow.
-        drop: Columns that are not used, and so are emptied where they hold something else.
+        table: An Arrow table.
+        drop: Unused columns, which are emptied if they have another type.
 
     Raises:
-        DataError: If a column holds something else, or a name appears twice.
+        DataError: If a column has another type, or a name occurs twice.
     """
     import pyarrow as pa
 
     names, drop = require_unique_names(table.column_names), frozenset(drop)
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if field.name in drop and not _is_readable_type(field.type):
-            table = table.set_column(place, field.name, pa.nulls(table.num_rows, pa.float64()))
+            table = table.set_column(index, field.name, pa.nulls(table.num_rows, pa.float64()))
     kinds = [_normalize_type(field.type, field.name) for field in table.schema]
     if all(kind == field.type for kind, field in zip(kinds, table.schema, strict=True)):
         return table
@@ -147,7 +147,7 @@ def normalize_column_types(table: Any, drop: Collection[str] = ()) -> Any:
 
 
 def _cast_column(column: Any, kind: Any) -> Any:
-    """A column in a plain type; texts as those of the same values elsewhere."""
+    """Cast a column to a plain type; text is formatted as in other sources."""
     import pyarrow.compute as pc
     import pyarrow.types as types
 
@@ -161,7 +161,7 @@ def _cast_column(column: Any, kind: Any) -> Any:
 
 
 def _normalize_type(kind: Any, name: str) -> Any:
-    """Number, truth value, text or date: the Arrow type as which a column is kept."""
+    """Return the Arrow type to which a column is converted: number, truth value, text or date."""
     import pyarrow as pa
 
     types = pa.types
@@ -176,13 +176,13 @@ def _normalize_type(kind: Any, name: str) -> Any:
     if _is_readable_type(kind):
         return kind
     raise DataError(
-        f"column {name!r} holds {kind}: numbers, text, truth values and dates are read; leave it "
-        f"out with data.drop: [{name}], or take it apart into columns"
+        f"column {name!r} holds {kind}: only numbers, text, truth values and dates can be "
+        f"read; leave it out with data.drop: [{name}], or split it into columns"
     )
 
 
 def _is_readable_type(kind: Any) -> bool:
-    """Whether cells of an Arrow type are numbers, truth values, texts, dates or times of day."""
+    """Whether an Arrow type holds numbers, truth values, text, dates or times of day."""
     from pyarrow import types
 
     if types.is_dictionary(kind):
@@ -195,19 +195,19 @@ def _is_readable_type(kind: Any) -> bool:
     return any(check(kind) for check in read)
 
 
-def _open_source(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:
-    scheme, _, rest = ("", "", "") if starts_with_drive(place) else place.partition(":")
+def _open_source(location: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:
+    scheme, _, rest = ("", "", "") if starts_with_drive(location) else location.partition(":")
     if scheme == "sklearn":
         return _load_sklearn(rest)
     if rest.startswith("//"):
-        raise DataError(f"{place} is an address: download it and give the file")
+        raise DataError(f"{location} is an address: download it and give the file")
     try:
-        is_file = (folder / place).exists() or glob.has_magic(place)
-        if (rest or is_reference(place)) and not is_file:
-            return _call_user_function(place, data, folder)
-        return _open_files(place, data, folder, text)
+        is_file = (folder / location).exists() or glob.has_magic(location)
+        if (rest or is_reference(location)) and not is_file:
+            return _call_user_function(location, data, folder)
+        return _open_files(location, data, folder, text)
     except DataError as error:
-        raise DataError(f"{place}: {error}") from None
+        raise DataError(f"{location}: {error}") from None
 
 
 def _load_sklearn(name: str) -> SourceTable:
@@ -227,7 +227,7 @@ def _load_sklearn(name: str) -> SourceTable:
 
 
 def _call_user_function(reference: str, data: DataSpec, folder: Path) -> SourceTable:
-    """What the user's `MODULE:FUNCTION` or `FILE.py:FUNCTION` returns, called with nothing."""
+    """Call a custom `MODULE:FUNCTION` or `FILE.py:FUNCTION` without arguments."""
     try:
         function = load_function_once(resolve_reference(reference, folder))
     except SpecError as error:
@@ -241,10 +241,10 @@ def _call_user_function(reference: str, data: DataSpec, folder: Path) -> SourceT
 
 
 def source_from_memory(value: Any, data: DataSpec, name: str = "memory") -> SourceTable:
-    """The rows in memory: (X, y), (X_frame, y), a frame that holds its target, a `tf.data.Dataset`.
+    """Convert rows in memory: (X, y), (X_frame, y), a frame with its target, a `tf.data.Dataset`.
 
     Raises:
-        DataError: If it is none of these.
+        DataError: If the value is none of these.
     """
     if hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator"):
         value = unpack_tf_dataset(value)
@@ -255,7 +255,7 @@ def source_from_memory(value: Any, data: DataSpec, name: str = "memory") -> Sour
 
 def _source_from_pair(x: Any, y: Any, *, data: DataSpec, name: str) -> SourceTable:
     if y is None:
-        raise DataError("y is None: give (X, y), or a frame that holds the target and data.target")
+        raise DataError("y is None: give (X, y), or a frame with the target, and data.target")
     targets = _resolve_target_names(y, data)
     if not hasattr(x, "columns") and not hasattr(x, "column_names"):
         return _source_from_arrays(name, to_array(x, "X"), np.asarray(y), targets)
@@ -268,7 +268,7 @@ def _source_from_pair(x: Any, y: Any, *, data: DataSpec, name: str) -> SourceTab
 
 
 def _resolve_target_names(y: Any, data: DataSpec) -> tuple[str, ...]:
-    """The names of an (n,) or (n, n_targets) target's columns: declared, its own, or ours."""
+    """Return the target names of y: declared, its own, or default ones."""
     n_targets = len(_split_target_columns(y))
     if data.targets and len(data.targets) != n_targets:
         raise DataError(
@@ -283,7 +283,7 @@ def _resolve_target_names(y: Any, data: DataSpec) -> tuple[str, ...]:
 
 
 def _split_target_columns(y: Any) -> list[Any]:
-    """One entry a target."""
+    """Split y into one entry per target."""
     if hasattr(y, "columns"):
         return [y[name] for name in y.columns]
     if getattr(y, "ndim", 1) < 2:
@@ -294,7 +294,7 @@ def _split_target_columns(y: Any) -> list[Any]:
 
 
 def _align_target(y: Any, x: Any, n_rows: int) -> Any:
-    """A target as an Arrow array, refused where its rows are not those of `x`."""
+    """Convert a target to an Arrow array; its rows must match those of `x`."""
 
     if len(y) != n_rows:
         raise DataError(f"X has {n_rows} rows, y has {len(y)}")
@@ -306,7 +306,7 @@ def _align_target(y: Any, x: Any, n_rows: int) -> Any:
 
 
 def _frame_to_table(frame: Any, drop: Collection[str]) -> Any:
-    """An Arrow table from Arrow, pandas or polars."""
+    """Convert an Arrow, pandas or polars table to Arrow."""
     import pyarrow as pa
 
     if isinstance(frame, pa.Table):
@@ -334,21 +334,21 @@ def _frame_to_table(frame: Any, drop: Collection[str]) -> Any:
 
 
 def _cells_to_array(cells: Any) -> Any:
-    """An Arrow array from a pandas column or an (n,) array."""
+    """Convert a pandas column or an (n,) array to Arrow."""
     import pyarrow as pa
 
     try:
         if _has_mixed_offsets(cells):
-            raise pa.ArrowInvalid  # which would set all by one
+            raise pa.ArrowInvalid  # Arrow would convert all to one offset
         return pa.array(cells, from_pandas=hasattr(cells, "index"))
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
-        # Objects that are numbers and texts, as pandas reads "?" among numbers.
+        # Mixed numbers and strings, such as "?" among numbers in pandas.
         texts = [None if is_missing(v) else format_cell(v) for v in cells.tolist()]
         return pa.array(texts, pa.string())
 
 
 def _has_mixed_offsets(cells: Any) -> bool:
-    """Whether a column of objects holds datetimes of several offsets."""
+    """Whether a column of objects holds datetimes with different offsets."""
     if str(cells.dtype) != "object":
         return False
     return len({v.tzinfo for v in cells.tolist() if isinstance(v, datetime)}) > 1
@@ -357,7 +357,7 @@ def _has_mixed_offsets(cells: Any) -> bool:
 def _source_from_arrays(
     name: str, x: np.ndarray, y: np.ndarray, targets: tuple[str, ...]
 ) -> SourceTable:
-    """Features of one number each as columns; rows of more dimensions as they are."""
+    """Convert a 2-D array to columns; keep rows of more dimensions as arrays."""
     if x.ndim < 3:
         return SourceTable(name, _arrays_to_table(x, y, None, targets), targets)
     labels = _arrays_to_table(np.zeros((len(x), 0)), y, None, targets)
@@ -370,7 +370,7 @@ def _arrays_to_table(
     names: list[str] | None,
     targets: Sequence[str] = (DEFAULT_TARGET_NAME,),
 ) -> Any:
-    """An Arrow table from (n, n_features) features and an (n,) or (n, n_targets) target."""
+    """Build an Arrow table from (n, n_features) features and an (n,) or (n, n_targets) target."""
     import pyarrow as pa
 
     if x.ndim != 2:
@@ -389,15 +389,15 @@ def _arrays_to_table(
     return pa.table(columns)
 
 
-def _open_files(place: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:
+def _open_files(location: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:
     import pyarrow as pa
 
-    whole = folder / Path(place).expanduser()
+    whole = folder / Path(location).expanduser()
     if is_image_folder(whole):
         images, classes = read_class_folders(whole, data.image_size)
         targets = _resolve_target_names(np.asarray(classes), data)
         return SourceTable(whole.name, pa.table({targets[0]: classes}), targets, array=images)
-    paths = _find_paths(place, folder)
+    paths = _find_paths(location, folder)
     name = paths[0].name.partition(".")[0] if len(paths) == 1 else whole.parent.name
     name = whole.name if whole.is_dir() else name
     if paths[0].suffix == ".npz":
@@ -416,7 +416,7 @@ def _open_files(place: str, data: DataSpec, folder: Path, text: Collection[str])
 
 
 def _refuse_partitioned_folder(folder: Path) -> None:
-    """Refuse a folder whose files are not the rows of a table, each once."""
+    """Refuse a folder of a Delta table, of partitions, or of an unfinished job."""
     if (folder / "_delta_log").is_dir():
         raise DataError(
             "a Delta table, whose folder holds files of earlier versions too: write the version "
@@ -436,7 +436,7 @@ def _refuse_partitioned_folder(folder: Path) -> None:
 def _read_files(
     paths: Sequence[Path], data: DataSpec, text: Collection[str]
 ) -> tuple[list[Any], Layout | None]:
-    """The tables in some files, and how the first is laid out if it is delimited text."""
+    """Read several files; returns their tables, and the layout of the first."""
     read = [_read_file(path, data, text, alone=len(paths) == 1) for path in paths]
     for path, (table, _) in zip(paths, read, strict=True):
         if table.column_names != read[0][0].column_names:
@@ -445,7 +445,7 @@ def _read_files(
 
 
 def _find_mixed_type_columns(tables: Sequence[Any]) -> list[str]:
-    """Columns that are text in some tables, and numbers in others."""
+    """Find columns that are text in some tables and numbers in others."""
     kinds = [
         {str(field.type) for field in fields}
         for fields in zip(*(t.schema for t in tables), strict=True)
@@ -454,13 +454,13 @@ def _find_mixed_type_columns(tables: Sequence[Any]) -> list[str]:
     return [n for n, k in zip(names, kinds, strict=True) if "string" in k and len(k) > 1]
 
 
-def _find_paths(place: str, folder: Path) -> list[Path]:
-    """The files behind a path, in order of their names."""
-    path = folder / Path(place).expanduser()
+def _find_paths(location: str, folder: Path) -> list[Path]:
+    """Find the files of a path, sorted by name."""
+    path = folder / Path(location).expanduser()
     if path.is_dir():
         _refuse_partitioned_folder(path)
         found = sorted(p for p in path.rglob("*") if p.suffix in (*READERS, *DELIMITED_SUFFIXES))
-    elif glob.has_magic(place) and not path.exists():
+    elif glob.has_magic(location) and not path.exists():
         found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
     else:
         found = [path] if path.is_file() else []
@@ -509,11 +509,11 @@ READERS: dict[str, Callable[[Path], Any]] = {
     ".arrow": _read_feather,
     ".npy": _read_npy,
 }
-DELIMITED_SUFFIXES = (".csv", ".tsv", ".gz")  # in a folder; a file may be called anything
+DELIMITED_SUFFIXES = (".csv", ".tsv", ".gz")  # in a folder; a single file may have any name
 
 
 def _read_npz(path: Path, data: DataSpec) -> SourceTable:
-    """X and y, or x_train, y_train, x_test and y_test."""
+    """Read X and y, or x_train, y_train, x_test and y_test."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)

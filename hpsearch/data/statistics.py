@@ -264,10 +264,10 @@ def _fit_quantile_pieces(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
     levels = np.linspace(0, 1, N_KNOTS)
     at = np.quantile(values, levels) if values.size else np.zeros(N_KNOTS)
-    knots, places, counts = np.unique(
+    knots, indices, counts = np.unique(
         at.astype(np.float32), return_inverse=True, return_counts=True
     )
-    means = np.bincount(places, levels) / counts
+    means = np.bincount(indices, levels) / counts
     normal = ndtri(np.clip(means, TAIL_PROBABILITY, 1 - TAIL_PROBABILITY))
     wide = knots.astype(np.float64)
     half = np.diff(wide) / 2

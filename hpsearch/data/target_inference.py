@@ -134,8 +134,8 @@ def infer_target(
     form = spec.format or (COMMA_FORMAT if data.decimal == "," else "")
     read = Target(name, "regression", (), list_replacements(spec), missing_markers(name, data))
     read = replace(read, format=form)
-    values, places = factorize(table[name])
-    counts = count_texts(format_categories(values, target_as_column(read)), places)
+    values, indices = factorize(table[name])
+    counts = count_texts(format_categories(values, target_as_column(read)), indices)
     folded, note = merge_bool_spellings(name, counts)
     read = replace(read, replace=(*read.replace, *folded.items()))
     if is_text_column(table[name]) and spec.format is None and task in (None, "regression"):

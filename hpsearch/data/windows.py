@@ -64,11 +64,11 @@ class Windows:
             DataError: If a fold has no training row left.
         """
         found = []
-        for place, fold in enumerate(folds):
+        for index, fold in enumerate(folds):
             train = fold.train[~self.mask_overlapping(fold.train, fold.validation)]
             if train.size == 0:
                 raise DataError(
-                    f"data.windows: in fold {place} every training row's window of {self.n_rows} "
+                    f"data.windows: in fold {index} every training row's window of {self.n_rows} "
                     "rows holds a validation row. A time series is divided in its order: "
                     "cross_validation.kind: time_series, or a window shorter than a fold"
                 )
@@ -111,11 +111,11 @@ def build_windows(
             f"data.windows: {window.rows} rows and a horizon of {window.horizon} need {needed} "
             f"rows in order; {of} {shown}"
         )
-    place = np.full(len(codes), -1, np.int32)
-    place[table] = np.arange(len(table))
+    index = np.full(len(codes), -1, np.int32)
+    index[table] = np.arange(len(table))
     of_source = np.full(len(codes), -1, np.int64)
     of_source[in_time] = last
     known = np.flatnonzero(of_source[predicted] >= 0)
     rows = predicted[known]
-    windows = Windows(window.rows, of_source[rows].astype(np.int32), place[rows])
+    windows = Windows(window.rows, of_source[rows].astype(np.int32), index[rows])
     return table, known, windows

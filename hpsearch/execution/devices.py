@@ -96,7 +96,7 @@ def worker_environment(
 
 
 def assign_gpu(
-    place: int, workers: int, machine: Machine, *, gpus: float | None = None
+    index: int, workers: int, machine: Machine, *, gpus: float | None = None
 ) -> dict[str, str]:
     """Assign GPUs to a worker round-robin; workers on one GPU divide its memory.
 
@@ -111,7 +111,7 @@ def assign_gpu(
     if gpus == 0:
         return {"CUDA_VISIBLE_DEVICES": ""}
     each = max(1, int(gpus or 1))
-    mine = place * each % len(machine.gpus)
+    mine = index * each % len(machine.gpus)
     if gpus is not None:
         seen = [machine.gpus[(mine + k) % len(machine.gpus)] for k in range(each)]
         names = ",".join(dict.fromkeys(seen))

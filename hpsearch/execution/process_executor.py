@@ -97,10 +97,10 @@ class ProcessExecutor:
         self._stillborn = 0  # consecutive workers that exited before they could train
 
     def _start_worker(
-        self, place: int, *, one_at_a_time: bool = False, faulty: str | None = None
+        self, index: int, *, one_at_a_time: bool = False, faulty: str | None = None
     ) -> WorkerProcess:
-        log = self._logs[place]
-        gpu = assign_gpu(place, self._count, self._machine, gpus=self._gpus)
+        log = self._logs[index]
+        gpu = assign_gpu(index, self._count, self._machine, gpus=self._gpus)
         own = worker_environment(self._trainer, threads=self._threads, gpu=gpu) | self._settings
         return WorkerProcess(
             own, self._shared, log, self._arrival, one_at_a_time=one_at_a_time, faulty=faulty
@@ -243,8 +243,8 @@ class ProcessExecutor:
         *,
         one_at_a_time: bool = False,
     ) -> None:
-        place = self._processes.index(old)
-        fresh = self._processes[place] = self._start_worker(place, one_at_a_time=one_at_a_time)
+        index = self._processes.index(old)
+        fresh = self._processes[index] = self._start_worker(index, one_at_a_time=one_at_a_time)
         logger.info("worker %d takes the place of worker %d", fresh.popen.pid, old.popen.pid)
         fresh.send(self._setup)
         for population in populations:
@@ -265,14 +265,14 @@ class ProcessExecutor:
 
     def _recall_from(self, process: WorkerProcess) -> set[int]:
         """Withdraw the trials that a worker, or its replacement, has not started."""
-        place = self._processes.index(process)
+        index = self._processes.index(process)
         process.send(Recall())
-        while not isinstance(message := self._receive(self._processes[place]), Recalled):
+        while not isinstance(message := self._receive(self._processes[index]), Recalled):
             if message is None:
-                self._processes[place].send(Recall())
+                self._processes[index].send(Recall())
             else:
                 self._arrived.append(message)
-        holder = self._processes[place]
+        holder = self._processes[index]
         taken = {*message.trials, *(trial.number for trial in holder.unsent_trials)}
         holder.forget_trials(taken)
         return taken

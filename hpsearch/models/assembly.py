@@ -81,10 +81,10 @@ def _average_networks(
     from keras import ops
 
     answer = None
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         s = part.statistics
-        if place:
-            part.network.name = f"{part.network.name}_{place}"  # names must be unique in a model
+        if index:
+            part.network.name = f"{part.network.name}_{index}"  # names must be unique in a model
         seen = scale_features(ops, features, s.center, s.scale, s.quantiles, s.clip)
         # Otherwise Keras would export active image augmentation.
         said = part.network(seen, training=False)
@@ -103,9 +103,9 @@ def _map_features(schema: Schema) -> _FeatureMap:
     column: list[int] = []
     code: list[float] = []
     marks_missing: list[bool] = []
-    for place, c in enumerate(schema.columns):
+    for index, c in enumerate(schema.columns):
         n_values = len(c.feature_names) - c.indicator
-        column += [place] * len(c.feature_names)
+        column += [index] * len(c.feature_names)
         code += [np.nan] if c.kind == "numeric" else list(range(n_values))
         marks_missing += [False] * n_values
         if c.indicator:

@@ -228,8 +228,8 @@ def _compare_with_champion(
                 f"version {holder.version} of {holder.name} was not registered by hpsearch, so "
                 "nothing can be compared with it: --force promotes without a comparison."
             )
-        place = copied_folder(digest)
-        champion = read_run_holdout(client, theirs, place, Path(folder) / "champion")
+        artifact_path = copied_folder(digest)
+        champion = read_run_holdout(client, theirs, artifact_path, Path(folder) / "champion")
     return compare_models(challenger, champion, metric, gate)
 
 
@@ -240,11 +240,11 @@ def _register_version(
     for version in _fetch_pages(client.search_model_versions, filter_string=f"name = '{name}'"):
         if _is_same_model(version, lineage):
             return int(version.version)
-    place = copied_folder(lineage["sha256"])
+    artifact_path = copied_folder(lineage["sha256"])
     study = lineage.get("study", name)
     with explain_refusals(experiment_permission("EDIT", study)):
-        copy_final_fit(client, run_id, place)
-        source, owner = locate_model_files(client, run_id, place, study)
+        copy_final_fit(client, run_id, artifact_path)
+        source, owner = locate_model_files(client, run_id, artifact_path, study)
     tags = {f"{TAG}{key}": value for key, value in lineage.items()}
     note = render_version_note(lineage)
     made = client.create_model_version(name, source, owner, tags=tags, description=note)

@@ -68,13 +68,13 @@ def _require_intact(artifacts: Path) -> None:
 
 
 def read_run_holdout(
-    client: MlflowClient, run_id: str, place: str, folder: Path
+    client: MlflowClient, run_id: str, artifact_path: str, folder: Path
 ) -> HoldoutPredictions:
     from mlflow.exceptions import MlflowException
 
     folder.mkdir()
     try:
-        path = client.download_artifacts(run_id, f"{place}/{PREDICTIONS}", str(folder))
+        path = client.download_artifacts(run_id, f"{artifact_path}/{PREDICTIONS}", str(folder))
     except (MlflowException, OSError) as error:
         if http_status(error) in (401, 403):
             raise
@@ -85,13 +85,13 @@ def read_run_holdout(
     return read_holdout_predictions(Path(path))
 
 
-def copy_final_fit(client: MlflowClient, run_id: str, place: str) -> None:
+def copy_final_fit(client: MlflowClient, run_id: str, artifact_path: str) -> None:
     """Copy the final fit to where a study that goes on does not replace it."""
     with tempfile.TemporaryDirectory() as folder:
         final = Path(client.download_artifacts(run_id, FINAL, folder))
-        client.log_artifacts(run_id, str(clean_folder(final / MODEL)), f"{place}/{MODEL}")
+        client.log_artifacts(run_id, str(clean_folder(final / MODEL)), f"{artifact_path}/{MODEL}")
         if (final / PREDICTIONS).exists():
-            client.log_artifact(run_id, str(final / PREDICTIONS), place)
+            client.log_artifact(run_id, str(final / PREDICTIONS), artifact_path)
 
 
 def copied_folder(digest: str) -> str:
@@ -99,7 +99,7 @@ def copied_folder(digest: str) -> str:
 
 
 def locate_model_files(
-    client: MlflowClient, run_id: str, place: str, study: str
+    client: MlflowClient, run_id: str, artifact_path: str, study: str
 ) -> tuple[str, str]:
     """Where those who ask the registry find the model, and the run that it belongs to.
 
@@ -109,14 +109,14 @@ def locate_model_files(
     run = client.get_run(run_id)
     tracking, registry = client.tracking_uri, registry_uri(client)
     if registry == tracking or not is_server(registry):
-        return f"{run.info.artifact_uri}/{place}/{MODEL}", run_id
+        return f"{run.info.artifact_uri}/{artifact_path}/{MODEL}", run_id
     from mlflow import MlflowClient
 
     other = MlflowClient(tracking_uri=registry)
     tags = {"hpsearch.kind": "model", "hpsearch.copy_of": run_id}
     copy = other.create_run(get_experiment_id(other, study, None), tags=tags, run_name=study)
     with tempfile.TemporaryDirectory() as folder:
-        model = client.download_artifacts(run_id, f"{place}/{MODEL}", folder)
+        model = client.download_artifacts(run_id, f"{artifact_path}/{MODEL}", folder)
         other.log_artifacts(copy.info.run_id, model, MODEL)
     other.set_terminated(copy.info.run_id)
     return f"{copy.info.artifact_uri}/{MODEL}", str(copy.info.run_id)

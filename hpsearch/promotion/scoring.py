@@ -114,10 +114,10 @@ def _predict_rows(served: Any, rows: RowFile, output: IO[str]) -> CellCounts:
 
 def _add_kept_columns(answer: Any, block: Any, keep: Sequence[str]) -> Any:
     """The answers behind the columns that are kept."""
-    for place, name in enumerate(keep):
+    for index, name in enumerate(keep):
         if name in answer.columns:
             raise DataError(f"--keep {name}: an answer is called so too; rename the column")
-        answer.insert(place, name, block[name].to_pandas().to_numpy())
+        answer.insert(index, name, block[name].to_pandas().to_numpy())
     return answer
 
 

@@ -41,7 +41,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         Raises:
             ValueError: If a byte of them has changed.
         """
-        files = {name: Path(place) for name, place in context.artifacts.items()}
+        files = {name: Path(path) for name, path in context.artifacts.items()}
         digests = json.loads(files["digests"].read_text(encoding="utf-8"))
         user_code = digests.pop("user_code", None)
         for name, expected in digests.items():
@@ -119,18 +119,18 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             return pd.DataFrame({"prediction": scores[:, 0].astype(np.float64)})
         if target.kind == "binary":
             scores = np.concatenate([1 - scores, scores], axis=1)
-            places = (scores[:, 1] > target.threshold).astype(int)
+            indices = (scores[:, 1] > target.threshold).astype(int)
         else:
-            places = scores.argmax(axis=1)
+            indices = scores.argmax(axis=1)
         answers = {f"probability_{c}": scores[:, k] for k, c in enumerate(target.classes)}
-        return pd.DataFrame({"label": np.array(target.classes)[places], **answers})
+        return pd.DataFrame({"label": np.array(target.classes)[indices], **answers})
 
     def _label_columns(self, scores: np.ndarray) -> pd.DataFrame:
         """Each label and its probability, (n_rows, n_labels)."""
         answers: dict[str, np.ndarray] = {}
         for part, score in zip(self.schema.target.parts, scores.T, strict=True):
-            places = (score > part.threshold).astype(int)
-            answers[f"label_{part.name}"] = np.array(part.classes)[places]
+            indices = (score > part.threshold).astype(int)
+            answers[f"label_{part.name}"] = np.array(part.classes)[indices]
             answers[f"probability_{part.name}"] = score
         return pd.DataFrame(answers)
 

@@ -197,8 +197,8 @@ def _render_trials(history: History) -> str:
     head = ["trial", "state", history.metric, "±", *others, "epoch", "time", *names]
     chosen = history.winning_trial()
     ranked = history.ranked_trials()
-    places = {id(trial): place for place, trial in enumerate(ranked)}
-    order = sorted(history.trials, key=lambda t: (places.get(id(t), len(ranked)), t.number))
+    ranks = {id(trial): rank for rank, trial in enumerate(ranked)}
+    order = sorted(history.trials, key=lambda t: (ranks.get(id(t), len(ranked)), t.number))
     body = "".join(_render_trial_row(t, names, len(others), is_winner=t is chosen) for t in order)
     heads = "".join(f"<th>{html(h)}</th>" for h in head)
     inner = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'

@@ -41,12 +41,12 @@ def find_failing_constraints(space: SearchSpace) -> list[tuple[str, str]]:
     """Find constraints that raise at some point, or that no point satisfies: key and message."""
     points = _sample_points(space)
     found = []
-    for place, constraint in enumerate(space.constraints):
+    for index, constraint in enumerate(space.constraints):
         try:
             for params in points:
                 constraint.is_satisfied(params)
         except SpecError as error:
-            found.append((f"constraints.{place}", str(error)))
+            found.append((f"constraints.{index}", str(error)))
     if space.constraints and not found:
         try:
             _refuse_empty(space)

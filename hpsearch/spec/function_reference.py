@@ -23,7 +23,7 @@ from typing import Any
 from ..errors import SpecError
 
 REFERENCE_PATTERN = re.compile(
-    r"(?P<place>(?:[A-Za-z]:[\\/])?[^'\"<>=:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)"
+    r"(?P<location>(?:[A-Za-z]:[\\/])?[^'\"<>=:]+\.py|[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)"
 )
 
 
@@ -35,9 +35,9 @@ def is_reference(text: str) -> bool:
 def resolve_reference(reference: str, folder: Path) -> str:
     """Resolve the file of a reference, if it names one, relative to `folder`."""
     found = REFERENCE_PATTERN.fullmatch(reference)
-    if found is None or not found["place"].endswith(".py"):
+    if found is None or not found["location"].endswith(".py"):
         return reference
-    return f"{(folder / found['place']).resolve()}:{found['name']}"
+    return f"{(folder / found['location']).resolve()}:{found['name']}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,8 +108,8 @@ def load_function_once(reference: str) -> Callable[..., Any]:
 
 def _require_function(reference: str, found: Any) -> Callable[..., Any]:
     if not callable(found):
-        place, _, name = reference.rpartition(":")
-        raise SpecError(f"{place} has no function {name!r}")
+        location, _, name = reference.rpartition(":")
+        raise SpecError(f"{location} has no function {name!r}")
     return found  # type: ignore[no-any-return]
 
 
@@ -123,17 +123,21 @@ def load_object(reference: str) -> Any:
 
 
 def _find_object(reference: str, import_file: Callable[[Path], Any]) -> Any:
-    place, _, name = reference.rpartition(":")
+    location, _, name = reference.rpartition(":")
     try:
         module = (
-            import_file(Path(place)) if place.endswith(".py") else importlib.import_module(place)
+            import_file(Path(location))
+            if location.endswith(".py")
+            else importlib.import_module(location)
         )
     except SpecError:
         raise
     except Exception as error:  # the user's code: whatever it raises at import
-        raise SpecError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+        raise SpecError(
+            f"{location} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     if not hasattr(module, name):
-        raise SpecError(f"{place} has no function {name!r}")
+        raise SpecError(f"{location} has no function {name!r}")
     return getattr(module, name)
 
 
@@ -143,12 +147,12 @@ def _sibling_imports(folder: Path) -> Iterator[None]:
 
     They are removed from `sys.modules` afterwards: another study may use the same names.
     """
-    before, place = set(sys.modules), str(folder)
-    sys.path.append(place)
+    before, location = set(sys.modules), str(folder)
+    sys.path.append(location)
     try:
         yield
     finally:
-        index = len(sys.path) - 1 - sys.path[::-1].index(place)
+        index = len(sys.path) - 1 - sys.path[::-1].index(location)
         del sys.path[index]
         for name in set(sys.modules) - before:
             file = getattr(sys.modules[name], "__file__", None)

@@ -150,9 +150,9 @@ class RangesDeclaration(_StrictModel):
     def _check_ranges(self) -> RangesDeclaration:
         if len(self.ranges) < 2:
             raise ValueError("one range needs no list: write its keys under the name")
-        for place, declared in enumerate(self.ranges, 1):
+        for index, declared in enumerate(self.ranges, 1):
             if not declared.when:
-                raise ValueError(f"range {place} of {len(self.ranges)} has no when: give it one")
+                raise ValueError(f"range {index} of {len(self.ranges)} has no when: give it one")
         if len({isinstance(d, CategoricalDeclaration) for d in self.ranges}) > 1:
             raise ValueError("ranges mix numbers and choices: use one of the two")
         return self

@@ -36,9 +36,9 @@ def count_points(parameters: Sequence[Parameter]) -> float:
         if (tests := _conditions_on(p, parameters))
     }
 
-    def below(place: int, chosen: dict[str, Value]) -> float:
+    def below(index: int, chosen: dict[str, Value]) -> float:
         total = 1.0
-        for i in range(place, len(parameters)):
+        for i in range(index, len(parameters)):
             p = parameters[i]
             if not is_condition_met(p.when, chosen):
                 continue
@@ -80,8 +80,8 @@ def iter_value_groups(
             cuts.add(bisect_left(indices, low, key=parent.value))  # type: ignore[arg-type]
             cuts.add(bisect_right(indices, high, key=parent.value))  # type: ignore[arg-type]
         near = {c + d for c in cuts for d in (-1, 0, 1)}  # values that rounding moves across an end
-        places = sorted(c for c in cuts | near if 0 <= c <= n)
-        yield from ((parent.value(a), b - a) for a, b in pairwise(places))
+        bounds = sorted(c for c in cuts | near if 0 <= c <= n)
+        yield from ((parent.value(a), b - a) for a, b in pairwise(bounds))
     else:
         yield from ((parent.value(i), 1) for i in indices)
 

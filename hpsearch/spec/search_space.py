@@ -66,11 +66,11 @@ class Float:
         """Whether `value` grows."""
         return True
 
-    def value(self, place: int) -> float:
+    def value(self, index: int) -> float:
         """The value at an index; without a step, index 0 is `low` and 1 is `high`."""
         if self.step is None:
-            return self.high if place else self.low
-        return float(_to_decimal(self.low) + place * _to_decimal(self.step))
+            return self.high if index else self.low
+        return float(_to_decimal(self.low) + index * _to_decimal(self.step))
 
     def draw(self, rng: Random) -> float:
         """A random value, uniform on the scale."""
@@ -117,9 +117,9 @@ class Int:
         """Whether `value` grows."""
         return True
 
-    def value(self, place: int) -> int:
+    def value(self, index: int) -> int:
         """The value at an index."""
-        return self.low + place * self.step
+        return self.low + index * self.step
 
     def draw(self, rng: Random) -> int:
         """A random value, uniform on the scale."""
@@ -161,9 +161,9 @@ class Categorical:
         """Whether `value` grows."""
         return False
 
-    def value(self, place: int) -> Value:
+    def value(self, index: int) -> Value:
         """The choice at an index."""
-        return self.choices[place]
+        return self.choices[index]
 
     def draw(self, rng: Random) -> Value:
         """A random choice."""
@@ -282,8 +282,8 @@ class SearchSpace:
             if self.find_broken_constraint(params) is None
         )
 
-    def _iter_all_points(self, chosen: dict[str, Value], place: int) -> Iterator[dict[str, Value]]:
-        for i in range(place, len(self.parameters)):
+    def _iter_all_points(self, chosen: dict[str, Value], index: int) -> Iterator[dict[str, Value]]:
+        for i in range(index, len(self.parameters)):
             p = self.parameters[i]
             if p.name not in chosen and self.is_active(p, chosen):
                 for k in range(int(p.size)):

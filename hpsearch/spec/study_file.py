@@ -151,20 +151,20 @@ def _apply_override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> No
     path = name.split(".")
     if not equals or not all(path):
         raise SpecError(f"--set {text}: write key.path=value, for example data.source=file.csv")
-    place = raw
+    section = raw
     for part in path[:-1]:
-        child = place.setdefault(part, {})
+        child = section.setdefault(part, {})
         if not isinstance(child, dict):
             raise SpecError(f"--set {text}: {part} is not a section")
-        place = child
+        section = child
     from ruamel.yaml.error import YAMLError
 
     try:
-        place[path[-1]] = make_yaml_reader().load(value)
+        section[path[-1]] = make_yaml_reader().load(value)
     except YAMLError as error:
         raise SpecError(f"--set {text}: the value is not valid YAML: {error}") from None
-    if path in PATH_OVERRIDES and isinstance(place[path[-1]], str):
-        place[path[-1]] = _resolve_cli_path(place[path[-1]])
+    if path in PATH_OVERRIDES and isinstance(section[path[-1]], str):
+        section[path[-1]] = _resolve_cli_path(section[path[-1]])
     stale = [k for k in lines if k[: len(path)] == tuple(path)]
     for key in stale:
         del lines[key]

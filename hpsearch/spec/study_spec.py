@@ -214,7 +214,7 @@ class StudySpec(_StudySection):
             [parse_constraint(text) for text in self.constraints], _kinds_of(space)
         )
         if told:
-            raise ValueError("\n".join(f"constraints.{place}: {what}" for place, what in told))
+            raise ValueError("\n".join(f"constraints.{index}: {what}" for index, what in told))
         return self
 
     @model_validator(mode="after")

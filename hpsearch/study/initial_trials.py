@@ -62,8 +62,8 @@ def initial_points(
         SpecError: If one is no point of the space.
     """
     found: dict[PointKey, dict[str, Value]] = {}
-    for place, declared in enumerate(spec.enqueue):
-        point = _complete_point(spec, declared, place)
+    for index, declared in enumerate(spec.enqueue):
+        point = _complete_point(spec, declared, index)
         if (wrong := spec.space.why_invalid(point)) is not None:
             raise SpecError(wrong)
         found[point_key(spec.space, point)] = point
@@ -74,16 +74,16 @@ def initial_points(
 
 def find_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
     """What is wrong with the declared points: the key, and why."""
-    for place, declared in enumerate(spec.enqueue):
+    for index, declared in enumerate(spec.enqueue):
         if declared != DEFAULTS_WORD and not isinstance(declared, Mapping):
             message = f"a point is a mapping of names to values, or the word {DEFAULTS_WORD}"
-            yield f"enqueue.{place}", f"{message}. Received: {declared!r}"
+            yield f"enqueue.{index}", f"{message}. Received: {declared!r}"
             continue
         wrong = list(_wrong_values(spec, {} if declared == DEFAULTS_WORD else declared))
-        yield from ((f"enqueue.{place}.{name}", message) for name, message in wrong)
-        reason = None if wrong else spec.space.why_invalid(_complete_point(spec, declared, place))
+        yield from ((f"enqueue.{index}.{name}", message) for name, message in wrong)
+        reason = None if wrong else spec.space.why_invalid(_complete_point(spec, declared, index))
         if reason is not None:
-            yield f"enqueue.{place}", reason
+            yield f"enqueue.{index}", reason
 
 
 def _wrong_values(spec: StudySpec, declared: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -109,10 +109,10 @@ def _format_range(p: Parameter) -> str:
     return f"{p.low:g} to {p.high:g}{step}"
 
 
-def _complete_point(spec: StudySpec, declared: Any, place: int) -> dict[str, Value]:
+def _complete_point(spec: StudySpec, declared: Any, index: int) -> dict[str, Value]:
     """A point with everything that exists beside what was declared."""
     given = {} if declared == DEFAULTS_WORD else dict(declared)
-    rng = Random(derive_seed(spec.seed, "enqueue", place))
+    rng = Random(derive_seed(spec.seed, "enqueue", index))
     known = _default_point(spec)
     usual = make_training_defaults(spec.model_name, spec.task or "")
     for draw in range(MAX_DRAWS):

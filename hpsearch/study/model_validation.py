@@ -133,9 +133,11 @@ def check_metric(file: StudyFile, problem: Problem) -> None:
     except HpsearchError as error:
         raise file.make_error("objective.metric", str(error)) from None
     except Exception as error:
-        place = resolve_reference(reference, file.folder).rpartition(":")[0]
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == place]
-        where = f"{place}:{lines[-1]}" if lines else reference
+        location = resolve_reference(reference, file.folder).rpartition(":")[0]
+        lines = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == location
+        ]
+        where = f"{location}:{lines[-1]}" if lines else reference
         first, *_ = [*str(error).strip().splitlines(), "no message"]
         raise file.make_error(
             "objective.metric",
@@ -158,23 +160,23 @@ def _explain_wrong_shape(family: Family, shape: tuple[int, ...]) -> str | None:
 
 def explain_missing(reference: str) -> str | None:
     """Why a plain function's file cannot hold it, told without importing it; None where it may."""
-    place, _, name = reference.rpartition(":")
-    if not place.endswith(".py"):
+    location, _, name = reference.rpartition(":")
+    if not location.endswith(".py"):
         try:
-            return None if importlib.util.find_spec(place) else f"there is no module {place}"
+            return None if importlib.util.find_spec(location) else f"there is no module {location}"
         except (ImportError, ValueError) as error:
-            return f"{place} cannot be imported: {error}"
-    if not Path(place).is_file():
-        return f"there is no file {place}"
-    found = read_file(Path(place))
+            return f"{location} cannot be imported: {error}"
+    if not Path(location).is_file():
+        return f"there is no file {location}"
+    found = read_file(Path(location))
     if found.error is not None:
-        return f"{place}:{found.error.lineno or 1}: {found.error.msg}"
+        return f"{location}:{found.error.lineno or 1}: {found.error.msg}"
     tree = found.tree or ast.Module([], [])
     known = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     known |= {str(getattr(node, "name", "")) for node in tree.body}
     imported = [a for n in tree.body if isinstance(n, ast.ImportFrom | ast.Import) for a in n.names]
     known |= {a.asname or a.name for a in imported}
-    return None if name in known or "*" in known else f"{place} has no function {name!r}"
+    return None if name in known or "*" in known else f"{location} has no function {name!r}"
 
 
 def _try_points(spec: StudySpec, problem: Problem, losses: Sequence[str]) -> ModelInspection:

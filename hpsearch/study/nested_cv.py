@@ -146,7 +146,7 @@ def _describe_outer_fold(study: StudyResult, metrics: Sequence[str], root: Path)
     return OuterFoldResult(
         study.study,
         key=history.key,
-        place=(str(study.experiment_id), str(study.run_id)) if known else None,
+        location=(str(study.experiment_id), str(study.run_id)) if known else None,
         time=history.final.time,
         search_score=study.best.score,
         test={metric: study.test[metric] for metric in metrics},

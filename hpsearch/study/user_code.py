@@ -112,12 +112,12 @@ def _is_import_call(function: ast.expr) -> bool:
 
 
 def _find_files(reference: str) -> list[Path]:
-    place = reference.rpartition(":")[0]
-    if place.endswith(".py"):
-        return [Path(place)] if Path(place).is_file() else []
-    own = list(_locate_module(place, []))
+    location = reference.rpartition(":")[0]
+    if location.endswith(".py"):
+        return [Path(location)] if Path(location).is_file() else []
+    own = list(_locate_module(location, []))
     return own or [
-        p for base in _find_base_folders(place) for p in _files_along(base, place.split("."))
+        p for base in _find_base_folders(location) for p in _files_along(base, location.split("."))
     ]
 
 

@@ -111,10 +111,15 @@ def check_database(path: Path) -> None:
             "`hpsearch doctor --repair` renames it and makes a new one; "
             "then `hpsearch sync STUDY` sends a study."
         )
-    places = [path] if path.exists() else []
-    for place in (*places, _nearest_folder(path.parent)):  # SQLite writes a journal beside the file
-        if not os.access(place, os.R_OK | os.W_OK):
-            raise TrackingError(f"{place}: cannot be written to: Permission denied.{_ELSEWHERE}")
+    candidates = [path] if path.exists() else []
+    for candidate in (
+        *candidates,
+        _nearest_folder(path.parent),
+    ):  # SQLite writes a journal beside the file
+        if not os.access(candidate, os.R_OK | os.W_OK):
+            raise TrackingError(
+                f"{candidate}: cannot be written to: Permission denied.{_ELSEWHERE}"
+            )
     if not _nearest_folder(path.parent).is_dir():
         raise TrackingError(
             f"{_nearest_folder(path.parent)}: is a file, and no folder.{_ELSEWHERE}"

@@ -26,7 +26,7 @@ class OuterFoldResult:
 
     study: str
     key: str  # of its journal
-    place: tuple[str, str] | None  # ids of its experiment and run; None: not in the store yet
+    location: tuple[str, str] | None  # ids of its experiment and run; None: not in the store yet
     time: int  # of its final fit, milliseconds since the epoch
     search_score: float  # what its search scored
     test: Mapping[str, float]  # on the locked rows, the objective first
@@ -112,8 +112,8 @@ def _format_note(name: str, folds: Sequence[OuterFoldResult]) -> str:
     for fold in folds:
         low, high = fold.intervals[objective]
         shown = fold.study
-        if fold.place is not None:
-            shown = "[{}](#/experiments/{}/runs/{})".format(shown, *fold.place)
+        if fold.location is not None:
+            shown = "[{}](#/experiments/{}/runs/{})".format(shown, *fold.location)
         lines.append(
             f"| {shown} | {fold.search_score:.4f} | {fold.test[objective]:.4f} | "
             f"{low:.4f} to {high:.4f} |"

@@ -160,7 +160,7 @@ def compare_points(
 
     def compare(key: str, wanted: set[PointKey], is_ours: Callable[[str], bool]) -> None:
         held = {
-            place for place in _stored_points(client, bulk, ids[key], is_ours) if is_ours(place[0])
+            point for point in _stored_points(client, bulk, ids[key], is_ours) if is_ours(point[0])
         }
         if wanted - held:
             missing[key] = f"{len(wanted - held)} points"
@@ -185,11 +185,11 @@ def compare_points(
     for trial in history.attempts:
         key = mlflow_layout.trial_key(history, trial)
         if trial.ended is None and key in ids:  # the study was stopped under it
-            places = set(map(_point_key, mlflow_layout.curve_points(trial, history.metric, 0)))
-            compare(key, places, mlflow_layout.is_trial_metric)
-    for key, places in late.items():  # of finalists, the second score alone is news
-        names = {place for place in places if place[0] == mlflow_layout.FINALIST_SCORE}
-        compare(key, names, mlflow_layout.FINALIST_SCORE.__eq__)
+            keys = set(map(_point_key, mlflow_layout.curve_points(trial, history.metric, 0)))
+            compare(key, keys, mlflow_layout.is_trial_metric)
+    for key, keys in late.items():  # of finalists, only the second score is new
+        second_scores = {k for k in keys if k[0] == mlflow_layout.FINALIST_SCORE}
+        compare(key, second_scores, mlflow_layout.FINALIST_SCORE.__eq__)
     if history.key in ids:
         wanted = {_point_key(point) for _, point in mlflow_layout.best_points(history)}
         wanted |= set(map(_point_key, _outcome_points(history)))

@@ -53,9 +53,9 @@ def permutation_importance(
     """
     if len(schema.input_shape) > 1:
         return None  # no column stands for itself
-    places = _group_by_raw_column(schema)
+    indices = _group_by_raw_column(schema)
     rng = np.random.default_rng(0)  # the same rows give the same importance
-    room = MAX_CELLS // (N_REPEATS * len(places) * max(1, rows.columns.shape[1]))
+    room = MAX_CELLS // (N_REPEATS * len(indices) * max(1, rows.columns.shape[1]))
     n_rows = min(len(rows.target), MAX_ROWS, room)
     if n_rows < MIN_ROWS:
         return None
@@ -70,7 +70,7 @@ def permutation_importance(
 
     whole = score(predict(columns))
     losses = {}
-    for name, own in places.items():
+    for name, own in indices.items():
         shuffled = np.tile(columns, (N_REPEATS, 1, 1))
         for each in shuffled:
             each[:, own] = columns[rng.permutation(n_rows)][:, own]
@@ -85,7 +85,7 @@ def permutation_importance(
 
 def _group_by_raw_column(schema: Schema) -> dict[str, list[int]]:
     """The cleaned columns of each raw one."""
-    places: dict[str, list[int]] = {}
-    for place, column in enumerate(schema.columns):
-        places.setdefault(column.raw_name, []).append(place)
-    return places
+    indices: dict[str, list[int]] = {}
+    for index, column in enumerate(schema.columns):
+        indices.setdefault(column.raw_name, []).append(index)
+    return indices

@@ -128,10 +128,10 @@ def _f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
     return xp.sum(_f1_scores(xp, hits, predicted + actual) * actual) / xp.sum(actual)
 
 
-def _precision_or_recall(place: int, xp: Any, y: Any, p: Any, w: Any) -> Any:
+def _precision_or_recall(index: int, xp: Any, y: Any, p: Any, w: Any) -> Any:
     """Hits of each class among its predicted (1) or its actual (2) rows: precision or recall."""
     counts = _count_by_class(xp, y, p, w)
-    hits, among = counts[0], counts[place]
+    hits, among = counts[0], counts[index]
     shares = xp.where(among > 0, hits / xp.where(among > 0, among, 1), 0)
     if y.shape[1] == 1:
         return shares[1]

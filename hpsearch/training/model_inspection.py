@@ -202,9 +202,9 @@ def _call_user_code(model: str, act: Callable[[], Any]) -> Any:
 
 
 def _format_user_error(model: str, error: Exception) -> str:
-    place = strip_convention(model).rpartition(":")[0]
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == place]
-    where = f"{place}:{lines[-1]}" if lines else strip_convention(model)
+    location = strip_convention(model).rpartition(":")[0]
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == location]
+    where = f"{location}:{lines[-1]}" if lines else strip_convention(model)
     first, *_ = [*str(error).strip().splitlines(), "no message"]
     hint = ""
     if isinstance(error, KeyError) and lines:

@@ -68,13 +68,13 @@ def describe_precision(declared: Precision | None, *, on_accelerator: bool) -> s
 
 def read_function_source(model: str) -> str:
     """The source of a user's function; empty for a family, or where it cannot be found."""
-    place, _, name = strip_convention(model).rpartition(":")
-    if not place:
+    location, _, name = strip_convention(model).rpartition(":")
+    if not location:
         return ""
-    path = Path(place)
-    if not place.endswith(".py"):
+    path = Path(location)
+    if not location.endswith(".py"):
         try:
-            spec = importlib.util.find_spec(place)
+            spec = importlib.util.find_spec(location)
         except (ImportError, ValueError):  # trials will say what is wrong with it
             return ""
         path = Path(spec.origin) if spec is not None and spec.origin else path

@@ -49,14 +49,14 @@ def encode_categories(features: Any, params: Mapping[str, Any], categories: Cate
     if params["encoding"] == "one_hot" or not wide:
         return features
     parts, at = [], 0
-    for place, (first, n) in enumerate(wide):
+    for index, (first, n) in enumerate(wide):
         if at < first:
             parts.append(features[:, at:first])
         dense = keras.layers.Dense(
             int(params["embedding_size"]) or default_embedding_size(n),
             use_bias=False,
             kernel_initializer="uniform",  # as in Embedding
-            name=f"embedding_{place}",
+            name=f"embedding_{index}",
         )
         parts.append(dense(features[:, first : first + n]))
         at = first + n

@@ -103,15 +103,15 @@ def _build_layers(x: Any, p: Mapping[str, Any], outputs: Outputs, rank: str) -> 
 
     pool = {"max": f"MaxPooling{rank}", "average": f"AveragePooling{rank}"}[p["pooling"]]
     for block in range(p["blocks"]):
-        for place in range(p["convolutions"]):
+        for index in range(p["convolutions"]):
             convolution = getattr(k, f"Conv{rank}")(
                 p["filters"] << block,
                 p["kernel_size"],
                 padding="same",
-                name=f"convolution_{block}_{place}",
+                name=f"convolution_{block}_{index}",
                 **_make_kernel_arguments(p),
             )
-            x = _apply_activation(convolution(x), p, f"{block}_{place}")
+            x = _apply_activation(convolution(x), p, f"{block}_{index}")
         if min(x.shape[1:-1]) >= 2:
             x = getattr(k, pool)(2, name=f"pooling_{block}")(x)
         if p["spatial_dropout"]:

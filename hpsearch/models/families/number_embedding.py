@@ -126,7 +126,7 @@ def _embed_piecewise(numbers: Any, params: Mapping[str, Any]) -> Any:
     from keras import ops
 
     n, bins = numbers.shape[1], int(params["embedding_bins"])
-    place = keras.layers.EinsumDense(
+    position = keras.layers.EinsumDense(
         "bd,dt->bdt",
         output_shape=(n, bins),
         bias_axes="dt",
@@ -134,7 +134,7 @@ def _embed_piecewise(numbers: Any, params: Mapping[str, Any]) -> Any:
         trainable=False,
         name=BINS_LAYER,
     )(numbers)
-    embedded = _make_linear(n, bins, int(params["embedding_units"]))(ops.clip(place, 0.0, 1.0))
+    embedded = _make_linear(n, bins, int(params["embedding_units"]))(ops.clip(position, 0.0, 1.0))
     return keras.layers.ReLU(name="number_relu")(embedded)
 
 
@@ -198,10 +198,10 @@ def initialize_bins(
     """
     found = [layer for layer in network.layers if layer.name == BINS_LAYER]
     filled = list(weights)
-    places = {id(v): i for i, v in enumerate(network.weights)}
+    indices = {id(v): i for i, v in enumerate(network.weights)}
     numbers = features[:, list_number_features(features.shape[1], categories)]
     for layer in found:
         fitted = fit_bins(numbers, int(params["embedding_bins"]))
         for variable, values in zip(layer.weights, fitted, strict=True):
-            filled[places[id(variable)]] = values
+            filled[indices[id(variable)]] = values
     return filled

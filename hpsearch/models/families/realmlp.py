@@ -183,10 +183,10 @@ def initialize(
 
     p: dict[str, Any] = {**DEFAULTS, **params}
     filled = initialize_bins(p, network, weights, features, rng, categories)
-    places = {id(v): i for i, v in enumerate(network.weights)}
+    indices = {id(v): i for i, v in enumerate(network.weights)}
     x = _encode_rows(network, filled, features)
     for name in [*(f"dense_{i}" for i in range(p["layers"])), "last"]:
-        kernel, bias = (places[id(v)] for v in network.get_layer(name).weights)
+        kernel, bias = (indices[id(v)] for v in network.get_layer(name).weights)
         x = x @ filled[kernel]
         if p["weight_init"] == "std":
             spread = x.std(axis=0)

@@ -99,11 +99,11 @@ def find_serving_obstacle(model: keras.Model) -> str | None:
     return next(_find_custom_objects(config, "the model"), None)
 
 
-def _find_custom_objects(node: Any, place: str) -> Iterator[str]:
+def _find_custom_objects(node: Any, location: str) -> Iterator[str]:
     """Find the custom objects in a serialized object."""
     if isinstance(node, list | tuple):
         for child in node:
-            yield from _find_custom_objects(child, place)
+            yield from _find_custom_objects(child, location)
     if not isinstance(node, Mapping):
         return
     config = node.get("config")

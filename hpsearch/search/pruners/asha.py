@@ -77,10 +77,10 @@ class Hyperband:
 
     def bracket_of(self, number: int) -> int:
         """The bracket of trial `number`: 0 is the one that prunes earliest."""
-        place = derive_seed(self._seed, "bracket", number) % sum(self._shares)
+        offset = derive_seed(self._seed, "bracket", number) % sum(self._shares)
         for bracket, share in enumerate(self._shares):
-            place -= share
-            if place < 0:
+            offset -= share
+            if offset < 0:
                 return bracket
         raise AssertionError
 
@@ -90,14 +90,14 @@ class Hyperband:
 
     def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
         """See `Pruner`."""
-        told = {}
+        verdicts = {}
         for trial in waiting:
             own = self.bracket_of(trial.number)
             peers = [
                 t for t in other_trials(trial, history.trials) if self.bracket_of(t.number) == own
             ]
-            told[trial.number] = is_behind_peers(trial, peers, history.direction, eta=self._eta)
-        return told
+            verdicts[trial.number] = is_behind_peers(trial, peers, history.direction, eta=self._eta)
+        return verdicts
 
 
 def is_behind_peers(
@@ -112,12 +112,9 @@ def is_behind_peers(
         return True
     scores = [score_after(peer, trial.n_epochs, direction) for peer in peers]
     seen = [s for s in scores if s is not None]
-    place, places = (
-        count_better(score, seen, direction),
-        count_survivors(len(seen) + 1, eta),
-    )
+    rank, n_survivors = count_better(score, seen, direction), count_survivors(len(seen) + 1, eta)
     logger.debug(
         "trial %d: number %d of %d after %d epochs; the best %d go on",
-        *(trial.number, place + 1, len(seen) + 1, trial.n_epochs, places),
+        *(trial.number, rank + 1, len(seen) + 1, trial.n_epochs, n_survivors),
     )
-    return place >= places
+    return rank >= n_survivors

@@ -87,8 +87,8 @@ def _render_dropped(s: StarterFacts, names: list[str]) -> Iterator[str]:
 def _render_columns(s: StarterFacts) -> Iterator[str]:
     columns = s.dataset.schema.columns
     wide = min(30, max(len(format_comment(c.name)) for c in columns))
-    for place, column in enumerate(columns[:LIST_WIDTH]):
-        values = s.dataset.columns[:, place]
+    for index, column in enumerate(columns[:LIST_WIDTH]):
+        values = s.dataset.columns[:, index]
         yield f"  #   {format_comment(column.name):{wide}}  {_describe_column(column, values)}"
     if len(columns) > LIST_WIDTH:
         yield f"  #   and {len(columns) - LIST_WIDTH} more, as `hpsearch check` shows"

@@ -79,8 +79,8 @@ def profile_table(
 def _profile_column(
     table: Any, name: str, data: DataSpec, origin: TableOrigin
 ) -> DroppedColumn | DeclaredColumn | None:
-    values, places = factorize(table[name])
-    counts = np.bincount(places, minlength=len(values))
+    values, indices = factorize(table[name])
+    counts = np.bincount(indices, minlength=len(values))
     texts = {format_cell(v): int(n) for v, n in zip(values, counts, strict=True) if n}
     known = {t: n for t, n in texts.items() if t}
     share = len(known) / max(1, sum(known.values()))
@@ -170,8 +170,8 @@ def _make_usable(
 def find_leaks(dataset: Dataset) -> dict[str, str]:
     """Columns that tell the target nearly by themselves, and how well they do."""
     found = {}
-    for place, column in enumerate(dataset.schema.columns):
-        values = dataset.columns[:, place]
+    for index, column in enumerate(dataset.schema.columns):
+        values = dataset.columns[:, index]
         if said := _describe_leak(values, dataset, categorical=column.kind == "categorical"):
             found[column.name] = said
     return {**_find_leaking_pair(dataset), **found} if dataset.task == "regression" else found
@@ -231,8 +231,8 @@ def _find_leaking_pair(dataset: Dataset) -> dict[str, str]:
 
 def _mean_ranks(values: np.ndarray) -> np.ndarray:
     """Mean ranks, equal values sharing one."""
-    _, place, n = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(n) - (n - 1) / 2)[place]
+    _, index, n = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(n) - (n - 1) / 2)[index]
 
 
 def _correlation(a: np.ndarray, b: np.ndarray) -> float:

@@ -99,14 +99,14 @@ def _relative_path(source: str, output: Path) -> str:
 
 
 def _profile_table(
-    place: str, target: str | None, output: Path, settings: Sequence[str]
+    location: str, target: str | None, output: Path, settings: Sequence[str]
 ) -> StarterFacts:
     folder = output.parent.resolve()
-    declared = _initial_data_section(place, target, settings)
+    declared = _initial_data_section(location, target, settings)
     data = DataSpec(**declared)
     source = read_source(data, folder)
     if source.array is not None:
-        return _profile_images(place, source, declared, folder)
+        return _profile_images(location, source, declared, folder)
     if target is None:
         raise SpecError("--target NAME is required of a table: the column to predict")
     table = source.table
@@ -134,7 +134,7 @@ def _profile_table(
         folder=folder,
     )
     return StarterFacts(
-        **_common_facts(place, declared, cv, dataset),
+        **_common_facts(location, declared, cv, dataset),
         dropped=dropped,
         treated=treated,
         suspects=find_leaks(dataset),
@@ -143,11 +143,11 @@ def _profile_table(
 
 
 def _profile_images(
-    place: str, source: SourceTable, declared: dict[str, Any], folder: Path
+    location: str, source: SourceTable, declared: dict[str, Any], folder: Path
 ) -> StarterFacts:
     assert source.array is not None
     if source.array.ndim != 4:
-        raise SpecError(f"{place}: init is for tables and images; docs/data.md shows the others")
+        raise SpecError(f"{location}: init is for tables and images; docs/data.md shows the others")
     rough = recommend_ranges(len(source.array), 1)
     declared.setdefault("scaling", "minmax")
     declared.setdefault("test_fraction", rough.test_fraction if source.test_table is None else 0.0)
@@ -156,15 +156,15 @@ def _profile_images(
     division = CrossValidationSpec(**cv)
     dataset = load(data, task=None, cross_validation=division, seed=SEED, folder=folder)
     nothing: dict[str, Any] = {"dropped": (), "treated": (), "suspects": {}, "ordered_by": ()}
-    return StarterFacts(**_common_facts(place, declared, cv, dataset), **nothing)
+    return StarterFacts(**_common_facts(location, declared, cv, dataset), **nothing)
 
 
 def _common_facts(
-    place: str, declared: dict[str, Any], cv: dict[str, Any], dataset: Dataset
+    location: str, declared: dict[str, Any], cv: dict[str, Any], dataset: Dataset
 ) -> dict[str, Any]:
     """What a starter says of tables and images alike."""
     metric, reason = _recommend_metric(dataset)
-    stem = Path(place.rpartition(":")[2] if ":" in place else place).name.partition(".")[0]
+    stem = Path(location.rpartition(":")[2] if ":" in location else location).name.partition(".")[0]
     n_rows = dataset.n_rows + (len(dataset.locked_rows) if dataset.locked_rows else 0)
     return {
         "study": re.sub(r"[^A-Za-z0-9-]+", "-", stem).strip("-").lower()[:100] or "study",
@@ -179,14 +179,14 @@ def _common_facts(
 
 
 def _initial_data_section(
-    place: str, target: str | None, settings: Sequence[str]
+    location: str, target: str | None, settings: Sequence[str]
 ) -> dict[str, Any]:
     """The data section before anything is known of the table."""
     for text in settings:
         if not text.startswith("data."):
             raise SpecError(f"--set {text}: init takes keys of data; edit the file for the others")
     named = {} if target is None else {"target": target}
-    given = {"data": {"source": place, **named}, "search_space": {"units": 8}}
+    given = {"data": {"source": location, **named}, "search_space": {"units": 8}}
     declared: dict[str, Any] = dict(load_dict(given, settings).raw["data"])
     return declared
 
@@ -208,8 +208,8 @@ def _recommend_folds(
     told, _ = infer_target(column, target, data, None, source.origin)
     if told.kind == "regression":
         return {"kind": "kfold", "folds": ranges.folds, **_repeats_field(ranges)}
-    values, places = factorize(column[target])
-    known = count_texts(format_categories(values, target_as_column(told)), places).values()
+    values, indices = factorize(column[target])
+    known = count_texts(format_categories(values, target_as_column(told)), indices).values()
     left = int(min(known) * (1 - data.test_fraction))
     return {
         "kind": "stratified",

@@ -62,8 +62,8 @@ def _draw_panel(axis: Axes, history: History, x: int, y: int) -> None:
             size=7,
             color=style.INK,
         )
-    for which, place in (("x", x), ("y", y)):
-        values = [(t.values or ())[place] for t in (*front, *others)]
+    for which, index in (("x", x), ("y", y)):
+        values = [(t.values or ())[index] for t in (*front, *others)]
         if min(values) > 0 and max(values) > 20 * min(values):
             style.use_log_scale(axis, "x" if which == "x" else "y")
     style.style_axis(axis, "both")

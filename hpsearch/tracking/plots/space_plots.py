@@ -96,8 +96,8 @@ def draw_parallel_coordinates(history: History) -> Figure | None:
     scores = np.array([t.score for t in worst_first], float)
     low, high = style.focus_limits(scores.tolist(), maximize=history.maximize)
     height = np.clip((scores - low) / (high - low), 0, 1)
-    places = np.column_stack([_positions_or_nan(p, worst_first) for p in space] + [height])
-    for line, rank in zip(places, np.linspace(0, 1, len(places)), strict=True):
+    positions = np.column_stack([_positions_or_nan(p, worst_first) for p in space] + [height])
+    for line, rank in zip(positions, np.linspace(0, 1, len(positions)), strict=True):
         axis.plot(line, color=scale(rank), alpha=0.25 + 0.7 * rank**3, lw=0.8 + 1.4 * rank**4)
     for x, parameter in enumerate(space):
         _draw_axis(axis, x, _axis_ticks(parameter))
@@ -235,10 +235,10 @@ def _from_position(parameter: Parameter, position: np.ndarray) -> np.ndarray:
 
 def _positions_or_nan(parameter: Parameter, trials: Sequence[Trial]) -> np.ndarray:
     """`_positions`, with NaN where the parameter is not active."""
-    places = np.full(len(trials), np.nan)
+    positions = np.full(len(trials), np.nan)
     active = [i for i, t in enumerate(trials) if parameter.name in t.params]
-    places[active] = _positions(parameter, [trials[i] for i in active])
-    return places
+    positions[active] = _positions(parameter, [trials[i] for i in active])
+    return positions
 
 
 def _axis_ticks(parameter: Parameter) -> list[tuple[float, str]]:

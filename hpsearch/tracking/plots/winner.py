@@ -102,11 +102,11 @@ def draw_calibration(history: History, rows: Predictions) -> Figure | None:
     )
     axis.plot([0, 1], [0, 1], color=style.MUTED, lw=1, ls=(0, (4, 4)))
     for color, (name, truth, score) in zip(style.CYCLE, _classes_to_draw(rows), strict=False):
-        place = np.clip((score * BINS).astype(int), 0, BINS - 1)
-        count = np.bincount(place, minlength=BINS)
+        index = np.clip((score * BINS).astype(int), 0, BINS - 1)
+        count = np.bincount(index, minlength=BINS)
         used = count > 0
-        said = np.bincount(place, score, BINS)[used] / count[used]
-        came = np.bincount(place, truth, BINS)[used] / count[used]
+        said = np.bincount(index, score, BINS)[used] / count[used]
+        came = np.bincount(index, truth, BINS)[used] / count[used]
         error = 1.96 * np.sqrt(np.maximum(came * (1 - came), 0.25 / count[used]) / count[used])
         axis.errorbar(
             said,
@@ -193,9 +193,9 @@ def draw_permutation_importance(history: History, rows: Predictions) -> Figure |
         height=1.6 + 0.26 * len(shown),
     )
     figure.subplots_adjust(left=0.27)
-    for place, (_, losses) in enumerate(reversed(shown)):
-        axis.barh(place, float(np.mean(losses)), color=style.PALE, height=0.7)
-        axis.plot(losses, [place] * len(losses), "o", ms=2.5, color=style.BLUE)
+    for index, (_, losses) in enumerate(reversed(shown)):
+        axis.barh(index, float(np.mean(losses)), color=style.PALE, height=0.7)
+        axis.plot(losses, [index] * len(losses), "o", ms=2.5, color=style.BLUE)
     axis.axvline(0, color=style.MUTED, lw=1)
     axis.set_yticks(range(len(shown)), [style.escape_label(name) for name, _ in reversed(shown)])
     axis.set_ylim(-0.6, len(shown) - 0.4)

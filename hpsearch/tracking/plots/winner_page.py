@@ -91,10 +91,10 @@ def _draw_calibration(rows: Predictions) -> Iterator[Any]:
 
     traces = []
     for name, truth, score in rows.scored_classes()[:MAX_CLASSES]:
-        place = np.clip((score * BINS).astype(int), 0, BINS - 1)
-        count = np.bincount(place, minlength=BINS)
+        index = np.clip((score * BINS).astype(int), 0, BINS - 1)
+        count = np.bincount(index, minlength=BINS)
         used = count > 0
-        said, came = (np.bincount(place, v, BINS)[used] / count[used] for v in (score, truth))
+        said, came = (np.bincount(index, v, BINS)[used] / count[used] for v in (score, truth))
         told = [f"{n:,} rows" for n in count[used]]
         traces.append(
             go.Scatter(x=said, y=came, text=told, mode="lines+markers", name=escape_line(name))

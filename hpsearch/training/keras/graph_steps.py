@@ -123,10 +123,10 @@ class GraphSteps:
         import tensorflow as tf
         from keras import ops
 
-        places = rows
+        indices = rows
         if self._windows is not None:
-            places = tf.gather(self._windows.last_rows, rows)[:, None] + self._windows.offsets
-        x = tf.cast(tf.gather(self._features, places), tf.float32)
+            indices = tf.gather(self._windows.last_rows, rows)[:, None] + self._windows.offsets
+        x = tf.cast(tf.gather(self._features, indices), tf.float32)
         x = tf.where(tf.math.is_nan(x), impute, x)
         x = scale_features(ops, x, center, scale, QuantileScaling(*pieces), clip)
         y = tf.gather(self._target, rows)

@@ -104,8 +104,8 @@ class SharedModel:
         """
         for variable, value in zip(self._own_weights, weights, strict=True):
             variable.assign(value)
-        for place, variable in enumerate(self._seeds):
-            variable.assign([derive_seed(seed, place), 0])
+        for index, variable in enumerate(self._seeds):
+            variable.assign([derive_seed(seed, index), 0])
         # Some optimizers start from the weights (ScheduleFreeAdamW), so a twin is built on them.
         optimizer = self.model.optimizer
         twin = type(optimizer).from_config(optimizer.get_config())
@@ -231,14 +231,14 @@ class BatchSteps:
     ) -> float:
         """See `EpochSteps`."""
         total, scheduled = 0.0, list_share_variables(self._model)
-        for place, rate in enumerate(rates):
-            taken = slice(place * batch_size, (place + 1) * batch_size)
+        for index, rate in enumerate(rates):
+            taken = slice(index * batch_size, (index + 1) * batch_size)
             chunk = rows[taken]
             x, y, _ = self._gather(statistics, chunk)
             if get_learning_rate_variable(self._model) is not None:
                 self._model.optimizer.learning_rate = float(rate)
             for variable, values in scheduled:
-                variable.assign(getattr(shares, values)[place])
+                variable.assign(getattr(shares, values)[index])
             counted = None if weights is None else weights[taken]
             logs = self._model.train_on_batch(x, y, sample_weight=counted, return_dict=True)
             total += float(logs["loss"]) * len(chunk)
