@@ -1,4 +1,4 @@
-"""A whole study, connected: data, search, final fit, locked rows, MLflow."""
+"""Run a whole study: data, search, final fit, locked rows, MLflow."""
 
 from .nested_cv import NestedResult, nested
 from .result import BestTrial, StudyResult, StudyStopped

@@ -1,8 +1,8 @@
-"""What a study's results depend on, and what of it has changed when the study goes on.
+"""Record what a study's results depend on, and find what has changed when it continues.
 
-Every value of the declaration with its default, the defaults that lie elsewhere, the user's code
-and the versions of what trains and samples. It is journalled when the study begins, and again
-whenever a change is accepted.
+This includes every key of the study file with its default, defaults defined elsewhere, user code,
+and the versions of packages for training and sampling. It is written to the journal when the study
+starts, and when a change is accepted.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ ACCEPTABLE = ("training", "model", "defaults", "code", "version")
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """Fields of a journal's first line, and of its `changed` events."""
+    """Fields of the journal's first line and of its `changed` events."""
 
-    resolved: Mapping[str, Any]  # every key of the study's file, with its default
-    defaults: Mapping[str, Any]  # what is not declared and has its default elsewhere
-    files: Mapping[str, str]  # the user's code: path -> SHA-256
+    resolved: Mapping[str, Any]  # all keys of the study file, with defaults
+    defaults: Mapping[str, Any]  # defaults that are not keys of the file
+    files: Mapping[str, str]  # user code: path -> SHA-256
     environment: Mapping[str, str]  # versions and machine
 
     def to_record(self) -> dict[str, Any]:
-        """As the journal holds them."""
+        """Return the fields as stored in the journal."""
         return asdict(self)
 
 
@@ -58,11 +58,11 @@ class Change:
     key: str
     then: str
     now: str
-    is_default: bool = False  # the value of now was not declared
+    is_default: bool = False  # the current value is a default
 
     @property
     def is_acceptable(self) -> bool:
-        """Whether the study could go on with it."""
+        """Whether the study can continue with the change."""
         return self.key.split(".")[0].split(" ")[0] in ACCEPTABLE
 
     def __str__(self) -> str:
@@ -71,7 +71,7 @@ class Change:
 
 
 def build_declaration(study: ResolvedStudy) -> Declaration:
-    """What a study's results depend on beside its data."""
+    """Collect what a study's results depend on besides its data."""
     file = study.file
     return Declaration(
         resolved=file.written.model_dump(mode="json"),
@@ -82,23 +82,23 @@ def build_declaration(study: ResolvedStudy) -> Declaration:
 
 
 def resolve_defaults(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A declaration with all its defaults, its paths as they were written."""
+    """Return a declaration with all defaults, and paths as written."""
     return StudySpec.model_validate(raw).model_dump(mode="json")
 
 
 def describe_environment() -> dict[str, str]:
-    """Versions and machine; nothing of the environment's variables."""
+    """Return versions and machine, without environment variables."""
     versions = {}
     for name in PACKAGES:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            continue  # TensorFlow, where JAX trains
+            continue  # TensorFlow need not be installed for JAX
     return {"python": platform.python_version(), "machine": platform.machine(), **versions}
 
 
 def plugin_versions(study: CheckedStudy) -> dict[str, str]:
-    """The other packages whose sampler, pruner, family or metrics the study names."""
+    """Return the versions of plugin packages that the study uses."""
     spec = study.spec
     named = [
         *(("samplers", spec.sampler.kind), ("pruners", study.pruner_kind)),
@@ -111,7 +111,7 @@ def plugin_versions(study: CheckedStudy) -> dict[str, str]:
 
 
 def _default_arguments(study: ResolvedStudy) -> dict[str, Any]:
-    """What trials take where the study's file is silent, as far as it is ours and not Keras's."""
+    """Return hpsearch's defaults of hyperparameters that the study file does not declare."""
     spec = study.spec
     family = find_family(spec.model_name)
     loss = next(iter(losses.LOSSES[study.task]), None)
@@ -134,7 +134,7 @@ def _default_arguments(study: ResolvedStudy) -> dict[str, Any]:
 
 
 def packages_of(study: CheckedStudy, trainer: str) -> tuple[str, ...]:
-    """The packages whose version can change a study's results."""
+    """Return the packages whose versions can change a study's results."""
     spec = study.spec
     pruned_by_optuna = study.pruner_kind in ("median", "percentile", "patience", "threshold")
     folds = spec.cross_validation
@@ -151,13 +151,13 @@ def packages_of(study: CheckedStudy, trainer: str) -> tuple[str, ...]:
 def find_changes(
     before: StudyCreated, now: Declaration, *, file: StudyFile, packages: tuple[str, ...]
 ) -> list[Change]:
-    """What differs from the journal's declaration, as far as that tells.
+    """Find the differences from the journal's declaration.
 
     Args:
-        before: The journal's first event, with the last change that was accepted.
-        now: What would train the next trials.
-        file: The declaration.
-        packages: Whose versions count.
+        before: The journal's first event, with the last accepted change.
+        now: The declaration for the next trials.
+        file: The study file.
+        packages: Packages whose versions are compared.
     """
     return [
         *_changed_values(before, now, _flatten(file.raw)),
@@ -170,7 +170,7 @@ def find_changes(
 def _changed_values(
     before: StudyCreated, now: Declaration, declared: Mapping[str, Any]
 ) -> Iterator[Change]:
-    """Keys of the study's file. A key that is newer than the journal counts if it is declared."""
+    """Compare the keys of the study file; keys newer than the journal count only if declared."""
     then = _flatten(before.resolved or resolve_defaults(before.spec))
     here = _flatten(now.resolved)
     for key in sorted(then.keys() | here.keys()):
@@ -187,7 +187,7 @@ def _is_within(key: str, section: str) -> bool:
 
 
 def _changed_defaults(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> Iterator[Change]:
-    """Defaults that the journal has and that are others now."""
+    """Compare the defaults stored in the journal."""
     then, here = _flatten(before or {}), _flatten(now)
     for key in sorted(then.keys() & here.keys()):
         if then[key] != here[key]:
@@ -195,7 +195,7 @@ def _changed_defaults(before: Mapping[str, Any] | None, now: Mapping[str, Any]) 
 
 
 def _changed_files(before: Mapping[str, str] | None, now: Mapping[str, str]) -> Iterator[Change]:
-    """Files that were edited, or came or went; one that was only moved is the same."""
+    """Find edited, added and removed files; a moved file counts as equal."""
     if before is None:
         return
     moved = set(before.values()) & set(now.values())
@@ -219,7 +219,7 @@ def _changed_versions(
 
 
 def _flatten(value: Any, key: str = "") -> dict[str, Any]:
-    """`{"a.b": 1}` of `{"a": {"b": 1}}`."""
+    """Flatten `{"a": {"b": 1}}` to `{"a.b": 1}`."""
     if not isinstance(value, Mapping) or not value:
         return {key: value}
     prefix = f"{key}." if key else ""

@@ -1,4 +1,4 @@
-"""Whether files are still those that were written: by size and digest."""
+"""Detect damaged files by size and digest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..events import FileDigest
 
 
 def describe_files(folder: Path) -> dict[str, FileDigest]:
-    """Size and SHA-256 of every file below `folder`, by its name there."""
+    """Return size and SHA-256 of every file below `folder`, by relative name."""
     return {
         path.relative_to(folder).as_posix(): FileDigest(path.stat().st_size, _sha256(path))
         for path in sorted(folder.rglob("*"))
@@ -19,9 +19,9 @@ def describe_files(folder: Path) -> dict[str, FileDigest]:
 
 
 def find_damaged_files(folder: Path, described: Mapping[str, FileDigest | None]) -> tuple[str, ...]:
-    """The files of `described` that are gone, empty or not what they were.
+    """Return the files in `described` that are missing, empty or changed.
 
-    None in place of a description asks only that there is something in the file.
+    For a description of None, the file only needs to be non-empty.
     """
     return tuple(name for name, facts in described.items() if not _is_intact(folder / name, facts))
 

@@ -1,4 +1,4 @@
-"""How a study ends: finalists, the choice, the final fit, the figures."""
+"""The end of a study: finalists, choice, final fit, plots."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ def finalize_study(
     executor: Executor,
     stop_requested: Callable[[], bool],
 ) -> None:
-    """Choose the winner and fit it, as far as an earlier run of the study did not do it.
+    """Choose and fit the winner, continuing where an earlier run stopped.
 
-    Plots come last, and a study has ended without them.
+    Plots come last; the study has ended without them.
 
     Raises:
-        TrainingError: If no trial completed, or a finalist or the final fit takes its workers
-            down.
-        StudyStopped: If somebody asked for it; what was scored is written down.
+        TrainingError: If no trial completed, or a finalist or the final fit crashes its workers.
+        StudyStopped: If a stop was requested; finished scores are recorded.
     """
     history, record = writer.history, writer.write
     folder = writer.journal.path.parent

@@ -1,7 +1,7 @@
-"""Plots and pages of a study: drawn once it has ended, and never a reason for it not to end.
+"""Draw the plots and pages of a study; a failure never prevents its end.
 
-What fails is a warning with the reason, recorded in the journal's `plots` event; `hpsearch tune`
-and `hpsearch sync` try it again. Figures of the search may be drawn earlier, while workers train.
+A failed plot is a warning, recorded in the journal's `plots` event; `hpsearch tune` and `hpsearch
+sync` try it again. Plots of the search may be drawn while workers train the final model.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ Record = Callable[[Event], object]
 
 
 class Gallery:
-    """The plots of one study in this run."""
+    """Draws the plots of one study in this run."""
 
     def __init__(self, history: History, folder: Path) -> None:
-        """Nothing is drawn yet.
+        """Create the gallery without drawing.
 
         Args:
-            history: The study's, with its trials' curves; it may still grow.
-            folder: The study's.
+            history: The study's history, with curves; it may still grow.
+            folder: The study's folder.
         """
-        self.failed: dict[str, str] = {}  # file -> why it could not be drawn
+        self.failed: dict[str, str] = {}  # file -> error
         self._history = history
         self._folder = folder
         self._done: set[str] = set()
 
     def draw_interactive(self) -> None:
-        """One page of the search."""
+        """Draw the interactive page of the search."""
         from ..tracking.plots.interactive import PAGE, write_interactive
 
         self._draw_safely(f"plots/{PAGE}", lambda: write_interactive(self._history, self._folder))
 
     def draw_search(self) -> None:
-        """Images of the search."""
+        """Draw the images of the search."""
         self._draw_safely("plots", lambda: self._draw_images("draw_search"))
 
     def draw_remaining(self, record: Record) -> None:
-        """Draw what this run has not, and write down what failed; where anything is due."""
+        """Draw the remaining plots if any are due, and record failures."""
         if not needs_drawing(self._history):
             return
         from ..tracking.plots.winner_page import PAGE, write_winner_page
@@ -84,19 +84,19 @@ class Gallery:
         self._done.add(name)
         try:
             drawn = draw()
-        except Exception as error:  # whatever data and libraries make of each other
+        except Exception as error:  # plotting libraries may raise anything
             reason = error.strerror if isinstance(error, OSError) else None
             self.failed[name] = reason or f"{type(error).__name__}: {error}"
             if name.endswith(".html"):
                 with suppress(OSError):
-                    (self._folder / name).unlink()  # one of an earlier winner
+                    (self._folder / name).unlink()  # a plot of an earlier winner
             return
         if isinstance(drawn, Mapping):
             self.failed |= drawn
 
 
 def needs_drawing(history: History) -> bool:
-    """Whether plots of a study that has ended are missing or older than its winner."""
+    """Whether plots of a finished study are missing or older than its winner."""
     if history.final is None:
         return False
     return _is_outdated(history) or bool(history.plots and history.plots.failed)
@@ -110,9 +110,9 @@ def _is_outdated(history: History) -> bool:
 
 
 def draw_missing(path: Path) -> dict[str, str]:
-    """Draw what a study that has ended still lacks; what failed again and why, by file.
+    """Draw the missing plots of a finished study; returns failures by file.
 
-    A study that is being run, or whose folder cannot be written, is left as it is.
+    A running study, or one whose folder is not writable, is skipped.
     """
     if not needs_drawing(load_history(path, without=CURVES)):
         return {}

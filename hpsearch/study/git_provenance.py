@@ -1,7 +1,7 @@
-"""Which version of the user's files a study ran with: the commit, and what differs from it.
+"""Record the git commit of the user's files, and uncommitted changes.
 
-Asks git, where there is one and the study's folder lies in a repository. Only files that git
-tracks are looked at. Secrets are hidden, and files that hold little else are named, not shown.
+Applies if git is installed and the study's folder is in a repository. Only tracked files are
+considered. Secrets are redacted, and files that consist of secrets are only named.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from ..tracking.mlflow_layout import SOURCE_DIFF
 
 logger = logging.getLogger("hpsearch.study")
 
-MAX_DIFF_BYTES = 1 << 20  # characters of a diff
-MARGIN = 4096  # more characters that are looked at, so that no secret is cut in two
+MAX_DIFF_BYTES = 1 << 20  # maximum characters of a diff
+MARGIN = 4096  # extra characters that are scanned, so that no secret is split
 DIFF = ("diff", "HEAD", "--no-color", "--no-ext-diff")
-EXCLUDED_FILES = (  # names of files that hold secrets in forms of their own
+EXCLUDED_FILES = (  # names of files that consist of secrets
     *(".env", ".env.*", "*.env", ".netrc", ".pgpass", ".pypirc", ".npmrc", ".htpasswd"),
     *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "id_rsa*", "id_ed25519*"),
     *("credentials", "credentials.json", ".git-credentials", "kubeconfig"),
 )
-TIMEOUT_SECONDS = 10.0  # for one answer of git
+TIMEOUT_SECONDS = 10.0  # seconds for one git command
 
 
 def record_git_state(folder: Path, study: Path) -> SourceVersion:
-    """The commit and branch of `folder`; what is not committed goes to `source.diff` in `study`.
+    """Return commit and branch of `folder`; write uncommitted changes to `source.diff` in `study`.
 
-    Outside of a repository there is nothing to say.
+    Empty outside a repository.
     """
     commit = _run_git(folder, "rev-parse", "HEAD")
     if not commit:
@@ -51,7 +51,7 @@ def record_git_state(folder: Path, study: Path) -> SourceVersion:
 
 
 def _write_diff(path: Path, text: str) -> None:
-    """Write what is not committed; a study begins without it, too."""
+    """Write uncommitted changes; a failure is only a warning."""
     try:
         make_folder(path.parent)
         write_text(path, text)
@@ -64,7 +64,7 @@ def _pathspecs(names: Sequence[str]) -> list[str]:
 
 
 def _run_git(folder: Path, *arguments: str) -> str | None:
-    """What git prints; None where it is not there, or has nothing to say of this folder."""
+    """Run git; returns its output, or None if it is missing or fails in this folder."""
     try:
         done = subprocess.run(
             ["git", "-C", str(folder), *arguments],

@@ -1,7 +1,7 @@
-"""The trials that a study tries first: points of the user's, and the defaults of the framework.
+"""The first trials of a study: enqueued points, and the framework's defaults.
 
-What a point leaves out takes the default of Keras and of the model, or the nearest value of the
-space to it; what has no default is drawn from the study's seed.
+Hyperparameters missing from a point take the default of Keras and of the model, or the nearest
+value in the space; without a default, they are drawn from the study's seed.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from ..training.optimizers import DEFAULT_OPTIMIZER
 from ..training.schedules import DEFAULT_LEARNING_RATE
 from ..trial import Value, derive_seed
 
-DEFAULTS_WORD = "defaults"  # the point without any value of its own
-MAX_DRAWS = 1000  # of the rest of a point, before its constraints count as impossible
+DEFAULTS_WORD = "defaults"  # a point without declared values
+MAX_DRAWS = 1000  # draws of the rest of a point, before its constraints count as unsatisfiable
 BATCH_SIZE = 32  # Keras's `fit`
 
-# Keras's own defaults of what an optimizer or a loss reads; None where Keras has none.
+# Keras's defaults of arguments of optimizers and losses; None: no default.
 ARGUMENTS: dict[str, Value] = {
     "learning_rate": DEFAULT_LEARNING_RATE,
     "momentum": 0.0,
@@ -43,7 +43,7 @@ ARGUMENTS: dict[str, Value] = {
     "gamma": 2.0,
     "delta": 1.0,
 }
-OPTIMIZER_ARGUMENTS: dict[str, dict[str, Value]] = {  # where one optimizer or loss has its own
+OPTIMIZER_ARGUMENTS: dict[str, dict[str, Value]] = {  # exceptions of an optimizer or loss
     "adamw": {"weight_decay": 0.004},
     "adadelta": {"rho": 0.95},
     "lion": {"beta_2": 0.99},
@@ -56,10 +56,10 @@ OPTIMIZER_ARGUMENTS: dict[str, dict[str, Value]] = {  # where one optimizer or l
 def initial_points(
     spec: StudySpec, further: Sequence[Mapping[str, Value]] = ()
 ) -> list[dict[str, Value]]:
-    """The points of `enqueue`, complete, in the order of the file, then `further`; each once.
+    """Return the completed points of `enqueue` in order, then `further`, without duplicates.
 
     Raises:
-        SpecError: If one is no point of the space.
+        SpecError: If one is not a point of the space.
     """
     found: dict[PointKey, dict[str, Value]] = {}
     for index, declared in enumerate(spec.enqueue):
@@ -73,7 +73,7 @@ def initial_points(
 
 
 def find_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    """What is wrong with the declared points: the key, and why."""
+    """Find problems of the declared points: key and message."""
     for index, declared in enumerate(spec.enqueue):
         if declared != DEFAULTS_WORD and not isinstance(declared, Mapping):
             message = f"a point is a mapping of names to values, or the word {DEFAULTS_WORD}"
@@ -110,7 +110,7 @@ def _format_range(p: Parameter) -> str:
 
 
 def _complete_point(spec: StudySpec, declared: Any, index: int) -> dict[str, Value]:
-    """A point with everything that exists beside what was declared."""
+    """Complete a declared point with all other active hyperparameters."""
     given = {} if declared == DEFAULTS_WORD else dict(declared)
     rng = Random(derive_seed(spec.seed, "enqueue", index))
     known = _default_point(spec)
@@ -129,12 +129,12 @@ def _complete_point(spec: StudySpec, declared: Any, index: int) -> dict[str, Val
                 k: v for kind in kinds for k, v in OPTIMIZER_ARGUMENTS.get(str(kind), {}).items()
             }
             default = nearest_value(p, {**known, **own, **usual}.get(p.name))
-            # Where the defaults break a constraint, what was not declared is drawn instead.
+            # If defaults violate a constraint, undeclared values are drawn instead.
             params[p.name] = p.draw(rng) if default is None or draw else default
         if spec.space.find_broken_constraint(params) is None:
             break
     unread = {k: v for k, v in given.items() if k not in params and k not in spec.fixed_params}
-    return {**params, **unread}  # `SearchSpace.why_invalid` reports what does not exist
+    return {**params, **unread}  # `SearchSpace.why_invalid` reports inactive ones
 
 
 def _default_point(spec: StudySpec) -> dict[str, Value]:
@@ -151,7 +151,7 @@ def _default_point(spec: StudySpec) -> dict[str, Value]:
 
 
 def nearest_value(p: Parameter, default: Value) -> Value:
-    """The value of the parameter that is nearest to a default; None where there is none."""
+    """Return the parameter's value nearest to a default; None if there is none."""
     if p.contains(default):
         return float(default) if isinstance(p, Float) and default is not None else default
     if isinstance(default, bool) or not isinstance(default, int | float):

@@ -1,6 +1,6 @@
-"""A user's own model before the first trial: its space, and whether data and task suit it.
+"""Validate a custom model before the first trial, and discover its search space.
 
-It is looked at in a process of its own; see `execution/inspection_process.py`.
+The model is inspected in a separate process; see `execution/inspection_process.py`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ..trial import Value
 from .initial_trials import initial_points
 from .user_code import list_code_files
 
-MAX_POINTS = 12  # of a plain function's space that are built before the first trial
-MAX_DRAWS = 200  # among which points that no constraint forbids are looked for
-TRAINING_ARGUMENTS = ("optimizer", "loss", "learning_rate")  # which a compiled model brings along
+MAX_POINTS = 12  # points at which a custom function is built before the first trial
+MAX_DRAWS = 200  # draws to find feasible points
+TRAINING_ARGUMENTS = ("optimizer", "loss", "learning_rate")  # already part of a compiled model
 
 
 def with_model_space(file: StudyFile) -> StudyFile:
-    """The declaration with the space that its model asks for; itself where the model is no asker.
+    """Complete the declaration with the search space of a define-by-run model.
 
     Raises:
         SpecError: If the model cannot be built, trained or served.
@@ -48,7 +48,7 @@ def with_model_space(file: StudyFile) -> StudyFile:
         raise file.make_error(f"model.{spec.model.convention}", str(error)) from None
     if not found.declared and not spec.search_space:
         raise file.make_error(
-            "model", "its function asks for no hyperparameter: there is nothing to search"
+            "model", "its function requests no hyperparameter: there is nothing to search"
         )
     return replace(
         file.with_model_space(found.declared, compiled=found.compiled), model_facts=found.as_json()
@@ -56,17 +56,17 @@ def with_model_space(file: StudyFile) -> StudyFile:
 
 
 def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
-    """Refuse a model, a loss or a metric that cannot be trained on these data, or served.
+    """Refuse a model, loss or metric that cannot be used with these data, or cannot be served.
 
     Args:
-        file: The declaration, its model asked.
-        problem: What its trials share; one fold is enough.
+        file: The declaration, completed by the model's space.
+        problem: The problem shared by its trials; one fold is enough.
 
     Returns:
-        What there is to say of it.
+        Notes for the user.
 
     Raises:
-        SpecError: With the reason, before anything is trained.
+        SpecError: Says why, before anything is trained.
     """
     spec = file.spec
     check_metric(file, problem)
@@ -115,14 +115,14 @@ def check_metric(file: StudyFile, problem: Problem) -> None:
     """Call a custom metric once, on the first fold's validation rows.
 
     Raises:
-        SpecError: If it raises, or gives no number.
+        SpecError: If it raises, or does not return a number.
     """
     if problem.custom_metric is None:
         return
     reference, rows = problem.custom_metric[0], problem.folds[0].validation
     truth = problem.target[rows]
     guess = truth
-    if problem.task != "regression":  # probabilities that are neither certain nor alike
+    if problem.task != "regression":  # distinct probabilities other than 0 and 1
         guess = np.random.default_rng(0).uniform(0.05, 0.95, truth.shape).astype(np.float32)
         if truth.shape[1] > 1 and problem.task == "multiclass":
             guess = guess / guess.sum(axis=1, keepdims=True)
@@ -148,7 +148,7 @@ def check_metric(file: StudyFile, problem: Problem) -> None:
 
 
 def _explain_wrong_shape(family: Family, shape: tuple[int, ...]) -> str | None:
-    """Why a family cannot take rows of this shape, or None where it can."""
+    """Explain why a family does not support rows of this shape; None if it does."""
     if family.row_shapes is None or len(shape) in family.row_shapes:
         return None
     takes = " or ".join(family.row_shapes.values())
@@ -159,7 +159,7 @@ def _explain_wrong_shape(family: Family, shape: tuple[int, ...]) -> str | None:
 
 
 def explain_missing(reference: str) -> str | None:
-    """Why a plain function's file cannot hold it, told without importing it; None where it may."""
+    """Explain, without importing it, why a file lacks a function; None if it may have it."""
     location, _, name = reference.rpartition(":")
     if not location.endswith(".py"):
         try:
@@ -180,7 +180,7 @@ def explain_missing(reference: str) -> str | None:
 
 
 def _try_points(spec: StudySpec, problem: Problem, losses: Sequence[str]) -> ModelInspection:
-    """The model built at some points of its space, and run at the first."""
+    """Build the model at some points of its space, and run it at the first."""
     return inspect_in_process(
         spec.model_name,
         trainer=_guess_trainer(spec),
@@ -191,7 +191,7 @@ def _try_points(spec: StudySpec, problem: Problem, losses: Sequence[str]) -> Mod
 
 
 def _test_points(spec: StudySpec) -> list[dict[str, Value]]:
-    """The first declared point, random ones, and the one where every value is the largest."""
+    """Choose the first enqueued point, random points, and the largest point."""
     first = initial_points(spec)[:1]
     rng = random.Random(spec.seed)
     drawn = [spec.space.draw(rng) for _ in range(MAX_DRAWS)]
@@ -209,10 +209,10 @@ def _guess_trainer(spec: StudySpec) -> str:
 
 
 def _check_unused_parameters(file: StudyFile, found: ModelInspection) -> None:
-    """Refuse an optimizer or a loss in the space of a function that compiles its model.
+    """Refuse an optimizer or loss in the search space if the function compiles its model.
 
     Raises:
-        SpecError: Naming the parameters.
+        SpecError: Names the parameters.
     """
     if not found.compiled:
         return

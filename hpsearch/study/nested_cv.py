@@ -1,10 +1,9 @@
-"""Nested cross-validation: how good is what the whole procedure finds?
+"""Nested cross-validation: estimate the performance of the whole procedure.
 
-Each outer fold is a study of its own: search, finalists and final fit on the other folds' rows,
-then one reading of the fold's. The mean of these readings says what to expect of the procedure
-run on all rows; no part of it has seen the rows that judge it (Varma & Simon 2006, "Bias in error
-estimation when using cross-validation for model selection", BMC Bioinformatics 7; Cawley & Talbot
-2010, JMLR 11).
+Each outer fold is a separate study: search, finalists and final fit on the rows of the other folds,
+then one evaluation on its own rows. The mean of these scores estimates the score of the procedure
+applied to all rows, without selection bias (Varma & Simon 2006, "Bias in error estimation when
+using cross-validation for model selection", BMC Bioinformatics 7; Cawley & Talbot 2010, JMLR 11).
 """
 
 from __future__ import annotations
@@ -31,38 +30,38 @@ logger = logging.getLogger("hpsearch.study")
 
 @dataclass(frozen=True, slots=True)
 class NestedResult:
-    """The studies of the outer folds, in their order."""
+    """The results of the outer folds, in order."""
 
     studies: tuple[StudyResult, ...]
-    is_summary_sent: bool = True  # or it was not wanted: --offline
+    is_summary_sent: bool = True  # or offline
 
     @property
     def is_unsent(self) -> bool:
-        """Whether MLflow lacks something that was to be there."""
+        """Whether MLflow lacks a part of the results."""
         return not self.is_summary_sent or any(study.unsent for study in self.studies)
 
     @property
     def objective(self) -> str:
-        """The metric that each study improved."""
+        """The objective of the studies."""
         return self.studies[0].objective
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """What has a value on every fold's locked rows, the objective first."""
+        """The metrics defined on every fold's locked rows, the objective first."""
         others = [m for m in self.studies[0].test if all(m in study.test for study in self.studies)]
         return tuple(dict.fromkeys((self.objective, *others)))
 
     def scores(self, metric: str) -> np.ndarray:
-        """The metric on each fold's locked rows, (n_folds,)."""
+        """Return a metric on each fold's locked rows, (n_folds,)."""
         return np.array([study.test[metric] for study in self.studies])
 
     @property
     def search_scores(self) -> np.ndarray:
-        """What each study's search promised: its winner's score, (n_folds,)."""
+        """The winner's cross-validation score of each study, (n_folds,)."""
         return np.array([study.best.score for study in self.studies])
 
     def as_json(self) -> dict[str, Any]:
-        """What `hpsearch nested --json` prints."""
+        """Return the output of `hpsearch nested --json`."""
         return {
             "objective": self.objective,
             "test": {
@@ -90,22 +89,22 @@ def nested(
     around: Callable[[int], AbstractContextManager[Mapping[str, Any]]] = lambda _: nullcontext({}),
     **options: Any,
 ) -> NestedResult:
-    """Run the study of each outer fold, or go on with it, and send their summary to MLflow.
+    """Run or continue the study of each outer fold, and send their summary to MLflow.
 
     Args:
-        spec: As `tune` takes it; `data.test_fraction` and test files do not count.
-        data: As `tune` takes it.
-        folds: Outer folds, made as the declared cross-validation makes its own.
-        overrides: As `tune` takes them.
-        tracking_uri: As `tune` takes it.
-        offline: As `tune` takes it; the same call without it sends the summary.
-        root: As `tune` takes it.
-        around: Entered around the study of a fold, counted from 1; gives what only that one's
-            `tune` takes.
-        options: Whatever else `tune` takes.
+        spec: As for `tune`; `data.test_fraction` and test files are ignored.
+        data: As for `tune`.
+        folds: Number of outer folds, which are made as the inner ones are.
+        overrides: As for `tune`.
+        tracking_uri: As for `tune`.
+        offline: As for `tune`; a later call without it sends the summary.
+        root: As for `tune`.
+        around: A context manager entered around the study of a fold (1-based); yields arguments
+            of `tune` for that study.
+        options: Other arguments of `tune`.
 
     Raises:
-        HpsearchError: For whatever the caller can mend.
+        HpsearchError: For errors that the caller can fix.
     """
     file = load_spec(spec, overrides)
     name = file.spec.study
@@ -125,14 +124,14 @@ def nested(
 
 
 def _send_summary(result: NestedResult, name: str, tracking_uri: str | None, root: Path) -> bool:
-    """Send the summary; a store that is away gets it from the next call. Whether it was sent."""
+    """Send the summary; returns whether it was sent. If not, the next call sends it."""
     uri = tracking_uri or default_uri(root)
     folds = [_describe_outer_fold(study, result.metrics, root) for study in result.studies]
     try:
         send_nested(open_store(uri), name, folds, artifacts=artifact_location(uri, root))
-    except Exception as error:  # every backend raises its own kind
+    except Exception as error:  # each backend raises its own kinds
         logger.warning(
-            "MLflow has not taken the summary (%s); the same command sends it again",
+            "MLflow did not accept the summary (%s); the same command sends it again",
             redact_text(str(error)),
         )
         return False

@@ -1,7 +1,7 @@
-"""Whether the objective has a value on all rows that judge: a fold's, and the locked ones.
+"""Check that the objective is defined on the validation rows of all folds and the locked rows.
 
-A ROC curve needs both classes, R² a target that varies; without them every trial would fail, or
-the winner would be judged by no number. Knows the rows and no trainer.
+A ROC curve needs both classes, R² a target that varies; otherwise every trial would fail, or the
+winner could not be evaluated.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ..data import Dataset
 from ..errors import DataError
 from ..training.metrics import METRICS, Metric, get_metric
 
-RowTest = Callable[[np.ndarray, np.ndarray | None], bool]  # of (truth, weights)
+RowTest = Callable[[np.ndarray, np.ndarray | None], bool]  # called with (truth, weights)
 
 
 def require_defined_objective(objective: Metric, dataset: Dataset) -> None:
-    """Refuse an objective without a value on some rows that judge.
+    """Refuse an objective that is undefined on some evaluation rows.
 
     Raises:
-        DataError: With the rows, and the metrics that have one.
+        DataError: Names the rows, and the metrics that are defined.
     """
     task = dataset.task
     for rows, remedy, passes in _evaluation_row_sets(dataset):
@@ -31,13 +31,13 @@ def require_defined_objective(objective: Metric, dataset: Dataset) -> None:
         names = [metric.name for metric in suited if passes(metric.is_defined)]
         lack = "one value of a target" if task == "regression" else "too few classes"
         raise DataError(
-            f"{dataset.name}: {rows} show {lack} for {objective.name}, which has no value there: "
-            f"{remedy}, or take an objective that has one: {', '.join(names[:4])}"
+            f"{dataset.name}: {rows} show {lack} for {objective.name}, which is undefined there: "
+            f"{remedy}, or use an objective that is defined: {', '.join(names[:4])}"
         )
 
 
 def _evaluation_row_sets(dataset: Dataset) -> Iterator[tuple[str, str, Callable[[RowTest], bool]]]:
-    """Each set of rows that judges: its name, how to get others, and what asks them."""
+    """Iterate over the sets of evaluation rows: name, remedy, and a check of a metric."""
     for number, fold in enumerate(dataset.folds):
         rows = fold.validation
         weights = None if dataset.weights is None else dataset.weights[rows]

@@ -1,4 +1,4 @@
-"""From a declaration and its data to what every trial shares."""
+"""Prepare what all trials share: data, problem and workers."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from .objective_validation import require_defined_objective
 from .resolved_study import CheckedStudy, ResolvedStudy, with_task
 from .task_validation import check_inferred_task
 
-TOGETHER = 64  # trials of a population on an accelerator, where nothing is declared
-LISTED = 16  # values of a whole number; of more, powers of two
+TOGETHER = 64  # default population on an accelerator
+LISTED = 16  # values of an integer range; of larger ranges, powers of two
 
 
 def load_data(study: CheckedStudy, data: Any = None) -> Dataset:
-    """The declared data, or those handed over in memory.
+    """Load the declared data, or data passed in memory.
 
     Raises:
-        SpecError: If there are neither.
-        DataError: If they cannot be used as they are.
+        SpecError: If there is neither.
+        DataError: If the data cannot be used in their present form.
     """
     spec = study.spec
     if data is None and spec.data.source is None:
         raise study.file.make_error(
-            "data.source", "is required, unless data are handed to hpsearch.tune"
+            "data.source", "is required, unless data are passed to hpsearch.tune"
         )
     return load(
         spec.data,
@@ -55,11 +55,11 @@ def load_data(study: CheckedStudy, data: Any = None) -> Dataset:
 
 
 def resolve_study(study: CheckedStudy, dataset: Dataset) -> ResolvedStudy:
-    """The study as one of these data.
+    """Resolve the study for these data.
 
     Raises:
-        SpecError: If the declaration does not suit the task that they are.
-        DataError: If an objective has no value on them.
+        SpecError: If the declaration does not fit the task.
+        DataError: If an objective is undefined on the data.
     """
     if study.spec.task is None:
         check_inferred_task(study.file, dataset.task)
@@ -72,7 +72,7 @@ def resolve_study(study: CheckedStudy, dataset: Dataset) -> ResolvedStudy:
 
 
 def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
-    """What every trial of the study shares."""
+    """Build the problem shared by the trials of the study."""
     spec, stopping = study.spec, study.spec.training.early_stopping
     usual = make_training_defaults(spec.model_name, study.task)
     if "scaling" in spec.data.model_fields_set:
@@ -110,7 +110,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
 
 
 def whole_numbers(spec: StudySpec) -> dict[str, tuple[int, ...]]:
-    """The values of hyperparameters that are whole numbers; see `Problem.sizes`."""
+    """Return the values of integer hyperparameters; see `Problem.sizes`."""
     found: dict[str, set[int]] = {}
     for p in spec.space:
         values: Sequence[Value] = ()
@@ -126,7 +126,7 @@ def whole_numbers(spec: StudySpec) -> dict[str, tuple[int, ...]]:
 
 
 def with_folds(problem: Problem, dataset: Dataset, folds: tuple[Split, ...]) -> Problem:
-    """The same problem on other folds of its rows."""
+    """Return the same problem with other folds."""
 
     def fitted(how: str | None = None) -> tuple[Statistics, ...]:
         return tuple(dataset.statistics(fold.train, how) for fold in folds)
@@ -136,11 +136,11 @@ def with_folds(problem: Problem, dataset: Dataset, folds: tuple[Split, ...]) -> 
 
 
 def population_of(study: CheckedStudy, trainer: str) -> int:
-    """How many trials a worker trains together.
+    """Return the number of trials that a worker trains together.
 
-    Where nothing is declared and there is an accelerator they are an eighth of the study, so that
-    the sampler learns from those before, and at most `TOGETHER`. Which of them stand side by side
-    on the device is left to its memory. A pruner's bracket is never cut.
+    The default on an accelerator is an eighth of the study, so that the sampler can learn from
+    earlier trials, and at most `TOGETHER`; the device's memory limits how many of them run at the
+    same time. A pruner's bracket is never split.
     """
     training, bracket = study.spec.training, study.pruner.bracket
     wanted = training.population
@@ -151,7 +151,7 @@ def population_of(study: CheckedStudy, trainer: str) -> int:
 
 
 class WorkerPool:
-    """The workers, started on a guess of the trainer while the data are being read."""
+    """The workers, started with a guess of the trainer while the data are read."""
 
     def __init__(
         self,
@@ -161,13 +161,13 @@ class WorkerPool:
         workers: int | None = None,
         threads: int | None = None,
     ) -> None:
-        """Start the workers that `study` declares; they import Keras at once.
+        """Start the declared workers, which import Keras at once.
 
         Args:
             study: The study.
-            logs: Folder for what workers print.
-            workers: Processes on this machine, overriding what is declared.
-            threads: Of each worker; None: its share of the machine's cores.
+            logs: Folder for the workers' output.
+            workers: Number of processes on this machine; overrides the declaration.
+            threads: Threads per worker; None: an equal share of the cores.
         """
         spec = study.spec
         self._execution = spec.execution if workers is None else ExecutionSpec(workers=workers)
@@ -175,7 +175,7 @@ class WorkerPool:
         self.is_deterministic = spec.training.deterministic
         self._kind = spec.training.trainer
         self._study = study
-        # A bracket is one population, and the next is not asked for before it has ended.
+        # A bracket is one population; the next one is created after it has ended.
         self._asks_ahead = study.pruner.bracket == 1
         minutes, gib = spec.budget.trial_minutes, spec.budget.memory_gib
         self._limits = WorkerLimits(
@@ -184,20 +184,20 @@ class WorkerPool:
         )
         self._logs = logs
         self.trainer: str = "vectorized" if self._kind == "auto" else self._kind
-        self.reason = ""  # why this trainer, for people
+        self.reason = ""  # why this trainer was chosen, for the user
         self.executor = self._start_executor()
 
     @property
     def _population(self) -> int:
-        """How many trials the trainer is given at once."""
+        """Return the number of trials per population."""
         return population_of(self._study, self.trainer)
 
     def _start_executor(self) -> Executor:
         declared, machine = self._execution, devices.detect_machine(self.trainer)
-        # It compiles the next trial meanwhile.
+        # It compiles the next trial in the meantime.
         ahead = 1 if self.trainer == "vectorized" and self._asks_ahead else 0
         if self.is_deterministic:
-            ahead = 0  # a round is as many trials as can train at once
+            ahead = 0  # trials that can be trained at the same time
         if declared.executor == "ray":
             return self._start_on_ray(declared, machine, ahead)
         if declared.executor not in EXECUTORS:
@@ -222,9 +222,9 @@ class WorkerPool:
         )
 
     def _start_plugin(self, declared: ExecutionSpec) -> Executor:
-        """An executor of another package."""
+        """Start the executor of a plugin."""
         plugin = find_plugin("executors", declared.executor)
-        assert plugin is not None  # `checks` has looked for it
+        assert plugin is not None  # validated by `study.validation`
         self.workers, self.threads = declared.workers, self._threads or 1
         executor: Executor = plugin.value(
             trainer=self.trainer,
@@ -242,7 +242,7 @@ class WorkerPool:
         from ..execution.ray_cluster import LOCAL, Resources
         from ..execution.ray_executor import RayExecutor
 
-        local = declared.address == LOCAL  # it begins with one worker, like processes
+        local = declared.address == LOCAL  # initially one worker, as with processes
         self.workers = declared.workers or (1 if local else None)
         share = machine.cores // (self.workers or 1) if local else 1
         cpus = float(declared.cpus or max(1, share))
@@ -260,7 +260,7 @@ class WorkerPool:
         )
 
     def set_up(self, problem: Problem) -> None:
-        """Settle the trainer, and tell the workers what all trials share."""
+        """Choose the trainer, and send the workers what all trials share."""
         trainer, reason = choose_trainer(self._kind, problem)
         if said := describe_precision(problem.precision, on_accelerator=has_accelerator()):
             reason = f"{reason}; {said}"
@@ -271,7 +271,7 @@ class WorkerPool:
         self.executor.set_up(problem)
 
     def fall_back(self, problem: Problem, reason: str) -> None:
-        """Go on with the trainer that takes any model."""
+        """Switch to the trainer that supports any model."""
         self.executor.close()
         self.trainer, self.reason = "keras_fit", reason
         self.executor = self._start_executor()
@@ -285,7 +285,7 @@ class WorkerPool:
 
 
 def describe_dataset(dataset: Dataset) -> DataSummary:
-    """The data in a few plain values, for the journal."""
+    """Summarize the data in plain values, for the journal."""
     return DataSummary(
         name=dataset.name,
         rows=dataset.n_rows,

@@ -1,7 +1,6 @@
-"""A study's declaration with all that follows from it, asked once and read by everything else.
+"""A study's declaration with everything derived from it, resolved once.
 
-`CheckedStudy` is known before any row is read, `ResolvedStudy` once the rows say what task it is.
-Knows the catalogues of metrics and pruners, and no rows.
+`CheckedStudy` is available before rows are read, `ResolvedStudy` once the task is known.
 """
 
 from __future__ import annotations
@@ -20,9 +19,8 @@ from ..spec.study_spec import StudySpec
 from ..training.metrics import get_metric, list_default_metrics
 from ..trial import Direction
 
-# Objectives that need a threshold. Accuracy is left at one half: a probability that means what it
-# says is most accurate there. So are precision and recall, which are best where next to no row, or
-# every row, is called positive.
+# Objectives whose threshold is tuned. Not accuracy: calibrated probabilities are most accurate at
+# 0.5. Nor precision and recall, which would be best with almost no, or only, positive labels.
 THRESHOLD_METRICS = ("balanced_accuracy", "f1", "matthews_corrcoef")
 DEFAULT_OBJECTIVE = {
     "binary": "roc_auc",
@@ -34,44 +32,44 @@ DEFAULT_OBJECTIVE = {
 
 @dataclass(frozen=True, slots=True)
 class CheckedStudy:
-    """A declaration, and what follows from it alone."""
+    """A declaration, and what is derived from it alone."""
 
     file: StudyFile
-    pruner_kind: str  # the declared one, or the usual one
+    pruner_kind: str  # the declared or the default pruner
     pruner: Pruner
 
     @property
     def spec(self) -> StudySpec:
-        """What the file declares."""
+        """The declaration."""
         return self.file.spec
 
 
 @dataclass(frozen=True, slots=True)
 class ResolvedStudy(CheckedStudy):
-    """A declaration whose task is known."""
+    """A declaration with a known task."""
 
     task: Task
-    objectives: tuple[Objective, ...]  # as declared; the first ranks trials, epoch by epoch
-    metrics: tuple[str, ...]  # measured every epoch; those of the objectives among them
-    custom_metric: tuple[str, Direction] | None  # the user's function that is the objective
-    threshold: float | Literal["tuned"]  # of a binary task's labels
+    objectives: tuple[Objective, ...]  # as declared; the first ranks trials
+    metrics: tuple[str, ...]  # computed every epoch, including the objectives
+    custom_metric: tuple[str, Direction] | None  # custom objective function
+    threshold: float | Literal["tuned"]  # decision threshold of a binary task
 
     @property
     def objective(self) -> Objective:
-        """The one that ranks trials."""
+        """The objective that ranks trials."""
         return self.objectives[0]
 
     @property
     def costs(self) -> tuple[str, ...]:
-        """The objectives that are no metric."""
+        """The objectives that are not metrics."""
         return tuple(o.metric for o in self.objectives if o.metric in COSTS)
 
 
 def choose_pruner(file: StudyFile) -> CheckedStudy:
-    """The declaration with its pruner, or the usual one.
+    """Choose the declared or the default pruner.
 
     Raises:
-        SpecError: If there is none of its name, or it does not read an option.
+        SpecError: If the pruner is unknown, or does not use an option.
     """
     spec = file.spec
     options = spec.pruner.options if spec.pruner else {}
@@ -84,15 +82,15 @@ def _pruner_kind(spec: StudySpec) -> str:
     if spec.pruner is not None:
         return spec.pruner.kind
     if spec.sampler.kind == "keras_tuner_hyperband":
-        return "none"  # it gives its trials their epochs itself
+        return "none"  # this sampler sets the epochs of its trials
     return default_pruner(epochs=spec.training.epochs, objectives=len(spec.objectives or [None]))
 
 
 def with_task(study: CheckedStudy, task: Task) -> ResolvedStudy:
-    """The study as one of this task.
+    """Resolve the study for a task.
 
     Raises:
-        SpecError: If a metric does not suit the task.
+        SpecError: If a metric does not fit the task.
     """
     custom = _custom_metric(study.spec)
     objectives = _objectives(study.spec, task, custom)
@@ -128,7 +126,7 @@ def _objectives(
 
 
 def _threshold(spec: StudySpec, task: Task, objective: str) -> float | Literal["tuned"]:
-    """What is declared of a binary task's labels; else tuned, where the objective needs it."""
+    """Return the declared threshold of a binary task; tuned, if the objective needs it."""
     if spec.objective is not None and spec.objective.threshold is not None:
         return spec.objective.threshold
     return "tuned" if objective in THRESHOLD_METRICS and task == "binary" else 0.5

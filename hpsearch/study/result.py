@@ -1,4 +1,4 @@
-"""What a study answers with."""
+"""The result of a study."""
 
 from __future__ import annotations
 
@@ -28,50 +28,50 @@ class BestTrial:
     score: float  # mean over the folds
     score_std: float  # over the folds
     epochs: int  # of the final fit
-    finalist_score: float | None  # the mean on fresh folds and seeds; None: not scored again
+    finalist_score: float | None  # mean on fresh folds and seeds; None: not re-scored
     finalist_std: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class FrontTrial:
-    """A trial that no other is better than in every objective."""
+    """A member of the Pareto front."""
 
     trial: int
     params: Mapping[str, Any]
-    values: Sequence[float]  # in the order of the objectives
+    values: Sequence[float]  # values in the order of the objectives
 
 
 @dataclass(frozen=True, slots=True)
 class StudyResult:
-    """What a study found."""
+    """The result of a study."""
 
     study: str
     tracking_uri: str
-    experiment_id: str | None  # None offline, or where the tracking server has not answered yet
+    experiment_id: str | None  # None offline, or if the tracking server has not answered
     run_id: str | None
     trials: Mapping[str, int]  # "complete", "pruned", "failed"
     best: BestTrial
-    test: Mapping[str, float]  # on the locked rows; empty where none were set aside
-    seconds: float  # wall clock of this run
+    test: Mapping[str, float]  # metrics on the locked rows; empty if there are none
+    seconds: float  # wall-clock seconds of this run
     objective: str  # the metric
     intervals: Mapping[str, Sequence[float]]  # 95%, by metric
-    baselines: Sequence[BaselineScores]  # plain models on the same rows
-    confusion: Sequence[Sequence[int]] | None  # true classes by predicted classes
-    classes: Sequence[str]  # of the confusion's rows and columns
+    baselines: Sequence[BaselineScores]  # baselines on the same rows
+    confusion: Sequence[Sequence[int]] | None  # confusion matrix: true classes by predicted classes
+    classes: Sequence[str]  # labels of its rows and columns
     n_test: int  # locked rows
     members: Sequence[Mapping[str, Any]]  # networks of the model: trial, seed, epochs, weight
-    single: Mapping[str, Any]  # of an ensemble: its best single trial on the locked rows
-    model: Path  # the fitted network, `.keras`
-    ended: str = ""  # why the search has ended
-    reads: int = 1  # of the locked rows, in the study's life
-    threshold: float = 0.5  # of a binary task's labels
+    single: Mapping[str, Any]  # an ensemble's best single trial on the locked rows
+    model: Path  # the fitted model, `.keras`
+    ended: str = ""  # why the search ended
+    reads: int = 1  # readings of the locked rows so far
+    threshold: float = 0.5  # decision threshold of a binary task
     objectives: Sequence[str] = ()  # their names
-    front: Sequence[FrontTrial] = ()  # of the trials, best in the first objective first
-    unsent: int = 0  # bytes of the journal that MLflow has not acknowledged; 0 offline
-    refused: Sequence[str] = ()  # what MLflow does not take for good, by the name of the run
+    front: Sequence[FrontTrial] = ()  # Pareto front, best in the first objective first
+    unsent: int = 0  # bytes of the journal not acknowledged by MLflow; 0 offline
+    refused: Sequence[str] = ()  # what MLflow permanently refuses, by name of the run
 
     def as_json(self) -> dict[str, Any]:
-        """What `hpsearch tune --json` prints."""
+        """Return the output of `hpsearch tune --json`."""
         names = ("study", "tracking_uri", "experiment_id", "run_id", "trials")
         head = {name: getattr(self, name) for name in names}
         more = {"unsent_bytes": self.unsent, "refused": list(self.refused)}
@@ -85,8 +85,8 @@ class StudyResult:
         return {**head, **figures, **more}
 
 
-class StudyStopped(HpsearchError):  # noqa: N818  # it is no error
-    """Somebody asked the study to stop; the same command goes on with it."""
+class StudyStopped(HpsearchError):  # noqa: N818  # not an error
+    """A stop was requested; the same command continues the study."""
 
 
 def build_result(
@@ -97,15 +97,15 @@ def build_result(
     uploader: Uploader | None,
     uri: str,
 ) -> StudyResult:
-    """The answer, from the history of a study that has ended.
+    """Build the result from the history of a finished study.
 
     Args:
         study: The study.
-        history: Of its journal.
-        dataset: Its rows.
-        path: Of its journal.
-        uploader: What sends it to MLflow; None offline.
-        uri: Of the store, without secrets.
+        history: Its history.
+        dataset: Its data.
+        path: The path of its journal.
+        uploader: The uploader to MLflow; None offline.
+        uri: The store's URI, redacted.
     """
     best, final, winner = history.winning_trial(), history.final, history.winner
     assert best is not None

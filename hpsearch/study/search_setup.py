@@ -1,4 +1,4 @@
-"""From a resolved study to the loop that searches: its sampler, its pruner, its budget."""
+"""Build the search loop of a resolved study: sampler, pruner and budget."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_search(
     executor: Executor,
     stop_requested: Callable[[], bool],
 ) -> Search:
-    """The loop of a study, with the sampler, the pruner and the budget that it declares."""
+    """Build the loop with the declared sampler, pruner and budget."""
     spec, minutes = study.spec, study.spec.budget.minutes
     return Search(
         writer=writer,

@@ -1,4 +1,4 @@
-"""How a study begins, and whether an existing one may be gone on with."""
+"""Start a study, or check that an existing one can continue."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ def start_or_resume(
     *,
     accept_changes: bool = False,
 ) -> None:
-    """Begin the journal, or make sure that it belongs to this declaration and these data.
+    """Start the journal, or check that it belongs to this declaration and these data.
 
     Args:
-        writer: Of the study's events.
-        study: Its declaration.
-        dataset: Its rows.
-        crew: What trains them.
-        accept_changes: Go on with other code, versions or training than before, and record it.
+        writer: The writer of the study's events.
+        study: The declaration.
+        dataset: The data.
+        crew: The worker pool.
+        accept_changes: Continue with changed code, versions or training, and record the change.
 
     Raises:
-        SpecError: If the journal is that of another study, or of one that has changed.
+        SpecError: If the journal belongs to another study, or the declaration has changed.
     """
     declaration = build_declaration(study)
     journal = writer.journal
@@ -87,10 +87,10 @@ def start_or_resume(
 
 
 def require_comparable(first: Event, path: Path) -> StudyCreated:
-    """The first event of a journal, which must hold the declaration.
+    """Return the first event of a journal, which must contain the declaration.
 
     Raises:
-        JournalError: It names what is missing.
+        JournalError: Names the missing fields.
     """
     missing = ["study", "spec", "fingerprint", "objective.metric"]
     if isinstance(first, StudyCreated):
@@ -99,9 +99,9 @@ def require_comparable(first: Event, path: Path) -> StudyCreated:
         if not missing:
             return first
     raise JournalError(
-        f"{path}: the first record has no {', '.join(missing)}, so nothing says whether it is "
+        f"{path}: the first record has no {', '.join(missing)}, so it is unknown whether it is "
         "this study: another program wrote it. Restore journal.jsonl from the study's run in "
-        "MLflow, or begin anew with --fresh."
+        "MLflow, or start over with --fresh."
     )
 
 
@@ -112,7 +112,7 @@ def _compare_declarations(
     dataset: Dataset,
     crew: WorkerPool,
 ) -> list[Change]:
-    """What is another than when the study began, or than was accepted last."""
+    """Compare with the declaration of the start, or of the last accepted change."""
     found = find_changes(before, now, file=study.file, packages=packages_of(study, crew.trainer))
     same_study = {
         "the data": (before.fingerprint[:12], dataset.fingerprint[:12]),
@@ -131,7 +131,7 @@ def _compare_declarations(
 
 
 def _format_refusal(study: str, found: list[Change], *, accept: bool) -> str:
-    """What has changed, and what one can do."""
+    """Format the changes and the remedies."""
     lines = [f"study {study} exists and was declared otherwise:", *(f"  {c}" for c in found)]
     others = [change.key for change in found if not change.is_acceptable]
     if any(change.is_default for change in found):
@@ -148,28 +148,28 @@ def _format_refusal(study: str, found: list[Change], *, accept: bool) -> str:
 
 
 def _warm_start_fields(study: ResolvedStudy, journal: Path, dataset: Dataset) -> WarmStart | None:
-    """The trials of the study that `warm_start` names."""
+    """Collect the trials of the study named by `warm_start`."""
     if study.spec.warm_start is None:
         return None
     return collect_trials(study, journal, fingerprint=dataset.fingerprint)
 
 
 def require_own_folder(folder: Path) -> None:
-    """Refuse a study whose folder macOS and Windows would not tell apart from another's.
+    """Refuse a study whose folder name equals another's on macOS and Windows.
 
     Raises:
-        SpecError: It names the other study.
+        SpecError: Names the other study.
     """
     other = find_similar(folder.parent, folder.name)
     if other is not None:
         raise SpecError(
             f"study {folder.name!r}: there is a study {other!r}, whose folder is the same on macOS "
-            f"and Windows. Go on with it by --study {other}, or give this one another name."
+            f"and Windows. Continue it with --study {other}, or rename this one."
         )
 
 
 def move_aside(folder: Path) -> None:
-    """Keep an earlier life of the study under another name, whatever state its journal is in.
+    """Move an earlier run of the study aside, even with a damaged journal.
 
     Raises:
         JournalError: If the study is running, or the folder cannot be renamed.
@@ -184,9 +184,9 @@ def move_aside(folder: Path) -> None:
         try:
             try:
                 folder.rename(aside)
-            except PermissionError:  # Windows renames no folder with an open file
+            except PermissionError:  # Windows cannot rename a folder with open files
                 lock.release()
                 folder.rename(aside)
         except OSError as error:
-            raise JournalError(f"{folder}: cannot be set aside: {error.strerror}") from None
+            raise JournalError(f"{folder}: cannot be moved aside: {error.strerror}") from None
     (aside / lock.path.name).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
-"""What can be wrong with a study once its task is known: metrics, losses and their arguments.
+"""Validate what depends on a study's task: metrics, losses and their arguments.
 
-Asked where the task is declared, or once the rows have told it.
+Called when the task is declared, or when it was inferred from the rows.
 """
 
 from __future__ import annotations
@@ -39,25 +39,25 @@ TRAINING_PARAMETERS = (
 
 
 def check_inferred_task(file: StudyFile, task: Task) -> None:
-    """Refuse what does not suit the task that the rows turned out to be.
+    """Refuse a declaration that does not fit the task inferred from the rows.
 
     Raises:
         SpecError: With every mistake on a line of its own.
     """
     if told := list(find_task_problems(file, task)):
         raise SpecError(
-            f"{format_problems(file, told)}\nThe target's values make it a {task} task; the key "
-            "task would say another."
+            f"{format_problems(file, told)}\nThe task was inferred from the target's values: "
+            f"{task}. The key task overrides it."
         )
 
 
 def format_problems(file: StudyFile, problems: Iterable[tuple[str, str]]) -> str:
-    """Each mistake on a line of its own."""
+    """Format one problem per line."""
     return "\n".join(str(file.make_error(key, message)) for key, message in problems)
 
 
 def find_task_problems(file: StudyFile, task: Task) -> Iterator[tuple[str, str]]:
-    """What does not suit the task, though another would take it."""
+    """Find keys that do not fit the task, although they would fit another."""
     spec = file.spec
     for key, declared in _declared_objectives(spec):
         name, metric = declared.metric, find_metric(declared.metric)
@@ -69,7 +69,7 @@ def find_task_problems(file: StudyFile, task: Task) -> Iterator[tuple[str, str]]
             "a multilabel task's labels are called at one half each: leave it out",
         )
     if file.model_facts.get("compiled"):
-        return  # a custom function reads the rest
+        return  # a custom function may read the others
     if "class_weight" in spec.search_space and task in TASKS_WITHOUT_CLASSES:
         what = "has no classes" if task == "regression" else "has several labels a row"
         yield "search_space.class_weight", f"a {task} task {what}: leave it out"
@@ -81,17 +81,17 @@ def find_task_problems(file: StudyFile, task: Task) -> Iterator[tuple[str, str]]
 
 
 def list_losses(tasks: Sequence[str]) -> list[str]:
-    """The losses of some tasks."""
+    """List the losses of some tasks."""
     return sorted({name for task in tasks for name in losses.LOSSES[task]})
 
 
 def explain_unknown_loss(name: Value, tasks: Sequence[str]) -> str:
-    """What to say of a loss that none of these tasks has."""
+    """Explain that a loss is unknown, or belongs to other tasks."""
     return f"{name!r} does not exist. Known: {', '.join(list_losses(tasks))}."
 
 
 def _parameters_read(file: StudyFile, tasks: Sequence[str]) -> tuple[str, ...] | None:
-    """What a study of one of these tasks reads; None where the model alone knows it."""
+    """Return the hyperparameters read in one of these tasks; None if only the model knows."""
     spec, facts = file.spec, file.model_facts
     arguments = _optimizer_and_loss_arguments(spec, tasks)
     if isinstance(spec.model, DefineByRunModel):
@@ -110,7 +110,7 @@ def _declared_objectives(spec: StudySpec) -> Iterator[tuple[str, ObjectiveSpec]]
 
 
 def explain_unknown_metric(spec: StudySpec, name: str, task: str | None) -> str:
-    """What to say of an objective that is no metric of this task, or of any."""
+    """Explain that an objective is not a metric of this task, or of any."""
     known = sorted(m.name for m in METRICS.values() if task in (None, *m.tasks))
     if spec.objectives:
         return f"{name!r} does not exist. {describe_known('metrics', (*known, *COSTS))}"
@@ -119,7 +119,7 @@ def explain_unknown_metric(spec: StudySpec, name: str, task: str | None) -> str:
 
 
 def _optimizer_and_loss_arguments(spec: StudySpec, tasks: Sequence[str]) -> set[str]:
-    """What at least one of the study's optimizers and losses reads in one of these tasks."""
+    """Return the arguments read by an optimizer or loss of the study in one of these tasks."""
     read: set[str] = set()
     for name in spec.possible_values("optimizer") or (optimizers.DEFAULT_OPTIMIZER,):
         if name in optimizers.OPTIMIZERS:
@@ -138,7 +138,7 @@ def _optimizer_and_loss_arguments(spec: StudySpec, tasks: Sequence[str]) -> set[
 def find_unread(
     file: StudyFile, names: Iterable[str], tasks: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Those of some hyperparameters that no model, optimizer or loss of these tasks reads."""
+    """Find hyperparameters that no model, optimizer or loss of these tasks reads."""
     if (read := _parameters_read(file, tasks)) is None:
         return
     for name in names:

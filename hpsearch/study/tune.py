@@ -1,7 +1,7 @@
-"""Running a study, or going on with one.
+"""Run a study, or continue one.
 
-Separation of concerns: this file connects the rooms and decides nothing that one of them knows.
-What happened is read from the journal.
+Separation of concerns: this module connects the packages and leaves decisions to them. The state of
+an earlier run is read from the journal.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ from .validation import check_study
 logger = logging.getLogger("hpsearch.study")
 
 LOGS = "logs"  # in the study's folder
-CONNECT_SECONDS = 30  # for a tracking server to answer at the start
-FLUSH_SECONDS = 60  # for MLflow to take the last records
-FLUSH_TRIES = 2  # that may fail meanwhile, before a store that is away is waited for no longer
+CONNECT_SECONDS = 30  # timeout of a tracking server at the start
+FLUSH_SECONDS = 60  # timeout for MLflow to accept the last records
+FLUSH_TRIES = 2  # failed attempts after which an unreachable store is given up
 
 
-# A YAML file, what it would hold as a dict, or a file that was read before.
+# A YAML file, its contents as a dict, or a parsed file.
 Declared = str | Path | Mapping[str, Any] | StudyFile
 
 
 def load_spec(spec: Declared, overrides: Sequence[str] = ()) -> StudyFile:
-    """A declaration of the right form.
+    """Load a declaration and validate its syntax.
 
     Raises:
         SpecError: With every mistake on a line of its own.
@@ -60,7 +60,7 @@ def load_spec(spec: Declared, overrides: Sequence[str] = ()) -> StudyFile:
 
 
 def read_spec(spec: Declared, overrides: Sequence[str] = ()) -> CheckedStudy:
-    """A declaration that is checked, and whose model was asked for its space.
+    """Load and validate a declaration, and discover the search space of its model.
 
     Raises:
         SpecError: With every mistake on a line of its own.
@@ -82,24 +82,24 @@ def tune(
     listeners: Sequence[Listener] = (),
     stop_requested: Callable[[], bool] = lambda: False,
 ) -> StudyResult:
-    """Run a study, or go on with one.
+    """Run a study, or continue one.
 
     Args:
-        spec: A YAML file, what it would hold as a dict, or a file that was read before.
-        data: `(X, y)` or a data frame, where the declaration names no source.
-        overrides: `key.path=value` texts that replace keys of the declaration.
-        tracking_uri: Where MLflow's runs go; a file below `root` where it is None.
-        workers: Short for `execution.workers=` among the overrides.
-        fresh: Begin anew; the earlier life of the study is set aside, not deleted.
-        offline: Touch no MLflow store; `hpsearch sync` sends the study later.
-        accept_changes: Go on though code, versions or defaults are others than before; the
-            journal and the later trials tell.
-        root: The folder that holds `mlruns/`; the working folder where it is None.
+        spec: A YAML file, its contents as a dict, or a parsed file.
+        data: `(X, y)` or a data frame, if the declaration names no source.
+        overrides: `key.path=value` strings that replace keys of the declaration.
+        tracking_uri: MLflow's tracking URI; None: a file below `root`.
+        workers: Shorthand for the override `execution.workers=`.
+        fresh: Start over; the earlier run of the study is moved aside, not deleted.
+        offline: Do not use an MLflow store; `hpsearch sync` sends the study later.
+        accept_changes: Continue although code, versions or defaults have changed; the journal
+            and the later trials record the change.
+        root: The folder that contains `mlruns/`; None: the working folder.
         listeners: Called with every event of the journal; see `EventWriter`.
-        stop_requested: Polled; once true, nothing more is asked and `StudyStopped` is raised.
+        stop_requested: Polled; once true, no more trials start and `StudyStopped` is raised.
 
     Raises:
-        HpsearchError: For whatever the caller can mend.
+        HpsearchError: For errors that the caller can fix.
     """
     began = time.monotonic()
     if workers is not None:
@@ -116,8 +116,8 @@ def tune(
     with ExitStack() as stack:
         crew = stack.enter_context(WorkerPool(checked, logs=path.parent / LOGS))
         writer = stack.enter_context(EventWriter(path, listeners))
-        stack.enter_context(study_log(path.parent / LOGS))  # one process has the journal
-        remove_drafts(path.parent, but=CURSOR)  # of a run that was killed
+        stack.enter_context(study_log(path.parent / LOGS))  # locks the journal
+        remove_drafts(path.parent, but=CURSOR)  # left by a killed run
         dataset = load_data(checked, data)
         study = resolve_study(checked, dataset)
         problem = build_problem(study, dataset)
@@ -125,7 +125,7 @@ def tune(
             logger.warning("note: %s", note)
         crew.set_up(problem)
         start_or_resume(writer, study, dataset, crew, accept_changes=accept_changes)
-        # Before the uploader's thread imports MLflow: two threads in one import can trip up.
+        # Before the uploader's thread imports MLflow: concurrent imports can fail.
         search = make_search(study, writer, crew.executor, stop_requested)
         uploader = None if offline else _start_uploader(stack, writer, uri, root)
         try:
@@ -154,26 +154,26 @@ def tune(
 
 
 def _check_store(uri: str, study: str, *, is_begun: bool) -> None:
-    """Refuse a store that cannot be used before anything is read or trained.
+    """Refuse an unusable store before anything is read or trained.
 
-    The experiment of a study that has begun may be called otherwise by now.
+    The experiment of an existing study may have been renamed.
     """
     check_uri(uri)
     check_server(uri, experiment="" if is_begun else study)
 
 
 def _start_uploader(stack: ExitStack, writer: EventWriter, uri: str, root: Path) -> Uploader:
-    """What sends MLflow the journal until `stack` is left."""
+    """Start the uploader, which sends the journal to MLflow until `stack` is closed."""
     artifacts = artifact_location(uri, root)
     uploader = stack.enter_context(Uploader(writer.journal.path, uri, artifacts=artifacts))
     writer.listen(lambda event: uploader.wake())
-    if database_path(uri) is None:  # a wrong address raises before the training
+    if database_path(uri) is None:  # a wrong address raises before training
         uploader.wait_open(CONNECT_SECONDS)
     return uploader
 
 
 def _flush_uploader(uploader: Uploader) -> None:
-    """Wait for MLflow to have the study; what is missing, the uploader tells at its end."""
+    """Wait until MLflow has the study; the uploader reports at its end what is missing."""
     if uploader.problem is not None:
         logger.warning("waiting up to %d s for MLflow, which does not answer", FLUSH_SECONDS)
     uploader.flush(FLUSH_SECONDS, tries=FLUSH_TRIES)

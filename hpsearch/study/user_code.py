@@ -1,8 +1,8 @@
-"""The user's code that a study runs: which files it consists of, and their digests.
+"""Find the files of user code that a study runs, and compute their digests.
 
-Found by reading, not by importing: the files that the declaration names, and what these import
-from the same folders. Libraries below `site-packages` count by their versions instead. A module
-whose name is only known when the code runs, and files that the code opens, are not found.
+Files are found by parsing, without importing: those that the declaration names, and modules that
+these import from the same folders. Libraries below `site-packages` are identified by version
+instead. Modules imported by a computed name, and files opened by the code, are not found.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from ..platforms.paths import relative_to
 from ..spec.function_reference import is_reference, read_file, resolve_reference
 from ..spec.study_file import StudyFile
 
-PACKAGE_FOLDER = Path(__file__).resolve().parents[1]  # this package, which counts by its version
+PACKAGE_FOLDER = Path(__file__).resolve().parents[1]  # this package, identified by its version
 LIBRARIES = tuple(Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib"))
-INSTALLED = ("site-packages", "dist-packages")  # a folder so named holds libraries
+INSTALLED = ("site-packages", "dist-packages")  # names of folders of libraries
 
 
 def find_references(file: StudyFile) -> list[str]:
-    """Every custom function that a declaration names, its file made absolute."""
+    """Find the custom functions in a declaration, with absolute paths."""
     spec, data = file.spec, file.spec.data
     objectives = [spec.objective] if spec.objective else spec.objectives or []
     named = [
@@ -40,16 +40,16 @@ def find_references(file: StudyFile) -> list[str]:
 
 
 def _is_source(name: str, folder: Path) -> bool:
-    """Whether a source is a file or a set of scikit-learn's, and no function."""
+    """Whether a source is a file or a scikit-learn data set, not a function."""
     return name.startswith("sklearn:") or (folder / name).exists()
 
 
 def compute_digests(references: Iterable[str], folder: Path) -> dict[str, str]:
-    """The SHA-256 of each file that the functions consist of, by its path relative to `folder`.
+    """Compute the SHA-256 of each file of the functions, by path relative to `folder`.
 
     Args:
         references: `FILE.py:NAME`, absolute, or `MODULE:NAME`.
-        folder: Of the study's file.
+        folder: The folder of the study file.
     """
     found = _walk_files(references, folder)
     return {_relative_name(p, folder): read_file(p).digest for p in sorted(found)}
@@ -90,10 +90,10 @@ def _walk_files(references: Iterable[str], folder: Path) -> Iterable[Path]:
 
 
 def imported_modules(path: Path) -> Iterator[str]:
-    """The modules that a file imports anywhere in it; a relative name begins with dots."""
+    """Return the modules that a file imports; relative names start with dots."""
     tree = read_file(path).tree
     if tree is None:
-        return  # told when it is run
+        return  # reported when it is run
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -122,11 +122,11 @@ def _find_files(reference: str) -> list[Path]:
 
 
 def _locate_module(name: str, beside: Sequence[Path]) -> Iterator[Path]:
-    """The files of a module and of its packages, unless it is a library's.
+    """Locate the files of a module and its packages, unless it belongs to a library.
 
     Args:
-        name: Dotted, relative or not; its last part may be no module, but a name in one.
-        beside: The folder of the file that imports it, then others in which it may lie.
+        name: The dotted, possibly relative name; its last part may be an attribute.
+        beside: The folder of the importing file, then other folders to search.
     """
     plain = name.lstrip(".")
     parts = [part for part in plain.split(".") if part]
@@ -137,13 +137,13 @@ def _locate_module(name: str, beside: Sequence[Path]) -> Iterator[Path]:
     else:
         bases = [*beside, Path.cwd(), *map(Path, sys.path)]
         if not any(list(_files_along(base, parts)) for base in bases):
-            bases = _find_base_folders(name)  # installed so that it is edited where it lies
+            bases = _find_base_folders(name)  # an editable install
     for base in dict.fromkeys(base.resolve() for base in bases):
         yield from (path for path in _files_along(base, parts) if not _is_library(path))
 
 
 def _files_along(base: Path, parts: list[str]) -> Iterator[Path]:
-    """The files on the way to a dotted name below a folder."""
+    """Return the files along a dotted name below a folder."""
     for part in parts:
         package, suffixes = base / part, (".py", *EXTENSION_SUFFIXES)
         module = next((m for s in suffixes if (m := base / f"{part}{s}").is_file()), None)
@@ -159,7 +159,7 @@ def _files_along(base: Path, parts: list[str]) -> Iterator[Path]:
 
 
 def _find_base_folders(name: str) -> list[Path]:
-    """The folders in which an installed module's top package lies; nothing is imported."""
+    """Find the folders of an installed module's top-level package without importing it."""
     try:
         spec = find_spec(name.partition(".")[0])
     except (ImportError, ValueError):

@@ -1,7 +1,7 @@
-"""What can be wrong with a study before any row is read: names that nothing knows or reads.
+"""Validate a study before any row is read: unknown or unused names, invalid values.
 
-The form of a file is checked in `spec/`; here it meets the catalogues of models, optimizers,
-losses, metrics and samplers. What depends on the task is in `task_validation.py`.
+`spec/` validates the syntax of a file; this module validates it against the registries of models,
+optimizers, losses, metrics and samplers. `task_validation.py` covers what depends on the task.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from .task_validation import (
 
 
 def check_study(file: StudyFile) -> CheckedStudy:
-    """The declaration with its pruner, unless it could not run.
+    """Validate a declaration, and choose its pruner.
 
     Raises:
         SpecError: With every mistake on a line of its own.
@@ -60,7 +60,7 @@ def check_study(file: StudyFile) -> CheckedStudy:
 
 
 def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
-    """What is wrong whatever the task is: the key, and why."""
+    """Find problems independent of the task: key and message."""
     yield from ((key, SECRET_REMEDY) for key in dict.fromkeys(find_secrets(file.raw)))
     spec = file.spec
     sampler, n_objectives = spec.sampler, len(spec.objectives or [1])
@@ -93,7 +93,7 @@ def _check_model(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 
 def _check_values(file: StudyFile) -> Iterator[tuple[str, str]]:
-    """Values of hyperparameters that nothing can be trained with."""
+    """Find values of hyperparameters that cannot be trained."""
     spec, is_compiled = file.spec, bool(file.model_facts.get("compiled"))
     wrong = type_coercion.find_invalid_values(
         spec.space, spec.fixed_params, spec.model_name, compiled=is_compiled
@@ -106,7 +106,7 @@ def _check_values(file: StudyFile) -> Iterator[tuple[str, str]]:
             "say training.epochs",
         )
     if is_compiled:
-        return  # a custom function reads the rest
+        return  # a custom function may read the others
     clipping = [name for name in type_coercion.CLIPPING_OPTIONS if name in spec.search_space]
     if len(clipping) > 1 and (
         both := type_coercion.find_clipping_conflict(spec.space, spec.fixed_params)
@@ -163,7 +163,7 @@ def _check_objectives(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 
 def _check_pruner_options(spec: StudySpec) -> Iterator[tuple[str, str]]:
-    """Whether there is a pruner that reads what is declared."""
+    """Check that the pruner exists and uses the declared options."""
     if spec.pruner is None:
         return
     kind, found = spec.pruner.kind, find_pruner(spec.pruner.kind)
@@ -177,7 +177,7 @@ def _check_pruner_options(spec: StudySpec) -> Iterator[tuple[str, str]]:
 
 
 def _check_pruner(study: CheckedStudy) -> Iterator[tuple[str, str]]:
-    """Whether the declared pruner would ever prune a trial of this study."""
+    """Check that the declared pruner can ever prune a trial of this study."""
     spec, epochs = study.spec, study.spec.training.epochs
     if spec.pruner is None or spec.pruner.kind == "none":
         return

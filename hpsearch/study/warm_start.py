@@ -1,7 +1,7 @@
-"""The trials of another study, for the sampler of a new one.
+"""Initialize the sampler of a new study with the trials of another.
 
-They are copied into the new study's journal when it begins: what becomes of the other study
-later changes nothing.
+They are copied into the new study's journal at its start, so later changes of the other study have
+no effect.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from .user_code import compute_digests
 
 
 def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> WarmStart:
-    """What the journal's first line holds: which study, its finished trials that lie in this space.
+    """Collect the other study's finished trials that are points of this space.
 
     Args:
         study: The new study.
-        journal: Of the new study; the other one lies beside it.
-        fingerprint: Of the new study's data.
+        journal: The new study's journal; the other one's is in a sibling folder.
+        fingerprint: The fingerprint of the new study's data.
 
     Raises:
-        SpecError: If there is no such study, its scores mean something else, or none of its
-            trials lies in the space.
+        SpecError: If the study does not exist, its scores are not comparable, or none of its
+            trials is a point of the space.
     """
     file = study.file
     name = str(file.spec.warm_start)
@@ -81,7 +81,7 @@ def collect_trials(study: ResolvedStudy, journal: Path, *, fingerprint: str) -> 
 
 
 def read_trials(first: StudyCreated) -> list[Trial]:
-    """The trials copied into a journal's first line, as a sampler receives them."""
+    """Read the trials from a journal's first line in the sampler's form."""
     return [
         Trial(
             number=copied.number,
@@ -101,14 +101,14 @@ def read_trials(first: StudyCreated) -> list[Trial]:
 
 
 def best_point(trials: Sequence[Trial], direction: Direction) -> list[Mapping[str, Value]]:
-    """The point of the best complete trial, which only a trial of the new study lets win."""
+    """Return the point of the best complete trial; it can win only if it is trained again."""
     complete = [t for t in trials if t.state == "COMPLETE" and t.score is not None]
     best = max(complete, key=lambda t: orient(t.score or 0.0, direction), default=None)
     return [] if best is None else [best.params]
 
 
 def _metric_digests(file: StudyFile) -> dict[str, str]:
-    """The digests of the files of a custom metric; none for a built-in one."""
+    """Return the digests of a custom metric's files; empty for a built-in one."""
     objective = file.spec.objective
     if objective is None or not is_reference(objective.metric):
         return {}
@@ -120,7 +120,7 @@ def _format_objectives(value: Any) -> str:
 
 
 def _point_of(spec: StudySpec, params: Mapping[str, Value]) -> dict[str, Value] | None:
-    """The params that vary here, or None where they are no point of this space."""
+    """Return the params that vary in this space; None if they are not a point of it."""
     missing = object()
     if any(params.get(name, missing) != value for name, value in spec.fixed_params.items()):
         return None

@@ -42,7 +42,7 @@ def spec(metric: str, target: object = "y", **keys: object) -> dict:
             spec("r2"),
             frame(y=QUIET),
             "fold 2 of 5: its 32 validation rows show one value of a target for r2, .*: use fewer "
-            "folds or another kind, or take an objective that has one: mse, rmse, mae",
+            "folds or another kind, or use an objective that is defined: mse, rmse, mae",
         ),
         (
             spec("r2", ["y", "z"]),

@@ -245,7 +245,7 @@ def test_a_threshold_is_tuned_on_predictions_that_are_made_again(copied, ended, 
         else:
             path.write_bytes(damage)
     assert ended[1].threshold == tune(copied).threshold
-    assert "made again by training" in caplog.text
+    assert "computed again by training" in caplog.text
     assert events(copied).count("predictions") == 1
 
 
@@ -254,7 +254,7 @@ def test_predictions_whose_bytes_have_changed_are_not_believed(copied, ended, ca
     for path in (folder_of(copied) / "predictions").iterdir():
         np.save(path, np.zeros_like(np.load(path)))
     assert ended[1].threshold == tune(copied).threshold
-    assert "made again by training" in caplog.text
+    assert "computed again by training" in caplog.text
 
 
 def test_an_ensemble_whose_predictions_are_lost_is_the_one_it_would_have_been(tmp_path, caplog):
@@ -268,7 +268,7 @@ def test_an_ensemble_whose_predictions_are_lost_is_the_one_it_would_have_been(tm
     assert "made again" not in caplog.text
     cut_before("winner", tmp_path)
     again = tune(tmp_path, selection=selection)
-    assert "made again by training" in caplog.text
+    assert "computed again by training" in caplog.text
     assert first.members == again.members
     assert first.test == again.test
 

@@ -144,7 +144,7 @@ def test_a_model_of_ones_own_is_searched_like_any_other(tmp_path):
 
 
 def test_without_any_data_the_missing_key_is_named(tmp_path):
-    with pytest.raises(SpecError, match=r"data\.source: is required, unless data are handed"):
+    with pytest.raises(SpecError, match=r"data\.source: is required, unless data are passed"):
         tune(spec("none"), root=tmp_path)
 
 
@@ -231,4 +231,4 @@ def test_what_does_not_suit_the_task_that_the_rows_are_is_refused_with_its_line(
         SpecError, match=r"yaml:5: search_space\.loss: 'huber' does not exist"
     ) as told:
         tune(file, data=(x, y[:, 0]), root=tmp_path)
-    assert str(told.value).endswith("make it a binary task; the key task would say another.")
+    assert str(told.value).endswith("from the target's values: binary. The key task overrides it.")

@@ -128,7 +128,7 @@ def test_a_file_that_is_there_is_left_as_it_is(tmp_path, monkeypatch):
     (tmp_path / "study.yaml").write_text("mine")
     done = CliRunner().invoke(main, ["init", "sklearn:wine", "--target", "target"])
     assert 2 == done.exit_code
-    assert "study.yaml exists and is left as it is" in done.stderr
+    assert "study.yaml already exists: name another file" in done.stderr
     assert "mine" == (tmp_path / "study.yaml").read_text()
 
 
@@ -234,5 +234,5 @@ def test_a_folder_of_images_gets_a_study_of_convolutions_that_runs(tmp_path):
         tmp_path / "study.yaml", overrides=small, workers=1, root=tmp_path, offline=True
     )
     assert "roc_auc" in result.test
-    with pytest.raises(SpecError, match="--target NAME is required of a table"):
+    with pytest.raises(SpecError, match="--target NAME, the column to predict, is required for a table"):
         write_starter(str(table(tmp_path / "rows.csv")), None, tmp_path / "other.yaml")

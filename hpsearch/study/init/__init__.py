@@ -1,1 +1,1 @@
-"""`hpsearch init`: from a table to a commented study file."""
+"""`hpsearch init`: write a commented study file for a table."""

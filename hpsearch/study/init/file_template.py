@@ -1,4 +1,4 @@
-"""The text of a new study's file: YAML with comments. Knows how it looks, decides nothing."""
+"""The template of a new study file: YAML with comments."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from .wizard import StarterFacts
 
 PLAIN_WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-YAML_KEYWORDS = {"null", "true", "false", "yes", "no", "on", "off"}  # of one YAML or another
-LIST_WIDTH = 60  # columns that are described
-WIDTH = 100  # characters of a line, where a list does not need more
+YAML_KEYWORDS = {"null", "true", "false", "yes", "no", "on", "off"}  # in YAML 1.1 or 1.2
+LIST_WIDTH = 60  # described columns
+WIDTH = 100  # characters per line, unless a list needs more
 SEED = 7
 
 
 def render_file(starter: StarterFacts) -> str:
-    """The file, ending with a line's end."""
+    """Render the file, ending with a newline."""
     parts = (_render_head, _render_data, _render_task, _render_training, _render_space, _render_end)
     return "\n".join(line for part in parts for line in (*part(starter), "")).rstrip() + "\n"
 
@@ -166,7 +166,7 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
 
 
 def _render_realmlp(s: StarterFacts) -> Iterator[str]:
-    """The space in which the authors tune it; what it leaves out has the published default."""
+    """Render the authors' search space; other hyperparameters have the published defaults."""
     yield "  layers:              {type: int, low: 2, high: 4}"
     yield "  units:               [256, 384, 512]"
     yield "  activation:          mish"
@@ -201,7 +201,7 @@ def _render_end(s: StarterFacts) -> Iterator[str]:
 
 
 def format_flow(value: Any) -> str:
-    """A plain value in YAML's flow style."""
+    """Format a plain value in YAML's flow style."""
     if isinstance(value, Mapping):
         return (
             "{"
@@ -214,13 +214,13 @@ def format_flow(value: Any) -> str:
 
 
 def format_text(value: str) -> str:
-    """A text that YAML reads as that text."""
+    """Format a string so that YAML reads it unchanged."""
     if PLAIN_WORD.fullmatch(value) and value.lower() not in YAML_KEYWORDS:
         return value
     return json.dumps(value)
 
 
 def format_comment(value: str) -> str:
-    """A text of the data's that stays on its line, whatever it holds."""
+    """Format a text from the data as a single-line comment."""
     shown = "".join(c if c.isprintable() else " " for c in value)
     return shown if len(shown) <= WIDTH else f"{shown[:WIDTH]}…"

@@ -1,7 +1,7 @@
-"""Recommended ranges: what a search over a dense network should span, by the size of the data.
+"""Recommended search ranges for a dense network, by the size of the data.
 
-Conventions, not measurements: wide enough that the best of common data lies inside, narrow enough
-for tens of trials. docs/study_file.md shows the same table.
+Rules of thumb, not measurements: wide enough for common data sets, narrow enough for tens of
+trials. docs/study_file.md shows the same table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RecommendedRanges:
-    """What `hpsearch init` writes for a table."""
+    """The recommendations that `hpsearch init` writes for a table."""
 
     batch_size: tuple[int, ...]  # rows a step
     units: tuple[int, int]  # of each layer
@@ -23,11 +23,11 @@ class RecommendedRanges:
     repeats: int  # of the division into folds
     test_fraction: float  # of the rows
     minutes: int  # of search
-    has_normalization: bool  # batches are large enough for their own statistics
+    has_normalization: bool  # whether batches are large enough for batch normalization
 
 
-# Up to this many rows: batch sizes, units at most, layers at most, epochs, patience, folds,
-# repeats, test fraction, minutes.
+# Maximum rows: batch sizes, maximum units, maximum layers, epochs, patience, folds, repeats,
+# test fraction, minutes.
 _BY_ROWS = (
     (500, (8, 16, 32), 64, 2, 100, 10, 5, 3, 0.2, 10),
     (5_000, (16, 32, 64), 128, 3, 80, 8, 5, 1, 0.2, 20),
@@ -35,16 +35,16 @@ _BY_ROWS = (
     (500_000, (256, 512, 1024), 512, 4, 40, 5, 3, 1, 0.1, 60),
     (None, (512, 1024, 2048), 512, 4, 30, 5, 3, 1, 0.1, 120),
 )
-# Up to this many features: units from, units to.
+# Maximum features: lowest and highest number of units.
 _BY_FEATURES = ((16, 8, 128), (64, 16, 256), (None, 32, 512))
 
 
 def recommend_ranges(rows: int, features: int) -> RecommendedRanges:
-    """The recommended ranges.
+    """Return the recommended ranges.
 
     Args:
-        rows: Of the whole table.
-        features: Inputs of the network, one-hot columns counted singly.
+        rows: Rows of the whole table.
+        features: Inputs of the network, after one-hot encoding.
     """
     by_rows = next(r for r in _BY_ROWS if r[0] is None or rows < r[0])
     _, batch_size, units, layers, epochs, patience, folds, repeats, test_fraction, minutes = by_rows

@@ -1,7 +1,6 @@
-"""What a new table seems to hold: which columns need a word, and which give the target away.
+"""Profile a new table for `hpsearch init`: columns to declare, and leaks of the target.
 
-For `hpsearch init`. Everything here is a guess that the written file says aloud; what a study does
-with a column is decided in `data/` alone.
+These are guesses, which the written file states; `data/` alone decides how a study uses a column.
 """
 
 from __future__ import annotations
@@ -29,21 +28,21 @@ from ...data.text_formats import drop_missing_texts, match_date_formats, match_n
 from ...errors import DataError
 from ...spec.data_spec import CellValue, ColumnSpec, DataSpec
 
-UNIQUE = 0.9  # different values a row, from which on a column is taken for an identifier
+UNIQUE = 0.9  # share of distinct values from which a column is an identifier
 IDENTIFIER = re.compile(r"(^|[^a-z])(id|uuid|guid|key|index|number|nr|no)$|[a-z]I[dD]$")
 BUCKETS = 64
-MARKERS = 3  # texts among numbers that are taken for marks of a missing value, at most
-UNKNOWN = "?"  # means missing in any column of texts
-GIVES_AWAY = 0.995  # AUC or accuracy of one column, from which on it is suspected
-RANKS = 0.98  # rank correlation with a number, likewise
-EXACT = 0.9999  # R² of two columns together
-NEAREST = 8  # columns of which pairs are tried
+MARKERS = 3  # most texts among numbers that are treated as missing markers
+UNKNOWN = "?"  # marks a missing cell in any text column
+GIVES_AWAY = 0.995  # AUC or accuracy of a single column from which it is suspected
+RANKS = 0.98  # rank correlation with a numeric target, likewise
+EXACT = 0.9999  # R² of two columns together, likewise, likewise
+NEAREST = 8  # columns whose pairs are tested
 BINS = 50
 
 
 @dataclass(frozen=True, slots=True)
 class DroppedColumn:
-    """A column to leave out, and why."""
+    """A column to leave out, with the reason."""
 
     name: str
     reason: str
@@ -51,7 +50,7 @@ class DroppedColumn:
 
 @dataclass(frozen=True, slots=True)
 class DeclaredColumn:
-    """A column that cannot be used before something is declared of it."""
+    """A column that must be declared before it can be used."""
 
     name: str
     spec: ColumnSpec
@@ -61,13 +60,13 @@ class DeclaredColumn:
 def profile_table(
     table: Any, names: list[str], data: DataSpec, origin: TableOrigin
 ) -> Iterator[DroppedColumn | DeclaredColumn]:
-    """The columns that need a word; what is already declared is left as it is.
+    """Find the columns to drop or declare; declared ones are skipped.
 
     Args:
         table: All rows, a `pyarrow.Table`.
-        names: The columns that would be features.
-        data: What has been declared so far.
-        origin: What is known of the table beside its cells.
+        names: The feature columns.
+        data: The declaration so far.
+        origin: Properties of the table besides its cells.
     """
     for name in names:
         if name in data.columns:
@@ -102,7 +101,7 @@ def _profile_column(
     elif found := _profile_dates(list(known)):
         return replace(found, name=name)
     elif match_number_formats(drop_missing_texts(known)):
-        pass  # numbers, though written in another way
+        pass  # numbers in another format
     elif markers := _find_missing_markers(known):
         marks: list[CellValue] = list(markers)
         said = f"numbers beside {', '.join(map(repr, markers))}"
@@ -115,7 +114,7 @@ def _profile_column(
 
 
 def _profile_dates(texts: list[str]) -> DroppedColumn | DeclaredColumn | None:
-    """Texts that are dates, and what can be made of them."""
+    """Declare a column of dates."""
     forms = match_date_formats(drop_missing_texts(texts))
     if len(forms) > 1 and ISO_FORMAT not in forms:
         return DroppedColumn(
@@ -127,7 +126,7 @@ def _profile_dates(texts: list[str]) -> DroppedColumn | DeclaredColumn | None:
 
 
 def _find_missing_markers(known: dict[str, int]) -> list[str]:
-    """Texts in a column of numbers, where they are few and the numbers many."""
+    """Find few texts in a column of many numbers."""
     strange = [t for t in known if parse_number(t) is None]
     numbers = [n for t, n in known.items() if parse_number(t) is not None]
     few = 0 < len(strange) <= MARKERS and len(numbers) > 2 * len(strange)
@@ -137,7 +136,7 @@ def _find_missing_markers(known: dict[str, int]) -> list[str]:
 def _make_usable(
     table: Any, name: str, data: DataSpec, origin: TableOrigin, n_known: int, share: float
 ) -> DroppedColumn | DeclaredColumn | None:
-    """What makes a column usable that would be refused as it is."""
+    """Find a declaration that makes a refused column usable."""
     everything = np.arange(table.num_rows)
     try:
         infer_columns(table, [name], data, everything, origin)
@@ -164,11 +163,11 @@ def _make_usable(
     return DroppedColumn(name, told.splitlines()[0])
 
 
-# ---- what gives the target away ----
+# ---- leaks of the target ----
 
 
 def find_leaks(dataset: Dataset) -> dict[str, str]:
-    """Columns that tell the target nearly by themselves, and how well they do."""
+    """Find columns that almost determine the target, with a measure of how well."""
     found = {}
     for index, column in enumerate(dataset.schema.columns):
         values = dataset.columns[:, index]
@@ -192,17 +191,17 @@ def _describe_leak(values: np.ndarray, dataset: Dataset, *, categorical: bool) -
     codes = _encode_column(values[there], categorical)
     if codes is None:
         return None
-    # Each code answers with its most frequent class; a code of few rows would be right by chance.
+    # Each code predicts its most frequent class; rare codes would be right by chance.
     counts = np.zeros((codes.max() + 1, labels.max() + 1), np.int64)
     np.add.at(counts, (codes, labels), 1)
     right = counts.max(axis=1).sum() / len(labels)
     plain = counts.sum(axis=0).max() / len(labels)
-    better = (right - plain) / max(1e-9, 1 - plain)  # 1: no mistake is left
+    better = (right - plain) / max(1e-9, 1 - plain)  # 1: no errors
     return f"right in {100 * right:.1f}% of rows" if better >= GIVES_AWAY else None
 
 
 def _encode_column(values: np.ndarray, categorical: bool) -> np.ndarray | None:
-    """Categories, or a number's values or quantiles; None where they hold too few rows."""
+    """Encode categories, values or quantiles; None if these have too few rows."""
     kinds, codes = np.unique(values, return_inverse=True)
     if len(kinds) > BINS and not categorical:
         edges = np.quantile(values, np.linspace(0, 1, BINS + 1)[1:-1])
@@ -211,7 +210,7 @@ def _encode_column(values: np.ndarray, categorical: bool) -> np.ndarray | None:
 
 
 def _find_leaking_pair(dataset: Dataset) -> dict[str, str]:
-    """Two columns whose weighted sum is the target, such as its two parts."""
+    """Find two columns whose weighted sum is the target, such as its two parts."""
     target = dataset.target[:, 0].astype(np.float64)
     numeric = [i for i, c in enumerate(dataset.schema.columns) if c.kind == "numeric"]
     rows = ~np.isnan(dataset.columns[:, numeric]).any(axis=1)
@@ -230,7 +229,7 @@ def _find_leaking_pair(dataset: Dataset) -> dict[str, str]:
 
 
 def _mean_ranks(values: np.ndarray) -> np.ndarray:
-    """Mean ranks, equal values sharing one."""
+    """Compute mean ranks; ties share one."""
     _, index, n = np.unique(values, return_inverse=True, return_counts=True)
     return (np.cumsum(n) - (n - 1) / 2)[index]
 

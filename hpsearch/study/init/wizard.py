@@ -1,7 +1,7 @@
-"""`hpsearch init`: a commented study file for a table, or for a folder of images by class.
+"""`hpsearch init`: write a commented study file for a table or a folder of images by class.
 
-Reads the table, says what it makes of each column, and recommends ranges that suit its size. The
-file is checked before it is left behind, so `hpsearch tune` takes it as it is.
+Reads the table, describes each column, and recommends ranges for its size. The file is validated,
+so `hpsearch tune` accepts it unchanged.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from .table_profile import DeclaredColumn, DroppedColumn, find_leaks, profile_ta
 
 @dataclass(frozen=True, slots=True)
 class StarterFacts:
-    """What is known of the data when the file is written."""
+    """Facts about the data for the file template."""
 
     study: str
-    data: Mapping[str, Any]  # the section, as it is written
-    cross_validation: Mapping[str, Any]  # likewise
+    data: Mapping[str, Any]  # the section `data`
+    cross_validation: Mapping[str, Any]  # the section `cross_validation`
     task: str
     metric: str
     metric_reason: str
@@ -43,9 +43,9 @@ class StarterFacts:
     dataset: Dataset
     dropped: tuple[DroppedColumn, ...]
     treated: tuple[DeclaredColumn, ...]
-    suspects: Mapping[str, str]  # column -> how well it tells the target
-    ordered_by: tuple[str, ...]  # columns that look like time
-    family: str = "mlp"  # of a table's network
+    suspects: Mapping[str, str]  # column -> how well it predicts the target
+    ordered_by: tuple[str, ...]  # columns that look like times
+    family: str = "mlp"  # ranges for the network of a table
 
 
 def write_starter(
@@ -55,21 +55,21 @@ def write_starter(
     settings: Sequence[str] = (),
     family: str | None = None,
 ) -> StarterFacts:
-    """Write a study's file for a table, or for a folder of images by class.
+    """Write a study file for a table or a folder of images by class.
 
     Args:
         source: As `data.source`; a path is relative to the working folder.
-        target: The column to predict; None where images lie by class.
+        target: The column to predict; None for images.
         output: The file to write.
-        settings: `data.KEY=value` texts, for tables that need a word to be read at all.
-        family: "mlp" or "realmlp", of a table; None: "mlp".
+        settings: `data.KEY=value` strings, for tables that cannot be read without them.
+        family: "mlp" or "realmlp", for a table; None: "mlp".
 
     Raises:
         SpecError: If the file exists.
-        DataError: If the table cannot be read, with what to declare.
+        DataError: If the table cannot be read; says what to declare.
     """
     if output.exists():
-        raise SpecError(f"{output} exists and is left as it is: name another with -o FILE")
+        raise SpecError(f"{output} already exists: name another file with -o FILE")
     if not output.parent.is_dir():
         raise SpecError(f"{output}: there is no folder {output.parent}")
     starter = _profile_table(_relative_path(source, output), target, output, settings)
@@ -92,7 +92,7 @@ def write_starter(
 
 
 def _relative_path(source: str, output: Path) -> str:
-    """A path relative to the file that will name it; other sources as they are."""
+    """Make a path relative to the study file; other sources are unchanged."""
     if not Path(source).exists():
         return source
     return Path(os.path.relpath(Path(source).resolve(), output.parent.resolve())).as_posix()
@@ -108,7 +108,7 @@ def _profile_table(
     if source.array is not None:
         return _profile_images(location, source, declared, folder)
     if target is None:
-        raise SpecError("--target NAME is required of a table: the column to predict")
+        raise SpecError("--target NAME, the column to predict, is required for a table")
     table = source.table
     names = list(assign_roles(source, _drop_unnamed(data, table), CrossValidationSpec()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
@@ -162,7 +162,7 @@ def _profile_images(
 def _common_facts(
     location: str, declared: dict[str, Any], cv: dict[str, Any], dataset: Dataset
 ) -> dict[str, Any]:
-    """What a starter says of tables and images alike."""
+    """Collect the facts common to tables and images."""
     metric, reason = _recommend_metric(dataset)
     stem = Path(location.rpartition(":")[2] if ":" in location else location).name.partition(".")[0]
     n_rows = dataset.n_rows + (len(dataset.locked_rows) if dataset.locked_rows else 0)
@@ -181,7 +181,7 @@ def _common_facts(
 def _initial_data_section(
     location: str, target: str | None, settings: Sequence[str]
 ) -> dict[str, Any]:
-    """The data section before anything is known of the table."""
+    """Build the section `data` before the table is read."""
     for text in settings:
         if not text.startswith("data."):
             raise SpecError(f"--set {text}: init takes keys of data; edit the file for the others")
@@ -203,7 +203,7 @@ def _explicit_fields(spec: ColumnSpec) -> dict[str, Any]:
 def _recommend_folds(
     source: SourceTable, target: str, data: DataSpec, ranges: RecommendedRanges
 ) -> dict[str, Any]:
-    """Folds that the smallest class has rows for."""
+    """Recommend a number of folds for the size of the smallest class."""
     column = source.table.select([target])
     told, _ = infer_target(column, target, data, None, source.origin)
     if told.kind == "regression":
@@ -223,7 +223,7 @@ def _repeats_field(ranges: RecommendedRanges) -> dict[str, int]:
 
 
 def _recommend_metric(dataset: Dataset) -> tuple[str, str]:
-    """What suits the task, and why."""
+    """Recommend a metric for the task, with the reason."""
     if dataset.task == "regression":
         return "rmse", "in the unit of the target; also: mae, mse, r2"
     shares = dataset.target.mean(axis=0)
@@ -241,7 +241,7 @@ def _recommend_metric(dataset: Dataset) -> tuple[str, str]:
 
 
 def _verify_file(output: Path, starter: StarterFacts) -> None:
-    """The file means what was loaded, and `hpsearch check` takes it."""
+    """Check that the file declares what was loaded, and is valid."""
     from ...spec.study_file import load_file
 
     try:

@@ -1,1 +1,1 @@
-"""What keeps studies in order: doctor, repair, rerun, plan."""
+"""Maintenance of studies: doctor, repair, rerun, plan."""

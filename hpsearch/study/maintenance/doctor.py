@@ -1,6 +1,6 @@
-"""How the machine and the studies below a folder are: a list of findings. It changes nothing.
+"""Check the machine and the studies below a folder; returns findings, changes nothing.
 
-Frameworks are asked in processes of their own, since a process has one Keras backend.
+Frameworks are probed in separate processes, since a process has one Keras backend.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from .study_folder import find_wrong_files, find_wrong_folders
 
 State = Literal["ok", "note", "bad"]
 PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy", "scikit-learn")
-CPU_ALONE = "cpu:cpu"  # what JAX's probe says where there is no accelerator
-ANSWER_SECONDS = 120  # for a framework to be imported and name its devices
-MIN_FREE_DISK = 2e9  # bytes
+CPU_ALONE = "cpu:cpu"  # output of JAX's probe without an accelerator
+ANSWER_SECONDS = 120  # seconds to import a framework and list its devices
+MIN_FREE_DISK = 2e9  # bytes of free disk space
 NO_TENSORFLOW = "not installed: only `trainer: keras_fit` and SavedModel exports need it"
-STALE_DAYS = 1.0  # since the last event of an unfinished study that is not running
+STALE_DAYS = 1.0  # age of the last event of an unfinished study that is not running
 
 PROBES = {
     "jax": "import jax; print(*(f'{d.platform}:{d.device_kind}' for d in jax.devices()), sep=', ')",
@@ -61,19 +61,19 @@ PROBES = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     subject: str
-    state: State  # ok; note: to be known; bad: to be mended
+    state: State  # ok; note: information; bad: needs to be fixed
     message: str
 
 
 def diagnose(root: Path, uri: str | None = None) -> Iterator[Finding]:
-    """Look at versions, backends, disk, store and studies below `root`, one after the other.
+    """Check versions, backends, disk, store and studies below `root` in turn.
 
     Args:
-        root: The folder that holds `mlruns/`.
-        uri: A tracking URI; the file below `root` where it is None.
+        root: The folder that contains `mlruns/`.
+        uri: A tracking URI; None: the file below `root`.
     """
     with ThreadPoolExecutor() as pool:
         installed = {n: code for n, code in PROBES.items() if find_spec(n) is not None}
@@ -108,7 +108,7 @@ def _check_versions() -> Finding:
 
 
 def _plugins() -> Iterator[Finding]:
-    """What other packages add, and names of theirs that are not used."""
+    """List plugins, and plugin names that are shadowed."""
     built_in: dict[str, Iterable[str]] = {
         "samplers": SAMPLERS,
         "pruners": PRUNERS,
@@ -124,7 +124,7 @@ def _plugins() -> Iterator[Finding]:
 
 
 def _probe_framework(code: str) -> tuple[State, str]:
-    """The devices that a framework sees, in a process of its own."""
+    """List the devices of a framework, in a separate process."""
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     try:
         done = subprocess.run(
@@ -152,7 +152,7 @@ def _check_disk(root: Path) -> Finding:
 
 
 def _check_store(root: Path, uri: str | None) -> Finding:
-    """The store, opened as any command opens it; one that is not there yet is not made."""
+    """Check the store by opening it; a missing one is not created."""
     uri = uri or default_uri(root)
     path = database_path(uri)
     try:
@@ -167,7 +167,7 @@ def _check_store(root: Path, uri: str | None) -> Finding:
 
 
 def _describe_database(path: Path) -> str:
-    """How large an SQLite store is, once all its pages have been read.
+    """Read all pages of an SQLite store, and describe its size.
 
     Raises:
         TrackingError: If a page is damaged.
@@ -184,10 +184,10 @@ def _describe_database(path: Path) -> str:
 
 
 def repair_store(root: Path, uri: str | None) -> str:
-    """Set a half-made SQLite store aside and make a new one; one sentence about it.
+    """Move a half-created SQLite store aside and create a new one; returns a message.
 
     Raises:
-        TrackingError: If it is damaged otherwise, or no new one can be made.
+        TrackingError: If it is damaged in another way, or no new one can be created.
     """
     uri = uri or default_uri(root)
     path = database_path(uri)
@@ -237,7 +237,7 @@ def _describe_study(path: Path, history: History) -> tuple[State, str]:
 
 
 def _describe_pending(path: Path) -> str:
-    """What a store has not acknowledged, for people; empty where there is nothing."""
+    """Describe what a store has not acknowledged; empty if there is nothing."""
     known, remedy = read_upload_states(path), f"hpsearch sync {path.parent.name}"
     if not known:
         return f"nothing of it is in MLflow: {remedy}"

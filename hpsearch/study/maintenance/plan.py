@@ -1,4 +1,4 @@
-"""How long a study will take, from a few epochs on the real data."""
+"""Estimate the duration of a study from a few epochs on the real data."""
 
 from __future__ import annotations
 
@@ -20,51 +20,51 @@ from ..model_validation import check_model
 from ..prepare import WorkerPool, build_problem, load_data, resolve_study
 from ..resolved_study import CheckedStudy
 
-MAX_PROBES = 8  # points of the space that are tried at most
-MIN_PROBES = 3  # that are tried however long they take
-MAX_SECONDS = 20.0  # after which no other point is begun
-MIN_EPOCHS = 4  # of each at least; the first may hold the compilation
-PROBE_SECONDS = 5.0  # after which a point is left, and its further epochs are reckoned
+MAX_PROBES = 8  # maximum number of points
+MIN_PROBES = 3  # minimum number of points, however long they take
+MAX_SECONDS = 20.0  # seconds after which no further point is started
+MIN_EPOCHS = 4  # minimum epochs per point; the first may include compilation
+PROBE_SECONDS = (
+    5.0  # seconds after which a point is stopped, and its remaining epochs are estimated
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What one point of the space took, the next one compiling meanwhile."""
+    """The duration of one point of the space, while the next one compiles."""
 
     params: Mapping[str, Any]
-    first_epoch_seconds: (
-        float  # seconds to the end of the first epoch, what is left to compile included
-    )
-    epoch_seconds: float  # seconds of each further epoch, all folds together
-    epochs: int  # until it stopped early, or all where it was left before
+    first_epoch_seconds: float  # seconds of the first epoch, including remaining compilation
+    epoch_seconds: float  # seconds per further epoch, all folds
+    epochs: int  # epochs until early stopping, or all if it was stopped before
 
     @property
     def seconds(self) -> float:
-        """Of the whole trial."""
+        """Seconds of the whole trial."""
         return self.first_epoch_seconds + self.epoch_seconds * (self.epochs - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a study will take."""
+    """The estimate of a study."""
 
     trainer: str
-    reason: str  # why this trainer
+    reason: str  # why this trainer was chosen
     rows: int  # development rows
     features: int
     folds: int
     probes: tuple[Probe, ...]
-    trials: int  # of the budget
-    start_seconds: float  # seconds until the first trial began: imports and data
+    trials: int  # trials of the budget
+    start_seconds: float  # seconds before the first trial: imports and data
 
     @property
     def trial_seconds(self) -> float:
-        """Seconds of a mean trial; the first one also gets everything ready."""
+        """Seconds of an average trial; the first one includes start-up."""
         return mean(p.seconds for p in self.probes[1:])
 
     @property
     def total_seconds(self) -> float:
-        """Seconds of the whole search; pruning and programs shared by many trials save some."""
+        """Seconds of the whole search; pruning and shared programs may reduce them."""
         return self.start_seconds + self.probes[0].seconds + self.trial_seconds * (self.trials - 1)
 
 
@@ -121,7 +121,7 @@ def _make_probes(spec: StudySpec) -> list[TrialSpec]:
 def _run_probes(
     executor: Executor, trials: Sequence[TrialSpec], began: float
 ) -> tuple[tuple[Probe, ...], float]:
-    """What the first of `trials` took, as a study would train them, and the seconds before."""
+    """Time the first of `trials`, trained as in a study; also returns the start-up seconds."""
     ahead = executor.capacity > 1
     executor.submit(trials[0])
     probes: list[Probe] = []
@@ -154,7 +154,7 @@ def _time_probe(executor: Executor, trial: TrialSpec, begun: float) -> Probe:
 
 
 def _wait_for(executor: Executor, kind: Any) -> Any:
-    """The next report of this kind."""
+    """Wait for the next report of this kind."""
     while not isinstance(report := executor.wait(), kind):
         if isinstance(report, Lost):
             raise TrainingError(f"a probe crashed its worker: {report.reason}")

@@ -1,9 +1,9 @@
-"""A damaged journal becomes a sound one again, with what can be believed of it.
+"""Repair a damaged journal from its sound lines.
 
-Every line has a checksum, so a sound line is true wherever it stands. What no longer fits is left
-out: what was said of a trial whose `asked` line is lost, and the curve behind a lost epoch. A
-trial without its result is trained again, with the same params and seed. Done only when somebody
-asks for it; the damaged file is kept.
+Every line has a checksum, so a sound line can be trusted wherever it is. Lines that no longer fit
+are dropped: events of a trial whose `asked` line is lost, and the curve after a lost epoch. A trial
+without its result is trained again with the same params and seed. Only done on request; the damaged
+file is kept.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from ...platforms.files import atomic_write
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What a repair kept and what it did not."""
+    """The outcome of a repair."""
 
-    kept: int  # lines
-    lines: tuple[int, ...]  # damaged ones, 1-based
-    n_bytes: int  # of those
-    dropped: int  # sound lines that no longer fit
-    n_vanished: tuple[int, ...]  # trials of which nothing is left
-    n_retrained: tuple[int, ...]  # trials that lost their result or an epoch, and train again
-    aside: Path | None  # the damaged file; None where nothing was damaged
+    kept: int  # number of kept lines
+    lines: tuple[int, ...]  # 1-based numbers of damaged lines
+    n_bytes: int  # bytes of damaged lines
+    dropped: int  # number of sound lines that no longer fit
+    n_vanished: tuple[int, ...]  # trials that are lost entirely
+    n_retrained: tuple[int, ...]  # trials that lost their result or an epoch, and are trained again
+    aside: Path | None  # the damaged file; None if nothing was damaged
 
     def format_message(self) -> str:
-        """For a person."""
+        """Format the outcome for the user."""
         if self.aside is None:
             return f"the journal is sound: {self.kept:,} lines; nothing was changed"
         if not self.lines and not self.dropped and not self.n_vanished:
@@ -63,28 +63,28 @@ class Repair:
 
 
 def repair_journal(path: Path) -> Repair:
-    """Replace the journal at `path` by what can be believed of it.
+    """Replace the journal at `path` by its consistent sound lines.
 
     Raises:
-        JournalError: If the study is running, or the journal's first line is lost: nothing says
-            then what the study was.
+        JournalError: If the study is running, or the journal's first line, which describes the
+            study, is lost.
     """
     with take_lock(path):
         found = salvage_records(path)
         lines = found.lines
         if not lines or not isinstance(lines[0].event, StudyCreated):
             raise JournalError(
-                f"{path}: the first line is lost, and with it what was studied: this cannot be "
-                "repaired. Restore journal.jsonl from the study's run in MLflow, or begin anew "
+                f"{path}: the first line, which describes the study, is lost: this cannot be "
+                "repaired. Restore journal.jsonl from the study's run in MLflow, or start over "
                 "with hpsearch tune SPEC --fresh."
             )
         whole = find_missing_line(line.event for line in lines) is None
-        is_torn = found.damaged == (len(lines) + 1,)  # at the end alone
+        is_torn = found.damaged == (len(lines) + 1,)  # only at the end
         if whole and found.is_as_written and (is_torn or not found.damaged):
             return Repair(len(lines), (), 0, 0, (), (), None)
         kept = list(_consistent_records(lines))
         aside = _move_aside(path)
-        for cursor in path.parent.glob("uploaded-*.json"):  # offsets into the old file
+        for cursor in path.parent.glob("uploaded-*.json"):  # they are offsets into the old file
             cursor.unlink()
         with atomic_write(path) as file:
             file.writelines(encode(renumber(line.text, n)) for n, line in enumerate(kept))
@@ -100,8 +100,8 @@ def repair_journal(path: Path) -> Repair:
 
 
 def _consistent_records(lines: Sequence[SoundLine]) -> Iterator[SoundLine]:
-    """The lines that make sense without those that are lost, in their order."""
-    epochs: dict[tuple[int, int], int] = {}  # attempts that were asked -> epochs of their curves
+    """Return the lines that are consistent without the lost ones, in order."""
+    epochs: dict[tuple[int, int], int] = {}  # created attempts -> number of epochs
     for line in lines:
         match line.event:
             case TrialAsked() as event:
@@ -115,9 +115,9 @@ def _consistent_records(lines: Sequence[SoundLine]) -> Iterator[SoundLine]:
 
 
 def _fits(event: TrialStarted | EpochFinished | TrialFinished, n_epochs: int) -> bool:
-    """Whether an event fits after this many epochs of its trial.
+    """Whether an event is consistent with this number of epochs of its trial.
 
-    A result does not where the epoch that it stands on is lost; the trial is then trained again.
+    A result is inconsistent if its best epoch is lost; the trial is then trained again.
     """
     match event:
         case EpochFinished():
@@ -142,8 +142,8 @@ def _move_aside(path: Path) -> Path:
     while (aside := path.with_name(f"journal.damaged-{number}.jsonl")).exists():
         number += 1
     try:
-        os.link(path, aside)  # the journal itself stays until its successor is whole
-    except OSError:  # a file system without links
+        os.link(path, aside)  # the journal is kept until its replacement is complete
+    except OSError:  # a file system without hard links
         shutil.copyfile(path, aside)
     return aside
 

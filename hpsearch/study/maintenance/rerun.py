@@ -1,7 +1,7 @@
-"""A trial of the past, trained again from its record: is the score the same, bit for bit?
+"""Train an earlier trial again from its record, and compare the score bit for bit.
 
-It reads the journal and writes nothing. The data are read again and must have the fingerprint
-they had; threads and trainer are those of the first time.
+It reads the journal and writes nothing. The data are read again and must have the recorded
+fingerprint; threads and trainer are as recorded.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from ..user_code import compute_digests, find_references
 
 @dataclass(frozen=True, slots=True)
 class Rerun:
-    """What a trial was and what it is now."""
+    """A trial as recorded and as trained again."""
 
-    trial: Trial  # as the journal has it
-    result: TrialResult  # as it came out now
-    is_same: bool  # state, score of each fold and, where they were kept, predictions: every bit
-    difference: float | None  # largest between two folds' scores; None where one has none
-    changed: Mapping[str, tuple[str, str]]  # versions and digests that differ: (then, now)
+    trial: Trial  # from the journal
+    result: TrialResult  # trained again
+    is_same: bool  # whether state, fold scores and, if kept, predictions are bit-identical
+    difference: float | None  # largest difference of a fold's scores; None if a score is missing
+    changed: Mapping[str, tuple[str, str]]  # versions and digests that differ: (before, now)
 
 
 def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
@@ -46,12 +46,12 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
 
     Args:
         path: The journal.
-        number: Which trial; its last attempt is meant.
-        data: The rows, where they were handed over in memory.
+        number: The trial's number; its last attempt is used.
+        data: The rows, if they were passed in memory.
 
     Raises:
-        TrainingError: If the trial does not exist, has no result yet or takes its worker down.
-        DataError: If the data are not those the study had.
+        TrainingError: If the trial does not exist, has no result yet or crashes its worker.
+        DataError: If the data have changed.
     """
     events = read_page(path).events
     history = History(events)
@@ -99,7 +99,7 @@ def _find_trial(history: History, number: int) -> Trial:
 
 
 def _recorded_declaration(path: Path, study: StudyCreated) -> StudyFile:
-    """What the study was declared as, with the defaults of then, its paths where they were."""
+    """Restore the declaration with the recorded defaults and paths."""
     folder = path.parents[3] / study.folder
     return with_model_space(load_dict(study.resolved or study.spec, folder=folder))
 
@@ -109,13 +109,13 @@ def _describe_dependencies(versions: Mapping[str, str], files: Mapping[str, str]
 
 
 def _threads(events: tuple[Event, ...], trial: Trial) -> int | None:
-    """Threads of each worker in the run of the study in which the trial was asked."""
+    """Return the threads per worker in the run that created the trial."""
     runs = [e for e in events if isinstance(e, StudyCreated | StudyResumed)]
     return [run for run in runs if run.time <= trial.asked][-1].threads
 
 
 def _train_trial(executor: Executor, trial: Trial) -> TrialResult:
-    """The trial's result; one that was pruned is pruned at the same epoch."""
+    """Train the trial; a pruned one is pruned at the same epoch."""
     rungs = (len(trial.folds) or trial.n_epochs,) if trial.state == "PRUNED" else ()
     executor.submit(replace(trial.spec, rungs=rungs))
     while True:

@@ -1,6 +1,6 @@
-"""What is wrong with the files of a study's folder and the folders above it; nothing is changed.
+"""Check the files of a study's folder and its parent folders, without changing anything.
 
-What a journal holds is not looked at.
+The contents of the journal are not checked.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from ...history import History
 from ...platforms.files import DRAFT
 from ..file_integrity import find_damaged_files
 
-FOLDERS = ("final", "fit", "logs", "plots", "predictions")  # in a study's folder
-# Of the files in it: a folder may have the name of one.
+FOLDERS = ("final", "fit", "logs", "plots", "predictions")  # folders in a study's folder
+# Files in it; a folder may exist under one of these names.
 ENDINGS = {".diff", ".html", ".json", ".jsonl", ".keras", ".lock", ".log", ".npy", ".npz", ".png"}
 
 
 def find_wrong_folders(mlruns: Path) -> Iterator[str]:
-    """One sentence about each folder that holds studies or files of runs, and is none."""
+    """Describe each path that should be a folder and is not usable as one."""
     studies = mlruns / "studies"
     named = (p for p in sorted(studies.glob("*")) if not p.suffix)
     for path in (mlruns, studies, mlruns / "artifacts", *named):
@@ -28,7 +28,7 @@ def find_wrong_folders(mlruns: Path) -> Iterator[str]:
 
 
 def find_wrong_files(folder: Path, history: History) -> Iterator[str]:
-    """One sentence about each thing that is to be mended."""
+    """Describe each file that needs to be fixed."""
     for name in FOLDERS:
         if wrong := _explain_folder(folder / name):
             yield f"{name} {wrong}"
@@ -42,7 +42,7 @@ def find_wrong_files(folder: Path, history: History) -> Iterator[str]:
 
 
 def _explain_folder(path: Path) -> str:
-    """Why there can be no folder of this name, or nothing be written to it; "" where it can."""
+    """Explain why a folder cannot be created or written; "" if it can."""
     if not path.exists():
         return ""
     if not path.is_dir():
@@ -52,7 +52,7 @@ def _explain_folder(path: Path) -> str:
 
 
 def _explain_entry(path: Path) -> str:
-    """What is wrong with a file or folder by what it is, and not by what is in it."""
+    """Describe a problem of a file or folder apart from its contents."""
     if path.is_symlink() and not path.exists():
         return f"is a link to {os.readlink(path)}, which is not there"
     if path.is_dir():

@@ -1,1 +1,1 @@
-"""The end of a study: finalists, the choice among them, the final fit, the locked rows."""
+"""The end of a study: finalists, choice of the winner, final fit, locked rows."""

@@ -1,6 +1,6 @@
-"""Plain models of scikit-learn, beside which a winner is judged.
+"""Baseline models from scikit-learn, to which the winner is compared.
 
-They are fitted on the development rows, as a network sees them, before a locked row is read.
+They are fitted on the scaled development rows before the locked rows are read.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from ...data.target_transform import apply_target_transforms, inverse_transform_
 from ...training.problem import Problem
 from .holdout_metrics import compute_or_warn
 
-MAX_NUMBERS = 20_000_000  # of the arrays that they are fitted on
-Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) to (n, n_outputs)
+MAX_NUMBERS = 20_000_000  # bytes of the training arrays
+Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) -> (n, n_outputs)
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """A fitted model."""
+    """A fitted baseline model."""
 
     name: str
     model: Predict
     problem: Problem
 
     def predict(self, schema: Schema, locked: TestRows) -> np.ndarray:
-        """Its predictions for the locked rows, (n_test, n_outputs)."""
+        """Predict the locked rows, (n_test, n_outputs)."""
         rows = self.problem.statistics[0].apply(schema.expand(locked.columns))
         return self.model(rows.reshape(len(rows), -1))
 
 
 def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
-    """A linear model, gradient boosting and a constant, on the rows of a problem of one fold.
+    """Fit a linear model, gradient boosting and a constant on the single fold of a problem.
 
-    Beside large arrays none is fitted; one that cannot be fitted is left out with a warning.
+    Skipped for large arrays; a model that fails is omitted with a warning.
     """
     n_rows = len(problem.target)
     if len(problem.row_shape) > 1 and n_rows * np.prod(problem.row_shape) > MAX_NUMBERS:
@@ -64,7 +64,7 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
 
 
 def make_estimators(task: str) -> dict[str, Any]:
-    """Those of a task, by name, with scikit-learn's defaults."""
+    """Make the estimators of a task by name, with scikit-learn's defaults."""
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -90,16 +90,15 @@ def fit_estimator(
     weights: np.ndarray | None = None,
     transforms: Sequence[str] = (),
 ) -> Predict:
-    """Fit a copy of an estimator for each target or label.
+    """Fit a copy of an estimator per target or label.
 
     Args:
-        estimator: Of scikit-learn; it takes row weights.
-        task: The study's.
-        features: What a network sees of the development rows, (n_dev, n_features).
-        target: Theirs, (n_dev, n_outputs).
-        weights: Of the development rows, (n_dev,).
-        transforms: What the model learns of the target, as a network does; see
-            `data.target_transform`.
+        estimator: A scikit-learn estimator that supports sample weights.
+        task: The study's task.
+        features: Scaled features of the development rows, (n_dev, n_features).
+        target: Their target, (n_dev, n_outputs).
+        weights: Their sample weights, (n_dev,).
+        transforms: Transforms of the target, as for a network; see `data.target_transform`.
     """
     from sklearn.base import clone
 

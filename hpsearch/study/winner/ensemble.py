@@ -1,9 +1,9 @@
 """Greedy ensemble selection over the out-of-fold predictions of a study's trials.
 
 Caruana, Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models", ICML:
-start from nothing, add again and again the model whose predictions improve the average most, with
-replacement; how often a model was added is its weight. Every prediction is out of fold, so no
-model is judged on rows that it was trained on. Knows arrays and no network.
+starting empty, repeatedly add the model that improves the averaged predictions most, with
+replacement; a model's weight is the number of times it was added. All predictions are out of fold,
+so no model is evaluated on its training rows.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from ...data.split import Split
 from ...training.metrics import Metric
 from ...training.problem import Problem
 
-POOL = 30  # the best trials; those far behind never help, and each costs an evaluation a pick
-PICKS = 25  # with replacement; weights come in steps of at most 1/25
+POOL = 30  # candidates: worse trials never help, and each costs an evaluation per pick
+PICKS = 25  # picks with replacement; weights are multiples of 1/25 or more
 
 
 def select_ensemble(
     predictions: Mapping[int, np.ndarray], problem: Problem, metric: Metric
 ) -> dict[int, int]:
-    """How often each trial is in the ensemble; trials that are not in it are left out.
+    """Select an ensemble; returns how often each of its trials was picked.
 
     Args:
-        predictions: Out of fold, (n_rows, n_outputs) by trial; NaN where never validated.
-        problem: Its folds and targets judge.
-        metric: What is improved, as the mean over the folds.
+        predictions: Out-of-fold predictions by trial, (n_rows, n_outputs); NaN: never validated.
+        problem: The problem, with folds and targets.
+        metric: The metric to optimize, averaged over the folds.
 
     Raises:
         ValueError: If there are no predictions.
@@ -48,12 +48,12 @@ def select_ensemble(
         picked.append(chosen)
         scores.append(tried[chosen])
         total += predictions[chosen]
-    best = int(np.argmax(scores)) + 1  # the smallest of equally good ensembles
+    best = int(np.argmax(scores)) + 1  # the smallest of ties
     return {n: picked[:best].count(n) for n in dict.fromkeys(picked[:best])}
 
 
 def mean_fold_score(problem: Problem, metric: Metric, prediction: np.ndarray) -> float:
-    """The mean over the folds of `metric` on the validation rows."""
+    """Compute the mean over the folds of `metric` on the validation rows."""
     return float(
         np.mean([_fold_score(problem, metric, prediction, fold) for fold in problem.folds])
     )

@@ -1,9 +1,9 @@
-"""After the winner is chosen: its final fit, and the one reading of the locked rows.
+"""Fit the winner on all development rows, and evaluate it once on the locked rows.
 
-In this order, each step on disk before the journal tells of it: the fit (`fit/`, `fitted`), the
-intention to read (`reading`), the reading and all files (`final/`, `final`). A study that is broken
-off goes on behind the last of them; what a disk has lost since then is made again, and the locked
-rows are read again only where their predictions are lost, which `reading` counts.
+The steps, each on disk before its event is written: the fit (`fit/`, event `fitted`), the intention
+to read the locked rows (`reading`), their evaluation with all files (`final/`, `final`). An
+interrupted study continues after the last step; lost files are created again. The locked rows are
+read again only if their predictions are lost, which `reading` counts.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from .selection import Choice
 logger = logging.getLogger("hpsearch.study")
 
 NETWORK, SINGLE, PREDICTIONS = "model.keras", "single.keras", "predictions.npz"
-HOLDOUT_FILE = "judged.json"  # the fields of `final`, in its folder
+HOLDOUT_FILE = "judged.json"  # the fields of the event `final`, in its folder
 
 
 @dataclass(frozen=True, slots=True)
 class WinnerFit:
-    """The final fit of one choice, and what is needed for it."""
+    """The final fit of one choice."""
 
     choice: Choice
     history: History
@@ -61,9 +61,9 @@ class WinnerFit:
     trust_code: bool = False  # whether the user's files are packed where the model needs them
 
     def run(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Bring `final/` and the journal's `final` about, unless both are there and whole.
+        """Create `final/` and the event `final`, unless both exist and are intact.
 
-        `meanwhile` is called while the executor trains, or not at all.
+        `meanwhile` is called while the executor trains, if it does.
         """
         is_recorded = self._is_of_choice(self.history.final)
         broken = self._damaged_files() if is_recorded else ()
@@ -89,10 +89,10 @@ class WinnerFit:
         self._evaluate_holdout(fitted, baselines, began)
         shutil.rmtree(self.folder / "fit", ignore_errors=True)
 
-    # -- what is there already --------------------------------------------------------------
+    # -- results of earlier runs ------------------------------------------------------------
 
     def _is_of_choice(self, event: WinnerFitted | WinnerEvaluated | None) -> bool:
-        """Whether a fit or its figures are of this choice."""
+        """Whether a fit or an evaluation belongs to this choice."""
         return (
             event is not None
             and event.members == self.choice.recorded_members
@@ -113,7 +113,7 @@ class WinnerFit:
         return self.trust_code or find_own_code(folder / NETWORK) is None
 
     def _unrecorded_final(self) -> WinnerEvaluated | None:
-        """The figures whose files came to be just before the study was broken off."""
+        """Read an evaluation whose files were written just before an interruption."""
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError, FormatError):
             path = self.folder / "final" / HOLDOUT_FILE
             fields = json.loads(path.read_text(encoding="utf-8"))
@@ -131,13 +131,13 @@ class WinnerFit:
 
     @property
     def _number_of_final(self) -> int | None:
-        """Of the figures that the journal has, in the journal."""
+        """Return the number of the event `final` in the journal."""
         return None if self.history.final is None else self.history.final.seq
 
     # -- the fit ----------------------------------------------------------------------------
 
     def _fit_networks(self) -> Path:
-        """The folder of the fitted networks, trained where they are not there."""
+        """Return the folder of the fitted networks, training them if they are missing."""
         for folder, event in (("fit", self.history.fitted), ("final", self.history.final)):
             if self._is_of_choice(event) and self._has_networks(self.folder / folder, event):
                 return self.folder / folder
@@ -178,13 +178,13 @@ class WinnerFit:
         return len(known) == len(needed) and not find_damaged_files(folder, known)
 
     def _full_problem(self) -> Problem:
-        """The problem of the final fit: all development rows train."""
+        """Build the problem of the final fit, which trains on all development rows."""
         rows = np.arange(len(self.problem.target))
         alone = replace(self.problem, early_stopping=None)
         return with_folds(alone, self.dataset, (Split(rows, rows[:0]),))
 
     def _served_schema(self) -> Schema:
-        """The schema whose served labels follow the threshold."""
+        """Return the schema with the chosen threshold."""
         schema = self.dataset.schema
         assert schema.target is not None
         return replace(schema, target=replace(schema.target, threshold=self.choice.threshold))
@@ -195,7 +195,7 @@ class WinnerFit:
         return fit_baselines(self._full_problem()) if self.dataset.locked_rows else ()
 
     def _evaluate_holdout(self, fitted: Path, baselines: Sequence[Baseline], began: float) -> None:
-        """Read the locked rows and write everything that the study ends with."""
+        """Read the locked rows, evaluate, and write all files of the result."""
         path = self.folder / "final"
         draft = draft_of(path)
         draft.mkdir(parents=True)
@@ -218,7 +218,7 @@ class WinnerFit:
         self.record(replace(judged, reads=self.history.reads))
 
     def _earlier_holdout_result(self, draft: Path) -> WinnerEvaluated | None:
-        """The figures of an earlier run whose network and predictions are whole."""
+        """Return an earlier evaluation whose network and predictions are intact."""
         final = self.history.final
         if final is None or not self._is_of_choice(final) or final.digests is None:
             return None
@@ -234,7 +234,7 @@ class WinnerFit:
     def _read_locked(
         self, fitted: Path, draft: Path, baselines: Sequence[Baseline]
     ) -> WinnerEvaluated:
-        """What the locked rows say; that they are read is written down first."""
+        """Evaluate on the locked rows; the reading is recorded first."""
         choice = self.choice
         if self.dataset.locked_rows is None:
             return self._of_choice(WinnerEvaluated(test_rows=0))
@@ -302,7 +302,7 @@ class WinnerFit:
         return answer.predictions, judged
 
     def _single_network(self, fitted: Path) -> Path:
-        """The best single trial's network; trained where the ensemble alone was kept."""
+        """Return the best single trial's network; trained if only the ensemble was kept."""
         path = fitted / SINGLE
         if not path.is_file():
             path = self.folder / "fit" / SINGLE
@@ -317,7 +317,7 @@ class WinnerFit:
     # -- the files --------------------------------------------------------------------------
 
     def _write_files(self, folder: Path, judged: WinnerEvaluated) -> None:
-        """The files of the final fit beside the network and the predictions."""
+        """Write the files of the final fit besides network and predictions."""
         schema, dataset = self._served_schema(), self.dataset
         text = json.dumps(schema.to_json(), indent=1)
         (folder / "schema.json").write_text(text + "\n", encoding="utf-8")
@@ -357,7 +357,7 @@ class WinnerFit:
 
 
 def _expected_files(final: WinnerEvaluated) -> dict[str, None]:
-    """The files of a `final` that an older version wrote, which kept no digests."""
+    """Return the files of an older version's `final`, which has no digests."""
     names = [NETWORK, "schema.json", f"{MODEL_FOLDER}/MLmodel"]
     names.append(f"{MODEL_FOLDER}/artifacts/model.keras")
     names += [PREDICTIONS] if final.test_rows else []

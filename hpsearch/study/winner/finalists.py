@@ -1,9 +1,8 @@
-"""Finalists: the best trials scored again, on fresh folds and seeds, and the choice among them.
+"""Re-score the best trials on fresh folds and seeds, and choose among them.
 
-The best of many noisy scores is too good: it was chosen for its luck too. A second score that
-took no part in the search has no such bias, and the winner is chosen by it (Cawley & Talbot
-2010, "On over-fitting in model selection", JMLR 11). Where the folds are given, as in a time
-series, only the seeds are fresh.
+The maximum of many noisy scores is optimistically biased. A second score that was not used in the
+search has no such bias, and determines the winner (Cawley & Talbot 2010, "On over-fitting in model
+selection", JMLR 11). With given folds, as in a time series, only the seeds are fresh.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from ...training.problem import Problem
 from ...trial import Direction, Trial, TrialResult, TrialSpec, derive_seed
 from ..prepare import with_folds
 
-Record = Callable[[Event], object]  # journal.append, and the listeners
+Record = Callable[[Event], object]  # appends to the journal and calls the listeners
 
 
 @dataclass(frozen=True, slots=True)
 class Finalist:
-    """A trial and the score of its second, independent training."""
+    """A trial with the score of its second, independent training."""
 
     trial: Trial
     score: float  # mean over the fresh folds, after exactly the epochs of the final fit
@@ -38,18 +37,18 @@ class Finalist:
 
     @property
     def standard_error(self) -> float:
-        """Of the mean over the folds, as if the folds were independent."""
+        """Standard error of the mean over the folds, assuming independent folds."""
         return self.spread / math.sqrt(self.n_folds)
 
 
 def fresh_problem(problem: Problem, dataset: Dataset, seed: int) -> Problem:
-    """The same problem on folds that no trial of the search has seen."""
+    """Return the same problem with folds that the search has not used."""
     folds = dataset.redraw_folds(derive_seed(seed, "finalists"))
     return with_folds(replace(problem, early_stopping=None), dataset, folds)
 
 
 def finalist_trials(history: History, count: int) -> list[Trial]:
-    """The `count` best complete trials, best first; of the front where there is one."""
+    """Return the `count` best complete trials, best first; of the Pareto front, if there is one."""
     return (history.pareto_front() or history.ranked_trials())[:count]
 
 
@@ -63,14 +62,13 @@ def rescore_trials(
     stop_requested: Callable[[], bool],
     meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
-    """Train `trials` on the folds of `problem`, and write down how each did.
+    """Train `trials` on the folds of `problem`, and record each score.
 
-    Each trains as many epochs as its final fit would and is scored after the last one, so no
-    epoch is chosen by luck either. Returns early, with what is done written down, when a stop
-    is requested.
+    Each is trained for the epochs of its final fit and scored after the last one, so that no
+    epoch is selected either. Returns early if a stop is requested; finished scores are recorded.
 
     Raises:
-        TrainingError: If a worker dies under one again and again.
+        TrainingError: If workers repeatedly die while training one of them.
     """
     specs = {t.number: _finalist_spec(t, seed) for t in trials}
     for spec in specs.values():
@@ -112,7 +110,7 @@ def _score_event(result: TrialResult, problem: Problem) -> FinalistScored:
 
 
 def rescored_finalists(history: History, trials: Sequence[Trial]) -> list[Finalist]:
-    """Those of `trials` that were scored again, in their order; failed ones are left out."""
+    """Return the re-scored trials in order, without failed ones."""
     found = []
     for trial in trials:
         again = history.finalists.get(trial.number)
@@ -123,13 +121,13 @@ def rescored_finalists(history: History, trials: Sequence[Trial]) -> list[Finali
 
 
 def best_finalist(finalists: Sequence[Finalist], direction: Direction) -> Finalist:
-    """The finalist with the best second score, the earliest of equals."""
+    """Return the finalist with the best second score; of ties, the earliest."""
     sign = 1.0 if direction == "maximize" else -1.0
     return max(finalists, key=lambda f: sign * f.score)
 
 
 def simplest_finalist(finalists: Sequence[Finalist], direction: Direction) -> Finalist:
-    """The one with the fewest weights among those within one standard error of the best.
+    """Return the finalist with the fewest weights within one standard error of the best.
 
     Breiman et al. 1984, "Classification and regression trees", section 3.4.3.
     """

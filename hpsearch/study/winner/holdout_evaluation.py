@@ -1,7 +1,7 @@
-"""What a study says about its winner on the locked rows, beside plain models.
+"""Evaluate the winner and the baselines on the locked rows.
 
-Figures that can be done without (intervals, other models, a metric that raises) are left out
-with a warning: the locked rows are not read again for their sake.
+Optional results (intervals, baselines, a metric that raises) are omitted with a warning on
+failure, so that the locked rows need not be read again.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def evaluate_holdout(
     baselines: Sequence[Baseline],
     single: tuple[int, np.ndarray] | None,
 ) -> WinnerEvaluated:
-    """What the locked rows say.
+    """Evaluate the predictions for the locked rows.
 
     Args:
-        problem: The study's; its metrics judge.
-        schema: Of the columns.
-        locked: The rows, with their truth.
-        prediction: The winner's, (n_test, n_outputs).
-        threshold: Of a binary task's labels.
-        baselines: Fitted on the development rows.
+        problem: The study's problem, with its metrics.
+        schema: The schema of the columns.
+        locked: The locked rows.
+        prediction: The winner's predictions, (n_test, n_outputs).
+        threshold: Decision threshold of a binary task.
+        baselines: Baseline models, fitted on the development rows.
         single: Number and predictions of an ensemble's best single trial.
     """
     truth, weights = locked.target, locked.weights
@@ -79,7 +79,7 @@ def evaluate_holdout(
 def _predict_baselines(
     baselines: Sequence[Baseline], schema: Schema, locked: TestRows
 ) -> dict[str, np.ndarray]:
-    """Predictions for the locked rows, by name; one that fails is left out with a warning."""
+    """Predict the locked rows with each baseline; failing ones are omitted with a warning."""
     answers = {}
     for baseline in baselines:
         answer = holdout_metrics.compute_or_warn(
@@ -98,7 +98,7 @@ def _compute_advantages(
     answers: Mapping[str, np.ndarray],
     threshold: float,
 ) -> dict[str, list[float]]:
-    """By how much the winner's objective is better than each baseline's; empty if unknown."""
+    """Compute the winner's advantage over each baseline in the objective; empty if unknown."""
     objective = next((m for m in metrics if m.name == problem.objective_metric.name), None)
     if objective is None or not answers:
         return {}
@@ -117,7 +117,7 @@ def _compute_advantages(
 
 
 def _defined_metrics(problem: Problem, locked: TestRows) -> list[Metric]:
-    """Those that have a value on the locked rows."""
+    """Return the metrics that are defined on the locked rows."""
     each = [problem.get_metric(name) for name in problem.metrics]
     return [metric for metric in each if metric.is_defined(locked.target, locked.weights)]
 

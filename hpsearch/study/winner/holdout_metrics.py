@@ -1,6 +1,6 @@
-"""What the locked rows say: metrics with intervals, and differences from other models.
+"""Metrics on the locked rows with confidence intervals, and differences between models.
 
-It is read once, after the winner is fixed. Knows the rows and the predictions, and no network.
+Works on truth and predictions only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ logger = logging.getLogger("hpsearch.study")
 
 T = TypeVar("T")
 RESAMPLES = 1000
-MANY_ROWS, FEW_RESAMPLES = 20_000, 200  # whose interval is narrow, and each resample slow
+MANY_ROWS, FEW_RESAMPLES = (
+    20_000,
+    200,
+)  # more rows: narrow intervals, slow resamples
 
 
 def compute_metrics(
@@ -29,7 +32,7 @@ def compute_metrics(
     *,
     threshold: float = 0.5,
 ) -> dict[str, float]:
-    """Each metric on the locked rows; arrays of shape (n_rows, n_outputs), weights (n_rows,)."""
+    """Compute the metrics; arrays of shape (n_rows, n_outputs), weights (n_rows,)."""
     return {
         metric.name: metric(truth, prediction, weights, threshold=threshold) for metric in metrics
     }
@@ -43,10 +46,10 @@ def compute_intervals(
     *,
     threshold: float = 0.5,
 ) -> dict[str, list[float]]:
-    """95% intervals: Wilson's for the accuracy, percentiles of a bootstrap over rows for others.
+    """Compute 95% intervals: Wilson's for accuracy, bootstrap percentiles for other metrics.
 
-    Wilson, E. B. (1927), JASA 22; Efron, B. (1979), Annals of Statistics 7. A resample in which a
-    metric is not defined, such as one with a single class, does not count.
+    Wilson, E. B. (1927), JASA 22; Efron, B. (1979), Annals of Statistics 7. Resamples in
+    which a metric is undefined, such as with a single class, are ignored.
     """
     drawn = [m for m in metrics if m.name != "accuracy" or weights is not None]
     bounds = _bootstrap(
@@ -71,10 +74,10 @@ def compute_advantages(
     *,
     threshold: float = 0.5,
 ) -> list[list[float]]:
-    """By how much `prediction` is better than each other, as a 95% interval.
+    """Compute 95% intervals of the advantage of `prediction` over each other prediction.
 
-    Percentiles of a paired bootstrap over rows; positive is better, whatever the metric's
-    direction. Labels of the others count above one half.
+    Percentiles of a paired bootstrap over rows; positive means that `prediction` is better. The
+    threshold of the others is 0.5.
     """
 
     def compare(rows: np.ndarray, w: np.ndarray) -> list[float]:
@@ -90,9 +93,9 @@ def _bootstrap(
     n_rows: int,
     weights: np.ndarray | None,
 ) -> list[list[float]]:
-    """95% intervals of what `measure` says of drawn rows and their weights."""
+    """Compute bootstrap intervals of `measure`, a function of drawn rows and their weights."""
     w = np.ones(n_rows) if weights is None else weights
-    rng = np.random.default_rng(0)  # the same rows give the same interval
+    rng = np.random.default_rng(0)  # seeded: the same rows give the same interval
     draws = (
         rng.integers(0, n_rows, n_rows)
         for _ in range(RESAMPLES if n_rows <= MANY_ROWS else FEW_RESAMPLES)
@@ -104,14 +107,14 @@ def _bootstrap(
 
 
 def wilson_interval(share: float, n: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval of a share seen among `n` rows."""
+    """Compute the Wilson score interval of a share of `n` rows."""
     center = share + z * z / (2 * n)
     half = z * float(np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)))
     return (center - half) / (1 + z * z / n), (center + half) / (1 + z * z / n)
 
 
 def compute_or_warn(what: str, compute: Callable[[], T]) -> T | None:
-    """The value; None, with a warning, where a library or a user's metric raises."""
+    """Compute a value; None, with a warning, if a library or a custom metric raises."""
     try:
         return compute()
     except Exception as error:

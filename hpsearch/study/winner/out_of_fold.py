@@ -1,7 +1,7 @@
-"""The out-of-fold predictions that a threshold or an ensemble is chosen on.
+"""Out-of-fold predictions for the choice of a threshold or an ensemble.
 
-Those that are missing, empty or damaged are made again: the trial is trained as the first time,
-so what is chosen does not depend on what a disk has lost.
+Missing, empty or damaged ones are recomputed by training the trial again, so the choice does not
+depend on lost files.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ logger = logging.getLogger("hpsearch.study")
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """Where predictions come from: files, or trials that are trained again."""
+    """Reads predictions from files, or recomputes them."""
 
-    folder: Path  # the study's
-    problem: Problem  # of the search
+    folder: Path  # the study's folder
+    problem: Problem  # problem of the search
     executor: Executor
-    record: Callable[[Event], object]  # the journal's `append`
+    record: Callable[[Event], object]  # `Journal.append`
     stop_requested: Callable[[], bool]
 
     def predictions_of(self, trials: Sequence[Trial]) -> dict[int, np.ndarray]:
-        """The predictions, (n_rows, n_outputs), by trial number, in the order of `trials`.
+        """Return predictions, (n_rows, n_outputs), by trial number, in the order of `trials`.
 
-        A trial that cannot be trained again is left out, and told.
+        A trial that cannot be trained again is omitted with a warning.
 
         Raises:
-            StudyStopped: If somebody asks for it meanwhile.
+            StudyStopped: If a stop is requested in the meantime.
         """
         found = {t.number: p for t in trials if (p := self._load_predictions(t)) is not None}
         missing = [t for t in trials if t.number not in found]
         if missing:
             listed = ", ".join(str(t.number) for t in missing)
             logger.warning(
-                "out-of-fold predictions are missing or damaged, so they are made again by "
+                "out-of-fold predictions are missing or damaged and are computed again by "
                 "training the trials once more: %s",
                 listed,
             )
@@ -86,11 +86,11 @@ class OutOfFold:
                         _warn_of_failure(number, reason)
             if self.stop_requested():
                 self.executor.recall()
-                raise StudyStopped("stopped while predictions were made again; nothing is lost")
+                raise StudyStopped("stopped while predictions were computed again; nothing is lost")
         return made
 
     def _save_predictions(self, trial: Trial, result: TrialResult) -> None:
-        """Write them, and that they were made again; a full disk is no reason to end."""
+        """Save recomputed predictions and record them; a failed write is only a warning."""
         assert result.predictions is not None
         if result.score != trial.score:
             logger.warning(

@@ -1,4 +1,4 @@
-"""Which trial, or which trials together, a study ends with."""
+"""Choose the winner of a study: a trial or an ensemble of trials."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from .threshold import choose_threshold
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is fitted on all development rows."""
+    """The model to fit on all development rows."""
 
-    trial: Trial  # the best single one
-    finalist: Finalist | None  # its second score; None where nothing was scored again
-    members: tuple[MemberSpec, ...]  # of the final model
-    single: tuple[MemberSpec, ...]  # of the best single trial's model
-    threshold: float = 0.5  # of a binary task's labels
+    trial: Trial  # best single trial
+    finalist: Finalist | None  # its second score; None if it was not re-scored
+    members: tuple[MemberSpec, ...]  # networks of the final model
+    single: tuple[MemberSpec, ...]  # networks of the best single trial's model
+    threshold: float = 0.5  # decision threshold of a binary task
 
     @property
     def epochs(self) -> int:
-        """Of the best single trial's final fit."""
+        """Epochs of the best single trial's final fit."""
         return _final_epochs(self.trial)
 
     @property
     def is_ensemble(self) -> bool:
-        """Whether more than the best single trial is in the model."""
+        """Whether the model contains more than the best single trial."""
         return self.members != self.single
 
     def event(self, history: History, selection: SelectionSpec) -> WinnerChosen:
-        """What the journal holds of it."""
+        """Build the journal's event."""
         return WinnerChosen(
             trial=self.trial.number,
             attempt=self.trial.attempt,
@@ -66,7 +66,7 @@ class Choice:
 
     @property
     def recorded_members(self) -> tuple[EnsembleMember, ...]:
-        """The networks of the model, as the journal holds them."""
+        """Return the model's networks for the journal."""
         return tuple(
             EnsembleMember(
                 trial=m.trial.number, seed=m.trial.seed, epochs=m.trial.epochs, weight=m.weight
@@ -76,7 +76,7 @@ class Choice:
 
 
 def best_trial(history: History) -> Trial:
-    """The best complete trial.
+    """Return the best complete trial.
 
     Raises:
         TrainingError: If no trial completed.
@@ -89,7 +89,7 @@ def best_trial(history: History) -> Trial:
 
 
 def trials_needing_curves(history: History, selection: SelectionSpec) -> set[int]:
-    """The trials that may be trained again, or shown as the winner: their curves are needed."""
+    """Return the trials whose curves are needed, to train them again or plot them."""
     trials = finalist_trials(history, max(1, selection.finalists))
     if selection.kind == "ensemble":
         trials += history.ranked_trials()[:POOL]
@@ -100,12 +100,12 @@ def trials_needing_curves(history: History, selection: SelectionSpec) -> set[int
 
 
 def trials_in_use(history: History) -> set[int]:
-    """The trials whose predictions choose the winner, or will when the study goes on."""
+    """Return the trials whose predictions determine the winner, now or if the study continues."""
     declared = history.study.spec.get("selection") or {}
     try:
         selection = SelectionSpec.model_validate(declared)
-    except ValueError:  # of another version
-        selection = SelectionSpec(kind="ensemble")  # which needs most
+    except ValueError:  # written by another version
+        selection = SelectionSpec(kind="ensemble")  # the kind that needs most
     return trials_needing_curves(history, selection)
 
 
@@ -121,9 +121,9 @@ def score_finalists(
     stop_requested: Callable[[], bool],
     meanwhile: Callable[[], object],
 ) -> None:
-    """Score the best trials again, those that were not yet; the journal has them then.
+    """Re-score the best trials that were not re-scored yet, and record the scores.
 
-    `meanwhile` is called once while the executor trains them, or where there are none to train.
+    `meanwhile` is called once, while the executor trains them or if there is nothing to train.
     """
     known = history.finalists
     missing = [t for t in finalist_trials(history, selection.finalists) if t.number not in known]
@@ -144,9 +144,9 @@ def score_finalists(
 
 
 def recorded_choice(history: History, selection: SelectionSpec, seed: int) -> Choice | None:
-    """What an earlier run of the study chose from the same trials; None where none did.
+    """Return the choice of an earlier run from the same trials; None if there is none.
 
-    Files that were lost or removed since then change nothing about it.
+    It does not depend on files lost since then.
     """
     winner = history.winner
     if winner is None or winner.chosen_from != _basis(history, selection):
@@ -172,11 +172,11 @@ def choose_winner(
     seed: int,
     predictions_of: Callable[[Sequence[Trial]], dict[int, np.ndarray]],
 ) -> Choice:
-    """The winner, by what the journal and the out-of-fold predictions say.
+    """Choose the winner from the journal and the out-of-fold predictions.
 
     Raises:
-        TrainingError: If no trial completed, no finalist survived its second training, or there
-            are no predictions to tune a threshold or choose an ensemble by.
+        TrainingError: If no trial completed, no finalist could be trained again, or predictions
+            to tune a threshold or choose an ensemble are lost.
     """
     direction = history.study.objective.direction
     trial, finalist = best_trial(history), None
@@ -198,7 +198,7 @@ def choose_winner(
             raise TrainingError(
                 "no ensemble can be chosen: the out-of-fold predictions of all trials are lost, "
                 "and could not be computed again. Run the same command again once the "
-                "reason above is gone, or with --set selection.kind=best."
+                "reason above is fixed, or with --set selection.kind=best."
             )
         counts = select_ensemble(predictions, problem, problem.objective_metric)
         members = _make_members(counts, history, selection.seeds, seed)
@@ -211,7 +211,7 @@ def choose_winner(
 def _make_members(
     counts: dict[int, int], history: History, seeds: int, seed: int
 ) -> tuple[MemberSpec, ...]:
-    """Each trial once a seed, the first time with its own."""
+    """Make one member per trial and seed, the first with the trial's own seed."""
     total = sum(counts.values()) * seeds
     members = []
     for number, count in counts.items():

@@ -1,8 +1,7 @@
-"""Above which probability a row of a binary task is called the positive class.
+"""Choose the decision threshold of a binary task.
 
-Chosen on out-of-fold predictions: rows that the network which predicts them was not trained on,
-and no locked row. The search itself compares trials at one half, so that no trial is flattered by
-a threshold of its own. Knows arrays and a metric.
+It is tuned on out-of-fold predictions, never on locked rows. The search compares trials at 0.5, so
+that no trial gains from its own threshold.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ...training.metrics import Metric
 from ...training.problem import Problem
 
 HALF = 0.5
-CANDIDATES = 400  # thresholds that are tried at most
+CANDIDATES = 400  # maximum number of tested thresholds
 
 
 def choose_threshold(
@@ -25,15 +24,15 @@ def choose_threshold(
     problem: Problem,
     predictions_of: Callable[[Collection[int]], Mapping[int, np.ndarray]],
 ) -> float:
-    """The best threshold of a model made of `members`; one half where it is not to be tuned.
+    """Choose the threshold of a model of `members`; 0.5 if it is not tuned.
 
     Args:
-        members: Of the final model, their weights adding up to 1.
-        problem: The study's: its objective, its rows, what was declared of the threshold.
-        predictions_of: Gives the out-of-fold predictions of trials, by their numbers.
+        members: The final model's members, whose weights add up to 1.
+        problem: The study's problem, with objective, rows and declared threshold.
+        predictions_of: Returns the out-of-fold predictions of trials by number.
 
     Raises:
-        TrainingError: If a member's predictions cannot be had.
+        TrainingError: If a member's predictions are unavailable.
     """
     declared = problem.threshold
     if isinstance(declared, float):
@@ -45,9 +44,9 @@ def choose_threshold(
     if missing := sorted(numbers - predictions.keys()):
         raise TrainingError(
             "the threshold of the labels cannot be tuned: the out-of-fold predictions of trial "
-            f"{', '.join(map(str, missing))} are lost, and training again did not bring them "
-            "back. Run the same command again once the reason above is gone, or begin anew with "
-            "--fresh --set objective.threshold=0.5 for labels above one half."
+            f"{', '.join(map(str, missing))} are lost, and could not be computed again. "
+            "Run the same command again once the reason above is fixed, or start over with "
+            "--fresh --set objective.threshold=0.5."
         )
     prediction = np.zeros((len(problem.target), 1))
     for member in members:
@@ -62,10 +61,10 @@ def choose_threshold(
 def best_threshold(
     metric: Metric, truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None = None
 ) -> float:
-    """The threshold at which the metric is best; of equals that nearest to one half.
+    """Find the threshold with the best metric; of ties, the nearest to 0.5.
 
     Args:
-        metric: Of labels.
+        metric: A metric of labels.
         truth: 0 or 1, shape (n_rows, 1).
         prediction: Probabilities, shape (n_rows, 1).
         weights: Shape (n_rows,).
