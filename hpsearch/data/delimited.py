@@ -418,7 +418,7 @@ def refuse_open_quote(text: DelimitedText, separator: str) -> None:
 
 def _build_utf8_error(text: bytes, position: int) -> DataError:
     return DataError(
-        f"line {_find_line_number(text, position)}: byte 0x{text[position]:02x} is no UTF-8 "
+        f"line {_find_line_number(text, position)}: byte 0x{text[position]:02x} is not UTF-8 "
         "text, the one "
         "encoding that is read. It may be Latin-1, Windows-1252 or another: save it as CSV UTF-8, "
         "or convert it with iconv -f WINDOWS-1252 -t UTF-8"

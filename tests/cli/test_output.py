@@ -74,7 +74,7 @@ def test_an_input_is_never_written_by_whatever_name(
 
 
 def test_no_file_is_added_to_a_folder_that_is_read(tmp_path: Path) -> None:
-    with pytest.raises(HpsearchError, match="which the command reads"):
+    with pytest.raises(HpsearchError, match="an input of the command"):
         write(tmp_path / "out.csv", inputs=[tmp_path])
 
 

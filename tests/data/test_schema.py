@@ -60,7 +60,7 @@ def test_missing_column_is_named_with_the_closest():
 
 
 def test_doubled_column_is_refused():
-    with pytest.raises(DataError, match="column 'size' is there 2 times"):
+    with pytest.raises(DataError, match="column 'size' occurs 2 times"):
         BOTH.clean(pd.DataFrame([[1, 2, "red"]], columns=["size", "size", "color"]))
 
 

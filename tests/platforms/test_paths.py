@@ -35,7 +35,7 @@ def test_a_scheme_is_no_drive(text):
 
 def test_a_function_of_a_file_on_a_drive_is_named_with_the_drive():
     found = REFERENCE_PATTERN.fullmatch("C:\\my models\\m.py:build")
-    assert ("C:\\my models\\m.py", "build") == (found["place"], found["name"])
+    assert ("C:\\my models\\m.py", "build") == (found["location"], found["name"])
     assert not is_reference("C:\\data\\x.csv")
 
 
