@@ -55,9 +55,9 @@ class TrialSpec:
     epochs: int  # the maximum
     attempt: int = 0  # 0-based; grows when a worker died under the trial
     rungs: tuple[int, ...] = ()  # numbers of finished epochs after which the pruner decides
-    # Of a trial that is trained again, so that its learning rate moves as it did:
-    planned: int | None = None  # epochs that its schedule counts with; None: `epochs`
-    watched: tuple[float, ...] = ()  # mean validation loss of each epoch back then
+    # For a trial that is trained again, to repeat its learning rates:
+    planned: int | None = None  # length of the schedule in epochs; None: `epochs`
+    watched: tuple[float, ...] = ()  # mean validation loss of each epoch of the first training
 
     def fold_seed(self, fold: int, purpose: str) -> int:
         """Derive the seed of one fold for one purpose ("weights" or "dropout")."""

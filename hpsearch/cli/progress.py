@@ -67,10 +67,10 @@ class Progress:
         self.best: TrialFinished | None = None
         self.direction: Direction = "maximize"
         self.metric = "score"
-        self.front = 0  # members of the Pareto front, where there are several objectives
+        self.front = 0  # size of the Pareto front with several objectives
         self.phase = 0  # an index of PHASES
         self.finalists = 0  # that were scored again
-        self.running: tuple[int, int, int] | None = None  # trial, epoch, of epochs
+        self.running: tuple[int, int, int] | None = None  # trial, epoch, total epochs
         self._epochs: dict[int, int] = {}
         self._params: dict[int, Mapping[str, Any]] = {}
         self._first: float | None = None  # end of the first trial of this run
@@ -203,7 +203,7 @@ class LineDisplay(SilentDisplay):
         self._began = time.time() * 1000  # events of an earlier run are not printed
 
     def listen(self, event: Event) -> None:
-        """Print what has happened, where that is news."""
+        """Print a line if the event belongs to this run."""
         before = self._progress.phase
         self._progress.listen(event)
         if event.time < self._began:
@@ -239,7 +239,7 @@ class LiveDisplay(SilentDisplay):
         from rich.live import Live as RichLive
 
         self._progress = progress
-        self._began = time.time() * 1000  # events of an earlier run are not news
+        self._began = time.time() * 1000  # events of an earlier run are not printed
         self._is_starting = True
         self._live = RichLive(
             get_renderable=self._render,
@@ -272,7 +272,7 @@ class LiveDisplay(SilentDisplay):
         p = self._progress
         bar = Padding(
             ProgressBar(total=p.total, completed=p.done, width=50), 0
-        )  # a line of its own
+        )  # on a separate line
         phase = "starting" if self._is_starting else p.format_phase()
         passed = format_duration(time.monotonic() - p.began)
         lines = [p.format_best(), p.format_running(), f"{phase} · {passed}"]

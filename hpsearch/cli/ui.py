@@ -24,7 +24,7 @@ from .group import main
 from .store_option import store_option
 from .terminal import print_line
 
-STOP_SECONDS = 5.0  # seconds that MLflow's processes get to end
+STOP_SECONDS = 5.0  # seconds for MLflow's processes to exit
 START_SECONDS = 120.0  # seconds that they get to start: a slow disk, a cold cache
 POLL_SECONDS = 0.2
 FIRST_PORT, PORTS = 5000, 100  # without --port: the first free one of these
@@ -42,7 +42,7 @@ FIRST_PORT, PORTS = 5000, 100  # without --port: the first free one of these
 def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) -> None:
     """MLflow's user interface on the right store, for this machine alone; the trials of STUDY.
 
-    Without STUDY: the newest study of this folder. A tracking server has pages of its own: their
+    Without STUDY: the newest study of this folder. A tracking server serves its own pages: their
     address is printed, and opened on a terminal.
     """
     from ..tracking.database import database_path, database_state
@@ -51,7 +51,7 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
     uri = tracking_uri or default_uri(Path.cwd())
     check_uri(uri)
     if (path := database_path(uri)) and database_state(path) != "whole":
-        open_store(uri)  # MLflow's server would make it in place
+        open_store(uri)  # created safely here, before MLflow's server would create it
     page = _find_page(uri, study, key)
     if is_server(uri):
         if uri.startswith("databricks"):
@@ -63,12 +63,12 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--default-artifact-root", str(artifacts)]
-    command += ["--workers", "1"]  # of four, each imports MLflow, and so do those of its jobs
+    command += ["--workers", "1"]  # each worker imports MLflow; the default is 4
     environment = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         **os.environ,
-        "MLFLOW_BACKEND_STORE_URI": uri,  # every user can read a command line
+        "MLFLOW_BACKEND_STORE_URI": uri,  # command lines are readable by every user
     }
     raise SystemExit(_run_server(command, environment, f"http://127.0.0.1:{port}", page))
 

@@ -154,7 +154,7 @@ def functional_class() -> Any:
 
 
 def is_functional(model: Any) -> bool:
-    """Whether a model is a graph of layers, as `keras.Model(inputs, outputs)` is."""
+    """Whether a model is a functional model, `keras.Model(inputs, outputs)`."""
     return isinstance(model, functional_class())
 
 

@@ -72,7 +72,7 @@ class Ready:
     """A remote worker has imported Keras and accepts trials."""
 
     node: str  # address of its machine
-    pid: int  # there
+    pid: int  # on that machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class _Actor(TrialHolder):
         super().__init__()
         self.handle = handle
         self.node = ""  # its node, once it is ready
-        self.pid = 0  # there
+        self.pid = 0  # on that node
         self.seconds = 0.0  # observed time of the running population
         self.is_retiring = False  # it finishes its trials and gets no more
         self.listen()

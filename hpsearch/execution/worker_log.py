@@ -37,7 +37,7 @@ class WorkerLog:
             path.touch()  # named in messages
         self._lock = threading.Lock()
         self._second = 0.0  # start of the current second
-        self._written = 0  # bytes in it
+        self._written = 0  # bytes written in it
         self._left_out = 0  # bytes
         self._last = b""  # end of the dropped output
 

@@ -41,8 +41,8 @@ class WeightedNetwork:
     """One network of a model."""
 
     network: keras.Model  # or a `user_network` layer
-    statistics: Statistics  # of the rows that it was trained on
-    weight: float = 1.0  # of its answer; those of a model add up to 1
+    statistics: Statistics  # statistics of its training rows
+    weight: float = 1.0  # weight of its predictions; a model's weights add up to 1
     link: str | None = None  # the activation behind it, where it answers with logits
 
 
@@ -76,7 +76,7 @@ def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) 
 def _average_networks(
     parts: Sequence[WeightedNetwork], features: Any, task: str, transforms: Sequence[str]
 ) -> Any:
-    """The weighted mean of what the networks say; the only one's answer where there is one."""
+    """Compute the weighted mean of the networks' predictions."""
     import keras
     from keras import ops
 

@@ -84,8 +84,8 @@ class TrainingSpec(_StudySection):
     epochs: int = Field(50, ge=1, le=100_000)
     early_stopping: EarlyStoppingSpec | None = EarlyStoppingSpec()
     trainer: Literal["auto", "vectorized", "keras_fit"] = "auto"
-    deterministic: bool = False  # the same bits with several workers too
-    population: int = Field(1, ge=1, le=1000)  # trials that a worker trains together
+    deterministic: bool = False  # bit-identical with several workers
+    population: int = Field(1, ge=1, le=1000)  # trials trained together by one worker
     precision: Literal["float32", "tensorfloat32", "bfloat16"] | None = None  # of products
 
 

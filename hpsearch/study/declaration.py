@@ -31,9 +31,9 @@ PACKAGES = (
     *("scikit-learn", "optuna", "keras-tuner", "cmaes", "torch", "mlflow"),
 )
 TRAINED_BY = {"vectorized": ("jax", "jaxlib"), "keras_fit": ("tensorflow",)}
-MAY_CHANGE = ("budget", "execution", "selection", "serve")  # of a declaration, when a study goes on
-# What can be accepted: other trials than before may come out, but rows, folds, space and
-# objective are the same, so the trials are still ranked together.
+MAY_CHANGE = ("budget", "execution", "selection", "serve")  # parts of a declaration that may change
+# Changes that can be accepted: new trials may differ from earlier ones, but rows, folds, space
+# and objective are equal, so that all trials can be ranked together.
 ACCEPTABLE = ("training", "model", "defaults", "code", "version")
 
 

@@ -51,7 +51,7 @@ SIXTHS = np.arange(N) // 10
             frame(w=["1.5", "2"] * 29 + ["1", "heavy"]),
             {},
             {"weights": "w"},
-            "column 'w', row 60: 'heavy' is not a number. It is data.weights: each row needs a finite",
+            "column 'w', row 60: 'heavy' is not a number. It is data.weights: each row needs a",
         ),
         (
             frame(y=SIXTHS),

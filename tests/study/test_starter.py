@@ -234,5 +234,5 @@ def test_a_folder_of_images_gets_a_study_of_convolutions_that_runs(tmp_path):
         tmp_path / "study.yaml", overrides=small, workers=1, root=tmp_path, offline=True
     )
     assert "roc_auc" in result.test
-    with pytest.raises(SpecError, match="--target NAME, the column to predict, is required for a table"):
+    with pytest.raises(SpecError, match="--target NAME, the column to predict"):
         write_starter(str(table(tmp_path / "rows.csv")), None, tmp_path / "other.yaml")

@@ -25,10 +25,10 @@ class ModelFacts:
     """Properties of one built model."""
 
     compiled: bool
-    inputs: Shape | None  # of one row; None: any that its first layer takes
-    outputs: Shape | None  # of one row
+    inputs: Shape | None  # shape of one row; None: any that its first layer accepts
+    outputs: Shape | None  # output shape of one row
     own_code: str | None  # why plain Keras cannot open it without the user's code; None: it can
-    activation: str | None = None  # of its last layer, by Keras's name; None: not known
+    activation: str | None = None  # activation of the last layer, Keras's name; None: unknown
     n_inputs: int = 1
     logits: bool = False  # whether it is compiled with a loss of class indices
 
@@ -95,7 +95,7 @@ def find_serving_obstacle(model: keras.Model) -> str | None:
     except Exception as error:  # a subclassed model or layer without a config
         first, *_ = [*str(error).strip().splitlines(), ""]
         return f"{type(model).__name__} is a class of your own, without a config ({first})"
-    config.pop("compile_config", None)  # losses and metrics are not saved: it is served uncompiled
+    config.pop("compile_config", None)  # models are served uncompiled
     return next(_find_custom_objects(config, "the model"), None)
 
 

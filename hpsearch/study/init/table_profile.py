@@ -35,7 +35,7 @@ MARKERS = 3  # most texts among numbers that are treated as missing markers
 UNKNOWN = "?"  # marks a missing cell in any text column
 GIVES_AWAY = 0.995  # AUC or accuracy of a single column from which it is suspected
 RANKS = 0.98  # rank correlation with a numeric target, likewise
-EXACT = 0.9999  # R² of two columns together, likewise, likewise
+EXACT = 0.9999  # R² of two columns together, likewise
 NEAREST = 8  # columns whose pairs are tested
 BINS = 50
 

@@ -69,7 +69,7 @@ class Plan:
 
 
 def plan(study: CheckedStudy, tell: Callable[[str], None] = lambda _: None) -> Plan:
-    """Time a few points of the study's space; nothing is written.
+    """Time a few points of the study's space, without writing anything.
 
     `tell` is called with what is done next, for people who wait.
 

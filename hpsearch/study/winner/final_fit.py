@@ -56,8 +56,8 @@ class WinnerFit:
     dataset: Dataset
     problem: Problem
     executor: Executor
-    folder: Path  # the study's
-    record: Callable[[Event], object]  # the journal's `append`; the history takes it in
+    folder: Path  # the study's folder
+    record: Callable[[Event], object]  # `Journal.append`; also updates the history
     trust_code: bool = False  # whether the user's files are packed where the model needs them
 
     def run(self, meanwhile: Callable[[], object] = lambda: None) -> None:
