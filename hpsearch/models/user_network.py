@@ -108,19 +108,19 @@ def load_packed_object(folder: Path, reference: str) -> Any:
     The modules that it imports from there are forgotten afterwards: another model's may have the
     same names.
     """
-    place, _, name = reference.rpartition(":")
+    location, _, name = reference.rpartition(":")
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     try:
-        if place.endswith(".py"):
-            spec = importlib.util.spec_from_file_location(Path(place).stem, folder / place)
+        if location.endswith(".py"):
+            spec = importlib.util.spec_from_file_location(Path(location).stem, folder / location)
             assert spec is not None
             assert spec.loader is not None
             module = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(module)
         else:
-            module = importlib.import_module(place)
+            module = importlib.import_module(location)
         return getattr(module, name)
     finally:
         sys.path.remove(str(folder))

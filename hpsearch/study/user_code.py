@@ -62,8 +62,8 @@ def list_code_files(reference: str, folder: Path) -> dict[str, Path]:
         reference: `FILE.py:NAME`, absolute, or `MODULE:NAME`.
         folder: Of the study's file.
     """
-    place = reference.rpartition(":")[0]
-    own = [Path(place).parent] if place.endswith(".py") else []
+    location = reference.rpartition(":")[0]
+    own = [Path(location).parent] if location.endswith(".py") else []
     roots = [root.resolve() for root in (*own, folder, Path.cwd(), *map(Path, sys.path))]
     files = {}
     for path in _walk_files([reference], folder):

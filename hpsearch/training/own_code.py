@@ -64,8 +64,8 @@ def pack_network(
 
 def get_packed_reference(model: str) -> str:
     """A model's function as it is named beside its packed files."""
-    place, _, name = strip_convention(model).rpartition(":")
-    return f"{Path(place).name if place.endswith('.py') else place}:{name}"
+    location, _, name = strip_convention(model).rpartition(":")
+    return f"{Path(location).name if location.endswith('.py') else location}:{name}"
 
 
 def _make_class(problem: Problem) -> Any:

@@ -110,17 +110,17 @@ def _find_custom_objects(node: Any, location: str) -> Iterator[str]:
     kind = node.get("class_name")
     named = [config.get("name") if isinstance(config, Mapping) else None, node.get("name")]
     if name := next((name for name in named if isinstance(name, str)), None):
-        place = f"layer {name!r}"
+        location = f"layer {name!r}"
     if kind in ("Lambda", "__lambda__"):
-        yield f"{place} holds a lambda, which is code of your own"
+        yield f"{location} holds a lambda, which is code of your own"
     elif kind == "function":
-        yield f"{place} holds the function {config!r} of your own"
+        yield f"{location} holds the function {config!r} of your own"
     elif node.get("registered_name") and not _is_keras_module(node.get("module")):
-        yield f"{place} is a {kind}, a class of your own"
+        yield f"{location} is a {kind}, a class of your own"
     for key, child in node.items():
         if key.endswith("activation") and isinstance(child, Mapping) and "value" in child:
-            yield f"{place} has a lambda as its {key}, which is code of your own"
-        yield from _find_custom_objects(child, place)
+            yield f"{location} has a lambda as its {key}, which is code of your own"
+        yield from _find_custom_objects(child, location)
 
 
 def _is_keras_module(module: str | None) -> bool:
