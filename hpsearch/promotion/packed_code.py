@@ -37,9 +37,9 @@ def _find_recipes(node: Any) -> Iterator[str]:
 
 def explain_untrusted(recipe: Mapping[str, Any]) -> str:
     """What to say of a model whose code is not trusted."""
-    location = recipe["reference"].rpartition(":")[0]
+    source = recipe["reference"].rpartition(":")[0]
     return (
-        f"the winner holds code of your own ({recipe['why']}), so whoever serves it runs {location}. "
+        f"the winner holds code of your own ({recipe['why']}), so whoever serves it runs {source}. "
         "If that is what you want, say `serve: {trust_code: true}` in the study's file and run "
         "hpsearch tune again, which packs the code with its digest and trains nothing; or build "
         "the model of Keras's own layers"
