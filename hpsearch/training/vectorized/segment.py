@@ -20,6 +20,7 @@ from ..problem import EarlyStopping
 from .device_data import DeviceFold, DeviceRows
 from .layers import make_lane_masks
 from .program import (
+    Gradients,
     Lane,
     LaneEpoch,
     LaneState,
@@ -208,11 +209,45 @@ def make_lanes(numbers: TrialNumbers, folds: DeviceFold) -> Lane:
     )
 
 
+class StepIndex(NamedTuple):
+    """Which step of its epoch a tile is in."""
+
+    epoch: Any  # int32
+    step: Any  # int32
+    size: Any  # int32: rows of a batch
+
+
 def train_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
     """The function (tile, row orders, batch size, data) -> the states and the training losses."""
-    network, update = recipe.network, recipe.update
-    update.prepare(network.trainable, recipe.shapes)
-    gradients = gradients_function(recipe)
+    step = lane_step_function(recipe)
+    inner = jax.vmap(step, (0, BY_TRIAL, numbers_axes(trial=True), 0, 0, None, None, None))
+    outer = jax.vmap(inner, (0, BY_FOLD, numbers_axes(trial=False), None, 0, 0, None, None))
+
+    def train(tile: Tiles, orders: Any, size: Any, data: BatchData) -> tuple[LaneState, Any]:
+        lanes = make_lanes(tile.numbers, data.folds)
+        padded = jnp.pad(orders, [(0, 0), (0, recipe.rows)])
+        control = tile.control
+
+        def body(index: Any, carried: tuple[LaneState, Any]) -> tuple[LaneState, Any]:
+            state, total = carried
+            given = (state, lanes, tile.numbers, control.plateau, control.stopped, padded)
+            after, loss = outer(*given, StepIndex(tile.epoch, index, size), data.rows)
+            return after, total + loss
+
+        steps = -(-jnp.max(data.folds.n_train) // size)
+        start = (tile.state, jnp.zeros(control.stopped.shape, jnp.float32))
+        state, total = jax.lax.fori_loop(0, steps, body, start)
+        return state, total / data.folds.n_train[:, None]
+
+    return train
+
+
+def lane_step_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
+    """The function of one step of one lane: to its next state, and its rows times their loss.
+
+    A lane that has stopped, or has no rows left, stays as it is.
+    """
+    update, gradients = update_function(recipe), gradients_function(recipe)
 
     def lane_step(
         state: LaneState,
@@ -221,62 +256,46 @@ def train_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
         plateau: Plateau,
         stopped: Any,
         order: Any,
-        epoch: Any,
-        place: Any,
-        size: Any,
+        at: StepIndex,
         rows: DeviceRows,
     ) -> tuple[LaneState, Any]:
-        n_train = lane.fold.n_train
-        counted = jnp.clip(n_train - place * size, 0, size)
-        key = hash_bits(hash_bits(lane.key ^ epoch.astype(jnp.uint32)) + place.astype(jnp.uint32))
-        n_steps = -(-n_train // size)
-        rate = rate_at(numbers.schedule, plateau, epoch + place / n_steps)
-        given = LaneEpoch(epoch, order, None, None, None, None, make_lane_masks(lane.strengths))
-        shares = None
-        if numbers.shares is not None:
-            shares = shares_at(numbers.shares, epoch + place / n_steps)
-        given = with_dropout_share(lane, given, shares)
-        found = gradients(state, lane, given, rows, RowChunk(place * size, counted, key))
-        values = [state.vector] if recipe.flat else network.split(state.vector)
-        own = (numbers.rates, rate, state.optimizer, found.gradients, values)
-        factors = with_decay_share(spread_factors(network, lane.factors), shares)
-        values, optimizer = update(*own, factors)
-        vector = values[0] if recipe.flat else flatten_arrays(values)
-        after = LaneState(vector, found.others, optimizer)
+        first, n_train = at.step * at.size, lane.fold.n_train
+        counted = jnp.clip(n_train - first, 0, at.size)
+        passed = at.epoch + at.step / -(-n_train // at.size)
+        shares = None if numbers.shares is None else shares_at(numbers.shares, passed)
+        given = LaneEpoch(at.epoch, order, None, None, None, None, make_lane_masks(lane.strengths))
+        batch = RowChunk(first, counted, step_key(lane.key, at))
+        found = gradients(state, lane, with_dropout_share(lane, given, shares), rows, batch)
+        rate = rate_at(numbers.schedule, plateau, passed)
+        after = update(state, lane, (numbers.rates, rate), found, shares)
         moves = (counted > 0) & ~stopped
         after = jax.tree.map(lambda new, old: jnp.where(moves, new, old), after, state)
         return after, jnp.where(moves, found.loss * counted, 0)
 
-    inner = jax.vmap(lane_step, (0, BY_TRIAL, numbers_axes(trial=True), 0, 0, *[None] * 5))
-    outer = jax.vmap(inner, (0, BY_FOLD, numbers_axes(trial=False), None, 0, 0, *[None] * 4))
+    return lane_step
 
-    def train(tile: Tiles, orders: Any, size: Any, data: BatchData) -> tuple[LaneState, Any]:
-        lanes = make_lanes(tile.numbers, data.folds)
-        padded = jnp.pad(orders, [(0, 0), (0, recipe.rows)])
-        stopped = tile.control.stopped
 
-        def body(place: Any, carried: tuple[LaneState, Any]) -> tuple[LaneState, Any]:
-            state, total = carried
-            after, loss = outer(
-                state,
-                lanes,
-                tile.numbers,
-                tile.control.plateau,
-                stopped,
-                padded,
-                tile.epoch,
-                place,
-                size,
-                data.rows,
-            )
-            return after, total + loss
+def step_key(key: Any, at: StepIndex) -> Any:
+    """The key of a step's random bits."""
+    return hash_bits(hash_bits(key ^ at.epoch.astype(jnp.uint32)) + at.step.astype(jnp.uint32))
 
-        steps = -(-jnp.max(data.folds.n_train) // size)
-        start = (tile.state, jnp.zeros(stopped.shape, jnp.float32))
-        state, total = jax.lax.fori_loop(0, steps, body, start)
-        return state, total / data.folds.n_train[:, None]
 
-    return train
+def update_function(recipe: Recipe) -> Callable[..., LaneState]:
+    """The function (state, lane, the optimizer's numbers, gradients, shares) -> the next state."""
+    network, update = recipe.network, recipe.update
+    update.prepare(network.trainable, recipe.shapes)
+
+    def apply(
+        state: LaneState, lane: Lane, numbers: tuple[Any, Any], found: Gradients, shares: Any
+    ) -> LaneState:
+        values = [state.vector] if recipe.flat else network.split(state.vector)
+        factors = with_decay_share(spread_factors(network, lane.factors), shares)
+        own = (*numbers, state.optimizer, found.gradients, values)
+        values, optimizer = update(*own, factors)
+        vector = values[0] if recipe.flat else flatten_arrays(values)
+        return LaneState(vector, found.others, optimizer)
+
+    return apply
 
 
 def numbers_axes(*, trial: bool) -> Any:
