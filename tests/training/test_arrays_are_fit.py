@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from training.trainer_contract import curves_of_fit, first_fold, images, run, sequences, spec
 
 from hpsearch.training.problem import Problem
-from hpsearch.training.vectorized import VectorizedTrainer, session
+from hpsearch.training.vectorized import VectorizedTrainer
+from hpsearch.training.vectorized.lane_convolution import make_shifted
 
 
 @pytest.mark.parametrize(
@@ -36,11 +38,42 @@ def test_every_loss_is_that_of_fit(
     ],
 )
 def test_every_loss_of_a_convolution_is_that_of_fit(
-    problem: Problem, params: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    problem: Problem, params: dict[str, Any]
 ) -> None:
     """As on an accelerator; on a CPU they are trained by `keras_fit`."""
-    monkeypatch.setattr(session, "is_on_cpu", lambda: False)
     _agrees(first_fold(problem), params, "batch")
+
+
+@pytest.mark.parametrize("size", [5, 8])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"padding": "same"},
+        {"padding": "same", "strides": 2},
+        {"padding": "valid", "dilation_rate": 2},
+        {"padding": "valid", "strides": 3, "use_bias": False},
+    ],
+)
+def test_a_convolution_of_products_is_that_of_keras(size: int, options: dict[str, Any]) -> None:
+    x = np.random.default_rng(size).normal(size=(3, size, size + 1, 2)).astype(np.float32)
+    causal = {**options, "padding": "causal"}
+    layers = [keras.layers.Conv2D(4, (3, 2), activation="tanh", **options)]
+    layers += [keras.layers.Conv1D(4, 2, **causal), keras.layers.Conv1D(4, 3, **options)]
+    for layer, rows in zip(layers, (x, x[:, 0], x[:, 0]), strict=True):
+        expected = np.asarray(layer(rows))
+        shifted = make_shifted(layer, layer.get_config())
+        assert shifted is not None
+        shifted.build(rows.shape)
+        shifted.set_weights(layer.get_weights())
+        np.testing.assert_allclose(expected, np.asarray(shifted(rows)), rtol=1e-4, atol=1e-6)
+
+
+def test_what_is_no_plain_convolution_stays_what_it_is() -> None:
+    x = np.zeros((1, 8, 8, 4), np.float32)
+    others = [keras.layers.Conv2D(4, 3, groups=2), keras.layers.DepthwiseConv2D(3)]
+    for layer in [*others, keras.layers.Conv2D(4, 8), keras.layers.Dense(3)]:
+        layer(x)
+        assert make_shifted(layer, layer.get_config()) is None
 
 
 def _agrees(problem: Problem, params: dict[str, Any], placement: Any) -> None:
@@ -51,9 +84,8 @@ def _agrees(problem: Problem, params: dict[str, Any], placement: Any) -> None:
         np.testing.assert_allclose(expected, result.curves[name], rtol=1e-4)
 
 
-def test_augmentation_changes_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_augmentation_changes_training_alone() -> None:
     """Its random numbers are the trial's: the same trial is the same, bit for bit."""
-    monkeypatch.setattr(session, "is_on_cpu", lambda: False)
     problem = replace(first_fold(images()), model="cnn")
     moved = {"random_translation": 0.2, "random_flip": "vertical", "random_rotation": 0.05}
     moved |= {"random_zoom": 0.1, "filters": 4}

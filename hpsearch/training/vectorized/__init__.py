@@ -4,6 +4,7 @@ Separation of concerns:
     session            the process: backend, devices, threads, the cache of compiled programs
     traced_scalar      hyperparameters as inputs of a program
     layers             dropout and batch normalization, as a lane of a program needs them
+    lane_convolution   convolutions of many lanes, as products
     padding            which networks may be computed inside a wider one
     network            a Keras model as a pure function of one vector of weights
     update             a Keras optimizer as a pure function of one vector of weights

@@ -29,6 +29,7 @@ from ...compat.keras import (
 from ...errors import TrainingError
 from ...trial import Value, derive_seed
 from . import session
+from .lane_convolution import ShiftedConv1D, ShiftedConv2D, make_shifted
 from .layers import (
     NOISE_LAYERS,
     CpuDense,
@@ -81,7 +82,7 @@ class LaneNetwork:
         strengths: list[float] = []
         widths = padded_widths(self.plan) if pad else {}
         dense = CpuDense if session.is_on_cpu() and not batched else None
-        self.model = _make_twin(self.plan, widths, strengths, dense)
+        self.model = _make_twin(self.plan, widths, strengths, dense, batched=batched)
         cloned = self.model is not self.plan
         self._penalties = _find_penalties(self.plan, strengths) if cloned else []
         self.strengths = np.asarray(strengths, np.float32)
@@ -245,11 +246,16 @@ def _find_penalties(model: keras.Model, strengths: list[float]) -> list[WeightPe
 
 
 def _make_twin(
-    model: keras.Model, widths: Mapping[str, int], strengths: list[float], dense: Any
+    model: keras.Model,
+    widths: Mapping[str, int],
+    strengths: list[float],
+    dense: Any,
+    *,
+    batched: bool,
 ) -> keras.Model:
     """The model with its layers replaced; itself where it is neither functional nor sequential.
 
-    `dense` is what stands in for a dense layer; None: Keras's own.
+    `dense` is what stands in for a dense layer; None: Keras's own. `batched`: as in `LaneNetwork`.
     """
     if not (is_functional(model) or isinstance(model, keras.Sequential)):
         return model
@@ -268,6 +274,8 @@ def _make_twin(
                 config["units"] = widths[layer.name]
             if type(layer) is keras.layers.Dense and dense and has_no_side_effects(layer):
                 return dense.from_config(config)
+            if batched and (shifted := make_shifted(layer, config)) is not None:
+                return shifted
             if type(layer) is keras.layers.BatchNormalization:
                 return MaskedBatchNormalization.from_config(config)
             return type(layer).from_config(config)
@@ -294,7 +302,8 @@ def _mask_activities(model: keras.Model) -> None:
 
 def _is_described_by_config(layer: Any) -> bool:
     """Whether two layers of equal config compute the same."""
-    ours = isinstance(layer, Noise | MaskedBatchNormalization | CpuDense)
+    kinds = Noise | MaskedBatchNormalization | CpuDense | ShiftedConv1D | ShiftedConv2D
+    ours = isinstance(layer, kinds)
     known = ours or type(layer).__module__.startswith("keras.")
     if not known or isinstance(layer, keras.layers.Lambda):
         return False

@@ -74,7 +74,7 @@ def make_recipe(
     except TrainingError as error:
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
-    _check_model(problem, plan)
+    _check_model(problem, plan, batched=batched)
     objective: TrainingObjective
     located = problem.resolve_loss_path(params)
     named = str(located.get("loss"))
@@ -162,8 +162,8 @@ def _compiled_schedule(optimizer: keras.optimizers.Optimizer) -> Schedule:
     return Schedule("constant", float(optimizer.learning_rate), {})
 
 
-def _check_model(problem: Problem, model: keras.Model) -> None:
-    if session.is_on_cpu() and (found := _find_convolutions(model)):
+def _check_model(problem: Problem, model: keras.Model, *, batched: bool) -> None:
+    if session.is_on_cpu() and not batched and (found := _find_convolutions(model)):
         raise UnsuitableError(
             f"{found[0]} is a convolution, which XLA trains many times slower than TensorFlow "
             "on a CPU: use trainer: keras_fit"
