@@ -2,14 +2,16 @@
 
     python benchmarks/coordinator.py rate [--sampler random] [--trials 20000] [--epochs 1]
     python benchmarks/coordinator.py ask [--samplers random,tpe,gp] [--history 10000]
+    python benchmarks/coordinator.py batch [--samplers random,tpe,gp] [--history 1000] [--asks 1000]
     python benchmarks/coordinator.py simulate [--workers 1000] [--minutes 5,1,0.25] [--trials 10000]
 
 `rate` runs the real loop with a journal on disk, a real sampler and the uploader's queue over an
 executor that answers at once: finished trials a second and resident memory, window by window.
-`ask` tells a sampler of so many finished trials and times what it proposes then. `simulate` gives
-trials log-normal durations (sigma 0.5), makes 2% of them ten times as long and lets 1% of the
-workers die under theirs; the simulated clock also moves by what the coordinator really needs, so a
-saturated one shows as workers that wait. Each run prints one line of JSON.
+`ask` tells a sampler of so many finished trials and times what it proposes then; `batch` asks it
+for many at once. `simulate` gives trials log-normal durations (sigma 0.5), makes 2% of them ten
+times as long and lets 1% of the workers die under theirs; the simulated clock also moves by what
+the coordinator really needs, so a saturated one shows as workers that wait. Each run
+prints one line of JSON.
 """
 
 import argparse
@@ -32,6 +34,7 @@ from hpsearch.execution.executor import Lost, Report, Started
 from hpsearch.history import History
 from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search, StoppingCriteria
+from hpsearch.search.sampler import Sampler, ask_many
 from hpsearch.search.samplers import make_sampler
 from hpsearch.spec.search_space import Categorical, Float, Int, SearchSpace
 from hpsearch.tracking.uploader import Uploader
@@ -200,24 +203,38 @@ def rate(sampler: str, trials: int, epochs: int) -> dict[str, Any]:
     }
 
 
-def ask(sampler: str, known: int, asks: int = 30) -> dict[str, Any]:
-    """Milliseconds of `ask` and `tell` once a sampler knows so many trials."""
+def trial_of(number: int, params: Any) -> Trial:
+    """A trial that has ended."""
+    scores = score_of(TrialSpec(number, params, number, 1))
+    return Trial(
+        number=number,
+        attempt=0,
+        params=params,
+        seed=number,
+        epochs=1,
+        asked=0,
+        state="COMPLETE",
+        score=float(scores.mean()),
+        fold_scores=list(map(float, scores)),
+    )
+
+
+def told_sampler(sampler: str, known: int) -> Sampler:
+    """A sampler that knows so many random trials."""
     asked = make_sampler(sampler, SPACE, direction="maximize", seed=0)
     points = make_sampler("random", SPACE, direction="maximize", seed=1)
-
-    def trial(number: int, params: Any) -> Trial:
-        scores = score_of(TrialSpec(number, params, number, 1))
-        return Trial(
-            number, 0, params, number, 1, 0, 0, 0, "COMPLETE", float(scores.mean()),
-            fold_scores=list(map(float, scores)),
-        )  # fmt: skip
-
-    began = time.perf_counter()
     for number in range(known):
         params = points.ask(number)
         assert params is not None
-        points.tell(trial(number, params))
-        asked.tell(trial(number, params))
+        points.tell(trial_of(number, params))
+        asked.tell(trial_of(number, params))
+    return asked
+
+
+def ask(sampler: str, known: int, asks: int = 30) -> dict[str, Any]:
+    """Milliseconds of `ask` and `tell` once a sampler knows so many trials."""
+    began = time.perf_counter()
+    asked = told_sampler(sampler, known)
     told = time.perf_counter() - began
     asking, telling = [], []
     cpu = time.process_time()
@@ -225,7 +242,7 @@ def ask(sampler: str, known: int, asks: int = 30) -> dict[str, Any]:
         began = time.perf_counter()
         params = asked.ask(number)
         middle = time.perf_counter()
-        asked.tell(trial(number, params))
+        asked.tell(trial_of(number, params))
         asking.append(1000 * (middle - began))
         telling.append(1000 * (time.perf_counter() - middle))
     return {
@@ -236,6 +253,21 @@ def ask(sampler: str, known: int, asks: int = 30) -> dict[str, Any]:
         "cpu_ms": round(1000 * (time.process_time() - cpu) / asks, 2),  # of both
         "tell_ms": round(statistics.median(telling), 2),
         "told_seconds": round(told, 1),
+    }
+
+
+def batch(sampler: str, known: int, asks: int) -> dict[str, Any]:
+    """Seconds of one call that asks for many trials, after so many."""
+    asked = told_sampler(sampler, known)
+    began, cpu = time.perf_counter(), time.process_time()
+    points = ask_many(asked, known, asks)
+    return {
+        "sampler": sampler,
+        "known": known,
+        "asked": len(points),
+        "different": len({repr(params) for params in points}),
+        "cpu_seconds": round(time.process_time() - cpu, 2),
+        "seconds": round(time.perf_counter() - began, 2),
     }
 
 
@@ -264,14 +296,15 @@ def simulate(sampler: str, workers: int, minutes: float, trials: int, epochs: in
 
 
 def main() -> None:
-    """Run one of the three and print its figures."""
+    """Run one of the four and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("rate", "ask", "simulate"))
+    parser.add_argument("what", choices=("rate", "ask", "batch", "simulate"))
     parser.add_argument("--sampler", default="random")
     parser.add_argument("--samplers", default="random,tpe,gp")
     parser.add_argument("--trials", type=int, default=None)
     parser.add_argument("--epochs", type=int, default=None)
     parser.add_argument("--history", type=int, default=10_000)
+    parser.add_argument("--asks", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--minutes", default="5,1,0.25")
     given = parser.parse_args()
@@ -280,6 +313,9 @@ def main() -> None:
     elif given.what == "ask":
         for name in given.samplers.split(","):
             print(json.dumps(ask(name, given.history)), flush=True)
+    elif given.what == "batch":
+        for name in given.samplers.split(","):
+            print(json.dumps(batch(name, given.history, given.asks)), flush=True)
     else:
         for minutes in map(float, given.minutes.split(",")):
             given_trials, epochs = given.trials or 10_000, given.epochs or 10

@@ -1,8 +1,8 @@
 """Private parts of Optuna.
 
-Samplers read a study by `Study._get_trials`, which a view of a study must therefore provide, and
-the in-memory storage has no public way to delete a trial. Importing this module does not import
-Optuna.
+Samplers read a study by `Study._get_trials`, which a view of a study must therefore provide, the
+in-memory storage has no public way to delete a trial, and samplers have none to share what they
+have read. Importing this module does not import Optuna.
 """
 
 from __future__ import annotations
@@ -50,6 +50,24 @@ def forget_trials(storage: optuna.storages.InMemoryStorage, numbers: Iterable[in
     for number in numbers:
         del storage._trial_id_to_study_id_and_number[study.trials[number]._trial_id]
         study.trials[number] = forgotten
+
+
+def share_intersection(sampler: Any, known: dict[bool, Any]) -> None:
+    """Let a sampler go on with what one before it has found to be in every finished trial.
+
+    Each of Optuna's samplers that look for the parameters of all trials keeps the answer and reads
+    the new trials alone, but one that is made anew for every trial would read them all.
+
+    Args:
+        sampler: Any of Optuna's.
+        known: Its answers so far, by whether they count pruned trials. To be emptied where trials
+            are seen no more.
+    """
+    from optuna.search_space import IntersectionSearchSpace
+
+    own = getattr(sampler, "_search_space", None)
+    if isinstance(own, IntersectionSearchSpace) and hasattr(own, "_include_pruned"):
+        sampler._search_space = known.setdefault(own._include_pruned, own)
 
 
 class StudyView(ABC):

@@ -25,6 +25,20 @@ class Sampler(Protocol):
         """
         ...
 
+    def ask_many(self, number: int, count: int) -> list[Mapping[str, Value]]:
+        """The params of `count` trials from `number` on: what as many calls of `ask` propose.
+
+        Fewer where the space is exhausted. Nothing is told meanwhile, so a sampler may share work
+        between them. One that inherits this class and has no other way asks one by one.
+        """
+        found: list[Mapping[str, Value]] = []
+        for each in range(number, number + count):
+            params = self.ask(each)
+            if params is None:
+                break
+            found.append(params)
+        return found
+
     def tell(self, trial: Trial) -> None:
         """Take in a trial: one that has ended, or one that is running and was asked for elsewhere.
 
@@ -36,6 +50,13 @@ class Sampler(Protocol):
     def epochs(self, number: int) -> int | None:
         """How long trial `number` is trained, where the sampler decides it; asked after `ask`."""
         ...
+
+
+def ask_many(sampler: Sampler, number: int, count: int) -> list[Mapping[str, Value]]:
+    """`sampler.ask_many`, or one by one where a sampler of another package has none."""
+    if not hasattr(sampler, "ask_many"):
+        return Sampler.ask_many(sampler, number, count)
+    return sampler.ask_many(number, count)
 
 
 def make_running_trial(number: int, params: Mapping[str, Value], *, epochs: int = 0) -> Trial:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from ..search.sampler import Sampler
+from ..search.sampler import Sampler, ask_many
 from ..spec.conditions import NumberRange
 from ..spec.constraints import parse_constraint
 from ..spec.search_space import Categorical, Float, Int, SearchSpace
@@ -17,6 +17,7 @@ from ..trial import Trial
 
 State = Literal["RUNNING", "COMPLETE", "PRUNED", "FAILED"]
 MIXED: tuple[State, ...] = ("COMPLETE", "PRUNED", "COMPLETE", "FAILED")
+MANY = 20  # trials that are asked for at once: more than a sampler may look at one by one
 Make = Callable[[SearchSpace, int], Sampler]
 
 
@@ -173,6 +174,34 @@ class SamplerContract:
         batch = [sampler.ask(number) for number in range(case.length, case.length + 8)]
         assert None not in batch
         assert len({repr(params) for params in batch}) == 8
+
+    def test_many_at_once_are_what_as_many_asks_propose(self, case: SamplerCase) -> None:
+        together, one_by_one = case.sampler(), case.sampler()
+        for sampler in (together, one_by_one):
+            case.run(sampler)
+        numbers = range(case.length, case.length + MANY)
+        assert ask_many(together, case.length, MANY) == [one_by_one.ask(n) for n in numbers]
+
+    def test_a_batch_that_was_cut_short_goes_on_as_it_would_have(self, case: SamplerCase) -> None:
+        """The journal tells which of its trials were asked for before the process was killed."""
+        whole = case.sampler()
+        known = case.run(whole)
+        batch = ask_many(whole, case.length, MANY)
+        again = case.sampler()
+        case.run(again, start=known)
+        for index in range(5):
+            again.tell(ended_trial(case.length + index, batch[index], "RUNNING"))
+        assert batch[5:] == ask_many(again, case.length + 5, MANY - 5)
+
+    def test_a_large_batch_is_spread(self, case: SamplerCase) -> None:
+        sampler = case.sampler()
+        case.run(sampler)
+        batch = ask_many(sampler, case.length, 2 * MANY)
+        assert len({repr(params) for params in batch}) > MANY  # some breed, and repeat parents
+        if not (case.is_finite or case.ignores_seed):  # a grid lists one value after the other
+            rates = [log10(float(params["lr"] or 0)) for params in batch]
+            assert max(rates) - min(rates) > 0.05  # of 3, though the best one is known by now
+            assert len({repr(params["kind"]) for params in batch}) > 1
 
     def test_a_stop_while_a_trial_runs_changes_nothing(self, case: SamplerCase) -> None:
         """One trial is suggested while another runs, as with several workers."""

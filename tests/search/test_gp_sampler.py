@@ -6,7 +6,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from hpsearch.search.gp import GaussianProcessSampler, ModelParameter
+from hpsearch.search.gp import GaussianProcessSampler, ModelParameter, gp_sampler
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -191,3 +191,35 @@ def test_trials_of_another_space_are_left_out():
     sampler = GaussianProcessSampler(space=declared)
     proposed = sampler.sample_relative(made, made.ask()._cached_frozen_trial, {"kind": other})
     assert proposed["kind"] in ("a", "b")
+
+
+class TestManyAtOnce:
+    """More running trials than the model believes in: each ask draws a function instead."""
+
+    def test_many_asks_cost_one_fit_and_read_each_trial_once(self, monkeypatch):
+        fits, read = [], []
+        made = study(space=SPACE)
+        run(made, wide, 20)
+        fit, encode = gp_sampler.fit_trial_model, gp_sampler._encode_point
+        monkeypatch.setattr(gp_sampler, "fit_trial_model", lambda *a: fits.append(a) or fit(*a))
+        monkeypatch.setattr(gp_sampler, "_encode_point", lambda *a: read.append(a) or encode(*a))
+        with made.sampler.batch():
+            for _ in range(200):
+                wide(made.ask())
+        assert 200 == len({tuple(sorted(t.params.items())) for t in made.trials[20:]})
+        assert 1 == len(fits)
+        assert 200 >= len(read)
+
+    @pytest.mark.parametrize("size", [8, 64])
+    def test_batches_find_what_is_good_and_chance_does_not(self, size):
+        def best(sampler):
+            made = optuna.create_study(sampler=sampler)
+            for _ in range(128 // size):
+                trials = [made.ask() for _ in range(size)]
+                values = [wide(t) for t in trials]
+                for trial, value in zip(trials, values, strict=True):
+                    made.tell(trial, value)
+            return made.best_value
+
+        by_chance = best(optuna.samplers.RandomSampler(seed=0))
+        assert best(GaussianProcessSampler(space=SPACE)) < by_chance / 2

@@ -70,6 +70,9 @@ SLOW = {  # Keras Tuner's process takes five seconds of each of these tests
     "test_a_stop_while_a_trial_runs_changes_nothing",
     "test_a_batch_of_asks_without_a_tell_is_diverse",
     "test_suggestions_lie_in_the_space_and_conditions_hold",
+    "test_many_at_once_are_what_as_many_asks_propose",
+    "test_a_batch_that_was_cut_short_goes_on_as_it_would_have",
+    "test_a_large_batch_is_spread",
 }
 
 

@@ -103,7 +103,7 @@ def maximize_acquisition(
         Shape (n_parameters,), or None where no candidate is allowed.
     """
     space = acquisition.space
-    pool = sample_candidates(space, centres[:_N_CENTRES], rng)
+    pool = sample_candidates(space, centres, rng)
     values = acquisition(pool)
     starts = list(_best_allowed(pool, values, allowed, _N_STARTS))
     if not starts:
@@ -115,17 +115,32 @@ def maximize_acquisition(
     return next(_best_allowed(pool, acquisition(pool), allowed, 1))
 
 
-def sample_candidates(space: ModelSpace, centres: Array, rng: np.random.Generator) -> Array:
-    """Points all over the space and around the centres, shape (n, n_parameters)."""
-    everywhere = space.draw(rng.random((_N_GLOBAL, len(space))))
+def sample_candidates(
+    space: ModelSpace,
+    centres: Array,
+    rng: np.random.Generator,
+    *,
+    n_global: int = _N_GLOBAL,
+    n_local: int = _N_LOCAL,
+) -> Array:
+    """Points all over the space and around the first centres, shape (n, n_parameters).
+
+    Args:
+        space: Of the points.
+        centres: The best points so far, best first, shape (n, n_parameters).
+        rng: Of all draws.
+        n_global: How many come from the whole space.
+        n_local: How many come from around each of the first `_N_CENTRES` centres.
+    """
+    everywhere = space.draw(rng.random((n_global, len(space))))
     around = [everywhere]
-    for centre in centres:
-        fresh = space.draw(rng.random((_N_LOCAL, len(space))))
-        width = rng.choice(_WIDTHS, size=(_N_LOCAL, 1))
+    for centre in centres[:_N_CENTRES]:
+        fresh = space.draw(rng.random((n_local, len(space))))
+        width = rng.choice(_WIDTHS, size=(n_local, 1))
         moved = centre + width * rng.standard_normal(fresh.shape)
         ordered = np.array([axis.choices == 0 for axis in space.axes])
         changed = rng.random(fresh.shape) < min(0.5, 2.0 / len(space)) + 0.3 * (
-            rng.random((_N_LOCAL, 1)) < 0.3
+            rng.random((n_local, 1)) < 0.3
         )
         around.append(np.where(changed, np.where(ordered, moved, fresh), centre))
     return space.snap(np.concatenate(around))

@@ -5,8 +5,11 @@ Decides what a trial tries from the study's trials alone. Knows nothing of how t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,18 +21,15 @@ from scipy.stats import qmc
 from threadpoolctl import ThreadpoolController
 
 from ...compat.optuna import trial_key, trials_of
-from .acquisition import Acquisition, maximize_acquisition
 from .axes import Array, make_axis
 from .inferred_conditions import infer_parameters
-from .kernel import Features
-from .model import KernelHyperparameters, fit_hyperparameters, fit_posterior
 from .model_space import ModelParameter, ModelSpace
 from .observations import Observation, collect_observations
-from .warp import Scores
+from .trial_model import TrialModel, fit_trial_model
 
 _N_STARTUP = 12  # Sobol points, where the budget allows it
-_MAX_FIT = 100  # observations that hyperparameters are fitted to
-_MAX_KEPT = 200  # observations that predictions rest on
+_MAX_BELIEVED = 16  # running trials that count as if they had brought what is expected of them
+_N_WEIGHTS = 8  # of several objectives, that take turns where more trials are running
 _MIN_OBSERVATIONS = 3  # observations that a model needs
 _MAX_TRIES = 256  # random points before a feasibility constraint counts as unsatisfiable
 
@@ -39,7 +39,9 @@ class GaussianProcessSampler(BaseSampler):
 
     A scrambled Sobol sequence starts. Then a Gaussian process with a Matérn-5/2 kernel and a
     learned warp of the scores is fitted to the trials, and the next trial is where the expected
-    improvement is largest. Pending trials count as if they had brought what is expected of them.
+    improvement is largest. Pending trials count as if they had brought what is expected of them;
+    where more than 16 are pending, each trial goes where a function drawn from the process is
+    best, so that an ask costs the same for a thousand of them.
     Pruned and failed trials are used (see `observations.collect_observations`). No point is tried
     twice.
 
@@ -89,10 +91,25 @@ class GaussianProcessSampler(BaseSampler):
         usual = _N_STARTUP if budget is None else max(4, min(_N_STARTUP, budget // 4))
         self._start = usual if startup is None else startup
         # Memory of pure functions: it makes asks quicker and changes none.
-        self._last_fit: tuple[object, KernelHyperparameters] | None = None
+        self._observed_key: object = None  # the space, and the trials that have ended
+        self._observed: dict[tuple[float, ...], _Observed] = {}  # by the objectives' weights
         self._inferred: tuple[object, ModelSpace] | None = None  # trial, its space
         self._encoded_space: ModelSpace | None = None
-        self._encoded: dict[object, tuple[Array, bytes] | None] = {}
+        self._encoded: dict[object, _EncodedPoint] = {}
+        self._in_batch = False
+        self._batch: _KnownTrials | None = None  # what the latest ask of a batch knew
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Ask many times in a row: as no trial ends meanwhile, the others are read once.
+
+        Suggestions are those of as many asks without it.
+        """
+        self._in_batch = True
+        try:
+            yield
+        finally:
+            self._in_batch, self._batch = False, None
 
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
@@ -111,7 +128,8 @@ class GaussianProcessSampler(BaseSampler):
             return {}
         space = self._current_space(study, trial)
         with _thread_controller().limit(limits=1):
-            point = self._propose(study, trial.number, space, _other_trials(study, trial))
+            known = self._read_trials(space, trials_of(study), trial.number)
+            point = self._propose(study, trial.number, space, known)
         return space.decode(space.encode(trial.system_attrs.get("fixed_params", {}), point))
 
     def sample_independent(
@@ -138,91 +156,90 @@ class GaussianProcessSampler(BaseSampler):
             self._inferred = (asking, space)
         return self._inferred[1]
 
-    def _propose(
-        self, study: Study, number: int, space: ModelSpace, trials: list[FrozenTrial]
-    ) -> Array:
-        """The coordinates of trial `number` after the other `trials`."""
+    def _propose(self, study: Study, number: int, space: ModelSpace, known: _KnownTrials) -> Array:
+        """The coordinates of trial `number` beside the known ones."""
         rng = np.random.default_rng([self._seed, number])
-        encoded = self._encode_trials(space, [t for t in trials if t.params])
-        taken = {key for _, key in encoded.values()}
 
         def allowed(point: Array) -> bool:
             key = space.keys(point[None, :], space.active(point[None, :]))[0]
-            return key not in taken and self._is_feasible(space, point)
+            return key not in known.taken and self._is_feasible(space, point)
 
+        is_crowd = len(known.pending) > _MAX_BELIEVED
         maximize = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
-        weights = rng.dirichlet(np.ones(len(maximize))).tolist() if len(maximize) > 1 else [1.0]
-        told = collect_observations(trials, maximize=maximize, weights=weights)
-        seen = [o for o in told if o.number in encoded]
-        pending = [
-            t.number for t in trials if t.state == TrialState.RUNNING and t.number in encoded
-        ]
+        weights = [1.0]
+        if len(maximize) > 1:  # a crowd shares models
+            by = np.random.default_rng([self._seed, number % _N_WEIGHTS]) if is_crowd else rng
+            weights = by.dirichlet(np.ones(len(maximize))).tolist()
+        seen = self._observe(known, maximize, weights)
         point = None
-        if len(seen) >= _MIN_OBSERVATIONS and len(seen) + len(pending) >= self._start:
-            kept = [seen[i] for i in select_observations(seen, _MAX_KEPT)]
-            points = np.array([encoded[o.number][0] for o in kept])
-            waiting = np.array([encoded[n][0] for n in pending]).reshape(-1, len(space))
-            point = self._propose_by_model(space, kept, points, waiting, allowed, rng)
+        n_seen = len(seen.observations)
+        if n_seen >= _MIN_OBSERVATIONS and n_seen + len(known.pending) >= self._start:
+            model = seen.fit(space)
+            if is_crowd:
+                point = model.propose_by_sample(allowed, rng)
+            else:
+                waiting = np.array(known.pending).reshape(-1, len(space))
+                point = model.propose_by_improvement(waiting, allowed, rng)
         return self._startup_point(space, number, allowed, rng) if point is None else point
 
-    def _propose_by_model(
-        self,
-        space: ModelSpace,
-        kept: list[Observation],
-        points: Array,
-        waiting: Array,
-        allowed: Callable[[Array], bool],
-        rng: np.random.Generator,
-    ) -> Array | None:
-        """The allowed point of the largest expected improvement, None where there is none."""
-        features = Features(space)
-        rows = features(points, space.active(points))
-        scores = Scores.from_values([o.value for o in kept], [o.error for o in kept])
-        found = self._fit_cached(features, rows, scores, select_observations(kept, _MAX_FIT))
-        posterior = fit_posterior(rows, features.owners, scores, found)
-        if len(waiting):
-            posterior = posterior.condition_on_mean(features(waiting, space.active(waiting)))
-        everywhere = np.concatenate([points, waiting])
-        mean, _ = posterior.predict(features(everywhere, space.active(everywhere)))
-        order = np.argsort(mean[: len(points)], kind="stable")
-        # What a point lacks is drawn, so that a move to another branch has values there.
-        drawn = space.draw(rng.random((len(points), len(space))))
-        centres = np.where(space.active(points), points, drawn)[order]
-        return maximize_acquisition(
-            Acquisition(space, features, posterior, float(mean.min())), centres, allowed, rng
-        )
+    def _read_trials(
+        self, space: ModelSpace, trials: list[FrozenTrial], asking: int
+    ) -> _KnownTrials:
+        """The points of the trials but `asking`, each encoded once.
 
-    def _fit_cached(
-        self, features: Features, rows: Array, scores: Scores, part: list[int]
-    ) -> KernelHyperparameters:
-        """`fit` to a part of the rows, remembered: a batch of asks sees the same."""
-        rows, scores = rows[part], scores.subset(part)
-        key = tuple((a.shape, a.tobytes()) for a in (rows, scores.gaps, scores.errors))
-        if self._last_fit is None or self._last_fit[0] != key:
-            self._last_fit = (key, fit_hyperparameters(rows, features.owners, scores))
-        return self._last_fit[1]
-
-    def _encode_trials(
-        self, space: ModelSpace, trials: list[FrozenTrial]
-    ) -> dict[int, tuple[Array, bytes]]:
-        """Each trial's coordinates and key, remembered once it has finished.
-
-        Trials with a value that the space does not have are left out.
+        Those that the space does not have are left out.
         """
         if space is not self._encoded_space:
-            self._encoded_space, self._encoded = space, {}
-        found = {}
-        known, self._encoded = self._encoded, {}  # of trials that are seen no more it keeps none
+            self._encoded_space, self._encoded, self._batch = space, {}, None
+        before = self._batch
+        if before is not None and before.precedes(trials):
+            self._take_in(space, before, trials[-2:-1])
+            before.n_trials = len(trials)
+            return before
+        known = _KnownTrials(len(trials))
+        kept, self._encoded = self._encoded, {}  # of trials that are seen no more it keeps none
+        self._take_in(space, known, [t for t in trials if t.number != asking], kept)
+        self._batch = known if self._in_batch else None
+        return known
+
+    def _take_in(
+        self,
+        space: ModelSpace,
+        known: _KnownTrials,
+        trials: Sequence[FrozenTrial],
+        encoded: Mapping[object, _EncodedPoint] = MappingProxyType({}),
+    ) -> None:
         for t in trials:
-            if not t.state.is_finished():
+            key = trial_key(t)
+            is_running = t.state == TrialState.RUNNING
+            entry = encoded.get(key)
+            if entry is None or entry.n_params != len(t.params):
                 entry = _encode_point(space, t.params)
-            else:
-                key = trial_key(t)
-                entry = known[key] if key in known else _encode_point(space, t.params)
-                self._encoded[key] = entry
-            if entry is not None:
-                found[t.number] = entry
-        return found
+            self._encoded[key] = entry
+            if not is_running and t.state.is_finished():
+                known.ended[key] = t
+            if entry.point is not None:
+                known.taken.add(entry.key)
+                if is_running:
+                    known.pending.append(entry.point)
+                else:
+                    known.points[t.number] = entry.point
+
+    def _observe(
+        self, known: _KnownTrials, maximize: Sequence[bool], weights: Sequence[float]
+    ) -> _Observed:
+        """What the trials that have ended tell, remembered: a batch of asks sees the same."""
+        key = tuple(known.ended)
+        if self._observed_key != (self._encoded_space, key):
+            self._observed_key, self._observed = (self._encoded_space, key), {}
+        if (seen := self._observed.get(tuple(weights))) is None:
+            told = collect_observations(
+                list(known.ended.values()), maximize=maximize, weights=weights
+            )
+            told = [o for o in told if o.number in known.points]
+            seen = _Observed(told, [known.points[o.number] for o in told])
+            self._observed[tuple(weights)] = seen
+        return seen
 
     def _is_feasible(self, space: ModelSpace, point: Array) -> bool:
         return self._feasible is None or self._feasible(space.decode(point))
@@ -243,22 +260,58 @@ class GaussianProcessSampler(BaseSampler):
         return next((p for p in [point, *drawn] if allowed(p)), point)
 
 
-def select_observations(seen: Sequence[Observation], limit: int) -> list[int]:
-    """The positions of at most `limit` observations, ascending: the best half and the latest."""
-    if len(seen) <= limit:
-        return list(range(len(seen)))
-    order = sorted(range(len(seen)), key=lambda i: seen[i].value)
-    best = order[: limit // 2]
-    rest = sorted(order[limit // 2 :])
-    return sorted(best + rest[len(best) - limit :])
+@dataclass(frozen=True, slots=True)
+class _EncodedPoint:
+    """A trial's point in the space."""
+
+    n_params: int  # that the trial had: a running one may get more
+    point: Array | None  # shape (n_parameters,); None: no point of the space
+    key: bytes = b""
 
 
-def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> tuple[Array, bytes] | None:
+@dataclass(slots=True)
+class _KnownTrials:
+    """The trials beside the one that is asked for."""
+
+    n_trials: int  # that there were, with the one that was asked for
+    ended: dict[object, FrozenTrial] = field(default_factory=dict)  # by their keys
+    points: dict[int, Array] = field(default_factory=dict)  # by number, of those not running
+    pending: list[Array] = field(default_factory=list)  # points of running trials
+    taken: set[bytes] = field(default_factory=set)  # keys of all points
+
+    def precedes(self, trials: Sequence[FrozenTrial]) -> bool:
+        """Whether all of `trials` are known but the last, and the one that was asked for before it.
+
+        A window that has moved shows fewer.
+        """
+        return len(trials) == self.n_trials + 1
+
+
+@dataclass(slots=True)
+class _Observed:
+    """What trials that have ended tell; their model is fitted when it is needed."""
+
+    observations: list[Observation]
+    points: list[Array]  # the coordinates of each, shape (n_parameters,)
+    model: TrialModel | None = None
+
+    def fit(self, space: ModelSpace) -> TrialModel:
+        """Their model."""
+        if self.model is None:
+            self.model = fit_trial_model(space, self.observations, self.points)
+        return self.model
+
+
+def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> _EncodedPoint:
+    if not params:
+        return _EncodedPoint(0, None)
     try:
         point = space.encode(params)
     except (TypeError, ValueError):
-        return None
-    return point, space.keys(point[None, :], space.active(point[None, :]))[0]
+        return _EncodedPoint(len(params), None)
+    return _EncodedPoint(
+        len(params), point, space.keys(point[None, :], space.active(point[None, :]))[0]
+    )
 
 
 @cache

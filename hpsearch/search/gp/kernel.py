@@ -106,3 +106,13 @@ def matern52(squares: Array) -> tuple[Array, Array]:
     decay = np.exp(-r)
     slope = (-5.0 / 6.0) * (1.0 + r) * decay
     return (1.0 + r + r * r / 3.0) * decay, slope
+
+
+def matern52_values(squares: Array) -> Array:
+    """The kernel alone, in the memory of `squares`: where there are many points at once."""
+    r = np.sqrt(squares, out=squares)
+    r *= _ROOT5
+    decay = np.exp(-r)
+    r *= 1.0 + r / 3.0
+    r += 1.0
+    return np.multiply(r, decay, out=r)

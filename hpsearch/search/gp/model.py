@@ -14,7 +14,7 @@ from scipy.linalg import lapack
 from scipy.optimize import minimize
 
 from .axes import Array
-from .kernel import matern52, squared_distances
+from .kernel import matern52, matern52_values, squared_distances
 from .warp import Scores
 
 # Priors over logarithms: (mean, standard deviation). Lengthscales after Hvarfner, Hellsten and
@@ -25,6 +25,7 @@ _SIGNAL_PRIOR = (0.0, 1.0)
 _NOISE_PRIOR = (math.log(1e-3), 2.0)
 _OFFSET_PRIOR = (1.0, 2.0)  # of the warp, in units of the median gap to the best score
 _NOISE_FLOOR = 1e-6
+_DRAW_JITTER = 1e-8  # variance that keeps the covariance of nearby points positive
 _MEAN_VARIANCE = 1.0  # of the unknown constant mean, which is integrated out
 _LOG_BOUND = 12.0  # on every logarithm
 _MAX_ITERATIONS = 40
@@ -69,6 +70,15 @@ class Posterior:
             return np.asarray((c.sum(1)[:, None] * rows - c @ self.rows) * self.scale)
 
         return mean, variance, along(self.alpha[None, :]), -2.0 * along(solved)
+
+    def draw(self, features: Array, rng: np.random.Generator) -> Array:
+        """The values, shape (m,), of one function drawn from the process, at `features` (m, f)."""
+        rows = features * self.scale
+        cross = self.signal * matern52_values(squared_distances(rows, self.rows)) + _MEAN_VARIANCE
+        prior = self.signal * matern52_values(squared_distances(rows, rows)) + _MEAN_VARIANCE
+        solved, _ = lapack.dtrtrs(self.factor, cross.T, lower=1)
+        factor = _cholesky(prior - solved.T @ solved, np.full(len(rows), _DRAW_JITTER))
+        return np.asarray(cross @ self.alpha + factor @ rng.standard_normal(len(rows)))
 
     def condition_on_mean(self, features: Array) -> Posterior:
         """The process that has also observed its own mean at `features` (m, f).

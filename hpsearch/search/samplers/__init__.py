@@ -137,6 +137,7 @@ def make_sampler(
             space,
             directions=directions,
             latest=chosen.max_trials,
+            max_running=chosen.max_running,
             replays=chosen.replays,
             given=len(points),
         )

@@ -8,7 +8,7 @@ search draws now. What is not seen is not kept: memory is as bounded as time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...compat.optuna import StudyView, forget_trials, study_id
 from ...trial import Direction, orient
@@ -28,20 +28,33 @@ class BoundedStudy(StudyView):
     """
 
     def __init__(
-        self, study: optuna.Study, storage: optuna.storages.InMemoryStorage, latest: int | None
+        self,
+        study: optuna.Study,
+        storage: optuna.storages.InMemoryStorage,
+        latest: int | None,
+        max_running: int | None = None,
     ) -> None:
-        """A view of `study` with `latest` to twice as many trials, or of all where it is None."""
+        """A view of `study` with `latest` to twice as many trials, or of all where it is None.
+
+        Of those that run it has the latest `max_running`, or all.
+        """
         super().__init__(study)
         self._storage = storage
         self._latest = latest
+        self._max_running = max_running
+        self.intersections: dict[bool, Any] = {}  # see `share_intersection`
         self._begin = 0  # the place of the first trial of the latest blocks
         self._old: list[int] = []  # places of earlier trials that are seen all the same
 
     def visible(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """See `StudyView`."""
-        if self._latest is None:
+        if self._latest is not None:
+            trials = [*(trials[place] for place in self._old), *trials[self._begin :]]
+        if self._max_running is None:
             return trials
-        return [*(trials[place] for place in self._old), *trials[self._begin :]]
+        running = [t.number for t in trials if not t.state.is_finished()]
+        hidden = set(running[: -self._max_running])
+        return [t for t in trials if t.number not in hidden] if hidden else trials
 
     def advance(self, size: int) -> None:
         """The study has got its `size`-th trial: move on, and forget what is seen no more."""
@@ -52,6 +65,7 @@ class BoundedStudy(StudyView):
             trials = self._storage.get_all_trials(study_id(self._whole), deepcopy=False)
             past = [trials[place] for place in self._old] + trials[self._begin : begin]
             self._begin, self._old = begin, self._kept_indices(past)
+            self.intersections.clear()
             forget_trials(self._storage, {t.number for t in past}.difference(self._old))
 
     def _kept_indices(self, past: list[FrozenTrial]) -> list[int]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ...spec.branches import join_point, split_point
 from ...spec.search_space import SearchSpace
 from ...trial import Trial, Value
-from ..sampler import Sampler
+from ..sampler import Sampler, ask_many
 
 
 class BranchAdapter:
@@ -36,6 +36,10 @@ class BranchAdapter:
         """See `Sampler`."""
         params = self._sampler.ask(number)
         return None if params is None else join_point(params)
+
+    def ask_many(self, number: int, count: int) -> list[Mapping[str, Value]]:
+        """See `Sampler`."""
+        return [join_point(params) for params in ask_many(self._sampler, number, count)]
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""

@@ -11,12 +11,13 @@ from random import Random
 from ...errors import SpecError
 from ...spec.search_space import SearchSpace
 from ...trial import Trial, Value, derive_seed
+from ..sampler import Sampler
 from ..tried_points import PointKey, point_key
 
 MAX_POINTS = 100_000  # points that are listed
 
 
-class GridSampler:
+class GridSampler(Sampler):
     """Every point of a space once, in random order.
 
     Examples:

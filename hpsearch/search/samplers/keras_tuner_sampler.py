@@ -20,7 +20,8 @@ from ...spec.conditions import NumberRange, allows_value
 from ...spec.feasibility import sample_feasible_point
 from ...spec.search_space import Categorical, Float, Int, Parameter, SearchSpace
 from ...trial import Direction, Trial, Value, derive_seed
-from ..tried_points import point_key
+from ..sampler import Sampler
+from ..tried_points import PointKey, point_key
 
 if TYPE_CHECKING:
     import keras_tuner as kt
@@ -40,6 +41,7 @@ class OracleKind:
     replays: bool = False  # its own order of things decides what comes next
     is_grid: bool = False  # its values must stay as it lists them
     draws: int = MAX_DRAWS  # of the oracle, before a feasible point is drawn without it
+    max_running: int | None = None  # beside more trials points are drawn without it
 
 
 ORACLES = {
@@ -47,6 +49,7 @@ ORACLES = {
         "BayesianOptimizationOracle",
         {"startup": "num_initial_points"},
         draws=3,  # a second each, and it would go on to propose the same corner
+        max_running=8,
     ),
     "keras_tuner_grid": OracleKind("GridSearchOracle", {}, replays=True, is_grid=True),
     "keras_tuner_hyperband": OracleKind("HyperbandOracle", {"eta": "factor"}, replays=True),
@@ -54,7 +57,7 @@ ORACLES = {
 }
 
 
-class KerasTunerSampler:
+class KerasTunerSampler(Sampler):
     """One oracle, asked and told as a Tuner would.
 
     Examples:
@@ -112,11 +115,16 @@ class KerasTunerSampler:
         )
         keep_in_memory(self._oracle)
         self._running: dict[int, Any] = {}  # a trial's number -> the oracle's
+        self._keys: dict[str, PointKey] = {}  # the points of the oracle's trials
         self._asked = 0
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
         """See `Sampler`."""
-        trial = self._create_trial(number)
+        limit = self._kind.max_running
+        if limit is not None and len(self._running) >= limit:
+            trial = self._draw_unknown(number)
+        else:
+            trial = self._create_trial(number)
         draws = 0
         while (
             trial is not None
@@ -189,9 +197,10 @@ class KerasTunerSampler:
 
     def _draw_unknown(self, number: int) -> Any:
         """A random point that the oracle does not know; None where none is found."""
-        known = {
-            point_key(self._space, self._active_point(t)) for t in self._oracle.trials.values()
-        }
+        for name, trial in self._oracle.trials.items():
+            if name not in self._keys:
+                self._keys[name] = point_key(self._space, self._active_point(trial))
+        known = set(self._keys.values())
         for draw in range(MAX_DRAWS):
             seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials), draw)
             params = sample_feasible_point(self._space, seed) if self._space.constraints else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...compat.optuna import qmc_sampler
 from ...param_encoding import decode_value, encode_value, to_distribution
@@ -16,9 +16,6 @@ from ...spec.conditions import AllowedValues, allows_value
 from ...spec.search_space import Categorical, Parameter, SearchSpace
 from ...trial import Value, derive_seed
 from .optuna_sampler import MakeSampler
-
-if TYPE_CHECKING:
-    pass
 
 SamplerOptions = Mapping[str, int]
 
@@ -32,6 +29,7 @@ class OptunaKind:
     package: str | None = None  # that it needs and this package does not
     objectives: int = 5  # the maximum
     max_trials: int | None = None  # trials of a long study that it sees, about
+    max_running: int | None = None  # running trials that it sees
     replays: bool = False  # keeps notes of its own in the trials
 
 
@@ -156,7 +154,7 @@ def _stored_values(parent: Parameter, allowed: AllowedValues) -> Container[Any]:
 
 OPTUNA: dict[str, OptunaKind] = {
     "gp": OptunaKind(_make_gp, ("startup",), max_trials=500),
-    "tpe": OptunaKind(_make_tpe, ("startup",), max_trials=80),
+    "tpe": OptunaKind(_make_tpe, ("startup",), max_trials=80, max_running=16),
     "optuna_gp": OptunaKind(_make_optuna_gp, ("startup",), package="torch", max_trials=100),
     "cmaes": OptunaKind(_make_cmaes, ("population",), package="cmaes", objectives=1, replays=True),
     "nsga2": OptunaKind(_make_nsga2, ("population",), replays=True),

@@ -7,13 +7,15 @@ lives on would draw differently after a resume.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from ...compat.optuna import study_id
+from ...compat.optuna import share_intersection, study_id
 from ...param_encoding import OPTUNA_STATES, decode_value, encode_value, to_distribution
 from ...spec.feasibility import sample_feasible_point
 from ...spec.search_space import SearchSpace
 from ...trial import Direction, Trial, Value
+from ..sampler import Sampler
 
 if TYPE_CHECKING:
     import optuna
@@ -23,7 +25,7 @@ MakeSampler = Callable[[int, int], "optuna.samplers.BaseSampler"]
 MAX_DRAWS = 50  # of the sampler, before a feasible point is drawn without it
 
 
-class OptunaSampler:
+class OptunaSampler(Sampler):
     """An `optuna.Study` in memory that never sees more than points, curves and scores.
 
     Trials stand in it in the order in which they were asked for or told: a trial that was asked
@@ -49,6 +51,7 @@ class OptunaSampler:
         *,
         directions: Sequence[Direction],
         latest: int | None = None,
+        max_running: int | None = None,
         replays: bool = False,
         given: int = 0,
     ) -> None:
@@ -59,6 +62,7 @@ class OptunaSampler:
             space: Of the suggestions.
             directions: One an objective.
             latest: How many trials, about, the sampler sees of the history; None: all.
+            max_running: How many of those that run it sees; None: all.
             replays: Whether the sampler keeps notes of its own in a trial when it is asked: then
                 a trial from before a resume is asked for again before it is told.
             given: Trials numbered below this were enqueued, not suggested.
@@ -76,7 +80,7 @@ class OptunaSampler:
         self._study = optuna.create_study(
             storage=self._storage, directions=list(directions), sampler=make(0, 0)
         )
-        self._view = BoundedStudy(self._study, self._storage, latest)
+        self._view = BoundedStudy(self._study, self._storage, latest, max_running)
         self._distributions = {p.name: to_distribution(p) for p in space}
         self._running: dict[int, int] = {}  # a trial's number -> Optuna's id
 
@@ -89,6 +93,12 @@ class OptunaSampler:
         params = self._propose(asked)
         self._store_params(trial_id, params)
         return params
+
+    def ask_many(self, number: int, count: int) -> list[Mapping[str, Value]]:
+        """See `Sampler`."""
+        batch = getattr(self._make(0, 0), "batch", nullcontext)
+        with batch():
+            return super().ask_many(number, count)
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""
@@ -154,6 +164,7 @@ class OptunaSampler:
     ) -> dict[str, Value]:
         """What the sampler proposes for a trial; Optuna's own `suggest` could not be taken back."""
         view: Any = self._view
+        share_intersection(sampler, self._view.intersections)
         known = sampler.infer_relative_search_space(view, asked)
         together = sampler.sample_relative(view, asked, known)
         params: dict[str, Value] = {}

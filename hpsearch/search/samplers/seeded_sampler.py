@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ...trial import Trial, Value
-from ..sampler import Sampler, make_running_trial
+from ..sampler import Sampler, ask_many, make_running_trial
 
 
 class SeededSampler:
@@ -43,6 +43,13 @@ class SeededSampler:
         point = self._points[number]
         self._sampler.tell(make_running_trial(number, point))
         return point
+
+    def ask_many(self, number: int, count: int) -> list[Mapping[str, Value]]:
+        """See `Sampler`."""
+        end = number + count
+        given = range(number, min(end, len(self._points)))
+        points = [point for each in given if (point := self.ask(each)) is not None]
+        return points + ask_many(self._sampler, number + len(given), count - len(given))
 
     def tell(self, trial: Trial) -> None:
         """See `Sampler`."""
