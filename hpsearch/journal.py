@@ -11,7 +11,7 @@ import os
 import time
 import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -350,21 +350,33 @@ class Journal:
         Raises:
             JournalError: If the disk refuses, or another process has written to the file.
         """
-        numbered = replace(event, seq=self._seq, time=self._timestamp())
-        if isinstance(numbered, StudyCreated | StudyResumed):
-            numbered = replace(numbered, format=FORMAT, written_by=version("hpsearch"))
-        try:
-            line = encode(encode_event(numbered))
-        except UnicodeEncodeError:  # a name that is not UTF-8, in an error or a path
-            numbered = cast(E, escape_event(numbered))
-            line = encode(encode_event(numbered))
+        return self.append_all([event], sync=sync)[0]
+
+    def append_all(self, events: Sequence[E], *, sync: bool = True) -> list[E]:
+        """Write several events at once: all of them, or none if the disk refuses.
+
+        Returns:
+            The events with their numbers and time.
+
+        Raises:
+            JournalError: As `append` does.
+        """
+        if self._file is None and len(events) > 1:  # a new journal appears with its first line
+            return [self.append(events[0]), *self.append_all(events[1:], sync=sync)]
+        now = self._timestamp()
+        numbered, lines = [], []
+        for index, event in enumerate(events):
+            written, line = _encode_numbered(event, self._seq + index, now)
+            numbered.append(written)
+            lines.append(line)
+        text = b"".join(lines)
         if self._file is None:
-            self._file = _create_journal(self.path, line)
+            self._file = _create_journal(self.path, text)
         else:
             self._require_unchanged(self._file)
-            self._write(self._file, line, sync=sync)
-        self._seq += 1
-        self._end += len(line)
+            self._write(self._file, text, sync=sync)
+        self._seq += len(numbered)
+        self._end += len(text)
         return numbered
 
     def sync(self) -> None:
@@ -394,9 +406,9 @@ class Journal:
             "written to it. See that only one process runs the study, and run the command again."
         )
 
-    def _write(self, file: FileIO, line: bytes, *, sync: bool) -> None:
-        """Write a whole line; on an error, remove the partial line if the disk allows."""
-        rest = memoryview(line)
+    def _write(self, file: FileIO, lines: bytes, *, sync: bool) -> None:
+        """Write whole lines; on an error, remove what was written if the disk allows."""
+        rest = memoryview(lines)
         try:
             while rest:
                 rest = rest[file.write(rest) :]
@@ -425,6 +437,18 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _encode_numbered(event: E, seq: int, time: int) -> tuple[E, bytes]:
+    """The event with its number and time, and its line."""
+    numbered = replace(event, seq=seq, time=time)
+    if isinstance(numbered, StudyCreated | StudyResumed):
+        numbered = replace(numbered, format=FORMAT, written_by=version("hpsearch"))
+    try:
+        return numbered, encode(encode_event(numbered))
+    except UnicodeEncodeError:  # part of a name that is not UTF-8, in an error or a path
+        numbered = cast(E, escape_event(numbered))
+        return numbered, encode(encode_event(numbered))
 
 
 def take_lock(journal: Path) -> FileLock:

@@ -71,6 +71,13 @@ class Executor(Protocol):
         """Return the next report; None after `timeout` seconds without one."""
         ...
 
+    def drain(self) -> Sequence[Report]:
+        """The reports that came together with the last one; waits for none.
+
+        An executor without it is asked for its reports one by one.
+        """
+        ...
+
     def prune(self, trial: int) -> None:
         """Stop a running trial; its result will be PRUNED.
 
@@ -97,3 +104,11 @@ class Executor(Protocol):
     def close(self) -> None:
         """Stop immediately and end all processes."""
         ...
+
+
+def wait_for_reports(executor: Executor, timeout: float) -> list[Report]:
+    """The next report and those that came with it; none after `timeout` seconds without one."""
+    first = executor.wait(timeout)
+    if first is None:
+        return []
+    return [first, *executor.drain()] if hasattr(executor, "drain") else [first]

@@ -64,6 +64,12 @@ class InlineExecutor:
             self._advance()
         return self._arrived.popleft() if self._arrived else None
 
+    def drain(self) -> Sequence[Report]:
+        """See `Executor`."""
+        arrived = list(self._arrived)
+        self._arrived.clear()
+        return arrived
+
     def _advance(self) -> None:
         """Read the trainer's next report; after the last one, start the next population."""
         if self._running is not None:

@@ -138,6 +138,12 @@ class ProcessExecutor:
                 return None
         return self._arrived.popleft()
 
+    def drain(self) -> Sequence[Report]:
+        """See `Executor`."""
+        arrived = list(self._arrived)
+        self._arrived.clear()
+        return arrived
+
     def _all_workers(self) -> list[WorkerProcess]:
         return [*self._processes, *self._retiring]
 
@@ -146,7 +152,7 @@ class ProcessExecutor:
         message = self._receive(process)
         if message is None:
             return
-        self._arrived.append(message)
+        self._keep(message)
         if not isinstance(message, TrialResult) or process.is_busy:
             return
         if process in self._retiring:
@@ -154,6 +160,10 @@ class ProcessExecutor:
             process.wait_or_kill()
         elif process.watch.has_grown_too_large(self._limits):
             self._retire(process)
+
+    def _keep(self, message: Any) -> None:
+        """Queue a report, or several that came together."""
+        self._arrived.extend(message if isinstance(message, list) else [message])
 
     def _receive(self, process: WorkerProcess) -> Any:
         """Receive a worker's next message; None: it died and was replaced."""
@@ -271,7 +281,7 @@ class ProcessExecutor:
             if message is None:
                 self._processes[index].send(Recall())
             else:
-                self._arrived.append(message)
+                self._keep(message)
         holder = self._processes[index]
         taken = {*message.trials, *(trial.number for trial in holder.unsent_trials)}
         holder.forget_trials(taken)

@@ -258,6 +258,12 @@ class RayExecutor:
                 break
         return self._arrived.popleft() if self._arrived else None
 
+    def drain(self) -> Sequence[Report]:
+        """See `Executor`."""
+        arrived = list(self._arrived)
+        self._arrived.clear()
+        return arrived
+
     def _listen(self, timeout: float) -> None:
         """Handle the reports that arrive within `timeout` seconds."""
         import ray
@@ -295,6 +301,8 @@ class RayExecutor:
                 actor.is_retiring = True
             case Recalled() | FinalFitDone() | LockedPredictionResult():
                 self._answers[actor] = message
+            case list():  # reports that came together
+                self._arrived.extend(message)
             case _:
                 self._arrived.append(message)
 

@@ -36,8 +36,11 @@ class TrialHolder(ABC):
         """Start to measure the time of the running population."""
 
     def record_report(self, report: Any) -> None:
-        """Update the state with a report."""
+        """Update the state with a report, or with several that came together."""
         match report:
+            case list():
+                for each in report:
+                    self.record_report(each)
             case Started(number) if number == self.populations[0][0].number:
                 self.start_clock()
                 self._training = self.size = len(self.populations[0])

@@ -135,8 +135,7 @@ class Worker:
                 self._train(trials)
 
     def _train(self, trials: Sequence[TrialSpec]) -> None:
-        for trial in trials:
-            self.send(Started(trial.number))
+        self.send([Started(trial.number) for trial in trials])
         rungs = {t.number: t.rungs for t in trials}
         reports = self._trainer.train(trials)
         answer: set[int] | None = None
@@ -147,8 +146,8 @@ class Worker:
                 if isinstance(said, TrialResult):
                     self.send(said)
                     continue
-                for report in said:
-                    self.send(report)
+                self.send(said)  # an epoch of all of them at once
+                for _ in said:
                     fault_injection.fault_point("after_epoch")
                 answer = self._wait_for_verdicts(
                     {r.trial for r in said if r.epoch + 1 in rungs[r.trial]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -61,17 +61,22 @@ class EventWriter:
 
     def write(self, event: Event, *, sync: bool = True) -> None:
         """Write one event; what is not synced is lost with the machine, and measured again."""
-        written = self.journal.append(redact_event(event), sync=sync)
+        self.write_all([event], sync=sync)
+
+    def write_all(self, events: Sequence[Event], *, sync: bool = True) -> None:
+        """Write several events at once, with one sync at most; see `write`."""
+        written = self.journal.append_all([redact_event(e) for e in events], sync=sync)
         self._owes_sync = self._owes_sync and not sync
-        self.history.apply(written)
-        self._pending.append(written)
+        for event in written:
+            self.history.apply(event)
+        self._pending.extend(written)
         if not self._owes_sync:
             self._notify_pending()
 
-    def defer_sync(self, event: Event) -> None:
-        """Write one event that the next sync makes safe; listeners receive it after the sync."""
+    def defer_sync(self, *events: Event) -> None:
+        """Write events that the next sync makes safe; listeners receive them after the sync."""
         self._owes_sync = True
-        self.write(event, sync=False)
+        self.write_all(events, sync=False)
 
     def flush(self) -> None:
         """Wait for the disk to have what is owed, unless a later event did that."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
 
@@ -19,13 +19,14 @@ from ..errors import TrainingError
 from ..events import (
     DuplicateProposed,
     EpochFinished,
+    Event,
     FoldFinished,
     SearchEnded,
     TrialAsked,
     TrialFinished,
     TrialStarted,
 )
-from ..execution.executor import Executor, Lost, Report, Started
+from ..execution.executor import Executor, Lost, Report, Started, wait_for_reports
 from ..history import History
 from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, max_epochs
 from .event_writer import EventWriter, to_list
@@ -33,7 +34,7 @@ from .objectives import objective_values
 from .pruner import NoPruner, Pruner
 from .replay import replay_trials, tell_ended
 from .retries import MAX_ATTEMPTS, Retries
-from .sampler import Sampler, copy_known_trial, make_running_trial
+from .sampler import Sampler, ask_many, copy_known_trial, make_running_trial
 from .stopping_criteria import (
     SPACE_EXHAUSTED,
     StoppingCriteria,
@@ -45,6 +46,7 @@ from .tried_points import TriedPoints
 
 logger = logging.getLogger("hpsearch.search")
 
+PROGRESS = (Started, EpochReport, FoldReport)  # what is known of a trial before its end
 MAX_REPEATS = 20  # of known points that a sampler proposes in a row
 MAX_CONSECUTIVE_FAILURES = 5  # trials of one run, after which it stops
 
@@ -109,13 +111,14 @@ class Search:
         self._resubmit_unfinished()
         while True:
             self._fill_executor()
-            self._writer.flush()
             if not self._submitted:
+                self._writer.flush()
                 self._record_end()
                 return self.history
-            report = self._executor.wait(0.2)
-            if report is not None:
-                self._handle_report(report)
+            reports = wait_for_reports(self._executor, 0.2)
+            if not (reports and isinstance(reports[0], TrialResult)):
+                self._writer.flush()  # results that come one after another share a sync
+            self._handle_reports(reports)
             if self._is_over():
                 for number in self._executor.recall():
                     self._submitted.pop(number, None)
@@ -163,13 +166,26 @@ class Search:
 
     def _ask_population(self) -> list[Trial]:
         """The trials of the next submit: up to the next multiple of their number."""
+        wanted = self._together - self.history.next_number % self._together
+        if self._memory is None or not self._memory.is_finite:
+            return self._ask_at_once(wanted)
         asked: list[Trial] = []
-        for _ in range(self._together - self.history.next_number % self._together):
+        for _ in range(wanted):  # each after what the one before it was found to be
             trial = self._ask_trial()
             if trial is None:
                 break
             asked.append(trial)
         return asked
+
+    def _ask_at_once(self, wanted: int) -> list[Trial]:
+        """So many trials, or as many as the study still wants, written down together."""
+        if not self._wants_more():
+            return []
+        begin = self.history.next_number
+        count = min(wanted, self._limits.trials - len(self.history.last))
+        points = ask_many(self._sampler, begin, count)
+        self._exhausted = len(points) < count
+        return self._record_asked(begin, points)
 
     def _ask_trial(self) -> Trial | None:
         """One trial more, written down; None where the study wants none."""
@@ -180,7 +196,11 @@ class Search:
         if params is None:
             self._exhausted = True
             return None
-        self._writer.write(
+        return self._record_asked(number, [params])[0]
+
+    def _record_asked(self, begin: int, points: Sequence[Mapping[str, Value]]) -> list[Trial]:
+        """The trials from number `begin` on; the journal has them before they are submitted."""
+        events = [
             TrialAsked(
                 trial=number,
                 attempt=0,
@@ -188,12 +208,16 @@ class Search:
                 seed=derive_seed(self._seed, "trial", number),
                 epochs=self._max_epochs(number, params),
             )
-        )
-        logger.debug("trial %d: asked for, %s", number, params)
-        fault_injection.fault_point("after_ask")
-        if self._memory is not None:
-            self._memory.add(self.history.last[number])
-        return self.history.last[number]
+            for number, params in enumerate(points, start=begin)
+        ]
+        self._writer.defer_sync(*events)
+        trials = [self.history.last[event.trial] for event in events]
+        for trial in trials:
+            logger.debug("trial %d: asked for, %s", trial.number, trial.params)
+            fault_injection.fault_point("after_ask")
+            if self._memory is not None:
+                self._memory.add(trial)
+        return trials
 
     def _new_point(self, number: int) -> Mapping[str, Value] | None:
         """What the sampler proposes and was not tried; None where everything was."""
@@ -229,6 +253,7 @@ class Search:
 
     def _submit_trials(self, *trials: Trial) -> None:
         if trials:
+            self._writer.flush()
             numbers = tuple(trial.number for trial in trials)
             self._submitted.update(dict.fromkeys(numbers, numbers))
             logger.debug("submitted: trials %s", numbers)
@@ -243,7 +268,7 @@ class Search:
     def _next_attempt(self, trial: Trial) -> Trial:
         """The next attempt at a trial whose worker, or whose whole study, ended under it."""
         spec = trial.spec
-        self._writer.write(
+        self._writer.defer_sync(
             TrialAsked(
                 trial=trial.number,
                 attempt=trial.attempt + 1,
@@ -270,46 +295,51 @@ class Search:
 
     # ---- answers ----
 
-    def _handle_report(self, report: Report) -> None:
+    def _handle_reports(self, reports: Sequence[Report]) -> None:
+        """Take in what came together; how trials advance is written at once."""
+        for is_progress, group in groupby(reports, key=lambda r: isinstance(r, PROGRESS)):
+            if is_progress:
+                self._handle_progress([r for r in group if isinstance(r, PROGRESS)])
+                continue
+            for report in group:
+                if isinstance(report, TrialResult):
+                    self._handle_result(report)
+                elif isinstance(report, Lost):
+                    self._handle_loss(report)
+
+    def _handle_progress(self, reports: Sequence[Started | EpochReport | FoldReport]) -> None:
+        events = [self._progress_event(report) for report in reports]
+        self._writer.write_all(events, sync=False)  # lost with the process, it is measured again
+        at_rung = {r.trial for r in reports if not isinstance(r, Started) and self._is_at_rung(r)}
+        if at_rung:
+            self._waiting |= at_rung
+            self._decide_rungs()
+
+    def _is_at_rung(self, report: EpochReport | FoldReport) -> bool:
+        trial = self.history.last[report.trial]
+        n_epochs = trial.n_epochs if isinstance(report, EpochReport) else report.epoch + 1
+        return n_epochs in self._rungs_of(trial)
+
+    def _progress_event(self, report: Started | EpochReport | FoldReport) -> Event:
+        attempt = self.history.last[report.trial].attempt
         match report:
             case Started(number):
-                attempt = self.history.last[number].attempt
-                self._writer.write(TrialStarted(trial=number, attempt=attempt), sync=False)
+                return TrialStarted(trial=number, attempt=attempt)
             case EpochReport():
-                self._handle_epoch(report)
+                return EpochFinished(
+                    trial=report.trial,
+                    attempt=attempt,
+                    epoch=report.epoch,
+                    scores=to_list(report.scores),
+                    metrics={name: to_list(values) for name, values in report.metrics.items()},
+                )
             case FoldReport():
-                self._handle_fold(report)
-            case TrialResult():
-                self._handle_result(report)
-            case Lost():
-                self._handle_loss(report)
-
-    def _handle_epoch(self, report: EpochReport) -> None:
-        event = EpochFinished(
-            trial=report.trial,
-            attempt=self.history.last[report.trial].attempt,
-            epoch=report.epoch,
-            scores=to_list(report.scores),
-            metrics={name: to_list(values) for name, values in report.metrics.items()},
-        )
-        self._writer.write(event, sync=False)  # lost with the process, it is measured again
-        trial = self.history.last[report.trial]
-        if trial.n_epochs in self._rungs_of(trial):
-            self._waiting.add(trial.number)
-            self._decide_rungs()
-
-    def _handle_fold(self, report: FoldReport) -> None:
-        trial = self.history.last[report.trial]
-        event = FoldFinished(
-            trial=report.trial,
-            attempt=trial.attempt,
-            fold=report.fold,
-            scores=to_list(report.scores),
-        )
-        self._writer.write(event, sync=False)  # lost with the process, it is measured again
-        if report.epoch + 1 in self._rungs_of(trial):
-            self._waiting.add(trial.number)
-            self._decide_rungs()
+                return FoldFinished(
+                    trial=report.trial,
+                    attempt=attempt,
+                    fold=report.fold,
+                    scores=to_list(report.scores),
+                )
 
     def _decide_rungs(self) -> None:
         """Tell the trials at a rung whether they go on, where that can be said."""
@@ -337,9 +367,7 @@ class Search:
         fault_injection.fault_point("before_result")
         del self._submitted[result.number]
         self._waiting.discard(result.number)
-        self._writer.defer_sync(
-            self._event_of(result)
-        )  # what is asked next is synced, and this before it
+        self._writer.defer_sync(self._event_of(result))
         said = result.error or f"score {result.score}"
         logger.info("trial %d: %s, %s", result.number, result.state, said)
         fault_injection.fault_point("after_result")

@@ -36,7 +36,7 @@ class TriedPoints:
     def __init__(self, space: SearchSpace) -> None:
         """Nothing was tried yet."""
         self._space = space
-        self._is_finite = math.isfinite(space.size)
+        self.is_finite = math.isfinite(space.size)
         self._tried: dict[PointKey, tuple[int, int]] = {}  # -> trial, its epochs at most
         self._total = math.inf  # points that there are, where they are few enough to count
         if space.size <= MAX_ENUMERATED:
@@ -44,7 +44,7 @@ class TriedPoints:
 
     def add(self, trial: Trial) -> None:
         """Keep a trial's point in mind."""
-        if self._is_finite:
+        if self.is_finite:
             key = point_key(self._space, trial.params)
             before = self._tried.get(key)
             if before is None or before[1] < trial.epochs:
@@ -52,7 +52,7 @@ class TriedPoints:
 
     def find(self, params: Mapping[str, Value], epochs: int) -> int | None:
         """The trial that had the same point, and as many epochs; None where there is none."""
-        if not self._is_finite:
+        if not self.is_finite:
             return None
         number, trained = self._tried.get(point_key(self._space, params), (-1, -1))
         return number if number >= 0 and trained >= epochs else None

@@ -1,11 +1,12 @@
 """The study loop over an executor in this process: what it writes, retries, and resumes."""
 
-from collections import deque
+from collections import Counter, deque
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hpsearch import journal
 from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
 from hpsearch.history import History
@@ -531,3 +532,87 @@ def test_what_was_remembered_and_noted_is_the_same_after_a_stop(
 def test_time_is_a_reason_too(path):
     search(path, seconds=0)
     assert [("minutes", "the time limit of 0 minutes is reached")] == why(path)
+
+
+class Grouped(Quadratic):
+    """Gives what came together at once, as workers do: an epoch of a whole population."""
+
+    def drain(self):
+        together = list(self.reports)
+        self.reports.clear()
+        return together
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """How often the journal was written to, and waited for."""
+    calls = Counter()
+    write, sync = journal.Journal._write, journal.sync_data
+
+    def count_write(self, *args, **options):
+        calls["writes"] += 1
+        return write(self, *args, **options)
+
+    def count_sync(*args):
+        calls["syncs"] += 1
+        return sync(*args)
+
+    monkeypatch.setattr(journal.Journal, "_write", count_write)
+    monkeypatch.setattr(journal, "sync_data", count_sync)
+    return calls
+
+
+def test_a_population_is_journalled_in_groups_whatever_its_size(tmp_path, disk):
+    counts = {}
+    for size in (8, 64):
+        disk.clear()
+        study = tmp_path / str(size) / "journal.jsonl"
+        search(study, Grouped(population=size), trials=2 * size, epochs=5, sampler="random")
+        counts[size] = (disk["syncs"], disk["writes"] - 2 * size)  # results come one by one
+    assert counts[8] == counts[64]
+    # The asked of two populations, the last results, the end; the results of the first are synced
+    # with what is asked next.
+    assert 4 == counts[8][0]
+
+
+def test_results_that_come_one_after_another_share_a_sync(path, disk):
+    """Also where each comes alone: of sixteen workers that end at the same time."""
+    search(path, Quadratic(population=16), trials=16, epochs=1, sampler="random")
+    assert 3 == disk["syncs"]  # asked, results, end
+
+
+@pytest.mark.parametrize("sampler", ["gp", "tpe"])
+def test_a_batch_that_was_cut_short_is_asked_for_again_as_it_was(tmp_path, sampler):
+    """The machine stopped while a population was written down: some of its lines are there."""
+    study = tmp_path / "whole" / "journal.jsonl"
+    search(study, Grouped(population=24), trials=48, sampler=sampler)
+    lines = study.read_bytes().splitlines(keepends=True)
+    asked = [i for i, r in enumerate(synthetic.read_records(study)) if r["event"] == "asked"]
+    for kept in (25, 31):  # of the second population
+        cut = tmp_path / str(kept) / "journal.jsonl"
+        cut.parent.mkdir()
+        cut.write_bytes(b"".join(lines[: asked[kept]]))
+        search(cut, Grouped(population=24), trials=48, sampler=sampler)
+        assert by_trial(study) == by_trial(cut)
+
+
+def test_what_is_submitted_is_on_the_disk_before(path):
+    owed = []
+
+    class Careful(Quadratic):
+        def submit(self, *trials):
+            owed.append(writer._owes_sync)
+            super().submit(*trials)
+
+    with EventWriter(path) as writer:
+        writer.write(synthetic.event("study", objective={"direction": "maximize"}))
+        Search(
+            writer=writer,
+            sampler=make_sampler("random", SPACE, direction="maximize", seed=3),
+            executor=Careful(population=4),
+            limits=StoppingCriteria(12),
+            seed=3,
+            epochs=1,
+            fixed={},
+        ).run()
+    assert [False] * 3 == owed
