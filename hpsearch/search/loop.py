@@ -178,7 +178,7 @@ class Search:
         return asked
 
     def _ask_at_once(self, wanted: int) -> list[Trial]:
-        """So many trials, or as many as the study still wants, written down together."""
+        """The next `wanted` trials, or as many as the study still wants, written down together."""
         if not self._wants_more():
             return []
         begin = self.history.next_number
