@@ -73,7 +73,7 @@ def measured(name: str, data: Path, trials: int | None) -> dict[str, Any]:
         "data": name,
         "metric": metric,
         "rows": [dataset.n_rows, result.n_test],
-        "trials": sum(result.trials.values()),
+        "trials": sum(result.counts.values()),
         "seconds": seconds,
         "network": result.test[metric],
         "interval": list(result.intervals[metric]),

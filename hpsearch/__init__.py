@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .study.nested_cv import NestedResult, nested
     from .study.result import BestTrial, StudyResult
+    from .study.study_reader import LoadedStudy, load
     from .study.tune import tune
 
-__all__ = ["BestTrial", "NestedResult", "StudyResult", "nested", "tune"]
+__all__ = ["BestTrial", "LoadedStudy", "NestedResult", "StudyResult", "load", "nested", "tune"]
 
 
 def __getattr__(name: str) -> Any:

@@ -128,7 +128,7 @@ LIBRARIES = {
     "ray": {"compat", "execution"},
     "sklearn": {"data", "study"},
     "pyarrow": {"data", "promotion", "reporting"},
-    "pandas": {"data", "promotion", "reporting"},
+    "pandas": {"data", "promotion", "reporting", "study"},
     "matplotlib": {"tracking"},
     "click": {"cli"},
     "rich": {"cli", "reporting"},
@@ -283,7 +283,7 @@ def test_the_public_names_are_these():
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    names = ["BestTrial", "NestedResult", "StudyResult", "nested", "tune"]
+    names = ["BestTrial", "LoadedStudy", "NestedResult", "StudyResult", "load", "nested", "tune"]
     assert printed.startswith(f"{names} <function tune")
 
 

@@ -37,7 +37,7 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
     from .progress import format_params
 
     out = make_console()
-    best, counts = result.best, result.trials
+    best, counts = result.best, result.counts
     states = ", ".join(f"{n} {state}" for state, n in counts.items() if n)
     out.print(Text.assemble((result.study, "bold"), f": {states} in {result.seconds:.0f} s"))
     if result.ended:
@@ -54,7 +54,7 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
         out.print(f"model: the mean of {len(result.members)} networks")
     if result.test:
         _show_holdout(out, result)
-    out.print(f"model: {result.model}", highlight=False, soft_wrap=True)
+    out.print(f"model: {result.model_path}", highlight=False, soft_wrap=True)
     name = result.study
     commands = [f"hpsearch top {name}", f"hpsearch ui {name}{uri_option}"]
     promote = f"hpsearch promote {name} --as {name}@champion{uri_option}"

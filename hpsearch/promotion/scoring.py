@@ -187,7 +187,18 @@ def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:
     return load_served(fetch_model(client, reference, folder), reference)
 
 
-def load_served(path: Path, reference: Reference) -> Any:
+def load_served_folder(path: Path) -> Any:
+    """The `served_model.ServedModel` in a study's folder, its digests checked.
+
+    Raises:
+        PromotionError: If it cannot be opened.
+    """
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    import_keras()
+    return load_served(path, path)
+
+
+def load_served(path: Path, reference: Reference | Path) -> Any:
     """The `served_model.ServedModel` in a folder that `fetch` gave.
 
     Raises:

@@ -13,6 +13,7 @@ from ..events import BaselineScores
 from ..history import History
 from ..verdict import describe_verdict
 from .resolved_study import ResolvedStudy
+from .study_reader import StudyReader
 
 if TYPE_CHECKING:
     from ..tracking.uploader import Uploader
@@ -41,15 +42,15 @@ class FrontTrial:
     values: Sequence[float]  # values in the order of the objectives
 
 
-@dataclass(frozen=True, slots=True)
-class StudyResult:
-    """The result of a study."""
+@dataclass(frozen=True)
+class StudyResult(StudyReader):
+    """The result of a study; its trials, curves, figures and model are read from its folder."""
 
     study: str
     tracking_uri: str
     experiment_id: str | None  # None offline, or if the tracking server has not answered
     run_id: str | None
-    trials: Mapping[str, int]  # "complete", "pruned", "failed"
+    counts: Mapping[str, int]  # of trials: "complete", "pruned", "failed"
     best: BestTrial
     test: Mapping[str, float]  # metrics on the locked rows; empty if there are none
     seconds: float  # wall-clock seconds of this run
@@ -61,7 +62,8 @@ class StudyResult:
     n_test: int  # locked rows
     members: Sequence[Mapping[str, Any]]  # networks of the model: trial, seed, epochs, weight
     single: Mapping[str, Any]  # an ensemble's best single trial on the locked rows
-    model: Path  # the fitted model, `.keras`
+    model_path: Path  # the fitted model, `.keras`
+    folder: Path  # the study's folder
     ended: str = ""  # why the search ended
     reads: int = 1  # readings of the locked rows so far
     threshold: float = 0.5  # decision threshold of a binary task
@@ -72,8 +74,8 @@ class StudyResult:
 
     def as_json(self) -> dict[str, Any]:
         """Return the output of `hpsearch tune --json`."""
-        names = ("study", "tracking_uri", "experiment_id", "run_id", "trials")
-        head = {name: getattr(self, name) for name in names}
+        names = ("study", "tracking_uri", "experiment_id", "run_id")
+        head = {**{name: getattr(self, name) for name in names}, "trials": self.counts}
         more = {"unsent_bytes": self.unsent, "refused": list(self.refused)}
         figures = {
             "best": asdict(self.best),
@@ -119,7 +121,7 @@ def build_result(
         tracking_uri=uri,
         experiment_id=uploader.experiment_id if uploader else None,
         run_id=uploader.parent_run_id if uploader else None,
-        trials={
+        counts={
             "complete": history.count("COMPLETE"),
             "pruned": history.count("PRUNED"),
             "failed": history.count("FAILED"),
@@ -149,5 +151,6 @@ def build_result(
         threshold=final.label_threshold,
         objectives=[name for name, _ in history.objectives],
         front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.pareto_front()],
-        model=path.parent / "final" / "model.keras",
+        model_path=path.parent / "final" / "model.keras",
+        folder=path.parent,
     )

@@ -141,7 +141,7 @@ def test_a_study_ends_whatever_stands_where_its_files_belong(tmp_path, wrong, ca
     for name in (*in_place, "source.diff", "uploaded-x.json"):
         (folder / name / "inside").mkdir(parents=True)
     result = tune(tmp_path)
-    assert (1, 2) == (result.reads, result.trials["complete"])
+    assert (1, 2) == (result.reads, result.counts["complete"])
     assert 0 < result.test["f1"] <= 1
     failed = load_history(folder / "journal.jsonl").plots.failed
     assert {*in_place} <= failed.keys()

@@ -54,7 +54,7 @@ def test_a_folder_of_images_becomes_a_model_in_use(
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "sides", 80)
     result = hpsearch.tune(spec(), workers=1)
-    assert 2 == result.trials["complete"]
+    assert 2 == result.counts["complete"]
     assert result.test["accuracy"] > 0.9
     client = open_store(result.tracking_uri)
     promote_run(client, str(result.run_id), parse_reference("sides@champion"))

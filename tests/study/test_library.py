@@ -52,7 +52,7 @@ def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
     assert "ridge" == result.baselines[0].name
     assert result.baselines[0].metrics["r2"] > 0.99
     assert ["study", "asked"] == [e.kind for e in records][:2]
-    assert result.model.is_file()
+    assert result.model_path.is_file()
 
 
 @pytest.mark.usefixtures("inline_workers")
@@ -66,12 +66,12 @@ def test_the_log_of_a_target_is_learned_and_answers_are_in_its_own_unit(tmp_path
     result = tune(given, data=(x, y), root=tmp_path)
     assert result.test["r2"] > 0.9
     assert result.baselines[0].metrics["r2"] > 0.99
-    served = pyfunc.load_model(str(result.model.parent / "model"))
+    served = pyfunc.load_model(str(result.model_path.parent / "model"))
     table = pd.DataFrame(x, columns=["x0", "x1", "x2"])
     answer = served.predict(table)["prediction"]
     assert np.corrcoef(np.log(answer), np.log(y))[0, 1] > 0.98
     assert abs(np.log(answer) - np.log(y)).mean() < 0.2
-    with np.load(result.model.parent / "predictions.npz") as kept:
+    with np.load(result.model_path.parent / "predictions.npz") as kept:
         served_locked = answer[np.isin(y.astype(np.float32), kept["truth"][:, 0])]
         np.testing.assert_allclose(np.sort(kept["prediction"][:, 0]), np.sort(served_locked), 1e-5)
 
@@ -83,7 +83,7 @@ def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp
     own = spec("tails", sampler={"kind": "grid"}, pruner={"kind": "none"})
     own["search_space"] = {"scaling": ["standard", "quantile"], "units": 32, "learning_rate": 0.02}
     result = tune(own, data=(x, y), root=tmp_path)
-    assert 2 == result.trials["complete"]
+    assert 2 == result.counts["complete"]
     assert "quantile" == result.best.params["scaling"]
     assert result.test["r2"] > 0.9 > 0.5 > result.baselines[0].metrics["r2"]
 
@@ -123,7 +123,7 @@ def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_re
     own |= {"pruner": {"kind": "none"}, "training": {"epochs": 3}}
     x, y = line(120)
     result = tune(own, data=(x, (y > 1000).astype(int)), root=tmp_path)
-    assert 2 == result.trials["complete"]
+    assert 2 == result.counts["complete"]
     records = synthetic.read_records(tmp_path / "mlruns/studies/conv/journal.jsonl")
     [event] = [r for r in records if r["event"] == "trainer"]
     assert "keras_fit" == event["trainer"]
@@ -150,12 +150,12 @@ def test_without_any_data_the_missing_key_is_named(tmp_path):
 
 def served(result: hpsearch.StudyResult, table: pd.DataFrame) -> pd.DataFrame:
     """What the model of a study answers as MLflow serves it."""
-    return pyfunc.load_model(str(result.model.parent / "model")).predict(table)
+    return pyfunc.load_model(str(result.model_path.parent / "model")).predict(table)
 
 
 def locked(result: hpsearch.StudyResult) -> tuple[np.ndarray, np.ndarray]:
     """Truth and predictions of the locked rows."""
-    with np.load(result.model.parent / "predictions.npz") as kept:
+    with np.load(result.model_path.parent / "predictions.npz") as kept:
         return kept["truth"], kept["prediction"]
 
 
@@ -207,7 +207,7 @@ def test_a_multilabel_study_is_tuned_scored_and_served_label_by_label(tmp_path, 
     assert called.tolist() == answer["label_tall"].tolist()
     probability = answer[[f"probability_{n}" for n in marks]].to_numpy()
     assert all(np.isclose(probability, row, rtol=1e-4).all(axis=1).any() for row in prediction)
-    assert (result.model.parent.parent / "plots").is_dir()
+    assert (result.model_path.parent.parent / "plots").is_dir()
 
 
 def test_a_threshold_or_class_weights_of_several_labels_are_refused(tmp_path):

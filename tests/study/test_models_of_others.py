@@ -45,12 +45,12 @@ def test_a_hypermodel_with_scopes_and_logits_is_searched_and_served(tmp_path: Pa
     y = np.array(["low", "mid", "high"])[np.digitize(X[:, 0], [-0.5, 0.5])]
     declared = study(model, search_space={"batch_size": [16, 32]})
     result = tune(declared, y, tmp_path)
-    assert {"complete": 3, "pruned": 0, "failed": 0} == result.trials
+    assert {"complete": 3, "pruned": 0, "failed": 0} == result.counts
     for params in asked(tmp_path):
         assert ("body/units" in params) == (params["kind"] == "dense")
         assert ("nesterov" in params) == (params["optimizer"] == "sgd")
         assert params["batch_size"] in (16, 32)
-    with np.load(result.model.parent / "predictions.npz") as file:
+    with np.load(result.model_path.parent / "predictions.npz") as file:
         predictions = file["prediction"]
     np.testing.assert_allclose(predictions.sum(axis=1), 1, rtol=1e-5)  # not logits
     assert 0 < result.test["log_loss"] < 3
@@ -70,11 +70,11 @@ def test_a_study_of_a_hypermodel_goes_on_without_asking_its_model_anew(tmp_path:
 def test_a_define_by_run_function_of_optunas_is_searched_and_served(tmp_path: Path) -> None:
     declared = study({"optuna": f"{USERS}:define_by_run"})
     result = tune(declared, X @ np.arange(5.0), tmp_path)
-    assert 3 == result.trials["complete"]
+    assert 3 == result.counts["complete"]
     for params in asked(tmp_path):
         assert ("n_units_1" in params) == (params["n_layers"] == 2)
         assert ("momentum" in params) == (params["optimizer"] == "SGD")
-    assert result.model.is_file()
+    assert result.model_path.is_file()
 
 
 @pytest.mark.usefixtures("inline_workers")

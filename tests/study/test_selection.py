@@ -170,7 +170,7 @@ def test_an_ensemble_is_fitted_scored_and_compared_with_its_best_member(ensemble
 
 def test_an_ensemble_is_one_keras_model(ensemble):
     _, _, result = ensemble
-    model = keras.models.load_model(result.model, safe_mode=True)
+    model = keras.models.load_model(result.model_path, safe_mode=True)
     answer = model.predict(np.full((2, 30), np.nan, np.float32), verbose=0)
     assert (2, 1) == answer.shape
     assert ((answer > 0) & (answer < 1)).all()

@@ -119,7 +119,7 @@ def test_the_file_can_be_tuned_unchanged(made, tmp_path):
     folder, _ = made
     small = ["budget.trials=2", "training.epochs=3", "cross_validation.repeats=1"]
     result = hpsearch.tune(folder / "study.yaml", overrides=small, root=tmp_path, offline=True)
-    assert 2 == result.trials["complete"] + result.trials["pruned"]
+    assert 2 == result.counts["complete"] + result.counts["pruned"]
     assert result.test["roc_auc"] > 0.5
 
 

@@ -64,7 +64,7 @@ def test_a_series_becomes_a_model_in_use(tmp_path: Path, monkeypatch: pytest.Mon
     answers = answers_of(client, tmp_path / "coming.csv")["prediction"]
     assert 400 == len(answers)
     assert list(range(6)) == np.flatnonzero(answers.isna()).tolist()
-    with np.load(result.model.parent / "predictions.npz") as file:
+    with np.load(result.model_path.parent / "predictions.npz") as file:
         scored = file["prediction"][:, 0]
     np.testing.assert_allclose(scored, answers[-len(scored) :], rtol=1e-4, atol=1e-4)
 
@@ -85,7 +85,7 @@ def test_classes_over_windows_are_served_as_they_were_scored(
     answers = answers_of(client, tmp_path / "hours.csv")
     assert list(range(4)) == np.flatnonzero(answers["label"].isna()).tolist()
     assert {"1", "2", "3"} == set(answers["label"].dropna())
-    with np.load(result.model.parent / "predictions.npz") as file:
+    with np.load(result.model_path.parent / "predictions.npz") as file:
         held = dict(file)
     probability = answers.filter(like="probability_").to_numpy()[-len(held["truth"]) :]
     np.testing.assert_allclose(held["prediction"], probability, rtol=1e-4, atol=1e-5)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,13 +41,29 @@ def write_interactive(history: History, study: Path) -> Path | None:
         return write_page(study / "plots" / PAGE, history.name, _make_figures(history))
 
 
-def _make_figures(history: History) -> Iterator[tuple[str, Any]]:
+def draw_figure(history: History, name: str) -> Any:
+    """One of the figures, by its key in `TITLES`.
+
+    Raises:
+        ValueError: If too little was tried to draw it.
+    """
+    for title, figure in _make_figures(history, (name,)):
+        figure.update_layout(title=title, margin=None)
+        return figure
+    raise ValueError(f"{history.name}: too few trials for {TITLES[name].lower()}")
+
+
+def _make_figures(
+    history: History, names: Collection[str] = tuple(TITLES)
+) -> Iterator[tuple[str, Any]]:
     from optuna import logging
 
     logging.set_verbosity(logging.ERROR)
     trials = representative_trials(history, MAX_INTERACTIVE)
     part = describe_part(len(trials), sum(t.is_finished for t in history.trials))
     for name, draw in _drawings(history, build_optuna_study(history, trials=trials)):
+        if name not in names:
+            continue
         figure = draw()
         figure.update_layout(title=None, margin={"t": 30})
         yield TITLES[name] + part, figure
