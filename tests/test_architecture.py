@@ -89,6 +89,7 @@ MAY_USE = {
         "tracking",
     },
     "reporting": {
+        "spec",
         "verdict",
         "errors",
         "redaction",

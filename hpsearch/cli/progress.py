@@ -17,8 +17,6 @@ from ..events import (
     EpochFinished,
     Event,
     FinalistScored,
-    LockedRowsRead,
-    PlotsDrawn,
     SearchEnded,
     StudyCreated,
     StudyResumed,
@@ -26,21 +24,11 @@ from ..events import (
     TrialAsked,
     TrialFinished,
     WinnerChosen,
-    WinnerEvaluated,
 )
 from ..history import History
+from ..reporting.study_follower import PHASES
 from ..trial import Direction, is_better
 from .terminal import make_console, print_line
-
-# What a study does one after the other, and the event with which each begins.
-PHASES: tuple[tuple[str, type[Event]], ...] = (
-    ("search", TrialAsked),
-    ("finalists on fresh folds", SearchEnded),
-    ("final fit on all development rows", WinnerChosen),
-    ("test rows", LockedRowsRead),
-    ("plots and report", WinnerEvaluated),
-    ("upload to MLflow", PlotsDrawn),
-)
 
 
 def format_duration(seconds: float) -> str:

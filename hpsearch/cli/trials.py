@@ -95,13 +95,18 @@ def export(
 
 @main.command()
 @click.argument("study", required=False)
-@output_option("The HTML page to write.", required=True)
+@output_option("The HTML page to write; report.html in the study's folder if left out.")
 @OVERWRITE
-def report(study: str | None, output: Path, overwrite: bool) -> None:
-    """STUDY on one page that needs no server: plots, tables, data, declaration, environment."""
+def report(study: str | None, output: Path | None, overwrite: bool) -> None:
+    """STUDY on one page that needs no server: verdict, figures, trials, data, declaration."""
+    from ..reporting.html import REPORT, write_report
     from ..reporting.html import render_report as page_of
 
     journal = journal_or_newest(study)
+    if output is None:
+        write_report(journal)
+        print_line(f"{journal.with_name(REPORT)}")
+        return
     with new_file(output, overwrite=overwrite) as draft:
         draft.write_text(page_of(journal), encoding="utf-8")
     print_line(f"{output}", err=True)

@@ -1,74 +1,119 @@
 """Render a study as one HTML page that works without server and network.
 
-Figures are embedded; every text from the study is escaped.
+The summary is HTML and SVG; `page.js` draws the interactive figures and the table from the JSON in
+the page. Every text from the study is escaped. `hpsearch watch --page` serves the same page while
+the study runs.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..escaping import escape_html as escaped
 from ..events import WinnerEvaluated
-from ..history import History, load_condensed_history
-from ..redaction import redact
+from ..history import History
+from ..platforms.files import write_text
+from ..redaction import shorten
 from ..tracking.mlflow_layout import spec_yaml
-from ..tracking.scores import describe_difference, winner_scores
-from ..trial import Trial, Value
-from ..verdict import describe_verdict, display_name
-from . import terminal_tables
-from .page_style import SCRIPT, STYLE
+from ..verdict import display_name
+from . import page_winner
+from .page_data import build_page_data, encode_page_data
+from .page_figures import Estimate, draw_bars
+from .page_importance import ImportanceEstimate, estimate_importance
+from .page_parts import html, render_box, render_columns, render_note, render_pairs
+from .page_status import render_search, render_status
+from .page_summary import summarize_study
+from .study_follower import StudyFollower
+from .study_status import StudyStatus, study_status
+from .terminal_tables import format_seconds
 
-
-def html(text: object) -> str:
-    """Escape and redact a text; journals of older versions may contain secrets."""
-    return escaped(redact(str(text)))
+REPORT = "report.html"  # in a study's folder
+HERE = Path(__file__).parent
+MAX_NOTES = 40  # of the data, and of changes
+LONGEST_SPEC = 200_000  # characters
+MAX_BARS = 20  # hyperparameters in the figure of importance
+ANYWHERE = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
 
 def render_report(journal: Path) -> str:
-    """Render the page of a study.
+    """Render the page of a study in its present state.
 
     Raises:
         JournalError: If the journal is missing or damaged.
     """
-    history = load_condensed_history(journal)
-    title = html(history.name)
+    follower = StudyFollower(journal)
+    status = study_status(follower)
+    if follower.history.final and not follower.history.asked_since_final:
+        status = replace(status, state="finished", phase="finished")  # the run may still upload
+    return render_page(follower, status)
+
+
+def write_report(journal: Path) -> None:
+    """Write `report.html` of a study's folder.
+
+    Raises:
+        JournalError: If the journal is damaged.
+    """
+    write_text(journal.with_name(REPORT), render_report(journal))
+
+
+def render_page(follower: StudyFollower, status: StudyStatus, *, live_tag: str = "") -> str:
+    """Render the page of a study.
+
+    Args:
+        live_tag: The version of a page that a server updates; "" for a file.
+    """
+    history = follower.history
     parts = [
-        _render_header(history),
+        _render_header(history, status),
+        render_status(follower, status),
         _render_cards(history),
-        _render_winner(history),
-        _render_scores(history),
-        _render_holdout(history),
-        _render_figures(history, journal.parent),
-        _render_trials(history),
+        page_winner.render_winner(history),
+        page_winner.render_scores(history),
+        page_winner.render_holdout(history),
+        page_winner.render_predictions(history, follower.journal.parent),
+        _render_exploration(follower),
+        _render_importance(history),
+        render_search(follower, status),
+        _render_table() if history.last else "",
         _render_declaration(history),
     ]
     body = "\n".join(part for part in parts if part)
+    policy = ANYWHERE + ("; connect-src 'self'" if live_tag else "")
+    live = f' data-live="1" data-tag="{html(live_tag)}"' if live_tag else ""
+    style, script = ((HERE / n).read_text(encoding="utf-8") for n in ("page.css", "page.js"))
+    data = encode_page_data(build_page_data(follower))
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
+        f"<title>{html(history.name)}</title>\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<style>{STYLE}</style></head>\n<body><main>\n{body}\n</main>\n"
-        f"<script>{SCRIPT}</script></body></html>\n"
+        f"<style>{style}</style></head>\n<body{live}><main>\n{body}\n</main>\n"
+        '<div id="tooltip" class="tooltip" hidden></div>\n'
+        f'<script type="application/json" id="study-data">{data}</script>\n'
+        f"<script>{script}</script></body></html>\n"
     )
 
 
-def _render_header(history: History) -> str:
+def _render_header(history: History, status: StudyStatus) -> str:
     study = history.study
     goal = "highest" if history.maximize else "lowest"
     facts = [f"the {goal} {history.metric}"]
     facts += [fact for fact in (study.task, study.sampler, study.pruner, study.trainer) if fact]
     facts.append(f"seed {study.seed}")
     when = datetime.fromtimestamp(history.last_time / 1000, UTC).strftime("%d %B %Y, %H:%M UTC")
-    facts += [f"ended: {history.end.reason}"] if history.end else []
+    facts += [f"search finished: {history.end.reason}"] if history.end else []
     line = html(" · ".join([*facts, when]))
-    return f"<header><h1>{html(history.name)}</h1><p>{line}</p></header>"
+    verdict = html(summarize_study(history, status))
+    return (
+        f"<header><h1>{html(history.name)}</h1><p>{line}</p>"
+        f'<p class="verdict">{verdict}</p><p id="connection"></p></header>'
+    )
 
 
 def _render_cards(history: History) -> str:
@@ -81,8 +126,9 @@ def _render_cards(history: History) -> str:
         cards.append((f"{best.score:.4f}", f"{history.metric}, {verb}{spread}"))
     winner = history.winner
     if winner is not None and winner.finalist_score is not None:
-        about = f" ± {winner.finalist_spread:.2g} on fresh folds and seeds"
-        cards.append((f"{winner.finalist_score:.4f}", f"{history.metric}, the winner{about}"))
+        about = f" ± {winner.finalist_spread:.2g}" if winner.finalist_spread is not None else ""
+        text = f"{history.metric}, the winner{about} on fresh folds and seeds"
+        cards.append((f"{winner.finalist_score:.4f}", text))
     final = history.final or WinnerEvaluated()
     if history.metric in final.test:
         interval = final.intervals.get(history.metric)
@@ -94,8 +140,8 @@ def _render_cards(history: History) -> str:
             about = f"{display_name(baseline)} on the same rows"
             cards.append((f"{baseline.metrics[history.metric]:.4f}", about))
     detail = ", ".join(f"{n} {state}" for state, n in counts.most_common())
-    cards.append((str(len(history.trials)), f"trials: {detail}" if detail else "trials"))
-    cards.append((_format_training_time(history), "of training"))
+    cards.append((str(len(history.last)), f"trials: {detail}" if detail else "trials"))
+    cards.append((format_seconds(history.seconds), "wall clock"))
     inner = "".join(
         f'<div class="card"><b>{html(number)}</b><span>{html(text)}</span></div>'
         for number, text in cards
@@ -103,134 +149,68 @@ def _render_cards(history: History) -> str:
     return f'<div class="cards">{inner}</div>'
 
 
-def _format_training_time(history: History) -> str:
-    return terminal_tables.format_seconds(math.fsum(t.seconds or 0.0 for t in history.attempts))
-
-
-def _render_winner(history: History) -> str:
-    best = history.winning_trial()
-    if best is None:
+def _render_exploration(follower: StudyFollower) -> str:
+    """Render the containers of the interactive figures, with captions."""
+    if not follower.history.ended:
         return ""
-    title = "The winner" if history.winner else "The best so far"
-    facts = {
-        "trial": best.name,
-        "epochs": "" if best.best_epoch is None else str(best.best_epoch + 1),
-        "parameters": "" if best.n_parameters is None else f"{best.n_parameters:,}",
-        "time": terminal_tables.format_seconds(best.seconds),
-    }
-    facts |= {
-        f"{history.metric}, fold {k}": terminal_tables.format_number(score, 5)
-        for k, score in enumerate(best.fold_scores or ())
-    }
-    params = {name: terminal_tables.format_value(v) for name, v in best.params.items()}
-    columns = [_wrap_in_box(_render_pairs(pairs)) for pairs in (params, facts)]
-    boxes = f'<div class="columns">{"".join(columns)}</div>'
-    return f"<h2>{title}</h2>{boxes}"
-
-
-def _render_scores(history: History) -> str:
-    scores = winner_scores(history)
-    if not scores:
-        return ""
-    rows = []
-    for score in scores:
-        between = f"{score.interval[0]:.4f} to {score.interval[1]:.4f}" if score.interval else ""
-        rows.append([score.where, f"{score.value:.4f}", between])
-    honest = (
-        "The best of many noisy scores is optimistic; scores from outside the search are not. "
-        f"{describe_difference(history)}"
+    metric = html(follower.history.metric)
+    curves = losses = ""
+    if follower.trials_with_curves:
+        curves = (
+            f'<h2>Learning curves</h2><div class="columns"><div class="box pad"><h3>{metric} of '
+            'the best trials: mean and range of the folds</h3><div id="curves"></div></div>'
+        )
+        losses = (
+            '<div class="box pad"><h3>loss of the winner: training blue, validation orange</h3>'
+            '<div id="losses"></div></div></div>'
+        )
+    return (
+        '<h2>Trials</h2><div class="box pad"><div id="history"></div></div>'
+        "<p class='note'>Blue: complete, orange: pruned, at the score they had reached; the green "
+        "step is the best so far. A click picks a trial in all figures.</p>"
+        '<h2>Parallel coordinates</h2><div class="box pad"><div id="parallel"></div></div>'
+        "<p class='note'>A line is a trial, the stronger the better; dashed: pruned; green: the "
+        "winner. Drag along an axis to keep the trials that pass there, click it to let go.</p>"
+        f"{curves}{losses}"
+        f'<h2>{metric} by hyperparameter</h2><div id="slices" class="slices"></div>'
     )
-    table = _render_table([f"{history.metric} on", "score", "95% interval"], rows)
-    return f'<h2>How good it is</h2>{_wrap_in_box(table)}<p class="note">{html(honest)}</p>'
 
 
-def _render_holdout(history: History) -> str:
-    final = history.final
-    if final is None or not final.test:
+def _render_importance(history: History) -> str:
+    found = estimate_importance(history)
+    if not history.last:
         return ""
-    single = final.single
-    head = ["metric", history.name, "95% interval"]
-    head += [display_name(each) for each in final.baselines]
-    head += [f"trial {single.trial} alone"] if single else []
-    rows = []
-    for name, score in final.test.items():
-        interval = final.intervals.get(name)
-        between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
-        row = [name, f"{score:.4f}", between]
-        for other in (*final.baselines, *([single] if single else ())):
-            row.append(f"{other.metrics[name]:.4f}" if name in other.metrics else "")
-        rows.append(row)
-    about = "Rows" if final.test_rows is None else f"{final.test_rows:,} rows"
-    times = "once" if final.reads == 1 else f"{final.reads} times in the study's life"
-    threshold = final.label_threshold
-    labels = f" Labels count above a probability of {threshold:.3g}." if threshold != 0.5 else ""
-    verdict = describe_verdict(final.baselines)
-    says = f" By {history.metric}, it is {verdict}." if verdict else ""
-    note = f'<p class="note">{about} that no trial saw, read {times}.{labels}{html(says)}</p>'
-    return f"<h2>Locked test rows</h2>{_wrap_in_box(_render_table(head, rows))}{note}"
-
-
-def _render_figures(history: History, study: Path) -> str:
-    from ..tracking.plots import search_drawings, winner_drawings
-
-    inner, failed = [], []
-    for drawing in (*search_drawings(history), *winner_drawings(history, study)):
-        name = drawing.name[3:].replace("_", " ")
-        if drawing.png is None:
-            failed.append(f"<li>{html(name)} could not be drawn: {html(drawing.problem)}</li>")
-            continue
-        data = base64.b64encode(drawing.png).decode()
-        inner.append(
-            f'<figure><img alt="{html(name)}" src="data:image/png;base64,{data}"></figure>'
+    title = "<h2>Importance of the hyperparameters</h2>"
+    if not found.shares:
+        return title + render_note(
+            f"Too few trials to say: {found.complete} are complete, and it takes {found.needed}."
         )
-    listed = f'<ul class="note">{"".join(failed)}</ul>' if failed else ""
-    if not inner and not failed:
-        return ""
-    return f'<h2>Figures</h2><div class="figures">{"".join(inner)}</div>{listed}'
-
-
-def _render_trials(history: History) -> str:
-    if not history.trials:
-        return ""
-    names = terminal_tables.param_names(history.trials)
-    others = [name for name, _ in history.objectives[1:]]
-    head = ["trial", "state", history.metric, "±", *others, "epoch", "time", *names]
-    chosen = history.winning_trial()
-    ranked = history.ranked_trials()
-    ranks = {id(trial): rank for rank, trial in enumerate(ranked)}
-    order = sorted(history.trials, key=lambda t: (ranks.get(id(t), len(ranked)), t.number))
-    body = "".join(_render_trial_row(t, names, len(others), is_winner=t is chosen) for t in order)
-    heads = "".join(f"<th>{html(h)}</th>" for h in head)
-    inner = f'<table class="sortable"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
-    return f"<h2>Trials</h2>{_wrap_in_box(inner)}"
-
-
-def _render_trial_row(trial: Trial, names: Sequence[str], n_others: int, *, is_winner: bool) -> str:
-    others: list[float | None] = [*(trial.values or ())[1:]] or [None] * n_others
-    epoch = None if trial.best_epoch is None else trial.best_epoch + 1
-    cells = [
-        _render_cell(trial.number, str(trial.number)),
-        f'<td><span class="state {trial.state}">{trial.state.lower()}</span></td>',
-        _render_cell(trial.score, terminal_tables.format_number(trial.score, 5)),
-        _render_cell(trial.spread, terminal_tables.format_number(trial.spread, 2)),
-        *(_render_cell(value, terminal_tables.format_number(value, 5)) for value in others),
-        _render_cell(epoch, "" if epoch is None else str(epoch)),
-        _render_cell(trial.seconds, terminal_tables.format_seconds(trial.seconds)),
+    bars = [
+        Estimate(html(s.name[:28]), s.share, s.interval, f"{s.share:.0%}")
+        for s in found.shares[:MAX_BARS]
     ]
-    for name in names:
-        param = trial.params.get(name)
-        cells.append(
-            _render_cell(param, terminal_tables.format_value(param) if name in trial.params else "")
-        )
-    if trial.error:
-        cells[1] = cells[1].replace("<span ", f'<span title="{html(trial.error)}" ', 1)
-    mark = ' class="winner"' if is_winner else ""
-    return f"<tr{mark}>{''.join(cells)}</tr>"
+    return f"{title}{render_box(draw_bars(bars))}{render_note(_describe_importance(found))}"
 
 
-def _render_cell(key: Value, text: str) -> str:
-    sort = "" if key is None else html(str(key))
-    return f'<td data-key="{sort}">{html(text)}</td>'
+def _describe_importance(found: ImportanceEstimate) -> str:
+    first = found.stands_out
+    says = f"{first} stands out." if first else "None stands out: more trials would tell."
+    return (
+        "PED-ANOVA: what sets the best tenth of the trials apart. Lines: 90% of a bootstrap over "
+        f"{found.complete:,} complete trials. {says}"
+    )
+
+
+def _render_table() -> str:
+    return (
+        '<h2>All trials</h2><div class="controls">'
+        '<input type="search" id="filter" placeholder="filter: adam units&gt;32 state=pruned" '
+        'aria-label="filter trials"><span id="states"></span>'
+        '<button id="reset" type="button">show all</button><span id="count"></span></div>'
+        '<div class="box"><table id="trials"><thead></thead><tbody></tbody></table></div>'
+        "<noscript><p class='note'>The table is drawn by a script; hpsearch export writes it as "
+        "a file.</p></noscript>"
+    )
 
 
 def _render_declaration(history: History) -> str:
@@ -239,37 +219,23 @@ def _render_declaration(history: History) -> str:
     data = {k: v for k, v in summary if k != "notes" and v is not None}
     data["fingerprint"] = study.fingerprint
     notes = [*study.data.notes, *history.notes_of_changes()]
-    listed = "".join(f"<li>{html(str(note))}</li>" for note in notes)
-    boxes = (
-        f'<div class="columns">{_wrap_in_box(_render_pairs(_as_texts(data)))}'
-        f"{_wrap_in_box(_render_pairs(_as_texts(study.environment or {})))}</div>"
+    listed = "".join(f"<li>{html(shorten(str(note), 500))}</li>" for note in notes[:MAX_NOTES])
+    if len(notes) > MAX_NOTES:
+        listed += f"<li>and {len(notes) - MAX_NOTES} more: hpsearch check tells them</li>"
+    boxes = render_columns(
+        render_box(render_pairs(_as_texts(values)), padded="")
+        for values in (data, study.environment or {})
     )
-    spec = f"<pre>{html(spec_yaml(history))}</pre>"
+    spec = f"<pre>{html(shorten(spec_yaml(history), LONGEST_SPEC))}</pre>"
     return (
         f"<h2>Data and environment</h2>{boxes}"
         + (f'<ul class="note">{listed}</ul>' if listed else "")
-        + f"<h2>Declaration</h2>{_wrap_in_box(spec)}"
+        + f"<h2>Declaration</h2>{render_box(spec, padded='')}"
     )
 
 
 def _as_texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {
-        str(k): v if isinstance(v, str) else json.dumps(v, default=str) for k, v in values.items()
+        str(k): shorten(v if isinstance(v, str) else json.dumps(v, default=str), 2000)
+        for k, v in values.items()
     }
-
-
-def _render_pairs(values: Mapping[str, str]) -> str:
-    rows = "".join(f"<tr><td>{html(k)}</td><td>{html(v)}</td></tr>" for k, v in values.items())
-    return f'<table class="pairs"><tbody>{rows}</tbody></table>'
-
-
-def _render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    heads = "".join(f"<th>{html(h)}</th>" for h in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _wrap_in_box(inner: str) -> str:
-    return f'<div class="box">{inner}</div>'

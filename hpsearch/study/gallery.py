@@ -1,4 +1,4 @@
-"""Draw the plots and pages of a study; a failure never prevents its end.
+"""Draw the plots, pages and report of a study; a failure never prevents its end.
 
 A failed plot is a warning, recorded in the journal's `plots` event; `hpsearch tune` and `hpsearch
 sync` try it again. Plots of the search may be drawn while workers train the final model.
@@ -51,6 +51,7 @@ class Gallery:
         """Draw the remaining plots if any are due, and record failures."""
         if not needs_drawing(self._history):
             return
+        from ..reporting.html import REPORT, write_report
         from ..tracking.plots.winner_page import PAGE, write_winner_page
 
         if "plots" not in self._done:
@@ -59,6 +60,7 @@ class Gallery:
             self.draw_interactive()
         self._draw_safely("plots of the locked rows", lambda: self._draw_images("draw_winner"))
         self._draw_safely(f"plots/{PAGE}", lambda: write_winner_page(self._history, self._folder))
+        self._draw_safely(REPORT, lambda: write_report(self._folder / "journal.jsonl"))
         for name, reason in self.failed.items():
             logger.warning(
                 "%s could not be drawn: %s. The study is not affected; hpsearch sync %s "

@@ -58,8 +58,8 @@ def final_files(folder: Path, history: History) -> list[Path]:
 
 
 def plot_files(folder: Path) -> list[Path]:
-    """The plots and pages of a study that its run holds."""
-    return _files_of((folder / "plots").glob("*"))
+    """The plots, pages and report of a study that its run holds."""
+    return _files_of([*(folder / "plots").glob("*"), *folder.glob("report.html")])
 
 
 def _files_of(paths: Iterable[Path]) -> list[Path]:

@@ -189,7 +189,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.loads += [v or "" for k, v in attrs if k in ("src", "href")]
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -202,8 +202,7 @@ class Page(HTMLParser):
 def test_the_report_is_one_page_that_loads_nothing(journal: Path) -> None:
     page = Page(html.render_report(journal))
     assert [] == page.open
-    assert all(load.startswith("data:image/png;base64,") for load in page.loads)
-    assert 8 == len(page.loads)
+    assert [] == page.loads
     for part in ("Locked test rows", "0.83", "Declaration", "search_space:", "keras", "trial-0"):
         assert part in page.text
 

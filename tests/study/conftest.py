@@ -1,7 +1,6 @@
 """One finished study, made by the command line in a folder of its own."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -102,26 +101,3 @@ def finished(tmp_path_factory, empty_store) -> Finished:
     spec.write_text(SPEC)
     done = run(root, "tune", spec, "--json")
     return Finished(root, spec, done.stdout, done.stderr)
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    """Debian's chromium, headless, at the end of its driver; it leaves its profile behind."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
-        pytest.skip("chromium and chromedriver are not installed: no browser to test with")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "window-size=1400,1000",
-    ):
-        options.add_argument(f"--{argument}")
-    own = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("browser"))}
-    opened = webdriver.Chrome(options, webdriver.ChromeService(driver, env=own))
-    yield opened
-    opened.quit()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -97,7 +98,7 @@ def test_a_trials_run_has_params_scores_and_curves_of_the_mean_and_of_each_fold(
 def test_the_studys_run_holds_plots_spec_dataset_and_the_model(finished, client):
     run_id = finished.answer["run_id"]
     top = {a.path for a in client.list_artifacts(run_id)}
-    assert {"final", "plots", "spec.yaml", "environment.json"} <= top
+    assert {"final", "plots", "report.html", "spec.yaml", "environment.json"} <= top
     plots = {a.path.split("_", 1)[-1] for a in client.list_artifacts(run_id, "plots")}
     assert {"confusion.png", "roc.png", "learning_curves.png", "plots/interactive.html"} <= plots
     assert "plots/winner.html" in plots
@@ -169,6 +170,9 @@ def test_top_show_compare_export_and_report_read_the_study(finished):
     page = (finished.root / "report.html").read_text()
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert "cancer" in page
+    written = (finished.folder / "report.html").read_text()  # when the study ended
+    for part in ('<p class="verdict">.*?</p>', '<script type="application/json".*?</script>'):
+        assert re.search(part, page)[0] == re.search(part, written)[0]
 
 
 def test_plan_times_a_few_epochs_and_writes_nothing(finished):

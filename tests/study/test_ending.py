@@ -111,10 +111,11 @@ def test_plots_that_fail_are_a_warning_and_sync_draws_them(copied, caplog, monke
     with monkeypatch.context() as patch:
         patch.setitem(plots.WINNER, "roc", fail)
         patch.setattr("hpsearch.tracking.plots.winner_page.write_winner_page", fail)
+        patch.setattr("hpsearch.reporting.html.write_report", fail)
         assert 1 == tune(copied).reads
     journal = folder_of(copied) / "journal.jsonl"
     failed = load_history(journal).plots.failed
-    assert {"plots/10_roc.png", "plots/winner.html"} == failed.keys()
+    assert {"plots/10_roc.png", "plots/winner.html", "report.html"} == failed.keys()
     assert "no ink" in caplog.text
     assert not (folder_of(copied) / "plots" / "10_roc.png").exists()
     with monkeypatch.context() as patch:
@@ -137,7 +138,7 @@ def test_a_study_ends_whatever_stands_where_its_files_belong(tmp_path, wrong, ca
     folder.mkdir(parents=True)
     for name in ("fit", "final", "logs", "predictions", *(["plots"] if wrong == "plots" else [])):
         (folder / name).write_text("a file, where a folder belongs")
-    in_place = [] if wrong == "plots" else [f"plots/{name}" for name in PLOTS]
+    in_place = [] if wrong == "plots" else ["report.html", *(f"plots/{n}" for n in PLOTS)]
     for name in (*in_place, "source.diff", "uploaded-x.json"):
         (folder / name / "inside").mkdir(parents=True)
     result = tune(tmp_path)

@@ -1,0 +1,170 @@
+"""The figures and the table of the page as plain values, for its script.
+
+A page has a size: curves are thinned, and of more trials than fit the worst are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..escaping import escape_line
+from ..history import History
+from ..redaction import redact, shorten
+from ..spec.search_space import Categorical, Parameter
+from ..tracking.optuna_study import declared_space
+from ..tracking.plots.thinning import thin_out
+from ..trial import Trial, Value, is_score, orient
+from .study_follower import StudyFollower
+from .terminal_tables import param_names
+
+MAX_POINTS = 300  # epochs of a curve
+MAX_TRIAL_BYTES = 1_500_000  # of all trials together
+LONGEST_TEXT = 160  # characters of a value or of an error
+LOSSES = ("train/loss", "val/loss")
+
+
+def build_page_data(follower: StudyFollower) -> dict[str, Any]:
+    """What the script draws."""
+    history = follower.history
+    declared = {p.name: p for p in declared_space(history)}
+    names = list(dict.fromkeys([*declared, *param_names(history.trials)]))
+    columns = [_param_column(history, name, declared.get(name)) for name in names]
+    others = [name for name, _ in history.objectives[1:]]
+    winner = history.winning_trial()
+    choices = [{key: i for i, key in enumerate(column.pop("keys", ()))} for column in columns]
+    rows, left_out = _trial_rows(history, dict(zip(names, choices, strict=True)), len(others))
+    losses = [] if winner is None else [_band(winner.curves.get(n, ()), name=n) for n in LOSSES]
+    return {
+        "study": _clean(history.name),
+        "metric": _clean(history.metric),
+        "maximize": history.maximize,
+        "others": [_clean(name) for name in others],
+        "params": columns,
+        "rows": rows,
+        "leftOut": left_out,
+        "winner": None if winner is None else winner.number,
+        "chosen": history.winner is not None,
+        "curves": _trial_curves(follower),
+        "losses": [band for band in losses if band],
+    }
+
+
+def encode_page_data(data: Mapping[str, Any]) -> str:
+    """JSON that ends no element of a page."""
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c")
+
+
+def _clean(text: object) -> str:
+    """A text without secrets and control characters, and not longer than a cell should be."""
+    return escape_line(redact(shorten(str(text), LONGEST_TEXT)))
+
+
+def _number(value: float | None, digits: int = 6) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{digits}g}")
+
+
+def _param_column(history: History, name: str, declared: Parameter | None) -> dict[str, Any]:
+    """A hyperparameter: its name, scale and choices."""
+    found = [t.params[name] for t in history.trials if name in t.params]
+    column: dict[str, Any] = {"name": _clean(name)}
+    if not isinstance(declared, Categorical) and all(map(_is_plain_number, found)):
+        numbers = [v for v in found if isinstance(v, int | float)]
+        if declared is not None and not isinstance(declared, Categorical):
+            numbers += [declared.low, declared.high]
+            column["log"] = declared.log
+        if not numbers:
+            return column | {"choices": []}
+        whole = all(isinstance(v, int) for v in numbers)
+        return column | {"int": whole, "low": min(numbers), "high": max(numbers)}
+    choices = list(declared.choices) if isinstance(declared, Categorical) else []
+    known = {_choice_key(v): v for v in [*choices, *found]}
+    return column | {"choices": [_clean(v) for v in known.values()], "keys": list(known)}
+
+
+def _is_plain_number(value: Value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _choice_key(value: Value) -> str:
+    """By which choices are told apart: 1, 1.0, True and "1" are four."""
+    return f"{type(value).__name__} {value}"
+
+
+def _trial_rows(
+    history: History, choices: Mapping[str, Mapping[str, int]], n_others: int
+) -> tuple[list[list[Any]], int]:
+    """A row a trial, by number, and how many trials there was no room for.
+
+    Args:
+        choices: Of each hyperparameter the index of each choice; empty where it is a number.
+    """
+    made: dict[int, list[Any]] = {}
+    room = MAX_TRIAL_BYTES
+    for trial in _best_first(history):
+        row = _trial_row(trial, choices, n_others)
+        room -= len(json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode())
+        if room < 0:
+            break
+        made[trial.number] = row
+    return [made[number] for number in sorted(made)], len(history.last) - len(made)
+
+
+def _best_first(history: History) -> list[Trial]:
+    """The winner, then every trial by its score, those without one last."""
+    winner = history.winning_trial()
+
+    def rank(trial: Trial) -> tuple[bool, float, int]:
+        score = trial.score if trial.score is not None and is_score(trial.score) else None
+        worth = -math.inf if score is None else orient(score, history.direction)
+        return trial is not winner, -worth, trial.number
+
+    return sorted(history.trials, key=rank)
+
+
+def _trial_row(trial: Trial, choices: Mapping[str, Mapping[str, int]], n_others: int) -> list[Any]:
+    others = [_number(v) for v in (trial.values or ())[1:]]
+    others += [None] * (n_others - len(others))
+    epoch = None if trial.best_epoch is None else trial.best_epoch + 1
+    error = _clean(trial.error) if trial.error else ""
+    head = [trial.number, trial.state.lower(), _number(trial.score), _number(trial.spread, 3)]
+    params = [_encode_param(trial.params.get(n), known) for n, known in choices.items()]
+    return [*head, *others, epoch, trial.n_epochs, _number(trial.seconds, 4), error, *params]
+
+
+def _encode_param(value: Value, choices: Mapping[str, int]) -> float | int | None:
+    """The index of a choice, or the number; None where it is not active."""
+    if value is None or not choices:
+        return value if value is None or isinstance(value, int) else _number(float(value))
+    return choices[_choice_key(value)]
+
+
+def _trial_curves(follower: StudyFollower) -> list[dict[str, Any]]:
+    """The objective of the best trials by epoch, over their folds."""
+    curves = []
+    for trial in follower.trials_with_curves:
+        band = _band(trial.scores, name=trial.name)
+        if band:
+            best = None if trial.best_epoch is None else trial.best_epoch + 1
+            curves.append(band | {"trial": trial.number, "best": best})
+    return curves
+
+
+def _band(rows: Sequence[Sequence[float]], *, name: str) -> dict[str, Any]:
+    """Mean, lowest and highest of the folds, one an epoch; empty where nothing is known."""
+    shown = thin_out(range(len(rows)), MAX_POINTS)
+    if not shown:
+        return {}
+    finite = [[v for v in rows[e] if math.isfinite(v)] for e in shown]
+    return {
+        "name": _clean(name),
+        "epochs": [e + 1 for e in shown],
+        "mean": [_number(math.fsum(f) / len(f)) if f else None for f in finite],
+        "low": [_number(min(f)) if f else None for f in finite],
+        "high": [_number(max(f)) if f else None for f in finite],
+    }

@@ -1,0 +1,44 @@
+"""Pieces of HTML that every part of the page is built from. Every text is escaped here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..escaping import escape_html
+from ..redaction import redact
+
+
+def html(text: object) -> str:
+    """A text for the page, its secrets hidden: a journal of an older version may hold some."""
+    return escape_html(redact(str(text)))
+
+
+def render_pairs(values: Mapping[str, str]) -> str:
+    """A table of names and values."""
+    rows = "".join(f"<tr><td>{html(k)}</td><td>{html(v)}</td></tr>" for k, v in values.items())
+    return f'<table class="pairs"><tbody>{rows}</tbody></table>'
+
+
+def render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table with a head."""
+    heads = "".join(f"<th>{html(h)}</th>" for h in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def render_box(inner: str, *, title: str = "", padded: str = " pad") -> str:
+    """A card around HTML; one that has no padding is for tables."""
+    head = f"<h3>{html(title)}</h3>" if title else ""
+    return f'<div class="box{padded}">{head}{inner}</div>'
+
+
+def render_note(text: str) -> str:
+    """A remark below a figure or a table; nothing for no text."""
+    return f'<p class="note">{html(text)}</p>' if text else ""
+
+
+def render_columns(boxes: Iterable[str]) -> str:
+    """Boxes side by side where there is room."""
+    return f'<div class="columns">{"".join(boxes)}</div>'

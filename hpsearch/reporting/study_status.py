@@ -1,0 +1,135 @@
+"""Where a study stands: phase, running trials, queue, rungs, cost and time left.
+
+Pure values from a `StudyFollower` and the study's lock, for the terminal and for the page.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..history import History
+from ..platforms.locks import find_holder
+from ..trial import FINAL_STATES, Trial
+from .study_follower import PHASES, StudyFollower
+
+RunState = Literal["running", "stopped", "finished"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A number of epochs at which trials were pruned."""
+
+    epochs: int
+    reached: int  # trials that came so far
+    pruned: int  # that ended there
+
+
+@dataclass(frozen=True, slots=True)
+class StudyStatus:
+    """A study at one moment."""
+
+    state: RunState
+    phase: str  # which it is in, or was stopped in
+    done: int  # trials that have ended
+    total: int | None  # of the budget; None: not known
+    running: list[Trial]
+    waiting: list[Trial]  # asked for, and no worker has begun
+    enqueued: list[Mapping[str, Any]]  # points of the file that are still to be tried
+    rungs: list[Rung]
+    seconds: float  # wall clock of all runs
+    training_seconds: float  # of all attempts together
+    trials_per_minute: float | None  # of the latest run; None: none has ended in it
+    seconds_left: float | None  # of the search
+
+
+def study_status(follower: StudyFollower) -> StudyStatus:
+    """Where the study stands now."""
+    history = follower.history
+    state = _run_state(follower)
+    now = time.time() * 1000 if state == "running" else history.last_time
+    since = max(0.0, now - history.last_time) / 1000
+    budget = (history.study.resolved or history.study.spec).get("budget") or {}
+    done, total = len(history.ended), budget.get("trials")
+    minutes = max(0.0, now - follower.run_began) / 60_000
+    ended = done - follower.ended_before
+    rate = ended / minutes if ended and minutes else None
+    is_open = state == "running"  # a trial of a run that was killed does not go on
+    return StudyStatus(
+        state=state,
+        phase=_describe_phase(follower, state),
+        done=done,
+        total=total,
+        running=[t for t in history.trials if t.state == "RUNNING"] if is_open else [],
+        waiting=[t for t in history.trials if t.state == "WAITING"] if is_open else [],
+        enqueued=_pending_points(history) if state != "finished" else [],
+        rungs=_count_rungs(history),
+        seconds=history.seconds + since,
+        training_seconds=math.fsum(t.seconds or 0.0 for t in history.attempts),
+        trials_per_minute=rate,
+        seconds_left=(
+            _estimate_left(rate, done, budget, history.seconds + since)
+            if is_open and follower.phase == 0
+            else None
+        ),
+    )
+
+
+def _run_state(follower: StudyFollower) -> RunState:
+    with suppress(OSError):
+        if find_holder(follower.journal.with_suffix(".lock")):
+            return "running"
+    history = follower.history
+    return "finished" if history.final and not history.asked_since_final else "stopped"
+
+
+def _describe_phase(follower: StudyFollower, state: RunState) -> str:
+    name = PHASES[follower.phase][0]
+    if state == "finished":
+        return "finished"
+    scored = f", {follower.n_finalists} scored" if follower.phase == 1 else ""
+    text = f"phase {follower.phase + 1} of {len(PHASES)}: {name}{scored}"
+    return text if state == "running" else f"stopped in {text}"
+
+
+def _pending_points(history: History) -> list[Mapping[str, Any]]:
+    """The points of `enqueue` that no trial has; an incomplete one counts by what it names."""
+    declared = (history.study.resolved or history.study.spec).get("enqueue") or []
+    points = declared if isinstance(declared, list) else [declared]
+    tried = [trial.params for trial in history.last.values()]
+    return [
+        point
+        for point in points
+        if isinstance(point, Mapping)
+        and not any(all(params.get(k) == v for k, v in point.items()) for params in tried)
+    ]
+
+
+def _count_rungs(history: History) -> list[Rung]:
+    """Where trials were pruned, and how many of those that came so far."""
+    ended = [t for t in history.trials if t.state in FINAL_STATES]
+    stops = sorted({t.n_epochs for t in ended if t.state == "PRUNED" and t.n_epochs})
+    return [
+        Rung(
+            epochs=epochs,
+            reached=sum(t.n_epochs >= epochs for t in ended),
+            pruned=sum(t.n_epochs == epochs and t.state == "PRUNED" for t in ended),
+        )
+        for epochs in stops
+    ]
+
+
+def _estimate_left(
+    rate: float | None, done: int, budget: Mapping[str, Any], seconds: float
+) -> float | None:
+    """Seconds until a budget is spent, by the pace of this run; the nearer one counts."""
+    limits = []
+    if rate and budget.get("trials"):
+        limits.append((budget["trials"] - done) / rate * 60)
+    if budget.get("minutes"):
+        limits.append(budget["minutes"] * 60 - seconds)
+    return max(0.0, min(limits)) if limits else None
