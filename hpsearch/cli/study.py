@@ -252,7 +252,7 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
         show_data(dataset)
         one_fold = replace(dataset, folds=dataset.folds[:1])
         with waiting_line("building the model"):
-            notes = check_model(study.file, build_problem(resolved, one_fold))
+            notes = check_model(study.file, build_problem(resolved, one_fold)).notes
         for note in notes:
             print_line(f"note: {note}")
 

@@ -21,7 +21,7 @@ from ..platforms.processes import GroupWatcher, new_mark, own_group
 from ..training.keras_import import ignore_clear_session, import_keras
 from ..training.model_inspection import ModelInspection, discover_space, inspect_model
 from ..training.problem import Problem
-from ..training.trainer_factory import KERAS_BACKENDS
+from ..training.trainer_selection import choose_backend
 from ..trial import Value
 
 LOG_LINES, LOG_BYTES = 15, 16_000  # of the log of a process that died, shown in the error
@@ -51,7 +51,7 @@ def inspect_in_process(
     order = (model, problem, [dict(point) for point in points], list(losses))
     environment = {
         **os.environ,
-        "KERAS_BACKEND": KERAS_BACKENDS[trainer],
+        "KERAS_BACKEND": choose_backend(trainer, model),
         "JAX_PLATFORMS": "cpu",  # the workers need the accelerator's memory
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -86,6 +86,7 @@ class TrainingSpec(_StudySection):
     trainer: Literal["auto", "vectorized", "keras_fit"] = "auto"
     deterministic: bool = False  # bit-identical with several workers
     population: int = Field(1, ge=1, le=1000)  # trials trained together by one worker
+    callbacks: list[str] = Field([], max_length=100)  # FILE.py:FUNCTION, which makes a fold's
     precision: Literal["float32", "tensorfloat32", "bfloat16"] | None = None  # of products
 
 

@@ -10,7 +10,7 @@ import importlib.util
 import random
 import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from ..spec.study_file import StudyFile
 from ..spec.study_spec import StudySpec
 from ..training.model_inspection import ModelInspection, why_unfit
 from ..training.problem import Problem, sample_problem
+from ..training.trainer_selection import trains_itself
 from ..trial import Value
 from .initial_trials import initial_points
 from .user_code import list_code_files
@@ -55,15 +56,20 @@ def with_model_space(file: StudyFile) -> StudyFile:
     )
 
 
-def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
-    """Refuse a model, loss or metric that cannot be used with these data, or cannot be served.
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """What is known of a study's model before its first trial."""
+
+    notes: tuple[str, ...] = ()
+    own_training: str | None = None  # why Keras's own `fit` trains it; None: it need not
+
+
+def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
+    """Refuse a model, a loss, a metric or callbacks that cannot be trained with on these data.
 
     Args:
         file: The declaration, completed by the model's space.
         problem: The problem shared by its trials; one fold is enough.
-
-    Returns:
-        Notes for the user.
 
     Raises:
         SpecError: Says why, before anything is trained.
@@ -78,8 +84,8 @@ def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
     family = find_family(spec.model_name)
     if family and (reason := _explain_wrong_shape(family, problem.row_shape)):
         raise file.make_error("model", reason)
-    if family and not losses:
-        return ()
+    if family and not losses and not problem.callbacks:
+        return ModelCheck()
     try:
         if file.model_facts:
             found = parse_answer(file.model_facts)
@@ -89,10 +95,19 @@ def check_model(file: StudyFile, problem: Problem) -> tuple[str, ...]:
         if reason := why_unfit(found, problem):
             raise SpecError(reason)
     except (SpecError, TrainingError) as error:
-        raise file.make_error("search_space.loss" if family else "model", str(error)) from None
+        key = "model" if not family else "search_space.loss" if losses else "training.callbacks"
+        raise file.make_error(key, str(error)) from None
     if not file.model_facts:
         _check_unused_parameters(file, found)
-    return (*found.notes, *_note_own_code(file, found))
+    own = found.own_training or problem.own_fit
+    if problem.callbacks:
+        own = "callbacks are declared, which may do anything between two epochs"
+    if own is not None and spec.training.trainer == "vectorized":
+        raise file.make_error("training.trainer", f"{own}: leave it out, or say keras_fit")
+    notes = [*found.notes, *_note_own_code(file, found)]
+    if own is not None:
+        notes.append(f"Keras's own fit trains it, a fold at a time: {own}")
+    return ModelCheck(tuple(notes), own)
 
 
 def _note_own_code(file: StudyFile, found: ModelInspection) -> Iterator[str]:
@@ -204,8 +219,12 @@ def _test_points(spec: StudySpec) -> list[dict[str, Value]]:
 
 
 def _guess_trainer(spec: StudySpec) -> str:
+    """The trainer under which the model is looked at; what its text does not say shows then."""
     kind = spec.training.trainer
-    return "vectorized" if kind == "auto" else kind
+    if kind != "auto":
+        return kind
+    own = spec.training.callbacks or trains_itself(spec.model_name)
+    return "keras_fit" if own else "vectorized"
 
 
 def _check_unused_parameters(file: StudyFile, found: ModelInspection) -> None:

@@ -22,7 +22,13 @@ from ..spec.search_space import Categorical, Int
 from ..spec.study_spec import ExecutionSpec, StudySpec
 from ..training.metrics import get_metric
 from ..training.problem import EarlyStopping, Problem
-from ..training.trainer_selection import choose_trainer, describe_precision, has_accelerator
+from ..training.trainer_factory import KERAS_BACKENDS
+from ..training.trainer_selection import (
+    choose_backend,
+    choose_trainer,
+    describe_precision,
+    has_accelerator,
+)
 from ..trial import Value
 from .objective_validation import require_defined_objective
 from .resolved_study import CheckedStudy, ResolvedStudy, with_task
@@ -102,6 +108,8 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         category_ranges=dataset.schema.category_ranges,
         windows=dataset.windows,
         statistics_by_scaling={str(how): () for how in scalings},
+        callbacks=tuple(spec.training.callbacks),
+        own_fit=study.file.model_facts.get("own_fit"),
         optimizers=tuple(map(str, spec.possible_values("optimizer"))),
         batch_sizes_vary=any(p.name == "batch_size" and p.size > 1 for p in spec.space),
         sizes=whole_numbers(spec),
@@ -192,6 +200,13 @@ class WorkerPool:
         """Return the number of trials per population."""
         return population_of(self._study, self.trainer)
 
+    @property
+    def _settings(self) -> dict[str, str]:
+        """What a worker finds in its environment beside what its trainer and devices need."""
+        backend = choose_backend(self.trainer, self._study.spec.model_name)
+        own = {} if backend == KERAS_BACKENDS[self.trainer] else {"KERAS_BACKEND": backend}
+        return {**(devices.DETERMINISTIC if self.is_deterministic else {}), **own}
+
     def _start_executor(self) -> Executor:
         declared, machine = self._execution, devices.detect_machine(self.trainer)
         # It compiles the next trial in the meantime.
@@ -217,7 +232,7 @@ class WorkerPool:
             threads=self.threads,
             gpus=declared.gpus,
             limits=self._limits,
-            settings=devices.DETERMINISTIC if self.is_deterministic else None,
+            settings=self._settings,
             logs=self._logs,
         )
 
@@ -231,7 +246,7 @@ class WorkerPool:
             workers=declared.workers,
             population=self._population,
             limits=self._limits,
-            settings=devices.DETERMINISTIC if self.is_deterministic else {},
+            settings=self._settings,
             logs=self._logs,
         )
         return executor
@@ -256,12 +271,17 @@ class WorkerPool:
             ahead=ahead,
             population=self._population,
             limits=self._limits,
-            settings=devices.DETERMINISTIC if self.is_deterministic else None,
+            settings=self._settings,
         )
 
-    def set_up(self, problem: Problem) -> None:
-        """Choose the trainer, and send the workers what all trials share."""
-        trainer, reason = choose_trainer(self._kind, problem)
+    def set_up(self, problem: Problem, own_training: str | None = None) -> None:
+        """Settle the trainer, and tell the workers what all trials share.
+
+        Args:
+            problem: What all trials share.
+            own_training: Why Keras's own `fit` trains the model; None: it need not.
+        """
+        trainer, reason = choose_trainer(self._kind, problem, own_training)
         if said := describe_precision(problem.precision, on_accelerator=has_accelerator()):
             reason = f"{reason}; {said}"
         if trainer != self.trainer:

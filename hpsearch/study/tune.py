@@ -121,9 +121,10 @@ def tune(
         dataset = load_data(checked, data)
         study = resolve_study(checked, dataset)
         problem = build_problem(study, dataset)
-        for note in check_model(study.file, problem):
+        checked_model = check_model(study.file, problem)
+        for note in checked_model.notes:
             logger.warning("note: %s", note)
-        crew.set_up(problem)
+        crew.set_up(problem, checked_model.own_training)
         start_or_resume(writer, study, dataset, crew, accept_changes=accept_changes)
         # Before the uploader's thread imports MLflow: concurrent imports can fail.
         search = make_search(study, writer, crew.executor, stop_requested)

@@ -33,6 +33,7 @@ def find_references(file: StudyFile) -> list[str]:
         strip_convention(spec.model_name),
         *(objective.metric for objective in objectives),
         *spec.constraints,
+        *spec.training.callbacks,
         *map(str, spec.possible_values("loss")),
         *(s for s in (data.source, data.test_source) if s and not _is_source(s, file.folder)),
     ]

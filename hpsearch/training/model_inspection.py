@@ -21,6 +21,7 @@ from ..models.introspection.rejection import get_rejection_state
 from ..models.introspection.space_discovery import AnswerFunction, BuildCall, explore_space
 from ..trial import Value
 from .compiled_model import get_compiled_loss, takes_logits
+from .keras.own_training import find_own_methods
 from .multi_output import concatenate_outputs
 from .own_code import check_saving
 from .problem import Problem
@@ -42,6 +43,8 @@ class ModelInspection:
     notes: tuple[str, ...] = ()
     activations: tuple[str | None, ...] = ()  # behind which the output lies; None: not known
     logits: bool = False  # whether it is compiled with a loss that takes logits
+    own_training: str | None = None  # why its own `fit` trains it; None: it need not
+    own_fit: str | None = None  # why its `HyperModel.fit` has to train it
     own_code: str | None = None  # what custom code it holds; None: Keras's layers alone
 
     def as_json(self) -> dict[str, Any]:
@@ -65,7 +68,9 @@ def discover_space(model: str) -> ModelInspection:
         return ask(answer, lambda make: seen.append(_read_facts(_build_model(make, model))))
 
     found = _call_user_code(model, lambda: explore_space(build))
-    return _summarize_facts(model, seen, declared=found.search_space, notes=found.notes)
+    return _summarize_facts(
+        model, seen, declared=found.search_space, notes=found.notes, own_fit=found.own_fit
+    )
 
 
 def inspect_model(
@@ -87,8 +92,9 @@ def inspect_model(
     for loss in losses:
         _call_user_code(loss, partial(check_custom_loss, loss, problem))
     model, seen, failures, read = problem.model, [], [], set[str]()
-    if find_family(model) is not None:  # it is known; the losses were in question
-        _call_user_code(losses[0], partial(run_one_batch, problem, points[0]))
+    if find_family(model) is not None:  # it is known; losses and callbacks were in question
+        called = (*losses, *problem.callbacks)[0]
+        _call_user_code(called, partial(run_one_batch, problem, points[0]))
         return ModelInspection(compiled=False)
     good: Mapping[str, Value] | None = None  # the first point that can be built
     for point in points:
@@ -182,7 +188,15 @@ def _build_model(make: Callable[[], Any], model: str) -> keras.Model:
 
 
 def _read_facts(model: keras.Model) -> ModelFacts:
-    facts = read_model_facts(model)
+    facts = replace(read_model_facts(model), own_training=find_own_methods(model))
+    if facts.own_training is None:
+        return _with_compiled_facts(facts, model)
+    outputs = facts.outputs if len(getattr(model, "outputs", None) or ()) == 1 else None
+    # What it trains and how is its own affair; a loss of Keras's tells whether it takes logits.
+    return replace(facts, outputs=outputs, logits=takes_logits(getattr(model, "loss", None)))
+
+
+def _with_compiled_facts(facts: ModelFacts, model: keras.Model) -> ModelFacts:
     joined = concatenate_outputs(model)
     if facts.compiled:
         facts = replace(facts, logits=takes_logits(get_compiled_loss(joined)))
@@ -230,6 +244,7 @@ def _summarize_facts(model: str, seen: Sequence[ModelFacts], **more: Any) -> Mod
         outputs=_find_common_shape(f.outputs for f in seen),
         activations=tuple(dict.fromkeys(f.activation for f in seen)),
         logits=any(f.logits for f in seen),
+        own_training=next((f.own_training for f in seen if f.own_training), None),
         own_code=next((f.own_code for f in seen if f.own_code), None),
         **more,
     )

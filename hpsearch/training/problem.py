@@ -82,6 +82,8 @@ class Problem:
         None  # by `scaling`, where it varies
     )
     windows: Windows | None = None  # what a row is of `features`; None: the one of its place
+    callbacks: tuple[str, ...] = ()  # as FILE.py:FUNCTION; what makes a fold's callbacks
+    own_fit: str | None = None  # why the user's `HyperModel.fit` trains; None: it does not
     optimizers: tuple[str, ...] = ()  # between which trials choose; they may share programs
     batch_sizes_vary: bool = False  # from trial to trial, which may share programs
     # Whole numbers of the space by name: all values, or of many the ends and powers of two between.

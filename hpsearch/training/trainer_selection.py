@@ -15,6 +15,7 @@ from pathlib import Path
 from ..models import find_family, strip_convention
 from ..spec.function_reference import read_file
 from .problem import Precision, Problem
+from .trainer_factory import KERAS_BACKENDS
 
 # What a text says -> why the vectorised trainer cannot or should not train it on a CPU.
 SLOW_ON_CPU = re.compile(r"\b(?:\w*Conv[123]D\w*|keras\.applications|ConvLSTM\w*)")
@@ -22,18 +23,27 @@ NO_BFLOAT16 = (
     "training.precision: bfloat16 is computed by the trainer vectorized alone: say float32 or "
     "tensorfloat32 for keras_fit"
 )
+USES_TENSORFLOW = re.compile(r"GradientTape|\btf\.(?!keras\b)\w+")
+TRAINS_ITSELF = re.compile(r"def (?:fit|train_step|test_step|compute_loss)\(")
+JAX_STEP = re.compile(r"def train_step\(self, state\b")
+USES_TORCH = re.compile(r"^\s*(?:import|from) torch\b", re.M)
 NEEDS_VALUES = re.compile(r"\.(?:load_weights|set_weights|from_pretrained)\(")
 
 
-def choose_trainer(kind: str, problem: Problem) -> tuple[str, str]:
+def choose_trainer(kind: str, problem: Problem, own_training: str | None = None) -> tuple[str, str]:
     """The trainer's name and the reason for it.
 
     Args:
         kind: "auto", or the name of a trainer.
         problem: What is to be trained.
+        own_training: Why Keras's own `fit` trains the model; None: it need not.
     """
+    if own_training is not None:
+        return "keras_fit", f"Keras's own fit trains it, a fold at a time: {own_training}"
     if kind != "auto":
         return kind, "asked for"
+    if found := USES_TENSORFLOW.search(read_file_source(problem.model)):
+        return "keras_fit", f"the model's file uses TensorFlow itself ({found.group(0)})"
     text = read_function_source(problem.model)
     if found := NEEDS_VALUES.search(text):
         return "keras_fit", f"the model's function calls {found.group(0)[1:-1]}"
@@ -66,24 +76,49 @@ def describe_precision(declared: Precision | None, *, on_accelerator: bool) -> s
     return f"products in float32: a processor has no {declared}"
 
 
+def trains_itself(model: str) -> bool:
+    """Whether a model's file seems to hold training steps, or TensorFlow's own operations."""
+    text = read_file_source(model)
+    return bool(TRAINS_ITSELF.search(text) or USES_TENSORFLOW.search(text))
+
+
+def choose_backend(trainer: str, model: str) -> str:
+    """The Keras backend of a process: the trainer's, unless a step is written for another."""
+    text = read_file_source(model) if trainer == "keras_fit" else ""
+    if JAX_STEP.search(text):
+        return "jax"
+    return "torch" if USES_TORCH.search(text) else KERAS_BACKENDS[trainer]
+
+
+def read_file_source(model: str) -> str:
+    """The text of the file of a user's function; empty for a family, or where there is none."""
+    path = _find_file(model)
+    return "" if path is None else read_file(path).text
+
+
 def read_function_source(model: str) -> str:
     """The source of a user's function; empty for a family, or where it cannot be found."""
-    location, _, name = strip_convention(model).rpartition(":")
-    if not location:
-        return ""
-    path = Path(location)
-    if not location.endswith(".py"):
-        try:
-            spec = importlib.util.find_spec(location)
-        except (ImportError, ValueError):  # trials will say what is wrong with it
-            return ""
-        path = Path(spec.origin) if spec is not None and spec.origin else path
-    if not path.is_file():
+    path, name = _find_file(model), strip_convention(model).rpartition(":")[2]
+    if path is None:
         return ""
     found = read_file(path)
     body = found.tree.body if found.tree else []
     named = [n for n in body if getattr(n, "name", None) == name]
     return ast.get_source_segment(found.text, named[0]) or "" if named else ""
+
+
+def _find_file(model: str) -> Path | None:
+    place = strip_convention(model).rpartition(":")[0]
+    if not place:
+        return None
+    path = Path(place)
+    if not place.endswith(".py"):
+        try:
+            spec = importlib.util.find_spec(place)
+        except (ImportError, ValueError):  # trials will say what is wrong with it
+            return None
+        path = Path(spec.origin) if spec is not None and spec.origin else path
+    return path if path.is_file() else None
 
 
 def has_accelerator() -> bool:

@@ -42,6 +42,7 @@ class TrialProgress:
     started: float = field(default_factory=time.perf_counter)
     rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) an epoch
     best_predictions: Sequence[np.ndarray] = ()  # of the best epoch, a fold each
+    ended_folds: set[int] = field(default_factory=set)  # that the user's code trains no more
     _best: float = -math.inf  # the oriented mean of that epoch
 
     @property
@@ -59,10 +60,13 @@ class TrialProgress:
 
     def find_stopped_folds(self) -> np.ndarray:
         """Which folds train no more, shape (n_folds,), bool."""
+        ended = np.isin(np.arange(len(self.problem.folds)), sorted(self.ended_folds))
         if not self.rows:
-            return np.zeros(len(self.problem.folds), bool)
+            return ended
         curve = np.stack(self.rows[self._objective])
-        return find_stopped_folds(curve, self.problem.early_stopping, self.direction)
+        stopped = find_stopped_folds(curve, self.problem.early_stopping, self.direction)
+        stopped[ended] = True
+        return stopped
 
     def advance(self, measure: Callable[[], EpochMeasures]) -> EpochReport | TrialResult:
         """Record what `measure` returns; the result of a trial that fails in this epoch."""

@@ -32,7 +32,7 @@ class Script:
     name: str
     trainer: str  # that takes it
     convention: str = ""
-    more: str = ""  # further lines of the study's file
+    callbacks: str = ""  # a function of the script that makes them
     own_code: bool = False  # whether the served model runs the user's file
     is_long: bool = True  # left out of `make test`
 
@@ -56,6 +56,12 @@ TAKEN = [
     Script("frozen_weights", "keras_fit"),
     Script("own_loss", "keras_fit"),
     Script("tuner_tutorial", "vectorized", "keras_tuner"),
+    Script("own_train_step", "keras_fit"),
+    Script("own_compute_loss", "keras_fit"),
+    Script("callbacks", "keras_fit", callbacks="make", is_long=False),
+    Script("tuner_fit", "keras_fit", "keras_tuner"),
+    Script("tuner_own_loop", "keras_fit", "keras_tuner"),
+    Script("two_phases", "keras_fit", "keras_tuner"),
 ]
 REFUSED = {  # of mistakes.py: what is told before the first trial
     "two_inputs": "the model has 2 inputs, but a row of the data is one array",
@@ -84,15 +90,15 @@ def invoke(root: Path, *arguments: object, code: int = 0) -> Result:
     return done
 
 
-def declare(root: Path, name: str, reference: str, more: str = "") -> Path:
+def declare(root: Path, name: str, reference: str, callbacks: str = "") -> Path:
     path = root / f"{name}.yaml"
     space = "" if reference.startswith("{") else "search_space: {width: [3, 4]}\n"
     path.write_text(
         f"study: {name}\n"
         "data: {source: table.csv, target: y, test_fraction: 0.2}\n"
         "cross_validation: {folds: 2}\n"
-        "training: {epochs: 2, early_stopping: null}\n"
-        f"model: {reference}\n{space}{more}"
+        f"training: {{epochs: 2, early_stopping: null, callbacks: [{callbacks}]}}\n"
+        f"model: {reference}\n{space}"
         "budget: {trials: 1}\nselection: {finalists: 0}\n",
         encoding="utf-8",
     )
@@ -108,7 +114,8 @@ def taken_scripts() -> list[object]:
 def test_a_script_is_checked_searched_promoted_and_served(gallery: Path, script: Script) -> None:
     place = f"{SCRIPTS / script.name}.py:build"
     reference = f"{{{script.convention}: {place}}}" if script.convention else place
-    spec = declare(gallery, script.name, reference, script.more)
+    callbacks = f"{SCRIPTS / script.name}.py:{script.callbacks}" if script.callbacks else ""
+    spec = declare(gallery, script.name, reference, callbacks)
     invoke(gallery, "tune", spec, "--quiet")
     journal = gallery / "mlruns" / "studies" / script.name / "journal.jsonl"
     history = History(read_page(journal).events)

@@ -127,11 +127,18 @@ def test_a_fit_of_the_users_may_set_batch_size_and_epochs() -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("Shuffling", "it sets shuffle. It may hand hyperparameters named batch_size and epochs"),
-        (
-            "OwnLoop",
-            "HyperModel.fit is not supported here: it fails with a model that only records",
-        ),
+        ("WithFit", None),
+        ("Shuffling", "HyperModel.fit sets shuffle"),
+        ("OwnLoop", "HyperModel.fit works with the data or the model (TypeError)"),
+    ],
+)
+def test_a_fit_that_does_more_has_to_be_run_as_it_is(name: str, why: str | None) -> None:
+    assert why == discover_space(f"keras_tuner:{FILE}:{name}").own_fit
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
         ("without_loss", "names no loss: give one, or do not compile the model"),
         ("failing", r"users_models.py:\d+: ZeroDivisionError: of the user's"),
         ("nothing_of_that_name", "users_models.py has no function 'nothing_of_that_name'"),

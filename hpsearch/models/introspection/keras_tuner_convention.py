@@ -90,10 +90,9 @@ def record_build(model: Any, answer: AnswerFunction, use: ModelVisitor) -> Build
         if get_rejection_state(error) is None:
             raise  # the requests of a rejected point are recorded, too
     hp = calls[-1]
-    if built:
-        record_fit_arguments(model, hp, built[-1])
+    own_fit = record_fit_arguments(model, hp, built[-1]) if built else None
     return BuildCall(
-        hp.asked, dict(hp.values), tuple(hp.silent), tuple(_list_activating_values(hp))
+        hp.asked, dict(hp.values), tuple(hp.silent), tuple(_list_activating_values(hp)), own_fit
     )
 
 

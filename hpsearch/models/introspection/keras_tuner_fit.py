@@ -1,14 +1,13 @@
-"""Read batch size and epochs from a custom `HyperModel.fit`.
+"""A custom `HyperModel.fit`: whether it does more than to set batch size and epochs.
 
-hpsearch trains all folds together and does not use a model's `fit`. It is called once, with a
-stand-in for the model that records the arguments for `keras.Model.fit`.
+It is called once with a stand-in for the model, which shows what it would hand to
+`keras.Model.fit`. Where that is a batch size and epochs alone, folds are trained without it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...errors import SpecError
 from .space_discovery import ParameterRequest
 
 if TYPE_CHECKING:
@@ -31,21 +30,21 @@ class _RecordingModel:
         return getattr(self._model, name)
 
 
-def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> None:
-    """Record the batch size and epochs of the model's `fit`, if it has one, in `hp`.
+def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> str | None:
+    """Let `hp` note the batch size and the epochs of the model's `fit`, if there is one.
 
     Args:
         model: The `keras_tuner.HyperModel`.
         hp: The container passed to `build`; requests of `fit` are recorded in `hp.asked`.
         built: The built model.
 
-    Raises:
-        SpecError: If `fit` does more than set these two.
+    Returns:
+        What else `fit` does, for which it has to be run as it is; None: nothing.
     """
     import keras_tuner
 
     if type(model).fit is keras_tuner.HyperModel.fit:
-        return
+        return None
     before = set(hp.asked)
     stand_in = _RecordingModel(built)
     data = (object(), object())
@@ -53,36 +52,28 @@ def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> None:
     try:
         model.fit(hp, stand_in, *data, **ours)
     except Exception as error:
-        raise _make_unsupported_error(
-            f"it fails with a model that only records calls: {error}"
-        ) from error
+        return f"HyperModel.fit works with the data or the model ({type(error).__name__})"
     if len(stand_in.calls) != 1:
-        raise _make_unsupported_error(f"it calls model.fit {len(stand_in.calls)} times")
+        return f"HyperModel.fit calls model.fit {len(stand_in.calls)} times"
     args, kwargs = stand_in.calls[0]
     given = {name: kwargs.pop(name) for name in SUPPORTED_ARGUMENTS if kwargs.get(name) is not None}
     other = [name for name, value in kwargs.items() if value is not ours.get(name)]
     if other:
-        raise _make_unsupported_error(f"it sets {', '.join(other)}")
+        return f"HyperModel.fit sets {', '.join(other)}"
     if args != data:
-        raise _make_unsupported_error("it changes the data")
+        return "HyperModel.fit changes the data"
     unread = set(hp.asked) - before - set(SUPPORTED_ARGUMENTS)
     if unread:
-        raise _make_unsupported_error(f"it asks for {', '.join(sorted(unread))}")
+        return f"HyperModel.fit asks for {', '.join(sorted(unread))}"
     for name, value in given.items():
-        _record_argument(hp, name, value)
+        if not _record_argument(hp, name, value):
+            return f"its {name} is not the hyperparameter {name}"
+    return None
 
 
-def _record_argument(hp: Any, name: str, value: Any) -> None:
-    """Record a hyperparameter with the argument's name, or a constant."""
+def _record_argument(hp: Any, name: str, value: Any) -> bool:
+    """Note a hyperparameter of that very name, or a constant; whether it is one of the two."""
     if name not in hp.asked:
         hp.asked[name] = ParameterRequest(name, {"type": "fixed", "value": value}, value)
         hp.values[name] = value
-    elif hp.values[name] != value:
-        raise _make_unsupported_error(f"its {name} is not the hyperparameter {name}")
-
-
-def _make_unsupported_error(reason: str) -> SpecError:
-    return SpecError(
-        f"HyperModel.fit is not supported here: {reason}. It may hand hyperparameters named "
-        "batch_size and epochs, or constants, to one model.fit; hpsearch trains"
-    )
+    return bool(hp.values[name] == value)

@@ -30,7 +30,8 @@ class ModelFacts:
     own_code: str | None  # why plain Keras cannot open it without the user's code; None: it can
     activation: str | None = None  # activation of the last layer, Keras's name; None: unknown
     n_inputs: int = 1
-    logits: bool = False  # whether it is compiled with a loss of class indices
+    logits: bool = False  # whether it is compiled with a loss that takes them
+    own_training: str | None = None  # why its own `fit` trains it; None: it need not
 
 
 def read_model_facts(model: keras.Model) -> ModelFacts:

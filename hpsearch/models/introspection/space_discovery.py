@@ -53,6 +53,7 @@ class BuildCall:
     activating_values: tuple[
         Mapping[str, Value], ...
     ] = ()  # values that would satisfy such conditions
+    own_fit: str | None = None  # why a `fit` beside the function has to train; None: it need not
 
 
 AnswerFunction = Callable[[ParameterRequest], Value]
@@ -69,6 +70,7 @@ class DiscoveredSpace:
     search_space: Mapping[str, Mapping[str, Any]]  # a `search_space` section
     notes: tuple[str, ...]
     n_builds: int  # number of calls
+    own_fit: str | None = None  # see `BuildCall`
 
 
 class MissingAnswerError(LookupError):
@@ -108,7 +110,8 @@ def explore_space(build: BuildFunction) -> DiscoveredSpace:
         quiet = (
             0 if walk.explore_answers(lambda question: _draw_value(question, rng)) else quiet + 1
         )
-    return DiscoveredSpace(*_build_search_space(walk), walk.n_builds)
+    own_fit = next((call.own_fit for call in walk.calls if call.own_fit), None)
+    return DiscoveredSpace(*_build_search_space(walk), walk.n_builds, own_fit)
 
 
 class _SpaceExplorer:

@@ -87,9 +87,9 @@ def plan(study: CheckedStudy, tell: Callable[[str], None] = lambda _: None) -> P
         problem = build_problem(resolve_study(study, dataset), dataset)
         problem = replace(problem, fold_schedule="together")
         tell("building the model")
-        check_model(study.file, problem)
+        own_training = check_model(study.file, problem).own_training
         tell("starting a worker")
-        crew.set_up(problem)
+        crew.set_up(problem, own_training)
         tell("timing points of the search space")
         probes, start = _run_probes(crew.executor, _make_probes(spec), began)
         return Plan(

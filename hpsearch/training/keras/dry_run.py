@@ -15,6 +15,8 @@ from ...trial import TrialSpec, Value
 from ..problem import Problem
 from ..trial_result import why_output_unfit
 from .architecture import make_architecture
+from .fold_fit import FoldFit
+from .own_training import find_own_training
 from .shared_model import to_backend_array
 
 
@@ -56,6 +58,10 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
     """
     trial = TrialSpec(0, params, seed=0, epochs=1)
     resolved = problem.resolve(params)
+    own = problem.make_own_builder(resolved, trial.seed)()
+    if find_own_training(own, problem):
+        _run_one_epoch(FoldFit(problem, trial, resolved, 0), problem)
+        return
     made = make_architecture(problem, to_backend_array(problem.features), resolved, trial.seed)
     made.shared_model.set_state(made.make_fold_state(trial, 0, resolved))
     statistics = problem.get_statistics(resolved)[0]
@@ -65,3 +71,14 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
     if unfit := why_output_unfit(problem.task, [seen.predictions]):
         raise SpecError(unfit)
     made.shared_model.train_epoch(statistics, rows, len(rows), class_weights=None, rates=None)
+
+
+def _run_one_epoch(fold: FoldFit, problem: Problem) -> None:
+    """An epoch of the model's own `fit` on a few rows."""
+    try:
+        fold.train_epoch()
+    finally:
+        fold.close()
+    assert fold.evaluation is not None
+    if unfit := why_output_unfit(problem.task, [fold.evaluation.predictions]):
+        raise SpecError(unfit)

@@ -31,8 +31,10 @@ from ..trial_result import (
     why_output_unfit,
 )
 from .architecture import Architecture, make_architecture, make_architecture_key
+from .fold_fit import FoldFit
+from .own_training import find_own_training
 from .sequential_folds import FoldRun, merge_fold_runs
-from .shared_model import FoldState, to_backend_array
+from .shared_model import Evaluation, FoldState, to_backend_array
 
 MAX_ARCHITECTURES = 4  # with their traced programs, some megabytes each
 
@@ -59,9 +61,15 @@ class _RunningTrial:
 
     progress: TrialProgress
     params: Mapping[str, Value]
-    architecture: Architecture
-    fold_states: list[FoldState]
+    architecture: Architecture | None  # None: each fold is a `FoldFit`
+    fold_states: list[FoldState | FoldFit]
     predictions: list[np.ndarray] = field(default_factory=list)  # a fold each, of the last epoch
+
+    def close(self) -> None:
+        """End the threads of folds that train by their own `fit`."""
+        for state in self.fold_states:
+            if isinstance(state, FoldFit):
+                state.close()
 
 
 class KerasFitTrainer:
@@ -98,7 +106,7 @@ class KerasFitTrainer:
                 yield started
             else:
                 running.append(started)
-        yield from train_in_lockstep(running, self._measure_epoch)
+        yield from train_in_lockstep(running, self._measure_epoch, release=_RunningTrial.close)
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
         """Nothing: a graph is traced when its first batch comes."""
@@ -110,6 +118,8 @@ class KerasFitTrainer:
             TrainingError: If the training diverges.
         """
         params = self._resolve_params(trial)
+        if self._find_own_training(params, trial.seed):
+            return self._fit_itself(trial, params)
         architecture = self._get_architecture(params, trial.seed)
         network = architecture.shared_model
         network.set_state(architecture.make_fold_state(trial, 0, params))
@@ -118,6 +128,26 @@ class KerasFitTrainer:
             require_finite_loss(np.array([loss]), epoch)
         network.finalize_weights()
         return network.get_weights()
+
+    def _fit_itself(self, trial: TrialSpec, params: Mapping[str, Value]) -> list[np.ndarray]:
+        """The final fit of a model that is trained by its own `fit`."""
+        run = FoldFit(self.problem, trial, params, 0)
+        try:
+            for epoch in range(trial.epochs):
+                loss = run.train_epoch()
+                if loss is None:
+                    break
+                require_finite_loss(np.array([loss]), epoch)
+            return run.finish()
+        finally:
+            run.close()
+
+    def _find_own_training(self, params: Mapping[str, Value], seed: int) -> str | None:
+        """Why the model of `params` is trained by its own `fit`; None: by our steps."""
+        if self._family.defaults is not None and not self.problem.callbacks:
+            return None
+        model = self.problem.make_own_builder(params, seed)()
+        return find_own_training(model, self.problem)
 
     def _train_sequentially(self, trial: TrialSpec) -> ReportGenerator:
         """Train one fold after another to its end; after each the trial may be pruned.
@@ -129,7 +159,14 @@ class KerasFitTrainer:
         if isinstance(run, TrialResult):
             yield run
             return
+        try:
+            yield from self._train_folds(run)
+        finally:
+            run.close()
+
+    def _train_folds(self, run: _RunningTrial) -> ReportGenerator:
         progress, n_folds = run.progress, len(run.fold_states)
+        trial = progress.trial
         fold_runs: list[FoldRun] = []
         pruned: Collection[int] = ()
         while len(fold_runs) < n_folds and trial.number not in pruned:
@@ -179,10 +216,16 @@ class KerasFitTrainer:
                     "reduce_on_plateau watches the mean over the folds, which folds trained one "
                     "after another do not have: use another schedule or another pruner"
                 )
+            folds = range(len(self.problem.folds))
+            if self._find_own_training(params, trial.seed):
+                fits = [FoldFit(self.problem, trial, params, fold) for fold in folds]
+                progress.n_parameters = fits[0].model.count_params()
+                return _RunningTrial(progress, params, None, [*fits])
             architecture = self._get_architecture(params, trial.seed)
             progress.n_parameters = architecture.shared_model.model.count_params()
-            folds = range(len(self.problem.folds))
-            states = [architecture.make_fold_state(trial, fold, params) for fold in folds]
+            states: list[FoldState | FoldFit] = [
+                architecture.make_fold_state(trial, fold, params) for fold in folds
+            ]
         except Exception as error:
             return progress.fail(error)
         return _RunningTrial(progress, params, architecture, states)
@@ -207,21 +250,41 @@ class KerasFitTrainer:
         self, run: _RunningTrial, epoch: int, fold: int
     ) -> tuple[dict[str, float], np.ndarray]:
         """One fold's figures by name, and its predictions for its validation rows."""
-        network, trial = run.architecture.shared_model, run.progress.trial
-        network.set_state(run.fold_states[fold])
-        losses = run.progress.mean_losses()
-        loss = self._train_epoch(
-            run.architecture, trial, run.params, epoch, fold=fold, losses=losses
-        )
-        run.fold_states[fold] = network.get_state()
+        state = run.fold_states[fold]
         validation = self.problem.folds[fold].validation
-        seen = network.evaluate(self.problem.get_statistics(run.params)[fold], validation)
+        if isinstance(state, FoldFit):
+            loss, seen = self._advance_fold_fit(run, state, fold)
+        else:
+            assert run.architecture is not None
+            network, trial = run.architecture.shared_model, run.progress.trial
+            network.set_state(state)
+            losses = run.progress.mean_losses()
+            loss = self._train_epoch(
+                run.architecture, trial, run.params, epoch, fold=fold, losses=losses
+            )
+            run.fold_states[fold] = network.get_state()
+            seen = network.evaluate(self.problem.get_statistics(run.params)[fold], validation)
         truth, weights = self.problem.target[validation], self.problem.weights
         weights = None if weights is None else weights[validation]
         figures = {"train/loss": loss, "val/loss": seen.loss}
         for metric in self._metrics:
             figures[f"val/{metric.name}"] = metric(truth, seen.predictions, weights)
         return figures, seen.predictions
+
+    def _advance_fold_fit(
+        self, run: _RunningTrial, state: FoldFit, fold: int
+    ) -> tuple[float, Evaluation]:
+        """The training loss of the next epoch of a fold's own `fit`, and what it answers then.
+
+        Where the user's code has ended before it, those of the last epoch.
+        """
+        loss = state.train_epoch()
+        if loss is None:
+            loss = run.progress.rows["train/loss"][-1][fold]
+        if state.has_ended:
+            run.progress.ended_folds.add(fold)
+        assert state.evaluation is not None
+        return loss, state.evaluation
 
     def _train_epoch(
         self,

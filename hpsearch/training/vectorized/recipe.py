@@ -14,6 +14,7 @@ from ...trial import Value
 from ..batching import batch_size
 from ..compiled_model import clone_compiled_optimizer, get_compiled_loss, why_not_vectorizable
 from ..fold_weights import get_step_factors
+from ..keras.own_training import find_own_training
 from ..losses import make_loss
 from ..multi_output import apply_to_outputs, get_output_widths
 from ..optimizers import DEFAULT_OPTIMIZER, make_optimizer
@@ -64,6 +65,8 @@ def make_recipe(
     build = problem.make_builder(params, seed, watch)
     try:
         plan = build_blueprint(build)
+        if reason := find_own_training(plan, problem):
+            raise TrainingError(reason)
         optimizer = _make_optimizer(plan, params)
         own = OptimizerUpdate(optimizer)
         loss = get_compiled_loss(plan) if plan.compiled else None

@@ -1,0 +1,314 @@
+"""One fold of a trial, trained by Keras's own `fit`.
+
+Each fold has a model of its own, as the user's code may keep anything in it. What is trained and
+measured is what the user's `fit` trains: order of rows, class weights and callbacks are Keras's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...compat.keras import compute_output_shape
+from ...data.statistics import clamp_answers
+from ...data.target_transform import inverse_transform_target, transform_target
+from ...errors import TrainingError
+from ...trial import TrialSpec, Value, derive_seed
+from ..batching import batch_size
+from ..class_weights import class_weights, get_class_indices
+from ..compiled_model import logits_to_probabilities, takes_class_indices, takes_logits
+from ..fold_weights import draw_fold_weights
+from ..losses import make_loss
+from ..optimizers import make_optimizer
+from ..problem import Problem
+from ..schedules import make_schedule
+from ..weight_initialization import build_blueprint
+from .fit_thread import FitThread
+from .hypermodel_fit import build_hypermodel, find_hypermodel, run_hypermodel_fit
+from .own_training import (
+    find_own_methods,
+    locate_user_error,
+    make_callbacks,
+)
+from .shared_model import Evaluation
+
+if TYPE_CHECKING:
+    import keras
+
+PREDICTED_ROWS = 1024  # at once
+PROBED_ROWS = 4  # with which `evaluate` is tried
+
+
+class FoldFit:
+    """A fold's model and its call of `fit`, which goes on by an epoch at a time."""
+
+    def __init__(
+        self, problem: Problem, trial: TrialSpec, params: Mapping[str, Value], fold: int
+    ) -> None:
+        """Build and compile the fold's model; nothing is trained.
+
+        Raises:
+            TrainingError: If the network's output does not suit the task.
+        """
+        self._problem, self._params, self._trial, self._fold = problem, params, trial, fold
+        self._statistics = problem.get_statistics(params)[fold]
+        self.model = self._make_model()
+        self._takes_indices = takes_class_indices(getattr(self.model, "loss", None))
+        self._fit = FitThread(self._run_fit)
+        self._epoch = 0
+        self.evaluation: Evaluation | None = None  # after the last epoch
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the user's code trains no more: a callback stopped it, or `fit` returned."""
+        return self._fit.has_ended or (self._epoch > 0 and bool(self.model.stop_training))
+
+    def train_epoch(self) -> float | None:
+        """The training loss of the next epoch; None where the user's code has ended before it.
+
+        Raises:
+            TrainingError: With the line of the user's code that failed.
+        """
+        import keras
+
+        # What the user's code draws depends on no other fold or trial.
+        keras.utils.set_random_seed(derive_seed(self._fold_seed("fit"), self._epoch))
+        try:
+            result = self._fit.run_epoch()
+        except TrainingError:
+            raise
+        except Exception as error:
+            hint = ""
+            if isinstance(error, TypeError) and "NoneType" in str(error):
+                hint = ". Does train_step return its logs?"
+            raise TrainingError(f"{locate_user_error(error)}{hint}") from error
+        if result is None:
+            if not self._epoch:
+                raise TrainingError(
+                    "the training ended without an epoch: let HyperModel.fit hand its callbacks "
+                    "to model.fit, or call their on_epoch_end itself"
+                )
+            return None
+        self._epoch += 1
+        logs, answers = result
+        self.evaluation = self._evaluate(logs, answers)
+        return _find_loss(logs)
+
+    def finish(self) -> list[np.ndarray]:
+        """The weights once `fit` has returned; those of now where it would train on."""
+        weights: list[np.ndarray] = self.model.get_weights()
+        if not self._fit.has_ended and self._fit.run_epoch() is not None:
+            return weights
+        trained: list[np.ndarray] = self.model.get_weights()
+        return trained
+
+    def close(self) -> None:
+        """End `fit`; one whose last epoch is over returns by itself."""
+        if self._epoch >= self._trial.epochs or self.has_ended:
+            with suppress(Exception):  # what a callback does at the end changes no score
+                self._fit.run_epoch()
+        self._fit.close()
+
+    # -- the model --------------------------------------------------------------------------
+
+    def _make_model(self) -> keras.Model:
+        build = self._problem.make_own_builder(self._params, self._trial.seed)
+        self._hypermodel = find_hypermodel(self._problem)
+        if self._hypermodel is None:
+            model = build()
+        else:  # its `fit` may look at what its `build` has left in it
+            model = build_hypermodel(self._hypermodel, self._problem, self._params, self._trial)
+        self._check_output(model)
+        try:
+            plan = build_blueprint(build)
+        except Exception:  # a function that works with values: then its values are the start
+            plan = None
+        if plan is not None:
+            seed = self._fold_seed("weights")
+            drawn = draw_fold_weights(self._problem, self._params, plan, fold=self._fold, seed=seed)
+            model.set_weights(drawn)
+        seeds = [v for v in model.variables if v.name == "seed_generator_state"]
+        for place, variable in enumerate(seeds):
+            variable.assign([derive_seed(self._fold_seed("dropout"), place), 0])
+        self._compile(model)
+        return model
+
+    def _compile(self, model: keras.Model) -> None:
+        """Compile a model by the hyperparameters, unless the user has."""
+        if not model.compiled:
+            loss = make_loss(self._problem.task, self._problem.resolve_loss_path(self._params))
+            model.compile(make_optimizer(self._params), loss)
+
+    def _check_output(self, model: keras.Model) -> None:
+        shape = compute_output_shape(model, self._problem.row_shape)
+        self._structure = shape
+        if isinstance(shape, tuple) and (not shape or shape[0] is None):
+            self._problem.check_output_shape(model)
+            return
+        parts = shape.values() if isinstance(shape, Mapping) else shape
+        if sum(part[-1] for part in parts) != self._problem.n_outputs:
+            self._problem.check_output_shape(model)
+
+    # -- the data ---------------------------------------------------------------------------
+
+    def _gather(self, rows: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Features and targets of some rows, as `fit` takes them."""
+        problem, s = self._problem, self._statistics
+        target = problem.target[rows]
+        if problem.task == "regression":
+            unit = (s.target_center, s.target_scale, problem.target_transforms)
+            target = transform_target(np, target, *unit)
+        if self._takes_indices:
+            target = target.argmax(axis=1)[:, None].astype(np.float32)
+        return s.apply(problem.take(rows)), self._split_target(target)
+
+    def _split_target(self, target: np.ndarray) -> Any:
+        """The target's columns by output, where there are several."""
+        if isinstance(self._structure, Mapping):
+            parts = self._split_columns(target, list(self._structure.values()))
+            return dict(zip(self._structure, parts, strict=True))
+        if isinstance(self._structure, list):
+            return self._split_columns(target, self._structure)
+        return target
+
+    def _split_columns(self, target: np.ndarray, shapes: list[Any]) -> list[np.ndarray]:
+        return np.split(target, np.cumsum([shape[-1] for shape in shapes])[:-1], axis=1)
+
+    def _row_weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """Of the rows and of their classes; None: all count alike."""
+        problem = self._problem
+        weights = None if problem.weights is None else problem.weights[rows].astype(np.float32)
+        classes = class_weights(problem, self._params, self._fold)
+        if classes is not None and (classes != 1).any():
+            of_class = classes[get_class_indices(problem.target[rows])]
+            weights = of_class if weights is None else weights * of_class
+        return weights
+
+    # -- fit --------------------------------------------------------------------------------
+
+    def _run_fit(self, hand_over: Any) -> None:
+        """The whole training, in the thread."""
+        split = self._problem.folds[self._fold]
+        gates = self._make_gates(hand_over, split.validation)
+        x, y = self._gather(split.train)
+        arguments: dict[str, Any] = {"verbose": 0}
+        weights = self._row_weights(split.train)
+        if weights is not None:
+            arguments["sample_weight"] = weights
+        if len(split.validation) and self._can_evaluate(split.validation):
+            own = None if self._problem.weights is None else self._problem.weights[split.validation]
+            arguments["validation_data"] = (
+                *self._gather(split.validation),
+                *([] if own is None else [own]),
+            )
+        own = make_callbacks(self._problem, self._params)
+        defaults = {"batch_size": batch_size(self._params), "epochs": self._trial.epochs}
+        if self._hypermodel is None:
+            self.model.fit(x, y, callbacks=[gates[0], *own, gates[1]], **defaults, **arguments)
+        else:
+            run_hypermodel_fit(
+                self._hypermodel, self.model, self._params, (x, y), gates, defaults, arguments
+            )
+
+    def _can_evaluate(self, rows: np.ndarray) -> bool:
+        """Whether `evaluate` works: a step of the user's may be written for training alone.
+
+        Another model tries it, as one that fails in it is of no use afterwards.
+        """
+        if find_own_methods(self.model) is None:
+            return getattr(self.model, "loss", None) is not None
+        model = self._problem.make_own_builder(self._params, self._trial.seed)()
+        self._compile(model)
+        try:
+            model.evaluate(*self._gather(rows[:PROBED_ROWS]), verbose=0)
+        except Exception:
+            return False
+        return True
+
+    def _make_gates(
+        self, hand_over: Any, validation: np.ndarray
+    ) -> tuple[keras.callbacks.Callback, keras.callbacks.Callback]:
+        """What is called at the end of each epoch before the user's callbacks, and after them."""
+        import keras
+
+        fold, trial = self, self._trial
+        schedule = None
+        if self._params.get("schedule") not in (None, "constant"):
+            schedule = make_schedule(self._params)
+        x = self._gather(validation)[0] if len(validation) else None
+
+        class Before(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+            """Sets the rate; tells a final fit of the validation loss that the search saw."""
+
+            def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+                if schedule is None:
+                    return
+                planned = {"n_steps": 1, "n_epochs": trial.planned or trial.epochs}
+                rates = schedule.rates(epoch, losses=trial.watched or (), **planned)
+                fold.model.optimizer.learning_rate = float(rates[0])
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                if x is None and trial.watched and logs is not None:
+                    watched = trial.watched[min(epoch, len(trial.watched) - 1)]
+                    logs.setdefault("val_loss", watched)
+
+        class Gate(keras.callbacks.Callback):  # type: ignore[misc]
+            """Waits until the next epoch is wanted."""
+
+            def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+                if x is None:  # a final fit trains as long as the search says
+                    fold.model.stop_training = False
+                hand_over((dict(logs or {}), fold._predict(x)))
+
+        return Before(), Gate()
+
+    def _predict(self, x: np.ndarray | None) -> np.ndarray:
+        if x is None:
+            return np.zeros((0, self._problem.n_outputs), np.float32)
+        answers = self.model.predict(x, batch_size=PREDICTED_ROWS, verbose=0)
+        if isinstance(answers, Mapping):
+            answers = list(answers.values())
+        if isinstance(answers, list):
+            answers = np.concatenate(answers, axis=1)
+        found: np.ndarray = np.asarray(answers, np.float32)
+        return found
+
+    def _evaluate(self, logs: Mapping[str, Any], answers: np.ndarray) -> Evaluation:
+        problem, s = self._problem, self._statistics
+        if takes_logits(getattr(self.model, "loss", None)):
+            answers = logits_to_probabilities(answers, problem.task)
+        loss = logs.get("val_loss")
+        if loss is None and len(answers):
+            rows = problem.folds[self._fold].validation
+            truth = problem.target[rows]
+            if problem.task == "regression":
+                unit = (s.target_center, s.target_scale, problem.target_transforms)
+                truth = transform_target(np, truth, *unit)
+            loss = make_loss(problem.task, {})(truth, answers)
+        unit = (s.target_center, s.target_scale, problem.target_transforms)
+        with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
+            told = clamp_answers(np, inverse_transform_target(np, answers, *unit), s.target_range)
+        return Evaluation(told.astype(np.float32), math.nan if loss is None else float(loss))
+
+    def _fold_seed(self, purpose: str) -> int:
+        return self._trial.fold_seed(self._fold, purpose)
+
+
+def _find_loss(logs: Mapping[str, Any]) -> float:
+    """The training loss among an epoch's logs.
+
+    Raises:
+        TrainingError: If there is no number.
+    """
+    own = {name: value for name, value in logs.items() if not name.startswith("val_")}
+    named = [name for name in own if name == "loss"] or [n for n in own if "loss" in n] or [*own]
+    if not named:
+        raise TrainingError(
+            "an epoch has no logs: let train_step return them, for example "
+            "{'loss': loss} or {m.name: m.result() for m in self.metrics}"
+        )
+    return float(own[named[0]])

@@ -1,0 +1,85 @@
+"""A `keras_tuner.HyperModel` whose `fit` trains, called as Keras Tuner calls it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ...models import get_convention, strip_convention
+from ...models.user_network import build_for_rows
+from ...spec.function_reference import load_object
+from ...trial import TrialSpec, Value
+from ..problem import Problem, derive_build_seed
+
+if TYPE_CHECKING:
+    import keras
+
+
+def find_hypermodel(problem: Problem) -> Any:
+    """The user's `HyperModel` whose `fit` trains; None where there is none."""
+    if problem.own_fit is None or get_convention(problem.model) != "keras_tuner":
+        return None
+    from ...models.introspection.keras_tuner_convention import to_hypermodel
+
+    reference = strip_convention(problem.model)
+    return to_hypermodel(load_object(reference), reference)
+
+
+def build_hypermodel(
+    hypermodel: Any, problem: Problem, params: Mapping[str, Value], trial: TrialSpec
+) -> keras.Model:
+    """Its model, as `Problem.make_own_builder` makes one."""
+    import keras
+
+    from ...models.introspection.keras_tuner_convention import build
+    from ...models.introspection.space_discovery import answer_from_params
+
+    keras.utils.set_random_seed(derive_build_seed(trial.seed))
+    model = build(hypermodel, params, answer_from_params(params))
+    build_for_rows(model, problem.row_shape)
+    return model
+
+
+def run_hypermodel_fit(
+    hypermodel: Any,
+    model: keras.Model,
+    params: Mapping[str, Value],
+    data: tuple[Any, Any],
+    gates: tuple[Any, Any],
+    defaults: Mapping[str, Any],
+    arguments: Mapping[str, Any],
+) -> None:
+    """Call `HyperModel.fit`.
+
+    What it leaves out of its calls of `model.fit` is put in there, since it may not take what it
+    sets itself. A final fit has no validation rows: a `fit` that asks for some is given the
+    training rows.
+
+    Args:
+        hypermodel: The user's.
+        model: What its `build` made.
+        params: The trial's hyperparameters.
+        data: Features and targets.
+        gates: Callbacks, called before the user's and after them.
+        defaults: Batch size and epochs.
+        arguments: What else Keras Tuner hands over.
+    """
+    import keras_tuner
+
+    fit = model.fit
+
+    def fit_with_defaults(*args: Any, **given: Any) -> Any:
+        own = [c for c in given.pop("callbacks", None) or () if c not in gates]
+        callbacks = [gates[0], *own, gates[1]]
+        return fit(*args, **{**defaults, "verbose": 0, **given, "callbacks": callbacks})
+
+    object.__setattr__(model, "fit", fit_with_defaults)
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(params)
+    taken = inspect.signature(hypermodel.fit).parameters
+    more = {name: value for name, value in defaults.items() if name in taken}
+    validation = taken.get("validation_data")
+    if validation is not None and validation.default is inspect.Parameter.empty:
+        more["validation_data"] = data
+    hypermodel.fit(hp, model, *data, **{**more, **arguments, "callbacks": [*gates]})

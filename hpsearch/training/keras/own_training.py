@@ -1,0 +1,97 @@
+"""Why a model is trained by its own `fit`, and by no step of ours.
+
+A `train_step` of the user's, callbacks, a `HyperModel.fit` that does more than to set batch size
+and epochs: each may do anything between two batches, so Keras's `fit` runs unchanged.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import SpecError
+from ...spec.function_reference import load_function, resolve_reference
+from ...trial import Value
+from ..problem import Problem
+
+if TYPE_CHECKING:
+    import keras
+
+METHODS = (
+    "fit",
+    "train_step",
+    "test_step",
+    "compute_loss",
+    "compute_metrics",
+    "make_train_function",
+)
+
+
+def find_own_training(model: keras.Model, problem: Problem) -> str | None:
+    """Why `model` is trained by its own `fit`; None: our steps train it."""
+    if problem.callbacks:
+        return "callbacks are declared, which may do anything between two epochs"
+    return find_own_methods(model) or problem.own_fit
+
+
+def find_own_methods(model: keras.Model) -> str | None:
+    """What of its training a model's class does itself; None: all of it is Keras's."""
+    for kind in type(model).__mro__:
+        if kind.__module__.partition(".")[0] in ("keras", "builtins"):
+            continue
+        if own := next((name for name in METHODS if name in vars(kind)), None):
+            return f"{kind.__name__} has a {own} of its own"
+    return None
+
+
+def make_callbacks(problem: Problem, params: Mapping[str, Value]) -> list[Any]:
+    """Fresh callbacks of a fold.
+
+    Raises:
+        SpecError: If a function returns something else.
+    """
+    made = []
+    for reference in problem.callbacks:
+        found = load_function(resolve_reference(reference, Path(problem.folder)))
+        given = _call_factory(found, params)
+        made += _require_callbacks(given, reference)
+    return made
+
+
+def _call_factory(found: Any, params: Mapping[str, Value]) -> Any:
+    """What the user's function returns; it may take the hyperparameters, or nothing."""
+    if isinstance(found, type):
+        return found()
+    return found(dict(params)) if inspect.signature(found).parameters else found()
+
+
+def _require_callbacks(given: Any, reference: str) -> list[Any]:
+    import keras
+
+    several = list(given) if isinstance(given, list | tuple) else [given]
+    for one in several:
+        if not isinstance(one, keras.callbacks.Callback):
+            raise SpecError(
+                f"{reference} must return a keras.callbacks.Callback or a list of them, a new one "
+                f"at each call. Received: {repr(one)[:200]}"
+            )
+    return several
+
+
+def locate_user_error(error: BaseException) -> str:
+    """`FILE:LINE: Kind: message` of an error, the line being the last in a user's file."""
+    import traceback
+
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in Path(frame.filename).parts
+        and not Path(frame.filename).is_relative_to(Path(__file__).parents[2])
+        and not Path(frame.filename).is_relative_to(Path(inspect.__file__).parent)
+        and Path(frame.filename).is_file()
+    ]
+    where = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return f"{where}{type(error).__name__}: {lines[0] if lines else 'no message'}"
