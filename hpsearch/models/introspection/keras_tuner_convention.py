@@ -66,6 +66,15 @@ def build(model: Any, params: Mapping[str, Value], answer: AnswerFunction) -> ke
     return model.build(hp)
 
 
+def make_hyperparameters(params: Mapping[str, Value]) -> Any:
+    """Keras Tuner's own container with the values of a trial."""
+    import keras_tuner
+
+    hp = keras_tuner.HyperParameters()
+    hp.values.update(params)
+    return hp
+
+
 def record_build(model: Any, answer: AnswerFunction, use: ModelVisitor) -> BuildCall:
     """Record one call, to discover the space.
 

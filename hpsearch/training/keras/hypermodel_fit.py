@@ -65,7 +65,7 @@ def run_hypermodel_fit(
         defaults: Batch size and epochs.
         arguments: What else Keras Tuner hands over.
     """
-    import keras_tuner
+    from ...models.introspection.keras_tuner_convention import make_hyperparameters
 
     fit = model.fit
 
@@ -75,8 +75,7 @@ def run_hypermodel_fit(
         return fit(*args, **{**defaults, "verbose": 0, **given, "callbacks": callbacks})
 
     object.__setattr__(model, "fit", fit_with_defaults)
-    hp = keras_tuner.HyperParameters()
-    hp.values.update(params)
+    hp = make_hyperparameters(params)
     taken = inspect.signature(hypermodel.fit).parameters
     more = {name: value for name, value in defaults.items() if name in taken}
     validation = taken.get("validation_data")
