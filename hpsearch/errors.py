@@ -4,7 +4,8 @@
     ├── SpecError         the study file: every problem with its line
     ├── DataError         the data: location, what was found, how to fix it
     ├── TrainingError     a model that cannot be built or trained as declared
-    │   └── UnsuitableError   by this trainer, though perhaps by the other
+    │   ├── UnsuitableError   by this trainer, though perhaps by the other
+    │   └── DeviceLostError   because the accelerator no longer answers
     ├── JournalError      a journal that is damaged, locked or of another study
     ├── ClusterError      the Ray cluster: unreachable, without a token, without resources
     ├── TrackingError     the MLflow store or server
@@ -69,6 +70,10 @@ class TrainingError(HpsearchError):
 
 class UnsuitableError(TrainingError):
     """This trainer cannot train the model; another may be able to."""
+
+
+class DeviceLostError(TrainingError):
+    """The accelerator no longer answers: another process may find it again, this one will not."""
 
 
 class JournalError(HpsearchError):

@@ -13,6 +13,20 @@ from ..errors import TrainingError, UnsuitableError
 from ..training.problem import Problem
 from ..trial import TrialSpec
 
+DEVICE_LOST_EXIT_CODE = 5  # of a worker whose accelerator no longer answers
+
+
+def describe_exit(code: int) -> str:
+    """How a worker has ended, by its exit code.
+
+    Examples:
+        >>> describe_exit(-9), describe_exit(3), describe_exit(DEVICE_LOST_EXIT_CODE)
+        ('by signal 9', 'with exit code 3', 'because its device no longer answered')
+    """
+    if code == DEVICE_LOST_EXIT_CODE:
+        return "because its device no longer answered"
+    return f"by signal {-code}" if code < 0 else f"with exit code {code}"
+
 
 class Connection(Protocol):
     """A worker's end of the connection with the coordinator."""

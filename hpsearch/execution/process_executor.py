@@ -25,7 +25,7 @@ from ..trial import TrialResult, TrialSpec
 from .channel import wait_for_any
 from .devices import assign_gpu, detect_machine, worker_environment
 from .executor import Report, make_failed, make_lost
-from .messages import Failure, Prune, Recall, Recalled, Resume, Setup
+from .messages import Failure, Prune, Recall, Recalled, Resume, Setup, describe_exit
 from .resource_limits import GIB, WorkerLimits
 from .shared_arrays import SharedArrays
 from .worker_log import WorkerLog
@@ -183,7 +183,7 @@ class ProcessExecutor:
         """Replace a worker that exited."""
         dead.wait_or_kill()
         code = dead.popen.returncode
-        how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+        how = describe_exit(code)
         if not dead.has_trained:
             self._restart_unready(dead, how)
             return

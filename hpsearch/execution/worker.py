@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import fault_injection
-from ..errors import HpsearchError, UnsuitableError
+from ..errors import DeviceLostError, HpsearchError, UnsuitableError
 from ..platforms import shared_file
 from ..redaction import MAX_TRACEBACK_LENGTH, redact, shorten
 from ..training.final_model import (
@@ -32,7 +32,17 @@ from ..training.trainer_factory import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .channel import standard_channel
 from .executor import Started
-from .messages import Connection, Failure, Population, Prune, Recall, Recalled, Resume, Setup
+from .messages import (
+    DEVICE_LOST_EXIT_CODE,
+    Connection,
+    Failure,
+    Population,
+    Prune,
+    Recall,
+    Recalled,
+    Resume,
+    Setup,
+)
 
 
 class Worker:
@@ -109,6 +119,9 @@ class Worker:
         while (order := self._orders.get()) is not None:
             try:
                 self._run_order(order)
+            except DeviceLostError as error:  # a successor may find the device again
+                print(error, file=sys.stderr, flush=True)
+                os._exit(DEVICE_LOST_EXIT_CODE)
             except UnsuitableError as error:
                 self.send(Failure(str(error), "unsuitable"))
             except HpsearchError as error:

@@ -5,6 +5,7 @@ Pure functions without Keras; `trial_progress` applies them epoch by epoch.
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from ..redaction import MAX_ERROR_LENGTH, MAX_TRACEBACK_LENGTH, redact, shorten
 from ..trial import Direction, State, TrialResult, TrialSpec, orient
 from .problem import EarlyStopping, Problem
 
+ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")  # Keras prints what a layer raised in bold
+KERAS_WRAPPER = re.compile(r"Exception encountered when calling (?P<layer>.*?)\.?")
 PROBABILITY_TOLERANCE = 1e-5  # by which a probability may miss 0 or 1
 
 
@@ -171,8 +174,7 @@ def build_failed_result(
     if isinstance(reason, BaseException):
         trace = "".join(traceback.format_exception(reason))
         trace = redact(shorten(trace, MAX_TRACEBACK_LENGTH))
-        text = str(reason).strip()
-        reason = f"{type(reason).__name__}: {text.splitlines()[0] if text else 'no message'}"
+        reason = f"{type(reason).__name__}: {summarize_message(str(reason)) or 'no message'}"
     return TrialResult(
         trial.number,
         cast(State, state),
@@ -184,6 +186,19 @@ def build_failed_result(
         error=redact(shorten(reason, MAX_ERROR_LENGTH)),
         traceback=trace,
     )
+
+
+def summarize_message(text: str) -> str:
+    """An exception's message in a line; of one that Keras puts around a layer's, the layer's own.
+
+    Examples:
+        >>> summarize_message("Exception encountered when calling A.call().\\n\\nno")
+        'A.call(): no'
+    """
+    lines = [line for line in ANSI_STYLE.sub("", text).splitlines() if line.strip()]
+    if len(lines) > 1 and (found := KERAS_WRAPPER.fullmatch(lines[0].strip())):
+        return f"{found['layer']}: {lines[1].strip()}"
+    return lines[0].strip() if lines else ""
 
 
 def _orient_curve(curve: np.ndarray, direction: Direction) -> np.ndarray:

@@ -9,16 +9,21 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from training.trainer_contract import curves_of_fit, first_fold, run, separable, spec
 
+from hpsearch.errors import DeviceLostError
+from hpsearch.execution.messages import DEVICE_LOST_EXIT_CODE
+from hpsearch.execution.worker import Worker
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import (
     VectorizedTrainer,
     batch_engine,
+    device_health,
     group_factory,
     tile_group,
 )
@@ -306,3 +311,72 @@ def test_a_population_that_is_given_up_leaves_nothing_on_the_device(
     reports.close()
     assert not engine_of(trainer)._groups
     assert 16 == len(run(trainer, refill_trials(range(16)))[1])
+
+
+def test_a_device_that_vanishes_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import jax
+
+    def vanished(group: TileGroup, epochs: int) -> None:
+        raise jax.errors.JaxRuntimeError("INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS\nand more")
+
+    monkeypatch.setattr(TileGroup, "start", vanished)
+    trainer = VectorizedTrainer(first_fold(separable()), placement="batch")
+    assert "FAILED" == run(trainer, [spec(units=4)])[1][0].state  # the device still computes
+    monkeypatch.setattr(device_health, "device_answers", lambda: False)
+    with pytest.raises(DeviceLostError) as told:
+        run(trainer, [spec(units=4)])
+    assert "the cpu device no longer answers: INTERNAL: CUDA_ERROR_ILLEGAL_ADDRESS" == str(
+        told.value
+    )
+
+
+def test_a_worker_whose_device_vanishes_ends_so_that_another_may_find_it(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its trials are lost, not failed, and are tried again."""
+    worker = Worker(None)  # type: ignore[arg-type]
+
+    def vanished(order: object) -> None:
+        raise DeviceLostError("the gpu device no longer answers")
+
+    def leave(code: int) -> None:
+        raise SystemExit(code)
+
+    monkeypatch.setattr(worker, "_run_order", vanished)
+    monkeypatch.setattr("os._exit", leave)
+    worker._orders.put("an order")
+    with pytest.raises(SystemExit) as ended:
+        worker.run_orders()
+    assert DEVICE_LOST_EXIT_CODE == ended.value.code
+    assert "the gpu device no longer answers\n" == capfd.readouterr().err
+
+
+RAISING = """
+import keras
+
+class Fragile(keras.layers.Layer):
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+    def call(self, x, training=False):
+        if training and self.units == 9:
+            raise RuntimeError("no nines in training")
+        return x
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+def build(params, inputs, outputs):
+    x = first = keras.Input(inputs)
+    x = Fragile(params["units"])(keras.layers.Dense(params["units"])(x))
+    return keras.Model(first, keras.layers.Dense(outputs.units, outputs.activation)(x))
+"""
+
+
+def test_a_lane_whose_model_raises_while_it_is_traced_fails_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(RAISING)
+    problem = replace(first_fold(separable()), model=f"{tmp_path / 'mine.py'}:build")
+    trials = [spec(n, n, 2, units=units) for n, units in enumerate((8, 9, 8))]
+    results = run(VectorizedTrainer(problem, placement="batch"), trials)[1]
+    assert ["COMPLETE", "FAILED", "COMPLETE"] == [results[n].state for n in range(3)]
+    assert "no nines in training" in (results[1].error or "")
+    assert "\n" not in (results[1].error or "")

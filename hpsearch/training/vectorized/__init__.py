@@ -27,6 +27,7 @@ Lanes as one batch, as on an accelerator:
     lane_init          weights and optimizer variables, drawn on the device
     schedule_rates     learning-rate schedules on the device
     segment            epochs of many trials in one call, decisions included
+    device_health      a device's memory, and whether it answers
     tile_group         the trials of a template on the device
     group_factory      which trials share a group, and how many stand side by side
     batch_engine       groups of a population, reports and results

@@ -22,11 +22,12 @@ from ..trainer import ReportGenerator
 from ..trial_progress import TrialProgress
 from ..trial_result import require_finite_loss
 from .device_data import DeviceData
+from .device_health import is_out_of_memory, require_device
 from .group_factory import GroupFactory
 from .program_cache import ProgramCache
 from .segment import MAX_EPOCHS_PER_CALL
 from .template import Templates
-from .tile_group import TileEntry, TileGroup, TooLargeError, is_out_of_memory
+from .tile_group import TileEntry, TileGroup, TooLargeError
 
 REPORT_INTERVAL = 0.3  # between two answers of the device, about
 Key = tuple[tuple[int, int], ...]  # of a population: each trial's number and attempt
@@ -195,10 +196,15 @@ class BatchEngine:
         return most
 
     def _handle_error(self, key: str, group: TileGroup, error: Exception) -> None:
-        """Put a smaller group in the place of one that memory does not hold, or fail its trials."""
+        """Put a smaller group in the place of one that memory does not hold, or fail its trials.
+
+        Raises:
+            DeviceLostError: If the device is gone.
+        """
+        require_device(error)
         entries = sorted([*group.entries, *group.waiting], key=lambda e: e.round)
         size = error.size if isinstance(error, TooLargeError) else group.size.half
-        if is_out_of_memory(error) and size is not None:
+        if (isinstance(error, TooLargeError) or is_out_of_memory(error)) and size is not None:
             self.factory.limit(key, size)
             for entry in entries:  # begun again; what was measured is not measured again
                 entry.epoch, entry.slot = 0, None

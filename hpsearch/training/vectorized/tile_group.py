@@ -18,6 +18,7 @@ import numpy as np
 from ...trial import TrialSpec, Value
 from ..batching import batch_size
 from ..trial_progress import TrialProgress
+from .device_health import device_memory
 from .program_cache import ProgramCache
 from .segment import (
     FOLDED,
@@ -392,17 +393,3 @@ class TileGroup:
             self._note_stops(tile)
         self._dropped = np.array([[entry is None for entry in row] for row in slots])
         return True
-
-
-def device_memory() -> int | None:
-    """Bytes that programs may use; None where the device does not say, as a CPU."""
-    stats = jax.devices()[0].memory_stats() or {}
-    limit = stats.get("bytes_limit")
-    return None if limit is None else int(limit)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device, or a group, says that memory is not enough."""
-    return isinstance(error, TooLargeError) or (
-        isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
-    )
