@@ -1,4 +1,4 @@
-"""From a study's winner to a model in use: packing, the registry, the gate, scoring."""
+"""Promote a study's winner: packing, registry, gate, prediction."""
 
 from .gate import Comparison, Gate, NotBetterError
 from .model_export import export_model

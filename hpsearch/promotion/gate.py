@@ -1,4 +1,4 @@
-"""Whether a challenger is better than the champion on the rows that neither was trained on.
+"""Compare a challenger with the champion on locked rows.
 
 Pure functions.
 """
@@ -24,7 +24,7 @@ class NotBetterError(PromotionError):
 
 @dataclass(frozen=True, slots=True)
 class HoldoutPredictions:
-    """What a model said of the locked rows of its study."""
+    """A model's predictions for the locked rows of its study."""
 
     truth: np.ndarray  # (n_rows, n_outputs)
     prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the target's unit
@@ -36,9 +36,9 @@ class HoldoutPredictions:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """How sure one must be, and of how much."""
+    """The required gain and confidence."""
 
-    margin: float = 0.0  # by which the challenger must be better, in units of the metric
+    margin: float = 0.0  # required gain of the challenger, in units of the metric
     confidence: float = 0.95  # one-sided
 
 
@@ -50,8 +50,8 @@ class Comparison:
     n_rows: int
     challenger: float
     champion: float
-    gain: float  # positive where the challenger is better
-    certain_gain: float  # the gain that is exceeded with the gate's confidence
+    gain: float  # positive: the challenger is better
+    certain_gain: float  # lower confidence bound of the gain
     gate: Gate
 
     @property
@@ -70,7 +70,7 @@ class Comparison:
 
 
 def read_holdout_predictions(path: Path) -> HoldoutPredictions:
-    """The locked rows' truth and predictions that a study wrote."""
+    """Read the truth and predictions of a study's locked rows."""
     with np.load(path, allow_pickle=False) as held:
         rows = (held["truth"], held["prediction"], held["weights"])
         threshold = float(held["threshold"]) if "threshold" in held else 0.5
@@ -81,10 +81,10 @@ def read_holdout_predictions(path: Path) -> HoldoutPredictions:
 def compare_models(
     challenger: HoldoutPredictions, champion: HoldoutPredictions, metric: str, gate: Gate
 ) -> Comparison:
-    """A paired bootstrap of the difference (Efron & Tibshirani 1993, ch. 16), seeded.
+    """Compare by a seeded paired bootstrap (Efron & Tibshirani 1993, ch. 16).
 
     Raises:
-        NotBetterError: If the two were not judged on the same rows.
+        NotBetterError: If the two were evaluated on different rows.
     """
     if challenger.fingerprint != champion.fingerprint:
         raise NotBetterError(
@@ -120,7 +120,7 @@ def compare_models(
 def _resampled_gains(
     challenger: HoldoutPredictions, champion: HoldoutPredictions, measure: Metric
 ) -> np.ndarray:
-    """The gain on rows drawn with replacement, which are rows counted several times or never."""
+    """Compute the gain on rows drawn with replacement, as row weights."""
     rng = np.random.default_rng(0)
     n_rows = len(challenger.truth)
     gains = np.full(RESAMPLES, np.nan)

@@ -1,11 +1,11 @@
-"""`hpsearch export-model`: a promoted model's network in a format of another runtime.
+"""`hpsearch export-model`: export a promoted network for another runtime.
 
-The network takes cleaned columns, float32 of shape (n, n_columns), or arrays as they are;
-`schema.json` beside it says how raw cells become them, or their shape and type. Raw tables are
-taken by the MLflow model alone.
+The network's input is cleaned columns, float32 of shape (n, n_columns), or arrays; `schema.json`
+beside it describes how raw cells are cleaned, or the arrays' shape and type. Only the MLflow model
+accepts raw tables.
 
-What is written is opened again by its own runtime and answers the model's example rows as the
-served model does, or it is not there.
+The export is opened by its runtime and must predict the example rows as the served model does;
+otherwise it is removed.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
-RELATIVE, ABSOLUTE = 1e-4, 1e-5  # what two runtimes' answers may differ by, in float32
+RELATIVE, ABSOLUTE = 1e-4, 1e-5  # tolerated float32 differences between runtimes
 
-PredictFunction = Callable[[np.ndarray], Any]  # a network as its runtime runs it
+PredictFunction = Callable[[np.ndarray], Any]  # runs a network in its runtime
 
 
 def export_model(
@@ -45,7 +45,7 @@ def export_model(
     Args:
         client: Of the store that holds the model.
         reference: The registered model.
-        output: The folder to make; it appears when it is complete and its answers are right.
+        output: The folder to create; it appears when it is complete and verified.
         format: A key of `FORMATS`.
 
     Returns:
@@ -84,7 +84,7 @@ def _require_new(output: Path) -> None:
 
 @contextmanager
 def _explain_errors(what: str) -> Iterator[None]:
-    """An error that says what failed; every runtime raises its own kinds."""
+    """Convert errors, of which every runtime has its own kinds, to a PromotionError."""
     try:
         yield
     except (HpsearchError, OSError):
@@ -95,7 +95,7 @@ def _explain_errors(what: str) -> Iterator[None]:
 
 
 def _load_example(path: Path, schema: Any) -> Any:
-    """The rows that were kept beside the model as its example."""
+    """Load the model's example rows."""
     from mlflow.models import Model
 
     example = Model.load(str(path)).load_input_example(str(path))
@@ -103,10 +103,10 @@ def _load_example(path: Path, schema: Any) -> Any:
 
 
 def _require_same_answers(served: Any, example: Any, answer: PredictFunction) -> None:
-    """Refuse a network that answers the example otherwise than the served model.
+    """Refuse a network whose predictions for the example differ from the served model's.
 
     Raises:
-        PromotionError: With the largest difference.
+        PromotionError: States the largest difference.
     """
     expected = _extract_scores(served.answer(example))
     served.model = SimpleNamespace(predict_on_batch=answer, output_shape=served.model.output_shape)
@@ -121,7 +121,7 @@ def _require_same_answers(served: Any, example: Any, answer: PredictFunction) ->
 
 
 def _extract_scores(answers: pd.DataFrame) -> np.ndarray:
-    """The probabilities or predictions among a served model's answers."""
+    """Extract the probabilities or predictions from a served model's output."""
     columns = [c for c in answers.columns if c.startswith(("probability_", "prediction"))]
     numbers: np.ndarray = answers[columns].to_numpy(np.float64)
     return numbers

@@ -1,7 +1,6 @@
-"""Operations of TensorFlow that tf2onnx lacks, made of those that ONNX has.
+"""TensorFlow operations that tf2onnx lacks, composed of ONNX operations.
 
-Keras's activations `gelu`, `celu` and `selu` and their relatives need them. Importing this file
-makes them known to tf2onnx.
+Keras's activations `gelu`, `celu` and `selu` need them. Importing this module registers them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Packing a study's winner as the MLflow model that is promoted and served.
+"""Pack a study's winner as the MLflow model that is promoted and served.
 
-Writes a folder; uploading it twice is harmless.
+Writes a folder, which may be uploaded repeatedly.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ REQUIREMENTS = ("keras", "jax", "numpy", "pandas")
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Where a model comes from; kept beside it, and shown by the registry."""
+    """The origin of a model; stored with it and shown in the registry."""
 
     study: str
     trial: int
@@ -46,8 +46,8 @@ class Lineage:
     score: float  # mean over the folds of the search
     spread: float  # standard deviation over the folds
     epochs: int  # of the final fit
-    test: Mapping[str, float]  # what the locked rows said, by metric
-    verdict: str = ""  # how it compares with plain models on the locked rows
+    test: Mapping[str, float]  # metrics on the locked rows
+    verdict: str = ""  # comparison with the baselines on the locked rows
     code: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the user's files by name
 
 
@@ -116,7 +116,7 @@ def _copy_code(files: Mapping[str, Path], folder: Path) -> Path:
 
 @contextmanager
 def _unwrap_os_errors() -> Iterator[None]:
-    """Raise what the disk says, which MLflow hides in an exception of its own."""
+    """Raise the OSError that MLflow wraps in its own exception."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -129,7 +129,7 @@ def _unwrap_os_errors() -> Iterator[None]:
 
 @contextmanager
 def _silence_mlflow() -> Iterator[None]:
-    """No progress bar for the copy of a file, no line that the example fits the signature."""
+    """Suppress MLflow's progress bar and its message that the example fits the signature."""
     bar, logger = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", logging.getLogger("mlflow.pyfunc")
     before, level = os.environ.get(bar), logger.level
     os.environ[bar] = "false"
@@ -145,13 +145,13 @@ def _silence_mlflow() -> Iterator[None]:
 
 
 def sha256(path: Path) -> str:
-    """The digest of a file, in hexadecimal."""
+    """Compute the hexadecimal digest of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_sha256(folder: Path) -> str:
-    """The digest of every file below `folder` and of its name, in hexadecimal."""
+    """Compute the hexadecimal digest of all files below `folder` and their names."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         digest.update(f"{sha256(path)} {path.relative_to(folder).as_posix()}\n".encode())
@@ -159,10 +159,10 @@ def folder_sha256(folder: Path) -> str:
 
 
 def clean_folder(folder: Path) -> Path:
-    """`folder` once what loading a model left in it is gone.
+    """Remove from `folder` what loading the model has left, and return it.
 
-    That is MLflow's note of the version, and compiled Python files: Python would run them in place
-    of the sources whose digest is known.
+    That is MLflow's version file, and compiled Python files, which Python would run instead of the
+    sources with the known digest.
     """
     (folder / "registered_model_meta").unlink(missing_ok=True)
     for cache in sorted(folder.rglob("__pycache__")):

@@ -1,4 +1,4 @@
-"""What a registry's refusals mean: which permission to ask for, and from whom."""
+"""Explain a registry's refusals: the missing permission, and who can grant it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from ..tracking.refusals import describe_refusal, http_status
 
 
 def model_permission(permission: str, name: str) -> str:
-    """A permission on a registered model, as an administrator knows it."""
+    """Name a permission on a registered model for the administrator."""
     return f"{permission} on the registered model {name!r} (who registered it may grant it too)"
 
 
 def experiment_permission(permission: str, study: str = "") -> str:
-    """A permission on a study's experiment."""
+    """Name a permission on a study's experiment."""
     named = f" {study!r}" if study else ""
     return f"{permission} on the study's experiment{named} (whose study it is may grant it too)"
 
 
 @contextmanager
 def explain_refusals(permission: str) -> Iterator[None]:
-    """Tell what a server refuses inside the block for people.
+    """Convert refusals of a server inside the block to readable errors.
 
     Raises:
-        PromotionError: That names `permission` where it is missing.
+        PromotionError: Names `permission` if it is missing.
     """
     from mlflow.exceptions import MlflowException
 

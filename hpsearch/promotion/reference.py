@@ -1,4 +1,4 @@
-"""What a registered model may be called, and how it is referred to."""
+"""Names of registered models, and references to their versions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The registry: which model versions there are and which of them are in use.
+"""The model registry: versions and aliases.
 
-Every call names its client; nothing of MLflow's global state is read or set.
+Every function takes a client; MLflow's global state is neither read nor set.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TAG = "hpsearch."
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """What a promotion or a rollback left behind."""
+    """The outcome of a promotion or rollback."""
 
     name: str
     version: int
@@ -90,7 +90,7 @@ def promote_run(
     gate: Gate | None = None,
     force: bool = False,
 ) -> Promotion:
-    """Register the model of a study's run and let the alias point to it.
+    """Register the model of a study's run and point the alias to it.
 
     A run that was registered under the name before keeps its version.
 
@@ -156,7 +156,7 @@ def _promote_locked(
 
 
 def rollback_model(client: MlflowClient, name: str) -> Promotion:
-    """Let the last champion be the champion again; the two change places.
+    """Restore the previous champion; the two versions swap their aliases.
 
     Raises:
         PromotionError: If there was none.
@@ -174,7 +174,7 @@ def rollback_model(client: MlflowClient, name: str) -> Promotion:
 
 
 def list_versions(client: MlflowClient, name: str | None = None) -> list[RegisteredVersion]:
-    """Every version that hpsearch registered, by name, the newest first."""
+    """List the versions registered by hpsearch, by name, newest first."""
     with explain_refusals("READ on its registered models"):
         names = (
             [name]
@@ -194,7 +194,7 @@ def list_versions(client: MlflowClient, name: str | None = None) -> list[Registe
 
 
 def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | None:
-    """The version that has the alias; None where none has."""
+    """Return the version with the alias; None if there is none."""
     from mlflow.exceptions import MlflowException
 
     try:

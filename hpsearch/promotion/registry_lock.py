@@ -1,7 +1,7 @@
-"""Whose turn it is to promote on a tracking server, which has no lock and no compare-and-set.
+"""A lock for promotions on a tracking server, which offers no locks and no compare-and-set.
 
-What it has is a registry in which a name exists once: of several clients that create it at once,
-one succeeds and the others get an error. Its creator removes it when done.
+Names in the registry are unique: if several clients create a name at the same time, one succeeds
+and the others get an error. The creator removes the name when done.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ POLL_SECONDS = 0.1  # seconds
 
 @contextmanager
 def registry_lock(client: MlflowClient, *, patience: float = TIMEOUT_SECONDS) -> Iterator[None]:
-    """Wait for the turn, and have it inside the block.
+    """Hold the lock inside the block.
 
     A crashed holder keeps the lock: it cannot be told from a slow one.
 

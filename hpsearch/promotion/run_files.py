@@ -1,4 +1,4 @@
-"""The files of a study's run that a promotion needs: its winner and its locked rows."""
+"""The files of a study's run that a promotion needs: winner and locked predictions."""
 
 from __future__ import annotations
 

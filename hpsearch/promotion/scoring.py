@@ -1,7 +1,7 @@
-"""`hpsearch predict`: a promoted model's answers for a file of any length.
+"""`hpsearch predict`: predictions of a promoted model for a file of any length.
 
-The file goes through in blocks, so memory does not grow with it. Cells are read as text and
-cleaned by the model's own schema; the answers are those of the MLflow model.
+The file is processed in blocks, so memory use does not depend on its length. Cells are read as text
+and cleaned by the model's own schema; the predictions are those of the MLflow model.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def predict_file(
     keep: Sequence[str] = (),
     strict: bool = False,
 ) -> Any:
-    """Write the answers for the rows of `source` to `output` as CSV, in their order.
+    """Write the predictions for the rows of `source` to `output` as CSV, in order.
 
     Args:
         client: Of the store that holds the model.
@@ -89,7 +89,7 @@ def predict_file(
 
 
 def _predict_rows(served: Any, rows: RowFile, output: IO[str]) -> CellCounts:
-    """The answers for a file's rows, some at a time."""
+    """Iterate over the predictions for a file's rows, in blocks."""
     import pyarrow as pa
 
     counts, window, earlier = CellCounts(), rows.schema.window, None

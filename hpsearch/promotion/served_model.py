@@ -1,4 +1,4 @@
-"""The model as MLflow serves it: a raw table in, probabilities and label out.
+"""The MLflow model: takes a raw table, returns probabilities and label.
 
 MLflow keeps this file as the model's code (models from code: nothing is pickled) and runs it
 where hpsearch is not installed. It needs Keras with one backend, numpy, pandas, MLflow, and
@@ -33,7 +33,7 @@ ARRAYS_AT_ONCE = 256  # of rows that are arrays
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
-    """One Keras model behind the schema of the table that it was trained on."""
+    """A Keras model with the schema of its training table."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Open the model, if its files are those that were saved.
@@ -66,7 +66,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """The answers for a raw table's rows, in their order; see `answer`.
+        """Predict the rows of a raw table, in order; see `answer`.
 
         Cells of unknown categories are logged, one line a table.
         """
@@ -77,7 +77,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         return answers
 
     def answer(self, table: Any, counts: Any = None) -> pd.DataFrame:
-        """What the model says of each row of a raw table.
+        """Predict each row of a raw table.
 
         Args:
             table: A pandas DataFrame or pyarrow Table with the schema's raw columns, text and

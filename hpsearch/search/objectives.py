@@ -1,4 +1,4 @@
-"""What a trial is worth when there are several objectives: one value each."""
+"""The values of a trial for several objectives."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from ..trial import Trial, TrialResult, mean
 
-COSTS = ("parameters", "latency_ms")  # objectives that are no metric; smaller is better
+COSTS = ("parameters", "latency_ms")  # objectives that are not metrics; minimized
 
 
 def objective_values(trial: Trial, result: TrialResult, names: Sequence[str]) -> list[float] | None:
-    """The value of each objective in `names`, in their order; None for a trial without a score.
+    """Return the value of each objective in `names`; None for a trial without a score.
 
     A metric is the mean over the folds at the trial's best epoch, which is that of the first
     metric among the objectives.

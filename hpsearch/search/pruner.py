@@ -1,8 +1,7 @@
-"""The protocol of a pruner: it says which trials are not worth their next epochs.
+"""The protocol of pruners, which stop unpromising trials.
 
-A trial trains to its next rung and waits there for a verdict, so a verdict never comes an epoch
-late. It rests on the study's history and on nothing else: a study that was resumed decides as one
-that never stopped.
+A trial trains to its next rung and waits there for a verdict, so a verdict is never late. Verdicts
+depend only on the study's history, so a resumed study decides as an uninterrupted one does.
 """
 
 from __future__ import annotations
@@ -15,29 +14,29 @@ from ..trial import Trial
 
 
 class Pruner(Protocol):
-    """What ends trials before their last epoch. Pure: it remembers nothing that matters."""
+    """Stops trials before their last epoch. Stateless: decisions depend on arguments only."""
 
-    bracket: int  # trials that are asked and trained together, as numbers 0 to bracket - 1 and on
+    bracket: int  # number of consecutive trials that are created and trained together
 
     def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
-        """After how many finished epochs trial `number` waits for a verdict: ascending.
+        """Return the numbers of finished epochs after which trial `number` waits, ascending.
 
-        Each lies below `epochs`, the trial's last one, after which there is nothing to decide.
+        Each is less than `epochs`, the length of the trial.
         """
         ...
 
     def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
-        """Whether each trial is pruned, by its number; one that is left out goes on waiting.
+        """Decide by number whether trials are pruned; omitted trials keep waiting.
 
         Args:
-            waiting: Trials of `history` that stand at a rung, after their last epoch so far.
-            history: The study, these trials included.
+            waiting: Trials of `history` that wait at a rung.
+            history: The study's history, including these trials.
         """
         ...
 
 
 class NoPruner:
-    """Every trial trains to its own end."""
+    """Never prunes."""
 
     bracket = 1
 

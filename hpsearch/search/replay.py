@@ -1,4 +1,4 @@
-"""Resuming a study: the sampler receives the same calls as before, in the same order."""
+"""Resume a study: repeat the sampler's calls of earlier runs in the same order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from .sampler import Sampler, copy_known_trial, make_running_trial
 
 
 def replay_trials(history: History, sampler: Sampler, *, in_rounds: bool) -> set[int]:
-    """Tell the sampler of a study's earlier runs.
+    """Replay a study's earlier runs to the sampler.
 
     Returns:
-        The trials whose results the sampler has not received; in rounds it receives them at the
-        beginning of the next round.
+        The trials whose results the sampler has not received; in rounds, it receives them at the
+        start of the next round.
     """
     asked, ended, untold = set[int](), set[int](), set[int]()
     for step in history.order:
@@ -37,6 +37,6 @@ def replay_trials(history: History, sampler: Sampler, *, in_rounds: bool) -> set
 
 
 def tell_ended(sampler: Sampler, ended: Trial) -> None:
-    """Tell the sampler how a trial ended; its whole curves are not needed after that."""
+    """Send an ended trial to the sampler, and drop its curves."""
     sampler.tell(ended)
     ended.drop_curves()

@@ -1,7 +1,7 @@
-"""Which trials are tried again after their worker died: pure counting.
+"""Decide which trials are retried after their worker died.
 
-Trials that train together are lost together, and one of them may be what kills the others. So they
-train together once more, and at last each alone.
+Trials that train together are lost together, and one of them may be the cause. So they are first
+retried together, and finally one by one.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-MAX_ATTEMPTS = 3  # how often a trial may take its worker down before it is FAILED
+MAX_ATTEMPTS = 3  # worker deaths after which a trial is FAILED
 
 
 class Retries:
-    """The deaths of workers in one run of a study; those of earlier runs are forgiven."""
+    """Counts the deaths of workers in one run of a study; earlier runs are not counted."""
 
     def __init__(self, *, in_brackets: bool) -> None:
         """`in_brackets`: trials wait for their companions at rungs, unless one trains alone."""
         self._in_brackets = in_brackets
-        self._deaths: Counter[int] = Counter()  # of workers under a trial
-        self._lost: set[int] = set()  # until the results of their companions are known
+        self._deaths: Counter[int] = Counter()  # worker deaths per trial
+        self._lost: set[int] = set()  # waiting for the results of their companions
         self._alone: set[int] = set()  # trials that no longer wait for their companions
 
     def count_loss(self, number: int) -> bool:
-        """Take in that a worker died under a trial; whether that was its last attempt."""
+        """Count a worker's death during a trial; returns whether it was the last attempt."""
         self._deaths[number] += 1
         if self._deaths[number] >= MAX_ATTEMPTS:
             return True
@@ -31,10 +31,10 @@ class Retries:
         return False
 
     def next_submissions(self, companions: Sequence[int]) -> list[tuple[int, ...]]:
-        """Which trials to submit together now; none until all of `companions` are known to be lost.
+        """Return trials to submit together; empty until all `companions` are known to be lost.
 
         Args:
-            companions: Those that trained together and have no result.
+            companions: Trials of the same population without a result.
         """
         if not companions or not self._lost.issuperset(companions):
             return []

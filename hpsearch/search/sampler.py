@@ -1,4 +1,4 @@
-"""The protocol of a sampler: it is asked for points of a space and told their results."""
+"""The protocol of samplers: `ask` suggests points, `tell` receives results."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from ..trial import Trial, Value
 
 
 class Sampler(Protocol):
-    """What proposes trials.
+    """Suggests the hyperparameters of trials.
 
-    A suggestion depends on the study's seed, the trial's number and what was told before, and on
-    nothing else: a sampler that was made anew and told the same, in the same order, goes on the
-    same way.
+    A suggestion depends only on the study's seed, the trial's number and the earlier calls of
+    `tell`: a new sampler that receives the same calls in the same order continues identically.
     """
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
-        """The params of trial `number`, active ones only; None where the space is exhausted.
+        """Suggest the active params of trial `number`; None if the space is exhausted.
 
-        A number is asked for again where its first point turned out to be known: that one is
-        told as ended before.
+        The same number is asked for again if its first point was tried before; `tell` is then
+        called with that trial first.
         """
         ...
 
@@ -40,15 +39,15 @@ class Sampler(Protocol):
         return found
 
     def tell(self, trial: Trial) -> None:
-        """Take in a trial: one that has ended, or one that is running and was asked for elsewhere.
+        """Receive an ended trial, or one that is running and was created elsewhere.
 
-        Of a trial of an earlier run there are the means over the folds, and no curve of a fold.
-        With several objectives `trial.values` holds them, else `trial.score` does.
+        Trials of earlier runs only have means over the folds, no curves per fold. The result is
+        in `trial.score`, or in `trial.values` for several objectives.
         """
         ...
 
     def epochs(self, number: int) -> int | None:
-        """How long trial `number` is trained, where the sampler decides it; asked after `ask`."""
+        """Return the epochs of trial `number` if the sampler decides them; called after `ask`."""
         ...
 
 
@@ -60,12 +59,12 @@ def ask_many(sampler: Sampler, number: int, count: int) -> list[Mapping[str, Val
 
 
 def make_running_trial(number: int, params: Mapping[str, Value], *, epochs: int = 0) -> Trial:
-    """A trial that has just begun."""
+    """Make a running trial."""
     return Trial(number, 0, params, seed=0, epochs=epochs, asked=0, state="RUNNING")
 
 
 def copy_known_trial(known: Trial, number: int, *, had_ended: bool) -> Trial:
-    """A trial whose params were known: it ends as the known one did, or says nothing so far."""
+    """Copy the result of an earlier trial with the same params, if it has one."""
     if had_ended:
         return replace(known, number=number)
     return replace(make_running_trial(number, known.params, epochs=known.epochs), state="FAILED")

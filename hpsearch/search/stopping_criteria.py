@@ -1,4 +1,4 @@
-"""When a search ends, and why: totals over a study's whole life, read off its history."""
+"""Stopping criteria of a search, evaluated on the study's history over all runs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from ..trial import Direction, Trial, is_better
 
 @dataclass(frozen=True, slots=True)
 class StoppingCriteria:
-    """When a study ends: totals, however often it is resumed."""
+    """When a study ends; totals over all runs."""
 
     trials: int  # finished trials
     seconds: float | None = None  # wall clock
-    stagnation: int | None = None  # finished trials without a better best
-    target: float | None = None  # the score that is good enough
+    stagnation: int | None = None  # finished trials without an improvement
+    target: float | None = None  # score at which the search stops
 
     def is_out_of_time(self, seconds: float) -> bool:
-        """Whether so much wall clock is all there was."""
+        """Whether the time limit is reached."""
         return self.seconds is not None and seconds >= self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """Why a search asks for no more trials."""
+    """Why a search ended."""
 
     cause: str  # "target", "stagnation", "space", "trials" or "minutes"
-    reason: str  # a line for people
+    reason: str  # one line for the user
 
 
 def find_stop_reason(history: History, limits: StoppingCriteria) -> StopReason | None:
-    """Why no trial more is wanted, or None; time and the size of the space are not looked at."""
+    """Return why the search should stop, or None; ignores time and exhausted spaces."""
     target, best = limits.target, history.best
     if target is not None and best is not None and _reaches(best, target, history.direction):
         score = f"trial {best.number} has {history.metric} {best.score:.6g}"
@@ -53,7 +53,7 @@ SPACE_EXHAUSTED = StopReason("space", "every point of the search space has been 
 
 
 def time_is_up(limits: StoppingCriteria) -> StopReason:
-    """The end of a search whose time limit is reached."""
+    """Make the stop reason of a reached time limit."""
     return StopReason(
         "minutes", f"the time limit of {(limits.seconds or 0.0) / 60:g} minutes is reached"
     )

@@ -1,4 +1,4 @@
-"""Which points of a finite space were tried, so that none is trained twice."""
+"""Record the tried points of a finite space, so that none is trained twice."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from random import Random
 from ..spec.search_space import Categorical, Float, Parameter, SearchSpace
 from ..trial import Trial, Value, derive_seed
 
-PointKey = tuple[tuple[str, int | float | str], ...]  # equal for equal points
+PointKey = tuple[tuple[str, int | float | str], ...]  # key of a point
 
-MAX_DRAWS = 100  # random points, before the untried ones are looked for one by one
-MAX_ENUMERATED = 20_000  # points of a space that are counted
+MAX_DRAWS = 100  # random draws before untried points are enumerated
+MAX_ENUMERATED = 20_000  # largest size of a space that is counted
 
 
 def point_key(space: SearchSpace, params: Mapping[str, Value]) -> PointKey:
-    """One key a point: equal where all its parameters are. What the space lacks is ignored."""
+    """Return a key that is equal for equal points; names outside the space are ignored."""
     return tuple((p.name, _value_key(p, params[p.name])) for p in space.iter_active(params))
 
 
 def _value_key(p: Parameter, value: Value) -> int | float | str:
-    """A value without its rounding error, and with its type: 1 and True are different choices."""
+    """Return a rounded value with its type; 1 and True are different choices."""
     if isinstance(p, Categorical):
         return repr(value)
     assert isinstance(value, int | float)
@@ -31,10 +31,10 @@ def _value_key(p: Parameter, value: Value) -> int | float | str:
 
 
 class TriedPoints:
-    """The points that were tried or are being tried. Of an infinite space it keeps none."""
+    """The points of finished and running trials; empty for an infinite space."""
 
     def __init__(self, space: SearchSpace) -> None:
-        """Nothing was tried yet."""
+        """Create an empty record."""
         self._space = space
         self.is_finite = math.isfinite(space.size)
         self._tried: dict[PointKey, tuple[int, int]] = {}  # -> trial, its epochs at most
@@ -59,11 +59,11 @@ class TriedPoints:
 
     @property
     def is_full(self) -> bool:
-        """Whether every point is known."""
+        """Whether all points were tried."""
         return len(self._tried) >= self._total
 
     def find_untried(self, *seed: int | str) -> dict[str, Value] | None:
-        """A feasible point that was not tried, at random; None where there is none."""
+        """Draw a random untried feasible point; None if there is none."""
         rng = Random(derive_seed(*seed))
         for _ in range(MAX_DRAWS):
             params = self._space.draw(rng)

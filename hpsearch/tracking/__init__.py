@@ -1,1 +1,1 @@
-"""MLflow as the projection of a study's journal. Importing this imports no MLflow."""
+"""Send a study's journal to MLflow. Importing this package does not import MLflow."""

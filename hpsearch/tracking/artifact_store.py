@@ -1,4 +1,4 @@
-"""What this machine needs to write files of runs, where no tracking server does it for it."""
+"""Check that this machine can write artifacts that no tracking server proxies."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ PROXIED = (
 
 
 def check_artifact_store(location: str) -> None:
-    """Refuse a location for which a library or a login is missing here.
+    """Refuse an artifact location whose library or login is missing.
 
     Raises:
-        TrackingError: With the remedy.
+        TrackingError: Names the remedy.
     """
     scheme = urlsplit(location).scheme
     module, package = LIBRARIES.get(scheme, ("", ""))
@@ -53,7 +53,7 @@ def check_artifact_store(location: str) -> None:
 
 
 def list_run_files(client: MlflowClient, run_id: str, folder: str = "") -> list[FileInfo]:
-    """What lies right below a folder of a run's artifacts.
+    """List the direct children of a folder of a run's artifacts.
 
     `client.list_artifacts` asks for logged models as well, which a server before MLflow 3 refuses.
     """
@@ -63,7 +63,7 @@ def list_run_files(client: MlflowClient, run_id: str, folder: str = "") -> list[
 
 
 def local_artifacts(client: MlflowClient, run_id: str) -> Path | None:
-    """The folder of a run's artifacts; None where another machine or service writes them."""
+    """Return the local folder of a run's artifacts; None if they are stored elsewhere."""
     uri = client.get_run(run_id).info.artifact_uri
     if urlsplit(uri).scheme == "file":
         return Path(url2pathname(urlsplit(uri).path))
@@ -78,9 +78,9 @@ def _is_installed(module: str) -> bool:
 
 
 def limit_s3_requests(location: str) -> None:
-    """Have boto3 give up a store that is silent; by default it waits for minutes.
+    """Limit boto3's timeouts, which are minutes by default.
 
-    Nothing is changed where the process has a session of its own already.
+    An existing session of the process is not changed.
     """
     if LIBRARIES.get(urlsplit(location).scheme, ("", ""))[0] != "boto3":
         return

@@ -1,8 +1,8 @@
-"""Points into MLflow's SQLite store in one statement instead of one object each.
+"""Write points into MLflow's SQLite store in bulk.
 
-MLflow's own `log_batch` makes two Python objects a point and takes 0.1 ms for each, which is
-most of what a trial costs the training beside it. The rows are the same (a test compares them).
-A store that does not look as expected, or no SQLite, is left to `log_batch`.
+MLflow's `log_batch` creates two Python objects per point and takes 0.1 ms each, which is most of a
+trial's tracking cost. The rows are identical (a test compares them). Other stores, and unexpected
+schemas, use `log_batch`.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ COLUMNS = {"key", "value", "timestamp", "step", "is_nan", "run_uuid"}
 
 
 class BulkPoints:
-    """Writes points of a run; a point that is there already stays as it is."""
+    """Writes points of a run; existing points are unchanged."""
 
     def __init__(self, store: Any, points: Any, latest: Any) -> None:
-        """Write through `store` into its two tables of metrics."""
+        """Write to the two metric tables of `store`."""
         self._store = store
         self._points = points
         self._latest = latest
 
     @classmethod
     def for_client(cls, client: MlflowClient) -> BulkPoints | None:
-        """A writer into the client's store; None where `log_batch` has to do."""
+        """Create a writer for the client's store; None if `log_batch` must be used."""
         store, tables = sqlite_store(client), metric_tables()
         if store is None or tables is None:
             return None
@@ -38,7 +38,7 @@ class BulkPoints:
         return cls(store, *tables) if suits else None
 
     def write(self, run: str, points: Iterable[MetricPoint]) -> None:
-        """Add the points, and show the last of each metric as its current value.
+        """Insert the points, and update each metric's latest value.
 
         Raises:
             MlflowException: If the database cannot be written.
@@ -64,7 +64,7 @@ class BulkPoints:
             )
 
     def point_keys(self, run: str) -> set[tuple[str, int, int]]:
-        """Metric, step and time of every point of a run."""
+        """Return metric, step and time of every point of a run."""
         table = self._points.c
         with self._store.ManagedSessionMaker() as session:
             wanted = session.query(table.key, table.step, table.timestamp)

@@ -1,7 +1,7 @@
-"""How far a journal has reached one store: a small file beside the journal.
+"""The upload position of a journal in one store, in a small file beside the journal.
 
-One file a store, since a study may be sent to a second one later. What it says is believed only
-where it fits the journal; the store's own word is compared with it elsewhere.
+One file per store, since a study may be sent to several. It is used only if it matches the journal;
+the sender compares it with the position recorded by the store itself.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from ..journal import is_sound
 from ..platforms.files import DRAFT, write_text
 from ..platforms.locks import FileLock, LockHeldError
 
-CURSOR = "uploaded-"  # begins the name of each
+CURSOR = "uploaded-"  # prefix of the files
 BLOCK = 65536  # bytes read at once while the beginning of a line is looked for
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """The end of a line of a journal, and the checksum by which the line is known again."""
+    """The end of a journal line, with a checksum that identifies the line."""
 
     offset: int = 0  # bytes
     checksum: str = ""  # the first eight characters of the last line before it
 
     @classmethod
     def at_offset(cls, journal: Path, offset: int) -> Position:
-        """The position at `offset`, which must be the end of a line."""
+        """Return the position at `offset`, which must be the end of a line."""
         if offset == 0:
             return cls()
         return cls(offset, _last_line(journal, offset)[:8].decode("ascii", "replace"))
 
     @classmethod
     def parse(cls, text: str) -> Position:
-        """The position that `str` made a text of; the journal's beginning for any other text."""
+        """Parse the output of `str`; any other text gives the start of the journal."""
         offset, _, checksum = text.partition(":")
         return cls(int(offset), checksum) if offset.isascii() and offset.isdigit() else cls()
 
@@ -47,7 +47,7 @@ class Position:
         return f"{self.offset}:{self.checksum}"
 
     def matches(self, journal: Path) -> bool:
-        """Whether the journal has this very line there, undamaged."""
+        """Whether the journal contains this line at this offset, undamaged."""
         if self.offset == 0:
             return True
         try:
@@ -63,16 +63,16 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class UploadState:
-    """What one store has of a study, as far as the file beside the journal knows."""
+    """The upload state of a study in one store, as saved beside the journal."""
 
     position: Position = Position()
     run: str = ""  # the id of the study's run
-    refused: tuple[str, ...] = ()  # what the store refused for good, by name
+    refused: tuple[str, ...] = ()  # permanent refusals, by name
     store: str = ""  # its URI, without a password
 
     @classmethod
     def from_json(cls, held: Any) -> Self:
-        """What a file said; nothing where it is damaged or was written in another form."""
+        """Read a saved state; empty if the file is damaged or in another format."""
         if not isinstance(held, Mapping):
             return cls()
         texts = [held.get("position", ""), held.get("run", ""), held.get("store", "")]
@@ -83,10 +83,10 @@ class UploadState:
 
 
 class Cursor:
-    """The position up to which a store has acknowledged a journal.
+    """The position up to which a store has acknowledged a journal, with a lock.
 
-    Opening it takes a lock that the operating system drops when the process ends: two senders
-    of one journal could create a run twice.
+    The lock is released when the process ends. It prevents that two senders of a journal create a
+    run twice.
     """
 
     def __init__(self, journal: Path, uri: str) -> None:
@@ -105,7 +105,7 @@ class Cursor:
                 draft.unlink()
 
     def load(self, key: str) -> UploadState:
-        """What was acknowledged of the study with this key, as far as it fits the journal."""
+        """Load the acknowledged state of the study with this key, if it matches the journal."""
         held = _read_json(self.path)
         if not isinstance(held, Mapping) or held.get("key") != key:
             return UploadState()
@@ -115,22 +115,22 @@ class Cursor:
         return UploadState(run=known.run, refused=known.refused)
 
     def save(self, key: str, known: UploadState) -> None:
-        """Everything before the position has been acknowledged.
+        """Save that everything before the position has been acknowledged.
 
         Raises:
-            OSError: If it cannot be written; what it said before still holds.
+            OSError: If it cannot be written; the previous state is kept.
         """
         fields = {"key": key, "position": str(known.position), "run": known.run}
         more = {"refused": known.refused, "store": self._uri}
         write_text(self.path, json.dumps({**fields, **more}) + "\n")
 
     def close(self) -> None:
-        """Let another process send."""
+        """Release the lock."""
         self._lock.release()
 
 
 def read_upload_states(journal: Path) -> list[UploadState]:
-    """What each store has of a journal; a damaged file says that it has nothing."""
+    """Read the upload state of each store; a damaged file counts as empty."""
     known = [UploadState.from_json(_read_json(p)) for p in journal.parent.glob(f"{CURSOR}*.json")]
     return [held if held.position.matches(journal) else UploadState() for held in known]
 
@@ -143,7 +143,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _last_line(journal: Path, offset: int) -> bytes:
-    """The line that ends at `offset`, or what there is of it."""
+    """Return the line that ends at `offset`."""
     with journal.open("rb") as file:
         start, block, found = offset, BLOCK, b""
         while start > 0:

@@ -1,8 +1,8 @@
-"""The SQLite file of a store: made whole or not at all, and checked before MLflow opens it.
+"""The SQLite file of a store: created atomically, and checked before MLflow opens it.
 
-MLflow builds a new database in its final file, some fifty migrations one after the other; whoever
-stops in between leaves a file that no version of MLflow opens. Here it is built in memory and
-takes its name when it is whole. A file is checked with `sqlite3` alone, in milliseconds.
+MLflow creates a new database in its final file by some fifty migrations; an interruption leaves a
+file that no version of MLflow opens. Here it is created in memory and renamed when it is complete.
+Checks use only `sqlite3` and take milliseconds.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ State = Literal["absent", "empty", "half made", "whole"]
 
 
 def database_path(uri: str) -> Path | None:
-    """The file of an SQLite URI; None where the store is none."""
+    """Return the file of an SQLite URI; None for other stores."""
     path = uri.removeprefix(PREFIX).partition("?")[0]
     return Path(path) if uri.startswith(PREFIX) and path not in ("", ":memory:") else None
 
 
 def database_identity(path: Path) -> tuple[int, int] | None:
-    """Which file has the name `path`; a store that is open keeps its own though it is replaced."""
+    """Return the identity of the file at `path`; an open store keeps its file if it is replaced."""
     try:
         status = path.stat()
     except OSError:
@@ -41,13 +41,12 @@ def database_identity(path: Path) -> tuple[int, int] | None:
 
 
 def database_state(path: Path) -> State:
-    """What is at `path`: no file, one without tables, a store that was never finished, or one.
+    """Return the state of the database at `path`: absent, empty, half-created or whole.
 
-    MLflow creates its first experiment when everything else is there, so a store that has none
-    holds nothing.
+    MLflow creates its first experiment last, so a store without one is incomplete.
 
     Raises:
-        TrackingError: If it is something else, or cannot be read.
+        TrackingError: If it is not a store, or cannot be read.
     """
     try:
         if link := _dangling_link(path):
@@ -73,7 +72,7 @@ def database_state(path: Path) -> State:
 
 
 def _dangling_link(path: Path) -> Path | None:
-    """The link on the way to `path` that leads nowhere: a disk that is not mounted, perhaps."""
+    """Find a dangling link in `path`, perhaps of an unmounted disk."""
     path = path.absolute()
     return next((p for p in (path, *path.parents) if p.is_symlink() and not p.exists()), None)
 
@@ -99,7 +98,7 @@ def _classify(path: Path, database: sqlite3.Connection) -> State:
 
 
 def check_database(path: Path) -> None:
-    """Refuse what cannot be used as a store, or made one, whatever one waits for.
+    """Refuse a path that cannot become a usable store.
 
     Raises:
         TrackingError: With the remedy.
@@ -127,15 +126,15 @@ def check_database(path: Path) -> None:
 
 
 def _nearest_folder(folder: Path) -> Path:
-    """`folder`, or the nearest one above it that exists."""
+    """Return `folder` or its nearest existing parent."""
     folder = folder.absolute()
     return folder if folder.exists() or folder == folder.parent else _nearest_folder(folder.parent)
 
 
 def make_database(path: Path) -> None:
-    """Make a new store at `path` unless a whole one is there; it is never seen half made.
+    """Create a store at `path` atomically, unless a whole one exists.
 
-    Several processes may do it at once: the first one's stays.
+    If several processes do so at the same time, the first one's is kept.
 
     Raises:
         TrackingError: If it cannot be made.
@@ -165,7 +164,7 @@ def make_database(path: Path) -> None:
 
 
 def _is_old(draft: Path) -> bool:
-    """Whether a draft was left by a process that was killed."""
+    """Whether a draft was left by a killed process."""
     try:
         return time.time() - draft.stat().st_mtime > OLD_DRAFT_SECONDS
     except OSError:  # gone meanwhile
@@ -173,9 +172,9 @@ def _is_old(draft: Path) -> bool:
 
 
 def _build_store(draft: Path, artifacts: Path) -> None:
-    """A whole store of MLflow's at `draft`, its first experiment included.
+    """Create a complete MLflow store at `draft`, including its first experiment.
 
-    Its tables are made in memory, which takes a second; on a disk it is six.
+    Tables are created in memory, which takes one second instead of six on disk.
     """
     import sqlalchemy
 
@@ -193,12 +192,12 @@ def _build_store(draft: Path, artifacts: Path) -> None:
 
 
 def silence_database_log() -> None:
-    """Have MLflow print no traceback of an error that it raises as well, and nothing of tables."""
+    """Silence MLflow's logging of tables and of errors that it also raises."""
     logging.getLogger(TABLES_LOGGER).setLevel(logging.CRITICAL)
 
 
 def _publish_draft(draft: Path, path: Path) -> None:
-    """Give the draft its name, unless another process has been faster."""
+    """Rename the draft, unless another process was faster."""
     if path.exists():
         if database_state(path) in ("absent", "empty"):  # a file without tables
             replace(draft, path)
@@ -213,10 +212,10 @@ def _publish_draft(draft: Path, path: Path) -> None:
 
 
 def move_aside(path: Path) -> Path:
-    """Move a database that is half made out of the way, with what SQLite keeps beside it.
+    """Move a half-created database and SQLite's files beside it out of the way.
 
     Returns:
-        Where it is now.
+        Its new path.
     """
     target = path.with_name(f"{path.name}.half-made-{time.strftime('%Y%m%d-%H%M%S')}")
     for suffix in ("-journal", "-wal", "-shm", ""):

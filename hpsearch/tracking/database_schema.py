@@ -1,7 +1,7 @@
-"""The version of a database's tables: one that is older is not changed unless somebody says so.
+"""Check the schema version of a database; an older one is migrated only on request.
 
-MLflow migrates an older database in place when it opens it, and the older version, a team's server
-perhaps, can then no longer use it. The versions are read from MLflow's files, without importing it.
+MLflow migrates an older database when it opens it; the older MLflow, such as a team's server, can
+then no longer use it. Versions are read from MLflow's files, without importing it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _REVISION = re.compile(r"^(down_)?revision = (?:[\"'](\w+)[\"']|None)", re.MULTI
 
 
 def check_schema(uri: str) -> None:
-    """Refuse a database whose tables are older or newer than those of the MLflow that is installed.
+    """Refuse a database whose schema is older or newer than the installed MLflow's.
 
     Raises:
         TrackingError: With the remedy.
@@ -46,7 +46,7 @@ def check_schema(uri: str) -> None:
 
 
 def upgrade_database(uri: str) -> str | None:
-    """Migrate an older database; one of SQLite is copied before.
+    """Migrate an older database, after a backup if it is SQLite.
 
     Returns:
         One sentence about it; None where there was nothing to do.
@@ -70,7 +70,7 @@ def upgrade_database(uri: str) -> str | None:
 
 @cache
 def known_revisions() -> tuple[frozenset[str], str | None]:
-    """Every version of the tables that the installed MLflow knows, and the newest."""
+    """Return all schema versions of the installed MLflow, and the newest."""
     folder = migrations()
     known: set[str] = set()
     older: set[str] = set()
@@ -82,7 +82,7 @@ def known_revisions() -> tuple[frozenset[str], str | None]:
 
 
 def stored_revision(uri: str) -> str | None:
-    """The version of a database's tables; None where it has none yet."""
+    """Return the schema version of a database; None if it has no tables."""
     path = database_path(uri)
     if path is None:
         return _revision_by_sqlalchemy(uri)
@@ -112,7 +112,7 @@ def _revision_by_sqlalchemy(uri: str) -> str | None:
 
 
 def _back_up(path: Path) -> Path:
-    """A copy of an SQLite file, which may be open elsewhere."""
+    """Copy an SQLite file, which may be open elsewhere."""
     backup = path.with_name(f"{path.name}.before-upgrade-{time.strftime('%Y%m%d-%H%M%S')}")
     with closing(sqlite3.connect(path)) as source, closing(sqlite3.connect(backup)) as target:
         source.backup(target)

@@ -1,9 +1,9 @@
 """Deletes predictions of all but the best trials, and orphaned files of studies.
 
-Out-of-fold predictions of trials of ended studies, but of the best and of those among which the
-winner is chosen (the ensemble's members, finalists), should the study go on; and runs of ours
-that somebody deleted in MLflow, with their artifacts. Journals are never garbage, nor is a model:
-the registry is asked first, and a run whose files it needs stays.
+Removes out-of-fold predictions of finished studies, except of the best trials and of those needed
+to choose the winner if the study continues (ensemble members, finalists); and hpsearch's runs that
+were deleted in MLflow, with their artifacts. Journals and models are kept: a run whose files the
+registry needs is not removed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ logger = logging.getLogger("hpsearch.tracking")
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """One thing that can go."""
+    """One removable file or run."""
 
     study: str
     what: str
@@ -52,7 +52,7 @@ def find_garbage(
     in_use: Callable[[History], Collection[int]],
     everybodys: bool = False,
 ) -> list[Garbage]:
-    """What can go below `root` and in its store.
+    """Find removable files below `root` and runs in its store.
 
     Args:
         root: The folder that holds `mlruns/`.
@@ -76,7 +76,7 @@ def find_garbage(
 
 
 def remove_garbage(garbage: Sequence[Garbage], client: MlflowClient) -> None:
-    """Remove it for good.
+    """Remove an item permanently.
 
     Raises:
         TrackingError: If MLflow cannot remove a run.
@@ -115,7 +115,7 @@ def _find_predictions(
 
 
 def _study_key(journal: Path) -> str:
-    """The key of a study; "-", which none has, of a damaged journal: its runs are left alone."""
+    """Return the key of a study; "-", which never matches, for a damaged journal."""
     try:
         return journal_key(journal) or "-"
     except JournalError:
@@ -125,7 +125,7 @@ def _study_key(journal: Path) -> str:
 def _find_deleted_runs(
     client: MlflowClient, *, everybodys: bool, keys: Collection[str] | None
 ) -> Iterator[Garbage]:
-    """Runs that were deleted in MLflow; where `keys` are given, of the studies with these alone."""
+    """Find runs deleted in MLflow; if `keys` are given, only of these studies."""
     from mlflow.entities import ViewType
 
     registered = _RegisteredRuns.from_client(client)
@@ -146,7 +146,7 @@ def _find_deleted_runs(
 
 @dataclass(frozen=True, slots=True)
 class _RegisteredRuns:
-    """Which runs hold the files of registered model versions."""
+    """The runs that contain files of registered model versions."""
 
     ids: frozenset[str]
     sources: tuple[str, ...]  # URIs of the versions' files
@@ -166,7 +166,7 @@ class _RegisteredRuns:
         return cls(ids, tuple(version.source or "" for version in versions))
 
     def contains(self, run: Run) -> bool:
-        """Whether a version's files are those of `run`."""
+        """Whether a registered version uses files of `run`."""
         inside = f"{run.info.artifact_uri}/"
         return run.info.run_id in self.ids or any(
             source.startswith(inside) or run.info.run_id in source for source in self.sources
@@ -174,17 +174,17 @@ class _RegisteredRuns:
 
 
 def _folder_size(artifacts: str) -> int:
-    """Bytes below an artifact URI on this machine."""
+    """Return the size of a local artifact folder in bytes."""
     url = urlparse(artifacts)
     folder = Path(url2pathname(url.path) if url.scheme == "file" else artifacts)
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
 def _remove_run(run_id: str, client: MlflowClient) -> None:
-    """Remove one deleted run and its files for good, and nothing else.
+    """Remove one deleted run and its files permanently.
 
-    `mlflow gc --run-ids` does this, too, but takes all deleted experiments and logged models along,
-    whoever made them and whatever the registry needs of them.
+    `mlflow gc --run-ids` would also remove all deleted experiments and logged models, even ones
+    that the registry needs.
     """
     from mlflow.exceptions import MlflowException
 

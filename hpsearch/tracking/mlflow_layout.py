@@ -1,7 +1,7 @@
-"""What MLflow shows of a study: names, tags, params and points.
+"""The layout of a study in MLflow: names, tags, params and points.
 
-Pure functions from a `History` to plain values. Calls no client, so the layout can be read, tested
-and changed in one place. `docs/tracking.md` describes it for users.
+Pure functions from a `History` to plain values, without a client. `docs/tracking.md` describes the
+layout for users.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<tri
 GREATER_IS_BETTER_TAG = "mlflow.experiment.primaryMetric.greaterIsBetter"  # of the experiment
 SENT_TAG = "hpsearch.sent"  # of the study's run: how far it has acknowledged the journal
 SOURCE_DIFF = "source.diff"  # in the study's folder: what was not committed
-REPLACED = "/replaced"  # ends the key of a run that the journal does not have: of another life
+REPLACED = "/replaced"  # suffix of the key of a run of a replaced journal
 FINALIST_SCORE = "finalist_score"  # a metric
 MAX_TAG_LENGTH = 8000  # characters, MLflow's limit, as are the next two
 MAX_PARAM_LENGTH = 6000
 MAX_DIGEST_LENGTH = 36
 
 _SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
-# A pruned trial did what it was asked to: its run is FINISHED, and its tag says PRUNED.
+# A pruned trial is no failure: its run is FINISHED, and its tag says PRUNED.
 RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED", "LOST": "KILLED"}
 
 
@@ -47,7 +47,7 @@ class MetricPoint:
 
 
 def final_files(folder: Path, history: History) -> list[Path]:
-    """The files of the final fit that a study's run holds; nothing else that lies beside them."""
+    """List the files of the final fit to upload."""
     final = folder / "final"
     known = history.final.digests if history.final else None
     return [
@@ -63,17 +63,17 @@ def plot_files(folder: Path) -> list[Path]:
 
 
 def _files_of(paths: Iterable[Path]) -> list[Path]:
-    """The files among `paths`, but drafts of a crash."""
+    """Return the files among `paths`, without drafts left by a crash."""
     return [path for path in sorted(paths) if path.is_file() and DRAFT not in path.name]
 
 
 def trial_key(history: History, trial: Trial) -> str:
-    """By which a trial's run is found again."""
+    """Return the key that identifies a trial's run."""
     return f"{history.key}/{trial.number}/{trial.attempt}"
 
 
 def run_name(history: History, key: str) -> str:
-    """What the run with this key is called."""
+    """Return the name of the run with this key."""
     key = key.removesuffix(REPLACED)
     number, _, attempt = key.removeprefix(f"{history.key}/").rpartition("/")
     if not number:
@@ -82,7 +82,7 @@ def run_name(history: History, key: str) -> str:
 
 
 def experiment_tags(history: History) -> dict[str, str]:
-    """What the experiment's table of runs shows first."""
+    """Return the tags that configure the experiment's table of runs."""
     return {
         "mlflow.experimentKind": "custom_model_development",
         "mlflow.experiment.primaryMetric.name": "score",
@@ -91,7 +91,7 @@ def experiment_tags(history: History) -> dict[str, str]:
 
 
 def study_tags(history: History) -> dict[str, str]:
-    """The tags of the study's run."""
+    """Return the tags of the study's run."""
     study = history.study
     shown = {
         "task": study.task,
@@ -112,26 +112,26 @@ def study_tags(history: History) -> dict[str, str]:
 
 
 def owner_tags(history: History) -> dict[str, str]:
-    """Who began the study and on which machine; they distinguish studies of one name."""
+    """Return the tags of user and machine, which distinguish studies with the same name."""
     named = {"mlflow.user": history.study.owner, "host": history.study.host}
     return {tag: tag_value(value) for tag, value in named.items() if value}
 
 
 def source_tags(history: History) -> dict[str, str]:
-    """What ran: this product, and the commit of the folder of the study's file."""
+    """Return the tags of hpsearch and of the study file's commit."""
     source = history.study.source or SourceVersion()
     found = {"mlflow.source.git.commit": source.commit, "mlflow.source.git.branch": source.branch}
     return {**_SOURCE, **{tag: value for tag, value in found.items() if value}}
 
 
 def study_params(history: History) -> dict[str, str]:
-    """The declaration but its search space, as `section.key` params of the study's run."""
+    """Return the declaration without its search space as `section.key` params."""
     spec = {k: v for k, v in history.study.spec.items() if k != "search_space"}
     return dict(_flatten(spec))
 
 
 def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
-    """The tags of a trial's run from its beginning on."""
+    """Return the initial tags of a trial's run."""
     return {
         KEY_TAG: trial_key(history, trial),
         "mlflow.parentRunId": parent,
@@ -147,17 +147,17 @@ def trial_tags(history: History, trial: Trial, parent: str) -> dict[str, str]:
 
 
 def start_time(trial: Trial) -> int:
-    """When a trial's run began, in milliseconds since the epoch."""
+    """Return the start of a trial's run in milliseconds since the epoch."""
     return trial.started or trial.asked
 
 
 def trial_params(trial: Trial) -> dict[str, str]:
-    """The hyperparameters, as MLflow's params."""
+    """Return the hyperparameters as MLflow params."""
     return {metric_name(name): _param_value(value) for name, value in trial.params.items()}
 
 
 def result_tags(trial: Trial) -> dict[str, str]:
-    """The tags that change while a trial goes on."""
+    """Return the tags that change during a trial."""
     tags = {"state": str(trial.state)}
     if trial.trainer:
         tags["trainer"] = trial.trainer
@@ -167,7 +167,7 @@ def result_tags(trial: Trial) -> dict[str, str]:
 
 
 def curve_points(trial: Trial, objective: str, first: int) -> Iterator[MetricPoint]:
-    """The curves from epoch `first` on: the mean of each, and each fold's loss and objective."""
+    """Return the curves from epoch `first` on: means, and each fold's loss and objective."""
     for name, rows in trial.curves.items():
         per_fold = name in ("val/loss", f"val/{objective}")
         for epoch in range(first, len(rows)):
@@ -180,7 +180,7 @@ def curve_points(trial: Trial, objective: str, first: int) -> Iterator[MetricPoi
 
 
 def result_points(trial: Trial) -> Iterator[MetricPoint]:
-    """What a trial's result adds: one value each, at step 0."""
+    """Return the points of a trial's result, at step 0."""
     values = {
         "score": trial.score,
         "score_std": trial.spread,
@@ -209,13 +209,13 @@ def is_study_metric(name: str) -> bool:
 
 
 def best_points(history: History) -> Iterator[tuple[Trial, MetricPoint]]:
-    """The best score so far, at the number of each trial that had just ended."""
+    """Return the best score so far, by number of the trial that ended."""
     for trial, best in history.improvements():
         yield trial, MetricPoint("best_score", best, trial.ended or 0, trial.number)
 
 
 def outcome_tags(history: History) -> dict[str, str]:
-    """What came out, as tags of the study's run."""
+    """Return the result as tags of the study's run."""
     tags = {}
     if history.winner is not None and (chosen := history.winning_trial()):
         tags["winner"] = chosen.name
@@ -232,7 +232,7 @@ def outcome_tags(history: History) -> dict[str, str]:
 
 
 def winner_points(history: History) -> Iterator[MetricPoint]:
-    """What the search chose, on the study's run."""
+    """Return the winner's points on the study's run."""
     winner = history.winner
     if winner is None:
         return
@@ -249,7 +249,7 @@ def winner_points(history: History) -> Iterator[MetricPoint]:
 
 
 def final_points(history: History) -> Iterator[MetricPoint]:
-    """What the locked rows said, on the study's run: `test/`, `baseline/NAME/` and `single/`."""
+    """Return the locked scores on the study's run: `test/`, `baseline/NAME/`, `single/`."""
     final = history.final
     if final is None:
         return
@@ -286,7 +286,7 @@ def dataset_fields(history: History) -> dict[str, str]:
 
 
 def spec_yaml(history: History) -> str:
-    """The declaration as a person would write it."""
+    """Format the declaration as YAML."""
     from ruamel.yaml import YAML
 
     text = io.StringIO()
@@ -308,7 +308,7 @@ def metric_name(name: str) -> str:
 
 
 def tag_value(value: Any) -> str:
-    """A tag's value, cut to what MLflow holds."""
+    """Truncate a tag's value to MLflow's limit."""
     text = _clean_text(value if isinstance(value, str) else json.dumps(value, default=str))
     return text if len(text) <= MAX_TAG_LENGTH else text[: MAX_TAG_LENGTH - 1] + "…"
 

@@ -1,7 +1,7 @@
-"""What a nested cross-validation says of a procedure: one run in the experiment of its study.
+"""Send the summary of a nested cross-validation as one run in the study's experiment.
 
-The outer folds are studies with experiments of their own; the run names them. Sent again it is the
-same run with the same points, as long as the studies are the same.
+The outer folds are studies with their own experiments, to which the run links. Sending it again
+updates the same run, as long as the studies are the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OuterFoldResult:
-    """What the study of one outer fold said."""
+    """The result of one outer fold's study."""
 
     study: str
     key: str  # of its journal
@@ -36,7 +36,7 @@ class OuterFoldResult:
 def send_nested(
     client: MlflowClient, name: str, folds: Sequence[OuterFoldResult], *, artifacts: str | None
 ) -> str:
-    """Send the outcome, once.
+    """Send the summary; repeated calls update the same run.
 
     Args:
         client: Of the store.
@@ -67,7 +67,7 @@ def send_nested(
 def _find_or_create_run(
     client: MlflowClient, name: str, folds: Sequence[OuterFoldResult], artifacts: str | None
 ) -> str:
-    """The run of these studies, which an earlier call may have made."""
+    """Find the run of an earlier call, or create it."""
     experiment = get_experiment_id(client, name, artifacts)
     tags = {KEY_TAG: "/".join(["nested", *(fold.key for fold in folds)]), "hpsearch.kind": "nested"}
     tags |= {"mlflow.user": user_name(), "host": host_name()}
@@ -81,7 +81,7 @@ def _find_or_create_run(
 
 
 def _metric_points(folds: Sequence[OuterFoldResult]) -> Iterator[MetricPoint]:
-    """The means as single values; those of the outer folds by step, from 1."""
+    """Build points: means as single values, outer folds by step from 1."""
     end = folds[-1].time
     measured = {"promised": [fold.search_score for fold in folds]}
     for metric in folds[0].test:

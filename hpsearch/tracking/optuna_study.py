@@ -1,6 +1,6 @@
-"""A study as Optuna holds one, rebuilt from its history.
+"""Convert a study's history to an Optuna study.
 
-For Optuna's importance evaluators and for the export that `optuna-dashboard` opens.
+Used for Optuna's figures and for the export that `optuna-dashboard` opens.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def declared_space(history: History) -> SearchSpace:
-    """The search space that the study was declared with, several ranges of a name as one."""
+    """Return the declared search space, with the ranges of a name merged."""
     from pydantic import TypeAdapter
 
     declared = history.study.spec.get("search_space", {})
@@ -34,9 +34,9 @@ def declared_space(history: History) -> SearchSpace:
 def build_optuna_study(
     history: History, storage: Any = None, *, trials: Sequence[Trial] | None = None
 ) -> optuna.Study:
-    """The study with all its trials, or those given, in memory unless a storage is given.
+    """Build the study with all or the given trials, in memory unless a storage is given.
 
-    Trials that have not ended are left out: in another process they would run for ever.
+    Unfinished trials are omitted: in another process they would seem to run forever.
     """
     import optuna
 
@@ -54,13 +54,13 @@ def build_optuna_study(
 
 
 def make_distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:
-    """Optuna's distribution of a parameter, whose choices a dashboard shows."""
+    """Make Optuna's distribution of a parameter, with readable choices."""
     choices = _categorical_choices(parameter) if isinstance(parameter, Categorical) else None
     return to_distribution(parameter, choices)
 
 
 def _categorical_choices(parameter: Categorical) -> tuple[Value, ...]:
-    """The choices; as texts where Optuna could not tell them apart, such as 1 and True."""
+    """Return the choices, as strings if Optuna would treat some as equal, such as 1 and True."""
     distinct = len(set(parameter.choices)) == len(parameter.choices)
     return parameter.choices if distinct else tuple(map(repr, parameter.choices))
 
@@ -93,7 +93,7 @@ def _make_frozen_trial(
 
 
 def _local_datetime(milliseconds: int) -> datetime:
-    """In this machine's time, without a zone, as Optuna wants it."""
+    """Convert to local time without a zone, as Optuna expects."""
     return datetime.fromtimestamp(milliseconds / 1000)
 
 

@@ -1,7 +1,7 @@
-"""What a server's refusal means and what to ask for, in one line.
+"""Explain a server's refusal and the remedy in one line.
 
-MLflow, `requests` and the libraries of artifact stores raise exceptions of their own; they are
-told apart by the HTTP status that they carry.
+MLflow, `requests` and artifact libraries raise different exceptions; they are classified by their
+HTTP status.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from ..errors import redact_text
 
-# Answers to a file for which no repetition helps: the server does not take it as it is.
+# HTTP statuses for which sending a file again cannot help.
 FINAL_FOR_FILES = (400, 405, 411, 413, 414, 415, 422)
 TOO_LARGE = 413
 TOO_LARGE_FOR_PROXY = (
@@ -28,7 +28,7 @@ NOT_TRUSTED = (
 
 
 def http_status(error: BaseException) -> int | None:
-    """The HTTP status that an exception tells of; None where it tells of none."""
+    """Return the HTTP status of an exception; None if it has none."""
     answer = getattr(error, "response", None)
     if isinstance(answer, dict):  # of botocore, for S3
         status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -42,7 +42,7 @@ def http_status(error: BaseException) -> int | None:
 
 
 def describe_reason(error: BaseException) -> str:
-    """What went wrong, in one sentence."""
+    """Describe an error in one sentence."""
     text = redact_text(str(error).strip()) or type(error).__name__
     if untrusted := re.search(r"certificate verify failed: ([^(]+)", text):
         return NOT_TRUSTED.format(untrusted[1].strip())
@@ -59,7 +59,7 @@ def _first_line(text: str) -> str:
 
 
 def describe_refusal(error: BaseException, *, needs: str = "") -> str:
-    """What went wrong and what to do about it, in one line.
+    """Describe an error and its remedy in one line.
 
     Args:
         error: What a client has raised.
@@ -74,6 +74,6 @@ def describe_refusal(error: BaseException, *, needs: str = "") -> str:
 
 
 def permission_denied(needs: str) -> str:
-    """The message for 403; `needs` may be empty."""
+    """Format the message for HTTP 403; `needs` may be empty."""
     asked = f"ask the server's administrator for {needs}" if needs else "ask its administrator"
     return f"permission denied: {asked}."

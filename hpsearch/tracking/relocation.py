@@ -1,8 +1,8 @@
-"""A project's folder that was moved or copied: its store names its files where they lie now.
+"""Update artifact locations in the store of a project folder that was moved or copied.
 
-MLflow keeps absolute locations. In a store of ours, `mlruns/mlflow.db` beside `mlruns/artifacts`,
-those of another folder's artifacts are written anew once, in one transaction, before MLflow opens
-it: a copy would otherwise write into the original. What lies elsewhere is left alone.
+MLflow stores absolute locations. In a default store, `mlruns/mlflow.db` beside `mlruns/artifacts`,
+locations in the old folder are rewritten once, in one transaction, before MLflow opens it;
+otherwise a copy would write into the original. Other locations are unchanged.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The winner's scores side by side: the search's, the finalist's, that of the locked rows.
+"""Compare the winner's scores: of the search, re-scored, and on the locked rows.
 
-The first is the best of many noisy ones and therefore too good; the others took no part in the
-search. Pure values from a `History`.
+The first is the maximum of many noisy scores and therefore biased; the others are not. Pure values
+from a `History`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Z = 1.959964  # of a 95% interval
 
 @dataclass(frozen=True, slots=True)
 class WinnerScore:
-    """One estimate of how good the winner is."""
+    """One estimate of the winner's score."""
 
-    where: str  # for people: what it was measured on
+    where: str  # label: what it was measured on
     value: float  # in the objective's unit
     interval: tuple[float, float] | None  # 95%
 
 
 def winner_scores(history: History) -> list[WinnerScore]:
-    """Those that are known, the most flattering kind first.
+    """Return the known scores, the most biased first.
 
     The interval of a mean over folds takes the folds as independent, which they are not quite:
     their training rows overlap, so it is a little too narrow (Nadeau & Bengio 2003).
@@ -62,7 +62,7 @@ def _fold_interval(scores: Sequence[float] | None) -> tuple[float, float] | None
 
 
 def describe_difference(history: History) -> str:
-    """By how much the search's score was too good, in a sentence; "" where it is not known."""
+    """Describe the bias of the search's score; "" if unknown."""
     scores = winner_scores(history)
     if len(scores) < 2:
         return ""

@@ -1,7 +1,7 @@
-"""Whether a tracking server is there, new enough and lets the user in, before MLflow is imported.
+"""Check a tracking server's availability, version and login before importing MLflow.
 
-Plain requests of this module's own: importing MLflow takes seconds, and who is refused hears of it
-at once. What these requests cannot judge is left to MLflow's client.
+Uses plain requests: importing MLflow takes seconds, and a refusal should be reported at once. What
+these requests cannot decide is left to MLflow's client.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ OTHER_LOGINS = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")
 
 
 def check_server(uri: str, *, experiment: str = "") -> bool:
-    """Refuse a server that does not answer, is too old or refuses the login, in few requests.
+    """Refuse a server that does not answer, is too old or refuses the login.
 
     Args:
         uri: Of the store; nothing is asked where it is no server.
@@ -71,7 +71,7 @@ def check_server(uri: str, *, experiment: str = "") -> bool:
 
 
 def may_edit(uri: str, experiment_id: str) -> bool:
-    """Whether a server may let the user write in an experiment; True where it does not say.
+    """Whether the user may write to an experiment; True if the server does not say.
 
     It is asked for another name of the experiment, but none is given: it refuses the request
     either way, with 403 where the permission is missing.
@@ -83,7 +83,7 @@ def may_edit(uri: str, experiment_id: str) -> bool:
 
 
 def unusable_error(uri: str, reason: str) -> TrackingError:
-    """The error for a store that does not answer."""
+    """Build the error for a store that does not answer."""
     return TrackingError(
         f"{redact_text(uri)}: the tracking store cannot be used: {reason} Start the server, "
         "correct "
@@ -107,7 +107,7 @@ def _check_version(uri: str) -> None:
 
 
 def _call(uri: str, path: str, fields: dict[str, Any] | None = None) -> tuple[int, str] | None:
-    """Status and text of an answer; None where what answers does not speak HTTP, or no URI.
+    """Send a request; returns status and text, or None if the answer is not HTTP.
 
     Raises:
         TrackingError: If nothing answers, or its certificate is not trusted.
@@ -148,7 +148,7 @@ def _parse_object(text: str) -> dict[str, Any] | None:
 
 
 def login_header(uri: str) -> dict[str, str]:
-    """The login that MLflow's client would send, as far as it is known here."""
+    """Return the login that MLflow's client would send, as far as known."""
     for name, password in _logins(uri):
         if name and password:
             coded = b64encode(f"{name}:{password}".encode()).decode()
@@ -159,7 +159,7 @@ def login_header(uri: str) -> dict[str, str]:
 
 
 def _logins(uri: str) -> Iterator[tuple[str | None, str | None]]:
-    """Name and password from each source, in the order in which they count."""
+    """Iterate over name and password from each source, by precedence."""
     parts = urlsplit(uri)
     yield unquote(parts.username or ""), unquote(parts.password or "")
     with suppress(OSError, NetrcParseError):
@@ -176,7 +176,7 @@ def _logins(uri: str) -> Iterator[tuple[str | None, str | None]]:
 
 
 def _is_known_login(uri: str) -> bool:
-    """Whether MLflow's client has no other login than that of `login_header`."""
+    """Whether `login_header` covers all logins of MLflow's client."""
     if any(os.environ.get(name, "").lower() not in ("", "false", "0") for name in OTHER_LOGINS):
         return False
     plugins = metadata.entry_points(group="mlflow.request_header_provider")
@@ -201,7 +201,7 @@ def _ssl_context(address: str) -> ssl.SSLContext | None:
 
 
 def _authorities() -> Iterator[Path]:
-    """Whom MLflow's client trusts."""
+    """Return the certificate authorities that MLflow's client trusts."""
     from certifi import where
 
     yield Path(where())

@@ -1,6 +1,6 @@
-"""Where runs go: a file beside the studies unless a tracking URI is given.
+"""The MLflow store: a file beside the studies, or a tracking URI.
 
-Opens stores and knows their limits.
+Opens stores and sets their timeouts.
 """
 
 from __future__ import annotations
@@ -38,30 +38,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpsearch.tracking")
 
-CONNECT_SECONDS = 4  # for one answer of a server while the store is being opened
-REQUEST_SECONDS = 30  # for one answer later on
+CONNECT_SECONDS = 4  # seconds per request while a store is opened
+REQUEST_SECONDS = 30  # seconds per request afterwards
 # The first part of a URI; a package may add others to MLflow.
 SCHEMES = ("databricks", "file", "http", "https", "mssql", "mysql", "postgresql", "sqlite")
 _files: dict[Path, tuple[int, int] | None] = {}  # which file each SQLite store has been
 
 
 def default_uri(root: Path) -> str:
-    """The SQLite store below `root`."""
+    """Return the URI of the SQLite store below `root`."""
     return sqlite_uri((root / "mlruns" / "mlflow.db").resolve())
 
 
 def study_folder(root: Path, study: str) -> Path:
-    """Where a study's journal, predictions and plots lie."""
+    """Return the folder of a study's journal, predictions and plots."""
     return root / "mlruns" / "studies" / study
 
 
 def journal_path(root: Path, study: str) -> Path:
-    """A study's journal."""
+    """Return the path of a study's journal."""
     return study_folder(root, study) / "journal.jsonl"
 
 
 def artifact_location(uri: str, root: Path) -> str | None:
-    """Where a new experiment's artifacts go; None where the server decides.
+    """Return the artifact location of new experiments; None if the server decides.
 
     Without one, MLflow would put those of a database store into the current directory.
     """
@@ -69,14 +69,14 @@ def artifact_location(uri: str, root: Path) -> str | None:
 
 
 def is_server(uri: str) -> bool:
-    """Whether a tracking server is spoken to, not a database."""
+    """Whether a URI is a tracking server, not a database."""
     return uri.startswith(("http://", "https://", "databricks"))
 
 
 def uri_option(uri: str, root: Path) -> str:
-    """What a printed command needs to reach the store at `uri`: an option with a space before it.
+    """Return the option, with a leading space, that a printed command needs for the store `uri`.
 
-    A password is not printed: the shell puts it in from the variable that MLflow reads, too.
+    A password is replaced by the shell variable that MLflow also reads.
     """
     if uri == default_uri(root):
         return ""
@@ -85,7 +85,7 @@ def uri_option(uri: str, root: Path) -> str:
 
 
 def remove_login(uri: str) -> str:
-    """The address of a server as a browser takes it, without a name and a password in it.
+    """Remove name and password from a server's address.
 
     Examples:
         >>> remove_login("https://ann:secret@runs.example/mlflow")
@@ -95,9 +95,9 @@ def remove_login(uri: str) -> str:
 
 
 def check_uri(uri: str) -> None:
-    """Refuse, in milliseconds, a store that could not work however long one waits for it.
+    """Refuse an invalid store URI in milliseconds, without importing MLflow.
 
-    MLflow is not imported. Whether a server answers is not known here.
+    Does not check whether a server answers.
 
     Raises:
         TrackingError: With the remedy.
@@ -118,7 +118,7 @@ def check_uri(uri: str) -> None:
 
 @pause_gc()  # a client imports the libraries of its store, too
 def open_store(uri: str) -> MlflowClient:
-    """A client of the store at `uri`, which has answered once.
+    """Open the store at `uri`; returns a client after the store has answered.
 
     A missing SQLite file is created, which takes about a second.
 
@@ -152,7 +152,7 @@ def open_store(uri: str) -> MlflowClient:
 
 
 def get_experiment_id(client: MlflowClient, name: str, artifacts: str | None) -> str:
-    """The id of the experiment `name`, created where there is none.
+    """Return the id of the experiment `name`, creating it if necessary.
 
     Args:
         client: Of the store.
@@ -175,7 +175,7 @@ def get_experiment_id(client: MlflowClient, name: str, artifacts: str | None) ->
 
 
 def check_active(client: MlflowClient, experiment_id: str) -> None:
-    """Refuse to go on with an experiment that has been deleted.
+    """Refuse a deleted experiment.
 
     Raises:
         TrackingError: With the command that brings it back.
@@ -195,7 +195,7 @@ def _check_active(client: MlflowClient, experiment: Experiment) -> None:
 
 
 def all_pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
-    """What a client's search finds, page by page."""
+    """Iterate over all pages of a client's search."""
     token = None
     while True:
         page = search(**arguments, page_token=token)
@@ -207,7 +207,7 @@ def all_pages(search: Callable[..., Any], **arguments: Any) -> Iterator[Any]:
 
 @contextmanager
 def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[None]:
-    """Requests to a server are tried once, take at most `seconds`, and print nothing.
+    """Limit requests to a server to one attempt of `seconds`, without output.
 
     MLflow reads its limits from the environment; its own would block a call for 244 s, and it
     prints a link to stdout whenever a run ends. A database needs none of this, unless its files
@@ -236,7 +236,7 @@ def limited_requests(uri: str, *, seconds: int = REQUEST_SECONDS) -> Iterator[No
 
 @cache
 def _warn_of_insecure_tls(uri: str) -> None:
-    """One line instead of a warning for each request whose certificate is not checked."""
+    """Replace the warning per unverified request by a single one."""
     insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     if insecure and uri.startswith("https:"):
         import urllib3
@@ -265,7 +265,7 @@ def _client_of_file(uri: str, path: Path) -> MlflowClient:
 
 
 def _close_replaced(client: MlflowClient, path: Path) -> None:
-    """Close connections to a file that another one took the place of; MLflow keeps them open."""
+    """Close connections to a replaced file, which MLflow keeps open."""
     now = database_identity(path)
     if _files.setdefault(path, now) != now:
         _files[path] = now
@@ -273,7 +273,7 @@ def _close_replaced(client: MlflowClient, path: Path) -> None:
 
 
 def _disable_telemetry() -> None:
-    """MLflow's telemetry is switched off: a study contacts its own store alone."""
+    """Disable MLflow's telemetry: a study contacts only its own store."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of every small file
     # That it waits up to 300 s for a new version, each time; there it is at once.
@@ -283,7 +283,7 @@ def _disable_telemetry() -> None:
 
 @contextmanager
 def _silence_migrations() -> Iterator[None]:
-    """No line per table while a database is created."""
+    """Silence the log of migrations while a database is created."""
     migrations = logging.getLogger("alembic")
     level = migrations.level
     migrations.setLevel(logging.WARNING)

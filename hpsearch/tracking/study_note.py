@@ -1,4 +1,4 @@
-"""The Markdown that describes a study on its run in MLflow. Pure text from a `History`."""
+"""The Markdown description of a study's run in MLflow, made from a `History`."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SHOWN = 10  # trials in the table
 
 
 def render_study_note(history: History) -> str:
-    """Best trial, top ten, test scores and what to look at.
+    """Render best trial, top ten, test scores and links.
 
-    A part that cannot be written is left out: a study is in MLflow whatever its note says.
+    A part that fails is omitted with a warning.
     """
     parts = [
         _render_or_warn(make, history)
@@ -77,7 +77,7 @@ def _describe_locked_rows(history: History) -> str:
 
 
 def _render_scores(history: History) -> str:
-    """The winner's scores, and by how much the search's was too good."""
+    """Render the winner's scores, and the bias of the search's score."""
     scores = winner_scores(history)
     if len(scores) < 2:
         return ""
@@ -115,7 +115,7 @@ def _render_holdout(history: History) -> str:
 
 
 def _render_front(history: History) -> str:
-    """The trials that no other is better than in every objective."""
+    """Render the Pareto front."""
     front = history.pareto_front()
     if not front:
         return ""

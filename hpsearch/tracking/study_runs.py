@@ -1,7 +1,7 @@
-"""Which run of a store is the run of a study.
+"""Find the run of a study in a store.
 
-An experiment is found by the study's name, which several people may use on one server. Their
-studies are distinguished by the key of the journal (`hpsearch.key`), which is random.
+The experiment has the study's name, which several users may share on one server. Their studies are
+distinguished by the journal's random key (`hpsearch.key`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class StudyRun:
 
 
 def journal_key(journal: Path) -> str:
-    """The key of the study that `journal` holds; "" where there is none.
+    """Return the key of the study in `journal`; "" if there is none.
 
     Raises:
         JournalError: If the journal is damaged.
@@ -57,7 +57,7 @@ def journal_key(journal: Path) -> str:
 
 
 def list_study_runs(client: MlflowClient, study: str) -> list[StudyRun]:
-    """The runs of all studies of this name, the newest first."""
+    """List the runs of all studies with this name, newest first."""
     experiment = client.get_experiment_by_name(study)
     return (
         []
@@ -67,7 +67,7 @@ def list_study_runs(client: MlflowClient, study: str) -> list[StudyRun]:
 
 
 def _find_by_key(client: MlflowClient, key: str) -> list[StudyRun]:
-    """The run of the study with this key, whatever its experiment is called now."""
+    """Find a study's run by key, even if its experiment was renamed."""
     experiments = [e.experiment_id for e in all_pages(client.search_experiments)]
     return (
         _search_study_runs(client, experiments, f"tags.`{KEY_TAG}` = '{key}'")
@@ -90,11 +90,11 @@ def find_study_run(
     Args:
         client: Of the store.
         study: The study's name.
-        key: The key of the study's journal, or the beginning of one that is unique in the store.
-        journal: Of the study of this name in the user's folder; it decides where no key is given.
+        key: The journal's key, or a unique prefix of it.
+        journal: The study's journal in this folder; used if no key is given.
 
     Raises:
-        TrackingError: If the store has no such study, or several and nothing says which.
+        TrackingError: If the store has no such study, or several.
     """
     runs = list_study_runs(client, study)
     where = redact_text(client.tracking_uri)

@@ -1,7 +1,7 @@
-"""How busy the coordinator's machine is, as MLflow's "system metrics" of the study's run.
+"""System metrics of the coordinator's machine for the study's run.
 
-MLflow's own monitors measure; its thread that sends them does not suit a store that may go away.
-A measurement that cannot be sent is lost: it is no part of the study.
+Uses MLflow's monitors, but not its sending thread, which cannot handle an unreachable store. A
+measurement that cannot be sent is dropped, since it is not a result of the study.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .mlflow_layout import MetricPoint
 
 
 class SystemMeter:
-    """Measures the time since it was last asked."""
+    """Measures the load since the last call."""
 
     def __init__(self) -> None:
         self._monitors = system_monitors()

@@ -1,7 +1,7 @@
-"""A study as TensorBoard's event files: each trial's curves, and the hyperparameters tab.
+"""Write a study as TensorBoard event files: curves of trials, and the hyperparameters tab.
 
-A listener of the journal. What it wrote of the study before is replaced when it begins, so a study
-that goes on is there once. The messages are TensorBoard's own; TensorFlow is not imported.
+It listens to the journal. Files of earlier runs are replaced at the start, so a resumed study is
+not duplicated. Uses TensorBoard's protobuf messages without importing TensorFlow.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ class TensorBoardWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Nothing is written before the journal's first event comes."""
+        """Create the writer; writing starts with the journal's first event."""
         self._folder = folder
         self._history = History()
         self._writers: dict[tuple[int, int], EventFile] = {}
         self._written: dict[tuple[int, int], int] = {}  # epochs of each attempt
 
     def listen(self, event: Event) -> None:
-        """Take one event of the journal."""
+        """Apply one event of the journal."""
         if isinstance(event, StudyCreated):
             self._start_study(event)
         for trial in self._history.apply(event):
             self._write_trial(trial)
 
     def close(self) -> None:
-        """Close the files of what is not finished."""
+        """Close the files of unfinished trials."""
         for writer in self._writers.values():
             with suppress(OSError):  # a full disk, of which `listen` has told
                 writer.close()
@@ -90,10 +90,10 @@ class TensorBoardWriter:
 
 
 class EventFile:
-    """One file of events. TensorBoard's `EventFileWriter` is the same, and imports TensorFlow."""
+    """An event file. TensorBoard's `EventFileWriter` would import TensorFlow."""
 
     def __init__(self, folder: Path, time: int) -> None:
-        """Begin a file in `folder`; `time` is in milliseconds since the epoch."""
+        """Create a file in `folder`; `time` is in milliseconds since the epoch."""
         from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
 
@@ -104,17 +104,17 @@ class EventFile:
         self.add(event_pb2.Event(wall_time=time / 1000, file_version="brain.Event:2"))
 
     def add(self, event: Any) -> None:
-        """Append an `Event`; TensorBoard may read it at once."""
+        """Append an `Event` and flush it."""
         self._records.write(event.SerializeToString())
         self._records.flush()
 
     def close(self) -> None:
-        """No more events."""
+        """Close the file."""
         self._records.close()
 
 
 def _make_event(time: int, step: int, summary: Any) -> Any:
-    """An event at `time`, in milliseconds since the epoch."""
+    """Make an event at `time`, in milliseconds since the epoch."""
     from tensorboard.compat.proto import event_pb2
 
     return event_pb2.Event(wall_time=time / 1000, step=step, summary=summary)
@@ -130,7 +130,7 @@ def _make_scalar(name: str, value: float) -> Any:
 
 
 def _experiment_summary(history: History) -> Any:
-    """Which hyperparameters and metrics the tab has columns for."""
+    """Make the summary that defines the tab's columns."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     names = list(history.study.spec.get("search_space") or {})
@@ -146,7 +146,7 @@ def _experiment_summary(history: History) -> Any:
 
 
 def _start_summary(trial: Trial) -> Any:
-    """The trial's hyperparameters."""
+    """Make the summary of a trial's hyperparameters."""
     from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
     info = plugin_data_pb2.SessionStartInfo(
@@ -159,7 +159,7 @@ def _start_summary(trial: Trial) -> Any:
 
 
 def _end_summary(trial: Trial) -> Any:
-    """How the trial ended."""
+    """Make the summary of a trial's end."""
     from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     failed = trial.state in ("FAILED", "LOST")

@@ -1,9 +1,8 @@
-"""Whether a store and a journal tell the same: run by run, what each has that the other has not.
+"""Compare a store with a journal, run by run.
 
-Two depths: `compare_runs` compares what a search of runs gives (which runs there are, their
-beginnings, states, parameters, tags and metrics) and takes one request for a thousand runs;
-`compare_points` and `find_missing_files` read every point and list the files. Nothing is changed
-here.
+`compare_runs` compares the results of a search of runs (existence, start, state, params, tags and
+metrics) with one request per thousand runs; `compare_points` and `find_missing_files` read every
+point and list the files. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-Differences = dict[str, str]  # key of a run -> what it lacks, or has too much
+Differences = dict[str, str]  # key of a run -> what it lacks, or has in surplus
 PointKey = tuple[str, int, int]  # metric, step and time of a point
 PAGE = 1000  # runs a request
 
 
 @dataclass(slots=True)
 class StoreComparison:
-    """How the runs of a store differ from a journal."""
+    """Differences between the runs of a store and a journal."""
 
     ids: dict[str, str] = field(default_factory=dict)  # key -> id of the run that the store has
     lacking: Differences = field(default_factory=dict)
     surplus: dict[str, tuple[str, str]] = field(default_factory=dict)  # id -> key, and why
-    deleted: set[str] = field(default_factory=set)  # keys of trials' runs that somebody deleted
+    deleted: set[str] = field(default_factory=set)  # keys of trial runs deleted in MLflow
 
     def reject(self, run: str, key: str, why: str) -> None:
-        """Count a run as one that the journal does not have, or has otherwise."""
+        """Record a run that is not the journal's."""
         self.surplus[run] = (key, why)
         if self.ids.get(key) == run:
             del self.ids[key]
 
 
 def find_runs(client: MlflowClient, experiment: str, history: History) -> Iterator[tuple[str, Run]]:
-    """The runs of a study that the store has, deleted ones too, by their keys."""
+    """Find the runs of a study by key, including deleted ones."""
     from mlflow.entities import ViewType
 
     for run in all_pages(
@@ -62,11 +61,10 @@ def find_runs(client: MlflowClient, experiment: str, history: History) -> Iterat
 
 
 def compare_runs(client: MlflowClient, experiment: str, history: History) -> StoreComparison:
-    """How the store's runs of a study differ from its journal, as far as a search of runs tells.
+    """Compare the store's runs of a study with its journal, using a search of runs.
 
-    A trial's run that somebody deleted lacks nothing: it was meant so. A run that began at another
-    time than the journal's trial of its number is that of another life: the journal was replaced by
-    an older copy and went on.
+    A deleted trial run is not reported as missing. A run with another start time than the journal's
+    trial belongs to a replaced journal: an older copy was restored and continued.
     """
     known = {mlflow_layout.trial_key(history, trial): trial for trial in history.attempts}
     found = StoreComparison()
@@ -83,7 +81,7 @@ def compare_runs(client: MlflowClient, experiment: str, history: History) -> Sto
                 if key in known
                 else _missing_of_study(run, history)
             )
-            if key in found.ids:  # of two, one that lacks nothing stays
+            if key in found.ids:  # of duplicates, keep a complete one
                 worse = run_id if lacks or not found.lacking[key] else found.ids[key]
                 found.reject(worse, key, "it is there twice")
                 if worse == run_id:
@@ -99,7 +97,7 @@ def compare_runs(client: MlflowClient, experiment: str, history: History) -> Sto
 
 
 def _why_not_ours(run: Run, key: str, history: History, known: Mapping[str, Trial]) -> str:
-    """Why a run is not one of the journal's; "" where it is."""
+    """Explain why a run is not the journal's; "" if it is."""
     if key == history.key:
         return ""
     if key not in known or not was_sent(known[key]):
@@ -110,7 +108,7 @@ def _why_not_ours(run: Run, key: str, history: History, known: Mapping[str, Tria
 
 
 def was_sent(trial: Trial) -> bool:
-    """Whether an attempt has a run: one that did not start has none."""
+    """Whether an attempt has a run; one that never started has none."""
     return trial.started is not None or trial.state not in ("WAITING", "LOST")
 
 
@@ -135,7 +133,7 @@ def _missing_of_study(run: Run, history: History) -> str:
 def _describe_missing(
     run: Run, params: Mapping[str, str], tags: Mapping[str, str], metrics: Mapping[str, None]
 ) -> str:
-    """What a run has not, or has otherwise."""
+    """Describe missing or differing values of a run."""
     held = (run.data.params, run.data.tags)
     for kind, wanted, has in zip(("parameter", "tag"), (params, tags), held, strict=True):
         for name, value in wanted.items():
@@ -148,15 +146,15 @@ def _describe_missing(
 def compare_points(
     client: MlflowClient, journal: Path, until: int | None, ids: Mapping[str, str]
 ) -> tuple[Differences, Differences]:
-    """Which of the runs in `ids` lack points of the journal up to `until` (bytes), or have others.
+    """Compare the points of runs in `ids` with the journal up to `until` (bytes).
 
-    Of points that are not the journal's those count whose metrics hpsearch writes.
+    Surplus points count only for metrics that hpsearch writes.
     """
     bulk, history = BulkPoints.for_client(client), History()
     missing: Differences = {}
     surplus: Differences = {}
-    late: dict[str, set[PointKey]] = {}  # what trials got behind their results
-    outcomes: set[PointKey] = set()  # of every end that the study has had
+    late: dict[str, set[PointKey]] = {}  # points written after a trial's result
+    outcomes: set[PointKey] = set()  # points of every end of the study so far
 
     def compare(key: str, wanted: set[PointKey], is_ours: Callable[[str], bool]) -> None:
         held = {
@@ -184,7 +182,7 @@ def compare_points(
             outcomes |= set(map(_point_key, _outcome_points(history)))
     for trial in history.attempts:
         key = mlflow_layout.trial_key(history, trial)
-        if trial.ended is None and key in ids:  # the study was stopped under it
+        if trial.ended is None and key in ids:  # the study was stopped during the trial
             keys = set(map(_point_key, mlflow_layout.curve_points(trial, history.metric, 0)))
             compare(key, keys, mlflow_layout.is_trial_metric)
     for key, keys in late.items():  # of finalists, only the second score is new
@@ -209,7 +207,7 @@ def _point_key(point: mlflow_layout.MetricPoint) -> PointKey:
 def _stored_points(
     client: MlflowClient, bulk: BulkPoints | None, run: str, is_wanted: Callable[[str], bool]
 ) -> set[PointKey]:
-    """The points that a run has, of the wanted metrics at least."""
+    """Read the points of a run, at least of the wanted metrics."""
     if bulk is not None:
         return bulk.point_keys(run)
     return {
@@ -222,7 +220,7 @@ def _stored_points(
 def find_missing_files(
     client: MlflowClient, history: History, ids: Mapping[str, str]
 ) -> Differences:
-    """Which runs lack a file that is made of the journal alone."""
+    """Find runs that lack a file derived from the journal."""
     failed = [t for t in history.attempts if t.state == "FAILED" and t.error is not None]
     wanted = {history.key: {"spec.yaml", "environment.json"}}
     wanted |= {

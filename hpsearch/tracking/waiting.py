@@ -1,4 +1,4 @@
-"""Say what a command waits for, where a server does not answer soon."""
+"""Log what a command waits for if a server is slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pruners by name, with the options that each reads."""
+"""The registry of pruners, with the options of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .halving import Halving
 from .optuna_pruner import OptunaPruner
 
 DEFAULT = "hyperband"  # benchmarks/pruners.md: ahead of ASHA alone at both budgets
-MIN_EPOCHS = 9  # of a study that is pruned by default: two brackets
+MIN_EPOCHS = 9  # minimum epochs to prune by default: two brackets
 
 PrunerOptions = Mapping[str, Any]
 
@@ -52,7 +52,7 @@ def _make_patience(options: PrunerOptions, epochs: int, seed: int) -> Pruner:
         from optuna.exceptions import ExperimentalWarning
         from optuna.pruners import PatientPruner
 
-        with warnings.catch_warnings():  # Optuna's experimental warnings are of no use to users
+        with warnings.catch_warnings():  # suppress Optuna's experimental warnings
             warnings.simplefilter("ignore", ExperimentalWarning)
             return PatientPruner(None, **options)
 
@@ -87,13 +87,13 @@ PRUNERS: dict[str, tuple[Callable[[PrunerOptions, int, int], Pruner], dict[str, 
     "patience": (_make_patience, {"patience": 5, "min_delta": 0.0}),
     "percentile": (_make_percentile, {"percentile": 25.0, "startup": 5, "min_epochs": 3}),
     "threshold": (_make_threshold, {"lower": None, "upper": None, "min_epochs": 3}),
-}  # name -> how it is made, the options that it reads with their defaults
+}  # name -> factory, options with defaults
 
 
 def find_pruner(
     kind: str,
 ) -> tuple[Callable[[PrunerOptions, int, int], Pruner], dict[str, Any]] | None:
-    """How a pruner is made and the options that it reads, as in `PRUNERS`; None: there is none."""
+    """Find a pruner's factory and options, as in `PRUNERS`; None if it is unknown."""
     if kind in PRUNERS:
         return PRUNERS[kind]
     plugin = find_plugin("pruners", kind)
@@ -108,16 +108,16 @@ def find_pruner(
 
 
 def make_pruner(kind: str, options: PrunerOptions, *, epochs: int, seed: int = 0) -> Pruner:
-    """The pruner called `kind` for trials of at most `epochs`.
+    """Make the pruner `kind` for trials of at most `epochs`.
 
     Args:
-        kind: One of `PRUNERS`, or a name that another package has declared.
-        options: Those that were declared; the others have their defaults.
-        epochs: The most that a trial trains.
-        seed: The study's, for what is drawn.
+        kind: One of `PRUNERS`, or the name of a plugin.
+        options: Declared options; others have their defaults.
+        epochs: Maximum epochs of a trial.
+        seed: The study's seed.
 
     Raises:
-        SpecError: If there is no such pruner, or it does not read an option.
+        SpecError: If the pruner is unknown, or does not use an option.
     """
     found = find_pruner(kind)
     if found is None:
@@ -131,8 +131,8 @@ def make_pruner(kind: str, options: PrunerOptions, *, epochs: int, seed: int = 0
 
 
 def default_pruner(*, epochs: int, objectives: int) -> str:
-    """The pruner of a study that names none: Hyperband, where trials are long enough.
+    """Return the default pruner: Hyperband, if trials are long enough.
 
-    With several objectives there is no single curve to compare, so nothing is pruned.
+    With several objectives there is no single curve to compare, so no pruner.
     """
     return DEFAULT if epochs >= MIN_EPOCHS and objectives == 1 else "none"

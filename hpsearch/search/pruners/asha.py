@@ -1,10 +1,10 @@
-"""Successive halving without waiting, and Hyperband over it.
+"""Asynchronous successive halving (ASHA), and Hyperband with ASHA brackets.
 
-Li et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), 2020, in the form that
-decides once a trial comes to a rung, as Optuna's `SuccessiveHalvingPruner` does; Li et al.,
-"Hyperband", 2018. Ours because Optuna keeps the state of its rungs in a storage, and here it has
-to follow from the curves. Two things differ: a trial is worth its best epoch so far, which is what
-it will be scored by, and one that stopped early holds its place on the later rungs.
+Li et al., "A System for Massively Parallel Hyperparameter Tuning" (ASHA), 2020, in the variant that
+decides when a trial reaches a rung, as Optuna's `SuccessiveHalvingPruner` does; Li et al.,
+"Hyperband", 2018. Implemented here because Optuna stores the state of rungs, while here it must
+follow from the curves. Two differences: a trial is ranked by its best epoch so far, which is how it
+is scored, and a trial that stopped early is still ranked at later rungs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger("hpsearch.search")
 
 
 class Asha:
-    """Of the trials that have come to a rung so far, the best 1/eta go on.
+    """Continues the best 1/eta of the trials that have reached a rung so far.
 
     Examples:
         >>> from hpsearch.testing.pruners import Replay, rising_curves
@@ -54,10 +54,9 @@ class Asha:
 
 
 class Hyperband:
-    """Several `Asha`s whose first rungs lie ever later, each trial in one of them.
+    """Several `Asha` brackets with increasing first rungs; each trial belongs to one.
 
-    How many trials a bracket gets is Hyperband's allocation; which ones is drawn by their number,
-    as Optuna does.
+    Bracket sizes follow Hyperband; trials are assigned by a hash of their number, as in Optuna.
 
     Examples:
         >>> pruner = Hyperband(epochs=27, eta=3, min_epochs=3)
@@ -76,7 +75,7 @@ class Hyperband:
         self._shares = [math.ceil(n * eta**s / (s + 1)) for s in reversed(range(n))]
 
     def bracket_of(self, number: int) -> int:
-        """The bracket of trial `number`: 0 is the one that prunes earliest."""
+        """Return the bracket of trial `number`; bracket 0 prunes earliest."""
         offset = derive_seed(self._seed, "bracket", number) % sum(self._shares)
         for bracket, share in enumerate(self._shares):
             offset -= share
@@ -103,9 +102,9 @@ class Hyperband:
 def is_behind_peers(
     trial: Trial, peers: Sequence[Trial], direction: Direction, *, eta: int
 ) -> bool:
-    """Whether `trial` is not among the best 1/eta of those that have come as far, itself included.
+    """Whether `trial` is not among the best 1/eta of the trials at its rung, itself included.
 
-    Of fewer than eta the best one goes on.
+    With fewer than eta trials, the best one continues.
     """
     score = score_after(trial, trial.n_epochs, direction)
     if score is None:

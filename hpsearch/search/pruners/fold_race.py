@@ -1,9 +1,9 @@
-"""A race against the best trial so far, fold by fold, for networks whose folds are costly.
+"""A race against the best trial so far, fold by fold, for expensive networks.
 
-Folds are trained one after another. After each, a one-sided Wilcoxon signed-rank test of the
-folds of both trials says whether this one is worse (Wilcoxon, 1945; racing: Birattari et al., "A
-racing algorithm for configuring metaheuristics", 2002; Optuna's `WilcoxonPruner` has the idea for
-instances of a problem). The folds are the same rows in both, so they are compared in pairs.
+Folds are trained sequentially. After each fold, a one-sided Wilcoxon signed-rank test on the folds
+of both trials decides whether this one is worse (Wilcoxon, 1945; racing: Birattari et al., "A
+racing algorithm for configuring metaheuristics", 2002; compare Optuna's `WilcoxonPruner`). Folds
+are the same rows in both trials, so they are compared in pairs.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ MAX_FOLDS = 100  # after which there may be a verdict
 
 
 def min_folds_to_reject(alpha: float) -> int:
-    """After how many folds a trial can be rejected at the earliest.
+    """Return the minimum number of folds after which a trial can be rejected.
 
-    The smallest p of n pairs is 1/2^n: all of them speak against it.
+    The smallest p-value of n pairs is 1/2^n, if all of them favor the other trial.
 
     Examples:
         >>> min_folds_to_reject(0.1)
@@ -30,7 +30,7 @@ def min_folds_to_reject(alpha: float) -> int:
 
 
 class FoldRace:
-    """Prunes a trial whose folds so far show that it is worse than the best trial.
+    """Prunes a trial whose folds so far are significantly worse than the best trial's.
 
     Examples:
         >>> FoldRace(alpha=0.1).rungs(number=0, epochs=50)[:3]  # after every fold
@@ -42,7 +42,7 @@ class FoldRace:
     bracket = 1
 
     def __init__(self, *, alpha: float = 0.1) -> None:
-        """Prune where p is below `alpha`; several looks at one trial are not corrected for."""
+        """Prune if p is below `alpha`, without correction for repeated tests."""
         self._alpha = alpha
 
     def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
@@ -55,10 +55,10 @@ class FoldRace:
 
     def _is_worse(self, trial: Trial, history: History) -> bool:
         best = history.best
-        # A trial whose epochs are being told has trained its folds.
+        # A trial that reports epochs has finished its folds.
         if best is None or not best.fold_scores or trial.n_epochs or not trial.folds:
             return False
-        # The kindest view of a fold: its best epoch.
+        # A fold counts by its best epoch.
         peaks = (max(orient(score, history.direction) for score in fold) for fold in trial.folds)
         pairs = zip(peaks, best.fold_scores, strict=False)
         gains = [peak - orient(other, history.direction) for peak, other in pairs]
@@ -66,7 +66,7 @@ class FoldRace:
 
 
 def signed_rank_p_value(gains: Sequence[float]) -> float:
-    """The p-value of the folds under the hypothesis that both trials are equally good."""
+    """Compute the p-value under the hypothesis that both trials are equally good."""
     if not any(gains):
         return 1.0
     from scipy.stats import wilcoxon

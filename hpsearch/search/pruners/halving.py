@@ -1,8 +1,8 @@
 """Synchronous successive halving: a bracket of trials is one population from rung to rung.
 
 Jamieson and Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization",
-2016. All of a bracket come to a rung before any goes on, so the best are kept for certain, and
-they train on from where they stand. A vectorised trainer trains the bracket as one program.
+2016. All trials of a bracket reach a rung before any continues, so the best are kept for
+certain. The vectorized trainer trains the bracket as one program.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Halving:
     """Brackets of eta² trials by their numbers: rungs at 1/eta² and 1/eta of the epochs.
 
     With few epochs a bracket is eta trials with one rung. The last bracket of a budget may be
-    smaller; its best 1/eta go on from each rung all the same.
+    smaller; its best 1/eta continue from each rung, too.
 
     Examples:
         >>> pruner = Halving(epochs=27, eta=3, min_epochs=3)
@@ -38,7 +38,7 @@ class Halving:
         return tuple(rung for rung in self._rungs if rung < epochs)
 
     def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
-        """See `Pruner`. No verdict before the last trial of a bracket has reached the rung."""
+        """See `Pruner`. Decides when the last trial of a bracket has reached the rung."""
         told = {}
         for trial in waiting:
             own = trial.number // self.bracket
@@ -50,7 +50,7 @@ class Halving:
         return told
 
     def _survivors(self, members: Sequence[Trial], rung: int, direction: Direction) -> list[int]:
-        """The best at a rung, the earlier of equals first."""
+        """Return the best trials at a rung; of ties, the earlier first."""
         scores = {t.number: score_after(t, rung, direction) for t in members}
         order = sorted((-orient(s, direction), n) for n, s in scores.items() if s is not None)
         halvings = self._rungs.index(rung) + 1

@@ -1,6 +1,6 @@
-"""Optuna's pruners that need no state of their own, behind our protocol.
+"""Adapter for Optuna's stateless pruners.
 
-They see an Optuna study in memory that holds the completed trials, and the waiting one beside it.
+They read an in-memory Optuna study with the completed trials and the waiting one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OptunaPruner:
-    """A verdict after every epoch from `min_epochs` on, by one of Optuna's pruners.
+    """Prunes after every epoch from `min_epochs` on with one of Optuna's pruners.
 
     Examples:
         >>> from optuna.pruners import MedianPruner
@@ -29,12 +29,12 @@ class OptunaPruner:
     def __init__(
         self, make: Callable[[], optuna.pruners.BasePruner], *, min_epochs: int = 1
     ) -> None:
-        """A pruner that `make` builds when it is first asked: importing Optuna takes a while."""
+        """Create a pruner; `make` is called at the first verdict: importing Optuna is slow."""
         self._make = make
         self._min_epochs = min_epochs
         self._pruner: optuna.pruners.BasePruner | None = None
         self._study: optuna.Study | None = None
-        self._known: set[tuple[int, int]] = set()  # completed trials that the study holds
+        self._known: set[tuple[int, int]] = set()  # completed trials in the study
 
     def rungs(self, number: int, epochs: int) -> tuple[int, ...]:
         """See `Pruner`."""
@@ -75,7 +75,7 @@ def _as_running_trial(trial: Trial) -> optuna.trial.FrozenTrial:
 
 
 def _extend_curve(trial: Trial) -> list[float]:
-    """The curve; a trial that stopped early goes on at its score."""
+    """Extend the curve of a trial that stopped early by its score."""
     means = trial.mean_scores()
     assert trial.score is not None
     return [*means, *[trial.score] * (trial.epochs - len(means))]

@@ -1,4 +1,4 @@
-"""Where a trial stands among others after some epochs. Pure functions of curves."""
+"""Rank a trial among others after some epochs. Pure functions of curves."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ...trial import Direction, Trial, is_better, orient
 
 
 def score_after(trial: Trial, epochs: int, direction: Direction) -> float | None:
-    """What `trial` would score if it ended after `epochs`: the best mean over the folds so far.
+    """Return the score of `trial` after `epochs`: its best mean over the folds so far.
 
-    A trial that completed early keeps its score. None for one that has not come so far: it is
-    running, was pruned before or failed.
+    A trial that completed earlier keeps its score. None for one that has not reached `epochs`: it
+    is running, was pruned or failed.
     """
     means = [m for m in trial.mean_scores()[:epochs] if math.isfinite(m)]
     ended_early = trial.state == "COMPLETE" and trial.n_epochs < epochs
@@ -22,12 +22,12 @@ def score_after(trial: Trial, epochs: int, direction: Direction) -> float | None
 
 
 def count_better(score: float, others: Iterable[float], direction: Direction) -> int:
-    """How many of `others` are strictly better than `score`."""
+    """Count the `others` that are strictly better than `score`."""
     return sum(is_better(other, score, direction) for other in others)
 
 
 def geometric_rungs(first: int, eta: int, epochs: int) -> tuple[int, ...]:
-    """`first`, `first * eta`, `first * eta²`, … as far as they lie below `epochs`.
+    """Return `first`, `first * eta`, `first * eta²`, … below `epochs`.
 
     Examples:
         >>> geometric_rungs(3, 3, 50)
@@ -41,7 +41,7 @@ def geometric_rungs(first: int, eta: int, epochs: int) -> tuple[int, ...]:
 
 
 def count_survivors(n: int, eta: int) -> int:
-    """How many of `n` go on: the best of every `eta`, and always one."""
+    """Return how many of `n` trials continue: n / eta, but at least one."""
     return max(1, n // eta)
 
 
