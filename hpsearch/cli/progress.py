@@ -126,7 +126,7 @@ class Progress:
         return " · ".join(parts)
 
     def format_phase(self) -> str:
-        """Which phase of how many this is, and how far it has come."""
+        """Format the current phase and its progress."""
         name, _ = PHASES[self.phase]
         text = f"phase {self.phase + 1} of {len(PHASES)}: {name}"
         if self.phase == 1 and self.finalists:
@@ -147,7 +147,7 @@ class Progress:
 
 
 def format_result(event: TrialFinished) -> str:
-    """How a trial ended, in a line."""
+    """Format the end of a trial on one line."""
     score = "" if event.score is None else f" {event.score:.4f}"
     spread = "" if event.score is None or event.spread is None else f" ± {event.spread:.4f}"
     error = f" {event.error}" if event.error else ""

@@ -159,7 +159,7 @@ def is_functional(model: Any) -> bool:
 
 
 def compute_output_shape(model: keras.Model, row_shape: tuple[int, ...]) -> Any:
-    """What a model's output has as its shape for rows of `row_shape`; of several, their structure.
+    """Compute a model's output shape for rows of `row_shape`; a structure for several outputs.
 
     A subclassed model is traced: its layers alone say no shape.
     """

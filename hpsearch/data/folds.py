@@ -21,7 +21,7 @@ MAX_BINS = 10  # quantiles by which a regression is stratified
 
 @dataclass(frozen=True, slots=True)
 class SplitInputs:
-    """What a split depends on, in the order of the rows."""
+    """The inputs of a split, in the order of the rows."""
 
     labels: np.ndarray  # (n_rows,) int: the class, or the quantile bin of a regression
     classes: tuple[str, ...]  # label names; empty in a regression

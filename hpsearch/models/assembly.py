@@ -31,7 +31,7 @@ class _FeatureMap:
 
     @property
     def marks_category(self) -> np.ndarray:
-        """Which features indicate a category, bool."""
+        """Mask of the features that indicate a category, bool."""
         marks: np.ndarray = ~np.isnan(self.code)
         return marks
 

@@ -105,7 +105,7 @@ BuildRecorder = Callable[
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """How a custom function is called."""
+    """A calling convention of custom functions."""
 
     load: Callable[[str], Any]  # converts the referenced object to a callable
     build: Callable[[Any, Mapping[str, Value], AnswerFunction], keras.Model]

@@ -103,7 +103,7 @@ def _build_with_keras_tuner(found: Any, params: Mapping[str, Any]) -> Any:
 
 
 def load_packed_object(folder: Path, reference: str) -> Any:
-    """What `FILE.py:NAME` or `MODULE:NAME` names among the files of a folder.
+    """Load the object `FILE.py:NAME` or `MODULE:NAME` from the files of a folder.
 
     The modules that it imports from there are forgotten afterwards: another model's may have the
     same names.

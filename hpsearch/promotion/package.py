@@ -232,7 +232,7 @@ def _label_type(classes: Sequence[str | int]) -> str:
 
 
 def _pip_requirements(user_code: Mapping[str, Path]) -> list[str]:
-    """What a server needs, with the packages that the user's files import."""
+    """List the requirements of a server, including packages imported by user code."""
     needed = dict.fromkeys(("mlflow", *REQUIREMENTS))
     packages = metadata.packages_distributions() if user_code else {}
     for file in user_code.values():

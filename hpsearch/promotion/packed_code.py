@@ -14,7 +14,7 @@ NOT_PACKED = "not_packed.txt"  # beside a model that was not packed: why
 
 
 def find_own_code(model: Path) -> Mapping[str, Any] | None:
-    """How a `.keras` file's network is made by the user's code; None: it holds none.
+    """Read how user code builds the network of a `.keras` file; None if it contains none.
 
     The recipe of `models.user_network`, of the first network where there are several.
     """
@@ -36,7 +36,7 @@ def _find_recipes(node: Any) -> Iterator[str]:
 
 
 def explain_untrusted(recipe: Mapping[str, Any]) -> str:
-    """What to say of a model whose code is not trusted."""
+    """Format the error for a model whose code is not trusted."""
     source = recipe["reference"].rpartition(":")[0]
     return (
         f"the winner holds code of your own ({recipe['why']}), so whoever serves it runs {source}. "

@@ -25,7 +25,7 @@ class Reference:
 
     @property
     def uri(self) -> str:
-        """What MLflow calls it."""
+        """The URI of the version in MLflow."""
         return f"models:/{self.name}@{self.alias}"
 
 

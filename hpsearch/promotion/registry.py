@@ -55,7 +55,7 @@ class Promotion:
     code: str = ""  # the user's files that the model runs, with their digests
 
     def to_record(self) -> ModelPromoted:
-        """What the journal holds of it."""
+        """Return the fields for the journal."""
         return ModelPromoted(
             name=self.name,
             version=self.version,
@@ -77,7 +77,7 @@ class RegisteredVersion:
 
     @property
     def since(self) -> int:
-        """When it got the first of its aliases, or was registered where it has none."""
+        """Time of its first alias, or of its registration."""
         held = [self.lineage[key] for a in self.aliases if (key := f"since.{a}") in self.lineage]
         return min(map(int, held), default=self.created)
 

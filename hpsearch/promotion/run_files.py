@@ -27,7 +27,7 @@ MODEL, PREDICTIONS = "model", "predictions.npz"  # in either
 
 
 def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
-    """What the packed model says of where it comes from."""
+    """Read the lineage of the packed model."""
     from mlflow.models import Model
 
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +101,7 @@ def copied_folder(digest: str) -> str:
 def locate_model_files(
     client: MlflowClient, run_id: str, artifact_path: str, study: str
 ) -> tuple[str, str]:
-    """Where those who ask the registry find the model, and the run that it belongs to.
+    """Locate the model's files for the registry; also returns the run that owns them.
 
     A registry that is another server than the one with the study's run takes no address there:
     it gets a copy, in a run of its own.

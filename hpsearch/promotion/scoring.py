@@ -138,7 +138,7 @@ def _refuse_unknown_cells(rows: RowFile) -> None:
 
 
 def describe_counts(counts: CellCounts) -> list[str]:
-    """What was missing or unknown, a line a column."""
+    """Describe missing and unknown cells, one line per column."""
     lines = []
     for name, categories in counts.unknown.items():
         shown = ", ".join(f"{text!r} {n}" for text, n in categories.most_common(MAX_SHOWN))
@@ -252,7 +252,7 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
 
 
 def _describe_location(uri: str, client: MlflowClient) -> str:
-    """Where files are, as people know it."""
+    """Describe the location of files for the user."""
     by_server = uri.startswith(("mlflow-artifacts:", "http:", "https:"))
     return f"from {redact_text(client.tracking_uri if by_server else uri)}"
 

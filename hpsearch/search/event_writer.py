@@ -140,7 +140,7 @@ def save_predictions(study: Path, trial: int, predictions: np.ndarray) -> tuple[
 
 
 def load_predictions(study: Path, trial: Trial) -> np.ndarray | None:
-    """What `save_predictions` wrote; None where it is not there, empty or damaged."""
+    """Load the file of `save_predictions`; None if it is missing, empty or damaged."""
     if trial.predictions is None:
         return None
     try:
@@ -154,5 +154,5 @@ def load_predictions(study: Path, trial: Trial) -> np.ndarray | None:
 
 
 def to_list(values: np.ndarray) -> list[float]:
-    """What JSON can hold of an array of one dimension."""
+    """Convert a one-dimensional array for JSON."""
     return [float(v) for v in values]

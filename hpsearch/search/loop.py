@@ -220,7 +220,7 @@ class Search:
         return trials
 
     def _new_point(self, number: int) -> Mapping[str, Value] | None:
-        """What the sampler proposes and was not tried; None where everything was."""
+        """Get an untried point from the sampler; None if all points were tried."""
         if self._memory is None:
             return self._sampler.ask(number)
         for _ in range(MAX_REPEATS):
@@ -286,7 +286,7 @@ class Search:
         return not self._is_over() and self._stop_reason() is None
 
     def _stop_reason(self) -> StopReason | None:
-        """Why no trial more is wanted, time aside."""
+        """Return why the search should stop, apart from its time limit."""
         return SPACE_EXHAUSTED if self._exhausted else find_stop_reason(self.history, self._limits)
 
     def _is_over(self) -> bool:

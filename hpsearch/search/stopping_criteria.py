@@ -10,7 +10,7 @@ from ..trial import Direction, Trial, is_better
 
 @dataclass(frozen=True, slots=True)
 class StoppingCriteria:
-    """When a study ends; totals over all runs."""
+    """The criteria that end a search; totals over all runs."""
 
     trials: int  # finished trials
     seconds: float | None = None  # wall clock
@@ -24,7 +24,7 @@ class StoppingCriteria:
 
 @dataclass(frozen=True, slots=True)
 class StopReason:
-    """Why a search ended."""
+    """The reason why a search ended."""
 
     cause: str  # "target", "stagnation", "space", "trials" or "minutes"
     reason: str  # one line for the user

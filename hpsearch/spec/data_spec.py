@@ -217,7 +217,7 @@ class DataSpec(_DataSection):
 
 
 class CrossValidationSpec(_DataSection):
-    """How the development rows are split into folds."""
+    """The split of the development rows into folds."""
 
     kind: FoldKind | None = None  # None: stratified for classification, kfold for regression
     folds: Annotated[int, Field(ge=2)] = 5

@@ -48,7 +48,7 @@ class Float:
 
     @property
     def size(self) -> float:
-        """How many values there are."""
+        """The number of values."""
         if self.low == self.high:
             return 1
         if self.step is None:
@@ -104,7 +104,7 @@ class Int:
 
     @property
     def size(self) -> float:
-        """How many values there are."""
+        """The number of values."""
         return (self.high - self.low) // self.step + 1
 
     @property
@@ -153,7 +153,7 @@ class Categorical:
 
     @property
     def size(self) -> float:
-        """How many values there are."""
+        """The number of values."""
         return len(self.choices)
 
     @property

@@ -71,7 +71,7 @@ class ObjectiveSpec(_StudySection):
 
 
 class EarlyStoppingSpec(_StudySection):
-    """When a trial ends before its last epoch."""
+    """Early stopping of a trial."""
 
     patience: int = Field(5, ge=1)  # epochs without improvement
     min_delta: float = Field(0.0, ge=0)  # in units of the objective
@@ -100,12 +100,12 @@ class SamplerSpec(_StudySection):
 
     @property
     def options(self) -> dict[str, int]:
-        """What was declared beside the kind."""
+        """The declared options besides the kind."""
         return {k: v for k, v in self.model_dump().items() if k != "kind" and v is not None}
 
 
 class PrunerSpec(_StudySection):
-    """What ends trials before their last epoch; options are those that its kind reads."""
+    """The pruner; an option that its kind does not use is refused."""
 
     kind: str = "hyperband"
     eta: int | None = Field(None, ge=2, le=10)  # reduction factor between rungs
@@ -120,12 +120,12 @@ class PrunerSpec(_StudySection):
 
     @property
     def options(self) -> dict[str, float]:
-        """What was declared beside the kind."""
+        """The declared options besides the kind."""
         return {k: v for k, v in self.model_dump().items() if k != "kind" and v is not None}
 
 
 class SelectionSpec(_StudySection):
-    """How the winner is chosen after the search."""
+    """The choice of the winner after the search."""
 
     kind: Literal["best", "one_standard_error", "ensemble"] = "best"
     finalists: int = Field(5, ge=0, le=100)  # best trials, re-scored on fresh folds and seeds
@@ -133,13 +133,13 @@ class SelectionSpec(_StudySection):
 
 
 class ServeSpec(_StudySection):
-    """What is packed for serving."""
+    """Settings of the served model."""
 
     trust_code: bool = False  # the user's Python files too, where the model needs them
 
 
 class BudgetSpec(_StudySection):
-    """When the search ends; totals over all runs of the study."""
+    """The end of the search; totals over all runs of the study."""
 
     trials: int = Field(30, ge=1, le=1_000_000)  # finished trials
     minutes: float | None = Field(None, gt=0)  # wall clock
@@ -150,7 +150,7 @@ class BudgetSpec(_StudySection):
 
 
 class ExecutionSpec(_StudySection):
-    """Where trials are trained; does not affect their scores."""
+    """The execution of trials; it does not affect their scores."""
 
     executor: str = "processes"  # or ray, or the name of a plugin
     workers: int | None = Field(None, ge=1)  # None: chosen by device

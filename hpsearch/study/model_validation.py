@@ -111,7 +111,7 @@ def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
 
 
 def _note_own_code(file: StudyFile, found: ModelInspection) -> Iterator[str]:
-    """What it means that a model holds code of the user's."""
+    """Explain the consequences of a model that contains user code."""
     if found.own_code is None:
         return
     reference = strip_convention(file.spec.model_name)

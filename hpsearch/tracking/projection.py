@@ -90,7 +90,7 @@ class Artifact:
         return f"{self.name} ({size / 1e6:.1f} MB)"
 
     def explain_unreadable(self) -> str:
-        """Why the file cannot be read here, which is no fault of the store; "" where it can."""
+        """Explain why the local file cannot be read; "" if it can."""
         try:
             if self.path is not None:
                 with self.path.open("rb") as file:
@@ -136,7 +136,7 @@ class Projection:
 
     @property
     def problems(self) -> list[str]:
-        """What does not get through for good, by the name of the run."""
+        """Permanent refusals, by name of the run."""
         names = [mlflow_layout.run_name(self.history, key) for key in sorted(self.deleted)]
         gone = [f"{name}: was deleted in MLflow and stays so" for name in names]
         return [*self.refused, *self.left_out, *gone]
@@ -254,7 +254,7 @@ class Projection:
         return self._run_id_of(mlflow_layout.trial_key(self.history, last[0])) if last else None
 
     def make_requests(self, events: Iterable[Event]) -> Iterator[Request]:
-        """What must be done to show `events`, in this order."""
+        """Make the requests that show `events`, in order."""
         known = len(self.history.ended)
         kinds: set[type[Event]] = set()
         touched: dict[str, Trial] = {}
@@ -276,7 +276,7 @@ class Projection:
             yield from self._file_requests(mlflow_layout.plot_files(self._study_folder))
 
     def repeat_requests(self, keys: Collection[str], events: Iterable[Event]) -> Iterator[Request]:
-        """What must be done to show the runs with these keys, whatever the store has of them.
+        """Make the requests that show the runs with these keys, whatever the store has of them.
 
         `events` are all that the store has acknowledged; nothing else was taken in before.
         """
@@ -300,7 +300,7 @@ class Projection:
             yield from self._file_requests(mlflow_layout.plot_files(self._study_folder))
 
     def park_runs(self) -> Iterator[Request]:
-        """What leaves no run that claims to be running, once nothing more will come."""
+        """Make the requests after which no run claims to be running."""
         study, time = self.history.key, self.history.last_time
         yield Request(study, "runs made twice", self._delete_duplicates)
         for key in sorted(self._open_runs):
@@ -434,7 +434,7 @@ class Projection:
         )
 
     def _end_requests(self) -> Iterator[Request]:
-        """What shows that the winner was fitted."""
+        """Make the requests that show the fitted winner."""
         study = self.history.key
         yield Request(study, "the winner's mark", self._mark_winner)
         yield from self._file_requests(mlflow_layout.final_files(self._study_folder, self.history))

@@ -27,7 +27,7 @@ EXPERIMENTS_PAGE = f"#/experiments?{MODEL_TRAINING}"
 
 
 def view_id(key: str) -> str:
-    """By which the address of a page names the view of the study with this key.
+    """Return the id, used in page addresses, of the view of the study with this key.
 
     Shorter than what is taken for a secret and hidden where it is printed.
     """

@@ -94,7 +94,7 @@ class Sender:
 
     @property
     def problems(self) -> list[str]:
-        """What does not get through for good, by the name of the run."""
+        """Permanent refusals, by name of the run."""
         return self.projection.problems if self.projection else []
 
     def open_study(self) -> bool:
@@ -148,7 +148,7 @@ class Sender:
             projection.open_study(first)
 
     def _common_position(self, held: Position, said: Position) -> Position:
-        """How far the file beside the journal and the store itself say that it has come."""
+        """Return the position on which the saved cursor and the store agree."""
         if self._is_lost or (held.offset == said.offset and held != said):
             return Position()
         position = min(held, said, key=lambda position: position.offset)
@@ -288,7 +288,7 @@ class Sender:
         self._acknowledge()
 
     def describe(self, error: Exception) -> HpsearchError:
-        """What `open`, `send` and `park` raise, for people."""
+        """Describe an error of `open_study`, `send` or `park_runs` for the user."""
         if isinstance(error, HpsearchError):
             return error
         needs = f"EDIT on the experiment {self.journal.parent.name!r}"

@@ -68,7 +68,7 @@ def _render_summary(history: History) -> str:
 
 
 def _describe_locked_rows(history: History) -> str:
-    """What the winner scores on the locked rows, and how it compares; "" before they are read."""
+    """Render the winner's locked scores and the comparison; "" before the rows are read."""
     if history.final is None or history.metric not in history.final.test:
         return ""
     line = f"; {history.final.test[history.metric]:.5g} on the locked rows"

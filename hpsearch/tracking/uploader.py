@@ -147,12 +147,12 @@ class Uploader:
 
     @property
     def problem(self) -> HpsearchError | None:
-        """Why the last try failed; None while all goes well."""
+        """The error of the last attempt; None if it succeeded."""
         return self._problem
 
     @property
     def refusals(self) -> tuple[str, ...]:
-        """What the store refused for good, one line each."""
+        """Permanent refusals of the store, one line each."""
         return tuple(self._sender.problems)
 
     @property

@@ -1,1 +1,1 @@
-"""Training: what every trial shares, the two trainers, optimizers, losses and metrics."""
+"""Training: the shared problem, the two trainers, optimizers, losses and metrics."""

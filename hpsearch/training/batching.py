@@ -1,8 +1,8 @@
-"""The order in which a fold's rows are seen: one definition for both trainers.
+"""The order of a fold's rows in each epoch, for both trainers.
 
-All trials see a fold's rows in the same order in the same epoch (common random numbers): their
-scores then differ by less noise. The order depends on the fold's rows and
-the epoch alone, and is drawn by counting, so a device draws it itself.
+In an epoch, all trials use the same order of a fold's rows (common random numbers), which reduces
+the noise of score differences. The order depends only on the fold's rows and the epoch, and is
+drawn by a counter-based generator, so a device can draw it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ DEFAULT_BATCH_SIZE = 32  # Keras's own, where neither the space nor the study sa
 
 
 def batch_size(params: Mapping[str, Value]) -> int:
-    """Rows in a batch; the last batch of an epoch holds what is left."""
+    """Return the batch size; the last batch of an epoch may be smaller."""
     size = params.get("batch_size", DEFAULT_BATCH_SIZE)
     assert isinstance(size, int)
     return size
 
 
 def derive_order_seed(rows: np.ndarray) -> int:
-    """The seed of the orders of a fold with these training rows (`Split.train`)."""
+    """Derive the seed of a fold's orders from its training rows (`Split.train`)."""
     return zlib.crc32(np.ascontiguousarray(rows, np.int64).data)
 
 
 def draw_epoch_order(seed: int, epoch: int, n_rows: int) -> np.ndarray:
-    """The order of one epoch's rows: by a random number of each.
+    """Draw the order of the rows in one epoch.
 
     Args:
         seed: `derive_order_seed` of the fold's training rows.
@@ -43,7 +43,7 @@ def draw_epoch_order(seed: int, epoch: int, n_rows: int) -> np.ndarray:
         `[b * batch_size, (b + 1) * batch_size)`, to look up in the fold's `Split.train`.
     """
     keys = random_bits(np, np.arange(n_rows), seed, epoch).astype(np.uint64) << np.uint64(32)
-    keys |= np.arange(n_rows, dtype=np.uint64)  # sorted as one word: no ties, and vectorised
+    keys |= np.arange(n_rows, dtype=np.uint64)  # sorted as single words: no ties, and vectorized
     keys.sort()
     order: np.ndarray = keys.astype(np.uint32).astype(np.int32)
     return order

@@ -1,6 +1,6 @@
-"""Class weights: how much a training row counts for its class, beside its own weight.
+"""Class weights, multiplied with the sample weights of training rows.
 
-As in `keras.Model.fit(class_weight=...)`: in training alone, never in a score.
+As in `keras.Model.fit(class_weight=...)`, they apply to training only, not to scores.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TASKS_WITHOUT_CLASSES = (
 
 
 def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> np.ndarray | None:
-    """The weight of each class in one fold of a trial.
+    """Compute the weight of each class in one fold of a trial.
 
     `balanced` is scikit-learn's `compute_class_weight("balanced")` of the fold's training rows:
     n_rows / (n_classes * rows of the class), over the classes that the fold has.
@@ -57,6 +57,6 @@ def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> n
 
 
 def get_class_indices(target: np.ndarray) -> np.ndarray:
-    """The class of each row, shape (n,) int: of 0/1, of class numbers, or of one-hot rows."""
+    """Return the class index of each row, shape (n,), from 0/1, class numbers or one-hot rows."""
     classes: np.ndarray = target[:, 0] if target.shape[1] == 1 else target.argmax(axis=1)
     return classes.astype(np.int64)

@@ -1,7 +1,7 @@
-"""What a custom model's `compile` says: its optimizer and its loss are what is trained.
+"""Use the optimizer and loss of a compiled custom model.
 
-Its metrics are not computed: the study's come from predictions. A loss `from_logits` is trained
-on logits, as it says; predictions and the served model are probabilities all the same.
+Its metrics are not computed: the study's metrics use predictions. A loss with `from_logits` is
+trained on logits; predictions and the served model return probabilities nevertheless.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from ..errors import TrainingError
 if TYPE_CHECKING:
     import keras
 
-# Settings of `compile` that would train something else than the loss by the optimizer.
+# Unsupported settings of `compile`, which change what is trained.
 UNSUPPORTED_SETTINGS = ("loss_weights",)
 
 
 def get_compiled_loss(model: keras.Model) -> keras.losses.Loss:
-    """The one loss of a compiled model, as `fit` would call it.
+    """Return the single loss of a compiled model, as `fit` would call it.
 
     Raises:
         TrainingError: If it was compiled with no loss, with several, or with weights for them.
@@ -54,13 +54,13 @@ def get_compiled_loss(model: keras.Model) -> keras.losses.Loss:
 
 
 def clone_compiled_optimizer(model: keras.Model) -> keras.optimizers.Optimizer:
-    """A fresh optimizer like that of a compiled model."""
+    """Create a new optimizer with the configuration of a compiled model's."""
     optimizer = model.optimizer
     return type(optimizer).from_config(optimizer.get_config())
 
 
 def takes_class_indices(loss: Any) -> bool:
-    """Whether a loss takes class indices where we hold one-hot rows."""
+    """Whether a loss takes class indices instead of one-hot rows."""
     name = loss if isinstance(loss, str) else getattr(loss, "name", "")
     return str(name).startswith("sparse_categorical")
 
@@ -71,12 +71,12 @@ def takes_logits(loss: Any) -> bool:
 
 
 def get_link_activation(task: str) -> str:
-    """The activation, named as Keras names it, that makes probabilities of logits."""
+    """Return Keras's name of the activation that converts logits to probabilities."""
     return "softmax" if task == "multiclass" else "sigmoid"
 
 
 def logits_to_probabilities(logits: np.ndarray, task: str) -> np.ndarray:
-    """What a classification with these logits answers, shape (n, n_outputs)."""
+    """Convert logits of a classification to probabilities, shape (n, n_outputs)."""
     from scipy.special import expit, softmax
 
     result: np.ndarray = softmax(logits, axis=1) if task == "multiclass" else expit(logits)
@@ -91,7 +91,7 @@ def find_link_activation(model: keras.Model, task: str) -> str | None:
 
 
 def why_not_vectorizable(model: keras.Model) -> str | None:
-    """Why what was compiled cannot be a part of the vectorised program, or None where it can."""
+    """Explain why the compiled settings cannot be vectorized; None if they can."""
     import keras
 
     from .optimizers import OPTIMIZERS

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 GOLDEN = np.uint32(0x9E3779B9)
-TRUNCATION = 2.0  # standard deviations, as in Keras's truncated normal
 ERF_OF_TRUNCATED = 0.9544997361036416  # erf(2 / sqrt(2))
 
 
@@ -56,5 +55,5 @@ def uniform_to_normal(erfinv: Any, signed: Any) -> Any:
 
 
 def uniform_to_truncated_normal(erfinv: Any, signed: Any) -> Any:
-    """As `uniform_to_normal`, within two standard deviations."""
+    """Convert to normal numbers truncated at two standard deviations."""
     return erfinv(signed * np.float32(ERF_OF_TRUNCATED)) * np.float32(np.sqrt(2))

@@ -1,7 +1,7 @@
-"""The final fit: networks on all development rows, assembled into the model that is served.
+"""The final fit: train networks on all development rows and assemble the served model.
 
-It looks at no validation row: how many epochs it trains was read off the search's mean curve. The
-locked rows are predicted in a step of its own, with the file that was saved.
+It uses no validation rows: the number of epochs comes from the search's mean curve. The locked rows
+are predicted in a separate step with the saved file.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 class MemberSpec:
     """One network of the final model."""
 
-    trial: TrialSpec  # its epochs are exactly those to train
-    weight: float  # of its answer in the model's; all weights add up to 1
+    trial: TrialSpec  # `epochs` is exact
+    weight: float  # weight in the model's prediction; all weights add up to 1
 
 
 @dataclass(frozen=True, slots=True)
 class FinalFitRequest:
-    """What the final fit needs."""
+    """The request of a final fit."""
 
     members: tuple[MemberSpec, ...]
     problem: Problem  # one fold: all development rows train, none validates
@@ -47,12 +47,12 @@ class FinalFitRequest:
 
 @dataclass(frozen=True, slots=True)
 class FinalFitDone:
-    """The model is saved, and can be loaded."""
+    """The model was saved, and can be loaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class LockedPredictionRequest:
-    """What predicting the locked rows needs."""
+    """The request to predict the locked rows."""
 
     path: Path  # of the saved model, `*.keras`
     locked_rows: TestRows  # without their table
@@ -63,7 +63,7 @@ class LockedPredictionRequest:
 
 @dataclass(frozen=True, slots=True)
 class LockedPredictionResult:
-    """What the saved model says of the locked rows."""
+    """The saved model's predictions for the locked rows."""
 
     predictions: np.ndarray  # (n_test, n_outputs): probabilities, or the target's own unit
     importance: Importance | None = None  # of the columns, by the objective's metric
@@ -71,7 +71,7 @@ class LockedPredictionResult:
 
 
 def fit_final_model(trainer: Trainer, final: FinalFitRequest) -> FinalFitDone:
-    """Train, assemble, save, and load what was saved."""
+    """Train, assemble, save and load the model."""
     problem = final.problem
     parts = [_fit_part(trainer, problem, member) for member in final.members]
     model = assemble_model(parts, final.schema, problem.task)

@@ -1,6 +1,6 @@
-"""A fold's weights before its first step, and how far each is moved: what the family says of both.
+"""A fold's initial weights and step factors, including those that a family defines.
 
-The same under both trainers.
+Used by both trainers.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .weight_initialization import draw_weights
 if TYPE_CHECKING:
     import keras
 
-MAX_ROWS = 1024  # training rows that weights are fitted to at most
+MAX_ROWS = 1024  # maximum training rows for data-dependent initialization
 
 
 def draws_from_rows(problem: Problem, params: Mapping[str, Value]) -> bool:
-    """Whether weights depend on the training rows before the first step."""
+    """Whether initial weights depend on the training rows."""
     family = load_family(problem.model)
     return family.find_initializer is not None and family.find_initializer(params) is not None
 
@@ -31,7 +31,7 @@ def draws_from_rows(problem: Problem, params: Mapping[str, Value]) -> bool:
 def draw_fold_weights(
     problem: Problem, params: Mapping[str, Value], network: keras.Model, *, fold: int, seed: int
 ) -> list[np.ndarray]:
-    """Weights in the order of `keras.Model.get_weights`.
+    """Draw initial weights in the order of `keras.Model.get_weights`.
 
     Args:
         problem: Whose training rows they may depend on.
@@ -55,6 +55,6 @@ def draw_fold_weights(
 def get_step_factors(
     problem: Problem, params: Mapping[str, Value], network: keras.Model
 ) -> StepFactors | None:
-    """The factors of each trainable variable's step; None: all move alike."""
+    """Return the step factors of each trainable variable; None: all are 1."""
     make = load_family(problem.model).make_step_factors
     return None if make is None else make(params, network)

@@ -1,8 +1,7 @@
-"""Permutation importance: how much worse a model answers when one column's cells are shuffled.
+"""Permutation importance: the loss in score when a column is shuffled.
 
 Breiman 2001, "Random forests", section 10; the definition is that of scikit-learn's
-`permutation_importance`. A raw column is shuffled whole, with every feature that is made of it.
-Knows rows, a metric and a function that predicts; no network.
+`permutation_importance`. A raw column is shuffled together with all features derived from it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ MAX_CELLS = 200_000_000  # that are predicted from, all shuffles together
 
 @dataclass(frozen=True, slots=True)
 class Importance:
-    """By how much the metric got worse when a raw column was shuffled."""
+    """The loss in the metric when a raw column is shuffled."""
 
     metric: str
     n_rows: int  # that were shuffled
@@ -39,7 +38,7 @@ class Importance:
 def permutation_importance(
     predict: Callable[[np.ndarray], np.ndarray], rows: TestRows, schema: Schema, metric: Metric
 ) -> Importance | None:
-    """What each raw column is worth to the model, on at most `MAX_ROWS` of the rows.
+    """Compute the permutation importance of each raw column on at most `MAX_ROWS` rows.
 
     Args:
         predict: From cleaned columns, (n, n_columns), to predictions, (n, n_outputs).
@@ -84,7 +83,7 @@ def permutation_importance(
 
 
 def _group_by_raw_column(schema: Schema) -> dict[str, list[int]]:
-    """The cleaned columns of each raw one."""
+    """Group the cleaned columns by raw column."""
     indices: dict[str, list[int]] = {}
     for index, column in enumerate(schema.columns):
         indices.setdefault(column.raw_name, []).append(index)

@@ -1,10 +1,9 @@
-"""Importing Keras without the seconds that training has no use for: 3 s instead of 12.
+"""Import Keras without libraries that training does not use: 3 s instead of 12.
 
-`import keras` also imports pandas for its data adapters, and scikit-learn and matplotlib for its
-wrappers and galleries, where they are installed; and the first `get_config` under JAX imports
-TensorFlow to ask whether a value is one of its shapes. TensorFlow's converter for phones imports
-JAX. Keras runs without each of them, so it is left to think that they are missing. Code of the
-user's that imports them afterwards gets them.
+`import keras` also imports pandas, scikit-learn and matplotlib if they are installed, and under JAX
+the first `get_config` imports TensorFlow for a type check. TensorFlow's converter for phones
+imports JAX. Keras works without each of them, so they are hidden during the import; later imports
+by user code succeed.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ GPU_MEMORY_VARIABLE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; rea
 
 @pause_gc()
 def import_keras() -> None:
-    """Import Keras; what this process has imported before stays as it is."""
+    """Import Keras; modules imported earlier are unaffected."""
     if "keras" in sys.modules:
         return
     under_tensorflow = os.environ.get("KERAS_BACKEND") == "tensorflow"
@@ -44,13 +43,13 @@ def import_keras() -> None:
 
 
 def ignore_clear_session() -> None:
-    """Let `keras.backend.clear_session()` in a user's function do nothing in this process.
+    """Make `keras.backend.clear_session()` in user code a no-op in this process.
 
-    In a user's loop it frees the memory of the last model. Here it would take away
-    names and variables of the networks that are trained beside the new one.
+    Usually it frees the last model's memory. Here it would remove names and variables of
+    other networks in training.
     """
 
     def clear_session(free_memory: bool = True) -> None:
-        """Nothing: this process trains other networks too."""
+        """Do nothing: this process trains other networks, too."""
 
     replace_clear_session(clear_session)

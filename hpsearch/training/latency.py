@@ -1,7 +1,7 @@
-"""How long a network takes to answer one batch: a measure of its own, beside the metrics.
+"""Measure the latency of a network for one batch, as an objective besides the metrics.
 
-The time depends on the machine and on what else it does, so it is the one thing in a study that
-another run does not repeat. Wraps any trainer.
+Latency depends on the machine and its load, so it is the only result of a study that a rerun does
+not reproduce. Wraps any trainer.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ class LatencyTrainer:
 
 
 def measure_latency_ms(problem: Problem, params: Mapping[str, Value], seed: int) -> float:
-    """Milliseconds of `keras.Model.predict_on_batch` for `BATCH_ROWS` rows, of the fastest calls.
+    """Measure `keras.Model.predict_on_batch` for `BATCH_ROWS` rows in milliseconds.
 
-    It is the lowest tenth of `N_CALLS` calls, as the mean or the median would measure the machine's
-    other work. The network of `params` has the weights it begins with: they do not change the time.
+    The result is the lowest decile of `N_CALLS` calls, since mean and median would include the
+    machine's other load. The network has its initial weights, which do not affect the time.
     """
     model = problem.make_builder(params, seed)()
     rows = np.random.default_rng(0).normal(size=(BATCH_ROWS, *problem.row_shape))

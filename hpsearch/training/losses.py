@@ -1,8 +1,8 @@
-"""Losses: which exist for a task, and the `keras.losses.Loss` behind a name.
+"""The losses of each task, by name.
 
 Targets have shape (n_rows, n_outputs): 0/1, one-hot, or a number, standardized for the network.
-A loss must say what each row costs, because rows have weights and the last batch is short. Not
-among the names, and why:
+A loss must be defined per row, because rows have weights and the last batch is short. Excluded
+losses, with reasons:
 
 - `sparse_categorical_crossentropy`, `categorical_generalized_cross_entropy` take class numbers;
   targets here are one-hot, so the first is `categorical_crossentropy`.
@@ -96,7 +96,7 @@ def list_loss_params(task: str, loss: str | None = None) -> tuple[str, ...]:
 
 
 def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
-    """A fresh loss; what the params do not say is Keras's default.
+    """Create a loss; arguments missing from params have Keras's defaults.
 
     A custom loss gets (y_true, y_pred), (n, n_outputs) each, and returns what each row
     costs, shape (n,).

@@ -1,4 +1,4 @@
-"""Metrics, written once for numpy and for JAX.
+"""Metrics, implemented for both numpy and JAX.
 
 Every function takes the array module `xp`, the truth and the prediction of shape
 (n_rows, n_outputs) and row weights of shape (n_rows,), and returns a scalar. A row of weight 0
@@ -29,7 +29,7 @@ CLASSIFICATION_TASKS = ("binary", "multiclass", "multilabel")
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A measure of predictions against the truth."""
+    """A metric of predictions and truth."""
 
     name: str
     direction: Direction
@@ -49,7 +49,7 @@ class Metric:
         *,
         threshold: float = 0.5,
     ) -> float:
-        """The measure in float64 on the host; see the module for shapes.
+        """Compute the metric in float64 on the host; see the module for shapes.
 
         `threshold` is the probability above which a row of a binary task is called positive.
         """
@@ -61,7 +61,7 @@ class Metric:
             return float(self.function(np, *wide))
 
     def is_defined(self, truth: np.ndarray, weights: np.ndarray | None = None) -> bool:
-        """Whether perfect predictions have a score: a ROC curve needs two classes, R² a spread."""
+        """Whether the metric is defined: a ROC curve needs two classes, R² a spread."""
         if self.needs_numpy:
             return True
         if weights is not None:
@@ -76,7 +76,7 @@ def _weighted_mean(xp: Any, values: Any, w: Any) -> Any:
 
 
 def _class_indices(xp: Any, table: Any) -> Any:
-    """The predicted or true class of each row, as an index."""
+    """Return the class index of each row."""
     if table.shape[1] == 1:
         return (table[:, 0] > 0.5).astype(int)
     return xp.argmax(table, axis=1)
@@ -193,24 +193,24 @@ def _binary_average_precision(xp: Any, t: Any, s: Any, w: Any) -> Any:
 
 
 def _mean_over_classes(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) -> Any:
-    """The plain mean of a binary measure over the classes, each against the rest."""
+    """Average a binary metric over the classes, one-vs-rest."""
     scores = [binary(xp, y[:, k], p[:, k], w) for k in range(y.shape[1])]
     return sum(scores) / len(scores)
 
 
 def _mean_over_labels(binary: Callable[..., Any], xp: Any, y: Any, p: Any, w: Any) -> Any:
-    """The plain mean of a binary task's measure over the labels."""
+    """Average a binary metric over the labels."""
     scores = [binary(xp, y[:, k : k + 1], p[:, k : k + 1], w) for k in range(y.shape[1])]
     return sum(scores) / len(scores)
 
 
 def _subset_accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    """The share of rows of which all labels are right."""
+    """Compute the share of rows with all labels correct."""
     return _weighted_mean(xp, xp.all((y > 0.5) == (p > 0.5), axis=1) * 1.0, w)
 
 
 def _count_by_label(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
-    """As `_count_by_class`, of each label's positive class, (n_labels,) each."""
+    """Count as `_count_by_class` does for each label's positive class, (n_labels,) each."""
     actual, predicted = (y > 0.5) * w[:, None], (p > 0.5) * w[:, None]
     return xp.sum(actual * (p > 0.5), 0), xp.sum(predicted, 0), xp.sum(actual, 0)
 
@@ -258,7 +258,7 @@ def _weighted_median(xp: Any, values: Any, w: Any) -> Any:
 
 
 def _pinball(level: float, xp: Any, y: Any, p: Any, w: Any) -> Any:
-    """The loss of a quantile (Koenker & Bassett 1978)."""
+    """Compute the quantile loss (Koenker & Bassett 1978)."""
     left = y - p
     return _weighted_mean(xp, xp.mean(xp.maximum(level * left, (level - 1) * left), axis=1), w)
 
@@ -356,7 +356,7 @@ METRICS: dict[str, Metric] = {
 def confusion_matrix(
     truth: np.ndarray, prediction: np.ndarray, *, threshold: float = 0.5
 ) -> np.ndarray:
-    """Numbers of rows by true class and, along the second axis, by predicted class."""
+    """Count rows by true class (first axis) and predicted class (second axis)."""
     n_classes = max(2, truth.shape[1])
     labels = [
         (a[:, 0] > limit).astype(int) if a.shape[1] == 1 else a.argmax(axis=1)
@@ -387,7 +387,7 @@ def load_custom_metric(reference: str, direction: Direction) -> Metric:
 
 
 def list_default_metrics(task: str, objective: str) -> tuple[str, ...]:
-    """What is measured every epoch: the task's everyday metrics and the objective."""
+    """List the metrics computed every epoch: the task's defaults and the objective."""
     everyday = {
         "binary": ("accuracy", "roc_auc", "log_loss"),
         "multiclass": ("accuracy", "log_loss"),
@@ -398,7 +398,7 @@ def list_default_metrics(task: str, objective: str) -> tuple[str, ...]:
 
 
 def find_metric(name: str) -> Metric | None:
-    """The metric called so, built in or of another package; None where there is none."""
+    """Find a built-in or installed metric by name; None if it is unknown."""
     if name in METRICS or ":" in name:
         return METRICS.get(name)
     found = find_object("metrics", name, Metric, "hpsearch.training.metrics.Metric")
@@ -406,7 +406,7 @@ def find_metric(name: str) -> Metric | None:
 
 
 def get_metric(name: str, task: str) -> Metric:
-    """The metric called `name`.
+    """Return the metric `name`.
 
     Raises:
         SpecError: If there is none, or it does not suit the task.

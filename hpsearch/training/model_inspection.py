@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModelInspection:
-    """What is known of a user's model; plain values."""
+    """Properties of a custom model, as plain values."""
 
     compiled: bool  # whether the user compiles it, in any of the models that were built
     inputs: tuple[int | None, ...] | None = None  # shape of one row; None: any
@@ -119,7 +119,7 @@ def inspect_model(
 
 
 def _inspect_point(problem: Problem, point: Mapping[str, Value], read: set[str]) -> ModelFacts:
-    """What a function builds at a point; what it looks up is added to `read`."""
+    """Inspect the model built at a point; looked-up names are added to `read`."""
     family, params = load_family(problem.model), _RecordingParams(point, read)
     outputs = make_outputs(problem.task, problem.n_outputs)
     return _read_facts(
@@ -130,7 +130,7 @@ def _inspect_point(problem: Problem, point: Mapping[str, Value], read: set[str])
 def _note_failures(
     model: str, failures: Sequence[Exception], has_built: bool, n_points: int
 ) -> tuple[str, ...]:
-    """What there is to note of points that cannot be built, those that are rejected aside.
+    """Make notes on points that cannot be built, except rejected ones.
 
     Raises:
         SpecError: If none can be built.
@@ -206,7 +206,7 @@ def _with_compiled_facts(facts: ModelFacts, model: keras.Model) -> ModelFacts:
 
 
 def _call_user_code(model: str, act: Callable[[], Any]) -> Any:
-    """What `act` gives; an exception in user code is reported with its line."""
+    """Call `act`; an exception in user code is reported with its line."""
     try:
         return act()
     except HpsearchError:
@@ -227,7 +227,7 @@ def _format_user_error(model: str, error: Exception) -> str:
 
 
 def _summarize_facts(model: str, seen: Sequence[ModelFacts], **more: Any) -> ModelInspection:
-    """What the built models have in common.
+    """Summarize the facts common to the built models.
 
     Raises:
         SpecError: If one of them takes several inputs.
@@ -259,7 +259,7 @@ def _find_common_shape(
 
 
 def why_unfit(examined: ModelInspection, problem: Problem) -> str | None:
-    """Why the data do not fit the model, or its output not the task; None where they may."""
+    """Explain why the data do not fit the model, or its output the task; None if they may."""
     if reason := why_input_mismatch(examined, problem.row_shape):
         return reason
     if examined.outputs is not None and examined.outputs != (problem.n_outputs,):
@@ -292,7 +292,7 @@ def why_unfit(examined: ModelInspection, problem: Problem) -> str | None:
 
 
 def why_input_mismatch(examined: ModelInspection, features: tuple[int, ...]) -> str | None:
-    """Why the data do not fit the model's input, or None where they may."""
+    """Explain why the data do not fit the model's input; None if they may."""
     if examined.inputs is None:
         return None
     if all(own in (None, n) for own, n in zip_longest(examined.inputs, features, fillvalue=0)):

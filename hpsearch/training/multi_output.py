@@ -1,8 +1,8 @@
-"""Several outputs of a network as one table, and the loss that `fit` takes of them.
+"""Join several outputs of a network into one table, with the sum of their losses.
 
-The target's columns are the outputs' in the order of the model's list or dict, so a network that
-answers with (n, 2) and (n, 1) is one that answers with (n, 3). `keras.Model.fit` adds up each
-output's mean over the rows; a row then costs the sum of what its parts cost.
+The target's columns follow the order of the model's list or dict of outputs, so outputs (n, 2) and
+(n, 1) become (n, 3). `keras.Model.fit` adds up each output's mean loss; equivalently, the loss of a
+row is the sum over its outputs.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def apply_to_outputs(loss: keras.losses.Loss, widths: Sequence[int]) -> keras.lo
 
 
 def iter_output_slices(widths: Sequence[int]) -> Iterator[slice]:
-    """The columns of each output."""
+    """Iterate over the column slices of the outputs."""
     start = 0
     for width in widths:
         yield slice(start, start + width)
@@ -93,7 +93,7 @@ def iter_output_slices(widths: Sequence[int]) -> Iterator[slice]:
 
 
 def _list_by_output(model: keras.Model, name: str) -> list[Any]:
-    """What `compile` was given as `name` for each output, in the order of the columns."""
+    """List the argument `name` of `compile` per output, in the order of the columns."""
     given: Any = model.loss
     if name != "loss":
         given = compile_settings(model).get(name)

@@ -1,6 +1,6 @@
-"""Optimizers: from hyperparameters to a `keras.optimizers.Optimizer`, named as Keras names them.
+"""Create a `keras.optimizers.Optimizer` from hyperparameters named as in Keras.
 
-What each optimizer reads, and within which bounds, is said in `spec/parameter_domains.py`.
+`spec/parameter_domains.py` defines the hyperparameters and bounds of each optimizer.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def make_optimizer_arguments(params: Mapping[str, Value]) -> tuple[str, dict[str
 
 
 def make_optimizer(params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
-    """A fresh optimizer; what the params do not say is Keras's default."""
+    """Create an optimizer; arguments missing from params have Keras's defaults."""
     import keras
 
     kind, arguments = make_optimizer_arguments(params)

@@ -36,7 +36,7 @@ def pack_network(
     own: keras.Model,
     network: keras.Model,
 ) -> keras.Model:
-    """What is saved of a network: itself, or a layer that the user's code makes.
+    """Return what is saved of a network: itself, or a layer made by user code.
 
     Args:
         problem: Whose model it is.

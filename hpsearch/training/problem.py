@@ -1,6 +1,6 @@
-"""What every trial of a study shares: the rows, the folds, the goal.
+"""The problem shared by all trials of a study: rows, folds and objective.
 
-Arrays and plain values: it is sent to a worker once.
+Arrays and plain values, which are sent to a worker once.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ class EarlyStopping:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Rows, folds and goal.
+    """Rows, folds and objective.
 
-    `features` holds one copy of the rows, whatever the number of folds; NaN means missing.
-    What a fold does to them before the network sees them is in its `Statistics`.
+    `features` holds a single copy of the rows for all folds; NaN means missing. A fold's
+    preprocessing is defined by its `Statistics`.
     """
 
     task: Task
@@ -91,7 +91,7 @@ class Problem:
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Of one row, as a network is given it."""
+        """Shape of one row of a network's input."""
         shape = self.features.shape[1:]
         return shape if self.windows is None else (self.windows.n_rows, *shape)
 
@@ -120,7 +120,7 @@ class Problem:
     def make_own_builder(
         self, params: Mapping[str, Value], seed: int, watch: Watch = dict
     ) -> Callable[[], keras.Model]:
-        """As `make_builder`, the model with the outputs that the user's function gave it."""
+        """Make a builder as `make_builder` does, keeping the model's own outputs."""
         family = load_family(self.model)
         inputs = self.row_shape
         outputs = make_outputs(self.task, self.n_outputs)
@@ -225,7 +225,7 @@ class Problem:
 
 
 def derive_build_seed(seed: int) -> int:
-    """Of the random numbers that a user's function draws while it builds a trial's model."""
+    """Derive the seed of random numbers that a custom function draws while building."""
     return derive_seed(seed, "build")
 
 

@@ -1,9 +1,8 @@
-"""Learning-rate schedules: the rate of every step of an epoch, as numbers.
+"""Learning-rate schedules: the learning rate of every step of an epoch.
 
-The rates are what Keras's own `keras.optimizers.schedules` and `ReduceLROnPlateau` would give, with
-everything counted in epochs instead of steps, so that folds of different length follow one
-schedule. They are computed on the host and handed to a trainer epoch by epoch: a schedule is no
-part of any program.
+Equivalent to `keras.optimizers.schedules` and `ReduceLROnPlateau`, but counted in epochs instead of
+steps, so that folds of different size follow the same schedule. Rates are computed on the host and
+passed to a trainer epoch by epoch, so schedules are not part of compiled programs.
 """
 
 from __future__ import annotations
@@ -44,11 +43,8 @@ SCHEDULES: dict[str, dict[str, Value]] = {
 }
 
 
-STRENGTH_SCHEDULES = ("constant", "flat_cosine")  # of dropout and weight decay
-
-
 class StepShares(NamedTuple):
-    """By what dropout and weight decay are multiplied in each step, (n_steps,) float32."""
+    """Factors of dropout and weight decay in each step, (n_steps,) float32."""
 
     dropout: Any
     weight_decay: Any
@@ -56,7 +52,7 @@ class StepShares(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How the learning rate moves in a trial."""
+    """The learning-rate schedule of a trial."""
 
     kind: str  # a key of SCHEDULES
     initial_learning_rate: float  # where it starts, or what its warm-up leads to
@@ -64,13 +60,13 @@ class Schedule:
 
     @property
     def needs_losses(self) -> bool:
-        """Whether an epoch's rates depend on the validation losses of those before."""
+        """Whether rates depend on earlier validation losses."""
         return self.kind == "reduce_on_plateau"
 
     def rates(
         self, epoch: int, *, n_steps: int, n_epochs: int, losses: Sequence[float]
     ) -> np.ndarray:
-        """The rate of each step of an epoch.
+        """Compute the rate of each step of an epoch.
 
         Args:
             epoch: 0-based.
@@ -111,7 +107,7 @@ def list_schedule_params(schedule: str) -> tuple[str, ...]:
 
 
 def make_schedule(params: Mapping[str, Value]) -> Schedule:
-    """The schedule that hyperparameters name.
+    """Make the schedule named in the hyperparameters.
 
     Raises:
         SpecError: If there is no such schedule, or its arguments make no sense.
@@ -136,7 +132,7 @@ def is_scheduled(params: Mapping[str, Value], name: str) -> bool:
 
 
 def has_scheduled_strengths(params: Mapping[str, Value]) -> bool:
-    """Whether dropout or weight decay changes from step to step."""
+    """Whether dropout or weight decay is scheduled."""
     return any(is_scheduled(params, f"{name}_schedule") for name in StepShares._fields)
 
 
@@ -161,7 +157,7 @@ def strength_shares(
 
 
 def initial_learning_rate(params: Mapping[str, Value]) -> float:
-    """Where the learning rate of a trial starts; Keras's default where it is not named."""
+    """Return the initial learning rate of a trial; Keras's default if it is not given."""
     rate = params.get("learning_rate", DEFAULT_LEARNING_RATE)
     assert isinstance(rate, int | float)
     return float(rate)

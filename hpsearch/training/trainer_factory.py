@@ -1,4 +1,4 @@
-"""The trainers by name."""
+"""Create trainers by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KERAS_BACKENDS = {
 
 
 def make_trainer(kind: str, problem: Problem) -> Trainer:
-    """The trainer called `kind`, ready for the trials of `problem`.
+    """Create the trainer `kind` for the trials of `problem`.
 
     Raises:
         TrainingError: If there is no such trainer.

@@ -1,8 +1,8 @@
-"""Which trainer suits a problem, and why; decided without importing Keras.
+"""Choose the trainer of a problem, without importing Keras.
 
-A user's function is judged by its text, because building its model would take seconds and
-hyperparameters that no sampler has chosen yet. What the text does not show is found out by the
-first trial, and the study falls back then. Whoever knows better names the trainer.
+A custom function is classified by its source, because building its model would take seconds, and
+hyperparameters that no sampler has chosen yet. If the first trial shows that the choice was wrong,
+the study falls back to the other trainer. The study file can name the trainer.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def choose_trainer(kind: str, problem: Problem, own_training: str | None = None)
 
 
 def describe_precision(declared: Precision | None, *, on_accelerator: bool) -> str:
-    """What is said of the products of a study; nothing where float32 goes without saying.
+    """Describe the precision of a study's products; empty for plain float32.
 
     Examples:
         >>> describe_precision("bfloat16", on_accelerator=False)
@@ -122,7 +122,7 @@ def _find_file(model: str) -> Path | None:
 
 
 def has_accelerator() -> bool:
-    """Whether JAX will find an NVIDIA GPU: its device and JAX's plugin for it are here."""
+    """Whether JAX will find an NVIDIA GPU: its device file and JAX's plugin exist."""
     plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")
     here = Path("/dev/nvidiactl").exists()
     return here and any(importlib.util.find_spec(name) is not None for name in plugins)

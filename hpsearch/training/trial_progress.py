@@ -1,7 +1,7 @@
-"""A trial under way: what its folds have measured, and the result with which it ends.
+"""The progress of a running trial: its recorded epochs and its result.
 
-Both trainers, and both engines of the vectorized one, record their epochs here, so a trial stops,
-fails and is scored in the same way under each of them.
+Both trainers, and both engines of the vectorized one, record epochs here, so trials stop, fail and
+are scored identically.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TrialProgress:
 
     @property
     def n_epochs(self) -> int:
-        """How many epochs were recorded."""
+        """Number of recorded epochs."""
         return len(self.rows.get("val/loss", ()))
 
     def make_curves(self) -> dict[str, np.ndarray]:
@@ -69,7 +69,7 @@ class TrialProgress:
         return stopped
 
     def advance(self, measure: Callable[[], EpochMeasures]) -> EpochReport | TrialResult:
-        """Record what `measure` returns; the result of a trial that fails in this epoch."""
+        """Record the result of `measure`; returns a result if the trial fails in this epoch."""
         try:
             recorded = self.record_epoch(*measure())
         except Exception as error:
@@ -100,7 +100,7 @@ class TrialProgress:
         return EpochReport(self.trial.number, epoch, scores, measured)
 
     def end_if_done(self, *, pruned: bool) -> TrialResult | None:
-        """The result of a trial that ends with the recorded epoch; None: it goes on."""
+        """Return the result if the trial ends with the recorded epoch; None if it continues."""
         if pruned:
             return self.end("PRUNED", self.best_predictions)
         if self.n_epochs < self.trial.epochs and not self.find_stopped_folds().all():
@@ -161,7 +161,7 @@ class TrialProgress:
 
 
 class TrainingRun(Protocol):
-    """What a trainer holds of a trial under way."""
+    """A trainer's state of a running trial."""
 
     @property
     def progress(self) -> TrialProgress:

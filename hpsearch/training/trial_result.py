@@ -1,4 +1,4 @@
-"""What curves and predictions say about a trial: its best epoch, its end, its health.
+"""Derive a trial's result from its curves and predictions: best epoch, end, divergence.
 
 Pure functions without Keras; `trial_progress` applies them epoch by epoch.
 """
@@ -26,7 +26,7 @@ PROBABILITY_TOLERANCE = 1e-5  # by which a probability may miss 0 or 1
 
 @dataclass(frozen=True, slots=True)
 class TrialScore:
-    """What a trial is worth: its folds at the best epoch of their mean."""
+    """The score of a trial: its folds at the best epoch of their mean."""
 
     best_epoch: int  # 0-based
     mean: float
@@ -35,7 +35,7 @@ class TrialScore:
 
 
 def best_epoch(curve: np.ndarray, direction: Direction) -> int:
-    """The epoch at which the mean over folds is best.
+    """Find the epoch with the best mean over the folds.
 
     Args:
         curve: Validation scores, shape (n_epochs, n_folds).
@@ -61,7 +61,7 @@ def score_curve(curve: np.ndarray, direction: Direction) -> TrialScore:
 def find_stopped_folds(
     curve: np.ndarray, early_stopping: EarlyStopping | None, direction: Direction
 ) -> np.ndarray:
-    """Which folds train no more after the epochs of `curve`, shape (n_folds,), bool.
+    """Return which folds have stopped after the epochs of `curve`, shape (n_folds,), bool.
 
     With scope "mean" all stop together or none does. With scope "fold" a stopped fold repeats
     its last score in the curve, so it stays stopped.
@@ -79,7 +79,7 @@ def find_stopped_folds(
 def why_diverged(
     figures: Mapping[str, np.ndarray], predictions: Sequence[np.ndarray] = ()
 ) -> str | None:
-    """Why a trial can be no candidate, or None where its numbers are sound.
+    """Explain why a trial has diverged; None if its numbers are sound.
 
     Args:
         figures: The losses and the objective of an epoch by name, (n_folds,) each.
@@ -112,7 +112,7 @@ def require_finite_loss(loss: np.ndarray, epoch: int) -> None:
 
 
 def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None:
-    """Why predictions cannot be what the task needs, or None where they can.
+    """Explain why predictions are invalid for the task; None if they are valid.
 
     Args:
         task: The study's.
@@ -135,7 +135,7 @@ def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None
 
 
 def assemble_out_of_fold(problem: Problem, predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """Each fold's predictions in the places of its validation rows.
+    """Scatter each fold's predictions to the indices of its validation rows.
 
     Args:
         problem: Whose folds they are.
@@ -210,7 +210,7 @@ def _orient_curve(curve: np.ndarray, direction: Direction) -> np.ndarray:
 
 
 def _count_stagnant_epochs(rising: np.ndarray, min_delta: float) -> np.ndarray:
-    """How many epochs ago each column last beat its best by more than `min_delta`."""
+    """Count the epochs since each column last improved by more than `min_delta`."""
     best = np.full(rising.shape[1], -np.inf)
     waited = np.zeros(rising.shape[1], int)
     for row in rising:

@@ -1,4 +1,4 @@
-"""Initial weights: the same for a seed in both trainers and under every backend.
+"""Initial weights, identical for a seed in both trainers and under every backend.
 
 A network is built once without values (`blueprint`), which costs no array operation, and its
 weights are drawn by counting (`counter_random`) after the rules of Keras's own initializers, on the
@@ -41,7 +41,7 @@ DistributionKind = Literal["constant", "uniform", "normal", "truncated"]
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """What a variable is drawn from: `center + spread * base`, the base as wide as 1."""
+    """The distribution of a variable: `center + spread * base`, where base has unit width."""
 
     kind: DistributionKind
     center: Any  # a number; of a constant, perhaps an array
@@ -141,7 +141,7 @@ def _call_initializer(
 
 
 def get_distribution(initializer: Any, shape: tuple[int, ...]) -> Distribution | None:
-    """What an initializer draws from for a variable of `shape`; None: it is no simple one."""
+    """Return an initializer's distribution for a variable of `shape`; None if it is unknown."""
     rule = _make_distribution_rules().get(type(initializer))
     return None if rule is None else rule(initializer, shape)
 

@@ -1,4 +1,4 @@
-"""What a built custom model is: compiled or not, its shapes, and whether it holds the user's code.
+"""Properties of a built custom model: compiled or not, shapes, and whether it contains user code.
 
 A model of Keras's own layers and functions is opened by plain Keras in safe mode, where the user's
 code is not installed. One that holds more is served only where the user's code is trusted, which is

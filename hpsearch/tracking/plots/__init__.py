@@ -100,7 +100,7 @@ def draw_search(history: History, study: Path) -> dict[str, str]:
 
 
 def draw_winner(history: History, study: Path) -> dict[str, str]:
-    """Likewise what `final/predictions.npz` holds of the locked rows; none where it is missing."""
+    """Draw the locked rows' predictions in `final/predictions.npz`; nothing if it is missing."""
     return _save_drawings(winner_drawings(history, study), study)
 
 

@@ -61,7 +61,7 @@ def importance_shares(
 def _importance(
     parameter: Parameter, values: list[Value], is_active: np.ndarray, is_top: np.ndarray
 ) -> float:
-    """How far the best trials' values are from those of all, by Pearson's divergence.
+    """Compute Pearson's divergence of the best trials' values from those of all trials.
 
     Args:
         values: Of the trials that have the hyperparameter.

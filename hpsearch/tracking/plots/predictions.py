@@ -36,7 +36,7 @@ class Predictions:
         )
 
     def target_suffix(self, k: int) -> str:
-        """What an axis adds to its name where a regression has several targets."""
+        """Return the suffix of axis labels if a regression has several targets."""
         return f" of {self.classes[k]}" if self.truth.shape[1] > 1 else ""
 
     def confusion(self) -> np.ndarray:
@@ -55,7 +55,7 @@ class Predictions:
 
 
 def read_predictions(folder: Path) -> Predictions | None:
-    """What the final fit left in `folder`; None where no locked rows were read.
+    """Read the predictions of the final fit in `folder`; None if no locked rows were read.
 
     Raises:
         ValueError: If the file is empty or damaged.

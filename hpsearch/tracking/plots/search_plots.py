@@ -121,7 +121,7 @@ def draw_intermediate_values(history: History) -> Figure | None:
 
 
 def draw_timeline(history: History) -> Figure | None:
-    """When each attempt ran, one lane for each that ran at the same time."""
+    """Draw the time of each attempt, with simultaneous ones in separate lanes."""
     ran = [t for t in history.attempts if t.started is not None]
     if not ran:
         return None

@@ -25,7 +25,7 @@ MAX_PANELS = 9  # slices in one figure
 
 
 def draw_importance(history: History) -> Figure | None:
-    """How much each hyperparameter decides, by PED-ANOVA."""
+    """Draw the importance of each hyperparameter by PED-ANOVA."""
     shares = compute_importances(history)
     if not shares:
         return None
@@ -207,7 +207,7 @@ def draw_contour(history: History) -> Figure | None:
 
 
 def _plot_values(parameter: Parameter, trials: Sequence[Trial]) -> list[Any]:
-    """What to plot: numbers as they are, choices as their place."""
+    """Return the values to plot: numbers, or the indices of choices."""
     values = [t.params[parameter.name] for t in trials]
     if isinstance(parameter, Categorical):
         return [parameter.index(value) for value in values]
@@ -215,7 +215,7 @@ def _plot_values(parameter: Parameter, trials: Sequence[Trial]) -> list[Any]:
 
 
 def _positions(parameter: Parameter, trials: Sequence[Trial]) -> np.ndarray:
-    """Where the trials lie between the parameter's ends, from 0 to 1."""
+    """Scale the trials' values to [0, 1] between the parameter's ends."""
     values = np.array(_plot_values(parameter, trials), float)
     if isinstance(parameter, Categorical):
         return (values + 0.5) / len(parameter.choices)

@@ -1,4 +1,4 @@
-"""How every figure looks. The only place with colours, sizes and fonts.
+"""The style of all figures: colours, sizes and fonts.
 
 Figures are made without pyplot, so no state is shared with a user's plots or threads.
 """
@@ -141,7 +141,7 @@ def label_axis(axis: Axes, x: str = "", y: str = "", title: str = "") -> None:
 
 
 def describe_goal(history: History) -> str:
-    """What the score is, for a subtitle."""
+    """Describe the score for a subtitle."""
     return f"{history.metric}, {'larger' if history.maximize else 'smaller'} is better"
 
 

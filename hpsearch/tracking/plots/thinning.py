@@ -1,4 +1,4 @@
-"""Which trials of a long study its figures show: thousands of lines are a blot, and take minutes.
+"""Select the trials that figures of a long study show; thousands of lines are unreadable and slow.
 
 Pure functions. Every choice is deterministic and spread evenly, so that a figure of a part of the
 trials looks like one of all of them.
@@ -56,7 +56,7 @@ def trials_with_shown_curves(history: History) -> list[Trial]:
 
 
 def describe_part(shown: int, total: int) -> str:
-    """What a figure's title says of trials that are left out; nothing where there are none."""
+    """Describe omitted trials for a figure's title; empty if there are none."""
     return f"; {shown:,} of {total:,} trials are drawn" if shown < total else ""
 
 

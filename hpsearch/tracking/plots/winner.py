@@ -89,7 +89,7 @@ def draw_precision_recall(history: History, rows: Predictions) -> Figure | None:
 
 
 def draw_calibration(history: History, rows: Predictions) -> Figure | None:
-    """How often a predicted probability comes true, in bins of equal width."""
+    """Draw the calibration: observed frequency by predicted probability, in bins of equal width."""
     if _is_regression(history) or not rows.scored_classes():
         return None
     figure, (axis, below) = style.make_figure(
@@ -148,7 +148,7 @@ def draw_prediction_against_truth(history: History, rows: Predictions) -> Figure
 
 
 def draw_residuals(history: History, rows: Predictions) -> Figure | None:
-    """What a regression left over, against its prediction and as a histogram."""
+    """Draw the residuals of a regression, against the prediction and as a histogram."""
     if not _is_regression(history):
         return None
     left = rows.prediction - rows.truth
@@ -178,7 +178,7 @@ def draw_residuals(history: History, rows: Predictions) -> Figure | None:
 
 
 def draw_permutation_importance(history: History, rows: Predictions) -> Figure | None:
-    """By how much the objective gets worse when a column's cells are shuffled."""
+    """Draw the permutation importance of the columns."""
     columns: dict[str, list[float]] = rows.importance.get("columns", {})
     if not columns:
         return None

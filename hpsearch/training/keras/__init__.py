@@ -1,1 +1,1 @@
-"""Training by `keras.Model.fit`, a fold at a time, and what only that needs."""
+"""The trainer `keras_fit`, which trains one fold at a time with Keras."""

@@ -1,4 +1,4 @@
-"""From hyperparameters to a `shared_model.SharedModel`, begun again for any fold and trial."""
+"""Build a `shared_model.SharedModel` from hyperparameters, reset for each fold and trial."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Architecture:
 
 
 def make_architecture_key(family: Family, task: str, params: Mapping[str, Value], seed: int) -> str:
-    """What two trials share that can share an `Architecture`.
+    """Make the key that is equal for trials that can share an `Architecture`.
 
     A family of ours is known to depend on what it reads alone. A user's function may depend on
     anything, so its network is shared by trials of equal params and seed only.

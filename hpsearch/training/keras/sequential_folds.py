@@ -28,7 +28,7 @@ class FoldRun:
         return np.array([figures[self.objective] for figures in self.epoch_metrics])
 
     def get_vital_metrics(self) -> dict[str, np.ndarray]:
-        """What must be finite after the last epoch, (fold + 1,) each: a message names the fold."""
+        """Return the values that must be finite after the last epoch, (fold + 1,) each."""
         last = self.epoch_metrics[-1]
         names = ("train/loss", "val/loss", self.objective)
         return {name: np.array([0.0] * self.fold + [last[name]]) for name in names}
@@ -37,7 +37,7 @@ class FoldRun:
 def merge_fold_runs(
     fold_runs: Sequence[FoldRun],
 ) -> Iterator[tuple[dict[str, np.ndarray], list[np.ndarray]]]:
-    """What folds in lockstep would have measured, epoch by epoch.
+    """Return the measurements per epoch, as if folds had been trained in lockstep.
 
     A fold that stopped repeats its last epoch, as one with a stopping of its own does.
 

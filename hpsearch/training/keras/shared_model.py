@@ -35,14 +35,14 @@ FoldState = list[Any]  # of weights, seeds and optimizer variables, in the backe
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What a network says about some rows."""
+    """A network's losses and predictions for some rows."""
 
     predictions: np.ndarray  # (n, n_outputs) float32, in the target's original unit
     loss: float  # as the network sees the target, regularization included
 
 
 class EpochSteps(Protocol):
-    """How the model trains on an epoch: `GraphSteps` under TensorFlow, else `BatchSteps`."""
+    """Trains an epoch: `GraphSteps` under TensorFlow, `BatchSteps` otherwise."""
 
     def train(
         self,
@@ -162,7 +162,7 @@ class SharedModel:
         )
 
     def get_weights(self) -> list[np.ndarray]:
-        """What `keras.Model.get_weights` of the model as it was built would give."""
+        """Return the weights in the order of `keras.Model.get_weights` of the built model."""
         from keras import ops
 
         return [np.asarray(ops.convert_to_numpy(v.value)) for v in self._own_weights]
@@ -194,7 +194,7 @@ class SharedModel:
             return Evaluation(predictions.astype(np.float32), sum(losses) / len(rows))
 
     def finalize_weights(self) -> None:
-        """What `fit` does to the weights after its last epoch."""
+        """Finalize the weights as `fit` does after its last epoch."""
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def _list_variables(self) -> list[Any]:
