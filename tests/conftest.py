@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from mlflow_server import TrackingServer, tracking_server_in
 
 os.environ["KERAS_BACKEND"] = "jax"  # a process has one; TensorFlow's tests run in a child
@@ -25,6 +26,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HPSEARCH_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "programs")
 # The libraries' objects live to the end; by default they are all looked at far more often.
 gc.set_threshold(50_000, 20, 20)
+# How long Hypothesis takes for an example is up to the load of the machine, and no fault.
+settings.register_profile(
+    "loaded", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("loaded")
 
 FIGURES = Path(
     os.environ.get("HPSEARCH_FIGURES", Path(__file__).parents[1] / ".pytest_cache" / "faults.json")
