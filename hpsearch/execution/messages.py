@@ -17,7 +17,7 @@ DEVICE_LOST_EXIT_CODE = 5  # of a worker whose accelerator no longer answers
 
 
 def describe_exit(code: int) -> str:
-    """How a worker has ended, by its exit code.
+    """Describe a worker's end by its exit code.
 
     Examples:
         >>> describe_exit(-9), describe_exit(3), describe_exit(DEVICE_LOST_EXIT_CODE)

@@ -27,7 +27,7 @@ LOSSES = ("train/loss", "val/loss")
 
 
 def build_page_data(follower: StudyFollower) -> dict[str, Any]:
-    """What the script draws."""
+    """The data drawn by the page's script."""
     history = follower.history
     declared = {p.name: p for p in declared_space(history)}
     names = list(dict.fromkeys([*declared, *param_names(history.trials)]))
@@ -92,7 +92,7 @@ def _is_plain_number(value: Value) -> bool:
 
 
 def _choice_key(value: Value) -> str:
-    """By which choices are told apart: 1, 1.0, True and "1" are four."""
+    """Return a key that differs between choices: 1, 1.0, True and "1" are four."""
     return f"{type(value).__name__} {value}"
 
 

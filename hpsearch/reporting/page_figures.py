@@ -70,7 +70,7 @@ class Curve:
 
 
 def draw_calibration(curves: Sequence[Curve]) -> str:
-    """What was predicted against what came true; exact is the dashed diagonal."""
+    """Draw predictions against the truth; the dashed diagonal is exact."""
     size, left, bottom = 300, 46, 34
     parts = [
         f'<line class="guide" x1="{left}" y1="{size + 6}" x2="{left + size}" y2="6"/>'

@@ -1,4 +1,4 @@
-"""How much each hyperparameter decides, with its uncertainty, or that too little was tried."""
+"""Render the importance of each hyperparameter with its uncertainty, or that data are too few."""
 
 from __future__ import annotations
 

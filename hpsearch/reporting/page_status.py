@@ -15,7 +15,7 @@ MAX_ROWS = 20  # of a table of running trials or of the queue
 
 
 def render_status(follower: StudyFollower, status: StudyStatus) -> str:
-    """What goes on now; nothing of a study that has ended."""
+    """Render the current state of a running study; nothing for a finished one."""
     if status.state == "finished":
         return ""
     parts = [f"<b>{html(status.phase)}</b>"]
@@ -48,7 +48,7 @@ def _running_row(trial: Trial) -> list[str]:
 
 
 def describe_epoch(trial: Trial) -> str:
-    """How far a running trial has come; where folds take turns, by folds."""
+    """Render the progress of a running trial, by folds if these are trained sequentially."""
     if trial.folds and not trial.scores:
         return f"{len(trial.folds)} folds"
     return f"{trial.n_epochs} of {trial.epochs}"
@@ -85,7 +85,7 @@ def _render_results(follower: StudyFollower) -> str:
 
 
 def render_search(follower: StudyFollower, status: StudyStatus) -> str:
-    """What the search cost, where it pruned, and what the finalists scored again."""
+    """Render the cost of the search, pruning by rung, and the finalists' second scores."""
     cost = [
         ["wall clock", format_seconds(status.seconds)],
         ["training, all workers together", format_seconds(status.training_seconds)],

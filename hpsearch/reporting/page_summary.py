@@ -1,4 +1,4 @@
-"""What a study found, in sentences: the first thing that a reader of the page sees."""
+"""Render a study's findings in sentences, at the top of the page."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ class StudyFollower:
             self.ended_before = len(self.history.ended)
 
     def _keep_or_drop_curves(self, trial: Trial) -> None:
-        """Of thousands of trials only the best keep more than the mean over the folds."""
+        """Drop the curves of all but the best trials if there are thousands."""
         if trial.state != "COMPLETE" or not is_score(trial.score):
             trial.drop_curves()
             return

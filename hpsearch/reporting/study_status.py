@@ -1,4 +1,4 @@
-"""Where a study stands: phase, running trials, queue, rungs, cost and time left.
+"""The status of a study: phase, running trials, queue, rungs, cost and time left.
 
 Pure values from a `StudyFollower` and the study's lock, for the terminal and for the page.
 """
@@ -48,7 +48,7 @@ class StudyStatus:
 
 
 def study_status(follower: StudyFollower) -> StudyStatus:
-    """Where the study stands now."""
+    """The current status of a study."""
     history = follower.history
     state = _run_state(follower)
     now = time.time() * 1000 if state == "running" else history.last_time
@@ -110,7 +110,7 @@ def _pending_points(history: History) -> list[Mapping[str, Any]]:
 
 
 def _count_rungs(history: History) -> list[Rung]:
-    """Where trials were pruned, and how many of those that came so far."""
+    """Numbers of pruned trials by rung, and of the trials that reached it."""
     ended = [t for t in history.trials if t.state in FINAL_STATES]
     stops = sorted({t.n_epochs for t in ended if t.state == "PRUNED" and t.n_epochs})
     return [

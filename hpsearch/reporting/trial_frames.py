@@ -41,7 +41,7 @@ def trials_frame(history: History, *, cv_results: bool = False) -> pd.DataFrame:
 
 
 def curves_frame(journal: Path, trial: int) -> pd.DataFrame:
-    """What a trial measured: one row an epoch; columns by name and fold.
+    """Build the curves of a trial: one row per epoch, columns by name and fold.
 
     Raises:
         JournalError: If there is no such trial.

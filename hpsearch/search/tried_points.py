@@ -37,13 +37,13 @@ class TriedPoints:
         """Create an empty record."""
         self._space = space
         self.is_finite = math.isfinite(space.size)
-        self._tried: dict[PointKey, tuple[int, int]] = {}  # -> trial, its epochs at most
-        self._total = math.inf  # points that there are, where they are few enough to count
+        self._tried: dict[PointKey, tuple[int, int]] = {}  # -> trial, maximum epochs
+        self._total = math.inf  # size of the space, if small enough to count
         if space.size <= MAX_ENUMERATED:
             self._total = sum(1 for _ in space.points())
 
     def add(self, trial: Trial) -> None:
-        """Keep a trial's point in mind."""
+        """Add a trial's point."""
         if self.is_finite:
             key = point_key(self._space, trial.params)
             before = self._tried.get(key)
@@ -51,7 +51,7 @@ class TriedPoints:
                 self._tried[key] = (trial.number, trial.epochs)
 
     def find(self, params: Mapping[str, Value], epochs: int) -> int | None:
-        """The trial that had the same point, and as many epochs; None where there is none."""
+        """Find a trial with the same point and at least as many epochs; None if there is none."""
         if not self.is_finite:
             return None
         number, trained = self._tried.get(point_key(self._space, params), (-1, -1))

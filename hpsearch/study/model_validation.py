@@ -58,7 +58,7 @@ def with_model_space(file: StudyFile) -> StudyFile:
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """What is known of a study's model before its first trial."""
+    """Properties of a study's model before its first trial."""
 
     notes: tuple[str, ...] = ()
     own_training: str | None = None  # why Keras's own `fit` trains it; None: it need not

@@ -1,4 +1,4 @@
-"""What Python sees of a study that has run: trials as a table, curves, figures, the model."""
+"""Read a study from Python: trials as a table, curves, figures, the model."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class StudyReader:
         return trials_frame(self.history, cv_results=cv_results)
 
     def curves(self, trial: int) -> DataFrame:
-        """What a trial measured after each epoch.
+        """Return the curves of a trial by epoch.
 
         Returns:
             One row an epoch; columns by name (`score`, `train/loss`, `val/loss`, …) and fold.
@@ -181,7 +181,7 @@ class StudyPlots:
         return self._draw("intermediate_values")
 
     def timeline(self) -> Figure:
-        """When each trial ran."""
+        """Draw the time of each trial."""
         return self._draw("timeline")
 
     def _draw(self, name: str) -> Figure:

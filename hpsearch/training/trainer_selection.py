@@ -31,7 +31,7 @@ NEEDS_VALUES = re.compile(r"\.(?:load_weights|set_weights|from_pretrained)\(")
 
 
 def choose_trainer(kind: str, problem: Problem, own_training: str | None = None) -> tuple[str, str]:
-    """The trainer's name and the reason for it.
+    """Choose the trainer; returns its name and the reason.
 
     Args:
         kind: "auto", or the name of a trainer.
@@ -97,7 +97,7 @@ def read_file_source(model: str) -> str:
 
 
 def read_function_source(model: str) -> str:
-    """The source of a user's function; empty for a family, or where it cannot be found."""
+    """Read the source of a custom function; empty for a family, or if it cannot be found."""
     path, name = _find_file(model), strip_convention(model).rpartition(":")[2]
     if path is None:
         return ""

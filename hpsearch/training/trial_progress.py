@@ -59,7 +59,7 @@ class TrialProgress:
         return [float(losses.mean()) for losses in self.rows.get("val/loss", ())]
 
     def find_stopped_folds(self) -> np.ndarray:
-        """Which folds train no more, shape (n_folds,), bool."""
+        """Return which folds have stopped, shape (n_folds,), bool."""
         ended = np.isin(np.arange(len(self.problem.folds)), sorted(self.ended_folds))
         if not self.rows:
             return ended

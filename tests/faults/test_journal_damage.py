@@ -75,7 +75,7 @@ def test_a_repair_keeps_every_sound_line_and_the_damaged_file(damage, path):
 def test_a_journal_without_its_first_line_cannot_be_repaired_and_is_left_alone(path):
     path.write_bytes(b"\0" * 100 + path.read_bytes()[100:])
     before = path.read_bytes()
-    with pytest.raises(JournalError, match="the first line, .*, is lost"):
+    with pytest.raises(JournalError, match=r"the first line, .*, is lost"):
         repair_journal(path)
     assert before == path.read_bytes()
 

@@ -38,7 +38,7 @@ class FitThread:
         self.has_ended = False
 
     def run_epoch(self) -> EpochResult | None:
-        """What the next epoch brought; None where `fit` has ended instead.
+        """Wait for the next epoch's results; None if `fit` has ended.
 
         Raises:
             BaseException: Whatever `fit` raises.

@@ -179,7 +179,7 @@ class FoldFit:
         return np.split(target, np.cumsum([shape[-1] for shape in shapes])[:-1], axis=1)
 
     def _row_weights(self, rows: np.ndarray) -> np.ndarray | None:
-        """Of the rows and of their classes; None: all count alike."""
+        """Compute the weights of rows and classes; None if all are equal."""
         problem = self._problem
         weights = None if problem.weights is None else problem.weights[rows].astype(np.float32)
         classes = class_weights(problem, self._params, self._fold)
@@ -232,7 +232,7 @@ class FoldFit:
     def _make_gates(
         self, hand_over: Any, validation: np.ndarray
     ) -> tuple[keras.callbacks.Callback, keras.callbacks.Callback]:
-        """What is called at the end of each epoch before the user's callbacks, and after them."""
+        """Make the callbacks that run before and after the user's at the end of each epoch."""
         import keras
 
         fold, trial = self, self._trial

@@ -1,4 +1,4 @@
-"""Why a model is trained by its own `fit`, and by no step of ours.
+"""Decide whether a model is trained by its own `fit` instead of hpsearch's steps.
 
 A `train_step` of the user's, callbacks, a `HyperModel.fit` that does more than to set batch size
 and epochs: each may do anything between two batches, so Keras's `fit` runs unchanged.
@@ -30,14 +30,14 @@ METHODS = (
 
 
 def find_own_training(model: keras.Model, problem: Problem) -> str | None:
-    """Why `model` is trained by its own `fit`; None: our steps train it."""
+    """Explain why `model` is trained by its own `fit`; None if by hpsearch's steps."""
     if problem.callbacks:
         return "callbacks are declared, which may do anything between two epochs"
     return find_own_methods(model) or problem.own_fit
 
 
 def find_own_methods(model: keras.Model) -> str | None:
-    """What of its training a model's class does itself; None: all of it is Keras's."""
+    """Return the part of training that a model's class overrides; None if nothing."""
     for kind in type(model).__mro__:
         if kind.__module__.partition(".")[0] in ("keras", "builtins"):
             continue
@@ -61,7 +61,7 @@ def make_callbacks(problem: Problem, params: Mapping[str, Value]) -> list[Any]:
 
 
 def _call_factory(found: Any, params: Mapping[str, Value]) -> Any:
-    """What the user's function returns; it may take the hyperparameters, or nothing."""
+    """Call a custom function, which may take the hyperparameters or nothing."""
     if isinstance(found, type):
         return found()
     return found(dict(params)) if inspect.signature(found).parameters else found()
