@@ -202,7 +202,7 @@ class WorkerPool:
 
     @property
     def _settings(self) -> dict[str, str]:
-        """Return further environment variables of a worker, besides those for trainer and devices."""
+        """Return further environment variables of a worker, besides trainer and devices."""
         backend = choose_backend(self.trainer, self._study.spec.model_name)
         own = {} if backend == KERAS_BACKENDS[self.trainer] else {"KERAS_BACKEND": backend}
         return {**(devices.DETERMINISTIC if self.is_deterministic else {}), **own}

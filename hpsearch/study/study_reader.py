@@ -181,7 +181,7 @@ class StudyPlots:
         return self._draw("intermediate_values")
 
     def timeline(self) -> Figure:
-        """Draw the time of each trial."""
+        """Draw when each trial ran."""
         return self._draw("timeline")
 
     def _draw(self, name: str) -> Figure:

@@ -143,7 +143,7 @@ class KerasFitTrainer:
             run.close()
 
     def _find_own_training(self, params: Mapping[str, Value], seed: int) -> str | None:
-        """Explain why the model of `params` is trained by its own `fit`; None if by hpsearch's steps."""
+        """Explain why the model of `params` is trained by its own `fit`; else None."""
         if self._family.defaults is not None and not self.problem.callbacks:
             return None
         model = self.problem.make_own_builder(params, seed)()
