@@ -237,11 +237,13 @@ def init(
 def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
     """Validate SPEC and describe it, without training anything."""
     from ..study import read_spec
+    from ..study.prepare import describe_training
     from .results import show_data
     from .space_table import show_space
 
     study = read_spec(spec, settings)
     show_space(study)
+    print_line(describe_training(study))
     if data and study.spec.data.source is not None:
         from ..study.model_validation import check_model
         from ..study.prepare import build_problem, load_data, resolve_study

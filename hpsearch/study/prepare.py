@@ -18,6 +18,7 @@ from ..execution.resource_limits import GIB, WorkerLimits
 from ..models import make_training_defaults
 from ..plugins import find_plugin
 from ..search.objectives import COSTS
+from ..spec.data_spec import CrossValidationSpec, count_folds
 from ..spec.search_space import Categorical, Int
 from ..spec.study_spec import ExecutionSpec, StudySpec
 from ..training.metrics import get_metric
@@ -143,19 +144,57 @@ def with_folds(problem: Problem, dataset: Dataset, folds: tuple[Split, ...]) -> 
     return replace(problem, folds=folds, statistics=fitted(), statistics_by_scaling=scaled)
 
 
-def population_of(study: CheckedStudy, trainer: str) -> int:
+def population_of(study: CheckedStudy, trainer: str, *, threads: int = 1) -> int:
     """Return the number of trials that a worker trains together.
 
     The default on an accelerator is an eighth of the study, so that the sampler can learn from
     earlier trials, and at most `TOGETHER`; the device's memory limits how many of them run at the
-    same time. A pruner's bracket is never split.
+    same time. On a processor it is as many as keep all `threads` of the worker busy, each of which
+    trains a fold. A pruner's bracket is never split.
     """
     training, bracket = study.spec.training, study.pruner.bracket
     wanted = training.population
     declared = "population" in training.model_fields_set
-    if not declared and trainer == "vectorized" and has_accelerator():
-        wanted = max(1, min(TOGETHER, study.spec.budget.trials // 8))
+    if not declared and trainer == "vectorized":
+        folds = count_folds(study.spec.cross_validation or CrossValidationSpec()) or 1
+        if has_accelerator():
+            wanted = max(1, min(TOGETHER, study.spec.budget.trials // 8))
+        elif folds > 1:  # one fold alone may use all threads
+            wanted = -(-threads // folds)
     return bracket * max(1, wanted // bracket)
+
+
+def divide_machine(
+    machine: devices.Machine, declared: ExecutionSpec, trainer: str
+) -> tuple[int, int]:
+    """Return the number of workers on a machine and the threads of each."""
+    default = devices.default_workers(machine, trainer=trainer, gpus=declared.gpus)
+    workers = declared.workers or default
+    return workers, devices.threads_per_worker(machine, workers, cpus=declared.cpus)
+
+
+def describe_training(study: CheckedStudy) -> str:
+    """Describe how many trials will train at once on this machine, before any row is read."""
+    trainer = "keras_fit" if study.spec.training.trainer == "keras_fit" else "vectorized"
+    machine = devices.detect_machine(trainer)
+    _, threads = divide_machine(machine, study.spec.execution, trainer)
+    population = population_of(study, trainer, threads=threads)
+    said = describe_population(population, threads=threads)
+    return f"population: {said or 'one trial at a time'}"
+
+
+def describe_population(population: int, *, threads: int) -> str:
+    """Describe how many trials train at once; empty for one.
+
+    Examples:
+        >>> describe_population(2, threads=8)
+        '2 trials at once on the 8 threads of a worker'
+    """
+    if population == 1:
+        return ""
+    if has_accelerator():
+        return f"up to {population} trials at once, as many as the device's memory holds"
+    return f"{population} trials at once on the {threads} threads of a worker"
 
 
 class WorkerPool:
@@ -198,7 +237,7 @@ class WorkerPool:
     @property
     def _population(self) -> int:
         """Return the number of trials per population."""
-        return population_of(self._study, self.trainer)
+        return population_of(self._study, self.trainer, threads=self.threads)
 
     @property
     def _settings(self) -> dict[str, str]:
@@ -217,13 +256,9 @@ class WorkerPool:
             return self._start_on_ray(declared, machine, ahead)
         if declared.executor not in EXECUTORS:
             return self._start_plugin(declared)
-        workers = declared.workers or devices.default_workers(
-            machine, trainer=self.trainer, gpus=declared.gpus
-        )
+        workers, threads = divide_machine(machine, declared, self.trainer)
         self.workers: int | None = workers
-        self.threads = self._threads or devices.threads_per_worker(
-            machine, workers, cpus=declared.cpus
-        )
+        self.threads = self._threads or threads
         return ProcessExecutor(
             trainer=self.trainer,
             workers=workers,
@@ -282,8 +317,12 @@ class WorkerPool:
             own_training: Why Keras's own `fit` trains the model; None: it need not.
         """
         trainer, reason = choose_trainer(self._kind, problem, own_training)
-        if said := describe_precision(problem.precision, on_accelerator=has_accelerator()):
-            reason = f"{reason}; {said}"
+        population = self._population if trainer == "vectorized" else 1
+        for said in (
+            describe_precision(problem.precision, on_accelerator=has_accelerator()),
+            describe_population(population, threads=self.threads),
+        ):
+            reason += f"; {said}" if said else ""
         if trainer != self.trainer:
             self.fall_back(problem, reason)
             return

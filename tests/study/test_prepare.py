@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hpsearch.execution import devices
+from hpsearch.execution.devices import Machine
 from hpsearch.study.prepare import build_problem, load_data, resolve_study
 from hpsearch.study.tune import read_spec
 
@@ -34,18 +36,41 @@ def test_a_population_is_chosen_on_an_accelerator_unless_it_is_declared(
 ) -> None:
     from hpsearch.study import prepare
 
-    def chosen(trainer: str = "vectorized", **sections: Any) -> int:
+    def chosen(trainer: str = "vectorized", threads: int = 1, **sections: Any) -> int:
         space = {"units": [4, 8], "batch_size": {"type": "int", "low": 10, "high": 200}}
         declared = {"data": {}, "search_space": space, "pruner": {"kind": "none"}, **sections}
-        return prepare.population_of(read_spec(declared), trainer)
+        return prepare.population_of(read_spec(declared), trainer, threads=threads)
 
     many = {"trials": 1000}
+    monkeypatch.setattr(prepare, "has_accelerator", lambda: False)
     assert 1 == chosen(budget=many)
     monkeypatch.setattr(prepare, "has_accelerator", lambda: True)
     assert 64 == chosen(budget=many)
     assert 3 == chosen(budget={"trials": 30})
     assert 7 == chosen(budget=many, training={"population": 7})
     assert 1 == chosen("keras_fit", budget=many)
+
+
+def test_trials_train_at_once_where_folds_are_fewer_than_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many folds as threads at least, so that all cores are busy."""
+    from hpsearch.study import prepare
+
+    monkeypatch.setattr(prepare, "has_accelerator", lambda: False)
+    for threads in (1, 2, 5, 8, 16, 64):
+        for folds in (2, 3, 5, 10):
+            declared = {"data": {}, "search_space": {"units": [4, 8]}, "pruner": {"kind": "none"}}
+            study = read_spec({**declared, "cross_validation": {"folds": folds}})
+            population = prepare.population_of(study, "vectorized", threads=threads)
+            assert threads <= folds * population < threads + folds or population == 1
+            assert 1 == prepare.population_of(study, "keras_fit", threads=threads)
+            assert (population > 1) == (threads > folds)
+            machine = Machine(threads)
+            monkeypatch.setattr(devices, "detect_machine", lambda trainer, m=machine: m)
+            assert "population: " in prepare.describe_training(study)
+    one_fold = read_spec({**declared, "cross_validation": {"kind": "holdout"}})
+    assert 1 == prepare.population_of(one_fold, "vectorized", threads=16)
 
 
 def test_whole_numbers_of_a_space_are_listed_or_bounded() -> None:
