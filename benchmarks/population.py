@@ -1,19 +1,25 @@
 """What a trial costs as a population grows, on whatever device is there.
 
-    python benchmarks/population.py [--populations 1,8,64,256] [--rows 4480] [--epochs 20]
-        [--only uniform,mixed,bare,loop] [--keep FILE.jsonl]
+    python benchmarks/population.py [--populations 1,8,64,256,1000] [--rows 5600] [--epochs 20]
+        [--only uniform,mixed,bare,loop,shifted,grouped] [--budget SECONDS] [--keep FILE.jsonl]
+    python benchmarks/population.py --quick [--keep FILE.jsonl]
     python benchmarks/population.py --show FILE.jsonl
 
 `uniform` trains trials of one structure (two layers of 64 units, Adam, batches of 64, dropout) that
 differ in numbers; `mixed` such of five optimizers, four batch sizes, one to three layers and widths
 from 16 to 128. Both run lanes as one batch, as on an accelerator, also where there is none. `bare`
 is a JAX program of the same uniform lanes without anything around it: the limit. `loop` is one
-trial of `keras.Model.fit` on the JAX backend, a fold after the other.
+trial of `keras.Model.fit` on the JAX backend, a fold after the other. `shifted` are small
+convolutions of images as sums of products, `grouped` the same as XLA's grouped convolutions.
 
 Every population is trained twice by one trainer: the first time compiles, the second is what a
 trial costs. One line of JSON each: seconds a trial of either, programs compiled, megabytes that
 passed between host and device, and the milliseconds of an epoch in which the host did not wait for
 the device.
+
+`--budget` begins no measurement after so many seconds, and none that would not end within them by
+what the population before took; each of them is named. `--quick` is for two cores: 600 rows, 3
+epochs and populations of 1, 8 and 64 in 360 s.
 """
 
 from __future__ import annotations
@@ -36,7 +42,9 @@ FOLDS, FEATURES = 5, 46
 OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "nadam")
 BATCH_SIZES = (32, 64, 128, 256)
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)
-KINDS = ("uniform", "mixed", "bare", "loop")
+KINDS = ("uniform", "mixed", "bare", "loop", "shifted", "grouped")
+IMAGE = (12, 12, 1)
+QUICK = {"populations": "1,8,64", "rows": 600, "epochs": 3, "budget": 360.0}
 Row = dict[str, Any]
 
 
@@ -58,6 +66,18 @@ def problem_of(rows: int) -> Any:
     return Problem("binary", x, y, folds, statistics, "roc_auc", ("roc_auc", "log_loss"))
 
 
+def as_images(problem: Any) -> Any:
+    """The same rows as small images for the family `cnn`, of noise but for the first columns."""
+    from hpsearch.data.statistics import Statistics
+
+    n = len(problem.features)
+    pixels = np.random.default_rng(1).normal(size=(n, *IMAGE)).astype(np.float32)
+    pixels[:, :4, :10, 0] = problem.features[:, :40].reshape(n, 4, 10)
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    statistics = (Statistics(zero, zero, one, zero, one),) * FOLDS
+    return replace(problem, features=pixels, statistics=statistics, model="cnn")
+
+
 def trials_of(kind: str, n: int, epochs: int, *, first: int) -> list[Any]:
     """Trials that differ in numbers, and mixed ones in their structure too."""
     from hpsearch.trial import TrialSpec
@@ -68,6 +88,9 @@ def trials_of(kind: str, n: int, epochs: int, *, first: int) -> list[Any]:
         params: Row = {"layers": 2, "units": 64, "batch_size": 64, "optimizer": "adam"}
         params |= {"learning_rate": float(10 ** rng.uniform(-4, -2))}
         params |= {"dropout": float(rng.uniform(0.05, 0.5))}
+        if kind in ("shifted", "grouped"):
+            params = {**params, "filters": 8, "blocks": 2}
+            del params["layers"]
         if kind == "mixed":
             params["optimizer"] = str(rng.choice(OPTIMIZERS))
             params["batch_size"] = int(rng.choice(BATCH_SIZES))
@@ -100,9 +123,10 @@ class Watch:
 
         def timed(group: Any) -> Any:
             began = time.perf_counter()
-            jax.block_until_ready(group._figures)
+            if group._asked:
+                jax.block_until_ready(group._figures)
+                self.bytes += group._figures.nbytes
             self.waited += time.perf_counter() - began
-            self.bytes += group._figures.nbytes
             return finish(group)
 
         def is_resident(array: Any) -> bool:
@@ -120,10 +144,13 @@ class Watch:
 
 def population(kind: str, n: int, rows: int, epochs: int) -> Row:
     """A population of `n` trials, twice."""
-    from hpsearch.training.vectorized import VectorizedTrainer
+    from hpsearch.training.vectorized import VectorizedTrainer, lane_convolution
     from hpsearch.trial import TrialResult
 
     problem = problem_of(rows)
+    if kind in ("shifted", "grouped"):
+        problem = as_images(problem)
+        lane_convolution.MAX_PRODUCTS = 49 if kind == "shifted" else 0
     if kind == "mixed":
         sizes = {"layers": (1, 2, 3), "units": WIDTHS, "batch_size": BATCH_SIZES}
         problem = replace(problem, optimizers=OPTIMIZERS, batch_sizes_vary=True, sizes=sizes)
@@ -250,30 +277,47 @@ def show(rows: list[Row]) -> None:
 def main() -> None:
     """Measure, and print a line each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--populations", default="1,8,64,256")
+    parser.add_argument("--populations", default="1,8,64,256,1000")
     parser.add_argument("--rows", type=int, default=5600)
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--only", default=",".join(KINDS))
+    parser.add_argument("--budget", type=float, default=float("inf"))
+    parser.add_argument("--quick", action="store_true")
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--show", type=Path)
     given = parser.parse_args()
     if given.show:
         show([json.loads(line) for line in given.show.read_text().splitlines()])
         return
+    if given.quick:
+        vars(given).update(QUICK)
     import jax
 
-    device = f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores"
+    device, began = f"{jax.devices()[0].device_kind}, {os.cpu_count()} cores", time.monotonic()
+    sizes = [int(n) for n in given.populations.split(",")]
     for kind in given.only.split(","):
-        for n in [1] if kind == "loop" else map(int, given.populations.split(",")):
-            size = (given.rows, given.epochs)
-            measured = {"bare": bare, "loop": lambda _, *s: loop(*s)}.get(kind)
-            figures = measured(n, *size) if measured else population(kind, n, *size)
+        compiling, trial = 0.0, 0.0
+        for n in [1] if kind == "loop" else sizes:
+            left = given.budget - (time.monotonic() - began)
+            if left < compiling + 2 * trial * n:
+                print(f"left out for want of time: {kind}, population of {n}", flush=True)
+                continue
+            figures = measure(kind, n, given.rows, given.epochs)
+            trial = figures["trial_s"]
+            compiling = (figures.get("first_s", trial) - trial) * n
             row = {"kind": kind, "population": n, "device": device, "rows": given.rows, **figures}
             line = json.dumps({**row, "epochs": given.epochs})
             print(line, flush=True)
             if given.keep:
                 with given.keep.open("a") as file:
                     file.write(line + "\n")
+
+
+def measure(kind: str, n: int, rows: int, epochs: int) -> Row:
+    """The figures of a population of `n`."""
+    if kind == "loop":
+        return loop(rows, epochs)
+    return bare(n, rows, epochs) if kind == "bare" else population(kind, n, rows, epochs)
 
 
 if __name__ == "__main__":
