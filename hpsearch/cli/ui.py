@@ -57,9 +57,9 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
         if uri.startswith("databricks"):
             print_line(f"{uri} has its own user interface: open the workspace in a browser")
             return
-        _show_address(f"{remove_login(uri).rstrip('/')}/{page}")
+        show_address(f"{remove_login(uri).rstrip('/')}/{page}")
         return
-    port = _choose_port(port)
+    port = choose_port(port, FIRST_PORT)
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--default-artifact-root", str(artifacts)]
@@ -97,29 +97,29 @@ def _find_page(uri: str, study: str | None, key: str) -> str:
     return find_runs_page(client, run)
 
 
-def _show_address(page: str) -> None:
+def show_address(page: str) -> None:
     """Print the address, and open it where a person is looking."""
     print_line(page)
     if sys.stdout.isatty():
         click.launch(page)
 
 
-def _choose_port(wanted: int | None) -> int:
-    """A port of this machine that nothing listens at.
+def choose_port(wanted: int | None, first: int) -> int:
+    """Return a port on loopback that nothing listens on: the first free one from `first` on.
 
     Raises:
         click.UsageError: If `wanted` is taken; it names a free one.
     """
     if wanted and _is_free(wanted):
         return wanted
-    first = (wanted + 1) if wanted else FIRST_PORT
-    free = next((p for p in range(first, min(first + PORTS, 65536)) if _is_free(p)), None)
+    start = (wanted + 1) if wanted else first
+    free = next((p for p in range(start, min(start + PORTS, 65536)) if _is_free(p)), None)
     if wanted or free is None:
-        taken = f"port {wanted}" if wanted else f"every port from {first} to {first + PORTS - 1}"
+        taken = f"port {wanted}" if wanted else f"every port from {start} to {start + PORTS - 1}"
         hint = f" Try --port {free}." if free else " Name another with --port."
         raise click.UsageError(f"{taken} is in use by another program.{hint}")
-    if free != FIRST_PORT:
-        print_line(f"port {FIRST_PORT} is in use by another program: taking {free}", err=True)
+    if free != first:
+        print_line(f"port {first} is in use by another program: taking {free}", err=True)
     return free
 
 
@@ -139,7 +139,7 @@ def _run_server(command: list[str], environment: dict[str, str], address: str, p
 
     Its output is shown only if it does not start: it logs every request.
     """
-    handle_stop_signals(_exit_on_signal)
+    handle_stop_signals(exit_on_signal)
     print_line("MLflow starts; this takes some seconds. Ctrl-C ends it.", err=True)
     with tempfile.TemporaryFile() as output:
         server = subprocess.Popen(
@@ -147,7 +147,7 @@ def _run_server(command: list[str], environment: dict[str, str], address: str, p
         )
         try:
             if _wait_until_it_answers(server, address):
-                _show_address(f"{address}/{page}")
+                show_address(f"{address}/{page}")
                 return server.wait()
             output.seek(0)
             print_line(redact(output.read().decode(errors="replace")).rstrip(), err=True)
@@ -170,7 +170,7 @@ def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str) -> boo
     return False
 
 
-def _exit_on_signal(number: int, frame: FrameType | None) -> NoReturn:
+def exit_on_signal(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 

@@ -85,7 +85,7 @@ def render_page(follower: StudyFollower, status: StudyStatus, *, live_tag: str =
     ]
     body = "\n".join(part for part in parts if part)
     policy = ANYWHERE + ("; connect-src 'self'" if live_tag else "")
-    live = f' data-live="1" data-tag="{html(live_tag)}"' if live_tag else ""
+    live = f' data-tag="{html(live_tag)}"' if live_tag else ""
     style, script = ((HERE / n).read_text(encoding="utf-8") for n in ("page.css", "page.js"))
     data = encode_page_data(build_page_data(follower))
     return (

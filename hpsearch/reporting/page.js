@@ -526,15 +526,17 @@
 
   // ---- a live page ----
 
-  let tag = null, misses = 0;
+  let tag = document.body.dataset.tag, misses = 0;
   const takeOver = (text) => {
     const newer = new DOMParser().parseFromString(text, "text/html");
     const filter = find("filter");
+    const top = scrollY;
     const typing = filter && document.activeElement === filter && filter.selectionStart;
     find("study-data").textContent = newer.getElementById("study-data").textContent;
     document.querySelector("main").replaceWith(newer.querySelector("main"));
     document.title = newer.title;
     drawAll();
+    scrollTo(0, top);
     if (typing !== null && typing !== false) {
       find("filter").focus();
       find("filter").setSelectionRange(typing, typing);
@@ -544,15 +546,14 @@
     const line = () => find("connection");
     try {
       const answer = await fetch(location.pathname, {
-        headers: tag ? { "If-None-Match": tag } : {}, cache: "no-store" });
+        headers: { "If-None-Match": tag }, cache: "no-store" });
       misses = 0;
+      const text = await answer.text();
       if (answer.status === 200) {
-        const first = tag === null;
         tag = answer.headers.get("ETag");
-        const text = await answer.text();
-        if (!first || tag !== document.body.dataset.tag) takeOver(text);
+        takeOver(text);
       }
-      if (line()) line().textContent = "";
+      if (line()) line().textContent = answer.status < 400 ? "" : text;
     } catch {
       misses += 1;
       if (line()) line().textContent = "This page is no longer live: hpsearch watch has ended.";
@@ -569,8 +570,5 @@
     }, 150);
   });
   drawAll();
-  if (document.body.dataset.live) {
-    tag = document.body.dataset.tag;
-    setTimeout(poll, 700);
-  }
+  if (tag) setTimeout(poll, 700);
 })();

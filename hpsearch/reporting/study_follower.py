@@ -58,8 +58,7 @@ class StudyFollower:
         self.n_finalists = 0  # that were scored again
         self.run_began = 0  # milliseconds since the epoch, of the latest run
         self.ended_before = 0  # trials that had ended when it began
-        self.version = 0  # grows with every update that brought something
-        self._offset = 0  # bytes that were read
+        self.offset = 0  # bytes that were read
         self._file = 0  # the inode of the file that was read
         self._kept: list[tuple[float, int, Trial]] = []  # worst first
 
@@ -80,24 +79,21 @@ class StudyFollower:
         try:
             found = self.journal.stat()
         except FileNotFoundError:
-            if self._offset:
+            if self.offset:
                 return False
             raise JournalError(f"{self.journal}: there is no journal") from None
-        if self._offset and (found.st_ino != self._file or found.st_size < self._offset):
-            version = self.version
+        if self.offset and (found.st_ino != self._file or found.st_size < self.offset):
             self._begin()
-            self.version = version
         self._file = found.st_ino
-        before = self._offset
-        while found.st_size > self._offset:
-            page = read_page(self.journal, self._offset, until=self._offset + CHUNK)
-            if page.end == self._offset:
+        before = self.offset
+        while found.st_size > self.offset:
+            page = read_page(self.journal, self.offset, until=self.offset + CHUNK)
+            if page.end == self.offset:
                 break  # a line that is being written
             for event in page.events:
                 self._apply(event)
-            self._offset = page.end
-        self.version += self._offset > before
-        return self._offset > before
+            self.offset = page.end
+        return self.offset > before
 
     def _apply(self, event: Event) -> None:
         changed = self.history.apply(event)

@@ -1,0 +1,74 @@
+"""`hpsearch watch`: follow a study from another terminal, or on a page of its own."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from ..platforms.interrupts import handle_stop_signals
+from .group import main
+from .study_paths import journal_or_newest
+from .terminal import make_console, print_line
+from .ui import choose_port, exit_on_signal, show_address
+
+FIRST_PORT = 5100  # behind those that `hpsearch ui` takes
+POLL_SECONDS = 0.5
+
+
+@main.command()
+@click.argument("study", required=False)
+@click.option("--page", is_flag=True, help="Serve it as a page on loopback instead.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help=f"Port of the page; the first free one from {FIRST_PORT} on if left out.",
+)
+def watch(study: str | None, page: bool, port: int | None) -> None:
+    """Follow STUDY, or the newest: phase, best, running trials, queue, rungs, cost, time left.
+
+    Reads the journal alone, so it works while another process runs the study, after that was
+    killed, and after the end. On a terminal it is redrawn until the study has finished;
+    otherwise it is printed once. Ctrl-C ends it, not the study.
+    """
+    if port and not page:
+        raise click.UsageError("--port is the port of --page")
+    journal = journal_or_newest(study)
+    handle_stop_signals(exit_on_signal)
+    if page:
+        _serve_page(journal, choose_port(port, FIRST_PORT))
+    else:
+        _watch_terminal(journal)
+
+
+def _serve_page(journal: Path, port: int) -> None:
+    from ..reporting.live_page import LivePageServer
+
+    with LivePageServer(journal, port) as server:
+        show_address(server.address)
+        server.serve_forever()
+
+
+def _watch_terminal(journal: Path) -> None:
+    from ..reporting.study_follower import StudyFollower
+    from ..reporting.study_status import study_status
+    from ..reporting.watch_view import build_watch_view
+
+    follower, console = StudyFollower(journal), make_console()
+    status = study_status(follower)
+    if status.state == "finished" or not sys.stdout.isatty():
+        console.print(build_watch_view(follower, status))
+        return
+    from rich.live import Live
+
+    with Live(console=console, auto_refresh=False, screen=False) as live:
+        while True:
+            status = study_status(follower)
+            live.update(build_watch_view(follower, status), refresh=True)
+            if status.state == "finished":
+                break
+            time.sleep(POLL_SECONDS)
+            follower.update()
+    print_line("the study has finished")
