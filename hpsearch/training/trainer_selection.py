@@ -104,7 +104,9 @@ def read_function_source(model: str) -> str:
     found = read_file(path)
     body = found.tree.body if found.tree else []
     named = [n for n in body if getattr(n, "name", None) == name]
-    return ast.get_source_segment(found.text, named[0]) or "" if named else ""
+    if not named:  # an instance, or a function that was handed over by value: any line may tell
+        return found.text
+    return ast.get_source_segment(found.text, named[0]) or ""
 
 
 def _find_file(model: str) -> Path | None:

@@ -1,0 +1,199 @@
+"""Functions handed over from Python, as files that workers can read.
+
+A function of a module's file is named by that file. One of a notebook, of the running script, or
+made in another function is written into a file of its own: its source, for people, and the function
+itself by value, as `cloudpickle` writes it. The file is named by what the function consists of, so
+that a study that goes on finds the same file for the same function.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import inspect
+import json
+import sys
+import textwrap
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import SpecError
+from ..platforms.files import write_text
+
+FOLDER = Path("mlruns") / "functions"
+CONVENTIONS = {"hp": "keras_tuner", "trial": "optuna"}
+PLAIN = (bool, int, float, str, bytes, type(None), tuple, frozenset)
+
+
+def make_function_overrides(
+    root: Path,
+    *,
+    model: Any = None,
+    loss: Any = None,
+    metric: Any = None,
+    callbacks: Sequence[Any] = (),
+) -> list[str]:
+    """What is handed to `hpsearch.tune`, as `key=value` texts for a declaration.
+
+    Args:
+        root: The folder that contains `mlruns/`.
+        model: A `build(params, inputs, outputs)`, Keras Tuner's `build(hp)` or `HyperModel`, or a
+            `build(trial)` as Optuna's users write it; or what a study's file says.
+        loss: `(truth, prediction)`, what each row costs.
+        metric: `(truth, prediction, weights)`, a number.
+        callbacks: Functions that make callbacks, or classes of them.
+
+    Raises:
+        SpecError: If one of them cannot be used.
+    """
+    folder, told = root / FOLDER, {}
+    if model is not None:
+        told["model"] = model if not callable(model) and not hasattr(model, "build") else None
+    if model is not None and told["model"] is None:
+        convention, name = _find_convention(model), name_function(model, "model", folder)
+        told["model"] = {convention: name} if convention else name
+    if loss is not None:
+        told["search_space.loss"] = _name_if_callable(loss, "loss", folder)
+    if metric is not None:
+        told["objective.metric"] = _name_if_callable(metric, "metric", folder)
+    if callbacks:
+        told["training.callbacks"] = [_name_if_callable(c, "callbacks", folder) for c in callbacks]
+    return [f"{key}={json.dumps(value)}" for key, value in told.items()]
+
+
+def _name_if_callable(given: Any, purpose: str, folder: Path) -> str:
+    if isinstance(given, str):
+        return given
+    if not callable(given):
+        raise SpecError(
+            f"{purpose}: hand over a function or its name, as FILE.py:FUNCTION; of callbacks a "
+            f"function that makes them or their class, as each fold needs its own. Received: "
+            f"{repr(given)[:200]}"
+        )
+    return name_function(given, purpose, folder)
+
+
+def _find_convention(model: Any) -> str:
+    """Who calls a model's function, told by what it takes; empty: hpsearch itself."""
+    if hasattr(model, "declare_hyperparameters"):
+        return "keras_tuner"
+    taken = [
+        p.name
+        for p in inspect.signature(model).parameters.values()
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    if len(taken) == 1 and taken[0] in CONVENTIONS:
+        return CONVENTIONS[taken[0]]
+    if len(taken) == 3:
+        return ""
+    raise SpecError(
+        f"model: {getattr(model, '__name__', model)!s} takes ({', '.join(taken)}). Known: "
+        "build(params, inputs, outputs), build(hp) as Keras Tuner calls it, build(trial) as Optuna "
+        "does, or a HyperModel"
+    )
+
+
+def name_function(function: Any, purpose: str, folder: Path) -> str:
+    """`FILE.py:NAME` of a function, class or instance, its file written where there is none.
+
+    Args:
+        function: What was handed over.
+        purpose: What it is for; part of the file's name.
+        folder: Where files go that are written.
+
+    Raises:
+        SpecError: If it cannot be taken to a worker.
+    """
+    module = sys.modules.get(getattr(function, "__module__", "") or "")
+    name = getattr(function, "__qualname__", "")
+    file = getattr(module, "__file__", None)
+    is_named = name.isidentifier() and getattr(module, name, None) is function
+    if is_named and file and Path(file).suffix == ".py" and function.__module__ != "__main__":
+        return f"{Path(file).resolve()}:{name}"
+    return _write_function(function, purpose, folder)
+
+
+def _write_function(function: Any, purpose: str, folder: Path) -> str:
+    import cloudpickle
+
+    name = getattr(function, "__name__", type(function).__name__)
+    name = name if name.isidentifier() else purpose
+    described = "\n\n".join(dict.fromkeys(describe_function(function)))
+    digest = hashlib.sha256(described.encode()).hexdigest()[:12]
+    path = folder / f"{purpose}_{digest}.py"
+    if not path.exists():
+        module = sys.modules.get(getattr(function, "__module__", "") or "__main__")
+        by_value = module is not None and module.__name__ != "__main__"
+        if by_value:  # a worker may not find what it was made in
+            cloudpickle.register_pickle_by_value(module)
+        try:
+            pickled = cloudpickle.dumps(function)
+        except Exception as error:
+            raise SpecError(
+                f"{purpose}: {name} cannot be taken to a worker: {type(error).__name__}: {error}. "
+                "Let it build what it needs itself, or put it into a file of its own"
+            ) from None
+        finally:
+            if by_value:
+                cloudpickle.unregister_pickle_by_value(module)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(path, _format_file(name, described, pickled))
+    return f"{path.resolve()}:{name}"
+
+
+def _format_file(name: str, described: str, pickled: bytes) -> str:
+    source = textwrap.indent(described, "# ", lambda line: True)
+    encoded = "\n".join(textwrap.wrap(base64.b64encode(pickled).decode(), 96))
+    return (
+        f'"""{name}, as it was handed to hpsearch.tune: its source, and itself by value."""\n\n'
+        f"import base64\nimport pickle\n\n{source}\n\n"
+        f'{name} = pickle.loads(base64.b64decode("""\n{encoded}\n"""))\n'
+    )
+
+
+def describe_function(function: Any) -> Iterator[str]:
+    """The sources of a function and of what it uses from its own module, and plain values there."""
+    yield from _describe(function, set())
+
+
+def _describe(found: Any, seen: set[int]) -> Iterator[str]:
+    if id(found) in seen:
+        return
+    seen.add(id(found))
+    if isinstance(found, PLAIN):
+        yield repr(found)
+    elif isinstance(found, type):
+        yield _get_source(found)
+        for part in vars(found).values():
+            yield from _describe_used(getattr(part, "__func__", part), seen)
+    elif isinstance(found, types.FunctionType):
+        yield _get_source(found)
+        yield from _describe_used(found, seen)
+    elif not isinstance(found, types.ModuleType):  # an instance of a class
+        yield from _describe(type(found), seen)
+        yield repr({k: v for k, v in sorted(vars(found).items()) if isinstance(v, PLAIN)})
+
+
+def _describe_used(function: Any, seen: set[int]) -> Iterator[str]:
+    """The globals and the closure of a function, as far as they are of its module."""
+    if not isinstance(function, types.FunctionType):
+        return
+    if defaults := (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).items()):
+        yield f"{function.__name__}: defaults {defaults!r}"
+    closure = inspect.getclosurevars(function)
+    used: Mapping[str, Any] = {**closure.globals, **closure.nonlocals}
+    for name, value in sorted(used.items()):
+        if isinstance(value, PLAIN):
+            yield f"{name} = {value!r}"
+        elif getattr(value, "__module__", None) == function.__module__:
+            yield from _describe(value, seen)
+
+
+def _get_source(found: Callable[..., Any] | type) -> str:
+    try:
+        return textwrap.dedent(inspect.getsource(found))
+    except (OSError, TypeError):  # typed at a prompt that keeps no lines
+        code = getattr(found, "__code__", None)
+        return repr((found.__name__, code and (code.co_code, code.co_consts, code.co_names)))
