@@ -18,38 +18,11 @@ import numpy as np
 
 try:
     from ..errors import DataError
-    from .cells import (
-        MISSING_TEXTS,
-        PLAIN_FORMAT,
-        expand_to_rows,
-        factorize,
-        format_cell,
-        is_text_column,
-        parse_bool,
-        parse_date_column,
-        parse_formatted_number,
-        parse_number,
-        parse_number_column,
-        read_number_column,
-    )
-    from .vocabulary import Vocabulary
+    from . import cells, vocabulary
 except ImportError:  # beside a served model
-    from hpsearch_cells import (  # type: ignore[import-not-found,no-redef]
-        MISSING_TEXTS,
-        PLAIN_FORMAT,
-        DataError,
-        expand_to_rows,
-        factorize,
-        format_cell,
-        is_text_column,
-        parse_bool,
-        parse_date_column,
-        parse_formatted_number,
-        parse_number,
-        parse_number_column,
-        read_number_column,
-    )
-    from hpsearch_vocabulary import Vocabulary  # type: ignore[import-not-found,no-redef]
+    import hpsearch_cells as cells  # type: ignore[import-not-found,no-redef]
+    import hpsearch_vocabulary as vocabulary  # type: ignore[import-not-found,no-redef]
+    from hpsearch_cells import DataError  # type: ignore[no-redef]
 
 MAX_EXACT_FLOAT32 = 2**24  # float32 is exact up to this whole number
 MISSING_REMEDY = "If it means missing, declare it in data.missing."
@@ -255,7 +228,7 @@ class Schema:
         """
         assert self.window is not None
         by = self.window.by
-        codes = factorize(table[by])[1] if by else np.zeros(_count_rows(table), np.intp)
+        codes = cells.factorize(table[by])[1] if by else np.zeros(_count_rows(table), np.intp)
         return locate_windows(codes, self.window.rows, self.window.horizon)
 
     def _clean_array(self, rows: np.ndarray) -> np.ndarray:
@@ -333,7 +306,7 @@ class Schema:
         codes = encode_classes(table, target)
         if target.kind == "binary":
             return codes.astype(np.float32)[:, None]
-        return expand_to_rows(np.eye(len(target.classes)), codes, np.float32)
+        return cells.expand_to_rows(np.eye(len(target.classes)), codes, np.float32)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for `from_json`."""
@@ -441,33 +414,33 @@ def clean_column(
 
 def _encode_categories(raw: Any, column: Column, counts: CellCounts | None) -> np.ndarray:
     """Encode each cell's category; NaN if it is missing or not in the vocabulary."""
-    values, indices = factorize(raw)
+    values, indices = cells.factorize(raw)
     texts = format_categories(values, column)
-    found = Vocabulary(column.vocabulary, exact=column.exact, buckets=column.buckets)
+    found = vocabulary.Vocabulary(column.vocabulary, exact=column.exact, buckets=column.buckets)
     codes = [
         found.encode(*cell) if cell[1] else None for cell in _apply_replacements(values, texts)
     ]
     if counts is not None:
-        cells = np.bincount(indices, minlength=len(values)).tolist()
+        sizes = np.bincount(indices, minlength=len(values)).tolist()
         strange: Counter[str] = Counter()
-        for text, code, n in zip(texts, codes, cells, strict=True):
+        for text, code, n in zip(texts, codes, sizes, strict=True):
             if text and code is None and n:
                 strange[text] += n
         counts.add_unknown(column.raw_name, strange)
-        blank = sum(n for text, n in zip(texts, cells, strict=True) if not text)
+        blank = sum(n for text, n in zip(texts, sizes, strict=True) if not text)
         counts.add_missing(column.raw_name, blank)
-    return expand_to_rows([np.nan if c is None else c for c in codes], indices, np.float64)
+    return cells.expand_to_rows([np.nan if c is None else c for c in codes], indices, np.float64)
 
 
 def _apply_replacements(values: Iterable[Any], texts: Iterable[str]) -> Iterator[tuple[Any, str]]:
     """Pair cells with their texts; a replaced cell becomes its replacement."""
-    return ((v if format_cell(v) == t else t, t) for v, t in zip(values, texts, strict=True))
+    return ((v if cells.format_cell(v) == t else t, t) for v, t in zip(values, texts, strict=True))
 
 
 def format_categories(values: Iterable[Any], column: Column) -> list[str]:
     """Format values as texts of the vocabulary; "" for missing ones."""
     replace, missing = dict(column.replace), set(column.missing)
-    texts = (format_cell(v) for v in values)
+    texts = (cells.format_cell(v) for v in values)
     if replace and column.kind == "numeric":
         return ["" if t in missing else _replace_text(t, column) for t in texts]
     return ["" if t in missing else replace.get(t, t) for t in texts]
@@ -475,23 +448,23 @@ def format_categories(values: Iterable[Any], column: Column) -> list[str]:
 
 def _parse_numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
     """Parse the numbers of a column as float64, NaN for missing cells."""
-    marks = [(marker, parse_number(marker)) for marker in column.missing]
-    numbers = None if column.replace else read_number_column(raw)
-    if numbers is None and is_text_column(raw) and not column.replace:
+    marks = [(marker, cells.parse_number(marker)) for marker in column.missing]
+    numbers = None if column.replace else cells.read_number_column(raw)
+    if numbers is None and cells.is_text_column(raw) and not column.replace:
         words = [marker for marker, number in marks if number is None]
-        numbers = parse_number_column(raw, words, column.format)
+        numbers = cells.parse_number_column(raw, words, column.format)
     if numbers is None:
-        values, indices = factorize(raw)
+        values, indices = cells.factorize(raw)
         table = [_parse_cell(v, column) for v in values]
         wrong = [i for i, number in enumerate(table) if number is None]
         if wrong:
             row = int(np.flatnonzero(np.isin(indices, wrong))[0])
-            like = f" like {column.format}" if column.format not in ("", PLAIN_FORMAT) else ""
+            like = f" like {column.format}" if column.format not in ("", cells.PLAIN_FORMAT) else ""
+            text = cells.format_cell(values[indices[row]])
             raise DataError(
-                f"column {column.name!r}, row {row + 1}: {format_cell(values[indices[row]])!r} is "
-                f"not a number{like}. {remedy}"
+                f"column {column.name!r}, row {row + 1}: {text!r} is not a number{like}. {remedy}"
             )
-        numbers = expand_to_rows(table, indices, np.float64)
+        numbers = cells.expand_to_rows(table, indices, np.float64)
     for _, number in marks:
         if number is not None:
             numbers = np.where(numbers == number, np.nan, numbers)
@@ -499,17 +472,17 @@ def _parse_numbers(raw: Any, column: Column, remedy: str) -> np.ndarray:
 
 
 def _parse_cell(value: Any, column: Column) -> float | None:
-    text = format_cell(value)
+    text = cells.format_cell(value)
     if text in column.missing:
         return float("nan")
     text = _replace_text(text, column)
-    if text in column.missing or text.lower() in MISSING_TEXTS:
+    if text in column.missing or text.lower() in cells.MISSING_TEXTS:
         return float("nan")
     if text.lower() in ("true", "false"):
         return float(text.lower() == "true")
-    number = parse_formatted_number(text, column.format)
+    number = cells.parse_formatted_number(text, column.format)
     if number is None and not isinstance(value, str):
-        return parse_number(text)  # a typed number, whatever the format of texts
+        return cells.parse_number(text)  # a typed number, whatever the format of texts
     return number
 
 
@@ -518,20 +491,20 @@ def _replace_text(text: str, column: Column) -> str:
     replace = dict(column.replace)
     if not replace or text in replace:
         return replace.get(text, text)
-    number = parse_formatted_number(text, column.format)
-    equal = (b for a, b in column.replace if number is not None and parse_number(a) == number)
+    number = cells.parse_formatted_number(text, column.format)
+    equal = (b for a, b in column.replace if number is not None and cells.parse_number(a) == number)
     return next(equal, text)
 
 
 def parse_one_hot(raw: Any) -> np.ndarray:
     """Parse a column of 0 and 1, or of truth values, as float64; NaN for other cells."""
-    values, indices = factorize(raw)
+    values, indices = cells.factorize(raw)
     marks = []
     for value in values:
-        truth, number = parse_bool(value), parse_number(format_cell(value))
+        truth, number = cells.parse_bool(value), cells.parse_number(cells.format_cell(value))
         mark = number if truth is None else float(truth)
         marks.append(mark if mark in (0.0, 1.0) else np.nan)
-    return expand_to_rows(marks, indices, np.float64)
+    return cells.expand_to_rows(marks, indices, np.float64)
 
 
 def is_one_hot(marks: np.ndarray) -> bool:
@@ -557,7 +530,9 @@ def _apply_transform(
 
 def _extract_date_part(raw: Any, column: Column) -> np.ndarray:
     """Extract a part of the dates in a column of datetimes or texts."""
-    moments = parse_date_column(raw, column.raw_name, column.missing, column.format, column.zone)
+    moments = cells.parse_date_column(
+        raw, column.raw_name, column.missing, column.format, column.zone
+    )
     missing = np.isnat(moments)
     days = moments.astype("datetime64[D]")
     months = moments.astype("datetime64[M]")
@@ -588,15 +563,17 @@ def encode_classes(table: Any, target: Target) -> np.ndarray:
     Raises:
         DataError: If a row's class is missing or unknown.
     """
-    values, indices = factorize(table[target.name])
+    values, indices = cells.factorize(table[target.name])
     texts = format_categories(values, target_as_column(target))
     if target.format:
-        numbers = [parse_formatted_number(t, target.format) for t in texts]
-        texts = [t if n is None else format_cell(n) for t, n in zip(texts, numbers, strict=True)]
+        numbers = [cells.parse_formatted_number(t, target.format) for t in texts]
+        texts = [
+            t if n is None else cells.format_cell(n) for t, n in zip(texts, numbers, strict=True)
+        ]
     names = tuple(str(c) for c in target.classes)
-    classes = Vocabulary(names)
+    classes = vocabulary.Vocabulary(names)
     each = [classes.encode(v, t) for v, t in _apply_replacements(values, texts)]
-    codes = expand_to_rows([-1 if c is None else c for c in each], indices, np.intp)
+    codes = cells.expand_to_rows([-1 if c is None else c for c in each], indices, np.intp)
     _refuse_missing(target.name, np.isin(indices, [i for i, t in enumerate(texts) if not t]))
     if (codes < 0).any():
         wrong = {texts[i]: int((indices == i).sum()) for i in np.unique(indices[codes < 0])}
