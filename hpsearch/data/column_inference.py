@@ -28,7 +28,7 @@ from .cells import (
 from .column_roles import DEFAULT_COLUMN_SPEC, list_cell_spellings, missing_markers
 from .delimited_reader import is_code
 from .schema import DATE_PARTS, MAX_EXACT_FLOAT32, Column, clean_column, format_categories
-from .sources import TableOrigin
+from .source_table import TableOrigin
 from .text_formats import (
     AmbiguousFormatError,
     are_codes,

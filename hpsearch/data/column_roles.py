@@ -24,7 +24,7 @@ from .cells import (
     read_number_column,
 )
 from .schema import require_columns
-from .sources import SourceTable
+from .source_table import SourceTable
 
 DEFAULT_COLUMN_SPEC = ColumnSpec()
 TARGET_COLUMN_KEYS = (

@@ -33,8 +33,10 @@ from .folds import (
     split_test_rows,
 )
 from .malloc import trim_heap
+from .memory_source import source_from_memory
 from .schema import Column, RowWindow, Schema, Target, clean_column
-from .sources import SourceTable, read_source, source_from_memory
+from .source_table import SourceTable
+from .sources import read_source
 from .split import Split
 from .target_inference import infer_targets
 from .windows import Windows, build_windows

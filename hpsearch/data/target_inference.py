@@ -28,6 +28,7 @@ from .column_inference import (
 )
 from .column_roles import list_cell_spellings, missing_markers
 from .delimited_reader import is_code
+from .memory_source import DEFAULT_TARGET_NAME
 from .schema import (
     Target,
     clean_column,
@@ -36,7 +37,7 @@ from .schema import (
     parse_one_hot,
     target_as_column,
 )
-from .sources import DEFAULT_TARGET_NAME, TableOrigin
+from .source_table import TableOrigin
 from .text_formats import (
     choose_number_format,
     drop_missing_texts,

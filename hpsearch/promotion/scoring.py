@@ -20,7 +20,7 @@ from ..data.arrays import read_prediction_rows
 from ..data.cells import factorize_codes
 from ..data.delimited import BLOCK_BYTES, DelimitedText, read_head, read_texts
 from ..data.schema import CellCounts, Layout, RowWindow, Schema, require_columns
-from ..data.sources import normalize_column_types
+from ..data.source_table import normalize_column_types
 from ..errors import DataError, HpsearchError, PromotionError, redact_text
 from ..tracking.artifact_store import limit_s3_requests
 from ..tracking.refusals import describe_refusal

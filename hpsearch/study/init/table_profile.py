@@ -23,7 +23,7 @@ from ...data.cells import (
     read_number_column,
 )
 from ...data.column_inference import infer_columns
-from ...data.sources import TableOrigin
+from ...data.source_table import TableOrigin
 from ...data.text_formats import drop_missing_texts, match_date_formats, match_number_formats
 from ...errors import DataError
 from ...spec.data_spec import CellValue, ColumnSpec, DataSpec

@@ -18,7 +18,8 @@ from ...data.cells import factorize
 from ...data.column_inference import count_texts
 from ...data.column_roles import assign_roles, mask_missing_target
 from ...data.schema import format_categories, target_as_column
-from ...data.sources import SourceTable, read_source
+from ...data.source_table import SourceTable
+from ...data.sources import read_source
 from ...data.target_inference import infer_target
 from ...errors import HpsearchError, SpecError
 from ...spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec

@@ -1,0 +1,151 @@
+"""The table of a source: Arrow columns of plain types, and what the source says about them.
+
+Plain types are numbers, truth values, text and dates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from .delimited import require_unique_names
+from .schema import Layout
+
+EXACT_DIGITS = 15  # decimal digits that float64 preserves
+
+
+@dataclass(frozen=True, slots=True)
+class TableOrigin:
+    """Properties of a table besides its cells."""
+
+    is_text: bool = False  # read from delimited text
+    separator: str = ""  # of that text
+    categories: tuple[str, ...] = ()  # columns with a categorical type
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTable:
+    """A table as read from its source."""
+
+    name: str
+    table: Any  # pyarrow.Table
+    targets: tuple[str, ...] = ()  # target columns, if the source defines them
+    test_table: Any = None  # pyarrow.Table of the locked rows, if the source has them
+    array: np.ndarray | None = None  # (n_rows, *shape): array rows, besides the table's columns
+    test_array: np.ndarray | None = None  # array rows of the locked rows
+    layout: Layout | None = None  # of delimited text
+    categories: tuple[str, ...] = ()  # columns with a categorical type
+
+    @property
+    def rows(self) -> Any:
+        """The input of `Schema.clean`: the array, if there is one, or else the table."""
+        return self.table if self.array is None else self.array
+
+    @property
+    def origin(self) -> TableOrigin:
+        """Properties of the table besides its cells."""
+        separator = self.layout.separator if self.layout else ""
+        return TableOrigin(self.layout is not None, separator, self.categories)
+
+
+def cast_to_text(table: Any, names: Collection[str]) -> Any:
+    """Convert whole numbers in some columns back to their texts."""
+    import pyarrow as pa
+
+    if not names:
+        return table
+    names = set(names)
+    columns = [
+        column.cast(pa.string()).fill_null("") if name in names else column
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def find_text_columns(table: Any) -> list[str]:
+    return [field.name for field in table.schema if str(field.type) == "string"]
+
+
+def normalize_source(source: SourceTable, drop: Collection[str]) -> SourceTable:
+    """Normalize the column types of a source; columns to drop may have any type."""
+    test = None if source.test_table is None else normalize_column_types(source.test_table, drop)
+    coded = tuple(f.name for f in source.table.schema if str(f.type).startswith("dictionary"))
+    return replace(
+        source, table=normalize_column_types(source.table, drop), test_table=test, categories=coded
+    )
+
+
+def normalize_column_types(table: Any, drop: Collection[str] = ()) -> Any:
+    """Convert column types to numbers, truth values, text and dates.
+
+    Args:
+        table: An Arrow table.
+        drop: Unused columns, which are emptied if they have another type.
+
+    Raises:
+        DataError: If a column has another type, or a name occurs twice.
+    """
+    import pyarrow as pa
+
+    names, drop = require_unique_names(table.column_names), frozenset(drop)
+    for index, field in enumerate(table.schema):
+        if field.name in drop and not _is_readable_type(field.type):
+            table = table.set_column(index, field.name, pa.nulls(table.num_rows, pa.float64()))
+    kinds = [_normalize_type(field.type, field.name) for field in table.schema]
+    if all(kind == field.type for kind, field in zip(kinds, table.schema, strict=True)):
+        return table
+    columns = [_cast_column(c, kind) for c, kind in zip(table.columns, kinds, strict=True)]
+    return pa.table(columns, names=names)
+
+
+def _cast_column(column: Any, kind: Any) -> Any:
+    """Cast a column to a plain type; text is formatted as in other sources."""
+    import pyarrow.compute as pc
+    import pyarrow.types as types
+
+    before = column.type.value_type if types.is_dictionary(column.type) else column.type
+    found = column.cast(kind)
+    if types.is_time(before):
+        return pc.replace_substring_regex(found, r"\.0+$", "")
+    if types.is_decimal(before) and types.is_string(kind):
+        return pc.replace_substring_regex(found, r"(\.[0-9]*[1-9])0+$|\.0*$", r"\1")
+    return found
+
+
+def _normalize_type(kind: Any, name: str) -> Any:
+    """Return the Arrow type to which a column is converted: number, truth value, text or date."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_dictionary(kind):
+        return _normalize_type(kind.value_type, name)
+    if types.is_decimal(kind):
+        return pa.float64() if kind.precision <= EXACT_DIGITS else pa.string()
+    if types.is_null(kind) or types.is_float16(kind):
+        return pa.float64()
+    if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):
+        return pa.string()
+    if _is_readable_type(kind):
+        return kind
+    raise DataError(
+        f"column {name!r} holds {kind}: only numbers, text, truth values and dates can be "
+        f"read; leave it out with data.drop: [{name}], or split it into columns"
+    )
+
+
+def _is_readable_type(kind: Any) -> bool:
+    """Whether an Arrow type holds numbers, truth values, text, dates or times of day."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _is_readable_type(kind.value_type)
+    read = (
+        *(types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null),
+        *(types.is_string, types.is_large_string, types.is_string_view),
+        *(types.is_date, types.is_timestamp, types.is_time),
+    )
+    return any(check(kind) for check in read)
