@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,6 +38,58 @@ def sqlite_store(client: MlflowClient) -> Any:
     except (ImportError, AttributeError):
         return None
     return store if is_sqlite else None
+
+
+@contextmanager
+def one_transaction(store: Any) -> Iterator[None]:
+    """Make all calls of this thread to an SQLite store inside the block one transaction.
+
+    MLflow opens some eleven sessions for a run of a few calls, each with three pragmas and most
+    with a commit, which waits for the disk. Here they share one session, and where a call would
+    commit, it writes. Other threads have sessions of their own.
+
+    Raises:
+        Exception: What the block raises, or an error where a call has taken back what it wrote,
+            which takes back all; nothing of the block is in the store then.
+    """
+    own, owner, depth = store.ManagedSessionMaker, get_ident(), 0
+    failure: BaseException | None = None
+
+    @contextmanager
+    def join(read_only: bool = True) -> Iterator[Any]:
+        nonlocal depth
+        if get_ident() != owner:
+            with own(read_only=read_only) as other:
+                yield other
+            return
+        depth += 1
+        try:
+            yield session
+        finally:
+            depth -= 1
+        session.flush()
+        if depth == 0:
+            session.expire_all()  # as after a commit
+
+    def roll_back() -> None:
+        nonlocal failure
+        failure = failure or RuntimeError("a call has taken back what it wrote")
+        type(session).rollback(session)
+
+    with own(read_only=False) as session:
+        session.commit, session.rollback = session.flush, roll_back
+        store.ManagedSessionMaker = join
+        try:
+            yield
+        except BaseException as error:
+            failure = error
+        finally:
+            store.ManagedSessionMaker = own
+            del session.commit, session.rollback
+        if failure is not None:
+            session.rollback()
+    if failure is not None:
+        raise failure
 
 
 def metric_tables() -> tuple[Any, Any] | None:

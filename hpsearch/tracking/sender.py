@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import fault_injection
+from ..compat.mlflow import one_transaction, sqlite_store
 from ..errors import HpsearchError, JournalError, TrackingError, redact_text
 from ..events import CURVES, Event
 from ..history import History, load_history
@@ -76,6 +77,8 @@ class Sender:
         self._cursor = Cursor(journal, uri)
         self._steps: deque[Request] = deque()
         self._failed: Request | None = None  # it was tried twice
+        self._transactions = True  # a page is one, where the store can
+        self._one_by_one = False  # the next page is not: together its steps failed
         self._meter: SystemMeter | None = None
         self._position = Position()  # up to which the store has acknowledged the journal
         self._read = 0  # bytes of the journal that are in `_steps` or done
@@ -169,7 +172,7 @@ class Sender:
     def _send_steps(self) -> None:
         are_files_away = False
         while self._steps or self._load_steps(self._require_open()):
-            self._perform_steps()
+            self._perform_page()
             if not are_files_away:
                 are_files_away = not self._try_files()
             self._acknowledge()
@@ -378,6 +381,31 @@ class Sender:
         told = f"{redact_text(self.uri)} does not take {names}: {why}"
         self._require_open().left_out.append(told)
         logger.warning("%s The rest has arrived.", told)
+
+    def _perform_page(self) -> None:
+        """Perform the steps as one transaction where the store can; one by one where that fails.
+
+        Nothing of a transaction that fails is in the store, so everything since the last
+        acknowledgement is read again.
+        """
+        is_joined = self._transactions and not self._one_by_one
+        store = sqlite_store(self._require_open().client) if is_joined else None
+        if store is None:
+            self._perform_steps()
+            self._one_by_one = False
+            return
+        try:
+            with one_transaction(store):
+                for step in self._steps:
+                    fault_injection.fault_point("before_log")
+                    step.do()
+                    fault_injection.fault_point("after_log")
+        except Exception as error:  # every backend raises its own kind
+            logger.info("sent again, one by one: %s", redact_text(str(error)))
+            self._one_by_one, self.projection = True, None
+            self.open_study()
+        else:
+            self._steps.clear()
 
     def _perform_steps(self) -> None:
         from mlflow.exceptions import MlflowException

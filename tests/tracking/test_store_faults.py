@@ -127,7 +127,7 @@ def test_the_store_gets_no_line_before_the_disk_has_it(
         synced.append(-sender._read)
         sender._steps.clear()
 
-    monkeypatch.setattr(Sender, "_perform_steps", work_off)
+    monkeypatch.setattr(Sender, "_perform_page", work_off)
     sender.send()
     sender.close()
     assert [journal.stat().st_size, -journal.stat().st_size] == synced[:2]
@@ -152,7 +152,7 @@ def test_what_was_sent_before_a_sender_is_stopped_is_not_sent_again(
         reached.append(sender._read)
 
     send_page = Sender._perform_steps
-    monkeypatch.setattr(Sender, "_perform_steps", work_off)
+    monkeypatch.setattr(Sender, "_perform_page", work_off)
     with pytest.raises(KeyboardInterrupt):
         sync_study(journal, uri, artifacts)
     assert len(reached) > 2

@@ -2,21 +2,28 @@
 
 import os
 import socket
+import sqlite3
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import synthetic
 
+from hpsearch.compat.mlflow import sqlite_store
 from hpsearch.errors import JournalError, TrackingError
 from hpsearch.journal import Journal, read_page
 from hpsearch.tracking.sender import FilesAwayError, Sender, sync_study
-from hpsearch.tracking.store import journal_path
+from hpsearch.tracking.store import default_uri, journal_path
 from hpsearch.tracking.uploader import Uploader
 
 Stored = Callable[[str], dict[str, Any]]
+TABLES = (
+    *("runs", "tags", "params", "metrics", "latest_metrics"),
+    *("inputs", "input_tags", "datasets"),
+)
 
 
 def named(records: list[synthetic.Record], name: str) -> list[synthetic.Record]:
@@ -240,6 +247,91 @@ def test_points_in_bulk_are_those_that_mlflow_would_write(
         runs = [client.get_run(p.run_id(number)) for p in (slow.projection, fast)]
         one, two = (repr(sorted(run.data.metrics.items())) for run in runs)
         assert one == two
+
+
+def rows_of(uri: str, experiment: str) -> dict[str, list[tuple[str, ...]]]:
+    """All that an SQLite store has of an experiment, its random ids replaced by names."""
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as database:
+        named = database.execute(
+            "select run_uuid, name from runs where experiment_id = ?", (experiment,)
+        ).fetchall()
+        names = dict(named)
+        for table in ("inputs", "datasets"):
+            column = {"inputs": "input_uuid", "datasets": "dataset_uuid"}[table]
+            names |= dict.fromkeys(
+                (key for (key,) in database.execute(f"select {column} from {table}")), table
+            )
+        kept: dict[str, list[tuple[str, ...]]] = {}
+        for table in TABLES:
+            found = []
+            for row in database.execute(f"select * from {table}"):
+                texts = [str(value) for value in row]
+                if not names.keys().isdisjoint(texts):
+                    for key, name in names.items():
+                        texts = [text.replace(key, name) for text in texts]
+                    found.append(tuple(texts))
+            kept[table] = sorted(found)
+    return kept
+
+
+def test_a_page_in_one_transaction_leaves_the_rows_of_mlflows_own_calls(
+    tmp_path: Path,
+) -> None:
+    rows = []
+    for way in ("together", "one by one"):
+        uri = default_uri(tmp_path / way)
+        records = synthetic.study(5, folds=2, epochs=3)
+        sender = Sender(place(tmp_path / way, "study", records), uri, "file:///artifacts")
+        sender.open_study()
+        if way == "one by one":
+            sender._transactions, sender.projection._bulk = False, None
+        sender.send()
+        rows.append(rows_of(uri, sender.projection.experiment_id))
+        sender.close()
+    assert all(rows[0].values())
+    assert rows[0] == rows[1]
+
+
+def test_a_page_of_many_trials_is_committed_as_often_as_one_of_few(tmp_path: Path) -> None:
+    from sqlalchemy import event
+
+    counts = []
+    for trials in (5, 12):  # one of them fails, and has a file
+        uri = default_uri(tmp_path / str(trials))
+        records = synthetic.study(trials, folds=2, epochs=2)
+        sender = Sender(place(tmp_path / str(trials), "study", records), uri, "file:///artifacts")
+        sender.open_study()
+        commits: list[object] = []
+        engine = sqlite_store(sender.projection.client).engine
+        event.listen(engine, "commit", commits.append)
+        sender.send()
+        counts.append(len(commits))
+        sender.close()
+    assert counts[0] == counts[1]
+
+
+def test_a_page_whose_transaction_fails_is_sent_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = default_uri(tmp_path)
+    sender = Sender(place(tmp_path, "study", synthetic.study(4)), uri, "file:///artifacts")
+    sender.open_study()
+    ended: list[object] = []
+
+    def fail_once(self: Any, *args: Any) -> None:
+        ended.append(args)
+        if len(ended) == 3:
+            raise RuntimeError("the database went away")
+        type(self).set_terminated_before(self, *args)
+
+    kind = type(sender.projection.client)
+    monkeypatch.setattr(kind, "set_terminated_before", kind.set_terminated, raising=False)
+    monkeypatch.setattr(kind, "set_terminated", fail_once)
+    sender.send()
+    sender.close()
+    names = [row[1] for row in rows_of(uri, sender.projection.experiment_id)["runs"]]
+    assert len(ended) > 4
+    assert sorted(set(names)) == sorted(names)
 
 
 def test_a_refused_request_is_told_and_the_rest_gets_through(
