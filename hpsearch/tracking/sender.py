@@ -166,6 +166,8 @@ class Sender:
             FilesAwayError: If all but files has arrived. Call again to go on.
             Exception: Of whatever kind the store's client raises. Call again to go on.
         """
+        if self._one_by_one and self.projection is None:  # the store was away when it failed
+            self.open_study()
         self._require_open()
         self._retry_if_lost(self._send_steps)
 

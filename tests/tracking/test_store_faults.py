@@ -151,12 +151,12 @@ def test_what_was_sent_before_a_sender_is_stopped_is_not_sent_again(
         send_page(sender)
         reached.append(sender._read)
 
-    send_page = Sender._perform_steps
+    send_page = Sender._perform_page
     monkeypatch.setattr(Sender, "_perform_page", work_off)
     with pytest.raises(KeyboardInterrupt):
         sync_study(journal, uri, artifacts)
     assert len(reached) > 2
-    monkeypatch.setattr(Sender, "_perform_steps", send_page)
+    monkeypatch.setattr(Sender, "_perform_page", send_page)
     sender = Sender(journal, uri, artifacts)
     sender.open_study()
     assert reached[-1] == sender.acknowledged_bytes
