@@ -9,6 +9,7 @@ from typing import Any
 import click
 import pytest
 from pydantic import BaseModel
+from study_file_schema import schema_agrees_with_the_loader  # noqa: F401  # used by every test
 
 from hpsearch.cli import main
 from hpsearch.models import FAMILIES

@@ -1,4 +1,4 @@
-"""Commands that begin with a study's file: init, check, plan, tune, nested."""
+"""Commands that begin with a study's file: init, schema, check, plan, tune, nested."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .group import main
+from .output import OVERWRITE, new_file, output_option
 from .store_option import store_option
 from .terminal import guard_listener, ignore_closed_output, print_line, waiting_line
 
@@ -228,6 +229,22 @@ def init(
         starter = write_starter(source, target, output, settings, family)
     print_line(f"{output}: {starter.task}, {starter.dataset.n_rows:,} development rows", err=True)
     print_line(f"next: hpsearch check {output} · hpsearch tune {output}", err=True)
+
+
+@main.command()
+@output_option("A file, instead of standard output.")
+@OVERWRITE
+def schema(output: Path | None, overwrite: bool) -> None:
+    """Print the JSON schema of a study file, with which an editor completes and checks it."""
+    from ..study.file_schema import format_schema
+
+    if output is None:
+        print_line(format_schema().rstrip())
+        return
+    with new_file(output, overwrite=overwrite) as draft:
+        draft.write_text(format_schema(), encoding="utf-8")
+    print_line(f"{output}: name it in the first line of a study file:", err=True)
+    print_line(f"# yaml-language-server: $schema={output.as_posix()}", err=True)
 
 
 @main.command()

@@ -14,7 +14,16 @@ from .function_reference import is_reference, resolve_reference
 class DefineByRunModel(BaseModel):
     """A function that defines its own search space; exactly one key is given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        json_schema_extra={
+            "oneOf": [
+                {"required": [key], "properties": {key: {"type": "string"}}}
+                for key in ("keras_tuner", "optuna")
+            ]
+        },
+    )
 
     keras_tuner: str | None = None  # FILE.py:NAME of a `build(hp)` or a `HyperModel`
     optuna: str | None = None  # FILE.py:FUNCTION of a `build(trial)`

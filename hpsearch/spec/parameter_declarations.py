@@ -26,7 +26,8 @@ from .search_space import Categorical, Float, Int, Parameter, SearchSpace
 Scalar = bool | int | float | str | None
 # Keras Tuner's scopes separate names by "/"; otherwise the characters of MLflow's param keys.
 NAME_PATTERN = r"^[A-Za-z_][A-Za-z0-9_ .:-]*(/[A-Za-z0-9_][A-Za-z0-9_ .:-]*)*$"
-Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=100)]
+MAX_NAME_CHARACTERS = 100
+Name = Annotated[str, Field(pattern=NAME_PATTERN, max_length=MAX_NAME_CHARACTERS)]
 
 
 class _StrictModel(BaseModel):
@@ -35,6 +36,8 @@ class _StrictModel(BaseModel):
 
 class RangeDeclaration(_StrictModel):
     """`{min: 2}`, `{max: 1e-2}` or both: a closed range of a parent's values."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
     min: float | None = None
     max: float | None = None
@@ -122,7 +125,7 @@ class CategoricalDeclaration(_VariableDeclaration):
     """`{type: categorical, choices: [sgd, adam]}`, or just the list."""
 
     type: Literal["categorical"]
-    choices: list[Scalar]
+    choices: list[Scalar] = Field(json_schema_extra={"minItems": 1})
 
     def to_parameter(self, name: str) -> Categorical:
         return Categorical(name, tuple(self.choices), self.to_condition())
@@ -135,16 +138,17 @@ class FixedDeclaration(_StrictModel):
     value: Scalar
 
 
+RangeWithCondition = Annotated[
+    FloatDeclaration | IntDeclaration | CategoricalDeclaration,
+    Field(discriminator="type", json_schema_extra={"required": ["when"]}),
+]
+
+
 class RangesDeclaration(_StrictModel):
     """A list of ranges, each with its own `when`; at most one is active in a trial."""
 
     type: Literal["ranges"]
-    ranges: list[
-        Annotated[
-            FloatDeclaration | IntDeclaration | CategoricalDeclaration,
-            Field(discriminator="type"),
-        ]
-    ]
+    ranges: list[RangeWithCondition] = Field(json_schema_extra={"minItems": 2})
 
     @model_validator(mode="after")
     def _check_ranges(self) -> RangesDeclaration:
@@ -169,17 +173,37 @@ def _expand_shorthand(declared: Any) -> Any:
     return {"type": "fixed", "value": declared}
 
 
-ParameterDeclaration = Annotated[
-    Annotated[
-        FloatDeclaration
-        | IntDeclaration
-        | CategoricalDeclaration
-        | FixedDeclaration
-        | RangesDeclaration,
-        Field(discriminator="type"),
-    ],
-    BeforeValidator(_expand_shorthand),
+_TypedDeclaration = Annotated[
+    FloatDeclaration
+    | IntDeclaration
+    | CategoricalDeclaration
+    | FixedDeclaration
+    | RangesDeclaration,
+    Field(discriminator="type"),
 ]
+# What `_expand_shorthand` accepts, for the JSON schema of the study file.
+_WrittenDeclaration = (
+    Scalar
+    | Annotated[list[Scalar], Field(min_length=1)]
+    | Annotated[list[RangeWithCondition], Field(min_length=2)]
+    | _TypedDeclaration
+)
+ParameterDeclaration = Annotated[
+    _TypedDeclaration,
+    BeforeValidator(_expand_shorthand, json_schema_input_type=_WrittenDeclaration),
+]
+# Models that convert no text to a number.
+STRICT_MODELS = frozenset(
+    model.__name__
+    for model in (
+        RangeDeclaration,
+        FloatDeclaration,
+        IntDeclaration,
+        CategoricalDeclaration,
+        FixedDeclaration,
+        RangesDeclaration,
+    )
+)
 
 
 def find_fixed_params(declared: Mapping[str, ParameterDeclaration]) -> dict[str, Value]:

@@ -174,7 +174,9 @@ class StudySpec(_StudySection):
     search_space: dict[Name, ParameterDeclaration] = {}
     constraints: list[Annotated[str, AfterValidator(_check_constraint)]] = Field([], max_length=100)
     sampler: SamplerSpec = SamplerSpec()
-    enqueue: Annotated[list[Any], BeforeValidator(_as_list), Field(max_length=1000)] = []
+    enqueue: Annotated[
+        list[Any], BeforeValidator(_as_list, json_schema_input_type=Any), Field(max_length=1000)
+    ] = []
     warm_start: StudyName | None = None  # study whose trials initialize the sampler
     pruner: PrunerSpec | None = None  # None: ASHA if there are enough epochs
     budget: BudgetSpec = BudgetSpec()

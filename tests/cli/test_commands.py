@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from click.testing import CliRunner
+from study_file_schema import schema_agrees_with_the_loader  # noqa: F401  # used by every test
 
 from hpsearch.cli import main
 

@@ -16,6 +16,7 @@ from hpsearch.models import FAMILIES, load_family
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import SAMPLERS, find_problems
 from hpsearch.spec.search_space import Float, SearchSpace
+from hpsearch.study.file_schema import build_schema
 from hpsearch.training.metrics import get_metric
 
 PAGE = (Path(__file__).parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -180,3 +181,16 @@ def test_what_is_built_in_asks_for_no_entry_points():
         "make_sampler('grid', Space((Float('x', 0, 1, step=0.5),)), direction='minimize', seed=0)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_schema_of_the_study_file_knows_what_is_installed(path):
+    corner(path)
+    models = build_schema()["$defs"]
+    sampler, pruner = models["SamplerSpec"], models["PrunerSpec"]
+    for kind, section in (("samplers", sampler), ("pruners", pruner)):
+        (name,) = plugins.installed_names(kind)
+        assert name in section["properties"]["kind"]["enum"]
+        assert name in [rule["if"]["properties"]["kind"]["const"] for rule in section["allOf"]]
+    assert set(plugins.installed_names("families")) <= set(
+        models["StudySpec"]["properties"]["model"]["oneOf"][0]["anyOf"][0]["enum"]
+    )

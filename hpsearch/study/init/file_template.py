@@ -28,6 +28,8 @@ def render_file(starter: StarterFacts) -> str:
 
 
 def _render_head(s: StarterFacts) -> Iterator[str]:
+    if s.schema is not None:
+        yield f"# yaml-language-server: $schema={s.schema}"
     locked = f" and {len(s.dataset.locked_rows):,} locked ones" if s.dataset.locked_rows else ""
     yield f"# {format_comment(s.dataset.name)}: {s.dataset.n_rows:,} development rows{locked}."
     if s.dataset.schema.shape:

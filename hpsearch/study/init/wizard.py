@@ -24,6 +24,7 @@ from ...data.target_inference import infer_target
 from ...errors import HpsearchError, SpecError
 from ...spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec
 from ...spec.study_file import load_dict
+from ..file_schema import FILE_NAME, format_schema, may_write_schema
 from ..validation import check_study
 from .file_template import SEED, render_file
 from .recommended_ranges import RecommendedRanges, recommend_ranges
@@ -47,6 +48,7 @@ class StarterFacts:
     suspects: Mapping[str, str]  # column -> how well it predicts the target
     ordered_by: tuple[str, ...]  # columns that look like times
     family: str = "mlp"  # ranges for the network of a table
+    schema: str | None = None  # JSON schema beside the file, for editors
 
 
 def write_starter(
@@ -56,7 +58,7 @@ def write_starter(
     settings: Sequence[str] = (),
     family: str | None = None,
 ) -> StarterFacts:
-    """Write a study file for a table or a folder of images by class.
+    """Write a study file for a table or a folder of images by class, and its JSON schema.
 
     Args:
         source: As `data.source`; a path is relative to the working folder.
@@ -78,6 +80,9 @@ def write_starter(
         if starter.dataset.schema.shape:
             raise SpecError(f"--family {family} is for tables, and {source} holds images")
         starter = replace(starter, family=family)
+    schema = output.with_name(FILE_NAME)
+    if may_write_schema(schema):
+        starter = replace(starter, schema=schema.name)
     text = render_file(starter)
     try:
         with output.open("x", encoding="utf-8") as file:
@@ -86,6 +91,8 @@ def write_starter(
         raise SpecError(f"{output}: cannot be written: {error.strerror}") from None
     try:
         _verify_file(output, starter)
+        if starter.schema is not None:
+            schema.write_text(format_schema(), encoding="utf-8")
     except BaseException:
         output.unlink()
         raise
