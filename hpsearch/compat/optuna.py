@@ -112,7 +112,7 @@ def qmc_sampler(index: int, space: Mapping[str, BaseDistribution], seed: int) ->
         ) -> dict[str, BaseDistribution]:
             return dict(space)
 
-        def _find_sample_id(self, *_: Any) -> int:  # older versions of Optuna pass no space
+        def _find_sample_id(self, *_: Any) -> int:
             return index
 
     with warnings.catch_warnings():
