@@ -21,7 +21,8 @@ from .study_follower import StudyFollower
 from .terminal_tables import param_names
 
 MAX_POINTS = 300  # epochs of a curve
-MAX_TRIAL_BYTES = 1_500_000  # of all trials together
+MAX_TRIAL_BYTES = 1_500_000  # of all trials together, about
+ROW_BYTES = 80  # of a trial without its hyperparameters, about
 LONGEST_TEXT = 160  # characters of a value or of an error
 LOSSES = ("train/loss", "val/loss")
 
@@ -30,12 +31,13 @@ def build_page_data(follower: StudyFollower) -> dict[str, Any]:
     """The data drawn by the page's script."""
     history = follower.history
     declared = {p.name: p for p in declared_space(history)}
-    names = list(dict.fromkeys([*declared, *param_names(history.trials)]))
-    columns = [_param_column(history, name, declared.get(name)) for name in names]
+    shown = _trials_that_fit(history)
+    names = list(dict.fromkeys([*declared, *param_names(shown)]))
+    columns = [_param_column(shown, name, declared.get(name)) for name in names]
     others = [name for name, _ in history.objectives[1:]]
     winner = history.winning_trial()
     choices = [{key: i for i, key in enumerate(column.pop("keys", ()))} for column in columns]
-    rows, left_out = _trial_rows(history, dict(zip(names, choices, strict=True)), len(others))
+    indices = dict(zip(names, choices, strict=True))  # of the choices; none of a number
     losses = [] if winner is None else [_band(winner.curves.get(n, ()), name=n) for n in LOSSES]
     return {
         "study": _clean(history.name),
@@ -43,8 +45,8 @@ def build_page_data(follower: StudyFollower) -> dict[str, Any]:
         "maximize": history.maximize,
         "others": [_clean(name) for name in others],
         "params": columns,
-        "rows": rows,
-        "leftOut": left_out,
+        "rows": [_trial_row(trial, indices, len(others)) for trial in shown],
+        "leftOut": len(history.last) - len(shown),
         "winner": None if winner is None else winner.number,
         "chosen": history.winner is not None,
         "curves": _trial_curves(follower),
@@ -69,9 +71,9 @@ def _number(value: float | None, digits: int = 6) -> float | None:
     return float(f"{value:.{digits}g}")
 
 
-def _param_column(history: History, name: str, declared: Parameter | None) -> dict[str, Any]:
+def _param_column(trials: Sequence[Trial], name: str, declared: Parameter | None) -> dict[str, Any]:
     """A hyperparameter: its name, scale and choices."""
-    found = [t.params[name] for t in history.trials if name in t.params]
+    found = [t.params[name] for t in trials if name in t.params]
     column: dict[str, Any] = {"name": _clean(name)}
     if not isinstance(declared, Categorical) and all(map(_is_plain_number, found)):
         numbers = [v for v in found if isinstance(v, int | float)]
@@ -96,23 +98,16 @@ def _choice_key(value: Value) -> str:
     return f"{type(value).__name__} {value}"
 
 
-def _trial_rows(
-    history: History, choices: Mapping[str, Mapping[str, int]], n_others: int
-) -> tuple[list[list[Any]], int]:
-    """A row a trial, by number, and how many trials there was no room for.
-
-    Args:
-        choices: Of each hyperparameter the index of each choice; empty where it is a number.
-    """
-    made: dict[int, list[Any]] = {}
-    room = MAX_TRIAL_BYTES
+def _trials_that_fit(history: History) -> list[Trial]:
+    """The trials for which there is room, the best ones, by number."""
+    fitting, room = [], MAX_TRIAL_BYTES
     for trial in _best_first(history):
-        row = _trial_row(trial, choices, n_others)
-        room -= len(json.dumps(row, separators=(",", ":"), ensure_ascii=False).encode())
+        texts = [*map(str, trial.params.values()), trial.error or ""]
+        room -= ROW_BYTES + sum(min(len(text.encode()), LONGEST_TEXT) + 1 for text in texts)
         if room < 0:
             break
-        made[trial.number] = row
-    return [made[number] for number in sorted(made)], len(history.last) - len(made)
+        fitting.append(trial)
+    return sorted(fitting, key=lambda trial: trial.number)
 
 
 def _best_first(history: History) -> list[Trial]:

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import synthetic
 
-from hpsearch.reporting.html import write_report
+from hpsearch.reporting.html import render_report, write_report
 
 MAX_BYTES = 3_000_000
 COUNTS = (5, 30, 2000)
@@ -242,4 +243,80 @@ def test_texts_of_a_study_are_shown_and_not_run(browser: Any, tmp_path: Path) ->
     assert hostile in column(browser, "param:optimizer")
     assert browser.execute_script("return window.hacked === undefined")
     assert [] == select(browser, "img")
+    assert [] == browser.get_log("browser")
+
+
+def write_predictions(folder: Path, truth: np.ndarray, prediction: np.ndarray) -> None:
+    (folder / "final").mkdir()
+    np.savez(folder / "final" / "predictions.npz", truth=truth, prediction=prediction)
+
+
+def with_final(**fields: Any) -> list[synthetic.Record]:
+    records = synthetic.study(6)
+    records[-1] |= fields
+    return records
+
+
+def test_calibration_confusion_and_columns_are_drawn_of_the_locked_rows(
+    browser: Any, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    probability = random.uniform(0.05, 0.95, (4000, 1))
+    truth = (random.uniform(size=(4000, 1)) < probability).astype(float)
+    write_predictions(tmp_path, truth, probability)
+    worth = {"metric": "roc_auc", "columns": {"age": [0.2, 0.25], "<b>": [0.01, -0.01]}, "rows": 9}
+    records = with_final(confusion=[[30, 4], [5, 20]], importance=worth)
+    write_report(synthetic.write(tmp_path / "journal.jsonl", records))
+    browser.get_log("browser")
+    browser.get((tmp_path / "report.html").as_uri())
+    text = select(browser, "main")[0].text
+    off = re.search(r"On average over the rows it is ([\d.]+)% off", text)
+    assert float(off[1]) < 3  # what was drawn with these probabilities is calibrated
+    assert 10 == len(select(browser, "svg[aria-label=calibration] line.interval"))
+    assert "true as 0 as 1\n0 30 4\n1 5 20" in text
+    assert "<b>" in text
+    assert [] == browser.get_log("browser")
+
+
+def test_numbers_are_drawn_against_their_truth(tmp_path: Path) -> None:
+    truth = np.linspace(0, 1, 3000)[:, None]
+    write_predictions(tmp_path, truth, truth + 0.25)
+    records = synthetic.study(6)
+    records[0]["task"] = "regression"
+    page = render_report(synthetic.write(tmp_path / "journal.jsonl", records))
+    assert "prediction - truth: mean 0.25, standard deviation" in page
+    assert 1000 == page.count('class="point"')
+
+
+def test_predictions_that_are_damaged_leave_the_rest_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "final").mkdir()
+    (tmp_path / "final" / "predictions.npz").write_bytes(b"damaged")
+    page = render_report(synthetic.write(tmp_path / "journal.jsonl", synthetic.study(6)))
+    assert "predictions.npz is damaged" in page
+    assert "is the winner" in page
+
+
+def test_a_study_too_large_for_the_page_leaves_its_worst_trials_out(tmp_path: Path) -> None:
+    records = synthetic.study(300, folds=2, epochs=1)
+    for record in records:
+        if record["event"] == "asked":
+            record["params"] |= {f"p{i}": f"{record['trial']} {'x' * 190} {i}" for i in range(50)}
+    write_report(synthetic.write(tmp_path / "journal.jsonl", records))
+    page = (tmp_path / "report.html").read_text()
+    assert len(page.encode()) < MAX_BYTES
+    best = synthetic.history(300, folds=2, epochs=1).winning_trial()
+    assert f'"winner":{best.number}' in page
+
+
+def test_scores_that_are_no_numbers_leave_the_page_whole(browser: Any, tmp_path: Path) -> None:
+    records = synthetic.study(6, finished=False)
+    for record in records:
+        if record["event"] == "epoch":
+            record["scores"][0] = float("nan")
+        if record["event"] == "result":
+            record["score"] = float("inf") if record["score"] is not None else None
+    write_report(synthetic.write(tmp_path / "journal.jsonl", records))
+    browser.get_log("browser")
+    browser.get((tmp_path / "report.html").as_uri())
+    assert 6 == len(rows(browser))
     assert [] == browser.get_log("browser")
