@@ -434,11 +434,21 @@ class ModelPromoted(Event):
     comparison: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyNoted(Event):
+    """The user wrote a note about the study; an empty one removes it."""
+
+    kind: ClassVar[str] = "noted"
+
+    text: str = ""
+
+
 KINDS: tuple[type[Event], ...] = (
     *(StudyCreated, StudyResumed, DeclarationChanged),
     *(TrialAsked, DuplicateProposed, TrialStarted, EpochFinished, FoldFinished, TrialFinished),
     *(TrainerChanged, SearchEnded, FinalistScored, WinnerChosen, PredictionsRestored),
     *(WinnerFitted, LockedRowsRead, WinnerEvaluated, PlotsDrawn, ModelPromoted),
+    StudyNoted,
 )
 RUNS = (StudyCreated, StudyResumed)  # these start a run and name the format of the following lines
 CURVES = (EpochFinished, FoldFinished)  # not needed for tables of results

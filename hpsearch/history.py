@@ -26,6 +26,7 @@ from .events import (
     PredictionsRestored,
     SearchEnded,
     StudyCreated,
+    StudyNoted,
     TrialAsked,
     TrialFinished,
     TrialStarted,
@@ -37,7 +38,7 @@ from .journal import stream_records, stream_scores
 from .trial import FINAL_STATES, Direction, Trial, TrialState, Value, is_better, is_score, orient
 from .trial_growth import grow
 
-BETWEEN_RUNS = (DeclarationChanged, ModelPromoted)  # written outside of a run
+BETWEEN_RUNS = (DeclarationChanged, ModelPromoted, StudyNoted)  # written outside of a run
 
 
 class History:
@@ -63,6 +64,7 @@ class History:
         self.plots: PlotsDrawn | None = None  # plots that failed for `final`
         self.end: SearchEnded | None = None
         self.promotions: list[ModelPromoted] = []
+        self.note = ""  # by the user
         self.changes: list[DeclarationChanged] = []
         self.last_time = 0  # time of the last event, milliseconds since the epoch
         self._began = self._latest = 0  # start of the latest run, by its own clock
@@ -94,6 +96,8 @@ class History:
                 self.order.append(event)
             case ModelPromoted():
                 self.promotions.append(event)
+            case StudyNoted():
+                self.note = event.text
             case _:
                 self._apply_ending(event)
         return ()

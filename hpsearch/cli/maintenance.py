@@ -1,4 +1,4 @@
-"""Maintenance commands: sync, rerun, doctor, gc."""
+"""Maintenance commands: sync, rerun, doctor, gc, delete, note."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import click
 from .group import main
 from .store_option import store_option
 from .terminal import print_line
+
+MAX_NOTE = 2000  # characters
 
 
 @main.command()
@@ -142,3 +144,50 @@ def _format_bytes(size: float) -> str:
     power = min(3, int(math.log(max(size, 1), 1000)))
     digits = 1 if power else 0
     return f"{size / 1000**power:.{digits}f} {('B', 'kB', 'MB', 'GB')[power]}"
+
+
+@main.command()
+@click.argument("study")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Even if its model is registered, which stays so.")
+@store_option("The store with its runs.")
+def delete(study: str, yes: bool, force: bool, tracking_uri: str | None) -> None:
+    """Delete STUDY: its folder for good; its runs in MLflow can be restored there until gc.
+
+    Asks before. A study that is running is refused.
+    """
+    from ..tracking.store import default_uri
+    from ..tracking.study_deletion import delete_study, plan_deletion
+    from .study_paths import require_journal
+
+    uri = tracking_uri or default_uri(Path.cwd())
+    plan = plan_deletion(require_journal(study), uri, force=force)
+    print_line(plan.describe())
+    if not yes:
+        click.confirm("delete it?", abort=True, err=True)
+    delete_study(plan)
+    print_line(f"{study} is deleted")
+
+
+@main.command()
+@click.argument("study")
+@click.argument("text")
+def note(study: str, text: str) -> None:
+    """Write a note about STUDY, shown by studies and watch, in the report and in MLflow.
+
+    An empty TEXT removes it. MLflow has it after the next sync.
+    """
+    from ..events import StudyNoted
+    from ..journal import Journal
+    from ..redaction import redact
+    from ..reporting.html import REPORT, write_report
+    from .study_paths import require_journal
+
+    journal = require_journal(study)
+    if len(text) > MAX_NOTE:
+        raise click.UsageError(f"a note has at most {MAX_NOTE:,} characters, not {len(text):,}")
+    with Journal(journal) as opened:
+        opened.append(StudyNoted(text=redact(text.strip())))
+    if journal.with_name(REPORT).exists():
+        write_report(journal)
+    print_line(f"noted; for MLflow: hpsearch sync {study}")

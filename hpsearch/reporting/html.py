@@ -110,9 +110,10 @@ def _render_header(history: History, status: StudyStatus) -> str:
     facts += [f"search finished: {history.end.reason}"] if history.end else []
     line = html(" · ".join([*facts, when]))
     verdict = html(summarize_study(history, status))
+    note = f'<p class="study-note">{html(history.note)}</p>' if history.note else ""
     return (
         f"<header><h1>{html(history.name)}</h1><p>{line}</p>"
-        f'<p class="verdict">{verdict}</p><p id="connection"></p></header>'
+        f'<p class="verdict">{verdict}</p>{note}<p id="connection"></p></header>'
     )
 
 

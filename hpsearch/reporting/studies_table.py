@@ -27,12 +27,13 @@ def studies_table(journals: Iterable[Path]) -> Table:
         table.add_column(head, justify="right")
     table.add_column("metric")
     table.add_column("last event", no_wrap=True)
+    table.add_column("note")
     for journal in journals:
         name = journal.parent.name
         try:
             history = load_history(journal, without=CURVES)
         except JournalError:
-            row = ["damaged: hpsearch doctor", "", "", "", "", ""]
+            row = ["damaged: hpsearch doctor", "", "", "", "", "", ""]
         else:
             row = _study_row(journal, history)
         table.add_row(name, *row)
@@ -50,6 +51,7 @@ def _study_row(journal: Path, history: History) -> list[str]:
         format_number(best.spread if best else None, 2),
         f"{history.metric} {arrow}",
         when,
+        history.note,
     ]
 
 

@@ -29,6 +29,8 @@ def build_watch_view(follower: StudyFollower, status: StudyStatus) -> Renderable
         Text.assemble((history.name, "bold"), "  ", (status.phase, colour)),
         Text(summarize_study(history, status)),
     ]
+    if history.note:
+        parts.append(Text(f"note: {history.note}", style="italic"))
     if status.total and status.state != "finished":
         from rich.progress_bar import ProgressBar
 

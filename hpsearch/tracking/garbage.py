@@ -128,7 +128,7 @@ def _find_deleted_runs(
     """Find runs deleted in MLflow; if `keys` are given, only of these studies."""
     from mlflow.entities import ViewType
 
-    registered = _RegisteredRuns.from_client(client)
+    registered = RegisteredRuns.from_client(client)
     ours = "" if everybodys else f"tags.`{KEY_TAG}` LIKE '%'"
     for experiment in client.search_experiments(view_type=ViewType.ALL):
         search = partial(client.search_runs, [experiment.experiment_id], ours)
@@ -145,14 +145,14 @@ def _find_deleted_runs(
 
 
 @dataclass(frozen=True, slots=True)
-class _RegisteredRuns:
+class RegisteredRuns:
     """The runs that contain files of registered model versions."""
 
     ids: frozenset[str]
     sources: tuple[str, ...]  # URIs of the versions' files
 
     @classmethod
-    def from_client(cls, client: MlflowClient) -> _RegisteredRuns:
+    def from_client(cls, client: MlflowClient) -> RegisteredRuns:
         try:
             versions = list(all_pages(client.search_model_versions))
         except Exception as error:  # every backend raises its own kind

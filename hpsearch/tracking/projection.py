@@ -23,6 +23,7 @@ from ..events import (
     PlotsDrawn,
     SearchEnded,
     StudyCreated,
+    StudyNoted,
     WinnerChosen,
     WinnerEvaluated,
 )
@@ -57,7 +58,13 @@ DOUBTFUL_ERROR_CODES = (
     "BAD_REQUEST",
 )
 
-IN_SUMMARY = {SearchEnded, WinnerChosen, WinnerEvaluated, ModelPromoted}  # of the study's run
+IN_SUMMARY = {
+    SearchEnded,
+    WinnerChosen,
+    WinnerEvaluated,
+    ModelPromoted,
+    StudyNoted,
+}  # of the study's run
 
 
 class StoreLostDataError(TrackingError):

@@ -63,6 +63,8 @@ def _render_summary(history: History) -> str:
         f"**{escape_markdown(history.name)}**: the {goal} {format_code_span(history.metric)}, "
         f"{counts}.{ended}"
     )
+    if history.note:
+        lines.append(f"Note: {escape_markdown(history.note)}")
     lines += [f"Changed: {escape_markdown(note)}." for note in history.notes_of_changes()]
     return "\n\n".join(lines)
 
