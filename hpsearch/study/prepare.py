@@ -36,6 +36,8 @@ from .resolved_study import CheckedStudy, ResolvedStudy, with_task
 from .task_validation import check_inferred_task
 
 TOGETHER = 64  # default population on an accelerator
+LEARN_NOTHING = ("random", "grid")  # samplers to which it does not matter what others brought
+MOST_TOGETHER = 1000  # their default population there, and at most
 LISTED = 16  # values of an integer range; of larger ranges, powers of two
 
 
@@ -148,7 +150,8 @@ def population_of(study: CheckedStudy, trainer: str, *, threads: int = 1) -> int
     """Return the number of trials that a worker trains together.
 
     The default on an accelerator is an eighth of the study, so that the sampler can learn from
-    earlier trials, and at most `TOGETHER`; the device's memory limits how many of them run at the
+    earlier trials, and at most `TOGETHER`; all of it where the sampler learns nothing. The device's
+    memory limits how many of them run at the
     same time. On a processor it is as many as keep all `threads` of the worker busy, each of which
     trains a fold. A pruner's bracket is never split.
     """
@@ -158,7 +161,10 @@ def population_of(study: CheckedStudy, trainer: str, *, threads: int = 1) -> int
     if not declared and trainer == "vectorized":
         folds = count_folds(study.spec.cross_validation or CrossValidationSpec()) or 1
         if has_accelerator():
-            wanted = max(1, min(TOGETHER, study.spec.budget.trials // 8))
+            trials, kind = study.spec.budget.trials, study.spec.sampler.kind
+            wanted = max(1, min(TOGETHER, trials // 8))
+            if kind in LEARN_NOTHING:
+                wanted = min(MOST_TOGETHER, trials)
         elif folds > 1:  # one fold alone may use all threads
             wanted = -(-threads // folds)
     return bracket * max(1, wanted // bracket)

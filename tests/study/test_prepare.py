@@ -47,6 +47,8 @@ def test_a_population_is_chosen_on_an_accelerator_unless_it_is_declared(
     monkeypatch.setattr(prepare, "has_accelerator", lambda: True)
     assert 64 == chosen(budget=many)
     assert 3 == chosen(budget={"trials": 30})
+    assert 1000 == chosen(budget=many, sampler={"kind": "random"})
+    assert 30 == chosen(budget={"trials": 30}, sampler={"kind": "random"})
     assert 7 == chosen(budget=many, training={"population": 7})
     assert 1 == chosen("keras_fit", budget=many)
 

@@ -380,3 +380,10 @@ def test_a_lane_whose_model_raises_while_it_is_traced_fails_alone(tmp_path: Path
     assert ["COMPLETE", "FAILED", "COMPLETE"] == [results[n].state for n in range(3)]
     assert "no nines in training" in (results[1].error or "")
     assert "\n" not in (results[1].error or "")
+
+
+def test_smaller_populations_share_the_program_of_larger_ones() -> None:
+    trainer = VectorizedTrainer(first_fold(separable()), placement="batch")
+    for n in (9, 1, 4, 3):
+        assert n == len(run(trainer, [spec(i, i, 1, units=4) for i in range(n)])[1])
+    assert 1 == trainer._programs.count("segment")

@@ -160,8 +160,12 @@ class BatchEngine:
         with suppress(UnsuitableError):  # told when its turn has come
             made = self._make_entries(trials)
             self._next = (_population_key(trials), made)
-            entries = [m for m in made if isinstance(m, TileEntry)]
-            self._assign_groups([e for e in entries if self.factory.key(e) in self._groups])
+            keyed: dict[str, list[TileEntry]] = {}
+            for entry in (m for m in made if isinstance(m, TileEntry)):
+                keyed.setdefault(self.factory.key(entry), []).append(entry)
+            for key, alike in keyed.items():
+                if key in self._groups and self._groups[key].holds(alike):
+                    self._assign_groups(alike)
 
     # ---- turns ----
 

@@ -88,13 +88,17 @@ class GroupFactory:
         self._limited.add(key)
 
     def _size(self, key: str, entries: Sequence[TileEntry]) -> GroupSize:
-        """The size of a group: as it was before, where that is not far from what is needed."""
+        """The size of a group: as it was before, where that is enough.
+
+        All trials of a population stand side by side where memory allows it, so that they come to
+        their rungs together, also in a study that was resumed.
+        """
         counts = Counter(entry.batch_size for entry in entries)
         known = self._sizes.get(key)
         if known is not None and key in self._limited:
             return known  # others wait until there is room
-        if known is not None and len(entries) <= known.tiles * known.trials <= 4 * len(entries):
-            return known
+        if known is not None and known.holds(counts.values()):
+            return known  # free tiles cost nothing, and another size is another program
         mean = -(-len(entries) // len(counts))
         trials = min(TILE_TRIALS, 1 << (mean - 1).bit_length())
         if trials >= HALVED_TRIALS and self._end_apart(entries):

@@ -6,8 +6,8 @@ trial's beginning and end need.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -93,6 +93,10 @@ class GroupSize:
     tiles: int
     trials: int  # of a tile
 
+    def holds(self, counts: Iterable[int]) -> bool:
+        """Whether there are tiles enough for as many trials of each size of batches."""
+        return sum(-(-count // self.trials) for count in counts) <= self.tiles
+
     @property
     def half(self) -> GroupSize | None:
         """About half of the memory; None: it cannot be less."""
@@ -153,6 +157,10 @@ class TileGroup:
     def entries(self) -> list[TileEntry]:
         """The trials on the device."""
         return [entry for tile in self._slots for entry in tile if entry is not None]
+
+    def holds(self, entries: Sequence[TileEntry]) -> bool:
+        """Whether all of these could stand here at once, without others."""
+        return self.size.holds(Counter(entry.batch_size for entry in entries).values())
 
     @property
     def has_free_tile(self) -> bool:
