@@ -246,7 +246,7 @@ def loop(rows: int, epochs: int) -> Row:
     problem, [trial] = problem_of(rows), trials_of("uniform", 1, epochs, first=0)
     began = time.perf_counter()
     for fold in problem.folds:
-        model = problem.builder(trial.params, 0)()
+        model = problem.make_builder(trial.params, 0)()
         model.compile("adam", "binary_crossentropy", metrics=["AUC"])
         x, y = problem.features, problem.target
         model.fit(
