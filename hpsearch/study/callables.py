@@ -35,7 +35,7 @@ def make_function_overrides(
     metric: Any = None,
     callbacks: Sequence[Any] = (),
 ) -> list[str]:
-    """What is handed to `hpsearch.tune`, as `key=value` texts for a declaration.
+    """Convert objects passed to `hpsearch.tune` to `key=value` overrides of a declaration.
 
     Args:
         root: The folder that contains `mlruns/`.
@@ -76,7 +76,7 @@ def _name_if_callable(given: Any, purpose: str, folder: Path) -> str:
 
 
 def _find_convention(model: Any) -> str:
-    """Who calls a model's function, told by what it takes; empty: hpsearch itself."""
+    """Return the convention of a model's function by its arguments; empty: hpsearch's own."""
     if hasattr(model, "declare_hyperparameters"):
         return "keras_tuner"
     taken = [
