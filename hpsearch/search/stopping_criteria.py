@@ -32,7 +32,8 @@ class StopReason:
 
 def find_stop_reason(history: History, limits: StoppingCriteria) -> StopReason | None:
     """Return why the search should stop, or None; ignores time and exhausted spaces."""
-    target, best = limits.target, history.best
+    target = limits.target
+    best = None if target is None else history.best  # which ranks all trials
     if target is not None and best is not None and _reaches(best, target, history.direction):
         score = f"trial {best.number} has {history.metric} {best.score:.6g}"
         return StopReason("target", f"the target of {target:g} is reached: {score}")

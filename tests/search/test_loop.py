@@ -14,6 +14,7 @@ from hpsearch.journal import read_page
 from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search
 from hpsearch.search.pruners import make_pruner
+from hpsearch.search.pruners.asha import Hyperband
 from hpsearch.search.retries import MAX_ATTEMPTS
 from hpsearch.search.samplers import make_sampler
 from hpsearch.search.stopping_criteria import StoppingCriteria
@@ -616,3 +617,18 @@ def test_what_is_submitted_is_on_the_disk_before(path):
             fixed={},
         ).run()
     assert [False] * 3 == owed
+
+
+def test_a_trial_ranks_and_draws_for_no_other(path, monkeypatch):
+    """Work that grows with the trials so far would make the last of a thousand slow."""
+    ranked, drawn = [], []
+    rank, draw = History.ranked_trials, Hyperband._draw_bracket
+    monkeypatch.setattr(History, "ranked_trials", lambda self: ranked.append(1) or rank(self))
+    monkeypatch.setattr(
+        Hyperband, "_draw_bracket", lambda self, number: drawn.append(number) or draw(self, number)
+    )
+    pruner = Hyperband(epochs=9, min_epochs=1)
+    history = search(path, trials=30, epochs=9, sampler="random", pruner=pruner)
+    assert 0 < history.count("PRUNED")
+    assert [] == ranked
+    assert list(range(30)) == sorted(drawn)

@@ -73,9 +73,15 @@ class Hyperband:
         self._firsts = [min_epochs, *geometric_rungs(min_epochs * eta, eta, epochs + 1)]
         n = len(self._firsts)
         self._shares = [math.ceil(n * eta**s / (s + 1)) for s in reversed(range(n))]
+        self._brackets: dict[int, int] = {}  # by number: each verdict asks for those of all trials
 
     def bracket_of(self, number: int) -> int:
         """Return the bracket of trial `number`; bracket 0 prunes earliest."""
+        if number not in self._brackets:
+            self._brackets[number] = self._draw_bracket(number)
+        return self._brackets[number]
+
+    def _draw_bracket(self, number: int) -> int:
         offset = derive_seed(self._seed, "bracket", number) % sum(self._shares)
         for bracket, share in enumerate(self._shares):
             offset -= share
