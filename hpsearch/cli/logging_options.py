@@ -45,7 +45,7 @@ class Command(click.Command):
 
 
 def _set_verbosity(context: click.Context, parameter: click.Parameter, count: int) -> None:
-    if not count:
+    if not count or context.resilient_parsing:  # a shell completes the line
         return
     level = LEVELS[min(count, len(LEVELS) - 1)]
     lower_level(level)
@@ -58,7 +58,7 @@ def _set_verbosity(context: click.Context, parameter: click.Parameter, count: in
 
 
 def _log_to_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    if path is None:
+    if path is None or context.resilient_parsing:
         return
     try:
         handler = logging.FileHandler(path, encoding="utf-8")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from .completion import complete_studies, complete_trial_numbers
 from .group import main
 from .store_option import store_option
 from .terminal import print_line
@@ -15,7 +16,7 @@ MAX_NOTE = 2000  # characters
 
 
 @main.command()
-@click.argument("study")
+@click.argument("study", shell_complete=complete_studies)
 @click.option("--verify", is_flag=True, help="Compare every run, point and file with the journal.")
 @store_option("Where MLflow's runs go.")
 def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
@@ -47,8 +48,8 @@ def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
 
 
 @main.command()
-@click.argument("study")
-@click.argument("trial", type=click.IntRange(0))
+@click.argument("study", shell_complete=complete_studies)
+@click.argument("trial", type=click.IntRange(0), shell_complete=complete_trial_numbers)
 def rerun(study: str, trial: int) -> None:
     """Train TRIAL of STUDY again from its record; exit code 1 if the result differs."""
     from ..study.maintenance.rerun import rerun_trial as train
@@ -76,6 +77,7 @@ def rerun(study: str, trial: int) -> None:
     is_flag=False,
     flag_value="",
     metavar="[STUDY]",
+    shell_complete=complete_studies,
     help="Save what can be saved of STUDY's journal; without STUDY, renew a half-made store.",
 )
 @store_option("The store to look at.")

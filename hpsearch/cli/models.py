@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from ..errors import DataError
+from .completion import complete_model_names, complete_models, complete_studies
 from .group import main
 from .output import (
     OVERWRITE,
@@ -55,8 +56,14 @@ def _store_files(client: Any) -> list[Path]:
 
 
 @main.command()
-@click.argument("study")
-@click.option("--as", "reference", required=True, help="NAME or NAME@ALIAS; champion by default.")
+@click.argument("study", shell_complete=complete_studies)
+@click.option(
+    "--as",
+    "reference",
+    required=True,
+    help="NAME or NAME@ALIAS; champion by default.",
+    shell_complete=complete_models,
+)
 @click.option("--margin", type=float, default=0.0, help="How much better it must be.")
 @click.option(
     "--confidence",
@@ -125,7 +132,7 @@ def _send_promotion_event(journal: Path, uri: str) -> None:
 
 
 @main.command()
-@click.argument("name")
+@click.argument("name", shell_complete=complete_model_names)
 @store_option()
 def rollback(name: str, tracking_uri: str | None) -> None:
     """Make the last champion of NAME the champion again."""
@@ -157,7 +164,7 @@ def models(tracking_uri: str | None) -> None:
 
 
 @main.command("export-model")
-@click.argument("model")
+@click.argument("model", shell_complete=complete_models)
 @click.option(
     "--format",
     type=click.Choice(["keras", "savedmodel", "onnx"]),
@@ -183,7 +190,7 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
 
 
 @main.command()
-@click.argument("model")
+@click.argument("model", shell_complete=complete_models)
 @click.argument("rows", type=click.Path(path_type=Path))
 @output_option("A CSV file.")
 @OVERWRITE

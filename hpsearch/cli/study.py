@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .completion import complete_paths
 from .group import main
 from .output import OVERWRITE, new_file, output_option
 from .store_option import store_option
@@ -214,7 +215,7 @@ def nested(
 
 
 @main.command()
-@click.argument("source")
+@click.argument("source", shell_complete=complete_paths)
 @click.option("--target", help="The column to predict; none where images lie by class.")
 @click.option("-o", "--output", type=SPEC, default=Path("study.yaml"), help="The file to write.")
 @click.option("--family", type=click.Choice(["mlp", "realmlp"]), help="Of a table's network: mlp.")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from .completion import complete_studies, complete_trials
 from .group import main
 from .output import OVERWRITE, new_file, output_option
 from .study_paths import journal_or_newest, list_journals, split_study_and_trials
@@ -24,7 +25,7 @@ def studies() -> None:
 
 
 @main.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=complete_studies)
 @click.option("-n", "--rows", type=click.IntRange(1), default=10, help="How many trials.")
 @click.option(
     "--all", "everything", is_flag=True, help="Pruned trials too, dimmed, by their score."
@@ -37,7 +38,7 @@ def top(study: str | None, rows: int, everything: bool) -> None:
 
 
 @main.command()
-@click.argument("arguments", nargs=-1, metavar="[STUDY] [TRIAL]")
+@click.argument("arguments", nargs=-1, metavar="[STUDY] [TRIAL]", shell_complete=complete_trials)
 def show(arguments: tuple[str, ...]) -> None:
     """One TRIAL of STUDY: its hyperparameters, folds and curve, or why it failed.
 
@@ -53,7 +54,9 @@ def show(arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("arguments", nargs=-1, required=True, metavar="[STUDY] TRIAL...")
+@click.argument(
+    "arguments", nargs=-1, required=True, metavar="[STUDY] TRIAL...", shell_complete=complete_trials
+)
 def compare(arguments: tuple[str, ...]) -> None:
     """TRIALS of STUDY side by side; each is 5, trial-5 or best."""
     from ..reporting.terminal_tables import comparison_table, trial_number
@@ -66,7 +69,7 @@ def compare(arguments: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=complete_studies)
 @output_option("The file to write; its extension sets the format.", required=True)
 @OVERWRITE
 @click.option(
@@ -94,7 +97,7 @@ def export(
 
 
 @main.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=complete_studies)
 @output_option("The HTML page to write; report.html in the study's folder if left out.")
 @OVERWRITE
 def report(study: str | None, output: Path | None, overwrite: bool) -> None:

@@ -20,6 +20,7 @@ from ..errors import TrackingError
 from ..platforms.interrupts import handle_stop_signals
 from ..platforms.processes import kill_group, own_group, terminate_group
 from ..redaction import redact
+from .completion import complete_studies
 from .group import main
 from .store_option import store_option
 from .terminal import print_line
@@ -31,7 +32,7 @@ FIRST_PORT, PORTS = 5000, 100  # without --port: the first free one of these
 
 
 @main.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=complete_studies)
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..platforms.interrupts import handle_stop_signals
+from .completion import complete_studies
 from .group import main
 from .study_paths import journal_or_newest
 from .terminal import make_console, print_line
@@ -19,7 +20,7 @@ POLL_SECONDS = 0.5
 
 
 @main.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=complete_studies)
 @click.option("--page", is_flag=True, help="Serve it as a page on loopback instead.")
 @click.option(
     "--port",

@@ -71,6 +71,18 @@ def database_state(path: Path) -> State:
         raise TrackingError(f"{path}: cannot be read: {error}. {_RESTORE}") from None
 
 
+def list_aliases(path: Path) -> list[tuple[str, str]]:
+    """List name and alias of the registered models in a database, without importing MLflow.
+
+    Raises:
+        sqlite3.Error: If it cannot be read.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        return database.execute(
+            "select name, alias from registered_model_aliases order by name, alias"
+        ).fetchall()
+
+
 def _dangling_link(path: Path) -> Path | None:
     """Find a dangling link in `path`, perhaps of an unmounted disk."""
     path = path.absolute()

@@ -100,7 +100,7 @@ def test_a_study_searches_for_the_encoding_of_a_column_of_many_categories(tmp_pa
         "pruner": {"kind": "none"},
     }
     result = hpsearch.tune(spec, data=pd.DataFrame(frame), root=tmp_path)
-    assert 2 == result.trials["complete"]
+    assert 2 == result.counts["complete"]
     assert result.test["r2"] > 0.8
     model = keras.models.load_model(result.model_path, safe_mode=True)
     assert (None, 2) == model.input_shape

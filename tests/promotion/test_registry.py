@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from promotion.conftest import RAW, Store
 
 from hpsearch import fault_injection
+from hpsearch.cli import main
 from hpsearch.errors import PromotionError, TrackingError
 from hpsearch.promotion import (
     Gate,
@@ -319,3 +321,18 @@ def test_labels_are_compared_as_labels_and_not_as_classes() -> None:
     right = [((a > 0.5) == (truth > 0.5)).all(axis=1).mean() for a in (better, champion.prediction)]
     np.testing.assert_allclose(right, [found.challenger, found.champion])
     assert found.is_better
+
+
+def test_a_shell_completes_the_promoted_models(store: Store, weak: str) -> None:
+    promote_run(store.client, weak, Reference("completed", "candidate"))
+    environment = {
+        "_HPSEARCH_COMPLETE": "bash_complete",
+        "MLFLOW_TRACKING_URI": store.uri,
+        "COMP_WORDS": "hpsearch predict compl",
+        "COMP_CWORD": "2",
+    }
+    done = CliRunner().invoke(main, [], prog_name="hpsearch", env=environment)
+    assert "plain,completed@candidate\n" == done.stdout
+    environment["COMP_WORDS"] = "hpsearch rollback compl"
+    done = CliRunner().invoke(main, [], prog_name="hpsearch", env=environment)
+    assert "plain,completed\n" == done.stdout

@@ -62,7 +62,7 @@ def test_a_study_of_a_hypermodel_goes_on_without_asking_its_model_anew(tmp_path:
     y = (X[:, 0] > 0).astype(int)
     first = tune(study(model), y, tmp_path, overrides=["budget.trials=1"])
     second = tune(study(model), y, tmp_path, overrides=["budget.trials=2"])
-    assert (1, 2) == (first.trials["complete"], second.trials["complete"])
+    assert (1, 2) == (first.counts["complete"], second.counts["complete"])
     assert {2} == {params["epochs"] for params in asked(tmp_path)}
 
 
