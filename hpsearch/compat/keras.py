@@ -167,7 +167,7 @@ def compute_output_shape(model: keras.Model, row_shape: tuple[int, ...]) -> Any:
 
     if is_functional(model) or isinstance(model, keras.Sequential):
         return model.compute_output_shape((None, *row_shape))
-    answer = model.compute_output_spec(keras.KerasTensor((None, *row_shape)), training=False)
+    answer = model.compute_output_spec(keras.KerasTensor((None, *row_shape)))
     return keras.tree.map_structure(lambda part: tuple(part.shape), answer)
 
 

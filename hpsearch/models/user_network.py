@@ -48,6 +48,12 @@ def make_layer_class(find: Callable[[str], Any]) -> Any:
                 return outputs
             return outputs[0] if len(outputs) == 1 else keras.ops.concatenate(outputs, axis=-1)
 
+        def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
+            # Not by tracing: Keras takes what was multiplied by an array for sparse, which the
+            # user's code need not take.
+            units = json.loads(self.recipe)["units"]
+            return keras.KerasTensor((inputs.shape[0], units), dtype="float32")
+
         def get_config(self) -> dict[str, Any]:
             return {**super().get_config(), "recipe": self.recipe}
 

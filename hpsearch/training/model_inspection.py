@@ -223,6 +223,11 @@ def _format_user_error(model: str, error: Exception) -> str:
     hint = ""
     if isinstance(error, KeyError) and lines:
         hint = ", which is not a hyperparameter of the study: add it to search_space"
+    if isinstance(error, TypeError) and "positional argument" in first and not lines:
+        hint = (
+            ". It is called as build(params, inputs, outputs); Keras Tuner's build(hp) is declared "
+            "as model: {keras_tuner: FILE.py:FUNCTION}"
+        )
     return f"{where}: {type(error).__name__}: {first}{hint}"
 
 

@@ -46,6 +46,7 @@ class Script:
 TAKEN = [
     Script("custom_layer", "vectorized", own_code=True, is_long=False),
     Script("subclassed_model", "vectorized", own_code=True),
+    Script("autoencoder_head", "vectorized", own_code=True),
     Script("lambda_layer", "vectorized", own_code=True),
     Script("registered_layer", "vectorized", own_code=True),
     Script("normalization", "vectorized"),
@@ -68,8 +69,10 @@ REFUSED = {  # of mistakes.py: what is told before the first trial
     "without_return": "must return a keras.Model. Received: None. Is there a `return` missing?",
     "wide_head": "has shape (None, 7), but the task needs (None, 1)",
     "bare_head": "a binary task needs probabilities: give the last layer activation='sigmoid'",
-    "misspelt": "KeyError: 'widht', which is no hyperparameter of the study",
+    "misspelt": "KeyError: 'widht', which is not a hyperparameter of the study",
     "gan": "but the task needs (None, 1)",
+    "without_arguments": "It is called as build(params, inputs, outputs); Keras Tuner's build(hp)",
+    "silent_step": "Silent has a train_step of its own: does it return its logs?",
 }
 
 

@@ -82,10 +82,9 @@ class FoldFit:
         except TrainingError:
             raise
         except Exception as error:
-            hint = ""
-            if isinstance(error, TypeError) and "NoneType" in str(error):
-                hint = ". Does train_step return its logs?"
-            raise TrainingError(f"{locate_user_error(error)}{hint}") from error
+            told, own = locate_user_error(error), find_own_methods(self.model)
+            hint = "" if own is None or told.is_located else f". {own}: does it return its logs?"
+            raise TrainingError(f"{told.text}{hint}") from error
         if result is None:
             if not self._epoch:
                 raise TrainingError(

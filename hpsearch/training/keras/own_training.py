@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import SpecError
 from ...spec.function_reference import load_function, resolve_reference
@@ -80,7 +80,14 @@ def _require_callbacks(given: Any, reference: str) -> list[Any]:
     return several
 
 
-def locate_user_error(error: BaseException) -> str:
+class LocatedError(NamedTuple):
+    """An error in one line."""
+
+    text: str  # `FILE:LINE: Kind: message`
+    is_located: bool  # whether a line of a user's file takes part in it
+
+
+def locate_user_error(error: BaseException) -> LocatedError:
     """`FILE:LINE: Kind: message` of an error, the line being the last in a user's file."""
     import traceback
 
@@ -94,4 +101,5 @@ def locate_user_error(error: BaseException) -> str:
     ]
     where = f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
     lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return f"{where}{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    text = f"{where}{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    return LocatedError(text, bool(own))

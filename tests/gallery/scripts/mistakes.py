@@ -40,3 +40,19 @@ class Gan(keras.Model):
 
 def gan(params, inputs, outputs):
     return Gan()
+
+
+def without_arguments():
+    return keras.Sequential([L.Dense(1, activation="sigmoid")])
+
+
+class Silent(keras.Model):
+    def train_step(self, *args, **kwargs):
+        super().train_step(*args, **kwargs)
+
+
+def silent_step(params, inputs, outputs):
+    first = keras.Input(inputs)
+    model = Silent(first, L.Dense(outputs.units, outputs.activation)(first))
+    model.compile("adam", "binary_crossentropy")
+    return model
