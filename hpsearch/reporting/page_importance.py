@@ -9,11 +9,11 @@ import numpy as np
 from ..history import History
 from ..tracking.optuna_study import declared_space
 from ..tracking.plots.ped_anova import importance_shares
+from ..tracking.plots.space_plots import IMPORTANCE_TRIALS
 from ..tracking.plots.thinning import representative_trials
 from ..trial import orient
 
-MIN_TRIALS = 10  # complete trials, of which the best tenth is one
-TRIALS_A_PARAMETER = 3  # likewise, for each hyperparameter
+TRIALS_A_PARAMETER = 3  # complete trials for each hyperparameter, below which it says nothing
 MAX_TRIALS = 300  # that are looked at: more tell the same
 RESAMPLES = 40  # of a bootstrap over the trials
 LEVELS = (0.05, 0.95)
@@ -49,7 +49,7 @@ class ImportanceEstimate:
 def estimate_importance(history: History) -> ImportanceEstimate:
     """The shares by PED-ANOVA, the greatest first; none where too few trials are complete."""
     space = [p for p in declared_space(history) if p.size != 1]
-    needed = max(MIN_TRIALS, TRIALS_A_PARAMETER * len(space))
+    needed = max(IMPORTANCE_TRIALS, TRIALS_A_PARAMETER * len(space))
     ranked = history.ranked_trials()
     if len(ranked) < needed or len(space) < 2:
         return ImportanceEstimate([], len(ranked), needed)

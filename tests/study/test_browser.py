@@ -125,7 +125,7 @@ def test_a_plot_and_the_interactive_page_open_as_artifacts(page, finished, clien
     page(
         f"/experiments/{experiment}/runs/{run}/artifacts/plots/interactive.html",
         "Optimisation history",
-        "Parallel coordinates",
+        "Time line",
         "Datetime",  # an axis: the page's script has drawn it
         name="interactive",
         frame="iframe",

@@ -8,6 +8,7 @@ import pytest
 import synthetic
 
 from hpsearch.history import History
+from hpsearch.spec.search_space import Int
 from hpsearch.tracking import plots
 from hpsearch.tracking.plots import search_plots, space_plots, winner
 from hpsearch.tracking.plots.predictions import Predictions, read_predictions
@@ -117,6 +118,25 @@ def test_equal_scores_have_no_importance_and_still_a_history() -> None:
     assert {} == space_plots.compute_importances(history)
     assert search_plots.draw_optimization_history(history) is not None
     assert space_plots.draw_slices(history) is not None
+
+
+def test_a_line_reaches_the_score_past_an_axis_that_is_not_active() -> None:
+    history = synthetic.history(24)
+    (axis,) = space_plots.draw_parallel_coordinates(history).axes
+    lines = [line for line in axis.lines if len(line.get_ydata()) == len(synthetic.SPACE) + 1]
+    assert len(history.ranked_trials()) == len(lines)
+    assert all(np.isfinite(line.get_ydata()).all() for line in lines)
+    assert "not active" in {text.get_text() for text in axis.texts}
+
+
+def test_an_axis_of_whole_numbers_has_each_whole_number_once() -> None:
+    layers = Int(name="layers", low=1, high=3)
+    assert ["1", "2", "3"] == [text for _, text in space_plots._axis_ticks(layers)]
+    assert [0.0, 0.5, 1.0] == [at for at, _ in space_plots._axis_ticks(layers)]
+
+
+def test_few_trials_say_nothing_of_importance() -> None:
+    assert {} == space_plots.compute_importances(synthetic.history(8))
 
 
 def test_the_deciding_hyperparameter_is_found() -> None:

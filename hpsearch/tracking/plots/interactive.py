@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...escaping import escape_line
 from ...history import History
-from ...trial import Trial
 from ..optuna_study import build_optuna_study
 from .page import write_page
 from .space_plots import compute_importances
@@ -23,8 +22,6 @@ PAGE = "interactive.html"
 TITLES = {
     "optimization_history": "Optimisation history",
     "param_importances": "Importance of the hyperparameters",
-    "parallel_coordinate": "Parallel coordinates",
-    "slice": "Slices",
     "contour": "Contour of the two most important",
     "intermediate_values": "Score by epoch",
     "timeline": "Time line",
@@ -81,12 +78,6 @@ def _drawings(history: History, study: optuna.Study) -> Iterator[tuple[str, Call
     shares = compute_importances(history)
     if shares:
         yield "param_importances", partial(_draw_importances, shares)
-    if _has_variety(history.ranked_trials()):
-        yield (
-            "parallel_coordinate",
-            partial(visualization.plot_parallel_coordinate, study, target_name=metric),
-        )
-        yield "slice", partial(visualization.plot_slice, study, target_name=metric)
     if len(shares) > 1:
         two = list(shares)[:2]
         yield "contour", partial(visualization.plot_contour, study, params=two, target_name=metric)
@@ -102,9 +93,3 @@ def _draw_importances(shares: Mapping[str, float]) -> Any:
     names = [escape_line(name) for name in shares]
     bars = go.Bar(x=list(shares.values())[::-1], y=names[::-1], orientation="h")
     return go.Figure(bars, {"xaxis": {"title": "share of the importance"}})
-
-
-def _has_variety(trials: Sequence[Trial]) -> bool:
-    """Whether the trials differ in any hyperparameter."""
-    first = trials[0].params
-    return any(trial.params != first for trial in trials)

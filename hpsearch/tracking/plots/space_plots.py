@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ...history import History
-from ...spec.search_space import Categorical, Parameter
+from ...spec.search_space import Categorical, Float, Int, Parameter
 from ...trial import Trial, orient
 from ..optuna_study import declared_space
 from . import style
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MIN_TRIALS = 4  # complete trials that say something about a hyperparameter
+IMPORTANCE_TRIALS = 10  # likewise, for shares of importance: the best tenth is one of them
+INACTIVE = -0.12  # where a line passes an axis whose hyperparameter the trial lacks
 MAX_PANELS = 9  # slices in one figure
 
 
@@ -70,7 +72,7 @@ def compute_importances(history: History) -> dict[str, float]:
     Of a long study a thousand trials tell as much as all of them.
     """
     ranked, space = history.ranked_trials(), declared_space(history)
-    if len(ranked) < MIN_TRIALS:
+    if len(ranked) < IMPORTANCE_TRIALS:
         return {}
     numbers = {trial.number for trial in ranked}
     trials = [t for t in representative_trials(history, MAX_POINTS) if t.number in numbers]
@@ -88,19 +90,20 @@ def draw_parallel_coordinates(history: History) -> Figure | None:
 
     figure, (axis,) = style.make_figure(
         "Parallel coordinates",
-        f"{style.describe_goal(history)}; bright: good; a gap: not active"
-        f"{describe_part(len(complete), len(every))}",
+        f"{style.describe_goal(history)}; bright: good{describe_part(len(complete), len(every))}",
         height=5.0,
     )
     scale, worst_first = colormaps[style.SCALE], complete[::-1]
     scores = np.array([t.score for t in worst_first], float)
     low, high = style.focus_limits(scores.tolist(), maximize=history.maximize)
     height = np.clip((scores - low) / (high - low), 0, 1)
-    positions = np.column_stack([_positions_or_nan(p, worst_first) for p in space] + [height])
+    positions = np.column_stack([_positions_or_inactive(p, worst_first) for p in space] + [height])
     for line, rank in zip(positions, np.linspace(0, 1, len(positions)), strict=True):
         axis.plot(line, color=scale(rank), alpha=0.25 + 0.7 * rank**3, lw=0.8 + 1.4 * rank**4)
     for x, parameter in enumerate(space):
-        _draw_axis(axis, x, _axis_ticks(parameter))
+        has_gaps = any(parameter.name not in trial.params for trial in complete)
+        inactive = [(INACTIVE, "not active")] if has_gaps else []
+        _draw_axis(axis, x, [*inactive, *_axis_ticks(parameter)])
     ends = [(0.0, f"{low:.4g}"), (1.0, f"{high:.4g}")]
     _draw_axis(axis, len(space), ends)
     axis.set_xticks(
@@ -109,7 +112,7 @@ def draw_parallel_coordinates(history: History) -> Figure | None:
         size=9,
     )
     axis.set_xlim(-0.25, len(space) + 0.35)
-    axis.set_ylim(-0.05, 1.05)
+    axis.set_ylim(INACTIVE - 0.05, 1.05)
     axis.set_yticks([])
     axis.grid(False)
     axis.tick_params(axis="x", length=0, colors=style.INK)
@@ -219,6 +222,10 @@ def _positions(parameter: Parameter, trials: Sequence[Trial]) -> np.ndarray:
     values = np.array(_plot_values(parameter, trials), float)
     if isinstance(parameter, Categorical):
         return (values + 0.5) / len(parameter.choices)
+    return _value_positions(parameter, values)
+
+
+def _value_positions(parameter: Int | Float, values: np.ndarray) -> np.ndarray:
     low, high = float(parameter.low), float(parameter.high)
     if parameter.log:
         values, low, high = np.log(values), math.log(low), math.log(high)
@@ -233,9 +240,9 @@ def _from_position(parameter: Parameter, position: np.ndarray) -> np.ndarray:
     return low + (high - low) * position
 
 
-def _positions_or_nan(parameter: Parameter, trials: Sequence[Trial]) -> np.ndarray:
-    """`_positions`, with NaN where the parameter is not active."""
-    positions = np.full(len(trials), np.nan)
+def _positions_or_inactive(parameter: Parameter, trials: Sequence[Trial]) -> np.ndarray:
+    """`_positions`, with a position below the axis where the parameter is not active."""
+    positions = np.full(len(trials), INACTIVE)
     active = [i for i, t in enumerate(trials) if parameter.name in t.params]
     positions[active] = _positions(parameter, [trials[i] for i in active])
     return positions
@@ -246,13 +253,17 @@ def _axis_ticks(parameter: Parameter) -> list[tuple[float, str]]:
         n = len(parameter.choices)
         return [((i + 0.5) / n, style.escape_label(c)) for i, c in enumerate(parameter.choices)]
     where = np.linspace(0, 1, 5)
+    if isinstance(parameter, Int):  # whole numbers, each once
+        values = np.unique(np.round(_from_position(parameter, where)))
+        positions = _value_positions(parameter, values).tolist()
+        return [(at, f"{value:.0f}") for at, value in zip(positions, values, strict=True)]
     return [
         (float(w), f"{v:.3g}") for w, v in zip(where, _from_position(parameter, where), strict=True)
     ]
 
 
 def _draw_axis(axis: Axes, x: int, ticks: Sequence[tuple[float, str]]) -> None:
-    axis.axvline(x, color=style.LINE, lw=1.2, zorder=0)
+    axis.plot([x, x], [0, 1], color=style.LINE, lw=1.2, zorder=0)
     box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
     for y, text in ticks:
         axis.text(x + 0.03, y, text, size=7.5, color=style.MUTED, va="center", bbox=box, zorder=6)
