@@ -286,6 +286,7 @@ def test_the_next_population_begins_where_trials_have_ended_and_nobody_sees_it()
                 np.testing.assert_allclose(curve, result.curves[name], rtol=2e-5, atol=1e-6)
 
 
+@pytest.mark.long
 def test_a_population_that_was_taken_back_leaves_its_places(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -382,6 +383,7 @@ def test_a_lane_whose_model_raises_while_it_is_traced_fails_alone(tmp_path: Path
     assert "\n" not in (results[1].error or "")
 
 
+@pytest.mark.long
 def test_smaller_populations_share_the_program_of_larger_ones() -> None:
     trainer = VectorizedTrainer(first_fold(separable()), placement="batch")
     for n in (9, 1, 4, 3):
