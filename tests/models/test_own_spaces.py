@@ -151,7 +151,9 @@ def test_a_model_of_keras_tuner_that_cannot_be_used_says_why(name: str, why: str
 
 
 def test_an_optuna_model_that_cannot_be_used_says_why() -> None:
-    with pytest.raises(HpsearchError, match=r"'layer'\) offers <class .*Name the object by a text"):
+    with pytest.raises(
+        HpsearchError, match=r"'layer'\) offers <class .*Name the object by a string"
+    ):
         discover_space(f"optuna:{FILE}:of_objects")
 
 
