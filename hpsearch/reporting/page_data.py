@@ -23,6 +23,7 @@ from .terminal_tables import param_names
 MAX_POINTS = 300  # epochs of a curve
 MAX_TRIAL_BYTES = 1_500_000  # of all trials together, about
 ROW_BYTES = 80  # of a trial without its hyperparameters, about
+MAX_RUNNING = 8  # running trials with a curve
 LONGEST_TEXT = 160  # characters of a value or of an error
 LOSSES = ("train/loss", "val/loss")
 
@@ -140,10 +141,12 @@ def _encode_param(value: Value, choices: Mapping[str, int]) -> float | int | Non
 
 
 def _trial_curves(follower: StudyFollower) -> list[dict[str, Any]]:
-    """The objective of the best trials by epoch, over their folds."""
+    """The objective of the best trials by epoch, over their folds, and of those that run."""
     curves = []
-    for trial in follower.trials_with_curves:
-        band = _band(trial.scores, name=trial.name)
+    running = [t for t in follower.history.trials if t.state == "RUNNING"][-MAX_RUNNING:]
+    for trial in (*follower.trials_with_curves, *running):
+        state = ", running" if trial.state == "RUNNING" else ""
+        band = _band(trial.scores, name=f"{trial.name}{state}")
         if band:
             best = None if trial.best_epoch is None else trial.best_epoch + 1
             curves.append(band | {"trial": trial.number, "best": best})

@@ -18,11 +18,13 @@ def render_status(follower: StudyFollower, status: StudyStatus) -> str:
     """Render the current state of a running study; nothing for a finished one."""
     if status.state == "finished":
         return ""
-    parts = [f"<b>{html(status.phase)}</b>"]
-    boxes = [*_render_running(status), *_render_queue(status), _render_results(follower)]
-    shown = "".join(box for box in boxes if box)
-    return f'<section class="live {status.state}">{"".join(parts)}</section>' + (
-        f"<h2>Now</h2>{render_columns([shown])}" if shown else ""
+    bar = ""
+    if status.total:
+        bar = f'<progress value="{status.done}" max="{max(status.total, status.done)}"></progress>'
+    boxes = [*_render_queue(status), _render_results(follower)]
+    return (
+        f'<section class="live {status.state}"><b>{html(status.phase)}</b>{bar}</section>'
+        f"{''.join(_render_running(status))}{render_columns(boxes)}"
     )
 
 

@@ -32,9 +32,11 @@ def build_watch_view(follower: StudyFollower, status: StudyStatus) -> Renderable
     if history.note:
         parts.append(Text(f"note: {history.note}", style="italic"))
     if status.total and status.state != "finished":
+        from rich.padding import Padding
         from rich.progress_bar import ProgressBar
 
-        parts.append(ProgressBar(total=status.total, completed=status.done, width=50))
+        bar = ProgressBar(total=status.total, completed=status.done, width=50)
+        parts.append(Padding(bar, 0))  # on its own line
     best = history.winning_trial()
     if best is not None:
         parts.append(Text(f"best: {best.name} {describe_params(best)}", style="bold"))

@@ -83,6 +83,7 @@ def test_the_terminal_tells_phase_running_trials_queue_rungs_cost_and_the_end(jo
     try:
         shown = view(follower)
         assert "phase 1 of 6: search" in shown
+        assert re.search(r"^best: trial-\d+ optimizer=", shown, re.MULTILINE)
         assert re.search(r"trial-005 +2 of 4 +0\.\d+ +optimizer=", shown)
         assert "is the best so far: roc_auc" in shown
         assert re.search(r"enqueued +units=99", shown)
@@ -194,6 +195,11 @@ def test_a_browser_follows_the_study_to_its_end_and_keeps_what_was_set(
         browser.find_element(By.ID, "filter").send_keys("state=complete")
         journal.write_until("epoch", 5, 1)
         wait_for(browser, "5 of 8 trials", "trial-005", "2 of 4", "enqueued", "3 of 6 trials")
+        names = [
+            line.get_attribute("data-series")
+            for line in browser.find_elements(By.CSS_SELECTOR, "#curves path.series")
+        ]
+        assert "trial-005, running" in names
         field = browser.find_element(By.ID, "filter")
         assert "state=complete" == field.get_attribute("value")
         assert field == browser.switch_to.active_element
