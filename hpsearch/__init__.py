@@ -11,12 +11,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .study.in_use import list_models, promote, rollback
+    from .study.maintenance.plan import Plan, plan
     from .study.nested_cv import NestedResult, nested
     from .study.result import BestTrial, StudyResult
     from .study.study_reader import LoadedStudy, load
     from .study.tune import tune
 
-__all__ = ["BestTrial", "LoadedStudy", "NestedResult", "StudyResult", "load", "nested", "tune"]
+__all__ = [
+    "BestTrial",
+    "LoadedStudy",
+    "NestedResult",
+    "Plan",
+    "StudyResult",
+    "list_models",
+    "load",
+    "nested",
+    "plan",
+    "promote",
+    "rollback",
+    "tune",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -284,7 +284,9 @@ def test_the_public_names_are_these():
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    names = ["BestTrial", "LoadedStudy", "NestedResult", "StudyResult", "load", "nested", "tune"]
+    classes = ["BestTrial", "LoadedStudy", "NestedResult", "Plan", "StudyResult"]
+    functions = ["list_models", "load", "nested", "plan", "promote", "rollback", "tune"]
+    names = [*classes, *functions]
     assert printed.startswith(f"{names} <function tune")
 
 

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -39,12 +39,9 @@ KEY = click.option(
 
 def _open_client(tracking_uri: str | None) -> Any:
     """Open an `MlflowClient` of the store; its requests have timeouts until the command ends."""
-    from ..tracking.store import default_uri, limited_requests, open_store
+    from ..study.in_use import open_registry
 
-    uri = tracking_uri or default_uri(Path.cwd())
-    client = open_store(uri)
-    click.get_current_context().with_resource(limited_requests(uri))
-    return client
+    return click.get_current_context().with_resource(open_registry(tracking_uri, Path.cwd()))
 
 
 def _store_files(client: Any) -> list[Path]:
@@ -88,47 +85,25 @@ def promote(
     The comparison is a paired bootstrap over the locked rows. A challenger that is not better
     leaves the champion where it is: exit code 3.
     """
-    from .. import promotion
-    from ..journal import Journal
-    from ..tracking.store import uri_option
-    from ..tracking.study_runs import find_study_run, journal_key
-    from .study_paths import find_journal
+    from ..study import promote as promote_winner
+    from ..tracking.store import default_uri, uri_option
 
-    client, journal = _open_client(tracking_uri), find_journal(study)
-    run = find_study_run(client, study, key=key, journal=journal)
-    is_ours = journal is not None and journal_key(journal) == run.key
-    # First: a journal that is locked by another process could not record the promotion.
-    with Journal(journal) if journal and is_ours else nullcontext() as opened:
-        done = promotion.promote_run(
-            client,
-            run.run_id,
-            promotion.parse_reference(reference),
-            gate=promotion.Gate(margin, confidence),
-            force=force,
-        )
-        if opened is not None:
-            opened.append(done.to_record())
-    if journal and is_ours:
-        _send_promotion_event(journal, client.tracking_uri)
+    done = promote_winner(
+        study,
+        reference,
+        margin=margin,
+        confidence=confidence,
+        force=force,
+        key=key,
+        tracking_uri=tracking_uri,
+    )
     if done.comparison is not None:
         print_line(str(done.comparison))
     print_line(f"{done.name}@{done.alias} is version {done.version} of {study}")
     if done.code:
         print_line(f"whoever serves it runs your code: {done.code}")
-    option = uri_option(client.tracking_uri, Path.cwd())
+    option = uri_option(tracking_uri or default_uri(Path.cwd()), Path.cwd())
     print_line(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
-
-
-def _send_promotion_event(journal: Path, uri: str) -> None:
-    """Record the promotion on the study's run; a failure does not undo the promotion."""
-    from ..errors import TrackingError
-    from ..tracking.sender import sync_study
-    from ..tracking.store import artifact_location
-
-    try:
-        sync_study(journal, uri, artifact_location(uri, Path.cwd()))
-    except TrackingError as error:
-        print_line(f"note: the study's run was not updated: {error}", err=True)
 
 
 @main.command()
@@ -136,11 +111,9 @@ def _send_promotion_event(journal: Path, uri: str) -> None:
 @store_option()
 def rollback(name: str, tracking_uri: str | None) -> None:
     """Make the last champion of NAME the champion again."""
-    from .. import promotion
+    from ..study import rollback as restore_champion
 
-    done = promotion.rollback_model(
-        _open_client(tracking_uri), promotion.parse_reference(name).name
-    )
+    done = restore_champion(name, tracking_uri=tracking_uri)
     print_line(f"{done.name}@{done.alias} is version {done.version} again, before: {done.before}")
 
 
@@ -148,12 +121,12 @@ def rollback(name: str, tracking_uri: str | None) -> None:
 @store_option()
 def models(tracking_uri: str | None) -> None:
     """List the registered models: names, versions, aliases, scores and dates."""
-    from .. import promotion
+    from ..study import list_models
     from .results import make_table
     from .terminal import make_console
 
     shown = make_table("model", "version", "alias", "study", "trial", "score", "since")
-    for row in promotion.list_versions(_open_client(tracking_uri)):
+    for row in list_models(tracking_uri=tracking_uri):
         since = datetime.fromtimestamp(row.since / 1000).strftime("%Y-%m-%d %H:%M")
         of = row.lineage
         score = f"{of.get('metric', '')} {float(of['score']):.4f}" if "score" in of else ""

@@ -282,10 +282,9 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 def plan(spec: Path, settings: tuple[str, ...]) -> None:
     """Time a few epochs of SPEC on the real data and estimate the study."""
-    from ..study import read_spec
-    from ..study.maintenance.plan import plan as make_plan
+    from ..study import plan as make_plan
     from .results import show_plan
 
     with waiting_line("starting") as tell:
-        made = make_plan(read_spec(spec, settings), tell)
+        made = make_plan(spec, overrides=settings, tell=tell)
     show_plan(made)

@@ -10,16 +10,15 @@ from pathlib import Path
 import click
 
 from ..errors import JournalError
-from ..tracking.store import journal_path, study_folder
+from ..tracking import store
+from ..tracking.store import STUDY_NAME, journal_path, study_folder
 
 TRIAL = re.compile(r"(?:trial-)?[0-9]{1,9}|best")
-NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
 
 def find_journal(study: str) -> Path | None:
     """Find the journal of a study; None if it does not exist."""
-    known = re.fullmatch(NAME, study) and journal_path(Path.cwd(), study)
-    return known if known and known.exists() else None
+    return store.find_journal(Path.cwd(), study)
 
 
 def list_journals() -> list[Path]:
@@ -71,7 +70,7 @@ def require_journal(study: str) -> Path:
     known = sorted(p.parent.name for p in folder.glob("*/journal.jsonl"))
     if study == "_" and not known:
         raise JournalError(f"there is no study below {folder} yet. Run one: hpsearch tune SPEC")
-    if not re.fullmatch(NAME, study) or study not in known:
+    if not re.fullmatch(STUDY_NAME, study) or study not in known:
         close = difflib.get_close_matches(study, known, 1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         listed = f" Known: {', '.join(known)}." if known else " There is none yet: hpsearch tune."

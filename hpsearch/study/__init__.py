@@ -1,5 +1,7 @@
 """Run a whole study: data, search, final fit, locked rows, MLflow."""
 
+from .in_use import list_models, promote, rollback
+from .maintenance.plan import Plan, plan
 from .nested_cv import NestedResult, nested
 from .result import BestTrial, StudyResult, StudyStopped
 from .study_reader import LoadedStudy, load
@@ -9,10 +11,15 @@ __all__ = [
     "BestTrial",
     "LoadedStudy",
     "NestedResult",
+    "Plan",
     "StudyResult",
     "StudyStopped",
+    "list_models",
     "load",
     "nested",
+    "plan",
+    "promote",
     "read_spec",
+    "rollback",
     "tune",
 ]

@@ -45,6 +45,9 @@ SCHEMES = ("databricks", "file", "http", "https", "mssql", "mysql", "postgresql"
 _files: dict[Path, tuple[int, int] | None] = {}  # which file each SQLite store has been
 
 
+STUDY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
+
+
 def default_uri(root: Path) -> str:
     """Return the URI of the SQLite store below `root`."""
     return sqlite_uri((root / "mlruns" / "mlflow.db").resolve())
@@ -53,6 +56,12 @@ def default_uri(root: Path) -> str:
 def study_folder(root: Path, study: str) -> Path:
     """Return the folder of a study's journal, predictions and plots."""
     return root / "mlruns" / "studies" / study
+
+
+def find_journal(root: Path, study: str) -> Path | None:
+    """Find the journal of a study below `root`; None if it does not exist."""
+    path = journal_path(root, study) if re.fullmatch(STUDY_NAME, study) else None
+    return path if path is not None and path.exists() else None
 
 
 def journal_path(root: Path, study: str) -> Path:

@@ -18,7 +18,7 @@ from ...spec.study_spec import StudySpec
 from ...trial import EpochReport, TrialResult, TrialSpec, derive_seed, max_epochs
 from ..model_validation import check_model
 from ..prepare import WorkerPool, build_problem, load_data, resolve_study
-from ..resolved_study import CheckedStudy
+from ..tune import Declared, read_spec
 
 MAX_PROBES = 8  # maximum number of points
 MIN_PROBES = 3  # minimum number of points, however long they take
@@ -68,22 +68,32 @@ class Plan:
         return self.start_seconds + self.probes[0].seconds + self.trial_seconds * (self.trials - 1)
 
 
-def plan(study: CheckedStudy, tell: Callable[[str], None] = lambda _: None) -> Plan:
-    """Time a few points of the study's space, without writing anything.
+def plan(
+    spec: Declared,
+    data: Any = None,
+    *,
+    overrides: Sequence[str] = (),
+    tell: Callable[[str], None] = lambda _: None,
+) -> Plan:
+    """Time a few points of a study's space, and estimate the study, without writing anything.
 
-    `tell` is called with what is done next, for people who wait.
+    Args:
+        spec: As for `tune`.
+        data: As for `tune`.
+        overrides: As for `tune`.
+        tell: Called with what is done next, for people who wait.
 
     Raises:
         HpsearchError: If the data cannot be read or a probe fails.
     """
     began = time.monotonic()
-    spec = study.spec
+    study = read_spec(spec, overrides)
     with (
         tempfile.TemporaryDirectory() as logs,
         WorkerPool(study, workers=1, logs=Path(logs)) as crew,
     ):
         tell("reading the data")
-        dataset = load_data(study)
+        dataset = load_data(study, data)
         problem = build_problem(resolve_study(study, dataset), dataset)
         problem = replace(problem, fold_schedule="together")
         tell("building the model")
@@ -91,7 +101,7 @@ def plan(study: CheckedStudy, tell: Callable[[str], None] = lambda _: None) -> P
         tell("starting a worker")
         crew.set_up(problem, own_training)
         tell("timing points of the search space")
-        probes, start = _run_probes(crew.executor, _make_probes(spec), began)
+        probes, start = _run_probes(crew.executor, _make_probes(study.spec), began)
         return Plan(
             trainer=crew.trainer,
             reason=crew.reason,
@@ -99,7 +109,7 @@ def plan(study: CheckedStudy, tell: Callable[[str], None] = lambda _: None) -> P
             features=prod(problem.row_shape),
             folds=len(problem.folds),
             probes=probes,
-            trials=spec.budget.trials,
+            trials=study.spec.budget.trials,
             start_seconds=start,
         )
 

@@ -1,0 +1,132 @@
+"""Put a study's winner in use, go back, and list what is in use.
+
+The functions of the package and the commands of the same names. `promotion/` moves the aliases;
+here the study is found, and its journal records what was done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from .. import promotion
+from ..errors import PromotionError, TrackingError
+from ..journal import Journal
+from ..tracking.sender import sync_study
+from ..tracking.store import (
+    artifact_location,
+    default_uri,
+    find_journal,
+    limited_requests,
+    open_store,
+)
+from ..tracking.study_runs import find_study_run, journal_key
+
+logger = logging.getLogger("hpsearch.study")
+
+
+@contextmanager
+def open_registry(tracking_uri: str | None, root: Path) -> Iterator[Any]:
+    """Open an `MlflowClient` of a store, whose requests have timeouts in the block.
+
+    Args:
+        tracking_uri: Of the store; None: the file below `root`.
+        root: The folder that contains `mlruns/`.
+    """
+    uri = tracking_uri or default_uri(root)
+    client = open_store(uri)
+    with limited_requests(uri):
+        yield client
+
+
+def promote(
+    study: str,
+    name: str,
+    *,
+    margin: float = 0.0,
+    confidence: float = 0.95,
+    force: bool = False,
+    key: str = "",
+    tracking_uri: str | None = None,
+    root: Path | str | None = None,
+) -> promotion.Promotion:
+    """Put the winner of a study in use, if it beats the champion on the same locked rows.
+
+    Args:
+        study: The study's name.
+        name: `NAME` or `NAME@ALIAS` of the registered model; the alias is `champion` if none is
+            given.
+        margin: How much better it must be, in units of the objective.
+        confidence: How sure one must be of it: at least 0.5 and below 1.
+        force: Promote it even if it is no better.
+        key: Which study of that name, where the store has several.
+        tracking_uri: As for `tune`.
+        root: The folder that contains `mlruns/`; None: the working folder.
+
+    Returns:
+        The version and its alias; `comparison` is None where no model had the alias.
+
+    Raises:
+        NotBetterError: If it is not better; the champion stays where it is.
+        PromotionError: If the study has no fitted winner, or a name is not allowed.
+        TrackingError: If the store does not have the study, or cannot be used.
+    """
+    if not 0.5 <= confidence < 1:
+        raise PromotionError(f"confidence: at least 0.5 and below 1. Received: {confidence}")
+    reference = promotion.parse_reference(name)
+    folder = Path.cwd() if root is None else Path(root).resolve()
+    journal = find_journal(folder, study)
+    with open_registry(tracking_uri, folder) as client:
+        run = find_study_run(client, study, key=key, journal=journal)
+        own = journal if journal is not None and journal_key(journal) == run.key else None
+        # First: a journal that is locked by another process could not record the promotion.
+        with nullcontext() if own is None else Journal(own) as opened:
+            gate = promotion.Gate(margin, confidence)
+            done = promotion.promote_run(client, run.run_id, reference, gate=gate, force=force)
+            if opened is not None:
+                opened.append(done.to_record())
+        if own is not None:
+            _send_promotion_event(own, client.tracking_uri, folder)
+    return done
+
+
+def rollback(
+    name: str, *, tracking_uri: str | None = None, root: Path | str | None = None
+) -> promotion.Promotion:
+    """Make the last champion of a registered model the champion again.
+
+    Args:
+        name: Of the registered model.
+        tracking_uri: As for `tune`.
+        root: As for `promote`.
+
+    Raises:
+        PromotionError: If there was no champion before.
+    """
+    model = promotion.parse_reference(name).name
+    with open_registry(tracking_uri, Path.cwd() if root is None else Path(root)) as client:
+        return promotion.rollback_model(client, model)
+
+
+def list_models(
+    *, tracking_uri: str | None = None, root: Path | str | None = None
+) -> list[promotion.RegisteredVersion]:
+    """List the registered models' versions by name, the newest first.
+
+    Args:
+        tracking_uri: As for `tune`.
+        root: As for `promote`.
+    """
+    with open_registry(tracking_uri, Path.cwd() if root is None else Path(root)) as client:
+        return promotion.list_versions(client)
+
+
+def _send_promotion_event(journal: Path, uri: str, root: Path) -> None:
+    """Record the promotion on the study's run; a failure does not undo the promotion."""
+    try:
+        sync_study(journal, uri, artifact_location(uri, root))
+    except TrackingError as error:
+        logger.warning("note: the study's run was not updated: %s", error)
