@@ -130,3 +130,15 @@ def test_a_plot_and_the_interactive_page_open_as_artifacts(page, finished, clien
         name="interactive",
         frame="iframe",
     )
+
+
+def test_the_report_opens_as_an_artifact(page, finished):
+    experiment, run = finished.answer["experiment_id"], finished.answer["run_id"]
+    page(
+        f"/experiments/{experiment}/runs/{run}/artifacts/report.html",
+        "is the winner",
+        "Parallel coordinates",
+        "5 of 5 trials",  # the page's script has drawn the table
+        name="report",
+        frame="iframe",
+    )
