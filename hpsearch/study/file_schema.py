@@ -148,12 +148,12 @@ def _relax(models: dict[str, Schema]) -> None:
 
 def _add_registries(models: dict[str, Schema]) -> None:
     """Add the names of metrics, models, samplers, pruners, executors and hyperparameters."""
-    study = models["StudySpec"]["properties"]
+    sections = models["StudySpec"]["properties"]
     metrics = _list_names(METRICS, "metrics")
-    _narrow(study["objective"], {"metric": {"anyOf": [{"enum": metrics}, REFERENCE]}})
-    _narrow(study["objectives"], {"metric": {"enum": [*metrics, *COSTS]}})
+    _narrow(sections["objective"], {"metric": {"anyOf": [{"enum": metrics}, REFERENCE]}})
+    _narrow(sections["objectives"], {"metric": {"enum": [*metrics, *COSTS]}})
     families = {"anyOf": [{"enum": _list_names(FAMILIES, "families")}, REFERENCE]}
-    study["model"]["oneOf"] = [families, *study["model"]["oneOf"][1:]]
+    sections["model"]["oneOf"] = [families, *sections["model"]["oneOf"][1:]]
     _add_names(models["ExecutionSpec"], "executor", _list_names(EXECUTORS, "executors"))
     samplers = _list_names(SAMPLERS, "samplers")
     _add_names(models["SamplerSpec"], "kind", samplers)
@@ -163,7 +163,7 @@ def _add_registries(models: dict[str, Schema]) -> None:
     pruners = _list_names(PRUNERS, "pruners")
     _add_names(models["PrunerSpec"], "kind", pruners)
     models["PrunerSpec"]["allOf"] = [_if_kind(k, _pruner_options(k), PrunerSpec) for k in pruners]
-    models["Hyperparameter"] = _describe_hyperparameters(study["search_space"])
+    models["Hyperparameter"] = _describe_hyperparameters(sections["search_space"])
 
 
 def _list_names(built_in: Iterable[str], kind: str) -> list[str]:
@@ -224,14 +224,14 @@ def _describe_hyperparameters(search_space: Schema) -> Schema:
 
 
 def _add_rules(models: dict[str, Schema]) -> None:
-    study = models["StudySpec"]
+    whole = models["StudySpec"]
     names_space = {"properties": {"model": {"type": "object"}}, "required": ["model"]}
-    study["if"] = names_space
-    study["else"] = {
+    whole["if"] = names_space
+    whole["else"] = {
         "required": ["search_space"],
         "properties": {"search_space": {"minProperties": 1}},
     }
-    study["not"] = {
+    whole["not"] = {
         "properties": {"objective": {"type": "object"}, "objectives": {"type": "array"}},
         "required": ["objective", "objectives"],
     }

@@ -164,14 +164,6 @@ class StudyPlots:
         """Each hyperparameter's share of the differences between the scores."""
         return self._draw("param_importances")
 
-    def parallel(self) -> Figure:
-        """A line a trial through all hyperparameters to its score."""
-        return self._draw("parallel_coordinate")
-
-    def slices(self) -> Figure:
-        """The scores along each hyperparameter."""
-        return self._draw("slice")
-
     def contour(self) -> Figure:
         """The scores over the two most important hyperparameters."""
         return self._draw("contour")

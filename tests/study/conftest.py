@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from study_file_schema import schema_agrees_with_the_loader  # noqa: F401  # used by every test
 
 from hpsearch.cli import main
 

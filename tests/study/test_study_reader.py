@@ -49,9 +49,7 @@ def test_curves_have_a_row_an_epoch_and_a_column_a_fold(drawn):
         drawn.curves(99)
 
 
-@pytest.mark.parametrize(
-    "name", ["history", "importance", "parallel", "slices", "contour", "curves", "timeline"]
-)
+@pytest.mark.parametrize("name", ["history", "importance", "contour", "curves", "timeline"])
 def test_figures_are_plotlys(drawn, name):
     figure = getattr(drawn.plot, name)()
     assert len(figure.data)
@@ -60,8 +58,8 @@ def test_figures_are_plotlys(drawn, name):
 
 def test_a_figure_of_too_little_says_so(tmp_path):
     synthetic.write(tmp_path / "mlruns/studies/one/journal.jsonl", synthetic.study(1))
-    with pytest.raises(ValueError, match="too few trials for parallel coordinates"):
-        hpsearch.load("one", tmp_path).plot.parallel()
+    with pytest.raises(ValueError, match="too few trials for contour"):
+        hpsearch.load("one", tmp_path).plot.contour()
 
 
 def test_a_notebook_shows_the_best_trials_and_no_markup_of_the_study(tmp_path):
