@@ -51,6 +51,7 @@ class ByNumber:
         return None
 
 
+@pytest.mark.long
 def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
     ray_cluster, tmp_path, monkeypatch
 ):

@@ -196,7 +196,7 @@ def rivals(store: Store) -> list[str]:
     return [store.study(f"rival-{skill}", skill=skill) for skill in (3.0, 3.5, 4.0, 4.5)]
 
 
-@pytest.mark.parametrize("where", ["store", "over_http"])
+@pytest.mark.parametrize("where", ["store", pytest.param("over_http", marks=pytest.mark.long)])
 def test_of_several_promotions_at_once_one_wins_each_round_and_the_others_are_told_who(
     where: str,
     request: pytest.FixtureRequest,

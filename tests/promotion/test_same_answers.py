@@ -310,7 +310,7 @@ def test_typed_tables_are_answered_alike_as_they_are_and_as_text(draw: st.DataOb
 
 
 @given(tables())
-@settings(max_examples=200, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=100, deadline=None, suppress_health_check=SUPPRESSED)
 def test_every_way_of_serving_answers_as_the_study_scored(table: dict[str, Any]) -> None:
     run(table)
 

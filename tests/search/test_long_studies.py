@@ -103,6 +103,7 @@ def path(tmp_path):
     return tmp_path / "journal.jsonl"
 
 
+@pytest.mark.long
 def test_an_ended_trial_leaves_a_kibibyte_behind_and_an_epoch_a_number(tmp_path):
     """Its params, times and fold scores; of its curves the mean over the folds."""
     short = bytes_of_a_trial(tmp_path / "short.jsonl", epochs=1)

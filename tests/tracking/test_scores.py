@@ -1,18 +1,20 @@
 """The winner's scores side by side, and the difference between them in words."""
 
 import math
+from pathlib import Path
 
 import pytest
 import synthetic
 
 from hpsearch.history import History
-from hpsearch.reporting.html import _render_scores as as_html
+from hpsearch.reporting.html import render_report
+from hpsearch.reporting.page_winner import render_scores
 from hpsearch.tracking.scores import describe_difference, winner_scores
 from hpsearch.tracking.study_note import render_study_note
 
 
-def finished(*, gain: float) -> History:
-    """A study whose winner scores `gain` worse on fresh folds than in the search."""
+def finished(*, gain: float) -> list[synthetic.Record]:
+    """The records of a study whose winner scores `gain` worse on fresh folds than in the search."""
     records = synthetic.study(6)
     place, winner = next((i, r) for i, r in enumerate(records) if r["event"] == "winner")
     again = winner["score"] - gain
@@ -21,11 +23,11 @@ def finished(*, gain: float) -> History:
     time = {"seq": 0, "time": winner["time"]}
     finalist = {"event": "finalist", "trial": winner["trial"], "score": again, "spread": 0.008}
     records.insert(place, {**time, **finalist, "fold_scores": folds})
-    return History(synthetic.events(records))
+    return records
 
 
 def test_search_finalist_and_locked_rows_stand_side_by_side_with_their_intervals() -> None:
-    history = finished(gain=0.02)
+    history = History(synthetic.events(finished(gain=0.02)))
     search, again, locked = winner_scores(history)
     trial = history.winning_trial()
     assert trial is not None
@@ -39,12 +41,16 @@ def test_search_finalist_and_locked_rows_stand_side_by_side_with_their_intervals
 
 
 @pytest.mark.parametrize(("gain", "words"), [(0.02, "0.02 too good"), (-0.01, "0.01 too low")])
-def test_the_difference_is_named_wherever_the_study_is_described(gain: float, words: str) -> None:
-    history = finished(gain=gain)
+def test_the_difference_is_named_wherever_the_study_is_described(
+    gain: float, words: str, tmp_path: Path
+) -> None:
+    records = finished(gain=gain)
+    history = History(synthetic.events(records))
+    report = render_report(synthetic.write(tmp_path / "journal.jsonl", records))
     assert f"The search's roc_auc was {words}, by fresh folds and seeds." == describe_difference(
         history
     )
-    for page in (render_study_note(history), as_html(history).replace("&#x27;", "'")):
+    for page in (render_study_note(history), report.replace("&#x27;", "'")):
         assert describe_difference(history) in page
         assert "fresh folds and seeds" in page
 
@@ -53,4 +59,4 @@ def test_without_a_winner_nothing_is_claimed() -> None:
     history = synthetic.history(4, finished=False)
     assert [] == winner_scores(history)
     assert "" == describe_difference(history)
-    assert "" == as_html(history)
+    assert "" == render_scores(history)

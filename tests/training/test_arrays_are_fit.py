@@ -33,7 +33,11 @@ def test_every_loss_is_that_of_fit(
 @pytest.mark.parametrize(
     ("problem", "params"),
     [
-        (replace(images(), model="cnn"), {"filters": 4, "normalization": "batch", "l2": 1e-3}),
+        pytest.param(
+            replace(images(), model="cnn"),
+            {"filters": 4, "normalization": "batch", "l2": 1e-3},
+            marks=pytest.mark.long,
+        ),
         (replace(sequences(), model="conv1d"), {"filters": 4, "global_pooling": "max"}),
     ],
 )

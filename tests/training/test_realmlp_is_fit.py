@@ -104,7 +104,7 @@ def test_a_space_of_rates_strengths_and_factors_compiles_once() -> None:
     assert compiled == trainer.compilations
 
 
-@pytest.mark.parametrize("placement", ["threads", "batch"])
+@pytest.mark.parametrize("placement", ["threads", pytest.param("batch", marks=pytest.mark.long)])
 def test_dropout_follows_its_schedule(placement: str) -> None:
     """Half of the units at first and none at last: the last epoch trains as without dropout."""
     problem = make_problem(fixed_params={"learning_rate": 1e-9, "dropout_schedule": "flat_cosine"})
