@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # The vectorised trainer says for each of its programs how it is compiled, here as anywhere.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Two workers and their children share the cores, and a thread of OpenMP that waits keeps its core
-# busy: with them the baselines make the study of a small table take half as long again.
+# busy: the baselines of a small table need no second one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Compiled programs are kept beside pytest's own cache, not in the user's.
 os.environ["HPSEARCH_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "programs")
