@@ -26,7 +26,7 @@ from ..events import (
     WinnerChosen,
 )
 from ..history import History
-from ..reporting.study_follower import PHASES
+from ..reporting.study_follower import PHASES, find_phase
 from ..trial import Direction, is_better
 from .terminal import make_console, print_line
 
@@ -70,9 +70,7 @@ class Progress:
         """Apply one event of the journal."""
         if len(self._history.objectives) > 1:
             self._history.apply(event)
-        for index, (_, first) in enumerate(PHASES):
-            if isinstance(event, first):
-                self.phase = index
+        self.phase = find_phase(event, self.phase)
         match event:
             case StudyCreated():
                 self._history = History([event])

@@ -23,8 +23,8 @@ def find_journal(study: str) -> Path | None:
 
 def list_journals() -> list[Path]:
     """The journals of this folder's studies, the one that was written last first."""
-    folder = study_folder(Path.cwd(), "_").parent
-    return sorted(folder.glob("*/journal.jsonl"), key=lambda j: j.stat().st_mtime, reverse=True)
+    journals = store.list_journals(Path.cwd())
+    return sorted(journals, key=lambda journal: journal.stat().st_mtime, reverse=True)
 
 
 def newest_study() -> str | None:
@@ -67,7 +67,7 @@ def require_journal(study: str) -> Path:
         JournalError: If the study does not exist; lists the existing ones.
     """
     folder = study_folder(Path.cwd(), "_").parent
-    known = sorted(p.parent.name for p in folder.glob("*/journal.jsonl"))
+    known = [journal.parent.name for journal in store.list_journals(Path.cwd())]
     if study == "_" and not known:
         raise JournalError(f"there is no study below {folder} yet. Run one: hpsearch tune SPEC")
     if not re.fullmatch(STUDY_NAME, study) or study not in known:

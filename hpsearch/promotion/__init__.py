@@ -5,7 +5,7 @@ from .model_export import export_model
 from .package import Lineage, save_served_model
 from .reference import Reference, parse_reference
 from .registry import Promotion, RegisteredVersion, list_versions, promote_run, rollback_model
-from .scoring import describe_counts, open_served, predict_file
+from .scoring import describe_counts, predict_file
 
 __all__ = [
     "Comparison",
@@ -18,7 +18,6 @@ __all__ = [
     "describe_counts",
     "export_model",
     "list_versions",
-    "open_served",
     "parse_reference",
     "predict_file",
     "promote_run",

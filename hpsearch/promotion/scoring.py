@@ -70,11 +70,8 @@ def predict_file(
     """
     if not source.exists():
         raise DataError(f"{source}: there is no such file")
-    os.environ.setdefault("KERAS_BACKEND", "jax")
     with tempfile.TemporaryDirectory() as folder:
-        path = fetch_model(client, reference, folder)
-        import_keras()
-        served = load_served(path, reference)
+        served = load_served_folder(fetch_model(client, reference, folder), reference)
         if served.schema.shape:
             if keep:
                 raise DataError(f"{reference} takes arrays, which have no column {keep[0]!r}")
@@ -173,29 +170,17 @@ def _predict_arrays(served: Any, source: Path, output: IO[str]) -> int:
     return len(answer)
 
 
-def open_served(client: MlflowClient, reference: Reference, folder: str) -> Any:
-    """The `served_model.ServedModel` behind a reference.
+def load_served_folder(path: Path, name: Reference | Path) -> Any:
+    """The `served_model.ServedModel` in a folder, Keras imported without what only training needs.
 
-    Args:
-        client: Of the store that holds the model.
-        reference: The registered model.
-        folder: Where its files go if they lie elsewhere; they must outlive the model.
-
-    Raises:
-        PromotionError: If there is no such model, it is damaged, or it is none of ours.
-    """
-    return load_served(fetch_model(client, reference, folder), reference)
-
-
-def load_served_folder(path: Path) -> Any:
-    """The `served_model.ServedModel` in a study's folder, its digests checked.
+    Errors call it `name`.
 
     Raises:
         PromotionError: If it cannot be opened.
     """
     os.environ.setdefault("KERAS_BACKEND", "jax")
     import_keras()
-    return load_served(path, path)
+    return load_served(path, name)
 
 
 def load_served(path: Path, reference: Reference | Path) -> Any:

@@ -39,6 +39,11 @@ SHOWN_CURVES = 10  # complete trials that keep their curves of every fold, the b
 CHUNK = 4_000_000  # bytes of a journal that are decoded at once
 
 
+def find_phase(event: Event, before: int) -> int:
+    """Return the index in `PHASES` of the phase that `event` begins; `before` if it begins none."""
+    return next((i for i, (_, first) in enumerate(PHASES) if isinstance(event, first)), before)
+
+
 class StudyFollower:
     """The history of a study, and what only the order of its events tells."""
 
@@ -97,9 +102,7 @@ class StudyFollower:
 
     def _apply(self, event: Event) -> None:
         changed = self.history.apply(event)
-        for index, (_, first) in enumerate(PHASES):
-            if isinstance(event, first):
-                self.phase = index
+        self.phase = find_phase(event, self.phase)
         match event:
             case TrialAsked():
                 self.n_finalists = 0

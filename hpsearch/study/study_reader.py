@@ -11,7 +11,7 @@ from ..errors import JournalError, PromotionError
 from ..events import CURVES
 from ..history import History, load_history
 from ..redaction import redact
-from ..tracking.store import journal_path
+from ..tracking.store import find_journal, list_journals, study_folder
 from ..trial import Trial
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class StudyReader:
             raise PromotionError(
                 f"{self.history.name} has no fitted winner: let the study end first"
             )
-        return load_served_folder(packed)
+        return load_served_folder(packed, packed)
 
     def keras_model(self) -> Any:
         """The winner's network, a `keras.Model`; it takes what the served model makes of rows.
@@ -128,10 +128,11 @@ class StudyReader:
 
     def report(self, path: Path | str | None = None) -> Path:
         """Write the study's HTML page; to `report.html` in its folder unless `path` is given."""
-        from ..reporting.html import render_report
+        from ..platforms.files import write_text
+        from ..reporting.html import REPORT, render_report
 
-        target = self.folder / "report.html" if path is None else Path(path)
-        target.write_text(render_report(self.journal), encoding="utf-8")
+        target = self.folder / REPORT if path is None else Path(path)
+        write_text(target, render_report(self.journal))
         return target
 
     @property
@@ -209,9 +210,11 @@ def load(study: str, root: Path | str | None = None) -> LoadedStudy:
     Raises:
         JournalError: If there is no such study; it names those there are.
     """
-    journal = journal_path(Path(root) if root else Path.cwd(), study)
-    if not journal.exists():
-        known = sorted(path.parent.name for path in journal.parents[1].glob("*/journal.jsonl"))
+    folder = Path(root) if root else Path.cwd()
+    journal = find_journal(folder, study)
+    if journal is None:
+        known = [path.parent.name for path in list_journals(folder)]
         there = f"Known: {', '.join(known)}." if known else "There is none yet."
-        raise JournalError(f"there is no study {study!r} below {journal.parents[1]}. {there}")
+        where = study_folder(folder, "_").parent
+        raise JournalError(f"there is no study {study!r} below {where}. {there}")
     return LoadedStudy(journal.parent)

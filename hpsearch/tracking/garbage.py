@@ -23,7 +23,7 @@ from ..events import CURVES
 from ..history import History, load_history
 from ..journal import find_owner
 from .mlflow_layout import KEY_TAG
-from .store import all_pages, default_uri, is_server
+from .store import all_pages, default_uri, is_server, list_journals
 from .study_runs import journal_key
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def find_garbage(
     Raises:
         TrackingError: If the registry does not say which runs it needs.
     """
-    journals = sorted((root / "mlruns" / "studies").glob("*/journal.jsonl"))
+    journals = list_journals(root)
     found = [g for journal in journals for g in _find_predictions(journal, keep, in_use)]
     if not is_server(client.tracking_uri):
         # A store elsewhere, a team's database perhaps, holds runs of other folders, too.

@@ -64,6 +64,11 @@ def find_journal(root: Path, study: str) -> Path | None:
     return path if path is not None and path.exists() else None
 
 
+def list_journals(root: Path) -> list[Path]:
+    """List the journals of all studies below `root`, by the studies' names."""
+    return sorted(study_folder(root, "_").parent.glob("*/journal.jsonl"))
+
+
 def journal_path(root: Path, study: str) -> Path:
     """Return the path of a study's journal."""
     return study_folder(root, study) / "journal.jsonl"

@@ -38,7 +38,7 @@ from ...tracking.database import (
     make_database,
     move_aside,
 )
-from ...tracking.store import default_uri, open_store, study_folder, uri_option
+from ...tracking.store import default_uri, list_journals, open_store, uri_option
 from ...training.metrics import METRICS
 from .study_folder import find_wrong_files, find_wrong_folders
 
@@ -202,7 +202,7 @@ def repair_store(root: Path, uri: str | None) -> str:
 
 
 def _check_studies(root: Path) -> Iterator[Finding]:
-    for path in sorted(study_folder(root, "_").parent.glob("*/journal.jsonl")):
+    for path in list_journals(root):
         for state, message in _check_study(path):
             yield Finding(f"study {path.parent.name}", state, message)
 
