@@ -21,17 +21,18 @@ PATIENCE = 400  # seconds for all requests, on a machine that is very busy
 
 
 class Proxy:
-    """Forwards TCP to a port; cuts the connection instead of giving back every n-th answer,
-    gives back an error in its place, or holds all answers back for a while.
+    """Forwards HTTP to a port; cuts the connection instead of giving back some answers, gives
+    back an error in their place, or holds all answers back for a while.
     """
 
     def __init__(self, port: int) -> None:
         self.target = port
-        self.cut_every = 0  # 0: never
+        self.cut_after = 0  # answers between two cuts; 0: never
+        self.cut_growth = 0  # more answers each time, so that no step begins for ever
         self.cut_with = b""  # said before the connection is cut
         self.flowing = threading.Event()
         self.flowing.set()
-        self.answers = 0
+        self.answers = 0  # since the last cut
         self.cuts = 0
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = self._server.getsockname()[1]
@@ -42,23 +43,38 @@ class Proxy:
             while True:
                 near, _ = self._server.accept()
                 far = socket.create_connection(("127.0.0.1", self.target))
-                for one, other, back in ((near, far, False), (far, near, True)):
-                    threading.Thread(
-                        target=self._pump, args=(one, other, back), daemon=True
-                    ).start()
+                asked = threading.Event()
+                for work in (self._pass_requests, self._pass_answers):
+                    threading.Thread(target=work, args=(near, far, asked), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, back: bool) -> None:
-        with contextlib.suppress(OSError), source, sink:
-            while data := source.recv(65536):
-                self.answers += back
-                if back:
-                    self.flowing.wait()
-                if back and self.cut_every and self.answers % self.cut_every == 0:
-                    self.cuts += 1
-                    sink.sendall(self.cut_with)
-                    sink.shutdown(socket.SHUT_RDWR)
-                    return
-                sink.sendall(data)
+    def _pass_requests(
+        self, near: socket.socket, far: socket.socket, asked: threading.Event
+    ) -> None:
+        with contextlib.suppress(OSError), near, far:
+            while data := near.recv(65536):
+                asked.set()
+                far.sendall(data)
+
+    def _pass_answers(
+        self, near: socket.socket, far: socket.socket, asked: threading.Event
+    ) -> None:
+        with contextlib.suppress(OSError), near, far:
+            while data := far.recv(65536):
+                self.flowing.wait()
+                if asked.is_set():  # else more of the same answer
+                    asked.clear()
+                    self.answers += 1
+                    if self.cut_after and self.answers >= self.cut_after:
+                        self._cut(near)
+                        return
+                near.sendall(data)
+
+    def _cut(self, near: socket.socket) -> None:
+        self.answers = 0
+        self.cuts += 1
+        self.cut_after += self.cut_growth
+        near.sendall(self.cut_with)
+        near.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         self._server.close()
@@ -107,7 +123,7 @@ def test_answers_that_get_lost_lose_and_double_nothing(
 ) -> None:
     port, database = server
     sync_study(place(tmp_path, "direct", "study"), f"http://127.0.0.1:{port}")
-    proxy.cut_every = 13
+    proxy.cut_after, proxy.cut_growth = 5, 1
     journal = place(tmp_path, "cut", "study-cut")
     uploader = Uploader(journal, f"http://127.0.0.1:{proxy.port}", first_pause=0.01).start()
     assert uploader.flush(PATIENCE)
@@ -130,14 +146,14 @@ def test_a_server_that_comes_back_gets_what_it_missed(
 ) -> None:
     _, database = server
     journal = place(tmp_path, "away", "study-away")
-    proxy.cut_every = 1
+    proxy.cut_after = 1
     uri = f"http://127.0.0.1:{proxy.port}"
     with Uploader(journal, uri, first_pause=0.01) as uploader:
         with pytest.raises(Exception, match="tracking store cannot be used"):
             uploader.wait_open(60)
         assert not uploader.flush(0.2)
         assert uploader.pending > 0
-        proxy.cut_every = 0
+        proxy.cut_after = 0
         assert uploader.flush(PATIENCE)
         assert uploader.run_id(0) is not None
     runs, points = stored(database, "study-away")
@@ -150,7 +166,7 @@ def test_a_server_that_fails_midway_loses_and_doubles_nothing(
 ) -> None:
     _, database = server
     proxy.cut_with = b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"
-    proxy.cut_every = 13  # a step of more answers would never end
+    proxy.cut_after, proxy.cut_growth = 5, 1
     journal = place(tmp_path, "failing", "study-failing")
     uri = f"http://127.0.0.1:{proxy.port}"
     with Uploader(journal, uri, first_pause=0.01) as uploader:
