@@ -443,12 +443,21 @@ class StudyNoted(Event):
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRenamed(Event):
+    """The user gave the study another name; its first event keeps the one it began with."""
+
+    kind: ClassVar[str] = "renamed"
+
+    name: str
+
+
 KINDS: tuple[type[Event], ...] = (
     *(StudyCreated, StudyResumed, DeclarationChanged),
     *(TrialAsked, DuplicateProposed, TrialStarted, EpochFinished, FoldFinished, TrialFinished),
     *(TrainerChanged, SearchEnded, FinalistScored, WinnerChosen, PredictionsRestored),
     *(WinnerFitted, LockedRowsRead, WinnerEvaluated, PlotsDrawn, ModelPromoted),
-    StudyNoted,
+    *(StudyNoted, StudyRenamed),
 )
 RUNS = (StudyCreated, StudyResumed)  # these start a run and name the format of the following lines
 CURVES = (EpochFinished, FoldFinished)  # not needed for tables of results

@@ -27,6 +27,7 @@ from .events import (
     SearchEnded,
     StudyCreated,
     StudyNoted,
+    StudyRenamed,
     TrialAsked,
     TrialFinished,
     TrialStarted,
@@ -38,7 +39,7 @@ from .journal import stream_records, stream_scores
 from .trial import FINAL_STATES, Direction, Trial, TrialState, Value, is_better, is_score, orient
 from .trial_growth import grow
 
-BETWEEN_RUNS = (DeclarationChanged, ModelPromoted, StudyNoted)  # written outside of a run
+BETWEEN_RUNS = (DeclarationChanged, ModelPromoted, StudyNoted, StudyRenamed)  # outside of a run
 
 
 class History:
@@ -65,6 +66,7 @@ class History:
         self.end: SearchEnded | None = None
         self.promotions: list[ModelPromoted] = []
         self.note = ""  # by the user
+        self.names: list[str] = []  # all that it had, the last one counts
         self.changes: list[DeclarationChanged] = []
         self.last_time = 0  # time of the last event, milliseconds since the epoch
         self._began = self._latest = 0  # start of the latest run, by its own clock
@@ -84,7 +86,7 @@ class History:
             case FinalistScored():
                 return self._apply_finalist(event)
             case StudyCreated():
-                self.study = event
+                self.study, self.names = event, [event.study]
             case DeclarationChanged():
                 if event not in self.changes:
                     self.changes.append(event)
@@ -98,6 +100,8 @@ class History:
                 self.promotions.append(event)
             case StudyNoted():
                 self.note = event.text
+            case StudyRenamed():
+                self.names.append(event.name)
             case _:
                 self._apply_ending(event)
         return ()
@@ -186,7 +190,7 @@ class History:
     @property
     def name(self) -> str:
         """The study's name."""
-        return self.study.study
+        return self.names[-1] if self.names else ""
 
     @property
     def key(self) -> str:

@@ -287,5 +287,7 @@ _EVENTS: dict[str, Form] = {
         "before": _optional(_WHOLE),
         "comparison": _optional(_TEXT),
     },
+    "noted": {"text": _TEXT},
+    "renamed": {"name": _TEXT},
 }
 _FORMS = {event: _EVERY | form for event, form in _EVENTS.items()}

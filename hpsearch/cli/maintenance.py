@@ -1,4 +1,4 @@
-"""Maintenance commands: sync, rerun, doctor, gc, delete, note."""
+"""Maintenance commands: sync, rerun, doctor, gc, delete, rename, note."""
 
 from __future__ import annotations
 
@@ -169,6 +169,31 @@ def delete(study: str, yes: bool, force: bool, tracking_uri: str | None) -> None
         click.confirm("delete it?", abort=True, err=True)
     delete_study(plan)
     print_line(f"{study} is deleted")
+
+
+@main.command()
+@click.argument("study", shell_complete=complete_studies)
+@click.argument("name")
+@store_option("The store with its runs.")
+def rename(study: str, name: str, tracking_uri: str | None) -> None:
+    """Rename STUDY to NAME: its folder, its run and experiment in MLflow, its model's versions.
+
+    Renaming back undoes it. A study that is running is refused.
+    """
+    from ..study.maintenance.rename import rename_study
+    from ..tracking.store import default_uri, uri_option
+    from .study_paths import find_journal, require_journal
+
+    root = Path.cwd()
+    uri = tracking_uri or default_uri(root)
+    if find_journal(name) is None:
+        require_journal(study)
+    done = rename_study(root, study, name, uri)
+    print_line(f"{study} is {name} now; to go on with it: hpsearch tune SPEC --study {name}")
+    if not done.sent:
+        print_line(f"MLflow has nothing of it: hpsearch sync {name}{uri_option(uri, root)}")
+    if done.versions:
+        print_line(f"{done.versions} registered versions name it")
 
 
 @main.command()

@@ -193,6 +193,23 @@ def list_versions(client: MlflowClient, name: str | None = None) -> list[Registe
     return sorted(found, key=lambda row: (row.name, -row.version))
 
 
+def name_study_of_versions(client: MlflowClient, name: str, run_id: str, study: str) -> int:
+    """Let the versions of a run's model name its study by its present name.
+
+    Returns:
+        How many versions there are; none where the model is no longer registered.
+    """
+    with explain_refusals(model_permission("EDIT", name)):
+        found = _fetch_pages(client.search_model_versions, filter_string=f"name = '{name}'")
+        own = [version for version in found if version.tags.get(f"{TAG}run") == run_id]
+        for version in own:
+            lineage = {k.removeprefix(TAG): v for k, v in version.tags.items()} | {"study": study}
+            note = render_version_note(lineage)
+            client.update_model_version(name, version.version, description=note)
+            client.set_model_version_tag(name, version.version, f"{TAG}study", study)
+    return len(own)
+
+
 def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | None:
     """Return the version with the alias; None if there is none."""
     from mlflow.exceptions import MlflowException

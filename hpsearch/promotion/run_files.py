@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..compat.mlflow import registry_uri
 from ..errors import PromotionError
 from ..tracking.artifact_store import list_run_files
+from ..tracking.mlflow_layout import STUDY_TAG
 from ..tracking.refusals import http_status
 from ..tracking.store import get_experiment_id, is_server
 from .gate import HoldoutPredictions, NotBetterError, read_holdout_predictions
@@ -49,6 +50,8 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
     flat |= {f"test.{k}": v for k, v in plain.get("test", {}).items()}
     if code := plain.get("code"):
         flat["code"] = ", ".join(f"{name} {sha[:12]}" for name, sha in code.items())
+    if renamed := run.data.tags.get(STUDY_TAG):
+        flat["study"] = renamed
     return {
         **{key: str(value) for key, value in flat.items()},
         "run": run_id,

@@ -31,7 +31,8 @@ PACKAGES = (
     *("scikit-learn", "optuna", "keras-tuner", "cmaes", "torch", "mlflow"),
 )
 TRAINED_BY = {"vectorized": ("jax", "jaxlib"), "keras_fit": ("tensorflow",)}
-MAY_CHANGE = ("budget", "execution", "selection", "serve")  # parts of a declaration that may change
+# Parts of a declaration that may change; a study is renamed by `hpsearch rename`.
+MAY_CHANGE = ("budget", "execution", "selection", "serve", "study")
 # Changes that can be accepted: new trials may differ from earlier ones, but rows, folds, space
 # and objective are equal, so that all trials can be ranked together.
 ACCEPTABLE = ("training", "model", "defaults", "code", "version")

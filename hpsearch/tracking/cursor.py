@@ -20,6 +20,7 @@ from ..platforms.files import DRAFT, write_text
 from ..platforms.locks import FileLock, LockHeldError
 
 CURSOR = "uploaded-"  # prefix of the files
+SENDING_LOCK = "uploading.lock"
 BLOCK = 65536  # bytes read at once while the beginning of a line is looked for
 
 
@@ -99,7 +100,7 @@ class Cursor:
         self.path = journal.with_name(f"{CURSOR}{digest}.json")
         self._journal = journal
         self._uri = redact_text(uri)
-        self._lock = _acquire_lock(journal.with_name("uploading.lock"), journal)
+        self._lock = _acquire_lock(journal.with_name(SENDING_LOCK), journal)
         for draft in journal.parent.glob(f"{CURSOR}*{DRAFT}*"):  # of a process that was killed
             with suppress(OSError):
                 draft.unlink()

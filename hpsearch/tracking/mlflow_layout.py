@@ -57,6 +57,9 @@ def final_files(folder: Path, history: History) -> list[Path]:
     ]
 
 
+STUDY_TAG = "hpsearch.study"  # of the run of a study that was renamed: its present name
+
+
 def plot_files(folder: Path) -> list[Path]:
     """The plots, pages and report of a study that its run holds."""
     return _files_of([*(folder / "plots").glob("*"), *folder.glob("report.html")])

@@ -24,6 +24,7 @@ from ..events import (
     SearchEnded,
     StudyCreated,
     StudyNoted,
+    StudyRenamed,
     WinnerChosen,
     WinnerEvaluated,
 )
@@ -64,6 +65,7 @@ IN_SUMMARY = {
     WinnerEvaluated,
     ModelPromoted,
     StudyNoted,
+    StudyRenamed,
 }  # of the study's run
 
 
@@ -275,6 +277,8 @@ class Projection:
         for key, trial in touched.items():
             if trial.started is not None or trial.state not in ("WAITING", "LOST"):
                 yield Request(key, "the trial", partial(self._send_trial, key, trial))
+        if StudyRenamed in kinds:
+            yield Request(study, "the study's name", self._rename_study)
         if len(self.history.ended) > known or kinds & IN_SUMMARY:
             yield Request(study, "the summary", partial(self._send_summary, known))
         if WinnerEvaluated in kinds:
@@ -299,6 +303,8 @@ class Projection:
                         trial.drop_curves()
         if study in keys:
             yield Request(study, "the study's description", self._describe_study)
+            if len(self.history.names) > 1:
+                yield Request(study, "the study's name", self._rename_study)
         for key, trial in touched.items():
             yield Request(key, "the trial", partial(self._send_trial, key, trial))
         yield Request(study, "the summary", partial(self._send_summary, 0))
@@ -428,6 +434,26 @@ class Projection:
         if view != self._sent_view:
             self.client.set_experiment_tag(self.experiment_id, *view)
             self._sent_view = view
+
+    def _rename_study(self) -> None:
+        """Give the study's run its present name, and the experiment, if it is of this study alone.
+
+        An experiment keeps its name where another has the new one, and where a person named it.
+        """
+        name, key = self.history.name, self.history.key
+        self.client.update_run(self.parent, name=name)
+        self.client.set_tag(self.parent, mlflow_layout.STUDY_TAG, name)
+        experiment = self.client.get_experiment(self.experiment_id)
+        studies = self._search_runs("tags.`hpsearch.kind` = 'study'", 2)
+        is_own = all(run.data.tags.get(mlflow_layout.KEY_TAG) == key for run in studies)
+        former = set(self.history.names) - {name}
+        if not is_own or experiment.name not in former:
+            return
+        if self.client.get_experiment_by_name(name) is None:
+            self.client.rename_experiment(self.experiment_id, name)
+        else:
+            told = "MLflow has another experiment %r: that of the study keeps its name %r"
+            logger.warning(told, name, experiment.name)
 
     def _send_summary(self, known: int) -> None:
         self._send_view()
