@@ -9,12 +9,11 @@ import optuna
 import pytest
 import synthetic
 
-from hpsearch import journal
 from hpsearch.event_codec import HEAD
 from hpsearch.events import Objective, StudyCreated
 from hpsearch.execution.executor import Started
 from hpsearch.history import History, load_condensed_history, load_history, restore_curves
-from hpsearch.journal import Journal
+from hpsearch.journal import Journal, lines, reader, stream_scores, writer
 from hpsearch.reporting import terminal_tables
 from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search
@@ -157,11 +156,12 @@ def test_of_a_long_journal_only_what_is_shown_is_parsed(path, monkeypatch, figur
     search(path, trials=FEW, epochs=20)
     parsed = []
 
-    def count(text, where, event=journal._decode_event):
+    def count(text, where, event=lines.decode_line):
         parsed.append(event(text, where))
         return parsed[-1]
 
-    monkeypatch.setattr(journal, "_decode_event", count)
+    for module in (reader, writer):
+        monkeypatch.setattr(module, "decode_line", count)
     uses = {
         "top": lambda: terminal_tables.top_table(path),
         "show": lambda: terminal_tables.trial_details(path, FEW - 1),
@@ -194,7 +194,7 @@ def test_going_on_parses_no_metric_of_an_epoch_and_knows_the_same(path, monkeypa
     search(path, trials=20, epochs=3)
     sizes = []
 
-    def count(text, where, event=journal._decode_event):
+    def count(text, where, event=lines.decode_line):
         if b'"event":"epoch"' in text[:HEAD]:
             sizes.append(len(text))  # each epoch once
             assert {} == event(text, where).metrics
@@ -203,8 +203,9 @@ def test_going_on_parses_no_metric_of_an_epoch_and_knows_the_same(path, monkeypa
     whole = load_history(path)
     for trial in whole.trials:
         trial.drop_curves()
-    monkeypatch.setattr(journal, "_decode_event", count)
-    resumed = History(journal.stream_scores(path))
+    for module in (reader, writer):
+        monkeypatch.setattr(module, "decode_line", count)
+    resumed = History(stream_scores(path))
     for trial in resumed.trials:
         trial.drop_curves()
     assert 60 == len(sizes)
@@ -220,6 +221,6 @@ def test_going_on_with_epochs_of_many_metrics_parses_what_few_metrics_cost(tmp_p
         lines[1]["metrics"] = metrics
         path = tmp_path / f"{n}.jsonl"
         path.write_bytes(b"".join(map(synthetic.line, lines)))
-        found.append(list(journal.stream_scores(path)))
+        found.append(list(stream_scores(path)))
     assert found[0] == found[1]
     assert [0.5, 0.25] == found[0][1].scores

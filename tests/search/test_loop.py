@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hpsearch import journal
 from hpsearch.errors import TrainingError
 from hpsearch.execution.executor import Lost, Started
 from hpsearch.history import History
-from hpsearch.journal import read_page
+from hpsearch.journal import read_page, writer
 from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search
 from hpsearch.search.pruners import make_pruner
@@ -548,7 +547,7 @@ class Grouped(Quadratic):
 def disk(monkeypatch):
     """How often the journal was written to, and waited for."""
     calls = Counter()
-    write, sync = journal.Journal._write, journal.sync_data
+    write, sync = writer.Journal._write, writer.sync_data
 
     def count_write(self, *args, **options):
         calls["writes"] += 1
@@ -558,8 +557,8 @@ def disk(monkeypatch):
         calls["syncs"] += 1
         return sync(*args)
 
-    monkeypatch.setattr(journal.Journal, "_write", count_write)
-    monkeypatch.setattr(journal, "sync_data", count_sync)
+    monkeypatch.setattr(writer.Journal, "_write", count_write)
+    monkeypatch.setattr(writer, "sync_data", count_sync)
     return calls
 
 

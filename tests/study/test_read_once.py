@@ -105,16 +105,17 @@ ONCE = {
 def test_a_study_and_its_resume_read_check_and_build_everything_once(
     folder: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch, figure: Any
 ) -> None:
-    from hpsearch import journal
+    from hpsearch.journal import lines, reader, writer
 
     reads: list[str] = []
-    stream = journal._stream_lines
+    stream = lines.stream_lines
 
     def counted(path: Path, offset: int) -> Any:
         reads.append("read")
         return stream(path, offset)
 
-    monkeypatch.setattr(journal, "_stream_lines", counted)
+    for module in (reader, writer):
+        monkeypatch.setattr(module, "stream_lines", counted)
 
     def listen(event: Any) -> None:
         if isinstance(event, TrialAsked):
