@@ -1,8 +1,9 @@
 """Data: sources, schema, cleaning, fingerprint, folds and the statistics of each fold."""
 
+from .columns import Column, Target
 from .dataset import Dataset, LockedRows, TestRows
 from .loading import load
-from .schema import Column, Schema, Target
+from .schema import Schema
 from .split import Split
 from .statistics import Statistics
 

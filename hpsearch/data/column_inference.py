@@ -25,9 +25,10 @@ from .cells import (
     parse_formatted_number,
     parse_number,
 )
+from .column_cleaning import MAX_EXACT_FLOAT32, clean_column, format_categories
 from .column_roles import DEFAULT_COLUMN_SPEC, list_cell_spellings, missing_markers
+from .columns import DATE_PARTS, Column
 from .delimited_reader import is_code
-from .schema import DATE_PARTS, MAX_EXACT_FLOAT32, Column, clean_column, format_categories
 from .source_table import TableOrigin
 from .text_formats import (
     AmbiguousFormatError,

@@ -23,7 +23,7 @@ from .cells import (
     parse_number_column,
     read_number_column,
 )
-from .schema import require_columns
+from .column_cleaning import require_columns
 from .source_table import SourceTable
 
 DEFAULT_COLUMN_SPEC = ColumnSpec()

@@ -21,10 +21,10 @@ from typing import Any
 try:
     from ..errors import DataError
     from .cells import parse_number
-    from .schema import Layout
+    from .columns import Layout
 except ImportError:  # beside a served model
     from hpsearch_cells import DataError, parse_number  # type: ignore[import-not-found,no-redef]
-    from hpsearch_schema import Layout  # type: ignore[import-not-found,no-redef]
+    from hpsearch_columns import Layout  # type: ignore[import-not-found,no-redef]
 
 SEPARATORS = ",;\t|"
 SAMPLE_BYTES = 1 << 16  # bytes from which the separator is detected

@@ -17,6 +17,7 @@ import numpy as np
 from ..errors import DataError
 from ..spec.data_spec import DataSpec
 from .cells import format_cell
+from .columns import Layout
 from .delimited import (
     DelimitedText,
     FileHead,
@@ -27,7 +28,6 @@ from .delimited import (
     refuse_open_quote,
 )
 from .malloc import trim_heap
-from .schema import Layout
 from .vocabulary import MAX_EXACT_FLOAT64
 
 # In a numeric column; a text column keeps them as categories unless declared missing.

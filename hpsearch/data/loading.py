@@ -13,6 +13,7 @@ from ..errors import DataError
 from ..spec.data_spec import REPEATABLE_KINDS, CrossValidationSpec, DataSpec, Task
 from .arrays import reshape_rows, stack_columns
 from .cells import expand_to_rows, factorize, format_cell
+from .column_cleaning import clean_column
 from .column_inference import infer_columns, text_sort_key
 from .column_roles import (
     ColumnRoles,
@@ -21,6 +22,7 @@ from .column_roles import (
     select_rows,
     sort_rows_by_time,
 )
+from .columns import Column, RowWindow, Target
 from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
 from .folds import (
@@ -34,7 +36,7 @@ from .folds import (
 )
 from .malloc import trim_heap
 from .memory_source import source_from_memory
-from .schema import Column, RowWindow, Schema, Target, clean_column
+from .schema import Schema
 from .source_table import SourceTable
 from .sources import read_source
 from .split import Split

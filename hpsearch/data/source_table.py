@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
+from .columns import Layout
 from .delimited import require_unique_names
-from .schema import Layout
 
 EXACT_DIGITS = 15  # decimal digits that float64 preserves
 

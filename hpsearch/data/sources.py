@@ -18,6 +18,7 @@ from ..platforms.paths import starts_with_drive
 from ..spec.data_spec import DataSpec
 from ..spec.function_reference import is_reference, load_function_once, resolve_reference
 from .arrays import FEATURE_KEYS
+from .columns import Layout
 from .delimited_reader import read_delimited
 from .images import is_image_folder, read_class_folders
 from .memory_source import (
@@ -27,7 +28,6 @@ from .memory_source import (
     source_from_arrays,
     source_from_memory,
 )
-from .schema import Layout
 from .source_table import SourceTable, cast_to_text, find_text_columns, normalize_source
 
 SKLEARN_DATASETS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")

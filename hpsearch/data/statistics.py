@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .schema import Column, Schema
+from .columns import Column
+from .schema import Schema
 from .target_transform import apply_target_transforms
 
 N_KNOTS = 33  # of quantile scaling

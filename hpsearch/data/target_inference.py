@@ -19,6 +19,7 @@ from .cells import (
     parse_formatted_number,
     parse_number,
 )
+from .column_cleaning import clean_column, format_categories
 from .column_inference import (
     UNKNOWN_ORIGIN,
     count_texts,
@@ -27,17 +28,11 @@ from .column_inference import (
     text_sort_key,
 )
 from .column_roles import list_cell_spellings, missing_markers
+from .columns import Target
 from .delimited_reader import is_code
 from .memory_source import DEFAULT_TARGET_NAME
-from .schema import (
-    Target,
-    clean_column,
-    format_categories,
-    is_one_hot,
-    parse_one_hot,
-    target_as_column,
-)
 from .source_table import TableOrigin
+from .target_encoding import is_one_hot, parse_one_hot, target_as_column
 from .text_formats import (
     choose_number_format,
     drop_missing_texts,

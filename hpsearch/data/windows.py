@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import DataError
-from .schema import RowWindow, locate_windows
+from .columns import RowWindow
+from .schema import locate_windows
 from .split import Split
 
 

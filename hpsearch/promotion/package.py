@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..data import schema as schema_module
-from ..data.schema import Column, Schema
+from ..data.columns import Column
+from ..data.schema import Schema
 from ..models import user_network
 
 if TYPE_CHECKING:
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 
 MODEL_FOLDER = "model"  # below the folder of the final fit
 EXAMPLE_ROWS = 3
-CODE = ("cells", "vocabulary", "schema", "delimited")  # modules of data/ that a model holds
+# Modules of data/ that are copied beside a model.
+CODE = (
+    *("cells", "vocabulary", "columns", "column_cleaning", "target_encoding"),
+    *("schema", "delimited"),
+)
 # Beside MLflow, all that a server needs; without them MLflow would find out in half a minute.
 REQUIREMENTS = ("keras", "jax", "numpy", "pandas")
 

@@ -18,8 +18,10 @@ import numpy as np
 
 from ..data.arrays import read_prediction_rows
 from ..data.cells import factorize_codes
+from ..data.column_cleaning import require_columns
+from ..data.columns import CellCounts, Layout, RowWindow
 from ..data.delimited import BLOCK_BYTES, DelimitedText, read_head, read_texts
-from ..data.schema import CellCounts, Layout, RowWindow, Schema, require_columns
+from ..data.schema import Schema
 from ..data.source_table import normalize_column_types
 from ..errors import DataError, HpsearchError, PromotionError, redact_text
 from ..tracking.artifact_store import limit_s3_requests

@@ -26,7 +26,7 @@ from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-CODE = ("schema", "delimited")  # what is used of the modules that lie beside the model
+CODE = ("columns", "column_cleaning", "schema", "delimited")  # used of those beside the model
 ROWS_AT_ONCE = 4096  # which bounds the memory of activations
 MOST_SHOWN = 5  # columns, and categories of each, that are named where they are unknown
 ARRAYS_AT_ONCE = 256  # of rows that are arrays
@@ -70,7 +70,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
 
         Cells of unknown categories are logged, one line a table.
         """
-        counts = self.code["schema"].CellCounts()
+        counts = self.code["columns"].CellCounts()
         answers = self.answer(model_input, counts)
         if counts.unknown:
             _warn_unknown(counts.unknown, len(answers))
@@ -83,7 +83,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             table: A pandas DataFrame or pyarrow Table with the schema's raw columns, text and
                 missing cells as they come. Other columns are ignored. An array (n_rows, *shape)
                 where rows are arrays, as images are.
-            counts: A `hpsearch_schema.CellCounts` that gets missing and unknown cells added.
+            counts: A `hpsearch_columns.CellCounts` that gets missing and unknown cells added.
 
         Returns:
             `label` and one `probability_<class>` a class; `prediction` for a regression. Of
@@ -229,9 +229,9 @@ def _read_csv(content: bytes, schema: Any, code: Mapping[str, Any]) -> pd.DataFr
     needed, reader = schema.raw_columns, code["delimited"]
     try:
         text = reader.DelimitedText(content)
-        layout = schema.layout or code["schema"].Layout()
+        layout = schema.layout or code["columns"].Layout()
         head = reader.read_head(text, layout, needed=needed, targets=schema.target.names)
-        code["schema"].require_columns(dict.fromkeys(head.names), needed)
+        code["column_cleaning"].require_columns(dict.fromkeys(head.names), needed)
         blocks = [block.to_pandas() for block in reader.read_texts(text, head, needed)]
     except ValueError as error:
         raise MlflowException(f"text/csv: {error}", error_code=BAD_REQUEST) from None

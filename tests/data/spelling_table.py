@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from hpsearch.data import load
-from hpsearch.data.schema import CellCounts, Column, Schema
+from hpsearch.data.columns import CellCounts, Column
+from hpsearch.data.schema import Schema
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import CrossValidationSpec, DataSpec
 

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hpsearch.data.column_inference import infer_columns
+from hpsearch.data.columns import Layout
 from hpsearch.data.delimited import DelimitedText, read_head, read_texts
-from hpsearch.data.schema import Layout, Schema
+from hpsearch.data.schema import Schema
 from hpsearch.data.sources import read_source
 from hpsearch.data.target_inference import infer_targets
 from hpsearch.errors import DataError

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from hpsearch.data import Dataset
+from hpsearch.data.columns import CellCounts
 from hpsearch.data.loading import load
-from hpsearch.data.schema import CellCounts
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import DataSpec
 

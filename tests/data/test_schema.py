@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.data import Column, Schema, Target, schema
+from hpsearch.data.columns import DATE_PARTS, CellCounts
 from hpsearch.data.vocabulary import OTHER_CATEGORY
 from hpsearch.errors import DataError
 from hpsearch.promotion.package import CODE
@@ -83,7 +84,7 @@ def test_infinite_numbers_are_refused(wrong):
 
 def test_unknown_categories_are_missing_and_counted():
     table = {"size": [1, None, 3], "color": ["blue", "red", "blue"]}
-    counts = schema.CellCounts()
+    counts = CellCounts()
     np.testing.assert_array_equal([NAN, 1, NAN], BOTH.clean(table, counts)[:, 1])
     BOTH.clean({"size": [1], "color": [" "]}, counts)
     assert (4, {"size": 1, "color": 1}) == (counts.rows, counts.missing)
@@ -142,9 +143,7 @@ def test_clip_and_transform_act_on_float64():
 
 
 def test_dates_become_parts():
-    parts = Schema(
-        tuple(Column(f"at.{p}", "numeric", source="at", part=p) for p in schema.DATE_PARTS)
-    )
+    parts = Schema(tuple(Column(f"at.{p}", "numeric", source="at", part=p) for p in DATE_PARTS))
     expected = np.array([[2024, 2, 29, 3, 23], [1969, 12, 31, 2, 0], [NAN] * 5], np.float32)
     texts = ["2024-02-29 23:15:00", "1969-12-31", None]
     moments = pd.to_datetime(pd.Series(texts), format="ISO8601")

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from hpsearch.data import Dataset
-from hpsearch.data.schema import CellCounts
+from hpsearch.data.columns import CellCounts
 
 CELLS = {  # column -> its different cells, as a file spells them
     "truth": ["True", "False", ""],

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from hpsearch.data.schema import CellCounts
+from hpsearch.data.columns import CellCounts
 from hpsearch.errors import DataError
 from hpsearch.spec.data_spec import DataSpec
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import hpsearch
-from hpsearch.data.schema import Column, Schema
+from hpsearch.data.columns import Column
+from hpsearch.data.schema import Schema
 from hpsearch.models import FAMILIES, load_family, make_outputs
 from hpsearch.spec.data_spec import DataSpec
 

@@ -19,7 +19,8 @@ import pandas as pd
 import pytest
 from promotion.conftest import RAW
 
-from hpsearch.data.schema import Column, Schema, Target
+from hpsearch.data.columns import Column, Target
+from hpsearch.data.schema import Schema
 from hpsearch.data.statistics import Statistics
 from hpsearch.models import load_family, make_outputs
 from hpsearch.models.assembly import WeightedNetwork, assemble_model

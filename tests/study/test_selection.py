@@ -8,7 +8,8 @@ import pytest
 from inline_worker_pool import training_inline
 
 import hpsearch
-from hpsearch.data.schema import Column, Schema
+from hpsearch.data.columns import Column
+from hpsearch.data.schema import Schema
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
 from hpsearch.events import FinalistScored

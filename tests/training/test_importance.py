@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hpsearch.data.columns import Column
 from hpsearch.data.dataset import TestRows
-from hpsearch.data.schema import Column, Schema
+from hpsearch.data.schema import Schema
 from hpsearch.training.importance import N_REPEATS, permutation_importance
 from hpsearch.training.metrics import METRICS
 

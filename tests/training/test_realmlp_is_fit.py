@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from hpsearch.data.schema import Column, Schema, Target
+from hpsearch.data.columns import Column, Target
+from hpsearch.data.schema import Schema
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import fit_statistics
 from hpsearch.models import load_family, make_training_defaults

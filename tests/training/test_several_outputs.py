@@ -14,8 +14,9 @@ import pytest
 from training.several_outputs import KINDS, curves_of_fit, made, three_columns
 from training.trainer_contract import run, statistics_of
 
+from hpsearch.data.columns import Column
 from hpsearch.data.dataset import TestRows
-from hpsearch.data.schema import Column, Schema
+from hpsearch.data.schema import Schema
 from hpsearch.data.split import Split
 from hpsearch.errors import TrainingError
 from hpsearch.training.final_model import (

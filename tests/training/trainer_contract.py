@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hpsearch.data.schema import Column, Schema, Target
+from hpsearch.data.columns import Column, Target
+from hpsearch.data.schema import Schema
 from hpsearch.data.split import Split
 from hpsearch.data.statistics import Statistics, fit_statistics
 from hpsearch.data.windows import Windows

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...data.schema import Column
+from ...data.columns import Column
 
 if TYPE_CHECKING:
     from .wizard import StarterFacts

@@ -15,11 +15,12 @@ from typing import Any
 
 from ...data import Dataset, load
 from ...data.cells import factorize
+from ...data.column_cleaning import format_categories
 from ...data.column_inference import count_texts
 from ...data.column_roles import assign_roles, mask_missing_target
-from ...data.schema import format_categories, target_as_column
 from ...data.source_table import SourceTable
 from ...data.sources import read_source
+from ...data.target_encoding import target_as_column
 from ...data.target_inference import infer_target
 from ...errors import HpsearchError, SpecError
 from ...spec.data_spec import ColumnSpec, CrossValidationSpec, DataSpec
