@@ -8,22 +8,44 @@ result.best.params, result.test
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .study.in_use import list_models, promote, rollback
-    from .study.maintenance.plan import Plan, plan
-    from .study.nested_cv import NestedResult, nested
-    from .study.result import BestTrial, StudyResult
-    from .study.study_reader import LoadedStudy, load
-    from .study.tune import tune
+    from .api import (
+        StudyInterrupted,
+        check,
+        list_models,
+        load,
+        nested,
+        plan,
+        promote,
+        rollback,
+        tune,
+    )
+    from .study import (
+        BestTrial,
+        LoadedStudy,
+        NestedResult,
+        Plan,
+        StudyCheck,
+        StudyResult,
+        StudyStopped,
+    )
 
+    __version__: str
+
+_FUNCTIONS = ("check", "list_models", "load", "nested", "plan", "promote", "rollback", "tune")
 __all__ = [
     "BestTrial",
     "LoadedStudy",
     "NestedResult",
     "Plan",
+    "StudyCheck",
+    "StudyInterrupted",
     "StudyResult",
+    "StudyStopped",
+    "check",
     "list_models",
     "load",
     "nested",
@@ -36,8 +58,11 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """The public names, imported when they are first used: `hpsearch --help` needs none."""
-    if name in __all__:
-        from . import study
+    if name == "__version__":
+        from importlib.metadata import version
 
-        return getattr(study, name)
+        return version("hpsearch")
+    if name in __all__:
+        home = "api" if name in (*_FUNCTIONS, "StudyInterrupted") else "study"
+        return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import errno
 
+from .escaping import escape_terminal
 from .redaction import redact, shorten
 
 redact_text = redact
@@ -54,6 +55,10 @@ class HpsearchError(Exception):
 
     def __init__(self, message: str = "", *others: object) -> None:
         super().__init__(redact(shorten(message, MAX_LENGTH)), *others)
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the message, since the traceback would be of hpsearch's files."""
+        return [f"{type(self).__name__}: {escape_terminal(self)}"]
 
 
 class SpecError(HpsearchError):

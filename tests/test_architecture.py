@@ -116,7 +116,8 @@ MAY_USE["testing"] = {
 }
 MAY_USE["study"] = set(MAY_USE) - {"testing"}
 MAY_USE["cli"] = set(MAY_USE) - {"testing"}
-MAY_USE["__init__"] = {"study"}
+MAY_USE["api"] = set(MAY_USE) - {"testing", "cli"}
+MAY_USE["__init__"] = {"api", "study"}
 
 # Who may use the libraries that a study stands on.
 LIBRARIES = {
@@ -284,9 +285,10 @@ def test_the_public_names_are_these():
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    classes = ["BestTrial", "LoadedStudy", "NestedResult", "Plan", "StudyResult"]
+    classes = ["BestTrial", "LoadedStudy", "NestedResult", "Plan", "StudyCheck"]
+    classes += ["StudyInterrupted", "StudyResult", "StudyStopped"]
     functions = ["list_models", "load", "nested", "plan", "promote", "rollback", "tune"]
-    names = [*classes, *functions]
+    names = [*classes, "check", *functions]
     assert printed.startswith(f"{names} <function tune")
 
 

@@ -1,220 +1,21 @@
-"""Progress of a running study: a live block on a terminal, plain lines elsewhere.
-
-Driven by the journal's events alone.
-"""
+"""Progress of a running study: a live block on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
-import math
 import sys
 import time
-from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from ..events import (
-    DeclarationChanged,
-    EpochFinished,
-    Event,
-    FinalistScored,
-    SearchEnded,
-    StudyCreated,
-    StudyResumed,
-    TrainerChanged,
-    TrialAsked,
-    TrialFinished,
-    WinnerChosen,
+from ..events import Event, TrialAsked, TrialFinished
+from ..reporting.progress import (
+    Display,
+    LineDisplay,
+    Progress,
+    SilentDisplay,
+    format_duration,
+    format_result,
 )
-from ..history import History
-from ..reporting.study_follower import PHASES, find_phase
-from ..trial import Direction, is_better
 from .terminal import make_console, print_line
-
-
-def format_duration(seconds: float) -> str:
-    """`0:07`, `12:30` or `3:04:05`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def format_params(params: Mapping[str, Any]) -> str:
-    """Format hyperparameters on one line."""
-    short = {k: f"{v:.3g}" if isinstance(v, float) else v for k, v in params.items()}
-    return " ".join(f"{k}={v}" for k, v in short.items())
-
-
-class Progress:
-    """The phase, trials done of total, best so far, the running trial's epoch, time left."""
-
-    def __init__(self, total: int) -> None:
-        """Create the progress of a study of `total` trials."""
-        self.total = total
-        self.done = 0
-        self.states: dict[str, int] = {}
-        self.best: TrialFinished | None = None
-        self.direction: Direction = "maximize"
-        self.metric = "score"
-        self.front = 0  # size of the Pareto front with several objectives
-        self.phase = 0  # an index of PHASES
-        self.finalists = 0  # that were scored again
-        self.running: tuple[int, int, int] | None = None  # trial, epoch, total epochs
-        self._epochs: dict[int, int] = {}
-        self._params: dict[int, Mapping[str, Any]] = {}
-        self._first: float | None = None  # end of the first trial of this run
-        self._done_before = 0
-        self._history = History()  # only with several objectives
-        self.began = time.monotonic()
-
-    def listen(self, event: Event) -> None:
-        """Apply one event of the journal."""
-        if len(self._history.objectives) > 1:
-            self._history.apply(event)
-        self.phase = find_phase(event, self.phase)
-        match event:
-            case StudyCreated():
-                self._history = History([event])
-                self.metric, self.direction = self._history.metric, self._history.direction
-            case StudyResumed():
-                self._done_before = self.done
-            case TrialAsked():
-                self._epochs[event.trial] = event.epochs
-                self._params[event.trial] = event.params
-            case EpochFinished():
-                self.running = (event.trial, event.epoch + 1, self._epochs[event.trial])
-            case TrialFinished():
-                self._count_result(event)
-            case FinalistScored():
-                self.finalists += 1
-
-    def _count_result(self, event: TrialFinished) -> None:
-        self.done += 1
-        self.running = None
-        self.front = len(self._history.pareto_front())
-        self.states[event.state] = self.states.get(event.state, 0) + 1
-        if event.state == "COMPLETE" and self._is_better(event.score):
-            self.best = event
-
-    def _is_better(self, score: float | None) -> bool:
-        if score is None or self.best is None or self.best.score is None:
-            return score is not None
-        return is_better(score, self.best.score, self.direction)
-
-    @property
-    def seconds_left(self) -> float:
-        """Seconds of the search to go, by the pace of this run; NaN where nothing tells."""
-        done = self.done - self._done_before
-        if not done or self.phase > 0:
-            return math.nan
-        return (time.monotonic() - self.began) / done * (self.total - self.done)
-
-    def format_headline(self) -> str:
-        """Format the state of the study on one line."""
-        parts = [f"{self.done}/{self.total} trials"]
-        if self.best is not None:
-            score = f"{self.best.score:.4f} ± {self.best.spread:.4f}"
-            parts.append(f"best {self.metric} {score} (trial {self.best.trial})")
-        if self.front:
-            parts.append(f"{self.front} on the front")
-        for state in ("PRUNED", "FAILED"):
-            if n := self.states.get(state, 0):
-                parts.append(f"{n} {state.lower()}")
-        if not math.isnan(self.seconds_left):
-            parts.append(f"{format_duration(self.seconds_left)} of the search left")
-        return " · ".join(parts)
-
-    def format_phase(self) -> str:
-        """Format the current phase and its progress."""
-        name, _ = PHASES[self.phase]
-        text = f"phase {self.phase + 1} of {len(PHASES)}: {name}"
-        if self.phase == 1 and self.finalists:
-            text += f", {self.finalists} scored"
-        return text
-
-    def format_best(self) -> str:
-        """The best trial so far and its hyperparameters; "" before one completed."""
-        best = self.best
-        return f"best: trial {best.trial} {format_params(self._params[best.trial])}" if best else ""
-
-    def format_running(self) -> str:
-        """The trial that told last of an epoch, and its hyperparameters; "" between trials."""
-        if self.running is None:
-            return ""
-        trial, epoch, epochs = self.running
-        return f"now:  trial {trial} epoch {epoch}/{epochs} {format_params(self._params[trial])}"
-
-
-def format_result(event: TrialFinished) -> str:
-    """Format the end of a trial on one line."""
-    score = "" if event.score is None else f" {event.score:.4f}"
-    spread = "" if event.score is None or event.spread is None else f" ± {event.spread:.4f}"
-    error = f" {event.error}" if event.error else ""
-    return f"trial {event.trial} {event.state}{score}{spread}{error}"
-
-
-class Display(Protocol):
-    """A context manager that shows a study's progress."""
-
-    def listen(self, event: Event) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-
-class SilentDisplay:
-    """Shows nothing."""
-
-    def listen(self, event: Event) -> None:
-        """Ignore the event."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class LineDisplay(SilentDisplay):
-    """Prints a line per finished trial, for logs."""
-
-    def __init__(self, progress: Progress) -> None:
-        """Create a display of `progress`."""
-        self._progress = progress
-        self._began = time.time() * 1000  # events of an earlier run are not printed
-
-    def listen(self, event: Event) -> None:
-        """Print a line if the event belongs to this run."""
-        before = self._progress.phase
-        self._progress.listen(event)
-        if event.time < self._began:
-            return
-        match event:
-            case StudyCreated():
-                self._print(f"trainer: {event.trainer} ({event.trainer_reason})")
-            case DeclarationChanged():
-                for key, then, now in event.changes:
-                    self._print(f"accepted: {key}: {then} then, {now} now")
-            case StudyResumed():
-                self._print(f"resumed: {self._progress.format_headline()}")
-            case TrialFinished():
-                self._print(f"{format_result(event)} · {self._progress.format_headline()}")
-            case TrainerChanged():
-                self._print(f"trainer: {event.trainer} ({event.reason})")
-            case SearchEnded():
-                self._print(f"search finished: {event.reason}")
-            case WinnerChosen():
-                self._print(f"winner: trial {event.trial}, fitted for {event.epochs} epochs")
-        if self._progress.phase > before:
-            self._print(self._progress.format_phase())
-
-    def _print(self, text: str) -> None:
-        print_line(text, err=True)
 
 
 class LiveDisplay(SilentDisplay):
@@ -278,4 +79,6 @@ def make_display(total: int, *, quiet: bool) -> Display:
     if quiet:
         return SilentDisplay()
     progress = Progress(total)
-    return LiveDisplay(progress) if sys.stderr.isatty() else LineDisplay(progress)
+    if sys.stderr.isatty():
+        return LiveDisplay(progress)
+    return LineDisplay(progress, lambda line: print_line(line, err=True))

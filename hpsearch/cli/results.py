@@ -34,7 +34,7 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
     """Print the winner, its locked scores and the next commands; `uri_option` names the store."""
     from rich.text import Text
 
-    from .progress import format_params
+    from ..reporting.progress import format_params
 
     out = make_console()
     best, counts = result.best, result.counts
@@ -93,7 +93,7 @@ def describe_unsent(result: StudyResult, uri_option: str) -> str:
 
 def show_nested(result: NestedResult) -> None:
     """Print the winner and score of each outer fold, and the mean over the folds."""
-    from .progress import format_params
+    from ..reporting.progress import format_params
 
     out = make_console()
     heads = ("search", *result.metrics, "hyperparameters")
@@ -145,7 +145,7 @@ def _show_holdout(out: Console, result: StudyResult) -> None:
 
 def _show_front(out: Console, result: StudyResult) -> None:
     """Print the Pareto front, the winner first."""
-    from .progress import format_params
+    from ..reporting.progress import format_params
 
     grid = make_table("trial", *result.objectives, "hyperparameters", title="Pareto front")
     grid.columns[-1].justify = "left"
@@ -163,6 +163,8 @@ QUOTED = re.compile(r"'[^']*'")  # examples, which differ between columns
 
 def show_data(dataset: Dataset) -> None:
     """Print what was read and inferred."""
+    from ..study.check import describe_rows
+
     out = make_console()
     grid = make_table("column", "kind", "values", title=f"{dataset.name}: {dataset.task}")
     grid.columns[1].justify = grid.columns[2].justify = "left"
@@ -175,13 +177,7 @@ def show_data(dataset: Dataset) -> None:
         counted = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items())
         grid.add_row(f"… {len(columns):,} columns", "", counted)
     out.print(grid)
-    locked = len(dataset.locked_rows) if dataset.locked_rows else 0
-    rows = f"{dataset.n_rows:,} development rows in {len(dataset.folds)} folds ({dataset.kind})"
-    features = f"{dataset.n_features} features"
-    if len(dataset.shape) > 1:
-        what = "windows" if dataset.windows else f"rows ({dataset.schema.dtype})"
-        features = f"{what} of shape {dataset.shape}"
-    out.print(f"{rows}, {locked:,} locked rows, {features}")
+    out.print(describe_rows(dataset))
     for note in summarize_notes(dataset.notes, set(dataset.schema.raw_columns)):
         out.print(f"  note: {note}", highlight=False)
 
@@ -205,7 +201,7 @@ def summarize_notes(notes: Iterable[str], columns: Collection[str]) -> list[str]
 
 def show_plan(plan: Plan) -> None:
     """Print the timings and the estimate."""
-    from .progress import format_duration, format_params
+    from ..reporting.progress import format_duration, format_params
 
     out = make_console()
     out.print(f"{plan.rows:,} development rows, {plan.features} features, {plan.folds} folds")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from .completion import complete_paths
 from .group import main
 from .output import OVERWRITE, new_file, output_option
 from .store_option import store_option
-from .terminal import guard_listener, ignore_closed_output, print_line, waiting_line
+from .terminal import ignore_closed_output, print_line, waiting_line
 
 if TYPE_CHECKING:
     from ..study import StudyResult
@@ -97,6 +96,7 @@ def tune(
     overrides = [*settings, *(flag for flag in flags.values() if flag is not None)]
     if timeout is not None:
         overrides.append(f"budget.minutes={timeout / 60}")
+    from ..reporting.progress import guard_listener
     from ..spec.study_file import load_file
     from ..study import tune as run
     from .progress import make_display
@@ -177,6 +177,7 @@ def nested(
     quiet: bool,
 ) -> None:
     """Estimate the whole procedure of SPEC: run its study once per outer fold."""
+    from ..reporting.progress import guard_listener
     from ..spec.study_file import load_file
     from ..study.nested_cv import nested as run
     from .progress import make_display
@@ -255,6 +256,7 @@ def schema(output: Path | None, overwrite: bool) -> None:
 def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
     """Validate SPEC and describe it, without training anything."""
     from ..study import read_spec
+    from ..study.check import inspect_data
     from ..study.prepare import describe_training
     from .results import show_data
     from .space_table import show_space
@@ -263,16 +265,9 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
     show_space(study)
     print_line(describe_training(study))
     if data and study.spec.data.source is not None:
-        from ..study.model_validation import check_model
-        from ..study.prepare import build_problem, load_data, resolve_study
-
-        with waiting_line("reading the data"):
-            dataset = load_data(study)
-            resolved = resolve_study(study, dataset)
+        with waiting_line("reading the data") as tell:
+            dataset, notes = inspect_data(study, tell=tell)
         show_data(dataset)
-        one_fold = replace(dataset, folds=dataset.folds[:1])
-        with waiting_line("building the model"):
-            notes = check_model(study.file, build_problem(resolved, one_fold)).notes
         for note in notes:
             print_line(f"note: {note}")
 

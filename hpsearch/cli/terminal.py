@@ -25,8 +25,6 @@ from ..redaction import MAX_TRACEBACK_LENGTH, redact, shorten
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..events import Event
-
 logger = logging.getLogger("hpsearch.cli")
 
 WIDTH_WITHOUT_TERMINAL = 200  # characters
@@ -139,32 +137,6 @@ def ignore_closed_output() -> Iterator[None]:
         yield
     except BrokenPipeError:
         redirect_to_null(sys.stdout)
-
-
-def guard_listener(
-    what: str, listen: Callable[[Event], None], *, skips_past_curves: bool
-) -> Callable[[Event], None]:
-    """Wrap `listen`: its first error is logged as a warning, and it is not called again.
-
-    Args:
-        what: Its name in the warning.
-        listen: Called with the events of a journal.
-        skips_past_curves: Whether it does not need the epochs of a study's earlier runs.
-    """
-    is_over = False
-
-    def guarded(event: Event) -> None:
-        nonlocal is_over
-        if is_over:
-            return
-        try:
-            listen(event)
-        except Exception as error:  # a display or a disk may raise anything
-            is_over = True
-            logger.warning("%s failed and stops, the study continues: %s", what, error)
-
-    vars(guarded)["skips_past_curves"] = skips_past_curves
-    return guarded
 
 
 class WarningsHandler(logging.Handler):

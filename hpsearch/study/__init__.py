@@ -1,5 +1,6 @@
 """Run a whole study: data, search, final fit, locked rows, MLflow."""
 
+from .check import StudyCheck, check
 from .in_use import list_models, promote, rollback
 from .maintenance.plan import Plan, plan
 from .nested_cv import NestedResult, nested
@@ -12,8 +13,10 @@ __all__ = [
     "LoadedStudy",
     "NestedResult",
     "Plan",
+    "StudyCheck",
     "StudyResult",
     "StudyStopped",
+    "check",
     "list_models",
     "load",
     "nested",

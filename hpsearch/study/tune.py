@@ -25,7 +25,6 @@ from ..tracking.database import database_path
 from ..tracking.server import check_server
 from ..tracking.store import artifact_location, check_uri, default_uri, journal_path
 from ..tracking.uploader import Uploader
-from .callables import make_function_overrides
 from .finalize import finalize_study
 from .model_validation import check_model, with_model_space
 from .prepare import WorkerPool, build_problem, load_data, resolve_study
@@ -73,13 +72,8 @@ def tune(
     spec: Declared,
     data: Any = None,
     *,
-    model: Any = None,
-    loss: Any = None,
-    metric: Any = None,
-    callbacks: Sequence[Any] = (),
     overrides: Sequence[str] = (),
     tracking_uri: str | None = None,
-    workers: int | None = None,
     fresh: bool = False,
     offline: bool = False,
     accept_changes: bool = False,
@@ -92,15 +86,8 @@ def tune(
     Args:
         spec: A YAML file, its contents as a dict, or a parsed file.
         data: `(X, y)` or a data frame, if the declaration names no source.
-        model: A function that builds the model, as it is: `build(params, inputs, outputs)`,
-            `build(hp)`, a `HyperModel` or `build(trial)`; it may be of a notebook.
-        loss: A loss function, `(truth, prediction)`.
-        metric: The objective as a function, `(truth, prediction, weights)`; its
-            `objective.direction` is declared.
-        callbacks: Functions that make callbacks, or classes of callbacks.
         overrides: `key.path=value` strings that replace keys of the declaration.
         tracking_uri: MLflow's tracking URI; None: a file below `root`.
-        workers: Shorthand for the override `execution.workers=`.
         fresh: Start over; the earlier run of the study is moved aside, not deleted.
         offline: Do not use an MLflow store; `hpsearch sync` sends the study later.
         accept_changes: Continue although code, versions or defaults have changed; the journal
@@ -113,13 +100,8 @@ def tune(
         HpsearchError: For errors that the caller can fix.
     """
     began = time.monotonic()
-    if workers is not None:
-        overrides = [*overrides, f"execution.workers={workers}"]
     root = (root or Path.cwd()).resolve()
-    functions = make_function_overrides(
-        root, model=model, loss=loss, metric=metric, callbacks=callbacks
-    )
-    checked = read_spec(spec, [*overrides, *functions])
+    checked = read_spec(spec, overrides)
     uri = tracking_uri or default_uri(root)
     path = journal_path(root, checked.spec.study)
     if not offline:

@@ -16,8 +16,9 @@ from click.testing import CliRunner
 import hpsearch.cli
 from hpsearch.cli import main
 from hpsearch.cli.results import summarize_notes
-from hpsearch.cli.terminal import ResilientStream, guard_listener, prepare_streams, print_line
+from hpsearch.cli.terminal import ResilientStream, prepare_streams, print_line
 from hpsearch.events import SearchEnded, StudyCreated
+from hpsearch.reporting.progress import guard_listener
 
 HOSTILE = ("[/red]", "[bold]x", ":smile:", "\x1b[31mred", "a\rb", "\x07", "\u202egpj", "$$", "値")
 

@@ -7,7 +7,6 @@ import synthetic
 from click.testing import CliRunner
 
 from hpsearch.cli import main
-from hpsearch.cli.progress import PHASES, LineDisplay, Progress
 from hpsearch.events import (
     EpochFinished,
     FinalistScored,
@@ -18,6 +17,7 @@ from hpsearch.events import (
     WinnerEvaluated,
 )
 from hpsearch.history import load_history
+from hpsearch.reporting.progress import PHASES, LineDisplay, Progress
 
 
 @pytest.fixture
@@ -122,9 +122,10 @@ def test_top_shows_pruned_trials_if_asked(run, tmp_path):
     assert len(pruned) == len(lines)
 
 
-def test_every_phase_of_a_study_is_named_and_counted(capsys):
+def test_every_phase_of_a_study_is_named_and_counted():
     progress = Progress(1)
-    display = LineDisplay(progress)
+    lines = []
+    display = LineDisplay(progress, lines.append)
     asked = TrialAsked(trial=0, attempt=0, params={"units": 4}, seed=1, epochs=5, time=10**13)
     display.listen(asked)
     assert f"phase 1 of {len(PHASES)}: search" == progress.format_phase()
@@ -136,7 +137,7 @@ def test_every_phase_of_a_study_is_named_and_counted(capsys):
     display.listen(WinnerChosen(trial=0, epochs=3, time=10**13))
     display.listen(LockedRowsRead(time=10**13))
     display.listen(WinnerEvaluated(time=10**13))
-    said = capsys.readouterr().err
+    said = "\n".join(lines)
     names = [name for name, _ in PHASES[1:5]]
     found = [said.index(f"phase {i} of {len(PHASES)}: {n}") for i, n in enumerate(names, start=2)]
     assert sorted(found) == found

@@ -1,0 +1,156 @@
+"""The functions: arguments in, results out; what they do is in `hpsearch.study`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from .. import study
+from ..reporting.progress import guard_listener
+from ..search.event_writer import Listener
+from ..study.callables import make_function_overrides
+from ..study.tune import Declared, load_spec
+from .display import make_display
+from .interrupts import Interrupt
+from .messages import speaks_python
+
+load = speaks_python(study.load)
+check = speaks_python(study.check)
+plan = speaks_python(study.plan)
+promote = speaks_python(study.promote)
+rollback = speaks_python(study.rollback)
+list_models = speaks_python(study.list_models)
+
+
+@speaks_python
+def tune(
+    spec: Declared,
+    data: Any = None,
+    *,
+    model: Any = None,
+    loss: Any = None,
+    metric: Any = None,
+    callbacks: Sequence[Any] = (),
+    overrides: Sequence[str] = (),
+    tracking_uri: str | None = None,
+    workers: int | None = None,
+    fresh: bool = False,
+    offline: bool = False,
+    accept_changes: bool = False,
+    root: Path | str | None = None,
+    progress: bool | None = None,
+    listeners: Sequence[Listener] = (),
+    stop_requested: Callable[[], bool] = lambda: False,
+) -> study.StudyResult:
+    """Run a study, or continue one.
+
+    An interrupt (a notebook's stop button, Ctrl-C) lets running trials finish, and the same call
+    continues the study; a second interrupt stops at once, and loses nothing either.
+
+    Args:
+        spec: A YAML file, its contents as a dict, a `hpsearch.Spec`, or a parsed file.
+        data: `(X, y)` or a data frame, if the declaration names no source.
+        model: A function that builds the model, as it is: `build(params, inputs, outputs)`,
+            `build(hp)`, a `HyperModel` or `build(trial)`; it may be of a notebook.
+        loss: A loss function, `(truth, prediction)`.
+        metric: The objective as a function, `(truth, prediction, weights)`; its
+            `objective.direction` is declared.
+        callbacks: Functions that make callbacks, or classes of callbacks.
+        overrides: `key.path=value` strings that replace keys of the declaration.
+        tracking_uri: MLflow's tracking URI; None: a file below `root`.
+        workers: Shorthand for the override `execution.workers=`.
+        fresh: Start over; the earlier run of the study is moved aside, not deleted.
+        offline: Do not use an MLflow store; `hpsearch sync` sends the study later.
+        accept_changes: Continue although code, versions or defaults have changed; the journal
+            and the later trials record the change.
+        root: The folder that contains `mlruns/`; None: the working folder.
+        progress: None: show progress, in a notebook as a block that is redrawn, elsewhere as
+            lines on stderr; True: as lines everywhere; False: show nothing.
+        listeners: Called with every event of the journal; see `EventWriter`.
+        stop_requested: Polled; once true, no more trials start and `StudyStopped` is raised.
+
+    Raises:
+        HpsearchError: For errors that the caller can fix.
+        StudyInterrupted: After an interrupt.
+    """
+    folder = (Path.cwd() if root is None else Path(root)).resolve()
+    functions = make_function_overrides(
+        folder, model=model, loss=loss, metric=metric, callbacks=callbacks
+    )
+    if workers is not None:
+        functions.append(f"execution.workers={workers}")
+    file = load_spec(spec, [*overrides, *functions])
+    with ExitStack() as stack:
+        shown = make_display(file.spec.study, file.spec.budget.trials, progress)
+        listen = stack.enter_context(shown).listen
+        interrupt = stack.enter_context(Interrupt())
+        return study.tune(
+            file,
+            data,
+            tracking_uri=tracking_uri,
+            fresh=fresh,
+            offline=offline,
+            accept_changes=accept_changes,
+            root=folder,
+            listeners=[
+                *listeners,
+                guard_listener("the progress display", listen, skips_past_curves=True),
+            ],
+            stop_requested=lambda: interrupt.is_requested() or stop_requested(),
+        )
+
+
+@speaks_python
+def nested(
+    spec: Declared,
+    data: Any = None,
+    *,
+    folds: int = 5,
+    overrides: Sequence[str] = (),
+    tracking_uri: str | None = None,
+    fresh: bool = False,
+    offline: bool = False,
+    accept_changes: bool = False,
+    root: Path | str | None = None,
+    progress: bool | None = None,
+) -> study.NestedResult:
+    """Estimate the whole procedure: run the study once for each outer fold, or continue.
+
+    Args:
+        spec: As for `tune`; `data.test_fraction` and test files are ignored.
+        data: As for `tune`.
+        folds: Number of outer folds, which are made as the inner ones are.
+        overrides: As for `tune`.
+        tracking_uri: As for `tune`.
+        fresh: As for `tune`, of each study.
+        offline: As for `tune`; a later call without it sends the summary.
+        accept_changes: As for `tune`.
+        root: As for `tune`.
+        progress: As for `tune`.
+
+    Raises:
+        HpsearchError: For errors that the caller can fix.
+        StudyInterrupted: After an interrupt; the same call continues.
+    """
+    file = load_spec(spec, overrides)
+
+    @contextmanager
+    def around(fold: int) -> Iterator[Mapping[str, Any]]:
+        name = f"{file.spec.study}, outer fold {fold} of {folds}"
+        with make_display(name, file.spec.budget.trials, progress) as shown, Interrupt() as stop:
+            listen = guard_listener("the progress display", shown.listen, skips_past_curves=True)
+            yield {"listeners": [listen], "stop_requested": stop.is_requested}
+
+    return study.nested(
+        file,
+        data,
+        folds=folds,
+        tracking_uri=tracking_uri,
+        fresh=fresh,
+        offline=offline,
+        accept_changes=accept_changes,
+        root=None if root is None else Path(root),
+        around=around,
+    )
