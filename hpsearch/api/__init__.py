@@ -4,7 +4,7 @@ They show progress, stop at an interrupt, and name arguments where a command nam
 """
 
 from .functions import check, list_models, load, nested, plan, promote, rollback, tune
-from .interrupts import StudyInterrupted
+from .interruption import StudyInterrupted
 
 __all__ = [
     "StudyInterrupted",

@@ -13,8 +13,8 @@ from ..search.event_writer import Listener
 from ..study.callables import make_function_overrides
 from ..study.tune import Declared, load_spec
 from .display import make_display
-from .interrupts import Interrupt
-from .messages import speaks_python
+from .interruption import Interrupt
+from .python_errors import speaks_python
 
 load = speaks_python(study.load)
 check = speaks_python(study.check)

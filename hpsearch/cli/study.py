@@ -99,8 +99,8 @@ def tune(
     from ..reporting.progress import guard_listener
     from ..spec.study_file import load_file
     from ..study import tune as run
-    from .progress import make_display
     from .stop_signals import StopSignals
+    from .study_display import make_display
 
     file = load_file(spec, overrides)
     total = file.spec.budget.trials
@@ -180,8 +180,8 @@ def nested(
     from ..reporting.progress import guard_listener
     from ..spec.study_file import load_file
     from ..study.nested_cv import nested as run
-    from .progress import make_display
     from .stop_signals import StopSignals
+    from .study_display import make_display
 
     file = load_file(spec, settings)
     total = file.spec.budget.trials

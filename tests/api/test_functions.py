@@ -8,7 +8,7 @@ import pytest
 
 import hpsearch
 from hpsearch.api.display import SilentDisplay, TextDisplay, make_display
-from hpsearch.api.interrupts import Interrupt
+from hpsearch.api.interruption import Interrupt
 from hpsearch.errors import DataError
 from hpsearch.events import TrialAsked, TrialFinished
 
@@ -55,12 +55,15 @@ def test_an_interrupted_call_goes_on_when_it_is_made_again(tmp_path, capsys):
 
 
 def test_a_second_interrupt_does_not_wait():
-    interrupt = Interrupt(grace=600)
-    with pytest.raises(hpsearch.StudyInterrupted, match="nothing is lost"), interrupt:
-        signal.raise_signal(signal.SIGINT)
-        assert interrupt.is_requested()
-        signal.raise_signal(signal.SIGINT)
-        raise AssertionError("the second one was not heard")
+    def interrupt_twice():
+        with Interrupt(grace=600) as interrupt:
+            signal.raise_signal(signal.SIGINT)
+            assert interrupt.is_requested()
+            signal.raise_signal(signal.SIGINT)
+            raise AssertionError("the second one was not heard")
+
+    with pytest.raises(hpsearch.StudyInterrupted, match="nothing is lost"):
+        interrupt_twice()
 
 
 def test_an_interrupt_of_other_code_remains_what_it_is():

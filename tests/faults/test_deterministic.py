@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import synthetic
 
+from hpsearch import tune
 from hpsearch.errors import SpecError
 from hpsearch.history import History
 from hpsearch.journal import read_page
@@ -13,7 +14,6 @@ from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search, StoppingCriteria
 from hpsearch.search.pruners import make_pruner
 from hpsearch.search.samplers import make_sampler
-from hpsearch.study import tune
 from hpsearch.tracking.store import journal_path
 from tests.search.test_loop import SPACE, Quadratic, StopError
 

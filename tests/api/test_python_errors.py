@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import hpsearch
-from hpsearch.api.messages import to_python
+from hpsearch.api.python_errors import to_python
 from hpsearch.errors import PromotionError, SpecError
 
 ROOT = Path(hpsearch.__file__).parent
