@@ -121,6 +121,7 @@ class History:
                 self.reads = max(self.reads, event.reads)
             case PlotsDrawn():
                 self.plots = event
+                self.asked_since_final = False  # also where the winner stayed the same
 
     def _count_time(self, event: Event) -> None:
         """Add up the time of each run separately: the clock may be changed between runs."""

@@ -90,6 +90,7 @@ MAY_USE = {
     },
     "reporting": {
         "spec",
+        "search",  # what a sampler's model predicts
         "verdict",
         "errors",
         "redaction",

@@ -120,3 +120,15 @@ def test_a_clock_that_is_set_between_two_runs_adds_nothing_to_the_studys_time(ju
         history.apply(SearchEnded(time=time + 2000, reason=""))
         history.apply(ModelPromoted(time=later, name="m", version=1, alias="champion"))
         assert first + 2 * (number + 1) == pytest.approx(history.seconds)
+
+
+def test_a_study_that_went_on_and_kept_its_winner_is_finished_again() -> None:
+    history = synthetic.history(4)
+    later = history.last_time + 1
+    params = dict(history.trials[0].params)
+    history.apply(
+        synthetic.event("asked", time=later, trial=4, attempt=0, params=params, seed=1, epochs=2)
+    )
+    assert history.asked_since_final
+    history.apply(synthetic.event("plots", time=later, failed={}))
+    assert not history.asked_since_final

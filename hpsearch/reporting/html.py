@@ -22,6 +22,7 @@ from ..redaction import shorten
 from ..tracking.mlflow_layout import spec_yaml
 from ..verdict import display_name
 from . import page_winner
+from .page_beliefs import estimate_beliefs
 from .page_data import build_page_data, encode_page_data
 from .page_figures import Estimate, draw_bars
 from .page_importance import ImportanceEstimate, estimate_importance
@@ -169,11 +170,26 @@ def _render_exploration(follower: StudyFollower) -> str:
         '<h2>Trials</h2><div class="box pad"><div id="history"></div></div>'
         "<p class='note'>Blue: complete, orange: pruned, at the score they had reached; the green "
         "step is the best so far. A click picks a trial in all figures.</p>"
+        '<h2>Timeline</h2><div class="box pad"><div id="timeline"></div></div>'
+        "<p class='note'>When each trial ran; in a row they follow each other, rows ran side by "
+        "side. Dashed: a pause, shortened.</p>"
         '<h2>Parallel coordinates</h2><div class="box pad"><div id="parallel"></div></div>'
         "<p class='note'>A line is a trial, the stronger the better; dashed: pruned; green: the "
         "winner. Drag along an axis to keep the trials that pass there, click it to let go.</p>"
         f"{curves}{losses}"
         f'<h2>{metric} by hyperparameter</h2><div id="slices" class="slices"></div>'
+        f"{render_note(_describe_beliefs(follower))}"
+    )
+
+
+def _describe_beliefs(follower: StudyFollower) -> str:
+    beliefs = estimate_beliefs(follower)
+    if not beliefs.found:
+        return f"What the sampler believes is not shown: {beliefs.reason}"
+    return (
+        "Dots: trials. Line and band: the score that the sampler's model predicts, with 90% "
+        "intervals of a new trial's true mean, the other hyperparameters as in the best trial that "
+        "has this one."
     )
 
 

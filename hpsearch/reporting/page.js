@@ -63,6 +63,7 @@
     const ticks = log ? logTicks(low, high, whole) : niceTicks(low, high, whole);
     return {
       at: (v) => (b > a ? clamp((of(v) - a) / (b - a)) : 0.5),
+      shows: (v) => v >= low && v <= high,
       ticks: ticks.map((v) => [v, show(v, 4)]),
     };
   };
@@ -275,6 +276,26 @@
       }, svg);
     }
   };
+  // What the sampler's model predicts: a band along numbers, an interval at each choice.
+  const addBelief = (svg, p, box, x, y) => {
+    const { at, mean, low, high } = p.belief;
+    const px = (v) => (box.x + box.w * x.at(v)).toFixed(1);
+    const py = (v) => (box.y + box.h * (1 - y.at(v))).toFixed(1);
+    if (p.choices) {
+      at.forEach((v, k) => {
+        make("line", { class: "belief", x1: px(v), x2: px(v), y1: py(low[k]), y2: py(high[k]) }, svg);
+        if (y.shows(mean[k])) make("line", { class: "belief mean", x1: px(v) - 7, x2: +px(v) + 7, y1: py(mean[k]),
+          y2: py(mean[k]) }, svg);
+      });
+      return;
+    }
+    const path = (values) => at.map((v, k) => `${px(v)} ${py(values[k])}`);
+    make("path", { class: "belief band",
+      d: `M${[...path(high), ...path(low).reverse()].join("L")}Z` }, svg);
+    const line = path(mean).map((point, k) =>
+      y.shows(mean[k]) ? `${k && y.shows(mean[k - 1]) ? "L" : "M"}${point}` : "");
+    make("path", { class: "belief mean", d: line.join("") || "M0 0" }, svg);
+  };
   const ENDED = ["complete", "pruned", "failed"];
   const drawHistory = () => {
     const holder = find("history");
@@ -302,6 +323,30 @@
     makeInteractive(svg);
     holder.replaceChildren(svg);
   };
+  const drawTimeline = () => {
+    const holder = find("timeline"), { spans, pauses, rows } = study.timeline;
+    if (!holder || !spans.length) return;
+    const row = Math.max(5, Math.min(18, 260 / rows));
+    const width = Math.max(500, holder.clientWidth - 36), height = rows * row + 48;
+    const box = { x: 64, y: 8, w: width - 80, h: rows * row };
+    const svg = make("svg", { width, height });
+    const end = Math.max(...spans.map((s) => s[2]), 0.01);
+    const [unit, name] = end > 7200 ? [3600, "hours"] : end > 180 ? [60, "minutes"] : [1, "seconds"];
+    const x = numberScale(0, end / unit, false, false);
+    addAxes(svg, box, x, { ticks: [] }, name);
+    const px = (s) => box.x + box.w * x.at(s / unit);
+    for (const at of pauses)
+      make("line", { class: "cursor", x1: px(at), x2: px(at), y1: box.y, y2: box.y + box.h }, svg);
+    for (const [number, start, stop, at] of spans) {
+      const t = byNumber.get(number);
+      if (!t) continue;
+      make("rect", { class: `mark ${t.state}${number === study.winner ? " winner" : ""}`,
+        x: px(start).toFixed(1), width: Math.max(1, px(stop) - px(start) - 0.5).toFixed(1),
+        y: (box.y + at * row + 0.5).toFixed(1), height: row - 1, "data-trial": number }, svg);
+    }
+    makeInteractive(svg);
+    holder.replaceChildren(svg);
+  };
   const drawSlices = () => {
     const holder = find("slices");
     const scored = trials.filter((t) => t.score !== null && ENDED.includes(t.state));
@@ -318,6 +363,7 @@
         x.ticks = x.ticks.filter((_, i) => i % step === 0);
       }
       addAxes(svg, box, x, y, p.name);
+      if (p.belief) addBelief(svg, p, box, x, y);
       addMarks(svg, scored.filter((t) => t.params[p.i] !== null), box, x, y, (t) => t.params[p.i]);
       makeInteractive(svg);
     });
@@ -501,7 +547,7 @@
   const drawAll = () => {
     study = JSON.parse(find("study-data").textContent);
     readTrials();
-    for (const draw of [drawParallel, drawHistory, drawSlices, drawStates]) draw();
+    for (const draw of [drawParallel, drawHistory, drawTimeline, drawSlices, drawStates]) draw();
     const filter = find("filter");
     if (filter) {
       filter.value = ui.text;
@@ -566,7 +612,7 @@
     clearTimeout(resizing);
     resizing = setTimeout(() => {
       ui.brushes = {};
-      for (const draw of [drawParallel, drawHistory, refresh]) draw();
+      for (const draw of [drawParallel, drawHistory, drawTimeline, refresh]) draw();
     }, 150);
   });
   drawAll();

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..escaping import escape_line
 from ..history import History
@@ -17,8 +17,13 @@ from ..spec.search_space import Categorical, Parameter
 from ..tracking.optuna_study import declared_space
 from ..tracking.plots.thinning import thin_out
 from ..trial import Trial, Value, is_score, orient
+from .page_beliefs import estimate_beliefs
+from .page_timeline import build_timeline
 from .study_follower import StudyFollower
 from .terminal_tables import param_names
+
+if TYPE_CHECKING:
+    from ..search.samplers.gp_beliefs import Belief
 
 MAX_POINTS = 300  # epochs of a curve
 MAX_TRIAL_BYTES = 1_500_000  # of all trials together, about
@@ -39,6 +44,10 @@ def build_page_data(follower: StudyFollower) -> dict[str, Any]:
     winner = history.winning_trial()
     choices = [{key: i for i, key in enumerate(column.pop("keys", ()))} for column in columns]
     indices = dict(zip(names, choices, strict=True))  # of the choices; none of a number
+    beliefs = estimate_beliefs(follower).found
+    for name, column in zip(names, columns, strict=True):
+        if name in beliefs and bool(indices[name]) == isinstance(declared[name], Categorical):
+            column["belief"] = _encode_belief(beliefs[name], indices[name])
     losses = [] if winner is None else [_band(winner.curves.get(n, ()), name=n) for n in LOSSES]
     return {
         "study": _clean(history.name),
@@ -51,6 +60,7 @@ def build_page_data(follower: StudyFollower) -> dict[str, Any]:
         "winner": None if winner is None else winner.number,
         "chosen": history.winner is not None,
         "curves": _trial_curves(follower),
+        "timeline": _encode_timeline(history),
         "losses": [band for band in losses if band],
     }
 
@@ -138,6 +148,24 @@ def _encode_param(value: Value, choices: Mapping[str, int]) -> float | int | Non
     if value is None or not choices:
         return value if value is None or isinstance(value, int) else _number(float(value))
     return choices[_choice_key(value)]
+
+
+def _encode_timeline(history: History) -> dict[str, Any]:
+    timeline = build_timeline(history.attempts, history.last_time)
+    spans = [[n, round(start, 2), round(end, 2), row] for n, start, end, row in timeline.spans]
+    pauses = [round(at, 2) for at in timeline.pauses]
+    return {"spans": spans, "pauses": pauses, "rows": timeline.rows, "leftOut": timeline.left_out}
+
+
+def _encode_belief(belief: Belief, choices: Mapping[str, int]) -> dict[str, Any]:
+    """The predictions at values, encoded as those of the trials are."""
+    return {
+        "trial": belief.centre,
+        "at": [_encode_param(value, choices) for value in belief.values],
+        "mean": [_number(v) for v in belief.mean],
+        "low": [_number(v) for v in belief.low],
+        "high": [_number(v) for v in belief.high],
+    }
 
 
 def _trial_curves(follower: StudyFollower) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     found = {}
     for n in COUNTS:
         records = synthetic.study(n, folds=3, epochs=4)
+        records[0]["sampler"] = "gp"
         write_report(synthetic.write(root / str(n) / "journal.jsonl", records))
         found[n] = root / str(n) / "report.html"
     return found
@@ -190,7 +191,7 @@ def test_a_trial_is_described_where_the_pointer_is_and_picked_in_all_figures(ope
     ActionChains(browser).click().perform()
     picked = select(browser, ".picked")
     assert {str(best.number)} == {p.get_attribute("data-trial") for p in picked}
-    assert {"tr", "path", "circle"} == {p.tag_name for p in picked}
+    assert {"tr", "path", "circle", "rect"} == {p.tag_name for p in picked}
 
 
 def test_good_pruned_trials_are_drawn_at_the_score_they_had_reached(opened) -> None:
@@ -320,3 +321,25 @@ def test_scores_that_are_no_numbers_leave_the_page_whole(browser: Any, tmp_path:
     browser.get((tmp_path / "report.html").as_uri())
     assert 6 == len(rows(browser))
     assert [] == browser.get_log("browser")
+
+
+def test_the_sampler_s_predictions_lie_behind_the_trials_along_each_hyperparameter(opened) -> None:
+    browser = opened(30)
+    assert "the score that the sampler's model predicts" in browser.page_source
+    assert 4 == len(select(browser, "#slices path.belief.band"))  # of the numbers
+    assert 2 == len(select(browser, "#slices line.belief:not(.mean)"))  # of the two choices
+
+
+def test_a_study_of_a_sampler_without_a_model_says_so(tmp_path: Path) -> None:
+    records = synthetic.study(6)  # of tpe
+    page = render_report(synthetic.write(tmp_path / "journal.jsonl", records))
+    assert "the sampler tpe has no model of the score: `gp` has one." in page
+    assert '"belief":' not in page
+
+
+def test_the_timeline_has_a_bar_for_each_attempt_and_a_click_picks_its_trial(opened) -> None:
+    browser = opened(30)
+    bars = select(browser, "#timeline rect.mark")
+    assert 31 == len(bars)  # trial 4 has two
+    bars[7].click()
+    assert "7" == select(browser, "#trials tr.picked")[0].get_attribute("data-trial")

@@ -30,6 +30,22 @@ class TrialModel:
     points: Array  # of the observations it rests on, shape (n, n_parameters)
     posterior: Posterior
     mean: Array  # of the process at the points, shape (n,)
+    scores: Scores  # of the observations
+    log_offset: float  # of their warp
+
+    def predict_scores(self, points: Array, deviations: Sequence[float]) -> list[Array]:
+        """Scores, smaller being better, at `points` (m, n_parameters).
+
+        Args:
+            points: Of the space.
+            deviations: How many standard deviations from the mean; 0 gives the median.
+
+        Returns:
+            Scores of shape (m,), for each of `deviations`.
+        """
+        mean, variance = self.posterior.predict(self.features(points, self.space.active(points)))
+        spread = np.sqrt(variance)
+        return [self.scores.unwarp(mean + d * spread, self.log_offset) for d in deviations]
 
     def propose_by_improvement(
         self, waiting: Array, allowed: Callable[[Array], bool], rng: np.random.Generator
@@ -99,7 +115,8 @@ def fit_trial_model(
     part = select_observations(kept, _MAX_FIT)
     found = fit_hyperparameters(rows[part], features.owners, scores.subset(part))
     posterior = fit_posterior(rows, features.owners, scores, found)
-    return TrialModel(space, features, coordinates, posterior, posterior.predict(rows)[0])
+    mean = posterior.predict(rows)[0]
+    return TrialModel(space, features, coordinates, posterior, mean, scores, found.log_offset)
 
 
 def select_observations(seen: Sequence[Observation], limit: int) -> list[int]:

@@ -40,10 +40,14 @@ class Scores:
     Args:
         gaps: Scores above the best one in units of the median gap, shape (n,).
         errors: Standard errors in the same unit, infinite for a guess, shape (n,).
+        best: The best score.
+        unit: The median gap.
     """
 
     gaps: Array
     errors: Array
+    best: float = 0.0
+    unit: float = 1.0
 
     @classmethod
     def from_values(cls, values: Sequence[float], errors: Sequence[float]) -> Scores:
@@ -51,11 +55,18 @@ class Scores:
         gaps = np.array(values) - min(values)
         positive = gaps[gaps > 0]
         unit = float(np.median(positive)) if len(positive) else 1.0
-        return cls(gaps / unit, np.array(errors) / unit)
+        return cls(gaps / unit, np.array(errors) / unit, min(values), unit)
 
     def subset(self, index: Sequence[int]) -> Scores:
         """Some of the scores, in the same unit and above the same best."""
-        return Scores(self.gaps[index], self.errors[index])
+        return Scores(self.gaps[index], self.errors[index], self.best, self.unit)
+
+    def unwarp(self, targets: Array, log_offset: float) -> Array:
+        """The scores, smaller being better, that `warp` with this offset maps to `targets`."""
+        offset = np.exp(log_offset)
+        logs = np.log1p(self.gaps / offset)
+        raised = np.expm1(targets * max(float(logs.std()), 1e-12) + logs.mean())
+        return np.asarray(self.best + self.unit * offset * raised)
 
     def warp(self, log_offset: float) -> WarpedScores:
         """The scores as targets, for the offset `exp(log_offset)` in units of the median gap."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...compat.optuna import qmc_sampler
 from ...param_encoding import decode_value, encode_value, to_distribution
@@ -16,6 +16,9 @@ from ...spec.conditions import AllowedValues, allows_value
 from ...spec.search_space import Categorical, Parameter, SearchSpace
 from ...trial import Value, derive_seed
 from .optuna_sampler import MakeSampler
+
+if TYPE_CHECKING:
+    from ..gp import ModelParameter
 
 SamplerOptions = Mapping[str, int]
 
@@ -104,15 +107,6 @@ def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSamp
     from .. import gp
 
     parents = {p.name: p for p in space}
-    declared = [
-        gp.ModelParameter(
-            p.name,
-            to_distribution(p),
-            {name: _stored_values(parents[name], allowed) for name, allowed in p.when.items()},
-            meaning=p.choices if isinstance(p, Categorical) else None,
-        )
-        for p in space
-    ]
 
     def feasible(point: Mapping[str, Value]) -> bool:
         return (
@@ -124,7 +118,7 @@ def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSamp
 
     sampler = gp.GaussianProcessSampler(
         seed=derive_seed(seed, "sampler"),
-        space=declared,
+        space=make_model_parameters(space),
         feasible=feasible if space.constraints else None,
         startup=options.get("startup"),
     )
@@ -133,6 +127,22 @@ def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSamp
     return lambda place, draw: (
         RandomSampler(seed=_sampler_seed(seed, place, draw)) if draw else sampler
     )
+
+
+def make_model_parameters(space: SearchSpace) -> list[ModelParameter]:
+    """The parameters as the Gaussian process takes them, choices as their indices."""
+    from .. import gp
+
+    parents = {p.name: p for p in space}
+    return [
+        gp.ModelParameter(
+            p.name,
+            to_distribution(p),
+            {name: _stored_values(parents[name], allowed) for name, allowed in p.when.items()},
+            meaning=p.choices if isinstance(p, Categorical) else None,
+        )
+        for p in space
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,124 @@
+"""What the sampler `gp` believes: the score that it predicts along each hyperparameter.
+
+Its model is fitted to the trials of a history as it is before an ask, running trials left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...param_encoding import OPTUNA_STATES, encode_value, to_distribution
+from ...spec.search_space import Categorical, Int, Parameter, SearchSpace
+from ...trial import Direction, Trial, Value, is_score, orient
+from .optuna_kinds import OPTUNA, make_model_parameters
+
+MIN_TRIALS = 3  # that have ended, as the sampler itself needs
+GRID = 33  # points along a range
+DEVIATIONS = 1.645  # on either side of the mean: 90%
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """The predicted score along one hyperparameter, the others as in one trial."""
+
+    name: str
+    centre: int  # the number of that trial: the best one that has the hyperparameter
+    values: Sequence[Value]  # ascending; all choices
+    mean: Sequence[float]  # the median prediction at each of `values`
+    low: Sequence[float]  # the lower end of its 90% interval
+    high: Sequence[float]
+
+
+def predict_along_parameters(
+    space: SearchSpace, trials: Sequence[Trial], direction: Direction
+) -> list[Belief]:
+    """The beliefs about each hyperparameter that a complete trial has, in the space's order.
+
+    Args:
+        space: Without branches.
+        trials: Of the study, in the order in which they ended.
+        direction: Of the score.
+    """
+    from ..gp.model_space import ModelSpace
+    from ..gp.observations import collect_observations
+    from ..gp.trial_model import fit_trial_model
+
+    declared = {p.name: p for p in space}
+    known = [t for t in trials if t.state in OPTUNA_STATES and _fits(t, declared)]
+    known = known[-(OPTUNA["gp"].max_trials or len(known)) :]
+    model_space = ModelSpace(make_model_parameters(space))
+    encoded = {t.number: _encode_params(t.params, declared) for t in known}
+    frozen = [_freeze_trial(t, encoded[t.number], declared) for t in known]
+    seen = collect_observations(frozen, maximize=[direction == "maximize"])
+    ranked = sorted(
+        (t for t in known if t.state == "COMPLETE" and is_score(t.score)),
+        key=lambda t: -orient(t.score or 0.0, direction),
+    )
+    if len(seen) < MIN_TRIALS or not ranked:
+        return []
+    model = fit_trial_model(model_space, seen, [model_space.encode(o.params) for o in seen])
+    sign = -1.0 if direction == "maximize" else 1.0
+    found = []
+    for p in space:
+        centre = next((t for t in ranked if p.name in t.params), None)
+        if centre is None or p.size == 1:
+            continue
+        values = _spread_values(p)
+        at = encoded[centre.number]
+        points = np.array(
+            [model_space.encode({**at, p.name: encode_value(p, value)}) for value in values]
+        )
+        middle, one, other = (
+            sign * v for v in model.predict_scores(points, (0.0, -DEVIATIONS, DEVIATIONS))
+        )
+        low, high = np.minimum(one, other), np.maximum(one, other)
+        ends = (middle.tolist(), low.tolist(), high.tolist())
+        found.append(Belief(p.name, centre.number, values, *ends))
+    return found
+
+
+def _fits(trial: Trial, declared: Mapping[str, Parameter]) -> bool:
+    """Whether the trial's values are of the space; a user's model may have added others."""
+    return all(declared[n].contains(v) for n, v in trial.params.items() if n in declared)
+
+
+def _encode_params(
+    params: Mapping[str, Value], declared: Mapping[str, Parameter]
+) -> dict[str, Value]:
+    return {n: encode_value(declared[n], v) for n, v in params.items() if n in declared}
+
+
+def _freeze_trial(trial: Trial, params: dict[str, Value], declared: Mapping[str, Parameter]) -> Any:
+    """The trial as `OptunaSampler.tell` shows it to the sampler."""
+    from optuna.trial import FrozenTrial, TrialState
+
+    complete = trial.state == "COMPLETE"
+    folds = {} if trial.fold_scores is None else {"fold_scores": list(trial.fold_scores)}
+    return FrozenTrial(
+        number=trial.number,
+        state=TrialState[OPTUNA_STATES[trial.state]],
+        value=trial.score if complete else None,
+        datetime_start=None,
+        datetime_complete=None,
+        params=params,
+        distributions={name: to_distribution(declared[name]) for name in params},
+        user_attrs=folds,
+        system_attrs={},
+        intermediate_values=dict(enumerate(trial.mean_scores())),
+        trial_id=trial.number,
+    )
+
+
+def _spread_values(p: Parameter) -> Sequence[Value]:
+    """All values of a hyperparameter, or some that are spread over its range."""
+    if isinstance(p, Categorical) or p.size <= GRID:
+        return [p.value(i) for i in range(int(p.size))]
+    low, high = p.low, p.max_value
+    ends = np.geomspace(low, high, GRID) if p.log else np.linspace(low, high, GRID)
+    if isinstance(p, Int):
+        return sorted({p.value(round((v - low) / p.step)) for v in ends.tolist()})
+    return [min(max(v, low), high) for v in ends.tolist()]
