@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import synthetic
 
-from hpsearch.journal import Journal
+from hpsearch.journal import Journal, stream_records
 from hpsearch.reporting import html, terminal_tables
 from hpsearch.reporting.trial_export import export_trials
 from hpsearch.search.event_writer import EventWriter
@@ -46,8 +46,8 @@ def take_up(journal: Path) -> None:
 
 def recall(journal: Path) -> None:
     """What the sender to MLflow takes in of a journal that the store has."""
-    projection = Projection(cast(Any, None), journal, None)
-    projection.history, projection._alone = synthetic.history(0), True
+    projection = Projection(cast(Any, None), journal, next(stream_records(journal)), None)
+    projection.runs.is_alone = True
     projection.load_acknowledged(journal.stat().st_size)
 
 

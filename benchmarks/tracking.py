@@ -36,7 +36,7 @@ def cost(root: Path, trials: int, folds: int, epochs: int, *, bulk: bool) -> tup
     )
     sender.open_study()
     if not bulk and sender.projection:
-        sender.projection._bulk, sender._transactions = None, False
+        sender.projection._writer._bulk, sender._transactions = None, False
     cpu, wall = time.process_time(), time.perf_counter()
     sender.send()
     sender.close()

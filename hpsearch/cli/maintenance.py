@@ -34,7 +34,7 @@ def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
     sent = send(require_journal(study), uri, artifact_location(uri, root))
     n_trials = len(sent.history.last)
     what = "all" if not sent.problems else "the rest"
-    for replaced in sent.replaced:
+    for replaced in sent.runs.replaced:
         print_line(
             f"was in MLflow and not in the journal: {replaced}; deleted there (restorable until gc)"
         )

@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING
 from .. import fault_injection
 from ..compat.mlflow import one_transaction, sqlite_store
 from ..errors import HpsearchError, JournalError, TrackingError, redact_text
-from ..events import CURVES, Event
+from ..events import CURVES
 from ..history import History, load_history
 from ..journal import read_page, stream_records
 from ..platforms.files import sync_data
-from . import mlflow_layout
+from .artifact_queue import Artifact
 from .cursor import Cursor, Position, UploadState
 from .database import database_identity, database_path
-from .projection import Artifact, Projection, Request, StoreLostDataError
+from .projection import Projection, Request, StoreLostDataError
 from .refusals import FINAL_FOR_FILES, TOO_LARGE, TOO_LARGE_FOR_PROXY, describe_refusal, http_status
 from .store import limited_requests, open_store
 from .system_metrics import SystemMeter
@@ -118,14 +118,14 @@ class Sender:
         study = History([first])
         _warn_of_ignored_name(study.name)
         projection = Projection(
-            client, self.journal, self._artifacts, needs_files=self._needs_files
+            client, self.journal, first, self._artifacts, needs_files=self._needs_files
         )
         held = self._cursor.load(study.key)
-        said = projection.open_study(first, held.run)
-        projection.refused = list(held.refused)
+        said = projection.open_study(held.run)
+        projection.refusals.refused = list(held.refused)
         is_ours = said.matches(self.journal)
         if not is_ours:
-            self._retire_others(projection, first)
+            self._retire_others(projection)
         self._position = self._common_position(held.position, said) if is_ours else Position()
         self._read = self._position.offset
         self._steps.clear()
@@ -138,7 +138,7 @@ class Sender:
         )
         return True
 
-    def _retire_others(self, projection: Projection, first: Event) -> None:
+    def _retire_others(self, projection: Projection) -> None:
         """Delete the runs that this journal does not have, in a store that has seen another.
 
         The journal was replaced by an older copy, or lost its end in a power cut. This is done
@@ -146,9 +146,9 @@ class Sender:
         """
         found = self._compare_all(projection)
         for run, (key, why) in found.surplus.items():
-            projection.retire(run, key, why)
+            projection.runs.retire(run, key, why)
         if projection.history.key not in found.ids:
-            projection.open_study(first)
+            projection.open_study()
 
     def _common_position(self, held: Position, said: Position) -> Position:
         """Return the position on which the saved cursor and the store agree."""
@@ -247,11 +247,13 @@ class Sender:
         """
         before = self._require_open()
         study = before.history.key
-        before.deleted |= found.deleted - {study}
+        before.runs.deleted |= found.deleted - {study}
         for run, (key, why) in found.surplus.items():
-            before.retire(run, key, why)
-        names = {key: mlflow_layout.run_name(before.history, key) for key in found.lacking}
-        refused = {told.partition(":")[0] for told in [*before.refused, *before.left_out]}
+            before.runs.retire(run, key, why)
+        names = {key: before.runs.name_of(key) for key in found.lacking}
+        refused = {
+            told.partition(":")[0] for told in [*before.refusals.refused, *before.refusals.left_out]
+        }
         keys = [key for key in found.lacking if names[key] not in refused]
         if not keys:
             return
@@ -260,12 +262,10 @@ class Sender:
         if is_new:  # the trials' runs are to stand below it
             keys = [study, *(key for key in found.ids | dict.fromkeys(keys) if key != study)]
         first = next(stream_records(self.journal))
-        projection = Projection(before.client, self.journal, self._artifacts)
-        projection.open_study(first, "" if is_new else before.parent)
-        projection.refused, projection.artifacts = before.refused, before.artifacts
-        projection.left_out = before.left_out
-        projection.deleted, projection.replaced = before.deleted, before.replaced
-        projection.lacked = before.lacked + lacked
+        projection = Projection(before.client, self.journal, first, self._artifacts)
+        projection.open_study("" if is_new else before.parent)
+        projection.take_over(before)
+        projection.lacked += lacked
         events = islice(stream_records(self.journal, until=self._read), 1, None)
         self._steps.extend(projection.repeat_requests(keys, events))
         self.projection = projection
@@ -329,14 +329,14 @@ class Sender:
         Not while files that belong to what was sent are still to be stored.
         """
         projection = self._require_open()
-        if projection.artifacts or self.acknowledged_bytes == self._read:
+        if projection.files.waiting or self.acknowledged_bytes == self._read:
             return
         self._require_same_store()
         position = Position.at_offset(self.journal, self._read)
         projection.acknowledge(self._position, position)
         self._position = position
         logger.debug("%s holds the journal up to byte %d", self._where, position.offset)
-        known = UploadState(position, projection.parent, tuple(projection.refused))
+        known = UploadState(position, projection.parent, tuple(projection.refusals.refused))
         try:
             self._cursor.save(projection.history.key, known)
         except OSError as error:  # the next process sends a little again, which changes nothing
@@ -352,21 +352,21 @@ class Sender:
         """
         refused: dict[int, list[Artifact]] = {}
         try:
-            for key, artifact in list(projection.artifacts.items()):
-                del projection.artifacts[key]
+            for key, artifact in list(projection.files.waiting.items()):
+                del projection.files.waiting[key]
                 if artifact.path is not None and not artifact.path.is_file():
                     continue  # a study that went on has replaced it
                 if reason := artifact.explain_unreadable():
-                    projection.left_out.append(reason)
+                    projection.refusals.left_out.append(reason)
                     logger.warning("%s. It is not sent; everything else is.", reason)
                     continue
                 logger.debug("sending %s", artifact.name)
                 try:
-                    projection.upload(artifact)
+                    projection.files.upload(artifact)
                 except Exception as error:  # every backend raises its own kind
                     status = http_status(error)
                     if status not in FINAL_FOR_FILES:
-                        projection.artifacts[key] = artifact
+                        projection.files.waiting[key] = artifact
                         raise FilesAwayError(
                             f"{redact_text(self.uri)}: {artifact.name} cannot be stored: "
                             f"{describe_refusal(error, needs=NEEDS_FILES)} Runs and points have "
@@ -381,7 +381,7 @@ class Sender:
         names = ", ".join(map(str, artifacts))
         why = TOO_LARGE_FOR_PROXY if status == TOO_LARGE else f"it answers {status}."
         told = f"{redact_text(self.uri)} does not take {names}: {why}"
-        self._require_open().left_out.append(told)
+        self._require_open().refusals.left_out.append(told)
         logger.warning("%s The rest has arrived.", told)
 
     def _perform_page(self) -> None:
@@ -491,7 +491,7 @@ def _send_all(sender: Sender) -> None:
     with suppress(FilesAwayError):  # `park` tries them once more
         sender.send()
     projection = sender._require_open()
-    if not projection.artifacts:
+    if not projection.files.waiting:
         projection.add_missing()  # what was refused once may be taken now
     sender.repair_runs()
     sender.park_runs()

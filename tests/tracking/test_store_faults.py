@@ -321,7 +321,7 @@ def test_a_trials_run_that_was_deleted_stays_so_and_is_named(
     sender = Sender(journal, uri, artifacts)
     sender.open_study()
     sender.send()
-    client.delete_run(sender.projection.runs["key-of-study/0/0"])
+    client.delete_run(sender.projection.runs.ids["key-of-study/0/0"])
     place(root, "study")
     sender.send()
     sender.close()
@@ -338,7 +338,7 @@ def test_a_run_whose_beginning_the_journal_lost_is_not_left_running(
 ) -> None:
     began = next(i for i, record in enumerate(RECORDS) if record["event"] == "started")
     sent = sync_study(place(root, "study", began + 2), uri, artifacts)
-    client.update_run(sent.runs["key-of-study/0/0"], status="RUNNING")  # killed, not parked
+    client.update_run(sent.runs.ids["key-of-study/0/0"], status="RUNNING")  # killed, not parked
     again = {**RECORDS[1], "attempt": 1}
     records = [
         *RECORDS[:began],
@@ -563,12 +563,12 @@ def test_a_journal_replaced_by_an_older_copy_that_went_on_doubles_no_point(
         projection = uploader._sender.projection
     else:
         projection = send(journal, uri, artifacts)
-    replaced = {told.split()[0] for told in projection.replaced}
+    replaced = {told.split()[0] for told in projection.runs.replaced}
     kept = {"trial-000"} if count > TRIAL_0_ENDS else set()
     assert {"study", "trial-000", "trial-001", "trial-002", "trial-003"} - kept <= replaced
     compare(stored, "study", figure)
     again = verify_study(journal, uri, artifacts)
-    assert ([], [], []) == (again.replaced, again.lacked, again.problems)
+    assert ([], [], []) == (again.runs.replaced, again.lacked, again.problems)
 
 
 def test_an_older_copy_of_a_journal_keeps_no_trial_that_it_does_not_have(
@@ -578,7 +578,7 @@ def test_an_older_copy_of_a_journal_keeps_no_trial_that_it_does_not_have(
     journal = place(root, "study")
     sync_study(journal, uri, artifacts)
     place(root, "study", TRIAL_0_ENDS + 1)
-    assert 4 == len(verify_study(journal, uri, artifacts).replaced)  # three trials, the study
+    assert 4 == len(verify_study(journal, uri, artifacts).runs.replaced)  # three trials, the study
     compare(stored, "study")
 
 
@@ -607,11 +607,11 @@ def test_what_a_store_has_too_much_is_found_and_replaced(
     sent = sync_study(journal, uri, artifacts)
     before = stored("study")
     told = add(client, str(sent.run_id(0)))
-    [replaced] = verify_study(journal, uri, artifacts).replaced
+    [replaced] = verify_study(journal, uri, artifacts).runs.replaced
     assert replaced.startswith("trial-000 ")
     assert replaced.endswith(told)
     assert before == stored("study")
-    assert [] == verify_study(journal, uri, artifacts).replaced
+    assert [] == verify_study(journal, uri, artifacts).runs.replaced
 
 
 def test_files_that_a_store_lost_are_sent_again(

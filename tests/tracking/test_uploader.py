@@ -235,11 +235,11 @@ def test_points_in_bulk_are_those_that_mlflow_would_write(
     records[5]["metrics"]["val/loss"] = [float("nan"), float("-inf")]
     slow = Sender(place(root, "slow", records), uri, artifacts)
     slow.open_study()
-    slow.projection._bulk = None
+    slow.projection._writer._bulk = None
     slow.send()
     slow.close()
     fast = sync_study(place(root, "fast", records), uri, artifacts)
-    assert fast._bulk is not None
+    assert fast._writer._bulk is not None
     expected, received = stored("slow"), stored("fast")
     for name, other in (("trial-000", "trial-000"), ("trial-002", "trial-002"), ("slow", "fast")):
         assert expected[name]["points"] == received[other]["points"]
@@ -284,7 +284,7 @@ def test_a_page_in_one_transaction_leaves_the_rows_of_mlflows_own_calls(
         sender = Sender(place(tmp_path / way, "study", records), uri, "file:///artifacts")
         sender.open_study()
         if way == "one by one":
-            sender._transactions, sender.projection._bulk = False, None
+            sender._transactions, sender.projection._writer._bulk = False, None
         sender.send()
         rows.append(rows_of(uri, sender.projection.experiment_id))
         sender.close()
@@ -343,7 +343,7 @@ def test_a_refused_request_is_told_and_the_rest_gets_through(
     sender.open_study()
     sender.send()
     key = f"{sender.projection.history.key}/0/0"
-    client.delete_run(sender.projection.runs[key])
+    client.delete_run(sender.projection.runs.ids[key])
     place(root, "refused", records)
     sender.send()
     sender.close()
