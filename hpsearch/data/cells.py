@@ -22,10 +22,7 @@ import numpy as np
 try:
     from ..errors import DataError
 except ImportError:  # beside a served model, hpsearch is not installed
-
-    class DataError(ValueError):  # type: ignore[no-redef]
-        """The table cannot be used in its present form."""
-
+    DataError = ValueError  # type: ignore[assignment,misc]
 
 MISSING_TEXTS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none"})
 BOOL_WORDS = {

@@ -237,9 +237,11 @@ def _add_rules(models: dict[str, Schema]) -> None:
     }
     for name, default in (("SamplerSpec", SamplerSpec().kind), ("PrunerSpec", PrunerSpec().kind)):
         rule = next(
-            r for r in models[name]["allOf"] if r["if"]["properties"]["kind"]["const"] == default
+            rule
+            for rule in models[name]["allOf"]
+            if rule["if"]["properties"]["kind"]["const"] == default
         )
-        del rule["if"]["required"]  # it is the kind of a section that names none
+        del rule["if"]["required"]  # the default kind need not be named
     folds = models["CrossValidationSpec"]
     folds["allOf"] = [
         _needs_kind("group", GROUPED_KINDS, {"type": "null"}),

@@ -56,7 +56,7 @@ def _make_recording_trial(answer: AnswerFunction, params: Mapping[str, Value]) -
     )
     from optuna.trial import FixedTrial
 
-    class Trial(FixedTrial):
+    class RecordingTrial(FixedTrial):
         """Records the requests."""
 
         def __init__(self) -> None:
@@ -94,7 +94,7 @@ def _make_recording_trial(answer: AnswerFunction, params: Mapping[str, Value]) -
                 self.asked[name] = ParameterRequest(name, declared, default)
                 self.given[name] = answer(self.asked[name])
 
-    return Trial()
+    return RecordingTrial()
 
 
 def _check_plain_choices(name: str, choices: Iterable[Any]) -> None:

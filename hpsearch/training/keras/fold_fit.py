@@ -240,8 +240,8 @@ class FoldFit:
             schedule = make_schedule(self._params)
         x = self._gather(validation)[0] if len(validation) else None
 
-        class Before(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
-            """Sets the rate; tells a final fit of the validation loss that the search saw."""
+        class EpochStart(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
+            """Sets the learning rate, and the `val_loss` of a final fit to what the search saw."""
 
             def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
                 if schedule is None:
@@ -255,15 +255,15 @@ class FoldFit:
                     watched = trial.watched[min(epoch, len(trial.watched) - 1)]
                     logs.setdefault("val_loss", watched)
 
-        class Gate(keras.callbacks.Callback):  # type: ignore[misc]
-            """Waits until the next epoch is wanted."""
+        class EpochGate(keras.callbacks.Callback):  # type: ignore[misc]
+            """Blocks after each epoch until the next one is requested."""
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
                 if x is None:  # a final fit trains as long as the search says
                     fold.model.stop_training = False
                 hand_over((dict(logs or {}), fold._predict(x)))
 
-        return Before(), Gate()
+        return EpochStart(), EpochGate()
 
     def _predict(self, x: np.ndarray | None) -> np.ndarray:
         if x is None:
