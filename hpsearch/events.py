@@ -40,6 +40,7 @@ class DataSummary:
     test_rows: int | None = None
     folds: int | None = None
     notes: Sequence[str] = field(default_factory=list)  # what was inferred, for the user
+    versions: Mapping[str, str] = field(default_factory=dict)  # of sources: location -> version
 
 
 @dataclass(frozen=True, slots=True)

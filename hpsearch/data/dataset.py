@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,7 @@ class Dataset:
     rows: np.ndarray  # (n_rows,) indices of the development rows in the source, 0-based
     windows: Windows | None  # into `columns`, one per development row; None: no windows
     notes: tuple[str, ...]  # for the user: what was inferred, left out, or looks suspicious
+    versions: Mapping[str, str] = field(default_factory=dict)  # location -> version that was read
 
     @property
     def n_rows(self) -> int:

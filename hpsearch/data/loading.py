@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,7 @@ from .malloc import trim_heap
 from .memory_source import source_from_memory
 from .schema import Schema
 from .source_table import SourceTable
-from .sources import read_source
+from .sources import NOTHING_PINNED, read_source
 from .split import Split
 from .target_inference import infer_targets
 from .windows import Windows, build_windows
@@ -54,6 +54,7 @@ def load(
     seed: int,
     folder: Path,
     arrays: Any = None,
+    pinned: Mapping[str, str] = NOTHING_PINNED,
 ) -> Dataset:
     """Load the data of a study.
 
@@ -64,13 +65,14 @@ def load(
         seed: The study's seed; it alone determines test rows and folds.
         folder: Base of relative paths.
         arrays: Data in memory instead of `data.source`: (X, y), (frame, y) or a frame.
+        pinned: The versions that an earlier run has read, by location: `Dataset.versions`.
 
     Raises:
         DataError: In one line: the location, what was found, and how to fix it.
     """
     cv = cross_validation or CrossValidationSpec()
     if arrays is None:
-        source = read_source(data, folder, list_text_columns(data, cv, task))
+        source = read_source(data, folder, list_text_columns(data, cv, task), pinned)
     else:
         source = source_from_memory(arrays, data)
     if data.outer_fold is not None:  # nested: the outer fold is locked instead
@@ -157,7 +159,8 @@ def _build_dataset(
         locked_rows=locked,
         rows=here,
         windows=windows,
-        notes=(*said, *why, *odd, *_note_constant_columns(schema, columns)),
+        versions=source.versions,
+        notes=(*source.notes, *said, *why, *odd, *_note_constant_columns(schema, columns)),
     )
 
 

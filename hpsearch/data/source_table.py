@@ -5,8 +5,8 @@ Plain types are numbers, truth values, text and dates.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,8 @@ class SourceTable:
     test_array: np.ndarray | None = None  # array rows of the locked rows
     layout: Layout | None = None  # of delimited text
     categories: tuple[str, ...] = ()  # columns with a categorical type
+    notes: tuple[str, ...] = ()  # for the user: what was noticed while reading
+    versions: Mapping[str, str] = field(default_factory=dict)  # location -> version that was read
 
     @property
     def rows(self) -> Any:
@@ -92,11 +94,12 @@ def normalize_column_types(table: Any, drop: Collection[str] = ()) -> Any:
     import pyarrow as pa
 
     names, drop = require_unique_names(table.column_names), frozenset(drop)
-    for index, field in enumerate(table.schema):
-        if field.name in drop and not _is_readable_type(field.type):
-            table = table.set_column(index, field.name, pa.nulls(table.num_rows, pa.float64()))
-    kinds = [_normalize_type(field.type, field.name) for field in table.schema]
-    if all(kind == field.type for kind, field in zip(kinds, table.schema, strict=True)):
+    for index, name in enumerate(names):
+        if name in drop and not is_readable_type(table.schema.types[index]):
+            table = table.set_column(index, name, pa.nulls(table.num_rows, pa.float64()))
+    before = table.schema.types
+    kinds = [_normalize_type(kind, name) for kind, name in zip(before, names, strict=True)]
+    if kinds == before:
         return table
     columns = [_cast_column(c, kind) for c, kind in zip(table.columns, kinds, strict=True)]
     return pa.table(columns, names=names)
@@ -129,7 +132,7 @@ def _normalize_type(kind: Any, name: str) -> Any:
         return pa.float64()
     if types.is_large_string(kind) or types.is_string_view(kind) or types.is_time(kind):
         return pa.string()
-    if _is_readable_type(kind):
+    if is_readable_type(kind):
         return kind
     raise DataError(
         f"column {name!r} holds {kind}: only numbers, text, truth values and dates can be "
@@ -137,12 +140,12 @@ def _normalize_type(kind: Any, name: str) -> Any:
     )
 
 
-def _is_readable_type(kind: Any) -> bool:
+def is_readable_type(kind: Any) -> bool:
     """Whether an Arrow type holds numbers, truth values, text, dates or times of day."""
     from pyarrow import types
 
     if types.is_dictionary(kind):
-        return _is_readable_type(kind.value_type)
+        return is_readable_type(kind.value_type)
     read = (
         *(types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null),
         *(types.is_string, types.is_large_string, types.is_string_view),

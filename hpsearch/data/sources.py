@@ -6,9 +6,10 @@ Every source becomes a `SourceTable`. Roles and meanings of the columns are assi
 from __future__ import annotations
 
 import glob
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..spec.function_reference import is_reference, load_function_once, resolve_
 from .arrays import FEATURE_KEYS
 from .columns import Layout
 from .delimited_reader import read_delimited
+from .delta_source import read_delta
 from .images import is_image_folder, read_class_folders
 from .memory_source import (
     DEFAULT_TARGET_NAME,
@@ -28,8 +30,12 @@ from .memory_source import (
     source_from_arrays,
     source_from_memory,
 )
+from .partitions import DELTA, add_partition_columns, find_data_files, identify_table_format
 from .source_table import SourceTable, cast_to_text, find_text_columns, normalize_source
+from .table_union import unite_tables
 
+NOTHING_PINNED: Mapping[str, str] = MappingProxyType({})
+DELTA_VERSION = "delta version "  # how a version is recorded
 SKLEARN_DATASETS = ("breast_cancer", "diabetes", "digits", "iris", "linnerud", "wine")
 DOWNLOADED_DATASETS = (
     "20newsgroups",
@@ -42,29 +48,42 @@ TARGET_KEYS = ("y", "y_train")
 TEST_KEYS = (("x_test", "y_test"), ("X_test", "y_test"))
 
 
-def read_source(data: DataSpec, folder: Path, text: Collection[str] = ()) -> SourceTable:
+def read_source(
+    data: DataSpec,
+    folder: Path,
+    text: Collection[str] = (),
+    pinned: Mapping[str, str] = NOTHING_PINNED,
+) -> SourceTable:
     """Read the table that `data.source` names.
 
     Args:
         data: The declaration.
         folder: Base of relative paths.
         text: Columns of a text file to keep as text.
+        pinned: The versions that an earlier run has read, by location.
 
     Raises:
         DataError: If the source does not exist, or is ambiguous.
     """
     if data.source is None:
         raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
-    source = _open_source(data.source, data, folder, text)
+    source = _open_source(data.source, data, folder, text, pinned)
     if data.test_source is not None:
         spelled = find_text_columns(source.table)
-        test = _open_source(data.test_source, data, folder, [*text, *spelled])
+        test = _open_source(data.test_source, data, folder, [*text, *spelled], pinned)
         rows = cast_to_text(test.table, spelled) if test.layout else test.table
-        source = replace(source, test_table=rows, test_array=test.array)
+        versions = {**source.versions, **test.versions}
+        source = replace(source, test_table=rows, test_array=test.array, versions=versions)
     return normalize_source(source, data.drop)
 
 
-def _open_source(location: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:
+def _open_source(
+    location: str,
+    data: DataSpec,
+    folder: Path,
+    text: Collection[str],
+    pinned: Mapping[str, str],
+) -> SourceTable:
     scheme, _, rest = ("", "", "") if starts_with_drive(location) else location.partition(":")
     if scheme == "sklearn":
         return _load_sklearn(rest)
@@ -74,9 +93,32 @@ def _open_source(location: str, data: DataSpec, folder: Path, text: Collection[s
         is_file = (folder / location).exists() or glob.has_magic(location)
         if (rest or is_reference(location)) and not is_file:
             return _call_user_function(location, data, folder)
+        whole = folder / Path(location).expanduser()
+        if identify_table_format(whole) == DELTA:
+            return _open_delta(location, whole, data, pinned)
+        if location == data.source and (data.version is not None or data.timestamp is not None):
+            raise DataError("data.version and data.timestamp are for Delta tables")
         return _open_files(location, data, folder, text)
     except DataError as error:
         raise DataError(f"{location}: {error}") from None
+
+
+def _open_delta(
+    location: str, folder: Path, data: DataSpec, pinned: Mapping[str, str]
+) -> SourceTable:
+    """Read the declared version of a Delta table, else the pinned one, else the newest."""
+    version, timestamp = None, None
+    if location == data.source:
+        version, timestamp = data.version, data.timestamp
+    before = pinned.get(location, "")
+    if version is None and before.startswith(DELTA_VERSION):
+        version, timestamp = int(before.removeprefix(DELTA_VERSION)), None
+    table, read = read_delta(folder, version, timestamp)
+    if table.num_rows == 0:
+        raise DataError(f"there are no rows in version {read}")
+    note = f"version {read} of the Delta table"
+    versions = {location: f"{DELTA_VERSION}{read}"}
+    return SourceTable(folder.name, table, notes=(note,), versions=versions)
 
 
 def _load_sklearn(name: str) -> SourceTable:
@@ -117,51 +159,49 @@ def _open_files(location: str, data: DataSpec, folder: Path, text: Collection[st
         images, classes = read_class_folders(whole, data.image_size)
         targets = resolve_target_names(np.asarray(classes), data)
         return SourceTable(whole.name, pa.table({targets[0]: classes}), targets, array=images)
-    paths = _find_paths(location, folder)
+    files = find_data_files(location, folder, (*READERS, *DELIMITED_SUFFIXES))
+    paths = [file.path for file in files]
     name = paths[0].name.partition(".")[0] if len(paths) == 1 else whole.parent.name
     name = whole.name if whole.is_dir() else name
     if paths[0].suffix == ".npz":
         return _read_npz(paths[0], data)
     tables, layout = _read_files(paths, data, text)
-    if (spelled := _find_mixed_type_columns(tables)) and layout is not None:
+    if layout is not None and (spelled := _find_mixed_type_columns(tables)):
         tables, layout = _read_files(paths, data, [*text, *spelled])
         tables = [cast_to_text(table, spelled) for table in tables]
-    try:
-        table = pa.concat_tables(tables, promote_options="permissive")
-    except pa.ArrowInvalid as error:
-        raise DataError(f"its files do not agree in the type of a column: {error}") from None
+    tables = add_partition_columns(tables, files, text)
+    table, notes = unite_tables(tables, [_shorten_path(p, whole) for p in paths], data.drop)
     if table.num_rows == 0:
         raise DataError("there are no rows")
-    return SourceTable(name, table, layout=layout)
+    _require_targets_everywhere(tables, paths, data)
+    return SourceTable(name, table, layout=layout, notes=notes)
 
 
-def _refuse_partitioned_folder(folder: Path) -> None:
-    """Refuse a folder of a Delta table, of partitions, or of an unfinished job."""
-    if (folder / "_delta_log").is_dir():
-        raise DataError(
-            "a Delta table, whose folder holds files of earlier versions too: write the version "
-            "that you mean as Parquet, and give that"
-        )
-    for path in sorted(p for p in folder.rglob("*") if p.is_dir()):
-        name, equals, _ = path.name.partition("=")
-        if equals:
-            raise DataError(
-                f"{path.relative_to(folder)}: a folder for each value of {name!r}, which is in no "
-                "file and would be lost: write the table as files that hold the column"
-            )
-        if path.name == "_temporary":
-            raise DataError(f"{path.name}: what writes this table has not finished")
+def _shorten_path(path: Path, whole: Path) -> str:
+    return path.relative_to(whole).as_posix() if path.is_relative_to(whole) else path.name
+
+
+def _require_targets_everywhere(
+    tables: Sequence[Any], paths: Sequence[Path], data: DataSpec
+) -> None:
+    """Refuse a file without the target, if others have it."""
+    for target in data.targets:
+        held = [target in table.column_names for table in tables]
+        if any(held) and not all(held):
+            raise DataError(f"{paths[held.index(False)].name} has no column {target!r}, the target")
 
 
 def _read_files(
     paths: Sequence[Path], data: DataSpec, text: Collection[str]
 ) -> tuple[list[Any], Layout | None]:
-    """Read several files; returns their tables, and the layout of the first."""
+    """Read several files; returns their tables, and the layout of the first delimited one."""
     read = [_read_file(path, data, text, alone=len(paths) == 1) for path in paths]
-    for path, (table, _) in zip(paths, read, strict=True):
-        if table.column_names != read[0][0].column_names:
-            raise DataError(f"{path.name} has other columns than {paths[0].name}")
-    return [table for table, _ in read], read[0][1]
+    delimited = [i for i, (_, layout) in enumerate(read) if layout is not None]
+    if delimited:  # which has no types of its own: a differing header is a mistake
+        for path, (table, _) in zip(paths, read, strict=True):
+            if table.column_names != read[0][0].column_names:
+                raise DataError(f"{path.name} has other columns than {paths[0].name}")
+    return [table for table, _ in read], read[delimited[0]][1] if delimited else None
 
 
 def _find_mixed_type_columns(tables: Sequence[Any]) -> list[str]:
@@ -172,21 +212,6 @@ def _find_mixed_type_columns(tables: Sequence[Any]) -> list[str]:
     ]
     names = tables[0].column_names
     return [n for n, k in zip(names, kinds, strict=True) if "string" in k and len(k) > 1]
-
-
-def _find_paths(location: str, folder: Path) -> list[Path]:
-    """Find the files of a path, sorted by name."""
-    path = folder / Path(location).expanduser()
-    if path.is_dir():
-        _refuse_partitioned_folder(path)
-        found = sorted(p for p in path.rglob("*") if p.suffix in (*READERS, *DELIMITED_SUFFIXES))
-    elif glob.has_magic(location) and not path.exists():
-        found = sorted(Path(p) for p in glob.glob(str(path), recursive=True))
-    else:
-        found = [path] if path.is_file() else []
-    if not found:
-        raise DataError(f"there is no such file (looked in {path.parent})")
-    return found
 
 
 def _read_file(

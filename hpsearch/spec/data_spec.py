@@ -6,6 +6,7 @@ Pure data: reads no file and imports no array library, so `hpsearch check` answe
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
@@ -164,6 +165,8 @@ class DataSpec(_DataSection):
     """The source of the rows and the roles of their columns."""
 
     source: str | None = None  # a file, folder or glob; sklearn:NAME; MODULE:FUNCTION
+    version: Annotated[int, Field(ge=0)] | None = None  # of a Delta table; None: the newest
+    timestamp: datetime | None = None  # of a Delta table: its version at this moment
     target: str | Annotated[list[str], Field(min_length=1)] | None = None  # to predict
     drop: list[str] = []  # columns to leave out
     test_fraction: Fraction = 0.2  # share of rows locked until the winner is chosen
@@ -203,6 +206,8 @@ class DataSpec(_DataSection):
         if self.windows is not None and (self.shape or self.test_source):
             other = "shape" if self.shape else "test_source"
             raise ValueError(f"windows and {other} exclude each other: leave one of them out")
+        if self.version is not None and self.timestamp is not None:
+            raise ValueError("version and timestamp exclude each other: leave one of them out")
         if self.names is not None and len(set(self.names)) < len(self.names):
             twice = sorted({n for n in self.names if self.names.count(n) > 1})
             raise ValueError(f"names: {', '.join(twice)} more than once")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,15 @@ MOST_TOGETHER = 1000  # their default population there, and at most
 LISTED = 16  # values of an integer range; of larger ranges, powers of two
 
 
-def load_data(study: CheckedStudy, data: Any = None) -> Dataset:
+def load_data(
+    study: CheckedStudy, data: Any = None, pinned: Mapping[str, str] | None = None
+) -> Dataset:
     """Load the declared data, or data passed in memory.
+
+    Args:
+        study: The declaration.
+        data: The data in memory, if any.
+        pinned: Versions of the sources that the study has read before, by location.
 
     Raises:
         SpecError: If there is neither.
@@ -60,6 +67,7 @@ def load_data(study: CheckedStudy, data: Any = None) -> Dataset:
         seed=spec.seed,
         folder=study.file.folder,
         arrays=data,
+        pinned=pinned or {},
     )
 
 
@@ -359,4 +367,5 @@ def describe_dataset(dataset: Dataset) -> DataSummary:
         test_rows=len(dataset.locked_rows) if dataset.locked_rows else 0,
         folds=len(dataset.folds),
         notes=list(dataset.notes),
+        versions=dict(dataset.versions),
     )

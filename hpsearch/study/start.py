@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from ..data import Dataset
@@ -84,6 +85,11 @@ def start_or_resume(
             threads=crew.threads,
         )
     )
+
+
+def find_read_versions(first: Event | None) -> Mapping[str, str]:
+    """Return the versions of the sources that the study began with, by location."""
+    return first.data.versions if isinstance(first, StudyCreated) else {}
 
 
 def require_comparable(first: Event, path: Path) -> StudyCreated:

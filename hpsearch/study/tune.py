@@ -31,7 +31,7 @@ from .prepare import WorkerPool, build_problem, load_data, resolve_study
 from .resolved_study import CheckedStudy
 from .result import StudyResult, build_result
 from .search_setup import make_search
-from .start import move_aside, require_own_folder, start_or_resume
+from .start import find_read_versions, move_aside, require_own_folder, start_or_resume
 from .validation import check_study
 
 logger = logging.getLogger("hpsearch.study")
@@ -114,7 +114,7 @@ def tune(
         writer = stack.enter_context(EventWriter(path, listeners))
         stack.enter_context(study_log(path.parent / LOGS))  # locks the journal
         remove_drafts(path.parent, but=CURSOR)  # left by a killed run
-        dataset = load_data(checked, data)
+        dataset = load_data(checked, data, find_read_versions(writer.journal.first))
         study = resolve_study(checked, dataset)
         problem = build_problem(study, dataset)
         checked_model = check_model(study.file, problem)

@@ -274,7 +274,9 @@ def dataset_fields(history: History) -> dict[str, str]:
     rows, columns = data.rows, data.columns
     width = len(columns) if isinstance(columns, list | dict) else columns
     profile = {
-        k: v for k, v in asdict(data).items() if k not in ("name", "columns") and v is not None
+        k: v
+        for k, v in asdict(data).items()
+        if k not in ("name", "columns", "versions") and v is not None
     }
     if isinstance(rows, int) and isinstance(width, int):
         profile |= {"num_rows": rows, "num_columns": width, "num_elements": rows * width}
@@ -282,10 +284,19 @@ def dataset_fields(history: History) -> dict[str, str]:
     return {
         "name": _clean_text(name)[:500],
         "digest": history.study.fingerprint[:MAX_DIGEST_LENGTH] or "unknown",
-        "source_type": "local",
-        "source": _clean_text(json.dumps({"uri": name})),
+        **describe_source(name, data.versions),
         "profile": _clean_text(json.dumps(profile, default=str)),
     }
+
+
+def describe_source(name: str, versions: Mapping[str, str]) -> dict[str, str]:
+    """The source of the dataset, of the class that MLflow has for it."""
+    for location, version in versions.items():
+        found = re.fullmatch(r"delta version (\d+)", version)
+        if found:
+            source = {"path": location, "delta_table_version": int(found[1])}
+            return {"source_type": "delta_table", "source": _clean_text(json.dumps(source))}
+    return {"source_type": "local", "source": _clean_text(json.dumps({"uri": name}))}
 
 
 def spec_yaml(history: History) -> str:

@@ -63,7 +63,7 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
         tempfile.TemporaryDirectory() as logs,
         WorkerPool(study, workers=1, logs=Path(logs), threads=threads) as crew,
     ):
-        dataset = load_data(study, data)
+        dataset = load_data(study, data, history.study.data.versions)
         if dataset.fingerprint != history.study.fingerprint:
             raise DataError(
                 f"the data are not those of study {history.name}: fingerprint "
