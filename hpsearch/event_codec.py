@@ -211,6 +211,14 @@ def _warm_start(value: Any) -> Any:
     return None if value is None else decode({**value, "trials": trials(value["trials"])})
 
 
+def _calibration(value: Any) -> Any:
+    """Decode a calibration with tuples, so that it equals the one that was written."""
+    if value is None:
+        return None
+    bounds = tuple(tuple(each) for each in value.get("bounds", ()))
+    return _part(events.Calibration)({**value, "bounds": bounds})
+
+
 _DECODED: dict[str, Convert] = {
     "data": _part(events.DataSummary),
     "objective": _part(events.Objective),
@@ -219,6 +227,8 @@ _DECODED: dict[str, Convert] = {
     "warm_start": _warm_start,
     "members": _parts(_part(events.EnsembleMember)),
     "chosen_from": _part(events.SelectionBasis),
+    "calibration": _calibration,
+    "coverage": _part(events.IntervalCoverage),
     "baselines": _parts(_part(events.BaselineScores)),
     "single": _part(events.SingleTrialScores),
     "importance": _part(events.ColumnImportance),

@@ -122,6 +122,23 @@ class ColumnImportance:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the out-of-fold predictions say about the winner's own predictions."""
+
+    temperature: float = 1.0  # divides the logits; 1: the network's probabilities are kept
+    bounds: Sequence[Sequence[float]] = ()  # by level; see `data.columns.Target`
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalCoverage:
+    """How the intervals, or sets of classes, of one level hold the truth of the locked rows."""
+
+    level: float  # the wanted share of rows
+    share: float  # the share of rows whose interval or set holds their truth
+    size: float  # mean width of the intervals, or mean number of classes in the sets
+
+
+@dataclass(frozen=True, slots=True)
 class FileDigest:
     """Size and SHA-256 of a file."""
 
@@ -347,6 +364,7 @@ class WinnerChosen(Event):
     finalist_spread: float | None = None
     members: Sequence[EnsembleMember] = ()
     threshold: float = 0.5  # decision threshold of a binary task
+    calibration: Calibration | None = None  # None: chosen by an earlier version
     chosen_from: SelectionBasis | None = field(default=None, metadata={"key": "of"})
 
 
@@ -371,6 +389,7 @@ class WinnerFitted(Event):
     trial: int | None = None
     members: Sequence[EnsembleMember] = ()
     threshold: float | None = None
+    calibration: Calibration | None = None
     files: str = ""
     digests: Mapping[str, FileDigest] = field(default_factory=dict)
 
@@ -397,6 +416,8 @@ class WinnerEvaluated(Event):
     files: str = ""
     test_rows: int | None = None
     threshold: float | None = None
+    calibration: Calibration | None = None
+    coverage: IntervalCoverage | None = None
     test: Mapping[str, float] = field(default_factory=dict)
     intervals: Mapping[str, Sequence[float]] = field(default_factory=dict)  # 95% interval
     baselines: Sequence[BaselineScores] = ()

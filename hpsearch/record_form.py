@@ -48,6 +48,10 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63
 
 
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
+
+
 def _is_whole(value: Any, below: int = LARGEST) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < below
 
@@ -134,6 +138,10 @@ _NUMBER, _WHOLE, _TEXT = (
 )
 _OBJECT, _NUMBERS = (_is_object, "an object"), (_numbers, "a list of numbers")
 _MEMBERS, _METRICS = (_members, "a list of trials and weights"), (_metrics, "numbers by name")
+_CALIBRATION = (
+    _or_none(_object_with(temperature=_is_positive, bounds=_list_of(_numbers))),
+    "a temperature and bounds, or null",
+)
 _DIGESTS = (_is_digests, "sizes and digests of files")
 _OBJECTS_BY_TEXT = (_mapping_of(_is_text), "texts by name")
 
@@ -234,6 +242,7 @@ _EVENTS: dict[str, Form] = {
         "finalist_spread": _optional(_NUMBER),
         "members": _MEMBERS,
         "threshold": _NUMBER,
+        "calibration": _CALIBRATION,
         "of": _optional(_OBJECT),
     },
     "predictions": {
@@ -245,6 +254,7 @@ _EVENTS: dict[str, Form] = {
         "trial": _optional(_WHOLE),
         "members": _MEMBERS,
         "threshold": _optional(_NUMBER),
+        "calibration": _CALIBRATION,
         "digests": _DIGESTS,
     },
     "reading": {"trial": _optional(_WHOLE), "rows": _optional(_WHOLE)},
@@ -255,6 +265,13 @@ _EVENTS: dict[str, Form] = {
         "reads": _WHOLE,
         "test_rows": _optional(_WHOLE),
         "threshold": _optional(_NUMBER),
+        "calibration": _CALIBRATION,
+        "coverage": _optional(
+            (
+                _object_with(level=_is_number, share=_is_number, size=_is_number),
+                "a level, a share and a size",
+            )
+        ),
         "test": _METRICS,
         "intervals": (_mapping_of(_is_interval), "pairs of numbers by name"),
         "baseline": _optional(

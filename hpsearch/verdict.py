@@ -1,11 +1,11 @@
-"""Describe how a winner compares with baseline models on the locked rows."""
+"""Describe for the user how a winner did on the locked rows, and beside baseline models."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from .events import BaselineScores
+from .events import BaselineScores, Calibration, IntervalCoverage
 
 Standing = Literal["better than", "as good as", "worse than"]
 STANDINGS: tuple[Standing, ...] = ("worse than", "as good as", "better than")
@@ -49,3 +49,26 @@ def describe_verdict(baselines: Sequence[BaselineScores]) -> str:
 def display_name(baseline: BaselineScores) -> str:
     """Format a baseline's name for the user."""
     return "a constant" if baseline.name == "constant" else baseline.name.replace("_", " ")
+
+
+def describe_calibration(
+    calibration: Calibration | None, coverage: IntervalCoverage | None, is_classification: bool
+) -> str:
+    """Describe the temperature, and what intervals or sets hold; "" if there is nothing to say.
+
+    Examples:
+        >>> describe_calibration(None, IntervalCoverage(0.9, 0.9124, 3.2), False)
+        '90% intervals hold 91.2% of the locked rows; their mean width is 3.2.'
+    """
+    parts = []
+    if calibration is not None and calibration.temperature != 1.0:
+        parts.append(
+            f"Probabilities are calibrated with the temperature {calibration.temperature:.3g}."
+        )
+    if coverage is not None:
+        what, size = ("sets of classes", "size") if is_classification else ("intervals", "width")
+        parts.append(
+            f"{coverage.level:.0%} {what} hold {coverage.share:.1%} of the locked rows; their mean "
+            f"{size} is {coverage.size:.3g}."
+        )
+    return " ".join(parts)

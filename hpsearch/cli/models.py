@@ -174,6 +174,12 @@ def export_model(model: str, format: str, output: Path, tracking_uri: str | None
     metavar="COLUMN",
     help="A column to copy into the answers; may be repeated.",
 )
+@click.option(
+    "--interval",
+    type=click.FloatRange(0.5, 0.99),
+    metavar="SHARE",
+    help="Add low and high, or the set of classes, that hold the truth of this share of rows.",
+)
 @click.option("--strict", is_flag=True, help="Refuse missing cells and unknown categories.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object of what was read.")
 @store_option()
@@ -184,6 +190,7 @@ def predict(
     overwrite: bool,
     separator: str | None,
     keep: tuple[str, ...],
+    interval: float | None,
     strict: bool,
     as_json: bool,
     tracking_uri: str | None,
@@ -210,6 +217,7 @@ def predict(
         "separator": separator,
         "keep": tuple(dict.fromkeys(keep)),
         "strict": strict,
+        "interval": interval,
     }
     with unwind_on_stop(), _open_rows(rows) as source:
         inputs = [source, *_store_files(client)]

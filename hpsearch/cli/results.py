@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..verdict import describe_verdict, display_name, stronger_baselines
+from ..verdict import describe_calibration, describe_verdict, display_name, stronger_baselines
 from .terminal import make_console
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def _show_holdout(out: Console, result: StudyResult) -> None:
         cells = ("" if other is None else f"{other:.4f}" for other in theirs)
         grid.add_row(metric, f"{value:.4f}", between, *cells)
     out.print(grid)
+    if told := describe_calibration(result.calibration, result.coverage, bool(result.confusion)):
+        out.print(told)
     if verdict := describe_verdict(result.baselines):
         out.print(f"{first}, by {result.objective}: {verdict} (95% of a paired bootstrap)")
     if result.confusion and len(result.confusion) <= 12:

@@ -65,6 +65,8 @@ class Target:
     parts: tuple[Target, ...] = ()  # several targets of a regression, or binary labels
     one_hot: tuple[str, ...] = ()  # one-hot columns, one per class
     format: str = ""  # how 1250.5 is written
+    temperature: float = 1.0  # classes: the model divides its logits by it
+    bounds: tuple[tuple[float, ...], ...] = ()  # of intervals or sets; see `prediction_intervals`
 
     @property
     def n_outputs(self) -> int:

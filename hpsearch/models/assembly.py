@@ -16,6 +16,7 @@ import numpy as np
 from ..data.schema import Schema
 from ..data.statistics import Statistics, clamp_answers, scale_features
 from ..data.target_transform import inverse_transform_target
+from .temperature import scale_by_temperature
 
 if TYPE_CHECKING:
     import keras
@@ -59,7 +60,7 @@ def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) 
         A model with one input: cleaned columns, (n, n_columns) float32 with NaN for missing cells,
         or windows of them, or arrays of the schema's shape and type. Its output is the weighted
         mean of `network(statistics.apply(schema.expand(columns)))`, in a regression in the
-        target's unit. It shares the networks' weights.
+        target's unit, of classes at the target's temperature. It shares the networks' weights.
     """
     import keras
     from keras import ops
@@ -70,6 +71,8 @@ def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) 
     features = _expand_features(cleaned, _map_features(schema), statistics.impute)
     transforms = schema.target.transforms if schema.target else ()
     answer = _average_networks(parts, features, task, transforms)
+    if schema.target is not None:
+        answer = scale_by_temperature(ops, answer, schema.target.temperature)
     return keras.Model(columns, answer, name="assembled")
 
 

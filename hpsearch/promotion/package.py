@@ -34,7 +34,7 @@ EXAMPLE_ROWS = 3
 # Modules of data/ that are copied beside a model.
 CODE = (
     *("cells", "vocabulary", "columns", "column_cleaning", "target_encoding"),
-    *("schema", "delimited"),
+    *("prediction_intervals", "schema", "delimited"),
 )
 # Beside MLflow, all that a server needs; without them MLflow would find out in half a minute.
 REQUIREMENTS = ("keras", "jax", "numpy", "pandas")
@@ -229,7 +229,11 @@ def _make_signature(schema: Schema) -> Any:
     else:
         answers = [types.ColSpec(_label_type(schema.target.classes), "label")]
         answers += [types.ColSpec("double", f"probability_{c}") for c in schema.target.classes]
-    return ModelSignature(types.Schema(takes), types.Schema(answers))
+    takes_interval = None
+    if schema.target.bounds:
+        interval = types.ParamSpec("interval", types.DataType.double, None)
+        takes_interval = types.ParamSchema([interval])
+    return ModelSignature(types.Schema(takes), types.Schema(answers), takes_interval)
 
 
 def _label_type(classes: Sequence[str | int]) -> str:

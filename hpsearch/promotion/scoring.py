@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -21,6 +21,7 @@ from ..data.cells import factorize_codes
 from ..data.column_cleaning import require_columns
 from ..data.columns import CellCounts, Layout, RowWindow
 from ..data.delimited import BLOCK_BYTES, DelimitedText, read_head, read_texts
+from ..data.prediction_intervals import bound_of_level
 from ..data.schema import Schema
 from ..data.source_table import normalize_column_types
 from ..errors import DataError, HpsearchError, PromotionError, redact_text
@@ -50,6 +51,7 @@ def predict_file(
     separator: str | None = None,
     keep: Sequence[str] = (),
     strict: bool = False,
+    interval: float | None = None,
 ) -> Any:
     """Write the predictions for the rows of `source` to `output` as CSV, in order.
 
@@ -62,6 +64,7 @@ def predict_file(
         separator: Of the CSV file; None: as in training, or found out from its first lines.
         keep: Columns of the file to copy in front of the answers.
         strict: Refuse rows with missing cells or unknown categories, before any is answered.
+        interval: Add intervals, or sets of classes, that hold the truth of this share of rows.
 
     Returns:
         `data.schema.CellCounts`: of the rows, and of cells that were missing or unknown categories.
@@ -74,21 +77,43 @@ def predict_file(
         raise DataError(f"{source}: there is no such file")
     with tempfile.TemporaryDirectory() as folder:
         served = load_served_folder(fetch_model(client, reference, folder), reference)
+        _require_interval(served, reference, interval)
         if served.schema.shape:
             if keep:
                 raise DataError(f"{reference} takes arrays, which have no column {keep[0]!r}")
-            return CellCounts(_predict_arrays(served, source, output))
+            return CellCounts(_predict_arrays(served, source, output, _options(interval)))
         if source.is_dir():
             raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
         # Of a model that an earlier version has packed, too.
         rows = RowFile(source, Schema.from_json(served.schema.to_json()), separator, tuple(keep))
         if strict:
             _refuse_unknown_cells(rows)
-        return _predict_rows(served, rows, output)
+        return _predict_rows(served, rows, output, _options(interval))
 
 
-def _predict_rows(served: Any, rows: RowFile, output: IO[str]) -> CellCounts:
-    """Iterate over the predictions for a file's rows, in blocks."""
+def _options(interval: float | None) -> dict[str, float]:
+    """The options of `ServedModel.answer`; models of earlier versions take none."""
+    return {} if interval is None else {"interval": interval}
+
+
+def _require_interval(served: Any, reference: Reference, interval: float | None) -> None:
+    """Refuse a level that the model does not have, before any row is read.
+
+    Raises:
+        PromotionError: With the levels that it has.
+    """
+    if interval is None:
+        return
+    try:
+        bound_of_level(getattr(served.schema.target, "bounds", ()), interval)
+    except ValueError as error:
+        raise PromotionError(f"{reference}: --interval {interval:g}: {error}.") from None
+
+
+def _predict_rows(
+    served: Any, rows: RowFile, output: IO[str], options: Mapping[str, float]
+) -> CellCounts:
+    """Write the predictions for a file's rows, in blocks."""
     import pyarrow as pa
 
     counts, window, earlier = CellCounts(), rows.schema.window, None
@@ -98,10 +123,10 @@ def _predict_rows(served: Any, rows: RowFile, output: IO[str]) -> CellCounts:
         reached = block if earlier is None else pa.concat_tables([earlier, block])
         try:
             if counts_itself:
-                answer = served.answer(reached, counts)
+                answer = served.answer(reached, counts, **options)
             else:
                 rows.schema.clean(block, counts)
-                answer = served.answer(reached)
+                answer = served.answer(reached, **options)
         except (ValueError, DataError) as error:
             raise DataError(f"{rows.source}, after row {n_rows}: {error}") from None
         answer = _add_kept_columns(answer.tail(block.num_rows), block, rows.keep)
@@ -159,11 +184,13 @@ def _context_rows(table: Any, window: RowWindow) -> Any:
     return table.take(np.sort(kept))
 
 
-def _predict_arrays(served: Any, source: Path, output: IO[str]) -> int:
+def _predict_arrays(
+    served: Any, source: Path, output: IO[str], options: Mapping[str, float]
+) -> int:
     """The answers for arrays, all in memory; those for a folder of images with their names."""
     try:
         rows, names = read_prediction_rows(source, served.schema.shape)
-        answer = served.answer(rows)
+        answer = served.answer(rows, **options)
     except ValueError as error:
         raise DataError(f"{source}: {error}") from None
     if names:

@@ -26,7 +26,8 @@ from mlflow.models import set_model
 from mlflow.protos.databricks_pb2 import BAD_REQUEST
 from mlflow.pyfunc import PythonModel, PythonModelContext
 
-CODE = ("columns", "column_cleaning", "schema", "delimited")  # used of those beside the model
+# Used of the modules beside the model.
+CODE = ("columns", "column_cleaning", "schema", "delimited", "prediction_intervals")
 ROWS_AT_ONCE = 4096  # which bounds the memory of activations
 MOST_SHOWN = 5  # columns, and categories of each, that are named where they are unknown
 ARRAYS_AT_ONCE = 256  # of rows that are arrays
@@ -69,14 +70,19 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """Predict the rows of a raw table, in order; see `answer`.
 
         Cells of unknown categories are logged, one line a table.
+
+        Args:
+            context: Unused.
+            model_input: The raw table.
+            params: May have `interval`, as `answer` takes it.
         """
         counts = self.code["columns"].CellCounts()
-        answers = self.answer(model_input, counts)
+        answers = self.answer(model_input, counts, (params or {}).get("interval"))
         if counts.unknown:
             _warn_unknown(counts.unknown, len(answers))
         return answers
 
-    def answer(self, table: Any, counts: Any = None) -> pd.DataFrame:
+    def answer(self, table: Any, counts: Any = None, interval: float | None = None) -> pd.DataFrame:
         """Predict each row of a raw table.
 
         Args:
@@ -84,31 +90,42 @@ class ServedModel(PythonModel):  # type: ignore[misc]
                 missing cells as they come. Other columns are ignored. An array (n_rows, *shape)
                 where rows are arrays, as images are.
             counts: A `hpsearch_columns.CellCounts` that gets missing and unknown cells added.
+            interval: The share of rows, 0.5 to 0.99, whose truth shall lie between `low` and
+                `high`, or among the classes of `set`; None: these columns are left out.
 
         Returns:
             `label` and one `probability_<class>` a class; `prediction` for a regression. Of
             several targets `prediction_<target>`, or `label_<target>` and `probability_<target>`,
-            the probability of the last of its two classes. Missing where a model of windows has
+            the probability of the last of its two classes. With `interval` also `low` and `high`
+            of a regression, or `set`, a JSON list of classes. Missing where a model of windows has
             too few rows before the row; those of a time series are given in its order.
 
         Raises:
-            ValueError: Naming the column that is missing, or the cell that is not a number.
+            ValueError: Naming the column that is missing, the cell that is not a number, or the
+                levels that the model has, if `interval` is none of them.
         """
+        bound = self._find_bound(interval)
         columns = self.schema.clean(table, counts)
         if self.schema.window is None:
-            return self._name_scores(self._predict_scores(len(columns), lambda rows: columns[rows]))
+            scores = self._predict_scores(len(columns), lambda rows: columns[rows])
+            return self._name_scores(scores, bound)
         order, last = self.schema.windows(table)
         columns, known = columns[order], np.flatnonzero(last >= 0)
         offsets = np.arange(1 - self.schema.window.rows, 1)
         scores = self._predict_scores(
             len(known), lambda rows: columns[last[known[rows]][:, None] + offsets]
         )
-        answers = self._name_scores(scores).set_axis(known)
+        answers = self._name_scores(scores, bound).set_axis(known)
         whole = answers.select_dtypes("integer").columns  # beside a missing one: no floats
         return answers.astype(dict.fromkeys(whole, object)).reindex(range(len(columns)))
 
-    def _name_scores(self, scores: np.ndarray) -> pd.DataFrame:
-        """The answers that are scores, (n_rows, n_outputs)."""
+    def _find_bound(self, interval: float | None) -> Any:
+        if interval is None:
+            return None
+        return self.code["prediction_intervals"].bound_of_level(self.schema.target.bounds, interval)
+
+    def _name_scores(self, scores: np.ndarray, bound: Any = None) -> pd.DataFrame:
+        """The answers that are scores, (n_rows, n_outputs), with intervals or sets if bounded."""
         target = self.schema.target
         if target.kind == "multilabel":
             return self._label_columns(scores)
@@ -116,14 +133,28 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             named = zip(target.names, scores.T, strict=True)
             return pd.DataFrame({f"prediction_{name}": column for name, column in named})
         if target.kind == "regression":
-            return pd.DataFrame({"prediction": scores[:, 0].astype(np.float64)})
+            numbers = scores[:, 0].astype(np.float64)
+            answers = {"prediction": numbers}
+            if bound is not None:
+                ends = self.code["prediction_intervals"].compute_intervals(
+                    numbers, bound, target.transform
+                )
+                answers |= dict(zip(("low", "high"), ends, strict=True))
+            return pd.DataFrame(answers)
         if target.kind == "binary":
             scores = np.concatenate([1 - scores, scores], axis=1)
             indices = (scores[:, 1] > target.threshold).astype(int)
         else:
             indices = scores.argmax(axis=1)
         answers = {f"probability_{c}": scores[:, k] for k, c in enumerate(target.classes)}
-        return pd.DataFrame({"label": np.array(target.classes)[indices], **answers})
+        named = pd.DataFrame({"label": np.array(target.classes)[indices], **answers})
+        if bound is not None:
+            sets = self.code["prediction_intervals"].compute_sets(scores, bound)
+            named["set"] = [
+                json.dumps([c for c, held in zip(target.classes, row, strict=True) if held])
+                for row in sets
+            ]
+        return named
 
     def _label_columns(self, scores: np.ndarray) -> pd.DataFrame:
         """Each label and its probability, (n_rows, n_labels)."""

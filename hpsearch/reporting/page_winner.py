@@ -12,7 +12,7 @@ from ..history import History
 from ..tracking.plots.predictions import Predictions, read_predictions
 from ..tracking.plots.thinning import thin_out
 from ..tracking.scores import winner_scores
-from ..verdict import compare_with, describe_verdict, display_name
+from ..verdict import compare_with, describe_calibration, describe_verdict, display_name
 from . import terminal_tables
 from .page_figures import (
     Curve,
@@ -101,7 +101,9 @@ def render_holdout(history: History) -> str:
     labels = f" Labels count above a probability of {threshold:.3g}." if threshold != 0.5 else ""
     verdict = describe_verdict(final.baselines)
     says = f" By {history.metric}, it is {verdict}." if verdict else ""
-    note = render_note(f"{about} that no trial saw, read {times}.{labels}{says}")
+    is_classes = history.study.task != "regression"
+    told = describe_calibration(final.calibration, final.coverage, is_classes)
+    note = render_note(f"{about} that no trial saw, read {times}.{labels}{says} {told}".rstrip())
     table = render_box(render_table(head, rows), padded="")
     return f"<h2>Locked test rows</h2>{table}{note}"
 

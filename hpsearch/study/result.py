@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data import Dataset
 from ..errors import HpsearchError
-from ..events import BaselineScores
+from ..events import BaselineScores, Calibration, IntervalCoverage
 from ..history import History
 from ..verdict import describe_verdict
 from .resolved_study import ResolvedStudy
@@ -67,6 +67,8 @@ class StudyResult(StudyReader):
     ended: str = ""  # why the search ended
     reads: int = 1  # readings of the locked rows so far
     threshold: float = 0.5  # decision threshold of a binary task
+    calibration: Calibration = field(default_factory=Calibration)
+    coverage: IntervalCoverage | None = None  # of the locked rows by intervals or sets
     objectives: Sequence[str] = ()  # their names
     front: Sequence[FrontTrial] = ()  # Pareto front, best in the first objective first
     unsent: int = 0  # bytes of the journal not acknowledged by MLflow; 0 offline
@@ -82,6 +84,8 @@ class StudyResult(StudyReader):
             "test": self.test,
             "baselines": [asdict(each) for each in self.baselines],
             "verdict": describe_verdict(self.baselines),
+            "temperature": self.calibration.temperature,
+            "coverage": None if self.coverage is None else asdict(self.coverage),
             "seconds": self.seconds,
         }
         return {**head, **figures, **more}
@@ -149,6 +153,8 @@ def build_result(
         ended=history.end.reason if history.end else "",
         reads=history.reads,
         threshold=final.label_threshold,
+        calibration=final.calibration or Calibration(),
+        coverage=final.coverage,
         objectives=[name for name, _ in history.objectives],
         front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.pareto_front()],
         model_path=path.parent / "final" / "model.keras",

@@ -96,21 +96,25 @@ class StudyReader:
         """
         return self.model.model
 
-    def predict(self, rows: Any) -> Any:
+    def predict(self, rows: Any, *, interval: float | None = None) -> Any:
         """The winner's answer for each row.
 
         Args:
             rows: A data frame with the raw columns of the study's table, in any order; an array
                 (n_rows, *shape) where rows are arrays.
+            interval: The share of rows, 0.5 to 0.99, whose truth shall lie between the columns
+                `low` and `high`, or among the classes of the column `set`, a JSON list.
 
         Returns:
             A series of labels, or of predicted values; a data frame with a column for each target
-            where there are several.
+            where there are several, or with the columns of `interval`.
 
         Raises:
-            ValueError: Naming the column that is missing, or the cell that cannot be read.
+            ValueError: Naming the column that is missing, the cell that cannot be read, or the
+                levels of `interval` that the model has.
         """
-        answers = self.model.answer(rows)
+        options = {} if interval is None else {"interval": interval}
+        answers = self.model.answer(rows, **options)
         wanted = [name for name in answers if not name.startswith("probability_")]
         return answers[wanted[0]] if len(wanted) == 1 else answers[wanted]
 

@@ -163,7 +163,7 @@ def predicted(model: PyFuncModel, schema: Schema, file: Path) -> np.ndarray:
     """What `hpsearch predict` writes for a file."""
     out = io.StringIO()
     rows = scoring.RowFile(file, schema, None, ())
-    scoring._predict_rows(model.unwrap_python_model(), rows, out)
+    scoring._predict_rows(model.unwrap_python_model(), rows, out, {})
     return probabilities(pd.read_csv(io.StringIO(out.getvalue())))
 
 

@@ -40,7 +40,7 @@ def locked(finished):
 def test_json_is_one_object_and_nothing_else(finished):
     answer = finished.answer
     head = ["study", "tracking_uri", "experiment_id", "run_id", "trials", "best", "test"]
-    tail = ["baselines", "verdict", "seconds", "unsent_bytes", "refused"]
+    tail = ["baselines", "verdict", "temperature", "coverage", "seconds", "unsent_bytes", "refused"]
     assert [*head, *tail] == list(answer)
     assert ["logistic_regression", "gradient_boosting", "constant"] == [
         each["name"] for each in answer["baselines"]

@@ -97,6 +97,7 @@ class WinnerFit:
             event is not None
             and event.members == self.choice.recorded_members
             and event.threshold in (None, self.choice.threshold)
+            and event.calibration == self.choice.calibration
         )
 
     def _damaged_files(self) -> tuple[str, ...]:
@@ -163,6 +164,7 @@ class WinnerFit:
                 trial=self.choice.trial.number,
                 members=self.choice.recorded_members,
                 threshold=self.choice.threshold,
+                calibration=self.choice.calibration,
                 files=path.name,
                 digests=digests,
             )
@@ -184,10 +186,14 @@ class WinnerFit:
         return with_folds(alone, self.dataset, (Split(rows, rows[:0]),))
 
     def _served_schema(self) -> Schema:
-        """Return the schema with the chosen threshold."""
-        schema = self.dataset.schema
+        """Return the schema with the chosen threshold and calibration."""
+        schema, choice = self.dataset.schema, self.choice
         assert schema.target is not None
-        return replace(schema, target=replace(schema.target, threshold=self.choice.threshold))
+        target = replace(schema.target, threshold=choice.threshold)
+        if choice.calibration is not None:
+            bounds = tuple(tuple(each) for each in choice.calibration.bounds)
+            target = replace(target, temperature=choice.calibration.temperature, bounds=bounds)
+        return replace(schema, target=target)
 
     # -- the locked rows --------------------------------------------------------------------
 
@@ -261,6 +267,7 @@ class WinnerFit:
             epochs=self.choice.epochs,
             members=self.choice.recorded_members,
             threshold=self.choice.threshold,
+            calibration=self.choice.calibration,
             files="final",
         )
 
@@ -280,7 +287,7 @@ class WinnerFit:
             single = (self.choice.trial.number, self.executor.predict(alone).predictions)
         judged = evaluate_holdout(
             self.problem,
-            self.dataset.schema,
+            self._served_schema(),
             locked,
             answer.predictions,
             threshold=self.choice.threshold,

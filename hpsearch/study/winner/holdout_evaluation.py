@@ -13,12 +13,16 @@ from functools import partial
 import numpy as np
 
 from ...data import TestRows
+from ...data.prediction_intervals import bound_of_level, compute_intervals, compute_sets
 from ...data.schema import Schema
-from ...events import BaselineScores, SingleTrialScores, WinnerEvaluated
+from ...events import BaselineScores, IntervalCoverage, SingleTrialScores, WinnerEvaluated
 from ...training.metrics import Metric, confusion_matrix
 from ...training.problem import Problem
 from . import holdout_metrics
 from .baselines import Baseline
+from .calibration import both_classes, class_indices
+
+COVERED = 0.9  # level whose coverage of the locked rows is measured
 
 
 def evaluate_holdout(
@@ -35,7 +39,7 @@ def evaluate_holdout(
 
     Args:
         problem: The study's problem, with its metrics.
-        schema: The schema of the columns.
+        schema: The schema of the columns, with the bounds of the target's intervals.
         locked: The locked rows.
         prediction: The winner's predictions, (n_test, n_outputs).
         threshold: Decision threshold of a binary task.
@@ -58,6 +62,7 @@ def evaluate_holdout(
             lambda: confusion_matrix(truth, prediction, threshold=threshold).tolist(),
         )
         judged = replace(judged, confusion=table)
+    judged = replace(judged, coverage=_compute_coverage(schema, truth, prediction, weights))
     answers = _predict_baselines(baselines, schema, locked)
     advantages = _compute_advantages(problem, metrics, locked, prediction, answers, threshold)
     judged = replace(
@@ -74,6 +79,25 @@ def evaluate_holdout(
         measured = _compute_metrics(metrics, locked, answer, threshold)
         judged = replace(judged, single=SingleTrialScores(number, measured))
     return judged
+
+
+def _compute_coverage(
+    schema: Schema, truth: np.ndarray, prediction: np.ndarray, weights: np.ndarray | None
+) -> IntervalCoverage | None:
+    """Compute how often the intervals, or sets of classes, hold the truth; None without bounds."""
+    target = schema.target
+    if target is None or all(level != COVERED for level, *_ in target.bounds):
+        return None
+    bound = bound_of_level(target.bounds, COVERED)
+    if target.kind == "regression":
+        low, high = compute_intervals(prediction[:, 0], bound, target.transform)
+        held, sizes = (low <= truth[:, 0]) & (truth[:, 0] <= high), high - low
+    else:
+        members = compute_sets(both_classes(prediction), bound)
+        held = members[np.arange(len(truth)), class_indices(truth)]
+        sizes = members.sum(axis=1)
+    share = float(np.average(held, weights=weights))
+    return IntervalCoverage(COVERED, share, float(np.average(sizes, weights=weights)))
 
 
 def _predict_baselines(

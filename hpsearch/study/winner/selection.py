@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...data import Dataset
 from ...errors import TrainingError
-from ...events import EnsembleMember, Event, SelectionBasis, WinnerChosen
+from ...events import Calibration, EnsembleMember, Event, SelectionBasis, WinnerChosen
 from ...execution.executor import Executor
 from ...history import History
 from ...spec.study_spec import SelectionSpec
 from ...training.final_model import MemberSpec
 from ...training.problem import Problem
 from ...trial import Trial, derive_seed
+from .calibration import calibrate
 from .ensemble import POOL, select_ensemble
 from .finalists import (
     Finalist,
@@ -38,6 +39,7 @@ class Choice:
     members: tuple[MemberSpec, ...]  # networks of the final model
     single: tuple[MemberSpec, ...]  # networks of the best single trial's model
     threshold: float = 0.5  # decision threshold of a binary task
+    calibration: Calibration | None = None  # None: chosen by an earlier version
 
     @property
     def epochs(self) -> int:
@@ -61,6 +63,7 @@ class Choice:
             finalist_spread=self.finalist.spread if self.finalist else None,
             members=self.recorded_members,
             threshold=self.threshold,
+            calibration=self.calibration,
             chosen_from=_basis(history, selection),
         )
 
@@ -157,7 +160,14 @@ def recorded_choice(history: History, selection: SelectionSpec, seed: int) -> Ch
         MemberSpec(history.last[m.trial].refit_spec(m.seed), m.weight) for m in winner.members
     )
     single = _make_members({trial.number: 1}, history, selection.seeds, seed)
-    return Choice(trial, finalists.get(trial.number), members, single, winner.threshold)
+    return Choice(
+        trial,
+        finalists.get(trial.number),
+        members,
+        single,
+        winner.threshold,
+        winner.calibration,
+    )
 
 
 def _basis(history: History, selection: SelectionSpec) -> SelectionBasis:
@@ -202,10 +212,15 @@ def choose_winner(
             )
         counts = select_ensemble(predictions, problem, problem.objective_metric)
         members = _make_members(counts, history, selection.seeds, seed)
+
+    def predictions_by_number(numbers: Collection[int]) -> dict[int, np.ndarray]:
+        return predictions_of([history.last[n] for n in sorted(numbers)])
+
+    calibration = calibrate(members, problem, predictions_by_number)
     threshold = choose_threshold(
-        members, problem, lambda numbers: predictions_of([history.last[n] for n in sorted(numbers)])
+        members, problem, predictions_by_number, temperature=calibration.temperature
     )
-    return Choice(trial, finalist, members, single, threshold)
+    return Choice(trial, finalist, members, single, threshold, calibration)
 
 
 def _make_members(

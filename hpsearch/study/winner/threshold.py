@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 import numpy as np
 
 from ...errors import TrainingError
+from ...models.temperature import scale_by_temperature
 from ...training.final_model import MemberSpec
 from ...training.metrics import Metric
 from ...training.problem import Problem
@@ -23,6 +24,8 @@ def choose_threshold(
     members: Sequence[MemberSpec],
     problem: Problem,
     predictions_of: Callable[[Collection[int]], Mapping[int, np.ndarray]],
+    *,
+    temperature: float = 1.0,
 ) -> float:
     """Choose the threshold of a model of `members`; 0.5 if it is not tuned.
 
@@ -30,6 +33,7 @@ def choose_threshold(
         members: The final model's members, whose weights add up to 1.
         problem: The study's problem, with objective, rows and declared threshold.
         predictions_of: Returns the out-of-fold predictions of trials by number.
+        temperature: The temperature of the model's probabilities.
 
     Raises:
         TrainingError: If a member's predictions are unavailable.
@@ -51,6 +55,7 @@ def choose_threshold(
     prediction = np.zeros((len(problem.target), 1))
     for member in members:
         prediction += member.weight * predictions[member.trial.number]
+    prediction = scale_by_temperature(np, prediction, temperature)
     known = np.isfinite(prediction[:, 0])
     weights = None if problem.weights is None else problem.weights[known]
     return best_threshold(

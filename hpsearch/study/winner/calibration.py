@@ -1,0 +1,122 @@
+"""Calibrate the winner's predictions on the out-of-fold predictions of its trials.
+
+Probabilities get a temperature (Guo, Pleiss, Sun & Weinberger 2017, "On calibration of modern
+neural networks", ICML), where that lowers the log loss on folds by which it was not chosen. Numbers
+get intervals, and classes get sets; see `data.prediction_intervals`. The locked rows are not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import numpy as np
+
+from ...data.prediction_intervals import find_interval_bounds, find_set_bounds
+from ...events import Calibration
+from ...models.temperature import scale_by_temperature
+from ...training.final_model import MemberSpec
+from ...training.problem import Problem
+
+FLOOR = 1e-7  # least probability in a log loss
+WIDEST = 20.0  # temperatures lie between 1/20 and 20
+
+
+def calibrate(
+    members: Sequence[MemberSpec],
+    problem: Problem,
+    predictions_of: Callable[[Collection[int]], Mapping[int, np.ndarray]],
+) -> Calibration:
+    """Choose the temperature and the bounds of intervals for a model of `members`.
+
+    Args:
+        members: The final model's members, whose weights add up to 1.
+        problem: The study's problem, with rows and folds.
+        predictions_of: Returns the out-of-fold predictions of trials by number; if one is missing,
+            nothing is calibrated.
+    """
+    if problem.task == "multilabel" or (problem.task == "regression" and problem.n_outputs > 1):
+        return Calibration()
+    numbers = {member.trial.number for member in members}
+    predictions = predictions_of(numbers)
+    if numbers - predictions.keys():
+        return Calibration()
+    answer = sum(m.weight * predictions[m.trial.number].astype(np.float64) for m in members)
+    assert isinstance(answer, np.ndarray)
+    if problem.task == "regression":
+        transform = problem.target_transforms[0] if problem.target_transforms else ""
+        truth = problem.target[:, 0].astype(np.float64)
+        bounds = find_interval_bounds(truth, answer[:, 0], transform, problem.weights)
+        return Calibration(bounds=bounds)
+    temperature = choose_temperature(problem, answer)
+    probabilities = both_classes(scale_by_temperature(np, answer, temperature))
+    bounds = find_set_bounds(class_indices(problem.target), probabilities, problem.weights)
+    return Calibration(temperature, bounds)
+
+
+def choose_temperature(problem: Problem, probabilities: np.ndarray) -> float:
+    """Choose the temperature of probabilities; 1 unless another one is better by its noise.
+
+    For each fold a temperature is fitted to the other folds' rows. The one that is fitted to all
+    rows is kept if those lower the log loss by more than the standard error of the difference.
+
+    Args:
+        problem: With target, folds and weights.
+        probabilities: (n_rows, n_outputs), out of fold; NaN: never validated.
+    """
+    known = np.isfinite(probabilities).all(axis=1)
+    weights = np.ones(len(known)) if problem.weights is None else problem.weights.astype(np.float64)
+    before = row_log_loss(problem.target, probabilities)
+    after = before.copy()
+    for fold in problem.folds:
+        inside = np.zeros(len(known), bool)
+        inside[fold.validation] = True
+        others = known & ~inside
+        if not others.any():
+            return 1.0
+        fitted = _fit_temperature(problem.target[others], probabilities[others], weights[others])
+        rows = known & inside
+        scaled = scale_by_temperature(np, probabilities[rows], fitted)
+        after[rows] = row_log_loss(problem.target[rows], scaled)
+    gain, w = (before - after)[known], weights[known] / weights[known].sum()
+    mean = float(gain @ w)
+    error = float(np.sqrt(np.square(w * (gain - mean)).sum()))
+    if not mean > error:
+        return 1.0
+    return _fit_temperature(problem.target[known], probabilities[known], weights[known])
+
+
+def _fit_temperature(truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> float:
+    """Find the temperature with the least log loss, by golden section over its logarithm."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        scaled = scale_by_temperature(np, probabilities, float(np.exp(log_temperature)))
+        return float(row_log_loss(truth, scaled) @ weights)
+
+    limit = float(np.log(WIDEST))
+    return float(np.exp(minimize_scalar(loss, bounds=(-limit, limit), method="bounded").x))
+
+
+def row_log_loss(truth: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Compute the log loss of each row, (n_rows,).
+
+    Args:
+        truth: (n_rows, n_outputs): 0 or 1, or one-hot.
+        probabilities: (n_rows, n_outputs).
+    """
+    given = both_classes(probabilities)[np.arange(len(truth)), class_indices(truth)]
+    return np.asarray(-np.log(np.maximum(given, FLOOR)))
+
+
+def class_indices(truth: np.ndarray) -> np.ndarray:
+    """Return the index of each row's class, (n_rows,) int."""
+    if truth.shape[1] == 1:
+        return truth[:, 0].astype(int)
+    return np.asarray(truth.argmax(axis=1))
+
+
+def both_classes(probabilities: np.ndarray) -> np.ndarray:
+    """Return one probability per class, (n_rows, n_classes), also of a binary task."""
+    if probabilities.shape[1] > 1:
+        return probabilities
+    return np.concatenate([1 - probabilities, probabilities], axis=1)
