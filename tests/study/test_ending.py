@@ -203,9 +203,12 @@ LOST = {
 
 @pytest.mark.parametrize("lost", LOST)
 def test_what_a_disk_lost_of_the_final_fit_is_made_again_and_readings_are_counted(
-    copied, lost, caplog
+    copied, lost, caplog, monkeypatch
 ):
     name, reads = LOST[lost]
+    fits = []
+    fit = final_fit.fit_baselines
+    monkeypatch.setattr(final_fit, "fit_baselines", lambda problem: fits.append(1) or fit(problem))
     final = folder_of(copied) / "final"
     first = load_history(folder_of(copied) / "journal.jsonl").final
     if name == ".":
@@ -214,6 +217,7 @@ def test_what_a_disk_lost_of_the_final_fit_is_made_again_and_readings_are_counte
         (final / name).write_bytes(b"")
     result = tune(copied)
     assert "created again" in caplog.text
+    assert reads - 1 == len(fits)  # baselines are fitted only where the rows are read again
     again = load_history(folder_of(copied) / "journal.jsonl").final
     assert (reads, reads) == (again.reads, result.reads)
     assert first.test == again.test

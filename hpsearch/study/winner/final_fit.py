@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +48,7 @@ NETWORK, SINGLE, PREDICTIONS = "model.keras", "single.keras", "predictions.npz"
 HOLDOUT_FILE = "judged.json"  # the fields of the event `final`, in its folder
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WinnerFit:
     """The final fit of one choice."""
 
@@ -81,12 +82,14 @@ class WinnerFit:
             self._record_final(published)
             return
         began = time.monotonic()
+        _ = self._full_problem  # built once, before two threads use it
         with ThreadPoolExecutor(1) as pool:
             fitting = pool.submit(self._fit_networks)
-            baselines = self._fit_baselines()
+            earlier = self._earlier_evaluation()
+            baselines = self._fit_baselines() if earlier is None else ()
             meanwhile()
             fitted = fitting.result()
-        self._evaluate_holdout(fitted, baselines, began)
+        self._evaluate_holdout(fitted, earlier, baselines, began)
         shutil.rmtree(self.folder / "fit", ignore_errors=True)
 
     # -- results of earlier runs ------------------------------------------------------------
@@ -152,7 +155,7 @@ class WinnerFit:
             for name, each in members.items():
                 self.executor.fit(
                     FinalFitRequest(
-                        each, self._full_problem(), self._served_schema(), path=draft / name
+                        each, self._full_problem, self._served_schema(), path=draft / name
                     )
                 )
             digests = describe_files(draft)
@@ -179,8 +182,9 @@ class WinnerFit:
         known = {name: digests[name] for name in needed if name in digests}
         return len(known) == len(needed) and not find_damaged_files(folder, known)
 
+    @cached_property
     def _full_problem(self) -> Problem:
-        """Build the problem of the final fit, which trains on all development rows."""
+        """The problem of the final fit, which trains on all development rows."""
         rows = np.arange(len(self.problem.target))
         alone = replace(self.problem, early_stopping=None)
         return with_folds(alone, self.dataset, (Split(rows, rows[:0]),))
@@ -198,44 +202,49 @@ class WinnerFit:
     # -- the locked rows --------------------------------------------------------------------
 
     def _fit_baselines(self) -> tuple[Baseline, ...]:
-        return fit_baselines(self._full_problem()) if self.dataset.locked_rows else ()
+        return fit_baselines(self._full_problem) if self.dataset.locked_rows else ()
 
-    def _evaluate_holdout(self, fitted: Path, baselines: Sequence[Baseline], began: float) -> None:
-        """Read the locked rows, evaluate, and write all files of the result."""
+    def _evaluate_holdout(
+        self,
+        fitted: Path,
+        earlier: WinnerEvaluated | None,
+        baselines: Sequence[Baseline],
+        began: float,
+    ) -> None:
+        """Write all files of the result, reading the locked rows unless `earlier` did."""
         path = self.folder / "final"
         draft = draft_of(path)
         draft.mkdir(parents=True)
         try:
             shutil.copyfile(fitted / NETWORK, draft / NETWORK)
-            judged = self._earlier_holdout_result(draft)
-            if judged is None:
-                judged = self._read_locked(fitted, draft, baselines)
-            self._write_files(draft, judged)
+            if earlier is None:
+                evaluated = self._read_locked(fitted, draft, baselines)
+            else:
+                evaluated = earlier
+                if self.dataset.locked_rows:
+                    shutil.copyfile(path / PREDICTIONS, draft / PREDICTIONS)
+            self._write_files(draft, evaluated)
             seconds, digests = time.monotonic() - began, describe_files(draft)
-            judged = replace(judged, seconds=seconds, digests=digests)
+            evaluated = replace(evaluated, seconds=seconds, digests=digests)
             marked = {"study": self.history.key, "after": self._number_of_final}
-            write_text(draft / HOLDOUT_FILE, as_text({**to_json(judged), **marked}))
+            write_text(draft / HOLDOUT_FILE, as_text({**to_json(evaluated), **marked}))
             publish_folder(draft, path)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
-        self._record_final(judged)
+        self._record_final(evaluated)
 
-    def _record_final(self, judged: WinnerEvaluated) -> None:
-        self.record(replace(judged, reads=self.history.reads))
+    def _record_final(self, evaluated: WinnerEvaluated) -> None:
+        self.record(replace(evaluated, reads=self.history.reads))
 
-    def _earlier_holdout_result(self, draft: Path) -> WinnerEvaluated | None:
+    def _earlier_evaluation(self) -> WinnerEvaluated | None:
         """Return an earlier evaluation whose network and predictions are intact."""
         final = self.history.final
         if final is None or not self._is_of_choice(final) or final.digests is None:
             return None
         needed = {NETWORK, PREDICTIONS} if self.dataset.locked_rows else {NETWORK}
         digests = {name: final.digests.get(name) for name in needed}
-        folder = self.folder / "final"
-        if None in digests.values() or find_damaged_files(folder, digests):
-            return None
-        if self.dataset.locked_rows:
-            shutil.copyfile(folder / PREDICTIONS, draft / PREDICTIONS)
-        return final
+        is_damaged = None in digests.values() or find_damaged_files(self.folder / "final", digests)
+        return None if is_damaged else final
 
     def _read_locked(
         self, fitted: Path, draft: Path, baselines: Sequence[Baseline]
@@ -247,7 +256,7 @@ class WinnerFit:
         n_rows = len(self.dataset.locked_rows)
         self.record(LockedRowsRead(trial=choice.trial.number, rows=n_rows))
         locked = self.dataset.locked_rows.read()
-        prediction, judged = self._compute_holdout_result(fitted, locked, baselines)
+        prediction, evaluated = self._compute_holdout_result(fitted, locked, baselines)
         weights = np.ones(len(prediction)) if locked.weights is None else locked.weights
         np.savez(
             draft / PREDICTIONS,
@@ -258,11 +267,11 @@ class WinnerFit:
             task=self.problem.task,
             fingerprint=self.dataset.fingerprint,
         )
-        return self._of_choice(replace(judged, test_rows=n_rows))
+        return self._of_choice(replace(evaluated, test_rows=n_rows))
 
-    def _of_choice(self, judged: WinnerEvaluated) -> WinnerEvaluated:
+    def _of_choice(self, evaluated: WinnerEvaluated) -> WinnerEvaluated:
         return replace(
-            judged,
+            evaluated,
             trial=self.choice.trial.number,
             epochs=self.choice.epochs,
             members=self.choice.recorded_members,
@@ -278,14 +287,14 @@ class WinnerFit:
             path=fitted / NETWORK,
             locked_rows=replace(locked, table=None),
             schema=self._served_schema(),
-            problem=self._full_problem(),
+            problem=self._full_problem,
         )
         answer = self.executor.predict(order)
         single = None
         if self.choice.is_ensemble:
             alone = replace(order, path=self._single_network(fitted))
             single = (self.choice.trial.number, self.executor.predict(alone).predictions)
-        judged = evaluate_holdout(
+        evaluated = evaluate_holdout(
             self.problem,
             self._served_schema(),
             locked,
@@ -296,8 +305,8 @@ class WinnerFit:
         )
         if answer.importance is not None:
             importance = answer.importance
-            judged = replace(
-                judged,
+            evaluated = replace(
+                evaluated,
                 importance=ColumnImportance(
                     importance.metric, importance.losses, importance.n_rows
                 ),
@@ -306,7 +315,7 @@ class WinnerFit:
             logger.warning(
                 "the columns' importance could not be measured: %s", answer.importance_error
             )
-        return answer.predictions, judged
+        return answer.predictions, evaluated
 
     def _single_network(self, fitted: Path) -> Path:
         """Return the best single trial's network; trained if only the ensemble was kept."""
@@ -316,20 +325,20 @@ class WinnerFit:
             path.parent.mkdir(exist_ok=True)
             self.executor.fit(
                 FinalFitRequest(
-                    self.choice.single, self._full_problem(), self._served_schema(), path=path
+                    self.choice.single, self._full_problem, self._served_schema(), path=path
                 )
             )
         return path
 
     # -- the files --------------------------------------------------------------------------
 
-    def _write_files(self, folder: Path, judged: WinnerEvaluated) -> None:
+    def _write_files(self, folder: Path, evaluated: WinnerEvaluated) -> None:
         """Write the files of the final fit besides network and predictions."""
         schema, dataset = self._served_schema(), self.dataset
         text = json.dumps(schema.to_json(), indent=1)
         (folder / "schema.json").write_text(text + "\n", encoding="utf-8")
-        if judged.importance is not None:
-            importance = json.dumps(asdict(judged.importance), indent=1)
+        if evaluated.importance is not None:
+            importance = json.dumps(asdict(evaluated.importance), indent=1)
             (folder / "importance.json").write_text(importance + "\n", encoding="utf-8")
         best = self.choice.trial
         assert best.score is not None
@@ -342,8 +351,8 @@ class WinnerFit:
             score=best.score,
             spread=best.spread,
             epochs=self.choice.epochs,
-            test=judged.test,
-            verdict=describe_verdict(judged.baselines),
+            test=evaluated.test,
+            verdict=describe_verdict(evaluated.baselines),
         )
         n_rows = EXAMPLE_ROWS
         if dataset.windows:
