@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 from ..platforms.interrupts import Alarm
@@ -44,12 +44,7 @@ class Interrupt:
             self._before = signal.signal(signal.SIGINT, self._handle_signal)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._handles:
             self._alarm.close()
             signal.signal(signal.SIGINT, self._before)

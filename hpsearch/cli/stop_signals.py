@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import NoReturn, Self
 
 from ..errors import redact_text
@@ -43,12 +43,7 @@ class StopSignals:
         self._before = handle_stop_signals(self._handle_signal)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._alarm.close()
         restore_handlers(self._before)
         if isinstance(error, StudyStopped | KeyboardInterrupt) and self._signal is not None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from importlib.metadata import version
 from io import FileIO
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar, cast
 
 from ..errors import JournalError, describe_os_error
@@ -164,12 +163,7 @@ class Journal:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 

@@ -11,8 +11,6 @@ import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..errors import JournalError
 from .html import render_page
@@ -74,17 +72,6 @@ class LivePageServer(ThreadingHTTPServer):
     def address(self) -> str:
         """The address of the page."""
         return f"http://127.0.0.1:{self.server_address[1]}/"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.server_close()
 
 
 class _PageHandler(BaseHTTPRequestHandler):

@@ -11,7 +11,6 @@ import logging
 import threading
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from ..errors import HpsearchError
@@ -175,12 +174,7 @@ class Uploader:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._ending:
             return
         refused = self._problem is not None and not self._reached  # `wait_open` has told it
