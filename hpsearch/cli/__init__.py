@@ -4,7 +4,17 @@ Slow imports are inside the command that needs them: `hpsearch --help` answers
 at once.
 """
 
-from . import completion, maintenance, models, study, trials, ui, watch
+from . import completion, dashboard, maintenance, models, study, trials, ui, watch
 from .group import main
 
-__all__ = ["completion", "main", "maintenance", "models", "study", "trials", "ui", "watch"]
+__all__ = [
+    "completion",
+    "dashboard",
+    "main",
+    "maintenance",
+    "models",
+    "study",
+    "trials",
+    "ui",
+    "watch",
+]

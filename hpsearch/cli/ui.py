@@ -8,15 +8,18 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import click
 
-from ..errors import TrackingError
+from ..errors import JournalError, TrackingError
 from ..platforms.interrupts import handle_stop_signals
 from ..platforms.processes import kill_group, own_group, terminate_group
 from ..redaction import redact
@@ -28,6 +31,7 @@ from .terminal import print_line
 STOP_SECONDS = 5.0  # seconds for MLflow's processes to exit
 START_SECONDS = 120.0  # seconds that they get to start: a slow disk, a cold cache
 POLL_SECONDS = 0.2
+FIRST_PAGE_PORT = 5100  # of the live page
 FIRST_PORT, PORTS = 5000, 100  # without --port: the first free one of these
 
 
@@ -43,7 +47,8 @@ FIRST_PORT, PORTS = 5000, 100  # without --port: the first free one of these
 def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) -> None:
     """MLflow's user interface on the right store, for this machine alone; the trials of STUDY.
 
-    Without STUDY: the newest study of this folder. A tracking server serves its own pages: their
+    Without STUDY: the newest study of this folder. Beside it, the study's live page is served on
+    another port. A tracking server serves its own pages: their
     address is printed, and opened on a terminal.
     """
     from ..tracking.database import database_path, database_state
@@ -71,7 +76,38 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
         **os.environ,
         "MLFLOW_BACKEND_STORE_URI": uri,  # command lines are readable by every user
     }
-    raise SystemExit(_run_server(command, environment, f"http://127.0.0.1:{port}", page))
+    address = f"http://127.0.0.1:{port}"
+    with _serve_live_page(study):
+        raise SystemExit(_run_server(command, environment, address, page))
+
+
+@contextmanager
+def _serve_live_page(study: str | None) -> Iterator[None]:
+    """Serve the live page of a study, or of the newest, beside MLflow; print its address.
+
+    Nothing where the store has the study and this folder does not.
+    """
+    from ..reporting.live_page import LivePageServer
+    from .study_paths import find_journal, newest_study
+
+    name = study or newest_study()
+    journal = find_journal(name) if name else None
+    if name is None or journal is None:
+        yield
+        return
+    try:
+        server = LivePageServer(journal, choose_port(None, FIRST_PAGE_PORT))
+    except JournalError as error:  # MLflow may still have what the journal has lost
+        print_line(f"no live page of {name}: {error}", err=True)
+        yield
+        return
+    with server:
+        print_line(f"live page of {name}: {server.address}", err=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield
+        finally:
+            server.shutdown()
 
 
 def _find_page(uri: str, study: str | None, key: str) -> str:

@@ -13,9 +13,8 @@ from .completion import complete_studies
 from .group import main
 from .study_paths import journal_or_newest
 from .terminal import make_console, print_line
-from .ui import choose_port, exit_on_signal, show_address
+from .ui import FIRST_PAGE_PORT, choose_port, exit_on_signal, show_address
 
-FIRST_PORT = 5100  # behind those that `hpsearch ui` takes
 POLL_SECONDS = 0.5
 
 
@@ -25,7 +24,7 @@ POLL_SECONDS = 0.5
 @click.option(
     "--port",
     type=click.IntRange(1, 65535),
-    help=f"Port of the page; the first free one from {FIRST_PORT} on if left out.",
+    help=f"Port of the page; the first free one from {FIRST_PAGE_PORT} on if left out.",
 )
 def watch(study: str | None, page: bool, port: int | None) -> None:
     """Follow STUDY, or the newest: phase, best, running trials, queue, rungs, cost, time left.
@@ -39,7 +38,7 @@ def watch(study: str | None, page: bool, port: int | None) -> None:
     journal = journal_or_newest(study)
     handle_stop_signals(exit_on_signal)
     if page:
-        _serve_page(journal, choose_port(port, FIRST_PORT))
+        _serve_page(journal, choose_port(port, FIRST_PAGE_PORT))
     else:
         _watch_terminal(journal)
 

@@ -46,11 +46,15 @@ def build_optuna_study(
         direction=history.direction,
         storage=storage,
     )
-    parameters = {p.name: p for p in declared_space(history)}
-    given = history.trials if trials is None else trials
-    ended = [t for t in given if t.state in OPTUNA_STATES]
-    study.add_trials([_make_frozen_trial(trial, parameters) for trial in ended])
+    add_ended_trials(study, history, history.trials if trials is None else trials)
     return study
+
+
+def add_ended_trials(study: optuna.Study, history: History, trials: Sequence[Trial]) -> None:
+    """Add those of `trials` that have ended."""
+    parameters = {p.name: p for p in declared_space(history)}
+    ended = [t for t in trials if t.state in OPTUNA_STATES]
+    study.add_trials([_make_frozen_trial(trial, parameters) for trial in ended])
 
 
 def make_distribution(parameter: Parameter) -> optuna.distributions.BaseDistribution:

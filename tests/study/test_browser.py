@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +33,10 @@ def interface(root: Path):
         start_new_session=True,
     )
     try:
+        lines = iter(child.stderr.readline, "")  # before it: which port is taken, if any
+        live = next(line for line in lines if line.startswith("live page of"))
+        with urllib.request.urlopen(live.rpartition(": ")[2].strip(), timeout=PATIENCE) as answer:
+            assert "<h1>" in answer.read().decode()
         yield child.stdout.readline().strip()  # it is printed once the server answers
     finally:
         os.killpg(child.pid, signal.SIGINT)

@@ -1,0 +1,35 @@
+"""`hpsearch dashboard`: a study in optuna-dashboard."""
+
+from __future__ import annotations
+
+import click
+
+from ..platforms.interrupts import handle_stop_signals
+from .completion import complete_studies
+from .group import main
+from .study_paths import journal_or_newest
+from .ui import choose_port, exit_on_signal, show_address
+
+FIRST_PORT = 5200  # behind those of MLflow and of the live page
+
+
+@main.command()
+@click.argument("study", required=False, shell_complete=complete_studies)
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    help=f"Port on loopback; the first free one from {FIRST_PORT} on if left out.",
+)
+def dashboard(study: str | None, port: int | None) -> None:
+    """Follow STUDY, or the newest, in optuna-dashboard, for this machine alone.
+
+    Needs the extra: pip install 'hpsearch[dashboard]'. Reads the journal alone and writes nothing.
+    """
+    from ..reporting.optuna_dashboard import import_dashboard, serve_dashboard
+
+    journal = journal_or_newest(study)
+    import_dashboard()  # before an address is printed
+    handle_stop_signals(exit_on_signal)
+    port = choose_port(port, FIRST_PORT)
+    show_address(f"http://127.0.0.1:{port}/dashboard")
+    serve_dashboard(journal, port)
