@@ -16,8 +16,8 @@ from mlflow_server import TrackingServer, tracking_server_in
 
 os.environ["KERAS_BACKEND"] = "jax"  # a process has one; TensorFlow's tests run in a child
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# What Keras itself compiles in a test runs a few times: to optimize it costs more than it gains.
-# The vectorised trainer says for each of its programs how it is compiled, here as anywhere.
+# What is compiled in a test runs a few times: to optimize it costs more than it gains.
+# Tests of equal bits ask for `optimized_programs`, which are those of a user.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 # Two workers and their children share the cores, and a thread of OpenMP that waits keeps its core
 # busy: the baselines of a small table need no second one.
@@ -135,6 +135,12 @@ def figure(request: pytest.FixtureRequest) -> Callable[..., None]:
             file.write(json.dumps(held, indent=1, sort_keys=True) + "\n")
 
     return keep
+
+
+@pytest.fixture
+def optimized_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vectorised trainer compiles as it does for a user, here and in child processes."""
+    monkeypatch.delenv("XLA_FLAGS")
 
 
 @pytest.fixture

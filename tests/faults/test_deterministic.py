@@ -110,6 +110,7 @@ def test_in_rounds_killed_anywhere_and_resumed_it_is_the_same_study(tmp_path):
         assert whole == search(path, luck=99), kill_after
 
 
+@pytest.mark.long  # six processes; the order of results is what the tests above change
 def test_two_real_workers_give_the_same_bits_again_though_it_was_stopped(tmp_path, figure):
     def run(name, *, stop_after=None):
         results = []

@@ -112,6 +112,7 @@ def test_each_of_several_networks_answers_in_the_targets_own_unit() -> None:
     np.testing.assert_allclose(expected, model(columns, training=False), rtol=1e-5)
 
 
+@pytest.mark.long  # as tests/models/test_array_families.py does with four families
 def test_plain_keras_opens_the_file_under_tensorflow_without_us(tmp_path: Path) -> None:
     network = network_for(MIXED, 3, "multiclass")
     statistics = statistics_for(MIXED, 3, "multiclass")

@@ -270,8 +270,19 @@ TYPED = {  # cells of a typed source, and what is declared of them
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=12, deadline=None, suppress_health_check=SUPPRESSED)
 def test_typed_tables_are_answered_alike_as_they_are_and_as_text(draw: st.DataObject) -> None:
+    check_typed_answers(draw)
+
+
+@pytest.mark.long
+@given(st.data())
+@settings(max_examples=200, deadline=None, suppress_health_check=SUPPRESSED)
+def test_many_typed_tables_are_answered_alike(draw: st.DataObject) -> None:
+    check_typed_answers(draw)
+
+
+def check_typed_answers(draw: st.DataObject) -> None:
     """Parquet trains; Parquet, pandas, JSON and the CSV that Arrow or pandas makes of it ask."""
     names = draw.draw(st.lists(st.sampled_from(sorted(TYPED)), min_size=1, max_size=4, unique=True))
     columns, declared = {}, {}
@@ -310,7 +321,7 @@ def test_typed_tables_are_answered_alike_as_they_are_and_as_text(draw: st.DataOb
 
 
 @given(tables())
-@settings(max_examples=100, deadline=None, suppress_health_check=SUPPRESSED)
+@settings(max_examples=15, deadline=None, suppress_health_check=SUPPRESSED)
 def test_every_way_of_serving_answers_as_the_study_scored(table: dict[str, Any]) -> None:
     run(table)
 

@@ -56,7 +56,9 @@ def test_linear_data_give_r2_near_one_in_the_targets_own_unit(tmp_path):
 
 
 @pytest.mark.usefixtures("inline_workers")
-@pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
+@pytest.mark.parametrize(
+    "trainer", ["vectorized", pytest.param("keras_fit", marks=pytest.mark.long)]
+)
 def test_the_log_of_a_target_is_learned_and_answers_are_in_its_own_unit(tmp_path, trainer):
     x, y = line()
     y = np.exp(y / 100)
@@ -89,7 +91,7 @@ def test_the_scaling_is_searched_for_and_the_final_model_scales_as_its_trial(tmp
 
 
 @pytest.mark.usefixtures("inline_workers")
-@pytest.mark.parametrize("encoding", ["one_hot", "embedding"])
+@pytest.mark.parametrize("encoding", ["one_hot", pytest.param("embedding", marks=pytest.mark.long)])
 def test_categories_that_say_nothing_score_as_nothing(tmp_path, encoding):
     """Encoded by the target, on all rows, the same categories would seem to say much."""
     import pandas as pd
@@ -118,6 +120,7 @@ def test_a_scaling_that_does_not_exist_or_is_declared_twice_is_refused():
         tune(own, data=line())
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_reason(tmp_path):
     own = spec("conv", model=f"{MODELS}:hidden_convolution", search_space={"width": [2, 4]})
     own |= {"pruner": {"kind": "none"}, "training": {"epochs": 3}}
@@ -167,7 +170,9 @@ def few(name: str, trainer: str, **data) -> dict:
 
 
 @pytest.mark.usefixtures("inline_workers")
-@pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
+@pytest.mark.parametrize(
+    "trainer", [pytest.param("vectorized", marks=pytest.mark.long), "keras_fit"]
+)
 def test_linnerud_is_tuned_scored_and_served_for_its_three_targets(tmp_path, trainer):
     given = few("linnerud", trainer, source="sklearn:linnerud")
     given["data"]["columns"] = {"Pulse": {"transform": "log"}}
@@ -186,7 +191,9 @@ def test_linnerud_is_tuned_scored_and_served_for_its_three_targets(tmp_path, tra
 
 
 @pytest.mark.usefixtures("inline_workers")
-@pytest.mark.parametrize("trainer", ["vectorized", "keras_fit"])
+@pytest.mark.parametrize(
+    "trainer", ["vectorized", pytest.param("keras_fit", marks=pytest.mark.long)]
+)
 def test_a_multilabel_study_is_tuned_scored_and_served_label_by_label(tmp_path, trainer):
     x, y = make_multilabel_classification(300, 6, n_classes=3, random_state=1)
     frame = pd.DataFrame(x, columns=list("pqrstu"))

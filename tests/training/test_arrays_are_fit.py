@@ -8,25 +8,25 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from long_cases import long_unless
 from training.trainer_contract import curves_of_fit, first_fold, images, run, sequences, spec
 
 from hpsearch.training.problem import Problem
 from hpsearch.training.vectorized import VectorizedTrainer
 from hpsearch.training.vectorized.lane_convolution import make_shifted
 
+KINDS = {
+    "images": (images(), {"normalization": "batch"}),
+    "lstm": (sequences(), {"cell": "lstm", "l2": 1e-3}),
+    "gru": (sequences(), {"cell": "gru", "bidirectional": True}),
+}
+CASES = [(kind, placement) for kind in KINDS for placement in ("threads", "batch")]
+USUAL = (("images", "threads"), ("gru", "batch"))
 
-@pytest.mark.parametrize(
-    ("problem", "params"),
-    [
-        (images(), {"normalization": "batch"}),
-        (sequences(), {"cell": "lstm", "l2": 1e-3}),
-        (sequences(), {"cell": "gru", "bidirectional": True}),
-    ],
-)
-@pytest.mark.parametrize("placement", ["threads", "batch"])
-def test_every_loss_is_that_of_fit(
-    problem: Problem, params: dict[str, Any], placement: Any
-) -> None:
+
+@pytest.mark.parametrize(("kind", "placement"), long_unless(USUAL.__contains__, CASES))
+def test_every_loss_is_that_of_fit(kind: str, placement: Any) -> None:
+    problem, params = KINDS[kind]
     _agrees(first_fold(problem), params, placement)
 
 
@@ -48,7 +48,7 @@ def test_every_loss_of_a_convolution_is_that_of_fit(
     _agrees(first_fold(problem), params, "batch")
 
 
-@pytest.mark.parametrize("size", [5, 8])
+@pytest.mark.parametrize("size", [pytest.param(5, marks=pytest.mark.long), 8])
 @pytest.mark.parametrize(
     "options",
     [
@@ -80,6 +80,9 @@ def test_what_is_no_plain_convolution_stays_what_it_is() -> None:
         assert make_shifted(layer, layer.get_config()) is None
 
 
+OTHER_MOVES = {"random_rotation": 0.05, "random_zoom": 0.1}
+
+
 def _agrees(problem: Problem, params: dict[str, Any], placement: Any) -> None:
     trial = spec(epochs=2, **params)
     result = run(VectorizedTrainer(problem, placement=placement), [trial])[1][0]
@@ -88,11 +91,11 @@ def _agrees(problem: Problem, params: dict[str, Any], placement: Any) -> None:
         np.testing.assert_allclose(expected, result.curves[name], rtol=1e-4)
 
 
-def test_augmentation_changes_training_alone() -> None:
+@pytest.mark.parametrize("more", [{}, pytest.param(OTHER_MOVES, marks=pytest.mark.long)])
+def test_augmentation_changes_training_alone(more: dict[str, float]) -> None:
     """Its random numbers are the trial's: the same trial is the same, bit for bit."""
     problem = replace(first_fold(images()), model="cnn")
-    moved = {"random_translation": 0.2, "random_flip": "vertical", "random_rotation": 0.05}
-    moved |= {"random_zoom": 0.1, "filters": 4}
+    moved = {"random_translation": 0.2, "random_flip": "vertical", "filters": 4, **more}
     trials = [spec(0, epochs=2, filters=4), spec(1, epochs=2, **moved)]
     trials += [spec(2, epochs=2, **moved)]
     results = run(VectorizedTrainer(problem, placement="batch"), trials)[1]

@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 # Of each kind of test one: curves of `fit`, bits, rungs, one trace, what is served.
 SOME = (
-    "is_tensorflow or is_that_of_fit or same_seed or rung or one_trace or is_fitted_is or realmlp"
+    "is_tensorflow or (is_that_of_fit and params2)"
+    " or same_seed or rung or one_trace or is_fitted_is or realmlp"
 )
 
 

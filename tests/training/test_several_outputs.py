@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from long_cases import long_unless
 from training.several_outputs import KINDS, curves_of_fit, made, three_columns
 from training.trainer_contract import run, statistics_of
 
@@ -30,8 +31,11 @@ from hpsearch.training.keras.keras_fit import KerasFitTrainer
 from hpsearch.training.multi_output import concatenate_outputs, get_output_widths
 from hpsearch.training.vectorized import VectorizedTrainer
 
+# One that the study gives its loss, and one that brings losses by name.
+USUAL = ("a dict", "a list compiled with names")
 
-@pytest.mark.parametrize("kind", KINDS)
+
+@pytest.mark.parametrize("kind", long_unless(USUAL.__contains__, KINDS))
 def test_both_trainers_make_the_curves_of_fit(kind: str, tmp_path: Path) -> None:
     problem, trial = made(kind, tmp_path)
     expected = curves_of_fit(problem, trial)
@@ -64,8 +68,13 @@ for folder in sys.argv[1:]:
 """
 
 
+def test_what_is_served_is_one_table(tmp_path: Path) -> None:
+    assert np.isfinite(finally_fitted("a dict", tmp_path / "a dict")).all()
+
+
+@pytest.mark.long  # tests/models/test_array_families.py opens what is served under TensorFlow
 def test_what_is_served_is_one_table_that_tensorflow_predicts_too(tmp_path: Path) -> None:
-    served = {kind: tmp_path / kind for kind in ("a dict", "a list compiled with names")}
+    served = {kind: tmp_path / kind for kind in USUAL}
     answers = {kind: finally_fitted(kind, folder) for kind, folder in served.items()}
     subprocess.run(
         [sys.executable, "-c", PLAIN_KERAS, *map(str, served.values())],

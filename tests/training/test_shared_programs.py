@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from long_cases import long_unless
 from training.test_vectorized import compilations, model_file
 from training.test_vectorized_is_fit import (
     TRAINERS,
@@ -60,7 +61,7 @@ def test_an_optimizer_that_the_study_does_not_offer_trains_alone() -> None:
     assert [3, 4] == compilations(problem, [{"optimizer": "adam"}, {"optimizer": "nadam"}])
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adam", pytest.param("sgd", marks=pytest.mark.long)])
 def test_averaged_weights_among_others_are_what_is_judged(optimizer: str) -> None:
     problem = make_problem(**TWO)
     params = {"optimizer": optimizer, "use_ema": True, "ema_momentum": 0.6, "batch_size": 16}
@@ -82,7 +83,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 # A fold has 45 training rows: batches of whole chunks, with a short last chunk, one short batch.
 @pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("batch_size", [4, 10, 16, 64])
+@pytest.mark.parametrize("batch_size", long_unless((10, 64).__contains__, [4, 10, 16, 64]))
 def test_a_batch_in_chunks_makes_the_curves_of_fit(batch_size: int) -> None:
     problem = make_problem(batch_sizes_vary=True)
     assert_agrees(problem, {"batch_size": batch_size, "l1": 0.003, "l2": 0.01})
@@ -96,7 +97,7 @@ def test_weights_and_classes_count_in_chunks_as_in_fit() -> None:
 
 
 @pytest.mark.usefixtures("small_chunks")
-@pytest.mark.parametrize("optimizer", ["lamb", "muon"])
+@pytest.mark.parametrize("optimizer", ["lamb", pytest.param("muon", marks=pytest.mark.long)])
 def test_an_optimizer_that_looks_at_each_variable_takes_chunks(optimizer: str) -> None:
     assert_agrees(make_problem(batch_sizes_vary=True), {"optimizer": optimizer, "batch_size": 10})
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from long_cases import long_unless
 from training.trainer_contract import (
     TrainerContract,
     answer_of,
@@ -35,6 +36,7 @@ from hpsearch.training.vectorized.vectorized_trainer import Placement
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.usefixtures("optimized_programs")
 class TestVectorizedTrainer(TrainerContract):
     """Lanes on threads, as on a CPU."""
 
@@ -43,6 +45,7 @@ class TestVectorizedTrainer(TrainerContract):
 
 
 @pytest.mark.long  # of this placement others test bits, scores, memory and custom models
+@pytest.mark.usefixtures("optimized_programs")
 class TestBatchedTrainer(TrainerContract):
     """All lanes in one program, as on an accelerator."""
 
@@ -109,7 +112,7 @@ def test_only_an_elementwise_activation_through_zero_is_padded() -> None:
     assert not {"sigmoid", "softmax", "softplus", "log_softmax"} & told
 
 
-@pytest.mark.parametrize("model", ["mlp", "wide_and_deep"])
+@pytest.mark.parametrize("model", ["mlp", pytest.param("wide_and_deep", marks=pytest.mark.long)])
 def test_networks_with_embeddings_share_their_programs(model: str) -> None:
     problem = replace(separable(), model=model, category_ranges=((1, 3),))
     trials = [{"encoding": "embedding", "learning_rate": rate} for rate in (0.1, 0.01, 0.001)]
@@ -124,6 +127,7 @@ def test_another_batch_size_shares_the_program_that_evaluates() -> None:
     assert [3, 4] == compilations(separable(), [{"batch_size": 25}, {"batch_size": 40}])
 
 
+@pytest.mark.usefixtures("optimized_programs")
 def test_a_recipe_that_is_traced_again_computes_the_same() -> None:
     import jax
 
@@ -342,7 +346,7 @@ LAYERS = {
 }
 
 
-@pytest.mark.parametrize("kind", LAYERS)
+@pytest.mark.parametrize("kind", long_unless(("noise", "attention").__contains__, LAYERS))
 def test_layers_of_a_users_model_can_be_vectorised(kind: str, tmp_path: Path) -> None:
     problem = replace(separable(), model=model_file(tmp_path, LAYERS[kind]))
     trainer = VectorizedTrainer(problem, placement="threads")
@@ -438,6 +442,7 @@ def test_a_final_fit_that_diverges_is_an_error() -> None:
         VectorizedTrainer(separable()).fit(spec(optimizer="sgd", learning_rate=1e30, l2=1.0))
 
 
+@pytest.mark.usefixtures("optimized_programs")
 def test_trials_side_by_side_are_the_trials_one_after_another() -> None:
     trials = [spec(number=n, seed=n, dropout=0.2) for n in range(2)]
     trainer = VectorizedTrainer(separable(), placement="threads")

@@ -166,8 +166,9 @@ def test_every_optimizer_is_in_the_table_above() -> None:
     assert set(OPTIMIZERS) == set(ARGUMENTS)
 
 
-# One of each way to hold state: none, momentum, moments, factors, matrices, two sets of weights.
-USUAL = ("sgd", "rmsprop", "adam", "adamw", "adafactor", "muon", "schedule_free_adamw")
+# Of one variable at a time, of factors, of matrices, with two sets of weights; the others are
+# trained as one of several in test_shared_programs.py.
+USUAL = ("sgd", "adafactor", "muon", "schedule_free_adamw")
 
 
 @pytest.mark.parametrize("optimizer", long_unless(USUAL.__contains__, ARGUMENTS))
@@ -175,7 +176,7 @@ def test_optimizer_makes_the_curves_of_fit(optimizer: str) -> None:
     assert_agrees(make_problem(), {"optimizer": optimizer, **ARGUMENTS[optimizer]})
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("rmsprop", marks=pytest.mark.long)])
 def test_no_momentum_is_momentum_of_zero(optimizer: str) -> None:
     assert_agrees(make_problem(), {"optimizer": optimizer})
 
@@ -191,12 +192,18 @@ LOSS_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 CASES = [(task, loss) for task in LOSSES for loss in LOSSES[task]]
-ONCE = {loss: task for task, loss in reversed(CASES)}  # of each loss one task
-
-
-@pytest.mark.parametrize(
-    ("task", "loss"), long_unless(lambda case: case[0] == ONCE[case[1]], CASES)
+# One of each kind: of a probability with smoothing, weighted by it, with a kink, with a margin,
+# of the overlap of a whole batch.
+USUAL_CASES = (
+    ("binary", "binary_crossentropy"),
+    ("multiclass", "categorical_focal_crossentropy"),
+    ("regression", "huber"),
+    ("binary", "hinge"),
+    ("multiclass", "tversky"),
 )
+
+
+@pytest.mark.parametrize(("task", "loss"), long_unless(USUAL_CASES.__contains__, CASES))
 def test_loss_is_that_of_fit(task: str, loss: str) -> None:
     assert_agrees(make_problem(task), {"loss": loss, **LOSS_ARGUMENTS.get(loss, {})})
 
@@ -205,7 +212,9 @@ def test_loss_without_its_arguments_is_that_of_fit() -> None:
     assert_agrees(make_problem(), {"loss": "binary_crossentropy"})
 
 
-@pytest.mark.parametrize("clip", ["clipnorm", "clipvalue", "global_clipnorm"])
+@pytest.mark.parametrize(
+    "clip", long_unless("clipnorm".__eq__, ["clipnorm", "clipvalue", "global_clipnorm"])
+)
 def test_clipped_gradients_are_those_of_fit(clip: str) -> None:
     assert_agrees(make_problem(), {clip: 0.02, "optimizer": "sgd", "learning_rate": 0.5})
 
@@ -214,7 +223,7 @@ def test_regularizers_count_in_the_loss_and_in_the_gradient() -> None:
     assert_agrees(make_problem(), {"l1": 0.003, "l2": 0.01})
 
 
-@pytest.mark.parametrize("model", ["mlp", "wide_and_deep"])
+@pytest.mark.parametrize("model", ["mlp", pytest.param("wide_and_deep", marks=pytest.mark.long)])
 def test_embeddings_are_trained_as_in_fit(model: str) -> None:
     problem = replace(make_problem(), model=model, category_ranges=((1, 3),))
     assert_agrees(problem, {"encoding": "embedding", "embedding_size": 2})
@@ -229,17 +238,26 @@ def test_an_initializer_by_name_is_where_a_network_begins() -> None:
     assert_agrees(make_problem(), {"initializer": "orthogonal"})
 
 
-@pytest.mark.parametrize("normalization", ["batch", "layer"])
+@pytest.mark.parametrize("normalization", ["batch", pytest.param("layer", marks=pytest.mark.long)])
 def test_normalization_leaves_out_the_rows_that_pad_a_short_batch(normalization: str) -> None:
     assert_agrees(make_problem(), {"normalization": normalization})
 
 
-@pytest.mark.parametrize("activation", ["tanh", "selu", "sigmoid", "softplus"])
+@pytest.mark.parametrize(  # through zero, and not
+    "activation",
+    long_unless(("tanh", "sigmoid").__contains__, ["tanh", "selu", "sigmoid", "softplus"]),
+)
 def test_activation_is_exact_whether_or_not_it_can_be_padded(activation: str) -> None:
     assert_agrees(make_problem(), {"activation": activation})
 
 
-@pytest.mark.parametrize("params", [{}, {"normalization": "batch", "l2": 0.01, "optimizer": "sgd"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        pytest.param({}, marks=pytest.mark.long),
+        {"normalization": "batch", "l2": 0.01, "optimizer": "sgd"},
+    ],
+)
 def test_one_batch_of_all_lanes_does_the_same(params: dict[str, Any]) -> None:
     assert_agrees(make_problem("multiclass"), params, placement="batch")
 
@@ -329,7 +347,7 @@ def test_a_schedule_compiles_nothing_anew() -> None:
     assert compilations == trainer.compilations
 
 
-@pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize("task", [pytest.param("binary", marks=pytest.mark.long), "multiclass"])
 def test_class_weights_are_those_of_fit(task: str) -> None:
     problem = skewed(task)
     weights = balanced(problem)
@@ -411,7 +429,7 @@ LAYERS = {
 }
 
 
-SIMPLE = ("embedding", "lstm", "noises of no strength", "kernel")
+SIMPLE = ("lstm", "noises of no strength")
 
 
 @pytest.mark.parametrize("kind", long_unless(SIMPLE.__contains__, LAYERS))

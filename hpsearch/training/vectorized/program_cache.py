@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from .program import Recipe, evaluate_function, measure_function, train_function
 
 Compiled = Callable[..., Any]
 
+OPTIMIZATION_LEVEL = "xla_backend_optimization_level"
 MAX_PROGRAMS = 64  # compiled programs, about a megabyte each
 
 
@@ -91,7 +93,8 @@ class ProgramCache:
             lowered = jax.jit(function, donate_argnums=donated).lower(*shapes)
         options: dict[str, bool | int | str] = {}
         if session.is_on_cpu():
-            options["xla_backend_optimization_level"] = 1
+            if OPTIMIZATION_LEVEL not in os.environ.get("XLA_FLAGS", ""):  # which then holds
+                options[OPTIMIZATION_LEVEL] = 1
             # Each core compiles its own program.
             options["xla_cpu_parallel_codegen_split_count"] = 1
             options["xla_cpu_prefer_vector_width"] = 512  # used by CPUs with AVX-512
