@@ -18,7 +18,12 @@ from .source_table import SourceTable, normalize_source
 DEFAULT_TARGET_NAME = "target"  # name of an unnamed target
 
 
-def source_from_memory(value: Any, data: DataSpec, name: str = "memory") -> SourceTable:
+def source_from_memory(value: Any, data: DataSpec) -> SourceTable:
+    """Convert rows in memory to a table of plain types; see `open_memory`."""
+    return normalize_source(open_memory(value, data), data.drop)
+
+
+def open_memory(value: Any, data: DataSpec, name: str = "memory") -> SourceTable:
     """Convert rows in memory: (X, y), (X_frame, y), a frame with its target, a `tf.data.Dataset`.
 
     Raises:
@@ -27,8 +32,8 @@ def source_from_memory(value: Any, data: DataSpec, name: str = "memory") -> Sour
     if hasattr(value, "element_spec") and hasattr(value, "as_numpy_iterator"):
         value = unpack_tf_dataset(value)
     if isinstance(value, tuple | list) and len(value) == 2:
-        return normalize_source(_source_from_pair(*value, data=data, name=name), data.drop)
-    return normalize_source(SourceTable(name, _frame_to_table(value, data.drop)), data.drop)
+        return _source_from_pair(*value, data=data, name=name)
+    return SourceTable(name, _frame_to_table(value, data.drop))
 
 
 def _source_from_pair(x: Any, y: Any, *, data: DataSpec, name: str) -> SourceTable:

@@ -5,6 +5,7 @@ Plain types are numbers, truth values, text and dates.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from ..errors import DataError
 from .columns import Layout
 from .delimited import require_unique_names
+from .nested_columns import flatten_columns
 
 EXACT_DIGITS = 15  # decimal digits that float64 preserves
 
@@ -73,19 +75,45 @@ def find_text_columns(table: Any) -> list[str]:
 
 
 def normalize_source(source: SourceTable, drop: Collection[str]) -> SourceTable:
-    """Normalize the column types of a source; columns to drop may have any type."""
-    test = None if source.test_table is None else normalize_column_types(source.test_table, drop)
-    coded = tuple(f.name for f in source.table.schema if str(f.type).startswith("dictionary"))
+    """Normalize the columns of a source; columns to drop may have any type."""
+    table = flatten_columns(_empty_dropped(source.table, drop))
+    test = source.test_table
+    if test is not None:
+        test = flatten_columns(_empty_dropped(test, drop), table.column_names)
+        test = normalize_column_types(test, drop)
+    coded = tuple(f.name for f in table.schema if str(f.type).startswith("dictionary"))
     return replace(
-        source, table=normalize_column_types(source.table, drop), test_table=test, categories=coded
+        source, table=normalize_column_types(table, drop), test_table=test, categories=coded
     )
+
+
+def _empty_dropped(table: Any, drop: Collection[str]) -> Any:
+    """Empty the columns to drop that have another type than the plain ones."""
+    import pyarrow as pa
+
+    drop = frozenset(drop)
+    for index, name in enumerate(require_unique_names(table.column_names)):
+        if name in drop and not is_readable_type(table.schema.types[index]):
+            table = table.set_column(index, name, pa.nulls(table.num_rows, pa.float64()))
+    return table
+
+
+def find_unreadable_columns(table: Any) -> dict[str, str]:
+    """Find the columns that cannot be read, each with the reason."""
+    found = {}
+    for name in require_unique_names(table.column_names):
+        try:
+            normalize_column_types(flatten_columns(table.select([name])))
+        except DataError as error:
+            found[name] = str(error).partition(":")[0].partition(";")[0]
+    return found
 
 
 def normalize_column_types(table: Any, drop: Collection[str] = ()) -> Any:
     """Convert column types to numbers, truth values, text and dates.
 
     Args:
-        table: An Arrow table.
+        table: An Arrow table without nested columns.
         drop: Unused columns, which are emptied if they have another type.
 
     Raises:
@@ -93,28 +121,35 @@ def normalize_column_types(table: Any, drop: Collection[str] = ()) -> Any:
     """
     import pyarrow as pa
 
-    names, drop = require_unique_names(table.column_names), frozenset(drop)
-    for index, name in enumerate(names):
-        if name in drop and not is_readable_type(table.schema.types[index]):
-            table = table.set_column(index, name, pa.nulls(table.num_rows, pa.float64()))
-    before = table.schema.types
+    table = _empty_dropped(table, drop)
+    names, before = table.column_names, table.schema.types
     kinds = [_normalize_type(kind, name) for kind, name in zip(before, names, strict=True)]
     if kinds == before:
         return table
-    columns = [_cast_column(c, kind) for c, kind in zip(table.columns, kinds, strict=True)]
-    return pa.table(columns, names=names)
+    each = zip(names, table.columns, kinds, strict=True)
+    return pa.table([_cast_column(name, c, kind) for name, c, kind in each], names=names)
 
 
-def _cast_column(column: Any, kind: Any) -> Any:
+def _cast_column(name: str, column: Any, kind: Any) -> Any:
     """Cast a column to a plain type; text is formatted as in other sources."""
+    import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.types as types
 
-    before = column.type.value_type if types.is_dictionary(column.type) else column.type
-    found = column.cast(kind)
-    if types.is_time(before):
+    types = pa.types
+    try:
+        if types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if types.is_decimal(column.type) and types.is_float64(kind):
+            column = column.cast(pa.string())  # Arrow's own cast is not the nearest number
+        found = column.cast(kind)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"column {name!r} holds {column.type}, which is not read as {kind}: "
+            f"{str(error).splitlines()[0]}; leave it out with data.drop: [{name}]"
+        ) from None
+    if types.is_time(column.type):
         return pc.replace_substring_regex(found, r"\.0+$", "")
-    if types.is_decimal(before) and types.is_string(kind):
+    if types.is_decimal(column.type) and types.is_string(kind):
         return pc.replace_substring_regex(found, r"(\.[0-9]*[1-9])0+$|\.0*$", r"\1")
     return found
 
@@ -135,9 +170,15 @@ def _normalize_type(kind: Any, name: str) -> Any:
     if is_readable_type(kind):
         return kind
     raise DataError(
-        f"column {name!r} holds {kind}: only numbers, text, truth values and dates can be "
-        f"read; leave it out with data.drop: [{name}], or split it into columns"
+        f"column {name!r} holds {kind}: only numbers, text, truth values, dates, and structs and "
+        f"lists of them can be read; leave it out with data.drop: [{_outer_name(name)}], or split "
+        "it into columns"
     )
+
+
+def _outer_name(name: str) -> str:
+    """Return the name of the nested column of which a flat one is a part."""
+    return re.split(r"\[\d+\]", name)[0]
 
 
 def is_readable_type(kind: Any) -> bool:

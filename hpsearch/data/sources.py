@@ -26,9 +26,9 @@ from .images import is_image_folder, read_class_folders
 from .memory_source import (
     DEFAULT_TARGET_NAME,
     arrays_to_table,
+    open_memory,
     resolve_target_names,
     source_from_arrays,
-    source_from_memory,
 )
 from .partitions import DELTA, add_partition_columns, find_data_files, identify_table_format
 from .source_table import SourceTable, cast_to_text, find_text_columns, normalize_source
@@ -54,7 +54,17 @@ def read_source(
     text: Collection[str] = (),
     pinned: Mapping[str, str] = NOTHING_PINNED,
 ) -> SourceTable:
-    """Read the table that `data.source` names.
+    """Read the table that `data.source` names, its columns of plain types; see `open_source`."""
+    return normalize_source(open_source(data, folder, text, pinned), data.drop)
+
+
+def open_source(
+    data: DataSpec,
+    folder: Path,
+    text: Collection[str] = (),
+    pinned: Mapping[str, str] = NOTHING_PINNED,
+) -> SourceTable:
+    """Read the table that `data.source` names, with columns of any type.
 
     Args:
         data: The declaration.
@@ -74,7 +84,7 @@ def read_source(
         rows = cast_to_text(test.table, spelled) if test.layout else test.table
         versions = {**source.versions, **test.versions}
         source = replace(source, test_table=rows, test_array=test.array, versions=versions)
-    return normalize_source(source, data.drop)
+    return source
 
 
 def _open_source(
@@ -148,7 +158,7 @@ def _call_user_function(reference: str, data: DataSpec, folder: Path) -> SourceT
         value = function()
     except Exception as error:
         raise DataError(f"it raised {type(error).__name__}: {error}") from error
-    return source_from_memory(value, data, reference.rpartition(":")[2])
+    return open_memory(value, data, reference.rpartition(":")[2])
 
 
 def _open_files(location: str, data: DataSpec, folder: Path, text: Collection[str]) -> SourceTable:

@@ -21,6 +21,7 @@ from ..data.cells import factorize_codes
 from ..data.column_cleaning import require_columns
 from ..data.columns import CellCounts, Layout, RowWindow
 from ..data.delimited import BLOCK_BYTES, DelimitedText, read_head, read_texts
+from ..data.nested_columns import find_outer_column, flatten_columns
 from ..data.prediction_intervals import bound_of_level
 from ..data.schema import Schema
 from ..data.source_table import normalize_column_types
@@ -310,9 +311,13 @@ class RowFile:
         from pyarrow import parquet
 
         with parquet.ParquetFile(self.source) as file:
-            require_columns(dict.fromkeys(file.schema_arrow.names), self._needed_columns)
-            for batch in file.iter_batches(BATCH, columns=self._needed_columns):
-                yield normalize_column_types(pa.Table.from_batches([batch]))
+            there, needed = file.schema_arrow.names, self._needed_columns
+            outer = list(dict.fromkeys(find_outer_column(name, there) for name in needed))
+            require_columns(dict.fromkeys(there), outer)
+            for batch in file.iter_batches(BATCH, columns=outer):
+                table = flatten_columns(pa.Table.from_batches([batch]), needed)
+                require_columns(dict.fromkeys(table.column_names), needed)
+                yield normalize_column_types(table.select(needed))
 
     def _read_delimited(self) -> Iterator[Any]:
         text, needed = DelimitedText(self.source), self._needed_columns

@@ -18,8 +18,8 @@ from ...data.cells import factorize
 from ...data.column_cleaning import format_categories
 from ...data.column_inference import count_texts
 from ...data.column_roles import assign_roles, mask_missing_target
-from ...data.source_table import SourceTable
-from ...data.sources import read_source
+from ...data.source_table import SourceTable, find_unreadable_columns, normalize_source
+from ...data.sources import open_source
 from ...data.target_encoding import target_as_column
 from ...data.target_inference import infer_target
 from ...errors import HpsearchError, SpecError
@@ -113,7 +113,16 @@ def _profile_table(
     folder = output.parent.resolve()
     declared = _initial_data_section(location, target, settings)
     data = DataSpec(**declared)
-    source = read_source(data, folder)
+    source = open_source(data, folder)
+    unread = [
+        DroppedColumn(name, reason)
+        for name, reason in find_unreadable_columns(source.table).items()
+        if name not in data.drop and name != target
+    ]
+    if unread:
+        declared["drop"] = [*data.drop, *(d.name for d in unread)]
+        data = DataSpec(**declared)
+    source = normalize_source(source, data.drop)
     if source.array is not None:
         return _profile_images(location, source, declared, folder)
     if target is None:
@@ -122,12 +131,12 @@ def _profile_table(
     names = list(assign_roles(source, _drop_unnamed(data, table), CrossValidationSpec()).features)
     names += [n for n in table.column_names if n.startswith("unnamed_") and n not in data.drop]
     found = list(profile_table(table, names, data, source.origin))
-    dropped = tuple(f for f in found if isinstance(f, DroppedColumn))
+    dropped = (*unread, *(f for f in found if isinstance(f, DroppedColumn)))
     treated = tuple(f for f in found if isinstance(f, DeclaredColumn))
     if mask_missing_target(table, target, data).any():
         declared.setdefault("missing_target", "drop")
     if dropped:
-        declared["drop"] = [*data.drop, *(d.name for d in dropped)]
+        declared["drop"] = list(dict.fromkeys([*data.drop, *(d.name for d in dropped)]))
     if treated:
         more = {t.name: _explicit_fields(t.spec) for t in treated}
         declared["columns"] = {**declared.get("columns", {}), **more}
