@@ -13,6 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import (
+        Choice,
+        Float,
+        Int,
+        Spec,
         StudyInterrupted,
         check,
         list_models,
@@ -35,12 +39,24 @@ if TYPE_CHECKING:
 
     __version__: str
 
-_FUNCTIONS = ("check", "list_models", "load", "nested", "plan", "promote", "rollback", "tune")
-__all__ = [
+_OF_STUDY = (
     "BestTrial",
     "LoadedStudy",
     "NestedResult",
     "Plan",
+    "StudyCheck",
+    "StudyResult",
+    "StudyStopped",
+)
+__all__ = [
+    "BestTrial",
+    "Choice",
+    "Float",
+    "Int",
+    "LoadedStudy",
+    "NestedResult",
+    "Plan",
+    "Spec",
     "StudyCheck",
     "StudyInterrupted",
     "StudyResult",
@@ -63,6 +79,6 @@ def __getattr__(name: str) -> Any:
 
         return version("hpsearch")
     if name in __all__:
-        home = "api" if name in (*_FUNCTIONS, "StudyInterrupted") else "study"
+        home = "study" if name in _OF_STUDY else "api"
         return getattr(import_module(f"{__name__}.{home}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

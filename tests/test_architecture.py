@@ -286,7 +286,8 @@ def test_the_public_names_are_these():
     printed = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
-    classes = ["BestTrial", "LoadedStudy", "NestedResult", "Plan", "StudyCheck"]
+    classes = ["BestTrial", "Choice", "Float", "Int", "LoadedStudy", "NestedResult", "Plan"]
+    classes += ["Spec", "StudyCheck"]
     classes += ["StudyInterrupted", "StudyResult", "StudyStopped"]
     functions = ["list_models", "load", "nested", "plan", "promote", "rollback", "tune"]
     names = [*classes, "check", *functions]
