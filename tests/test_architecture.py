@@ -118,6 +118,8 @@ MAY_USE["testing"] = {
 MAY_USE["study"] = set(MAY_USE) - {"testing"}
 MAY_USE["cli"] = set(MAY_USE) - {"testing"}
 MAY_USE["api"] = set(MAY_USE) - {"testing", "cli"}
+MAY_USE["sklearn"] = {"api", "errors", "promotion", "spec", "study"}
+MAY_USE["optuna"] = {"param_encoding", "search", "spec"}
 MAY_USE["__init__"] = {"api", "study"}
 
 # Who may use the libraries that a study stands on.
@@ -129,9 +131,9 @@ LIBRARIES = {
     "jax": {"training", "testing"},
     "keras_tuner": {"compat", "models", "search"},  # models: a user's build(hp) gets its own `hp`
     "ray": {"compat", "execution"},
-    "sklearn": {"data", "study"},
+    "sklearn": {"data", "sklearn", "study"},
     "pyarrow": {"data", "promotion", "reporting"},
-    "pandas": {"data", "promotion", "reporting", "study"},
+    "pandas": {"data", "promotion", "reporting", "sklearn", "study"},
     "matplotlib": {"tracking"},
     "click": {"cli"},
     "rich": {"cli", "reporting"},

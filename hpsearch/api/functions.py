@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import study
+from ..data.folds import GivenFolds
 from ..reporting.progress import guard_listener
 from ..search.event_writer import Listener
 from ..study.callables import make_function_overrides
@@ -33,6 +34,7 @@ def tune(
     loss: Any = None,
     metric: Any = None,
     callbacks: Sequence[Any] = (),
+    folds: GivenFolds | None = None,
     overrides: Sequence[str] = (),
     tracking_uri: str | None = None,
     workers: int | None = None,
@@ -58,6 +60,8 @@ def tune(
         metric: The objective as a function, `(truth, prediction, weights)`; its
             `objective.direction` is declared.
         callbacks: Functions that make callbacks, or classes of callbacks.
+        folds: The folds, instead of `cross_validation`: pairs of training and validation rows, as
+            scikit-learn's splitters give them (`splitter.split(X, y)`).
         overrides: `key.path=value` strings that replace keys of the declaration.
         tracking_uri: MLflow's tracking URI; None: a file below `root`.
         workers: Shorthand for the override `execution.workers=`.
@@ -89,6 +93,7 @@ def tune(
         return study.tune(
             file,
             data,
+            folds=None if folds is None else list(folds),
             tracking_uri=tracking_uri,
             fresh=fresh,
             offline=offline,

@@ -120,6 +120,8 @@ class Dataset:
 
     def redraw_folds(self, seed: int) -> tuple[Split, ...]:
         """Draw folds with another seed; a kind that draws nothing returns the same folds."""
+        if self.kind == "predefined":
+            return self.folds
         folds = make_folds(self.split_inputs, self.cross_validation, seed=seed)
         return folds if self.windows is None else self.windows.purge_folds(folds)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,10 @@ from ..trial import derive_seed
 from .split import Split
 
 MAX_BINS = 10  # quantiles by which a regression is stratified
+
+
+# Training and validation rows of each fold, indices or masks of the source's rows.
+GivenFolds = Sequence[tuple[Any, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +160,50 @@ def make_folds(rows: SplitInputs, cv: CrossValidationSpec, *, seed: int) -> tupl
         folds = [f for s in seeds for f in _make_splits(_assign_folds(rows, cv, kind, s))]
     _require_every_class(rows, folds)
     return tuple(folds)
+
+
+def take_given_folds(
+    given: GivenFolds, here: np.ndarray, n_rows: int, rows: SplitInputs
+) -> tuple[Split, ...]:
+    """Convert folds given as indices of the source's rows to folds of the development rows.
+
+    Args:
+        given: Training and validation rows of each fold; rows that are locked or were left out
+            drop out of them.
+        here: The development rows in the source, (n_development,).
+        n_rows: Rows of the source.
+        rows: The development rows.
+
+    Raises:
+        DataError: If a fold names a row that there is not, trains on rows that it validates, or
+            lacks a class.
+    """
+    index = np.full(n_rows, -1)
+    index[here] = np.arange(len(here))
+    folds = []
+    for number, parts in enumerate(given):
+        train, validation = (_check_indices(part, n_rows, number) for part in parts)
+        if both := np.intersect1d(train, validation).size:
+            raise DataError(f"folds[{number}]: {both} rows are for training and validation")
+        train, validation = index[train], index[validation]
+        folds.append(Split(train[train >= 0], validation[validation >= 0]))
+    if not folds:
+        raise DataError("folds: there is none")
+    _require_every_class(rows, folds)
+    return tuple(folds)
+
+
+def _check_indices(part: object, n_rows: int, number: int) -> np.ndarray:
+    indices = np.asarray(part)
+    if indices.dtype == bool and indices.shape == (n_rows,):
+        return np.flatnonzero(indices)
+    is_valid = indices.ndim == 1 and (indices.size == 0 or indices.dtype.kind in "iu")
+    if not is_valid or (indices.size and not -1 < indices.min() <= indices.max() < n_rows):
+        raise DataError(
+            f"folds[{number}]: give (training, validation), each as indices of rows from 0 to "
+            f"{n_rows - 1}"
+        )
+    return indices.astype(np.intp)
 
 
 def _count_fraction(n_rows: int, fraction: float) -> int:

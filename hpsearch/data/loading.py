@@ -26,6 +26,7 @@ from .columns import Column, RowWindow, Target
 from .dataset import Dataset, LockedRows, TestRows
 from .fingerprint import fingerprint
 from .folds import (
+    GivenFolds,
     SplitInputs,
     assign_quantile_bins,
     encode_label_combinations,
@@ -33,6 +34,7 @@ from .folds import (
     resolve_fold_kind,
     split_outer_fold,
     split_test_rows,
+    take_given_folds,
 )
 from .malloc import trim_heap
 from .memory_source import source_from_memory
@@ -55,6 +57,7 @@ def load(
     folder: Path,
     arrays: Any = None,
     pinned: Mapping[str, str] = NOTHING_PINNED,
+    given_folds: GivenFolds | None = None,
 ) -> Dataset:
     """Load the data of a study.
 
@@ -66,6 +69,8 @@ def load(
         folder: Base of relative paths.
         arrays: Data in memory instead of `data.source`: (X, y), (frame, y) or a frame.
         pinned: The versions that an earlier run has read, by location: `Dataset.versions`.
+        given_folds: Training and validation rows of each fold, as indices of the source's rows,
+            instead of `cross_validation`.
 
     Raises:
         DataError: In one line: the location, what was found, and how to fix it.
@@ -82,7 +87,7 @@ def load(
         cv = _require_time_order(cv)
     name = source.name
     try:
-        dataset = _build_dataset(source, data, cv, task=task, seed=seed)
+        dataset = _build_dataset(source, data, cv, task=task, seed=seed, given=given_folds)
     except DataError as error:
         raise DataError(f"{name}: {error}") from None
     del source
@@ -104,7 +109,13 @@ def list_text_columns(
 
 
 def _build_dataset(
-    source: SourceTable, data: DataSpec, cv: CrossValidationSpec, *, task: Task | None, seed: int
+    source: SourceTable,
+    data: DataSpec,
+    cv: CrossValidationSpec,
+    *,
+    task: Task | None,
+    seed: int,
+    given: GivenFolds | None,
 ) -> Dataset:
     source = _reshape_source(source, data, cv)
     table = source.table
@@ -139,7 +150,11 @@ def _build_dataset(
         locked = _lock_rows(table, theirs, number[test], weights, order[test])
     else:
         locked = _lock_test_source(source, schema, roles, data)
-    folds = make_folds(rows.take(development), cv, seed=seed)
+    if given is None:
+        folds = make_folds(rows.take(development), cv, seed=seed)
+    else:
+        cv = cv.model_copy(update={"kind": "predefined"})
+        folds = take_given_folds(given, here, table.num_rows, rows.take(development))
     if windows is not None:
         folds = windows.purge_folds(folds)
     if target.kind == "regression":
@@ -149,7 +164,7 @@ def _build_dataset(
         task=target.kind,
         schema=schema,
         scaling=data.scaling,
-        fingerprint=_compute_fingerprint(source, roles),
+        fingerprint=_compute_fingerprint(source, roles, given or ()),
         columns=columns,
         target=number[development],
         weights=None if weights is None else weights[here],
@@ -246,12 +261,13 @@ def _build_windows(
     return build_windows(window, codes, in_time, order, names)
 
 
-def _compute_fingerprint(source: SourceTable, roles: ColumnRoles) -> str:
-    """Fingerprint all used columns of the development and test tables."""
+def _compute_fingerprint(source: SourceTable, roles: ColumnRoles, given: GivenFolds) -> str:
+    """Fingerprint all used columns of the development and test tables, and given folds."""
     tables = [source.table] if source.test_table is None else [source.table, source.test_table]
     each = [(table, set(table.column_names)) for table in tables]
     used = (t.select([name for name in roles.used_columns if name in there]) for t, there in each)
-    return fingerprint(used, [a for a in (source.array, source.test_array) if a is not None])
+    arrays = [a for a in (source.array, source.test_array) if a is not None]
+    return fingerprint(used, [*arrays, *(np.asarray(part, int) for fold in given for part in fold)])
 
 
 def _reshape_source(source: SourceTable, data: DataSpec, cv: CrossValidationSpec) -> SourceTable:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..data import Dataset, load
+from ..data.folds import GivenFolds
 from ..data.split import Split
 from ..data.statistics import Statistics
 from ..events import DataSummary
@@ -42,7 +43,10 @@ LISTED = 16  # values of an integer range; of larger ranges, powers of two
 
 
 def load_data(
-    study: CheckedStudy, data: Any = None, pinned: Mapping[str, str] | None = None
+    study: CheckedStudy,
+    data: Any = None,
+    pinned: Mapping[str, str] | None = None,
+    given_folds: GivenFolds | None = None,
 ) -> Dataset:
     """Load the declared data, or data passed in memory.
 
@@ -50,6 +54,7 @@ def load_data(
         study: The declaration.
         data: The data in memory, if any.
         pinned: Versions of the sources that the study has read before, by location.
+        given_folds: Training and validation rows of each fold, instead of `cross_validation`.
 
     Raises:
         SpecError: If there is neither.
@@ -68,6 +73,7 @@ def load_data(
         folder=study.file.folder,
         arrays=data,
         pinned=pinned or {},
+        given_folds=given_folds,
     )
 
 

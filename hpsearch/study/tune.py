@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..data.folds import GivenFolds
 from ..errors import UnsuitableError, redact_text
 from ..events import TrainerChanged
 from ..log_file import study_log
@@ -72,6 +73,7 @@ def tune(
     spec: Declared,
     data: Any = None,
     *,
+    folds: GivenFolds | None = None,
     overrides: Sequence[str] = (),
     tracking_uri: str | None = None,
     fresh: bool = False,
@@ -86,6 +88,7 @@ def tune(
     Args:
         spec: A YAML file, its contents as a dict, or a parsed file.
         data: `(X, y)` or a data frame, if the declaration names no source.
+        folds: Training and validation rows of each fold, instead of `cross_validation`.
         overrides: `key.path=value` strings that replace keys of the declaration.
         tracking_uri: MLflow's tracking URI; None: a file below `root`.
         fresh: Start over; the earlier run of the study is moved aside, not deleted.
@@ -114,7 +117,8 @@ def tune(
         writer = stack.enter_context(EventWriter(path, listeners))
         stack.enter_context(study_log(path.parent / LOGS))  # locks the journal
         remove_drafts(path.parent, but=CURSOR)  # left by a killed run
-        dataset = load_data(checked, data, find_read_versions(writer.journal.first))
+        versions = find_read_versions(writer.journal.first)
+        dataset = load_data(checked, data, versions, folds)
         study = resolve_study(checked, dataset)
         problem = build_problem(study, dataset)
         checked_model = check_model(study.file, problem)

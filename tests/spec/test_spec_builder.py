@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import hpsearch
@@ -36,6 +36,7 @@ def specs(draw):
     return Spec(space, study="drawn", model="models.py:build", data={"source": "a.csv"})
 
 
+@settings(max_examples=30)
 @given(specs())
 def test_the_yaml_of_a_declaration_is_read_as_the_same(tmp_path_factory, spec):
     path = tmp_path_factory.getbasetemp() / "drawn.yaml"
