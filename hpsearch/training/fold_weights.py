@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..models import load_family
+from ..models import find_family
+from ..models.family_registry import RowInitializer
 from ..models.step_factors import StepFactors
 from ..trial import Value, derive_seed
 from .problem import Problem
@@ -24,8 +25,7 @@ MAX_ROWS = 1024  # maximum training rows for data-dependent initialization
 
 def draws_from_rows(problem: Problem, params: Mapping[str, Value]) -> bool:
     """Whether initial weights depend on the training rows."""
-    family = load_family(problem.model)
-    return family.find_initializer is not None and family.find_initializer(params) is not None
+    return _find_initializer(problem, params) is not None
 
 
 def draw_fold_weights(
@@ -41,8 +41,7 @@ def draw_fold_weights(
         seed: `TrialSpec.fold_seed(fold, "weights")`.
     """
     weights = draw_weights(network, seed)
-    family = load_family(problem.model)
-    initialize = None if family.find_initializer is None else family.find_initializer(params)
+    initialize = _find_initializer(problem, params)
     if initialize is None or len(problem.row_shape) != 1:
         return weights
     train = problem.folds[fold].train
@@ -56,5 +55,15 @@ def get_step_factors(
     problem: Problem, params: Mapping[str, Value], network: keras.Model
 ) -> StepFactors | None:
     """Return the step factors of each trainable variable; None: all are 1."""
-    make = load_family(problem.model).make_step_factors
-    return None if make is None else make(params, network)
+    family = find_family(problem.model)
+    if family is None or family.make_step_factors is None:
+        return None
+    return family.make_step_factors(params, network)
+
+
+def _find_initializer(problem: Problem, params: Mapping[str, Value]) -> RowInitializer | None:
+    """The family's initializer that looks at rows; a custom function has none."""
+    family = find_family(problem.model)
+    if family is None or family.find_initializer is None:
+        return None
+    return family.find_initializer(params)

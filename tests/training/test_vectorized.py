@@ -17,6 +17,7 @@ from long_cases import long_unless
 from training.trainer_contract import (
     TrainerContract,
     answer_of,
+    first_fold,
     problem_of,
     run,
     same,
@@ -125,6 +126,22 @@ def test_another_optimizer_shares_the_program_that_evaluates() -> None:
 
 def test_another_batch_size_shares_the_program_that_evaluates() -> None:
     assert [3, 4] == compilations(separable(), [{"batch_size": 25}, {"batch_size": 40}])
+
+
+def test_a_models_file_is_run_as_often_for_many_folds_as_for_one(tmp_path: Path) -> None:
+    model = model_file(tmp_path, "x = k.Dense(p['units'])(x)\n")
+    runs = tmp_path / "runs"
+    file = tmp_path / "mine.py"
+    count = f"with open({str(runs)!r}, 'a') as file:\n    file.write('.')\n"
+    file.write_text(file.read_text() + count)
+    counts = []
+    for problem in (first_fold(separable()), separable()):
+        trainer = VectorizedTrainer(replace(problem, model=model), placement="threads")
+        runs.unlink(missing_ok=True)
+        result = run(trainer, [spec(epochs=1)])[1][0]
+        assert (None, "COMPLETE") == (result.error, result.state)
+        counts.append(len(runs.read_text()))
+    assert 0 < counts[0] == counts[1]
 
 
 @pytest.mark.usefixtures("optimized_programs")

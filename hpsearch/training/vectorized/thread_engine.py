@@ -53,7 +53,7 @@ class ThreadEngine:
     def _compile(self, trial_run: TrialRun) -> list[Future[Any]]:
         """The programs of a trial, each compiled by a thread of its own."""
         state, lane, rows = (
-            trial_run.initial_state(0),
+            trial_run.example_state(),
             trial_run.make_lane(0, self._data),
             self._data.rows,
         )

@@ -40,6 +40,7 @@ class TrialRun:
     evaluates: bool = True  # whether validation rows are looked at
     submitted: int = 0  # epochs whose training was begun
     last: list[LaneMeasures] = field(default_factory=list)  # of the last epoch, a fold each
+    _first_state: LaneState | None = None  # of fold 0, once it was drawn and until it is trained
 
     @property
     def trial(self) -> TrialSpec:
@@ -60,7 +61,19 @@ class TrialRun:
         )
 
     def initial_state(self, fold: int) -> LaneState:
-        """The state of the lane of `fold` before its first step."""
+        """The state of the lane of `fold` before its first step, which training overwrites."""
+        if fold or self._first_state is None:
+            return self._draw_state(fold)
+        drawn, self._first_state = self._first_state, None
+        return drawn
+
+    def example_state(self) -> LaneState:
+        """The state of a lane as programs are compiled for it; not to be trained."""
+        if self._first_state is None:
+            self._first_state = self._draw_state(0)
+        return self._first_state
+
+    def _draw_state(self, fold: int) -> LaneState:
         return self.recipe.initial(self.draw_weights(fold), self.trial.fold_seed(fold, "dropout"))
 
     def make_epoch(
