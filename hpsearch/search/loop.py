@@ -343,13 +343,25 @@ class Search:
 
     def _decide_rungs(self) -> None:
         """Tell the trials at a rung whether they go on, where that can be said."""
-        if self._in_rounds and self._waiting != self._submitted.keys():
+        if self._in_rounds and not all(map(self._is_held, self._submitted)):
             return  # somebody of the round is still on the way to a rung
         waiting = [self.history.last[number] for number in sorted(self._waiting)]
         for number, is_pruned in self._pruner.verdicts(waiting, self.history).items():
             self._waiting.discard(number)
             self._log_verdict(self.history.last[number], is_pruned)
             (self._executor.prune if is_pruned else self._executor.resume)(number)
+
+    def _is_held(self, number: int) -> bool:
+        """Whether a trial cannot go on before a verdict: its own, or one on a companion.
+
+        Trials of one submit advance together, and their rungs may differ. All of them have
+        reported the epoch then, so that no verdict depends on which report came first.
+        """
+        if number in self._waiting:
+            return True
+        last = self.history.last
+        companions = self._waiting.intersection(self._submitted[number])
+        return any(last[number].n_epochs >= last[other].n_epochs for other in companions)
 
     def _log_verdict(self, trial: Trial, is_pruned: bool) -> None:
         level = logging.INFO if is_pruned else logging.DEBUG

@@ -193,10 +193,15 @@ def train_in_lockstep(
             go_on(run)
         while running:
             answers = [(run, run.progress.advance(partial(measure, run))) for run in running]
+            for run, answer in answers:
+                if isinstance(answer, TrialResult):  # before verdicts on those compared with it
+                    release(run)
+                    running.remove(run)
+                    yield answer
             reports = [answer for _, answer in answers if isinstance(answer, EpochReport)]
             pruned = ((yield reports) or ()) if reports else ()
-            ended = [(run, answer) for run, answer in answers if isinstance(answer, TrialResult)]
-            for run in (run for run, answer in answers if isinstance(answer, EpochReport)):
+            ended: list[tuple[R, TrialResult]] = []
+            for run in running:
                 result = run.progress.end_if_done(pruned=run.progress.trial.number in pruned)
                 if result is None:
                     go_on(run)

@@ -43,8 +43,8 @@ def told(path: Path) -> dict:
 class Crowd(Quadratic):
     """Several workers, any of which may be the fastest, by turns of luck."""
 
-    def __init__(self, workers: int, luck: int) -> None:
-        super().__init__(capacity=workers)
+    def __init__(self, workers: int, luck: int, population: int = 1) -> None:
+        super().__init__(capacity=workers, population=population)
         self.workers = [Quadratic() for _ in range(workers)]
         self.luck = random.Random(luck)
 
@@ -56,6 +56,8 @@ class Crowd(Quadratic):
         for worker in self.luck.sample(self.workers, len(self.workers)):
             if worker.reports or (not worker.held and (worker.running or worker.waiting)):
                 return worker.wait()
+        held = [number for worker in self.workers for number in worker.held]
+        assert not held, f"{held} wait for a verdict that nobody gives"
         return None
 
     def prune(self, trial):
@@ -68,7 +70,15 @@ class Crowd(Quadratic):
         return next(w for w in self.workers if trial in w.running)
 
 
-def search(path: Path, luck: int, *, kill_after: int | None = None) -> dict:
+def search(
+    path: Path,
+    luck: int,
+    *,
+    kill_after: int | None = None,
+    population: int = 1,
+    pruner: str = "asha",
+    epochs: int = 9,
+) -> dict:
     seen: list[object] = []
 
     def kill(record):
@@ -83,12 +93,12 @@ def search(path: Path, luck: int, *, kill_after: int | None = None) -> dict:
         Search(
             writer=writer,
             sampler=make_sampler("tpe", SPACE, direction="maximize", seed=3),
-            executor=Crowd(3, luck),
+            executor=Crowd(3, luck, population),
             limits=StoppingCriteria(18),
             seed=3,
-            epochs=9,
+            epochs=epochs,
             fixed={},
-            pruner=make_pruner("asha", {}, epochs=9, seed=3),
+            pruner=make_pruner(pruner, {}, epochs=epochs, seed=3),
             in_rounds=True,
         ).run()
     return told(path)
@@ -99,6 +109,15 @@ def test_in_rounds_no_workers_speed_changes_a_study(tmp_path):
     assert {"COMPLETE", "PRUNED"} == {state for _, state, *_ in whole.values()}
     for luck in range(1, 6):
         assert whole == search(tmp_path / f"{luck}" / "journal.jsonl", luck)
+
+
+def test_in_rounds_trials_that_train_together_may_come_to_rungs_at_different_epochs(tmp_path):
+    more = {"population": 4, "pruner": "hyperband", "epochs": 27}
+    whole = search(tmp_path / "0" / "journal.jsonl", luck=0, **more)
+    lengths = {len(curves["val/loss"]) for _, state, _, curves in whole.values()}
+    assert {3, 9, 27} <= lengths
+    for luck in range(1, 4):
+        assert whole == search(tmp_path / f"{luck}" / "journal.jsonl", luck, **more)
 
 
 def test_in_rounds_killed_anywhere_and_resumed_it_is_the_same_study(tmp_path):

@@ -234,6 +234,26 @@ def test_a_population_that_the_device_refuses_is_halved_and_tells_the_same(
             np.testing.assert_allclose(curve, found[1][n].curves[name], rtol=2e-5, atol=1e-6)
 
 
+def test_trials_for_which_memory_has_no_room_come_to_a_rung_before_any_passes_it() -> None:
+    problem = first_fold(separable())
+    trials = [replace(spec(n, n, 5, units=4), rungs=(1, 3)) for n in range(5)]
+
+    def worst(report: Any) -> bool:
+        return (report.epoch, report.trial) in [(0, 0), (2, 3)]
+
+    expected = run(VectorizedTrainer(problem, placement="batch"), trials, worst)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GroupFactory, "_size", lambda *_: GroupSize(1, 2))
+        found = run(VectorizedTrainer(problem, placement="batch"), trials, worst)
+    assert [(r.epoch, r.trial) for r in expected[0]] == [(r.epoch, r.trial) for r in found[0]]
+    assert ["PRUNED", "COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"] == [
+        found[1][n].state for n in range(5)
+    ]
+    for n in range(5):
+        for name, curve in expected[1][n].curves.items():
+            np.testing.assert_allclose(curve, found[1][n].curves[name], rtol=2e-5, atol=1e-6)
+
+
 def test_a_network_that_no_memory_holds_fails_with_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tile_group, "device_memory", lambda: 1000)
     problem = first_fold(separable())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
-from training.trainer_contract import problem_of
+from training.trainer_contract import first_fold, problem_of, separable, spec
 
 from hpsearch.data.split import Split
 from hpsearch.training.metrics import Direction
 from hpsearch.training.problem import EarlyStopping
+from hpsearch.training.trial_progress import EpochMeasures, TrialProgress, train_in_lockstep
 from hpsearch.training.trial_result import (
     assemble_out_of_fold,
     best_epoch,
@@ -20,7 +21,7 @@ from hpsearch.training.trial_result import (
     score_curve,
     why_diverged,
 )
-from hpsearch.trial import TrialSpec
+from hpsearch.trial import TrialResult, TrialSpec
 
 RISING_THEN_FALLING = np.array(
     [[0.5, 0.7], [0.8, 0.6], [0.7, 0.7], [0.9, 0.1]]
@@ -137,3 +138,28 @@ def test_a_failure_without_an_exception_has_no_traceback() -> None:
     trial = TrialSpec(0, {}, seed=0, epochs=1)
     result = build_failed_result(trial, "the network is dead", seconds=1.5, trainer="keras_fit")
     assert ("the network is dead", None) == (result.error, result.traceback)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trial that measures nothing but a loss."""
+
+    progress: TrialProgress
+    loss: float
+
+
+def measure_loss(run: Run) -> EpochMeasures:
+    scores = {name: np.array([run.loss]) for name in ("train/loss", "val/loss", "val/roc_auc")}
+    return scores, [np.linspace(0.1, 0.9, 40)[:, None]]  # of each validation row
+
+
+def test_a_failure_is_told_before_the_epoch_at_which_others_wait_for_a_verdict() -> None:
+    problem = first_fold(separable())
+    losses = (0.5, np.nan, 0.7)
+    runs = [
+        Run(TrialProgress(problem, spec(n, n, epochs=1), "none", "maximize"), loss)
+        for n, loss in enumerate(losses)
+    ]
+    words = list(train_in_lockstep(runs, measure_loss))
+    told = [w.number if isinstance(w, TrialResult) else [r.trial for r in w] for w in words]
+    assert [1, [0, 2], 0, 2] == told

@@ -174,6 +174,7 @@ class BatchEngine:
         began, most = time.perf_counter(), self._epochs_per_call()
 
         def start(group: TileGroup) -> int:
+            group.make_room()
             group.admit()
             group.start(most)
             return 0
@@ -235,22 +236,24 @@ class BatchEngine:
         results: dict[TileEntry, TrialResult] = {}
         while due := _find_due([entry for entry in running if entry not in results]):
             told = {entry: self._make_report(entry, entry.measured[0]) for entry in due}
-            results |= {e: t for e, t in told.items() if isinstance(t, TrialResult)}
+            for entry, failed in told.items():
+                if isinstance(failed, TrialResult):  # before verdicts on those compared with it
+                    due.remove(entry)
+                    _end_trial(running, entry)
+                    yield failed
             reports = [t for t in told.values() if isinstance(t, EpochReport)]
             stopped = ((yield reports) or ()) if reports else ()
             for entry in due:
                 figures = entry.measured.popleft()
-                if entry not in results and entry.trial.number in stopped:
+                if entry.trial.number in stopped:
                     results[entry] = entry.progress.end("PRUNED", None)
-                elif entry not in results and figures[-1, 0] > 0:
+                elif figures[-1, 0] > 0:
                     results[entry] = self._complete_result(entry)
         for entry in running:
             if entry not in results and entry.error is not None:
                 results[entry] = entry.progress.fail(entry.error)
         for entry, result in results.items():
-            running.remove(entry)
-            if entry.group is not None:
-                entry.group.release(entry)
+            _end_trial(running, entry)
             yield result
 
     def _make_report(self, entry: TileEntry, figures: np.ndarray) -> EpochReport | TrialResult:
@@ -269,12 +272,24 @@ class BatchEngine:
         return entry.progress.complete(predictions)
 
 
+def _end_trial(running: list[TileEntry], entry: TileEntry) -> None:
+    """Take a trial from those that are under way."""
+    running.remove(entry)
+    if entry.group is not None:
+        entry.group.release(entry)
+
+
 def _find_due(entries: Sequence[TileEntry]) -> list[TileEntry]:
     """The trials that have come least far, if all of them have measured their next epoch.
 
-    Those that wait for a free tile are left out.
+    Those that wait for a free tile are left out, but not where trials are compared at rungs.
     """
-    begun = [entry for entry in entries if entry.measured or entry.slot is not None]
+    compared = any(entry.trial.rungs for entry in entries)
+    begun = [
+        entry
+        for entry in entries
+        if entry.measured or entry.slot is not None or (compared and entry.error is None)
+    ]
     first = min((entry.progress.n_epochs for entry in begun), default=0)
     due = [entry for entry in begun if entry.progress.n_epochs == first]
     return due if all(entry.measured for entry in due) else []

@@ -240,6 +240,24 @@ class TileGroup:
         tiles: Tiles = zeros()
         return tiles
 
+    def make_room(self) -> None:
+        """Let trials at a rung begin again later, where others are to come there first.
+
+        Trials are compared at a rung, so those that wait for a free tile would wait for ever.
+        """
+        if self.waiting and all(map(self._is_held, range(self.size.tiles))):
+            for entry in self.entries:
+                self.release(entry)
+                entry.epoch = 0  # what was measured is not measured again
+                self.waiting.append(entry)
+
+    def _is_held(self, tile: int) -> bool:
+        """Whether the trials of a tile are at a rung that is not reported yet."""
+        some = next((entry for entry in self._slots[tile] if entry is not None), None)
+        return some is not None and (
+            some.epoch in self._rungs[tile] and some.progress.n_epochs < some.epoch
+        )
+
     def start(self, epochs: int) -> None:
         """Begin to train every trial for at most `epochs`, or to its next rung or end; one call."""
         self._asked = {}
@@ -247,8 +265,8 @@ class TileGroup:
         until, sizes, branches = (np.zeros(n, np.int32) for _ in range(3))
         for tile, slots in enumerate(self._slots):
             some = next((entry for entry in slots if entry is not None), None)
-            if some is None or (some.measured and some.epoch in self._rungs[tile]):
-                continue  # free, or begun ahead and now at a rung that is not reported yet
+            if some is None or self._is_held(tile):
+                continue
             stop = next(stop for stop in self._stops[tile] if stop > some.epoch)
             self._asked[tile] = until[tile] = min(
                 stop, some.epoch + min(epochs, MAX_EPOCHS_PER_CALL)
