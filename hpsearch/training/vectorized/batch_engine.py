@@ -1,9 +1,9 @@
-"""Lanes as one batch: what an accelerator wants. The host's part of it.
+"""Train lanes as one batch, for accelerators: the host's part.
 
-A `TileGroup` holds the trials that share a program; here what a group has measured becomes reports
-and results. The device is asked once for many epochs, and answers once. Tiles in which no trial is
-left are filled from the next population, whose reports wait until this one has ended: so the device
-stays full, and what is reported, and in which order, is what it would be without.
+A `TileGroup` holds the trials that share a program; this module turns its measurements into reports
+and results. One call to the device trains many epochs. Empty tiles are filled from the next
+population, whose reports wait until the current one has ended, so that the device stays full and
+the order of reports does not change.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .segment import MAX_EPOCHS_PER_CALL
 from .template import Templates
 from .tile_group import TileEntry, TileGroup, TooLargeError
 
-REPORT_INTERVAL = 0.3  # between two answers of the device, about
-Key = tuple[tuple[int, int], ...]  # of a population: each trial's number and attempt
+REPORT_INTERVAL = 0.3  # seconds between two answers of the device, approximately
+Key = tuple[tuple[int, int], ...]  # of a population: number and attempt of each trial
 Reports = Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]
 
 
 class BatchEngine:
-    """Trains populations; the groups of a population take turns on the device.
+    """Trains populations; the groups of a population alternate on the device.
 
     Examples:
         >>> from hpsearch.testing.executors import small_problem, small_trial
@@ -53,11 +53,11 @@ class BatchEngine:
         self.templates = Templates(problem)
         self.factory = GroupFactory(problem, data, programs)
         self._groups: dict[str, TileGroup] = {}
-        self._epoch_seconds = 0.0  # of the last call; 0: not known yet
-        self._rounds = 0  # populations begun
+        self._epoch_seconds = 0.0  # of the last call; 0: unknown
+        self._rounds = 0  # number of populations started
         self._current: Key = ()
-        self._prepared: deque[tuple[TrialSpec, ...]] = deque()  # populations to come
-        self._next: tuple[Key, list[TileEntry | TrialResult]] | None = None  # begun ahead
+        self._prepared: deque[tuple[TrialSpec, ...]] = deque()  # the next populations
+        self._next: tuple[Key, list[TileEntry | TrialResult]] | None = None  # started ahead
 
     def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
@@ -70,13 +70,13 @@ class BatchEngine:
                 self._train_groups()
                 yield from self._report_epochs(running)
         finally:
-            if running:  # it was given up
+            if running:  # the caller stopped iterating
                 self._groups, self._next = {}, None
             busy = {k: g for k, g in self._groups.items() if g.entries or g.waiting}
             self._groups = busy
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
-        """Let these begin as soon as tiles are free; see `trainer.Trainer.prepare`."""
+        """Start these trials when tiles are free; see `trainer.Trainer.prepare`."""
         if _population_key(trials) != self._current:
             self._prepared.append(tuple(trials))
 
@@ -101,7 +101,7 @@ class BatchEngine:
     # ---- populations ----
 
     def _begin_population(self, trials: Sequence[TrialSpec]) -> list[TileEntry | TrialResult]:
-        """The trials as they begin, or as they began while the last population trained."""
+        """Return the trials of a population, some of which may have been started ahead."""
         self._current = key = _population_key(trials)
         with suppress(ValueError):
             self._prepared.remove(tuple(trials))
@@ -114,7 +114,7 @@ class BatchEngine:
         return self._make_entries(trials)
 
     def _make_entries(self, trials: Sequence[TrialSpec]) -> list[TileEntry | TrialResult]:
-        """Each trial ready to train; one whose model cannot be made has failed."""
+        """Prepare each trial for training; one whose model cannot be built fails."""
         self._rounds += 1
         made: list[TileEntry | TrialResult] = []
         for trial in trials:
@@ -137,7 +137,7 @@ class BatchEngine:
         return TileEntry(progress, params, template, numbers, self._rounds)
 
     def _assign_groups(self, entries: Sequence[TileEntry]) -> None:
-        """Let trials that have no group wait in one."""
+        """Queue the trials that have no group in one."""
         keyed: dict[str, list[TileEntry]] = {}
         for entry in (e for e in entries if e.group is None):
             keyed.setdefault(self.factory.key(entry), []).append(entry)
@@ -150,14 +150,14 @@ class BatchEngine:
                 entry.group = self._groups[key]
 
     def _begin_ahead(self) -> None:
-        """Let trials of the next population wait in groups that have free tiles."""
+        """Queue trials of the next population in groups that have free tiles."""
         free = any(group.has_free_tile for group in self._groups.values())
         if self._next is not None or not self._prepared or not free:
             return
         trials = self._prepared.popleft()
         if _population_key(trials) == self._current:
             return
-        with suppress(UnsuitableError):  # told when its turn has come
+        with suppress(UnsuitableError):  # reported when the trial starts
             made = self._make_entries(trials)
             self._next = (_population_key(trials), made)
             keyed: dict[str, list[TileEntry]] = {}
@@ -170,7 +170,7 @@ class BatchEngine:
     # ---- turns ----
 
     def _train_groups(self) -> None:
-        """Some epochs of all groups; what they measured waits in their trials."""
+        """Train some epochs of all groups; the measurements are stored in their trials."""
         began, most = time.perf_counter(), self._epochs_per_call()
 
         def start(group: TileGroup) -> int:
@@ -191,7 +191,7 @@ class BatchEngine:
             self._epoch_seconds = (time.perf_counter() - began) / epochs
 
     def _for_groups(self, step: Callable[[TileGroup], int]) -> int:
-        """Do a step of every group; the largest answer. What a group raises is its own."""
+        """Run a step of every group; return the largest result. Errors stay with their group."""
         most = 0
         for key, group in list(self._groups.items()):
             try:
@@ -201,7 +201,7 @@ class BatchEngine:
         return most
 
     def _handle_error(self, key: str, group: TileGroup, error: Exception) -> None:
-        """Put a smaller group in the place of one that memory does not hold, or fail its trials.
+        """Replace a group that exceeds the memory by a smaller one, or fail its trials.
 
         Raises:
             DeviceLostError: If the device is gone.
@@ -211,7 +211,9 @@ class BatchEngine:
         size = error.size if isinstance(error, TooLargeError) else group.size.half
         if (isinstance(error, TooLargeError) or is_out_of_memory(error)) and size is not None:
             self.factory.limit(key, size)
-            for entry in entries:  # begun again; what was measured is not measured again
+            for (
+                entry
+            ) in entries:  # trained again from the start; known epochs are not reported twice
                 entry.epoch, entry.slot = 0, None
             self._groups[key] = self.factory.make(key, entries, judged=True)
             for entry in entries:
@@ -223,13 +225,13 @@ class BatchEngine:
         del self._groups[key]
 
     def _epochs_per_call(self) -> int:
-        """Of how many epochs the host hears at once; of the first one alone."""
+        """Return the number of epochs per call to the device; 1 for the first call."""
         if not self._epoch_seconds:
             return 1
         return max(1, min(MAX_EPOCHS_PER_CALL, int(REPORT_INTERVAL / self._epoch_seconds)))
 
     def _report_epochs(self, running: list[TileEntry]) -> Reports:
-        """Report what was measured, epoch by epoch, and give the results of trials that ended.
+        """Yield a report for each measured epoch, and the results of trials that ended.
 
         An epoch is reported when all trials on the device have measured it.
         """
@@ -257,7 +259,7 @@ class BatchEngine:
             yield result
 
     def _make_report(self, entry: TileEntry, figures: np.ndarray) -> EpochReport | TrialResult:
-        """An epoch of a trial, or its result where it has failed with it."""
+        """Return the report of a trial's epoch, or the result of a trial that failed in it."""
         measured = {name: figures[i].copy() for i, name in enumerate(self.factory.names)}
         recorded = entry.progress.record_epoch(measured, [figures[-3:-1].copy()])
         if isinstance(recorded, EpochReport):
@@ -273,16 +275,16 @@ class BatchEngine:
 
 
 def _end_trial(running: list[TileEntry], entry: TileEntry) -> None:
-    """Take a trial from those that are under way."""
+    """Remove a trial from the running ones, and free its slot."""
     running.remove(entry)
     if entry.group is not None:
         entry.group.release(entry)
 
 
 def _find_due(entries: Sequence[TileEntry]) -> list[TileEntry]:
-    """The trials that have come least far, if all of them have measured their next epoch.
+    """Return the trials with the fewest epochs, if all of them have measured their next one.
 
-    Those that wait for a free tile are left out, but not where trials are compared at rungs.
+    Trials that wait for a free tile are left out, unless trials are compared at rungs.
     """
     compared = any(entry.trial.rungs for entry in entries)
     begun = [

@@ -1,4 +1,4 @@
-"""The loss of a model that was compiled already, row by row, as a part of the program."""
+"""The loss of a compiled model, row by row, as part of a program."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class CompiledObjective:
     """The loss of a compiled model, with constant arguments; a `TrainingObjective`."""
 
     def __init__(self, loss: Any, problem: Problem, params: Mapping[str, Value]) -> None:
-        """Take over a loss.
+        """Wrap a loss.
 
         Args:
             loss: From `get_compiled_loss`.
-            problem: What is trained.
-            params: What a custom loss may depend on.
+            problem: The problem of the trial.
+            params: Hyperparameters that a custom loss may read.
 
         Raises:
-            UnsuitableError: If it has no value for each row.
+            UnsuitableError: If the loss is not computed row by row.
         """
         self._loss = loss
         self._is_sparse = takes_class_indices(loss)
@@ -46,7 +46,7 @@ class CompiledObjective:
         return jnp.mean(per_row.reshape(outputs.shape[0], -1), axis=-1)
 
     def _check(self, problem: Problem) -> None:
-        """Refuse a loss that has no value for each row."""
+        """Refuse a loss that is not computed row by row."""
         n = 7
         rows = jax.ShapeDtypeStruct((n, problem.n_outputs), np.float32)
         try:
@@ -60,7 +60,7 @@ class CompiledObjective:
 
 
 def _loss_structure(loss: Any, params: Mapping[str, Value]) -> str:
-    """What two losses share that compute the same."""
+    """Return a text that is equal for losses that compute the same."""
     function = getattr(loss, "fn", None)
     if type(loss).__module__.startswith("keras.") and (
         function is None or function.__module__.startswith("keras.")

@@ -1,4 +1,4 @@
-"""The rows and folds on the device: one copy of the rows, and small vectors a fold.
+"""The rows and folds on the device: one copy of the rows, and small vectors for each fold.
 
 Folds differ in length, so their rows are lists of indices, padded to the longest.
 """
@@ -25,17 +25,17 @@ ORDER_BYTES = 1 << 26  # of row orders that are kept
 
 
 class DeviceRows(NamedTuple):
-    """What all lanes read."""
+    """The rows, which all lanes share."""
 
     features: Any  # (n_rows, *shape) float32, NaN: missing; or uint8
     target: Any  # (n_rows, n_outputs) float32
     weights: Any  # (n_rows,) float32, or None
     last: Any = None  # (n_rows,) int32, where windows end in `features`; None: there are none
-    offsets: Any = None  # (n_window,) int32, what is added to it
+    offsets: Any = None  # (n_window,) int32, added to `last`
 
 
 class DeviceFold(NamedTuple):
-    """What the lanes of one fold read beside the rows."""
+    """The statistics and indices of one fold."""
 
     impute: Any  # (n_features,)
     center: Any  # (n_features,)
@@ -51,7 +51,7 @@ class DeviceFold(NamedTuple):
 
 
 class RowOrders:
-    """The rows of each epoch of each fold in their order, which all trials share."""
+    """The row order of each epoch of each fold, which all trials share."""
 
     def __init__(self, folds: Sequence[Split]) -> None:
         self._rows = [fold.train.astype(np.int32) for fold in folds]
@@ -82,21 +82,21 @@ class DeviceData:
 
     rows: DeviceRows
     folds: tuple[DeviceFold, ...]
-    scaled: Mapping[str, tuple[DeviceFold, ...]]  # by `scaling`, where it varies
+    scaled: Mapping[str, tuple[DeviceFold, ...]]  # by `scaling`, if it is a hyperparameter
     longest: int  # training rows of the longest fold
     orders: RowOrders
 
     def folds_of(self, params: Mapping[str, Value]) -> tuple[DeviceFold, ...]:
-        """The folds as a trial's hyperparameters, the fixed ones included, have them scaled."""
+        """Return the folds with the scaling that a trial's hyperparameters select."""
         return self.scaled.get(str(params.get("scaling")), self.folds)
 
     def steps(self, batch_size: int) -> int:
-        """Batches of the longest fold."""
+        """Return the number of batches of the longest fold."""
         return -(-self.longest // batch_size)
 
 
 def make_device_data(problem: Problem) -> DeviceData:
-    """Bring `problem` to the device; on a CPU the rows stay where they are if they are aligned."""
+    """Copy `problem` to the device; on a CPU, aligned rows are not copied."""
     rows = DeviceRows(
         _put_shared(problem.features),
         _put_shared(problem.target),

@@ -1,4 +1,4 @@
-"""What a device says of its memory, and whether it still answers."""
+"""Query a device's memory, and whether it still computes."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from ...errors import DeviceLostError
 
 
 def device_memory() -> int | None:
-    """Bytes that programs may use; None where the device does not say, as a CPU."""
+    """Return the bytes that programs may use; None if the device does not report them (CPU)."""
     stats = jax.devices()[0].memory_stats() or {}
     limit = stats.get("bytes_limit")
     return None if limit is None else int(limit)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device says that its memory is not enough."""
+    """Whether an error of the device means that its memory is exhausted."""
     return isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
 
 
 def require_device(error: Exception) -> None:
-    """Look whether a device that has raised an error still computes.
+    """Check that a device still computes after an error.
 
     Raises:
-        DeviceLostError: If it does not: its driver has given it up, or it was taken away.
+        DeviceLostError: If it does not, after a fault of its driver or its removal.
     """
     if not isinstance(error, jax.errors.JaxRuntimeError) or is_out_of_memory(error):
         return
@@ -35,7 +35,7 @@ def require_device(error: Exception) -> None:
 
 
 def device_answers() -> bool:
-    """Whether the device computes a sum."""
+    """Whether the device can compute a sum."""
     try:
         return bool(jax.device_put(np.ones(2, np.float32)).sum() == 2)
     except jax.errors.JaxRuntimeError:

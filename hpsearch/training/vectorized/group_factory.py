@@ -1,4 +1,4 @@
-"""Groups of trials that share a program: which trials do, and how many stand side by side."""
+"""Group trials that share a program, and choose how many are trained at once."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .program_cache import ProgramCache
 from .segment import BatchData, StoppingRules
 from .tile_group import GroupSize, TileEntry, TileGroup
 
-TILE_TRIALS = 256  # of a tile at most
-HALVED_TRIALS = 16  # of a tile from which on trials that end apart stand in two
-MAX_BRANCHES = 6  # sizes of batches that a program has branches for; of more, powers of two
+TILE_TRIALS = 256  # trials of a tile, at most
+HALVED_TRIALS = 16  # larger tiles are halved if trials end at different times
+MAX_BRANCHES = 6  # batch sizes with a branch of their own; if there are more, powers of two
 
 
 class GroupFactory:
-    """Makes the groups of a problem, and remembers which sizes the device's memory allows."""
+    """Makes the groups of a problem, and remembers the sizes that fit in the device's memory."""
 
     def __init__(self, problem: Problem, data: DeviceData, programs: ProgramCache) -> None:
         self.problem = problem
@@ -33,15 +33,15 @@ class GroupFactory:
         self._metrics = [m for m in metrics if not m.needs_numpy]
         self._on_host = [m for m in metrics if m.needs_numpy]
         names = [f"val/{m.name}" for m in (*self._metrics, *self._on_host)]
-        self.names = ["train/loss", "val/loss", *names]  # of the figures, in their order
+        self.names = ["train/loss", "val/loss", *names]  # of the figures, in order
         self.direction = problem.objective_metric.direction
         self.raised: Exception | None = None  # by a custom metric
-        self._sizes: dict[str, GroupSize] = {}  # of the groups so far, by their key
-        self._limited: set[str] = set()  # groups that memory has made smaller
+        self._sizes: dict[str, GroupSize] = {}  # of earlier groups, by key
+        self._limited: set[str] = set()  # keys of groups that were limited by memory
         self._batch_data: dict[tuple[str, int], BatchData] = {}
 
     def key(self, entry: TileEntry) -> str:
-        """The key that trials of one group share."""
+        """Return the key that the trials of a group share."""
         scaling = str(entry.params.get("scaling")) if self.problem.statistics_by_scaling else ""
         shapes = [np.shape(a) for a in jax.tree.leaves(entry.numbers)]
         branches = self.branch_sizes(entry.batch_size)
@@ -49,10 +49,10 @@ class GroupFactory:
         return f"{template.key}|{template.begins}|{shapes}|{branches}|{scaling}"
 
     def branch_sizes(self, rows: int) -> tuple[int, ...]:
-        """The sizes of batches of the program that trains batches of `rows`.
+        """Return the batch sizes with a branch in the program that trains batches of `rows`.
 
-        A batch is computed in the next larger of them. They depend on the space alone, so that all
-        its trials share them.
+        A batch uses the next larger one. They depend only on the search space, so that all trials
+        share them.
         """
         sizes = sorted(set(self.problem.sizes.get("batch_size", ())))
         if not sizes or rows > sizes[-1]:
@@ -62,7 +62,7 @@ class GroupFactory:
         return tuple(sorted({1 << (size - 1).bit_length() for size in sizes}))
 
     def make(self, key: str, entries: Sequence[TileEntry], *, judged: bool) -> TileGroup:
-        """A group in which `entries` wait; `judged`: on all folds, with their validation rows."""
+        """Make a group for `entries`; `judged`: with all folds and their validation rows."""
         first = entries[0]
         n_folds = len(self.problem.folds) if judged else 1
         data = self._batch_data_of(first, n_folds)
@@ -83,26 +83,26 @@ class GroupFactory:
         return group
 
     def limit(self, key: str, size: GroupSize) -> None:
-        """Let groups of `key` be no larger from now on."""
+        """Limit the size of later groups of `key`."""
         self._sizes[key] = size
         self._limited.add(key)
 
     def _size(self, key: str, entries: Sequence[TileEntry]) -> GroupSize:
-        """The size of a group: as it was before, where that is enough.
+        """Choose the size of a group: its earlier size, if that suffices.
 
-        All trials of a population stand side by side where memory allows it, so that they come to
-        their rungs together, also in a study that was resumed.
+        If memory allows, all trials of a population are trained at once, so that they reach their
+        rungs together, in a resumed study too.
         """
         counts = Counter(entry.batch_size for entry in entries)
         known = self._sizes.get(key)
         if known is not None and key in self._limited:
-            return known  # others wait until there is room
+            return known  # the rest waits
         if known is not None and known.holds(counts.values()):
-            return known  # free tiles cost nothing, and another size is another program
+            return known  # another size needs another program
         mean = -(-len(entries) // len(counts))
         trials = min(TILE_TRIALS, 1 << (mean - 1).bit_length())
         if trials >= HALVED_TRIALS and self._end_apart(entries):
-            trials //= 2  # so that a tile is free for others as soon as half of them have ended
+            trials //= 2  # so that half of them can free a tile
         tiles = sum(-(-count // trials) for count in counts.values())
         self._sizes[key] = GroupSize(tiles, trials)
         return self._sizes[key]
@@ -126,7 +126,7 @@ class GroupFactory:
         return self._batch_data[scaling, n_folds]
 
     def _measure_lane(self, predictions: Any, fold: Any, rows: Any) -> Any:
-        """The metrics of a lane; custom ones are computed on the host."""
+        """Compute the metrics of a lane; custom ones are computed on the host."""
         found = self._metrics
         parts = [measure_function(found)(predictions, fold, rows)] if found else []
         for metric in self._on_host:

@@ -1,8 +1,8 @@
-"""Convolutions with kernels of their own in every lane, as products.
+"""Compute convolutions whose kernel differs between lanes as matrix products.
 
-Under `vmap` XLA makes a grouped convolution of them, which is several times slower on any device. A
-convolution is a sum of one product for each place of its kernel, of the image shifted by as much
-(`benchmarks/population.md` has the figures).
+Under `vmap`, XLA turns them into a grouped convolution, which is several times slower on any
+device. A convolution is the sum, over the positions of its kernel, of products with the shifted
+image (`benchmarks/population.md` has the figures).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 import jax.numpy as jnp
 from keras import layers as k
 
-MAX_PRODUCTS = 49  # places of a kernel up to which it is computed so
+MAX_PRODUCTS = 49  # largest kernel (positions) that is computed this way
 
 
 def make_shifted(layer: Any, config: dict[str, Any]) -> Any | None:
-    """The layer of `config` that takes the place of a convolution; None: it stays Keras's."""
+    """Return the layer that replaces a convolution; None if Keras's own is kept."""
     kind: Any = {k.Conv1D: ShiftedConv1D, k.Conv2D: ShiftedConv2D}.get(type(layer))
     places = 1
     for n in getattr(layer, "kernel_size", ()):
@@ -29,12 +29,12 @@ def make_shifted(layer: Any, config: dict[str, Any]) -> Any | None:
 
 
 def convolve(inputs: Any, kernel: Any, layer: Any) -> Any:
-    """The convolution of `inputs`, (n, *size, channels), with a layer's kernel, without its bias.
+    """Convolve `inputs`, (n, *size, channels), with a layer's kernel, without its bias.
 
     Args:
         inputs: Rows.
         kernel: (*kernel_size, channels, filters).
-        layer: Whose strides, dilation and padding hold.
+        layer: Gives strides, dilation and padding.
     """
     size, strides, dilation = layer.kernel_size, layer.strides, layer.dilation_rate
     padding = [(0, 0)]
@@ -57,7 +57,7 @@ def convolve(inputs: Any, kernel: Any, layer: Any) -> Any:
 
 
 def _pad_axis(padding: str, n: int, reach: int, stride: int) -> tuple[int, int, int]:
-    """What is put before and after an axis of `n`, and how many outputs it has."""
+    """Return the padding before and after an axis of `n`, and its number of outputs."""
     if padding == "same":
         count = -(-n // stride)
         total = max(0, (count - 1) * stride + reach + 1 - n)
@@ -67,7 +67,7 @@ def _pad_axis(padding: str, n: int, reach: int, stride: int) -> tuple[int, int, 
 
 
 class ShiftedConv1D(k.Conv1D):  # type: ignore[misc]  # Keras ships no types
-    """Keras's, computed as products."""
+    """Keras's layer, computed as products."""
 
     def call(self, inputs: Any) -> Any:
         """See `convolve`."""
@@ -75,7 +75,7 @@ class ShiftedConv1D(k.Conv1D):  # type: ignore[misc]  # Keras ships no types
 
 
 class ShiftedConv2D(k.Conv2D):  # type: ignore[misc]
-    """Keras's, computed as products."""
+    """Keras's layer, computed as products."""
 
     def call(self, inputs: Any) -> Any:
         """See `convolve`."""

@@ -1,6 +1,6 @@
-"""A lane's state before its first step, drawn on the device: of all lanes in one call.
+"""Draw the initial state of all lanes on the device, in one call.
 
-The weights are those of `training.initial`, whatever width and depth a layer is padded to.
+The weights equal those of `training.initial`, whatever a layer is padded to.
 """
 
 from __future__ import annotations
@@ -25,45 +25,45 @@ from .update import flatten_arrays
 
 
 class Draws(NamedTuple):
-    """What a trial's weights are drawn from; V variables of the network, in Keras's order."""
+    """The distributions of a trial's weights: V variables of the network, in Keras's order."""
 
     centers: Any  # (V,) float32
     spreads: Any  # (V,) float32
-    shapes: Any  # (V, R) int32, its own without padding; 0: the trial has no such variable
+    shapes: Any  # (V, R) int32, without padding; 0: the trial lacks the variable
     indices: Any  # (V,) int32, among the trial's own weights
 
 
 class Slots(NamedTuple):
-    """Where a trial's optimizer begins; N variables of it."""
+    """The initial values of a trial's optimizer: N variables."""
 
     values: Any  # (N,) float32
-    copies: Any  # (N,) bool: those that begin as the weights
+    copies: Any  # (N,) bool: whether a variable starts as a copy of the weights
 
 
 class LaneGiven(NamedTuple):
     """Weights that were drawn on the host."""
 
     vector: Any  # (n_weights,) float32
-    others: Any  # values of the variables that are no weights of `vector`; None: drawn here
+    others: Any  # values of variables outside `vector`; None: drawn here
 
 
 class Slot(NamedTuple):
-    """One of an optimizer's variables."""
+    """A variable of an optimizer."""
 
     shape: tuple[int, ...]
     dtype: Any
-    source: int | None  # of what it may begin as: 0 all weights in one, n the n-th; None: of none
+    source: int | None  # it starts as a copy of: 0 all weights, n the n-th weight; None: neither
 
 
 def trial_draws(
     found: Sequence[Distribution], shapes: Sequence[tuple[int, ...] | None], rank: int
 ) -> Draws:
-    """The draws of one trial.
+    """Return the draws of one trial.
 
     Args:
         found: Each variable's distribution.
-        shapes: Each variable's own shape; None: the trial has no such variable.
-        rank: Dimensions of the variable that has most.
+        shapes: Each variable's own shape; None: the trial lacks the variable.
+        rank: The largest number of dimensions.
     """
     wide = np.zeros((len(shapes), max(1, rank)), np.int32)
     for row, shape in zip(wide, shapes, strict=True):
@@ -81,11 +81,11 @@ def trial_draws(
 def state_function(
     network: LaneNetwork, kinds: Sequence[str], seeds: Sequence[int | None], slots: Sequence[Slot]
 ) -> Callable[..., LaneState]:
-    """The function (draws, slots, weight seed, dropout seed, given) -> `LaneState` of one lane.
+    """Make the function (draws, slots, weight seed, dropout seed, given) -> `LaneState` of a lane.
 
     Args:
-        network: Whose variables are drawn.
-        kinds: Of each variable's distribution.
+        network: The network.
+        kinds: Each variable's kind of distribution.
         seeds: The seed that the model's code gives each variable, or None.
         slots: The optimizer's variables.
     """
@@ -135,7 +135,7 @@ def _draw_variable(
     seed: Any,
     index: Any,
 ) -> Any:
-    """One variable's initial value, zero where it is padded."""
+    """Draw a variable's initial value, zero in the padding."""
     count, inside = jnp.zeros(shape, jnp.uint32), own[0] > 0
     for axis in range(len(shape)):
         at = jax.lax.broadcasted_iota(jnp.uint32, shape, axis)

@@ -1,4 +1,4 @@
-"""Keras layers as a lane of a program needs them: strengths as inputs, padded rows ignored.
+"""Keras layers for use in a lane: strengths are inputs, and padded rows are ignored.
 
 Dropout bits come from a counter-based integer hash (the finalizer of H. Prospector's
 `lowbias32`), because drawing them with Threefry takes about half of a step.
@@ -25,40 +25,40 @@ _active = threading.local()
 
 
 class Masks(NamedTuple):
-    """What layers choose values by, worked out before the program runs."""
+    """Arrays that layers select values with, computed before the program runs."""
 
-    limits: Any  # (n_strengths,) uint32: half a word of random bits below it is dropped
-    gains: Any  # (n_strengths,) float32: what dropout multiplies the kept values by
+    limits: Any  # (n_strengths,) uint32: units with 16 random bits below it are dropped
+    gains: Any  # (n_strengths,) float32: factor of the kept values
     whole: Any  # (n_rows * widest layer,) bool, all True; see `CpuDense`
 
 
 def make_lane_masks(rates: Any) -> Masks:
-    """As `make_masks`, inside a program; for layers that are no `CpuDense`."""
-    share = jnp.clip(rates, 0, 1)  # not all strengths are rates
+    """Make the masks inside a program; for layers other than `CpuDense`."""
+    share = jnp.clip(rates, 0, 1)  # some strengths are not rates
     limits = jnp.round(share * 65536).astype(jnp.uint32)
     return Masks(limits, 1 / (1 - jnp.where(rates < 1, rates, 0)), None)
 
 
 def make_masks(rates: np.ndarray, n_whole: int) -> Masks:
-    """The masks of layers of dropout `rates`, those of a CPU's dense layers `n_whole` long."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # not all strengths are rates
+    """Make the masks for dropout `rates`; those of `CpuDense` layers have `n_whole` values."""
+    with np.errstate(divide="ignore", invalid="ignore"):  # some strengths are not rates
         limits, gains = np.round(rates * 65536).astype(np.uint32), np.float32(1) / (1 - rates)
     return Masks(limits, gains, np.ones(n_whole, bool))
 
 
 @dataclass(frozen=True, slots=True)
 class TracedStep:
-    """What layers see of the training step that is being traced."""
+    """The training step that is being traced, as layers see it."""
 
     strengths: Any  # (n_strengths,) float32
     masks: Masks
-    key: Any  # uint32, another one in every step of every lane
+    key: Any  # uint32, different in every step of every lane
     valid: Any  # (batch_size,) bool: which rows are real
 
 
 @contextmanager
 def tracing(step: TracedStep | None, valid: Any) -> Iterator[None]:
-    """Let the layers called inside see a step, or None in inference, and which rows are real."""
+    """Show a step (None: inference) and the mask of real rows to the layers called inside."""
     _active.step, _active.valid = step, valid
     try:
         yield
@@ -67,9 +67,9 @@ def tracing(step: TracedStep | None, valid: Any) -> Iterator[None]:
 
 
 def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:
-    """Random uint32 of `shape`; another `stream` of the same key is independent of it.
+    """Draw random uint32 of `shape`; streams of one key are independent.
 
-    The bits of a unit do not depend on how many units a layer is padded to: it counts by columns.
+    Counting by columns makes a unit's bits independent of the layer's padding.
     """
     start = hash_bits(key ^ jnp.uint32((stream * 0x9E3779B9) & 0xFFFFFFFF))
     rows = math.prod(shape[:-1])
@@ -80,9 +80,9 @@ def uniform_bits(shape: tuple[int, ...], key: Any, stream: int) -> Any:
 
 
 def random_mask(shape: tuple[int, ...], limit: Any, key: Any, stream: int) -> Any:
-    """A mask that is False with a probability of `limit` / 65536.
+    """Draw a mask that is False with a probability of `limit` / 65536.
 
-    A hashed word makes two bits of the mask, and the mask is kept for the gradient, which would
+    Each hashed word gives two values. The mask is stored for the gradient, which would otherwise
     hash again.
     """
     half = -(-shape[0] // 2)
@@ -93,7 +93,7 @@ def random_mask(shape: tuple[int, ...], limit: Any, key: Any, stream: int) -> An
 
 
 def normal_draws(shape: tuple[int, ...], key: Any, stream: int) -> Any:
-    """Standard normal draws, after Box and Muller."""
+    """Draw standard normal numbers by the Box-Muller transform."""
     u = (uniform_bits(shape, key, stream) >> 8).astype(jnp.float32)
     v = (uniform_bits(shape, key, stream + 0x10000) >> 8).astype(jnp.float32)
     scale = jnp.float32(1 / (1 << 24))
@@ -101,18 +101,18 @@ def normal_draws(shape: tuple[int, ...], key: Any, stream: int) -> Any:
 
 
 class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
-    """Dropout or one of its relatives, with its strength among the program's inputs."""
+    """Dropout, or another noise layer, whose strength is an input of the program."""
 
     def __init__(self, kind: type, slot: int, noise_shape: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kind = kind
-        self.slot = slot  # among the strengths; also the stream of its random bits
+        self.slot = slot  # index of the strength; also the stream of random bits
         self.noise_shape = noise_shape
         self.supports_masking = True
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """The inputs with noise in training, as they are otherwise."""
+        """Add noise in training; return the inputs unchanged in inference."""
         step: TracedStep | None = getattr(_active, "step", None)
         if not training or step is None:
             return inputs
@@ -129,11 +129,11 @@ class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
         return jnp.where(mask, inputs * step.masks.gains[self.slot], 0)
 
     def compute_output_spec(self, inputs: Any, training: bool = False) -> Any:
-        """The shape and type of the inputs."""
+        """Return the shape and dtype of the inputs."""
         return keras.KerasTensor(inputs.shape, inputs.dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """What two layers that compute the same have in common."""
+        """Return values that are equal for layers that compute the same."""
         own = {"kind": self.kind.__name__, "slot": self.slot, "noise_shape": self.noise_shape}
         return {**super().get_config(), **own}
 
@@ -146,17 +146,17 @@ class Noise(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
 
 
 def _alpha_dropout(inputs: Any, mask: Any, rate: Any) -> Any:
-    """`keras.layers.AlphaDropout`: mean and variance stay, for self-normalizing networks."""
+    """Compute `keras.layers.AlphaDropout`, which keeps mean and variance."""
     low = -1.6732632423543772848170429916717 * 1.0507009873554804934193349852946
     a = ((1 - rate) * (1 + rate * low**2)) ** -0.5
     return a * jnp.where(mask, inputs, low) - a * low * rate
 
 
 class MaskedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
-    """Batch normalization whose statistics leave out the rows that pad a short batch."""
+    """Batch normalization whose statistics ignore the rows that pad a short batch."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """As Keras's, with the padded rows masked in training."""
+        """Normalize as Keras does; in training, padded rows are masked."""
         step: TracedStep | None = getattr(_active, "step", None)
         if training and step is not None:
             rows = step.valid.reshape(-1, *(1 for _ in inputs.shape[1:-1]))
@@ -166,13 +166,13 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore
 
 
 class MaskedActivity(keras.regularizers.Regularizer):  # type: ignore[misc]
-    """An L1 or L2 regularizer of a layer's outputs that leaves out the rows that pad a batch."""
+    """An L1 or L2 regularizer of a layer's outputs that ignores padded rows."""
 
     def __init__(self, own: Any) -> None:
         self.own = own
 
     def __call__(self, outputs: Any) -> Any:
-        """The penalty, by which Keras's division by all rows becomes one by the real rows."""
+        """Return the penalty, scaled so that Keras's mean over all rows is one over real rows."""
         valid = getattr(_active, "valid", None)
         if valid is None:
             return self.own(outputs)
@@ -183,10 +183,10 @@ class MaskedActivity(keras.regularizers.Regularizer):  # type: ignore[misc]
 
 @jax.custom_vjp  # type: ignore[untyped-decorator]
 def cpu_matmul(inputs: Any, kernel: Any) -> Any:
-    """`inputs @ kernel` whose gradient suits a CPU.
+    """Compute `inputs @ kernel` with a gradient that is fast on CPUs.
 
-    XLA multiplies a transposed left factor at two thirds of the speed of one that was copied into
-    its transpose before, which the gradient of the kernel would otherwise need.
+    The kernel's gradient multiplies by the transposed inputs; XLA is faster if these are copied
+    first.
     """
     return inputs @ kernel
 
@@ -198,7 +198,7 @@ def _cpu_matmul_forward(inputs: Any, kernel: Any) -> tuple[Any, tuple[Any, Any]]
 def _cpu_matmul_backward(kept: tuple[Any, Any], gradient: Any) -> tuple[Any, Any]:
     inputs, kernel = kept
     to_inputs = jax.lax.dot_general(gradient, kernel, (((1,), (1,)), ((), ())))
-    whole = jax.lax.optimization_barrier(inputs)  # not computed once more, column by column
+    whole = jax.lax.optimization_barrier(inputs)  # prevents a second computation by columns
     return to_inputs, jax.lax.optimization_barrier(whole.T) @ gradient
 
 
@@ -206,15 +206,15 @@ cpu_matmul.defvjp(_cpu_matmul_forward, _cpu_matmul_backward)
 
 
 class CpuDense(keras.layers.Dense):  # type: ignore[misc]
-    """Keras's dense layer, its product that of `product`.
+    """Keras's dense layer with `cpu_matmul`.
 
-    In training its inputs are chosen by a mask that keeps them all. XLA would compute a cheap
-    activation a second time while it copies the transpose that `product` wants, column by column.
-    It does not fuse across a data-dependent select.
+    In training, its inputs pass through a mask that keeps all of them. XLA does not fuse across a
+    data-dependent select; it would otherwise compute a cheap activation a second time while it
+    copies the transpose.
     """
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """As Keras's."""
+        """Compute the outputs as Keras does."""
         if inputs.ndim != 2:
             return super().call(inputs, training=training)
         step: TracedStep | None = getattr(_active, "step", None)
@@ -227,7 +227,7 @@ class CpuDense(keras.layers.Dense):  # type: ignore[misc]
         return outputs if self.activation is None else self.activation(outputs)
 
     def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-        """Found without tracing, which a twin is spared."""
+        """Return the output's shape without tracing."""
         return keras.KerasTensor((*inputs.shape[:-1], self.units), dtype=self.compute_dtype)
 
 

@@ -1,8 +1,8 @@
-"""A Keras model as a pure function of one vector of weights, its strengths as inputs.
+"""A Keras model as a pure function of one vector of weights; its strengths are inputs.
 
-Of a functional or sequential model a twin is made in which dropout and its relatives, batch
-normalization and the widths of hidden layers are replaced (`layers`, `padding`). Any other model
-is called as it is: what its params say is then part of the program.
+A functional or sequential model is cloned, and noise layers, batch normalization and the widths of
+hidden layers are replaced (`layers`, `padding`). Any other model is called unchanged, and its
+hyperparameters are constants of the program.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Arrays = list[Any]
 
 @dataclass(frozen=True, slots=True)
 class WeightPenalty:
-    """An L1 and L2 regularizer of a trainable variable: the places of its strengths."""
+    """An L1 and L2 regularizer of a trainable variable: the indices of its strengths."""
 
     variable: int  # among the trainable variables
     l1: int  # among the strengths
@@ -55,7 +55,7 @@ class WeightPenalty:
 
 
 class LaneNetwork:
-    """One trial's network: what is drawn for it, and what its program computes."""
+    """One trial's network: its initial weights and the function of its program."""
 
     def __init__(
         self,
@@ -66,14 +66,14 @@ class LaneNetwork:
         batched: bool = False,
         shares_depth: bool = False,
     ) -> None:
-        """Make the network of `plan`.
+        """Build the network of `plan`.
 
         Args:
             plan: The `blueprint` of the model.
-            params: Hyperparameters, which name the program of a model that cannot be cloned.
-            pad: Whether hidden layers may be computed in wider ones.
-            batched: Whether the lanes of a program are one batch, and no threads.
-            shares_depth: Whether lanes may pass hidden layers by; of a chain of dense layers.
+            params: Hyperparameters; constants of the program if the model cannot be cloned.
+            pad: Whether hidden layers may be padded to wider ones.
+            batched: Whether the lanes of a program are one batch, rather than threads.
+            shares_depth: Whether lanes of a chain of dense layers may skip hidden layers.
 
         Raises:
             TrainingError: If the model cannot be vectorised.
@@ -95,14 +95,14 @@ class LaneNetwork:
         self.structure += " in depth" if shares_depth else ""
         _mask_activities(self.model)
         self._places = {id(v): i for i, v in enumerate(self.model.weights)}
-        self._tracing = threading.Lock()  # recurrent cells keep masks between two calls
+        self._tracing = threading.Lock()  # recurrent cells keep state between calls
         wrong = {v.dtype for v in self.model.trainable_variables} - {"float32"}
         if wrong:
             raise TrainingError(f"the model holds {', '.join(sorted(wrong))} weights, not float32")
 
     @property
     def trainable(self) -> list[Any]:
-        """The twin's trainable variables."""
+        """The clone's trainable variables."""
         trainable: list[Any] = self.model.trainable_variables
         return trainable
 
@@ -113,17 +113,17 @@ class LaneNetwork:
 
     @property
     def max_dense_inputs(self) -> int:
-        """Most inputs of a dense layer that is computed as `CpuDense`."""
+        """Largest number of inputs of a `CpuDense` layer."""
         layers = flat_layers(self.model)
         return max((x.kernel.shape[0] for x in layers if isinstance(x, CpuDense)), default=0)
 
     def initial_weights(
         self, drawn: Sequence[np.ndarray], dropout_seed: int
     ) -> tuple[np.ndarray, list[np.ndarray]]:
-        """The vector of the trainable weights, and the other variables' values.
+        """Return the vector of trainable weights, and the values of the other variables.
 
         Args:
-            drawn: Of `plan`, in the order of `keras.Model.get_weights`.
+            drawn: The initial weights, in the order of `keras.Model.get_weights`.
             dropout_seed: `TrialSpec.fold_seed(fold, "dropout")`.
         """
         vector = np.concatenate(
@@ -139,7 +139,7 @@ class LaneNetwork:
         return vector, others
 
     def weights(self, vector: np.ndarray, others: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """What `keras.Model.get_weights` of the user's model would give."""
+        """Return the weights in the order of `keras.Model.get_weights` of the original model."""
         values = dict(zip(map(id, self.trainable), self.split(np.asarray(vector)), strict=True))
         values |= dict(zip(map(id, self.model.non_trainable_variables), others, strict=True))
         return [
@@ -148,12 +148,12 @@ class LaneNetwork:
         ]
 
     def spread(self, factors: Any) -> Any:
-        """A factor of each trainable variable as one of each weight, (n_weights,)."""
+        """Repeat a factor of each trainable variable for each weight, (n_weights,)."""
         sizes = [int(np.prod(v.shape)) for v in self.trainable]
         return flatten_arrays([jnp.broadcast_to(factors[i], n) for i, n in enumerate(sizes)])
 
     def split(self, vector: Any) -> Arrays:
-        """The trainable variables' values in the vector of weights."""
+        """Split the vector of weights into the trainable variables' values."""
         parts, start = [], 0
         for variable in self.trainable:
             n = int(np.prod(variable.shape))
@@ -170,15 +170,15 @@ class LaneNetwork:
         valid: Any,
         depth: Any = None,
     ) -> tuple[Any, Arrays, Any]:
-        """Outputs for `inputs`, the other variables' new values, and penalties of layers.
+        """Return the outputs, the other variables' new values, and the layers' penalties.
 
         Args:
-            values: Of the trainable variables.
+            values: Values of the trainable variables.
             others: Values of the non-trainable ones.
             inputs: (n, n_features).
-            step: What layers see of a training step; None: inference.
-            valid: (n,) bool: which rows are real.
-            depth: Hidden layers that the lane has; None: all.
+            step: The training step; None: inference.
+            valid: (n,) bool, False for padded rows.
+            depth: Number of hidden layers of the lane; None: all.
         """
         model = self.model
         mapping = [
@@ -195,12 +195,12 @@ class LaneNetwork:
         return outputs, after, sum(scope.losses, jnp.float32(0))
 
     def penalty(self, values: Arrays, strengths: Any) -> Any:
-        """What the regularizers of the weights add to the loss."""
+        """Return the regularization term of the loss."""
         total = jnp.float32(0)
         known = {p.variable for p in self._penalties}
         for p in self._penalties:
             w = values[p.variable]
-            # JAX derives abs to 1 at 0, where TensorFlow and a surplus weight need 0.
+            # The derivative of abs at 0 is 1 in JAX; TensorFlow and padded weights need 0.
             total += strengths[p.l1] * jnp.sum(w * jax.lax.stop_gradient(jnp.sign(w)))
             total += strengths[p.l2] * jnp.sum(jnp.square(w))
         for place, variable in enumerate(self.trainable):
@@ -212,7 +212,7 @@ class LaneNetwork:
 def _apply_blocks(
     blocks: Sequence[Sequence[Any]], inputs: Any, depth: Any, *, training: bool
 ) -> Any:
-    """The outputs of a chain whose hidden blocks from `depth` on are passed by."""
+    """Apply a chain, skipping the hidden blocks from `depth` on."""
     seen = inputs
     before, *hidden, last = blocks
     for layer in before:
@@ -221,7 +221,7 @@ def _apply_blocks(
         given = seen
         for layer in block:
             seen = layer(seen, training=training)
-        if index:  # a chain has one hidden layer at least
+        if index:  # a chain has at least one hidden layer
             seen = jnp.where(index < depth, seen, given)
     for layer in last:
         seen = layer(seen, training=training)
@@ -229,13 +229,13 @@ def _apply_blocks(
 
 
 def _pad_to_shape(value: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    if value.shape == shape:  # a scalar has nothing to pad
+    if value.shape == shape:  # a scalar is not padded
         return value
     return np.pad(value, [(0, wide - own) for wide, own in zip(shape, value.shape, strict=True)])
 
 
 def _find_penalties(model: keras.Model, strengths: list[float]) -> list[WeightPenalty]:
-    """The model's L1 and L2 regularizers, their strengths appended to `strengths`."""
+    """Find the L1 and L2 regularizers, and append their strengths to `strengths`."""
     found = []
     for place, variable in enumerate(model.trainable_variables):
         if type(variable.regularizer) in LEVELS:
@@ -253,9 +253,9 @@ def _make_twin(
     *,
     batched: bool,
 ) -> keras.Model:
-    """The model with its layers replaced; itself where it is neither functional nor sequential.
+    """Clone a functional or sequential model with replaced layers; return other models unchanged.
 
-    `dense` is what stands in for a dense layer; None: Keras's own. `batched`: as in `LaneNetwork`.
+    `dense` replaces dense layers; None: Keras's own. `batched`: as in `LaneNetwork`.
     """
     if not (is_functional(model) or isinstance(model, keras.Sequential)):
         return model
@@ -279,7 +279,7 @@ def _make_twin(
             if type(layer) is keras.layers.BatchNormalization:
                 return MaskedBatchNormalization.from_config(config)
             return type(layer).from_config(config)
-        except Exception:  # a lambda, or a custom layer without a config: it serves itself
+        except Exception:  # a lambda, or a custom layer without a config: kept
             return layer
 
     with without_values():
@@ -287,7 +287,7 @@ def _make_twin(
 
 
 def _mask_activities(model: keras.Model) -> None:
-    """Let regularizers of activities see the real rows of a batch alone."""
+    """Make activity regularizers ignore the padded rows of a batch."""
     for layer in flat_layers(model):
         own = getattr(layer, "activity_regularizer", None)
         if own is None:
@@ -301,7 +301,7 @@ def _mask_activities(model: keras.Model) -> None:
 
 
 def _is_described_by_config(layer: Any) -> bool:
-    """Whether two layers of equal config compute the same."""
+    """Whether the config of a layer determines what it computes."""
     kinds = Noise | MaskedBatchNormalization | CpuDense | ShiftedConv1D | ShiftedConv2D
     ours = isinstance(layer, kinds)
     known = ours or type(layer).__module__.startswith("keras.")
@@ -311,7 +311,7 @@ def _is_described_by_config(layer: Any) -> bool:
 
 
 def _structural_config(config: dict[str, Any]) -> dict[str, Any]:
-    """A layer's config without what is drawn or given as an input."""
+    """Return a layer's config without values that are drawn or are inputs of the program."""
     levels = {kind.__name__ for kind in LEVELS}
     nothing = {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.0}}
     cleaned = dict(config)
@@ -325,7 +325,7 @@ def _structural_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _model_structure(model: keras.Model) -> str:
-    """The twin's config, in which layers are called by their places."""
+    """Return the clone's config, in which layers are named by their index."""
     text = json.dumps(model.get_config(), sort_keys=True, default=str)
     named = [*flat_layers(model), *getattr(model, "operations", ())]
     names = {layer.name: f"layer{place}" for place, layer in enumerate(named)}

@@ -1,4 +1,4 @@
-"""A Keras loss, row by row, with its arguments as inputs of the program."""
+"""A Keras loss, row by row, whose arguments are inputs of the program."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from .traced_scalar import pack_numbers, unpack_numbers
 
 
 class TrainingObjective(Protocol):
-    """What a trial minimises: `LossObjective`, or the `CompiledObjective` of a compiled model."""
+    """The loss of a trial: `LossObjective`, or the `CompiledObjective` of a compiled model."""
 
     numbers: Any  # the inputs of the program that hold the loss's arguments
-    structure: str  # what two objectives share that compute the same
-    link: str | None  # the activation that makes answers of outputs; None: they are answers
+    structure: str  # equal for objectives that compute the same
+    link: str | None  # activation applied to outputs to get predictions; None: none
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
-        """The loss of each row, shape (n,); for `truth` and `outputs` of (n, n_outputs)."""
+        """Return the loss of each row, (n,); `truth` and `outputs` have shape (n, n_outputs)."""
         ...
 
 
 class LossObjective:
-    """The loss that hyperparameters name; a `TrainingObjective`."""
+    """The loss that the hyperparameters select; a `TrainingObjective`."""
 
     link: str | None = None
 
     def __init__(self, task: str, params: Mapping[str, Value], widths: Sequence[int] = ()) -> None:
-        """Make the loss that `params` name.
+        """Make the loss that `params` select.
 
         Args:
             task: "binary", "multiclass", "multilabel" or "regression".
             params: Hyperparameters.
-            widths: Of several outputs side by side; a row costs the sum of their losses.
+            widths: Widths of several outputs; their losses are added.
         """
         self._loss = make_loss(task, params)
         name = params.get("loss")
         read = list_loss_params(task, None if name is None else str(name))
         self._names = tuple(KERAS_ARGUMENT_NAMES.get(n, n) for n in read)
         self._fixed = loss_arguments(self._loss)
-        # Without a number Keras leaves the operation out, and so do we where there is none.
+        # Keras leaves the operation out if the argument is 0.
         self._names = tuple(n for n in self._names if self._fixed.get(n))
         self.numbers = pack_numbers([float(self._fixed[n]) for n in self._names])
         rest = {k: v for k, v in self._fixed.items() if k not in self._names}

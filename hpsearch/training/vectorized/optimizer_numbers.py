@@ -1,7 +1,7 @@
-"""An optimizer that was built once, and each trial's numbers for it.
+"""Share one built optimizer among trials that differ only in its numbers.
 
-Knows how an optimizer's variables begin: as constants or as copies of the weights. So no trial
-builds an optimizer of its own.
+An optimizer's variables start as constants or as copies of the weights, so no trial needs to build
+an optimizer of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Key = tuple[Any, ...]
 
 
 def optimizer_key(problem: Problem, params: Mapping[str, Value]) -> Key:
-    """What two trials have in common whose optimizers differ in numbers alone."""
+    """Return a key that is equal for trials whose optimizers differ only in numbers."""
     name = str(params.get("optimizer", DEFAULT_OPTIMIZER))
     found: list[tuple[str, Any]] = []
     for given in list_optimizer_params(name):
@@ -39,18 +39,18 @@ def optimizer_key(problem: Problem, params: Mapping[str, Value]) -> Key:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerNumbers:
-    """The numbers of the optimizers of one `optimizer_key`."""
+    """Computes the numbers of trials with one `optimizer_key`."""
 
     update: Update
     reads: frozenset[str]  # hyperparameters of the trial's own optimizer
     slots: Slots
-    initial: Mapping[int, str]  # slot -> the hyperparameter that it begins as
+    initial: Mapping[int, str]  # slot -> the hyperparameter of its initial value
 
     @classmethod
     def from_update(
         cls, update: Update, params: Mapping[str, Value], slots: Slots
     ) -> OptimizerNumbers:
-        """Those of an update that was made for `params`."""
+        """Create it from an update that was made for `params`."""
         reads = frozenset(list_optimizer_params(str(params.get("optimizer", DEFAULT_OPTIMIZER))))
         initial: dict[int, str] = {}
         for name in sorted(n for n in reads & params.keys() if n.startswith("initial_")):
@@ -59,11 +59,11 @@ class OptimizerNumbers:
         return cls(update, reads, slots, initial)
 
     def rates(self, params: Mapping[str, Value]) -> Any:
-        """The numbers of a trial's optimizer."""
+        """Return the numbers of a trial's optimizer."""
         return self.update.numbers_of({k: v for k, v in params.items() if k in self.reads})
 
     def initial_slots(self, params: Mapping[str, Value]) -> Slots:
-        """How the variables of a trial's optimizer begin."""
+        """Return the initial values of a trial's optimizer."""
         values = self.slots.values.copy()
         for slot, name in self.initial.items():
             values[slot] = params[name]
@@ -71,10 +71,10 @@ class OptimizerNumbers:
 
 
 def probe_slots(update: Any, network: LaneNetwork) -> tuple[list[Slot], Slots]:
-    """The optimizer's variables, and how they begin; found by beginning with made-up weights.
+    """Find the optimizer's variables and their initial values, using artificial weights.
 
     Raises:
-        ValueError: If one begins neither as a constant nor as the weights.
+        ValueError: If one starts neither as a constant nor as a copy of the weights.
     """
     flat = update.is_flat(network.trainable)
     rng = np.random.default_rng(0)
@@ -95,6 +95,6 @@ def probe_slots(update: Any, network: LaneNetwork) -> tuple[list[Slot], Slots]:
 
 
 def _find_source(value: np.ndarray, arrays: Sequence[np.ndarray]) -> int | None:
-    """Which of several weights a variable begins as, counted from 1; 0 are all in one vector."""
+    """Return the 1-based index of the weight that a variable copies; 0: all in one vector."""
     found = [i for i, a in enumerate(arrays, 1) if a.ndim and np.array_equal(a, value)]
     return found[0] if found else None

@@ -1,9 +1,8 @@
-"""The optimizers between which a study chooses, as branches of one program.
+"""Combine the optimizers of a search space as branches of one program.
 
-One program with a branch for each optimizer compiles faster than one program each.
-What it costs in training is that a branch hands its new values over as copies. Where a weight is
-updated by itself, an optimizer's variables are counters and vectors as long as the weights, so all
-can use the same slots.
+One program with a branch for each optimizer compiles faster than one program each; the cost is that
+a branch copies its new values. The variables of elementwise optimizers are counters and vectors as
+long as the weights, so all of them can use the same slots.
 """
 
 from __future__ import annotations
@@ -20,18 +19,18 @@ from ...models.step_factors import StepFactors
 from ...trial import Value
 from .update import Arrays, OptimizerUpdate
 
-Kind = tuple[bool, str]  # of a slot: whether it is as long as the weights, and its type
+Kind = tuple[bool, str]  # of a slot: whether it is as long as the weights, and its dtype
 
 
 class OptimizerSwitch:
-    """One trial's optimizer among others; an `Update`."""
+    """One trial's optimizer among the alternatives; an `Update`."""
 
     def __init__(self, updates: Sequence[OptimizerUpdate], own: int) -> None:
-        """Take over the updates of all alternatives.
+        """Combine the updates of all alternatives.
 
         Args:
-            updates: Flat ones, in the order that all trials give them.
-            own: The place of the trial's.
+            updates: Flat ones, in the same order for all trials.
+            own: The index of the trial's optimizer.
         """
         self._updates, self._own = tuple(updates), own
         self.numbers = self._pad_numbers(updates[own].numbers)
@@ -55,7 +54,7 @@ class OptimizerSwitch:
         return True
 
     def initial(self, trainable: list[Any], values: list[np.ndarray]) -> Arrays:
-        """See `Update`; the slots."""
+        """Return the initial slots; see `Update`."""
         [vector] = values
         free = [np.zeros(vector.shape if long else (), kind) for long, kind in self._slot_kinds]
         mine = self._updates[self._own].initial(trainable, values)
@@ -77,14 +76,14 @@ class OptimizerSwitch:
     ) -> tuple[Arrays, Arrays]:
         """See `Update`."""
         taken, given = numbers
-        branches = [partial(self._branch, place) for place in range(len(self._updates))]
+        branches = [partial(self._branch, index) for index in range(len(self._updates))]
         answer: tuple[Arrays, Arrays] = jax.lax.switch(
             taken, branches, given, rate, state, gradients, values, factors
         )
         return answer
 
     def final_weights(self, state: Arrays, values: Arrays) -> Arrays:
-        """See `Update`; averages are the first vector of each, or none."""
+        """Return the final weights; averages, if any, are the first vector of each optimizer."""
         return self._updates[self._own].final_weights(self._select_slots(state, self._own), values)
 
     def _branch(
@@ -105,14 +104,14 @@ class OptimizerSwitch:
 
     @cached_property
     def _kinds(self) -> list[list[Kind]]:
-        """The variables of each alternative."""
+        """Return the kinds of each alternative's variables."""
         two = [np.zeros(2, np.float32)]
         variables = [update.initial([], two) for update in self._updates]
         return [[(v.ndim == 1, v.dtype.name) for v in own] for own in variables]
 
     @cached_property
     def _slot_kinds(self) -> list[Kind]:
-        """As many of each kind as the alternative that has most."""
+        """Return the slots' kinds: of each, the largest number that an alternative needs."""
         most: Counter[Kind] = Counter()
         for kinds in self._kinds:
             most |= Counter(kinds)
@@ -120,7 +119,7 @@ class OptimizerSwitch:
 
     @cached_property
     def _slot_indices(self) -> list[list[int]]:
-        """The slots of each alternative's variables."""
+        """Return the slot indices of each alternative's variables."""
         places = []
         for kinds in self._kinds:
             free = {

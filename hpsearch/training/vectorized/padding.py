@@ -1,8 +1,8 @@
-"""Which networks may be computed in another shape, so that widths and batches share a program.
+"""Decide which networks may be padded, so that different widths and batches share a program.
 
-A layer of 40 units inside one of 64 whose surplus weights are zero stays the layer of 40 units
-where f(0) = 0: the surplus units answer 0, their gradients are 0, and every elementwise update
-of a zero with a zero gradient is zero.
+A layer of 40 units can be computed in one of 64 whose surplus weights are zero if f(0) = 0: surplus
+units output 0, their gradients are 0, and an elementwise update of a zero weight with a zero
+gradient is zero.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ BY_ROW = (
 
 
 def padded_width(units: int) -> int:
-    """The width of the layer in which a layer of `units` is computed.
+    """Return the padded width of a layer of `units`.
 
     Examples:
         >>> [padded_width(n) for n in (20, 64, 65, 200, 300)]
@@ -56,7 +56,7 @@ def padded_width(units: int) -> int:
 
 
 def padded_widths(model: keras.Model) -> dict[str, int]:
-    """Hidden dense layers by name and the widths to compute them in; empty: none may be padded."""
+    """Return the padded width of each hidden dense layer, by name; empty if none may be padded."""
     chain = _find_chain(model)
     if chain is None:
         return {}
@@ -69,11 +69,10 @@ def padded_widths(model: keras.Model) -> dict[str, int]:
 
 
 def hidden_blocks(model: keras.Model) -> list[list[Any]]:
-    """The layers of a chain: those before the first dense one, each hidden one with those behind
-    it, and the last.
+    """Split a chain of layers: those before the first dense one, the hidden blocks, the last layer.
 
     Raises:
-        ValueError: If it is no chain that `padded_widths` takes.
+        ValueError: If the model is not a chain that `padded_widths` accepts.
     """
     chain = _find_chain(model)
     if chain is None:
@@ -87,7 +86,7 @@ def hidden_blocks(model: keras.Model) -> list[list[Any]]:
 
 
 def _find_chain(model: keras.Model) -> list[Any] | None:
-    """The layers in their order where each feeds the next alone."""
+    """Return the layers in order if each feeds only the next."""
     if not isinstance(model, keras.Sequential | keras.models.Model):
         return None
     if not is_functional(model) and not isinstance(model, keras.Sequential):
@@ -102,7 +101,7 @@ def _find_chain(model: keras.Model) -> list[Any] | None:
 
 
 def _is_exact(layer: Any) -> bool:
-    """Whether zero in gives zero out, unit by unit."""
+    """Whether a layer maps zero to zero, unit by unit."""
     if type(layer) is k.Dense:
         return _passes_zero(layer.activation) and has_no_side_effects(layer)
     if type(layer) is k.Activation:
@@ -119,10 +118,10 @@ def _passes_zero(activation: Any) -> bool:
 
 
 def is_by_row(model: keras.Model) -> bool:
-    """Whether a row's outputs depend on that row alone, in training too.
+    """Whether a row's outputs depend only on that row, in training too.
 
-    Normalization by batch looks at all rows, and so may what Keras cannot tell us: an operation, an
-    activation or a custom `call`.
+    Batch normalization uses all rows; so may a custom operation, activation or `call`, which cannot
+    be inspected.
     """
     if not (is_functional(model) or isinstance(model, keras.Sequential)):
         return False
@@ -139,7 +138,7 @@ def _is_by_row(layer: Any) -> bool:
 
 
 def has_no_side_effects(layer: Any) -> bool:
-    """Whether nothing but the loss acts on the layer's values."""
+    """Whether a layer's weights change only through the loss."""
     held = vars(layer).items()
     regularizers = [v for name, v in held if name.endswith("_regularizer") and v is not None]
     return (

@@ -27,69 +27,69 @@ from .update import Arrays, Update, flatten_arrays
 
 
 class LaneState(NamedTuple):
-    """What a lane carries from batch to batch."""
+    """State of a lane that changes with each batch."""
 
     vector: Any  # (n_weights,) float32, the trainable weights
     others: Arrays  # the other variables: moving statistics, seeds
-    optimizer: Arrays  # the optimizer's variables but the learning rate
+    optimizer: Arrays  # the optimizer's variables except the learning rate
 
 
 class Lane(NamedTuple):
-    """What does not change in a lane."""
+    """Inputs of a lane that do not change during training."""
 
-    strengths: Any  # of the network's noises and regularizers
+    strengths: Any  # of the network's noise layers and regularizers
     arguments: Any  # of the loss
-    key: Any  # uint32, of all its random bits
+    key: Any  # uint32 key of all random bits
     fold: DeviceFold
-    classes: Any  # (n_classes,) float32: what a training row of each counts; None: a regression
-    depth: Any = None  # int32: hidden layers that are not passed by; None: all
+    classes: Any  # (n_classes,) float32 class weights of training rows; None: a regression
+    depth: Any = None  # int32: hidden layers that are not skipped; None: all
     factors: Any = None  # `StepFactors` of each variable, (n_variables,) each; None: all are 1
 
 
 class LaneEpoch(NamedTuple):
-    """One epoch of a lane."""
+    """Inputs of one epoch of a lane."""
 
     number: Any  # int32, 0-based
     order: Any  # (n_rows or more,) int32: row indices, padded at the end
     steps: Any  # int32: batches to train
     rates: Any  # the optimizer's numbers
-    learning_rates: Any  # (n_steps or more,) float32, one a batch
-    batch_size: Any  # int32: rows a batch
+    learning_rates: Any  # (n_steps or more,) float32, one per batch
+    batch_size: Any  # int32: rows per batch
     masks: Masks  # of the network
     shares: Any = None  # `StepShares`, (n_steps or more,) each; None: all are 1
 
 
 class EpochOutput(NamedTuple):
-    """What an epoch leaves behind."""
+    """Result of an epoch."""
 
     state: LaneState
-    loss: Any  # as `fit` reports it: the mean over rows of their batches' losses
-    average: Any  # (n_weights,) where the optimizer averages the weights, else None
+    loss: Any  # as `fit` reports it: the batches' losses, averaged over rows
+    average: Any  # (n_weights,) averaged weights, or None
 
     @property
     def weights(self) -> tuple[Any, Arrays]:
-        """The vector of weights as `fit` would leave it, and the other variables."""
+        """Return the vector of weights after `fit`, and the other variables."""
         return self.state.vector if self.average is None else self.average, self.state.others
 
 
 class EvalOutput(NamedTuple):
-    """What the validation rows say."""
+    """Predictions and loss on the validation rows."""
 
-    predictions: Any  # (n_chunks * n_chunk, n_outputs), in the target's own unit
-    loss: Any  # as the network sees the target, regularization included
+    predictions: Any  # (n_chunks * n_chunk, n_outputs), in the target's original unit
+    loss: Any  # of the scaled target, with regularization
 
 
 class RowChunk(NamedTuple):
-    """Rows of an epoch that are computed at once."""
+    """Rows of an epoch that are computed together."""
 
-    first: Any  # int32: place in the order
-    counted: Any  # int32: how many there are
-    key: Any  # uint32, of their random bits
-    share: Any = None  # of their batch; None: they are all of it
+    first: Any  # int32: index in the order
+    counted: Any  # int32: number of rows
+    key: Any  # uint32 key of random bits
+    share: Any = None  # share of their batch; None: the whole batch
 
 
 class Gradients(NamedTuple):
-    """The loss of rows and what it says of the weights."""
+    """The loss of some rows and its gradients."""
 
     loss: Any
     others: Arrays  # the other variables' new values
@@ -97,7 +97,7 @@ class Gradients(NamedTuple):
 
 
 class Recipe:
-    """What a trial's programs compute."""
+    """The functions that a trial's programs compute."""
 
     def __init__(
         self,
@@ -113,19 +113,19 @@ class Recipe:
         is_compiled: bool = False,
         steps: str = "",
     ) -> None:
-        """Put together what is compiled.
+        """Combine the parts of a trial.
 
         Args:
-            network: The trial's.
-            update: Of its weights.
-            objective: Its loss.
-            batch_size: Rows a step.
-            schedule: Of the learning rate.
-            chunk: Rows that are computed at once, where a batch is computed in parts; None: all.
-            scaling: What is done to features, and answers, beyond a shift and a factor.
+            network: The network.
+            update: The optimizer.
+            objective: The loss.
+            batch_size: Rows per step.
+            schedule: The learning-rate schedule.
+            chunk: Rows that are computed together if a batch is split; None: all.
+            scaling: From `describe_scaling`.
             transforms: `Problem.target_transforms`.
             is_compiled: Whether the model's `compile` names loss and optimizer.
-            steps: What of a step has factors or a schedule of its own.
+            steps: Which parts of a step have factors or schedules of their own.
         """
         self.steps = steps
         self.is_compiled, self.scaling = is_compiled, scaling
@@ -133,7 +133,7 @@ class Recipe:
         self.batch_size, self.schedule, self.transforms = batch_size, schedule, transforms
         self.chunk, self.rows = chunk, chunk or batch_size
         self.flat = update.is_flat(network.trainable)
-        self.shapes: list[tuple[int, ...]]  # of what is updated
+        self.shapes: list[tuple[int, ...]]  # of the updated arrays
         self.shapes = [(network.size,)] if self.flat else [v.shape for v in network.trainable]
         self.masks = make_masks(network.strengths, self.rows * network.max_dense_inputs)
         self.evaluate_key = f"{network.structure}|{objective.structure}|{scaling}|{transforms}"
@@ -141,15 +141,15 @@ class Recipe:
 
     @property
     def strengths(self) -> Sequence[float]:
-        """Of the network's noises and regularizers."""
+        """The strengths of the network's noise layers and regularizers."""
         return [float(s) for s in self.network.strengths]
 
     def with_rows(self, rows: int) -> Recipe:
-        """The same with `rows` in a batch at most."""
+        """Return a copy with at most `rows` per batch."""
         return self._replace(self.update, rows)
 
     def with_update(self, update: Update) -> Recipe:
-        """The same with another optimizer."""
+        """Return a copy with another optimizer."""
         return self._replace(update, self.batch_size)
 
     def _replace(self, update: Update, rows: int) -> Recipe:
@@ -166,14 +166,14 @@ class Recipe:
         )
 
     def initial(self, drawn: Sequence[np.ndarray], dropout_seed: int) -> LaneState:
-        """A lane's state before its first step; see `LaneNetwork.initial_weights`."""
+        """Return a lane's initial state; see `LaneNetwork.initial_weights`."""
         vector, others = self.network.initial_weights(drawn, dropout_seed)
         values = [vector] if self.flat else [np.asarray(v) for v in self.network.split(vector)]
         return LaneState(vector, others, self.update.initial(self.network.trainable, values))
 
 
 def train_function(recipe: Recipe) -> Callable[..., EpochOutput]:
-    """The function of an epoch of one lane: (state, lane, epoch, rows) -> `EpochOutput`."""
+    """Make the function (state, lane, epoch, rows) -> `EpochOutput` of one lane."""
     network, update = recipe.network, recipe.update
     update.prepare(network.trainable, recipe.shapes)
     slope = gradients_function(recipe)
@@ -224,12 +224,12 @@ def train_function(recipe: Recipe) -> Callable[..., EpochOutput]:
 
 
 def spread_factors(network: LaneNetwork, factors: StepFactors | None) -> StepFactors | None:
-    """Factors of variables as those of weights."""
+    """Repeat the factors of variables for each weight."""
     return None if factors is None else StepFactors(*map(network.spread, factors))
 
 
 def with_decay_share(factors: StepFactors | None, shares: Any) -> StepFactors | None:
-    """The factors of a step whose weight decay is multiplied by its share."""
+    """Multiply the weight decay of a step by its share."""
     if shares is None:
         return factors
     rates, decays = (1.0, 1.0) if factors is None else factors
@@ -237,7 +237,7 @@ def with_decay_share(factors: StepFactors | None, shares: Any) -> StepFactors | 
 
 
 def with_dropout_share(lane: Lane, epoch: LaneEpoch, shares: Any) -> LaneEpoch:
-    """The epoch with masks whose noise is multiplied by its share of a step."""
+    """Multiply the dropout rates of an epoch's masks by the share of a step."""
     if shares is None:
         return epoch
     masks = make_lane_masks(lane.strengths * shares.dropout)
@@ -245,7 +245,7 @@ def with_dropout_share(lane: Lane, epoch: LaneEpoch, shares: Any) -> LaneEpoch:
 
 
 def gradients_function(recipe: Recipe) -> Callable[..., Gradients]:
-    """The function (state, lane, epoch, rows, batch) -> `Gradients`, in chunks or not."""
+    """Make the function (state, lane, epoch, rows, batch) -> `Gradients`."""
     network, size = recipe.network, recipe.rows
 
     def slope(
@@ -293,7 +293,7 @@ def _batch_loss(
     counted: Any,
     within: TracedStep,
 ) -> tuple[Any, Any]:
-    """The loss of the first `counted` rows of `taken` as `fit` takes it, and the others."""
+    """Return the loss of the first `counted` rows as in `fit`, and the other variables."""
     seen = _scaled_features(rows, lane.fold, taken)
     outputs, after, extra = recipe.network(values, others, seen, within, within.valid, lane.depth)
     truth = _scaled_target(recipe, rows, lane.fold, taken)
@@ -307,14 +307,14 @@ def _batch_loss(
 
 
 def _row_class_weights(truth: Any, classes: Any) -> Any:
-    """What each row counts for its class, shape (n,)."""
+    """Return the class weight of each row, (n,)."""
     if truth.shape[1] == 1:
         return jnp.where(truth[:, 0] > 0.5, classes[1], classes[0])
     return jnp.sum(truth * classes, axis=1)
 
 
 def evaluate_function(recipe: Recipe) -> Callable[..., EvalOutput]:
-    """The function (vector, others, lane, rows) -> `EvalOutput`."""
+    """Make the function (vector, others, lane, rows) -> `EvalOutput`."""
     network = recipe.network
 
     def chunk(vector: Any, others: Arrays, lane: Lane, rows: DeviceRows, place: Any) -> EvalOutput:
@@ -347,14 +347,14 @@ def evaluate_function(recipe: Recipe) -> Callable[..., EvalOutput]:
 
 
 def _apply_link(outputs: Any, link: str | None) -> Any:
-    """Probabilities, where a loss that the user compiled has left logits."""
+    """Convert logits to probabilities if the compiled loss takes logits."""
     if link is None:
         return outputs
     return jax.nn.sigmoid(outputs) if link == "sigmoid" else jax.nn.softmax(outputs)
 
 
 def measure_function(metrics: Sequence[Metric]) -> Callable[..., Any]:
-    """The function (predictions, fold, rows) -> the metrics, (n_metrics,) float32."""
+    """Make the function (predictions, fold, rows) -> metrics, (n_metrics,) float32."""
 
     def measure(predictions: Any, fold: DeviceFold, rows: DeviceRows) -> Any:
         taken = fold.validation.reshape(-1)
@@ -372,13 +372,13 @@ def _gather_rows(array: Any, rows: Any) -> Any:
 
 
 def _scaled_target(recipe: Recipe, rows: DeviceRows, fold: DeviceFold, taken: Any) -> Any:
-    """The target of the rows as the network learns it."""
+    """Return the scaled target of the rows."""
     unit = (fold.target_center, fold.target_scale, recipe.transforms)
     return transform_target(jnp, _gather_rows(rows.target, taken), *unit)
 
 
 def _scaled_features(rows: DeviceRows, fold: DeviceFold, taken: Any) -> Any:
-    """What the network sees of the rows; `Statistics.apply`."""
+    """Return the scaled features of the rows; see `Statistics.apply`."""
     places = taken
     if rows.last is not None:
         places = _gather_rows(rows.last, taken)[:, None] + rows.offsets

@@ -1,4 +1,4 @@
-"""The compiled programs of a problem: each is compiled once, ahead of its use where it can be."""
+"""Compile each program of a problem once, ahead of its use if possible."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from .program import Recipe, evaluate_function, measure_function, train_function
 Compiled = Callable[..., Any]
 
 OPTIMIZATION_LEVEL = "xla_backend_optimization_level"
-MAX_PROGRAMS = 64  # compiled programs, about a megabyte each
+MAX_PROGRAMS = 64  # of about 1 MB each
 
 
 class ProgramCache:
-    """Compiled programs by what they compute; safe to ask from several threads."""
+    """Compiled programs by their key; thread-safe."""
 
     def __init__(
         self, metrics: Sequence[Metric], *, threads: bool, precision: Precision | None = None
     ) -> None:
-        """An empty cache.
+        """Create an empty cache.
 
         Args:
-            metrics: What is measured on the validation rows.
+            metrics: The metrics on the validation rows.
             threads: Whether one program may use several cores.
-            precision: Of products; None: what suits the device.
+            precision: Precision of products; None: the device's default.
         """
         self._precision = session.product_precision(precision)
         self._metrics = tuple(metrics)
@@ -43,19 +43,19 @@ class ProgramCache:
         self.compilations = 0
 
     def train(self, recipe: Recipe, *examples: Any) -> Compiled:
-        """The program of `program.train_function`; `examples` are its arguments."""
+        """Return the program of `program.train_function`; `examples` are its arguments."""
 
         key = f"train {recipe.train_key}"
         return self.get(key, lambda: train_function(recipe), examples, (0,))
 
     def evaluate(self, recipe: Recipe, *examples: Any) -> Compiled:
-        """The program of `program.evaluate_function`; `examples` are its arguments."""
+        """Return the program of `program.evaluate_function`; `examples` are its arguments."""
 
         key = f"evaluate {recipe.evaluate_key}"
         return self.get(key, lambda: evaluate_function(recipe), examples)
 
     def measure(self, *examples: Any) -> Compiled:
-        """The program of `program.measure_function`; `examples` are its arguments."""
+        """Return the program of `program.measure_function`; `examples` are its arguments."""
 
         return self.get("measure", lambda: measure_function(self._metrics), examples)
 
@@ -66,20 +66,20 @@ class ProgramCache:
         examples: tuple[Any, ...],
         donated: tuple[int, ...] = (),
     ) -> Compiled:
-        """The program of a function that `make` gives.
+        """Return the compiled program of a function.
 
         Args:
-            key: Of what it computes; another one for other shapes is not needed.
-            make: Gives the function.
+            key: Identifies the computation; shapes need not be part of it.
+            make: Returns the function.
             examples: Its arguments, or their shapes.
-            donated: Which arguments it may overwrite.
+            donated: Indices of the arguments that it may overwrite.
         """
         return self._get_or_make(
             f"{key} {_shapes_key(examples)}", lambda: self._compile(make(), examples, donated)
         )
 
     def count(self, kind: str) -> int:
-        """How many programs there are whose key begins with a word."""
+        """Return the number of programs whose key begins with a word."""
         return sum(key.startswith(f"{kind} ") for key in self._futures)
 
     def _compile(
@@ -99,13 +99,13 @@ class ProgramCache:
             options["xla_cpu_parallel_codegen_split_count"] = 1
             options["xla_cpu_prefer_vector_width"] = 512  # used by CPUs with AVX-512
             options["xla_cpu_multi_thread_eigen"] = self._threads
-            if not self._threads:  # operations of one lane are too small to be split over threads
+            if not self._threads:  # operations of one lane are too small for several threads
                 options["xla_disable_hlo_passes"] = "cpu-parallel-task-assigner"
         program: Compiled = lowered.compile(compiler_options=options)
         return program
 
     def _get_or_make(self, key: str, make: Callable[[], Compiled]) -> Compiled:
-        """The program of `key`, made here and now unless it is there or under way."""
+        """Return the program of `key`; compile it unless it exists or is being compiled."""
         with self._lock:
             future = self._futures.get(key)
             mine = future is None

@@ -1,4 +1,4 @@
-"""From a trial's hyperparameters to what its programs compute."""
+"""Build a trial's `Recipe` from its hyperparameters."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from .padding import is_by_row
 from .program import Recipe
 from .update import OptimizerUpdate, Update
 
-CHUNK = 64  # rows that are computed at once where batches of several sizes share a program
-# Rows times weights of an epoch up to which trials share programs. Branches and chunks make an
-# epoch longer, so a large network gets programs of its own.
+CHUNK = 64  # rows that are computed together if batches of several sizes share a program
+# Largest rows times weights of an epoch for which trials share programs. Branches and chunks slow
+# an epoch down, so a large network gets programs of its own.
 SHARED_WORK = 1 << 28
 
 
@@ -46,21 +46,21 @@ def make_recipe(
     shares_depth: bool = False,
     watch: Watch = dict,
 ) -> Recipe:
-    """Build what `params` describe, without a value and without a program.
+    """Build the recipe that `params` describe; computes no weights and compiles nothing.
 
     Args:
-        problem: Rows, folds and goal.
+        problem: The problem.
         params: Hyperparameters, the fixed ones included.
-        seed: The trial's, for what a custom model draws.
-        shares: Whether trials with other optimizers and batch sizes may share its programs, which
-            suits lanes on threads.
-        batched: Whether the lanes are one batch: an optimizer is selected in each lane.
-        shares_depth: Whether lanes may pass hidden layers by; see `LaneNetwork`.
+        seed: The trial's seed, which a custom model may use.
+        shares: Whether its programs also serve trials with other optimizers and batch sizes, as
+            lanes on threads do.
+        batched: Whether the lanes are one batch, in which each lane selects its optimizer.
+        shares_depth: Whether lanes may skip hidden layers; see `LaneNetwork`.
         watch: See `Problem.make_builder`.
 
     Raises:
         UnsuitableError: If the model cannot be vectorised.
-        Exception: Whatever the user's function raises.
+        Exception: Any exception of a custom function.
     """
     build = problem.make_builder(params, seed, watch)
     try:
@@ -70,7 +70,7 @@ def make_recipe(
         optimizer = _make_optimizer(plan, params)
         own = OptimizerUpdate(optimizer)
         loss = get_compiled_loss(plan) if plan.compiled else None
-        plan.compiled = False  # or Keras would compile its twin as well
+        plan.compiled = False  # otherwise Keras would compile the clone, too
         known = {"model": problem.model, **params}
         pad = not own.by_shape and (shares_depth or not batched)
         network = LaneNetwork(plan, known, pad=pad, batched=batched, shares_depth=shares_depth)
@@ -117,7 +117,7 @@ def make_recipe(
 
 
 def describe_scaling(problem: Problem, params: Mapping[str, Value]) -> str:
-    """What is done to features and answers beyond a shift and a factor; part of a program's key."""
+    """Describe the scaling beyond shift and factor, as part of a program's key."""
     statistics = problem.get_statistics(params)
     bends = any(s.quantiles is not None for s in statistics)
     clips = any(s.clip is not None for s in statistics)
@@ -126,12 +126,12 @@ def describe_scaling(problem: Problem, params: Mapping[str, Value]) -> str:
 
 
 def make_update(problem: Problem, params: Mapping[str, Value], network: LaneNetwork) -> Update:
-    """The update of a network by the optimizer that `params` name, among the study's others."""
+    """Make the update of the optimizer that `params` select, among the study's alternatives."""
     return _switch_between(problem, params, OptimizerUpdate(make_optimizer(params)), network)
 
 
 def _make_optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.optimizers.Optimizer:
-    """The optimizer that the user compiled, or else the one that `params` name."""
+    """Return the compiled model's optimizer, or else the one that `params` select."""
     if not plan.compiled:
         return make_optimizer(params)
     if reason := why_not_vectorizable(plan):
@@ -142,7 +142,7 @@ def _make_optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.opt
 def _switch_between(
     problem: Problem, params: Mapping[str, Value], own: OptimizerUpdate, network: LaneNetwork
 ) -> Update:
-    """The trial's update as a branch beside the others of the study, where it can be one."""
+    """Return the trial's update as a branch among the study's alternatives, if possible."""
     name = str(params.get("optimizer", DEFAULT_OPTIMIZER))
     if name not in problem.optimizers or not own.is_flat(network.trainable):
         return own
@@ -155,13 +155,13 @@ def _switch_between(
 
 
 def _chunk_rows(problem: Problem, params: Mapping[str, Value], network: LaneNetwork) -> int | None:
-    """How many rows to compute at once, so that batches of all larger sizes share a program."""
+    """Return the rows to compute together so that all larger batch sizes share a program."""
     can = problem.batch_sizes_vary and is_by_row(network.model)
     return CHUNK if can and batch_size(params) >= CHUNK else None
 
 
 def _compiled_schedule(optimizer: keras.optimizers.Optimizer) -> Schedule:
-    """The one rate of an optimizer that the user compiled."""
+    """Return the constant schedule of a compiled model's optimizer."""
     return Schedule("constant", float(optimizer.learning_rate), {})
 
 

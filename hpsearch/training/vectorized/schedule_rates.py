@@ -1,6 +1,6 @@
-"""Learning-rate schedules inside a program: `training.schedules` for many trials at once.
+"""Compute `training.schedules` inside a program, for many trials at once.
 
-A trial's schedule is a row of numbers, so trials of all schedules share a program.
+A trial's schedule is a row of numbers, so trials with any schedules share a program.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ..schedules import (
 
 KINDS = (*SCHEDULES, "by_epoch")
 N_NUMBERS = 5
-TOLERANCE = 1e-5  # a step this close to a boundary is at it; steps are much farther apart
+TOLERANCE = 1e-5  # epochs within which a step counts as at a boundary; steps are farther apart
 
 
 class ScheduleNumbers(NamedTuple):
-    """A trial's schedule; (n_trials, ...) of several."""
+    """A trial's schedule; with a leading axis, those of several trials."""
 
     kind: Any  # int32, index among `KINDS`
-    rate: Any  # float32, where it starts
-    numbers: Any  # (N_NUMBERS,) float32, what its kind reads
-    boundaries: Any  # (n_boundaries,) float32 epochs, padded with infinity; or a rate an epoch
+    rate: Any  # float32, the initial rate
+    numbers: Any  # (N_NUMBERS,) float32 arguments of its kind
+    boundaries: Any  # (n_boundaries,) float32 epochs, padded with infinity; or one rate per epoch
 
 
 class ShareNumbers(NamedTuple):
@@ -42,7 +42,7 @@ class ShareNumbers(NamedTuple):
 
 
 def share_numbers(params: Mapping[str, Value], n_epochs: int) -> ShareNumbers | None:
-    """A trial's schedules of strengths as numbers; None where both are constant."""
+    """Return a trial's schedules of strengths as numbers; None if both are constant."""
     if not has_scheduled_strengths(params):
         return None
     falls = [is_scheduled(params, f"{name}_schedule") for name in StepShares._fields]
@@ -50,16 +50,16 @@ def share_numbers(params: Mapping[str, Value], n_epochs: int) -> ShareNumbers | 
 
 
 def shares_at(numbers: ShareNumbers, passed: Any) -> StepShares:
-    """The shares of one trial `passed` epochs after its start; `schedules.strength_shares`."""
+    """Return a trial's shares after `passed` epochs; see `schedules.strength_shares`."""
     angle = jnp.pi * jnp.clip(2 * passed / numbers.n_epochs - 1, 0, 1)
     return StepShares(*jnp.where(numbers.falls, 0.5 + 0.5 * jnp.cos(angle), 1.0))
 
 
 class Plateau(NamedTuple):
-    """Where `reduce_on_plateau` stands."""
+    """State of `reduce_on_plateau`."""
 
     rate: Any  # float32
-    best: Any  # float32, of the mean validation losses
+    best: Any  # float32, best mean validation loss
     waited: Any  # int32 epochs
     cooling: Any  # int32 epochs
 
@@ -67,12 +67,12 @@ class Plateau(NamedTuple):
 def schedule_numbers(
     schedule: Schedule, n_epochs: int, watched: Sequence[float] = ()
 ) -> ScheduleNumbers:
-    """A trial's schedule as numbers.
+    """Return a trial's schedule as numbers.
 
     Args:
-        schedule: The trial's.
-        n_epochs: Those it was planned with.
-        watched: The mean validation losses to go by, of a trial that is trained again.
+        schedule: The schedule.
+        n_epochs: Number of planned epochs.
+        watched: Mean validation losses of the search, for a trial that is trained again.
     """
     if schedule.needs_losses and watched:
         return _rates_by_epoch(schedule, n_epochs, watched)
@@ -111,7 +111,7 @@ def _rates_by_epoch(schedule: Schedule, n_epochs: int, watched: Sequence[float])
 
 
 def rate_at(schedule: ScheduleNumbers, plateau: Plateau, passed: Any) -> Any:
-    """The learning rate of one trial `passed` epochs, a float32, after its start."""
+    """Return a trial's learning rate after `passed` epochs (float32)."""
     a, b, c = schedule.numbers[0], schedule.numbers[1], schedule.numbers[2]
     times = passed / jnp.where(b > 0, b, 1)
     times = jnp.where(c > 0, jnp.floor(times + TOLERANCE), times)
@@ -138,7 +138,7 @@ def rate_at(schedule: ScheduleNumbers, plateau: Plateau, passed: Any) -> Any:
 
 
 def plateau_after(schedule: ScheduleNumbers, before: Plateau, loss: Any) -> Plateau:
-    """A trial's plateau after an epoch of mean validation `loss`; see `schedules._plateau_rate`."""
+    """Return the state after an epoch of mean validation `loss`; see `schedules._plateau_rate`."""
     factor, patience, min_delta, cooldown, min_lr = (schedule.numbers[i] for i in range(N_NUMBERS))
     was_cooling = before.cooling > 0
     cooling = jnp.maximum(before.cooling - 1, 0)

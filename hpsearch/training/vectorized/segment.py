@@ -1,4 +1,4 @@
-"""Epochs of many trials in one call: the loop over epochs, and every decision in it, on the device.
+"""Train epochs of many trials in one call: the device runs the loop and makes its decisions.
 
 Lanes are grouped in tiles. The trials of a tile have one batch size and are in the same epoch, so
 all lanes of a fold gather the same rows. One program trains all tiles of a template; each tile
@@ -36,27 +36,32 @@ from .schedule_rates import Plateau, plateau_after, rate_at, shares_at
 from .template import TrialNumbers
 from .update import flatten_arrays
 
-MAX_EPOCHS_PER_CALL = 16  # of a tile in one call at most
-N_LOSSES = 2  # figures of a lane before its metrics: train/loss, val/loss
-FOLDED = ("weight_seeds", "dropout_seeds", "classes", "given")  # numbers with an axis of folds
+MAX_EPOCHS_PER_CALL = 16  # of a tile in one call, at most
+N_LOSSES = 2  # figures before a lane's metrics: train/loss, val/loss
+FOLDED = (
+    "weight_seeds",
+    "dropout_seeds",
+    "classes",
+    "given",
+)  # fields of `TrialNumbers` with an axis of folds
 LOWEST = -3e38  # below every score
-# Over which axes of `make_lanes` lanes are mapped: first the folds, then the trials of each.
+# The axes over which `make_lanes` maps: first folds, then the trials of each.
 BY_FOLD: Any = Lane._make((None, None, 0, 0, 0, None, None))
 BY_TRIAL: Any = Lane._make((0, 0, 0, None, 0, 0, 0))
-N_AFTER = 3  # and behind them: the least and the largest prediction, and whether the trial ended
+N_AFTER = 3  # and after them: smallest and largest prediction, whether the trial ended
 
 
 class BatchData(NamedTuple):
-    """What all tiles read."""
+    """The data of all tiles."""
 
     rows: DeviceRows
     folds: DeviceFold  # with an axis of folds
     train: Any  # (n_folds, n_longest) int32, row indices padded with 0
-    seeds: Any  # (n_folds,) uint32 of the row orders
+    seeds: Any  # (n_folds,) uint32 seeds of the row orders
 
 
 class TileControl(NamedTuple):
-    """Where each trial of a tile stands; (n_trials,), or (n_folds, n_trials)."""
+    """Progress of each trial of a tile; (n_trials,) or (n_folds, n_trials)."""
 
     ended: Any  # bool
     best: Any  # (2, n_trials) float32: the best sum over folds, as high and low part
@@ -70,47 +75,47 @@ class TileControl(NamedTuple):
 
 
 class Tiles(NamedTuple):
-    """All that lives on the device from call to call; a first axis of tiles."""
+    """The state on the device between calls; the first axis is of tiles."""
 
     state: LaneState  # (n_tiles, n_folds, n_trials, ...)
     numbers: TrialNumbers  # (n_tiles, n_trials, ...), by fold (n_tiles, n_folds, n_trials, ...)
     control: TileControl
-    epoch: Any  # (n_tiles,) int32: finished ones
+    epoch: Any  # (n_tiles,) int32: finished epochs
 
 
 class SegmentOrders(NamedTuple):
-    """What the host wants of a call."""
+    """The host's instructions for a call."""
 
-    tiles: Any  # (n_tiles,) int32: which to train, the first `n_tiles` of them
+    tiles: Any  # (n_tiles,) int32: the tiles to train come first
     n_tiles: Any  # int32
-    until: Any  # (n_tiles,) int32: epochs to have finished
+    until: Any  # (n_tiles,) int32: number of epochs to reach
     batch_size: Any  # (n_tiles,) int32
-    branch: Any  # (n_tiles,) int32, of the batch size
-    dropped: Any  # (n_tiles, n_trials) bool: trials that are wanted no more
+    branch: Any  # (n_tiles,) int32: index of the batch size's branch
+    dropped: Any  # (n_tiles, n_trials) bool: trials to stop
 
 
 class StoppingRules(NamedTuple):
-    """How a study ends trials."""
+    """The study's rules for ending trials."""
 
     early_stopping: EarlyStopping | None
     direction: Direction
     objective: int  # index among the figures
-    judged: bool = True  # whether validation rows are looked at
+    judged: bool = True  # whether validation rows are evaluated
 
 
 def segment_function(
     recipes: Sequence[Recipe], measure: Callable[..., Any], rules: StoppingRules, *, n_figures: int
 ) -> Callable[..., tuple[Tiles, Any]]:
-    """The function (tiles, orders, data) -> (tiles, figures).
+    """Make the function (tiles, orders, data) -> (tiles, figures).
 
     Args:
-        recipes: One of each size of batches that has a branch.
-        measure: From `program.measure_function`.
-        rules: The study's.
-        n_figures: `N_LOSSES`, the metrics, and `N_AFTER`.
+        recipes: One for each batch size that has a branch.
+        measure: The function of `program.measure_function`.
+        rules: The study's rules.
+        n_figures: `N_LOSSES` + metrics + `N_AFTER`.
 
     Returns:
-        Whose figures have shape (n_tiles, EPOCHS, n_figures, n_folds, n_trials).
+        The function; its figures have shape (n_tiles, EPOCHS, n_figures, n_folds, n_trials).
     """
     epochs = [epoch_function(recipe, measure, rules) for recipe in recipes]
 
@@ -163,7 +168,7 @@ def segment_function(
 def epoch_function(
     recipe: Recipe, measure: Callable[..., Any], rules: StoppingRules
 ) -> Callable[..., tuple[Tiles, Any]]:
-    """The function of one epoch of a tile: (tile, batch size, data) -> (tile, figures)."""
+    """Make the function of one epoch: (tile, batch size, data) -> (tile, figures)."""
     train, judge = train_function(recipe), evaluation_function(recipe, measure)
 
     def epoch(tile: Tiles, size: Any, data: BatchData) -> tuple[Tiles, Any]:
@@ -189,7 +194,7 @@ def epoch_function(
 
 
 def epoch_rows(rows: Any, n_train: Any, seed: Any, epoch: Any) -> Any:
-    """The training rows of one fold in the order of an epoch; `batching.draw_epoch_order`."""
+    """Return a fold's training rows in the order of an epoch; see `batching.draw_epoch_order`."""
     index = jax.lax.iota(jnp.uint32, rows.shape[0])
     bits = random_bits(jnp, index, seed, epoch)
     padding = (index >= n_train).astype(jnp.int32)
@@ -197,7 +202,7 @@ def epoch_rows(rows: Any, n_train: Any, seed: Any, epoch: Any) -> Any:
 
 
 def make_lanes(numbers: TrialNumbers, folds: DeviceFold) -> Lane:
-    """The lanes of a tile; see `BY_FOLD` and `BY_TRIAL`."""
+    """Make the lanes of a tile; see `BY_FOLD` and `BY_TRIAL`."""
     return Lane(
         numbers.strengths,
         numbers.arguments,
@@ -210,15 +215,15 @@ def make_lanes(numbers: TrialNumbers, folds: DeviceFold) -> Lane:
 
 
 class StepIndex(NamedTuple):
-    """Which step of its epoch a tile is in."""
+    """The current step of a tile."""
 
     epoch: Any  # int32
     step: Any  # int32
-    size: Any  # int32: rows of a batch
+    size: Any  # int32: rows per batch
 
 
 def train_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
-    """The function (tile, row orders, batch size, data) -> the states and the training losses."""
+    """Make the function (tile, row orders, batch size, data) -> (states, training losses)."""
     step = lane_step_function(recipe)
     inner = jax.vmap(step, (0, BY_TRIAL, numbers_axes(trial=True), 0, 0, None, None, None))
     outer = jax.vmap(inner, (0, BY_FOLD, numbers_axes(trial=False), None, 0, 0, None, None))
@@ -243,9 +248,9 @@ def train_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
 
 
 def lane_step_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
-    """The function of one step of one lane: to its next state, and its rows times their loss.
+    """Make the function of one step of a lane; it returns the next state, and rows times loss.
 
-    A lane that has stopped, or has no rows left, stays as it is.
+    A stopped lane, or one without rows left, does not change.
     """
     update, gradients = update_function(recipe), gradients_function(recipe)
 
@@ -276,12 +281,12 @@ def lane_step_function(recipe: Recipe) -> Callable[..., tuple[LaneState, Any]]:
 
 
 def step_key(key: Any, at: StepIndex) -> Any:
-    """The key of a step's random bits."""
+    """Return the key of a step's random bits."""
     return hash_bits(hash_bits(key ^ at.epoch.astype(jnp.uint32)) + at.step.astype(jnp.uint32))
 
 
 def update_function(recipe: Recipe) -> Callable[..., LaneState]:
-    """The function (state, lane, the optimizer's numbers, gradients, shares) -> the next state."""
+    """Make the function (state, lane, optimizer's numbers, gradients, shares) -> next state."""
     network, update = recipe.network, recipe.update
     update.prepare(network.trainable, recipe.shapes)
 
@@ -299,14 +304,14 @@ def update_function(recipe: Recipe) -> Callable[..., LaneState]:
 
 
 def numbers_axes(*, trial: bool) -> Any:
-    """Over which axes of a tile's numbers lanes are mapped, from outside to inside."""
+    """Return the mapped axes of a tile's numbers, from outside to inside."""
     return TrialNumbers._make(0 if trial or n in FOLDED else None for n in TrialNumbers._fields)
 
 
 def evaluation_function(
     recipe: Recipe, measure: Callable[..., Any]
 ) -> Callable[..., tuple[Any, Any]]:
-    """The function (states, lanes, rows) -> predictions and figures of the validation rows."""
+    """Make the function (states, lanes, rows) -> predictions and figures of validation rows."""
     evaluate = evaluate_function(recipe)
 
     def lane(state: LaneState, lane: Lane, rows: DeviceRows) -> tuple[Any, Any]:
@@ -333,7 +338,7 @@ def evaluation_function(
 def update_control(
     tile: Tiles, figures: Any, predictions: Any, rules: StoppingRules
 ) -> TileControl:
-    """Where the trials of a tile stand after an epoch; `training.outcome` of curves."""
+    """Update a tile's progress after an epoch, as `training.trial_result` does for curves."""
     before = tile.control
     finished = tile.epoch + 1 >= tile.numbers.n_epochs
     losses = figures[0] if not rules.judged else figures[:N_LOSSES]
@@ -371,9 +376,9 @@ def update_control(
 
 
 def exact_sum(values: Any) -> Any:
-    """The sum over the first axis as a high and a low part, (2, n): twice float32's precision.
+    """Sum over the first axis with twice the precision of float32: high and low part, (2, n).
 
-    So that the best epoch is the one that float64 finds on the host.
+    The best epoch is then the one that float64 finds on the host.
     """
     total = jnp.stack([values[0], jnp.zeros_like(values[0])])
     for value in values[1:]:
@@ -382,7 +387,7 @@ def exact_sum(values: Any) -> Any:
 
 
 def add_two_part(total: Any, value: Any) -> Any:
-    """A two-part sum and a number more (Knuth's two-sum)."""
+    """Add a number to a two-part sum (Knuth's two-sum)."""
     high = total[0] + value
     part = high - total[0]
     low = total[1] + ((total[0] - (high - part)) + (value - part))
@@ -391,7 +396,7 @@ def add_two_part(total: Any, value: Any) -> Any:
 
 
 def is_larger(a: Any, b: Any) -> Any:
-    """Whether one two-part sum is larger than another; what is not finite is not."""
+    """Whether one two-part sum is larger than another; a non-finite one is not."""
     larger = (a[0] > b[0]) | ((a[0] == b[0]) & (a[1] > b[1]))
     return larger & jnp.isfinite(a[0])
 
@@ -399,7 +404,7 @@ def is_larger(a: Any, b: Any) -> Any:
 def fresh_control(
     numbers: TrialNumbers, n_folds: int, n_figures: int, table: tuple[int, ...]
 ) -> TileControl:
-    """Where the trials of a fresh tile stand; `table` is the shape of a lane's predictions."""
+    """Make the progress of a fresh tile; `table` is the shape of a lane's predictions."""
     n_trials = numbers.n_epochs.shape[0]
     lowest = jnp.full((2 + n_folds, n_trials), LOWEST, jnp.float32)
     none = jnp.zeros(n_trials, jnp.int32)
@@ -420,11 +425,11 @@ def fresh_control(
 def fill_function(
     initial: Callable[..., LaneState], n_folds: int, n_figures: int, table: tuple[int, ...]
 ) -> tuple[Callable[..., Tiles], Callable[..., Tiles]]:
-    """How fresh trials begin.
+    """Make the functions that create fresh tiles.
 
     Returns:
-        The function of a tile's numbers to the tile, and the function (tiles, numbers, which, n)
-        that puts such ones into the first n of `which`.
+        The function from a tile's numbers to the tile, and the function (tiles, numbers, which, n)
+        that puts fresh tiles into the first n of `which`.
     """
 
     def lane(numbers: TrialNumbers) -> LaneState:
@@ -453,7 +458,7 @@ def fill_function(
 
 
 def move_trials(tiles: Tiles, sources: Any, tile_sources: Any) -> Tiles:
-    """Trials put side by side: where each comes from, (n_tiles * n_trials,), and each tile."""
+    """Rearrange trials: the source index of each, (n_tiles * n_trials,), and of each tile."""
     by_fold: Any = TrialNumbers._make(2 if n in FOLDED else 1 for n in TrialNumbers._fields)
     control: Any = TileControl._make((1, 2, 1, 2, 2, 2, 3, 1, 2))
     axes = (2, by_fold, control)

@@ -1,4 +1,4 @@
-"""The process in which programs run: its backend, its cores, its cache of compiled programs."""
+"""Set up the process that runs programs: backend, cores, cache of compiled programs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ...platforms.machine import count_usable_cores
 from ..keras_import import import_keras
 from ..problem import Precision
 
-CACHE_BYTES = 1 << 30  # of compiled programs that are kept
+CACHE_BYTES = 1 << 30  # largest size of the cache
 
 
 def start_session() -> None:
-    """Make JAX and Keras ready; cheap when they already are.
+    """Configure JAX and Keras; cheap if called again.
 
-    Compiled programs are kept in the folder `HPSEARCH_CACHE` (default: `~/.cache/hpsearch`, empty:
-    nowhere), so a second process need not compile them again. A folder that cannot be written is
-    read from. Each process that starts removes what exceeds `CACHE_BYTES`.
+    Compiled programs are stored in the folder `HPSEARCH_CACHE` (default: `~/.cache/hpsearch`;
+    empty: not stored), so that a second process need not compile them again. A read-only folder is
+    only read. Each process removes the oldest programs beyond `CACHE_BYTES` when it starts.
 
     Raises:
         TrainingError: If this process has started Keras with another backend.
@@ -29,7 +29,7 @@ def start_session() -> None:
 
     folder = cache_folder()
     if folder is not None:
-        if jax.config.jax_compilation_cache_dir != str(folder):  # once in a process
+        if jax.config.jax_compilation_cache_dir != str(folder):  # once per process
             remove_oldest_programs(folder, CACHE_BYTES)
         jax.config.update("jax_compilation_cache_dir", str(folder))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
@@ -47,7 +47,7 @@ def start_session() -> None:
 
 
 def cache_folder() -> Path | None:
-    """Where compiled programs are kept; None: nowhere."""
+    """Return the folder of compiled programs; None if they are not stored."""
     named = os.environ.get("HPSEARCH_CACHE")
     if named is not None and not named.strip():
         return None
@@ -56,14 +56,14 @@ def cache_folder() -> Path | None:
 
 
 def remove_oldest_programs(folder: Path, limit: int) -> None:
-    """Remove the programs that were used longest ago, until the rest takes `limit` bytes at most.
+    """Remove the least recently used programs until the rest takes at most `limit` bytes.
 
-    JAX's own limit is not used: a process that is killed while it writes leaves a folder behind
-    into which JAX then never writes again.
+    JAX's own limit is not used: after a process was killed while writing, JAX would never write to
+    the folder again.
     """
     found: list[tuple[float, int, Path]] = []
     for path in folder.glob("*"):
-        with suppress(OSError):  # another process removes it too
+        with suppress(OSError):  # another process may remove it, too
             stat = path.stat()
             found.append((max(stat.st_atime, stat.st_mtime), stat.st_size, path))
     total = sum(size for _, size, _ in found)
@@ -76,18 +76,17 @@ def remove_oldest_programs(folder: Path, limit: int) -> None:
 
 
 def is_on_cpu() -> bool:
-    """Whether programs run on the processor itself."""
+    """Whether programs run on the CPU."""
     import jax
 
     return bool(jax.default_backend() == "cpu")
 
 
 def product_precision(declared: Precision | None) -> str:
-    """How products of float32 numbers are computed, as JAX calls it.
+    """Return JAX's name for the precision of float32 products.
 
-    Weights, the optimizer's variables and losses are float32 in any case. Where nothing is declared
-    an accelerator rounds the factors to TensorFloat-32. A processor computes in float32 whatever is
-    declared.
+    Weights, the optimizer's variables and losses are always float32. By default an accelerator
+    rounds the factors to TensorFloat-32; a CPU always computes in float32.
     """
     if is_on_cpu():
         return "float32"
@@ -95,7 +94,7 @@ def product_precision(declared: Precision | None) -> str:
 
 
 def count_cores() -> int:
-    """Threads that lanes may use: `HPSEARCH_THREADS`, or the cores this process may run on."""
+    """Return the threads for lanes: `HPSEARCH_THREADS`, or the cores of this process."""
     named = os.environ.get("HPSEARCH_THREADS")
     if named:
         return max(1, int(named))

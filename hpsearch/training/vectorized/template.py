@@ -1,11 +1,10 @@
-"""What trials share that one program can train, and each trial's numbers for it.
+"""Share one network and its programs among trials that differ only in numbers.
 
-A Keras model is built and inspected once for a template, as hyperparameters that are numbers are
-inputs of its program. Which of them are is found by building a family's network with numbers that
-nothing else uses and looking where they come out. In a chain of dense layers width and depth are
-numbers too: the template's network is as wide and deep as the study's space allows. A custom
-function is built with numbers that notice what it does with them (`watched_number`); where it could
-hide that, its network is built for every trial.
+A template's Keras model is built and inspected once; numeric hyperparameters are inputs of its
+program. They are identified by building a family's network with unique numbers and finding these
+in the result. In a chain of dense layers, width and depth are numbers, too: the template's network
+is as wide and deep as the search space allows. A custom function is called with numbers that record
+their use (`watched_number`); if it could hide their use, its network is built for every trial.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ Shape = tuple[int, ...]
 
 
 class TrialNumbers(NamedTuple):
-    """One trial as its program sees it; with an axis of trials, several."""
+    """The inputs of one trial's program; with a leading axis, those of several trials."""
 
     strengths: Any
     arguments: Any  # of the loss
@@ -55,53 +54,53 @@ class TrialNumbers(NamedTuple):
     schedule: ScheduleNumbers
     draws: Draws
     slots: Slots
-    n_epochs: Any  # int32: the maximum
+    n_epochs: Any  # int32: largest number of epochs
     weight_seeds: Any  # (n_folds,) uint32
     dropout_seeds: Any  # (n_folds,) uint32
     classes: Any  # (n_folds, n_classes) float32, or None
-    given: Any  # `LaneGiven` of each fold where a device cannot draw weights, or None
+    given: Any  # `LaneGiven` of each fold if the device cannot draw the weights, or None
     factors: Any = None  # `StepFactors` of each variable, or None
     shares: Any = None  # `ShareNumbers`, or None
 
 
 @dataclass(slots=True)
 class Template:
-    """What the program of some trials computes."""
+    """The network and recipe that some trials share."""
 
-    recipe: Recipe  # of the widest and deepest
-    sources: Sequence[str | float]  # of each of the network's strengths
+    recipe: Recipe  # of the widest and deepest network
+    sources: Sequence[str | float]  # source of each of the network's strengths
     optimizer: OptimizerNumbers
     slots: list[Any]  # `lane_init.Slot`
-    axes: dict[int, Shape] = field(default_factory=dict)  # weight -> axes as long as `units`
+    axes: dict[int, Shape] = field(default_factory=dict)  # weight -> axes of length `units`
     layer: dict[int, int] = field(default_factory=dict)  # weight -> its hidden layer
-    begins: str = ""  # how its lanes begin, beside what `key` says
+    begins: str = ""  # how lanes are initialized, in addition to `key`
     _draws: dict[tuple[int, int], tuple[Draws, int]] = field(default_factory=dict)
 
     @property
     def network(self) -> LaneNetwork:
-        """The widest and deepest network."""
+        """The widest and deepest network of the trials."""
         return self.recipe.network
 
     @property
     def key(self) -> str:
-        """Of its programs; the same for any template that computes the same."""
+        """The key of its programs; equal for templates that compute the same."""
         return self.recipe.train_key
 
     @property
     def initializers(self) -> list[Any]:
-        """Of each weight, as the user's network has them."""
+        """The initializer of each weight of the original network."""
         return [variable_initializer(v) for v in self.network.plan.weights]
 
     @property
     def draws_on_device(self) -> bool:
-        """Whether every weight has an initializer that a device can draw."""
+        """Whether the device can draw every weight."""
         shapes = [tuple(v.shape) for v in self.network.model.weights]
         return all(self._distribution(i, shape) is not None for i, shape in enumerate(shapes))
 
     def numbers(
         self, problem: Problem, trial: TrialSpec, params: Mapping[str, Value], folds: int
     ) -> TrialNumbers:
-        """A trial's; of its first `folds` folds."""
+        """Return a trial's numbers, for its first `folds` folds."""
         strengths = [params[s] if isinstance(s, str) else s for s in self.sources]
         classes = [class_weights(problem, params, fold) for fold in range(folds)]
         seeds = [trial.fold_seed(fold, "weights") for fold in range(folds)]
@@ -127,7 +126,7 @@ class Template:
     def _draw_folds(
         self, problem: Problem, params: Mapping[str, Value], seeds: Sequence[int]
     ) -> Any:
-        """Each fold's weights where a device cannot draw them: `LaneGiven`, or None."""
+        """Draw each fold's weights on the host, `LaneGiven`; None if the device draws them."""
         if draws_from_rows(problem, params):
             plan, network = self.network.plan, self.network
             drawn = [
@@ -152,7 +151,7 @@ class Template:
         return LossObjective(problem.task, params, own.widths).numbers
 
     def own_shapes(self, params: Mapping[str, Value]) -> list[Shape | None]:
-        """The shape of each weight in a trial's own network; None: it has none such."""
+        """Return the shape of each weight in a trial's own network; None if it lacks the weight."""
         if self.network.blocks is None:
             return [tuple(v.shape) for v in self.network.plan.weights]
         layers, units = _chain_sizes(params)
@@ -164,7 +163,7 @@ class Template:
         return shapes
 
     def draws(self, params: Mapping[str, Value]) -> tuple[Draws, int]:
-        """What a trial's weights are drawn from, and how many there are."""
+        """Return the distributions of a trial's weights, and the number of weights."""
         key = (0, 0) if self.network.blocks is None else _chain_sizes(params)
         if key not in self._draws:
             shapes = self.own_shapes(params)
@@ -183,7 +182,7 @@ class Template:
         return found if found is not None and np.ndim(found.center) == 0 else None
 
     def _draw_vectors(self, params: Mapping[str, Value], seeds: Sequence[int]) -> np.ndarray:
-        """Each fold's vector of weights, drawn on the host; (n_folds, n_weights)."""
+        """Draw each fold's vector of weights on the host, (n_folds, n_weights)."""
         return np.stack([self._draw_vector(params, seed) for seed in seeds])
 
     def _draw_vector(self, params: Mapping[str, Value], seed: int) -> np.ndarray:
@@ -202,11 +201,11 @@ class Template:
         return np.concatenate([drawn[id(v)] for v in self.network.trainable] or [np.zeros(0, "f")])
 
     def initial_function(self) -> Callable[..., LaneState]:
-        """See `lane_init.state_function`."""
+        """Make the function of the initial state; see `lane_init.state_function`."""
         return state_function(self.network, *self._distribution_kinds(), self.slots)
 
     def _distribution_kinds(self) -> tuple[Sequence[str], Sequence[int | None]]:
-        """The kind of each weight's distribution, and its seed where the model sets one."""
+        """Return the kind of each weight's distribution, and its seed if the model sets one."""
         shapes = [tuple(v.shape) for v in self.network.model.weights]
         found = [self._distribution(i, shape) for i, shape in enumerate(shapes)]
         kinds = ["constant" if f is None else f.kind for f in found]
@@ -215,7 +214,7 @@ class Template:
     def weights_of(
         self, params: Mapping[str, Value], vector: np.ndarray, others: Sequence[np.ndarray]
     ) -> list[np.ndarray]:
-        """What `keras.Model.get_weights` of a trial's own network would give."""
+        """Return the weights in the order of `keras.Model.get_weights` of a trial's own network."""
         network = self.network
         values = dict(zip(map(id, network.trainable), network.split(vector), strict=True))
         values |= dict(zip(map(id, network.model.non_trainable_variables), others, strict=True))
@@ -227,7 +226,7 @@ class Template:
 
 
 def _chain_sizes(params: Mapping[str, Value]) -> tuple[int, int]:
-    """Layers and units of a chain of dense layers."""
+    """Return the number of layers and units of a chain of dense layers."""
     layers, units = params["layers"], params["units"]
     assert isinstance(layers, int)
     assert isinstance(units, int)
@@ -235,28 +234,28 @@ def _chain_sizes(params: Mapping[str, Value]) -> tuple[int, int]:
 
 
 class Templates:
-    """The templates of a problem, each made when the first trial asks for it."""
+    """The templates of a problem, each made for the first trial that needs it."""
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self._family = load_family(problem.model)
         self._made: dict[Key, Template] = {}
-        self._exact: dict[Key, frozenset[str]] = {}  # numbers that are no inputs
+        self._exact: dict[Key, frozenset[str]] = {}  # numbers that are not inputs
         self._networks: dict[Key, tuple[Recipe, Sequence[str | float]]] = {}
-        self.built = 0  # Keras models
+        self.built = 0  # number of Keras models
         self._may_watch = self._family.defaults is None and may_watch_numbers(problem.model)
         self._text = read_text(problem.model) if self._may_watch else ""
 
     def resolve(self, trial: TrialSpec) -> dict[str, Value]:
-        """A trial's hyperparameters, the fixed ones and the family's defaults included."""
+        """Return a trial's hyperparameters with the fixed ones and the family's defaults."""
         return {**(self._family.defaults or {}), **self._problem.resolve(trial.params)}
 
     def get(self, trial: TrialSpec) -> Template:
-        """The template of a trial.
+        """Return the template of a trial.
 
         Raises:
             UnsuitableError: If the model cannot be vectorised.
-            Exception: What the user's function raises.
+            Exception: Any exception of a custom function.
         """
         given = self._problem.resolve(trial.params)
         params = self.resolve(trial)
@@ -276,13 +275,13 @@ class Templates:
         key = self._network_key(given, params, None, rest)
         if key not in self._made:
             self._make_template(key, given, params, None, trial.seed)
-            key = self._network_key(given, params, None, rest)  # some numbers may be no inputs
+            key = self._network_key(given, params, None, rest)  # some numbers may not be inputs
         if key not in self._made:
             self._make_template(key, given, params, None, trial.seed)
         return self._made[key]
 
     def _make_own(self, params: Mapping[str, Value], seed: int) -> Template:
-        """The template of one trial, whose network may depend on all that it is given."""
+        """Make a template for one trial, whose network may depend on any hyperparameter."""
         key = ("own", repr(sorted(params.items())), seed)
         if key not in self._made:
             while len(self._made) > 1000:
@@ -292,9 +291,9 @@ class Templates:
         return self._made[key]
 
     def _get_watched(self, params: Mapping[str, Value], seed: int) -> Template | None:
-        """The template of trials for which a custom function builds the same network.
+        """Return the template of trials for which a custom function builds the same network.
 
-        None where its numbers cannot be watched, or where it compiles its model.
+        None if the function's numbers cannot be watched, or if it compiles its model.
         """
         if not self._may_watch:
             return None
@@ -324,16 +323,16 @@ class Templates:
         return self._made[key]
 
     def _may_read(self, name: str) -> bool:
-        """Whether a custom function may read a hyperparameter; those of the training by name."""
+        """Whether a custom function may read a hyperparameter; training's only if it names them."""
         return name not in TRAINING_NAMES or name in self._text
 
     def _build_watched(
         self, params: Mapping[str, Value], seed: int, free: set[str]
     ) -> tuple[Recipe, Sequence[str | float], frozenset[str]]:
-        """A network built with numbers that nothing else uses.
+        """Build a network with unique numbers.
 
         Returns:
-            It, where each of its strengths comes from, and which numbers its structure hangs on.
+            The network, the source of each strength, and the numbers that its structure depends on.
         """
         probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(sorted(free))}
         used: set[str] = set()
@@ -364,7 +363,7 @@ class Templates:
     def _network_key(
         self, given: Mapping[str, Value], params: Mapping[str, Value], sizes: Any, rest: Key
     ) -> Key:
-        """What a family's network depends on; for numbers, whether they are given."""
+        """Return a key of a family's network: names of given numbers, values of the rest."""
         free = () if sizes is None else ("layers", "units")
         names = [n for n in self._family.defaults or () if n not in free]
         numbers = [n for n in names if isinstance(params[n], float)]
@@ -373,7 +372,7 @@ class Templates:
         return (*base, tuple((n, params[n] if n in exact else n in given) for n in numbers))
 
     def _shared_sizes(self, params: Mapping[str, Value]) -> tuple[int, int] | None:
-        """Depth and width of the network in which a trial's is computed; None: its own."""
+        """Return depth and width of the network that a trial's is padded to; None: its own."""
         if self._problem.model != "mlp" or not params["layers"]:
             return None
         layers, units = _chain_sizes(params)
@@ -390,8 +389,8 @@ class Templates:
         sizes: Any,
         seed: int,
     ) -> None:
-        """Make the template of `key`, unless the network is no chain or has other numbers."""
-        base, alike = key[:3], (key[0], key[1][:3], *key[2:])  # but for the optimizer
+        """Make the template of `key`, unless the network is not a chain or has other numbers."""
+        base, alike = key[:3], (key[0], key[1][:3], *key[2:])  # except for the optimizer
         wide = {} if sizes is None else dict(zip(("layers", "units"), sizes, strict=True))
         if alike in self._networks:
             recipe, sources = self._networks[alike]
@@ -403,7 +402,7 @@ class Templates:
             return
         exact = self._exact.get(base, frozenset())
         names = [n for n in self._family.defaults or () if isinstance(params[n], float)]
-        probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(names) if n in given}  # none alike
+        probes = {n: 0.1037 + 0.011 * i for i, n in enumerate(names) if n in given}  # all different
         probes = {n: v for n, v in probes.items() if n not in exact}
         recipe = self._make_recipe({**params, **probes, **wide}, seed, shares_depth=bool(sizes))
         if sizes is not None and not recipe.network.is_padded:
@@ -434,7 +433,7 @@ def _build_template(
 
 
 def _find_units(template: Template, blocks: Sequence[Sequence[Any]]) -> None:
-    """Note which axes of which weights are as long as a hidden layer is wide."""
+    """Record the axes of weights whose length is the width of a hidden layer."""
     index = {id(v): i for i, v in enumerate(template.network.model.weights)}
     for layer in blocks[0]:
         for variable in layer.weights:

@@ -1,8 +1,8 @@
-"""Lanes on threads: each core trains one lane at a time with a program of its own.
+"""Train lanes on threads: each core trains one lane at a time with its own program.
 
-On a CPU a lane's products are small and its weights stay in a core's cache, so this beats one
-batched program, and a stopped lane costs nothing. The lanes of the next epoch begin while the
-last of this one finish and while the report of this one is answered.
+On a CPU, a lane's products are small and its weights fit in a core's cache, so this is faster than
+one batched program, and a stopped lane costs nothing. The next epoch's lanes start while the last
+lanes of the current one finish and its report is being answered.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ LaneStep = tuple[EpochOutput, LaneMeasures]
 
 
 class ThreadEngine:
-    """Runs lanes on threads; the programs of `programs` are for one lane."""
+    """Runs lanes on threads with programs for one lane."""
 
-    lead = 1  # epochs begun before the report of the one before is answered
+    lead = 1  # epochs started before the previous epoch's report is answered
 
     def __init__(
         self, problem: Problem, data: DeviceData, programs: ProgramCache, *, cores: int
@@ -37,21 +37,21 @@ class ThreadEngine:
         self._steps: dict[tuple[int, int, int], Future[LaneStep]] = {}  # by trial, fold and epoch
 
     def prepare(self, trial_runs: Sequence[TrialRun]) -> None:
-        """Compile what the trials need.
+        """Compile the programs of some trials.
 
         Raises:
-            Exception: What the model raised while it was traced.
+            Exception: Any exception of the model while it is traced.
         """
         for program in [p for trial_run in trial_runs for p in self._compile(trial_run)]:
             program.result()
 
     def start_population(self, trial_runs: Sequence[TrialRun]) -> None:
-        """Get ready for a population; a program that cannot be made fails its lanes."""
+        """Compile a population's programs; a program that cannot be compiled fails its lanes."""
         for trial_run in trial_runs:
             self._compile(trial_run)
 
     def _compile(self, trial_run: TrialRun) -> list[Future[Any]]:
-        """The programs of a trial, each compiled by a thread of its own."""
+        """Compile the programs of a trial, each in a thread of its own."""
         state, lane, rows = (
             trial_run.example_state(),
             trial_run.make_lane(0, self._data),
@@ -70,29 +70,29 @@ class ThreadEngine:
         return programs
 
     def submit(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> None:
-        """Train an epoch of some lanes, after all that was submitted before."""
+        """Train an epoch of some lanes after everything that was submitted before."""
         for fold in folds:
             before = self._steps.get((id(trial_run), fold, epoch - 1))
             task = self._pool.submit(self._run_epoch, trial_run, fold, epoch, before)
             self._steps[id(trial_run), fold, epoch] = task
 
     def collect(self, trial_run: TrialRun, epoch: int, folds: Sequence[int]) -> list[LaneMeasures]:
-        """What the lanes of `folds` measured in an epoch that was submitted.
+        """Return the measurements of the lanes of `folds` in a submitted epoch.
 
         Raises:
-            Exception: What a lane raised.
+            Exception: Any exception of a lane.
         """
         outcomes = [self._steps[id(trial_run), fold, epoch].result()[1] for fold in folds]
-        for fold in folds:  # with its predictions
+        for fold in folds:  # its predictions included
             self._steps.pop((id(trial_run), fold, epoch - 1), None)
         return outcomes
 
     def weights(self, trial_run: TrialRun, epoch: int, fold: int) -> tuple[Any, Any]:
-        """The weights after an epoch, which no later one may have begun to change."""
+        """Return the weights after an epoch; no later one may have been submitted."""
         return self._steps[id(trial_run), fold, epoch].result()[0].weights
 
     def forget(self, trial_run: TrialRun) -> None:
-        """Forget a trial; what was submitted and has not begun is not trained."""
+        """Forget a trial; submitted epochs that have not started are dropped."""
         for key in [k for k in self._steps if k[0] == id(trial_run)]:
             self._steps.pop(key).cancel()
 
@@ -104,7 +104,7 @@ class ThreadEngine:
     def _run_epoch(
         self, trial_run: TrialRun, fold: int, number: int, before: Future[LaneStep] | None
     ) -> LaneStep:
-        """One epoch of one lane, and its evaluation."""
+        """Train and evaluate one epoch of one lane."""
         state = trial_run.initial_state(fold) if before is None else before.result()[0].state
         lane, rows, recipe = (
             trial_run.make_lane(fold, self._data),

@@ -1,4 +1,4 @@
-"""Trains trials whose lanes run on threads, in the order that `thread_engine` wants."""
+"""Train trials whose lanes run on threads; see `thread_engine`."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .recipe import make_recipe
 from .thread_engine import ThreadEngine
 from .trial_run import TrialRun
 
-Key = tuple[tuple[int, int], ...]  # of a population: each trial's number and attempt
+Key = tuple[tuple[int, int], ...]  # of a population: number and attempt of each trial
 
 
 class ThreadTrainer:
-    """Trains all folds of all trials side by side on threads; a `trainer.Trainer`.
+    """Trains all folds of all trials in parallel on threads; a `trainer.Trainer`.
 
     Examples:
         >>> from hpsearch.testing.executors import small_problem, small_trial
@@ -52,7 +52,7 @@ class ThreadTrainer:
         self._prepared: dict[Key, Future[list[TrialRun | TrialResult]]] = {}
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
-        """Begin to compile the programs of trials that will be trained later; returns at once."""
+        """Start to compile the programs of later trials; returns immediately."""
         key = _population_key(trials)
         if key not in self._prepared:
             self._prepared[key] = self._ahead.submit(self._get_trial_runs, tuple(trials))
@@ -93,7 +93,7 @@ class ThreadTrainer:
         return trial_run.recipe.network.weights(vector, others)
 
     def _trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
-        """The trials, ready to train: made and compiled ahead, or here and now."""
+        """Return the prepared trials; prepare and compile those that are not."""
         ahead = self._prepared.pop(_population_key(trials), None)
         trial_runs = self._make_trial_runs(trials) if ahead is None else ahead.result()
         for trial_run in trial_runs:
@@ -103,12 +103,12 @@ class ThreadTrainer:
 
     def _get_trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
         trial_runs = self._make_trial_runs(trials)
-        with suppress(Exception):  # a program that cannot be made fails its trial in training
+        with suppress(Exception):  # the error is reported when the trial is trained
             self._engine.prepare([c for c in trial_runs if not isinstance(c, TrialResult)])
         return trial_runs
 
     def _make_trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
-        """The run of each trial; a model that cannot be made has failed its trial."""
+        """Make the run of each trial; a model that cannot be built fails its trial."""
         trial_runs: list[TrialRun | TrialResult] = []
         for trial in trials:
             progress = self._begin(trial)
@@ -138,12 +138,12 @@ class ThreadTrainer:
         return TrialRun(progress, params, recipe, tuple(weights), draw, factors)
 
     def _submit_epochs(self, trial_run: TrialRun) -> None:
-        """Begin the epochs that need no answer but those to the reports so far."""
+        """Submit the epochs that do not depend on answers to later reports."""
         trial, finished = trial_run.trial, trial_run.progress.n_epochs
         folds = np.flatnonzero(~trial_run.progress.find_stopped_folds()).tolist()
         lead = self._engine.lead
         if trial_run.recipe.schedule.needs_losses and not trial.watched:
-            lead = 0  # an epoch's rates depend on the losses of the one before
+            lead = 0  # rates depend on the previous epoch's losses
         limit = min(finished + 1 + lead, trial.epochs)
         limit = min([limit, *(r for r in trial.rungs if r > finished)])
         while trial_run.submitted < limit:
@@ -151,7 +151,7 @@ class ThreadTrainer:
             trial_run.submitted += 1
 
     def _measure_epoch(self, trial_run: TrialRun) -> EpochMeasures:
-        """What all folds measured in an epoch; a stopped fold repeats its last."""
+        """Return all folds' measurements of an epoch; a stopped fold repeats its last."""
         epoch = trial_run.progress.n_epochs
         going = np.flatnonzero(~trial_run.progress.find_stopped_folds()).tolist()
         moved = dict(zip(going, self._engine.collect(trial_run, epoch, going), strict=True))
@@ -174,7 +174,7 @@ class ThreadTrainer:
         return measured, predictions
 
     def _custom_metric(self, metric: Metric, fold: int, predictions: np.ndarray) -> float:
-        """A metric of the study's file on a fold's validation rows."""
+        """Compute a custom metric on a fold's validation rows."""
         rows, weights = self.problem.folds[fold].validation, self.problem.weights
         own = None if weights is None else weights[rows]
         return metric(self.problem.target[rows], predictions, own)

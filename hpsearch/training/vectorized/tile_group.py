@@ -1,7 +1,6 @@
-"""The trials of one template on the device: tiles of lanes, and which trial stands where.
+"""Assign the trials of one template to tiles of lanes on the device.
 
-What is done here costs the host the same for eight lanes as for eight hundred, but for what a
-trial's beginning and end need.
+Except when a trial starts or ends, the host's cost does not depend on the number of lanes.
 """
 
 from __future__ import annotations
@@ -38,45 +37,45 @@ from .template import Template, TrialNumbers
 
 @dataclass(slots=True, eq=False)
 class TileEntry:
-    """A trial under way."""
+    """A running trial."""
 
     progress: TrialProgress
     params: Mapping[str, Value]
     template: Template
     numbers: TrialNumbers
-    round: int = 0  # of its population
-    epoch: int = 0  # epochs trained, of which `progress` has those that were reported
+    round: int = 0  # number of its population
+    epoch: int = 0  # trained epochs; `progress` has the reported ones
     slot: tuple[int, int] | None = None  # tile and slot
     group: TileGroup | None = None
-    # Of each epoch that is not reported yet (n_figures, n_folds), in the last of which the last
-    # figure says whether the trial has ended.
+    # (n_figures, n_folds) of each unreported epoch; the last figure of the last one says whether
+    # the trial has ended.
     measured: deque[np.ndarray] = field(default_factory=deque)
-    table: np.ndarray | None = None  # (n_folds, n_rows, n_outputs) predictions, once it has ended
-    error: Exception | None = None  # why it has failed
+    table: np.ndarray | None = None  # (n_folds, n_rows, n_outputs) predictions of an ended trial
+    error: Exception | None = None  # of a failed trial
 
     @property
     def trial(self) -> TrialSpec:
-        """What is trained."""
+        """The trial."""
         return self.progress.trial
 
     @property
     def batch_size(self) -> int:
-        """Rows a step."""
+        """Rows per step."""
         return batch_size(self.params)
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing is left to train."""
+        """Whether the trial needs no more training."""
         return bool(self.measured) and bool(self.measured[-1][-1, 0] > 0)
 
     def add_figures(self, figures: Sequence[np.ndarray]) -> None:
-        """Take in the epochs after `epoch`; what was measured before it began again is known."""
+        """Add the epochs after `epoch`; those before a restart are known already."""
         known = self.progress.n_epochs + len(self.measured)
         self.measured.extend(figures[max(0, known - self.epoch) :])
 
 
 class TooLargeError(Exception):
-    """A group does not fit in the device's memory; `size` is one that may, or None."""
+    """A group does not fit in the device's memory; `size` is a smaller size, or None."""
 
     def __init__(self, size: GroupSize | None) -> None:
         super().__init__(
@@ -88,25 +87,25 @@ class TooLargeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GroupSize:
-    """Of a group on the device."""
+    """The size of a group on the device."""
 
     tiles: int
-    trials: int  # of a tile
+    trials: int  # per tile
 
     def holds(self, counts: Iterable[int]) -> bool:
-        """Whether there are tiles enough for as many trials of each size of batches."""
+        """Whether there are enough tiles for these numbers of trials of each batch size."""
         return sum(-(-count // self.trials) for count in counts) <= self.tiles
 
     @property
     def half(self) -> GroupSize | None:
-        """About half of the memory; None: it cannot be less."""
+        """Return a size of about half the memory; None if it cannot be smaller."""
         if self.tiles > 1:
             return GroupSize(self.tiles // 2, self.trials)
         return GroupSize(1, self.trials // 2) if self.trials > 1 else None
 
 
 class TileGroup:
-    """Runs the trials of one template; others wait until a tile is free."""
+    """Trains trials of one template; those without a free tile wait."""
 
     def __init__(
         self,
@@ -121,18 +120,18 @@ class TileGroup:
         table: tuple[int, ...],
         size: GroupSize,
     ) -> None:
-        """An empty group.
+        """Create an empty group.
 
         Args:
-            template: Of all its trials, or one that computes the same.
-            data: What its lanes read.
-            rules: How trials end.
-            programs: The compiled ones.
-            key: Of the group's programs.
-            branches: Sizes of batches, rising; a trial takes the first that is no smaller.
-            metrics: The function of predictions, and how many it gives.
+            template: The template of its trials, or one that computes the same.
+            data: The data of its lanes.
+            rules: The rules for ending trials.
+            programs: The compiled programs.
+            key: The key of the group's programs.
+            branches: Batch sizes in rising order; a trial uses the first that is large enough.
+            metrics: The function of predictions, and its number of metrics.
             table: Shape of a lane's predictions.
-            size: Of the group.
+            size: The size of the group.
         """
         self.size = size
         self.waiting: deque[TileEntry] = deque()
@@ -144,14 +143,14 @@ class TileGroup:
         self._table = table
         self._key = f"{key} {branches} {size} {self._n_folds} {table}"
         self._tiles: Tiles | None = None
-        self._fits = False  # whether memory was looked at
+        self._fits = False  # whether the memory was checked
         self._slots: list[list[TileEntry | None]] = [
             [None] * size.trials for _ in range(size.tiles)
         ]
         self._dropped = np.zeros((size.tiles, size.trials), bool)
-        self._asked: dict[int, int] = {}  # tile -> epochs it was to have finished
-        self._rungs: dict[int, set[int]] = {}  # tile -> epochs after which a trial waits
-        self._stops: dict[int, list[int]] = {}  # tile -> those after which one waits or ends
+        self._asked: dict[int, int] = {}  # tile -> number of requested epochs
+        self._rungs: dict[int, set[int]] = {}  # tile -> epochs after which a trial pauses
+        self._stops: dict[int, list[int]] = {}  # tile -> epochs after which a trial pauses or ends
 
     @property
     def entries(self) -> list[TileEntry]:
@@ -159,16 +158,16 @@ class TileGroup:
         return [entry for tile in self._slots for entry in tile if entry is not None]
 
     def holds(self, entries: Sequence[TileEntry]) -> bool:
-        """Whether all of these could stand here at once, without others."""
+        """Whether all of these trials fit into the empty group."""
         return self.size.holds(Counter(entry.batch_size for entry in entries).values())
 
     @property
     def has_free_tile(self) -> bool:
-        """Whether other trials could stand here beside these."""
+        """Whether a tile is free for other trials than these."""
         return not self.waiting and not all(any(slots) for slots in self._slots)
 
     def admit(self) -> None:
-        """Put trials that wait into free tiles: one call for all of them."""
+        """Move waiting trials into free tiles, in one call to the device."""
         fresh: list[int] = []
         for tile, slots in enumerate(self._slots):
             if not self.waiting or any(slots):
@@ -194,7 +193,7 @@ class TileGroup:
         self._stops[tile] = sorted(self._rungs[tile] | {trial.epochs for trial in trials})
 
     def _fresh_numbers(self, fresh: Sequence[int]) -> TrialNumbers:
-        """The numbers of the fresh tiles' trials; other tiles' are not read."""
+        """Return the numbers of the fresh tiles' trials; those of other tiles are not used."""
         rows = []
         for tile in range(self.size.tiles):
             entries = self._slots[tile if tile in fresh else fresh[0]]
@@ -221,7 +220,7 @@ class TileGroup:
         return fill_function(initial, self._n_folds, self._n_figures, self._table)
 
     def _tile_shapes(self, numbers: TrialNumbers) -> Any:
-        """The shapes of the tiles that hold trials of such numbers."""
+        """Return the shapes of tiles for trials with these numbers."""
         tile_of, _ = self._fill_functions()
 
         def empty(numbers: TrialNumbers) -> Any:
@@ -241,25 +240,25 @@ class TileGroup:
         return tiles
 
     def make_room(self) -> None:
-        """Let trials at a rung begin again later, where others are to come there first.
+        """Restart trials at a rung later, if others must reach the rung first.
 
-        Trials are compared at a rung, so those that wait for a free tile would wait for ever.
+        Trials are compared at a rung, so those that wait for a free tile would wait forever.
         """
         if self.waiting and all(map(self._is_held, range(self.size.tiles))):
             for entry in self.entries:
                 self.release(entry)
-                entry.epoch = 0  # what was measured is not measured again
+                entry.epoch = 0  # known epochs are not reported twice
                 self.waiting.append(entry)
 
     def _is_held(self, tile: int) -> bool:
-        """Whether the trials of a tile are at a rung that is not reported yet."""
+        """Whether the trials of a tile are at an unreported rung."""
         some = next((entry for entry in self._slots[tile] if entry is not None), None)
         return some is not None and (
             some.epoch in self._rungs[tile] and some.progress.n_epochs < some.epoch
         )
 
     def start(self, epochs: int) -> None:
-        """Begin to train every trial for at most `epochs`, or to its next rung or end; one call."""
+        """Start training each trial for at most `epochs`, or to its next rung or end; one call."""
         self._asked = {}
         n = self.size.tiles
         until, sizes, branches = (np.zeros(n, np.int32) for _ in range(3))
@@ -285,7 +284,7 @@ class TileGroup:
         self._tiles, self._figures = program(*given)
 
     def _require_memory(self, program: Any) -> None:
-        """Refuse a group whose program says that it needs more than the device has."""
+        """Refuse a group whose program needs more than the device's memory."""
         limit = None if self._fits else device_memory()
         needed = None if limit is None else program.memory_analysis()
         self._fits = True
@@ -310,10 +309,10 @@ class TileGroup:
         return self._programs.get(f"segment {self._key}", make, given, (0,))
 
     def finish(self) -> int:
-        """Give each trial what it measured since `start`; one transfer.
+        """Store in each trial its measurements since `start`; one transfer.
 
         Returns:
-            How many epochs were trained at most.
+            The largest number of epochs that a trial was trained.
         """
         if not self._asked:
             return 0
@@ -338,7 +337,7 @@ class TileGroup:
         return most
 
     def fetch_tables(self, entries: Sequence[TileEntry]) -> None:
-        """Take the predictions of trials that have ended, and let their slots go; one transfer."""
+        """Fetch the predictions of ended trials, and free their slots; one transfer."""
         if not entries:
             return
         for entry, table in zip(entries, self._predictions(entries), strict=True):
@@ -346,7 +345,7 @@ class TileGroup:
             self.release(entry)
 
     def _predictions(self, entries: Sequence[TileEntry]) -> np.ndarray:
-        """Of the best epoch of each, (n, n_folds, n_rows, n_outputs)."""
+        """Return each trial's predictions of its best epoch, (n, n_folds, n_rows, n_outputs)."""
         n = 1 << max(0, len(entries) - 1).bit_length()
         places = np.zeros((n, 2), np.int32)
         for i, entry in enumerate(entries):
@@ -362,7 +361,7 @@ class TileGroup:
         return np.asarray(program(*given))[: len(entries)]
 
     def weights(self, entry: TileEntry) -> list[np.ndarray]:
-        """The weights of a trial's first fold after its last epoch, as `get_weights` gives them."""
+        """Return the weights of a trial's first fold after its last epoch, as in `get_weights`."""
         assert self._tiles is not None
         assert entry.slot is not None
         tile, slot = entry.slot
@@ -374,7 +373,7 @@ class TileGroup:
         return entry.template.weights_of(entry.params, vector, [np.asarray(o) for o in lane.others])
 
     def release(self, entry: TileEntry) -> None:
-        """Let a trial's slot go."""
+        """Free a trial's slot."""
         if entry in self.waiting:
             self.waiting.remove(entry)
         if entry.slot is not None:
@@ -383,12 +382,12 @@ class TileGroup:
             self._dropped[tile, slot] = True
 
     def compact(self) -> bool:
-        """Put trials of a population, of one batch size and epoch, into as few tiles as hold them.
+        """Move a population's trials of equal batch size and epoch into as few tiles as possible.
 
-        One call.
+        Uses one call to the device.
 
         Returns:
-            Whether there was anything to gain.
+            Whether a tile was freed.
         """
         alike: dict[tuple[int, int, int], list[TileEntry]] = {}
         for entry in self.entries:

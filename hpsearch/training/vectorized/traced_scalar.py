@@ -1,8 +1,8 @@
-"""Hyperparameters that are numbers, as inputs of a compiled program instead of constants of it.
+"""Numeric hyperparameters as inputs of a compiled program instead of constants.
 
-Keras's optimizers and losses hold them as Python floats and ask them questions (`if
-self.momentum > 0`), which a traced value cannot answer. A `TracedScalar` answers as the number
-that it stands for will: present and greater than zero.
+Keras's optimizers and losses hold them as Python floats and test them (`if self.momentum > 0`),
+which a traced value does not allow. A `TracedScalar` answers such tests like a number greater than
+zero.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy as np
 class TracedScalar:
     """A traced number that replaces a Python float greater than zero.
 
-    Its complement `1 - number` comes along, because Keras takes it in double precision and one
-    float32 from another is not that.
+    It carries its complement `1 - number`, which Keras computes in double precision; a difference
+    of float32 would not be equal.
     """
 
     __array_priority__ = 1000
@@ -71,12 +71,12 @@ def _is_one(other: Any) -> bool:
 
 
 def pack_numbers(numbers: Sequence[float]) -> np.ndarray:
-    """Numbers and their complements, shape (2 * n,) float32, as a program takes them."""
+    """Pack numbers and their complements for a program, (2 * n,) float32."""
     wide = np.asarray(numbers, np.float64).reshape(-1)
     return np.concatenate([wide, 1 - wide]).astype(np.float32)
 
 
 def unpack_numbers(vector: Any) -> Iterator[TracedScalar]:
-    """The traced numbers behind what `packed` made."""
+    """Unpack the result of `pack_numbers` as traced numbers."""
     n = vector.shape[0] // 2
     return (TracedScalar(vector[i], vector[n + i]) for i in range(n))

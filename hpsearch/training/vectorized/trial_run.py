@@ -1,4 +1,4 @@
-"""A trial under way: the inputs of its lanes, and what they measured last."""
+"""A running trial: the inputs of its lanes, and their last measurements."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .program import Lane, LaneEpoch, LaneState, Recipe
 
 
 class LaneMeasures(NamedTuple):
-    """What one lane measured in one epoch."""
+    """One lane's measurements of one epoch."""
 
     train_loss: float
     validation_loss: float = math.nan
@@ -29,26 +29,26 @@ class LaneMeasures(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class TrialRun:
-    """A trial under way."""
+    """A running trial."""
 
     progress: TrialProgress
-    params: Mapping[str, Value]  # the fixed ones included
+    params: Mapping[str, Value]  # including the fixed ones
     recipe: Recipe
-    class_weights: tuple[np.ndarray | None, ...]  # a fold each, see `training.class_weights`
-    draw_weights: Callable[[int], list[np.ndarray]]  # of a fold; see `draw_fold_weights`
+    class_weights: tuple[np.ndarray | None, ...]  # of each fold; see `training.class_weights`
+    draw_weights: Callable[[int], list[np.ndarray]]  # fold -> weights; see `draw_fold_weights`
     factors: StepFactors | None = None
-    evaluates: bool = True  # whether validation rows are looked at
-    submitted: int = 0  # epochs whose training was begun
-    last: list[LaneMeasures] = field(default_factory=list)  # of the last epoch, a fold each
-    _first_state: LaneState | None = None  # of fold 0, once it was drawn and until it is trained
+    evaluates: bool = True  # whether validation rows are evaluated
+    submitted: int = 0  # number of submitted epochs
+    last: list[LaneMeasures] = field(default_factory=list)  # of the last epoch, for each fold
+    _first_state: LaneState | None = None  # of fold 0, between drawing and training
 
     @property
     def trial(self) -> TrialSpec:
-        """What is trained."""
+        """The trial."""
         return self.progress.trial
 
     def make_lane(self, fold: int, data: DeviceData) -> Lane:
-        """What does not change in the lane of `fold`."""
+        """Make the constant inputs of the lane of `fold`."""
         key = np.uint32(self.trial.fold_seed(fold, "dropout"))
         recipe = self.recipe
         return Lane(
@@ -61,14 +61,14 @@ class TrialRun:
         )
 
     def initial_state(self, fold: int) -> LaneState:
-        """The state of the lane of `fold` before its first step, which training overwrites."""
+        """Return the initial state of the lane of `fold`, which training overwrites."""
         if fold or self._first_state is None:
             return self._draw_state(fold)
         drawn, self._first_state = self._first_state, None
         return drawn
 
     def example_state(self) -> LaneState:
-        """The state of a lane as programs are compiled for it; not to be trained."""
+        """Return a state to compile programs for; it must not be trained."""
         if self._first_state is None:
             self._first_state = self._draw_state(0)
         return self._first_state
@@ -85,18 +85,18 @@ class TrialRun:
         *,
         steps: int,
     ) -> LaneEpoch:
-        """The rows of one epoch of `fold` in their order.
+        """Make the inputs of one epoch of `fold`.
 
         Args:
-            problem: Whose fold it is.
-            data: The problem's, whose longest fold the program has room for.
+            problem: The problem.
+            data: The problem's data; the program has room for its longest fold.
             fold: 0-based.
             number: 0-based epoch.
             steps: Batches to train.
         """
         train, recipe = problem.folds[fold].train, self.recipe
-        width = data.steps(recipe.rows)  # no batch is smaller
-        beyond = 0 if recipe.chunk is None else recipe.rows  # a batch may end amid a chunk
+        width = data.steps(recipe.rows)  # the smallest batch needs the most steps
+        beyond = 0 if recipe.chunk is None else recipe.rows  # a batch may end within a chunk
         rows = np.zeros(width * recipe.rows + beyond, np.int32)
         rows[: len(train)] = data.orders(fold, number)
         learning_rates = np.zeros(width, np.float32)

@@ -1,7 +1,7 @@
-"""A Keras optimizer as a pure function: its own update rules, its numbers as inputs.
+"""A Keras optimizer as a pure function with Keras's update rules; its numbers are inputs.
 
-Where every weight is updated by itself all weights are one vector, so a program holds a handful
-of operations for them, whatever the number of layers.
+For elementwise optimizers all weights are one vector, so a program has few operations, whatever the
+number of layers.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from .traced_scalar import pack_numbers, unpack_numbers
 
 Arrays = list[Any]
 
-# Their updates look at a variable's shape or norm, not at each weight by itself.
+# Their updates depend on a variable's shape or norm.
 BY_VARIABLE = (keras.optimizers.Lamb, keras.optimizers.Adafactor, keras.optimizers.Muon)
-# Their updates look at a variable's shape, so that a padded one is another one.
+# Their updates depend on a variable's shape, so padding would change them.
 BY_SHAPE = (keras.optimizers.Adafactor, keras.optimizers.Muon)
-# Where a learning rate is only ever multiplied by a step.
+# They use the learning rate only as a factor of the step.
 BY_WEIGHT = (
     *(keras.optimizers.SGD, keras.optimizers.RMSprop, keras.optimizers.Adam),
     *(keras.optimizers.AdamW, keras.optimizers.Adamax, keras.optimizers.Nadam),
     *(keras.optimizers.Adagrad, keras.optimizers.Adadelta, keras.optimizers.Lion),
 )
 CLIP_ARGUMENTS = ("clipnorm", "clipvalue", "global_clipnorm")
-PLAIN_ARGUMENTS = ("l1_regularization_strength",)  # goes into an operation that takes arrays alone
-OPTIONAL_ARGUMENTS = ("weight_decay", "adam_weight_decay")  # None does what 0 does
+PLAIN_ARGUMENTS = ("l1_regularization_strength",)  # passed to an operation that takes only arrays
+OPTIONAL_ARGUMENTS = ("weight_decay", "adam_weight_decay")  # None is equivalent to 0
 
 
 class Update(Protocol):
-    """A trial's optimizer in a program: `OptimizerUpdate`, or one of an `OptimizerSwitch`."""
+    """A trial's optimizer in a program: `OptimizerUpdate` or `OptimizerSwitch`."""
 
     numbers: Any  # the inputs of the program that hold the optimizer's arguments
-    structure: str  # what two updates share that compute the same
+    structure: str  # equal for updates that compute the same
 
     def numbers_of(self, params: Mapping[str, Value]) -> Any:
-        """The `numbers` of another trial's optimizer, which differs in nothing else."""
+        """Return the `numbers` of another trial's optimizer that differs only in numbers."""
         ...
 
     @property
@@ -58,16 +58,16 @@ class Update(Protocol):
         ...
 
     def initial(self, trainable: list[Any], values: list[np.ndarray]) -> Arrays:
-        """The optimizer's variables before its first step, as they depend on the weights.
+        """Return the optimizer's initial variables, which may depend on the weights.
 
         Args:
             trainable: The network's trainable variables.
-            values: Their values; one vector where the update is flat.
+            values: Their values; one vector if the update is flat.
         """
         ...
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
-        """Get ready to be traced, again too, for weights of `shapes`; see `initial`."""
+        """Prepare for tracing with weights of `shapes`; may be called again. See `initial`."""
         ...
 
     def __call__(
@@ -79,11 +79,11 @@ class Update(Protocol):
         values: Arrays,
         factors: StepFactors | None = None,
     ) -> tuple[Arrays, Arrays]:
-        """New values of the weights, and the new state; `factors` are those of each weight."""
+        """Return the new weights and the new state; `factors` are those of each weight."""
         ...
 
     def final_weights(self, state: Arrays, values: Arrays) -> Arrays:
-        """The weights that `fit` leaves in a model: their averages where there are any."""
+        """Return the weights after `fit`: averages, if the optimizer keeps them."""
         ...
 
 
@@ -91,15 +91,15 @@ class OptimizerUpdate:
     """One optimizer of Keras; an `Update`."""
 
     def __init__(self, optimizer: Any) -> None:
-        """Take over a fresh optimizer of Keras's."""
+        """Wrap a new Keras optimizer, which is not used elsewhere."""
         self._optimizer = optimizer
-        self._config = optimizer.get_config()  # while a trace runs, the optimizer holds its inputs
+        self._config = optimizer.get_config()  # during tracing the optimizer holds traced values
         self._names = _number_names(self._optimizer)
         self._values = [_argument_value(self._optimizer, name) for name in self._names]
         self.numbers = pack_numbers(self._values)
         self.by_shape = isinstance(self._optimizer, BY_SHAPE)
         self.structure = _optimizer_structure(self._optimizer, self._names)
-        self._built: list[Any] = []  # the variables that the optimizer of the trace is built on
+        self._built: list[Any] = []  # the variables that the traced optimizer was built with
 
     def numbers_of(self, params: Mapping[str, Value]) -> np.ndarray:
         """See `Update`."""
@@ -130,7 +130,7 @@ class OptimizerUpdate:
 
     def prepare(self, trainable: list[Any], shapes: list[tuple[int, ...]]) -> None:
         """See `Update`."""
-        # One that is built already would keep the variables of an earlier trace.
+        # A built optimizer would keep the variables of an earlier trace.
         self._optimizer = type(self._optimizer).from_config(dict(self._config))
         self._built = _stand_ins(trainable, [np.zeros(s, np.float32) for s in shapes])
         _build_variables(self._optimizer, self._built)
@@ -148,7 +148,7 @@ class OptimizerUpdate:
         optimizer = self._optimizer
         given: dict[str, Any] = dict(zip(self._names, unpack_numbers(numbers), strict=True))
         given |= {name: given[name].value for name in PLAIN_ARGUMENTS if name in given}
-        if "clipvalue" in given:  # like PLAIN, but Keras also asks whether it is there
+        if "clipvalue" in given:  # like PLAIN_ARGUMENTS, but Keras also tests for None
             limit, given["clipvalue"] = given["clipvalue"].value, None
             gradients = [jnp.clip(g, -limit, limit) for g in gradients]
         scaled: Any = nullcontext()
@@ -186,7 +186,7 @@ class OptimizerUpdate:
 
 
 def _build_variables(optimizer: Any, variables: list[Any]) -> Any:
-    """The optimizer with its variables; with those of its momentum even where that is 0."""
+    """Build the optimizer's variables, those of its momentum even if that is 0."""
     momentum = getattr(optimizer, "momentum", None)
     if momentum == 0:
         optimizer.momentum = 0.5
@@ -206,7 +206,7 @@ def _argument_value(optimizer: Any, name: str) -> float:
 
 
 def _number_names(optimizer: Any) -> list[str]:
-    """The optimizer's arguments that are real numbers, where None does not mean "leave it"."""
+    """Return the names of the optimizer's numeric arguments, except those that None disables."""
     names: list[str] = []
     for kind in type(optimizer).__mro__:
         for name, parameter in inspect.signature(kind).parameters.items():
@@ -228,7 +228,7 @@ def _optimizer_structure(optimizer: Any, names: list[str]) -> str:
 
 
 def _stand_ins(trainable: list[Any], values: list[np.ndarray]) -> list[Any]:
-    """Variables with values, as an optimizer wants them to be built on."""
+    """Make variables with these values for building an optimizer."""
     if len(values) != len(trainable) or any(
         tuple(v.shape) != a.shape for v, a in zip(trainable, values, strict=True)
     ):
@@ -243,8 +243,8 @@ def _stand_ins(trainable: list[Any], values: list[np.ndarray]) -> list[Any]:
 
 
 def flatten_arrays(arrays: Arrays) -> Any:
-    """One vector of all."""
+    """Concatenate arrays to one vector."""
     if not arrays:
         return jnp.zeros(0)
-    # Fused with what makes the arrays, a concatenation asks each element where it belongs.
+    # A concatenation fused with its inputs would compute the source of each element.
     return jnp.concatenate([jax.lax.optimization_barrier(jnp.ravel(a)) for a in arrays])

@@ -1,4 +1,4 @@
-"""The vectorised trainer: lanes on threads, or as one batch, as it suits the device."""
+"""The trainer `vectorized`: lanes on threads or as one batch, depending on the device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Placement = Literal["threads", "batch"]
 
 
 class VectorizedTrainer:
-    """Trains all folds of all trials side by side; a `trainer.Trainer`.
+    """Trains all folds of all trials in parallel; a `trainer.Trainer`.
 
     Examples:
         >>> from hpsearch.testing.executors import small_problem, small_trial
@@ -33,11 +33,11 @@ class VectorizedTrainer:
     name = "vectorized"
 
     def __init__(self, problem: Problem, *, placement: Placement | None = None) -> None:
-        """Bring `problem` to the device.
+        """Copy `problem` to the device.
 
         Args:
-            problem: Rows, folds and goal.
-            placement: Lanes on threads, or as one batch; None: what suits the device.
+            problem: The problem.
+            placement: Lanes on threads or as one batch; None: chosen for the device.
 
         Raises:
             TrainingError: If this process has started Keras with another backend than JAX.
@@ -49,7 +49,7 @@ class VectorizedTrainer:
         self.problem = problem
         placement = placement or ("threads" if session.is_on_cpu() else "batch")
         metrics = [problem.get_metric(name) for name in problem.metrics]
-        # One lane alone may use all cores; several use one each.
+        # A single lane may use all cores; several use one each.
         threads = placement == "batch" or len(problem.folds) == 1
         self._programs = ProgramCache(
             [m for m in metrics if not m.needs_numpy], threads=threads, precision=problem.precision
@@ -67,7 +67,7 @@ class VectorizedTrainer:
 
     @property
     def compilations(self) -> int:
-        """How many programs were compiled or taken from the cache so far."""
+        """Number of programs that were compiled or loaded from the cache."""
         return self._programs.compilations
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
@@ -88,9 +88,9 @@ class VectorizedTrainer:
 
 
 def explain_unsuitable(problem: Problem, params: Mapping[str, Value], seed: int = 0) -> str | None:
-    """Why a trial of `params` cannot be vectorised on this device, or None where it can.
+    """Explain why a trial of `params` cannot be vectorized on this device; None if it can.
 
-    An exception that a custom model raises is not a reason: it fails the trial in either trainer.
+    An exception of a custom model is not a reason: it fails the trial in either trainer.
     """
     session.start_session()
     from .recipe import make_recipe

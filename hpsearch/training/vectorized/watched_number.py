@@ -1,7 +1,7 @@
-"""Which hyperparameters a user's function only hands on to Keras, found out by building once.
+"""Find the hyperparameters that a custom function only passes on to Keras, by building once.
 
-Such numbers can be inputs of a program, so trials that differ in them share a network. A number
-that Python code compares, computes with or prints decides about the structure, and is constant.
+Such numbers can be inputs of a program, so that trials share a network. A number that Python code
+compares, computes with or prints may affect the structure, and is a constant.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from ...models import strip_convention
 from ...spec import parameter_domains as domains
 from ...spec.function_reference import read_file
 
-# What of Keras a file may use: all of it puts numbers where they are found again.
+# The parts of Keras that a file may use: numbers can be found in all of them.
 KNOWN_PARTS = {
     *("Input", "Model", "Sequential", "activations", "constraints", "initializers", "layers"),
     "regularizers",
 }
 KNOWN_MODULES = {"keras", "typing", "collections", "__future__"}
-# Hyperparameters of the training, which a function reads only if it names them.
+# Hyperparameters of the training; a function reads them only by name.
 TRAINING_NAMES = frozenset(
     name
     for group in (
@@ -40,10 +40,10 @@ UNKNOWN_NAMES = {"eval", "exec", "open", "getattr", "setattr", "vars", "globals"
 
 
 class WatchedNumber(float):
-    """A float that notes in `seen` when code outside Keras looks at its value."""
+    """A float that records in `seen` when code outside Keras uses its value."""
 
     def __new__(cls, value: float, name: str, seen: set[str]) -> WatchedNumber:
-        """Stand for the hyperparameter `name`."""
+        """Represent the hyperparameter `name`."""
         number = super().__new__(cls, value)
         number.name, number.seen = name, seen  # type: ignore[attr-defined]
         return number
@@ -80,11 +80,11 @@ for _name in LOOKS:
 
 
 def may_watch_numbers(model: str) -> bool:
-    """Whether a user's file only does what a `WatchedNumber` notices.
+    """Whether a `WatchedNumber` notices every use of a number in a custom file.
 
-    Its function takes a mapping of hyperparameters, and the file imports Keras alone and uses
-    layers and what belongs to them: neither `keras.ops` nor classes or closures of its own, which
-    can hold a number unseen.
+    The function takes a mapping of hyperparameters, and the file imports only Keras and uses only
+    layers and their parts: neither `keras.ops` nor own classes or closures, which can hold a number
+    unnoticed.
     """
     place, _, name = model.rpartition(":")
     if strip_convention(model) != model or not place.endswith(".py") or not name:
@@ -97,12 +97,12 @@ def may_watch_numbers(model: str) -> bool:
 
 
 def read_text(model: str) -> str:
-    """The text of the file behind `model`."""
+    """Return the text of the file of `model`."""
     return read_file(Path(model.rpartition(":")[0])).text
 
 
 def describe_initializers(network: Any) -> str:
-    """What the initial weights of a network are drawn from, as text."""
+    """Describe the distributions of a network's initial weights as text."""
     initializers = [variable_initializer(variable) for variable in network.weights]
     return str([i.get_config() if hasattr(i, "get_config") else vars(i) for i in initializers])
 
