@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +39,7 @@ def open_memory(value: Any, data: DataSpec, name: str = "memory") -> SourceTable
 def _source_from_pair(x: Any, y: Any, *, data: DataSpec, name: str) -> SourceTable:
     if y is None:
         raise DataError("y is None: give (X, y), or a frame with the target, and data.target")
+    x = collect_frame(x)
     targets = resolve_target_names(y, data)
     if not hasattr(x, "columns") and not hasattr(x, "column_names"):
         return source_from_arrays(name, to_array(x, "X"), np.asarray(y), targets)
@@ -89,17 +90,16 @@ def _align_target(y: Any, x: Any, n_rows: int) -> Any:
 
 
 def _frame_to_table(frame: Any, drop: Collection[str]) -> Any:
-    """Convert an Arrow, pandas or polars table to Arrow."""
+    """Convert a frame of any library to Arrow."""
     import pyarrow as pa
 
+    frame = collect_frame(frame)
     if isinstance(frame, pa.Table):
         return frame
-    if hasattr(frame, "to_arrow"):
-        return frame.to_arrow()
-    if not hasattr(frame, "columns"):
+    if not hasattr(frame, "iloc"):
         raise DataError(
-            f"got a {type(frame).__name__}: give (X, y), a pandas or polars DataFrame or an Arrow "
-            "table"
+            f"got a {type(frame).__name__}: give (X, y), a pandas or Polars DataFrame, an Arrow "
+            "table, or a frame that offers __arrow_c_stream__"
         )
     names = require_unique_names([str(c) for c in frame.columns])
     arrays = []
@@ -114,6 +114,43 @@ def _frame_to_table(frame: Any, drop: Collection[str]) -> Any:
                 f"column {name!r}: {error}; numbers, text, truth values and dates are read"
             ) from None
     return pa.table(arrays, names=names)
+
+
+def collect_frame(value: Any) -> Any:
+    """Convert a frame of a library other than pandas to an Arrow table; return others as they are.
+
+    Read are Polars (lazy frames too), PyArrow tables and datasets, DuckDB relations, Hugging
+    Face's `Dataset`, and whatever offers Arrow's C stream.
+
+    Raises:
+        DataError: If the frame is one of Spark, which would be collected by the driver, or several.
+    """
+    import pyarrow as pa
+
+    library = type(value).__module__.partition(".")[0]
+    if isinstance(value, pa.Table) or library in ("pandas", "numpy"):
+        return value
+    if library == "pyspark" and hasattr(value, "schema"):
+        raise DataError(
+            "a Spark DataFrame would be collected by the driver: let its executors write it, "
+            "frame.write.parquet(FOLDER), and give the folder as data.source"
+        )
+    if library == "datasets":
+        if isinstance(value, Mapping) or not hasattr(value, "num_rows"):
+            raise DataError(f"got a {type(value).__name__}: give one split, as a Dataset")
+        return value.with_format("arrow")[:]
+    if library == "polars" and hasattr(value, "collect"):
+        value = value.collect()
+    if library == "polars" and hasattr(value, "columns"):
+        return value.to_arrow()
+    if library == "pyarrow" and hasattr(value, "to_table"):
+        return value.to_table()
+    if hasattr(value, "__arrow_c_stream__") or hasattr(value, "__arrow_c_array__"):
+        try:
+            return pa.table(value)
+        except (TypeError, ValueError):  # a single column
+            return value
+    return value
 
 
 def _cells_to_array(cells: Any) -> Any:
