@@ -9,6 +9,7 @@ import glob
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,7 @@ from ..errors import DataError, SpecError
 from ..platforms.paths import starts_with_drive
 from ..spec.data_spec import DataSpec
 from ..spec.function_reference import is_reference, load_function_once, resolve_reference
+from .addresses import compute_version, copy_address, find_scheme, to_local_path
 from .arrays import FEATURE_KEYS
 from .columns import Layout
 from .delimited_reader import read_delimited
@@ -97,8 +99,10 @@ def _open_source(
     scheme, _, rest = ("", "", "") if starts_with_drive(location) else location.partition(":")
     if scheme == "sklearn":
         return _load_sklearn(rest)
+    if find_scheme(location) == "file":
+        return _open_source(to_local_path(location), data, folder, text, pinned)
     if rest.startswith("//"):
-        raise DataError(f"{location} is an address: download it and give the file")
+        return _open_address(location, data, text, pinned)
     try:
         is_file = (folder / location).exists() or glob.has_magic(location)
         if (rest or is_reference(location)) and not is_file:
@@ -111,6 +115,28 @@ def _open_source(
         return _open_files(location, data, folder, text)
     except DataError as error:
         raise DataError(f"{location}: {error}") from None
+
+
+def _open_address(
+    location: str, data: DataSpec, text: Collection[str], pinned: Mapping[str, str]
+) -> SourceTable:
+    """Copy what an address holds, and read the copy as a file or a folder."""
+    before = pinned.get(location, "")
+    try:
+        with TemporaryDirectory(prefix="hpsearch-source-") as folder:
+            copy = copy_address(location, Path(folder))
+            if location == data.source:
+                data = data.model_copy(update={"source": copy.name})
+            source = _open_source(copy.name, data, copy.parent, text, {copy.name: before})
+            version = source.versions.get(copy.name) or compute_version(copy)
+    except DataError as error:
+        raise DataError(f"{location}: {error}") from None
+    if before and before != version:
+        raise DataError(
+            f"{location} has changed since the study began ({before[:19]} then, {version[:19]} "
+            "now): put back what was there, or begin anew with --fresh"
+        )
+    return replace(source, versions={location: version})
 
 
 def _open_delta(
@@ -247,7 +273,7 @@ def _read_parquet(path: Path) -> Any:
 def _read_feather(path: Path) -> Any:
     from pyarrow import feather
 
-    return feather.read_table(path)
+    return feather.read_table(path, memory_map=False)  # a copy may be deleted
 
 
 def _read_npy(path: Path) -> Any:
