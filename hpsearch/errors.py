@@ -57,7 +57,7 @@ class HpsearchError(Exception):
         super().__init__(redact(shorten(message, MAX_LENGTH)), *others)
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the message, since the traceback would be of hpsearch's files."""
+        """Show only the message in a notebook; the traceback would list hpsearch's own files."""
         return [f"{type(self).__name__}: {escape_terminal(self)}"]
 
 

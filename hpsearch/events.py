@@ -123,7 +123,7 @@ class ColumnImportance:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the out-of-fold predictions say about the winner's own predictions."""
+    """Calibration of the winner's predictions, from the out-of-fold predictions."""
 
     temperature: float = 1.0  # divides the logits; 1: the network's probabilities are kept
     bounds: Sequence[Sequence[float]] = ()  # by level; see `data.columns.Target`
@@ -131,7 +131,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class IntervalCoverage:
-    """How the intervals, or sets of classes, of one level hold the truth of the locked rows."""
+    """Coverage of one level's intervals, or sets of classes, on the locked rows."""
 
     level: float  # the wanted share of rows
     share: float  # the share of rows whose interval or set holds their truth

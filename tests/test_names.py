@@ -120,6 +120,9 @@ PHRASES = (
     *("takes leave", "to be had", "by whom", "it stands around"),
 )
 
+# A docstring says what the code is or does, and does not begin with a question.
+QUESTIONS = {"what", "who", "whom", "whose", "which", "why", "how", "where", "when", "by", "of"}
+
 
 def test_phrases_that_puzzle_a_reader_are_not_used() -> None:
     wrong = [
@@ -128,5 +131,23 @@ def test_phrases_that_puzzle_a_reader_are_not_used() -> None:
         for number, line in enumerate(text.lower().splitlines(), start=1)
         for phrase in PHRASES
         if phrase in line
+    ]
+    assert [] == wrong
+
+
+def docstrings() -> Iterator[tuple[str, str]]:
+    """Each docstring of a module, class or function, and where it stands."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, documented) and (text := ast.get_docstring(node)):
+                yield f"{path.relative_to(PACKAGE).as_posix()}:{node.body[0].lineno}", text
+
+
+def test_no_docstring_begins_with_a_question() -> None:
+    wrong = [
+        f"{where}: {text.splitlines()[0]}"
+        for where, text in docstrings()
+        if text.split()[0].lower() in QUESTIONS
     ]
     assert [] == wrong

@@ -1,4 +1,4 @@
-"""What the sampler believes along each hyperparameter, for the page; or why it is not shown."""
+"""Estimate the beliefs of the sampler along each hyperparameter, or explain their absence."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _latest: WeakKeyDictionary[StudyFollower, tuple[Sequence[int], Beliefs]] = WeakK
 
 
 def estimate_beliefs(follower: StudyFollower) -> Beliefs:
-    """What the sampler's model predicts, computed anew when trials have ended."""
+    """Cached predictions of the sampler's model, computed again when trials have ended."""
     state = (follower.history.study.time, len(follower.history.ended))
     known = _latest.get(follower)
     if known is None or known[0] != state:

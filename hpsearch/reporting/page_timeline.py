@@ -1,4 +1,4 @@
-"""When each trial ran, for the timeline of the page: rows of trials that ran side by side.
+"""Build the timeline of the page: rows of trials that ran one after the other.
 
 Pauses in which nothing ran, as between two runs of a study, are shortened.
 """

@@ -29,7 +29,7 @@ MAX_SEED = 2**31 - 1
 
 
 class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
-    """What `KerasSearchClassifier` and `KerasSearchRegressor` share.
+    """Common part of `KerasSearchClassifier` and `KerasSearchRegressor`.
 
     Args:
         search_space: `Float`, `Int` and `Choice` parameters, or a mapping as a study file has it;

@@ -22,7 +22,7 @@ COLUMNS = ("hyperparameter", "type", "values", "scale", "when", "allowed")
 
 @dataclass(frozen=True, slots=True)
 class StudyCheck:
-    """What a valid study means; printed, it describes itself."""
+    """The meaning of a valid study; `str` describes it."""
 
     study: CheckedStudy
     training: str  # how many trials train at once

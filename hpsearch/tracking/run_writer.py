@@ -22,7 +22,7 @@ Batch = dict[str, list[Any]]  # "metrics", "params" and "tags", as `log_batch` t
 
 
 class RefusalLog:
-    """What a store did not take, by name of the run; nothing is listed twice."""
+    """Refused contents, by name of the run; nothing is listed twice."""
 
     def __init__(self) -> None:
         self.refused: list[str] = []  # permanently

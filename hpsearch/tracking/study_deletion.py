@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What deleting a study removes."""
+    """The data that deleting a study removes."""
 
     journal: Path
     trials: int

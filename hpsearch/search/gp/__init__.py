@@ -1,9 +1,9 @@
-"""A Gaussian process sampler for Optuna, on numpy and scipy alone.
+"""A Gaussian process sampler for Optuna that needs only numpy and scipy.
 
     from hpsearch.search.gp import GaussianProcessSampler
     study = optuna.create_study(sampler=GaussianProcessSampler(seed=0))
 
-Nothing here knows another part of this package, so it works in any Optuna study.
+It imports no other part of this package, so it works in any Optuna study.
 """
 
 from .gp_sampler import GaussianProcessSampler

@@ -1,7 +1,7 @@
-"""Where to look next: expected improvement and its maximum over a mixed, conditional space.
+"""Expected improvement, and its maximization over a mixed, conditional space.
 
-Candidates from the whole space and around the best points, gradients along the axes that are fine
-enough to have them, then one-parameter moves along all others.
+Candidates come from the whole space and from around the best points. They are refined by gradients
+along axes that are fine enough, then by one-parameter moves along all other axes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _N_GLOBAL = 384  # candidates from the whole space
 _N_LOCAL = 32  # candidates around each of the best points
 _N_CENTRES = 8  # best points
 _N_STARTS = 5  # candidates that are refined
-_MAX_STEPS = 15  # of the gradient search
-_MAX_ROUNDS = 8  # of one-parameter moves
+_MAX_STEPS = 15  # steps of the gradient search
+_MAX_ROUNDS = 8  # rounds of one-parameter moves
 _MIN_SMOOTH_SIZE = 12  # axes with more values than that have gradients
 _WIDTHS = (0.03, 0.1, 0.3)  # of local candidates, as shares of an axis
 _ROOT_2PI = math.sqrt(2 * math.pi)
@@ -33,14 +33,14 @@ _ROOT_2PI = math.sqrt(2 * math.pi)
 def log_expected_improvement(
     mean: Array, variance: Array, best: float
 ) -> tuple[Array, Array, Array]:
-    """The logarithm of the expected improvement below `best`, and its slopes.
+    """Return the logarithm of the expected improvement below `best`, and its derivatives.
 
-    Stable where the improvement itself underflows (Ament et al., "Unexpected improvements to
+    Stable even if the improvement underflows (Ament et al., "Unexpected improvements to
     expected improvement for Bayesian optimization", 2023).
 
     Args:
-        mean: Of the function, shape (n,).
-        variance: Of the function, shape (n,).
+        mean: Means of the function, shape (n,).
+        variance: Variances of the function, shape (n,).
         best: The value to improve on.
 
     Returns:
@@ -71,12 +71,12 @@ class Acquisition:
     best: float
 
     def __call__(self, points: Array) -> Array:
-        """At `points` (n, n_parameters): shape (n,)."""
+        """Return the values, shape (n,), at `points` (n, n_parameters)."""
         rows = self.features(points, self.space.active(points))
         return log_expected_improvement(*self.posterior.predict(rows), self.best)[0]
 
     def with_slopes(self, points: Array) -> tuple[Array, Array]:
-        """Values (n,) and their derivatives along the coordinates (n, n_parameters)."""
+        """Return the values (n,) and their derivatives along the coordinates (n, n_parameters)."""
         active = self.space.active(points)
         rows = self.features(points, active)
         mean, variance, d_mean, d_variance = self.posterior.predict_with_slopes(rows)
@@ -91,16 +91,16 @@ def maximize_acquisition(
     allowed: Callable[[Array], bool],
     rng: np.random.Generator,
 ) -> Array | None:
-    """The allowed point of the largest acquisition that the search finds.
+    """Search for the allowed point with the largest acquisition.
 
     Args:
-        acquisition: What is maximised.
+        acquisition: The function to maximize.
         centres: The best points so far, best first, shape (n, n_parameters).
         allowed: Whether one point, shape (n_parameters,), may be proposed.
-        rng: Its draws are the only ones.
+        rng: The source of all random draws.
 
     Returns:
-        Shape (n_parameters,), or None where no candidate is allowed.
+        The point, shape (n_parameters,); None if no candidate is allowed.
     """
     space = acquisition.space
     pool = sample_candidates(space, centres, rng)
@@ -123,14 +123,14 @@ def sample_candidates(
     n_global: int = _N_GLOBAL,
     n_local: int = _N_LOCAL,
 ) -> Array:
-    """Points all over the space and around the first centres, shape (n, n_parameters).
+    """Draw points from the space and around the first centres, shape (n, n_parameters).
 
     Args:
-        space: Of the points.
+        space: The space of the points.
         centres: The best points so far, best first, shape (n, n_parameters).
-        rng: Of all draws.
-        n_global: How many come from the whole space.
-        n_local: How many come from around each of the first `_N_CENTRES` centres.
+        rng: The source of all random draws.
+        n_global: Number of points from the whole space.
+        n_local: Number of points around each of the first `_N_CENTRES` centres.
     """
     everywhere = space.draw(rng.random((n_global, len(space))))
     around = [everywhere]
@@ -147,7 +147,7 @@ def sample_candidates(
 
 
 def climb_gradients(acquisition: Acquisition, points: Array) -> Array:
-    """Follow the gradient from all points at once along the fine axes; snapped at the end."""
+    """Follow the gradient from all points along the fine axes; snap the results."""
     space = acquisition.space
     smooth = np.array([_uses_gradient(axis) for axis in space.axes])
     if not smooth.any():
@@ -175,7 +175,7 @@ def climb_gradients(acquisition: Acquisition, points: Array) -> Array:
 
 
 def improve_stepwise(acquisition: Acquisition, points: Array) -> tuple[Array, Array]:
-    """Take the best one-parameter move of each point until none helps."""
+    """Move each point by its best one-parameter change until none improves it."""
     points, values = points.copy(), acquisition(points)
     improving = np.ones(len(points), bool)
     for _ in range(_MAX_ROUNDS):
@@ -199,7 +199,7 @@ def improve_stepwise(acquisition: Acquisition, points: Array) -> tuple[Array, Ar
 
 
 def _neighbours(space: ModelSpace, point: Array) -> Iterator[Array]:
-    """Points that differ in one existing parameter with listed values."""
+    """Return the points that differ in one active parameter with listed values."""
     active = space.active(point[None, :])[0]
     for j, axis in enumerate(space.axes):
         if not active[j] or not isinstance(axis, OrderedAxis | UnorderedAxis):
@@ -230,7 +230,7 @@ def _uses_gradient(axis: object) -> bool:
 def _best_allowed(
     pool: Array, values: Array, allowed: Callable[[Array], bool], count: int
 ) -> Iterator[Array]:
-    """The first `count` different points, largest value first, that are allowed."""
+    """Return the `count` best different points that are allowed, best first."""
     seen: set[bytes] = set()
     for i in np.argsort(-values, kind="stable"):
         key = pool[i].tobytes()

@@ -1,4 +1,4 @@
-"""The values of one parameter as coordinates.
+"""Map the values of one parameter to coordinates.
 
 An ordered axis runs from 0 to 1 on the parameter's own scale; an unordered one counts its choices.
 """
@@ -20,36 +20,36 @@ from optuna.distributions import (
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_ENUMERABLE = 4096  # axes with at most this many values are kept as a list
+_ENUMERABLE = 4096  # axes with at most this many values are listed
 
 
 class Axis(Protocol):
-    """One parameter's values as coordinates."""
+    """Maps one parameter's values to coordinates and back."""
 
     @property
     def size(self) -> int:
-        """How many values there are; 0 where they are not listed."""
+        """Number of values; 0 if they are not listed."""
         ...
 
     @property
     def choices(self) -> int:
-        """How many unordered choices there are; 0 on an ordered axis."""
+        """Number of unordered choices; 0 on an ordered axis."""
         ...
 
     def encode(self, value: Any) -> float:
-        """The coordinate of `value`, clipped to the axis."""
+        """Return the coordinate of `value`, clipped to the axis."""
         ...
 
     def decode(self, coordinate: float) -> Any:
-        """The value at the nearest coordinate."""
+        """Return the value with the nearest coordinate."""
         ...
 
     def draw(self, quantiles: Array) -> Array:
-        """Coordinates of values at `quantiles` in [0, 1), every value equally likely."""
+        """Return coordinates of values at `quantiles` in [0, 1); all values are equally likely."""
         ...
 
     def snap(self, coordinates: Array) -> Array:
-        """The nearest coordinates that belong to values."""
+        """Return the nearest coordinates that belong to values."""
         ...
 
 
@@ -75,7 +75,7 @@ class ContinuousAxis:
         low, high = self._transform(self.low), self._transform(self.high)
         position = low + min(max(coordinate, 0.0), 1.0) * (high - low)
         value = math.exp(position) if self.log else position
-        value = min(max(value, self.low), self.high)  # exp(log(x)) may leave the range
+        value = min(max(value, self.low), self.high)  # exp(log(x)) may be outside the range
         return round(value) if self.whole else value
 
     def draw(self, quantiles: Array) -> Array:
@@ -95,22 +95,22 @@ class ContinuousAxis:
 class OrderedAxis:
     """Listed values with an order: integers, steps, or choices that are numbers."""
 
-    values: tuple[Any, ...]  # in their order
+    values: tuple[Any, ...]  # in order
     positions: Array  # shape (size,), ascending from 0 to 1
-    edges: Array  # quantiles that part the values, shape (size - 1,)
+    edges: Array  # quantiles between the values, shape (size - 1,)
     indices: Mapping[Any, float]  # value -> position
     choices: int = 0
 
     @property
     def size(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         return len(self.values)
 
     def encode(self, value: Any) -> float:
         place = self.indices.get(value)
         if place is not None:
             return place
-        try:  # a step's value after rounding, or one of a range that has changed
+        try:  # rounded, or from an earlier range
             distances = [abs(v - value) for v in self.values]
         except TypeError:
             raise ValueError(f"{value!r} is none of {self.values}") from None
@@ -126,7 +126,7 @@ class OrderedAxis:
         return np.asarray(self.positions[self.index(coordinates)])
 
     def index(self, coordinates: Array) -> Array:
-        """The position in `values` of the nearest value."""
+        """Return the index in `values` of the nearest value."""
         middles = (self.positions[1:] + self.positions[:-1]) / 2
         return np.searchsorted(middles, coordinates)
 
@@ -139,12 +139,12 @@ class UnorderedAxis:
 
     @property
     def size(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         return len(self.distribution.choices)
 
     @property
     def choices(self) -> int:
-        """How many unordered choices there are."""
+        """Number of unordered choices."""
         return len(self.distribution.choices)
 
     def encode(self, value: Any) -> float:
@@ -161,14 +161,14 @@ class UnorderedAxis:
 
 
 def make_axis(distribution: BaseDistribution, meaning: tuple[Any, ...] | None = None) -> Axis:
-    """The axis of an Optuna distribution.
+    """Make the axis of an Optuna distribution.
 
     Args:
         distribution: A float, int or categorical one.
         meaning: As in `ModelParameter`.
 
     Raises:
-        TypeError: If `distribution` is none of Optuna's three.
+        TypeError: If `distribution` is of another type.
     """
     if isinstance(distribution, CategoricalDistribution):
         return _categorical_axis(distribution, meaning)
@@ -201,7 +201,7 @@ def _categorical_axis(
     if codes or len(numbers) < 3 or not all(map(_is_number, numbers)):
         return UnorderedAxis(distribution)
     order = sorted(range(len(choices)), key=lambda i: numbers[i])
-    # By rank and not by size: such lists are as often powers as they are steps.
+    # By rank, not by value: such lists may be powers as well as steps.
     return _ordered_axis_at(tuple(choices[i] for i in order), np.linspace(0, 1, len(order)))
 
 
@@ -228,7 +228,7 @@ def _ordered_axis(values: tuple[Any, ...], *, log: bool) -> OrderedAxis:
     positions = (scaled - scaled[0]) / (scaled[-1] - scaled[0])
     if not log:
         return _ordered_axis_at(values, positions)
-    # As Optuna draws log integers: each owns the stretch of half a unit around it.
+    # As Optuna draws log integers: each covers half a unit on either side.
     borders = np.log(np.concatenate([raw - 0.5, raw[-1:] + 0.5]))
     edges = (borders - borders[0]) / (borders[-1] - borders[0])
     return _ordered_axis_at(values, positions, edges[1:-1])

@@ -1,6 +1,6 @@
 """A Gaussian process sampler for any Optuna study.
 
-Decides what a trial tries from the study's trials alone. Knows nothing of how they are trained.
+A suggestion depends only on the study's trials, not on how they are trained.
 """
 
 from __future__ import annotations
@@ -27,46 +27,46 @@ from .model_space import ModelParameter, ModelSpace
 from .observations import Observation, collect_observations
 from .trial_model import TrialModel, fit_trial_model
 
-_N_STARTUP = 12  # Sobol points, where the budget allows it
-_MAX_BELIEVED = 16  # running trials that count as if they had brought what is expected of them
-_N_WEIGHTS = 8  # of several objectives, that take turns where more trials are running
-_MIN_OBSERVATIONS = 3  # observations that a model needs
+_N_STARTUP = 12  # Sobol points, if the budget allows
+_MAX_BELIEVED = 16  # running trials that are added with their expected scores
+_N_WEIGHTS = 8  # weights of several objectives, reused in turn if more trials run
+_MIN_OBSERVATIONS = 3  # that a model needs
 _MAX_TRIES = 256  # random points before a feasibility constraint counts as unsatisfiable
 
 
 class GaussianProcessSampler(BaseSampler):
     """Bayesian optimization over mixed and conditional spaces.
 
-    A scrambled Sobol sequence starts. Then a Gaussian process with a Matérn-5/2 kernel and a
-    learned warp of the scores is fitted to the trials, and the next trial is where the expected
-    improvement is largest. Pending trials count as if they had brought what is expected of them;
-    where more than 16 are pending, each trial goes where a function drawn from the process is
-    best, so that an ask costs the same for a thousand of them.
+    The first trials are points of a scrambled Sobol sequence. Then a Gaussian process with a
+    Matérn-5/2 kernel and a learned warp of the scores is fitted to the trials, and the next trial
+    maximizes the expected improvement. Pending trials are added with their expected scores; if
+    more than 16 are pending, each trial maximizes a function drawn from the process instead, so
+    that the cost of an ask does not grow with their number.
     Pruned and failed trials are used (see `observations.collect_observations`). No point is tried
     twice.
 
-    A suggestion depends on the seed, the trial's number and the other trials alone: a study that
+    A suggestion depends only on the seed, the trial's number and the other trials: a study that
     is stopped and continued with a new sampler equals one that never stopped.
 
-    Several objectives become one by weights drawn anew at each ask (ParEGO; see
+    Several objectives are combined with weights drawn for each ask (ParEGO; see
     `observations.combine_objectives`).
 
-    Where a trial's score is a mean over folds, its fold scores belong into its user attribute
-    `fold_scores` (the same folds in every trial); where its standard error is known otherwise,
-    that belongs into `score_sem`. See `observations.standard_errors`.
+    If a trial's score is a mean over folds, set the user attribute `fold_scores` to its fold scores
+    (the same folds in every trial); if its standard error is known otherwise, set `score_sem`. See
+    `observations.standard_errors`.
 
     An ask at 100 trials takes about 30 ms of processor time. The model is fitted to at most 100
-    trials and rests on at most 200, the best and the latest; beyond, only reading the trials
-    grows.
+    trials and predicts from at most 200, the best and the latest; with more trials only the time
+    to read them grows.
 
     Args:
-        seed: Of all draws.
-        space: All parameters with their conditions. Without it they are read from the trials:
-            the first trial is random, and a branch is known once a trial took it.
-        feasible: Whether a point, given as its values, may be tried. Where 256 draws bring no
-            feasible point, an infeasible one is suggested.
-        budget: How many trials there will be; a quarter of it, 4 to 12, is the Sobol start.
-        startup: How many trials the Sobol start has, whatever the budget; 12 without either.
+        seed: Seed of all random draws.
+        space: All parameters with their conditions. If None, they are inferred from the trials:
+            the first trial is random, and a branch is unknown until a trial takes it.
+        feasible: Whether a point, given as its values, may be tried. If none of 256 draws is
+            feasible, an infeasible point is suggested.
+        budget: Number of trials; a quarter of it, 4 to 12, are Sobol points.
+        startup: Number of Sobol points, whatever the budget; 12 if neither is given.
 
     Examples:
         >>> import optuna
@@ -90,20 +90,20 @@ class GaussianProcessSampler(BaseSampler):
         self._feasible = feasible
         usual = _N_STARTUP if budget is None else max(4, min(_N_STARTUP, budget // 4))
         self._start = usual if startup is None else startup
-        # Memory of pure functions: it makes asks quicker and changes none.
+        # Caches of pure functions, which do not change suggestions.
         self._observed_key: object = None  # the space, and the trials that have ended
         self._observed: dict[tuple[float, ...], _Observed] = {}  # by the objectives' weights
         self._inferred: tuple[object, ModelSpace] | None = None  # trial, its space
         self._encoded_space: ModelSpace | None = None
         self._encoded: dict[object, _EncodedPoint] = {}
         self._in_batch = False
-        self._batch: _KnownTrials | None = None  # what the latest ask of a batch knew
+        self._batch: _KnownTrials | None = None  # the trials known at the batch's latest ask
 
     @contextmanager
     def batch(self) -> Iterator[None]:
-        """Ask many times in a row: as no trial ends meanwhile, the others are read once.
+        """Read the trials only once for several asks, between which no trial ends.
 
-        Suggestions are those of as many asks without it.
+        The suggestions are the same as without it.
         """
         self._in_batch = True
         try:
@@ -114,15 +114,15 @@ class GaussianProcessSampler(BaseSampler):
     def infer_relative_search_space(
         self, study: Study, trial: FrozenTrial
     ) -> dict[str, BaseDistribution]:
-        """All parameters: of the declared space, or of any earlier trial."""
+        """Return all parameters: of the declared space, or of any earlier trial."""
         return {p.name: p.distribution for p in self._current_space(study, trial).parameters}
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The values of every parameter that exists at the proposed point.
+        """Return the values of every parameter that is active at the proposed point.
 
-        Values that were enqueued for the trial decide which others exist.
+        Values that were enqueued for the trial determine which others are active.
         """
         if not search_space:
             return {}
@@ -139,7 +139,7 @@ class GaussianProcessSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """A random value, for parameters of which nothing was known when the trial began."""
+        """Draw a random value for a parameter that was unknown when the trial started."""
         axis = make_axis(param_distribution)
         rng = np.random.default_rng([self._seed, trial.number, *param_name.encode()])
         return axis.decode(float(axis.draw(rng.random(1))[0]))
@@ -157,7 +157,7 @@ class GaussianProcessSampler(BaseSampler):
         return self._inferred[1]
 
     def _propose(self, study: Study, number: int, space: ModelSpace, known: _KnownTrials) -> Array:
-        """The coordinates of trial `number` beside the known ones."""
+        """Propose the coordinates of trial `number`, given the known trials."""
         rng = np.random.default_rng([self._seed, number])
 
         def allowed(point: Array) -> bool:
@@ -167,7 +167,7 @@ class GaussianProcessSampler(BaseSampler):
         is_crowd = len(known.pending) > _MAX_BELIEVED
         maximize = [direction == StudyDirection.MAXIMIZE for direction in study.directions]
         weights = [1.0]
-        if len(maximize) > 1:  # a crowd shares models
+        if len(maximize) > 1:  # many running trials share models
             by = np.random.default_rng([self._seed, number % _N_WEIGHTS]) if is_crowd else rng
             weights = by.dirichlet(np.ones(len(maximize))).tolist()
         seen = self._observe(known, maximize, weights)
@@ -185,9 +185,9 @@ class GaussianProcessSampler(BaseSampler):
     def _read_trials(
         self, space: ModelSpace, trials: list[FrozenTrial], asking: int
     ) -> _KnownTrials:
-        """The points of the trials but `asking`, each encoded once.
+        """Encode the points of all trials except `asking`, each once.
 
-        Those that the space does not have are left out.
+        Points outside the space are left out.
         """
         if space is not self._encoded_space:
             self._encoded_space, self._encoded, self._batch = space, {}, None
@@ -197,7 +197,7 @@ class GaussianProcessSampler(BaseSampler):
             before.n_trials = len(trials)
             return before
         known = _KnownTrials(len(trials))
-        kept, self._encoded = self._encoded, {}  # of trials that are seen no more it keeps none
+        kept, self._encoded = self._encoded, {}  # points of unseen trials are dropped
         self._take_in(space, known, [t for t in trials if t.number != asking], kept)
         self._batch = known if self._in_batch else None
         return known
@@ -228,7 +228,7 @@ class GaussianProcessSampler(BaseSampler):
     def _observe(
         self, known: _KnownTrials, maximize: Sequence[bool], weights: Sequence[float]
     ) -> _Observed:
-        """What the trials that have ended tell, remembered: a batch of asks sees the same."""
+        """Return the observations of ended trials, cached for a batch of asks."""
         key = tuple(known.ended)
         if self._observed_key != (self._encoded_space, key):
             self._observed_key, self._observed = (self._encoded_space, key), {}
@@ -251,7 +251,7 @@ class GaussianProcessSampler(BaseSampler):
         allowed: Callable[[Array], bool],
         rng: np.random.Generator,
     ) -> Array:
-        """The Sobol sequence's point for the trial, or a random one where that is not allowed."""
+        """Return the trial's Sobol point, or a random one if that is not allowed."""
         engine = qmc.Sobol(len(space), scramble=True, rng=np.random.default_rng(self._seed))
         if number:
             engine.fast_forward(number)
@@ -264,39 +264,39 @@ class GaussianProcessSampler(BaseSampler):
 class _EncodedPoint:
     """A trial's point in the space."""
 
-    n_params: int  # that the trial had: a running one may get more
-    point: Array | None  # shape (n_parameters,); None: no point of the space
+    n_params: int  # of the trial so far; a running one may get more
+    point: Array | None  # shape (n_parameters,); None: outside the space
     key: bytes = b""
 
 
 @dataclass(slots=True)
 class _KnownTrials:
-    """The trials beside the one that is asked for."""
+    """All trials except the one that is asked for."""
 
-    n_trials: int  # that there were, with the one that was asked for
+    n_trials: int  # with the one that was asked for
     ended: dict[object, FrozenTrial] = field(default_factory=dict)  # by their keys
     points: dict[int, Array] = field(default_factory=dict)  # by number, of those not running
     pending: list[Array] = field(default_factory=list)  # points of running trials
     taken: set[bytes] = field(default_factory=set)  # keys of all points
 
     def precedes(self, trials: Sequence[FrozenTrial]) -> bool:
-        """Whether all of `trials` are known but the last, and the one that was asked for before it.
+        """Whether all of `trials` but the last, and the one asked for before it, are known.
 
-        A window that has moved shows fewer.
+        A bounded history that has moved has fewer.
         """
         return len(trials) == self.n_trials + 1
 
 
 @dataclass(slots=True)
 class _Observed:
-    """What trials that have ended tell; their model is fitted when it is needed."""
+    """The observations of ended trials; their model is fitted on first use."""
 
     observations: list[Observation]
     points: list[Array]  # the coordinates of each, shape (n_parameters,)
     model: TrialModel | None = None
 
     def fit(self, space: ModelSpace) -> TrialModel:
-        """Their model."""
+        """Fit their model."""
         if self.model is None:
             self.model = fit_trial_model(space, self.observations, self.points)
         return self.model
@@ -316,10 +316,10 @@ def _encode_point(space: ModelSpace, params: Mapping[str, Any]) -> _EncodedPoint
 
 @cache
 def _thread_controller() -> ThreadpoolController:
-    """The libraries that NumPy and SciPy call.
+    """Return the controller of the threads of NumPy's and SciPy's libraries.
 
-    On matrices of 200 rows their threads wait for each other longer than they work, and on cores
-    that others use too many times as long.
+    On matrices of 200 rows, synchronizing threads takes longer than the work, and many times longer
+    on busy cores.
     """
     return ThreadpoolController().select(user_api="blas")
 

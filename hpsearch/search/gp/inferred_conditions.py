@@ -1,7 +1,7 @@
-"""The space of a define-by-run study, from the trials it has.
+"""Infer the space of a define-by-run study from its trials.
 
-Which parameters exist is the union of what was suggested. When they exist is read from which trials
-had them: the first parent whose values part those that have a parameter from those that lack it.
+Its parameters are the union of all that were suggested. The condition of a parameter is on the
+first parent whose values separate the trials that have it from those that lack it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .model_space import ModelParameter
 
 @dataclass(frozen=True, slots=True)
 class _AllExcept:
-    """All values but those under which the child was seen missing."""
+    """All values except those at which the child was missing."""
 
     values: frozenset[Any]
 
@@ -41,10 +41,10 @@ class _BeyondThreshold:
 
 
 def infer_parameters(trials: Sequence[FrozenTrial]) -> tuple[ModelParameter, ...]:
-    """Every parameter that any trial suggested, with the conditions that the trials show.
+    """Return every parameter that a trial suggested, with the inferred conditions.
 
-    A parameter whose absence no single parent explains is taken to exist always. A parent's value
-    that was never seen is taken to allow its children.
+    A parameter whose absence no single parent explains is assumed to be always active. An unseen
+    value of a parent is assumed to allow its children.
     """
     distributions: dict[str, BaseDistribution] = {}
     for t in trials:
@@ -66,7 +66,7 @@ def _infer_condition(
 ) -> dict[str, Container[Any]]:
     having = [r for r in rows if name in r]
     lacking = [r for r in rows if name not in r]
-    for parent in found:  # suggested before, as parents are
+    for parent in found:  # parents are suggested before their children
         if not all(parent in r for r in having):
             continue
         present = {r[parent] for r in having}

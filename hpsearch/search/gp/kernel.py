@@ -2,15 +2,15 @@
 
 Each parameter adds its own squared distance, times a weight that is learned:
 
-* both points have it: the squared difference of its coordinates (0 or 1 for unordered choices);
-* neither has it: 0;
-* only one has it: a constant, whatever its value.
+* active in both points: the squared difference of its coordinates (0 or 1 for unordered choices);
+* active in neither: 0;
+* active in one: a constant, whatever its value.
 
-That is a distance in a Euclidean space (Hutter and Osborne, "A kernel for hierarchical parameter
+This is a distance in a Euclidean space (Hutter and Osborne, "A kernel for hierarchical parameter
 spaces", 2013): a conditional number lies on an arc and its absence is the centre of the circle; an
-unordered choice is a corner of a simplex and its absence the centre. So any kernel of the distance
-is positive definite, and a point is a row of features. One more feature per condition lets the
-constant grow.
+unordered choice is a corner of a simplex and its absence the centre. Any kernel of the distance is
+therefore positive definite, and a point is a row of features. One more feature per condition lets
+the constant grow.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ROOT5 = math.sqrt(5.0)
 
 
 class Features:
-    """The map from points to rows whose weighted squared distance is the kernel's."""
+    """Maps points to rows of features whose weighted squared distance the kernel uses."""
 
     def __init__(self, space: ModelSpace) -> None:
         self.space = space
@@ -36,16 +36,16 @@ class Features:
             self.starts.append(len(owners))
             owners.extend([j] * (axis.choices or (1 if space.groups[j] < 0 else 2)))
         groups = range(max(space.groups, default=-1) + 1)
-        self.members = [space.groups.index(g) for g in groups]  # one parameter of each condition
+        self.members = [space.groups.index(g) for g in groups]  # one parameter per condition
         owners.extend(len(space) + g for g in groups)
         self.owners = np.array(owners, int)  # the weight of each feature, shape (n_features,)
 
     def __call__(self, points: Array, active: Array) -> Array:
-        """Features of points.
+        """Compute the features of points.
 
         Args:
             points: Coordinates, shape (n_points, n_parameters).
-            active: Which parameters exist, the same shape.
+            active: Which parameters are active, the same shape.
 
         Returns:
             Shape (n_points, n_features).
@@ -69,15 +69,16 @@ class Features:
         return rows
 
     def pull_back(self, points: Array, active: Array, slopes: Array) -> Array:
-        """Slopes along coordinates from slopes along features; 0 along unordered choices.
+        """Convert derivatives along features to derivatives along coordinates.
 
         Args:
             points: Coordinates, shape (n_points, n_parameters).
-            active: Which parameters exist, the same shape.
+            active: Which parameters are active, the same shape.
             slopes: Derivatives along the features, shape (n_points, n_features).
 
         Returns:
-            Derivatives along the coordinates, shape (n_points, n_parameters).
+            Derivatives along the coordinates, shape (n_points, n_parameters); 0 along unordered
+            choices.
         """
         out = np.zeros(points.shape)
         for j, axis in enumerate(self.space.axes):
@@ -94,14 +95,14 @@ class Features:
 
 
 def squared_distances(a: Array, b: Array) -> Array:
-    """Between the rows of `a` (n, f) and of `b` (m, f): shape (n, m), never negative."""
+    """Compute squared distances of rows of `a` (n, f) and `b` (m, f); (n, m), not negative."""
     squares = np.einsum("ij,ij->i", a, a)[:, None] + np.einsum("ij,ij->i", b, b)
     squares -= 2 * (a @ b.T)
     return np.asarray(np.maximum(squares, 0.0, out=squares))
 
 
 def matern52(squares: Array) -> tuple[Array, Array]:
-    """The Matérn-5/2 kernel at squared distances, and its derivative along them."""
+    """Compute the Matérn-5/2 kernel of squared distances, and its derivative."""
     r = _ROOT5 * np.sqrt(squares)
     decay = np.exp(-r)
     slope = (-5.0 / 6.0) * (1.0 + r) * decay
@@ -109,7 +110,7 @@ def matern52(squares: Array) -> tuple[Array, Array]:
 
 
 def matern52_values(squares: Array) -> Array:
-    """The kernel alone, in the memory of `squares`: where there are many points at once."""
+    """Compute only the kernel, in place in `squares`, to save memory for many points."""
     r = np.sqrt(squares, out=squares)
     r *= _ROOT5
     decay = np.exp(-r)

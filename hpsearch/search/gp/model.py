@@ -1,7 +1,6 @@
-"""The Gaussian process: fitting its hyperparameters and predicting with it.
+"""Fit the hyperparameters of the Gaussian process, and predict with it.
 
-Rows of features and targets in, means and variances out. Targets are expected to have mean 0 and
-variance 1, about.
+Works on rows of features. Targets should have about mean 0 and variance 1.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ _MAX_ITERATIONS = 40
 
 @dataclass(frozen=True, slots=True)
 class KernelHyperparameters:
-    """What a fit learns."""
+    """The hyperparameters that a fit determines."""
 
     weights: Array  # inverse squared lengthscales, shape (n_weights,)
     signal: float  # variance of the function
@@ -45,7 +44,7 @@ class KernelHyperparameters:
 class Posterior:
     """The process given its observations."""
 
-    scale: Array  # what the features are multiplied with, shape (n_features,)
+    scale: Array  # factors of the features, shape (n_features,)
     rows: Array  # scaled features of the observations, shape (n, n_features)
     targets: Array  # shape (n,)
     noise: Array  # variances of the observations, shape (n,)
@@ -54,25 +53,25 @@ class Posterior:
     alpha: Array  # inverse covariance times targets, shape (n,)
 
     def predict(self, features: Array) -> tuple[Array, Array]:
-        """Mean and variance of the function, each of shape (m,), at `features` (m, f)."""
+        """Return mean and variance of the function, each of shape (m,), at `features` (m, f)."""
         cross = self._cross_covariance(features * self.scale)[0]
         return self._mean_and_variance(cross)[:2]
 
     def predict_with_slopes(self, features: Array) -> tuple[Array, Array, Array, Array]:
-        """Mean, variance (m,) and their derivatives along the features (m, f)."""
+        """Return mean, variance (m,) and their derivatives along the features (m, f)."""
         rows = features * self.scale
         cross, slope = self._cross_covariance(rows)
         mean, variance, solved = self._mean_and_variance(cross)
 
         def along(weights: Array) -> Array:
-            """Of sum_i weights_i * k(x, x_i), per feature."""
+            """Return the derivative of sum_i weights_i * k(x, x_i) along each feature."""
             c = 2.0 * weights * slope
             return np.asarray((c.sum(1)[:, None] * rows - c @ self.rows) * self.scale)
 
         return mean, variance, along(self.alpha[None, :]), -2.0 * along(solved)
 
     def draw(self, features: Array, rng: np.random.Generator) -> Array:
-        """The values, shape (m,), of one function drawn from the process, at `features` (m, f)."""
+        """Draw one function from the process; return its values (m,) at `features` (m, f)."""
         rows = features * self.scale
         cross = self.signal * matern52_values(squared_distances(rows, self.rows)) + _MEAN_VARIANCE
         prior = self.signal * matern52_values(squared_distances(rows, rows)) + _MEAN_VARIANCE
@@ -81,9 +80,9 @@ class Posterior:
         return np.asarray(cross @ self.alpha + factor @ rng.standard_normal(len(rows)))
 
     def condition_on_mean(self, features: Array) -> Posterior:
-        """The process that has also observed its own mean at `features` (m, f).
+        """Return the process conditioned on its own mean at `features` (m, f).
 
-        The kriging believer of Ginsbourger, Le Riche and Carraro, 2010: for pending trials.
+        The kriging believer for pending trials (Ginsbourger, Le Riche and Carraro, 2010).
         """
         mean, _ = self.predict(features)
         rows = np.concatenate([self.rows, features * self.scale])
@@ -92,7 +91,7 @@ class Posterior:
         return _solve_posterior(self.scale, rows, targets, noise, self.signal)
 
     def leave_one_out(self) -> tuple[Array, Array]:
-        """Mean and variance of each observation given all the others, each of shape (n,)."""
+        """Return mean and variance of each observation given all others, each of shape (n,)."""
         inverse = np.diag(_inverse_from_factor(self.factor))
         return self.targets - self.alpha / inverse, 1.0 / inverse
 
@@ -110,13 +109,13 @@ class Posterior:
 def fit_posterior(
     features: Array, owners: Array, scores: Scores, found: KernelHyperparameters
 ) -> Posterior:
-    """The process with `found` hyperparameters and these observations.
+    """Condition the process with `found` hyperparameters on observations.
 
     Args:
         features: Shape (n, n_features).
         owners: The weight of each feature, shape (n_features,).
-        scores: Of n trials.
-        found: From `fit`.
+        scores: Scores of n trials.
+        found: From `fit_hyperparameters`.
     """
     scale = np.sqrt(found.weights)[owners]
     warped = scores.warp(found.log_offset)
@@ -135,7 +134,7 @@ def _solve_posterior(
 
 
 def _cholesky(covariance: Array, noise: Array) -> Array:
-    """Lower factor; rounding errors are met with a growing diagonal."""
+    """Compute the lower Cholesky factor, increasing the diagonal until it exists."""
     jitter = 1e-10
     while True:
         matrix = covariance.copy()
@@ -147,18 +146,18 @@ def _cholesky(covariance: Array, noise: Array) -> Array:
 
 
 def _inverse_from_factor(factor: Array) -> Array:
-    """The full inverse from a lower factor; only its lower triangle is filled."""
+    """Compute the inverse from a lower factor; only its lower triangle is filled."""
     inverse, _ = lapack.dpotri(factor, lower=1)
     return np.asarray(inverse)
 
 
 def fit_hyperparameters(features: Array, owners: Array, scores: Scores) -> KernelHyperparameters:
-    """The most probable hyperparameters, the warp's among them, by L-BFGS with exact slopes.
+    """Find the most probable hyperparameters, with the warp's, by L-BFGS with exact gradients.
 
     Args:
         features: Shape (n, n_features).
         owners: The weight of each feature, shape (n_features,).
-        scores: Of n trials.
+        scores: Scores of n trials.
     """
     posterior = LogPosterior(features, owners, scores)
     start = posterior.prior_mean
@@ -174,7 +173,7 @@ def fit_hyperparameters(features: Array, owners: Array, scores: Scores) -> Kerne
 
 
 class LogPosterior:
-    """Minus the log posterior of the hyperparameters' logarithms, and its slope.
+    """The negative log posterior of the hyperparameters' logarithms, and its gradient.
 
     Only the lower triangle of every matrix is used, as a vector of its entries.
     """
@@ -193,7 +192,7 @@ class LogPosterior:
         self.prior_spread = np.array([2 * _LENGTH_SPREAD] * self.n_weights + [s for _, s in others])
 
     def unpack(self, theta: Array) -> KernelHyperparameters:
-        """The hyperparameters from their logarithms, shape (n_weights + 3,)."""
+        """Convert logarithms, shape (n_weights + 3,), to hyperparameters."""
         signal, noise, log_offset = theta[self.n_weights :]
         return KernelHyperparameters(
             weights=np.exp(theta[: self.n_weights]),
@@ -203,7 +202,7 @@ class LogPosterior:
         )
 
     def __call__(self, theta: Array) -> tuple[float, Array]:
-        """Value and slope at the logarithms `theta`, shape (n_weights + 3,)."""
+        """Return value and gradient at the logarithms `theta`, shape (n_weights + 3,)."""
         h, n = self.unpack(theta), len(self.scores.gaps)
         warped = self.scores.warp(h.log_offset)
         kernel, slope = matern52(self.squares @ h.weights)
@@ -222,7 +221,7 @@ class LogPosterior:
             - warped.log_density
             + 0.5 * float(deviation @ deviation)
         )
-        # The slope along the covariance is (K^-1 - alpha alpha') / 2; pairs count twice.
+        # The derivative along the covariance is (K^-1 - alpha alpha') / 2; pairs count twice.
         outer = alpha[self.lower[0]] * alpha[self.lower[1]]
         pairs = np.ascontiguousarray(inverse).reshape(-1)[self.flat] - outer
         diagonal = 0.5 * (np.diag(inverse) - alpha * alpha)

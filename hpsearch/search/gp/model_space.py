@@ -1,7 +1,7 @@
-"""The search space of the Gaussian process: parameters, and when they exist.
+"""The search space of the Gaussian process: parameters and their conditions.
 
-A point is a row of coordinates, one per parameter. Every point has a coordinate for every
-parameter; a mask says which of them exist there.
+A point is a row of coordinates, one per parameter, whether the parameter is active or not; a mask
+tells which ones are.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .axes import Array, Axis, OrderedAxis, UnorderedAxis, make_axis
 
 @dataclass(frozen=True, slots=True)
 class ModelParameter:
-    """One hyperparameter and the condition under which it exists.
+    """One hyperparameter and the condition under which it is active.
 
     Args:
         name: As in `trial.suggest_*`.
         distribution: Optuna's description of its values.
-        when: Parent's name to the values of the parent under which this parameter exists: a
-            tuple, a `range`, or anything that answers `in`. All parents must exist and allow it.
-        meaning: What the choices of a categorical distribution stand for, in their order, where
-            they are codes. Three and more numbers are ordered, such as batch sizes; choices
-            0, 1, 2, ... are codes and not ordered unless their meaning is.
+        when: Maps a parent's name to its values at which this parameter is active: a tuple, a
+            `range`, or any container. All parents must be active and allow it.
+        meaning: The values of the choices of a categorical distribution, in order, if the choices
+            are codes. Three or more numbers are ordered, such as batch sizes; choices 0, 1, 2,
+            ... are codes, ordered only if their meanings are.
     """
 
     name: str
@@ -37,25 +37,27 @@ class ModelParameter:
 
 
 class ModelSpace:
-    """Parameters with parents before their children, and their axes.
+    """Parameters, parents before their children, and their axes.
 
     Args:
         parameters: In any order.
 
     Raises:
-        ValueError: If a condition names an unknown parent, or conditions form a circle.
+        ValueError: If a condition names an unknown parent, or conditions form a cycle.
     """
 
     def __init__(self, parameters: Sequence[ModelParameter]) -> None:
         self.declared = tuple(parameters)
         self.parameters = _sort_parents_first(self.declared)
         self.axes = tuple(make_axis(p.distribution, p.meaning) for p in self.parameters)
-        self.groups = _condition_groups(self.parameters)  # -1: exists always; equal: together
+        self.groups = _condition_groups(
+            self.parameters
+        )  # -1: always active; equal groups are active together
         self._middle = np.zeros(0)
         if self.axes:
             self._middle = self.draw(np.full((1, len(self.axes)), 0.5))[0]
         column = {p.name: j for j, p in enumerate(self.parameters)}
-        # (child, parent, allowed values, the same as a table where the parent's are listed)
+        # (child, parent, allowed values, the same as a table if the parent's values are listed)
         self._conditions = [
             (j, column[parent], allowed, _allowed_table(self.axes[column[parent]], allowed))
             for j, p in enumerate(self.parameters)
@@ -63,14 +65,14 @@ class ModelSpace:
         ]
 
     def has_parameters(self, parameters: Sequence[ModelParameter]) -> bool:
-        """Whether the space was made of equal parameters."""
+        """Whether the space has these parameters."""
         return self.declared == tuple(parameters)
 
     def __len__(self) -> int:
         return len(self.parameters)
 
     def active(self, points: Array) -> Array:
-        """Which parameters exist at each point.
+        """Return which parameters are active at each point.
 
         Args:
             points: Coordinates, shape (n_points, n_parameters).
@@ -86,15 +88,15 @@ class ModelSpace:
         return mask
 
     def encode(self, params: Mapping[str, Any], others: Array | None = None) -> Array:
-        """The coordinates of one trial.
+        """Return the coordinates of one trial.
 
         Args:
             params: Values by name; unknown names are ignored.
-            others: The coordinates of what `params` lacks, shape (n_parameters,); by default
-                those of the middle of each axis.
+            others: Coordinates for the parameters that `params` lacks, shape (n_parameters,); by
+                default the middle of each axis.
 
         Raises:
-            ValueError: If a value is none of an axis with choices.
+            ValueError: If a value is not among the choices of its axis.
         """
         point = (self._middle if others is None else others).copy()
         for j, (parameter, axis) in enumerate(zip(self.parameters, self.axes, strict=True)):
@@ -103,7 +105,7 @@ class ModelSpace:
         return point
 
     def decode(self, point: Array) -> dict[str, Any]:
-        """The values of the parameters that exist at one point, shape (n_parameters,)."""
+        """Return the values of the active parameters at one point, shape (n_parameters,)."""
         mask = self.active(point[None, :])[0]
         return {
             p.name: axis.decode(float(point[j]))
@@ -112,22 +114,22 @@ class ModelSpace:
         }
 
     def draw(self, quantiles: Array) -> Array:
-        """Points at `quantiles` in [0, 1), shape (n_points, n_parameters)."""
+        """Return points at `quantiles` in [0, 1), shape (n_points, n_parameters)."""
         columns = [axis.draw(quantiles[:, j]) for j, axis in enumerate(self.axes)]
         return np.stack(columns, axis=1) if columns else np.zeros((len(quantiles), 0))
 
     def snap(self, points: Array) -> Array:
-        """The nearest points whose coordinates all belong to values."""
+        """Return the nearest points whose coordinates all belong to values."""
         return np.stack([a.snap(points[:, j]) for j, a in enumerate(self.axes)], axis=1)
 
     def keys(self, points: Array, active: Array) -> list[bytes]:
-        """One key a point: equal where all existing parameters are equal."""
+        """Return a key per point, equal if all active parameters are equal."""
         rows = np.where(active, np.round(points, 9) + 0.0, -1.0)
         return [row.tobytes() for row in rows]
 
 
 def _sort_parents_first(parameters: Sequence[ModelParameter]) -> tuple[ModelParameter, ...]:
-    """Raises ValueError where a parent is unknown or conditions form a circle."""
+    """Sort parents before children; ValueError for an unknown parent or a cycle."""
     known = {p.name for p in parameters}
     for p in parameters:
         lost = [parent for parent in p.when if parent not in known]
@@ -157,7 +159,7 @@ def _condition_groups(parameters: tuple[ModelParameter, ...]) -> tuple[int, ...]
 
 
 def _allowed_table(axis: Axis, allowed: Container[Any]) -> Array | None:
-    """For each value of a listed axis, whether it is allowed."""
+    """Return for each value of a listed axis whether it is allowed."""
     if isinstance(axis, OrderedAxis):
         return np.array([_contains_value(value, allowed) for value in axis.values])
     if isinstance(axis, UnorderedAxis):
@@ -173,7 +175,7 @@ def _is_allowed(axis: Axis, table: Array | None, allowed: Container[Any], column
 
 
 def _contains_value(value: Any, allowed: Container[Any]) -> bool:
-    """`value in allowed`, but True and 1 are different in a list of values."""
+    """Whether `value in allowed`, with True and 1 different in a list of values."""
     if isinstance(allowed, tuple | list | set | frozenset):
         return any(isinstance(value, bool) == isinstance(a, bool) and value == a for a in allowed)
     return value in allowed

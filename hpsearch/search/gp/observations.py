@@ -1,7 +1,6 @@
-"""What the trials of a study told: points, values and how far to trust them.
+"""Convert a study's trials to observations: points, values and standard errors.
 
-Every trial that carries information becomes an observation on the scale of the final score, smaller
-being better.
+Values are on the scale of the final score; smaller is better.
 """
 
 from __future__ import annotations
@@ -15,33 +14,35 @@ import numpy as np
 from optuna.trial import FrozenTrial, TrialState
 
 SEM_ATTRIBUTE = "score_sem"  # user attribute: the standard error of a trial's score
-FOLDS_ATTRIBUTE = "fold_scores"  # user attribute: its score on each fold, where the score is a mean
+FOLDS_ATTRIBUTE = (
+    "fold_scores"  # user attribute: the scores on each fold, of which the score is the mean
+)
 OWN_WEIGHT = 0.5  # weight of a trial's own variance; the rest is that of all trials
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """One trial that ended, as the model sees it."""
+    """One ended trial, as the model sees it."""
 
     number: int
     params: Mapping[str, Any]
     value: float  # smaller is better
-    error: float  # standard error of `value`, in its unit; infinite: a guess
+    error: float  # standard error of `value`, in its unit; infinite if `value` is a guess
 
 
 def collect_observations(
     trials: Sequence[FrozenTrial], *, maximize: Sequence[bool], weights: Sequence[float] = (1.0,)
 ) -> list[Observation]:
-    """One observation a trial that says something, in the order of `trials`.
+    """Return an observation for each informative trial, in the order of `trials`.
 
-    * Complete: its value, with its standard error where that is known (`noise`). Several
-      objectives become one by `weights` (`joined`).
+    * Complete: its value, with its standard error if known. Several objectives are combined with
+      `weights`.
     * Pruned: its last report plus what complete trials gained from that step on (the median),
       never better than the best complete value; the spread of the gains is its standard error.
-    * Failed: as bad as the worst, and a guess. A region that diverges is left, but one failure
-      weighs less than a neighbour that completed.
+    * Failed: a guess as bad as the worst value. A region that diverges is avoided, but a failure
+      weighs less than a complete neighbour.
 
-    Trials without parameters, and pruned ones without a report, say nothing.
+    Trials without parameters, and pruned ones without a report, are left out.
     """
     complete = [t for t in trials if t.state == TrialState.COMPLETE and t.params]
     values = combine_objectives(complete, maximize, weights)
@@ -69,9 +70,9 @@ def collect_observations(
 def combine_objectives(
     complete: Sequence[FrozenTrial], maximize: Sequence[bool], weights: Sequence[float]
 ) -> dict[int, float]:
-    """One value a trial, smaller being better.
+    """Combine several objectives to one value per trial; smaller is better.
 
-    Several objectives are brought to [0, 1] and joined by the augmented Chebyshev norm: with
+    The objectives are scaled to [0, 1] and combined by the augmented Chebyshev norm: with
     weights that change from ask to ask it reaches every part of the Pareto front (Knowles,
     "ParEGO", 2006).
     """
@@ -90,15 +91,15 @@ def combine_objectives(
 
 
 def standard_errors(complete: Sequence[FrozenTrial]) -> dict[int, float]:
-    """The standard error of each trial's score, by its number, where it is known.
+    """Estimate the standard error of each trial's score, by its number, if possible.
 
-    All trials meet the same folds, so a hard fold is hard for all of them: what a trial's mean
-    differs by from another's is what is left of its fold scores without the trial's mean and the
-    fold's (the residual of a randomised block design; Fisher, "The design of experiments", 1935).
-    The few folds of one trial tell its variance badly, so it is drawn half way to that of all
-    trials (as in Smyth, "Linear models and empirical Bayes methods", 2004).
+    All trials use the same folds, so a hard fold is hard for all of them. The error is estimated
+    from the residuals of fold scores after subtracting the trial's and the fold's mean (a
+    randomised block design; Fisher, "The design of experiments", 1935). With few folds a trial's
+    own variance is a poor estimate, so it is averaged with that of all trials (as in Smyth, "Linear
+    models and empirical Bayes methods", 2004).
 
-    An explicit `score_sem` goes first.
+    An explicit `score_sem` takes precedence.
     """
     told = {t.number: _standard_error(t) for t in complete if SEM_ATTRIBUTE in t.user_attrs}
     rows = {t.number: t.user_attrs.get(FOLDS_ATTRIBUTE) for t in complete if t.number not in told}
@@ -121,7 +122,7 @@ def standard_errors(complete: Sequence[FrozenTrial]) -> dict[int, float]:
 
 
 class _GainModel:
-    """How much complete trials still gained after each step."""
+    """The improvement of complete trials after each step."""
 
     def __init__(self, complete: Sequence[FrozenTrial], sign: float) -> None:
         self.sign = sign
@@ -131,7 +132,7 @@ class _GainModel:
         self.known: dict[int, tuple[float, float]] = {}
 
     def extrapolate(self, trial: FrozenTrial) -> tuple[float, float]:
-        """The final value to expect of a pruned trial, and its standard error."""
+        """Estimate the final value of a pruned trial, and its standard error."""
         step, value = max(_finite_reports(trial).items())
         if step not in self.known:
             self.known[step] = self._gain_after(step)
@@ -144,11 +145,13 @@ class _GainModel:
         if not gains:
             return 0.0, math.inf
         low, middle, high = np.quantile(gains, [0.25, 0.5, 0.75])
-        return float(middle), float(high - low) / 1.349  # of a normal distribution
+        return float(middle), float(
+            high - low
+        ) / 1.349  # interquartile range to standard deviation of a normal distribution
 
 
 def _replace_infinite(found: list[Observation]) -> list[Observation]:
-    """Infinite values become the worst finite one."""
+    """Replace infinite values by the worst finite one."""
     finite = [o.value for o in found if math.isfinite(o.value)]
     if not finite:
         return []
@@ -169,7 +172,7 @@ def _trial_value(trial: FrozenTrial) -> float:
 
 
 def _as_finite(value: float) -> float:
-    """Anything that is no number is as bad as can be."""
+    """Replace NaN by infinity, the worst value."""
     return math.inf if math.isnan(value) else value
 
 

@@ -1,4 +1,4 @@
-"""The Gaussian process of the trials that have ended, and the points that it proposes."""
+"""Model ended trials by a Gaussian process, and propose points."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from .model_space import ModelSpace
 from .observations import Observation
 from .warp import Scores
 
-_MAX_FIT = 100  # observations that hyperparameters are fitted to
-_MAX_KEPT = 200  # observations that predictions rest on
+_MAX_FIT = 100  # observations for fitting hyperparameters
+_MAX_KEPT = 200  # observations for predictions
 _N_GLOBAL = 64  # candidates of a sampled function, from the whole space
 _N_LOCAL = 16  # candidates around each of the best points
 
 
 @dataclass(frozen=True, slots=True)
 class TrialModel:
-    """A process fitted to trials that have ended, whatever else is running."""
+    """A process fitted to ended trials; running trials do not change it."""
 
     space: ModelSpace
     features: Features
-    points: Array  # of the observations it rests on, shape (n, n_parameters)
+    points: Array  # of the observations, shape (n, n_parameters)
     posterior: Posterior
     mean: Array  # of the process at the points, shape (n,)
     scores: Scores  # of the observations
     log_offset: float  # of their warp
 
     def predict_scores(self, points: Array, deviations: Sequence[float]) -> list[Array]:
-        """Scores, smaller being better, at `points` (m, n_parameters).
+        """Predict scores at `points` (m, n_parameters); smaller is better.
 
         Args:
-            points: Of the space.
-            deviations: How many standard deviations from the mean; 0 gives the median.
+            points: Points of the space.
+            deviations: Standard deviations from the mean; 0 gives the median.
 
         Returns:
             Scores of shape (m,), for each of `deviations`.
@@ -50,13 +50,13 @@ class TrialModel:
     def propose_by_improvement(
         self, waiting: Array, allowed: Callable[[Array], bool], rng: np.random.Generator
     ) -> Array | None:
-        """The allowed point of the largest expected improvement, None where there is none.
+        """Return the allowed point with the largest expected improvement; None if there is none.
 
         Args:
-            waiting: Points of running trials, shape (m, n_parameters). They count as if they had
-                brought what is expected of them.
+            waiting: Points of running trials, shape (m, n_parameters). They are
+                added with their expected scores.
             allowed: Whether one point, shape (n_parameters,), may be proposed.
-            rng: Of all draws.
+            rng: The source of all random draws.
         """
         space, posterior, mean = self.space, self.posterior, self.mean
         if len(waiting):
@@ -71,15 +71,15 @@ class TrialModel:
     def propose_by_sample(
         self, allowed: Callable[[Array], bool], rng: np.random.Generator
     ) -> Array | None:
-        """The allowed candidate where a function drawn from the process is best, None without one.
+        """Return the best allowed candidate of a function drawn from the process, or None.
 
-        Thompson sampling: functions that differ send many trials at once to different places, and
-        no running trial has to be taken into the model (Kandasamy et al., "Parallelised Bayesian
-        optimisation via Thompson sampling", 2018). Costs the same however many are running.
+        Thompson sampling: different functions send concurrent trials to different points, without
+        adding running trials to the model (Kandasamy et al., "Parallelised Bayesian
+        optimisation via Thompson sampling", 2018). The cost does not depend on their number.
 
         Args:
             allowed: Whether one point, shape (n_parameters,), may be proposed.
-            rng: Of all draws; it stands for the function.
+            rng: The source of all random draws, the function's included.
         """
         space = self.space
         centres = self._centres(self.mean, rng)
@@ -88,9 +88,9 @@ class TrialModel:
         return next((pool[i] for i in np.argsort(drawn, kind="stable") if allowed(pool[i])), None)
 
     def _centres(self, mean: Array, rng: np.random.Generator) -> Array:
-        """The observed points, that of the best mean first.
+        """Return the observed points, the best mean first.
 
-        What a point lacks is drawn, so that a move to another branch has values there.
+        Inactive coordinates are drawn, so that a move to another branch has values there.
         """
         drawn = self.space.draw(rng.random((len(self.points), len(self.space))))
         centres = np.where(self.space.active(self.points), self.points, drawn)
@@ -100,10 +100,10 @@ class TrialModel:
 def fit_trial_model(
     space: ModelSpace, seen: Sequence[Observation], points: Sequence[Array]
 ) -> TrialModel:
-    """The model of trials that have ended.
+    """Fit the model of ended trials.
 
     Args:
-        space: Of the points.
+        space: The space of the points.
         seen: The observations.
         points: The coordinates of each of them, shape (n_parameters,).
     """
@@ -120,7 +120,7 @@ def fit_trial_model(
 
 
 def select_observations(seen: Sequence[Observation], limit: int) -> list[int]:
-    """The positions of at most `limit` observations, ascending: the best half and the latest."""
+    """Select at most `limit` observations, half the best, half the latest; ascending indices."""
     if len(seen) <= limit:
         return list(range(len(seen)))
     order = sorted(range(len(seen)), key=lambda i: seen[i].value)

@@ -1,11 +1,11 @@
-"""Targets that a Gaussian process can believe in: a monotone warp of the scores.
+"""Warp scores monotonically to targets that suit a Gaussian process.
 
 Scores of bad hyperparameters have heavy tails, and the differences that matter are those near the
 best. The warp is `log(1 + (score - best) / offset)`, then mean 0 and variance 1. A large offset
-leaves the scores as they are but for a far tail; a small one looks at orders of magnitude above the
-best. The offset is learned with the kernel: as the warp has a density, the evidence of all offsets
-is compared in the unit of the scores (Snelson, Rasmussen and Ghahramani, "Warped Gaussian
-processes", 2003). Smaller is better.
+compresses only the far tail; a small one works on orders of magnitude above the best. The offset is
+learned with the kernel: as the warp has a density, the evidence of all offsets is compared in the
+unit of the scores (Snelson, Rasmussen and Ghahramani, "Warped Gaussian processes", 2003). Smaller
+is better.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import numpy as np
 
 from .axes import Array
 
-MAX_ERROR = 1e6  # of a target, in its standard deviations; beyond, squares overflow
+MAX_ERROR = 1e6  # largest target error, in standard deviations; squares of larger ones overflow
 GUESS_VARIANCE = 1.0  # of a target whose error is infinite
 
 
 @dataclass(frozen=True, slots=True)
 class WarpedScores:
-    """Scores under one warp, and what changes with the logarithm of its offset."""
+    """Warped scores, and their derivatives along the logarithm of the offset."""
 
     targets: Array  # shape (n,), mean 0, variance 1
     noise: Array  # known variances of the targets, shape (n,)
@@ -35,7 +35,7 @@ class WarpedScores:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Scores, smaller being better, with their standard errors.
+    """Scores with their standard errors; smaller is better.
 
     Args:
         gaps: Scores above the best one in units of the median gap, shape (n,).
@@ -51,25 +51,25 @@ class Scores:
 
     @classmethod
     def from_values(cls, values: Sequence[float], errors: Sequence[float]) -> Scores:
-        """From finite values and their standard errors."""
+        """Create from finite values and their standard errors."""
         gaps = np.array(values) - min(values)
         positive = gaps[gaps > 0]
         unit = float(np.median(positive)) if len(positive) else 1.0
         return cls(gaps / unit, np.array(errors) / unit, min(values), unit)
 
     def subset(self, index: Sequence[int]) -> Scores:
-        """Some of the scores, in the same unit and above the same best."""
+        """Return some of the scores, with the same unit and best."""
         return Scores(self.gaps[index], self.errors[index], self.best, self.unit)
 
     def unwarp(self, targets: Array, log_offset: float) -> Array:
-        """The scores, smaller being better, that `warp` with this offset maps to `targets`."""
+        """Invert `warp`: return the scores of `targets`."""
         offset = np.exp(log_offset)
         logs = np.log1p(self.gaps / offset)
         raised = np.expm1(targets * max(float(logs.std()), 1e-12) + logs.mean())
         return np.asarray(self.best + self.unit * offset * raised)
 
     def warp(self, log_offset: float) -> WarpedScores:
-        """The scores as targets, for the offset `exp(log_offset)` in units of the median gap."""
+        """Warp the scores with the offset `exp(log_offset)`, in units of the median gap."""
         offset = np.exp(log_offset)
         raised = self.gaps + offset
         logs = np.log1p(self.gaps / offset)

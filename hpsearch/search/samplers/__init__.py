@@ -1,4 +1,4 @@
-"""The samplers by name."""
+"""Make samplers by name."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLERS = tuple(sorted([*OPTUNA, *ORACLES, "grid"]))
 
 
 def sampler_options(kind: str) -> tuple[str, ...]:
-    """The options that a sampler reads."""
+    """Return the names of a sampler's options."""
     if kind in OPTUNA:
         return OPTUNA[kind].options
     if kind in SAMPLERS:
@@ -32,7 +32,7 @@ def sampler_options(kind: str) -> tuple[str, ...]:
 
 
 def sampler_packages(kind: str) -> tuple[str, ...]:
-    """The packages, as they are installed, that a sampler's suggestions depend on."""
+    """Return the installed versions of the packages that determine a sampler's suggestions."""
     if kind in ORACLES:
         return ("keras-tuner",)
     if kind not in SAMPLERS:
@@ -47,7 +47,7 @@ def sampler_packages(kind: str) -> tuple[str, ...]:
 def find_problems(
     kind: str, options: Mapping[str, int], space: SearchSpace, *, objectives: int
 ) -> list[tuple[str, str]]:
-    """Why a sampler cannot be made: pairs of an option, or "kind", and what is wrong."""
+    """Find problems of a sampler: pairs of an option, or "kind", and a message."""
     if kind not in SAMPLERS and find_plugin("samplers", kind) is None:
         return [("kind", f"{kind!r} does not exist. {describe_known('samplers', SAMPLERS)}")]
     reads = sampler_options(kind)
@@ -72,7 +72,7 @@ def find_problems(
 
 
 def _max_objectives(kind: str) -> int:
-    """How many objectives a sampler takes at most; the grid looks at none."""
+    """Return the largest number of objectives; the grid accepts any."""
     if kind in SAMPLERS:
         return OPTUNA[kind].objectives if kind in OPTUNA else 1 if kind in ORACLES else 5
     plugin = find_plugin("samplers", kind)
@@ -90,20 +90,20 @@ def make_sampler(
     points: Sequence[Mapping[str, Value]] = (),
     elsewhere: Sequence[Trial] = (),
 ) -> Sampler:
-    """The sampler called `kind` over `space`.
+    """Make the sampler called `kind` over `space`.
 
     Args:
-        kind: One of `SAMPLERS`, or a name that another package has declared.
-        space: Of the suggestions.
-        direction: Of the score, or one for each of several objectives.
-        seed: Every draw derives from it.
-        options: Those of `sampler_options`.
-        epochs: Of a full training, for a sampler that divides it.
-        points: The first trials, whatever the sampler would say.
-        elsewhere: Trials of another study that it knows from the start.
+        kind: One of `SAMPLERS`, or a name that a plugin declares.
+        space: The search space.
+        direction: The score's direction, or those of several objectives.
+        seed: Seed of all random draws.
+        options: Values for `sampler_options`.
+        epochs: Epochs of a full training, for samplers that divide it.
+        points: Hyperparameters of the first trials.
+        elsewhere: Trials of another study, known from the start.
 
     Raises:
-        SpecError: If there is no such sampler, or it cannot be made: see `problems`.
+        SpecError: If the sampler is unknown, or has problems: see `find_problems`.
     """
     directions: list[Direction] = [direction] if isinstance(direction, str) else list(direction)
     options = options or {}

@@ -1,9 +1,9 @@
-"""What a sampler of Optuna's sees of a long study: the best trials and the latest.
+"""Show an Optuna sampler only the best and the latest trials of a long study.
 
 The tree-structured Parzen estimator compares at most 25 good trials with all others, and its cost
 grows with the others (Bergstra et al., "Algorithms for hyper-parameter optimization", 2011;
-Optuna's `gamma`). The 25 best are therefore always seen; of the others the latest tell how the
-search draws now. What is not seen is not kept: memory is as bounded as time.
+Optuna's `gamma`). The best trials are therefore always visible, and of the others the latest.
+Invisible trials are dropped, so memory is bounded, too.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
 
-N_BEST = 50  # trials that are seen however old they are
+N_BEST = 50  # best trials, visible at any age
 
 
 class BoundedStudy(StudyView):
-    """An `optuna.Study` whose trials are bounded; everything else is the study's own.
+    """An `optuna.Study` with a bounded number of trials; otherwise a view of the study.
 
-    The window moves by whole blocks, so that what is seen depends on the trials alone. A trial
-    that is still running when it moves stays in it.
+    The window moves by whole blocks, so that it depends only on the trials. A trial that is still
+    running when the window moves stays visible.
     """
 
     def __init__(
@@ -34,20 +34,20 @@ class BoundedStudy(StudyView):
         latest: int | None,
         max_running: int | None = None,
     ) -> None:
-        """A view of `study` with `latest` to twice as many trials, or of all where it is None.
+        """View `study` with `latest` to twice as many trials, or with all of them if it is None.
 
-        Of those that run it has the latest `max_running`, or all.
+        Of the running trials, the latest `max_running` are visible; None: all.
         """
         super().__init__(study)
         self._storage = storage
         self._latest = latest
         self._max_running = max_running
         self.intersections: dict[bool, Any] = {}  # see `share_intersection`
-        self._begin = 0  # the place of the first trial of the latest blocks
-        self._old: list[int] = []  # places of earlier trials that are seen all the same
+        self._begin = 0  # index of the first trial of the latest blocks
+        self._old: list[int] = []  # indices of earlier visible trials
 
     def visible(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
-        """See `StudyView`."""
+        """Return the visible trials; see `StudyView`."""
         if self._latest is not None:
             trials = [*(trials[place] for place in self._old), *trials[self._begin :]]
         if self._max_running is None:
@@ -57,7 +57,7 @@ class BoundedStudy(StudyView):
         return [t for t in trials if t.number not in hidden] if hidden else trials
 
     def advance(self, size: int) -> None:
-        """The study has got its `size`-th trial: move on, and forget what is seen no more."""
+        """Move the window after the study's `size`-th trial, and drop invisible trials."""
         if self._latest is None:
             return
         begin = max(0, (size // self._latest - 1) * self._latest)
@@ -69,13 +69,13 @@ class BoundedStudy(StudyView):
             forget_trials(self._storage, {t.number for t in past}.difference(self._old))
 
     def _kept_indices(self, past: list[FrozenTrial]) -> list[int]:
-        """Places of the best and of those that still run, ascending."""
+        """Return the indices of the best and the running trials, ascending."""
         complete = [t for t in past if t.state.name == "COMPLETE"]
         running = [t.number for t in past if not t.state.is_finished()]
         return sorted({t.number for t in self._best_trials(complete)} | set(running))
 
     def _best_trials(self, complete: list[FrozenTrial]) -> list[FrozenTrial]:
-        """The first half of the list by each objective in turn, where there are several."""
+        """Return the best trials; with several objectives, the best by each in turn."""
         directions = self._whole.directions
         found: dict[int, FrozenTrial] = {}
         for i, direction in enumerate(directions):

@@ -1,4 +1,4 @@
-"""A hyperparameter with several ranges, for samplers that know one range a name."""
+"""Support hyperparameters with several ranges in samplers that allow one range per name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..sampler import Sampler, ask_many
 
 
 class BranchAdapter:
-    """A sampler over `branches.split_branches(space)` as one over `space`.
+    """Presents a sampler over `branches.split_branches(space)` as a sampler over `space`.
 
     Examples:
         >>> from hpsearch.search.samplers import GridSampler
@@ -28,7 +28,7 @@ class BranchAdapter:
     """
 
     def __init__(self, sampler: Sampler, space: SearchSpace) -> None:
-        """`space` is the one of the suggestions."""
+        """Wrap a sampler; suggestions are points of `space`."""
         self._sampler = sampler
         self._space = space
 

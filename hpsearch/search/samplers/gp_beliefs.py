@@ -1,6 +1,6 @@
-"""What the sampler `gp` believes: the score that it predicts along each hyperparameter.
+"""Predict the score along each hyperparameter with the model of the sampler `gp`.
 
-Its model is fitted to the trials of a history as it is before an ask, running trials left out.
+The model is fitted to the ended trials of a history, as before an ask.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from ...spec.search_space import Categorical, Int, Parameter, SearchSpace
 from ...trial import Direction, Trial, Value, is_score, orient
 from .optuna_kinds import OPTUNA, make_model_parameters
 
-MIN_TRIALS = 3  # that have ended, as the sampler itself needs
+MIN_TRIALS = 3  # ended trials that the sampler needs
 GRID = 33  # points along a range
-DEVIATIONS = 1.645  # on either side of the mean: 90%
+DEVIATIONS = 1.645  # on either side of the mean: a 90% interval
 
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """The predicted score along one hyperparameter, the others as in one trial."""
+    """The predicted score along one hyperparameter; the others are those of one trial."""
 
     name: str
     centre: int  # the number of that trial: the best one that has the hyperparameter
@@ -36,12 +36,12 @@ class Belief:
 def predict_along_parameters(
     space: SearchSpace, trials: Sequence[Trial], direction: Direction
 ) -> list[Belief]:
-    """The beliefs about each hyperparameter that a complete trial has, in the space's order.
+    """Return the predictions along each hyperparameter that a complete trial has, in order.
 
     Args:
-        space: Without branches.
-        trials: Of the study, in the order in which they ended.
-        direction: Of the score.
+        space: A space without branches.
+        trials: The study's trials, in the order in which they ended.
+        direction: The score's direction.
     """
     from ..gp.model_space import ModelSpace
     from ..gp.observations import collect_observations
@@ -82,7 +82,7 @@ def predict_along_parameters(
 
 
 def _fits(trial: Trial, declared: Mapping[str, Parameter]) -> bool:
-    """Whether the trial's values are of the space; a user's model may have added others."""
+    """Whether the trial's values are in the space; a custom model may have added others."""
     return all(declared[n].contains(v) for n, v in trial.params.items() if n in declared)
 
 
@@ -93,7 +93,7 @@ def _encode_params(
 
 
 def _freeze_trial(trial: Trial, params: dict[str, Value], declared: Mapping[str, Parameter]) -> Any:
-    """The trial as `OptunaSampler.tell` shows it to the sampler."""
+    """Return the trial as `OptunaSampler.tell` passes it to the sampler."""
     from optuna.trial import FrozenTrial, TrialState
 
     complete = trial.state == "COMPLETE"
@@ -114,7 +114,7 @@ def _freeze_trial(trial: Trial, params: dict[str, Value], declared: Mapping[str,
 
 
 def _spread_values(p: Parameter) -> Sequence[Value]:
-    """All values of a hyperparameter, or some that are spread over its range."""
+    """Return all values of a hyperparameter, or some spread over its range."""
     if isinstance(p, Categorical) or p.size <= GRID:
         return [p.value(i) for i in range(int(p.size))]
     low, high = p.low, p.max_value

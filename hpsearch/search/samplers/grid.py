@@ -1,6 +1,6 @@
-"""Every point of a finite space, each once, in an order drawn from the seed.
+"""Suggest every point of a finite space once, in a random order.
 
-Optuna's own grid knows neither conditions nor constraints, and repeats points under them.
+Optuna's grid sampler supports neither conditions nor constraints, and repeats points under them.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from ...trial import Trial, Value, derive_seed
 from ..sampler import Sampler
 from ..tried_points import PointKey, point_key
 
-MAX_POINTS = 100_000  # points that are listed
+MAX_POINTS = 100_000  # largest grid
 
 
 class GridSampler(Sampler):
-    """Every point of a space once, in random order.
+    """Suggests every point of a space once, in random order.
 
     Examples:
         >>> from hpsearch.spec.search_space import Categorical, Int, SearchSpace
@@ -30,10 +30,10 @@ class GridSampler(Sampler):
     """
 
     def __init__(self, space: SearchSpace, *, seed: int) -> None:
-        """All feasible points of `space`, shuffled, so that a short budget still sees all values.
+        """Shuffle all feasible points of `space`, so that a small budget covers all values.
 
         Raises:
-            SpecError: If the space is not finite, or too large to be trained whole.
+            SpecError: If the space is not finite, or larger than `MAX_POINTS`.
         """
         if (reason := explain_no_grid(space)) is not None:
             raise SpecError(reason)
@@ -64,7 +64,7 @@ class GridSampler(Sampler):
 
 
 def explain_no_grid(space: SearchSpace) -> str | None:
-    """Why the space has no grid, or None where it has one."""
+    """Explain why the space has no grid; None if it has one."""
     endless = list(dict.fromkeys(p.name for p in space if p.size == float("inf")))
     if endless:
         return f"a grid needs listed values: give {', '.join(endless)} a step, or list choices"

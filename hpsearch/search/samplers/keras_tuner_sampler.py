@@ -1,8 +1,7 @@
-"""Keras Tuner's oracles behind our protocol.
+"""Adapt Keras Tuner's oracles to the `Sampler` protocol.
 
-An oracle is a library's object with state: trials of its own, a count of random draws, brackets.
-Here it gets a seed for each trial's number, and what it keeps is rebuilt from the trials that are
-told. Its files are not written.
+An oracle has state: its own trials, a count of random draws, brackets. Here it gets a seed for each
+trial's number, and its state is rebuilt from the trials that are told. Its files are not written.
 """
 
 from __future__ import annotations
@@ -26,29 +25,29 @@ from ..tried_points import PointKey, point_key
 if TYPE_CHECKING:
     import keras_tuner as kt
 
-MAX_DRAWS = 50  # of points, before one gives up
-MAX_LISTED = 1000  # values of a parent that a condition may list
-INTERNAL_PREFIX = "tuner/"  # begins the names of values that Hyperband keeps beside the parameters
+MAX_DRAWS = 50  # draws of a point before giving up
+MAX_LISTED = 1000  # most values of a parent in a condition
+INTERNAL_PREFIX = "tuner/"  # prefix of Hyperband's own values among the parameters
 MAX_BRACKETS = 1_000_000  # of Hyperband: the budget ends the study, not the oracle
 
 
 @dataclass(frozen=True, slots=True)
 class OracleKind:
-    """How an oracle is made, and what is known of it."""
+    """The constructor and the properties of an oracle."""
 
     name: str  # in `keras_tuner.oracles`
     options: Mapping[str, str]  # ours -> the oracle's
-    replays: bool = False  # its own order of things decides what comes next
-    is_grid: bool = False  # its values must stay as it lists them
-    draws: int = MAX_DRAWS  # of the oracle, before a feasible point is drawn without it
-    max_running: int | None = None  # beside more trials points are drawn without it
+    replays: bool = False  # suggestions depend on the order of its calls
+    is_grid: bool = False  # its values must not be changed
+    draws: int = MAX_DRAWS  # attempts before a feasible point is drawn without the oracle
+    max_running: int | None = None  # with more running trials, points are drawn without the oracle
 
 
 ORACLES = {
     "keras_tuner_bayesian": OracleKind(
         "BayesianOptimizationOracle",
         {"startup": "num_initial_points"},
-        draws=3,  # a second each, and it would go on to propose the same corner
+        draws=3,  # each takes a second, and more would repeat the same point
         max_running=8,
     ),
     "keras_tuner_grid": OracleKind("GridSearchOracle", {}, replays=True, is_grid=True),
@@ -58,7 +57,7 @@ ORACLES = {
 
 
 class KerasTunerSampler(Sampler):
-    """One oracle, asked and told as a Tuner would.
+    """Asks and tells one oracle as a Tuner would.
 
     Examples:
         >>> from hpsearch.spec.search_space import Int, SearchSpace
@@ -81,18 +80,18 @@ class KerasTunerSampler(Sampler):
         options: Mapping[str, int],
         given: int = 0,
     ) -> None:
-        """An oracle over `space`.
+        """Make an oracle over `space`.
 
         Args:
             kind: One of `ORACLES`.
-            space: Of the suggestions.
-            direction: Of the score.
-            seed: Of all draws.
-            epochs: Of a full training, which Hyperband divides.
-            options: By our names.
+            space: The search space.
+            direction: The score's direction.
+            seed: Seed of all random draws.
+            epochs: Epochs of a full training, which Hyperband divides.
+            options: By hpsearch's names.
             given: Trials numbered below this were enqueued, not suggested.
         """
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what it imports speaks up
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its imports log
         import keras_tuner as kt
         from threadpoolctl import ThreadpoolController
 
@@ -109,12 +108,12 @@ class KerasTunerSampler(Sampler):
         self._oracle: Any = getattr(kt.oracles, self._kind.name)(
             objective=kt.Objective("score", "max" if direction == "maximize" else "min"),
             hyperparameters=to_hyperparameters(space),
-            seed=derive_seed(seed, "oracle") + 1,  # 0 means a random one there
-            max_consecutive_failed_trials=10**9,  # the loop decides when to give up
+            seed=derive_seed(seed, "oracle") + 1,  # 0 means a random seed in Keras Tuner
+            max_consecutive_failed_trials=10**9,  # the search loop decides when to stop
             **arguments,
         )
         keep_in_memory(self._oracle)
-        self._running: dict[int, Any] = {}  # a trial's number -> the oracle's
+        self._running: dict[int, Any] = {}  # trial number -> the oracle's trial
         self._keys: dict[str, PointKey] = {}  # the points of the oracle's trials
         self._asked = 0
 
@@ -135,7 +134,7 @@ class KerasTunerSampler(Sampler):
             more = draws < self._kind.draws or self._kind.is_grid
             trial = self._create_trial(number) if more else self._draw_unknown(number)
         if trial is None and not self._kind.is_grid:
-            trial = self._draw_unknown(number)  # it gives up after 20 collisions in a row
+            trial = self._draw_unknown(number)  # the oracle stops after 20 collisions in a row
         if trial is None:
             return None
         self._running[number] = trial
@@ -157,22 +156,22 @@ class KerasTunerSampler(Sampler):
     # ---- the oracle ----
 
     def _create_trial(self, number: int) -> Any:
-        """What the oracle wants to try; None where it stops, or waits for what is running."""
+        """Ask the oracle for a trial; None if it stops, or waits for running trials."""
         self._asked += 1
-        # On one thread, as `gp`: the last bits, and with them its points, depend on no core count.
+        # On one thread, as `gp`, so that its points do not depend on the number of cores.
         with warnings.catch_warnings(), self._linear_algebra.limit(limits=1):
             warnings.simplefilter(
                 "ignore"
             )  # of a length scale at its bound, which users cannot act on
             seed = derive_seed(self._seed, "sampler", number, len(self._oracle.trials))
             set_seed(self._oracle, seed)
-            # It hands a trial out again until it ends, so every ask comes from a fresh tuner.
+            # The oracle returns a trial again until it ends, so every ask uses a new tuner id.
             trial = self._oracle.create_trial(f"tuner-{self._asked}")
         if trial.status != "RUNNING":
             return None
         if self._kind.is_grid:
             go_on_from(self._oracle, trial)
-        else:  # written back: it learns from what is tried
+        else:  # written back: the oracle learns from the tried values
             trial.hyperparameters.values.update(self._clip_to_bounds(trial.hyperparameters.values))
         return trial
 
@@ -183,7 +182,7 @@ class KerasTunerSampler(Sampler):
         self._oracle.end_trial(trial)
 
     def _adopt_trial(self, trial: Trial) -> None:
-        """A trial that was asked for elsewhere, as it was there."""
+        """Add a trial that was asked for elsewhere, with its values."""
         params = {p.name: trial.params[p.name] for p in self._space if p.name in trial.params}
         if self._kind.replays and trial.number >= self._given:
             self.ask(trial.number)
@@ -196,7 +195,7 @@ class KerasTunerSampler(Sampler):
             self._running[trial.number] = self._add_trial(params)
 
     def _draw_unknown(self, number: int) -> Any:
-        """A random point that the oracle does not know; None where none is found."""
+        """Draw a random point that the oracle does not have; None if none is found."""
         for name, trial in self._oracle.trials.items():
             if name not in self._keys:
                 self._keys[name] = point_key(self._space, self._active_point(trial))
@@ -210,19 +209,19 @@ class KerasTunerSampler(Sampler):
         return None
 
     def _add_trial(self, params: Mapping[str, Value]) -> Any:
-        """A trial that the oracle did not propose."""
+        """Add a trial that the oracle did not propose."""
         self._asked += 1
         return add_trial(self._oracle, self._to_oracle_values(params), f"tuner-{self._asked}")
 
     # ---- values ----
 
     def _to_oracle_values(self, params: Mapping[str, Value]) -> dict[str, Value]:
-        """A point as the oracle keeps it."""
+        """Convert a point to the oracle's values."""
         named = [p for p in self._space if p.name in params and p.size > 1]
         return {p.name: encode_value(p, params[p.name]) for p in named}
 
     def _clip_to_bounds(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """The same values inside their bounds: its `Int` without a step can return max + 1."""
+        """Clip values to their bounds: an `Int` without a step can return max + 1."""
         return {
             p.name: encode_value(p, decode_nearest(p, values[p.name]))
             for p in self._space
@@ -230,7 +229,7 @@ class KerasTunerSampler(Sampler):
         }
 
     def _active_point(self, trial: Any) -> dict[str, Value]:
-        """What of an oracle's values exists."""
+        """Return the active parameters of an oracle's values."""
         values: dict[str, Any] = trial.hyperparameters.values
         params: dict[str, Value] = {}
         for p in self._space:
@@ -242,10 +241,10 @@ class KerasTunerSampler(Sampler):
 
 
 def to_hyperparameters(space: SearchSpace) -> kt.HyperParameters:
-    """The space as Keras Tuner declares it; a categorical one is over the places of its choices.
+    """Convert the space to `HyperParameters`; categorical values are indices of the choices.
 
-    Conditions that it cannot express (on a continuous parent) are left out: the parameter then
-    always has a value there, which counts only where the condition holds.
+    Conditions that Keras Tuner cannot express (on a continuous parent) are left out: the parameter
+    then always has a value, which is used only if the condition holds.
     """
     import keras_tuner as kt
 
@@ -284,7 +283,7 @@ def _declare_parameter(hp: kt.HyperParameters, p: Parameter) -> None:
 def _allowed_parent_values(
     parent: Parameter, allowed: tuple[Value, ...] | NumberRange
 ) -> list[Value] | None:
-    """The values of a parent that a condition allows; None where they cannot be listed."""
+    """List the values of a parent that a condition allows; None if they cannot be listed."""
     if isinstance(parent, Float) or parent.size > MAX_LISTED:
         return None
     values = [parent.value(i) for i in range(int(parent.size))]

@@ -1,7 +1,7 @@
-"""Optuna's samplers by name, and our own Gaussian process, which is one of them.
+"""Optuna's samplers by name, and `gp`, which also is an Optuna sampler.
 
-Each function gives a fresh sampler for a trial's place, with a seed of its own, so that a study
-that was stopped goes on as if it had not been.
+Each function makes a new sampler for a trial's index, with its own seed, so that a resumed study
+continues as if it had not been stopped.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ SamplerOptions = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True)
 class OptunaKind:
-    """How one of Optuna's samplers is made, and what is known of it."""
+    """The constructor and the properties of an Optuna sampler."""
 
     make: Callable[[int, SearchSpace, SamplerOptions], MakeSampler]
     options: tuple[str, ...] = ()
-    package: str | None = None  # that it needs and this package does not
-    objectives: int = 5  # the maximum
-    max_trials: int | None = None  # trials of a long study that it sees, about
-    max_running: int | None = None  # running trials that it sees
-    replays: bool = False  # keeps notes of its own in the trials
+    package: str | None = None  # optional dependency
+    objectives: int = 5  # largest number
+    max_trials: int | None = None  # approximate number of visible trials of a long study
+    max_running: int | None = None  # visible running trials
+    replays: bool = False  # stores its own state in the trials
 
 
 def _sampler_seed(seed: int, place: int, draw: int) -> int:
@@ -73,7 +73,7 @@ def _make_cmaes(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeS
             seed=drawn,
             independent_sampler=RandomSampler(seed=drawn),
             popsize=options.get("population"),
-            warn_independent_sampling=False,  # categories and conditions: the documentation says it
+            warn_independent_sampling=False,  # documented for categories and conditions
         )
 
     return make
@@ -93,7 +93,7 @@ def _make_qmc(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSam
 
     whole = {p.name: to_distribution(p) for p in space if p.size > 1}
     scrambled = derive_seed(seed, "sampler")
-    # A point of the sequence that breaks a constraint would break it again.
+    # Asking again for a point of the sequence would return the same infeasible point.
     return lambda place, draw: (
         RandomSampler(seed=_sampler_seed(seed, place, draw))
         if draw
@@ -122,7 +122,7 @@ def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSamp
         feasible=feasible if space.constraints else None,
         startup=options.get("startup"),
     )
-    # Its draws depend on the trial's place by themselves. Where the model finds no feasible
+    # Its draws already depend on the trial's index. If the model finds no feasible
     # point, asking it again would change nothing.
     return lambda place, draw: (
         RandomSampler(seed=_sampler_seed(seed, place, draw)) if draw else sampler
@@ -130,7 +130,7 @@ def _make_gp(seed: int, space: SearchSpace, options: SamplerOptions) -> MakeSamp
 
 
 def make_model_parameters(space: SearchSpace) -> list[ModelParameter]:
-    """The parameters as the Gaussian process takes them, choices as their indices."""
+    """Convert the parameters for the Gaussian process, choices to their indices."""
     from .. import gp
 
     parents = {p.name: p for p in space}
@@ -147,7 +147,7 @@ def make_model_parameters(space: SearchSpace) -> list[ModelParameter]:
 
 @dataclass(frozen=True, slots=True)
 class _AllowedNumbers:
-    """The numbers of a parent that a condition allows, by the judge that all samplers share."""
+    """The numbers of a parent that a condition allows, as for all samplers."""
 
     allowed: AllowedValues
 
@@ -156,7 +156,7 @@ class _AllowedNumbers:
 
 
 def _stored_values(parent: Parameter, allowed: AllowedValues) -> Container[Any]:
-    """What a condition allows, among the values that Optuna keeps of the parent."""
+    """Return the values that a condition allows, as Optuna stores them."""
     if not isinstance(parent, Categorical):
         return _AllowedNumbers(allowed)
     return tuple(encode_value(parent, c) for c in parent.choices if allows_value(allowed, c))

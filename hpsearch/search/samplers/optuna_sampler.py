@@ -1,7 +1,7 @@
-"""Optuna's samplers behind our protocol, by ask and tell in memory.
+"""Adapt Optuna's samplers to the `Sampler` protocol, by ask and tell in memory.
 
-Which of its samplers a trial is asked from depends on the trial's place alone, because one that
-lives on would draw differently after a resume.
+Each trial is asked from a new sampler that depends only on the trial's index: a long-lived one
+would draw differently after a resume.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from ..sampler import Sampler
 if TYPE_CHECKING:
     import optuna
 
-# From a trial's place in Optuna's study, and how many of its draws broke a constraint.
+# From a trial's index in Optuna's study, and the number of its infeasible draws.
 MakeSampler = Callable[[int, int], "optuna.samplers.BaseSampler"]
-MAX_DRAWS = 50  # of the sampler, before a feasible point is drawn without it
+MAX_DRAWS = 50  # attempts before a feasible point is drawn without the sampler
 
 
 class OptunaSampler(Sampler):
-    """An `optuna.Study` in memory that never sees more than points, curves and scores.
+    """Runs Optuna's samplers in an in-memory study that holds points, curves and scores.
 
-    Trials stand in it in the order in which they were asked for or told: a trial that was asked
-    for again, because its first point was known, stands in it twice.
+    Its trials are in the order in which they were asked for or told; a trial that was asked for
+    again, because its first point was known, occurs twice.
 
     Examples:
         >>> import optuna
@@ -55,23 +55,23 @@ class OptunaSampler(Sampler):
         replays: bool = False,
         given: int = 0,
     ) -> None:
-        """A sampler over `space`; `make` gives Optuna's for a trial's place.
+        """Make a sampler over `space`; `make` returns Optuna's for a trial's index.
 
         Args:
             make: See `MakeSampler`.
-            space: Of the suggestions.
-            directions: One an objective.
-            latest: How many trials, about, the sampler sees of the history; None: all.
-            max_running: How many of those that run it sees; None: all.
-            replays: Whether the sampler keeps notes of its own in a trial when it is asked: then
-                a trial from before a resume is asked for again before it is told.
+            space: The search space.
+            directions: One per objective.
+            latest: Approximate number of visible trials; None: all.
+            max_running: Visible running trials; None: all.
+            replays: Whether the sampler stores state in a trial when it is asked; a trial from
+                before a resume is then asked for again before it is told.
             given: Trials numbered below this were enqueued, not suggested.
         """
         import optuna
 
         from .bounded_history import BoundedStudy
 
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # its study is internal
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # the study is internal
         self._make = make
         self._space = space
         self._replays = replays
@@ -82,7 +82,7 @@ class OptunaSampler(Sampler):
         )
         self._view = BoundedStudy(self._study, self._storage, latest, max_running)
         self._distributions = {p.name: to_distribution(p) for p in space}
-        self._running: dict[int, int] = {}  # a trial's number -> Optuna's id
+        self._running: dict[int, int] = {}  # trial number -> Optuna's id
 
     def ask(self, number: int) -> Mapping[str, Value] | None:
         """See `Sampler`."""
@@ -116,7 +116,9 @@ class OptunaSampler(Sampler):
         values = self._objective_values(trial) if trial.state == "COMPLETE" else None
         state = optuna.trial.TrialState[OPTUNA_STATES[trial.state]]
         if state == optuna.trial.TrialState.PRUNED and len(self._study.directions) > 1:
-            state = optuna.trial.TrialState.FAIL  # a model rejected it; Optuna prunes one objective
+            state = (
+                optuna.trial.TrialState.FAIL
+            )  # rejected by the model; Optuna prunes only with one objective
         storage.set_trial_state_values(trial_id, state, values)
 
     def epochs(self, number: int) -> int | None:
@@ -129,7 +131,7 @@ class OptunaSampler(Sampler):
         return [float(v) for v in values if v is not None]
 
     def _adopt_trial(self, trial: Trial) -> None:
-        """A trial that was asked for elsewhere, as it was there."""
+        """Add a trial that was asked for elsewhere, with its values."""
         if self._replays and trial.number >= self._given:
             self.ask(trial.number)
         else:
@@ -147,7 +149,7 @@ class OptunaSampler(Sampler):
                 self._storage.set_trial_param(trial_id, p.name, value, kept)
 
     def _propose(self, asked: optuna.trial.FrozenTrial) -> dict[str, Value]:
-        """A point that breaks no constraint, drawn again and again before it is written down."""
+        """Draw a point repeatedly until it is feasible, before it is recorded."""
         params = self._sample_params(self._make(asked.number, 0), asked)
         if not self._space.constraints:
             return params
@@ -162,7 +164,7 @@ class OptunaSampler(Sampler):
     def _sample_params(
         self, sampler: optuna.samplers.BaseSampler, asked: optuna.trial.FrozenTrial
     ) -> dict[str, Value]:
-        """What the sampler proposes for a trial; Optuna's own `suggest` could not be taken back."""
+        """Return the sampler's values for a trial; Optuna's `suggest` could not be undone."""
         view: Any = self._view
         share_intersection(sampler, self._view.intersections)
         known = sampler.infer_relative_search_space(view, asked)

@@ -1,4 +1,4 @@
-"""Points that are tried first, and trials of another study that are known from the start."""
+"""Try given points first, and use trials of another study from the start."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..sampler import Sampler, ask_many, make_running_trial
 
 
 class SeededSampler:
-    """A sampler whose first trials are given, and which knows trials of another study.
+    """Wraps a sampler: its first trials are given, and it knows trials of another study.
 
     Examples:
         >>> from hpsearch.search.samplers import make_sampler
@@ -30,7 +30,7 @@ class SeededSampler:
         points: Sequence[Mapping[str, Value]],
         elsewhere: Sequence[Trial] = (),
     ) -> None:
-        """`points` become the trials 0, 1, ...; trials from `elsewhere` get numbers below 0."""
+        """Make `points` the trials 0, 1, ...; trials from `elsewhere` get negative numbers."""
         self._sampler = sampler
         self._points = points
         for place, trial in enumerate(elsewhere):

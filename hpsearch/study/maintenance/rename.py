@@ -26,7 +26,7 @@ from ..start import require_own_folder
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """What was renamed."""
+    """The result of renaming a study."""
 
     journal: Path  # where it lies now
     sent: bool  # to MLflow; False: no store has the study
