@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DataError, SpecError
 from ..platforms.paths import starts_with_drive
-from ..spec.data_spec import DataSpec
+from ..spec.data_spec import DataSpec, QuerySpec
 from ..spec.function_reference import is_reference, load_function_once, resolve_reference
 from .addresses import compute_version, copy_address, find_scheme, to_local_path
 from .arrays import FEATURE_KEYS
@@ -33,6 +33,7 @@ from .memory_source import (
     source_from_arrays,
 )
 from .partitions import DELTA, add_partition_columns, find_data_files, identify_table_format
+from .query_source import read_query
 from .source_table import SourceTable, cast_to_text, find_text_columns, normalize_source
 from .table_union import unite_tables
 
@@ -79,7 +80,10 @@ def open_source(
     """
     if data.source is None:
         raise DataError("data.source is missing: a file, sklearn:NAME or MODULE:FUNCTION")
-    source = _open_source(data.source, data, folder, text, pinned)
+    if isinstance(data.source, QuerySpec):
+        source = SourceTable("query", read_query(data.source, folder))
+    else:
+        source = _open_source(data.source, data, folder, text, pinned)
     if data.test_source is not None:
         spelled = find_text_columns(source.table)
         test = _open_source(data.test_source, data, folder, [*text, *spelled], pinned)

@@ -6,11 +6,20 @@ Pure data: reads no file and imports no array library, so `hpsearch check` answe
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    model_validator,
+)
 
 Task = Literal["binary", "multiclass", "multilabel", "regression"]
 Impute = Literal["median", "mean", "most_frequent"] | float  # a number: that constant
@@ -161,10 +170,41 @@ class WindowSpec(_DataSection):
         return self
 
 
+def check_variable(name: str) -> str:
+    """Return the name of an environment variable if it is one.
+
+    Raises:
+        ValueError: If it is an address, or another text.
+    """
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) is None:
+        raise ValueError(
+            "give the name of an environment variable that holds the database's "
+            "address, not the address: the study file is recorded"
+        )
+    return name
+
+
+class QuerySpec(_DataSection):
+    """A query to a database as the source of the rows."""
+
+    sql: Annotated[str, Field(min_length=1)]  # the query, or a file FILE.sql
+    connection: Annotated[str, AfterValidator(check_variable)]  # environment variable
+    order_by: Annotated[list[str], Field(min_length=1)]  # columns that tell all rows apart
+
+
+def _tag_source(value: Any) -> str:
+    return "query" if isinstance(value, Mapping | QuerySpec) else "str"
+
+
+Source = Annotated[
+    Annotated[str, Tag("str")] | Annotated[QuerySpec, Tag("query")], Discriminator(_tag_source)
+]
+
+
 class DataSpec(_DataSection):
     """The source of the rows and the roles of their columns."""
 
-    source: str | None = None  # a file, folder or glob; sklearn:NAME; MODULE:FUNCTION
+    source: Source | None = None  # file, folder, glob; sklearn:NAME; MODULE:FUNCTION
     version: Annotated[int, Field(ge=0)] | None = None  # of a Delta table; None: the newest
     timestamp: datetime | None = None  # of a Delta table: its version at this moment
     target: str | Annotated[list[str], Field(min_length=1)] | None = None  # to predict

@@ -288,6 +288,7 @@ _UNION_TAGS = {
     "family",
     "convention",
     "ranges",
+    "query",
 }
 
 
@@ -308,7 +309,7 @@ def _allowed_keys(key: Key) -> list[str]:
 
 def _union_members(annotation: Any) -> Iterable[Any]:
     arguments = getattr(annotation, "__args__", ())
-    return [annotation, *arguments]
+    return [annotation, *(member for a in arguments for member in _union_members(a))]
 
 
 def _unknown_key_message(name: str, allowed: Sequence[str]) -> str:

@@ -35,7 +35,11 @@ def find_references(file: StudyFile) -> list[str]:
         *spec.constraints,
         *spec.training.callbacks,
         *map(str, spec.possible_values("loss")),
-        *(s for s in (data.source, data.test_source) if s and not _is_source(s, file.folder)),
+        *(
+            source
+            for source in (data.source, data.test_source)
+            if isinstance(source, str) and source and not _is_source(source, file.folder)
+        ),
     ]
     return [resolve_reference(name, file.folder) for name in named if is_reference(name)]
 

@@ -1,0 +1,133 @@
+"""Read the rows of a database query through SQLAlchemy, in the order of a declared key.
+
+The query is wrapped as a subquery, so that nothing but a query can run, in one transaction that is
+rolled back. The address and the login come from an environment variable and are never recorded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError
+from ..spec.data_spec import QuerySpec
+from .table_union import unite_tables
+
+BATCH = 50_000  # rows fetched at once
+
+
+def read_query(query: QuerySpec, folder: Path) -> Any:
+    """Read the rows of a query as a `pyarrow.Table`, sorted by `query.order_by`.
+
+    Raises:
+        DataError: If the database cannot be reached, or refuses the query.
+    """
+    address = os.environ.get(query.connection)
+    if not address:
+        raise DataError(
+            f"data.source.connection: there is no environment variable {query.connection}; set it "
+            "to the database's address, as postgresql+psycopg2://USER:PASSWORD@HOST/DATABASE"
+        )
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+    from sqlalchemy.pool import NullPool
+
+    try:
+        engine = create_engine(address, poolclass=NullPool)
+        batches = list(_iter_batches(engine, _read_text(query, folder), query.order_by))
+    except (ArgumentError, ImportError) as error:
+        raise DataError(
+            f"the address in {query.connection} cannot be opened: {_first_line(error)}"
+        ) from None
+    except SQLAlchemyError as error:
+        raise DataError(
+            f"the database at {query.connection} refuses the query, or is gone: "
+            f"{_first_line(error)}"
+        ) from None
+    if not any(batch.num_rows for batch in batches):
+        raise DataError("the query gives no row")
+    names = [f"rows from {BATCH * i + 1:,}" for i in range(len(batches))]
+    table, _ = unite_tables(batches, names, ())
+    _require_unique_key(table, query.order_by)
+    return table
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _read_text(query: QuerySpec, folder: Path) -> str:
+    text = query.sql
+    if text.strip().lower().endswith(".sql"):
+        path = folder / Path(text.strip()).expanduser()
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"data.source.sql: {path} cannot be read: {error}") from None
+    return text.strip().rstrip(";")
+
+
+def _iter_batches(engine: Any, text: str, order_by: Sequence[str]) -> Iterator[Any]:
+    quote = engine.dialect.identifier_preparer.quote_identifier
+    order = ", ".join(quote(name) for name in order_by)
+    wrapped = f"SELECT * FROM (\n{text}\n) AS hpsearch_rows ORDER BY {order}"
+    with engine.connect() as connection, connection.begin() as transaction:
+        _make_read_only(connection)
+        connection = connection.execution_options(stream_results=True)
+        result = connection.exec_driver_sql(wrapped.replace("%", _escape_percent(engine)))
+        names = list(result.keys())
+        while rows := result.fetchmany(BATCH):
+            yield _to_table(names, rows)
+        transaction.rollback()
+
+
+def _escape_percent(engine: Any) -> str:
+    """Return how a driver wants `%` to be written in a statement without parameters."""
+    return "%%" if engine.dialect.paramstyle in ("format", "pyformat") else "%"
+
+
+def _make_read_only(connection: Any) -> None:
+    """Ask the database itself to refuse changes, and for one state of all rows."""
+    kind = connection.dialect.name
+    if kind == "postgresql":
+        statement = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+    elif kind == "sqlite":
+        statement = "PRAGMA query_only = ON"
+    else:
+        return
+    connection.exec_driver_sql(statement)
+
+
+def _to_table(names: Sequence[str], rows: Sequence[Any]) -> Any:
+    import pyarrow as pa
+
+    columns = []
+    for name, cells in zip(names, zip(*rows, strict=True), strict=True):
+        try:
+            columns.append(pa.array(cells))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+            kinds = sorted({type(cell).__name__ for cell in cells if cell is not None})
+            raise DataError(
+                f"column {name!r} holds {', '.join(kinds)}, which cannot be read as one type: "
+                "CAST it in the query, or leave it out"
+            ) from None
+    return pa.table(columns, names=list(names))
+
+
+def _require_unique_key(table: Any, order_by: Sequence[str]) -> None:
+    """Refuse a key that does not tell all rows apart, whose ties have no order."""
+    missing = [name for name in order_by if name not in table.column_names]
+    if missing:
+        raise DataError(
+            f"data.source.order_by: the query gives no column {missing[0]!r}, but "
+            f"{', '.join(table.column_names)}"
+        )
+    n_keys = table.select(list(order_by)).group_by(list(order_by)).aggregate([]).num_rows
+    if n_keys < table.num_rows:
+        raise DataError(
+            f"data.source.order_by: {', '.join(order_by)} has {n_keys:,} values in "
+            f"{table.num_rows:,} rows: name columns that tell all rows apart, so that their order "
+            "is known"
+        )
