@@ -1,4 +1,4 @@
-"""Writes events to the journal, and passes them on once they are on disk."""
+"""Write events to the journal, and pass them to listeners once they are on disk."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ Listener = Callable[[Event], None]
 
 
 class EventWriter:
-    """A study's journal and the history in it: writes events into both, and tells listeners."""
+    """Writes events to a study's journal and history, and notifies listeners."""
 
     def __init__(self, path: Path, listeners: Iterable[Listener] = ()) -> None:
-        """Take the journal at `path` up, which is read once, or begin one.
+        """Open the journal at `path`, reading it once, or create it.
 
         Args:
-            path: Of the journal.
-            listeners: Called with every event; of earlier runs without the epochs where all of
-                them have an attribute `skips_past_curves` that is true.
+            path: Path of the journal.
+            listeners: Called with every event; without the epochs of earlier runs if all of them
+                have a true attribute `skips_past_curves`.
 
         Raises:
-            JournalError: If another process holds it, or it is damaged.
+            JournalError: If another process has it open, or it is damaged.
         """
-        self.history = History()  # the trials of earlier runs that have ended are condensed
+        self.history = History()  # ended trials of earlier runs are condensed
         self._listeners = list(listeners)
-        self._owes_sync = False  # a result that no sync has followed
+        self._owes_sync = False  # whether a result is not synced
         self._pending: list[Event] = []
         curious = [hear for hear in listeners if not getattr(hear, "skips_past_curves", False)]
         self._tells_past_curves = bool(curious)
@@ -60,11 +60,11 @@ class EventWriter:
         self._listeners.append(listener)
 
     def write(self, event: Event, *, sync: bool = True) -> None:
-        """Write one event; what is not synced is lost with the machine, and measured again."""
+        """Write one event; unsynced ones may be lost in a power cut, and are measured again."""
         self.write_all([event], sync=sync)
 
     def write_all(self, events: Sequence[Event], *, sync: bool = True) -> None:
-        """Write several events at once, with one sync at most; see `write`."""
+        """Write several events with at most one sync; see `write`."""
         written = self.journal.append_all([redact_event(e) for e in events], sync=sync)
         self._owes_sync = self._owes_sync and not sync
         for event in written:
@@ -74,12 +74,12 @@ class EventWriter:
             self._notify_pending()
 
     def defer_sync(self, *events: Event) -> None:
-        """Write events that the next sync makes safe; listeners receive them after the sync."""
+        """Write events without syncing; listeners receive them after the next sync."""
         self._owes_sync = True
         self.write_all(events, sync=False)
 
     def flush(self) -> None:
-        """Wait for the disk to have what is owed, unless a later event did that."""
+        """Sync the deferred events to disk, unless a later event did."""
         if self._owes_sync:
             self.journal.sync()
             self._owes_sync = False
@@ -101,9 +101,9 @@ class EventWriter:
         self.journal.close()
 
     def write_predictions(self, result: TrialResult) -> tuple[str | None, int | None]:
-        """Write the out-of-fold predictions beside the journal; the file's name and CRC-32.
+        """Write the out-of-fold predictions beside the journal; return file name and CRC-32.
 
-        Where the disk is full the score counts without them, and they are made again when a
+        If the disk is full, the trial is kept without them; they are computed again when a
         threshold or an ensemble needs them.
         """
         if result.predictions is None:

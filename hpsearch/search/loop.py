@@ -1,9 +1,9 @@
-"""The study loop: ask, dispatch, write down, tell.
+"""The study loop: ask the sampler, submit trials, record events, tell the sampler.
 
-Separation of concerns: this file alone decides what happens next. The journal is written before
-anything is acted upon (`event_writer.py`); the sampler proposes; the executor trains; listeners
-(MLflow's uploader, the progress display) are only told. `replay.py` takes up an earlier run,
-`retries.py` counts dead workers. Knows the protocols of all of them and none of their libraries.
+Separation of concerns: only this file decides what happens next. The journal is written before
+anything depends on it (`event_writer.py`); the sampler proposes; the executor trains; listeners
+(MLflow's uploader, the progress display) only receive events. `replay.py` resumes earlier runs,
+`retries.py` counts dead workers. The loop uses their protocols and none of their libraries.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ from .tried_points import TriedPoints
 
 logger = logging.getLogger("hpsearch.search")
 
-PROGRESS = (Started, EpochReport, FoldReport)  # what is known of a trial before its end
-MAX_REPEATS = 20  # of known points that a sampler proposes in a row
-MAX_CONSECUTIVE_FAILURES = 5  # trials of one run, after which it stops
+PROGRESS = (Started, EpochReport, FoldReport)  # reports about a running trial
+MAX_REPEATS = 20  # known points in a row that a sampler may propose
+MAX_CONSECUTIVE_FAILURES = 5  # after which a run stops
 
 
 class Search:
@@ -69,11 +69,11 @@ class Search:
         memory: TriedPoints | None = None,
         stop_requested: Callable[[], bool] = lambda: False,
     ) -> None:
-        """A loop that goes on where the journal of `writer` ends.
+        """Make a loop that continues where the journal of `writer` ends.
 
-        `in_rounds` asks for as many trials as the executor takes, and for the next when all have
-        ended: suggestions and verdicts then do not depend on the workers' speed. A point that
-        `memory` finds is answered from there: it is not trained again and counts for nothing.
+        With `in_rounds`, the next trials are asked for when all earlier ones have ended, so that
+        suggestions and verdicts do not depend on the workers' speed. A point that `memory` finds
+        is not trained again; the sampler gets its result, and it does not count.
         """
         self.history = writer.history
         self._writer = writer
@@ -84,27 +84,27 @@ class Search:
         self._seed = seed
         self._epochs = epochs
         self._fixed = fixed
-        self._together = max(self._pruner.bracket, executor.population)  # trials of one submit
-        self._submitted: dict[int, tuple[int, ...]] = {}  # trial -> those it trains together with
+        self._together = max(self._pruner.bracket, executor.population)  # trials per submission
+        self._submitted: dict[int, tuple[int, ...]] = {}  # trial -> trials that it trains with
         self._waiting: set[int] = set()  # trials at a rung
         self._retries = Retries(in_brackets=self._pruner.bracket > 1)
         self._in_rounds = in_rounds
-        self._untold: set[int] = set()  # trials of the round whose result the sampler waits for
+        self._untold: set[int] = set()  # trials of the round whose result the sampler lacks
         self._began = time.monotonic()
         self._spent = 0.0  # seconds of earlier runs
-        self._ended_before = 0  # trials of earlier runs, whose failures may have been mended
+        self._ended_before = 0  # ended trials of earlier runs, whose failures may be repaired
         self._stop_requested = stop_requested
         self._exhausted = False
         self._memory = memory
 
     def run(self) -> History:
-        """Go on until the limits are reached or someone says stop.
+        """Run until a stopping criterion is met or a stop is requested.
 
         Returns:
-            The history, its ended trials condensed: the journal has their curves.
+            The history; ended trials are condensed, and the journal has their curves.
 
         Raises:
-            TrainingError: If trial after trial fails, with the last reason.
+            TrainingError: If too many trials in a row fail, with the last reason.
         """
         self._began = time.monotonic()
         self._replay_earlier_runs()
@@ -117,14 +117,14 @@ class Search:
                 return self.history
             reports = wait_for_reports(self._executor, 0.2)
             if not (reports and isinstance(reports[0], TrialResult)):
-                self._writer.flush()  # results that come one after another share a sync
+                self._writer.flush()  # results in quick succession share a sync
             self._handle_reports(reports)
             if self._is_over():
                 for number in self._executor.recall():
                     self._submitted.pop(number, None)
 
     def _replay_earlier_runs(self) -> None:
-        """Let the sampler hear again what the study's earlier runs brought."""
+        """Replay the study's earlier runs to the sampler."""
         self._untold = replay_trials(self.history, self._sampler, in_rounds=self._in_rounds)
         self._spent = self.history.seconds
         self._ended_before = len(self.history.ended)
@@ -134,16 +134,16 @@ class Search:
                 self._memory.add(trial)
 
     def _resubmit_unfinished(self) -> None:
-        """Run again what was under way when an earlier run of the study ended."""
+        """Submit again the trials that were running when an earlier run ended."""
         unfinished = [trial for trial in self.history.trials if not trial.is_finished]
         for place, group in groupby(unfinished, lambda t: t.number // self._together):
             trials = [self._next_attempt(trial) for trial in group]
-            if place == self.history.next_number // self._together:  # it was still being asked
+            if place == self.history.next_number // self._together:  # it was incomplete
                 trials += self._ask_population()
             self._submit_trials(*trials)
 
     def _record_end(self) -> None:
-        """Write down why the search has ended, unless it was only stopped."""
+        """Record why the search has ended, unless it was only stopped."""
         if self._stop_requested():
             return
         end = self._stop_reason() or time_is_up(self._limits)
@@ -165,12 +165,12 @@ class Search:
             self._submit_trials(*asked)
 
     def _ask_population(self) -> list[Trial]:
-        """The trials of the next submit: up to the next multiple of their number."""
+        """Ask for the trials of the next submission, up to the next multiple of their number."""
         wanted = self._together - self.history.next_number % self._together
         if self._memory is None or not self._memory.is_finite:
             return self._ask_at_once(wanted)
         asked: list[Trial] = []
-        for _ in range(wanted):  # each after what the one before it was found to be
+        for _ in range(wanted):  # each depends on the previous one
             trial = self._ask_trial()
             if trial is None:
                 break
@@ -178,7 +178,7 @@ class Search:
         return asked
 
     def _ask_at_once(self, wanted: int) -> list[Trial]:
-        """The next `wanted` trials, or as many as the study still wants, written down together."""
+        """Ask for up to `wanted` trials that the study still needs, and record them together."""
         if not self._wants_more():
             return []
         begin = self.history.next_number
@@ -188,7 +188,7 @@ class Search:
         return self._record_asked(begin, points)
 
     def _ask_trial(self) -> Trial | None:
-        """One trial more, written down; None where the study wants none."""
+        """Ask for one more trial, and record it; None if the study needs none."""
         if not self._wants_more():
             return None
         number = self.history.next_number
@@ -199,7 +199,7 @@ class Search:
         return self._record_asked(number, [params])[0]
 
     def _record_asked(self, begin: int, points: Sequence[Mapping[str, Value]]) -> list[Trial]:
-        """The trials from number `begin` on; the journal has them before they are submitted."""
+        """Record the trials from number `begin` on, before they are submitted."""
         events = [
             TrialAsked(
                 trial=number,
@@ -240,7 +240,7 @@ class Search:
         return untried
 
     def _tell_known_result(self, number: int, known: Trial) -> None:
-        """Answer the sampler with what a trial of the same params brought."""
+        """Tell the sampler the result of an earlier trial with the same params."""
         logger.debug("trial %d: its point was that of trial %d", number, known.number)
         event = DuplicateProposed(
             trial=number, known_trial=known.number, state=known.state, score=known.score
@@ -266,7 +266,7 @@ class Search:
         return self._pruner.rungs(trial.number, trial.epochs)
 
     def _next_attempt(self, trial: Trial) -> Trial:
-        """The next attempt at a trial whose worker, or whose whole study, ended under it."""
+        """Return the next attempt at a trial that lost its worker or its run."""
         spec = trial.spec
         self._writer.defer_sync(
             TrialAsked(
@@ -282,7 +282,7 @@ class Search:
         return self.history.last[trial.number]
 
     def _wants_more(self) -> bool:
-        """Whether another trial is asked for. What was asked is trained, whatever it brings."""
+        """Whether the study needs another trial; those that were asked for are always trained."""
         return not self._is_over() and self._stop_reason() is None
 
     def _stop_reason(self) -> StopReason | None:
@@ -296,7 +296,7 @@ class Search:
     # ---- answers ----
 
     def _handle_reports(self, reports: Sequence[Report]) -> None:
-        """Take in what came together; how trials advance is written at once."""
+        """Handle reports that arrived together; progress is written at once."""
         for is_progress, group in groupby(reports, key=lambda r: isinstance(r, PROGRESS)):
             if is_progress:
                 self._handle_progress([r for r in group if isinstance(r, PROGRESS)])
@@ -309,7 +309,7 @@ class Search:
 
     def _handle_progress(self, reports: Sequence[Started | EpochReport | FoldReport]) -> None:
         events = [self._progress_event(report) for report in reports]
-        self._writer.write_all(events, sync=False)  # lost with the process, it is measured again
+        self._writer.write_all(events, sync=False)  # lost ones are measured again
         at_rung = {r.trial for r in reports if not isinstance(r, Started) and self._is_at_rung(r)}
         if at_rung:
             self._waiting |= at_rung
@@ -342,9 +342,9 @@ class Search:
                 )
 
     def _decide_rungs(self) -> None:
-        """Tell the trials at a rung whether they go on, where that can be said."""
+        """Decide the trials at a rung that can be decided."""
         if self._in_rounds and not all(map(self._is_held, self._submitted)):
-            return  # somebody of the round is still on the way to a rung
+            return  # a trial of the round has not reached its rung
         waiting = [self.history.last[number] for number in sorted(self._waiting)]
         for number, is_pruned in self._pruner.verdicts(waiting, self.history).items():
             self._waiting.discard(number)
@@ -387,19 +387,19 @@ class Search:
         if not self._in_rounds:
             self._tell_sampler()
         self._stop_on_failures()
-        if self._waiting:  # perhaps for this one
+        if self._waiting:  # they may wait for this one
             self._writer.flush()
             self._decide_rungs()
 
     def _tell_sampler(self) -> None:
-        """Tell the sampler what has ended."""
+        """Tell the sampler the ended trials."""
         for number in sorted(self._untold):
             tell_ended(self._sampler, self.history.last[number])
             fault_injection.fault_point("after_tell")
         self._untold.clear()
 
     def _event_of(self, result: TrialResult) -> TrialFinished:
-        """A result as the journal holds it; its predictions are in a file then."""
+        """Convert a result to its event; predictions are written to a file."""
         names = [name for name, _ in self.history.objectives]
         has_several = len(names) > 1
         predictions, crc32 = self._writer.write_predictions(result)

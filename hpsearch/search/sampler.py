@@ -25,10 +25,10 @@ class Sampler(Protocol):
         ...
 
     def ask_many(self, number: int, count: int) -> list[Mapping[str, Value]]:
-        """The params of `count` trials from `number` on: what as many calls of `ask` propose.
+        """Suggest the params of `count` trials from `number` on, as repeated calls of `ask` would.
 
-        Fewer where the space is exhausted. Nothing is told meanwhile, so a sampler may share work
-        between them. One that inherits this class and has no other way asks one by one.
+        Returns fewer if the space is exhausted. No trial is told in between, so a sampler may share
+        work between them; the default calls `ask` repeatedly.
         """
         found: list[Mapping[str, Value]] = []
         for each in range(number, number + count):
@@ -52,7 +52,7 @@ class Sampler(Protocol):
 
 
 def ask_many(sampler: Sampler, number: int, count: int) -> list[Mapping[str, Value]]:
-    """`sampler.ask_many`, or one by one where a sampler of another package has none."""
+    """Call `sampler.ask_many`, or `ask` repeatedly if a plugin has no such method."""
     if not hasattr(sampler, "ask_many"):
         return Sampler.ask_many(sampler, number, count)
     return sampler.ask_many(number, count)

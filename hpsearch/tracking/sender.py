@@ -1,7 +1,7 @@
-"""One journal, one store: what has not been acknowledged is sent, and the cursor moves.
+"""Send what a store has not acknowledged of a journal, and move the cursor.
 
-Works in the caller's thread and raises what goes wrong; calling `send` again goes on with the step
-that failed.
+Works in the caller's thread and raises errors; calling `send` again continues with the step that
+failed.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hpsearch.tracking")
 
-PAGE = 200_000  # bytes of the journal that are sent before they are acknowledged
+PAGE = 200_000  # bytes of the journal per acknowledgement
 NEEDS_FILES = "the right to write the experiment's artifacts"
 
 
 class FilesAwayError(TrackingError):
-    """Files cannot be stored now; runs and points have arrived."""
+    """Files cannot be stored now; runs and points were sent."""
 
 
 class Sender:
@@ -56,13 +56,13 @@ class Sender:
         *,
         needs_files: bool = False,
     ) -> None:
-        """Take the right to send `journal` to the store at `uri`.
+        """Lock the sending of `journal` to the store at `uri`.
 
         Args:
             journal: The study's journal; its folder holds `final/` and `plots/`.
             uri: An MLflow tracking URI.
             artifacts: Where a new experiment keeps its files; None: the server decides.
-            needs_files: Refuse a new study where a library or a login for its files is missing.
+            needs_files: Refuse a new study if a library or a login for its files is missing.
 
         Raises:
             TrackingError: If another process is sending it.
@@ -73,17 +73,17 @@ class Sender:
         self._artifacts = artifacts
         self._needs_files = needs_files
         self._client: MlflowClient | None = None
-        self._file: tuple[int, int] | None = None  # which one the store is, where it is a file
+        self._file: tuple[int, int] | None = None  # identity of the store's file, if it is one
         self._cursor = Cursor(journal, uri)
         self._steps: deque[Request] = deque()
-        self._failed: Request | None = None  # it was tried twice
-        self._transactions = True  # a page is one, where the store can
-        self._one_by_one = False  # the next page is not: together its steps failed
+        self._failed: Request | None = None  # the step that was tried twice
+        self._transactions = True  # whether pages are sent as transactions
+        self._one_by_one = False  # whether the next page is sent step by step
         self._meter: SystemMeter | None = None
-        self._position = Position()  # up to which the store has acknowledged the journal
-        self._read = 0  # bytes of the journal that are in `_steps` or done
-        self._is_lost = False  # what the store has acknowledged is there no longer
-        self._warned = False  # that the cursor cannot be saved
+        self._position = Position()  # acknowledged position in the journal
+        self._read = 0  # bytes of the journal that became steps
+        self._is_lost = False  # whether the store lost acknowledged data
+        self._warned = False  # whether a failure to save the cursor was logged
 
     @property
     def acknowledged_bytes(self) -> int:
@@ -92,7 +92,7 @@ class Sender:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the study has ended, as far as its journal was read."""
+        """Whether the study has ended, according to the part of the journal that was read."""
         return self.projection is not None and self.projection.history.final is not None
 
     @property
@@ -101,7 +101,7 @@ class Sender:
         return self.projection.problems if self.projection else []
 
     def open_study(self) -> bool:
-        """Open the store and the study's run; False where there is no journal yet.
+        """Open the store and the study's run; return False if there is no journal yet.
 
         Raises:
             TrackingError: If the store cannot be used.
@@ -139,10 +139,10 @@ class Sender:
         return True
 
     def _retire_others(self, projection: Projection) -> None:
-        """Delete the runs that this journal does not have, in a store that has seen another.
+        """Delete the runs of another version of this journal.
 
-        The journal was replaced by an older copy, or lost its end in a power cut. This is done
-        before anything is sent, and again by the next process where this one is killed.
+        The journal was replaced by an older copy, or lost its end in a power cut. This happens
+        before anything is sent, and is repeated if this process is killed.
         """
         found = self._compare_all(projection)
         for run, (key, why) in found.surplus.items():
@@ -158,13 +158,11 @@ class Sender:
         return position if position.matches(self.journal) else Position()
 
     def send(self) -> None:
-        """Send every whole line that the journal holds now.
-
-        What the store has lost meanwhile is sent again.
+        """Send every whole line of the journal; data that the store has lost is sent again.
 
         Raises:
-            FilesAwayError: If all but files has arrived. Call again to go on.
-            Exception: Of whatever kind the store's client raises. Call again to go on.
+            FilesAwayError: If only files are missing. Call again to continue.
+            Exception: Of whatever kind the store's client raises. Call again to continue.
         """
         if self._one_by_one and self.projection is None:  # the store was away when it failed
             self.open_study()
@@ -182,7 +180,7 @@ class Sender:
         self._acknowledge()
 
     def _try_files(self) -> bool:
-        """Send the files that wait; False where they cannot be stored now."""
+        """Send the waiting files; False if they cannot be stored now."""
         try:
             self._send_files(self._require_open())
         except FilesAwayError:
@@ -190,7 +188,7 @@ class Sender:
         return True
 
     def _retry_if_lost(self, work: Callable[[], None]) -> None:
-        """Do `work`, once more with everything sent again where the store has lost something."""
+        """Do `work`; if the store has lost data, send everything again and do it once more."""
         try:
             self._require_same_store()
             work()
@@ -202,10 +200,10 @@ class Sender:
             work()
 
     def _require_same_store(self) -> None:
-        """Take no answer for one of the store whose file was exchanged: the old one is still open.
+        """Check that the store's file was not replaced while the old one is open.
 
         Raises:
-            LostError: If the file is another one now.
+            StoreLostDataError: If it was.
         """
         path = database_path(self.uri)
         if self._client is None or path is None or database_identity(path) == self._file:
@@ -214,16 +212,13 @@ class Sender:
         raise StoreLostDataError(f"{path}: is another file than before.")
 
     def repair_runs(self) -> None:
-        """Send again what a look at the store's runs finds to be missing, or to be of another life.
-
-        See `compare_runs`.
-        """
+        """Send missing runs again, and replace runs of another journal; see `compare_runs`."""
         projection = self._require_open()
         client, experiment = projection.client, projection.experiment_id
         self._resend(compare_runs(client, experiment, projection.history))
 
     def verify(self) -> None:
-        """`check`, but every point and file is looked for."""
+        """Compare every run, point and file with the journal, and send what is missing."""
         projection = self._require_open()
         found = self._compare_all(projection)
         history = load_history(self.journal, without=CURVES)
@@ -241,9 +236,9 @@ class Sender:
         return found
 
     def _resend(self, found: StoreComparison) -> None:
-        """Replace runs that are not the journal's, send again those that lack something.
+        """Replace runs that are not the journal's, and send incomplete ones again.
 
-        What it was is kept, and what somebody deleted.
+        Refusals and deleted runs are remembered.
         """
         before = self._require_open()
         study = before.history.key
@@ -259,7 +254,7 @@ class Sender:
             return
         lacked = [f"{names[key]}: {found.lacking[key]}" for key in keys]
         is_new = study not in found.ids
-        if is_new:  # the trials' runs are to stand below it
+        if is_new:  # the trials' runs are nested in it
             keys = [study, *(key for key in found.ids | dict.fromkeys(keys) if key != study)]
         first = next(stream_records(self.journal))
         projection = Projection(before.client, self.journal, first, self._artifacts)
@@ -275,7 +270,7 @@ class Sender:
         self._send_files(projection)
 
     def send_system_metrics(self) -> None:
-        """Send how busy the machine has been since the last call.
+        """Send the machine's load since the last call.
 
         Raises:
             Exception: Of whatever kind the store's client raises.
@@ -286,7 +281,7 @@ class Sender:
             self._require_open().send_system_metrics(self._meter)
 
     def park_runs(self) -> None:
-        """Say that nothing more will come for now: no run is left RUNNING."""
+        """End all open runs, since nothing more is sent for now."""
         self._steps.extend(self._require_open().park_runs())
         self._perform_steps()
         self._send_files(self._require_open())
@@ -300,7 +295,7 @@ class Sender:
         return TrackingError(f"{redact_text(self.uri)}: {describe_refusal(error, needs=needs)}")
 
     def close(self) -> None:
-        """Give the right to send back."""
+        """Release the lock."""
         self._cursor.close()
 
     @property
@@ -324,9 +319,9 @@ class Sender:
         return True
 
     def _acknowledge(self) -> None:
-        """Let the store, and the file beside the journal, say how far it has come.
+        """Record the position in the store and in the file beside the journal.
 
-        Not while files that belong to what was sent are still to be stored.
+        Nothing is recorded while files wait.
         """
         projection = self._require_open()
         if projection.files.waiting or self.acknowledged_bytes == self._read:
@@ -339,23 +334,23 @@ class Sender:
         known = UploadState(position, projection.parent, tuple(projection.refusals.refused))
         try:
             self._cursor.save(projection.history.key, known)
-        except OSError as error:  # the next process sends a little again, which changes nothing
+        except OSError as error:  # the next process repeats a few steps
             if not self._warned:
                 logger.warning("%s: cannot be written: %s", self._cursor.path, error.strerror)
             self._warned = True
 
     def _send_files(self, projection: Projection) -> None:
-        """Send the files that wait; what the store does not take as it is, is left out and told.
+        """Send the waiting files; refused ones are left out with a warning.
 
         Raises:
-            FilesAwayError: If one cannot be stored now; it is tried after the others next time.
+            FilesAwayError: If one cannot be stored now; it is tried last the next time.
         """
         refused: dict[int, list[Artifact]] = {}
         try:
             for key, artifact in list(projection.files.waiting.items()):
                 del projection.files.waiting[key]
                 if artifact.path is not None and not artifact.path.is_file():
-                    continue  # a study that went on has replaced it
+                    continue  # replaced by a later run of the study
                 if reason := artifact.explain_unreadable():
                     projection.refusals.left_out.append(reason)
                     logger.warning("%s. It is not sent; everything else is.", reason)
@@ -385,9 +380,9 @@ class Sender:
         logger.warning("%s The rest has arrived.", told)
 
     def _perform_page(self) -> None:
-        """Perform the steps as one transaction where the store can; one by one where that fails.
+        """Perform the steps as one transaction if the store can; one by one if that fails.
 
-        Nothing of a transaction that fails is in the store, so everything since the last
+        A failed transaction leaves nothing in the store, so everything since the last
         acknowledgement is read again.
         """
         is_joined = self._transactions and not self._one_by_one
@@ -418,7 +413,7 @@ class Sender:
             try:
                 step.do()
             except MlflowException as error:
-                if step is not self._failed:  # two who make the same thing at once: only one can
+                if step is not self._failed:  # two processes may create the same run
                     self._failed = step
                     continue
                 if not self._require_open().handle_refusal(step, error):
@@ -428,7 +423,7 @@ class Sender:
 
 
 def _sync_to_disk(journal: Path) -> None:
-    """Wait for the disk to have a journal, which another thread or process may be writing."""
+    """Sync a journal to disk, which another thread or process may be writing."""
     with suppress(PermissionError), journal.open("rb+") as file:
         sync_data(file.fileno())
 
@@ -446,10 +441,10 @@ def _warn_of_ignored_name(study: str) -> None:
 
 
 def sync_study(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
-    """Send what a store lacks of a journal, once, in this thread.
+    """Send what a store lacks of a journal, in this thread.
 
     Raises:
-        TrackingError: If the store cannot be used, or goes away meanwhile; calling again goes on.
+        TrackingError: If the store cannot be used or becomes unreachable; call again to continue.
         JournalError: If the journal is missing or damaged.
     """
     with _open_sender(journal, uri, artifacts) as sender:
@@ -458,11 +453,11 @@ def sync_study(journal: Path, uri: str, artifacts: str | None = None) -> Project
 
 
 def verify_study(journal: Path, uri: str, artifacts: str | None = None) -> Projection:
-    """`sync`, then compare every run, point and file with the journal and send what is missing.
+    """Call `sync_study`, then compare every run, point and file with the journal.
 
     Raises:
-        TrackingError: As `sync` does.
-        JournalError: As `sync` does.
+        TrackingError: As `sync_study` does.
+        JournalError: As `sync_study` does.
     """
     with _open_sender(journal, uri, artifacts) as sender:
         _send_all(sender)
@@ -488,10 +483,10 @@ def _open_sender(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sen
 
 def _send_all(sender: Sender) -> None:
     sender.open_study()
-    with suppress(FilesAwayError):  # `park` tries them once more
+    with suppress(FilesAwayError):  # `park_runs` tries them again
         sender.send()
     projection = sender._require_open()
     if not projection.files.waiting:
-        projection.add_missing()  # what was refused once may be taken now
+        projection.add_missing()  # files that were refused may be accepted now
     sender.repair_runs()
     sender.park_runs()

@@ -1,8 +1,8 @@
-"""A study's journal goes to MLflow while the study runs, and never holds it up.
+"""Send a study's journal to MLflow in the background while the study runs.
 
-A daemon thread sends what the journal holds every few seconds, and tries again with growing
-pauses while the store is away. The study's loop never waits for it: what was not sent lies in
-the journal, for the next `tune` or `sync`.
+A daemon thread sends new events every few seconds, and retries with growing pauses while the store
+is unreachable. The study's loop never waits for it: unsent events stay in the journal for the next
+`tune` or `sync`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from .store import limited_requests, uri_option
 
 logger = logging.getLogger("hpsearch.tracking")
 
-MAX_PAUSE = 60.0  # seconds between two tries
-MIN_PAUSE = 0.01  # seconds between two looks at the journal
-PATIENT = 30.0  # seconds for the last records at the end
-AWAY = 3.0  # the same where the last try failed
-IMPATIENT = 0.5  # the same where the study is stopped at once
+MAX_PAUSE = 60.0  # seconds between retries, at most
+MIN_PAUSE = 0.01  # seconds between two reads of the journal, at least
+PATIENT = 30.0  # seconds to wait for the last events at the end
+AWAY = 3.0  # the same if the last attempt failed
+IMPATIENT = 0.5  # the same if the study is stopped immediately
 
 
 class Uploader:
-    """Sends a journal from a thread of its own.
+    """Sends a journal from a background thread.
 
     Examples:
         with Uploader(journal, uri) as uploader:
@@ -46,14 +46,14 @@ class Uploader:
         interval: float = 5.0,
         first_pause: float = 1.0,
     ) -> None:
-        """Take the right to send; nothing is sent before `start`.
+        """Lock the sending of the journal; nothing is sent before `start`.
 
         Args:
             journal: The study's journal. It need not exist yet.
             uri: An MLflow tracking URI.
             artifacts: Where a new experiment keeps its files (`store.artifact_location`).
-            interval: Seconds between two sendings, so that many small trials share one.
-            first_pause: Seconds before the first new try; each further one doubles.
+            interval: Seconds between two transmissions, so that small trials share one.
+            first_pause: Seconds before the first retry; doubled for each further one.
 
         Raises:
             TrackingError: If another process is sending this journal.
@@ -65,30 +65,30 @@ class Uploader:
         self._thread = threading.Thread(target=self._run, name="hpsearch-uploader", daemon=True)
         self._changed = threading.Condition()
         self._news = False  # the journal grew
-        self._hurry = 0  # callers of flush and close that wait
+        self._hurry = 0  # number of waiting callers of flush and close
         self._ending = False  # close was called
         self._abandoned = False  # close gave up waiting
-        self._reached = False  # the store has answered once
+        self._reached = False  # the store has answered
         self._opening = False  # wait_open raises problems to its caller
-        self._problem: HpsearchError | None = None  # why the last try failed
-        self._failures = 0  # tries that failed
+        self._problem: HpsearchError | None = None  # of the last attempt
+        self._failures = 0  # number of failed attempts
 
     def start(self) -> Self:
-        """Begin to send."""
+        """Start the thread."""
         self._thread.start()
         return self
 
     def wake(self) -> None:
-        """The journal grew. Returns at once."""
+        """Notify the thread that the journal grew; returns immediately."""
         with self._changed:
             self._news = True
             self._changed.notify_all()
 
     def wait_open(self, timeout: float) -> bool:
-        """Wait until the store has answered once; False after `timeout` seconds.
+        """Wait until the store has answered; return False after `timeout` seconds.
 
         Raises:
-            TrackingError: If the first try failed; the thread goes on trying.
+            TrackingError: If the first attempt failed; the thread keeps retrying.
             JournalError: If the journal is damaged.
         """
         with self._changed:
@@ -102,10 +102,10 @@ class Uploader:
             return False
 
     def flush(self, timeout: float, *, tries: int | None = None) -> bool:
-        """Wait until the store has all that the journal holds now; False after `timeout` seconds.
+        """Wait until the store has the whole journal; return False after `timeout` seconds.
 
-        False also says that the store is away: nothing is lost, the thread goes on trying. With
-        `tries`, waiting ends after this many failures.
+        It also returns False if the store is unreachable; nothing is lost, and the thread keeps
+        retrying. With `tries`, waiting ends after this many failures.
         """
         target = self._journal_size()
         with self._changed:
@@ -126,7 +126,7 @@ class Uploader:
             return self._sender.acknowledged_bytes >= target
 
     def close(self, timeout: float = PATIENT) -> bool:
-        """Send the rest, leave no run RUNNING and stop; whether everything was acknowledged."""
+        """Send the rest, end open runs and stop; return whether everything was acknowledged."""
         with self._changed:
             self._ending = True
             self._changed.notify_all()
@@ -167,7 +167,7 @@ class Uploader:
         return projection.parent if projection else None
 
     def run_id(self, trial: int) -> str | None:
-        """The run of a trial's last attempt; None where it is not there yet. Flush first."""
+        """Return the run id of a trial's last attempt; None if it is not sent yet. Flush first."""
         projection = self._sender.projection
         return projection.run_id(trial) if projection else None
 
@@ -177,8 +177,8 @@ class Uploader:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._ending:
             return
-        refused = self._problem is not None and not self._reached  # `wait_open` has told it
-        if kind is KeyboardInterrupt or refused:  # who stops at once waits for no server
+        refused = self._problem is not None and not self._reached  # reported by `wait_open`
+        if kind is KeyboardInterrupt or refused:  # an immediate stop does not wait for the server
             self.close(IMPATIENT)
         elif not self.close(PATIENT if self._problem is None else AWAY):
             study, root = self._sender.journal.parent.name, self._sender.journal.parents[3]
@@ -210,7 +210,7 @@ class Uploader:
                 self._changed.notify_all()
 
     def _try_once(self, ending: bool) -> bool:
-        """Send what there is; whether nothing went wrong."""
+        """Send the new events; return whether that succeeded."""
         problem: HpsearchError | None = None
         try:
             if self._sender.projection is not None or self._sender.open_study():
@@ -231,7 +231,7 @@ class Uploader:
         try:
             self._sender.send()
         except FilesAwayError:
-            if not ending:  # else all the same no run is left RUNNING
+            if not ending:  # at the end, open runs are ended nevertheless
                 raise
         self._sender.send_system_metrics()
         if ending:
@@ -245,17 +245,17 @@ class Uploader:
             self._changed.notify_all()
 
     def _wait_for_news(self) -> None:
-        """Wait for something to send, but not shorter than the interval."""
+        """Wait for new events, at least for the interval."""
         end = time.monotonic() + self._interval
         with self._changed:
             self._changed.wait_for(lambda: self._news or self._is_urgent())
             self._news = False
             self._changed.wait_for(self._is_urgent, max(0.0, end - time.monotonic()))
             if not self._ending:
-                self._changed.wait(MIN_PAUSE)  # a line may be half written
+                self._changed.wait(MIN_PAUSE)  # a line may be incomplete
 
     def _wait(self, seconds: float) -> None:
-        """Wait before a new try, less where somebody waits for it, or begins to."""
+        """Wait before a retry; shorter if a caller waits for it."""
         with self._changed:
             urgent = self._is_urgent()
             limit = min(seconds, self._first_pause) if urgent else seconds

@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A compiled network, and where the weights of a new fold come from."""
+    """A compiled network, and the source of a new fold's weights."""
 
     shared_model: SharedModel
     problem: Problem
     blueprint: (
         keras.Model | None
-    )  # a `blueprint`; None: the user's function sets the weights itself
-    built_weights: list[np.ndarray]  # the weights that the user's function left
-    is_user_compiled: bool  # by the user, learning rate included
+    )  # a `blueprint`; None: the custom function sets the weights itself
+    built_weights: list[np.ndarray]  # the weights after the custom function
+    is_user_compiled: bool  # with a learning rate of its own
 
     def make_fold_state(
         self, trial: TrialSpec, fold: int, params: Mapping[str, Value]
     ) -> FoldState:
-        """One fold of `trial` before its first epoch."""
+        """Return the initial state of a fold of `trial`."""
         weights = self.built_weights
         if self.blueprint is not None:
             seed = trial.fold_seed(fold, "weights")
@@ -54,8 +54,8 @@ class Architecture:
 def make_architecture_key(family: Family, task: str, params: Mapping[str, Value], seed: int) -> str:
     """Make the key that is equal for trials that can share an `Architecture`.
 
-    A family of ours is known to depend on what it reads alone. A user's function may depend on
-    anything, so its network is shared by trials of equal params and seed only.
+    The network of a built-in family depends only on the hyperparameters that it reads. A custom
+    function may depend on anything, so only trials of equal params and seed share its network.
     """
     if family.defaults is None:
         return repr((sorted(params.items()), seed))
@@ -74,10 +74,10 @@ def make_architecture(
     """Build and compile the network for `params`.
 
     Args:
-        problem: What it is trained on.
+        problem: The problem.
         features: `resident(problem.features)`.
         params: The hyperparameters.
-        seed: The trial's.
+        seed: The trial's seed.
 
     Raises:
         TrainingError: If the network's output does not suit the task.
@@ -101,7 +101,7 @@ def make_architecture(
         optimizer = model.optimizer
     else:
         optimizer = make_scheduled_optimizer(params, get_step_factors(problem, params, model))
-    # Compiled metrics would be computed in vain: ours come from predictions.
+    # No compiled metrics: metrics are computed from predictions.
     model.compile(optimizer, loss, run_eagerly=model.run_eagerly if compiled else False)
     if takes_class_indices(loss):
         classes = problem.target.argmax(axis=1)[:, None].astype(np.float32)
@@ -112,5 +112,5 @@ def make_architecture(
 def _try_build_blueprint(build: Callable[[], keras.Model]) -> keras.Model | None:
     try:
         return build_blueprint(build)
-    except Exception:  # a user's function that works with values: then its values are the start
+    except Exception:  # a custom function that needs values: keep its weights
         return None

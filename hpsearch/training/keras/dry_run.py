@@ -1,7 +1,7 @@
-"""One batch of a study, before its first trial: what only shows when a network is run.
+"""Train one batch before the first trial, to find errors that show only when a network runs.
 
-Forward, backward and evaluation of a few real rows by the arithmetic of both trainers. Nothing of
-it is kept. Whoever calls it needs Keras in its process.
+Runs forward pass, backward pass and evaluation on a few real rows, with the arithmetic of both
+trainers; nothing is kept. Needs Keras in the calling process.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def check_custom_loss(reference: str, problem: Problem) -> None:
     """Call a custom loss once.
 
     Args:
-        reference: The function, its file found from anywhere.
+        reference: The function, with an absolute path to its file.
         problem: From `problem.sample_problem`.
 
     Raises:
-        SpecError: If it gives something else than one number a row.
-        Exception: Whatever it raises.
+        SpecError: If it does not return one number per row.
+        Exception: Any exception of the function.
     """
     from keras import ops
 
@@ -53,8 +53,8 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
         params: Hyperparameters.
 
     Raises:
-        SpecError: If what it answers cannot be what the task needs.
-        Exception: Whatever the user's code raises.
+        SpecError: If the outputs do not suit the task.
+        Exception: Any exception of custom code.
     """
     trial = TrialSpec(0, params, seed=0, epochs=1)
     resolved = problem.resolve(params)
@@ -66,7 +66,7 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
     made.shared_model.set_state(made.make_fold_state(trial, 0, resolved))
     statistics = problem.get_statistics(resolved)[0]
     rows = problem.folds[0].train
-    # Before a step of training, which may leave the numbers of a wrong network without bounds.
+    # Before a training step, after which a wrong network may have infinite outputs.
     seen = made.shared_model.evaluate(statistics, rows)
     if unfit := why_output_unfit(problem.task, [seen.predictions]):
         raise SpecError(unfit)
@@ -74,7 +74,7 @@ def run_one_batch(problem: Problem, params: Mapping[str, Value]) -> None:
 
 
 def _run_one_epoch(fold: FoldFit, problem: Problem) -> None:
-    """An epoch of the model's own `fit` on a few rows."""
+    """Run an epoch of the model's own `fit` on a few rows."""
     try:
         fold.train_epoch()
     finally:

@@ -1,7 +1,7 @@
-"""A call of `fit` that waits between its epochs, so that folds advance together.
+"""Pause a call of `fit` between its epochs, so that folds advance together.
 
-It runs in a thread of its own, one of which works at a time: a callback hands over what an epoch
-has brought and waits until the next epoch is wanted.
+The call runs in a thread of its own; only one thread works at a time. A callback returns an epoch's
+results and waits until the next epoch is requested.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ EpochResult = tuple[Mapping[str, Any], np.ndarray]  # Keras's logs, and validati
 
 
 class _AbandonedError(BaseException):
-    """Ends a `fit` whose epochs are wanted no more; no `except Exception` catches it."""
+    """Ends an abandoned `fit`; not caught by `except Exception`."""
 
 
 class FitThread:
     """One call of `fit`."""
 
     def __init__(self, fit: Callable[[Callable[[EpochResult], None]], None]) -> None:
-        """Prepare it; nothing runs before `run_epoch`.
+        """Prepare the call, which `run_epoch` starts.
 
         Args:
-            fit: Trains, and calls what it is given at the end of each epoch.
+            fit: Trains, and calls its argument at the end of each epoch.
         """
         self._fit = fit
         self._turn = threading.Semaphore(0)  # of the thread
@@ -41,7 +41,7 @@ class FitThread:
         """Wait for the next epoch's results; None if `fit` has ended.
 
         Raises:
-            BaseException: Whatever `fit` raises.
+            BaseException: Any exception of `fit`.
         """
         if self.has_ended:
             return None
@@ -56,7 +56,7 @@ class FitThread:
         return self._result
 
     def close(self) -> None:
-        """End `fit` where it waits."""
+        """End a waiting `fit`."""
         if self._thread is None:
             self.has_ended = True
         if self.has_ended or self._thread is None:
@@ -66,7 +66,7 @@ class FitThread:
         self._thread.join()
 
     def finish(self) -> None:
-        """Let `fit` go on to its end, which its last epoch has reached."""
+        """Let `fit` return after its last epoch."""
         while self.run_epoch() is not None:
             pass
 

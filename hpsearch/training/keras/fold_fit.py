@@ -1,7 +1,7 @@
-"""One fold of a trial, trained by Keras's own `fit`.
+"""Train one fold of a trial with Keras's own `fit`.
 
-Each fold has a model of its own, as the user's code may keep anything in it. What is trained and
-measured is what the user's `fit` trains: order of rows, class weights and callbacks are Keras's.
+Each fold has a model of its own, in which custom code may keep state. Row order, class weights and
+callbacks are handled by Keras.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ from .shared_model import Evaluation
 if TYPE_CHECKING:
     import keras
 
-PREDICTED_ROWS = 1024  # at once
-PROBED_ROWS = 4  # with which `evaluate` is tried
+PREDICTED_ROWS = 1024  # predicted at once
+PROBED_ROWS = 4  # rows for trying `evaluate`
 
 
 class FoldFit:
-    """A fold's model and its call of `fit`, which goes on by an epoch at a time."""
+    """A fold's model and its call of `fit`, which advances epoch by epoch."""
 
     def __init__(
         self, problem: Problem, trial: TrialSpec, params: Mapping[str, Value], fold: int
     ) -> None:
-        """Build and compile the fold's model; nothing is trained.
+        """Build and compile the fold's model.
 
         Raises:
             TrainingError: If the network's output does not suit the task.
@@ -64,18 +64,18 @@ class FoldFit:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the user's code trains no more: a callback stopped it, or `fit` returned."""
+        """Whether the training has ended: a callback stopped it, or `fit` returned."""
         return self._fit.has_ended or (self._epoch > 0 and bool(self.model.stop_training))
 
     def train_epoch(self) -> float | None:
-        """The training loss of the next epoch; None where the user's code has ended before it.
+        """Train the next epoch; return its training loss, or None if the training has ended.
 
         Raises:
-            TrainingError: With the line of the user's code that failed.
+            TrainingError: With the line of the custom code that failed.
         """
         import keras
 
-        # What the user's code draws depends on no other fold or trial.
+        # Random numbers of custom code do not depend on other folds or trials.
         keras.utils.set_random_seed(derive_seed(self._fold_seed("fit"), self._epoch))
         try:
             result = self._fit.run_epoch()
@@ -98,7 +98,7 @@ class FoldFit:
         return _find_loss(logs)
 
     def finish(self) -> list[np.ndarray]:
-        """The weights once `fit` has returned; those of now where it would train on."""
+        """Return the weights after `fit`; the current ones if it would continue."""
         weights: list[np.ndarray] = self.model.get_weights()
         if not self._fit.has_ended and self._fit.run_epoch() is not None:
             return weights
@@ -106,9 +106,9 @@ class FoldFit:
         return trained
 
     def close(self) -> None:
-        """End `fit`; one whose last epoch is over returns by itself."""
+        """End `fit`, which returns by itself after its last epoch."""
         if self._epoch >= self._trial.epochs or self.has_ended:
-            with suppress(Exception):  # what a callback does at the end changes no score
+            with suppress(Exception):  # final actions of callbacks do not affect scores
                 self._fit.run_epoch()
         self._fit.close()
 
@@ -119,12 +119,12 @@ class FoldFit:
         self._hypermodel = find_hypermodel(self._problem)
         if self._hypermodel is None:
             model = build()
-        else:  # its `fit` may look at what its `build` has left in it
+        else:  # its `fit` may use state that its `build` has set
             model = build_hypermodel(self._hypermodel, self._problem, self._params, self._trial)
         self._check_output(model)
         try:
             plan = build_blueprint(build)
-        except Exception:  # a function that works with values: then its values are the start
+        except Exception:  # a function that needs values: keep its weights
             plan = None
         if plan is not None:
             seed = self._fold_seed("weights")
@@ -137,7 +137,7 @@ class FoldFit:
         return model
 
     def _compile(self, model: keras.Model) -> None:
-        """Compile a model by the hyperparameters, unless the user has."""
+        """Compile a model by the hyperparameters, unless it is compiled."""
         if not model.compiled:
             loss = make_loss(self._problem.task, self._problem.resolve_loss_path(self._params))
             model.compile(make_optimizer(self._params), loss)
@@ -155,7 +155,7 @@ class FoldFit:
     # -- the data ---------------------------------------------------------------------------
 
     def _gather(self, rows: np.ndarray) -> tuple[np.ndarray, Any]:
-        """Features and targets of some rows, as `fit` takes them."""
+        """Return features and targets of some rows for `fit`."""
         problem, s = self._problem, self._statistics
         target = problem.target[rows]
         if problem.task == "regression":
@@ -166,7 +166,7 @@ class FoldFit:
         return s.apply(problem.take(rows)), self._split_target(target)
 
     def _split_target(self, target: np.ndarray) -> Any:
-        """The target's columns by output, where there are several."""
+        """Split the target's columns by output, if there are several."""
         if isinstance(self._structure, Mapping):
             parts = self._split_columns(target, list(self._structure.values()))
             return dict(zip(self._structure, parts, strict=True))
@@ -190,7 +190,7 @@ class FoldFit:
     # -- fit --------------------------------------------------------------------------------
 
     def _run_fit(self, hand_over: Any) -> None:
-        """The whole training, in the thread."""
+        """Run the whole training, in the thread."""
         split = self._problem.folds[self._fold]
         gates = self._make_gates(hand_over, split.validation)
         x, y = self._gather(split.train)
@@ -214,9 +214,9 @@ class FoldFit:
             )
 
     def _can_evaluate(self, rows: np.ndarray) -> bool:
-        """Whether `evaluate` works: a step of the user's may be written for training alone.
+        """Whether `evaluate` works: a custom step may support only training.
 
-        Another model tries it, as one that fails in it is of no use afterwards.
+        It is tried with another model, since a model that fails in it is unusable afterwards.
         """
         if find_own_methods(self.model) is None:
             return getattr(self.model, "loss", None) is not None
@@ -231,7 +231,7 @@ class FoldFit:
     def _make_gates(
         self, hand_over: Any, validation: np.ndarray
     ) -> tuple[keras.callbacks.Callback, keras.callbacks.Callback]:
-        """Make the callbacks that run before and after the user's at the end of each epoch."""
+        """Make the callbacks that run before and after custom ones at the end of each epoch."""
         import keras
 
         fold, trial = self, self._trial
@@ -259,7 +259,7 @@ class FoldFit:
             """Blocks after each epoch until the next one is requested."""
 
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-                if x is None:  # a final fit trains as long as the search says
+                if x is None:  # a final fit trains as many epochs as the search found
                     fold.model.stop_training = False
                 hand_over((dict(logs or {}), fold._predict(x)))
 
@@ -289,7 +289,7 @@ class FoldFit:
                 truth = transform_target(np, truth, *unit)
             loss = make_loss(problem.task, {})(truth, answers)
         unit = (s.target_center, s.target_scale, problem.target_transforms)
-        with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
+        with np.errstate(over="ignore", invalid="ignore"):  # diverging training
             told = clamp_answers(np, inverse_transform_target(np, answers, *unit), s.target_range)
         return Evaluation(told.astype(np.float32), math.nan if loss is None else float(loss))
 
@@ -298,10 +298,10 @@ class FoldFit:
 
 
 def _find_loss(logs: Mapping[str, Any]) -> float:
-    """The training loss among an epoch's logs.
+    """Return the training loss from an epoch's logs.
 
     Raises:
-        TrainingError: If there is no number.
+        TrainingError: If the logs are empty.
     """
     own = {name: value for name, value in logs.items() if not name.startswith("val_")}
     named = [name for name in own if name == "loss"] or [n for n in own if "loss" in n] or [*own]

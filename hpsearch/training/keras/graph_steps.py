@@ -1,7 +1,6 @@
-"""An epoch as one call of a TensorFlow graph, which gathers, prepares and trains.
+"""Run an epoch as one call of a TensorFlow graph, which gathers, prepares and trains.
 
-Batch size, row order and statistics are its inputs, so one trace serves every fold, every
-learning rate and every batch size.
+Batch size, row order, learning rates and statistics are inputs, so all folds share one trace.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ class GraphSteps:
         vectors = (*[vector] * 6, *[pieces] * 3, vector)
         self._scheduled = list_share_variables(model)
         taken = (order, tf.TensorSpec([], tf.int32), vector, StepShares(vector, vector), vectors)
-        # Traced when it is first called. Without weights there is nothing to multiply.
+        # Traced on the first call; the version without weights saves the multiplication.
         self._train_graph = tf.function(self._train_epoch, taken, autograph=False)
         self._weighted_train_graph = tf.function(
             self._train_epoch, (*taken, vector), autograph=False
@@ -136,14 +135,14 @@ class GraphSteps:
 
 
 def list_share_variables(model: keras.Model) -> list[tuple[Any, str]]:
-    """The variables that shares of a step are put into, and which of `StepShares` each is."""
+    """Return the variables for the shares of a step, with their field of `StepShares`."""
     found = [(v, "dropout") for v in model.weights if v.name == SHARE]
     share = getattr(model.optimizer, "decay_share", None)
     return found if share is None else [*found, (share, "weight_decay")]
 
 
 def get_learning_rate_variable(model: keras.Model) -> Any:
-    """The variable that is the learning rate; None where the user compiled a schedule."""
+    """Return the learning-rate variable; None if a schedule was compiled."""
     import keras
 
     rate = learning_rate(model.optimizer)

@@ -1,4 +1,4 @@
-"""A `keras_tuner.HyperModel` whose `fit` trains, called as Keras Tuner calls it."""
+"""Train with a `keras_tuner.HyperModel.fit`, called as Keras Tuner calls it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def find_hypermodel(problem: Problem) -> Any:
-    """The user's `HyperModel` whose `fit` trains; None where there is none."""
+    """Return the `HyperModel` if its `fit` trains; else None."""
     if problem.own_fit is None or get_convention(problem.model) != "keras_tuner":
         return None
     from ...models.introspection.keras_tuner_convention import to_hypermodel
@@ -29,7 +29,7 @@ def find_hypermodel(problem: Problem) -> Any:
 def build_hypermodel(
     hypermodel: Any, problem: Problem, params: Mapping[str, Value], trial: TrialSpec
 ) -> keras.Model:
-    """Its model, as `Problem.make_own_builder` makes one."""
+    """Build its model, as `Problem.make_own_builder` does."""
     import keras
 
     from ...models.introspection.keras_tuner_convention import build
@@ -52,18 +52,18 @@ def run_hypermodel_fit(
 ) -> None:
     """Call `HyperModel.fit`.
 
-    What it leaves out of its calls of `model.fit` is put in there, since it may not take what it
-    sets itself. A final fit has no validation rows: a `fit` that asks for some is given the
-    training rows.
+    Arguments that it omits in its calls of `model.fit` are added there, since it may not accept
+    those that it sets itself. A final fit has no validation rows: a `fit` that requires some gets
+    the training rows.
 
     Args:
-        hypermodel: The user's.
-        model: What its `build` made.
+        hypermodel: The `HyperModel`.
+        model: The model of its `build`.
         params: The trial's hyperparameters.
         data: Features and targets.
-        gates: Callbacks, called before the user's and after them.
+        gates: Callbacks to call before and after custom ones.
         defaults: Batch size and epochs.
-        arguments: What else Keras Tuner hands over.
+        arguments: Other arguments that Keras Tuner passes.
     """
     from ...models.introspection.keras_tuner_convention import make_hyperparameters
 

@@ -1,7 +1,7 @@
-"""The `keras_fit` trainer: any Keras model on any backend, its folds in lockstep.
+"""The trainer `keras_fit`: any Keras model on any backend, with folds in lockstep.
 
-One model serves all folds in turn (`network`), and the next trial of the same architecture too,
-because building and tracing cost more than many epochs.
+One model serves all folds in turn (`shared_model`), and later trials of the same architecture,
+since building and tracing cost more than many epochs.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from .own_training import find_own_training
 from .sequential_folds import FoldRun, merge_fold_runs
 from .shared_model import Evaluation, FoldState, to_backend_array
 
-MAX_ARCHITECTURES = 4  # with their traced programs, some megabytes each
+MAX_ARCHITECTURES = 4  # cached ones; their traced programs take some MB each
 
 
 def set_product_precision(declared: Precision | None) -> None:
-    """Let TensorFlow multiply as declared; by default it takes TensorFloat-32 where it is.
+    """Set the precision of TensorFlow's products; its default is TensorFloat-32 if available.
 
     Raises:
-        TrainingError: If it has no such products beside float32 variables.
+        TrainingError: If TensorFlow does not support it with float32 variables.
     """
     import keras
 
@@ -57,23 +57,23 @@ def set_product_precision(declared: Precision | None) -> None:
 
 @dataclass(slots=True)
 class _RunningTrial:
-    """A trial under way: its folds and what they have shown."""
+    """A running trial: its folds and their results."""
 
     progress: TrialProgress
     params: Mapping[str, Value]
     architecture: Architecture | None  # None: each fold is a `FoldFit`
     fold_states: list[FoldState | FoldFit]
-    predictions: list[np.ndarray] = field(default_factory=list)  # a fold each, of the last epoch
+    predictions: list[np.ndarray] = field(default_factory=list)  # of each fold, from the last epoch
 
     def close(self) -> None:
-        """End the threads of folds that train by their own `fit`."""
+        """End the threads of folds with their own `fit`."""
         for state in self.fold_states:
             if isinstance(state, FoldFit):
                 state.close()
 
 
 class KerasFitTrainer:
-    """Trains a population in turn, epoch by epoch, with Keras's training step; a `Trainer`.
+    """Trains the trials of a population alternately, epoch by epoch; a `Trainer`.
 
     Examples:
         >>> from hpsearch.testing.executors import small_problem, small_trial
@@ -109,7 +109,7 @@ class KerasFitTrainer:
         yield from train_in_lockstep(running, self._measure_epoch, release=_RunningTrial.close)
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
-        """Nothing: a graph is traced when its first batch comes."""
+        """Do nothing: graphs are traced by their first batch."""
 
     def fit(self, trial: TrialSpec) -> list[np.ndarray]:
         """See `trainer.Trainer.fit`.
@@ -130,7 +130,7 @@ class KerasFitTrainer:
         return network.get_weights()
 
     def _fit_itself(self, trial: TrialSpec, params: Mapping[str, Value]) -> list[np.ndarray]:
-        """The final fit of a model that is trained by its own `fit`."""
+        """Run the final fit of a model with its own `fit`."""
         run = FoldFit(self.problem, trial, params, 0)
         try:
             for epoch in range(trial.epochs):
@@ -152,8 +152,8 @@ class KerasFitTrainer:
     def _train_sequentially(self, trial: TrialSpec) -> ReportGenerator:
         """Train one fold after another to its end; after each the trial may be pruned.
 
-        What is reported then equals what folds in lockstep would have measured, each stopping on
-        its own curve; of a pruned trial there are the folds that were trained.
+        The final result equals that of folds in lockstep, each with its own early stopping; a
+        pruned trial has only the folds that were trained.
         """
         run = self._start(trial)
         if isinstance(run, TrialResult):
@@ -183,7 +183,7 @@ class KerasFitTrainer:
                 pruned = (yield [FoldReport(trial.number, fold_run.fold, fold_run.scores)]) or ()
         for measured, predictions in merge_fold_runs(fold_runs):
             report = progress.record_epoch(measured, predictions)
-            assert isinstance(report, EpochReport)  # a fold that failed has ended the trial
+            assert isinstance(report, EpochReport)  # a failed fold ends the trial
             yield [report]
         if trial.number in pruned:
             yield progress.end("PRUNED", progress.best_predictions)
@@ -191,7 +191,7 @@ class KerasFitTrainer:
             yield progress.complete(progress.best_predictions)
 
     def _run_fold(self, run: _RunningTrial, fold: int) -> FoldRun | str:
-        """One fold from its first epoch to its last, or why the trial has failed."""
+        """Train one fold to its end; return it, or the failure of the trial."""
         fold_run = FoldRun(fold, f"val/{self.problem.objective}")
         early, direction = self.problem.early_stopping, self._objective_metric.direction
         for epoch in range(run.progress.trial.epochs):
@@ -206,7 +206,7 @@ class KerasFitTrainer:
         return fold_run
 
     def _start(self, trial: TrialSpec) -> _RunningTrial | TrialResult:
-        """A trial with its folds before their first epoch, or its failure."""
+        """Start a trial with untrained folds, or return its failure."""
         direction = self._objective_metric.direction
         progress = TrialProgress(self.problem, trial, self.name, direction)
         try:
@@ -249,7 +249,7 @@ class KerasFitTrainer:
     def _run_fold_epoch(
         self, run: _RunningTrial, epoch: int, fold: int
     ) -> tuple[dict[str, float], np.ndarray]:
-        """One fold's figures by name, and its predictions for its validation rows."""
+        """Train a fold for one epoch; return its figures by name and validation predictions."""
         state = run.fold_states[fold]
         validation = self.problem.folds[fold].validation
         if isinstance(state, FoldFit):
@@ -274,9 +274,9 @@ class KerasFitTrainer:
     def _advance_fold_fit(
         self, run: _RunningTrial, state: FoldFit, fold: int
     ) -> tuple[float, Evaluation]:
-        """The training loss of the next epoch of a fold's own `fit`, and what it answers then.
+        """Train a fold's own `fit` for one epoch; return the training loss and the evaluation.
 
-        Where the user's code has ended before it, those of the last epoch.
+        If the training has ended, those of the last epoch are returned.
         """
         loss = state.train_epoch()
         if loss is None:
@@ -296,7 +296,7 @@ class KerasFitTrainer:
         fold: int,
         losses: Sequence[float],
     ) -> float:
-        """One fold's training loss; `losses` are the mean validation losses of epochs before."""
+        """Return a fold's training loss; `losses` are earlier mean validation losses."""
         rows, size = self.problem.folds[fold].train, batch_size(params)
         order = draw_epoch_order(derive_order_seed(rows), epoch, len(rows))
         rates = shares = None
@@ -317,7 +317,7 @@ class KerasFitTrainer:
         return self.problem.resolve(trial.params)
 
     def _get_architecture(self, params: Mapping[str, Value], seed: int) -> Architecture:
-        """A network for `params`: one that was traced before, if there is one."""
+        """Return a network for `params`, a cached one if possible."""
         key = make_architecture_key(self._family, self.problem.task, params, seed)
         if key not in self._architectures:
             while len(self._architectures) >= MAX_ARCHITECTURES:

@@ -1,7 +1,7 @@
 """Decide whether a model is trained by its own `fit` instead of hpsearch's steps.
 
-A `train_step` of the user's, callbacks, a `HyperModel.fit` that does more than to set batch size
-and epochs: each may do anything between two batches, so Keras's `fit` runs unchanged.
+A custom `train_step`, callbacks, or a `HyperModel.fit` that does more than set batch size and
+epochs may do anything between two batches, so Keras's `fit` runs unchanged.
 """
 
 from __future__ import annotations
@@ -47,10 +47,10 @@ def find_own_methods(model: keras.Model) -> str | None:
 
 
 def make_callbacks(problem: Problem, params: Mapping[str, Value]) -> list[Any]:
-    """Fresh callbacks of a fold.
+    """Make the callbacks of a fold.
 
     Raises:
-        SpecError: If a function returns something else.
+        SpecError: If a function does not return callbacks.
     """
     made = []
     for reference in problem.callbacks:
@@ -81,14 +81,14 @@ def _require_callbacks(given: Any, reference: str) -> list[Any]:
 
 
 class LocatedError(NamedTuple):
-    """An error in one line."""
+    """An error, described in one line."""
 
     text: str  # `FILE:LINE: Kind: message`
-    is_located: bool  # whether a line of a user's file takes part in it
+    is_located: bool  # whether the traceback has a line of a custom file
 
 
 def locate_user_error(error: BaseException) -> LocatedError:
-    """`FILE:LINE: Kind: message` of an error, the line being the last in a user's file."""
+    """Format an error as `FILE:LINE: Kind: message`, with the last line in a custom file."""
     import traceback
 
     own = [

@@ -1,4 +1,4 @@
-"""Dropout and weight decay that change from step to step, and weights that move unlike others."""
+"""Schedules of dropout and weight decay, and learning-rate factors of single weights."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..schedules import is_scheduled
 if TYPE_CHECKING:
     import keras
 
-SHARE = "dropout_share"  # the variable that a layer's rate is multiplied by
+SHARE = "dropout_share"  # name of the factor of a layer's rate
 
 
 def make_scheduled_optimizer(
     params: Mapping[str, Value], factors: StepFactors | None
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of `params`; with factors and a share of its decay where these are needed."""
+    """Make the optimizer of `params`, with factors and a decay schedule if needed."""
     import keras
 
     if factors is None and not is_scheduled(params, "weight_decay_schedule"):
@@ -34,7 +34,7 @@ def make_scheduled_optimizer(
 
 
 def schedule_dropout(model: keras.Model) -> keras.Model:
-    """A copy, without its weights, whose dropout layers have their rate times a variable."""
+    """Clone a model; its dropout rates are multiplied by a variable. Weights are not copied."""
     import keras
 
     class ScheduledDropout(keras.layers.Dropout):  # type: ignore[misc]  # Keras ships no types
@@ -44,7 +44,7 @@ def schedule_dropout(model: keras.Model) -> keras.Model:
         def call(self, inputs: Any, training: bool = False) -> Any:
             if not training or self.rate == 0:
                 return inputs
-            # Keras's own function asks a rate whether it is 0, which a variable cannot answer.
+            # Keras's function tests whether the rate is 0, which fails for a variable.
             shape = list(keras.ops.shape(inputs))
             for axis, n in enumerate(self.noise_shape or ()):
                 shape[axis] = shape[axis] if n is None else n

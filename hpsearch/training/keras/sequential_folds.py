@@ -1,4 +1,4 @@
-"""Folds that were trained one after another, put side by side. Pure."""
+"""Combine folds that were trained one after another. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ class FoldRun:
 
     fold: int  # 0-based
     objective: str  # the name of the score among the figures
-    epoch_metrics: list[dict[str, float]] = field(default_factory=list)  # one an epoch
+    epoch_metrics: list[dict[str, float]] = field(default_factory=list)  # one per epoch
     predictions: list[np.ndarray] = field(default_factory=list)  # (n_validation, n_outputs) each
 
     def add_epoch(self, figures: dict[str, float], predictions: np.ndarray) -> None:
-        """Take in what an epoch measured."""
+        """Add the measurements of an epoch."""
         self.epoch_metrics.append(figures)
         self.predictions.append(predictions)
 
@@ -39,7 +39,7 @@ def merge_fold_runs(
 ) -> Iterator[tuple[dict[str, np.ndarray], list[np.ndarray]]]:
     """Return the measurements per epoch, as if folds had been trained in lockstep.
 
-    A fold that stopped repeats its last epoch, as one with a stopping of its own does.
+    A stopped fold repeats its last epoch.
 
     Yields:
         The figures by name, (n_folds,) each, and the predictions of each fold.

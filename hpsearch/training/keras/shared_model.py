@@ -1,11 +1,11 @@
 """One compiled Keras model that holds every fold in turn.
 
-A fold is a list of values: weights, seeds and optimizer state. They are loaded into the model,
-which trains on them for an epoch and gives them back, so the folds share one traced program, and
-so do later trials of the same architecture. Under TensorFlow an epoch is one call; under every
-other backend it is a loop over `train_on_batch`. Both are the arithmetic of `keras.Model.fit`.
+A fold is a list of values: weights, seeds and optimizer state. They are loaded into the model for
+an epoch and read back, so the folds and later trials of the same architecture share one traced
+program. Under TensorFlow an epoch is one call; under other backends it is a loop over
+`train_on_batch`. Both have the arithmetic of `keras.Model.fit`.
 
-Knows nothing of trials, scores or early stopping.
+Trials, scores and early stopping are handled by `keras_fit`.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from .scheduled_steps import SHARE
 if TYPE_CHECKING:
     import keras
 
-EVALUATION_ROWS = 1024  # rows predicted at once, which bounds the memory of activations
+EVALUATION_ROWS = 1024  # rows predicted at once; bounds the memory of activations
 
 FoldState = list[Any]  # of weights, seeds and optimizer variables, in the backend's arrays
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A network's losses and predictions for some rows."""
+    """A network's predictions for some rows, and their loss."""
 
     predictions: np.ndarray  # (n, n_outputs) float32, in the target's original unit
-    loss: float  # as the network sees the target, regularization included
+    loss: float  # of the scaled target, with regularization
 
 
 class EpochSteps(Protocol):
@@ -58,19 +58,19 @@ class EpochSteps(Protocol):
         ...
 
     def evaluate(self, statistics: Statistics, rows: np.ndarray) -> tuple[np.ndarray, float]:
-        """Predictions as the network sees the target, and their mean loss."""
+        """Return predictions of the scaled target, and their mean loss."""
         ...
 
 
 class SharedModel:
-    """A compiled model and the values of the fold that it holds."""
+    """A compiled model that holds the values of one fold."""
 
     def __init__(self, model: keras.Model, problem: Problem, features: Any) -> None:
-        """Take over a model.
+        """Wrap a model.
 
         Args:
             model: Built and compiled.
-            problem: Whose rows it is trained on.
+            problem: The problem.
             features: `resident(problem.features)`, which all networks share.
         """
         import keras
@@ -95,18 +95,18 @@ class SharedModel:
     def make_fold_state(
         self, weights: list[np.ndarray], seed: int, learning_rate: float | None
     ) -> FoldState:
-        """The values of a fold that has not trained yet.
+        """Return the initial state of a fold.
 
         Args:
-            weights: In the order of `keras.Model.get_weights`.
-            seed: Of dropout and its relatives.
+            weights: Weights in the order of `keras.Model.get_weights`.
+            seed: Seed of dropout and other noise layers.
             learning_rate: Replaces the compiled one.
         """
         for variable, value in zip(self._own_weights, weights, strict=True):
             variable.assign(value)
         for index, variable in enumerate(self._seeds):
             variable.assign([derive_seed(seed, index), 0])
-        # Some optimizers start from the weights (ScheduleFreeAdamW), so a twin is built on them.
+        # Some optimizers start from the weights (ScheduleFreeAdamW), so a copy is built with them.
         optimizer = self.model.optimizer
         twin = type(optimizer).from_config(optimizer.get_config())
         twin.build(self.model.trainable_variables)
@@ -117,7 +117,7 @@ class SharedModel:
         return self.get_state()
 
     def get_state(self) -> FoldState:
-        """A copy of what the model holds."""
+        """Return a copy of the model's values."""
         from keras import ops
 
         return [ops.copy(v.value) for v in self._list_variables()]
@@ -140,13 +140,13 @@ class SharedModel:
         """Train on `rows` in their order, and return the loss as `fit` reports it.
 
         Args:
-            statistics: Of the fold.
+            statistics: The fold's statistics.
             rows: Shape (n,).
-            batch_size: Rows a step.
-            class_weights: Shape (n_classes,), ones where classes are not weighted; None in a
+            batch_size: Rows per step.
+            class_weights: Shape (n_classes,), ones if classes are not weighted; None for a
                 regression.
-            rates: The learning rate of each step; None: what is compiled holds.
-            shares: Of dropout and weight decay; None: both are as the params say.
+            rates: The learning rate of each step; None: the compiled one.
+            shares: Shares of dropout and weight decay; None: constant.
         """
         weights = None if self._weights is None else self._weights[rows].astype(np.float32)
         if class_weights is not None and self._classes is not None and (class_weights != 1).any():
@@ -168,10 +168,9 @@ class SharedModel:
         return [np.asarray(ops.convert_to_numpy(v.value)) for v in self._own_weights]
 
     def evaluate(self, statistics: Statistics, rows: np.ndarray) -> Evaluation:
-        """Predictions and loss of the model as it would be kept, without training it.
+        """Return predictions and loss of the model with its final weights, without training it.
 
-        An optimizer that averages the weights (`use_ema`) answers with the averages, because
-        they are what `fit` leaves in the model at its end.
+        If the optimizer averages the weights (`use_ema`), the averages are used, as after `fit`.
         """
         averages = getattr(self.model.optimizer, "use_ema", False)
         values = self.get_state() if averages else []
@@ -184,7 +183,7 @@ class SharedModel:
             losses.append(loss * len(chunk))
         if averages:
             self.set_state(values)
-        with np.errstate(over="ignore", invalid="ignore"):  # of a training that diverges
+        with np.errstate(over="ignore", invalid="ignore"):  # diverging training
             seen = np.concatenate(answers)
             if self._answers_logits:
                 seen = logits_to_probabilities(seen, self._task)
@@ -202,7 +201,7 @@ class SharedModel:
 
 
 def to_backend_array(features: np.ndarray) -> Any:
-    """The rows where the backend reads them; TensorFlow keeps a copy of its own."""
+    """Convert rows to the backend's array; TensorFlow makes a copy."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -213,7 +212,7 @@ def to_backend_array(features: np.ndarray) -> Any:
 
 
 class BatchSteps:
-    """Epochs as a loop over batches: every backend, every model that Keras can train."""
+    """Runs epochs as a loop over batches, for any backend and model."""
 
     def __init__(self, model: keras.Model, problem: Problem) -> None:
         self._model = model
