@@ -29,7 +29,9 @@ def crashes(kills: int, cuts: int, seed: int, kinds: int = 0) -> dict:
     return json.loads(done.stdout.splitlines()[-1]) | {"log": done.stdout}
 
 
-@pytest.mark.parametrize("points", [2, pytest.param(100, marks=SOAK)])
+@pytest.mark.parametrize(
+    "points", [pytest.param(3, marks=pytest.mark.long), pytest.param(100, marks=SOAK)]
+)
 def test_killed_at_any_operation_a_whole_study_goes_on(points, figure):
     found = crashes(points, 0, 0)
     assert 0 == found["kills with a problem"], found["log"]

@@ -245,7 +245,7 @@ def quadratic_with_a_condition(kind, seed, trials=60):
 @pytest.mark.parametrize(
     ("kind", "least"),
     # 15 of 20: a sign test's p below 0.05; Optuna's own TPE wins 17.
-    [pytest.param("gp", 18, marks=pytest.mark.long), ("tpe", 15)],
+    [pytest.param(*case, marks=pytest.mark.long) for case in (("gp", 18), ("tpe", 15))],
 )
 def test_a_model_beats_random_on_a_quadratic_with_a_condition(kind, least):
     wins = sum(

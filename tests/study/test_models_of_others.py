@@ -40,6 +40,7 @@ def asked(root: Path) -> list[dict[str, Any]]:
     return [r["params"] for r in records if r["event"] == "asked"]
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_hypermodel_with_scopes_and_logits_is_searched_and_served(tmp_path: Path) -> None:
     model = {"keras_tuner": f"{USERS}:conditional"}
     y = np.array(["low", "mid", "high"])[np.digitize(X[:, 0], [-0.5, 0.5])]

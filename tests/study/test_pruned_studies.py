@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import synthetic
+from long_cases import long_unless
 
 from hpsearch.errors import SpecError
 from hpsearch.execution.inline_executor import InlineExecutor
@@ -105,7 +106,10 @@ def study(dataset, trainers, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("kind", [kind for kind in PRUNERS if kind != "fold_race"])
+@pytest.mark.parametrize(  # tests/search proves what each decides, without networks
+    "kind",
+    long_unless(("hyperband", "patience").__contains__, [k for k in PRUNERS if k != "fold_race"]),
+)
 def test_a_study_of_each_pruner_trains_the_epochs_that_its_journal_holds(study, kind):
     history = study(kind, pruner={"kind": kind, **OPTIONS.get(kind, {})})
     assert 10 == history.count("COMPLETE") + history.count("PRUNED")
@@ -134,7 +138,7 @@ def scores(history):
     return [(t.number, t.state, dict(t.params), t.scores) for t in history.trials]
 
 
-@pytest.mark.parametrize("kind", ["asha", "halving"])
+@pytest.mark.parametrize("kind", ["asha", pytest.param("halving", marks=pytest.mark.long)])
 def test_a_pruned_study_killed_and_resumed_equals_one_never_stopped_bit_for_bit(study, kind):
     whole = study("whole", pruner={"kind": kind})
     for stop_after in (9, 40):

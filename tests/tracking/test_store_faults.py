@@ -7,6 +7,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 import synthetic
 from click.testing import CliRunner
+from long_cases import long_unless
 from mlflow import MlflowClient
 
 from hpsearch.cli import main
@@ -82,7 +84,9 @@ CURSORS = {
 }
 
 
-@pytest.mark.parametrize("kind", CURSORS)
+@pytest.mark.parametrize(
+    "kind", long_unless(("empty", "an older version's", "within a line").__contains__, CURSORS)
+)
 def test_a_damaged_cursor_is_not_believed(
     kind: str, root: Path, uri: str, artifacts: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,8 +178,13 @@ def rename_over(backup: Path, database: Path) -> None:
     os.replace(backup.with_suffix(".new"), database)
 
 
-@pytest.mark.parametrize("restore", [copy_over, rename_over])
-@pytest.mark.parametrize("while_it_runs", [False, True])
+@pytest.mark.parametrize(
+    ("restore", "while_it_runs"),
+    long_unless(
+        ((copy_over, True), (rename_over, False)).__contains__,
+        [(restore, runs) for restore in (copy_over, rename_over) for runs in (True, False)],
+    ),
+)
 def test_an_older_backup_of_the_database_gets_what_it_lacks(
     restore: Callable[[Path, Path], None],
     while_it_runs: bool,
@@ -353,8 +362,10 @@ def test_a_run_whose_beginning_the_journal_lost_is_not_left_running(
     assert "RUNNING" not in states
 
 
-@pytest.mark.parametrize("another_has_its_name", [True, False])
-@pytest.mark.parametrize("knows_it", [True, False])
+@pytest.mark.parametrize(
+    ("another_has_its_name", "knows_it"),
+    long_unless(lambda case: case[0] != case[1], list(product((True, False), repeat=2))),
+)
 def test_a_renamed_experiment_is_found_again(
     another_has_its_name: bool,
     knows_it: bool,
@@ -502,7 +513,7 @@ def remove_best_scores(database: sqlite3.Connection) -> str:
 LOSSES = (remove_run, remove_param, change_state, remove_points, remove_best_scores)
 
 
-@pytest.mark.parametrize("lose", LOSSES)
+@pytest.mark.parametrize("lose", long_unless((remove_run, remove_points).__contains__, LOSSES))
 def test_what_a_store_lost_is_found_by_comparing_it_with_the_journal_and_sent_again(
     lose: Callable[[sqlite3.Connection], str],
     root: Path,

@@ -195,7 +195,13 @@ def test_replayed_from_every_event_the_store_holds_everything_once(
     assert once == replayed
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["not sent", "answer lost"])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        pytest.param(False, id="not sent", marks=pytest.mark.long),
+        pytest.param(True, id="answer lost"),
+    ],
+)
 def test_any_request_may_fail_and_the_store_holds_everything_once(
     root: Path, uri: str, artifacts: str | None, stored: Stored, client: Any, lost: bool
 ) -> None:

@@ -180,7 +180,7 @@ def test_an_operation_of_one_lane_is_not_cut_into_shares() -> None:
     assert [len(os.sched_getaffinity(0)) > 1, False] == cut
 
 
-@pytest.mark.parametrize("placement", ["threads", "batch"])
+@pytest.mark.parametrize("placement", ["threads", pytest.param("batch", marks=pytest.mark.long)])
 @pytest.mark.parametrize("n_folds", [pytest.param(2, marks=pytest.mark.long), 8])
 def test_rows_are_held_once_whatever_the_number_of_folds(
     n_folds: int, placement: Placement
