@@ -64,7 +64,7 @@ class WinnerFit:
     def run(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Create `final/` and the event `final`, unless both exist and are intact.
 
-        `meanwhile` is called while the executor trains, if it does.
+        `meanwhile` is called while the executor trains and predicts, if it does.
         """
         is_recorded = self._is_of_choice(self.history.final)
         broken = self._damaged_files() if is_recorded else ()
@@ -87,9 +87,11 @@ class WinnerFit:
             fitting = pool.submit(self._fit_networks)
             earlier = self._earlier_evaluation()
             baselines = self._fit_baselines() if earlier is None else ()
+            evaluating = pool.submit(
+                lambda: self._evaluate_holdout(fitting.result(), earlier, baselines, began)
+            )
             meanwhile()
-            fitted = fitting.result()
-        self._evaluate_holdout(fitted, earlier, baselines, began)
+            evaluating.result()
         shutil.rmtree(self.folder / "fit", ignore_errors=True)
 
     # -- results of earlier runs ------------------------------------------------------------
