@@ -1,7 +1,8 @@
 """What a trial costs as a population grows, on whatever device is there.
 
     python benchmarks/population.py [--populations 1,8,64,256,1000] [--rows 5600] [--epochs 20]
-        [--only uniform,mixed,bare,loop,shifted,grouped] [--budget SECONDS] [--keep FILE.jsonl]
+        [--only uniform,mixed,bare,loop,shifted,grouped,precision] [--budget SECONDS]
+        [--keep FILE.jsonl]
     python benchmarks/population.py --quick [--keep FILE.jsonl]
     python benchmarks/population.py --show FILE.jsonl
 
@@ -11,6 +12,8 @@ from 16 to 128. Both run lanes as one batch, as on an accelerator, also where th
 is a JAX program of the same uniform lanes without anything around it: the limit. `loop` is one
 trial of `keras.Model.fit` on the JAX backend, a fold after the other. `shifted` are small
 convolutions of images as sums of products, `grouped` the same as XLA's grouped convolutions.
+`precision`, which is run by name alone, trains one configuration with as many seeds as the
+population is large in each `training.precision`: the default is to stay within the seeds' spread.
 
 Every population is trained twice by one trainer: the first time compiles, the second is what a
 trial costs. One line of JSON each: seconds a trial of either, programs compiled, megabytes that
@@ -19,7 +22,7 @@ the device.
 
 `--budget` begins no measurement after so many seconds, and none that would not end within them by
 what the population before took; each of them is named. `--quick` is for two cores: 600 rows, 3
-epochs and populations of 1, 8 and 64 in 360 s.
+epochs and populations of 1, 8, 64 and 256 in 440 s.
 """
 
 from __future__ import annotations
@@ -44,7 +47,8 @@ BATCH_SIZES = (32, 64, 128, 256)
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)
 KINDS = ("uniform", "mixed", "bare", "loop", "shifted", "grouped")
 IMAGE = (12, 12, 1)
-QUICK = {"populations": "1,8,64", "rows": 600, "epochs": 3, "budget": 360.0}
+QUICK = {"populations": "1,8,64,256", "rows": 600, "epochs": 3, "budget": 440.0}
+PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
 Row = dict[str, Any]
 
 
@@ -174,6 +178,25 @@ def population(kind: str, n: int, rows: int, epochs: int) -> Row:
     }
 
 
+def precisions(n: int, rows: int, epochs: int) -> Row:
+    """Mean and standard deviation over `n` seeds of a score in each precision.
+
+    A processor computes in float32 whatever is declared, so that the scores are the same there.
+    """
+    from hpsearch.training.vectorized import VectorizedTrainer, session
+    from hpsearch.trial import TrialResult
+
+    [trial] = trials_of("uniform", 1, epochs, first=0)
+    figures: Row = {}
+    for precision in PRECISIONS:
+        trainer = VectorizedTrainer(replace(problem_of(rows), precision=precision))
+        said = trainer.train([replace(trial, number=seed, seed=seed) for seed in range(n)])
+        scores = [word.score for word in said if isinstance(word, TrialResult)]
+        figures[precision] = [float(np.mean(scores)), float(np.std(scores))]
+        figures[f"{precision} products"] = session.product_precision(precision)
+    return figures
+
+
 def bare(n: int, rows: int, epochs: int) -> Row:
     """The uniform lanes in JAX alone: what any trainer could reach at best."""
     import jax
@@ -301,6 +324,9 @@ def main() -> None:
             left = given.budget - (time.monotonic() - began)
             if left < compiling + 2 * trial * n:
                 print(f"left out for want of time: {kind}, population of {n}", flush=True)
+                continue
+            if kind == "precision":
+                print(json.dumps(precisions(n, given.rows, given.epochs)), flush=True)
                 continue
             figures = measure(kind, n, given.rows, given.epochs)
             trial = figures["trial_s"]
