@@ -13,7 +13,7 @@ def test_garbage_is_looked_for_again_afterwards() -> None:
     assert gc.isenabled()
 
 
-def test_who_looks_for_none_keeps_to_it() -> None:
+def test_a_disabled_garbage_collector_stays_disabled() -> None:
     gc.disable()
     try:
         with pause_gc():

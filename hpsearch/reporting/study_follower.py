@@ -1,7 +1,7 @@
-"""A study's journal, read as it grows.
+"""Follow a study's journal as it grows, for `hpsearch watch` and the report.
 
-What `hpsearch watch` and the report look at: works while another process writes the journal, after
-that process was killed and after the study's end, since nothing but the file is read.
+Reads only the file, so it works while another process writes the journal, after that process was
+killed and after the study's end.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ..history import History
 from ..journal import read_page
 from ..trial import Trial, is_score, orient
 
-# What a study does one after the other, and the event with which each begins.
+# The phases of a study in order, and the event that starts each.
 PHASES: tuple[tuple[str, type[Event]], ...] = (
     ("search", TrialAsked),
     ("finalists on fresh folds", SearchEnded),
@@ -45,13 +45,13 @@ def find_phase(event: Event, before: int) -> int:
 
 
 class StudyFollower:
-    """The history of a study, and what only the order of its events tells."""
+    """The history of a study, and facts that depend on the order of its events."""
 
     def __init__(self, journal: Path) -> None:
-        """Read what the journal holds now.
+        """Read the journal.
 
         Raises:
-            JournalError: If there is none, or it is damaged.
+            JournalError: If the journal is missing or damaged.
         """
         self.journal = journal
         self._begin()
@@ -60,11 +60,11 @@ class StudyFollower:
     def _begin(self) -> None:
         self.history = History()
         self.phase = 0  # an index of PHASES
-        self.n_finalists = 0  # that were scored again
+        self.n_finalists = 0  # finalists that were scored again
         self.run_began = 0  # milliseconds since the epoch, of the latest run
         self.ended_before = 0  # trials that had ended when it began
-        self.offset = 0  # bytes that were read
-        self._file = 0  # the inode of the file that was read
+        self.offset = 0  # number of bytes read
+        self._file = 0  # inode of the file
         self._kept: list[tuple[float, int, Trial]] = []  # worst first
 
     @property
@@ -73,13 +73,12 @@ class StudyFollower:
         return [trial for *_, trial in reversed(self._kept)]
 
     def update(self) -> bool:
-        """Read what was written since; whether there was anything.
+        """Read new events; return whether there were any.
 
-        A journal that another one took the place of (`--fresh`) is read anew; one that is away
-        meanwhile brings nothing.
+        A replaced journal (`--fresh`) is read from its start; while it is missing, nothing is read.
 
         Raises:
-            JournalError: If it is damaged, or has never been there.
+            JournalError: If the journal is damaged, or never existed.
         """
         try:
             found = self.journal.stat()

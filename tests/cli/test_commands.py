@@ -81,9 +81,7 @@ def test_check_shows_every_range_of_a_hyperparameter(run, tmp_path):
         ("rules.py:none", "a.yaml:3: constraints.0: there is no file"),
     ],
 )
-def test_constraints_that_nothing_meets_or_nobody_understands_are_refused(
-    run, tmp_path, constraint, told
-):
+def test_unsatisfiable_or_invalid_constraints_are_refused(run, tmp_path, constraint, told):
     (tmp_path / "a.yaml").write_text(f"{GOOD}constraints: ['{constraint}']\n")
     code, _, err = run("check", "a.yaml", "--no-data")
     assert 2 == code

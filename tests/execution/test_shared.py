@@ -49,7 +49,7 @@ def test_an_array_is_written_once_however_often_it_is_sent(shared, large):
     assert len(message) < large.features.nbytes / 10
 
 
-def test_nobody_can_write_to_what_all_read(shared, large):
+def test_shared_arrays_are_read_only(shared, large):
     read = pickle.loads(shared.dumps(large))
     with pytest.raises(ValueError, match="read-only"):
         read.features[0, 0] = 1.0

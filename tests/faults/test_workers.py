@@ -185,7 +185,7 @@ def test_a_stopped_worker_is_not_taken_for_dead(tmp_path, figure):
         executor.close()
 
 
-def test_time_in_which_nobody_watched_counts_against_no_deadline(monkeypatch):
+def test_deadlines_do_not_count_time_while_the_coordinator_was_stopped(monkeypatch):
     now = [1000.0]
     monkeypatch.setattr("hpsearch.execution.resource_limits.time.monotonic", lambda: now[0])
     watch = ResourceUsage(os.getpid())

@@ -165,7 +165,7 @@ def test_refusals_are_told_in_one_line_before_mlflow_is_imported(
 
 
 @pytest.mark.parametrize("user", ["owner", "editor", "admin"])
-def test_who_may_write_in_the_experiment_promotes_to_a_new_name(
+def test_edit_permission_on_the_experiment_suffices_to_promote_to_a_new_name(
     server: Server, study: str, user: str, tmp_path: Path
 ) -> None:
     client = server.client(user)
@@ -189,7 +189,7 @@ def test_a_reader_is_told_what_to_ask_for_and_leaves_no_empty_model(
     assert "of-nobody" not in {model.name for model in reader.search_registered_models()}
 
 
-def test_the_model_of_somebody_else_needs_edit_on_it(
+def test_another_users_model_needs_edit_permission(
     server: Server, study: str, store: Store, tmp_path: Path
 ) -> None:
     promote_run(server.client("owner"), study, Reference("of-the-team"))

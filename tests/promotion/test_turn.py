@@ -29,7 +29,9 @@ def test_of_several_clients_one_has_the_turn(over_http: Store) -> None:
     assert [1] * 20 == seen
 
 
-def test_who_keeps_the_turn_is_named_and_how_to_take_it_away(over_http: Store) -> None:
+def test_the_error_names_the_holder_of_the_registry_lock_and_how_to_remove_it(
+    over_http: Store,
+) -> None:
     over_http.client.create_registered_model(LOCK_NAME, description="ann on big-box, process 7")
     try:
         with (

@@ -62,7 +62,7 @@ class TestEveryPruner(PrunerContract):
 
 
 @pytest.mark.parametrize("kind", ["asha", "halving", "hyperband", "median", "percentile"])
-def test_nobody_is_pruned_before_epoch_three(kind):
+def test_no_trial_is_pruned_before_epoch_three(kind):
     assert min(Replay(made(kind), rising(40)).lengths) >= 3
 
 
@@ -82,7 +82,7 @@ def test_some_are_pruned_and_a_trial_that_always_leads_is_not(kind):
     assert replay.history.count("PRUNED") > 5
 
 
-def test_without_a_pruner_nobody_is_pruned():
+def test_without_a_pruner_no_trial_is_pruned():
     assert {EPOCHS} == set(Replay(made("none"), rising(10)).lengths)
 
 
@@ -213,7 +213,7 @@ def test_halving_suits_its_brackets_to_the_epochs():
     assert 1 == Halving(epochs=8).bracket
 
 
-def test_halving_judges_nobody_before_the_last_of_the_bracket_has_come():
+def test_halving_waits_for_the_last_trial_of_the_bracket():
     replay = Replay(made("none"), flat())
     for n in range(9):
         replay.add(synthetic.event("asked", trial=n, attempt=0, params={}, seed=n, epochs=EPOCHS))
@@ -287,7 +287,7 @@ def test_a_race_knows_how_many_folds_its_first_verdict_takes(alpha, folds):
     assert told == [n + 1 >= folds for n in range(5)]
 
 
-def test_the_first_trial_has_nobody_to_race_against():
+def test_the_first_trial_is_not_compared_with_others():
     replay = Replay(made("none"), flat())
     replay.add(synthetic.event("asked", trial=0, attempt=0, params={}, seed=0, epochs=2))
     replay.add(synthetic.event("fold", trial=0, attempt=0, fold=0, scores=[0.1]))

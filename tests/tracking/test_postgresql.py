@@ -22,7 +22,7 @@ def postgresql() -> Iterator[str]:
         yield uri
 
 
-def test_those_who_begin_a_name_at_once_share_its_experiment(postgresql):
+def test_processes_that_create_a_name_at_once_share_its_experiment(postgresql):
     open_store(postgresql)
     clients = [MlflowClient(postgresql) for _ in range(4)]
     together = Barrier(len(clients))

@@ -103,7 +103,7 @@ def test_without_a_journal_those_of_the_name_are_listed(uri: str, tmp_path: Path
         find_study_run(MlflowClient(uri), "asked", key="7")
 
 
-def test_a_study_that_was_not_sent_is_not_taken_for_somebody_elses(
+def test_a_study_that_was_not_sent_is_not_confused_with_another_users(
     uri: str, tmp_path: Path
 ) -> None:
     send_all([place(tmp_path, 0, "unsent")], uri, at_once=False)

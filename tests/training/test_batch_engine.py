@@ -273,7 +273,7 @@ def stops_every_second(report: Any) -> bool:
     return report.epoch == 3 and report.trial % 6 == 0
 
 
-def test_the_next_population_begins_where_trials_have_ended_and_nobody_sees_it() -> None:
+def test_the_next_population_starts_in_free_tiles_without_changing_reports() -> None:
     """Its reports come as without it, and its lanes measure the same."""
     problem = first_fold(separable())
     populations = [refill_trials(range(start, start + 16)) for start in (0, 16, 32)]

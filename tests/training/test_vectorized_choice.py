@@ -27,7 +27,7 @@ def test_a_family_is_vectorised() -> None:
     assert "vectorized" == choose_trainer("auto", separable())[0]
 
 
-def test_who_names_a_trainer_gets_it() -> None:
+def test_a_named_trainer_is_used() -> None:
     assert ("keras_fit", "asked for") == choose_trainer("keras_fit", separable())
 
 
