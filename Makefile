@@ -39,7 +39,7 @@ compat-oldest: CONSTRAINTS := --constraint tests/compat/oldest.txt
 compat-oldest compat-newest: $(READY)
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/$@
-	$(BIN)/uv pip install --quiet --upgrade --python build/$@ $(CONSTRAINTS) --editable '.[cmaes,ray]' \
+	$(BIN)/uv pip install --quiet --upgrade --python build/$@ $(CONSTRAINTS) --editable '.[cmaes,ray,tensorflow]' \
 		pytest pytest-timeout pytest-xdist hypothesis
 	build/$@/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not soak" -W default $(COMPAT) $(ARGS)
 

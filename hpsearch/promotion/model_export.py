@@ -166,7 +166,7 @@ def _require_package(package: str, fix: str) -> Any:
 
 
 def _write_saved_model(model: Path, output: Path) -> None:
-    _require_package("tensorflow", "pip install tensorflow")
+    _require_package("tensorflow", "pip install 'hpsearch[tensorflow]'")
     _load_keras(model).export(output, verbose=False)
 
 

@@ -28,6 +28,7 @@ from ..training.trainer_factory import KERAS_BACKENDS
 from ..training.trainer_selection import (
     choose_backend,
     choose_trainer,
+    describe_backend,
     describe_precision,
     has_accelerator,
 )
@@ -339,6 +340,7 @@ class WorkerPool:
         trainer, reason = choose_trainer(self._kind, problem, own_training)
         population = self._population if trainer == "vectorized" else 1
         for said in (
+            describe_backend(trainer),
             describe_precision(problem.precision, on_accelerator=has_accelerator()),
             describe_population(population, threads=self.threads),
         ):

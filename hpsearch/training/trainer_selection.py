@@ -27,6 +27,7 @@ USES_TENSORFLOW = re.compile(r"GradientTape|\btf\.(?!keras\b)\w+")
 TRAINS_ITSELF = re.compile(r"def (?:fit|train_step|test_step|compute_loss)\(")
 JAX_STEP = re.compile(r"def train_step\(self, state\b")
 USES_TORCH = re.compile(r"^\s*(?:import|from) torch\b", re.M)
+INSTALL_TENSORFLOW = "pip install 'hpsearch[tensorflow]'"
 NEEDS_VALUES = re.compile(r"\.(?:load_weights|set_weights|from_pretrained)\(")
 
 
@@ -49,6 +50,8 @@ def choose_trainer(kind: str, problem: Problem, own_training: str | None = None)
         return "keras_fit", f"the model's function calls {found.group(0)[1:-1]}"
     if has_accelerator():
         return "vectorized", "all folds and trials are one program on the accelerator"
+    if not has_tensorflow():  # XLA, then, whoever trains
+        return "vectorized", "all folds train side by side in compiled programs"
     if found := SLOW_ON_CPU.search(text):
         return "keras_fit", f"{found.group(0)} is slow under XLA on a CPU"
     family = find_family(problem.model)
@@ -83,11 +86,27 @@ def trains_itself(model: str) -> bool:
 
 
 def choose_backend(trainer: str, model: str) -> str:
-    """The Keras backend of a process: the trainer's, unless a step is written for another."""
+    """The Keras backend of a process: the trainer's, unless a step is written for another.
+
+    JAX stands in for a TensorFlow that is not installed.
+    """
     text = read_file_source(model) if trainer == "keras_fit" else ""
     if JAX_STEP.search(text):
         return "jax"
-    return "torch" if USES_TORCH.search(text) else KERAS_BACKENDS[trainer]
+    if USES_TORCH.search(text):
+        return "torch"
+    return KERAS_BACKENDS[trainer] if has_tensorflow() else "jax"
+
+
+def has_tensorflow() -> bool:
+    """Whether TensorFlow is installed; does not import it."""
+    return importlib.util.find_spec("tensorflow") is not None
+
+
+def describe_backend(trainer: str) -> str:
+    """What trains in place of a missing TensorFlow; empty where nothing does."""
+    is_missing = KERAS_BACKENDS.get(trainer) == "tensorflow" and not has_tensorflow()
+    return f"on JAX, as TensorFlow is not installed ({INSTALL_TENSORFLOW})" if is_missing else ""
 
 
 def read_file_source(model: str) -> str:

@@ -47,7 +47,10 @@ PACKAGES = ("hpsearch", "keras", "jax", "tensorflow", "optuna", "mlflow", "numpy
 CPU_ALONE = "cpu:cpu"  # output of JAX's probe without an accelerator
 ANSWER_SECONDS = 120  # seconds to import a framework and list its devices
 MIN_FREE_DISK = 2e9  # bytes of free disk space
-NO_TENSORFLOW = "not installed: only `trainer: keras_fit` and SavedModel exports need it"
+NO_TENSORFLOW = (
+    "not installed: `trainer: keras_fit` runs on JAX, and SavedModel and ONNX are not written "
+    "(pip install 'hpsearch[tensorflow]')"
+)
 STALE_DAYS = 1.0  # age of the last event of an unfinished study that is not running
 
 PROBES = {
