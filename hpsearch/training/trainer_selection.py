@@ -104,7 +104,7 @@ def has_tensorflow() -> bool:
 
 
 def describe_backend(trainer: str) -> str:
-    """What trains in place of a missing TensorFlow; empty where nothing does."""
+    """Describe the stand-in for a missing TensorFlow; empty where none is needed."""
     is_missing = KERAS_BACKENDS.get(trainer) == "tensorflow" and not has_tensorflow()
     return f"on JAX, as TensorFlow is not installed ({INSTALL_TENSORFLOW})" if is_missing else ""
 
