@@ -1,0 +1,123 @@
+"""The same rows through every kind of source give the same data, bit for bit."""
+
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, dataset, parquet
+from server_parts import S3_KEYS, s3_server
+
+import hpsearch
+from hpsearch.data import load
+from hpsearch.spec.data_spec import DataSpec
+
+ROWS = 60
+TABLE = pa.table(  # sorted by the partitions' column, which stands last, as in Hive's folders
+    {
+        "size": pa.array([((i * 7) % 11) / 4 for i in range(ROWS)]),
+        "count": pa.array([None if i % 13 == 0 else (i * 5) % 17 for i in range(ROWS)]),
+        "id": pa.array(range(ROWS)),
+        "y": pa.array([("no", "yes")[(i * 7) % 11 > 5] for i in range(ROWS)]),
+        "country": pa.array(["DE"] * (ROWS // 2) + ["São Tomé"] * (ROWS // 2)),
+    }
+)
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    """The table in every kind of source: name -> `data.source`, or a frame."""
+    csv.write_csv(TABLE, tmp_path / "t.csv")
+    (tmp_path / "parts").mkdir()
+    for i in range(3):
+        part = TABLE.slice(i * ROWS // 3, ROWS // 3)
+        parquet.write_table(part, tmp_path / "parts" / f"part-{i}.parquet")
+    partitioned = {"partitioning": ["country"], "partitioning_flavor": "hive"}
+    dataset.write_dataset(TABLE, tmp_path / "hive", format="parquet", **partitioned)
+    with sqlite3.connect(tmp_path / "rows.db") as connection:
+        connection.execute("CREATE TABLE t (size REAL, count INT, id INT, y TEXT, country TEXT)")
+        rows = [tuple(row.values()) for row in TABLE.to_pylist()]
+        connection.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?)", rows)
+    connection.close()
+    monkeypatch.setenv("ROWS_DATABASE", f"sqlite:///{tmp_path / 'rows.db'}")
+    query = {"sql": "SELECT * FROM t", "connection": "ROWS_DATABASE", "order_by": ["id"]}
+    plain = {"csv": "t.csv", "parquet": "parts", "hive": "hive", "sql": query, "arrow": TABLE}
+    file = (tmp_path / "parts").absolute().as_uri()
+    return {**plain, "file address": file, "pandas": TABLE.to_pandas()}
+
+
+def declare(source: object) -> tuple[DataSpec, object]:
+    options = {"target": "y", "drop": ["id"]}
+    if isinstance(source, str | dict):
+        return DataSpec(source=source, **options), None
+    return DataSpec(**options), source
+
+
+def read(source: object, folder: Path):
+    spec, frame = declare(source)
+    return load(spec, task=None, cross_validation=None, seed=3, folder=folder, arrays=frame)
+
+
+def assert_same_rows(expected, found, name: str) -> None:
+    np.testing.assert_array_equal(expected.features, found.features, name)
+    np.testing.assert_array_equal(expected.target, found.target, name)
+    assert expected.schema.feature_names == found.schema.feature_names, name
+    for one, other in zip(expected.folds, found.folds, strict=True):
+        np.testing.assert_array_equal(one.train, other.train, name)
+
+
+def test_every_source_gives_the_same_data(sources, tmp_path):
+    expected = read(TABLE, tmp_path)
+    for name, source in sources.items():
+        found = read(source, tmp_path)
+        assert_same_rows(expected, found, name)
+        if name in ("parquet", "hive", "sql", "file address"):
+            assert expected.fingerprint == found.fingerprint, name
+
+
+def test_a_delta_table_gives_the_same_data(tmp_path):
+    deltalake = pytest.importorskip("deltalake")
+    deltalake.write_deltalake(str(tmp_path / "delta"), TABLE, partition_by=["country"])
+    expected, found = read(TABLE, tmp_path), read("delta", tmp_path)
+    assert_same_rows(expected, found, "delta")
+    assert expected.fingerprint == found.fingerprint
+
+
+@pytest.mark.long
+def test_a_bucket_gives_the_same_data(tmp_path, monkeypatch):
+    import boto3
+
+    parquet.write_table(TABLE, tmp_path / "t.parquet")
+    with s3_server("same-rows") as uri:
+        for name, value in {**S3_KEYS, "AWS_ENDPOINT_URL": uri}.items():
+            monkeypatch.setenv(name, value)
+        bucket = boto3.resource("s3", region_name="us-east-1").Bucket("same-rows")
+        bucket.upload_file(str(tmp_path / "t.parquet"), "rows/t.parquet")
+        found = read("s3://same-rows/rows", tmp_path)
+    assert read(TABLE, tmp_path).fingerprint == found.fingerprint
+
+
+@pytest.mark.long
+def test_every_source_gives_the_same_trials(sources, tmp_path):
+    scores = {}
+    for name in ("csv", "hive", "sql", "arrow"):
+        source = sources[name]
+        location = str(tmp_path / source) if isinstance(source, str) else source
+        declared = {} if source is TABLE else {"source": location}
+        rate = {"type": "float", "low": 0.01, "high": 0.1}
+        spec = {
+            "study": f"from-{name}",
+            "seed": 3,
+            "data": {**declared, "target": "y", "drop": ["id"]},
+            "cross_validation": {"folds": 2},
+            "training": {"epochs": 2},
+            "search_space": {"units": 4, "learning_rate": rate},
+            "sampler": {"kind": "random"},
+            "pruner": {"kind": "none"},
+            "selection": {"finalists": 0},
+            "budget": {"trials": 2},
+        }
+        found = hpsearch.tune(spec, None if declared else TABLE, offline=True, root=tmp_path)
+        scores[name] = [trial.score for trial in found.trials]
+    assert dict.fromkeys(scores, scores["arrow"]) == scores
