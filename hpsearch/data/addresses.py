@@ -62,10 +62,10 @@ def copy_address(location: str, folder: Path) -> Path:
         known = ", ".join(f"{s}://" for s in (*FILE_SYSTEMS, "https", "file"))
         raise DataError(f"addresses of {scheme}:// are not read; these are: {known}")
     parts = urlsplit(location)
-    if "@" in parts.netloc and scheme not in ("abfs", "abfss"):
+    if _holds_secret(location):
         raise DataError(
-            "an address must hold no login, because it is recorded: give it as the store's own "
-            "tools take it, in environment variables or their files"
+            "an address must hold no login and no signature, because it is recorded: give it as "
+            "the store's own tools take it, in environment variables or their files"
         )
     name = PurePosixPath(unquote(parts.path)).name or parts.netloc
     for number in range(1, TRIES + 1):
@@ -78,6 +78,13 @@ def copy_address(location: str, folder: Path) -> Path:
                 raise DataError(f"it cannot be read: {_describe(error)}") from None
         time.sleep(WAIT_SECONDS * number)
     raise AssertionError("the last try returns or raises")
+
+
+def _holds_secret(location: str) -> bool:
+    """Whether an address holds a login or a signature; `abfs://CONTAINER@ACCOUNT` holds none."""
+    if find_scheme(location) in ("abfs", "abfss"):
+        location = location.replace("@", "/", 1)
+    return "@" in urlsplit(location).netloc or redact_text(location) != location
 
 
 def _may_pass(error: Exception) -> bool:

@@ -86,6 +86,8 @@ def test_what_cannot_be_had_is_refused_with_the_address(web):
         ("http://example.invalid/t.csv", "http:// is read from this machine alone"),
         ("https://ann:geheim12@example.invalid/t.csv", "must hold no login"),
         ("s3://AKIAABCDEFGHIJKLMNOP:geheim12@bucket/t.csv", "must hold no login"),
+        ("https://example.invalid/t.csv?X-Amz-Signature=geheim12", "and no signature"),
+        ("abfs://rows@account.dfs.invalid/t?sig=geheim12", "and no signature"),
         ("ftp://example.invalid/t.csv", r"addresses of ftp:// are not read; .*s3://"),
     ],
 )
@@ -93,6 +95,10 @@ def test_addresses_that_are_not_read_are_refused(source, message):
     with pytest.raises(DataError, match=message) as refused:
         read(source)
     assert "geheim12" not in str(refused.value)
+
+
+def test_the_container_of_an_azure_address_is_no_login():
+    assert not addresses._holds_secret("abfss://rows@account.dfs.core.windows.net/t.parquet")
 
 
 def test_a_file_that_changed_since_the_study_began_is_refused(web, tmp_path):
