@@ -22,16 +22,8 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import FloatDistribution, IntDistribution
-from samplers import (
-    EPOCHS,
-    LCBENCH_SPACE,
-    LCBENCH_TASKS,
-    Task,
-    average_ranks,
-    lcbench,
-    load_surrogate,
-    standard_error,
-)
+from sampler_tasks import EPOCHS, LCBENCH_SPACE, LCBENCH_TASKS, Task, lcbench, load_surrogate
+from samplers import average_ranks, standard_error
 
 from hpsearch.event_codec import from_json
 from hpsearch.history import History
