@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _begin(records: Records) -> None:
         "seed": 7,
         "data": {"source": "churn.csv", "target": "Churn"},
         "cross_validation": {"kind": "stratified", "folds": 3},
-        "search_space": SPACE,
+        "search_space": deepcopy(SPACE),  # some tests change what they get
     }
     records.add(
         "study",

@@ -134,6 +134,7 @@ def test_a_model_that_cannot_be_vectorised_goes_to_the_other_trainer_with_the_re
     assert {"keras_fit"} == {r["trainer"] for r in records if r["event"] == "result"}
 
 
+@pytest.mark.long  # tests/gallery runs one through the whole path, down to what is served
 @pytest.mark.usefixtures("inline_workers")
 def test_a_model_of_ones_own_is_searched_like_any_other(tmp_path):
     own = spec("own", model=f"{MODELS}:dense", search_space={"width": [4, 8]})
