@@ -38,10 +38,10 @@ KEY = click.option(
 
 
 def _open_client(tracking_uri: str | None) -> Any:
-    """Open an `MlflowClient` of the store; its requests have timeouts until the command ends."""
-    from ..study.in_use import open_registry
+    """Open the store's registry; requests to a server have timeouts until the command ends."""
+    from ..study.in_use import open_aliases
 
-    return click.get_current_context().with_resource(open_registry(tracking_uri, Path.cwd()))
+    return click.get_current_context().with_resource(open_aliases(tracking_uri, Path.cwd()))
 
 
 def _store_files(client: Any) -> list[Path]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..errors import PromotionError
-from ..tracking.refusals import describe_refusal, http_status
+from ..tracking.refusals import describe_refusal, error_code, http_status
 
 
 def model_permission(permission: str, name: str) -> str:
@@ -27,14 +27,12 @@ def explain_refusals(permission: str) -> Iterator[None]:
     Raises:
         PromotionError: Names `permission` if it is missing.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         yield
     except PromotionError:
         raise
     except Exception as error:  # of MLflow, of requests, of an artifact store
-        if not isinstance(error, MlflowException) and http_status(error) is None:
+        if error_code(error) is None and http_status(error) is None:
             raise
         raise PromotionError(
             f"{_error_prefix(error)}{describe_refusal(error, needs=permission)}"

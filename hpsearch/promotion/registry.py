@@ -18,7 +18,7 @@ from .. import fault_injection
 from ..errors import PromotionError
 from ..events import ModelPromoted
 from ..platforms.locks import FileLock, LockHeldError
-from ..tracking.refusals import http_status, permission_denied
+from ..tracking.refusals import error_code, http_status, permission_denied
 from ..tracking.server import may_edit
 from .gate import Comparison, Gate, NotBetterError, compare_models
 from .permissions import experiment_permission, explain_refusals, model_permission
@@ -212,21 +212,21 @@ def name_study_of_versions(client: MlflowClient, name: str, run_id: str, study: 
 
 def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | None:
     """Return the version with the alias; None if there is none."""
-    from mlflow.exceptions import MlflowException
-
     try:
         return client.get_model_version_by_alias(reference.name, reference.alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+    except Exception as error:  # of MLflow, or of `RegistryDatabase`
+        if error_code(error) in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
+        if error_code(error) is None:
+            raise
         if http_status(error) != 403:
             raise PromotionError(f"{reference}: the registry does not answer: {error}") from error
     # Servers with logins deny the alias of a model that does not exist.
     with explain_refusals(model_permission("READ", reference.name)):
         try:
             known = client.get_registered_model(reference.name)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        except Exception as error:  # of MLflow
+            if error_code(error) == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
         if reference.alias not in known.aliases:
@@ -355,13 +355,11 @@ def _promotion_lock(client: MlflowClient) -> Iterator[None]:
 
 def _read_aliases(client: MlflowClient, name: str) -> Mapping[str, str]:
     """Alias -> version."""
-    from mlflow.exceptions import MlflowException
-
     with explain_refusals(model_permission("READ", name)):
         try:
             aliases: Mapping[str, str] = client.get_registered_model(name).aliases
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        except Exception as error:  # of MLflow, or of `RegistryDatabase`
+            if error_code(error) != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise PromotionError(f"there is no registered model {name!r}.") from None
     return aliases

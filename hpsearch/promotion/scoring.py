@@ -6,12 +6,16 @@ and cleaned by the model's own schema; the predictions are those of the MLflow m
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +30,7 @@ from ..data.prediction_intervals import bound_of_level
 from ..data.schema import Schema
 from ..data.source_table import normalize_column_types
 from ..errors import DataError, HpsearchError, PromotionError, redact_text
-from ..tracking.artifact_store import limit_s3_requests
+from ..tracking.artifact_store import limit_s3_requests, local_folder
 from ..tracking.refusals import describe_refusal
 from ..tracking.waiting import telling_what_is_awaited
 from ..training.keras_import import import_keras
@@ -219,13 +223,32 @@ def load_served(path: Path, reference: Reference | Path) -> Any:
     Raises:
         PromotionError: If it cannot be opened.
     """
-    from mlflow import pyfunc
-    from mlflow.exceptions import MlflowException
-
     try:
-        return pyfunc.load_model(str(path)).unwrap_python_model()
-    except (MlflowException, OSError, TypeError, ValueError) as error:  # Keras raises the last two
+        module = _run_model_code(path / "served_model.py")
+        served = module.ServedModel()
+        artifacts = {file.stem: str(file) for file in (path / "artifacts").iterdir()}
+        served.load_context(SimpleNamespace(artifacts=artifacts))
+    except (OSError, KeyError, TypeError, ValueError) as error:  # Keras raises the last two
         raise PromotionError(f"{reference} cannot be opened: {error}") from error
+    return served
+
+
+def _run_model_code(file: Path) -> Any:
+    """Run the model's own `served_model.py`, whose digest was checked, without MLflow.
+
+    The one of an earlier version imports MLflow, which takes some seconds more.
+    """
+    spec = importlib.util.spec_from_file_location("hpsearch_served_model", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module: Any = importlib.util.module_from_spec(spec)
+    module.WITHOUT_MLFLOW = True
+    sys.modules[spec.name] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        del sys.modules[spec.name]
+    return module
 
 
 def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path:
@@ -236,8 +259,6 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
     Raises:
         PromotionError: If there is no such model, it is damaged, or it is none of ours.
     """
-    from mlflow.artifacts import download_artifacts
-
     version = version_at(client, reference)
     if version is None:
         raise PromotionError(
@@ -252,7 +273,7 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
         with telling_what_is_awaited(
             f"the files of {reference}, {_describe_location(uri, client)}"
         ):
-            path = Path(download_artifacts(uri, dst_path=folder, tracking_uri=client.tracking_uri))
+            path = _fetch_files(uri, folder, client.tracking_uri)
         found = folder_sha256(clean_folder(path))
     except Exception as error:  # every artifact store raises its own kind
         needs = experiment_permission("READ", version.tags.get(f"{TAG}study", ""))
@@ -264,6 +285,15 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
             "a file of it has changed. Promote it again from its study."
         )
     return path
+
+
+def _fetch_files(uri: str, folder: str, tracking_uri: str) -> Path:
+    """Copy a folder of artifacts; only a store elsewhere needs MLflow for it."""
+    if (source := local_folder(uri)) is not None:
+        return Path(shutil.copytree(source, Path(folder) / source.name, dirs_exist_ok=True))
+    from mlflow.artifacts import download_artifacts
+
+    return Path(download_artifacts(uri, dst_path=folder, tracking_uri=tracking_uri))
 
 
 def _describe_location(uri: str, client: MlflowClient) -> str:

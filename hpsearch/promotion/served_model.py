@@ -18,13 +18,17 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import BAD_REQUEST
-from mlflow.pyfunc import PythonModel, PythonModelContext
+
+WITHOUT_MLFLOW = "WITHOUT_MLFLOW" in globals()  # `hpsearch predict` opens this file so, sooner
+if TYPE_CHECKING or not WITHOUT_MLFLOW:
+    from mlflow.models import set_model
+    from mlflow.pyfunc import PythonModel, PythonModelContext
+else:
+    PythonModel = PythonModelContext = object
 
 # Used of the modules beside the model.
 CODE = ("columns", "column_cleaning", "schema", "delimited", "prediction_intervals")
@@ -256,6 +260,7 @@ def _serve_csv(schema: Any, code: Mapping[str, Any]) -> None:
 def _read_csv(content: bytes, schema: Any, code: Mapping[str, Any]) -> pd.DataFrame:
     """The texts of a request's body."""
     from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
     needed, reader = schema.raw_columns, code["delimited"]
     try:
@@ -278,4 +283,5 @@ def _choose_backend() -> None:
         os.environ["KERAS_BACKEND"] = next(installed, "jax")
 
 
-set_model(ServedModel())
+if not WITHOUT_MLFLOW:
+    set_model(ServedModel())

@@ -15,6 +15,7 @@ from typing import Any
 from .. import promotion
 from ..errors import PromotionError, TrackingError
 from ..journal import Journal
+from ..tracking.registry_database import open_registry_database
 from ..tracking.sender import sync_study
 from ..tracking.store import (
     artifact_location,
@@ -39,6 +40,20 @@ def open_registry(tracking_uri: str | None, root: Path) -> Iterator[Any]:
     uri = tracking_uri or default_uri(root)
     client = open_store(uri)
     with limited_requests(uri):
+        yield client
+
+
+@contextmanager
+def open_aliases(tracking_uri: str | None, root: Path) -> Iterator[Any]:
+    """Open a client that lists models, moves aliases and finds files; arguments as above.
+
+    Of an SQLite database without MLflow, whose import takes seconds.
+    """
+    uri = tracking_uri or default_uri(root)
+    if (registry := open_registry_database(uri)) is not None:
+        yield registry
+        return
+    with open_registry(tracking_uri, root) as client:
         yield client
 
 
@@ -107,7 +122,7 @@ def rollback(
         PromotionError: If there was no champion before.
     """
     model = promotion.parse_reference(name).name
-    with open_registry(tracking_uri, Path.cwd() if root is None else Path(root)) as client:
+    with open_aliases(tracking_uri, Path.cwd() if root is None else Path(root)) as client:
         return promotion.rollback_model(client, model)
 
 
@@ -120,7 +135,7 @@ def list_models(
         tracking_uri: As for `tune`.
         root: As for `promote`.
     """
-    with open_registry(tracking_uri, Path.cwd() if root is None else Path(root)) as client:
+    with open_aliases(tracking_uri, Path.cwd() if root is None else Path(root)) as client:
         return promotion.list_versions(client)
 
 

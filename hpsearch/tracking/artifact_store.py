@@ -64,7 +64,11 @@ def list_run_files(client: MlflowClient, run_id: str, folder: str = "") -> list[
 
 def local_artifacts(client: MlflowClient, run_id: str) -> Path | None:
     """Return the local folder of a run's artifacts; None if they are stored elsewhere."""
-    uri = client.get_run(run_id).info.artifact_uri
+    return local_folder(client.get_run(run_id).info.artifact_uri)
+
+
+def local_folder(uri: str) -> Path | None:
+    """Return the local folder of an artifact URI; None if it is elsewhere."""
     if urlsplit(uri).scheme == "file":
         return Path(url2pathname(urlsplit(uri).path))
     return Path(uri) if "://" not in uri and Path(uri).is_absolute() else None

@@ -27,6 +27,12 @@ NOT_TRUSTED = (
 )
 
 
+def error_code(error: BaseException) -> str | None:
+    """Return the code that MLflow gives its exceptions; None if it has none."""
+    code = getattr(error, "error_code", None)
+    return code if isinstance(code, str) else None
+
+
 def http_status(error: BaseException) -> int | None:
     """Return the HTTP status of an exception; None if it has none."""
     answer = getattr(error, "response", None)

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from ...compat.tensorflow import LIST_DEVICES
 from ...errors import HpsearchError, JournalError, TrackingError, describe_os_error, redact_text
 from ...events import CURVES
 from ...execution.executor import EXECUTORS
@@ -38,7 +39,7 @@ from ...tracking.database import (
     make_database,
     move_aside,
 )
-from ...tracking.store import default_uri, list_journals, open_store, uri_option
+from ...tracking.store import check_uri, default_uri, list_journals, open_store, uri_option
 from ...training.metrics import METRICS
 from .study_folder import find_wrong_files, find_wrong_folders
 
@@ -55,10 +56,7 @@ STALE_DAYS = 1.0  # age of the last event of an unfinished study that is not run
 
 PROBES = {
     "jax": "import jax; print(*(f'{d.platform}:{d.device_kind}' for d in jax.devices()), sep=', ')",
-    "tensorflow": (
-        "import tensorflow as tf; "
-        "print(*(f'{d.device_type}' for d in tf.config.list_physical_devices()), sep=', ')"
-    ),
+    "tensorflow": LIST_DEVICES,
 }
 
 
@@ -162,8 +160,12 @@ def _check_store(root: Path, uri: str | None) -> Finding:
         if path and database_state(path) in ("absent", "empty"):
             check_database(path)
             return Finding("store", "note", f"{path}: not there yet; the first study makes it")
-        open_store(uri)
-        says = _describe_database(path) if path else f"{redact_text(uri)}: the store answers"
+        if path:
+            check_uri(uri)  # MLflow, whose import takes seconds, would look at nothing else
+            says = _describe_database(path)
+        else:
+            open_store(uri)
+            says = f"{redact_text(uri)}: the store answers"
     except HpsearchError as error:
         return Finding("store", "bad", str(error))
     return Finding("store", "ok", says)

@@ -1,0 +1,176 @@
+"""The model registry of an SQLite store, read and its aliases moved without MLflow.
+
+Importing MLflow takes seconds, and its client some more. This one has the few methods of
+`MlflowClient` that listing, rolling back and predicting need, with the same arguments and answers.
+The database was compared with the installed MLflow before (`database_schema.check_schema`).
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import TrackingError
+from .database import database_path, database_state
+from .relocation import update_locations
+from .store import check_uri
+
+MISSING = "RESOURCE_DOES_NOT_EXIST"
+BUSY_SECONDS = 30  # for which a writer of the database is waited for
+DELETED = "Deleted_Internal"  # the stage of a version that was deleted
+
+
+class EntryMissingError(LookupError):
+    """There is no such model, version or alias."""
+
+    error_code = MISSING  # as MLflow's exceptions have it
+
+
+def open_registry_database(uri: str) -> RegistryDatabase | None:
+    """Open the registry of a store that is an SQLite database; None for any other.
+
+    Raises:
+        TrackingError: If the database is damaged, or of another version of MLflow.
+    """
+    path = database_path(uri)
+    if path is None or os.environ.get("MLFLOW_REGISTRY_URI") or database_state(path) != "whole":
+        return None
+    check_uri(uri)
+    update_locations(path)
+    return RegistryDatabase(path, uri)
+
+
+class Page(list[Any]):
+    """A whole answer: there is no other page."""
+
+    token = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModelRow:
+    """A registered model."""
+
+    name: str
+    aliases: Mapping[str, str]  # alias -> version
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersionRow:
+    """A version of a registered model."""
+
+    name: str
+    version: str
+    creation_timestamp: int  # milliseconds since the epoch
+    tags: Mapping[str, str]
+    source: str  # where its files are
+
+
+class RegistryDatabase:
+    """A client of the registry in an SQLite database."""
+
+    def __init__(self, path: Path, uri: str) -> None:
+        """Name the database at `path`, whose tracking URI is `uri`; it is opened for each call."""
+        self.tracking_uri = uri
+        self._path = path
+
+    def search_registered_models(self, *, page_token: str | None = None) -> Page:
+        """All registered models, by name."""
+        with self._open() as database:
+            names = database.execute("select name from registered_models order by name").fetchall()
+            return Page(
+                RegisteredModelRow(name, _read_aliases(database, name)) for (name,) in names
+            )
+
+    def get_registered_model(self, name: str) -> RegisteredModelRow:
+        """The registered model `name`.
+
+        Raises:
+            EntryMissingError: If there is none.
+        """
+        with self._open() as database:
+            known = database.execute("select 1 from registered_models where name = ?", [name])
+            if known.fetchone() is None:
+                raise EntryMissingError(f"Registered Model with name={name} not found")
+            return RegisteredModelRow(name, _read_aliases(database, name))
+
+    def search_model_versions(self, *, filter_string: str, page_token: str | None = None) -> Page:
+        """The versions of a model; `filter_string` is `name = 'NAME'`."""
+        name = filter_string.removeprefix("name = '").removesuffix("'")
+        with self._open() as database:
+            return Page(_read_versions(database, name))
+
+    def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersionRow:
+        """The version to which an alias points.
+
+        Raises:
+            EntryMissingError: If there is no such alias.
+        """
+        with self._open() as database:
+            version = _read_aliases(database, name).get(alias)
+            found = [row for row in _read_versions(database, name) if row.version == version]
+        if not found:
+            raise EntryMissingError(f"Registered model alias {alias} not found")
+        return found[0]
+
+    def get_model_version_download_uri(self, name: str, version: str) -> str:
+        """Where the files of a version are."""
+        with self._open() as database:
+            return next(
+                row.source for row in _read_versions(database, name) if row.version == version
+            )
+
+    def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
+        """Let an alias point to a version."""
+        with self._open() as database, database:
+            database.execute(
+                "insert or replace into registered_model_aliases (alias, version, name) "
+                "values (?, ?, ?)",
+                [alias, int(version), name],
+            )
+
+    def set_model_version_tag(self, name: str, version: str, key: str, value: str) -> None:
+        """Set a tag of a version."""
+        with self._open() as database, database:
+            database.execute(
+                "insert or replace into model_version_tags (key, value, name, version) "
+                "values (?, ?, ?, ?)",
+                [key, value, name, int(version)],
+            )
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as database:
+                yield database
+        except sqlite3.Error as error:
+            raise TrackingError(f"{self._path}: {error}") from None
+
+
+def _read_aliases(database: sqlite3.Connection, name: str) -> dict[str, str]:
+    found = database.execute(
+        "select alias, version from registered_model_aliases where name = ?", [name]
+    )
+    return {alias: str(version) for alias, version in found}
+
+
+def _read_versions(database: sqlite3.Connection, name: str) -> list[ModelVersionRow]:
+    """The versions of a model, the newest first."""
+    tags: dict[int, dict[str, str]] = {}
+    for version, key, value in database.execute(
+        "select version, key, value from model_version_tags where name = ?", [name]
+    ):
+        tags.setdefault(version, {})[key] = value
+    rows = database.execute(
+        "select version, creation_time, coalesce(storage_location, source) from model_versions "
+        "where name = ? and current_stage <> ? order by version desc",
+        [name, DELETED],
+    )
+    return [
+        ModelVersionRow(name, str(version), int(created), tags.get(version, {}), str(source))
+        for version, created, source in rows
+    ]
