@@ -45,7 +45,7 @@ def open_registry_database(uri: str) -> RegistryDatabase | None:
     return RegistryDatabase(path, uri)
 
 
-class Page(list[Any]):
+class RowPage(list[Any]):
     """A whole answer: there is no other page."""
 
     token = None
@@ -78,11 +78,11 @@ class RegistryDatabase:
         self.tracking_uri = uri
         self._path = path
 
-    def search_registered_models(self, *, page_token: str | None = None) -> Page:
+    def search_registered_models(self, *, page_token: str | None = None) -> RowPage:
         """All registered models, by name."""
         with self._open() as database:
             names = database.execute("select name from registered_models order by name").fetchall()
-            return Page(
+            return RowPage(
                 RegisteredModelRow(name, _read_aliases(database, name)) for (name,) in names
             )
 
@@ -98,11 +98,13 @@ class RegistryDatabase:
                 raise EntryMissingError(f"Registered Model with name={name} not found")
             return RegisteredModelRow(name, _read_aliases(database, name))
 
-    def search_model_versions(self, *, filter_string: str, page_token: str | None = None) -> Page:
+    def search_model_versions(
+        self, *, filter_string: str, page_token: str | None = None
+    ) -> RowPage:
         """The versions of a model; `filter_string` is `name = 'NAME'`."""
         name = filter_string.removeprefix("name = '").removesuffix("'")
         with self._open() as database:
-            return Page(_read_versions(database, name))
+            return RowPage(_read_versions(database, name))
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersionRow:
         """The version to which an alias points.
@@ -118,7 +120,7 @@ class RegistryDatabase:
         return found[0]
 
     def get_model_version_download_uri(self, name: str, version: str) -> str:
-        """Where the files of a version are."""
+        """The location of the files of a version."""
         with self._open() as database:
             return next(
                 row.source for row in _read_versions(database, name) if row.version == version
