@@ -1,7 +1,7 @@
 """Tables: the families by their defaults, and tuned, beside gradient boosting by its defaults.
 
     HPSEARCH_DATA=<data sets> python benchmarks/tables.py [--only diabetes,pima] [--seeds 3]
-        [--trials 0] [--rows 4000] --keep FILE.jsonl [--export FOLDER]
+        [--trials 0] [--rows 4000] [--models mlp,realmlp] --keep FILE.jsonl [--export FOLDER]
     python benchmarks/rivals.py FOLDER --keep FILE.jsonl     # in an environment that has pytabkit
     python benchmarks/tables.py --show FILE.jsonl
 
@@ -57,6 +57,90 @@ SETS: dict[str, tuple[dict[str, Any], str]] = {
         {"source": "wine_quality/winequality-white.csv", "target": "quality"},
         "regression",
     ),
+    "adult": (
+        {
+            "source": "adult/adult.data.gz",
+            "names": [
+                *("age", "workclass", "fnlwgt", "education", "education_num", "marital_status"),
+                *("occupation", "relationship", "race", "sex", "capital_gain", "capital_loss"),
+                *("hours_per_week", "native_country", "income"),
+            ],
+            "target": "income",
+            "missing": ["?"],
+        },
+        "binary",
+    ),
+    "telco": (
+        {
+            "source": "telco_churn/Telco-Customer-Churn.csv",
+            "target": "Churn",
+            "drop": ["customerID"],
+        },
+        "binary",
+    ),
+    "bank": (
+        {"source": "bank_marketing/bank-full.csv.gz", "target": "y", "drop": ["duration"]},
+        "binary",
+    ),
+    "nba": ({"source": "tables/nba.csv.gz", "target": "TARGET_5Yrs"}, "binary"),
+    "cardiotocography": (
+        {
+            "source": "tables/cardiotocography.csv.gz",
+            "target": "NSP",
+            "missing_target": "drop",
+            "drop": [
+                *("FileName", "Date", "SegFile", "b", "e", "LBE", "A", "B", "C", "D", "E"),
+                *("AD", "DE", "LD", "FS", "SUSP", "CLASS"),
+            ],
+        },
+        "multiclass",
+    ),
+    "facebook_posts": (
+        {
+            "source": "tables/facebook_posts.csv.gz",
+            "target": "status_type",
+            "drop": ["status_published"],
+        },
+        "multiclass",
+    ),
+    "bike_hours": (
+        {
+            "source": "bike_sharing/hour.csv.gz",
+            "target": "cnt",
+            "drop": ["instant", "casual", "registered", "dteday"],
+        },
+        "regression",
+    ),
+    "beijing": (
+        {
+            "source": "beijing_pm25/pollution.csv.gz",
+            "target": "pm2.5",
+            "drop": ["No"],
+            "missing_target": "drop",
+        },
+        "regression",
+    ),
+    "air_quality": (
+        {
+            "source": "tables/air_quality.csv.gz",
+            "target": "C6H6(GT)",
+            "drop": ["Date", "Time"],
+            "missing": ["-200"],
+            "missing_target": "drop",
+        },
+        "regression",
+    ),
+    "traffic": ({"source": "tables/traffic.csv.gz", "target": "traffic_volume"}, "regression"),
+    "forest_fires": ({"source": "tables/forest_fires.csv.gz", "target": "area"}, "regression"),
+    "sgemm": (
+        {
+            "source": "sgemm_gpu/sgemm_product.csv.gz",
+            "target": "Run1 (ms)",
+            "drop": ["Run2 (ms)", "Run3 (ms)", "Run4 (ms)"],
+            "columns": {"Run1 (ms)": {"transform": "log"}},
+        },
+        "regression",
+    ),
 }
 
 
@@ -107,13 +191,19 @@ def measure(name: str, seed: int, given: argparse.Namespace) -> Iterator[dict[st
     if given.trials:
         plans[f"realmlp, {given.trials} trials"] = ("realmlp", given.trials)
     for label, (model, trials) in plans.items():
+        if model not in given.models.split(","):
+            continue
         declared = declare(name, seed, given.rows, model, trials)
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as root:
             result = hpsearch.tune(declared, offline=True, root=Path(root))
         seconds = time.perf_counter() - began
         score = result.test[result.objective]
-        yield _record(name, seed, label, result.objective, score, seconds)
+        record = _record(name, seed, label, result.objective, score, seconds)
+        record["temperature"] = result.calibration.temperature
+        if result.coverage is not None:
+            record |= {"coverage": result.coverage.share, "size": result.coverage.size}
+        yield record
     dataset = load_data(read_spec(declare(name, seed, given.rows, "mlp", 0)))
     assert dataset.locked_rows is not None
     rows, metric = dataset.locked_rows.read(), METRIC[dataset.task]
@@ -178,6 +268,26 @@ def show(records: list[dict[str, Any]]) -> None:
     print(f"| mean rank | | | {' | '.join(told)} |")
     seconds = [np.mean([r["seconds"] for r in records if r["model"] == m]) for m in models]
     print(f"| seconds | | | {' | '.join(f'{s:.0f}' for s in seconds)} |")
+    show_coverage(records)
+
+
+def show_coverage(records: list[dict[str, Any]]) -> None:
+    """The share of locked rows that 90% intervals, or sets of classes, hold, over the splits."""
+    covered = [r for r in records if "coverage" in r]
+    if not covered:
+        return
+    print("\n| data | model | splits | 90% intervals hold | mean width or size | temperature |")
+    print("|---|---|---|---|---|---|")
+    shares: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for record in covered:
+        shares.setdefault((record["data"], record["model"]), []).append(record)
+    for (data, model), found in shares.items():
+        share, size, heat = (
+            float(np.mean([r[name] for r in found])) for name in ("coverage", "size", "temperature")
+        )
+        print(f"| {data} | {model} | {len(found)} | {share:.1%} | {size:.3g} | {heat:.2f} |")
+    means = [np.mean([r["coverage"] for r in found]) for found in shares.values()]
+    print(f"| mean | | {len(covered)} | {np.mean(means):.1%} | | |")
 
 
 def main() -> None:
@@ -186,6 +296,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=0)
+    parser.add_argument("--models", default="mlp,realmlp")
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--export", type=Path)
