@@ -18,7 +18,7 @@ from .study_follower import StudyFollower
 POLL_SECONDS = 1.0
 INSTALL = (
     "optuna-dashboard is not installed: pip install 'hpsearch[dashboard]'. Without it: "
-    "hpsearch watch STUDY --page"
+    "`hpsearch watch STUDY --page`"
 )
 
 
