@@ -30,11 +30,14 @@ def unite_tables(
     """
     import pyarrow as pa
 
+    if len(tables) == 1:
+        return tables[0], ()
+    owned = [frozenset(table.column_names) for table in tables]  # Arrow makes this list each time
     columns = list(dict.fromkeys(name for table in tables for name in table.column_names))
-    _refuse_similar_names(columns, tables, names)
+    _refuse_similar_names(columns, owned, names)
     united, notes = [], []
     for column in columns:
-        held = [i for i, table in enumerate(tables) if column in table.column_names]
+        held = [i for i, own in enumerate(owned) if column in own]
         if len(held) < len(tables):
             notes.append(_describe_gap(column, tables, names, held))
         parts = [tables[i][column] for i in held]
@@ -67,7 +70,7 @@ def _describe_gap(
 
 
 def _refuse_similar_names(
-    columns: Sequence[str], tables: Sequence[Any], names: Sequence[str]
+    columns: Sequence[str], owned: Sequence[Collection[str]], names: Sequence[str]
 ) -> None:
     """Refuse columns of different files whose names differ only in case."""
     by_key: dict[str, str] = {}
@@ -75,9 +78,9 @@ def _refuse_similar_names(
         other = by_key.setdefault(column.casefold(), column)
         if other == column:
             continue
-        apart = not any({other, column} <= set(table.column_names) for table in tables)
+        apart = not any(other in own and column in own for own in owned)
         if apart:
-            i = next(i for i, table in enumerate(tables) if column in table.column_names)
+            i = next(i for i, own in enumerate(owned) if column in own)
             raise DataError(
                 f"{names[i]} has the column {column!r}, and earlier files have {other!r}: write "
                 "them with one name"
