@@ -1,6 +1,6 @@
 """Commands that show or export trials: studies, top, show, compare, export, report.
 
-They read journals alone. Without the name of a study they take the newest of the folder.
+They read only journals. If no study is named, they use the newest study of the folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .terminal import make_console, print_line
 
 @main.command()
 def studies() -> None:
-    """The studies of this folder, the newest first."""
+    """List the studies of this folder, newest first."""
     from ..reporting.studies_table import studies_table
 
     make_console().print(studies_table(list_journals()))
@@ -26,12 +26,12 @@ def studies() -> None:
 
 @main.command()
 @click.argument("study", required=False, shell_complete=complete_studies)
-@click.option("-n", "--rows", type=click.IntRange(1), default=10, help="How many trials.")
+@click.option("-n", "--rows", type=click.IntRange(1), default=10, help="Number of trials to show.")
 @click.option(
-    "--all", "everything", is_flag=True, help="Pruned trials too, dimmed, by their score."
+    "--all", "everything", is_flag=True, help="Include pruned trials, dimmed, by their last score."
 )
 def top(study: str | None, rows: int, everything: bool) -> None:
-    """The best trials of STUDY, or of the newest, as a table."""
+    """Show the best trials of STUDY, or of the newest study, as a table."""
     from ..reporting.terminal_tables import top_table
 
     make_console().print(top_table(journal_or_newest(study), rows, with_pruned=everything))
@@ -40,9 +40,9 @@ def top(study: str | None, rows: int, everything: bool) -> None:
 @main.command()
 @click.argument("arguments", nargs=-1, metavar="[STUDY] [TRIAL]", shell_complete=complete_trials)
 def show(arguments: tuple[str, ...]) -> None:
-    """One TRIAL of STUDY: its hyperparameters, folds and curve, or why it failed.
+    """Show one TRIAL of STUDY: its hyperparameters, folds and curve, or why it failed.
 
-    TRIAL is 5, trial-5 or best, which is taken if none is named.
+    TRIAL is 5, trial-5 or best, which is the default.
     """
     from ..reporting.terminal_tables import trial_details, trial_number
 
@@ -58,7 +58,7 @@ def show(arguments: tuple[str, ...]) -> None:
     "arguments", nargs=-1, required=True, metavar="[STUDY] TRIAL...", shell_complete=complete_trials
 )
 def compare(arguments: tuple[str, ...]) -> None:
-    """TRIALS of STUDY side by side; each is 5, trial-5 or best."""
+    """Compare TRIALS of STUDY side by side; each is 5, trial-5 or best."""
     from ..reporting.terminal_tables import comparison_table, trial_number
 
     journal, trials = split_study_and_trials(arguments)
@@ -76,17 +76,17 @@ def compare(arguments: tuple[str, ...]) -> None:
     "--format",
     "form",
     type=click.Choice(["csv", "parquet", "optuna"]),
-    help="If the extension does not set it; optuna: a study for optuna-dashboard.",
+    help="Format, if the extension does not set it; optuna: a study for optuna-dashboard.",
 )
 @click.option(
     "--safe-csv",
     is_flag=True,
-    help="A CSV file without formulas for spreadsheets: such a cell begins with '.",
+    help="Write a CSV file that is safe to open in spreadsheets: formulas get a leading '.",
 )
 def export(
     study: str | None, output: Path, overwrite: bool, form: str | None, safe_csv: bool
 ) -> None:
-    """All trials of STUDY: as a table with scikit-learn's column names, or as an Optuna study."""
+    """Export all trials of STUDY, with scikit-learn's column names or as an Optuna study."""
     from ..reporting.trial_export import choose_format
     from ..reporting.trial_export import export_trials as write
 
@@ -98,10 +98,10 @@ def export(
 
 @main.command()
 @click.argument("study", required=False, shell_complete=complete_studies)
-@output_option("The HTML page to write; report.html in the study's folder if left out.")
+@output_option("The HTML page to write; the default is report.html in the study's folder.")
 @OVERWRITE
 def report(study: str | None, output: Path | None, overwrite: bool) -> None:
-    """STUDY on one page that needs no server: verdict, figures, trials, data, declaration."""
+    """Write the HTML report of STUDY: verdict, figures, trials, data and study file."""
     from ..reporting.html import REPORT, write_report
     from ..reporting.html import render_report as page_of
 

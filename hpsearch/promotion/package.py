@@ -1,4 +1,4 @@
-"""Pack a study's winner as the MLflow model that is promoted and served.
+"""Package a study's winner as the MLflow model that is promoted and served.
 
 Writes a folder, which may be uploaded repeatedly.
 """
@@ -29,14 +29,14 @@ from ..models import user_network
 if TYPE_CHECKING:
     import pandas as pd
 
-MODEL_FOLDER = "model"  # below the folder of the final fit
+MODEL_FOLDER = "model"  # in the folder of the final fit
 EXAMPLE_ROWS = 3
 # Modules of data/ that are copied beside a model.
 CODE = (
     *("cells", "vocabulary", "columns", "column_cleaning", "target_encoding"),
     *("prediction_intervals", "schema", "delimited"),
 )
-# Beside MLflow, all that a server needs; without them MLflow would find out in half a minute.
+# All that a server needs besides MLflow; if not given, MLflow infers them in half a minute.
 REQUIREMENTS = ("keras", "jax", "numpy", "pandas")
 
 
@@ -50,7 +50,7 @@ class Lineage:
     metric: str  # the study's objective
     score: float  # mean over the folds of the search
     spread: float  # standard deviation over the folds
-    epochs: int  # of the final fit
+    epochs: int  # epochs of the final fit
     test: Mapping[str, float]  # metrics on the locked rows
     verdict: str = ""  # comparison with the baselines on the locked rows
     code: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of the user's files by name
@@ -70,10 +70,10 @@ def save_served_model(
     Args:
         path: The folder to make.
         model: The assembled network's `.keras` file.
-        schema: What the columns mean.
-        columns: Some cleaned rows for the input example, (n, n_columns) or (n, *shape).
-        lineage: Kept beside the model.
-        user_code: The user's files that the network needs, by their names; None: it needs none.
+        schema: The schema of the columns.
+        columns: Cleaned rows for the input example, (n, n_columns) or (n, *shape).
+        lineage: The model's origin, stored with it.
+        user_code: The user's files that the network needs, by name; None: it needs none.
     """
     from mlflow import pyfunc
 
@@ -164,10 +164,10 @@ def folder_sha256(folder: Path) -> str:
 
 
 def clean_folder(folder: Path) -> Path:
-    """Remove from `folder` what loading the model has left, and return it.
+    """Remove the files that loading the model has left in `folder`, and return `folder`.
 
-    That is MLflow's version file, and compiled Python files, which Python would run instead of the
-    sources with the known digest.
+    These are MLflow's version file and compiled Python files. Python would run the latter instead
+    of the sources, whose digest is known.
     """
     (folder / "registered_model_meta").unlink(missing_ok=True)
     for cache in sorted(folder.rglob("__pycache__")):
@@ -176,10 +176,10 @@ def clean_folder(folder: Path) -> Path:
 
 
 def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame | np.ndarray:
-    """A raw table whose cleaning gives `columns`, as far as these still tell; or an array.
+    """Return a raw table that cleans to `columns`, as far as it can be reconstructed; or an array.
 
     Args:
-        schema: What the columns mean.
+        schema: The schema of the columns.
         columns: Cleaned rows, (n, n_columns) or (n, *shape).
     """
     import pandas as pd
@@ -189,7 +189,7 @@ def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame | np.ndarr
     raw: dict[str, list[Any]] = {}
     for column, values in zip(schema.columns, columns.T, strict=True):
         raw.setdefault(column.raw_name, [_raw_cell(column, float(v)) for v in values])
-    for name in schema.raw_columns:  # beside the features there is but the series' name
+    for name in schema.raw_columns:  # the only raw column that is not a feature: the series' name
         raw.setdefault(name, ["one"] * len(columns))
     return pd.DataFrame(raw)
 
@@ -197,7 +197,7 @@ def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame | np.ndarr
 def _raw_cell(column: Column, value: float) -> Any:
     if np.isnan(value):
         return None
-    if column.part:  # the other parts of the moment are not here
+    if column.part:  # the other parts of the date are not known here
         return "2024-12-31 12:00:00"
     if column.buckets:
         return "text"
@@ -209,7 +209,7 @@ def _raw_cell(column: Column, value: float) -> Any:
 
 
 def _make_signature(schema: Schema) -> Any:
-    """Raw columns of any type, since a cell may be a number, a text or missing; or an array."""
+    """Make the signature; raw columns have any type: a cell may be a number, a text or missing."""
     from mlflow.models import ModelSignature
     from mlflow.types import schema as types
 
@@ -251,7 +251,7 @@ def _pip_requirements(user_code: Mapping[str, Path]) -> list[str]:
 
 
 def _imported_packages(file: Path) -> Iterator[str]:
-    """The top names that a Python file imports."""
+    """Yield the top-level packages that a Python file imports."""
     for node in ast.walk(ast.parse(file.read_bytes())) if file.suffix == ".py" else ():
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)

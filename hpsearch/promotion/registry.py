@@ -1,6 +1,6 @@
-"""The model registry: versions and aliases.
+"""Register models, move their aliases and list their versions.
 
-Every function takes a client; MLflow's global state is neither read nor set.
+Every function takes a client; MLflow's global state is neither read nor changed.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Promotion:
     name: str
     version: int
     alias: str
-    before: int | None  # the version that the alias left
-    comparison: Comparison | None  # None: there was no champion, or no comparison was wanted
+    before: int | None  # the version that had the alias before
+    comparison: Comparison | None  # None: there was no champion, or the comparison was skipped
     code: str = ""  # the user's files that the model runs, with their digests
 
     def to_record(self) -> ModelPromoted:
@@ -67,7 +67,7 @@ class Promotion:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredVersion:
-    """One line of `hpsearch models`."""
+    """A registered version: one row of `hpsearch models`."""
 
     name: str
     version: int
@@ -77,7 +77,7 @@ class RegisteredVersion:
 
     @property
     def since(self) -> int:
-        """Time of its first alias, or of its registration."""
+        """Return the time of its first alias, or of its registration."""
         held = [self.lineage[key] for a in self.aliases if (key := f"since.{a}") in self.lineage]
         return min(map(int, held), default=self.created)
 
@@ -92,18 +92,18 @@ def promote_run(
 ) -> Promotion:
     """Register the model of a study's run and point the alias to it.
 
-    A run that was registered under the name before keeps its version.
+    A run that is already registered under the name keeps its version.
 
     Args:
-        client: Of the store that holds the run.
-        run_id: The study's run, which holds the final fit.
-        reference: Name and alias to be.
-        gate: What the challenger must achieve against the version that has the alias.
-        force: Promote whatever the comparison says; the version's tags tell.
+        client: Client of the store that has the run.
+        run_id: The study's run, which has the final fit.
+        reference: Name and alias to set.
+        gate: The condition that the challenger must meet against the version with the alias.
+        force: Promote without a comparison; a tag of the version records it.
 
     Raises:
         NotBetterError: If the challenger does not pass the gate.
-        PromotionError: If the run has no model, or somebody else moved the alias meanwhile.
+        PromotionError: If the run has no model, or the alias was moved in the meantime.
     """
     if reference.alias == PREVIOUS:
         raise PromotionError(f"alias {PREVIOUS!r} is kept by hpsearch: it is the last champion.")
@@ -111,7 +111,7 @@ def promote_run(
         run = client.get_run(run_id).info
     model = model_permission("EDIT", reference.name)
     with explain_refusals(model), _ensure_registered_model(client, reference.name) as is_new:
-        # A name that is known may have this very model, and then nothing is written.
+        # If the name existed, the model may be registered already, which needs no EDIT.
         if is_new and not may_edit(client.tracking_uri, str(run.experiment_id)):
             raise PromotionError(
                 permission_denied(experiment_permission("EDIT", run.run_name or ""))
@@ -159,7 +159,7 @@ def rollback_model(client: MlflowClient, name: str) -> Promotion:
     """Restore the previous champion; the two versions swap their aliases.
 
     Raises:
-        PromotionError: If there was none.
+        PromotionError: If there is no previous champion.
     """
     reference = Reference(name)
     with explain_refusals(model_permission("EDIT", name)), _promotion_lock(client):
@@ -194,10 +194,10 @@ def list_versions(client: MlflowClient, name: str | None = None) -> list[Registe
 
 
 def name_study_of_versions(client: MlflowClient, name: str, run_id: str, study: str) -> int:
-    """Let the versions of a run's model name its study by its present name.
+    """Update the study's name in the versions of a run's model.
 
     Returns:
-        How many versions there are; none where the model is no longer registered.
+        The number of versions; 0 if the model is no longer registered.
     """
     with explain_refusals(model_permission("EDIT", name)):
         found = _fetch_pages(client.search_model_versions, filter_string=f"name = '{name}'")
@@ -221,7 +221,7 @@ def version_at(client: MlflowClient, reference: Reference) -> ModelVersion | Non
             raise
         if http_status(error) != 403:
             raise PromotionError(f"{reference}: the registry does not answer: {error}") from error
-    # Servers with logins deny the alias of a model that does not exist.
+    # Servers with logins answer 403 for the alias of a model that does not exist.
     with explain_refusals(model_permission("READ", reference.name)):
         try:
             known = client.get_registered_model(reference.name)
@@ -253,7 +253,7 @@ def _compare_with_champion(
 def _register_version(
     client: MlflowClient, run_id: str, name: str, lineage: Mapping[str, str]
 ) -> int:
-    """The version of the run's model under `name`, made where there is none."""
+    """Return the version of the run's model under `name`; registered if it is missing."""
     for version in _fetch_pages(client.search_model_versions, filter_string=f"name = '{name}'"):
         if _is_same_model(version, lineage):
             return int(version.version)
@@ -272,12 +272,12 @@ def _register_version(
 
 @contextmanager
 def _ensure_registered_model(client: MlflowClient, name: str) -> Iterator[bool]:
-    """Have the registered model, made where there is none; it goes again if the block fails.
+    """Create the registered model if it is missing; deleted again if the block fails.
 
-    Yields whether it was made.
+    Yields whether it was created.
 
-    It is made before anything is asked about it: servers with logins let everybody make one and
-    tell nothing of one that does not exist.
+    Does not query it first: servers with logins let everybody create a registered model, but deny
+    queries of one that does not exist.
     """
     from mlflow.exceptions import MlflowException
 
@@ -298,14 +298,14 @@ def _ensure_registered_model(client: MlflowClient, name: str) -> Iterator[bool]:
 
 
 def _is_same_model(version: ModelVersion, lineage: Mapping[str, str]) -> bool:
-    """Whether the version is this very model, and not an earlier winner of the same study."""
+    """Return whether the version is this model, not an earlier winner of the same study."""
     return all(version.tags.get(f"{TAG}{key}") == lineage[key] for key in ("run", "sha256"))
 
 
 def _move_alias(
     client: MlflowClient, reference: Reference, version: int, holder: ModelVersion | None
 ) -> int | None:
-    """Point the alias to `version`; a champion becomes the previous one first."""
+    """Point the alias to `version`; the old champion gets the alias `previous` first."""
     before = None if holder is None else int(holder.version)
     if before is not None and before != version and reference.alias == CHAMPION:
         client.set_registered_model_alias(reference.name, PREVIOUS, str(before))
@@ -319,7 +319,7 @@ def _move_alias(
 def _require_holder(
     client: MlflowClient, reference: Reference, holder: ModelVersion | None
 ) -> None:
-    """Refuse where the alias is no longer where the comparison found it."""
+    """Refuse if the alias has moved since the comparison."""
     now = version_at(client, reference)
     if (now and now.version) != (holder and holder.version):
         assert now is not None
@@ -332,10 +332,10 @@ def _require_holder(
 
 @contextmanager
 def _promotion_lock(client: MlflowClient) -> Iterator[None]:
-    """No two promotions in one store at once.
+    """Prevent two promotions in one store at a time.
 
-    Promotions into a file of this machine wait at a lock that ends with its process; those on a
-    server for a name, which a registry gives to one of several that ask at once.
+    An SQLite file has a lock file, which is released when its process ends. On a server, a
+    registered model with a reserved name is the lock: only one of several processes can create it.
     """
     uri = client.tracking_uri
     if not uri.startswith("sqlite:///"):
@@ -354,7 +354,7 @@ def _promotion_lock(client: MlflowClient) -> Iterator[None]:
 
 
 def _read_aliases(client: MlflowClient, name: str) -> Mapping[str, str]:
-    """Alias -> version."""
+    """Return the version of each alias."""
     with explain_refusals(model_permission("READ", name)):
         try:
             aliases: Mapping[str, str] = client.get_registered_model(name).aliases
@@ -373,7 +373,7 @@ def _describe_version(version: ModelVersion, aliases: Mapping[str, str]) -> Regi
 
 
 def _fetch_pages(search: Any, **arguments: Any) -> list[Any]:
-    """Every page of a search."""
+    """Return the results of all pages of a search."""
     found: list[Any] = []
     token = None
     while True:

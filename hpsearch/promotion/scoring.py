@@ -1,4 +1,4 @@
-"""`hpsearch predict`: predictions of a promoted model for a file of any length.
+"""Predict files of any length with a promoted model, for `hpsearch predict`.
 
 The file is processed in blocks, so memory use does not depend on its length. Cells are read as text
 and cleaned by the model's own schema; the predictions are those of the MLflow model.
@@ -42,8 +42,8 @@ from .registry import TAG, version_at
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-MAX_SHOWN = 5  # unknown categories of a column that are named
-MAX_LINES = 20  # columns that are listed
+MAX_SHOWN = 5  # listed unknown categories per column
+MAX_LINES = 20  # listed columns
 BATCH = 65536  # rows of a Parquet file read at once
 
 
@@ -61,22 +61,22 @@ def predict_file(
     """Write the predictions for the rows of `source` to `output` as CSV, in order.
 
     Args:
-        client: Of the store that holds the model.
+        client: Client of the store that has the model.
         reference: The registered model.
         source: A CSV file (plain or gzipped) or a Parquet file with the model's raw columns. For a
             model of arrays, an NPY or NPZ file or a folder of images.
-        output: Gets a header and a line a row.
-        separator: Of the CSV file; None: as in training, or found out from its first lines.
-        keep: Columns of the file to copy in front of the answers.
-        strict: Refuse rows with missing cells or unknown categories, before any is answered.
-        interval: Add intervals, or sets of classes, that hold the truth of this share of rows.
+        output: Receives a header and one line per row.
+        separator: Separator of the CSV file; None: as in training, or inferred from its start.
+        keep: Columns of the file to copy in front of the predictions.
+        strict: Refuse files with missing cells or unknown categories before predicting.
+        interval: Level of the prediction intervals, or sets of classes, to add; None: none.
 
     Returns:
-        `data.schema.CellCounts`: of the rows, and of cells that were missing or unknown categories.
+        `data.schema.CellCounts`: numbers of rows, and of missing and unknown cells.
 
     Raises:
         PromotionError: If there is no such model, or it is damaged.
-        DataError: If the file cannot be read without guessing, or lacks a column.
+        DataError: If the file is ambiguous or damaged, or lacks a column.
     """
     if not source.exists():
         raise DataError(f"{source}: there is no such file")
@@ -89,7 +89,7 @@ def predict_file(
             return CellCounts(_predict_arrays(served, source, output, _options(interval)))
         if source.is_dir():
             raise DataError(f"{source} is a folder; the model takes a CSV or Parquet file")
-        # Of a model that an earlier version has packed, too.
+        # Converts the schema of models that an earlier version has packed.
         rows = RowFile(source, Schema.from_json(served.schema.to_json()), separator, tuple(keep))
         if strict:
             _refuse_unknown_cells(rows)
@@ -97,7 +97,7 @@ def predict_file(
 
 
 def _options(interval: float | None) -> dict[str, float]:
-    """The options of `ServedModel.answer`; models of earlier versions take none."""
+    """Return the options of `ServedModel.answer`; models of earlier versions take none."""
     return {} if interval is None else {"interval": interval}
 
 
@@ -105,7 +105,7 @@ def _require_interval(served: Any, reference: Reference, interval: float | None)
     """Refuse a level that the model does not have, before any row is read.
 
     Raises:
-        PromotionError: With the levels that it has.
+        PromotionError: If the model lacks the level; the message lists its levels.
     """
     if interval is None:
         return
@@ -142,7 +142,7 @@ def _predict_rows(
 
 
 def _add_kept_columns(answer: Any, block: Any, keep: Sequence[str]) -> Any:
-    """The answers behind the columns that are kept."""
+    """Insert the kept columns in front of the predictions."""
     for index, name in enumerate(keep):
         if name in answer.columns:
             raise DataError(f"--keep {name}: an answer is called so too; rename the column")
@@ -151,10 +151,10 @@ def _add_kept_columns(answer: Any, block: Any, keep: Sequence[str]) -> Any:
 
 
 def _refuse_unknown_cells(rows: RowFile) -> None:
-    """Refuse rows with cells from which the model would learn nothing.
+    """Refuse rows with missing cells or unknown categories.
 
     Raises:
-        DataError: With how many they are, by column.
+        DataError: If there are any; the message counts them by column.
     """
     counts = CellCounts()
     for block in rows.read_blocks():
@@ -181,7 +181,7 @@ def describe_counts(counts: CellCounts) -> list[str]:
 
 
 def _context_rows(table: Any, window: RowWindow) -> Any:
-    """The rows that windows of later rows can reach, of each series."""
+    """Return the rows of each series that windows of later rows can reach."""
     series = np.zeros(table.num_rows) if window.by == "" else factorize_codes(table[window.by])
     order = np.argsort(series, kind="stable")
     ends = np.searchsorted(series[order], series[order], side="right")
@@ -192,7 +192,7 @@ def _context_rows(table: Any, window: RowWindow) -> Any:
 def _predict_arrays(
     served: Any, source: Path, output: IO[str], options: Mapping[str, float]
 ) -> int:
-    """The answers for arrays, all in memory; those for a folder of images with their names."""
+    """Write the predictions for arrays, all in memory; images get a column of file names."""
     try:
         rows, names = read_prediction_rows(source, served.schema.shape)
         answer = served.answer(rows, **options)
@@ -205,9 +205,11 @@ def _predict_arrays(
 
 
 def load_served_folder(path: Path, name: Reference | Path) -> Any:
-    """The `served_model.ServedModel` in a folder, Keras imported without what only training needs.
+    """Load the `served_model.ServedModel` in a folder, with a Keras import limited to inference.
 
-    Errors call it `name`.
+    Args:
+        path: The folder.
+        name: The model's name in errors.
 
     Raises:
         PromotionError: If it cannot be opened.
@@ -218,7 +220,7 @@ def load_served_folder(path: Path, name: Reference | Path) -> Any:
 
 
 def load_served(path: Path, reference: Reference | Path) -> Any:
-    """The `served_model.ServedModel` in a folder that `fetch` gave.
+    """Load the `served_model.ServedModel` in a folder that `fetch_model` returned.
 
     Raises:
         PromotionError: If it cannot be opened.
@@ -236,7 +238,7 @@ def load_served(path: Path, reference: Reference | Path) -> Any:
 def _run_model_code(file: Path) -> Any:
     """Run the model's own `served_model.py`, whose digest was checked, without MLflow.
 
-    The one of an earlier version imports MLflow, which takes some seconds more.
+    Models of earlier versions import MLflow nevertheless, which takes some seconds.
     """
     spec = importlib.util.spec_from_file_location("hpsearch_served_model", file)
     assert spec is not None
@@ -252,12 +254,12 @@ def _run_model_code(file: Path) -> Any:
 
 
 def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path:
-    """A copy of the MLflow model behind a reference, the digest of its files checked.
+    """Copy the MLflow model of a reference to `folder`, and check the digest of its files.
 
-    The network, the schema and the Python files that MLflow runs are those that were promoted.
+    The digest covers the network, the schema and the Python files that MLflow runs.
 
     Raises:
-        PromotionError: If there is no such model, it is damaged, or it is none of ours.
+        PromotionError: If there is no such model, it is damaged, or hpsearch did not make it.
     """
     version = version_at(client, reference)
     if version is None:
@@ -288,7 +290,7 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
 
 
 def _fetch_files(uri: str, folder: str, tracking_uri: str) -> Path:
-    """Copy a folder of artifacts; only a store elsewhere needs MLflow for it."""
+    """Copy a folder of artifacts; MLflow is imported only for remote stores."""
     if (source := local_folder(uri)) is not None:
         return Path(shutil.copytree(source, Path(folder) / source.name, dirs_exist_ok=True))
     from mlflow.artifacts import download_artifacts
@@ -297,14 +299,14 @@ def _fetch_files(uri: str, folder: str, tracking_uri: str) -> Path:
 
 
 def _describe_location(uri: str, client: MlflowClient) -> str:
-    """Describe the location of files for the user."""
+    """Describe the location of files for messages."""
     by_server = uri.startswith(("mlflow-artifacts:", "http:", "https:"))
     return f"from {redact_text(client.tracking_uri if by_server else uri)}"
 
 
 @dataclass(frozen=True, slots=True)
 class RowFile:
-    """A file of rows to answer for."""
+    """A file of rows to predict."""
 
     source: Path
     schema: Schema
@@ -312,7 +314,7 @@ class RowFile:
     keep: tuple[str, ...]
 
     def read_blocks(self) -> Iterator[Any]:
-        """The needed columns, as Arrow tables of some rows each.
+        """Read the needed columns as Arrow tables, block by block.
 
         Raises:
             DataError: If the file is damaged, ragged or lacks a column.
@@ -325,7 +327,7 @@ class RowFile:
             block = None
             for block in self._read_parquet() if is_parquet else self._read_delimited():
                 yield block
-            if block is None:  # no rows: their answer is a header
+            if block is None:  # without rows, only the header is written
                 yield pa.table({name: pa.array([], pa.string()) for name in self._needed_columns})
         except HpsearchError as error:
             raise DataError(f"{self.source}: {error}") from None

@@ -1,8 +1,8 @@
-"""The MLflow model: takes a raw table, returns probabilities and label.
+"""The MLflow model: takes a raw table, returns probabilities and labels.
 
-MLflow keeps this file as the model's code (models from code: nothing is pickled) and runs it
-where hpsearch is not installed. It needs Keras with one backend, numpy, pandas, MLflow, and
-beside it the modules that read a table, as `hpsearch_schema` and its like.
+MLflow stores this file as the model's code (models from code: nothing is pickled) and runs it
+where hpsearch is not installed. It requires Keras with one backend, numpy, pandas, MLflow, and the
+modules that read a table, which are copied beside it as `hpsearch_schema` and so on.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-WITHOUT_MLFLOW = "WITHOUT_MLFLOW" in globals()  # `hpsearch predict` opens this file so, sooner
+WITHOUT_MLFLOW = "WITHOUT_MLFLOW" in globals()  # set by `hpsearch predict`, for a faster start
 if TYPE_CHECKING or not WITHOUT_MLFLOW:
     from mlflow.models import set_model
     from mlflow.pyfunc import PythonModel, PythonModelContext
 else:
     PythonModel = PythonModelContext = object
 
-# Used of the modules beside the model.
+# Modules beside the model that this file uses.
 CODE = ("columns", "column_cleaning", "schema", "delimited", "prediction_intervals")
-ROWS_AT_ONCE = 4096  # which bounds the memory of activations
-MOST_SHOWN = 5  # columns, and categories of each, that are named where they are unknown
-ARRAYS_AT_ONCE = 256  # of rows that are arrays
+ROWS_AT_ONCE = 4096  # rows per batch; bounds the memory of activations
+MOST_SHOWN = 5  # columns, and unknown categories of each, named in a warning
+ARRAYS_AT_ONCE = 256  # rows per batch if rows are arrays
 
 
 class ServedModel(PythonModel):  # type: ignore[misc]
     """A Keras model with the schema of its training table."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Open the model, if its files are those that were saved.
+        """Load the model after checking the digests of its files.
 
         Raises:
-            ValueError: If a byte of them has changed.
+            ValueError: If a file differs from the saved one.
         """
         files = {name: Path(path) for name, path in context.artifacts.items()}
         digests = json.loads(files["digests"].read_text(encoding="utf-8"))
@@ -73,12 +73,12 @@ class ServedModel(PythonModel):  # type: ignore[misc]
     ) -> pd.DataFrame:
         """Predict the rows of a raw table, in order; see `answer`.
 
-        Cells of unknown categories are logged, one line a table.
+        Logs one line per table if there are cells of unknown categories.
 
         Args:
             context: Unused.
             model_input: The raw table.
-            params: May have `interval`, as `answer` takes it.
+            params: Options of `answer`: `interval`.
         """
         counts = self.code["columns"].CellCounts()
         answers = self.answer(model_input, counts, (params or {}).get("interval"))
@@ -90,23 +90,22 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         """Predict each row of a raw table.
 
         Args:
-            table: A pandas DataFrame or pyarrow Table with the schema's raw columns, text and
-                missing cells as they come. Other columns are ignored. An array (n_rows, *shape)
-                where rows are arrays, as images are.
-            counts: A `hpsearch_columns.CellCounts` that gets missing and unknown cells added.
-            interval: The share of rows, 0.5 to 0.99, whose truth shall lie between `low` and
-                `high`, or among the classes of `set`; None: these columns are left out.
+            table: A pandas DataFrame or pyarrow Table with the schema's raw columns, including
+                texts and missing cells; other columns are ignored. An array (n_rows, *shape) if
+                the model takes arrays, such as images.
+            counts: A `hpsearch_columns.CellCounts` to which missing and unknown cells are added.
+            interval: Level of prediction intervals, 0.5 to 0.99; None: no intervals.
 
         Returns:
-            `label` and one `probability_<class>` a class; `prediction` for a regression. Of
-            several targets `prediction_<target>`, or `label_<target>` and `probability_<target>`,
+            `label` and one `probability_<class>` per class; `prediction` for a regression. With
+            several targets, `prediction_<target>`, or `label_<target>` and `probability_<target>`,
             the probability of the last of its two classes. With `interval` also `low` and `high`
-            of a regression, or `set`, a JSON list of classes. Missing where a model of windows has
-            too few rows before the row; those of a time series are given in its order.
+            for a regression, or `set`, a JSON list of classes. If the model takes windows, rows
+            must be in the order of time, and rows without a whole window have missing values.
 
         Raises:
-            ValueError: Naming the column that is missing, the cell that is not a number, or the
-                levels that the model has, if `interval` is none of them.
+            ValueError: If a column is missing, a cell is not a number, or the model does not have
+                the level `interval`; the message names the column, the cell or the levels.
         """
         bound = self._find_bound(interval)
         columns = self.schema.clean(table, counts)
@@ -120,7 +119,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
             len(known), lambda rows: columns[last[known[rows]][:, None] + offsets]
         )
         answers = self._name_scores(scores, bound).set_axis(known)
-        whole = answers.select_dtypes("integer").columns  # beside a missing one: no floats
+        whole = answers.select_dtypes("integer").columns  # missing values would make them floats
         return answers.astype(dict.fromkeys(whole, object)).reindex(range(len(columns)))
 
     def _find_bound(self, interval: float | None) -> Any:
@@ -129,7 +128,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         return self.code["prediction_intervals"].bound_of_level(self.schema.target.bounds, interval)
 
     def _name_scores(self, scores: np.ndarray, bound: Any = None) -> pd.DataFrame:
-        """The answers that are scores, (n_rows, n_outputs), with intervals or sets if bounded."""
+        """Build the answers from scores, (n_rows, n_outputs), with intervals or sets if bounded."""
         target = self.schema.target
         if target.kind == "multilabel":
             return self._label_columns(scores)
@@ -161,7 +160,7 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         return named
 
     def _label_columns(self, scores: np.ndarray) -> pd.DataFrame:
-        """Each label and its probability, (n_rows, n_labels)."""
+        """Build the columns of labels and probabilities from scores, (n_rows, n_labels)."""
         answers: dict[str, np.ndarray] = {}
         for part, score in zip(self.schema.target.parts, scores.T, strict=True):
             indices = (score > part.threshold).astype(int)
@@ -170,9 +169,9 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         return pd.DataFrame(answers)
 
     def _predict_scores(self, n_rows: int, take: Callable[[slice], np.ndarray]) -> np.ndarray:
-        """The Keras model's answers for rows that `take` gives, (n_rows, n_outputs) float64.
+        """Run the Keras model on the rows that `take` returns: (n_rows, n_outputs) float64.
 
-        Rows are filled up to a power of two, so that few shapes are compiled.
+        Batches are padded to a power of two, so that few shapes are compiled.
         """
         answers = [np.empty((0, self.model.output_shape[-1]))]
         at_once = ROWS_AT_ONCE if len(self.schema.input_shape) == 1 else ARRAYS_AT_ONCE
@@ -195,7 +194,7 @@ def _require_digest(file: Path, expected: str) -> None:
 
 
 def _trust_code(files: Mapping[str, Path]) -> dict[str, Any]:
-    """The layer that runs the user's files, which the study's owner has declared as trusted."""
+    """Return the layer that runs the user's files, which the study's owner declared as trusted."""
     code = files["model"].parents[1] / "code" / "hpsearch_user_network.py"
     spec = importlib.util.spec_from_file_location(code.stem, code)
     assert spec is not None
@@ -207,10 +206,10 @@ def _trust_code(files: Mapping[str, Path]) -> dict[str, Any]:
 
 
 def _import_code(folder: Path) -> dict[str, Any]:
-    """The modules beside this model, whatever other model was opened in this process before.
+    """Import the modules beside this model, even if another model was opened before.
 
-    Python would import `hpsearch_schema` once, and read a second model, which another version has
-    saved, by the first one's.
+    Python would otherwise reuse the first model's `hpsearch_schema` for a second model, which
+    another version may have saved.
     """
     modules = [path.stem for path in folder.glob("hpsearch_*.py")]
     sys.path.insert(0, str(folder))
@@ -225,7 +224,7 @@ def _import_code(folder: Path) -> dict[str, Any]:
 
 
 def _warn_unknown(unknown: Mapping[str, Counter[str]], n_rows: int) -> None:
-    """Log how many cells of each column are of categories that the model does not know."""
+    """Log the number of cells of unknown categories in each column."""
     told = []
     for name, found in list(unknown.items())[:MOST_SHOWN]:
         some = ", ".join(f"{text[:40]!r} {n}" for text, n in found.most_common(MOST_SHOWN))
@@ -237,10 +236,10 @@ def _warn_unknown(unknown: Mapping[str, Counter[str]], n_rows: int) -> None:
 
 
 def _serve_csv(schema: Any, code: Mapping[str, Any]) -> None:
-    """Let MLflow's scoring server read text/csv as training read it.
+    """Make MLflow's scoring server parse text/csv in the same way as training.
 
-    It would parse the body by the signature's types, of which `any` is none that it can parse, and
-    so refuses every such request. Where no server runs, nothing happens.
+    The server parses the body by the signature's types; it cannot parse the type `any`, so it would
+    refuse every such request. Does nothing outside the server.
     """
     server: Any = sys.modules.get("mlflow.pyfunc.scoring_server")
     if server is None or schema.shape:
@@ -258,7 +257,7 @@ def _serve_csv(schema: Any, code: Mapping[str, Any]) -> None:
 
 
 def _read_csv(content: bytes, schema: Any, code: Mapping[str, Any]) -> pd.DataFrame:
-    """The texts of a request's body."""
+    """Parse the body of a request as texts."""
     from mlflow.exceptions import MlflowException
     from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
@@ -277,7 +276,7 @@ def _read_csv(content: bytes, schema: Any, code: Mapping[str, Any]) -> pd.DataFr
 
 
 def _choose_backend() -> None:
-    """Keras takes TensorFlow unless told otherwise; take what is installed."""
+    """Select an installed backend; Keras' default is TensorFlow, installed or not."""
     if "keras" not in sys.modules and "KERAS_BACKEND" not in os.environ:
         installed = (b for b in ("jax", "tensorflow", "torch") if importlib.util.find_spec(b))
         os.environ["KERAS_BACKEND"] = next(installed, "jax")

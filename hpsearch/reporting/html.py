@@ -35,7 +35,7 @@ from .terminal_tables import format_seconds
 
 REPORT = "report.html"  # in a study's folder
 HERE = Path(__file__).parent
-MAX_NOTES = 40  # of the data, and of changes
+MAX_NOTES = 40  # notes on the data, and likewise on changes
 LONGEST_SPEC = 200_000  # characters
 MAX_BARS = 20  # hyperparameters in the figure of importance
 ANYWHERE = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

@@ -17,8 +17,8 @@ from .html import render_page
 from .study_follower import StudyFollower
 from .study_status import study_status
 
-RENDER_SECONDS = 0.5  # between two looks at the journal, however many browsers ask
-HOSTS = ("127.0.0.1", "localhost")  # that a request may name: no page of another site gets through
+RENDER_SECONDS = 0.5  # minimum time between two reads of the journal, for all browsers together
+HOSTS = ("127.0.0.1", "localhost")  # allowed Host headers: protects from DNS rebinding
 
 
 class LivePage:
@@ -54,7 +54,7 @@ class LivePage:
 
 
 class LivePageServer(ThreadingHTTPServer):
-    """Answers on 127.0.0.1 until it is closed."""
+    """Serve a page on 127.0.0.1 until the server is closed."""
 
     daemon_threads = True
 
@@ -70,13 +70,13 @@ class LivePageServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """The address of the page."""
+        """Return the address of the page."""
         return f"http://127.0.0.1:{self.server_address[1]}/"
 
 
 class _PageHandler(BaseHTTPRequestHandler):
     server: LivePageServer
-    timeout = 30  # seconds, of a connection that says nothing
+    timeout = 30  # seconds until an idle connection is closed
 
     def do_GET(self) -> None:
         host = (self.headers.get("Host") or "").partition(":")[0]

@@ -1,4 +1,4 @@
-"""A study in optuna-dashboard: trials go from the journal to an Optuna storage in memory.
+"""Show a study in optuna-dashboard: copies trials from the journal to an Optuna storage in memory.
 
 Nothing is written; the storage ends with the process.
 """
@@ -23,7 +23,7 @@ INSTALL = (
 
 
 class DashboardStudy:
-    """A study as optuna-dashboard sees it."""
+    """The Optuna study that optuna-dashboard reads, updated from the journal."""
 
     def __init__(self, journal: Path) -> None:
         """Read the journal.
@@ -35,12 +35,12 @@ class DashboardStudy:
 
         self.storage = InMemoryStorage()
         self._follower = StudyFollower(journal)
-        self._sent = 0  # of the trials that have ended
+        self._sent = 0  # number of finished trials that were sent
         self._study: Any = build_optuna_study(self._follower.history, self.storage, trials=())
         self.update()
 
     def update(self) -> None:
-        """Send the trials that have ended since the last call.
+        """Send the trials that have finished since the last call.
 
         Raises:
             JournalError: If the journal is damaged.

@@ -1,10 +1,10 @@
-// Draws the figures and the table of the page from the JSON in it, and links them: what is
-// filtered, brushed or picked in one is so in all. On a live page it looks for a newer one.
+// Draw the figures and the table of the page from its JSON, and link them: a filter, brush or
+// selection in one applies to all. A live page polls for a newer version of itself.
 "use strict";
 (() => {
   const NS = "http://www.w3.org/2000/svg";
   const TABLE_STATES = ["complete", "pruned", "failed", "running", "waiting", "lost"];
-  // What a person has set: it outlives a newer version of the page.
+  // The user's settings; they are kept when a newer version of the page is loaded.
   const ui = { sort: "score", descending: null, text: "", hidden: {}, brushes: {}, picked: null };
   let study, trials, byNumber;
 
@@ -56,7 +56,7 @@
     }
     return [low, high];
   };
-  // `at` maps a value to 0..1; `ticks` are values with their texts.
+  // `at` maps a value to 0..1; `ticks` are values with labels.
   const numberScale = (low, high, log, whole) => {
     const of = (v) => (log ? Math.log(v) : v);
     const [a, b] = [of(low), of(high)];
@@ -74,7 +74,7 @@
   const paramScale = (p) =>
     p.choices ? choiceScale(p.choices) : numberScale(p.low, p.high, p.log && p.low > 0, p.int);
   const varies = (p) => (p.choices ? p.choices.length > 1 : p.high > p.low);
-  // The part of the scores that matters: a few very bad ones would flatten all others.
+  // The range of the good scores: a few very bad ones would flatten all others.
   const focus = (values, better) => {
     const sorted = [...values].sort((a, b) => a - b);
     if (!sorted.length) return [0, 1];
@@ -119,7 +119,7 @@
     ui.picked = ui.picked === number ? null : number;
     refresh();
   };
-  // Trials under the pointer are described, and picked by a click.
+  // Describe the trial under the pointer; a click selects it.
   const makeInteractive = (svg) => {
     const trialOf = (event) => byNumber.get(+(event.target.dataset.trial ?? -1));
     svg.addEventListener("pointermove", (event) => {
@@ -276,7 +276,7 @@
       }, svg);
     }
   };
-  // What the sampler's model predicts: a band along numbers, an interval at each choice.
+  // Predictions of the sampler's model: a band over numbers, an interval at each choice.
   const addBelief = (svg, p, box, x, y) => {
     const { at, mean, low, high } = p.belief;
     const px = (v) => (box.x + box.w * x.at(v)).toFixed(1);
@@ -371,7 +371,7 @@
 
   // ---- curves over epochs ----
 
-  // Every series: name, epochs, mean, low, high. The band is of those that are "on".
+  // Every series: name, epochs, mean, low, high. Only series that are "on" have a band.
   const drawCurves = (holder, series, label, isOn) => {
     if (!holder || !series.length) return;
     const width = Math.max(360, holder.clientWidth - 36), height = 300;

@@ -1,4 +1,4 @@
-"""Estimate the beliefs of the sampler along each hyperparameter, or explain their absence."""
+"""Compute the predictions of the sampler's model along each hyperparameter, or why none exist."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("hpsearch.reporting")
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """Predictions by hyperparameter, or the reason why there are none."""
+    """Predictions by hyperparameter, or the reason for their absence."""
 
     found: Mapping[str, Belief]
     reason: str = ""

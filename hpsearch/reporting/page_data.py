@@ -1,6 +1,6 @@
-"""The figures and the table of the page as plain values, for its script.
+"""Build the data of the page's figures and table as plain values, for its script.
 
-A page has a size: curves are thinned, and of more trials than fit the worst are left out.
+The size of a page is limited: curves are thinned, and the worst of too many trials are omitted.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from ..search.samplers.gp_beliefs import Belief
 
 MAX_POINTS = 300  # epochs of a curve
-MAX_TRIAL_BYTES = 1_500_000  # of all trials together, about
-ROW_BYTES = 80  # of a trial without its hyperparameters, about
+MAX_TRIAL_BYTES = 1_500_000  # approximate size of all trials together
+ROW_BYTES = 80  # approximate size of a trial without its hyperparameters
 MAX_RUNNING = 8  # running trials with a curve
 LONGEST_TEXT = 160  # characters of a value or of an error
 LOSSES = ("train/loss", "val/loss")
 
 
 def build_page_data(follower: StudyFollower) -> dict[str, Any]:
-    """The data drawn by the page's script."""
+    """Build the data that the page's script draws."""
     history = follower.history
     declared = {p.name: p for p in declared_space(history)}
     shown = _trials_that_fit(history)
@@ -66,13 +66,13 @@ def build_page_data(follower: StudyFollower) -> dict[str, Any]:
 
 
 def encode_page_data(data: Mapping[str, Any]) -> str:
-    """JSON that ends no element of a page."""
+    """Encode as JSON that cannot close an HTML element."""
     text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.replace("<", "\\u003c")
 
 
 def _clean(text: object) -> str:
-    """A text without secrets and control characters, and not longer than a cell should be."""
+    """Remove secrets and control characters from a text, and truncate it."""
     return escape_line(redact(shorten(str(text), LONGEST_TEXT)))
 
 
@@ -83,7 +83,7 @@ def _number(value: float | None, digits: int = 6) -> float | None:
 
 
 def _param_column(trials: Sequence[Trial], name: str, declared: Parameter | None) -> dict[str, Any]:
-    """A hyperparameter: its name, scale and choices."""
+    """Describe a hyperparameter: its name, scale and choices."""
     found = [t.params[name] for t in trials if name in t.params]
     column: dict[str, Any] = {"name": _clean(name)}
     if not isinstance(declared, Categorical) and all(map(_is_plain_number, found)):
@@ -110,7 +110,7 @@ def _choice_key(value: Value) -> str:
 
 
 def _trials_that_fit(history: History) -> list[Trial]:
-    """The trials for which there is room, the best ones, by number."""
+    """Return as many of the best trials as fit, by number."""
     fitting, room = [], MAX_TRIAL_BYTES
     for trial in _best_first(history):
         texts = [*map(str, trial.params.values()), trial.error or ""]
@@ -122,7 +122,7 @@ def _trials_that_fit(history: History) -> list[Trial]:
 
 
 def _best_first(history: History) -> list[Trial]:
-    """The winner, then every trial by its score, those without one last."""
+    """Sort trials: the winner, the others by score, those without a score last."""
     winner = history.winning_trial()
 
     def rank(trial: Trial) -> tuple[bool, float, int]:
@@ -144,7 +144,7 @@ def _trial_row(trial: Trial, choices: Mapping[str, Mapping[str, int]], n_others:
 
 
 def _encode_param(value: Value, choices: Mapping[str, int]) -> float | int | None:
-    """The index of a choice, or the number; None where it is not active."""
+    """Return the index of a choice, or the number; None if the hyperparameter is inactive."""
     if value is None or not choices:
         return value if value is None or isinstance(value, int) else _number(float(value))
     return choices[_choice_key(value)]
@@ -158,7 +158,7 @@ def _encode_timeline(history: History) -> dict[str, Any]:
 
 
 def _encode_belief(belief: Belief, choices: Mapping[str, int]) -> dict[str, Any]:
-    """The predictions at values, encoded as those of the trials are."""
+    """Encode predictions and their values in the same way as the trials."""
     return {
         "trial": belief.centre,
         "at": [_encode_param(value, choices) for value in belief.values],
@@ -169,7 +169,7 @@ def _encode_belief(belief: Belief, choices: Mapping[str, int]) -> dict[str, Any]
 
 
 def _trial_curves(follower: StudyFollower) -> list[dict[str, Any]]:
-    """The objective of the best trials by epoch, over their folds, and of those that run."""
+    """Return the objective by epoch, over the folds, of the best and the running trials."""
     curves = []
     running = [t for t in follower.history.trials if t.state == "RUNNING"][-MAX_RUNNING:]
     for trial in (*follower.trials_with_curves, *running):
@@ -182,7 +182,7 @@ def _trial_curves(follower: StudyFollower) -> list[dict[str, Any]]:
 
 
 def _band(rows: Sequence[Sequence[float]], *, name: str) -> dict[str, Any]:
-    """Mean, lowest and highest of the folds, one an epoch; empty where nothing is known."""
+    """Return mean, minimum and maximum over the folds per epoch; empty without scores."""
     shown = thin_out(range(len(rows)), MAX_POINTS)
     if not shown:
         return {}

@@ -1,4 +1,4 @@
-"""Figures of the page that nothing is asked of: drawn as SVG, in the colours of the style sheet.
+"""Draw the static figures of the page as SVG, in the colours of the style sheet.
 
 Pure functions of numbers and escaped names.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH = 640
-LABEL = 190  # width of the names on the left
+LABEL = 190  # width of the labels on the left
 ROW = 30
 
 
@@ -25,7 +25,7 @@ class Estimate:
 
 
 def draw_estimates(estimates: Sequence[Estimate]) -> str:
-    """A dot and an interval for each, one below the other, on one scale."""
+    """Draw a dot and an interval for each estimate, one below the other, on one scale."""
     ends = [v for e in estimates for v in (e.value, *(e.interval or ()))]
     low, high = min(ends), max(ends)
     room = (high - low) * 0.06 or abs(high) * 0.01 or 1.0
@@ -42,7 +42,7 @@ def draw_estimates(estimates: Sequence[Estimate]) -> str:
 
 
 def draw_bars(estimates: Sequence[Estimate]) -> str:
-    """A bar from zero and an interval for each."""
+    """Draw a bar from zero and an interval for each estimate."""
     ends = [v for e in estimates for v in (e.value, *(e.interval or ()))]
     low, high = min(0.0, *ends), max(0.0, *ends) or 1.0
     zero = _x(0.0, low, high)
@@ -63,14 +63,14 @@ def draw_bars(estimates: Sequence[Estimate]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points in the unit square, with an interval each."""
+    """Points in the unit square, each with an interval."""
 
     name: str  # escaped
     points: Sequence[tuple[float, float, float, float]]  # x, y, lowest, highest
 
 
 def draw_calibration(curves: Sequence[Curve]) -> str:
-    """Draw predictions against the truth; the dashed diagonal is exact."""
+    """Draw calibration curves; on the dashed diagonal, probabilities are exact."""
     size, left, bottom = 300, 46, 34
     parts = [
         f'<line class="guide" x1="{left}" y1="{size + 6}" x2="{left + size}" y2="6"/>'
@@ -103,7 +103,7 @@ def draw_calibration(curves: Sequence[Curve]) -> str:
 
 
 def draw_agreement(points: Sequence[tuple[float, float]]) -> str:
-    """Truth against prediction of a number; exact is the dashed diagonal."""
+    """Draw truth against prediction of a regression; the dashed diagonal is exact."""
     size, left = 320, 74
     values = [v for point in points for v in point]
     low, high = min(values), max(values)

@@ -1,4 +1,4 @@
-"""Render the importance of each hyperparameter with its uncertainty, or that data are too few."""
+"""Render the importance of each hyperparameter with its uncertainty, or why it is unknown."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from ..tracking.plots.space_plots import IMPORTANCE_TRIALS
 from ..tracking.plots.thinning import representative_trials
 from ..trial import orient
 
-TRIALS_A_PARAMETER = 3  # complete trials for each hyperparameter, below which it says nothing
-MAX_TRIALS = 300  # that are looked at: more tell the same
-RESAMPLES = 40  # of a bootstrap over the trials
+TRIALS_A_PARAMETER = 3  # complete trials needed per hyperparameter
+MAX_TRIALS = 300  # trials used: more give the same shares
+RESAMPLES = 40  # resamples of the bootstrap over the trials
 LEVELS = (0.05, 0.95)
 
 
@@ -25,12 +25,12 @@ class ImportanceShare:
 
     name: str
     share: float
-    interval: tuple[float, float]  # 90%, of a bootstrap over the trials
+    interval: tuple[float, float]  # 90% interval of a bootstrap over the trials
 
 
 @dataclass(frozen=True, slots=True)
 class ImportanceEstimate:
-    """The shares, or how many trials there are and how many it takes."""
+    """The shares, and the number of trials that exist and that are needed."""
 
     shares: list[ImportanceShare]
     complete: int
@@ -38,7 +38,7 @@ class ImportanceEstimate:
 
     @property
     def stands_out(self) -> str:
-        """The name of one that is above all others with its whole interval; "" if none is."""
+        """Return the hyperparameter whose whole interval is above all others; "" if none is."""
         if not self.shares:
             return ""
         first, *others = self.shares
@@ -47,7 +47,7 @@ class ImportanceEstimate:
 
 
 def estimate_importance(history: History) -> ImportanceEstimate:
-    """The shares by PED-ANOVA, the greatest first; none where too few trials are complete."""
+    """Estimate the shares by PED-ANOVA, largest first; none with too few complete trials."""
     space = [p for p in declared_space(history) if p.size != 1]
     needed = max(IMPORTANCE_TRIALS, TRIALS_A_PARAMETER * len(space))
     ranked = history.ranked_trials()

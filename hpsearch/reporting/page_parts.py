@@ -1,4 +1,4 @@
-"""Pieces of HTML that every part of the page is built from. Every text is escaped here."""
+"""Build the HTML elements that all parts of the page use. Every text is escaped here."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ..redaction import redact
 
 
 def html(text: object) -> str:
-    """A text for the page, its secrets hidden: a journal of an older version may hold some."""
+    """Escape a text and redact secrets, which a journal of an older version may contain."""
     return escape_html(redact(str(text)))
 
 
 def render_pairs(values: Mapping[str, str]) -> str:
-    """A table of names and values."""
+    """Render a table of names and values."""
     rows = "".join(f"<tr><td>{html(k)}</td><td>{html(v)}</td></tr>" for k, v in values.items())
     return f'<table class="pairs"><tbody>{rows}</tbody></table>'
 
 
 def render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table with a head."""
+    """Render a table with a header row."""
     heads = "".join(f"<th>{html(h)}</th>" for h in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{html(cell)}</td>" for cell in row) + "</tr>" for row in rows
@@ -29,16 +29,16 @@ def render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def render_box(inner: str, *, title: str = "", padded: str = " pad") -> str:
-    """A card around HTML; one that has no padding is for tables."""
+    """Render a card around HTML; cards without padding are for tables."""
     head = f"<h3>{html(title)}</h3>" if title else ""
     return f'<div class="box{padded}">{head}{inner}</div>'
 
 
 def render_note(text: str) -> str:
-    """A remark below a figure or a table; nothing for no text."""
+    """Render a remark below a figure or a table; "" for an empty text."""
     return f'<p class="note">{html(text)}</p>' if text else ""
 
 
 def render_columns(boxes: Iterable[str]) -> str:
-    """Boxes side by side where there is room."""
+    """Render boxes side by side if there is room."""
     return f'<div class="columns">{"".join(boxes)}</div>'

@@ -1,4 +1,4 @@
-"""The parts of the page that say how the search goes: running trials, queue, rungs, cost."""
+"""Render the state of the search: running trials, queue, rungs, cost."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .study_status import StudyStatus
 from .terminal_tables import format_number, format_seconds, format_value
 
 LAST_RESULTS = 6  # trials
-MAX_ROWS = 20  # of a table of running trials or of the queue
+MAX_ROWS = 20  # rows of the tables of running trials and of the queue
 
 
 def render_status(follower: StudyFollower, status: StudyStatus) -> str:
-    """Render the current state of a running study; nothing for a finished one."""
+    """Render the current state of a running study; "" for a finished one."""
     if status.state == "finished":
         return ""
     bar = ""
@@ -57,7 +57,7 @@ def describe_epoch(trial: Trial) -> str:
 
 
 def describe_params(trial: Trial) -> str:
-    """Hyperparameters in a line."""
+    """Describe hyperparameters on one line."""
     return " ".join(f"{name}={format_value(v)}" for name, v in trial.params.items())
 
 

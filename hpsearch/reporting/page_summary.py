@@ -12,7 +12,7 @@ from .terminal_tables import format_seconds
 
 
 def summarize_study(history: History, status: StudyStatus) -> str:
-    """Winner, score, verdict and where the study stands; a sentence each."""
+    """Describe winner, score, verdict and the study's state in one sentence each."""
     sentences = [*_describe_progress(history, status), *_describe_winner(history)]
     return " ".join(sentences)
 

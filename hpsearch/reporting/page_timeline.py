@@ -1,6 +1,6 @@
 """Build the timeline of the page: rows of trials that ran one after the other.
 
-Pauses in which nothing ran, as between two runs of a study, are shortened.
+Pauses in which nothing ran, such as those between two runs of a study, are shortened.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from dataclasses import dataclass
 
 from ..trial import Trial
 
-LONGEST_PAUSE = 0.05  # of the time in which trials ran
+LONGEST_PAUSE = 0.05  # as a share of the time in which trials ran
 MAX_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Spans in seconds of the time that is shown."""
+    """The spans of trials, in seconds of the shortened time."""
 
     spans: list[tuple[int, float, float, int]]  # trial, start, end, row
-    pauses: list[float]  # where one was shortened
+    pauses: list[float]  # times at which a pause was shortened
     rows: int
-    left_out: int  # trials that found no row
+    left_out: int  # trials for which there was no row
 
 
 def build_timeline(trials: Sequence[Trial], now: int) -> Timeline:
-    """Build the timeline of all attempts that began.
+    """Build the timeline of all attempts that have started.
 
     Args:
         trials: All attempts.
-        now: Milliseconds since the epoch, at which running trials end.
+        now: The end of running trials, in milliseconds since the epoch.
     """
     began = [(t.started, max(t.ended or now, t.started), t) for t in trials if t.started]
     began.sort(key=lambda span: (span[0], span[2].number))
@@ -37,7 +37,7 @@ def build_timeline(trials: Sequence[Trial], now: int) -> Timeline:
     total = sum(end - start for start, end in busy)
     longest = LONGEST_PAUSE * total
     removed, pauses = 0.0, []
-    shifts: list[tuple[float, float]] = []  # from this time on, that much is removed
+    shifts: list[tuple[float, float]] = []  # (time, seconds removed from this time on)
     origin = busy[0][0] if busy else 0
     for i, (start, _) in enumerate(busy):
         pause = start - busy[i - 1][1] if i else 0

@@ -1,4 +1,4 @@
-"""The parts of the page about the winner: facts, scores beside baselines, predictions."""
+"""Render the winner: facts, scores beside those of the baselines, predictions."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from .page_figures import (
 )
 from .page_parts import html, render_box, render_columns, render_note, render_pairs, render_table
 
-BINS = 10  # of a calibration curve
+BINS = 10  # bins of a calibration curve
 MAX_CLASSES = 4  # curves in one figure
-MAX_CELLS = 12  # classes whose confusion is a table
+MAX_CELLS = 12  # classes up to which the confusion matrix is shown
 MAX_ROWS = 1000  # points of a figure
-MAX_COLUMNS = 15  # bars of the importance of columns
+MAX_COLUMNS = 15  # columns whose importance is shown
 
 
 def render_winner(history: History) -> str:
-    """Hyperparameters and facts of the winner, or of the best so far."""
+    """Render hyperparameters and facts of the winner, or of the best trial so far."""
     best = history.winning_trial()
     if best is None:
         return ""
@@ -53,7 +53,7 @@ def render_winner(history: History) -> str:
 
 
 def render_scores(history: History) -> str:
-    """The winner's scores and those of plain models, on one scale."""
+    """Render the scores of the winner and of the baselines on one scale."""
     estimates = [
         Estimate(html(s.where), s.value, s.interval, f"{s.value:.4f}")
         for s in winner_scores(history)
@@ -79,7 +79,7 @@ def render_scores(history: History) -> str:
 
 
 def render_holdout(history: History) -> str:
-    """Every metric on the locked rows, beside plain models."""
+    """Render all metrics on the locked rows, of the winner and of the baselines."""
     final = history.final
     if final is None or not final.test:
         return ""
@@ -109,7 +109,7 @@ def render_holdout(history: History) -> str:
 
 
 def render_predictions(history: History, folder: Path) -> str:
-    """Calibration, confusion or agreement on the locked rows, and what the columns are worth."""
+    """Render calibration, confusion or agreement on the locked rows, and columns' importance."""
     boxes = []
     try:
         rows = read_predictions(folder / "final")

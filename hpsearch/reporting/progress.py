@@ -1,4 +1,4 @@
-"""Progress of a running study, from the journal's events alone, and as lines of text."""
+"""Track the progress of a running study from the journal's events, and format it as text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger("hpsearch.reporting")
 
 
 def format_duration(seconds: float) -> str:
-    """`0:07`, `12:30` or `3:04:05`."""
+    """Format a duration as `0:07`, `12:30` or `3:04:05`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -42,7 +42,7 @@ def format_params(params: Mapping[str, Any]) -> str:
 
 
 class Progress:
-    """The phase, trials done of total, best so far, the running trial's epoch, time left."""
+    """The phase, the finished trials, the best so far, the running trial's epoch, the time left."""
 
     def __init__(self, total: int) -> None:
         """Create the progress of a study of `total` trials."""
@@ -54,7 +54,7 @@ class Progress:
         self.metric = "score"
         self.front = 0  # size of the Pareto front with several objectives
         self.phase = 0  # an index of PHASES
-        self.finalists = 0  # that were scored again
+        self.finalists = 0  # finalists that were scored again
         self.running: tuple[int, int, int] | None = None  # trial, epoch, total epochs
         self._epochs: dict[int, int] = {}
         self._params: dict[int, Mapping[str, Any]] = {}
@@ -99,7 +99,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds of the search to go, by the pace of this run; NaN where nothing tells."""
+        """Estimate the seconds left of the search from this run's pace; NaN if unknown."""
         done = self.done - self._done_before
         if not done or self.phase > 0:
             return math.nan
@@ -129,12 +129,12 @@ class Progress:
         return text
 
     def format_best(self) -> str:
-        """The best trial so far and its hyperparameters; "" before one completed."""
+        """Format the best trial so far and its hyperparameters; "" before one completed."""
         best = self.best
         return f"best: trial {best.trial} {format_params(self._params[best.trial])}" if best else ""
 
     def format_running(self) -> str:
-        """The trial that told last of an epoch, and its hyperparameters; "" between trials."""
+        """Format the trial that finished an epoch last; "" between trials."""
         if self.running is None:
             return ""
         trial, epoch, epochs = self.running
@@ -160,7 +160,7 @@ class Display(Protocol):
 
 
 class SilentDisplay:
-    """Shows nothing."""
+    """A display that shows nothing."""
 
     def listen(self, event: Event) -> None:
         """Ignore the event."""
@@ -178,7 +178,7 @@ def guard_listener(
     """Wrap `listen`: its first error is logged as a warning, and it is not called again.
 
     Args:
-        what: Its name in the warning.
+        what: The listener's name in the warning.
         listen: Called with the events of a journal.
         skips_past_curves: Whether it does not need the epochs of a study's earlier runs.
     """
@@ -199,7 +199,7 @@ def guard_listener(
 
 
 class LineDisplay(SilentDisplay):
-    """Prints a line per finished trial, for logs."""
+    """A display that prints one line per finished trial, for logs."""
 
     def __init__(self, progress: Progress, write: Callable[[str], None]) -> None:
         """Create a display of `progress`; `write` prints a line."""

@@ -1,4 +1,4 @@
-"""The table of a folder's studies for the terminal."""
+"""Build the table of a folder's studies for the terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def studies_table(journals: Iterable[Path]) -> Table:
-    """One row a study: state, trials, best score, when its last event was written."""
+    """Build a table with one row per study: state, trials, best score, time of the last event."""
     table = make_table(title="studies")
     table.add_column("study")
     table.add_column("state")

@@ -61,15 +61,15 @@ class StudyFollower:
         self.history = History()
         self.phase = 0  # an index of PHASES
         self.n_finalists = 0  # finalists that were scored again
-        self.run_began = 0  # milliseconds since the epoch, of the latest run
-        self.ended_before = 0  # trials that had ended when it began
+        self.run_began = 0  # start of the latest run, in milliseconds since the epoch
+        self.ended_before = 0  # trials that had finished when it began
         self.offset = 0  # number of bytes read
         self._file = 0  # inode of the file
         self._kept: list[tuple[float, int, Trial]] = []  # worst first
 
     @property
     def trials_with_curves(self) -> list[Trial]:
-        """The best complete trials, which keep the curves of every fold; the best one first."""
+        """Return the best complete trials, best first; they keep the curves of every fold."""
         return [trial for *_, trial in reversed(self._kept)]
 
     def update(self) -> bool:

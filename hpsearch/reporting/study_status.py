@@ -1,6 +1,6 @@
-"""The status of a study: phase, running trials, queue, rungs, cost and time left.
+"""Compute the status of a study: phase, running trials, queue, rungs, cost and time left.
 
-Pure values from a `StudyFollower` and the study's lock, for the terminal and for the page.
+Plain values from a `StudyFollower` and the study's lock, for the terminal and for the page.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ class Rung:
     """A number of epochs at which trials were pruned."""
 
     epochs: int
-    reached: int  # trials that came so far
-    pruned: int  # that ended there
+    reached: int  # trials that reached it
+    pruned: int  # trials that were pruned there
 
 
 @dataclass(frozen=True, slots=True)
 class StudyStatus:
-    """A study at one moment."""
+    """The status of a study at one moment."""
 
     state: RunState
-    phase: str  # which it is in, or was stopped in
-    done: int  # trials that have ended
-    total: int | None  # of the budget; None: not known
+    phase: str  # the current phase, or the one in which the study was stopped
+    done: int  # finished trials
+    total: int | None  # trials of the budget; None: unknown
     running: list[Trial]
-    waiting: list[Trial]  # asked for, and no worker has begun
-    enqueued: list[Mapping[str, Any]]  # points of the file that are still to be tried
+    waiting: list[Trial]  # suggested, but not started by a worker
+    enqueued: list[Mapping[str, Any]]  # enqueued points of the file that were not tried yet
     rungs: list[Rung]
     seconds: float  # wall clock of all runs
-    training_seconds: float  # of all attempts together
-    trials_per_minute: float | None  # of the latest run; None: none has ended in it
-    seconds_left: float | None  # of the search
+    training_seconds: float  # sum over all attempts
+    trials_per_minute: float | None  # in the latest run; None: no trial has finished in it
+    seconds_left: float | None  # of the search; None: unknown
 
 
 def study_status(follower: StudyFollower) -> StudyStatus:
-    """The current status of a study."""
+    """Return the current status of a study."""
     history = follower.history
     state = _run_state(follower)
     now = time.time() * 1000 if state == "running" else history.last_time
@@ -58,7 +58,7 @@ def study_status(follower: StudyFollower) -> StudyStatus:
     minutes = max(0.0, now - follower.run_began) / 60_000
     ended = done - follower.ended_before
     rate = ended / minutes if ended and minutes else None
-    is_open = state == "running"  # a trial of a run that was killed does not go on
+    is_open = state == "running"  # trials of a killed run are not running
     return StudyStatus(
         state=state,
         phase=_describe_phase(follower, state),
@@ -97,7 +97,7 @@ def _describe_phase(follower: StudyFollower, state: RunState) -> str:
 
 
 def _pending_points(history: History) -> list[Mapping[str, Any]]:
-    """The points of `enqueue` that no trial has; an incomplete one counts by what it names."""
+    """Return the points of `enqueue` without a trial; incomplete ones match by their own keys."""
     declared = (history.study.resolved or history.study.spec).get("enqueue") or []
     points = declared if isinstance(declared, list) else [declared]
     tried = [trial.params for trial in history.last.values()]
@@ -110,7 +110,7 @@ def _pending_points(history: History) -> list[Mapping[str, Any]]:
 
 
 def _count_rungs(history: History) -> list[Rung]:
-    """Numbers of pruned trials by rung, and of the trials that reached it."""
+    """Count the pruned trials at each rung, and the trials that reached it."""
     ended = [t for t in history.trials if t.state in FINAL_STATES]
     stops = sorted({t.n_epochs for t in ended if t.state == "PRUNED" and t.n_epochs})
     return [
@@ -126,7 +126,7 @@ def _count_rungs(history: History) -> list[Rung]:
 def _estimate_left(
     rate: float | None, done: int, budget: Mapping[str, Any], seconds: float
 ) -> float | None:
-    """Seconds until a budget is spent, by the pace of this run; the nearer one counts."""
+    """Estimate the seconds until the first budget is spent, from this run's pace."""
     limits = []
     if rate and budget.get("trials"):
         limits.append((budget["trials"] - done) / rate * 60)

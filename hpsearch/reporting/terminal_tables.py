@@ -1,6 +1,6 @@
-"""Tables of a study for the terminal, made from its journal.
+"""Build tables of a study for the terminal from its journal.
 
-Does not import MLflow, Keras or a data frame library, so `hpsearch top` answers at once.
+Does not import MLflow, Keras or a data frame library, so that `hpsearch top` is fast.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def read_trials(events: Iterable[Event]) -> list[Trial]:
 
 
 def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Table:
-    """The best trials of a study; pruned ones by the score they had reached, if wanted.
+    """Build the table of the best trials; optionally with pruned ones, by their last score.
 
     Raises:
         JournalError: If the journal is missing or damaged.
@@ -50,7 +50,7 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
     revised = ["revision"] if history.changes else []
     for head in ("rank", "trial", history.metric, "±", *others, "epoch", "time", *revised):
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("hyperparameters")  # in one column: a dozen columns would not fit a terminal
+    table.add_column("hyperparameters")  # one column, since a dozen would not fit a terminal
     chosen = history.winning_trial() if history.winner else None
     front = {trial.number for trial in history.pareto_front()}
     if front:  # members of the front first, then by the first objective
@@ -78,7 +78,7 @@ def top_table(journal: Path, rows: int = 10, *, with_pruned: bool = False) -> Ta
 
 
 def _merge_pruned(history: History, ranked: Sequence[Trial]) -> list[Trial]:
-    """The ranked trials and the pruned ones, by score."""
+    """Return the ranked and the pruned trials, sorted by score."""
     pruned = [t for t in history.trials if t.state == "PRUNED" and is_score(t.score)]
     return sorted(
         [*ranked, *pruned], key=lambda t: (-orient(t.score or 0.0, history.direction), t.number)
@@ -86,10 +86,10 @@ def _merge_pruned(history: History, ranked: Sequence[Trial]) -> list[Trial]:
 
 
 def trial_number(journal: Path, trial: str) -> int:
-    """The number of a trial that is named as `5`, `trial-5` or `best`.
+    """Return the number of a trial that is named as `5`, `trial-5` or `best`.
 
     Raises:
-        JournalError: If there is no trial yet that is the best.
+        JournalError: If `best` is asked for and no trial is complete.
     """
     if trial != "best":
         return int(trial.removeprefix("trial-"))

@@ -1,4 +1,4 @@
-"""A study's trials and their curves as data frames."""
+"""Convert a study's trials and curves to data frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..history import History, load_history
 from .terminal_tables import find_trial
 from .trial_export import trial_rows
 
-SHORT_NAMES = {  # of the columns of `cv_results_`
+SHORT_NAMES = {  # short names of the columns of `cv_results_`
     "trial": "trial",
     "state": "state",
     "rank_test_score": "rank",
@@ -24,11 +24,11 @@ SHORT_NAMES = {  # of the columns of `cv_results_`
 
 
 def trials_frame(history: History, *, cv_results: bool = False) -> pd.DataFrame:
-    """One row a trial, the best first, those without a score last.
+    """Build a data frame with one row per trial, best first, those without a score last.
 
     Args:
-        history: Of the study.
-        cv_results: Take the column names of scikit-learn's `cv_results_`, folds included.
+        history: The study's history.
+        cv_results: Use the column names of scikit-learn's `cv_results_`, including folds.
     """
     table = pd.DataFrame(trial_rows(history))
     if table.empty:

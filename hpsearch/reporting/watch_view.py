@@ -1,4 +1,4 @@
-"""Build what `hpsearch watch` shows on a terminal."""
+"""Build the terminal view of `hpsearch watch`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 LAST_RESULTS = 8  # trials
-MAX_ROWS = 8  # running trials, and points of the queue
+MAX_ROWS = 8  # running trials, and likewise points of the queue
 
 
 def build_watch_view(follower: StudyFollower, status: StudyStatus) -> RenderableType:

@@ -1,9 +1,9 @@
-"""The JSON schema of the study file, with which an editor completes and checks it.
+"""Build the JSON schema of the study file, with which editors complete and check it.
 
-Generated from the models of `spec/` and the registries, installed plugins included. It accepts
-what `load_file` accepts. Refuses what can be told from the file's structure: keys, types, bounds,
-names of metrics, samplers and pruners, and options that these do not read. What relates two values,
-reads the data or runs code is left to `hpsearch check`.
+The schema is generated from the models of `spec/` and the registries, including installed plugins.
+It accepts every file that `load_file` accepts. It checks the structure: keys, types, bounds, names
+of metrics, samplers and pruners, and the options that these read. `hpsearch check` checks relations
+between values, the data and the user's code.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TITLE = "hpsearch study file"
 FILE_NAME = "study.schema.json"
 COMPLETE, EXTENDING = "#/$defs/", "#/$defs/extending/"
 REFERENCE = {"type": "string", "pattern": r":[A-Za-z_]\w*$"}  # FILE.py:FUNCTION
-# What pydantic converts, beside the type itself.
+# Values of other types that pydantic converts to a type.
 WORDS = ("true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0")
 BOOLEAN_TEXT = "|".join("".join(f"[{c.upper()}{c}]" for c in word) for word in WORDS)
 CONVERTED: dict[str, list[Schema]] = {
@@ -49,7 +49,7 @@ CONVERTED: dict[str, list[Schema]] = {
 def build_schema() -> Schema:
     """Build the schema, in the draft that editors support.
 
-    A file that extends another may leave out whatever that one says, so it has a schema of its own.
+    A file that extends another may omit any key, so it has a schema of its own.
 
     Raises:
         SpecError: If an installed sampler or pruner cannot be loaded.
@@ -80,7 +80,7 @@ def format_schema() -> str:
 
 
 def may_write_schema(path: Path) -> bool:
-    """Whether no file of the user's is at `path`: none at all, or an earlier schema of ours."""
+    """Return whether `path` does not exist, or is a schema that hpsearch has written."""
     try:
         return bool(json.loads(path.read_text(encoding="utf-8"))["title"] == TITLE)
     except FileNotFoundError:
@@ -101,10 +101,10 @@ def _iter_schemas(schema: Any) -> Iterator[Schema]:
 
 
 def _simplify(schema: Schema, *, converts: bool) -> None:
-    """Remove what an editor would show needlessly, and allow what the models convert.
+    """Remove redundant titles, and allow the values that the models convert.
 
     Args:
-        schema: Of one model; changed in place.
+        schema: The schema of one model; changed in place.
         converts: Whether the model converts texts to numbers and booleans.
     """
     for part in _iter_schemas(schema):
@@ -118,7 +118,7 @@ def _simplify(schema: Schema, *, converts: bool) -> None:
 
 
 def _allow_converted(part: Schema) -> None:
-    """Allow texts where a schema, or a mapping of schemas, has numbers or booleans."""
+    """Also allow strings where a schema, or a mapping of schemas, has numbers or booleans."""
     options = part.get("anyOf")
     if isinstance(options, list) and {"type": "string"} not in options:
         options += [s for option in options for s in CONVERTED.get(option.get("type"), ())]
@@ -130,7 +130,7 @@ def _allow_converted(part: Schema) -> None:
 
 
 def _relax(models: dict[str, Schema]) -> None:
-    """Require nothing, since the extended file may have it; allow its hyperparameters to change."""
+    """Make all keys optional, as the extended file may have them, and relax hyperparameters."""
     for part in _iter_schemas(models):
         part.pop("required", None)
         if isinstance(part.get("oneOf"), list):  # without `type`, several may match
@@ -188,7 +188,7 @@ def _pruner_options(kind: str) -> Iterable[str]:
 
 
 def _if_kind(kind: str, options: Iterable[str], model: type[Any]) -> Schema:
-    """Return the rule that a kind is given no option which it does not read."""
+    """Return the rule that refuses options which a kind does not read."""
     unread = [k for k in model.model_fields if k != "kind" and k not in set(options)]
     return {
         "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
@@ -197,9 +197,9 @@ def _if_kind(kind: str, options: Iterable[str], model: type[Any]) -> Schema:
 
 
 def _describe_hyperparameters(search_space: Schema) -> Schema:
-    """Name the hyperparameters that are built in; returns the schema of a hyperparameter.
+    """List the built-in hyperparameters; returns the schema of a hyperparameter.
 
-    A custom function may read others.
+    Other names stay allowed, since a custom function may read them.
     """
     readers: dict[str, dict[str, list[str]]] = {}
     for reader, domains in iter_readers():
@@ -256,7 +256,7 @@ def _add_rules(models: dict[str, Schema]) -> None:
 def _needs_kind(
     key: str, kinds: tuple[str, ...], otherwise: Schema, *, required: bool = True
 ) -> Schema:
-    """Return the rule that a key is for some kinds of folds, which may require it."""
+    """Return the rule that only some kinds of folds allow, or require, a key."""
     rule: Schema = {
         "if": {"properties": {"kind": {"enum": list(kinds)}}, "required": ["kind"]},
         "else": {"properties": {key: otherwise}},

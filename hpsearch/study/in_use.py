@@ -1,7 +1,7 @@
-"""Put a study's winner in use, go back, and list what is in use.
+"""Promote a study's winner, roll back, and list registered models.
 
-The functions of the package and the commands of the same names. `promotion/` moves the aliases;
-here the study is found, and its journal records what was done.
+Implements the package's functions and the commands of the same names. Finds the study and records
+the promotion in its journal; `promotion/` moves the aliases.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ logger = logging.getLogger("hpsearch.study")
 
 @contextmanager
 def open_registry(tracking_uri: str | None, root: Path) -> Iterator[Any]:
-    """Open an `MlflowClient` of a store, whose requests have timeouts in the block.
+    """Open an `MlflowClient` of a store; requests in the block have timeouts.
 
     Args:
-        tracking_uri: Of the store; None: the file below `root`.
+        tracking_uri: Address of the store; None: the SQLite file below `root`.
         root: The folder that contains `mlruns/`.
     """
     uri = tracking_uri or default_uri(root)
@@ -45,9 +45,9 @@ def open_registry(tracking_uri: str | None, root: Path) -> Iterator[Any]:
 
 @contextmanager
 def open_aliases(tracking_uri: str | None, root: Path) -> Iterator[Any]:
-    """Open a client that lists models, moves aliases and finds files; arguments as above.
+    """Open a client that lists models, moves aliases and finds files; see `open_registry`.
 
-    Of an SQLite database without MLflow, whose import takes seconds.
+    An SQLite database is opened directly, since importing MLflow takes seconds.
     """
     uri = tracking_uri or default_uri(root)
     if (registry := open_registry_database(uri)) is not None:
@@ -68,26 +68,26 @@ def promote(
     tracking_uri: str | None = None,
     root: Path | str | None = None,
 ) -> promotion.Promotion:
-    """Put the winner of a study in use, if it beats the champion on the same locked rows.
+    """Promote the winner of a study if it beats the champion on the same locked rows.
 
     Args:
         study: The study's name.
         name: `NAME` or `NAME@ALIAS` of the registered model; the alias is `champion` if none is
             given.
-        margin: How much better it must be, in units of the objective.
-        confidence: How sure one must be of it: at least 0.5 and below 1.
-        force: Promote it even if it is no better.
-        key: Which study of that name, where the store has several.
+        margin: Minimum improvement, in units of the objective.
+        confidence: Required confidence that it is better, at least 0.5 and below 1.
+        force: Promote the winner even if it is not better.
+        key: Selects the study if the store has several of that name.
         tracking_uri: As for `tune`.
         root: The folder that contains `mlruns/`; None: the working folder.
 
     Returns:
-        The version and its alias; `comparison` is None where no model had the alias.
+        The version and its alias; `comparison` is None if no model had the alias.
 
     Raises:
-        NotBetterError: If it is not better; the champion stays where it is.
+        NotBetterError: If it is not better; the champion is unchanged.
         PromotionError: If the study has no fitted winner, or a name is not allowed.
-        TrackingError: If the store does not have the study, or cannot be used.
+        TrackingError: If the store does not have the study, or is unavailable.
     """
     if not 0.5 <= confidence < 1:
         raise PromotionError(f"confidence: at least 0.5 and below 1. Received: {confidence}")
@@ -97,7 +97,7 @@ def promote(
     with open_registry(tracking_uri, folder) as client:
         run = find_study_run(client, study, key=key, journal=journal)
         own = journal if journal is not None and journal_key(journal) == run.key else None
-        # First: a journal that is locked by another process could not record the promotion.
+        # Open the journal first: while another process locks it, nothing could be recorded.
         with nullcontext() if own is None else Journal(own) as opened:
             gate = promotion.Gate(margin, confidence)
             done = promotion.promote_run(client, run.run_id, reference, gate=gate, force=force)
@@ -111,15 +111,15 @@ def promote(
 def rollback(
     name: str, *, tracking_uri: str | None = None, root: Path | str | None = None
 ) -> promotion.Promotion:
-    """Make the last champion of a registered model the champion again.
+    """Make the previous champion of a registered model the champion again.
 
     Args:
-        name: Of the registered model.
+        name: Name of the registered model.
         tracking_uri: As for `tune`.
         root: As for `promote`.
 
     Raises:
-        PromotionError: If there was no champion before.
+        PromotionError: If there is no previous champion.
     """
     model = promotion.parse_reference(name).name
     with open_aliases(tracking_uri, Path.cwd() if root is None else Path(root)) as client:
@@ -129,7 +129,7 @@ def rollback(
 def list_models(
     *, tracking_uri: str | None = None, root: Path | str | None = None
 ) -> list[promotion.RegisteredVersion]:
-    """List the registered models' versions by name, the newest first.
+    """List the versions of registered models by name, newest first.
 
     Args:
         tracking_uri: As for `tune`.

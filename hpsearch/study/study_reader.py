@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from plotly.graph_objects import Figure
 
-SHOWN = 10  # trials of a notebook's table
+SHOWN = 10  # trials in a notebook's table
 
 
 class StudyReader:
-    """A study's folder, read when something of it is asked for."""
+    """A study in its folder; files are read on first use."""
 
     folder: Path  # `mlruns/studies/NAME`
 
     @cached_property
     def history(self) -> History:
-        """All that the journal tells, without curves; read once.
+        """Return the history of the study without curves; read once.
 
         Raises:
             JournalError: If there is no journal, or it is damaged.
@@ -37,19 +37,19 @@ class StudyReader:
 
     @property
     def journal(self) -> Path:
-        """The study's journal."""
+        """Return the path of the study's journal."""
         return self.folder / "journal.jsonl"
 
     @property
     def trials(self) -> list[Trial]:
-        """The trials by number, the last attempt of each, without curves."""
+        """Return the last attempt of each trial by number, without curves."""
         return self.history.trials
 
     def frame(self, *, cv_results: bool = False) -> DataFrame:
-        """One row a trial, the best first, those without a score last.
+        """Return a data frame with one row per trial, best first, those without a score last.
 
         Args:
-            cv_results: Take the column names of scikit-learn's `cv_results_`, folds included.
+            cv_results: Use the column names of scikit-learn's `cv_results_`, including folds.
 
         Returns:
             Columns `trial`, `state`, `rank`, `score` (mean over the folds), `std`, `best_epoch`
@@ -63,7 +63,7 @@ class StudyReader:
         """Return the curves of a trial by epoch.
 
         Returns:
-            One row an epoch; columns by name (`score`, `train/loss`, `val/loss`, …) and fold.
+            One row per epoch; columns by name (`score`, `train/loss`, `val/loss`, …) and fold.
 
         Raises:
             JournalError: If there is no such trial.
@@ -74,7 +74,7 @@ class StudyReader:
 
     @cached_property
     def model(self) -> Any:
-        """The winner as it is served: raw rows in, answers out (`promotion.ServedModel`).
+        """Return the winner as it is served, a `promotion.ServedModel` that predicts raw rows.
 
         Raises:
             PromotionError: If the study has no fitted winner yet, or it cannot be opened.
@@ -89,7 +89,7 @@ class StudyReader:
         return load_served_folder(packed, packed)
 
     def keras_model(self) -> Any:
-        """The winner's network, a `keras.Model`; it takes what the served model makes of rows.
+        """Return the winner's network, a `keras.Model` that takes cleaned rows.
 
         Raises:
             PromotionError: If the study has no fitted winner yet.
@@ -97,21 +97,21 @@ class StudyReader:
         return self.model.model
 
     def predict(self, rows: Any, *, interval: float | None = None) -> Any:
-        """The winner's answer for each row.
+        """Predict each row with the winner.
 
         Args:
-            rows: A data frame with the raw columns of the study's table, in any order; an array
-                (n_rows, *shape) where rows are arrays.
-            interval: The share of rows, 0.5 to 0.99, whose truth shall lie between the columns
-                `low` and `high`, or among the classes of the column `set`, a JSON list.
+            rows: A data frame with the raw columns of the study's table, in any order; or an array
+                (n_rows, *shape) if the study was trained on arrays.
+            interval: Level of prediction intervals, 0.5 to 0.99: adds the columns `low` and
+                `high`, or the column `set`, a JSON list of classes.
 
         Returns:
-            A series of labels, or of predicted values; a data frame with a column for each target
-            where there are several, or with the columns of `interval`.
+            A series of labels, or of predicted values; a data frame if there are several targets
+            or `interval` is given.
 
         Raises:
-            ValueError: Naming the column that is missing, the cell that cannot be read, or the
-                levels of `interval` that the model has.
+            ValueError: If a column is missing, a cell cannot be read, or the model does not have
+                the level `interval`; the message names the column, the cell or the levels.
         """
         options = {} if interval is None else {"interval": interval}
         answers = self.model.answer(rows, **options)
@@ -119,7 +119,7 @@ class StudyReader:
         return answers[wanted[0]] if len(wanted) == 1 else answers[wanted]
 
     def predict_proba(self, rows: Any) -> DataFrame:
-        """The probability of each class, or of each label, one row a row; see `predict`.
+        """Predict the probability of each class, or of each label; see `predict`.
 
         Raises:
             ValueError: If the study is a regression.
@@ -131,7 +131,7 @@ class StudyReader:
         return found.rename(columns=lambda name: name.removeprefix("probability_"))
 
     def report(self, path: Path | str | None = None) -> Path:
-        """Write the study's HTML page; to `report.html` in its folder unless `path` is given."""
+        """Write the study's HTML report to `path`, by default `report.html` in its folder."""
         from ..platforms.files import write_text
         from ..reporting.html import REPORT, render_report
 
@@ -141,11 +141,11 @@ class StudyReader:
 
     @property
     def plot(self) -> StudyPlots:
-        """Plotly figures of the search."""
+        """Return the Plotly figures of the search."""
         return StudyPlots(self.journal)
 
     def _repr_html_(self) -> str:
-        """The best trials, for notebooks."""
+        """Render the best trials for notebooks."""
         table = self.frame().head(SHOWN).to_html(index=False, na_rep="")
         return f"<p><b>{escape(redact(self.history.name))}</b></p>{redact(table)}"
 
@@ -154,31 +154,31 @@ class StudyPlots:
     """Plotly figures of a study's search; `show()` draws one in a notebook or browser.
 
     Raises:
-        ValueError: By each figure for which too little was tried.
+        ValueError: By each method, if there are too few trials for its figure.
     """
 
     def __init__(self, journal: Path) -> None:
-        """Draw the study of a journal."""
+        """Create the figures of the study of a journal; each is drawn when it is called."""
         self._journal = journal
 
     def history(self) -> Figure:
-        """The score of each trial, and the best so far."""
+        """Plot the score of each trial and the best score so far."""
         return self._draw("optimization_history")
 
     def importance(self) -> Figure:
-        """Each hyperparameter's share of the differences between the scores."""
+        """Plot the importance of each hyperparameter."""
         return self._draw("param_importances")
 
     def contour(self) -> Figure:
-        """The scores over the two most important hyperparameters."""
+        """Plot the scores over the two most important hyperparameters."""
         return self._draw("contour")
 
     def curves(self) -> Figure:
-        """The score of each trial by epoch."""
+        """Plot the score of each trial by epoch."""
         return self._draw("intermediate_values")
 
     def timeline(self) -> Figure:
-        """Draw when each trial ran."""
+        """Plot when each trial ran."""
         return self._draw("timeline")
 
     def _draw(self, name: str) -> Figure:
@@ -192,12 +192,12 @@ class LoadedStudy(StudyReader):
     """An earlier study; see `load`."""
 
     def __init__(self, folder: Path) -> None:
-        """Read the study of a folder that has a journal."""
+        """Open the study in `folder`, which has a journal."""
         self.folder = folder
 
     @property
     def best(self) -> Trial | None:
-        """The winner, or the best trial so far; None before one completed."""
+        """Return the winner, or the best trial so far; None before one completed."""
         return self.history.winning_trial()
 
     def __repr__(self) -> str:
@@ -205,14 +205,14 @@ class LoadedStudy(StudyReader):
 
 
 def load(study: str, root: Path | str | None = None) -> LoadedStudy:
-    """A study that has run before, or that runs now; nothing is trained.
+    """Load a study that has run, or that is running; nothing is trained.
 
     Args:
-        study: Its name.
-        root: The folder that holds `mlruns/`; the working folder where it is None.
+        study: The study's name.
+        root: The folder that contains `mlruns/`; None: the working folder.
 
     Raises:
-        JournalError: If there is no such study; it names those there are.
+        JournalError: If there is no such study; the message lists the known ones.
     """
     folder = Path(root) if root else Path.cwd()
     journal = find_journal(folder, study)

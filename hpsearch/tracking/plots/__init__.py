@@ -1,6 +1,6 @@
-"""Figures of a study and of its winner, as PNG files.
+"""Draw the figures of a study and of its winner as PNG files.
 
-Only what has data is drawn, and a figure that fails leaves the others alone.
+A figure without data is skipped. A figure that fails does not affect the others.
 """
 
 from __future__ import annotations
@@ -56,20 +56,20 @@ WINNER: dict[str, Callable[[History, Predictions], Figure | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A figure that has data, or why it could not be drawn."""
+    """A drawn figure, or the reason why drawing it failed."""
 
     name: str  # such as 03_slices
-    png: bytes | None  # None: it could not be drawn
+    png: bytes | None  # None: drawing failed
     problem: str = ""
 
 
 def search_drawings(history: History) -> Iterator[Drawing]:
-    """Every figure of the search that has data."""
+    """Draw every figure of the search that has data."""
     return _draw_safely(0, {name: partial(draw, history) for name, draw in SEARCH.items()})
 
 
 def winner_drawings(history: History, study: Path) -> Iterator[Drawing]:
-    """Every figure of the locked rows that has data; none where no predictions were kept."""
+    """Draw every figure of the locked rows that has data; none if predictions are missing."""
     try:
         predictions = read_predictions(study / "final")
     except ValueError as error:
@@ -83,24 +83,24 @@ def winner_drawings(history: History, study: Path) -> Iterator[Drawing]:
 def _draw_safely(
     first: int, makers: Mapping[str, Callable[[], Figure | None]]
 ) -> Iterator[Drawing]:
-    """The figures one by one, numbered from `first`; the others are drawn where one fails."""
+    """Draw the figures one by one, numbered from `first`; a failure is yielded as a problem."""
     for number, (name, make) in enumerate(makers.items(), first):
         name = f"{number:02d}_{name}"
         try:
             made = make()
             if made is not None:
                 yield Drawing(name, style.to_png(made))
-        except Exception as error:  # whatever data and Matplotlib make of each other
+        except Exception as error:  # Matplotlib may raise anything on unusual data
             yield Drawing(name, None, f"{type(error).__name__}: {error}")
 
 
 def draw_search(history: History, study: Path) -> dict[str, str]:
-    """Draw the search into `plots/` of a study's folder; what failed and why, by file."""
+    """Draw the search into `plots/` of a study's folder; returns the problems by file."""
     return _save_drawings(search_drawings(history), study)
 
 
 def draw_winner(history: History, study: Path) -> dict[str, str]:
-    """Draw the locked rows' predictions in `final/predictions.npz`; nothing if it is missing."""
+    """Draw the predictions in `final/predictions.npz`, if any; returns the problems by file."""
     return _save_drawings(winner_drawings(history, study), study)
 
 
@@ -112,7 +112,7 @@ def _save_drawings(drawings: Iterator[Drawing], study: Path) -> dict[str, str]:
         path = folder / f"{drawing.name}.png"
         try:
             if drawing.png is None:
-                path.unlink(missing_ok=True)  # one of an earlier winner
+                path.unlink(missing_ok=True)  # an earlier winner's figure
                 failed[f"plots/{path.name}"] = drawing.problem
             else:
                 with atomic_write(path) as file:

@@ -1,6 +1,6 @@
-// Draws the figures of a page from Plotly's JSON, as far as hpsearch's figures use it: lines,
-// markers, bars, heat maps and contours as cells. Values show under the pointer, a click on the
-// legend hides a trace, dragging over a figure enlarges a part of it, a double click shows all.
+// Draw the figures of a page from the subset of Plotly's JSON that hpsearch uses: lines, markers,
+// bars, heat maps, and contours as cells. The pointer shows values, a click on the legend hides a
+// trace, dragging zooms into a figure, a double click shows all of it.
 "use strict";
 (() => {
   const NS = "http://www.w3.org/2000/svg";
@@ -55,7 +55,7 @@
 
   const time = (v) => (typeof v === "number" ? v
     : Date.parse(/(Z|[+-]\d\d:?\d\d)$/.test(v) ? v : `${v.replace(" ", "T")}Z`));
-  // What a trace spans on an axis.
+  // The range of a trace on an axis.
   const values = (trace, which) => {
     const own = list(trace[which]), base = list(trace.base);
     const along = trace.type === "bar" && (trace.orientation === "h") === (which === "x");
@@ -63,7 +63,7 @@
     return base.length ? base.flatMap((b, i) => [b, time(b) + own[i]]) : [...own, 0];
   };
 
-  // An axis: from a value to its place between 0 and 1, and its ticks.
+  // An axis: maps a value to a position between 0 and 1, and has ticks.
   const axis = (layout, values) => {
     let kind = layout.type;
     const dated = (v) => typeof v === "string" && /^\d{4}-\d\d-\d\d[T ]/.test(v);
@@ -307,7 +307,7 @@
     }));
   };
 
-  // The known points of a grid, spread over the figure by inverse distance.
+  // Interpolate the known points of a grid by inverse distance.
   const surface = (parent, trace, px, py, { left, width, top, tall }) => {
     const xs = list(trace.x), ys = list(trace.y), known = [];
     list(trace.z).map(list).forEach((row, j) => row.forEach((v, i) => {
@@ -329,7 +329,7 @@
     }
   };
 
-  // Dragging enlarges by the view box: everything is drawn in it already.
+  // Zooming changes the view box only: everything is drawn already.
   const zoomable = (svg, height) => {
     const whole = `0 0 ${WIDTH} ${height}`;
     svg.setAttribute("viewBox", whole);

@@ -1,4 +1,4 @@
-"""The Pareto front of a study with several objectives: a panel for each pair of them."""
+"""Draw the Pareto front of a study with several objectives, one panel per pair of them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS = 6  # pairs of objectives that are drawn, in the order of the declaration
+PANELS = 6  # maximum number of pairs of objectives, in the order of the declaration
 
 
 def draw_pareto_front(history: History) -> Figure | None:
-    """Every complete trial by two objectives at a time; the front is marked and numbered."""
+    """Plot the complete trials by pairs of objectives; the front is highlighted and numbered."""
     front = history.pareto_front()
     if not front:
         return None
@@ -32,7 +32,7 @@ def draw_pareto_front(history: History) -> Figure | None:
         columns=columns,
         height=1.2 + 3.4 * rows,
     )
-    figure.subplots_adjust(wspace=0.45)  # each panel has a label of its own
+    figure.subplots_adjust(wspace=0.45)  # room for each panel's own axis label
     for axis, (x, y) in zip(axes, pairs, strict=False):
         _draw_panel(axis, history, x, y)
     for axis in axes[len(pairs) :]:
@@ -41,7 +41,7 @@ def draw_pareto_front(history: History) -> Figure | None:
 
 
 def _draw_panel(axis: Axes, history: History, x: int, y: int) -> None:
-    """Two objectives; in two dimensions alone a member may lie behind others."""
+    """Plot two objectives; members of the front are joined by a line if there are only two."""
     front = history.pareto_front()
     members = {trial.number for trial in front}
     others = [t for t in history.ranked_trials() if t.values and t.number not in members]

@@ -1,4 +1,4 @@
-"""One page of interactive figures of the search, drawn by Optuna with Plotly."""
+"""Write a page of interactive figures of the search, drawn by Optuna with Plotly."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ TITLES = {
     "intermediate_values": "Score by epoch",
     "timeline": "Time line",
 }
-LINES = 200  # trials by epoch; more lines are a blot, and megabytes
+LINES = 200  # maximum number of curves; more are unreadable and take megabytes
 
 
 def write_interactive(history: History, study: Path) -> Path | None:
-    """Write `plots/interactive.html` of a study's folder; None where too little was tried."""
+    """Write `plots/interactive.html` in a study's folder; None with fewer than two trials."""
     if len(history.ranked_trials()) < 2:
         return None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what has too few trials to be drawn well
+        warnings.simplefilter("ignore")  # Optuna warns about figures with too few trials
         return write_page(study / "plots" / PAGE, history.name, _make_figures(history))
 
 
 def draw_figure(history: History, name: str) -> Any:
-    """One of the figures, by its key in `TITLES`.
+    """Draw the figure with the key `name` of `TITLES`.
 
     Raises:
-        ValueError: If too little was tried to draw it.
+        ValueError: If there are too few trials to draw it.
     """
     for title, figure in _make_figures(history, (name,)):
         figure.update_layout(title=title, margin=None)
@@ -67,7 +67,7 @@ def _make_figures(
 
 
 def _drawings(history: History, study: optuna.Study) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Each figure's name, and what draws it."""
+    """Yield each figure's name and the function that draws it."""
     from optuna import visualization
 
     metric = history.metric
@@ -87,7 +87,7 @@ def _drawings(history: History, study: optuna.Study) -> Iterator[tuple[str, Call
 
 
 def _draw_importances(shares: Mapping[str, float]) -> Any:
-    """A bar for each hyperparameter, the most important on top."""
+    """Draw one bar per hyperparameter, the most important on top."""
     from plotly import graph_objects as go
 
     names = [escape_line(name) for name in shares]

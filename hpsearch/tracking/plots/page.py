@@ -1,7 +1,7 @@
-"""One HTML page of Plotly figures, drawn by a small script of its own, so it needs no network.
+"""Write an HTML page of Plotly figures that needs no network.
 
-Plotly's library would be 4.7 MB in each page, more than many a proxy lets through; `figures.js`
-draws what our figures use of it.
+Plotly's library would add 4.7 MB to each page, which exceeds the upload limit of many proxies.
+`figures.js` draws the subset of Plotly that our figures use.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ SCRIPT = Path(__file__).with_name("figures.js")
 
 
 def write_page(path: Path, heading: str, figures: Iterable[tuple[str, Any]]) -> Path:
-    """Write the figures, each below its title, to `path`."""
+    """Write a page with the figures, each below its title, to `path`."""
     parts = []
     for title, figure in figures:
-        figure.layout.template = {}  # of looks that the script does not use
-        held = figure.to_json().replace("<", "\\u003c")  # ends no element of the page
+        figure.layout.template = {}  # styles that the script does not use
+        held = figure.to_json().replace("<", "\\u003c")  # no text can close the element
         held = f"<script type='application/json'>{held}</script>"
         parts.append(f"<h2>{escape_html(title)}</h2>{held}")
     make_folder(path.parent)

@@ -1,9 +1,10 @@
-"""PED-ANOVA: how much each hyperparameter sets the best trials apart from all of them.
+"""PED-ANOVA: importance of hyperparameters by how the best trials differ from all trials.
 
 Watanabe, Bansal and Hutter (2023), PED-ANOVA: Efficiently Quantifying Hyperparameter Importance
 in Arbitrary Subspaces, IJCAI; for hyperparameters that some trials lack, its conditional form
-(https://arxiv.org/abs/2601.20800). The shares are those of Optuna's evaluator. Importing that one
-takes a second and 90 MB, since random forests for two others come with it. Pure functions of numpy.
+(https://arxiv.org/abs/2601.20800). The shares equal those of Optuna's evaluator, whose import
+takes a second and 90 MB because it loads random forests for two other evaluators. Pure functions
+of numpy.
 """
 
 from __future__ import annotations
@@ -16,28 +17,28 @@ import numpy as np
 from ...spec.search_space import Categorical, Float, Int, Parameter
 from ...trial import Value
 
-TOP_FRACTION = 0.1  # of the trials are the best ones
-MAX_BINS = 50  # into which the range of a number is divided
-PRIOR_WEIGHT = 1.0  # in trials, of a kernel as wide as the range
-MIN_TRIALS = 2  # that have a hyperparameter which is judged
-NARROWEST = 0.5 / 1.64  # bins: 90% of a kernel's mass lie within its own
-TINY = 1e-12  # keeps a density from being 0
+TOP_FRACTION = 0.1  # share of the trials that count as the best
+MAX_BINS = 50  # bins of a numeric range
+PRIOR_WEIGHT = 1.0  # weight, in trials, of a kernel as wide as the range
+MIN_TRIALS = 2  # trials that must have a hyperparameter to rate it
+NARROWEST = 0.5 / 1.64  # least width in bins: 90% of a kernel's mass lie within its own bin
+TINY = 1e-12  # added to densities, so that none is 0
 
-_erf = np.vectorize(math.erf, otypes=[float])  # scipy.special would be 14 MB
+_erf = np.vectorize(math.erf, otypes=[float])  # importing scipy.special takes 14 MB
 
 
 def importance_shares(
     space: Iterable[Parameter], points: Sequence[Mapping[str, Value]], losses: np.ndarray
 ) -> dict[str, float]:
-    """Each hyperparameter's share of the importance; they add up to 1, the greatest comes first.
+    """Compute each hyperparameter's share of the importance, largest first; the sum is 1.
 
     Args:
         space: The hyperparameters, each name once.
-        points: Each trial's hyperparameters; a conditional one may be missing.
-        losses: Each trial's score, less is better; shape (n_trials,).
+        points: Each trial's hyperparameters; conditional ones may be missing.
+        losses: Each trial's score, where lower is better; shape (n_trials,).
 
     Returns:
-        Empty where the best trials cannot be told from the others.
+        Shares by name; empty if all trials are equally good.
     """
     if not len(losses):
         return {}
@@ -64,9 +65,10 @@ def _importance(
     """Compute Pearson's divergence of the best trials' values from those of all trials.
 
     Args:
-        values: Of the trials that have the hyperparameter.
-        is_active: Whether a trial has it; shape (n_trials,).
-        is_top: Whether a trial is among the best; shape (n_trials,).
+        parameter: The hyperparameter.
+        values: Its values in the trials that have it.
+        is_active: Whether each trial has it; shape (n_trials,).
+        is_top: Whether each trial is among the best; shape (n_trials,).
     """
     among_top = is_top[is_active]
     if len(values) < MIN_TRIALS or not among_top.any() or parameter.size == 1:
@@ -82,7 +84,7 @@ def _importance(
 
 
 def _to_bins(parameter: Parameter, values: list[Value]) -> tuple[np.ndarray, int]:
-    """The bin of each value, shape (n_values,), and how many bins there are."""
+    """Return the bin of each value, shape (n_values,), and the number of bins."""
     if isinstance(parameter, Categorical):
         indices = {(type(c), c): i for i, c in enumerate(parameter.choices)}
         return np.array([indices[type(v), v] for v in values]), len(indices)
@@ -91,7 +93,7 @@ def _to_bins(parameter: Parameter, values: list[Value]) -> tuple[np.ndarray, int
     if parameter.log:
         low, high, numbers = math.log(low), math.log(high), np.log(numbers)
     width = (high - low) / (n_bins - 1)
-    bins = np.ceil((numbers - low) / width - 0.5).astype(int)  # the lower of two equally near
+    bins = np.ceil((numbers - low) / width - 0.5).astype(int)  # ties go to the lower bin
     return bins.clip(0, n_bins - 1), n_bins
 
 
@@ -102,7 +104,7 @@ def _count_bins(parameter: Int | Float) -> int:
 
 
 def _categorical_density(counts: np.ndarray) -> np.ndarray:
-    """The density of choices that were made `counts` times: a kernel around each of them."""
+    """Estimate the density of choices from their counts, with one kernel per observed choice."""
     chosen = np.flatnonzero(counts)
     n_kernels, n_choices = len(chosen) + 1, len(counts)
     kernels = np.full((n_kernels, n_choices), PRIOR_WEIGHT / n_kernels)
@@ -114,9 +116,9 @@ def _categorical_density(counts: np.ndarray) -> np.ndarray:
 
 
 def _numeric_density(counts: np.ndarray) -> np.ndarray:
-    """The density of bins that hold `counts` values: a truncated normal around each, and one wide.
+    """Estimate the density of bins from their counts.
 
-    The width is by Scott's rule (1992).
+    One truncated normal per occupied bin, of a width by Scott's rule (1992), and a wide prior.
     """
     bins, n_bins = np.flatnonzero(counts), len(counts)
     weights = counts[bins]
@@ -131,7 +133,7 @@ def _numeric_density(counts: np.ndarray) -> np.ndarray:
 
 
 def _scott_width(bins: np.ndarray, weights: np.ndarray) -> float:
-    """Scott's rule for observations at `bins`, each made `weights` times."""
+    """Return the kernel width by Scott's rule; `weights` counts the observations at `bins`."""
     total, cumulated = int(weights.sum()), np.cumsum(weights)
     mean = bins @ weights / total
     deviation = math.sqrt((bins - mean) ** 2 @ weights / max(1, total - 1))

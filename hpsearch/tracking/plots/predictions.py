@@ -1,4 +1,4 @@
-"""The locked rows' truth and the winner's predictions, as the final fit left them."""
+"""Read the truth of the locked rows and the winner's predictions from the final fit's files."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ...training.metrics import confusion_matrix
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """Truth and prediction of the same rows."""
+    """Truth and predictions of the same rows."""
 
-    truth: np.ndarray  # (n_rows, n_outputs): 0/1, one-hot, or the raw number
-    prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the raw number
-    classes: tuple[str, ...]  # names of classes, of labels or of several targets
-    threshold: float = 0.5  # of a binary task's labels
+    truth: np.ndarray  # (n_rows, n_outputs): 0/1, one-hot, or the number in its own unit
+    prediction: np.ndarray  # (n_rows, n_outputs): probabilities, or the number in its own unit
+    classes: tuple[str, ...]  # names of the classes, labels or targets
+    threshold: float = 0.5  # decision threshold of a binary task
     importance: Mapping[str, Any] = field(default_factory=dict)  # `Importance.as_json`
 
     @property
     def one_hot(self) -> tuple[np.ndarray, np.ndarray]:
-        """Truth and probabilities with one column a class, a binary task's too."""
+        """Truth and probabilities with one column per class, also for a binary task."""
         if self.truth.shape[1] > 1:
             return self.truth, self.prediction
         return (
@@ -36,15 +36,15 @@ class Predictions:
         )
 
     def target_suffix(self, k: int) -> str:
-        """Return the suffix of axis labels if a regression has several targets."""
+        """Return the suffix of axis labels for target `k`; empty if there is only one target."""
         return f" of {self.classes[k]}" if self.truth.shape[1] > 1 else ""
 
     def confusion(self) -> np.ndarray:
-        """Rows by true class, columns by predicted class: numbers of rows."""
+        """Count the rows by true class (rows) and predicted class (columns)."""
         return confusion_matrix(self.truth, self.prediction, threshold=self.threshold)
 
     def scored_classes(self) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """(name, 0/1 truth, score) of each class: the positive one alone in a binary task."""
+        """Return (name, 0/1 truth, score) of each class; only the positive one if binary."""
         truth, score = self.one_hot
         first = 1 if self.truth.shape[1] == 1 else 0
         return [
@@ -55,7 +55,7 @@ class Predictions:
 
 
 def read_predictions(folder: Path) -> Predictions | None:
-    """Read the predictions of the final fit in `folder`; None if no locked rows were read.
+    """Read the predictions of the final fit in `folder`; None if there are none.
 
     Raises:
         ValueError: If the file is empty or damaged.
@@ -85,7 +85,7 @@ def _read_importance(folder: Path) -> Mapping[str, Any]:
         return {}
     try:
         found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not readable, empty, damaged
+    except (OSError, ValueError):  # unreadable, empty or damaged
         return {}
     return found
 

@@ -1,4 +1,4 @@
-"""Figures of the search: how it went, trial by trial and epoch by epoch."""
+"""Draw figures of the search by trial and by epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def draw_optimization_history(history: History) -> Figure | None:
-    """Every trial's score by its number, and the best so far."""
+    """Plot the score of each trial and the best score so far."""
     complete = history.ranked_trials()
     if not complete:
         return None
@@ -58,7 +58,7 @@ def draw_optimization_history(history: History) -> Figure | None:
 
 
 def draw_learning_curves(history: History) -> Figure | None:
-    """The winner's loss and objective by epoch: the mean, and the band of its folds."""
+    """Plot the winner's loss and objective by epoch: the mean and range over the folds."""
     trial = history.winning_trial()
     if trial is None or not trial.scores:
         return None
@@ -83,7 +83,7 @@ def draw_learning_curves(history: History) -> Figure | None:
 
 
 def draw_intermediate_values(history: History) -> Figure | None:
-    """Every trial's objective by epoch: who was pruned, and when."""
+    """Plot the objective of each trial by epoch, and where trials were pruned."""
     chosen = trials_with_shown_curves(history)
     shown = [t for t in chosen if t.n_epochs > 1 or (t.n_epochs and t.state == "PRUNED")]
     if len(shown) < 2:
@@ -121,7 +121,7 @@ def draw_intermediate_values(history: History) -> Figure | None:
 
 
 def draw_timeline(history: History) -> Figure | None:
-    """Draw the time of each attempt, with simultaneous ones in separate lanes."""
+    """Plot when each attempt ran, with simultaneous ones in separate lanes."""
     ran = [t for t in history.attempts if t.started is not None]
     if not ran:
         return None
@@ -164,7 +164,7 @@ def draw_timeline(history: History) -> Figure | None:
 
 
 def _mark_unscored(axis: Axes, history: History, state: str, marker: str) -> None:
-    """Trials without a full score, as marks on the edge where the bad scores are."""
+    """Mark trials without a score on the edge of the axis where bad scores are."""
     numbers = [t.number for t in history.trials if t.state == state]
     if numbers:
         bad = 0.012 if history.maximize else 0.988
@@ -189,7 +189,7 @@ def _draw_band(axis: Axes, rows: Sequence[Sequence[float]], color: str, name: st
 
 
 def _assign_lanes(spans: Sequence[tuple[float, float]]) -> list[int]:
-    """The first free lane for each span; spans by rising beginning."""
+    """Return the first free lane for each span; the spans are sorted by start."""
     free: list[float] = []
     lanes = []
     for begin, end in spans:

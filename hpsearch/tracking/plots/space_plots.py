@@ -1,4 +1,4 @@
-"""Figures of the space: what the hyperparameters do to the score."""
+"""Draw figures of the search space: the effect of the hyperparameters on the score."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MIN_TRIALS = 4  # complete trials that say something about a hyperparameter
-IMPORTANCE_TRIALS = 10  # likewise, for shares of importance: the best tenth is one of them
-INACTIVE = -0.12  # where a line passes an axis whose hyperparameter the trial lacks
+MIN_TRIALS = 4  # complete trials needed to plot a hyperparameter
+IMPORTANCE_TRIALS = 10  # complete trials needed for importance: the best tenth is one trial
+INACTIVE = -0.12  # position on the axis of a hyperparameter that is inactive in a trial
 MAX_PANELS = 9  # slices in one figure
 
 
@@ -55,7 +55,7 @@ def draw_importance(history: History) -> Figure | None:
 
 
 def _labels_with_counts(history: History, names: Sequence[str]) -> list[str]:
-    """The names; with the number of trials where not every trial had the hyperparameter."""
+    """Return the names, with the number of trials if some lack the hyperparameter."""
     complete = history.ranked_trials()
     counts = [sum(name in trial.params for trial in complete) for name in names]
     return [
@@ -67,9 +67,9 @@ def _labels_with_counts(history: History, names: Sequence[str]) -> list[str]:
 
 
 def compute_importances(history: History) -> dict[str, float]:
-    """Each hyperparameter's share, the greatest first; empty where too little is known.
+    """Compute each hyperparameter's share, largest first; empty if there are too few trials.
 
-    Of a long study a thousand trials tell as much as all of them.
+    A long study is represented by a thousand of its trials.
     """
     ranked, space = history.ranked_trials(), declared_space(history)
     if len(ranked) < IMPORTANCE_TRIALS:
@@ -81,7 +81,7 @@ def compute_importances(history: History) -> dict[str, float]:
 
 
 def draw_parallel_coordinates(history: History) -> Figure | None:
-    """Every complete trial as a line through its hyperparameters, the best ones on top."""
+    """Plot each complete trial as a line through its hyperparameters, the best on top."""
     every, space = history.ranked_trials(), list(declared_space(history))
     complete = thin_out(every, MAX_LINES)
     if len(complete) < MIN_TRIALS or len(space) < 2:
@@ -123,7 +123,7 @@ def draw_parallel_coordinates(history: History) -> Figure | None:
 
 
 def draw_slices(history: History) -> Figure | None:
-    """The score against each hyperparameter; darker points are later trials."""
+    """Plot the score against each hyperparameter; darker points are later trials."""
     complete, space = history.ranked_trials(), list(declared_space(history))
     if len(complete) < MIN_TRIALS or not space:
         return None
@@ -165,7 +165,7 @@ def draw_slices(history: History) -> Figure | None:
 
 
 def draw_contour(history: History) -> Figure | None:
-    """The score over the two most important numeric hyperparameters, smoothed."""
+    """Plot the smoothed score over the two most important numeric hyperparameters."""
     complete = history.ranked_trials()
     numeric = {
         p.name: p
@@ -241,7 +241,7 @@ def _from_position(parameter: Parameter, position: np.ndarray) -> np.ndarray:
 
 
 def _positions_or_inactive(parameter: Parameter, trials: Sequence[Trial]) -> np.ndarray:
-    """`_positions`, with a position below the axis where the parameter is not active."""
+    """Return `_positions`, or a position below the axis where the parameter is inactive."""
     positions = np.full(len(trials), INACTIVE)
     active = [i for i, t in enumerate(trials) if parameter.name in t.params]
     positions[active] = _positions(parameter, [trials[i] for i in active])
@@ -270,7 +270,7 @@ def _draw_axis(axis: Axes, x: int, ticks: Sequence[tuple[float, str]]) -> None:
 
 
 def _set_scale(axis: Axes, parameter: Parameter, which: Literal["x", "y"] = "x") -> None:
-    """The parameter's own scale on an axis."""
+    """Set the scale and ticks of an axis to those of the parameter."""
     own = axis.xaxis if which == "x" else axis.yaxis
     if isinstance(parameter, Categorical):
         own.set_ticks(
@@ -283,17 +283,17 @@ def _set_scale(axis: Axes, parameter: Parameter, which: Literal["x", "y"] = "x")
 
 
 def _smooth(x: np.ndarray, y: np.ndarray, z: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Nadaraya-Watson regression with a Gaussian kernel, by Scott's rule in two dimensions.
+    """Smooth by Nadaraya-Watson regression with a Gaussian kernel.
 
-    The kernel is a product of one in x and one in y, so two small matrices replace the weight of
-    every trial at every point.
+    The kernel's width follows Scott's rule in two dimensions. The kernel factors into x and y, so
+    two small matrices suffice instead of one weight per trial and point.
 
     Args:
         x, y, z: Position and score of each trial.
-        grid: Positions on either axis, shape (n,).
+        grid: Positions on both axes, shape (n,).
 
     Returns:
-        Shape (n, n); the first index is y's.
+        The smoothed scores, shape (n, n), indexed by y, then x.
     """
     width = max(0.06, 0.6 * len(z) ** (-1 / 6) * float(np.mean([x.std(), y.std()])))
     in_x, in_y = (np.exp(-((grid[:, None] - at) ** 2) / (2 * width**2)) for at in (x, y))

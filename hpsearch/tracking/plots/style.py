@@ -1,6 +1,6 @@
-"""The style of all figures: colours, sizes and fonts.
+"""Set the style of all figures: colours, sizes and fonts.
 
-Figures are made without pyplot, so no state is shared with a user's plots or threads.
+Figures are made without pyplot, so they share no state with a user's plots or threads.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ STATES = {
     "RUNNING": MUTED,
     "WAITING": LINE,
 }
-SCALE = "viridis"  # from bad to good; equally readable without colour vision
+SCALE = "viridis"  # from bad to good; readable with colour blindness
 LONGEST_LABEL, LONGEST_TITLE, LONGEST_SUBTITLE = 60, 70, 150  # characters
-DPI = 150  # 8 inches are 1200 pixels
+DPI = 150  # 8 inches: 1200 pixels
 
 
 def make_figure(
@@ -48,7 +48,7 @@ def make_figure(
     height: float = 4.6,
     **grid: Any,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure of 8 inches by `height`, with its axes row by row."""
+    """Create a figure of 8 inches by `height`, and its axes in row-major order."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -77,29 +77,28 @@ def make_figure(
 
 
 def to_png(figure: Figure) -> bytes:
-    """The figure as an image. Texts are texts: no `$` begins a formula.
+    """Render the figure as PNG, without parsing `$` in texts as math.
 
-    Setting it on every text that there is leaves Matplotlib's global settings alone, which belong
-    to the user.
+    This is set on each text, because Matplotlib's global settings belong to the user.
     """
     from matplotlib.text import Text
 
     for axes in figure.axes:
-        axes.get_xticklabels(which="both")  # makes what drawing would make only later
+        axes.get_xticklabels(which="both")  # creates the labels, as drawing would later
         axes.get_yticklabels(which="both")
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     image = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a script that the font lacks: boxes do
+        warnings.simplefilter("ignore", UserWarning)  # glyphs missing in the font become boxes
         figure.savefig(image, format="png")
     return image.getvalue()
 
 
 def escape_label(text: object, longest: int = 28) -> str:
-    """A name from data or declaration for a figure: on one line, cut, and never hidden.
+    """Escape a name from the data or the study file for a figure, on one line, truncated.
 
-    Matplotlib leaves what begins with an underscore out of legends.
+    A leading underscore gets a space before it: Matplotlib omits such labels from legends.
     """
     shown = escape_line(text)
     shown = shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
@@ -107,7 +106,7 @@ def escape_label(text: object, longest: int = 28) -> str:
 
 
 def style_axis(axis: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
-    """Quiet axes: no box, a pale grid, small labels."""
+    """Style an axis: no box, a pale grid, small labels."""
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -121,19 +120,19 @@ def style_axis(axis: Axes, grid: Literal["x", "y", "both"] = "y") -> None:
 
 
 def add_legend(axis: Axes, **where: Any) -> None:
-    """A legend without a frame."""
+    """Add a legend without a frame."""
     shown = axis.legend(frameon=False, fontsize=8, labelcolor=INK, **where)
     shown.set_zorder(5)
 
 
 def add_legend_above(axis: Axes) -> None:
-    """A legend in one line beside the title, out of the data's way."""
+    """Add a legend on one line beside the title, so that it does not cover data."""
     height = axis.get_window_extent().height / DPI
     add_legend(axis, loc="lower right", bbox_to_anchor=(1.015, 1 + 0.3 / height), ncols=8)
 
 
 def label_axis(axis: Axes, x: str = "", y: str = "", title: str = "") -> None:
-    """Names of the axes and, in a grid, of the panel."""
+    """Set the labels of the axes and the title of the panel."""
     axis.set_xlabel(escape_label(x, LONGEST_LABEL))
     axis.set_ylabel(escape_label(y, LONGEST_LABEL))
     if title:
@@ -141,19 +140,19 @@ def label_axis(axis: Axes, x: str = "", y: str = "", title: str = "") -> None:
 
 
 def describe_goal(history: History) -> str:
-    """Describe the score for a subtitle."""
+    """Describe the objective and its direction for a subtitle."""
     return f"{history.metric}, {'larger' if history.maximize else 'smaller'} is better"
 
 
 def use_whole_numbers(axis: Axes) -> None:
-    """No half trials and no half epochs."""
+    """Restrict the ticks of the x axis to integers."""
     from matplotlib.ticker import MaxNLocator
 
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def use_log_scale(axis: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic scale whose labels do not run into each other."""
+    """Set a logarithmic scale whose labels do not overlap."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     (axis.set_xscale if which == "x" else axis.set_yscale)("log")
@@ -166,9 +165,9 @@ def use_log_scale(axis: Axes, which: Literal["x", "y"]) -> None:
 
 
 def focus_limits(values: Sequence[float], *, maximize: bool) -> tuple[float, float]:
-    """Limits that show where the good values are.
+    """Return axis limits around the good values.
 
-    A few far worse values, which every search has, would squeeze the others together.
+    Every search has a few far worse values, which would compress the others.
     """
     import numpy as np
 

@@ -1,7 +1,7 @@
 """Select the trials that figures of a long study show; thousands of lines are unreadable and slow.
 
-Pure functions. Every choice is deterministic and spread evenly, so that a figure of a part of the
-trials looks like one of all of them.
+Pure functions. The selection is deterministic and evenly spaced, so that a figure of some trials
+looks like a figure of all trials.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TypeVar
 from ...history import History
 from ...trial import Trial
 
-MAX_LINES = 300  # that one figure draws through its trials
-MAX_POINTS = 1000  # trials that an importance is computed from
-MAX_INTERACTIVE = 500  # trials of the interactive page; Optuna copies them for every figure
+MAX_LINES = 300  # trials drawn as lines in one figure
+MAX_POINTS = 1000  # trials from which importance is computed
+MAX_INTERACTIVE = 500  # trials on the interactive page; Optuna copies them for every figure
 
 T = TypeVar("T")
 
 
 def thin_out(items: Sequence[T], most: int) -> list[T]:
-    """At most `most` of the items, evenly spaced; the first is among them.
+    """Return at most `most` of the items, evenly spaced, including the first.
 
     Examples:
         >>> thin_out(range(10), 4)
@@ -30,9 +30,9 @@ def thin_out(items: Sequence[T], most: int) -> list[T]:
 
 
 def representative_trials(history: History, most: int) -> list[Trial]:
-    """At most about `most` ended trials, by number: evenly spaced by rank, and by state.
+    """Return about `most` finished trials, by number, evenly spaced by rank within each state.
 
-    The best one and all that were the best so far are among them.
+    Includes every trial that was the best when it finished.
     """
     ended = [t for t in history.trials if t.is_finished]
     if len(ended) <= most:
@@ -47,7 +47,7 @@ def representative_trials(history: History, most: int) -> list[Trial]:
 
 
 def trials_with_shown_curves(history: History) -> list[Trial]:
-    """The trials whose curves a figure of all curves draws, and the winner or best."""
+    """Return the trials whose curves are drawn, including the winner or the best."""
     chosen = representative_trials(history, MAX_LINES)
     winner = history.winning_trial()
     if winner is not None and winner not in chosen:
@@ -61,7 +61,7 @@ def describe_part(shown: int, total: int) -> str:
 
 
 def _record_trials(history: History) -> list[Trial]:
-    """The trials that were the best when they ended."""
+    """Return the trials that were the best when they finished."""
     found: list[Trial] = []
     before: float | None = None
     for trial, best in history.improvements():

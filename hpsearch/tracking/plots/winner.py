@@ -1,4 +1,4 @@
-"""Figures of the winner on the locked rows."""
+"""Draw figures of the winner's predictions on the locked rows."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_CLASSES = 8  # curves in one figure
-MAX_CELLS = 12  # classes whose confusion is written into the cells
-BINS = 10  # of a calibration curve
-MAX_COLUMNS = 20  # bars of the importance
+MAX_CELLS = 12  # classes up to which the cells have numbers
+BINS = 10  # bins of a calibration curve
+MAX_COLUMNS = 20  # columns whose importance is shown
 
 
 def draw_confusion(history: History, rows: Predictions) -> Figure | None:
-    """Rows by true class, columns by predicted class, shaded by the share of the true class."""
+    """Plot the confusion matrix, shaded by the share of the true class."""
     if history.study.task in ("regression", "multilabel"):
         return None
     n = len(rows.classes)
@@ -48,7 +48,7 @@ def draw_confusion(history: History, rows: Predictions) -> Figure | None:
 
 
 def draw_roc(history: History, rows: Predictions) -> Figure | None:
-    """True positives against false positives over all thresholds."""
+    """Plot the true against the false positive rate over all thresholds."""
     if _is_regression(history) or not rows.scored_classes():
         return None
     figure, (axis,) = style.make_figure(
@@ -68,7 +68,7 @@ def draw_roc(history: History, rows: Predictions) -> Figure | None:
 
 
 def draw_precision_recall(history: History, rows: Predictions) -> Figure | None:
-    """Precision against recall over all thresholds."""
+    """Plot precision against recall over all thresholds."""
     if _is_regression(history) or not rows.scored_classes():
         return None
     figure, (axis,) = style.make_figure(
@@ -89,7 +89,7 @@ def draw_precision_recall(history: History, rows: Predictions) -> Figure | None:
 
 
 def draw_calibration(history: History, rows: Predictions) -> Figure | None:
-    """Draw the calibration: observed frequency by predicted probability, in bins of equal width."""
+    """Plot the observed frequency by predicted probability, in bins of equal width."""
     if _is_regression(history) or not rows.scored_classes():
         return None
     figure, (axis, below) = style.make_figure(
@@ -130,7 +130,7 @@ def draw_calibration(history: History, rows: Predictions) -> Figure | None:
 
 
 def draw_prediction_against_truth(history: History, rows: Predictions) -> Figure | None:
-    """Each locked row of a regression: what was predicted against what was true."""
+    """Plot the prediction against the truth of each locked row of a regression."""
     if not _is_regression(history):
         return None
     figure, axes = _make_panels("Prediction against truth", "locked rows; dashed: exact", rows)
@@ -148,7 +148,7 @@ def draw_prediction_against_truth(history: History, rows: Predictions) -> Figure
 
 
 def draw_residuals(history: History, rows: Predictions) -> Figure | None:
-    """Draw the residuals of a regression, against the prediction and as a histogram."""
+    """Plot the residuals of a regression, against the prediction and as a histogram."""
     if not _is_regression(history):
         return None
     left = rows.prediction - rows.truth
@@ -178,7 +178,7 @@ def draw_residuals(history: History, rows: Predictions) -> Figure | None:
 
 
 def draw_permutation_importance(history: History, rows: Predictions) -> Figure | None:
-    """Draw the permutation importance of the columns."""
+    """Plot the permutation importance of the columns."""
     columns: dict[str, list[float]] = rows.importance.get("columns", {})
     if not columns:
         return None
@@ -209,14 +209,14 @@ def _is_regression(history: History) -> bool:
 
 
 def _classes_to_draw(rows: Predictions) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """The classes that get a curve: the most frequent ones where there are many."""
+    """Return the classes that get a curve: the most frequent ones if there are many."""
     classes = rows.scored_classes()
     common = sorted(classes, key=lambda c: -c[1].sum())[:MAX_CLASSES]
     return [c for c in classes if any(c is kept for kept in common)]
 
 
 def roc_curve(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """False and true positive rates over falling thresholds, from (0, 0) to (1, 1)."""
+    """Return false and true positive rates over falling thresholds, from (0, 0) to (1, 1)."""
     hits, chosen = _cumulative_counts(truth, score)
     true = hits / truth.sum()
     false = (chosen - hits) / (len(truth) - truth.sum())
@@ -224,21 +224,21 @@ def roc_curve(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def precision_recall_curve(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall, rising from 0, and precision over falling thresholds."""
+    """Return recall, rising from 0, and precision over falling thresholds."""
     hits, chosen = _cumulative_counts(truth, score)
     precision = hits / chosen
     return np.r_[0, hits / truth.sum()], np.r_[precision[0], precision]
 
 
 def _cumulative_counts(truth: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Positives and rows at or above each distinct score, highest score first."""
+    """Count the positives and the rows at or above each distinct score, highest score first."""
     order = np.argsort(-score, kind="stable")
     last = np.r_[np.nonzero(np.diff(score[order]))[0], len(score) - 1]
     return np.cumsum(truth[order])[last], last + 1.0
 
 
 def _draw_points(axis: Axes, x: np.ndarray, y: np.ndarray) -> None:
-    """Points, fainter and smaller the more there are."""
+    """Draw points, fainter and smaller the more there are."""
     alpha = float(np.clip(40 / np.sqrt(len(x)) / 2, 0.12, 0.8))
     size = float(np.clip(4000 / len(x), 4, 22))
     axis.scatter(x, y, s=size, alpha=alpha, color=style.BLUE, linewidths=0, rasterized=True)

@@ -1,6 +1,6 @@
-"""The winner on the locked rows as one page of interactive figures, drawn with Plotly.
+"""Write a page of interactive figures of the winner on the locked rows, drawn with Plotly.
 
-The same figures as the images of `winner.py`, with every point's values at hand.
+The figures are those of `winner.py`; the pointer shows the values of each point.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from .predictions import Predictions, read_predictions
 from .winner import BINS, MAX_CLASSES, MAX_COLUMNS, precision_recall_curve, roc_curve
 
 PAGE = "winner.html"
-MAX_POINTS = 5000  # of a cloud; more are slow to turn and look no different
+MAX_POINTS = 5000  # points of a scatter plot; more are slow and look the same
 
 
 def write_winner_page(history: History, study: Path) -> Path | None:
-    """Write `plots/winner.html` of a study's folder; None where no locked rows were read."""
+    """Write `plots/winner.html` in a study's folder; None if no locked rows were read."""
     rows = read_predictions(study / "final")
     if rows is None:
         return None
@@ -149,7 +149,7 @@ def _draw_importance(rows: Predictions) -> Iterator[Any]:
 
 
 def _sample_indices(rows: Predictions) -> np.ndarray:
-    """Places of at most `MAX_POINTS` rows, evenly spread."""
+    """Return the indices of at most `MAX_POINTS` evenly spaced rows."""
     n = len(rows.truth)
     return np.unique(np.linspace(0, n - 1, min(n, MAX_POINTS)).astype(int))
 
