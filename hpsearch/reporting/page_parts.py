@@ -19,13 +19,14 @@ def render_pairs(values: Mapping[str, str]) -> str:
     return f'<table class="pairs"><tbody>{rows}</tbody></table>'
 
 
-def render_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Render a table with a header row."""
+def render_table(head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "") -> str:
+    """Render a table with a header row; `kind="described"` wraps texts in the last column."""
     heads = "".join(f"<th>{html(h)}</th>" for h in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{html(cell)}</td>" for cell in row) + "</tr>" for row in rows
     )
-    return f"<table><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+    opening = f'<table class="{kind}">' if kind else "<table>"
+    return f"{opening}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def render_box(inner: str, *, title: str = "", padded: str = " pad") -> str:

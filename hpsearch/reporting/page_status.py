@@ -33,7 +33,7 @@ def _render_running(status: StudyStatus) -> Iterator[str]:
         return
     head = ["running", "epoch", "mean so far", "folds", "hyperparameters"]
     rows = [_running_row(trial) for trial in status.running[:MAX_ROWS]]
-    yield render_box(render_table(head, rows), padded="")
+    yield render_box(render_table(head, rows, kind="described"), padded="")
 
 
 def _running_row(trial: Trial) -> list[str]:
@@ -70,7 +70,8 @@ def _render_queue(status: StudyStatus) -> Iterator[str]:
     if rows:
         more = len(rows) - MAX_ROWS
         shown = rows[:MAX_ROWS] + ([[f"and {more} more", ""]] if more > 0 else [])
-        yield render_box(render_table(["queue", "hyperparameters"], shown), padded="")
+        table = render_table(["queue", "hyperparameters"], shown, kind="described")
+        yield render_box(table, padded="")
 
 
 def _render_results(follower: StudyFollower) -> str:

@@ -200,6 +200,9 @@ def test_a_browser_follows_the_study_to_its_end_and_keeps_what_was_set(
             for line in browser.find_elements(By.CSS_SELECTOR, "#curves path.series")
         ]
         assert "trial-005, running" in names
+        cells = browser.find_elements(By.CSS_SELECTOR, ".described td:last-child")
+        assert 2 == len(cells)  # of the running trial and of the queue: long texts are wrapped
+        assert {"normal"} == {cell.value_of_css_property("white-space") for cell in cells}
         field = browser.find_element(By.ID, "filter")
         assert "state=complete" == field.get_attribute("value")
         assert field == browser.switch_to.active_element
