@@ -11,7 +11,7 @@ COMPAT := tests/compat $(addprefix tests/, $(addsuffix .py, \
 	tracking/test_database tracking/test_garbage tracking/test_schema tracking/test_uploader \
 	execution/test_ray_cluster))
 
-.PHONY: tune test test-long faults soak check lock lock-check compat compat-oldest compat-newest
+.PHONY: tune test test-long faults soak screenshots check lock lock-check compat compat-oldest compat-newest
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
@@ -45,6 +45,9 @@ compat-oldest compat-newest: $(READY)
 
 soak: $(READY)  ## 500 trials under random kills: some minutes
 	$(BIN)/python benchmarks/soak.py
+
+screenshots: $(READY)  ## the images in docs/images, from a study; needs chromium and chromedriver
+	$(BIN)/python tests/make_screenshots.py
 
 check: $(READY)  ## format, lint and types
 	$(BIN)/ruff format --check .

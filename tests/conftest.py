@@ -5,12 +5,12 @@ import gc
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from browser import find_browser, start_browser
 from hypothesis import HealthCheck, settings
 from mlflow_server import TrackingServer, tracking_server_in
 
@@ -203,23 +203,9 @@ def ray_cluster() -> Iterator[object]:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
-    """Debian's chromium, headless, at the end of its driver; it leaves its profile behind."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (binary and driver):
+    """Debian's chromium, headless."""
+    if not (found := find_browser()):
         pytest.skip("chromium and chromedriver are not installed: no browser to test with")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-dev-shm-usage",
-        "window-size=1400,1000",
-    ):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    own = {**os.environ, "TMPDIR": str(tmp_path_factory.mktemp("browser"))}
-    opened = webdriver.Chrome(options, webdriver.ChromeService(driver, env=own))
+    opened = start_browser(found, tmp_path_factory.mktemp("browser"))
     yield opened
     opened.quit()
