@@ -20,9 +20,10 @@ from __future__ import annotations
 import errno
 
 from .escaping import escape_terminal
-from .redaction import redact, shorten
+from .redaction import has_secret, redact, shorten
 
 redact_text = redact
+holds_secret = has_secret
 MAX_LENGTH = 64_000  # characters of a message
 REMEDIES = {
     "make room": (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),  # full disk, quota, file size limit

@@ -109,6 +109,7 @@ _SENSITIVE_NAME = re.compile(
 )
 _NO_NUMBER = re.compile(r"[^\d*.\s]")
 _DIRECTORIES = ("PWD", "OLDPWD")
+_addresses: dict[str, str] = {}  # address from an environment variable -> shown instead
 
 
 def redact(text: str) -> str:
@@ -124,7 +125,29 @@ def redact(text: str) -> str:
     """
     if not _NO_NUMBER.search(text):  # most table cells; never a secret
         return text
-    return redact_patterns(_redact_environment(text))
+    return redact_patterns(_redact_environment(_replace_addresses(text)))
+
+
+def has_secret(text: str) -> bool:
+    """Whether a text holds a recognizable secret."""
+    return redact_patterns(_redact_environment(text)) != text
+
+
+def hide_address(address: str, shown: str) -> None:
+    """Show an address, and what looks random in it, as `shown` from now on, in this process."""
+    rest = address.partition("://")[2]
+    for part in (address, rest, *re.split(r"[^\w+=.~-]+", rest)):
+        is_distinctive = part in (address, rest) or _RANDOM.match(part)
+        if is_distinctive and len(part) >= MIN_SECRET_LENGTH and part not in shown:
+            _addresses[part] = shown
+
+
+def _replace_addresses(text: str) -> str:
+    if not _addresses:
+        return text
+    longest_first = sorted(_addresses, key=len, reverse=True)
+    pattern = "|".join(map(re.escape, longest_first))
+    return re.sub(pattern, lambda found: _addresses[found[0]], text)
 
 
 def shorten(text: str, limit: int) -> str:

@@ -18,7 +18,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlsplit
 from urllib.request import Request, urlopen
 
-from ..errors import DataError, redact_text
+from ..errors import DataError, holds_secret, redact_text
 
 FILE_SYSTEMS = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")  # that Arrow opens
 WEB = ("https", "http")
@@ -64,8 +64,8 @@ def copy_address(location: str, folder: Path) -> Path:
     parts = urlsplit(location)
     if _holds_secret(location):
         raise DataError(
-            "an address must hold no login and no signature, because it is recorded: give it as "
-            "the store's own tools take it, in environment variables or their files"
+            "an address must hold no login and no signature: give them as the store's own tools "
+            "take them, in environment variables or their files"
         )
     name = PurePosixPath(unquote(parts.path)).name or parts.netloc
     for number in range(1, TRIES + 1):
@@ -84,7 +84,7 @@ def _holds_secret(location: str) -> bool:
     """Whether an address holds a login or a signature; `abfs://CONTAINER@ACCOUNT` holds none."""
     if find_scheme(location) in ("abfs", "abfss"):
         location = location.replace("@", "/", 1)
-    return "@" in urlsplit(location).netloc or redact_text(location) != location
+    return "@" in urlsplit(location).netloc or holds_secret(location)
 
 
 def _may_pass(error: Exception) -> bool:

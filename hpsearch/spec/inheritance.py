@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import SpecError
+from .environment_references import expand_path, try_expand
 from .function_reference import is_reference, resolve_reference
 from .yaml_lines import Key, parse_yaml
 
@@ -43,7 +44,7 @@ def resolve_extends(
     base = raw[EXTENDS]
     if not isinstance(base, str):
         raise SpecError(f"{where}: {EXTENDS}: give one file. Received: {base!r}")
-    path = folder / base
+    path = folder / expand_path(base, f"{where}: {EXTENDS}")
     if not path.is_file():
         raise SpecError(f"{where}: {EXTENDS}: there is no file {path}")
     if path.resolve() in {p.resolve() for p in chain}:
@@ -121,9 +122,14 @@ def _make_paths_absolute(raw: Raw, folder: Path) -> Raw:
             return [moved(v, (*key, i)) for i, v in enumerate(value)]
         if not isinstance(value, str):
             return value
-        if key in PATH_KEYS and not is_reference(value) and (folder / value).exists():
+        here = try_expand(value)
+        if here != value and Path(here).is_absolute():
+            return value
+        if key in PATH_KEYS and not is_reference(here) and (folder / here).exists():
             return str(folder / value)
-        named = resolve_reference(value, folder)
-        return named if named != value and Path(named.rpartition(":")[0]).is_file() else value
+        named = resolve_reference(here, folder)
+        if named == here or not Path(named.rpartition(":")[0]).is_file():
+            return value
+        return named if here == value else str(folder / value)
 
     return {k: moved(v, (k,)) for k, v in raw.items()}

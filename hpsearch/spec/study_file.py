@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from ..errors import SpecError
 from .constraints import resolve_constraint_paths
+from .environment_references import list_variables, resolve_references, restore_references
 from .function_reference import forget_files
 from .inheritance import resolve_extends
 from .model_reference import resolve_model_path
@@ -34,15 +35,36 @@ class StudyFile:
 
     spec: StudySpec
     written: StudySpec  # the same with the paths of custom functions as written
-    raw: Mapping[str, Any]  # as in the file, overrides applied
+    raw: Mapping[str, Any]  # as in the file, overrides applied, references unresolved
     origin: str  # the file's name, or "spec" for a dict
     folder: Path  # base of relative paths in the file
     lines: Mapping[Key, str] = field(default_factory=dict)  # key -> "FILE:LINE"
     model_facts: Mapping[str, Any] = field(default_factory=dict)  # of the model's function
+    references: Mapping[Key, str] = field(default_factory=dict)  # texts with `${NAME}`, as written
 
     def format_location(self, key: str) -> str:
         """Format `FILE:LINE: key`, with the line of the nearest key present in the file."""
         return _format_location(_parse_key(key), self.lines, self.origin)
+
+    def dump_written(self) -> dict[str, Any]:
+        """Return all keys with their defaults; paths and references are as written."""
+        dumped = self.written.model_dump(mode="json")
+        return dict(restore_references(dumped, self.references))
+
+    @property
+    def written_sources(self) -> dict[str, str]:
+        """The resolved sources that were written with a reference -> as written."""
+        data = self.spec.data
+        return {
+            str(value): self.references["data", name]
+            for name, value in (("source", data.source), ("test_source", data.test_source))
+            if ("data", name) in self.references
+        }
+
+    def name_source(self, name: str) -> str:
+        """Return the name of a table, or the variable that it was taken from."""
+        text = self.references.get(("data", "source"), name)
+        return name if name in text else list_variables(text)[0]
 
     def with_model_space(self, declared: Mapping[str, Any], *, compiled: bool) -> StudyFile:
         """Return the declaration completed by the hyperparameters that its model defines.
@@ -184,18 +206,31 @@ def _validate_study(
     raw: dict[str, Any], lines: dict[Key, str], origin: str, folder: Path
 ) -> StudyFile:
     forget_files()
-    if not isinstance(raw.get("model"), Mapping):  # a function adds its own later
-        raw = coerce_declaration(raw)
+    resolution = resolve_references(raw)
+    if resolution.problems:
+        found = (f"{_format_location(k, lines, origin)}: {m}" for k, m in resolution.problems)
+        raise SpecError("\n".join(found))
+    values = resolution.values
+    if not isinstance(values.get("model"), Mapping):  # a function adds its own later
+        values = coerce_declaration(values)
     try:
-        spec = StudySpec.model_validate(raw)
+        spec = StudySpec.model_validate(values)
     except ValidationError as error:
-        problems = [_format_error(dict(e), raw, lines, origin) for e in error.errors()]
+        problems = [_format_error(dict(e), values, lines, origin) for e in error.errors()]
         raise SpecError("\n".join(dict.fromkeys(problems))) from None
     update = {
         "model": resolve_model_path(spec.model, folder),
         "constraints": resolve_constraint_paths(spec.constraints, folder),
     }
-    return StudyFile(spec.model_copy(update=update), spec, raw, origin, folder, lines)
+    return StudyFile(
+        spec=spec.model_copy(update=update),
+        written=spec,
+        raw=restore_references(values, resolution.written),
+        origin=origin,
+        folder=folder,
+        lines=lines,
+        references=resolution.written,
+    )
 
 
 def _format_error(error: Mapping[str, Any], raw: Any, lines: Mapping[Key, str], origin: str) -> str:

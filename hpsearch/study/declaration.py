@@ -75,7 +75,7 @@ def build_declaration(study: ResolvedStudy) -> Declaration:
     """Collect what a study's results depend on besides its data."""
     file = study.file
     return Declaration(
-        resolved=file.written.model_dump(mode="json"),
+        resolved=file.dump_written(),
         defaults=_default_arguments(study),
         files=compute_digests(find_references(file), file.folder),
         environment=describe_environment() | plugin_versions(study),

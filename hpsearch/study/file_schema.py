@@ -30,7 +30,8 @@ Schema = dict[str, Any]
 TITLE = "hpsearch study file"
 FILE_NAME = "study.schema.json"
 COMPLETE, EXTENDING = "#/$defs/", "#/$defs/extending/"
-REFERENCE = {"type": "string", "pattern": r":[A-Za-z_]\w*$"}  # FILE.py:FUNCTION
+# FILE.py:FUNCTION, or a reference to an environment variable that holds it
+REFERENCE = {"type": "string", "pattern": r":[A-Za-z_]\w*$|\$\{[^{}]*\}$"}
 # Values of other types that pydantic converts to a type.
 WORDS = ("true", "false", "yes", "no", "on", "off", "t", "f", "y", "n", "1", "0")
 BOOLEAN_TEXT = "|".join("".join(f"[{c.upper()}{c}]" for c in word) for word in WORDS)

@@ -66,16 +66,22 @@ def load_data(
         raise study.file.make_error(
             "data.source", "is required, unless data are passed to hpsearch.tune"
         )
-    return load(
+    written = study.file.written_sources
+    resolved = {text: location for location, text in written.items()}
+    dataset = load(
         spec.data,
         task=spec.task,
         cross_validation=spec.cross_validation,
         seed=spec.seed,
         folder=study.file.folder,
         arrays=data,
-        pinned=pinned or {},
+        pinned={resolved.get(k, k): version for k, version in (pinned or {}).items()},
         given_folds=given_folds,
     )
+    if data is not None or not written:
+        return dataset
+    versions = {written.get(k, k): version for k, version in dataset.versions.items()}
+    return replace(dataset, name=study.file.name_source(dataset.name), versions=versions)
 
 
 def resolve_study(study: CheckedStudy, dataset: Dataset) -> ResolvedStudy:
