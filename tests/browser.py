@@ -12,14 +12,19 @@ def find_browser() -> tuple[str, str] | None:
     return (binary, driver) if binary and driver else None
 
 
-def start_browser(found: tuple[str, str], folder: Path, size: str = "1400,1000") -> Any:
+def start_browser(found: tuple[str, str], folder: Path) -> Any:
     """Start the browser through its driver; its profile stays in `folder`."""
     from selenium import webdriver
 
     binary, driver = found
     options = webdriver.ChromeOptions()
     options.binary_location = binary
-    for argument in ("headless=new", "no-sandbox", "disable-dev-shm-usage", f"window-size={size}"):
+    for argument in (
+        "headless=new",
+        "no-sandbox",
+        "disable-dev-shm-usage",
+        "window-size=1400,1000",
+    ):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     own = {**os.environ, "TMPDIR": str(folder)}
