@@ -28,7 +28,8 @@ from hpsearch.training.schedules import SCHEDULES
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 STUDY_FILE = (ROOT / "docs" / "study_file.md").read_text(encoding="utf-8")
-SPECS = sorted((ROOT / "search_spaces").glob("*.yaml"))
+SHIPPED = sorted((ROOT / "hpsearch" / "search_spaces").glob("*.yaml"))
+SPECS = sorted((ROOT / "search_spaces").glob("*.yaml")) + SHIPPED
 
 
 @pytest.mark.parametrize("path", SPECS, ids=lambda p: p.stem)

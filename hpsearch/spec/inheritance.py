@@ -1,4 +1,4 @@
-"""`extends: other.yaml`: inherit another file's keys and replace some of them.
+"""`extends: other.yaml`, or `hpsearch://NAME`: inherit keys of another file and replace some.
 
 Sections are merged key by key; lists and values are replaced. In the search space, a declaration
 with a `type` replaces the inherited one, one without a `type` changes only its own keys, and `null`
@@ -17,6 +17,8 @@ from .function_reference import is_reference, resolve_reference
 from .yaml_lines import Key, parse_yaml
 
 EXTENDS = "extends"
+SHIPPED = "hpsearch://"  # of a search space that ships with hpsearch
+SHIPPED_FOLDER = Path(__file__).parents[1] / "search_spaces"
 NOT_INHERITED = ("study",)  # not inherited: two studies must not share a name
 PATH_KEYS = (("data", "source"), ("data", "test_source"))
 
@@ -44,7 +46,7 @@ def resolve_extends(
     base = raw[EXTENDS]
     if not isinstance(base, str):
         raise SpecError(f"{where}: {EXTENDS}: give one file. Received: {base!r}")
-    path = folder / expand_path(base, f"{where}: {EXTENDS}")
+    path = _find_base(base, folder, where)
     if not path.is_file():
         raise SpecError(f"{where}: {EXTENDS}: there is no file {path}")
     if path.resolve() in {p.resolve() for p in chain}:
@@ -64,6 +66,18 @@ def resolve_extends(
     merged = _merge_sections(below, own, (), merged_lines, lines)
     _copy_line(merged_lines, lines, ())
     return merged, merged_lines
+
+
+def _find_base(base: str, folder: Path, where: str) -> Path:
+    """Return the path of the file that `extends` names; `hpsearch://NAME` ships with hpsearch."""
+    if not base.startswith(SHIPPED):
+        return folder / expand_path(base, f"{where}: {EXTENDS}")
+    names = sorted(p.stem for p in SHIPPED_FOLDER.glob("*.yaml"))
+    name = base.removeprefix(SHIPPED)
+    if name not in names:
+        known = ", ".join(f"{SHIPPED}{n}" for n in names)
+        raise SpecError(f"{where}: {EXTENDS}: {base} does not exist. Known: {known}.")
+    return SHIPPED_FOLDER / f"{name}.yaml"
 
 
 def _merge_sections(

@@ -97,9 +97,27 @@ def test_files_that_the_other_one_names_stay_relative_to_it(tmp_path):
     assert f"{base / 'nets.py'}:build" == spec.model_name
 
 
+def test_a_space_that_is_shipped_is_extended_by_its_name(tmp_path):
+    text = "extends: hpsearch://tabular\ndata: {source: a.csv}\nsearch_space: {layers: 2}"
+    file = load_file(write(tmp_path, mine=text) / "mine.yaml")
+    assert ("mine", "a.csv", 40) == (
+        file.spec.study,
+        file.spec.data.source,
+        file.spec.budget.trials,
+    )
+    assert Categorical("normalization", ("none", "batch")) in file.spec.space.parameters
+    assert 2 == file.spec.fixed_params["layers"]
+    assert "tabular.yaml:" in file.format_location("budget.trials")
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
+        (
+            "extends: hpsearch://tabluar",
+            "child.yaml:1: extends: hpsearch://tabluar does not exist. Known: hpsearch://tabular.",
+        ),
+        ("extends: hpsearch://../tabular", "hpsearch://../tabular does not exist. Known:"),
         ("extends: none.yaml", "child.yaml:1: extends: there is no file"),
         ("seed: 1\nextends: 3", "child.yaml:2: extends: give one file. Received: 3"),
         ("extends: child.yaml", "child.yaml:1: extends: the files extend each other"),
