@@ -151,10 +151,11 @@ def take_live_page(browser: Any, folder: Path) -> None:
 
 def take_report(browser: Any, folder: Path) -> None:
     """Take its beginning in light colours, and the parallel coordinates in dark ones."""
-    browser.get((folder / STUDY_FOLDER / "report.html").as_uri())
     set_view(browser, 1240, 1000)
+    browser.get((folder / STUDY_FOLDER / "report.html").as_uri())
     save_image(browser, "report")
     set_view(browser, 1080, 530, "dark")
+    browser.refresh()  # figures are drawn for the width of the window
     browser.execute_script("""
         const heads = [...document.querySelectorAll('h2')];
         heads.find(head => head.textContent === 'Parallel coordinates').scrollIntoView();
