@@ -54,7 +54,15 @@ SETS: dict[str, tuple[dict[str, Any], str]] = {
         "regression",
     ),
     "wine_quality": (
-        {"source": "wine_quality/winequality-white.csv", "target": "quality"},
+        {
+            "source": "wine_quality/winequality-white.csv",
+            "names": [
+                *("fixed_acidity", "volatile_acidity", "citric_acid", "residual_sugar"),
+                *("chlorides", "free_sulfur_dioxide", "total_sulfur_dioxide", "density", "pH"),
+                *("sulphates", "alcohol", "quality"),
+            ],
+            "target": "quality",
+        },
         "regression",
     ),
     "adult": (
@@ -175,13 +183,16 @@ def _thinned(folder: Path, data: dict[str, Any], rows: int) -> Path:
     import pandas as pd
 
     source = folder / data["source"]
-    frame = pd.read_csv(source, sep=None, engine="python", dtype=str, keep_default_na=False)
+    header = None if "names" in data else "infer"
+    frame = pd.read_csv(
+        source, sep=None, engine="python", dtype=str, keep_default_na=False, header=header
+    )
     if len(frame) <= rows:
         return source
     thin = (
         Path(tempfile.gettempdir()) / f"hpsearch-tables-{rows}-{source.name.partition('.')[0]}.csv"
     )
-    frame.sample(rows, random_state=0).to_csv(thin, index=False)
+    frame.sample(rows, random_state=0).to_csv(thin, index=False, header=header is not None)
     return thin
 
 
@@ -286,8 +297,14 @@ def show_coverage(records: list[dict[str, Any]]) -> None:
             float(np.mean([r[name] for r in found])) for name in ("coverage", "size", "temperature")
         )
         print(f"| {data} | {model} | {len(found)} | {share:.1%} | {size:.3g} | {heat:.2f} |")
-    means = [np.mean([r["coverage"] for r in found]) for found in shares.values()]
-    print(f"| mean | | {len(covered)} | {np.mean(means):.1%} | | |")
+    for kind, is_kind in (("intervals", True), ("sets", False)):
+        means = [
+            np.mean([r["coverage"] for r in found])
+            for (data, _), found in shares.items()
+            if (SETS[data][1] == "regression") == is_kind
+        ]
+        if means:
+            print(f"| mean of {kind} | | | {np.mean(means):.1%} | | |")
 
 
 def main() -> None:
