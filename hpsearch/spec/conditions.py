@@ -77,10 +77,18 @@ def is_same_value(a: Value, b: Value) -> bool:
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     if isinstance(a, int | float) and isinstance(b, int | float):
-        return a == b or math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE)
+        return a == b or _is_close(a, b)
     return a == b
+
+
+def _is_close(a: float, b: float) -> bool:
+    """Whether two numbers are equal within `RELATIVE_TOLERANCE`."""
+    try:
+        return math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE)
+    except OverflowError:  # a whole number beyond the range of floats
+        return False
 
 
 def is_at_most(a: float, b: float) -> bool:
     """Whether `a` is less than or equal to `b`, in the sense of `is_same_value`."""
-    return a <= b or math.isclose(a, b, rel_tol=RELATIVE_TOLERANCE)
+    return a <= b or _is_close(a, b)

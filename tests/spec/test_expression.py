@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpsearch.errors import SpecError
+from hpsearch.spec.conditions import is_at_most, is_same_value
 from hpsearch.spec.expression import evaluate_condition, find_names, parse_condition
 
 PARAMS = {
@@ -160,3 +161,12 @@ def test_a_condition_over_whole_numbers_is_pythons(text, a, b, c):
             evaluate_condition(tree, values)
         return
     assert expected == evaluate_condition(tree, values)
+
+
+def test_a_whole_number_beyond_the_range_of_floats_is_compared_exactly() -> None:
+    huge = 10**400
+    assert is_same_value(huge, huge)
+    assert not is_same_value(huge, 0.5)
+    assert not is_same_value(huge, huge + 1)
+    assert is_at_most(0.5, huge)
+    assert not is_at_most(huge, 0.5)
