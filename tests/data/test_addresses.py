@@ -2,15 +2,15 @@
 
 import functools
 import io
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 from server_parts import S3_KEYS, s3_server
+from web_server import web_server
 
 from hpsearch.data import addresses
 from hpsearch.data.sources import read_source
@@ -51,15 +51,8 @@ def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr(addresses, "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(Handler, "asked", {})
     served = functools.partial(Handler, directory=str(tmp_path))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), served)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with web_server(served) as address:
+        yield address
 
 
 def test_a_file_of_the_web_gives_the_rows_of_the_file(web, tmp_path):

@@ -1,12 +1,12 @@
 """A study whose source is an environment variable: its value is recorded nowhere."""
 
 import functools
-import threading
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from web_server import web_server
 
 from hpsearch.history import load_history
 
@@ -45,15 +45,8 @@ def web(tmp_path: Path) -> Iterator[str]:
         (tmp_path / "served" / folder).mkdir(parents=True)
         (tmp_path / "served" / folder / f"{CANARY}.csv").write_text(f"a,b,y\n{rows}")
     served = functools.partial(QuietHandler, directory=str(tmp_path / "served"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), served)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with web_server(served) as address:
+        yield address
 
 
 @pytest.mark.usefixtures("inline_workers")

@@ -7,7 +7,7 @@ get intervals, and classes get sets; see `data.prediction_intervals`. The locked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from ...events import Calibration
 from ...models.temperature import scale_by_temperature
 from ...training.final_model import MemberSpec
 from ...training.problem import Problem
+from .out_of_fold import average_predictions
 
 FLOOR = 1e-7  # least probability in a log loss
 WIDEST = 20.0  # temperatures lie between 1/20 and 20
@@ -24,7 +25,7 @@ WIDEST = 20.0  # temperatures lie between 1/20 and 20
 def calibrate(
     members: Sequence[MemberSpec],
     problem: Problem,
-    predictions_of: Callable[[Collection[int]], Mapping[int, np.ndarray]],
+    predictions_of: Callable[[frozenset[int]], Mapping[int, np.ndarray]],
 ) -> Calibration:
     """Choose the temperature and the bounds of intervals for a model of `members`.
 
@@ -36,12 +37,11 @@ def calibrate(
     """
     if problem.task == "multilabel" or (problem.task == "regression" and problem.n_outputs > 1):
         return Calibration()
-    numbers = {member.trial.number for member in members}
+    numbers = frozenset(member.trial.number for member in members)
     predictions = predictions_of(numbers)
     if numbers - predictions.keys():
         return Calibration()
-    answer = sum(m.weight * predictions[m.trial.number].astype(np.float64) for m in members)
-    assert isinstance(answer, np.ndarray)
+    answer = average_predictions(members, predictions)
     if problem.task == "regression":
         transform = problem.target_transforms[0] if problem.target_transforms else ""
         truth = problem.target[:, 0].astype(np.float64)

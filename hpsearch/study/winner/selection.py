@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -213,7 +214,8 @@ def choose_winner(
         counts = select_ensemble(predictions, problem, problem.objective_metric)
         members = _make_members(counts, history, selection.seeds, seed)
 
-    def predictions_by_number(numbers: Collection[int]) -> dict[int, np.ndarray]:
+    @cache  # read, or trained again, once for both
+    def predictions_by_number(numbers: frozenset[int]) -> dict[int, np.ndarray]:
         return predictions_of([history.last[n] for n in sorted(numbers)])
 
     calibration = calibrate(members, problem, predictions_by_number)

@@ -6,7 +6,7 @@ that no trial gains from its own threshold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ...models.temperature import scale_by_temperature
 from ...training.final_model import MemberSpec
 from ...training.metrics import Metric
 from ...training.problem import Problem
+from .out_of_fold import average_predictions
 
 HALF = 0.5
 CANDIDATES = 400  # maximum number of tested thresholds
@@ -23,7 +24,7 @@ CANDIDATES = 400  # maximum number of tested thresholds
 def choose_threshold(
     members: Sequence[MemberSpec],
     problem: Problem,
-    predictions_of: Callable[[Collection[int]], Mapping[int, np.ndarray]],
+    predictions_of: Callable[[frozenset[int]], Mapping[int, np.ndarray]],
     *,
     temperature: float = 1.0,
 ) -> float:
@@ -43,7 +44,7 @@ def choose_threshold(
         return declared
     if problem.task != "binary" or not problem.objective_metric.uses_threshold:
         return HALF
-    numbers = {member.trial.number for member in members}
+    numbers = frozenset(member.trial.number for member in members)
     predictions = predictions_of(numbers)
     if missing := sorted(numbers - predictions.keys()):
         raise TrainingError(
@@ -52,10 +53,7 @@ def choose_threshold(
             "Run the same command again once the reason above is fixed, or start over with "
             "--fresh --set objective.threshold=0.5."
         )
-    prediction = np.zeros((len(problem.target), 1))
-    for member in members:
-        prediction += member.weight * predictions[member.trial.number]
-    prediction = scale_by_temperature(np, prediction, temperature)
+    prediction = scale_by_temperature(np, average_predictions(members, predictions), temperature)
     known = np.isfinite(prediction[:, 0])
     weights = None if problem.weights is None else problem.weights[known]
     return best_threshold(
