@@ -8,18 +8,14 @@ from ..platforms.interrupts import handle_stop_signals
 from .completion import complete_studies
 from .group import main
 from .study_paths import journal_or_newest
-from .ui import choose_port, exit_on_signal, show_address
+from .ui import choose_port, exit_on_signal, port_option, show_address
 
 FIRST_PORT = 5200  # behind those of MLflow and of the live page
 
 
 @main.command()
 @click.argument("study", required=False, shell_complete=complete_studies)
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    help=f"Port on loopback; the first free one from {FIRST_PORT} on if left out.",
-)
+@port_option(FIRST_PORT)
 def dashboard(study: str | None, port: int | None) -> None:
     """Follow STUDY, or the newest, in optuna-dashboard, for this machine alone.
 

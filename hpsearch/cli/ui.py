@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -25,7 +25,7 @@ from ..platforms.processes import kill_group, own_group, terminate_group
 from ..redaction import redact
 from .completion import complete_studies
 from .group import main
-from .store_option import store_option
+from .store_option import Command, store_option
 from .terminal import print_line
 
 STOP_SECONDS = 5.0  # seconds for MLflow's processes to exit
@@ -35,13 +35,18 @@ FIRST_PAGE_PORT = 5100  # of the live page
 FIRST_PORT, PORTS = 5000, 100  # without --port: the first free one of these
 
 
+def port_option(first: int, what: str = "Port on loopback") -> Callable[[Command], Command]:
+    """Add `--port`, for which `choose_port` finds a free one from `first` on."""
+    return click.option(
+        "--port",
+        type=click.IntRange(1, 65535),
+        help=f"{what}; the first free one from {first} on if left out.",
+    )
+
+
 @main.command()
 @click.argument("study", required=False, shell_complete=complete_studies)
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    help=f"Port on loopback; the first free one from {FIRST_PORT} on if left out.",
-)
+@port_option(FIRST_PORT)
 @click.option("--key", default="", help="Which study of that name, where the store has several.")
 @store_option()
 def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) -> None:

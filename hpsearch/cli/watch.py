@@ -13,7 +13,7 @@ from .completion import complete_studies
 from .group import main
 from .study_paths import journal_or_newest
 from .terminal import make_console, print_line
-from .ui import FIRST_PAGE_PORT, choose_port, exit_on_signal, show_address
+from .ui import FIRST_PAGE_PORT, choose_port, exit_on_signal, port_option, show_address
 
 POLL_SECONDS = 0.5
 
@@ -21,11 +21,7 @@ POLL_SECONDS = 0.5
 @main.command()
 @click.argument("study", required=False, shell_complete=complete_studies)
 @click.option("--page", is_flag=True, help="Serve it as a page on loopback instead.")
-@click.option(
-    "--port",
-    type=click.IntRange(1, 65535),
-    help=f"Port of the page; the first free one from {FIRST_PAGE_PORT} on if left out.",
-)
+@port_option(FIRST_PAGE_PORT, "Port of the page")
 def watch(study: str | None, page: bool, port: int | None) -> None:
     """Follow STUDY, or the newest: phase, best, running trials, queue, rungs, cost, time left.
 
