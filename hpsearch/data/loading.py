@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -119,18 +119,10 @@ def _build_dataset(
 ) -> Dataset:
     source = _reshape_source(source, data, cv)
     table = source.table
-    origin = source.origin
     roles = assign_roles(source, data, cv)
-    order, said = select_rows(source, roles, data)
-    if order.size == 0:
-        raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
-    window, windows, indices = _make_row_window(data), None, None
-    if window is not None:
-        indices, known, windows = _build_windows(table, order, roles, window)
-        order = order[known]
-    labelled = table.select(list(roles.targets)).take(order)
-    target, why = infer_targets(labelled, roles.targets, data, task, origin)
-    number = Schema((), target).encode_target(labelled, order)
+    labelled = _select_labelled_rows(source, roles, data, task)
+    order, target, number = labelled.order, labelled.target, labelled.encoded
+    windows = labelled.windows
     weights = _read_weights(table, roles.weights)
     rows = _make_split_inputs(table, order, roles, target, number, cv, weights)
     cv = cv.model_copy(update={"kind": resolve_fold_kind(cv, rows)})
@@ -138,27 +130,30 @@ def _build_dataset(
     if windows is not None:
         development = development[~windows.mask_overlapping(development, test)]
     here = order[development]
-    schema, odd = _make_schema(source, data, roles, target, window, here)
+    schema, column_notes = _make_schema(source, data, roles, target, here)
     trim_heap()
-    # Releases the cleaned table, the largest array, before the next steps allocate theirs.
-    if windows is None or indices is None:
-        columns, theirs = _divide_rows(schema.clean(source.rows), here, order[test])
+    # The cleaned table is the largest array: it has no name here, so that it is freed early.
+    if windows is None:
+        columns, test_columns = _divide_rows(schema.clean(source.rows), here, order[test])
     else:
-        whole = schema.clean(source.rows)[indices]
-        columns, theirs, windows = _divide_windows(whole, windows, development, test)
+        columns, test_columns, windows = _divide_windows(
+            schema.clean(source.rows)[labelled.in_time], windows, development, test
+        )
     if source.test_table is None:
-        locked = _lock_rows(table, theirs, number[test], weights, order[test])
+        locked = _lock_rows(table, test_columns, number[test], weights, order[test])
     else:
         locked = _lock_test_source(source, schema, roles, data)
+    split_inputs = rows.take(development)
     if given is None:
-        folds = make_folds(rows.take(development), cv, seed=seed)
+        folds = make_folds(split_inputs, cv, seed=seed)
     else:
         cv = cv.model_copy(update={"kind": "predefined"})
-        folds = take_given_folds(given, here, table.num_rows, rows.take(development))
+        folds = take_given_folds(given, here, table.num_rows, split_inputs)
     if windows is not None:
         folds = windows.purge_folds(folds)
     if target.kind == "regression":
         _require_target_variation(number[development], folds, target.names)
+    notes = (*source.notes, *labelled.notes, *column_notes)
     return Dataset(
         name=source.name,
         task=target.kind,
@@ -169,13 +164,45 @@ def _build_dataset(
         target=number[development],
         weights=None if weights is None else weights[here],
         folds=folds,
-        split_inputs=rows.take(development),
+        split_inputs=split_inputs,
         cross_validation=cv,
         locked_rows=locked,
         rows=here,
         windows=windows,
         versions=source.versions,
-        notes=(*source.notes, *said, *why, *odd, *_note_constant_columns(schema, columns)),
+        notes=(*notes, *_note_constant_columns(schema, columns)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _LabelledRows:
+    """The rows whose target is known."""
+
+    order: np.ndarray  # their indices in the table
+    target: Target
+    encoded: np.ndarray  # their targets as numbers, (n_rows, n_outputs)
+    windows: Windows | None
+    in_time: np.ndarray | None  # with windows: the indices of all rows of the table by time
+    notes: tuple[str, ...]
+
+
+def _select_labelled_rows(
+    source: SourceTable, roles: ColumnRoles, data: DataSpec, task: Task | None
+) -> _LabelledRows:
+    """Select the rows whose target is known, and infer and encode their target."""
+    table = source.table
+    order, row_notes = select_rows(source, roles, data)
+    if order.size == 0:
+        raise DataError("there are no rows" if table.num_rows == 0 else "no row has a target")
+    window, windows, in_time = _make_row_window(data), None, None
+    if window is not None:
+        in_time, known, windows = _build_windows(table, order, roles, window)
+        order = order[known]
+    labels = table.select(list(roles.targets)).take(order)
+    target, target_notes = infer_targets(labels, roles.targets, data, task, source.origin)
+    encoded = Schema((), target).encode_target(labels, order)
+    return _LabelledRows(
+        order, target, encoded, windows, in_time, notes=(*row_notes, *target_notes)
     )
 
 
@@ -194,7 +221,6 @@ def _make_schema(
     data: DataSpec,
     roles: ColumnRoles,
     target: Target,
-    window: RowWindow | None,
     here: np.ndarray,
 ) -> tuple[Schema, Sequence[str]]:
     """Infer the schema from the development rows `here`, with notes for the user."""
@@ -203,7 +229,7 @@ def _make_schema(
         names = (*names, *roles.targets)
     inferred, odd = infer_columns(source.table, names, data, here, source.origin)
     schema = _make_array_schema(source.array, target, data) or Schema(
-        inferred, target, window=window, layout=source.layout
+        inferred, target, window=_make_row_window(data), layout=source.layout
     )
     return schema, odd
 

@@ -30,7 +30,7 @@ def start_or_resume(
     writer: EventWriter,
     study: ResolvedStudy,
     dataset: Dataset,
-    crew: WorkerPool,
+    workers: WorkerPool,
     *,
     accept_changes: bool = False,
 ) -> None:
@@ -40,7 +40,7 @@ def start_or_resume(
         writer: The writer of the study's events.
         study: The declaration.
         dataset: The data.
-        crew: The worker pool.
+        workers: The worker pool.
         accept_changes: Continue with changed code, versions or training, and record the change.
 
     Raises:
@@ -51,13 +51,13 @@ def start_or_resume(
     if journal.first is not None:
         first = require_comparable(journal.first, journal.path)
         before = writer.history.declaration(len(writer.history.changes))
-        found = _compare_declarations(before, declaration, study, dataset, crew)
+        found = _compare_declarations(before, declaration, study, dataset, workers)
         if found and not (accept_changes and all(change.is_acceptable for change in found)):
             raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
         if found:
             told = [[change.key, change.then, change.now] for change in found]
             writer.write(DeclarationChanged(changes=told, **declaration.to_record()))
-        writer.write(StudyResumed(workers=crew.workers, threads=crew.threads))
+        writer.write(StudyResumed(workers=workers.workers, threads=workers.threads))
         return
     file, spec = study.file, study.spec
     writer.write(
@@ -73,16 +73,16 @@ def start_or_resume(
             objectives=list(study.objectives) if len(study.objectives) > 1 else None,
             sampler=spec.sampler.kind,
             pruner=study.pruner_kind,
-            trainer=crew.trainer,
-            trainer_reason=crew.reason,
+            trainer=workers.trainer,
+            trainer_reason=workers.reason,
             **declaration.to_record(),
             source=record_git_state(file.folder, journal.path.parent),
             owner=user_name(),
             host=host_name(),
             folder=relative_to(file.folder, journal.path.parents[3]),
             warm_start=_warm_start_fields(study, journal.path, dataset),
-            workers=crew.workers,
-            threads=crew.threads,
+            workers=workers.workers,
+            threads=workers.threads,
         )
     )
 
@@ -116,10 +116,10 @@ def _compare_declarations(
     now: Declaration,
     study: ResolvedStudy,
     dataset: Dataset,
-    crew: WorkerPool,
+    workers: WorkerPool,
 ) -> list[Change]:
     """Compare with the declaration of the start, or of the last accepted change."""
-    found = find_changes(before, now, file=study.file, packages=packages_of(study, crew.trainer))
+    found = find_changes(before, now, file=study.file, packages=packages_of(study, workers.trainer))
     same_study = {
         "the data": (before.fingerprint[:12], dataset.fingerprint[:12]),
         "the task": (before.task or study.task, study.task),
@@ -127,8 +127,8 @@ def _compare_declarations(
     }
     if study.spec.training.deterministic:
         for key, then, here in (
-            ("workers", before.workers, crew.workers),
-            ("threads", before.threads, crew.threads),
+            ("workers", before.workers, workers.workers),
+            ("threads", before.threads, workers.threads),
         ):
             was = here if before.format == 1 and then is None else then
             same_study[f"the {key} of a deterministic study"] = (str(was), str(here))

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..data.dataset import Dataset
 from ..data.folds import GivenFolds
 from ..errors import UnsuitableError, redact_text
 from ..events import TrainerChanged
@@ -26,10 +27,11 @@ from ..tracking.database import database_path
 from ..tracking.server import check_server
 from ..tracking.store import artifact_location, check_uri, default_uri, journal_path
 from ..tracking.uploader import Uploader
+from ..training.problem import Problem
 from .finalize import finalize_study
 from .model_validation import check_model, with_model_space
 from .prepare import WorkerPool, build_problem, load_data, resolve_study
-from .resolved_study import CheckedStudy
+from .resolved_study import CheckedStudy, ResolvedStudy
 from .result import StudyResult, build_result
 from .search_setup import make_search
 from .start import find_read_versions, move_aside, require_own_folder, start_or_resume
@@ -113,36 +115,31 @@ def tune(
     if fresh:
         move_aside(path.parent)
     with ExitStack() as stack:
-        crew = stack.enter_context(WorkerPool(checked, logs=path.parent / LOGS))
+        workers = stack.enter_context(WorkerPool(checked, logs=path.parent / LOGS))
         writer = stack.enter_context(EventWriter(path, listeners))
         stack.enter_context(study_log(path.parent / LOGS))  # locks the journal
         remove_drafts(path.parent, but=CURSOR)  # left by a killed run
         versions = find_read_versions(writer.journal.first)
         dataset = load_data(checked, data, versions, folds)
         study = resolve_study(checked, dataset)
-        problem = build_problem(study, dataset)
-        checked_model = check_model(study.file, problem)
-        for note in checked_model.notes:
-            logger.warning("note: %s", note)
-        crew.set_up(problem, checked_model.own_training)
-        start_or_resume(writer, study, dataset, crew, accept_changes=accept_changes)
+        problem = _set_up_workers(workers, study, dataset)
+        start_or_resume(writer, study, dataset, workers, accept_changes=accept_changes)
         # Before the uploader's thread imports MLflow: concurrent imports can fail.
-        search = make_search(study, writer, crew.executor, stop_requested)
+        search = make_search(study, writer, workers.executor, stop_requested)
         uploader = None if offline else _start_uploader(stack, writer, uri, root)
         try:
             search.run()
         except UnsuitableError as error:
             if study.spec.training.trainer != "auto":
                 raise
-            crew.fall_back(problem, str(error))
-            writer.write(TrainerChanged(trainer=crew.trainer, reason=crew.reason))
-            make_search(study, writer, crew.executor, stop_requested).run()
+            _switch_trainer(workers, problem, writer, reason=str(error))
+            make_search(study, writer, workers.executor, stop_requested).run()
         finalize_study(
             study.spec,
             writer,
             dataset=dataset,
             problem=problem,
-            executor=crew.executor,
+            executor=workers.executor,
             stop_requested=stop_requested,
         )
         if uploader is not None:
@@ -161,6 +158,24 @@ def _check_store(uri: str, study: str, *, is_begun: bool) -> None:
     """
     check_uri(uri)
     check_server(uri, experiment="" if is_begun else study)
+
+
+def _set_up_workers(workers: WorkerPool, study: ResolvedStudy, dataset: Dataset) -> Problem:
+    """Build the problem, check the model against it, and send it to the workers."""
+    problem = build_problem(study, dataset)
+    model = check_model(study.file, problem)
+    for note in model.notes:
+        logger.warning("note: %s", note)
+    workers.set_up(problem, model.own_training)
+    return problem
+
+
+def _switch_trainer(
+    workers: WorkerPool, problem: Problem, writer: EventWriter, *, reason: str
+) -> None:
+    """Switch to the trainer that supports any model, and record the change."""
+    workers.fall_back(problem, reason)
+    writer.write(TrainerChanged(trainer=workers.trainer, reason=workers.reason))
 
 
 def _start_uploader(stack: ExitStack, writer: EventWriter, uri: str, root: Path) -> Uploader:

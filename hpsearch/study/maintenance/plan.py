@@ -90,7 +90,7 @@ def plan(
     study = read_spec(spec, overrides)
     with (
         tempfile.TemporaryDirectory() as logs,
-        WorkerPool(study, workers=1, logs=Path(logs)) as crew,
+        WorkerPool(study, workers=1, logs=Path(logs)) as workers,
     ):
         tell("reading the data")
         dataset = load_data(study, data)
@@ -99,12 +99,12 @@ def plan(
         tell("building the model")
         own_training = check_model(study.file, problem).own_training
         tell("starting a worker")
-        crew.set_up(problem, own_training)
+        workers.set_up(problem, own_training)
         tell("timing points of the search space")
-        probes, start = _run_probes(crew.executor, _make_probes(study.spec), began)
+        probes, start = _run_probes(workers.executor, _make_probes(study.spec), began)
         return Plan(
-            trainer=crew.trainer,
-            reason=crew.reason,
+            trainer=workers.trainer,
+            reason=workers.reason,
             rows=len(problem.target),
             features=prod(problem.row_shape),
             folds=len(problem.folds),

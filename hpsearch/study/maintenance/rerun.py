@@ -61,7 +61,7 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
     threads = _threads(events, trial)
     with (
         tempfile.TemporaryDirectory() as logs,
-        WorkerPool(study, workers=1, logs=Path(logs), threads=threads) as crew,
+        WorkerPool(study, workers=1, logs=Path(logs), threads=threads) as workers,
     ):
         dataset = load_data(study, data, history.study.data.versions)
         if dataset.fingerprint != history.study.fingerprint:
@@ -70,10 +70,10 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
                 f"{history.study.fingerprint[:12]} then, {dataset.fingerprint[:12]} now."
             )
         problem = build_problem(resolve_study(study, dataset), dataset)
-        crew.set_up(problem)
-        if trial.trainer == "keras_fit" != crew.trainer:
-            crew.fall_back(problem, "it trained the trial the first time")
-        result = _train_trial(crew.executor, trial)
+        workers.set_up(problem)
+        if trial.trainer == "keras_fit" != workers.trainer:
+            workers.fall_back(problem, "it trained the trial the first time")
+        result = _train_trial(workers.executor, trial)
     file = study.file
     then = _describe_dependencies(declared.environment or {}, declared.files or {})
     now = _describe_dependencies(

@@ -71,31 +71,18 @@ def make_recipe(
         own = OptimizerUpdate(optimizer)
         loss = get_compiled_loss(plan) if plan.compiled else None
         plan.compiled = False  # otherwise Keras would compile the clone, too
-        known = {"model": problem.model, **params}
+        named = _name_model(problem, params)
         pad = not own.by_shape and (shares_depth or not batched)
-        network = LaneNetwork(plan, known, pad=pad, batched=batched, shares_depth=shares_depth)
+        network = LaneNetwork(plan, named, pad=pad, batched=batched, shares_depth=shares_depth)
     except TrainingError as error:
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
     _check_model(problem, plan, batched=batched)
-    objective: TrainingObjective
-    located = problem.resolve_loss_path(params)
-    named = str(located.get("loss"))
-    if loss is not None:
-        objective = CompiledObjective(loss, problem, known)
-    elif is_reference(named):
-        users = apply_to_outputs(make_loss(problem.task, located), get_output_widths(plan))
-        objective = CompiledObjective(users, problem, {"loss": named})
-    else:
-        objective = LossObjective(problem.task, params, get_output_widths(plan))
-    update: Update = own
-    chunk = None
     longest = max(len(fold.train) for fold in problem.folds)
-    if shares and loss is None and network.size * longest <= SHARED_WORK:
-        update = _switch_between(problem, params, own, network)
-        chunk = _chunk_rows(problem, params, network)
-    elif batched and loss is None:
-        update = _switch_between(problem, params, own, network)
+    shares = shares and loss is None and network.size * longest <= SHARED_WORK
+    switches = shares or (batched and loss is None)
+    update = _switch_between(problem, params, own, network) if switches else own
+    chunk = _chunk_rows(problem, params, network) if shares else None
     factors = get_step_factors(problem, params, plan) is not None
     if factors and not update.scales:
         raise UnsuitableError(
@@ -105,7 +92,7 @@ def make_recipe(
     return Recipe(
         network,
         update,
-        objective,
+        _make_objective(problem, params, plan, loss),
         batch_size(params),
         schedule,
         chunk=chunk,
@@ -137,6 +124,26 @@ def _make_optimizer(plan: keras.Model, params: Mapping[str, Value]) -> keras.opt
     if reason := why_not_vectorizable(plan):
         raise TrainingError(reason)
     return clone_compiled_optimizer(plan)
+
+
+def _name_model(problem: Problem, params: Mapping[str, Value]) -> dict[str, Any]:
+    """Return the hyperparameters with the model's name, as part of a program's key."""
+    return {"model": problem.model, **params}
+
+
+def _make_objective(
+    problem: Problem, params: Mapping[str, Value], model: keras.Model, compiled_loss: Any
+) -> TrainingObjective:
+    """Make the objective of the compiled model's loss, or else of the loss in `params`."""
+    if compiled_loss is not None:
+        return CompiledObjective(compiled_loss, problem, _name_model(problem, params))
+    widths = get_output_widths(model)
+    located = problem.resolve_loss_path(params)
+    named = str(located.get("loss"))
+    if not is_reference(named):
+        return LossObjective(problem.task, params, widths)
+    custom = apply_to_outputs(make_loss(problem.task, located), widths)
+    return CompiledObjective(custom, problem, {"loss": named})
 
 
 def _switch_between(
