@@ -19,7 +19,7 @@ from .metrics import Metric
 N_REPEATS = 5  # shuffles of each column
 MAX_ROWS = 1000
 MIN_ROWS = 50  # below, shuffling says little
-MAX_CELLS = 200_000_000  # that are predicted from, all shuffles together
+MAX_CELLS = 200_000_000  # that are predicted from in all calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +68,13 @@ def permutation_importance(
         return orient(value, metric.direction)
 
     whole = score(predict(columns))
-    losses = {}
+    losses: dict[str, list[float]] = {}
     for name, own in indices.items():
-        shuffled = np.tile(columns, (N_REPEATS, 1, 1))
-        for each in shuffled:
-            each[:, own] = columns[rng.permutation(n_rows)][:, own]
-        answers = predict(shuffled.reshape(-1, columns.shape[1]))
-        parts = np.split(answers, N_REPEATS)
-        losses[name] = [whole - score(part) for part in parts]
+        losses[name] = []
+        for _ in range(N_REPEATS):
+            shuffled = columns.copy()
+            shuffled[:, own] = columns[rng.permutation(n_rows)][:, own]
+            losses[name].append(whole - score(predict(shuffled)))
     if not np.isfinite(list(losses.values())).all():
         return None
     ordered = sorted(losses.items(), key=lambda item: -float(np.mean(item[1])))
