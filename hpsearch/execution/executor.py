@@ -106,6 +106,12 @@ class Executor(Protocol):
         ...
 
 
+def submit_all(executor: Executor, trials: Sequence[TrialSpec]) -> None:
+    """Queue trials in populations, so that an accelerator trains them side by side."""
+    for start in range(0, len(trials), executor.population):
+        executor.submit(*trials[start : start + executor.population])
+
+
 def wait_for_reports(executor: Executor, timeout: float) -> list[Report]:
     """The next report and those that came with it; none after `timeout` seconds without one."""
     first = executor.wait(timeout)

@@ -1,6 +1,7 @@
 """The winner, honestly: finalists, one standard error, ensembles, several seeds."""
 
 from dataclasses import replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -69,6 +70,14 @@ def noise(seed: int, n_rows: int = 120) -> Problem:
     )
 
 
+class CountingExecutor(InlineExecutor):
+    """Records how many trials come with each submission."""
+
+    def submit(self, *trials: TrialSpec) -> None:
+        self.submitted = [*getattr(self, "submitted", []), len(trials)]
+        super().submit(*trials)
+
+
 def test_the_finalists_score_is_nearer_the_truth_than_the_searchs():
     search: list[float] = []
     again: list[float] = []
@@ -84,14 +93,18 @@ def test_the_finalists_score_is_nearer_the_truth_than_the_searchs():
         ]
         fresh = replace(problem, folds=folds_of(120, 1000 + seed))
         said: list[FinalistScored] = []
+        executor = CountingExecutor(
+            fresh, partial(make_trainer, "vectorized", earlier=trainer), population=2
+        )
         rescore_trials(
             trials,
             problem=fresh,
-            executor=InlineExecutor(fresh, lambda p: make_trainer("vectorized", p)),
+            executor=executor,
             seed=seed,
             record=said.append,
             stop_requested=lambda: False,
         )
+        assert [2, 1] == executor.submitted  # in populations
         assert {t.number for t in trials} == {event.trial for event in said}
         search += [r.score for r in top]
         again += [event.score for event in said]

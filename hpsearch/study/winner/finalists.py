@@ -16,7 +16,7 @@ import numpy as np
 from ...data import Dataset
 from ...errors import TrainingError
 from ...events import Event, FinalistScored
-from ...execution.executor import Executor, Lost
+from ...execution.executor import Executor, Lost, submit_all
 from ...history import History
 from ...search.retries import MAX_ATTEMPTS
 from ...training.problem import Problem
@@ -71,8 +71,7 @@ def rescore_trials(
         TrainingError: If workers repeatedly die while training one of them.
     """
     specs = {t.number: _finalist_spec(t, seed) for t in trials}
-    for spec in specs.values():
-        executor.submit(spec)
+    submit_all(executor, list(specs.values()))
     meanwhile()
     waiting = set(specs)
     while waiting:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ...events import Event, PredictionsRestored
-from ...execution.executor import Executor, Lost
+from ...execution.executor import Executor, Lost, submit_all
 from ...search.event_writer import load_predictions, save_predictions
 from ...search.retries import MAX_ATTEMPTS
 from ...training.final_model import MemberSpec
@@ -66,8 +66,7 @@ class OutOfFold:
         self.executor.set_up(self.problem)
         specs = {t.number: t.spec for t in trials}
         known = {t.number: t for t in trials}
-        for spec in specs.values():
-            self.executor.submit(spec)
+        submit_all(self.executor, list(specs.values()))
         made: dict[int, np.ndarray] = {}
         while specs:
             match self.executor.wait(0.2):
