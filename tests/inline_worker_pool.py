@@ -23,6 +23,7 @@ from hpsearch.training.final_model import (
     LockedPredictionResult,
 )
 from hpsearch.training.problem import Problem
+from hpsearch.training.trainer import Trainer
 from hpsearch.training.trainer_factory import make_trainer
 
 
@@ -30,7 +31,13 @@ class InlineWorker(InlineExecutor):
     """Trains here, once the study says what its trials share."""
 
     def __init__(self, trainer: str, population: int) -> None:
-        super().__init__(None, lambda p: p and make_trainer(trainer, p), population=population)
+        self._kind, self._trainer = trainer, None
+        super().__init__(None, self._next_trainer, population=population)
+
+    def _next_trainer(self, problem: Problem | None) -> Trainer | None:
+        if problem is None:
+            return None
+        return make_trainer(self._kind, problem, earlier=self._trainer)
 
     def set_up(self, problem: Problem) -> None:
         super().set_up(pickle.loads(pickle.dumps(problem)))

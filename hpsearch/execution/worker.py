@@ -28,6 +28,8 @@ from ..training.final_model import (
     predict_locked_rows,
 )
 from ..training.keras_import import ignore_clear_session, import_keras
+from ..training.problem import Problem
+from ..training.trainer import Trainer
 from ..training.trainer_factory import make_trainer
 from ..trial import TrialResult, TrialSpec
 from .channel import standard_channel
@@ -57,7 +59,7 @@ class Worker:
         self._pruned: set[int] = set()
         self._resumed: set[int] = set()
         self._lock = threading.Lock()
-        self._trainer: Any = None  # set when the Setup has arrived
+        self._trainer: Trainer | None = None  # set when the Setup has arrived
 
     def send(self, report: Any) -> None:
         """Send to the coordinator; called from both threads."""
@@ -138,16 +140,20 @@ class Worker:
         match order:
             case Setup():
                 self._setup = order
-                self._trainer = make_trainer(order.trainer, order.problem)
+                self._trainer = self._make_trainer(order.problem)
             case FinalFitRequest():
-                trainer = make_trainer(self._setup.trainer, order.problem)
-                self.send(fit_final_model(trainer, order))
+                self.send(fit_final_model(self._make_trainer(order.problem), order))
             case LockedPredictionRequest():
                 self.send(predict_locked_rows(order))
             case Population(trials):
                 self._train(trials)
 
+    def _make_trainer(self, problem: Problem) -> Trainer:
+        """Make a trainer, which has the compiled programs of the previous one."""
+        return make_trainer(self._setup.trainer, problem, earlier=self._trainer)
+
     def _train(self, trials: Sequence[TrialSpec]) -> None:
+        assert self._trainer is not None
         self.send([Started(trial.number) for trial in trials])
         rungs = {t.number: t.rungs for t in trials}
         reports = self._trainer.train(trials)

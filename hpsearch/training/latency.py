@@ -40,13 +40,13 @@ class LatencyTrainer:
     def __init__(self, trainer: Trainer, problem: Problem) -> None:
         """Measure what `trainer` trains."""
         self.name = trainer.name
-        self._trainer = trainer
+        self.trainer = trainer
         self._problem = problem
 
     def train(self, trials: Sequence[TrialSpec]) -> ReportGenerator:
         """See `trainer.Trainer.train`."""
         specs = {trial.number: trial for trial in trials}
-        reports = self._trainer.train(trials)
+        reports = self.trainer.train(trials)
         answer: Collection[int] | None = None
         try:
             while True:
@@ -63,11 +63,11 @@ class LatencyTrainer:
 
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
         """See `trainer.Trainer.prepare`."""
-        self._trainer.prepare(trials)
+        self.trainer.prepare(trials)
 
     def fit(self, trial: TrialSpec) -> list[np.ndarray]:
         """See `trainer.Trainer.fit`."""
-        return self._trainer.fit(trial)
+        return self.trainer.fit(trial)
 
 
 def measure_latency_ms(problem: Problem, params: Mapping[str, Value], seed: int) -> float:

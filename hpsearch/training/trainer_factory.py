@@ -14,8 +14,13 @@ KERAS_BACKENDS = {
 }  # which a process must be started with
 
 
-def make_trainer(kind: str, problem: Problem) -> Trainer:
+def make_trainer(kind: str, problem: Problem, *, earlier: Trainer | None = None) -> Trainer:
     """Create the trainer `kind` for the trials of `problem`.
+
+    Args:
+        kind: A key of `KERAS_BACKENDS`.
+        problem: What the trials share.
+        earlier: A trainer of the same study on other folds, whose compiled programs are reused.
 
     Raises:
         TrainingError: If there is no such trainer.
@@ -23,11 +28,14 @@ def make_trainer(kind: str, problem: Problem) -> Trainer:
     if "latency_ms" in problem.cost_objectives:
         from .latency import LatencyTrainer
 
-        return LatencyTrainer(make_trainer(kind, replace(problem, cost_objectives=())), problem)
+        own = earlier.trainer if isinstance(earlier, LatencyTrainer) else None
+        alone = replace(problem, cost_objectives=())
+        return LatencyTrainer(make_trainer(kind, alone, earlier=own), problem)
     if kind == "vectorized":
         from .vectorized import VectorizedTrainer
 
-        return VectorizedTrainer(problem)
+        same = earlier if isinstance(earlier, VectorizedTrainer) else None
+        return VectorizedTrainer(problem, earlier=same)
     if kind == "keras_fit":
         from .keras.keras_fit import KerasFitTrainer
 

@@ -19,10 +19,11 @@ from training.test_vectorized_is_fit import (
     make_problem,
     vectorized_curves,
 )
-from training.trainer_contract import run, separable, spec
+from training.trainer_contract import first_fold, run, same, separable, spec
 
+from hpsearch.data.split import Split
 from hpsearch.training.optimizers import OPTIMIZERS
-from hpsearch.training.problem import Problem
+from hpsearch.training.problem import EarlyStopping, Problem
 from hpsearch.training.vectorized import VectorizedTrainer, recipe
 from hpsearch.trial import TrialSpec
 
@@ -179,6 +180,57 @@ def test_much_work_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = replace(separable(), batch_sizes_vary=True, **TWO)
     trials = [{"optimizer": "adam"}, {"optimizer": "sgd"}, {"batch_size": 64}, {"batch_size": 80}]
     assert [3, 4, 5, 6] == compilations(problem, trials)
+
+
+def refolded(problem: Problem, *, patience: int | None = None) -> Problem:
+    """The same rows in other folds, as for finalists; or with another patience."""
+    folds = tuple(Split(f.train[::-1] + 0, f.validation) for f in problem.folds[::-1])
+    early = None if patience is None else EarlyStopping(patience)
+    return replace(problem, folds=folds, early_stopping=early)
+
+
+def test_finalists_and_the_final_fit_use_the_programs_of_the_search() -> None:
+    problem = replace(separable(), early_stopping=EarlyStopping(1))
+    trial = spec(epochs=2, units=6, dropout=0.2)
+    search = VectorizedTrainer(problem, placement="threads")
+    run(search, [trial])
+    assert 3 == search.compilations
+    fresh = refolded(problem)
+    finalists = VectorizedTrainer(fresh, earlier=search)
+    expected = run(VectorizedTrainer(fresh, placement="threads"), [trial])[1][0]
+    assert same(expected, run(finalists, [trial])[1][0])
+    rows = np.arange(len(problem.target))
+    whole = replace(fresh, folds=(Split(rows, rows[:0]),), statistics=problem.statistics[:1])
+    fitted = VectorizedTrainer(whole, earlier=finalists).fit(trial)
+    assert all(np.isfinite(weights).all() for weights in fitted)
+    assert 3 == search.compilations
+
+
+def test_a_large_network_is_fitted_at_last_by_a_program_for_all_cores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(recipe, "SHARED_WORK", 1000)
+    search = VectorizedTrainer(separable(), placement="threads")
+    fitted = VectorizedTrainer(first_fold(separable()), earlier=search).fit(spec(epochs=1))
+    assert 0 == search.compilations
+    expected = search.fit(spec(epochs=1))
+    for weights, own in zip(expected, fitted, strict=True):
+        np.testing.assert_allclose(weights, own, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.long
+def test_lanes_of_finalists_are_not_stopped_by_the_rules_of_the_search() -> None:
+    """Their programs are shared where the rules are the same."""
+    problem = replace(separable(), early_stopping=EarlyStopping(1))
+    trial = spec(epochs=4, units=6, learning_rate=1e-9)  # no epoch is better than the first
+    search = VectorizedTrainer(problem, placement="batch")
+    assert 2 == len(run(search, [trial])[0])
+    compiled = search.compilations
+    assert 2 == len(
+        run(VectorizedTrainer(refolded(problem, patience=1), earlier=search), [trial])[0]
+    )
+    assert compiled == search.compilations
+    assert 4 == len(run(VectorizedTrainer(refolded(problem), earlier=search), [trial])[0])
 
 
 def test_lanes_in_a_batch_share_nothing() -> None:

@@ -46,7 +46,7 @@ class DeviceFold(NamedTuple):
     clip: Any  # (n_features,), or None
     target_range: Any  # (2, n_outputs), or None
     n_train: Any  # int32
-    validation: Any  # (n_chunks, n_chunk) int32, padded with 0
+    validation: Any  # (n_chunks, n_chunk) int32, padded with 0; None: not needed
     n_validation: Any  # int32
 
 
@@ -83,7 +83,7 @@ class DeviceData:
     rows: DeviceRows
     folds: tuple[DeviceFold, ...]
     scaled: Mapping[str, tuple[DeviceFold, ...]]  # by `scaling`, if it is a hyperparameter
-    longest: int  # training rows of the longest fold
+    capacity: int  # rows for which programs have room: the training rows of any fold
     orders: RowOrders
 
     def folds_of(self, params: Mapping[str, Value]) -> tuple[DeviceFold, ...]:
@@ -91,8 +91,8 @@ class DeviceData:
         return self.scaled.get(str(params.get("scaling")), self.folds)
 
     def steps(self, batch_size: int) -> int:
-        """Return the number of batches of the longest fold."""
-        return -(-self.longest // batch_size)
+        """Return the number of batches for which programs have room."""
+        return -(-self.capacity // batch_size)
 
 
 def make_device_data(problem: Problem) -> DeviceData:
@@ -108,9 +108,9 @@ def make_device_data(problem: Problem) -> DeviceData:
         how: _device_folds(problem, fitted)
         for how, fitted in (problem.statistics_by_scaling or {}).items()
     }
-    return DeviceData(
-        rows, folds, scaled, max(len(f.train) for f in problem.folds), RowOrders(problem.folds)
-    )
+    # Other folds of the same rows, and all of them in the final fit, then share the programs.
+    capacity = max(len(problem.target), *(len(f.train) for f in problem.folds))
+    return DeviceData(rows, folds, scaled, capacity, RowOrders(problem.folds))
 
 
 def _device_folds(problem: Problem, statistics: tuple[Statistics, ...]) -> tuple[DeviceFold, ...]:

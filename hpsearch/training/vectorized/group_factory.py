@@ -68,12 +68,14 @@ class GroupFactory:
         data = self._batch_data_of(first, n_folds)
         scores = self.names.index(f"val/{self.problem.objective}")
         rules = StoppingRules(self.problem.early_stopping, self.direction, scores, judged)
+        # A custom metric is called by the program, with this problem's folds.
+        own = f"{id(self)}" if self._on_host else ""
         group = TileGroup(
             first.template,
             data,
             rules,
             self._programs,
-            key=f"{'judged' if judged else 'fit'} {first.template.key} {first.template.begins}",
+            key=f"{rules} {own} {first.template.key} {first.template.begins}",
             branches=self.branch_sizes(first.batch_size) if judged else (first.batch_size,),
             metrics=(self._measure_lane, len(self.names) - 2 if judged else 0),
             table=(int(data.folds.validation[0].size) if judged else 0, self.problem.n_outputs),
@@ -117,7 +119,7 @@ class GroupFactory:
         if (scaling, n_folds) not in self._batch_data:
             folds = self._data.folds_of(entry.params)[:n_folds]
             stacked = jax.tree.map(lambda *a: np.stack([np.asarray(x) for x in a]), *folds)
-            train = np.zeros((n_folds, self._data.longest), np.int32)
+            train = np.zeros((n_folds, self._data.capacity), np.int32)
             for row, split in zip(train, self.problem.folds, strict=False):
                 row[: len(split.train)] = split.train
             seeds = np.array(self._data.orders.seeds[:n_folds], np.uint32)

@@ -45,6 +45,10 @@ class Lane(NamedTuple):
     depth: Any = None  # int32: hidden layers that are not skipped; None: all
     factors: Any = None  # `StepFactors` of each variable, (n_variables,) each; None: all are 1
 
+    def without_validation(self) -> Lane:
+        """Return what training needs, so that it shares programs whatever is evaluated."""
+        return self._replace(fold=self.fold._replace(validation=None, n_validation=None))
+
 
 class LaneEpoch(NamedTuple):
     """Inputs of one epoch of a lane."""

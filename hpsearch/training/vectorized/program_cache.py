@@ -35,12 +35,18 @@ class ProgramCache:
             threads: Whether one program may use several cores.
             precision: Precision of products; None: the device's default.
         """
-        self._precision = session.product_precision(precision)
+        self._declared, self._precision = precision, session.product_precision(precision)
         self._metrics = tuple(metrics)
         self._threads = threads
         self._lock = threading.Lock()
         self._futures: OrderedDict[str, Future[Compiled]] = OrderedDict()
         self.compilations = 0
+
+    def on_all_cores(self) -> ProgramCache:
+        """Return a cache of programs that may use several cores each."""
+        if self._threads:
+            return self
+        return ProgramCache(self._metrics, threads=True, precision=self._declared)
 
     def train(self, recipe: Recipe, *examples: Any) -> Compiled:
         """Return the program of `program.train_function`; `examples` are its arguments."""

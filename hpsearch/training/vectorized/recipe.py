@@ -78,8 +78,7 @@ def make_recipe(
         raise UnsuitableError(f"{error}: use trainer: keras_fit") from error
     schedule = make_schedule(params) if loss is None else _compiled_schedule(optimizer)
     _check_model(problem, plan, batched=batched)
-    longest = max(len(fold.train) for fold in problem.folds)
-    shares = shares and loss is None and network.size * longest <= SHARED_WORK
+    shares = shares and loss is None and not is_large(problem, network)
     switches = shares or (batched and loss is None)
     update = _switch_between(problem, params, own, network) if switches else own
     chunk = _chunk_rows(problem, params, network) if shares else None
@@ -101,6 +100,12 @@ def make_recipe(
         is_compiled=loss is not None,
         steps=f"{'factors' * factors} {'shares' * has_scheduled_strengths(params)}",
     )
+
+
+def is_large(problem: Problem, network: LaneNetwork) -> bool:
+    """Whether an epoch takes so long that programs of its own are worth their compilation."""
+    longest = max(len(fold.train) for fold in problem.folds)
+    return bool(network.size * longest > SHARED_WORK)
 
 
 def describe_scaling(problem: Problem, params: Mapping[str, Value]) -> str:

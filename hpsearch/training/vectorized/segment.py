@@ -56,7 +56,7 @@ class BatchData(NamedTuple):
 
     rows: DeviceRows
     folds: DeviceFold  # with an axis of folds
-    train: Any  # (n_folds, n_longest) int32, row indices padded with 0
+    train: Any  # (n_folds, capacity) int32, row indices padded with 0
     seeds: Any  # (n_folds,) uint32 seeds of the row orders
 
 

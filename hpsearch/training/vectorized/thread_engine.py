@@ -57,7 +57,7 @@ class ThreadEngine:
             trial_run.make_lane(0, self._data),
             self._data.rows,
         )
-        given = (state, lane, self._make_epoch(trial_run, 0, 0), rows)
+        given = (state, lane.without_validation(), self._make_epoch(trial_run, 0, 0), rows)
         programs = [self._compilers.submit(self._programs.train, trial_run.recipe, *given)]
         if trial_run.evaluates:
             seen = (state.vector, state.others, lane, rows)
@@ -111,7 +111,12 @@ class ThreadEngine:
             self._data.rows,
             trial_run.recipe,
         )
-        given = (state, lane, self._make_epoch(trial_run, fold, number), rows)
+        given = (
+            state,
+            lane.without_validation(),
+            self._make_epoch(trial_run, fold, number),
+            rows,
+        )
         trained = self._programs.train(recipe, *given)(*given)
         if not trial_run.evaluates:
             return trained, LaneMeasures(float(trained.loss))

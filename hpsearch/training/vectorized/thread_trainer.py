@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from ..trial_result import require_finite_loss
 from . import session
 from .device_data import DeviceData
 from .program_cache import ProgramCache
-from .recipe import make_recipe
+from .recipe import is_large, make_recipe
 from .thread_engine import ThreadEngine
 from .trial_run import TrialRun
 
@@ -47,6 +48,7 @@ class ThreadTrainer:
         self._metrics = [metric for metric in metrics if not metric.needs_numpy]
         self._on_host = [metric for metric in metrics if metric.needs_numpy]
         self._objective = problem.objective_metric
+        self._data, self._programs = data, programs
         self._engine = ThreadEngine(problem, data, programs, cores=session.count_cores())
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="ahead")
         self._prepared: dict[Key, Future[list[TrialRun | TrialResult]]] = {}
@@ -79,18 +81,25 @@ class ThreadTrainer:
         """
         trial_run = self._make_trial_run(self._begin(trial))
         trial_run.evaluates = False
-        self._engine.start_population([trial_run])
+        large = is_large(self.problem, trial_run.recipe.network)
+        engine = self._engine_on_all_cores if large else self._engine
+        engine.start_population([trial_run])
         for epoch in range(trial.epochs):
-            self._engine.submit(trial_run, epoch, [0])
-            [outcome] = self._engine.collect(trial_run, epoch, [0])
+            engine.submit(trial_run, epoch, [0])
+            [outcome] = engine.collect(trial_run, epoch, [0])
             try:
                 require_finite_loss(np.array([outcome.train_loss]), epoch)
             except TrainingError:
-                self._engine.forget(trial_run)
+                engine.forget(trial_run)
                 raise
-        vector, others = self._engine.weights(trial_run, trial.epochs - 1, 0)
-        self._engine.forget(trial_run)
+        vector, others = engine.weights(trial_run, trial.epochs - 1, 0)
+        engine.forget(trial_run)
         return trial_run.recipe.network.weights(vector, others)
+
+    @cached_property
+    def _engine_on_all_cores(self) -> ThreadEngine:
+        """The engine for a lane that trains alone and is worth a program of its own."""
+        return ThreadEngine(self.problem, self._data, self._programs.on_all_cores(), cores=1)
 
     def _trial_runs(self, trials: Sequence[TrialSpec]) -> list[TrialRun | TrialResult]:
         """Return the prepared trials; prepare and compile those that are not."""

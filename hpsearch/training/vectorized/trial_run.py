@@ -89,7 +89,7 @@ class TrialRun:
 
         Args:
             problem: The problem.
-            data: The problem's data; the program has room for its longest fold.
+            data: The problem's data; the program has room for `data.capacity` rows.
             fold: 0-based.
             number: 0-based epoch.
             steps: Batches to train.

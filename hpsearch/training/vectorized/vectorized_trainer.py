@@ -15,6 +15,7 @@ from . import session
 
 if TYPE_CHECKING:
     from .device_data import DeviceData
+    from .program_cache import ProgramCache
 
 Placement = Literal["threads", "batch"]
 
@@ -32,12 +33,20 @@ class VectorizedTrainer:
 
     name = "vectorized"
 
-    def __init__(self, problem: Problem, *, placement: Placement | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        *,
+        placement: Placement | None = None,
+        earlier: VectorizedTrainer | None = None,
+    ) -> None:
         """Copy `problem` to the device.
 
         Args:
             problem: The problem.
             placement: Lanes on threads or as one batch; None: chosen for the device.
+            earlier: A trainer of the same rows and metrics on other folds; its compiled programs
+                are reused.
 
         Raises:
             TrainingError: If this process has started Keras with another backend than JAX.
@@ -48,16 +57,23 @@ class VectorizedTrainer:
 
         self.problem = problem
         placement = placement or ("threads" if session.is_on_cpu() else "batch")
-        metrics = [problem.get_metric(name) for name in problem.metrics]
-        # A single lane may use all cores; several use one each.
-        threads = placement == "batch" or len(problem.folds) == 1
-        self._programs = ProgramCache(
-            [m for m in metrics if not m.needs_numpy], threads=threads, precision=problem.precision
-        )
-        self._engine = self._make_engine(placement, make_device_data(problem))
+        self._programs: ProgramCache
+        if earlier is not None:
+            placement, self._programs = earlier.placement, earlier._programs
+        else:
+            metrics = [problem.get_metric(name) for name in problem.metrics]
+            # A single lane may use all cores; several use one each.
+            threads = placement == "batch" or len(problem.folds) == 1
+            self._programs = ProgramCache(
+                [m for m in metrics if not m.needs_numpy],
+                threads=threads,
+                precision=problem.precision,
+            )
+        self.placement: Placement = placement
+        self._engine = self._make_engine(make_device_data(problem))
 
-    def _make_engine(self, placement: Placement, data: DeviceData) -> Trainer:
-        if placement == "batch":
+    def _make_engine(self, data: DeviceData) -> Trainer:
+        if self.placement == "batch":
             from .batch_engine import BatchEngine
 
             return BatchEngine(self.problem, data, self._programs)
