@@ -73,7 +73,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported when they are first used: `hpsearch --help` needs none."""
+    """Import a public name at its first use; `hpsearch --help` needs none."""
     if name == "__version__":
         from importlib.metadata import version
 

@@ -66,7 +66,7 @@ class History:
         self.end: SearchEnded | None = None
         self.promotions: list[ModelPromoted] = []
         self.note = ""  # by the user
-        self.names: list[str] = []  # all that it had, the last one counts
+        self.names: list[str] = []  # its names so far; the last one applies
         self.changes: list[DeclarationChanged] = []
         self.last_time = 0  # time of the last event, milliseconds since the epoch
         self._began = self._latest = 0  # start of the latest run, by its own clock
@@ -121,7 +121,7 @@ class History:
                 self.reads = max(self.reads, event.reads)
             case PlotsDrawn():
                 self.plots = event
-                self.asked_since_final = False  # also where the winner stayed the same
+                self.asked_since_final = False  # also if the winner has not changed
 
     def _count_time(self, event: Event) -> None:
         """Add up the time of each run separately: the clock may be changed between runs."""

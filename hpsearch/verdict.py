@@ -1,4 +1,4 @@
-"""Describe for the user how a winner did on the locked rows, and beside baseline models."""
+"""Describe the winner's score on the locked rows, compared with baseline models."""
 
 from __future__ import annotations
 

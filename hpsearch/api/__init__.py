@@ -1,6 +1,6 @@
-"""The functions of the package: what the commands do, for scripts and notebooks.
+"""The package's functions: the commands, for scripts and notebooks.
 
-They show progress, stop at an interrupt, and name arguments where a command names options.
+They show progress, handle interrupts, and name arguments in errors where commands name options.
 """
 
 from ..spec.search_space import Categorical as Choice

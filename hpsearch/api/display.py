@@ -1,4 +1,4 @@
-"""Progress of a call: lines in a script, a block of HTML that is redrawn in a notebook."""
+"""Show the progress of a call: lines in a script, a redrawn block of HTML in a notebook."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..reporting.progress import (
     format_duration,
 )
 
-REDRAW_SECONDS = 0.5  # between two redrawings in a notebook
+REDRAW_SECONDS = 0.5  # between two updates in a notebook
 
 
 def make_display(study: str, total: int, progress: bool | None) -> Display:
@@ -27,7 +27,7 @@ def make_display(study: str, total: int, progress: bool | None) -> Display:
     Args:
         study: Its name.
         total: Its trials.
-        progress: False: not at all; True: as lines; None: as HTML in a notebook, else as lines.
+        progress: False: no output; True: lines; None: HTML in a notebook, lines elsewhere.
     """
     if progress is False:
         return SilentDisplay()
@@ -51,7 +51,7 @@ def print_progress(text: str) -> None:
 
 
 class TextDisplay(LineDisplay):
-    """A line at the start, a line per finished trial and phase."""
+    """Prints a line at the start, and one per finished trial and phase."""
 
     def __init__(self, study: str, progress: Progress) -> None:
         """Create a display of `progress`."""
@@ -64,7 +64,7 @@ class TextDisplay(LineDisplay):
 
 
 class NotebookDisplay(SilentDisplay):
-    """A block of HTML below the cell; what it showed last remains."""
+    """Updates a block of HTML below the cell; the last state remains."""
 
     def __init__(self, study: str, progress: Progress) -> None:
         """Create a display of `progress`."""
@@ -74,7 +74,7 @@ class NotebookDisplay(SilentDisplay):
         self._drawn = 0.0
 
     def listen(self, event: Event) -> None:
-        """Apply one event, and redraw where the last drawing is old enough."""
+        """Apply one event, and redraw if the last update is old enough."""
         before = self._progress.phase
         self._progress.listen(event)
         self._began_trials = self._began_trials or event.kind == "asked"

@@ -1,4 +1,4 @@
-"""The functions: arguments in, results out; what they do is in `hpsearch.study`."""
+"""The public functions `tune` and `nested`; `hpsearch.study` implements them."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ def tune(
     """Run a study, or continue one.
 
     An interrupt (a notebook's stop button, Ctrl-C) lets running trials finish, and the same call
-    continues the study; a second interrupt stops at once, and loses nothing either.
+    continues the study. A second interrupt stops immediately; no result is lost.
 
     Args:
         spec: A YAML file, its contents as a dict, a `hpsearch.Spec`, or a parsed file.
         data: `(X, y)` or a data frame, if the declaration names no source.
-        model: A function that builds the model, as it is: `build(params, inputs, outputs)`,
-            `build(hp)`, a `HyperModel` or `build(trial)`; it may be of a notebook.
+        model: A function that builds the model: `build(params, inputs, outputs)`,
+            `build(hp)`, a `HyperModel` or `build(trial)`; it may be defined in a notebook.
         loss: A loss function, `(truth, prediction)`.
-        metric: The objective as a function, `(truth, prediction, weights)`; its
-            `objective.direction` is declared.
-        callbacks: Functions that make callbacks, or classes of callbacks.
+        metric: The objective as a function, `(truth, prediction, weights)`; requires
+            `objective.direction`.
+        callbacks: Functions that create callbacks, or callback classes.
         folds: The folds, instead of `cross_validation`: pairs of training and validation rows, as
             scikit-learn's splitters give them (`splitter.split(X, y)`).
         overrides: `key.path=value` strings that replace keys of the declaration.
@@ -121,7 +121,7 @@ def nested(
     root: Path | str | None = None,
     progress: bool | None = None,
 ) -> study.NestedResult:
-    """Estimate the whole procedure: run the study once for each outer fold, or continue.
+    """Run or continue nested cross-validation: one study per outer fold.
 
     Args:
         spec: As for `tune`; `data.test_fraction` and test files are ignored.

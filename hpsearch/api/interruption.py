@@ -1,4 +1,4 @@
-"""Interrupt a call: a cell's stop button, or Ctrl-C in a script."""
+"""Handle interrupts of a call: a notebook's stop button, or Ctrl-C in a script."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Self
 from ..platforms.interrupts import Alarm
 from ..study.result import StudyStopped
 
-GRACE = 30.0  # seconds that running trials get to finish
+GRACE = 30.0  # seconds for running trials to finish
 
 
 class StudyInterrupted(KeyboardInterrupt):
     """A call was interrupted; the same call continues the study."""
 
     def _render_traceback_(self) -> list[str]:
-        """One line in a notebook, whose user knows what was interrupted."""
+        """Render one line without a traceback in a notebook."""
         return [f"StudyInterrupted: {self}"]
 
 
 class Interrupt:
-    """A context manager: the first interrupt lets running trials finish, the second does not.
+    """A context manager: the first interrupt lets running trials finish, the second stops at once.
 
-    Outside the main thread, which alone may handle signals, it does nothing.
+    Does nothing outside the main thread, where Python handles signals.
     """
 
     def __init__(self, grace: float = GRACE) -> None:

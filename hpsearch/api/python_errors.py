@@ -1,7 +1,7 @@
-"""Errors in the words of whoever asked: options become arguments.
+"""Rephrase errors of the command line for Python: options become arguments.
 
-Messages are written for the command line, by the code that finds a mistake. Here each option that
-they name becomes the argument of the function that was called.
+Error messages are written for the command line. This module replaces each option in a message by
+the argument of the called function.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from ..errors import HpsearchError
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_VALUE = (
-    r"((?:[\w.]+=)?[^\s,;:.]+(?:\.[^\s,;:.]+)*)"  # of an option; a sentence's end is none of it
-)
-# What a message says, and what it says in Python. A command in backquotes remains one.
+_VALUE = r"((?:[\w.]+=)?[^\s,;:.]+(?:\.[^\s,;:.]+)*)"  # value of an option
+# Texts of messages, and their replacements in Python. Commands in backquotes are unchanged.
 _REPLACEMENTS: tuple[tuple[str, str], ...] = (
-    (r"^--set ([^\s=:]+)(=\S*)?: ", r"overrides: \1\2: "),  # where the mistake is
+    (r"^--set ([^\s=:]+)(=\S*)?: ", r"overrides: \1\2: "),  # location of the mistake
     (rf"--set {_VALUE}", r'overrides=["\1"]'),
     (r"--tracking-uri\b", "tracking_uri"),
     (r"hpsearch tune SPEC --fresh", "hpsearch.tune(spec, fresh=True)"),

@@ -1,7 +1,7 @@
-"""`hpsearch completion`, and the names that a shell completes.
+"""`hpsearch completion`, and the completion of names by shells.
 
-A shell asks at every press of a key, so only names of folders and files are read, and of a store
-only an SQLite file. A name that cannot be completed is no error.
+A shell calls it at every press of the tab key, so it only reads names of folders and files, and
+SQLite stores. Names that cannot be completed are not errors.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def completion(shell: str) -> None:
     compinit. fish: hpsearch completion fish > ~/.config/fish/completions/hpsearch.fish
     """
     script = get_completion_class(shell)
-    assert script is not None  # click knows them all
+    assert script is not None  # click has the scripts of all shells
     print_line(script(main, {}, "hpsearch", "_HPSEARCH_COMPLETE").source())
 
 
 def complete_studies(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """The studies of this folder, the newest first."""
+    """Return the studies of this folder, newest first."""
     return _starting_with(incomplete, _study_names())
 
 
 def complete_trials(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Trials of the study that was written, or of the newest, and the studies before that."""
+    """Return trials of the entered or the newest study; before a study is entered, studies too."""
     written: Sequence[str] = context.params.get("arguments") or ()
     study = next((word for word in written if find_journal(word)), None)
     names = [] if written else _study_names()
@@ -54,28 +54,28 @@ def complete_trials(
 def complete_trial_numbers(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Trials of the study that was written."""
+    """Return the trials of the entered study."""
     return _starting_with(incomplete, _list_trials(context.params.get("study")))
 
 
 def complete_models(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """`NAME@ALIAS` of the registered models of an SQLite store."""
+    """Return `NAME@ALIAS` of the registered models in an SQLite store."""
     return _starting_with(incomplete, [f"{name}@{alias}" for name, alias in _list_models(context)])
 
 
 def complete_model_names(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Names of the registered models of an SQLite store."""
+    """Return the names of the registered models in an SQLite store."""
     return _starting_with(incomplete, dict.fromkeys(name for name, _ in _list_models(context)))
 
 
 def complete_paths(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Files, for an argument that may be something else, too."""
+    """Return files, for an argument that may also be another value."""
     return [CompletionItem(incomplete, type="file")]
 
 
@@ -88,7 +88,7 @@ def _study_names() -> list[str]:
 
 
 def _list_trials(study: str | None) -> list[str]:
-    """The trials whose predictions are kept; reading the journal would take too long."""
+    """List the trials with stored predictions; reading the journal would take too long."""
     journal = None if study is None else find_journal(study)
     if journal is None:
         return []

@@ -47,7 +47,7 @@ def _print_error(message: str) -> None:
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hpsearch")
 def main() -> None:
-    """Find the best Keras model, and keep the record of how it was found."""
+    """Search hyperparameters of Keras models, and record every trial."""
 
 
 main.params += logging_options()

@@ -20,7 +20,7 @@ MAX_NOTE = 2000  # characters
 @click.option("--verify", is_flag=True, help="Compare every run, point and file with the journal.")
 @store_option("Where MLflow's runs go.")
 def sync(study: str, verify: bool, tracking_uri: str | None) -> None:
-    """Send to MLflow what it lacks of STUDY, after --offline or an unreachable server."""
+    """Send the missing parts of STUDY to MLflow, after --offline or an unreachable server."""
     from ..errors import redact_text
     from ..study.gallery import draw_missing
     from ..tracking import sender
@@ -154,9 +154,9 @@ def _format_bytes(size: float) -> str:
 @click.option("--force", is_flag=True, help="Even if its model is registered, which stays so.")
 @store_option("The store with its runs.")
 def delete(study: str, yes: bool, force: bool, tracking_uri: str | None) -> None:
-    """Delete STUDY: its folder for good; its runs in MLflow can be restored there until gc.
+    """Delete the folder of STUDY permanently; its runs in MLflow can be restored until gc.
 
-    Asks before. A study that is running is refused.
+    Asks for confirmation. A running study is refused.
     """
     from ..tracking.store import default_uri
     from ..tracking.study_deletion import delete_study, plan_deletion
@@ -178,7 +178,7 @@ def delete(study: str, yes: bool, force: bool, tracking_uri: str | None) -> None
 def rename(study: str, name: str, tracking_uri: str | None) -> None:
     """Rename STUDY to NAME: its folder, its run and experiment in MLflow, its model's versions.
 
-    Renaming back undoes it. A study that is running is refused.
+    Renaming back undoes it. A running study is refused.
     """
     from ..study.maintenance.rename import rename_study
     from ..tracking.store import default_uri, uri_option

@@ -1,4 +1,4 @@
-"""Commands that begin with a study's file: init, schema, check, plan, tune, nested."""
+"""Commands that take or write a study file: init, schema, check, plan, tune, nested."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ..study import StudyResult
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
-GRACE = 60.0  # seconds that running trials get to finish
-UNSENT_EXIT_CODE = 4  # exit code of a finished study that MLflow has only in part
+GRACE = 60.0  # seconds for running trials to finish
+UNSENT_EXIT_CODE = 4  # exit code if MLflow lacks a part of a finished study
 ACCEPT = click.option(
     "--accept-changes",
     is_flag=True,
@@ -176,7 +176,7 @@ def nested(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Estimate the whole procedure of SPEC: run its study once per outer fold."""
+    """Run nested cross-validation of SPEC: its study once per outer fold."""
     from ..reporting.progress import guard_listener
     from ..spec.study_file import load_file
     from ..study.nested_cv import nested as run

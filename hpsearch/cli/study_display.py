@@ -19,7 +19,7 @@ from .terminal import make_console, print_line
 
 
 class LiveDisplay(SilentDisplay):
-    """A line a finished trial, and below them a block that is redrawn in place."""
+    """Prints a line per finished trial, and below them a block that is redrawn in place."""
 
     def __init__(self, progress: Progress) -> None:
         """Create a live display of `progress`."""
@@ -75,7 +75,7 @@ class LiveDisplay(SilentDisplay):
 
 
 def make_display(total: int, *, quiet: bool) -> Display:
-    """Choose the display by what stderr is."""
+    """Choose a live display on a terminal, and lines otherwise."""
     if quiet:
         return SilentDisplay()
     progress = Progress(total)

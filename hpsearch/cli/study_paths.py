@@ -22,34 +22,34 @@ def find_journal(study: str) -> Path | None:
 
 
 def list_journals() -> list[Path]:
-    """The journals of this folder's studies, the one that was written last first."""
+    """Return the journals of this folder's studies, the last modified first."""
     journals = store.list_journals(Path.cwd())
     return sorted(journals, key=lambda journal: journal.stat().st_mtime, reverse=True)
 
 
 def newest_study() -> str | None:
-    """The name of this folder's study whose journal was written last."""
+    """Return the name of the study whose journal was modified last."""
     return next((journal.parent.name for journal in list_journals()), None)
 
 
 def journal_or_newest(study: str | None) -> Path:
-    """The journal of a study; of the newest, where none is named.
+    """Return the journal of a study, or of the newest if none is named.
 
     Raises:
-        JournalError: If there is no such study, or none at all.
+        JournalError: If the study, or any study, does not exist.
     """
     return require_journal(study or newest_study() or "_")
 
 
 def split_study_and_trials(arguments: Sequence[str]) -> tuple[Path, list[str]]:
-    """The journal and the trials that `[STUDY] TRIAL...` names.
+    """Split the arguments `[STUDY] TRIAL...` into a journal and trials.
 
-    The first argument is a study if there is one of that name, or if it is not written as trials
-    are; alone, `5` and `best` are trials of the newest study.
+    The first argument is a study if one has that name, or if it does not look like a trial. Without
+    a study, `5` and `best` are trials of the newest one.
 
     Raises:
         JournalError: If there is no such study.
-        UsageError: If what follows is not written as trials are.
+        UsageError: If another argument does not look like a trial.
     """
     first, *rest = arguments or [""]
     if first and TRIAL.fullmatch(first) and not (rest and find_journal(first)):

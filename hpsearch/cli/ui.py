@@ -1,4 +1,4 @@
-"""`hpsearch ui`: MLflow's user interface for a local store, or the address of a server's."""
+"""`hpsearch ui`: start MLflow's user interface for a local store, or print a server's address."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from .store_option import Command, store_option
 from .terminal import print_line
 
 STOP_SECONDS = 5.0  # seconds for MLflow's processes to exit
-START_SECONDS = 120.0  # seconds that they get to start: a slow disk, a cold cache
+START_SECONDS = 120.0  # seconds for them to start, with a slow disk or a cold cache
 POLL_SECONDS = 0.2
 FIRST_PAGE_PORT = 5100  # of the live page
-FIRST_PORT, PORTS = 5000, 100  # without --port: the first free one of these
+FIRST_PORT, PORTS = 5000, 100  # searched for a free port without --port
 
 
 def port_option(first: int, what: str = "Port on loopback") -> Callable[[Command], Command]:
@@ -50,7 +50,7 @@ def port_option(first: int, what: str = "Port on loopback") -> Callable[[Command
 @click.option("--key", default="", help="Which study of that name, where the store has several.")
 @store_option()
 def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) -> None:
-    """MLflow's user interface on the right store, for this machine alone; the trials of STUDY.
+    """Open the trials of STUDY in MLflow's user interface on this machine.
 
     Without STUDY: the newest study of this folder. Beside it, the study's live page is served on
     another port. A tracking server serves its own pages: their
@@ -88,9 +88,9 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
 
 @contextmanager
 def _serve_live_page(study: str | None) -> Iterator[None]:
-    """Serve the live page of a study, or of the newest, beside MLflow; print its address.
+    """Serve the live page of a study, or of the newest, and print its address.
 
-    Nothing where the store has the study and this folder does not.
+    Does nothing if only the store has the study, and this folder does not.
     """
     from ..reporting.live_page import LivePageServer
     from .study_paths import find_journal, newest_study
@@ -102,7 +102,7 @@ def _serve_live_page(study: str | None) -> Iterator[None]:
         return
     try:
         server = LivePageServer(journal, choose_port(None, FIRST_PAGE_PORT))
-    except JournalError as error:  # MLflow may still have what the journal has lost
+    except JournalError as error:  # MLflow can be opened nevertheless
         print_line(f"no live page of {name}: {error}", err=True)
         yield
         return
@@ -116,10 +116,10 @@ def _serve_live_page(study: str | None) -> Iterator[None]:
 
 
 def _find_page(uri: str, study: str | None, key: str) -> str:
-    """The part of the address after `/`: the trials of a study, else the list of experiments.
+    """Return the address after `/` of the trials of a study, or of the list of experiments.
 
     Raises:
-        TrackingError: If `study` was named, and the store does not have it.
+        TrackingError: If `study` was named and is not in the store.
     """
     from ..tracking.runs_view import EXPERIMENTS_PAGE, find_runs_page
     from ..tracking.store import open_store
@@ -140,7 +140,7 @@ def _find_page(uri: str, study: str | None, key: str) -> str:
 
 
 def show_address(page: str) -> None:
-    """Print the address, and open it where a person is looking."""
+    """Print the address, and open it in a browser if run on a terminal."""
     print_line(page)
     if sys.stdout.isatty():
         click.launch(page)
@@ -167,7 +167,7 @@ def choose_port(wanted: int | None, first: int) -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        if os.name == "posix":  # as servers do: a port whose last connections linger is free
+        if os.name == "posix":  # as servers do: a port with lingering closed connections is free
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -177,7 +177,7 @@ def _is_free(port: int) -> bool:
 
 
 def _run_server(command: list[str], environment: dict[str, str], address: str, page: str) -> int:
-    """Run MLflow until it ends or a signal comes; none of its processes is left behind.
+    """Run MLflow until it ends or a signal arrives, then end all of its processes.
 
     Its output is shown only if it does not start: it logs every request.
     """
@@ -200,8 +200,8 @@ def _run_server(command: list[str], environment: dict[str, str], address: str, p
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], address: str) -> bool:
-    """Whether the server answers; False where it has ended, or takes too long."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never by a proxy
+    """Return whether the server answers; False if it has ended or takes too long."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without a proxy
     deadline = time.monotonic() + START_SECONDS
     while server.poll() is None and time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""`hpsearch watch`: follow a study from another terminal, or on a page of its own."""
+"""`hpsearch watch`: follow a study in a terminal, or on a page in the browser."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ POLL_SECONDS = 0.5
 def watch(study: str | None, page: bool, port: int | None) -> None:
     """Follow STUDY, or the newest: phase, best, running trials, queue, rungs, cost, time left.
 
-    Reads the journal alone, so it works while another process runs the study, after that was
-    killed, and after the end. On a terminal it is redrawn until the study has finished;
-    otherwise it is printed once. Ctrl-C ends it, not the study.
+    Only reads the journal, so it works while another process runs the study, after that process
+    was killed, and after the study's end. On a terminal it is redrawn until the study has finished;
+    otherwise it is printed once. Ctrl-C ends only this command.
     """
     if port and not page:
         raise click.UsageError("--port is the port of --page")

@@ -44,13 +44,13 @@ def sqlite_store(client: MlflowClient) -> Any:
 def one_transaction(store: Any) -> Iterator[None]:
     """Make all calls of this thread to an SQLite store inside the block one transaction.
 
-    MLflow opens some eleven sessions for a run of a few calls, each with three pragmas and most
-    with a commit, which waits for the disk. Here they share one session, and where a call would
-    commit, it writes. Other threads have sessions of their own.
+    MLflow opens about eleven sessions for a few calls of a run, each with three pragmas and most
+    with a commit, which waits for the disk. Here the calls share one session, and flush instead of
+    committing. Other threads have sessions of their own.
 
     Raises:
-        Exception: What the block raises, or an error where a call has taken back what it wrote,
-            which takes back all; nothing of the block is in the store then.
+        Exception: The block's exception, or an error if a call rolled back. The whole block is
+            then rolled back.
     """
     own, owner, depth = store.ManagedSessionMaker, get_ident(), 0
     failure: BaseException | None = None

@@ -1,8 +1,8 @@
 """Private parts of Optuna.
 
 Samplers read a study by `Study._get_trials`, which a view of a study must therefore provide, the
-in-memory storage has no public way to delete a trial, and samplers have none to share what they
-have read. Importing this module does not import Optuna.
+in-memory storage has no public way to delete a trial, and samplers have no public way to share
+their caches. Importing this module does not import Optuna.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ def forget_trials(storage: optuna.storages.InMemoryStorage, numbers: Iterable[in
 
 
 def share_intersection(sampler: Any, known: dict[bool, Any]) -> None:
-    """Let a sampler go on with what one before it has found to be in every finished trial.
+    """Share the cached intersection of all trials' parameters between samplers.
 
-    Each of Optuna's samplers that look for the parameters of all trials keeps the answer and reads
-    the new trials alone, but one that is made anew for every trial would read them all.
+    Optuna's samplers cache the parameters that all trials have in common, and read only new trials.
+    A sampler that is created for every trial would read all of them.
 
     Args:
-        sampler: Any of Optuna's.
-        known: Its answers so far, by whether they count pruned trials. To be emptied where trials
-            are seen no more.
+        sampler: A sampler of Optuna.
+        known: The cached results, by whether pruned trials are included. Clear it when trials are
+            hidden.
     """
     from optuna.search_space import IntersectionSearchSpace
 

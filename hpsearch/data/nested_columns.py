@@ -57,7 +57,7 @@ def flatten_columns(table: Any, needed: Collection[str] = ()) -> Any:
 
 
 def find_outer_column(name: str, columns: Iterable[str]) -> str:
-    """Return the column of a file of which a flat column is a part; itself, if it is there."""
+    """Return the file's column that contains a flat column, or the column itself if it exists."""
     columns = set(columns)
     if name in columns:
         return name

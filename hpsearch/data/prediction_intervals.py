@@ -1,9 +1,9 @@
-"""Intervals around predicted numbers, and sets of classes, that hold the truth at a wanted share.
+"""Prediction intervals and sets of classes that contain the truth for a given share of rows.
 
 Their bounds come from the errors of out-of-fold predictions: conformal prediction with the errors
 of cross-validation (Vovk 2015, "Cross-conformal predictors"; Barber, Candes, Ramdas & Tibshirani
-2021, "Predictive inference with the jackknife+"). The final model learns from more rows than each
-fold's did, so that its intervals are rather too wide than too narrow.
+2021, "Predictive inference with the jackknife+"). The final model is fitted on more rows than those
+of the folds, so its intervals tend to be too wide rather than too narrow.
 
 This file is copied beside a served model; it depends only on numpy.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 LEVELS = tuple(percent / 100 for percent in range(50, 100))
 Bounds = tuple[tuple[float, ...], ...]  # per level: (level, low, high), or (level, probability)
-# The scale on which errors are of one size, and the way back.
+# Transforms to the scale on which errors are measured, and their inverses.
 SCALES: dict[str, tuple[Any, Any]] = {"log": (np.log, np.exp), "log1p": (np.log1p, np.expm1)}
 
 
@@ -27,7 +27,7 @@ def find_interval_bounds(
     transform: str = "",
     weights: np.ndarray | None = None,
 ) -> Bounds:
-    """Find how far the truth lies below and above predictions of a regression.
+    """Find the quantiles of the errors of a regression's predictions.
 
     Args:
         truth: (n,), in the target's unit.
@@ -56,7 +56,7 @@ def find_interval_bounds(
 def find_set_bounds(
     truth: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None
 ) -> Bounds:
-    """Find how probable a class must be to belong to a set that holds the truth.
+    """Find the probability above which a class belongs to the set that contains the truth.
 
     Sadinle, Lei & Wasserman 2019, "Least ambiguous set-valued classifiers", JASA 114.
 
@@ -76,7 +76,7 @@ def find_set_bounds(
 
 
 def _quantile(values: np.ndarray, share: float, weights: np.ndarray | None) -> float:
-    """The least value with `share` of the weight at or below it, one more row lying above all."""
+    """Return the weighted quantile of `share`, with one additional row above all others."""
     order = np.argsort(values, kind="stable")
     each = np.ones(len(values)) if weights is None else weights[order].astype(np.float64)
     total = each.sum() + (each.mean() if len(each) else 0.0)
@@ -88,7 +88,7 @@ def bound_of_level(bounds: Sequence[Sequence[float]], level: float) -> Sequence[
     """Return the bound of a level, without the level.
 
     Raises:
-        ValueError: If there is none, with those that there are.
+        ValueError: If the level is not available; lists the available ones.
     """
     if not bounds:
         raise ValueError(

@@ -1,7 +1,7 @@
 """Read the rows of a database query through SQLAlchemy, in the order of a declared key.
 
-The query is wrapped as a subquery, so that nothing but a query can run, in one transaction that is
-rolled back. The address and the login come from an environment variable and are never recorded.
+The query is wrapped as a subquery, so that only a query can run, in one transaction that is rolled
+back. The address and the login come from an environment variable and are never recorded.
 """
 
 from __future__ import annotations
@@ -84,12 +84,12 @@ def _iter_batches(engine: Any, text: str, order_by: Sequence[str]) -> Iterator[A
 
 
 def _escape_percent(engine: Any) -> str:
-    """Return how a driver wants `%` to be written in a statement without parameters."""
+    """Escape `%` as the driver requires in a statement without parameters."""
     return "%%" if engine.dialect.paramstyle in ("format", "pyformat") else "%"
 
 
 def _make_read_only(connection: Any) -> None:
-    """Ask the database itself to refuse changes, and for one state of all rows."""
+    """Make the transaction read-only, with one consistent snapshot of the rows."""
     kind = connection.dialect.name
     if kind == "postgresql":
         statement = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -117,7 +117,7 @@ def _to_table(names: Sequence[str], rows: Sequence[Any]) -> Any:
 
 
 def _require_unique_key(table: Any, order_by: Sequence[str]) -> None:
-    """Refuse a key that does not tell all rows apart, whose ties have no order."""
+    """Refuse a key that is not unique: rows with equal keys have no defined order."""
     missing = [name for name in order_by if name not in table.column_names]
     if missing:
         raise DataError(

@@ -72,9 +72,9 @@ class Executor(Protocol):
         ...
 
     def drain(self) -> Sequence[Report]:
-        """The reports that came together with the last one; waits for none.
+        """Return the reports that arrived together with the last one, without waiting.
 
-        An executor without it is asked for its reports one by one.
+        Optional: without it, reports are received one by one.
         """
         ...
 
@@ -113,7 +113,7 @@ def submit_all(executor: Executor, trials: Sequence[TrialSpec]) -> None:
 
 
 def wait_for_reports(executor: Executor, timeout: float) -> list[Report]:
-    """The next report and those that came with it; none after `timeout` seconds without one."""
+    """Return the next report and those that arrived with it; none after `timeout` seconds."""
     first = executor.wait(timeout)
     if first is None:
         return []

@@ -168,7 +168,7 @@ class Journal:
 
 
 def _encode_numbered(event: E, seq: int, time: int) -> tuple[E, bytes]:
-    """The event with its number and time, and its line."""
+    """Return the event with its number and time, and its encoded line."""
     numbered = replace(event, seq=seq, time=time)
     if isinstance(numbered, StudyCreated | StudyResumed):
         numbered = replace(numbered, format=FORMAT, written_by=version("hpsearch"))

@@ -44,7 +44,7 @@ class WeightedNetwork:
     network: keras.Model  # or a `user_network` layer
     statistics: Statistics  # statistics of its training rows
     weight: float = 1.0  # weight of its predictions; a model's weights add up to 1
-    link: str | None = None  # the activation behind it, where it answers with logits
+    link: str | None = None  # the activation applied to it if it returns logits
 
 
 def assemble_model(parts: Sequence[WeightedNetwork], schema: Schema, task: str) -> keras.Model:

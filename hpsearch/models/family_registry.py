@@ -218,7 +218,7 @@ def strip_convention(name: str) -> str:
 
 
 def get_convention(name: str) -> str:
-    """The convention in front of a model's `FILE.py:FUNCTION`; empty where there is none."""
+    """Return the convention before `FILE.py:FUNCTION` in a model's name; empty if none."""
     reference = strip_convention(name)
     return "" if reference == name else name.removesuffix(f":{reference}")
 

@@ -1,10 +1,10 @@
 """A network made by custom code, as one layer of a model that Keras saves.
 
-The layer's config says how the network is made: which function, with which hyperparameters. Its
-weights are saved by Keras. Nothing of the code is in the file, so the file opens only where the
-code is given, and nothing of it runs unless it is given.
+The layer's config describes how the network is built: the function and its hyperparameters. Keras
+saves the weights. The file contains no code, so it can only be loaded together with the user's
+code, and runs none without it.
 
-Runs without hpsearch: a served model holds a copy of this file beside the user's.
+Works without hpsearch: a served model contains a copy of this file.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ LAYER = "UserNetwork"  # the class's name in a saved model
 
 
 def make_layer_class(find: Callable[[str], Any]) -> Any:
-    """The class of the layer.
+    """Make the class of the layer.
 
     Args:
-        find: What a recipe's `reference` names: the user's function or `HyperModel`.
+        find: Returns the user's function or `HyperModel` for a recipe's `reference`.
     """
     import keras
 
     class UserNetwork(keras.layers.Layer):  # type: ignore[misc]  # Keras ships no types
-        """The user's network; see the module."""
+        """The network built by custom code; see the module."""
 
         def __init__(self, recipe: str, network: Any = None, **more: Any) -> None:
             super().__init__(**more)
@@ -49,8 +49,8 @@ def make_layer_class(find: Callable[[str], Any]) -> Any:
             return outputs[0] if len(outputs) == 1 else keras.ops.concatenate(outputs, axis=-1)
 
         def compute_output_spec(self, inputs: Any, training: bool | None = None) -> Any:
-            # Not by tracing: Keras takes what was multiplied by an array for sparse, which the
-            # user's code need not take.
+            # Not by tracing: Keras treats products with an array as sparse, which the
+            # user's code may not support.
             units = json.loads(self.recipe)["units"]
             return keras.KerasTensor((inputs.shape[0], units), dtype="float32")
 
@@ -61,7 +61,7 @@ def make_layer_class(find: Callable[[str], Any]) -> Any:
 
 
 def build_network(found: Any, recipe: Mapping[str, Any]) -> Any:
-    """The network of a recipe, its weights as drawn.
+    """Build the network of a recipe, with its initial weights.
 
     Args:
         found: The user's function, `HyperModel` or class of it.
@@ -86,7 +86,7 @@ def build_network(found: Any, recipe: Mapping[str, Any]) -> Any:
 
 
 def build_for_rows(model: Any, row_shape: tuple[int, ...]) -> None:
-    """Let a model have its weights, if it has none: a subclassed one has them once it is called."""
+    """Create the weights of a model that has none; a subclassed model creates them when called."""
     import keras
 
     if not model.built and isinstance(model, keras.Sequential):
@@ -111,8 +111,8 @@ def _build_with_keras_tuner(found: Any, params: Mapping[str, Any]) -> Any:
 def load_packed_object(folder: Path, reference: str) -> Any:
     """Load the object `FILE.py:NAME` or `MODULE:NAME` from the files of a folder.
 
-    The modules that it imports from there are forgotten afterwards: another model's may have the
-    same names.
+    Modules imported from the folder are removed from `sys.modules` afterwards, since those of
+    another model may have the same names.
     """
     location, _, name = reference.rpartition(":")
     before = set(sys.modules)

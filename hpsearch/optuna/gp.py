@@ -1,4 +1,4 @@
-"""The sampler `gp` for Optuna, with a space declared as a study's is."""
+"""The sampler `gp` for Optuna studies."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from ..spec.search_space import Categorical, Parameter
 class GPSampler(GaussianProcessSampler):
     """Bayesian optimization of mixed and conditional spaces, in any Optuna study.
 
-    A Sobol sequence, then the largest expected improvement of a Gaussian process with a
-    Matérn-5/2 kernel. It knows which parameters exist under which conditions, uses pruned and
-    failed trials, believes in running ones, and tries no point twice. NumPy and SciPy alone.
+    The first trials are points of a Sobol sequence; later ones maximize the expected improvement of
+    a Gaussian process with a Matérn-5/2 kernel. Supports conditional parameters, uses pruned and
+    failed trials, takes running trials into account, and tries no point twice. Requires only NumPy
+    and SciPy.
 
-    A suggestion depends on the seed, the trial's number and the other trials: a study that goes
-    on with a new sampler is the one that was never stopped. Several objectives become one by
-    random weights (ParEGO). Constraints of Optuna (`constraints_func`) are not read.
+    A suggestion depends only on the seed, the trial's number and the other trials, so a study that
+    is continued with a new sampler equals an uninterrupted one. Several objectives are combined
+    with random weights (ParEGO). Optuna's constraints (`constraints_func`) are ignored.
 
     Args:
-        seed: Of all draws.
+        seed: Seed of all random draws.
         space: `hpsearch.Float`, `Int` and `Choice`, with `when` for conditions. Without it, the
-            space is read from the trials: the first one is random, and a branch is known once a
-            trial took it.
-        feasible: Whether a point, given as its values, may be tried.
-        budget: How many trials there will be; a quarter of it, 4 to 12, is the Sobol start.
-        startup: How many trials the Sobol start has; 12 without `budget`.
+            space is inferred from the trials: the first trial is random, and a branch is unknown
+            until a trial takes it.
+        feasible: Called with the values of a point; returns whether it may be tried.
+        budget: Number of trials; a quarter of it, 4 to 12, are Sobol points.
+        startup: Number of Sobol points; 12 without `budget`.
 
     Examples:
         >>> import optuna
@@ -62,7 +63,7 @@ def _to_model_parameter(parameter: Parameter) -> ModelParameter:
 
 
 def _to_container(allowed: Any) -> Any:
-    """The values of a parent, as a study file or a search space has them."""
+    """Convert the allowed values of a parent to a container of Optuna values."""
     if isinstance(allowed, Mapping):
         ends = {"low": allowed.get("min"), "high": allowed.get("max")}
         return NumberRange(**{key: end for key, end in ends.items() if end is not None})

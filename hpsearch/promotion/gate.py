@@ -19,7 +19,7 @@ RESAMPLES = 1000
 class NotBetterError(PromotionError):
     """The challenger did not pass the gate."""
 
-    exit_code = 3  # of the command line, where other mistakes are 2
+    exit_code = 3  # exit code of the command line; other mistakes exit with 2
 
 
 @dataclass(frozen=True, slots=True)

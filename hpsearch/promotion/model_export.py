@@ -43,7 +43,7 @@ def export_model(
     """Write the network and its schema into the folder `output`, which must not exist.
 
     Args:
-        client: Of the store that holds the model.
+        client: Client of the store that has the model.
         reference: The registered model.
         output: The folder to create; it appears when it is complete and verified.
         format: A key of `FORMATS`.
@@ -134,7 +134,7 @@ def _load_keras(path: Path) -> Any:
     import keras
 
     trusted = {}
-    if find_own_code(path) is not None:  # which the version was promoted with
+    if find_own_code(path) is not None:  # packaged with the version
         find = partial(load_packed_object, path.with_name("user_code"))
         trusted = {LAYER: make_layer_class(find)}
     return keras.models.load_model(path, safe_mode=True, compile=False, custom_objects=trusted)
@@ -174,7 +174,7 @@ def _open_saved_model(path: Path) -> PredictFunction:
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(path))
-    return lambda rows: loaded.serve(rows)  # which keeps it alive
+    return lambda rows: loaded.serve(rows)  # keeps it alive
 
 
 def _write_onnx(model: Path, output: Path) -> None:
@@ -191,7 +191,7 @@ def _write_onnx(model: Path, output: Path) -> None:
 
 
 def _open_onnx(path: Path) -> PredictFunction:
-    """With ONNX Runtime, or with the slower one of ONNX itself where that is not installed."""
+    """Open with ONNX Runtime, or with ONNX's slower reference runtime if it is not installed."""
     import onnx
 
     onnx.checker.check_model(str(path))
@@ -208,7 +208,7 @@ def _open_onnx(path: Path) -> PredictFunction:
     return lambda rows: session.run(None, {name: rows})[0]
 
 
-# format -> what the network is called in the folder, what writes it there, and its runtime
+# format -> name in the folder, writer, and runtime
 FORMATS: dict[str, tuple[str, Callable[[Path, Path], None], Callable[[Path], PredictFunction]]] = {
     "keras": ("model.keras", _write_keras, _open_keras),
     "savedmodel": ("saved_model", _write_saved_model, _open_saved_model),

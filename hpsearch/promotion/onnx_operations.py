@@ -37,7 +37,7 @@ class Expm1:
 
 
 def _constant_one(graph: Any, like: str) -> str:
-    """The constant 1 of the type of another tensor."""
+    """Make a constant 1 of the type of another tensor."""
     kind = utils.map_onnx_to_numpy_type(graph.get_dtype(like))
     constant = graph.make_const(utils.make_name("one"), np.array(1, dtype=kind))
     return str(constant.output[0])

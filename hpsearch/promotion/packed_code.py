@@ -1,4 +1,4 @@
-"""Whether a saved model holds custom code, read off the file without opening the model."""
+"""Find custom code in a saved model without loading the model."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from ..models.user_network import LAYER
 
-NOT_PACKED = "not_packed.txt"  # beside a model that was not packed: why
+NOT_PACKED = "not_packed.txt"  # beside a model that was not packaged: the reason
 
 
 def find_own_code(model: Path) -> Mapping[str, Any] | None:
     """Read how user code builds the network of a `.keras` file; None if it contains none.
 
-    The recipe of `models.user_network`, of the first network where there are several.
+    Returns the recipe of `models.user_network`; of several networks, the first one's.
     """
     with zipfile.ZipFile(model) as archive:
         config = json.loads(archive.read("config.json"))

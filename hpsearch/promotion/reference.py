@@ -10,7 +10,7 @@ from ..errors import PromotionError
 CHAMPION, PREVIOUS = "champion", "previous"
 MAX_LENGTH = 250  # characters
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_RESERVED = re.compile(r"latest|v?\d+", re.IGNORECASE)  # MLflow means versions by these
+_RESERVED = re.compile(r"latest|v?\d+", re.IGNORECASE)  # reserved by MLflow for versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class Reference:
 
 
 def parse_reference(text: str) -> Reference:
-    """`NAME@ALIAS`, or `NAME` for its champion.
+    """Parse `NAME@ALIAS`, or `NAME` for its champion.
 
     Raises:
-        PromotionError: If either is no allowed name.
+        PromotionError: If a name is not allowed.
 
     Examples:
         >>> parse_reference("cancer@champion")

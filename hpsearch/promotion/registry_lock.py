@@ -18,7 +18,7 @@ from ..platforms.identity import host_name, user_name
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# A registered model without versions, there while one promotes; no `Reference` has a space.
+# A registered model without versions that exists during a promotion; no `Reference` has a space.
 LOCK_NAME = "hpsearch is promoting"
 TIMEOUT_SECONDS = 60.0  # seconds; a promotion holds it for a few requests
 POLL_SECONDS = 0.1  # seconds
@@ -31,8 +31,8 @@ def registry_lock(client: MlflowClient, *, patience: float = TIMEOUT_SECONDS) ->
     A crashed holder keeps the lock: it cannot be told from a slow one.
 
     Raises:
-        PromotionError: If somebody else has it for longer than `patience` seconds; it says who
-            and how to take it away.
+        PromotionError: If another process holds it for longer than `patience` seconds; names the
+            process and the remedy.
     """
     end = time.monotonic() + patience
     while not _try_acquire(client):
@@ -52,7 +52,7 @@ def _try_acquire(client: MlflowClient) -> bool:
     try:
         client.create_registered_model(LOCK_NAME, description=who)
     except MlflowException as error:
-        # The second: it was there, and gone again when the server looked whose it is.
+        # The second: it was released before the server checked its permissions.
         if error.error_code in ("RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"):
             return False
         raise  # the caller knows which permission is missing

@@ -21,8 +21,8 @@ from .packed_code import NOT_PACKED
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-# Artifacts of a study's run: the folder of its final fit, which a study that goes on replaces, and
-# below KEPT a copy of each that was registered.
+# Artifacts of a study's run: the folder of its final fit, which a resumed study replaces, and below
+# KEPT a copy of each registered one.
 FINAL, KEPT = "final", "promoted"
 MODEL, PREDICTIONS = "model", "predictions.npz"  # in either
 
@@ -61,7 +61,7 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
 
 
 def _require_intact(artifacts: Path) -> None:
-    """Refuse a network that is not the one which the study saved."""
+    """Refuse a network that differs from the one that the study saved."""
     digests = json.loads((artifacts / "digests.json").read_text(encoding="utf-8"))
     if sha256(artifacts / "model.keras") != digests["model"]:
         raise PromotionError(
@@ -89,7 +89,7 @@ def read_run_holdout(
 
 
 def copy_final_fit(client: MlflowClient, run_id: str, artifact_path: str) -> None:
-    """Copy the final fit to where a study that goes on does not replace it."""
+    """Copy the final fit to a folder that a resumed study does not replace."""
     with tempfile.TemporaryDirectory() as folder:
         final = Path(client.download_artifacts(run_id, FINAL, folder))
         client.log_artifacts(run_id, str(clean_folder(final / MODEL)), f"{artifact_path}/{MODEL}")
@@ -106,8 +106,8 @@ def locate_model_files(
 ) -> tuple[str, str]:
     """Locate the model's files for the registry; also returns the run that owns them.
 
-    A registry that is another server than the one with the study's run takes no address there:
-    it gets a copy, in a run of its own.
+    A registry on another server than the study's run cannot refer to its files, so it gets a copy
+    in a run of its own.
     """
     run = client.get_run(run_id)
     tracking, registry = client.tracking_uri, registry_uri(client)

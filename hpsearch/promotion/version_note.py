@@ -13,10 +13,10 @@ MODEL_NOTE = (
 
 
 def render_version_note(lineage: Mapping[str, str]) -> str:
-    """Scores first, then where the version comes from, with a link to its run.
+    """Render the scores, then the version's origin with a link to its run.
 
     Args:
-        lineage: As `read_lineage` gives it; what an older model does not have is left out.
+        lineage: From `read_lineage`; fields that an older model lacks are omitted.
     """
     metric = lineage.get("metric", "score")
     lines = []

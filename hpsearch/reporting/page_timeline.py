@@ -21,7 +21,7 @@ class Timeline:
     spans: list[tuple[int, float, float, int]]  # trial, start, end, row
     pauses: list[float]  # times at which a pause was shortened
     rows: int
-    left_out: int  # trials for which there was no row
+    left_out: int  # trials without a free row
 
 
 def build_timeline(trials: Sequence[Trial], now: int) -> Timeline:

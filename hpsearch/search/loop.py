@@ -71,7 +71,7 @@ class Search:
     ) -> None:
         """Make a loop that continues where the journal of `writer` ends.
 
-        With `in_rounds`, the next trials are asked for when all earlier ones have ended, so that
+        With `in_rounds`, new trials are suggested after all earlier ones have ended, so that
         suggestions and verdicts do not depend on the workers' speed. A point that `memory` finds
         is not trained again; the sampler gets its result, and it does not count.
         """

@@ -1,4 +1,4 @@
-"""The served model of a fitted estimator, as bytes: no file has to stay where it was."""
+"""Store the served model of a fitted estimator as bytes, so that it does not depend on files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..promotion.scoring import load_served_folder
 
-# Opened when first asked; not part of an estimator, which its predictions must not change.
+# Loaded models. Not stored in the estimator, since predicting must not change its state.
 _OPENED: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
 
 

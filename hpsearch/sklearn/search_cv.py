@@ -1,4 +1,4 @@
-"""Search and final fit as one `fit`, after the manner of `GridSearchCV`."""
+"""Search and final fit in one `fit`, like scikit-learn's `GridSearchCV`."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ from ..spec.spec_builder import Spec
 from ..study.init.recommended_ranges import recommend_ranges
 from .fitted_model import answer_rows, list_cv_results, pack_folder
 
-TARGET, WEIGHT = "(target)", "(weight)"  # columns of the table that a study reads
+TARGET, WEIGHT = "(target)", "(weight)"  # columns added to the study's table
 MAX_SEED = 2**31 - 1
 
 
 class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
-    """Common part of `KerasSearchClassifier` and `KerasSearchRegressor`.
+    """Base class of `KerasSearchClassifier` and `KerasSearchRegressor`.
 
     Args:
-        search_space: `Float`, `Int` and `Choice` parameters, or a mapping as a study file has it;
-            None: recommended ranges for a dense network on that many rows and columns.
-        fixed: The hyperparameters that do not vary.
+        search_space: `Float`, `Int` and `Choice` parameters, or a mapping as in a study file;
+            None: recommended ranges of a dense network for the size of the data.
+        fixed: Fixed hyperparameters.
         model: A family's name, or a function that builds the model; as for `hpsearch.tune`.
-        n_trials: How many points are tried.
-        epochs: The most that a training takes; early stopping ends it before.
-        cv: Folds, a splitter, or pairs of row indices, as for `GridSearchCV`.
-        scoring: The metric that is searched for, by its name in a study file; None: by the task.
-        sampler: What proposes points.
+        n_trials: Number of trials.
+        epochs: Maximum number of epochs; early stopping may end a training before.
+        cv: Number of folds, a splitter, or pairs of row indices, as for `GridSearchCV`.
+        scoring: Name of the optimized metric, as in a study file; None: the task's default.
+        sampler: Name of the sampler.
         settings: Other keys of a study file, such as `{"training.early_stopping": None}`.
         random_state: The study's seed; None draws one.
-        study: A name under which the study is kept below `root`, with its journal, so that the
-            same `fit` goes on after an interrupt; None: it is deleted after `fit`.
+        study: Name under which the study is kept below `root`, so that the same `fit` continues
+            after an interrupt; None: the study is deleted after `fit`.
         root: The folder that contains `mlruns/`; None: the working folder.
         offline: False sends a named study to MLflow.
         progress: As for `hpsearch.tune`; silent by default, as estimators are.
@@ -53,7 +53,7 @@ class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
         best_params_: The winner's hyperparameters.
         best_score_: Its cross-validated score, in the metric's own direction.
         best_index_: Its row in `cv_results_`.
-        cv_results_: A column's name to an array with an entry for each trial.
+        cv_results_: Arrays with an entry for each trial, by column name.
         scorer_: The metric's name.
         n_splits_: The number of folds.
         model_bytes_: The fitted model, packed.
@@ -171,7 +171,7 @@ class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
 
     @contextmanager
     def _open_root(self, table: Any, folds: Any) -> Iterator[tuple[Path, str]]:
-        """The folder of the study and its name: each table has a study of its own."""
+        """Return the study's root folder and name; each table has its own study."""
         if self.study is None:
             with TemporaryDirectory(prefix="hpsearch-") as folder:
                 yield Path(folder), "fit"
@@ -180,7 +180,7 @@ class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
         yield root, f"{self.study}-{joblib.hash((table, folds))[:8]}"
 
     def _validate_rows(self, X: Any, y: Any) -> tuple[Any, Any]:  # noqa: N803
-        """Checked rows and target; a data frame's cells are left to the study."""
+        """Validate rows and target; the cells of a data frame are validated by the study."""
         if isinstance(X, pd.DataFrame):
             validate_data(self, X, skip_check_array=True)
             if y is None:
@@ -200,7 +200,7 @@ class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
         return rows, target
 
     def _to_table(self, X: Any) -> Any:  # noqa: N803
-        """Rows as a data frame with names that are texts."""
+        """Convert rows to a data frame whose column names are strings."""
         if isinstance(X, pd.DataFrame):
             return X.set_axis([str(name) for name in X.columns], axis=1).reset_index(drop=True)
         return pd.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
@@ -223,7 +223,7 @@ class KerasSearchCV(BaseEstimator):  # type: ignore[misc]
 
 
 class KerasSearchClassifier(ClassifierMixin, KerasSearchCV):  # type: ignore[misc]
-    """Search the best Keras classifier; `score` is the accuracy. See `KerasSearchCV`.
+    """Hyperparameter search for a Keras classifier; `score` is the accuracy. See `KerasSearchCV`.
 
     Attributes:
         classes_: The labels, sorted.
@@ -253,19 +253,19 @@ class KerasSearchClassifier(ClassifierMixin, KerasSearchCV):  # type: ignore[mis
         return {**spec, "task": "binary" if len(self.classes_) == 2 else "multiclass"}
 
     def predict(self, X: Any) -> Any:  # noqa: N803
-        """The label of each row, (n_rows,)."""
+        """Predict the label of each row, (n_rows,)."""
         answers = self._answer(X)
         return self.classes_[answers["label"].to_numpy().astype(np.intp)]
 
     def predict_proba(self, X: Any) -> Any:  # noqa: N803
-        """The probability of each class, (n_rows, n_classes), in the order of `classes_`."""
+        """Predict the probabilities, (n_rows, n_classes), in the order of `classes_`."""
         answers = self._answer(X)
         names = [f"probability_{code}" for code in range(len(self.classes_))]
         return answers[names].to_numpy(np.float64)
 
 
 class KerasSearchRegressor(RegressorMixin, KerasSearchCV):  # type: ignore[misc]
-    """Search the best Keras regressor; `score` is R². See `KerasSearchCV`."""
+    """Hyperparameter search for a Keras regressor; `score` is R². See `KerasSearchCV`."""
 
     task = "regression"
 
@@ -273,12 +273,12 @@ class KerasSearchRegressor(RegressorMixin, KerasSearchCV):  # type: ignore[misc]
         return np.asarray(y, np.float64)
 
     def predict(self, X: Any) -> Any:  # noqa: N803
-        """The value of each row, (n_rows,)."""
+        """Predict the value of each row, (n_rows,)."""
         return self._answer(X)["prediction"].to_numpy(np.float64)
 
 
 def recommend_space(rows: int, features: int) -> dict[str, Any]:
-    """Ranges for a dense network, as `hpsearch init` recommends them."""
+    """Return the ranges for a dense network that `hpsearch init` recommends."""
     ranges = recommend_ranges(rows, features)
     return {
         "learning_rate": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},

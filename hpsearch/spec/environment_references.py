@@ -1,7 +1,7 @@
 """References to environment variables in a study file: `${NAME}` and `${NAME:default}`.
 
-Only paths and addresses may hold them. The journal, and all that is made from it, keeps the text as
-written. A resolved address may hold a secret, so messages show the text as written, too.
+Only paths and addresses may contain them. The journal and everything derived from it keep the text
+as written, and so do messages, since a resolved address may contain a secret.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _INNER = re.compile(
 
 @dataclass(slots=True)
 class Resolution:
-    """A declaration with the values of its references, and what was written."""
+    """A declaration with resolved references, and the texts as written."""
 
     values: Any = None
     written: dict[Key, str] = field(default_factory=dict)  # texts with a reference

@@ -13,12 +13,12 @@ from .search_space import Categorical, Parameter
 
 
 class Spec(Mapping[str, Any]):
-    """A study's declaration, wherever a YAML file or a dict is taken.
+    """A study's declaration, accepted wherever a YAML file or a dict is.
 
     Args:
-        search_space: The hyperparameters that vary; several of one name are its ranges, each with
-            a `when` of its own.
-        fixed: The hyperparameters that do not.
+        search_space: The hyperparameters that vary; several with one name are its ranges, each with
+            its own `when`.
+        fixed: Fixed hyperparameters.
         sections: The other keys of a study file.
 
     Raises:
@@ -61,7 +61,7 @@ class Spec(Mapping[str, Any]):
         self._sections = _to_plain({**sections, "search_space": {**space, **(fixed or {})}})
 
     def to_yaml(self) -> str:
-        """The declaration as a study file."""
+        """Format the declaration as a study file."""
         from ruamel.yaml import YAML
 
         yaml: Any = YAML(typ="safe", pure=True)
@@ -87,7 +87,7 @@ class Spec(Mapping[str, Any]):
 
 
 def _declare(parameter: Parameter) -> Any:
-    """The declaration of a parameter, in the short form where there is one."""
+    """Return the declaration of a parameter, in short form if possible."""
     when = {parent: _declare_allowed(allowed) for parent, allowed in parameter.when.items()}
     if isinstance(parameter, Categorical):
         if not when:
@@ -103,7 +103,7 @@ def _declare(parameter: Parameter) -> Any:
 
 
 def _declare_allowed(allowed: Any) -> Any:
-    """A condition, as a study file has it, or as the search space has it."""
+    """Convert the allowed values of a condition to the form of a study file."""
     if isinstance(allowed, NumberRange):
         ends = {"min": allowed.low, "max": allowed.high}
         return {key: end for key, end in ends.items() if abs(end) != float("inf")}
@@ -111,7 +111,7 @@ def _declare_allowed(allowed: Any) -> Any:
 
 
 def _to_plain(value: Any) -> Any:
-    """Values that YAML has, of NumPy's numbers and of tuples too."""
+    """Convert values to YAML types, NumPy numbers and tuples included."""
     if isinstance(value, Mapping):
         return {str(k): _to_plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,9 +1,9 @@
-"""Functions handed over from Python, as files that workers can read.
+"""Store functions passed from Python in files that workers can read.
 
-A function of a module's file is named by that file. One of a notebook, of the running script, or
-made in another function is written into a file of its own: its source, for people, and the function
-itself by value, as `cloudpickle` writes it. The file is named by what the function consists of, so
-that a study that goes on finds the same file for the same function.
+A function defined in a module is referenced by the module's file. A function from a notebook, from
+the running script, or defined inside another function is written to a file of its own: its source,
+for people, and the function by value, pickled with `cloudpickle`. The file's name is a digest of
+the function, so a resumed study finds the same file for the same function.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def make_function_overrides(
     Args:
         root: The folder that contains `mlruns/`.
         model: A `build(params, inputs, outputs)`, Keras Tuner's `build(hp)` or `HyperModel`, or a
-            `build(trial)` as Optuna's users write it; or what a study's file says.
-        loss: `(truth, prediction)`, what each row costs.
-        metric: `(truth, prediction, weights)`, a number.
-        callbacks: Functions that make callbacks, or classes of them.
+            `build(trial)` for Optuna; or a name as in a study file.
+        loss: `(truth, prediction)`; returns the loss of each row.
+        metric: `(truth, prediction, weights)`; returns a number.
+        callbacks: Functions that create callbacks, or callback classes.
 
     Raises:
         SpecError: If one of them cannot be used.
@@ -96,15 +96,15 @@ def _find_convention(model: Any) -> str:
 
 
 def name_function(function: Any, purpose: str, folder: Path) -> str:
-    """`FILE.py:NAME` of a function, class or instance, its file written where there is none.
+    """Return `FILE.py:NAME` of a function, class or instance, writing a file if it has none.
 
     Args:
-        function: What was handed over.
-        purpose: What it is for; part of the file's name.
-        folder: Where files go that are written.
+        function: The function, class or instance.
+        purpose: Its purpose; part of the file's name.
+        folder: Folder for written files.
 
     Raises:
-        SpecError: If it cannot be taken to a worker.
+        SpecError: If it cannot be sent to a worker.
     """
     module = sys.modules.get(getattr(function, "__module__", "") or "")
     name = getattr(function, "__qualname__", "")
@@ -126,7 +126,7 @@ def _write_function(function: Any, purpose: str, folder: Path) -> str:
     if not path.exists():
         module = sys.modules.get(getattr(function, "__module__", "") or "__main__")
         by_value = module is not None and module.__name__ != "__main__"
-        if by_value:  # a worker may not find what it was made in
+        if by_value:  # a worker may not be able to import its module
             cloudpickle.register_pickle_by_value(module)
         try:
             pickled = cloudpickle.dumps(function)
@@ -154,7 +154,7 @@ def _format_file(name: str, described: str, pickled: bytes) -> str:
 
 
 def describe_function(function: Any) -> Iterator[str]:
-    """The sources of a function and of what it uses from its own module, and plain values there."""
+    """Collect the source of a function, and what it uses of its module."""
     yield from _describe(function, set())
 
 
@@ -177,7 +177,7 @@ def _describe(found: Any, seen: set[int]) -> Iterator[str]:
 
 
 def _describe_used(function: Any, seen: set[int]) -> Iterator[str]:
-    """The globals and the closure of a function, as far as they are of its module."""
+    """Return the globals and closure variables of a function that belong to its module."""
     if not isinstance(function, types.FunctionType):
         return
     if defaults := (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).items()):

@@ -25,7 +25,7 @@ class StudyCheck:
     """The meaning of a valid study; `str` describes it."""
 
     study: CheckedStudy
-    training: str  # how many trials train at once
+    training: str  # number of trials trained at once
     dataset: Dataset | None  # None: the data were not read
     notes: tuple[str, ...]  # of the model
 
@@ -60,7 +60,7 @@ def check(
         spec: As for `tune`.
         data: As for `tune`.
         overrides: As for `tune`.
-        read_data: False: look at the declaration alone.
+        read_data: False: check only the declaration.
 
     Raises:
         HpsearchError: With every mistake of the declaration, or the first of data and model.

@@ -61,11 +61,11 @@ class ModelCheck:
     """Properties of a study's model before its first trial."""
 
     notes: tuple[str, ...] = ()
-    own_training: str | None = None  # why Keras's own `fit` trains it; None: it need not
+    own_training: str | None = None  # why Keras's own `fit` trains it; None: it does not
 
 
 def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
-    """Refuse a model, a loss, a metric or callbacks that cannot be trained with on these data.
+    """Refuse a model, loss, metric or callbacks that do not work with these data.
 
     Args:
         file: The declaration, completed by the model's space.
@@ -219,7 +219,7 @@ def _test_points(spec: StudySpec) -> list[dict[str, Value]]:
 
 
 def _guess_trainer(spec: StudySpec) -> str:
-    """The trainer under which the model is looked at; what its text does not say shows then."""
+    """Guess the trainer from the model's source, to inspect the model under its backend."""
     kind = spec.training.trainer
     if kind != "auto":
         return kind

@@ -38,8 +38,8 @@ from .resolved_study import CheckedStudy, ResolvedStudy, with_task
 from .task_validation import check_inferred_task
 
 TOGETHER = 64  # default population on an accelerator
-LEARN_NOTHING = ("random", "grid")  # samplers to which it does not matter what others brought
-MOST_TOGETHER = 1000  # their default population there, and at most
+LEARN_NOTHING = ("random", "grid")  # samplers that do not use results
+MOST_TOGETHER = 1000  # their maximum default population on an accelerator
 LISTED = 16  # values of an integer range; of larger ranges, powers of two
 
 
@@ -337,11 +337,11 @@ class WorkerPool:
         )
 
     def set_up(self, problem: Problem, own_training: str | None = None) -> None:
-        """Settle the trainer, and tell the workers what all trials share.
+        """Choose the trainer, and send the problem to the workers.
 
         Args:
-            problem: What all trials share.
-            own_training: Why Keras's own `fit` trains the model; None: it need not.
+            problem: The problem shared by all trials.
+            own_training: Why Keras's own `fit` trains the model; None: it does not.
         """
         trainer, reason = choose_trainer(self._kind, problem, own_training)
         population = self._population if trainer == "vectorized" else 1

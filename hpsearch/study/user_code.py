@@ -61,11 +61,11 @@ def compute_digests(references: Iterable[str], folder: Path) -> dict[str, str]:
 
 
 def list_code_files(reference: str, folder: Path) -> dict[str, Path]:
-    """The files that a function consists of, by names under which they can import each other.
+    """List the files of a function, by names under which they can import each other.
 
     Args:
         reference: `FILE.py:NAME`, absolute, or `MODULE:NAME`.
-        folder: Of the study's file.
+        folder: The folder of the study file.
     """
     location = reference.rpartition(":")[0]
     own = [Path(location).parent] if location.endswith(".py") else []
@@ -78,7 +78,7 @@ def list_code_files(reference: str, folder: Path) -> dict[str, Path]:
 
 
 def _walk_files(references: Iterable[str], folder: Path) -> Iterable[Path]:
-    """The files of some functions, and those that they import from the same folders."""
+    """Find the files of some functions, and the files that these import from the same folders."""
     found: dict[Path, None] = {}
     todo = [path for reference in references for path in _find_files(reference)]
     roots = [folder, *(path.parent for path in todo)]

@@ -56,14 +56,13 @@ def find_garbage(
 
     Args:
         root: The folder that holds `mlruns/`.
-        client: Of the store.
-        keep: How many of a study's best trials keep their out-of-fold predictions.
-        in_use: The trials of a study whose predictions choose its winner.
-        everybodys: Deleted runs that are not hpsearch's count, too, and in a store that is not
-            this folder's own those of other folders.
+        client: Client of the store.
+        keep: Number of best trials per study that keep their out-of-fold predictions.
+        in_use: Returns the trials of a study whose predictions determine its winner.
+        everybodys: Include deleted runs of other programs and, in a shared store, of other folders.
 
     Raises:
-        TrackingError: If the registry does not say which runs it needs.
+        TrackingError: If the registry cannot be read.
     """
     journals = list_journals(root)
     found = [g for journal in journals for g in _find_predictions(journal, keep, in_use)]

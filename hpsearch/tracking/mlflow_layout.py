@@ -23,8 +23,8 @@ from ..verdict import describe_verdict
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
 GREATER_IS_BETTER_TAG = "mlflow.experiment.primaryMetric.greaterIsBetter"  # of the experiment
-SENT_TAG = "hpsearch.sent"  # of the study's run: how far it has acknowledged the journal
-SOURCE_DIFF = "source.diff"  # in the study's folder: what was not committed
+SENT_TAG = "hpsearch.sent"  # of the study's run: the acknowledged position in the journal
+SOURCE_DIFF = "source.diff"  # in the study's folder: uncommitted changes
 REPLACED = "/replaced"  # suffix of the key of a run of a replaced journal
 FINALIST_SCORE = "finalist_score"  # a metric
 MAX_TAG_LENGTH = 8000  # characters, MLflow's limit, as are the next two
@@ -32,7 +32,7 @@ MAX_PARAM_LENGTH = 6000
 MAX_DIGEST_LENGTH = 36
 
 _SOURCE = {"mlflow.source.name": "hpsearch", "mlflow.source.type": "LOCAL"}
-# A pruned trial is no failure: its run is FINISHED, and its tag says PRUNED.
+# A pruned trial has not failed: its run is FINISHED, with the tag PRUNED.
 RUN_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "FINISHED", "FAILED": "FAILED", "LOST": "KILLED"}
 
 
@@ -57,11 +57,11 @@ def final_files(folder: Path, history: History) -> list[Path]:
     ]
 
 
-STUDY_TAG = "hpsearch.study"  # of the run of a study that was renamed: its present name
+STUDY_TAG = "hpsearch.study"  # of a renamed study's run: its present name
 
 
 def plot_files(folder: Path) -> list[Path]:
-    """The plots, pages and report of a study that its run holds."""
+    """List the plots, pages and report to upload."""
     return _files_of([*(folder / "plots").glob("*"), *folder.glob("report.html")])
 
 
@@ -205,7 +205,7 @@ def is_trial_metric(name: str) -> bool:
 
 
 def is_study_metric(name: str) -> bool:
-    """Whether hpsearch writes this metric of a study, other than how busy its machine was."""
+    """Whether hpsearch writes this metric of a study, system metrics excluded."""
     return name in ("best_score", "winner_score", "winner_score_std", "winner_epochs") or (
         name.startswith(("finalist_score", "test/", "baseline/", "single/"))
     )
@@ -269,7 +269,7 @@ def final_points(history: History) -> Iterator[MetricPoint]:
 
 
 def dataset_fields(history: History) -> dict[str, str]:
-    """The fields of the dataset that every run was given, its digest our own fingerprint."""
+    """Build the fields of the runs' dataset; its digest is hpsearch's fingerprint."""
     data = history.study.data
     rows, columns = data.rows, data.columns
     width = len(columns) if isinstance(columns, list | dict) else columns
@@ -290,7 +290,7 @@ def dataset_fields(history: History) -> dict[str, str]:
 
 
 def describe_source(name: str, versions: Mapping[str, str]) -> dict[str, str]:
-    """The source of the dataset, of the class that MLflow has for it."""
+    """Describe the source of the dataset with MLflow's class for it."""
     for location, version in versions.items():
         found = re.fullmatch(r"delta version (\d+)", version)
         if found:
@@ -311,13 +311,13 @@ def spec_yaml(history: History) -> str:
 
 
 def environment_json(history: History) -> str:
-    """The versions and the machine that a study ran on."""
+    """Format the versions and the machine of a study."""
     environment = history.study.environment or {}
     return redact(json.dumps(environment, indent=2, default=str)) + "\n"
 
 
 def metric_name(name: str) -> str:
-    """`name` with what MLflow does not allow in the name of a metric or a param replaced."""
+    """Replace the characters that MLflow does not allow in the name of a metric or param."""
     return re.sub(r"[^\w\-. :/]", "_", name)[:250]
 
 
@@ -341,5 +341,5 @@ def _param_value(value: Any) -> str:
 
 
 def _clean_text(text: str) -> str:
-    """Without secrets, and without what a database may refuse for ever."""
+    """Remove secrets, and characters that a database may refuse."""
     return redact(text).replace("\0", "\ufffd")

@@ -25,10 +25,10 @@ class OuterFoldResult:
     """The result of one outer fold's study."""
 
     study: str
-    key: str  # of its journal
+    key: str  # the journal's key
     location: tuple[str, str] | None  # ids of its experiment and run; None: not in the store yet
     time: int  # of its final fit, milliseconds since the epoch
-    search_score: float  # what its search scored
+    search_score: float  # the search's score
     test: Mapping[str, float]  # on the locked rows, the objective first
     intervals: Mapping[str, Sequence[float]]  # 95%
 
@@ -39,10 +39,10 @@ def send_nested(
     """Send the summary; repeated calls update the same run.
 
     Args:
-        client: Of the store.
-        name: Of the study, and of its experiment.
-        folds: In their order.
-        artifacts: Where a new experiment keeps its files (`store.artifact_location`).
+        client: Client of the store.
+        name: Name of the study and its experiment.
+        folds: The outer folds in order.
+        artifacts: Artifact location of a new experiment (`store.artifact_location`).
 
     Returns:
         The run's id.

@@ -51,7 +51,7 @@ def build_optuna_study(
 
 
 def add_ended_trials(study: optuna.Study, history: History, trials: Sequence[Trial]) -> None:
-    """Add those of `trials` that have ended."""
+    """Add the ended ones of `trials`."""
     parameters = {p.name: p for p in declared_space(history)}
     ended = [t for t in trials if t.state in OPTUNA_STATES]
     study.add_trials([_make_frozen_trial(trial, parameters) for trial in ended])

@@ -1,8 +1,8 @@
-"""The model registry of an SQLite store, read and its aliases moved without MLflow.
+"""A client of the model registry in an SQLite store that does not import MLflow.
 
-Importing MLflow takes seconds, and its client some more. This one has the few methods of
-`MlflowClient` that listing, rolling back and predicting need, with the same arguments and answers.
-The database was compared with the installed MLflow before (`database_schema.check_schema`).
+Importing MLflow and creating its client take seconds. This client has the methods of `MlflowClient`
+that listing, rolling back and predicting need, with the same arguments and results. The schema of
+the database is checked before (`database_schema.check_schema`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .relocation import update_locations
 from .store import check_uri
 
 MISSING = "RESOURCE_DOES_NOT_EXIST"
-BUSY_SECONDS = 30  # for which a writer of the database is waited for
-DELETED = "Deleted_Internal"  # the stage of a version that was deleted
+BUSY_SECONDS = 30  # to wait for another writer of the database
+DELETED = "Deleted_Internal"  # stage of a deleted version
 
 
 class EntryMissingError(LookupError):
     """There is no such model, version or alias."""
 
-    error_code = MISSING  # as MLflow's exceptions have it
+    error_code = MISSING  # as in MLflow's exceptions
 
 
 def open_registry_database(uri: str) -> RegistryDatabase | None:
@@ -46,7 +46,7 @@ def open_registry_database(uri: str) -> RegistryDatabase | None:
 
 
 class RowPage(list[Any]):
-    """A whole answer: there is no other page."""
+    """The only page of a result."""
 
     token = None
 
@@ -67,7 +67,7 @@ class ModelVersionRow:
     version: str
     creation_timestamp: int  # milliseconds since the epoch
     tags: Mapping[str, str]
-    source: str  # where its files are
+    source: str  # location of its files
 
 
 class RegistryDatabase:
@@ -79,7 +79,7 @@ class RegistryDatabase:
         self._path = path
 
     def search_registered_models(self, *, page_token: str | None = None) -> RowPage:
-        """All registered models, by name."""
+        """Return all registered models, by name."""
         with self._open() as database:
             names = database.execute("select name from registered_models order by name").fetchall()
             return RowPage(
@@ -87,7 +87,7 @@ class RegistryDatabase:
             )
 
     def get_registered_model(self, name: str) -> RegisteredModelRow:
-        """The registered model `name`.
+        """Return the registered model `name`.
 
         Raises:
             EntryMissingError: If there is none.
@@ -101,13 +101,13 @@ class RegistryDatabase:
     def search_model_versions(
         self, *, filter_string: str, page_token: str | None = None
     ) -> RowPage:
-        """The versions of a model; `filter_string` is `name = 'NAME'`."""
+        """Return the versions of a model; `filter_string` is `name = 'NAME'`."""
         name = filter_string.removeprefix("name = '").removesuffix("'")
         with self._open() as database:
             return RowPage(_read_versions(database, name))
 
     def get_model_version_by_alias(self, name: str, alias: str) -> ModelVersionRow:
-        """The version to which an alias points.
+        """Return the version to which an alias points.
 
         Raises:
             EntryMissingError: If there is no such alias.
@@ -120,14 +120,14 @@ class RegistryDatabase:
         return found[0]
 
     def get_model_version_download_uri(self, name: str, version: str) -> str:
-        """The location of the files of a version."""
+        """Return the location of the files of a version."""
         with self._open() as database:
             return next(
                 row.source for row in _read_versions(database, name) if row.version == version
             )
 
     def set_registered_model_alias(self, name: str, alias: str, version: str) -> None:
-        """Let an alias point to a version."""
+        """Point an alias to a version."""
         with self._open() as database, database:
             database.execute(
                 "insert or replace into registered_model_aliases (alias, version, name) "
@@ -161,7 +161,7 @@ def _read_aliases(database: sqlite3.Connection, name: str) -> dict[str, str]:
 
 
 def _read_versions(database: sqlite3.Connection, name: str) -> list[ModelVersionRow]:
-    """The versions of a model, the newest first."""
+    """Read the versions of a model, newest first."""
     tags: dict[int, dict[str, str]] = {}
     for version, key, value in database.execute(
         "select version, key, value from model_version_tags where name = ?", [name]

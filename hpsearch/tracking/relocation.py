@@ -30,7 +30,7 @@ COLUMNS = (
 
 
 def update_locations(path: Path) -> None:
-    """Let the store at `path` name its artifacts where they lie, and say what was changed.
+    """Update the artifact locations in the store at `path`, and log what was changed.
 
     Raises:
         TrackingError: If it cannot be written to.
@@ -43,7 +43,7 @@ def update_locations(path: Path) -> None:
         with closing(sqlite3.connect(path, timeout=30)) as database:
             if not _foreign_folders(database, here):
                 return
-            database.execute("begin immediate")  # no other process repairs it meanwhile
+            database.execute("begin immediate")  # excludes other processes
             for there in _foreign_folders(database, here):
                 count = sum(_replace_prefix(database, *column, there, here) for column in COLUMNS)
                 logger.warning(
@@ -62,14 +62,14 @@ def update_locations(path: Path) -> None:
 
 
 def _foreign_folders(database: sqlite3.Connection, here: str) -> list[str]:
-    """The other folders that the store names, and whose files lie here now."""
+    """Find other folders that the store names although their files are here now."""
     found = database.execute("select distinct artifact_location from experiments").fetchall()
     named = {location.partition(FOLDER)[0] + FOLDER for (location,) in found if FOLDER in location}
     return [there for there in sorted(named - {here}) if _is_ours(database, there, here)]
 
 
 def _is_ours(database: sqlite3.Connection, there: str, here: str) -> bool:
-    """Whether that folder is gone, its files lie here, or its own store was copied here.
+    """Whether that folder is gone and its files are here, or its own store was copied here.
 
     Another project that only shares this database keeps its files in a folder of its own.
     """
@@ -88,13 +88,13 @@ def _is_ours(database: sqlite3.Connection, there: str, here: str) -> bool:
 
 
 def _experiments(database: sqlite3.Connection, there: str) -> set[tuple[int, str]]:
-    """The experiments of a store whose files lie in the folder `there`: id and location."""
+    """Return id and location of the experiments whose files are in the folder `there`."""
     found = database.execute("select experiment_id, artifact_location from experiments").fetchall()
     return {(number, location) for number, location in found if location.startswith(there + "/")}
 
 
 def _experiments_of(path: Path, there: str) -> set[tuple[int, str]]:
-    """`_experiments` of the store in another folder, which is only read; none where it has none."""
+    """Read the `_experiments` of the store in another folder; empty if it has no store."""
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=30)) as database:
             return _experiments(database, there)
@@ -105,7 +105,7 @@ def _experiments_of(path: Path, there: str) -> set[tuple[int, str]]:
 def _replace_prefix(
     database: sqlite3.Connection, table: str, column: str, there: str, here: str
 ) -> int:
-    """Replace the beginning of a column's locations; how many there were."""
+    """Replace the prefix of a column's locations; return their number."""
     columns = database.execute(f"pragma table_info({table})").fetchall()
     if column not in (name for _, name, *_ in columns):  # of another version of MLflow
         return 0

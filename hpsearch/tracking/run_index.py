@@ -44,7 +44,7 @@ class RunIndex:
         self.experiment_id = ""
         self.ids: dict[str, str] = {}  # key -> run id
         self.deleted: set[str] = set()  # keys of trials whose runs were deleted in MLflow
-        self.replaced: list[str] = []  # runs that were not the journal's, by name
+        self.replaced: list[str] = []  # runs that did not belong to the journal, by name
         self.open: set[str] = set()  # keys of runs that are RUNNING
         self.is_alone = False  # this process began the study: no trial had a run
         self._history = history
@@ -103,7 +103,7 @@ class RunIndex:
     def create(self, key: str, name: str, time: int, tags: dict[str, str]) -> None:
         """Create a run that starts at `time` (milliseconds since the epoch)."""
         doubtful = key in self._doubtful
-        self._doubtful.add(key)  # until the answer is here
+        self._doubtful.add(key)  # until the answer has arrived
         run = self.client.create_run(self.experiment_id, start_time=time, tags=tags, run_name=name)
         self.ids[key] = run.info.run_id
         if not doubtful:
@@ -117,7 +117,7 @@ class RunIndex:
         self.open.discard(key)
 
     def retire(self, run: str, key: str, why: str) -> None:
-        """Delete a run that is not the journal's, under a key that no run of the journal has.
+        """Delete a run that does not belong to the journal, after changing its key.
 
         MLflow keeps it, with its files, until `gc`.
         """
@@ -161,7 +161,7 @@ class RunIndex:
         self.client.restore_run(self.ids[self._history.key])
 
     def rename_study(self) -> None:
-        """Give the study's run its present name, and the experiment if it holds no other study.
+        """Rename the study's run, and its experiment if that contains no other study.
 
         An experiment that was renamed in MLflow keeps its name, and so does one whose new name is
         taken.
@@ -182,7 +182,7 @@ class RunIndex:
             logger.warning(message, name, experiment.name)
 
     def delete_duplicates(self) -> None:
-        """Delete runs whose creation was answered too late, after a second one was made."""
+        """Delete runs that were created twice because an answer arrived late."""
         for key in sorted(self._doubtful):
             self._find(key)
         self._doubtful.clear()

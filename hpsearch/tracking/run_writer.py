@@ -26,15 +26,15 @@ class RefusalLog:
 
     def __init__(self) -> None:
         self.refused: list[str] = []  # permanently
-        self.left_out: list[str] = []  # as it is now; a later `sync` tries it again
+        self.left_out: list[str] = []  # for now; a later `sync` tries again
 
     def refuse(self, name: str, what: str, error: MlflowException) -> None:
-        """Note that the store will never take `what` of the run `name`."""
+        """Record that the store permanently refuses `what` of the run `name`."""
         reason = redact_text(str(error)).splitlines()[0][:300]
         self._note(self.refused, f"{name}: {what}: {reason}")
 
     def leave_out(self, name: str, what: str) -> None:
-        """Note that `what` of the run `name` is too large for the store's proxy."""
+        """Record that `what` of the run `name` is too large for the store's proxy."""
         self._note(self.left_out, f"{name}: {what}: {TOO_LARGE_FOR_PROXY}")
 
     def _note(self, log: list[str], line: str) -> None:
@@ -83,8 +83,8 @@ class RunWriter:
         """Write the description of the data set to a run.
 
         Args:
-            key: Of the run.
-            fields: Of MLflow's `Dataset`.
+            key: The run's key.
+            fields: Fields of MLflow's `Dataset`.
         """
         from mlflow.exceptions import MlflowException
 
@@ -122,7 +122,7 @@ class RunWriter:
             self._send_batch(key, {k: [e for kind, e in half if kind == k] for k in batch})
 
     def _send_one_by_one(self, key: str, batch: Batch) -> None:
-        """Send what the store takes of a batch that it refused, and note the rest by name."""
+        """Send the accepted entries of a refused batch, and record the rest by name."""
         from mlflow.exceptions import MlflowException
 
         run = self._runs.ids[key]

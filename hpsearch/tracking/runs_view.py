@@ -1,8 +1,8 @@
-"""The view of a study's trials that MLflow's page of runs is opened with.
+"""The view of a study's trials in MLflow's page of runs.
 
-MLflow keeps the views of that page ("Views" beside its search field) as tags of the experiment: a
-name, two times and the state of the page as JSON. This one shows the trials flat, the best first,
-with their scores, states and hyperparameters, and charts of scores and curves.
+MLflow stores the views of that page ("Views" beside its search field) as tags of the experiment: a
+name, two times and the page's state as JSON. This view lists the trials without nesting, best
+first, with scores, states, hyperparameters and charts.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ EXPERIMENTS_PAGE = f"#/experiments?{MODEL_TRAINING}"
 def view_id(key: str) -> str:
     """Return the id, used in page addresses, of the view of the study with this key.
 
-    Shorter than what is taken for a secret and hidden where it is printed.
+    Short enough not to be redacted as a secret.
     """
     return f"trials-{key[:8]}"
 
 
 def view_tag(history: History) -> tuple[str, str]:
-    """The experiment's tag with the view of a study: its name and its value."""
+    """Return name and value of the experiment's tag with the view of a study."""
     created = history.study.time
     view = {
         "name": f"{history.name}: trials, the best first",
@@ -47,10 +47,10 @@ def view_tag(history: History) -> tuple[str, str]:
 
 
 def find_runs_page(client: MlflowClient, run: StudyRun) -> str:
-    """The part of an address after `/` that shows the trials of a study, the best first.
+    """Return the address after `/` that shows the trials of a study, best first.
 
-    A study that an earlier version sent has no view in its experiment: the page shows all of the
-    experiment then, sorted by score.
+    A study sent by an earlier version has no view; the page then shows the whole experiment, sorted
+    by score.
     """
     experiment = client.get_experiment(run.experiment_id)
     query = f"viewStateShareKey={view_id(run.key)}"
@@ -83,9 +83,9 @@ def _page_state(history: History) -> dict[str, Any]:
 
 
 def _search_space(history: History) -> dict[str, Any]:
-    """The first hyperparameters that are searched, and how they are declared, if they are.
+    """Return the first hyperparameters, with their declarations if they have any.
 
-    A user's model may ask for others: those of the first trials are added.
+    Hyperparameters that a custom model requests are taken from the first trials.
     """
     study = history.study
     declared = dict((study.resolved or study.spec).get("search_space") or {})
@@ -101,9 +101,9 @@ def _is_fixed(declared: Any) -> bool:
 
 
 def _charts(history: History, space: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Curves of the objective and the loss, and parallel coordinates.
+    """Build charts: curves of the objective and the loss, and parallel coordinates.
 
-    MLflow draws the runs that have all coordinates: hyperparameters with a condition are left out.
+    MLflow only draws runs with all coordinates, so conditional hyperparameters are left out.
     """
     curves = dict.fromkeys([f"val/{history.metric}", "val/loss"])
     charts: list[dict[str, Any]] = [

@@ -188,7 +188,7 @@ class Sender:
         return True
 
     def _retry_if_lost(self, work: Callable[[], None]) -> None:
-        """Do `work`; if the store has lost data, send everything again and do it once more."""
+        """Do `work`; if the store has lost data, send everything again and repeat it."""
         try:
             self._require_same_store()
             work()

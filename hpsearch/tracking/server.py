@@ -38,11 +38,11 @@ def check_server(uri: str, *, experiment: str = "") -> bool:
     """Refuse a server that does not answer, is too old or refuses the login.
 
     Args:
-        uri: Of the store; nothing is asked where it is no server.
-        experiment: The name of one that is to be written to, if there is one.
+        uri: URI of the store; nothing is done if it is not a server.
+        experiment: Name of the experiment to write to; empty: none.
 
     Returns:
-        Whether MLflow's server has answered the user; False where that could not be judged.
+        Whether MLflow's server answered with this login; False if that is unknown.
 
     Raises:
         TrackingError: With the remedy.
@@ -73,8 +73,8 @@ def check_server(uri: str, *, experiment: str = "") -> bool:
 def may_edit(uri: str, experiment_id: str) -> bool:
     """Whether the user may write to an experiment; True if the server does not say.
 
-    It is asked for another name of the experiment, but none is given: it refuses the request
-    either way, with 403 where the permission is missing.
+    Sends a rename request without a name: the server refuses it in any case, with 403 if the
+    permission is missing.
     """
     if not uri.startswith(("http://", "https://")):
         return True

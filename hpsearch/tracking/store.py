@@ -169,9 +169,9 @@ def get_experiment_id(client: MlflowClient, name: str, artifacts: str | None) ->
     """Return the id of the experiment `name`, creating it if necessary.
 
     Args:
-        client: Of the store.
-        name: Of the experiment.
-        artifacts: Where a new one keeps its files (`artifact_location`).
+        client: Client of the store.
+        name: Name of the experiment.
+        artifacts: Artifact location of a new experiment (`artifact_location`).
 
     Raises:
         TrackingError: If the experiment has been deleted.
@@ -182,7 +182,7 @@ def get_experiment_id(client: MlflowClient, name: str, artifacts: str | None) ->
             return str(client.create_experiment(name, artifacts))
         except Exception:  # every backend raises its own kind
             experiment = client.get_experiment_by_name(name)
-            if experiment is None:  # not made by somebody else at the same moment
+            if experiment is None:  # unless another process has just created it
                 raise
     _check_active(client, experiment)
     return str(experiment.experiment_id)
@@ -263,7 +263,7 @@ def _warn_of_insecure_tls(uri: str) -> None:
 
 
 def _client_of_file(uri: str, path: Path) -> MlflowClient:
-    """A client of the SQLite database at `path`, which was whole a moment ago."""
+    """Open a client of the SQLite database at `path`, which was just checked."""
     from mlflow import MlflowClient
 
     try:
@@ -290,7 +290,7 @@ def _disable_telemetry() -> None:
     """Disable MLflow's telemetry: a study contacts only its own store."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # of every small file
-    # That it waits up to 300 s for a new version, each time; there it is at once.
+    # Otherwise it waits up to 300 s for each new version, which is available immediately.
     logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
     silence_database_log()
 

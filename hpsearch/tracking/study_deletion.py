@@ -1,4 +1,4 @@
-"""Delete a study: its folder for good, its runs in MLflow restorably."""
+"""Delete a study: its folder permanently, and its runs in MLflow until `gc`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Deletion:
     runs: tuple[str, ...]  # in MLflow, those of trials first
 
     def describe(self) -> str:
-        """Describe what goes, for the question before."""
+        """Describe what will be deleted, for the confirmation."""
         name = self.journal.parent.name
         text = f"{name}: {self.trials} trials, {self.size / 1e6:,.1f} MB in {self.journal.parent}"
         if self.client is not None:
@@ -47,9 +47,9 @@ def plan_deletion(journal: Path, uri: str, *, force: bool) -> Deletion:
     """Find what deleting a study removes; nothing is changed.
 
     Args:
-        journal: Of the study.
+        journal: The study's journal.
         uri: The store with its runs.
-        force: Whether a study whose model is registered is deleted, too.
+        force: Also delete a study with a registered model.
 
     Raises:
         HpsearchError: If the study is running, its model is registered, or its journal is damaged.
@@ -79,10 +79,10 @@ def plan_deletion(journal: Path, uri: str, *, force: bool) -> Deletion:
 def delete_study(plan: Deletion) -> None:
     """Mark the runs deleted, then remove the folder, its journal last.
 
-    Broken off, it leaves a study that `hpsearch delete` can be called for again.
+    After an interruption, `hpsearch delete` can be called again.
 
     Raises:
-        JournalError: If the study runs by now.
+        JournalError: If the study is running.
         OSError: If a file cannot be removed.
     """
     folder = plan.journal.parent

@@ -47,7 +47,7 @@ def _render_or_warn(make: Callable[[History], str], history: History) -> str:
 
 
 def _render_summary(history: History) -> str:
-    """The verdict first: MLflow shows three lines and folds the rest away."""
+    """Render the verdict first, since MLflow only shows three lines initially."""
     states = Counter(trial.state.lower() for trial in history.trials)
     counts = ", ".join(f"{n} {state}" for state, n in sorted(states.items())) or "no trial yet"
     goal = "highest" if history.maximize else "lowest"

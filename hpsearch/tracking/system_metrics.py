@@ -18,15 +18,15 @@ class SystemMeter:
 
     def __init__(self) -> None:
         self._monitors = system_monitors()
-        for monitor in self._monitors:  # the first look says nothing of the processor
+        for monitor in self._monitors:  # the first measurement of the processor is meaningless
             monitor.collect_metrics()
             monitor.clear_metrics()
 
     def points(self, began: int) -> Iterator[MetricPoint]:
-        """One value of each metric, now.
+        """Measure each metric.
 
         Args:
-            began: The study's beginning in milliseconds since the epoch; the step is the number
+            began: Start of the study in milliseconds since the epoch; the step is the number
                 of seconds since then.
         """
         now = int(time.time() * 1000)

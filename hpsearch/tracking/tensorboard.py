@@ -17,14 +17,14 @@ from ..trial import Trial, is_score
 from . import mlflow_layout
 
 SUFFIX = ".hpsearch"
-OLD = f"**/events.out.tfevents.*{SUFFIX}"  # what an earlier run of the study wrote
+OLD = f"**/events.out.tfevents.*{SUFFIX}"  # files of an earlier run of the study
 
 
 class TensorBoardWriter:
     """Writes `FOLDER/STUDY/trial-007/events…`.
 
     Examples:
-        with closing(TensorBoard(folder)) as board:
+        with closing(TensorBoardWriter(folder)) as board:
             hpsearch.tune(spec, listeners=[board.listen])
     """
 

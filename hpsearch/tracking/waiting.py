@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 logger = logging.getLogger("hpsearch.tracking")
 
-SILENT = 3.0  # seconds before anything is said
+SILENT = 3.0  # seconds before a line is logged
 
 
 @contextmanager

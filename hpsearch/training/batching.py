@@ -15,7 +15,7 @@ import numpy as np
 from ..trial import Value
 from .counter_random import random_bits
 
-DEFAULT_BATCH_SIZE = 32  # Keras's own, where neither the space nor the study says otherwise
+DEFAULT_BATCH_SIZE = 32  # Keras's default, used if the study declares none
 
 
 def batch_size(params: Mapping[str, Value]) -> int:

@@ -27,16 +27,16 @@ def class_weights(problem: Problem, params: Mapping[str, Value], fold: int) -> n
     n_rows / (n_classes * rows of the class), over the classes that the fold has.
 
     Args:
-        problem: Rows and folds.
-        params: Of the trial, the fixed ones included; `class_weight` is read.
-        fold: 0-based.
+        problem: The problem, with rows and folds.
+        params: The trial's hyperparameters, fixed ones included; reads `class_weight`.
+        fold: 0-based index of the fold.
 
     Returns:
-        Shape (n_classes,) float32, ones where classes are not weighted; None where a row has no
-        class, or several labels.
+        Shape (n_classes,) float32, ones if classes are not weighted; None if rows have no class, or
+        several labels.
 
     Raises:
-        SpecError: If `class_weight` is none of `CLASS_WEIGHTS`, or there are no classes.
+        SpecError: If `class_weight` is not in `CLASS_WEIGHTS`, or there are no classes.
     """
     kind = str(params.get("class_weight") or "none")
     if kind not in CLASS_WEIGHTS:

@@ -84,7 +84,7 @@ def logits_to_probabilities(logits: np.ndarray, task: str) -> np.ndarray:
 
 
 def find_link_activation(model: keras.Model, task: str) -> str | None:
-    """The activation that makes probabilities of what a model answers; None: it needs none."""
+    """Find the activation that converts a model's outputs to probabilities; None if not needed."""
     if not model.compiled or getattr(model, "loss", None) is None:
         return None
     return get_link_activation(task) if takes_logits(get_compiled_loss(model)) else None

@@ -1,7 +1,7 @@
-"""Random numbers by counting: an element's bits follow from a seed and the element's index alone.
+"""Counter-based random numbers: an element's bits depend only on a seed and its index.
 
-The same under numpy and JAX, so a device draws the initial weights and row orders of all lanes at
-once and still draws what a trainer on the host would. `xp` is numpy or `jax.numpy`.
+Equal under numpy and JAX, so a device can draw the initial weights and row orders of all lanes at
+once, with the same values as on the host. `xp` is numpy or `jax.numpy`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ ERF_OF_TRUNCATED = 0.9544997361036416  # erf(2 / sqrt(2))
 
 
 def hash_bits(bits: Any) -> Any:
-    """A hash of uint32 to uint32 in which every bit depends on every other.
+    """Hash uint32 to uint32, with full avalanche.
 
-    The finalizer of H. Prospector's `lowbias32`. Takes arrays, no scalars of numpy.
+    The finalizer of H. Prospector's `lowbias32`. Takes arrays, not numpy scalars.
     """
     bits = bits ^ (bits >> 16)
     bits = bits * np.uint32(0x7FEB352D)
@@ -27,13 +27,13 @@ def hash_bits(bits: Any) -> Any:
 
 
 def random_bits(xp: Any, count: Any, seed: Any, stream: Any) -> Any:
-    """Random uint32, one for each element of `count`.
+    """Draw a random uint32 for each element of `count`.
 
     Args:
         xp: numpy or `jax.numpy`.
         count: Indices of the elements.
-        seed: A whole number in [0, 2**32), or an array that broadcasts to `count`.
-        stream: The same; another stream of a seed is independent of it.
+        seed: An integer in [0, 2**32), or an array that broadcasts to `count`.
+        stream: Likewise; streams of one seed are independent.
     """
     first = hash_bits(xp.atleast_1d(xp.asarray(seed, dtype=np.uint32)))
     second = hash_bits(
@@ -43,14 +43,14 @@ def random_bits(xp: Any, count: Any, seed: Any, stream: Any) -> Any:
 
 
 def signed_uniform(xp: Any, bits: Any) -> Any:
-    """Uniform in (-1, 1), exact in float32: an odd multiple of 2**-23."""
+    """Draw uniform numbers in (-1, 1), exact in float32: odd multiples of 2**-23."""
     # 23 bits of a word and a half: 24 bits, which float32 holds.
     halves = (bits >> 9).astype(np.float32) + np.float32(0.5)
     return halves * np.float32(2.0**-22) - np.float32(1)
 
 
 def uniform_to_normal(erfinv: Any, signed: Any) -> Any:
-    """Standard normal numbers of `signed_uniform` ones; the inverse of the distribution."""
+    """Convert `signed_uniform` numbers to standard normal ones by the inverse distribution."""
     return erfinv(signed) * np.float32(np.sqrt(2))
 
 

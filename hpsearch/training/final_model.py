@@ -42,12 +42,12 @@ class FinalFitRequest:
     members: tuple[MemberSpec, ...]
     problem: Problem  # one fold: all development rows train, none validates
     schema: Schema
-    path: Path  # where the model goes, `*.keras`
+    path: Path  # path of the model, `*.keras`
 
 
 @dataclass(frozen=True, slots=True)
 class FinalFitDone:
-    """The model was saved, and can be loaded."""
+    """The model was saved and loaded successfully."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class LockedPredictionRequest:
     path: Path  # of the saved model, `*.keras`
     locked_rows: TestRows  # without their table
     schema: Schema
-    problem: Problem  # the study's, whose objective judges columns
-    model_bytes: bytes | None = None  # the file's content, where its folder is on another machine
+    problem: Problem  # the study's, with the objective for the importance of columns
+    model_bytes: bytes | None = None  # content of the file, if its folder is on another machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class LockedPredictionResult:
 
     predictions: np.ndarray  # (n_test, n_outputs): probabilities, or the target's own unit
     importance: Importance | None = None  # of the columns, by the objective's metric
-    importance_error: str = ""  # why there is no importance, where that is not as it should be
+    importance_error: str = ""  # why the importance could not be computed; None: no error
 
 
 def fit_final_model(trainer: Trainer, final: FinalFitRequest) -> FinalFitDone:
@@ -77,7 +77,7 @@ def fit_final_model(trainer: Trainer, final: FinalFitRequest) -> FinalFitDone:
     model = assemble_model(parts, final.schema, problem.task)
     partial = final.path.with_name(f"partial-{final.path.name}")
     model.save(partial)
-    partial.replace(final.path)  # a full disk leaves no half model behind
+    partial.replace(final.path)  # a full disk must not leave an incomplete model
     require_same_answers(model, open_saved_model(final.path, problem))
     return FinalFitDone()
 
@@ -89,7 +89,7 @@ def predict_locked_rows(order: LockedPredictionRequest) -> LockedPredictionResul
     saved = open_saved_model(order.path, order.problem)
 
     def predict(columns: np.ndarray) -> np.ndarray:
-        size = 256 if columns.ndim > 2 else 4096  # which bounds the memory of activations
+        size = 256 if columns.ndim > 2 else 4096  # bounds the memory of activations
         parts = [columns[start : start + size] for start in range(0, len(columns), size)]
         # `keras.Model.predict` would import pandas, which takes seconds.
         return np.concatenate([np.asarray(saved.predict_on_batch(part)) for part in parts])
@@ -99,7 +99,7 @@ def predict_locked_rows(order: LockedPredictionRequest) -> LockedPredictionResul
         importance = permutation_importance(
             predict, order.locked_rows, order.schema, order.problem.objective_metric
         )
-    except Exception as error:  # a custom metric, on rows that it has not seen
+    except Exception as error:  # a custom metric may raise on new rows
         return LockedPredictionResult(predictions, None, f"{type(error).__name__}: {error}")
     return LockedPredictionResult(predictions, importance)
 
@@ -113,11 +113,11 @@ def _fit_part(trainer: Trainer, problem: Problem, member: MemberSpec) -> Weighte
 def _fit_network(
     trainer: Trainer, problem: Problem, trial: TrialSpec
 ) -> tuple[keras.Model, str | None]:
-    """The network of a trial with its weights, and the activation that it needs behind it."""
+    """Return the trained network of a trial, and the activation to apply to its outputs."""
     weights = trainer.fit(trial)
     own = problem.make_own_builder(trial.params, trial.seed)()
     network = concatenate_outputs(own)  # which shares its weights
     network.set_weights(weights)
     link = find_link_activation(network, problem.task)
-    network.compiled = False  # a saved custom loss could not be opened without its code
+    network.compiled = False  # a saved custom loss could not be loaded without its code
     return pack_network(problem, trial.params, trial.seed, own, network), link

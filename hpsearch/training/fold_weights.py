@@ -34,10 +34,10 @@ def draw_fold_weights(
     """Draw initial weights in the order of `keras.Model.get_weights`.
 
     Args:
-        problem: Whose training rows they may depend on.
-        params: Hyperparameters, the fixed ones included.
-        network: A `weight_initialization.build_blueprint`.
-        fold: 0-based.
+        problem: The problem; weights may depend on its training rows.
+        params: Hyperparameters, fixed ones included.
+        network: From `weight_initialization.build_blueprint`.
+        fold: 0-based index of the fold.
         seed: `TrialSpec.fold_seed(fold, "weights")`.
     """
     weights = draw_weights(network, seed)
@@ -62,7 +62,7 @@ def get_step_factors(
 
 
 def _find_initializer(problem: Problem, params: Mapping[str, Value]) -> RowInitializer | None:
-    """The family's initializer that looks at rows; a custom function has none."""
+    """Return the family's data-dependent initializer; None for a custom function."""
     family = find_family(problem.model)
     if family is None or family.find_initializer is None:
         return None

@@ -16,10 +16,10 @@ from ..data.schema import Schema
 from ..trial import orient
 from .metrics import Metric
 
-N_REPEATS = 5  # shuffles of each column
+N_REPEATS = 5  # shuffles per column
 MAX_ROWS = 1000
-MIN_ROWS = 50  # below, shuffling says little
-MAX_CELLS = 200_000_000  # that are predicted from in all calls
+MIN_ROWS = 50  # with fewer rows, shuffling is too noisy
+MAX_CELLS = 200_000_000  # most predicted cells, over all shuffles
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Importance:
     """The loss in the metric when a raw column is shuffled."""
 
     metric: str
-    n_rows: int  # that were shuffled
-    losses: dict[str, list[float]]  # column -> one a shuffle, in the metric's unit; largest first
+    n_rows: int  # number of shuffled rows
+    losses: dict[str, list[float]]  # column -> loss of each shuffle; largest first
 
     def as_json(self) -> dict[str, object]:
-        """Plain values for the journal and `importance.json`."""
+        """Return plain values for the journal and `importance.json`."""
         return {"metric": self.metric, "rows": self.n_rows, "columns": self.losses}
 
 
@@ -41,17 +41,17 @@ def permutation_importance(
     """Compute the permutation importance of each raw column on at most `MAX_ROWS` rows.
 
     Args:
-        predict: From cleaned columns, (n, n_columns), to predictions, (n, n_outputs).
-        rows: That no training has seen.
-        schema: Which cleaned columns are made of which raw one.
-        metric: By which answers are judged.
+        predict: Maps cleaned columns, (n, n_columns), to predictions, (n, n_outputs).
+        rows: Rows that were not used for training.
+        schema: The schema, which maps raw columns to cleaned ones.
+        metric: The metric of the predictions.
 
     Returns:
-        None where there are too few rows, too many columns, or no score: rows of one class. None
-        where rows are arrays or windows.
+        The importance; None if there are too few rows, too many columns or an undefined metric, or
+        if rows are arrays or windows.
     """
     if len(schema.input_shape) > 1:
-        return None  # no column stands for itself
+        return None  # columns are not separate features
     indices = _group_by_raw_column(schema)
     rng = np.random.default_rng(0)  # the same rows give the same importance
     room = MAX_CELLS // (N_REPEATS * len(indices) * max(1, rows.columns.shape[1]))

@@ -16,12 +16,10 @@ from ..trial import TrialResult, TrialSpec, Value
 from .problem import Problem
 from .trainer import ReportGenerator, Trainer
 
-BATCH_ROWS = 32  # of a batch, as `keras.Model.predict` has by default
-N_WARM_UP_CALLS = 3  # calls before the clock counts; the first compiles
+BATCH_ROWS = 32  # per batch, the default of `keras.Model.predict`
+N_WARM_UP_CALLS = 3  # warm-up calls; the first compiles
 N_CALLS = 60
-LATENCY_QUANTILE = (
-    0.1  # of the calls is at most as slow: what else the machine does only lengthens them
-)
+LATENCY_QUANTILE = 0.1  # quantile of the calls that is reported: other load only lengthens calls
 
 
 class LatencyTrainer:

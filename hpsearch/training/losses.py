@@ -7,13 +7,13 @@ losses, with reasons:
 - `sparse_categorical_crossentropy`, `categorical_generalized_cross_entropy` take class numbers;
   targets here are one-hot, so the first is `categorical_crossentropy`.
 - `ctc` compares sequences, `circle` compares the rows of a batch with each other.
-- `dice` and `tversky` are taken over the classes of each row; of a binary task's one column, or
-  over a whole batch, they are no loss of a row.
+- `dice` and `tversky` are defined over the classes of each row; for a binary task, or over a whole
+  batch, they are not a loss per row.
 - `mean_absolute_percentage_error`, `mean_squared_logarithmic_error`, `poisson` of a regression need
-  numbers above 0, and what the network learns is standardized.
+  positive numbers, but the network's target is standardized.
 - `cosine_similarity` of one number is its sign.
 
-Whatever else is needed is a custom function, `FILE.py:FUNCTION`.
+Other losses can be custom functions, `FILE.py:FUNCTION`.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ LOSS_CLASSES = {  # task -> name in a space -> class in keras.losses
         "log_cosh": "LogCosh",
     },
 }
-# task -> name in a space -> (class in keras.losses, what it reads)
+# task -> name in a space -> (class in keras.losses, its hyperparameters)
 LOSSES: dict[str, dict[str, tuple[str, tuple[str, ...]]]] = {
     task: {name: (kind, tuple(READS.get(name, ()))) for name, kind in classes.items()}
     for task, classes in LOSS_CLASSES.items()
 }
-# Of each label; a row costs their mean.
+# Per label; the loss of a row is their mean.
 LOSSES["multilabel"] = LOSSES["binary"]
 
 KERAS_ARGUMENT_NAMES = {
     "tversky_beta": "beta"
-}  # in a space -> in Keras; `ftrl` has a `beta` of its own
+}  # name in a space -> name in Keras; `ftrl` also has a `beta`
 FIXED_ARGUMENTS: dict[str, dict[str, Any]] = {
     "dice": {"axis": -1},
     "tversky": {"axis": -1},
@@ -77,7 +77,7 @@ FIXED_ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def list_loss_params(task: str, loss: str | None = None) -> tuple[str, ...]:
-    """The hyperparameters that `loss` reads; the task's first loss where none is named.
+    """List the hyperparameters of `loss`, by default of the task's first loss.
 
     Raises:
         SpecError: If the task has no such loss.
@@ -98,8 +98,8 @@ def list_loss_params(task: str, loss: str | None = None) -> tuple[str, ...]:
 def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
     """Create a loss; arguments missing from params have Keras's defaults.
 
-    A custom loss gets (y_true, y_pred), (n, n_outputs) each, and returns what each row
-    costs, shape (n,).
+    A custom loss receives (y_true, y_pred), (n, n_outputs) each, and returns the loss of each row,
+    (n,).
 
     Raises:
         SpecError: If there is no such loss.
@@ -116,5 +116,5 @@ def make_loss(task: str, params: Mapping[str, Value]) -> keras.losses.Loss:
         if k in params
     }
     if name == "binary_focal_crossentropy" and "alpha" in arguments:
-        arguments["apply_class_balancing"] = True  # without it Keras does not read alpha
+        arguments["apply_class_balancing"] = True  # otherwise Keras ignores alpha
     return getattr(keras.losses, LOSSES[task][name][0])(**arguments)

@@ -2,12 +2,12 @@
 
 Every function takes the array module `xp`, the truth and the prediction of shape
 (n_rows, n_outputs) and row weights of shape (n_rows,), and returns a scalar. A row of weight 0
-does not count, which is how padded rows vanish. Binary tasks have one column (0/1 against the
-probability of the positive class), multiclass tasks one column a class (one-hot against
-probabilities), multilabel ones a column a label (0/1 against its probability), regressions one
-column a target in its original unit.
+does not count, so padded rows have no effect. Binary tasks have one column (0/1 against the
+probability of the positive class), multiclass tasks one column per class (one-hot against
+probabilities), multilabel tasks one per label (0/1 against its probability), regressions one per
+target in its original unit.
 
-The definitions are scikit-learn's; `tests/training/test_metrics.py` holds them to it.
+The definitions are scikit-learn's, which `tests/training/test_metrics.py` compares.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Metric:
     multilabel_function: Callable[..., Any] | None = (
         None  # multilabel; None: the mean over the labels
     )
-    needs_numpy: bool = False  # whether it takes numpy arrays alone
-    uses_threshold: bool = False  # whether a binary prediction counts as above or below a threshold
+    needs_numpy: bool = False  # whether it only accepts numpy arrays
+    uses_threshold: bool = False  # whether binary predictions are compared with a threshold
 
     def __call__(
         self,
@@ -87,7 +87,7 @@ def _accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _count_by_class(xp: Any, y: Any, p: Any, w: Any) -> tuple[Any, Any, Any]:
-    """Weighted true positives, predicted and actual rows of each class, (n_classes,) each."""
+    """Count weighted true positives, predicted and actual rows per class, (n_classes,) each."""
     n_classes = max(2, y.shape[1])
     classes = xp.arange(n_classes)
     actual = (_class_indices(xp, y)[:, None] == classes) * w[:, None]
@@ -103,7 +103,7 @@ def _balanced_accuracy(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _f1_scores(xp: Any, hits: Any, total: Any) -> Any:
-    """`2 hits / total`, of predicted and actual rows together; 0 where there are none."""
+    """Compute `2 hits / (predicted + actual)` per class; 0 for a class without rows."""
     return xp.where(total > 0, 2 * hits / xp.where(total > 0, total, 1), 0)
 
 
@@ -123,13 +123,13 @@ def _f1_micro(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _f1_weighted(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    """The mean over the classes by their rows, 0/1 of a binary task included."""
+    """Compute the mean over the classes, weighted by their rows; both classes of a binary task."""
     hits, predicted, actual = _count_by_class(xp, y, p, w)
     return xp.sum(_f1_scores(xp, hits, predicted + actual) * actual) / xp.sum(actual)
 
 
 def _precision_or_recall(index: int, xp: Any, y: Any, p: Any, w: Any) -> Any:
-    """Hits of each class among its predicted (1) or its actual (2) rows: precision or recall."""
+    """Compute precision (1) or recall (2): hits among predicted or actual rows of each class."""
     counts = _count_by_class(xp, y, p, w)
     hits, among = counts[0], counts[index]
     shares = xp.where(among > 0, hits / xp.where(among > 0, among, 1), 0)
@@ -140,7 +140,7 @@ def _precision_or_recall(index: int, xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _matthews_corrcoef(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    """Gorodkin 2004; 0 where all rows are, or are called, one class."""
+    """Gorodkin 2004; 0 if all rows have, or are predicted as, one class."""
     hits, predicted, actual = _count_by_class(xp, y, p, w)
     n = xp.sum(actual)
     covariance = xp.sum(hits) * n - xp.sum(predicted * actual)
@@ -164,10 +164,10 @@ def _brier(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _rank_rows(xp: Any, t: Any, s: Any, w: Any) -> tuple[Any, Any, Any, Any, Any]:
-    """Rows by rising score: positive weight, and what lies below each row and up to it.
+    """Sort rows by score; return positive weights, cumulative weights and the ranges of ties.
 
     Returns the rows' positive weights, the cumulated positive and negative weight (each with a
-    leading 0), and for each row the first and the one-past-last place of its ties.
+    leading 0), and for each row the first and the one-past-last index of its ties.
     """
     order = xp.argsort(s)
     s, t, w = s[order], t[order], w[order]
@@ -239,7 +239,7 @@ def _mae(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _mape(xp: Any, y: Any, p: Any, w: Any) -> Any:
-    tiny = float(np.finfo(np.float64).eps)  # in float32 too, where a truth of 0 costs the same
+    tiny = float(np.finfo(np.float64).eps)  # also in float32, where a truth of 0 has the same loss
     return _weighted_mean(xp, xp.mean(xp.abs(y - p) / xp.maximum(xp.abs(y), tiny), axis=1), w)
 
 
@@ -249,7 +249,7 @@ def _median_absolute_error(xp: Any, y: Any, p: Any, w: Any) -> Any:
 
 
 def _weighted_median(xp: Any, values: Any, w: Any) -> Any:
-    """Half of the weight lies below it; between two values where just half does."""
+    """Compute the weighted median; a mean of two values if exactly half the weight is below."""
     order = xp.argsort(values)
     below = xp.cumsum(w[order])
     ends = [xp.searchsorted(below, below[-1] / 2, side=side) for side in ("left", "right")]
@@ -368,11 +368,11 @@ def confusion_matrix(
 
 
 def load_custom_metric(reference: str, direction: Direction) -> Metric:
-    """A custom function, which is called as `(truth, prediction, weights)`.
+    """Load a custom function, called as `(truth, prediction, weights)`.
 
     Args:
-        reference: `FILE.py:FUNCTION` or `MODULE:FUNCTION`; the metric is called like the function.
-        direction: Which values are better.
+        reference: `FILE.py:FUNCTION` or `MODULE:FUNCTION`; the metric has the function's name.
+        direction: Whether larger or smaller values are better.
 
     Raises:
         SpecError: If there is no such function.
@@ -409,7 +409,7 @@ def get_metric(name: str, task: str) -> Metric:
     """Return the metric `name`.
 
     Raises:
-        SpecError: If there is none, or it does not suit the task.
+        SpecError: If the metric does not exist, or does not fit the task.
     """
     metric = find_metric(name)
     if metric is None or task not in metric.tasks:

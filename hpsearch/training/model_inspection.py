@@ -1,6 +1,6 @@
-"""A user's model looked at before the first trial: what it asks for, and what comes of it.
+"""Inspect a custom model before the first trial: its hyperparameters and its properties.
 
-Builds models without values and trains none. Whoever calls it needs Keras in its process.
+Builds models without weights and trains none. Imports Keras.
 """
 
 from __future__ import annotations
@@ -35,31 +35,31 @@ if TYPE_CHECKING:
 class ModelInspection:
     """Properties of a custom model, as plain values."""
 
-    compiled: bool  # whether the user compiles it, in any of the models that were built
+    compiled: bool  # whether any of the built models is compiled
     inputs: tuple[int | None, ...] | None = None  # shape of one row; None: any
     outputs: tuple[int | None, ...] | None = None  # likewise
-    declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # what it asks for
-    read: tuple[str, ...] = ()  # what a plain function looked up of its params
+    declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by the function
+    read: tuple[str, ...] = ()  # hyperparameters that a plain function looked up
     notes: tuple[str, ...] = ()
-    activations: tuple[str | None, ...] = ()  # behind which the output lies; None: not known
+    activations: tuple[str | None, ...] = ()  # of the last layer; None: unknown
     logits: bool = False  # whether it is compiled with a loss that takes logits
-    own_training: str | None = None  # why its own `fit` trains it; None: it need not
-    own_fit: str | None = None  # why its `HyperModel.fit` has to train it
-    own_code: str | None = None  # what custom code it holds; None: Keras's layers alone
+    own_training: str | None = None  # why its own `fit` trains it; None: it does not
+    own_fit: str | None = None  # why its `HyperModel.fit` trains it
+    own_code: str | None = None  # the custom code that it contains; None: only Keras's layers
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
 def discover_space(model: str) -> ModelInspection:
-    """Discover the space of a function that asks for its hyperparameters.
+    """Discover the space of a define-by-run function.
 
     Args:
         model: `CONVENTION:FILE.py:FUNCTION`.
 
     Raises:
-        SpecError: If it fails with its own defaults, or builds what cannot be trained.
+        SpecError: If it fails with its defaults, or builds a model that cannot be trained.
     """
     ask = load_build_recorder(model)
     seen: list[ModelFacts] = []
@@ -79,20 +79,20 @@ def inspect_model(
     """Build a function's networks at some points of its space, and run one of them.
 
     Args:
-        problem: A `dry_run.sample_of` the study's; its model is a plain
-            `build(params, inputs, outputs)`, one of another convention, or a family.
-        points: Hyperparameters, the fixed ones included.
-        losses: Custom losses that the space offers.
+        problem: From `problem.sample_problem`; its model is a `build(params, inputs, outputs)`, a
+            function of another convention, or a family.
+        points: Hyperparameters, fixed ones included.
+        losses: Custom losses in the search space.
 
     Raises:
-        SpecError: If it fails at every point, or builds what cannot be trained.
+        SpecError: If it fails at every point, or builds models that cannot be trained.
     """
     from .keras.dry_run import check_custom_loss, run_one_batch  # the steps that train
 
     for loss in losses:
         _call_user_code(loss, partial(check_custom_loss, loss, problem))
     model, seen, failures, read = problem.model, [], [], set[str]()
-    if find_family(model) is not None:  # it is known; losses and callbacks were in question
+    if find_family(model) is not None:  # families are known; only losses and callbacks are checked
         called = (*losses, *problem.callbacks)[0]
         _call_user_code(called, partial(run_one_batch, problem, points[0]))
         return ModelInspection(compiled=False)
@@ -146,7 +146,7 @@ def _note_failures(
 
 
 class _RecordingParams(dict[str, Value]):
-    """Hyperparameters that note which of them are looked up."""
+    """A mapping of hyperparameters that records which ones are looked up."""
 
     def __init__(self, params: Mapping[str, Value], read: set[str]) -> None:
         super().__init__(params)
@@ -183,7 +183,7 @@ def _build_model(make: Callable[[], Any], model: str) -> keras.Model:
 
     try:
         return build_blueprint(checked)
-    except TrainingError:  # it needs weights with values
+    except TrainingError:  # it needs initialized weights
         return checked()
 
 
@@ -192,7 +192,7 @@ def _read_facts(model: keras.Model) -> ModelFacts:
     if facts.own_training is None:
         return _with_compiled_facts(facts, model)
     outputs = facts.outputs if len(getattr(model, "outputs", None) or ()) == 1 else None
-    # What it trains and how is its own affair; a loss of Keras's tells whether it takes logits.
+    # A custom `fit` may use any loss; one of Keras's tells whether it takes logits.
     return replace(facts, outputs=outputs, logits=takes_logits(getattr(model, "loss", None)))
 
 
@@ -200,7 +200,7 @@ def _with_compiled_facts(facts: ModelFacts, model: keras.Model) -> ModelFacts:
     joined = concatenate_outputs(model)
     if facts.compiled:
         facts = replace(facts, logits=takes_logits(get_compiled_loss(joined)))
-    if joined is not model:  # its own outputs are served, side by side
+    if joined is not model:  # its outputs are served concatenated
         facts = replace(facts, outputs=tuple(joined.outputs[0].shape[1:]))
     return facts
 
@@ -258,7 +258,7 @@ def _summarize_facts(model: str, seen: Sequence[ModelFacts], **more: Any) -> Mod
 def _find_common_shape(
     shapes: Iterable[tuple[int | None, ...] | None],
 ) -> tuple[int | None, ...] | None:
-    """The shape that all models have; None where they differ or do not say."""
+    """Return the shape that all models have; None if they differ or it is unknown."""
     different = set(shapes)
     return different.pop() if len(different) == 1 else None
 

@@ -16,17 +16,17 @@ from ..errors import TrainingError
 if TYPE_CHECKING:
     import keras
 
-CONCATENATE_LAYER = "outputs_side_by_side"  # the layer by which such a network is known
+CONCATENATE_LAYER = "outputs_side_by_side"  # name of the layer that identifies such a network
 
 
 def concatenate_outputs(model: keras.Model) -> keras.Model:
-    """`model` with its outputs in one table of shape (n, sum of widths), the layers shared.
+    """Concatenate the outputs of `model` to shape (n, sum of widths), sharing its layers.
 
-    A compiled one keeps its optimizer, and its losses and their weights as their sum. A model of
-    one output is returned as it is.
+    A compiled model keeps its optimizer, and gets the weighted sum of its losses. A model with one
+    output is returned unchanged.
 
     Raises:
-        TrainingError: If the outputs, or what was compiled for them, cannot be taken apart.
+        TrainingError: If the outputs, or the compile settings for them, are not supported.
     """
     import keras
 
@@ -54,7 +54,7 @@ def concatenate_outputs(model: keras.Model) -> keras.Model:
 
 
 def get_output_widths(model: keras.Model) -> tuple[int, ...]:
-    """The widths of the outputs that `side_by_side` joined; empty: there is one."""
+    """Return the widths of the concatenated outputs; empty if there is only one."""
     if not getattr(model, "layers", None) or model.layers[-1].name != CONCATENATE_LAYER:
         return ()
     return tuple(part.shape[-1] for part in model.layers[-1].input)
@@ -63,7 +63,7 @@ def get_output_widths(model: keras.Model) -> tuple[int, ...]:
 def sum_losses(
     losses: Sequence[keras.losses.Loss], widths: Sequence[int], weights: Sequence[Any]
 ) -> keras.losses.Loss:
-    """The loss of outputs side by side: each output's own, times its weight where it has one."""
+    """Make the loss of concatenated outputs: the weighted sum of the losses of each output."""
     from keras import ops
 
     def of_each_row(truth: Any, answer: Any) -> Any:
@@ -78,7 +78,7 @@ def sum_losses(
 
 
 def apply_to_outputs(loss: keras.losses.Loss, widths: Sequence[int]) -> keras.losses.Loss:
-    """`loss` of each output, added up; itself where there is one output."""
+    """Apply `loss` to each output and add the results; with one output, return `loss`."""
     if not widths:
         return loss
     return sum_losses([loss] * len(widths), widths, [None] * len(widths))

@@ -32,7 +32,7 @@ OPTIMIZER_CLASSES = {  # name in a space -> class in keras.optimizers
     "muon": "Muon",
     "schedule_free_adamw": "ScheduleFreeAdamW",
 }
-# name in a space -> (class in keras.optimizers, what it reads)
+# name in a space -> (class in keras.optimizers, its hyperparameters)
 OPTIMIZERS: dict[str, tuple[str, tuple[str, ...]]] = {
     name: (OPTIMIZER_CLASSES[name], tuple(reads))
     for name, reads in parameter_domains.OPTIMIZER_DOMAINS.items()
@@ -42,10 +42,10 @@ DEFAULT_OPTIMIZER = parameter_domains.DEFAULT_OPTIMIZER
 
 
 def list_optimizer_params(optimizer: str) -> tuple[str, ...]:
-    """The hyperparameters that `optimizer` reads.
+    """List the hyperparameters of `optimizer`.
 
     Raises:
-        SpecError: If there is no such optimizer.
+        SpecError: If the optimizer does not exist.
     """
     if optimizer not in OPTIMIZERS:
         known = ", ".join(sorted(OPTIMIZERS))
@@ -54,7 +54,7 @@ def list_optimizer_params(optimizer: str) -> tuple[str, ...]:
 
 
 def make_optimizer_arguments(params: Mapping[str, Value]) -> tuple[str, dict[str, Any]]:
-    """The class in `keras.optimizers` and its keyword arguments."""
+    """Return the class in `keras.optimizers` and its keyword arguments."""
     name = str(params.get("optimizer", DEFAULT_OPTIMIZER))
     arguments = {k: params[k] for k in list_optimizer_params(name) if k in params}
     arguments.setdefault("learning_rate", DEFAULT_LEARNING_RATE)

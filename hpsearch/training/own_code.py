@@ -1,7 +1,7 @@
-"""Saving and opening a model that holds custom layers, functions or classes.
+"""Save and load models that contain custom layers, functions or classes.
 
-Such a network is one `models.user_network` layer in the saved model: it is opened where the user's
-code is at hand. One of Keras's own layers alone is saved as it is.
+Such a network is one `models.user_network` layer in the saved model, which can only be loaded with
+the user's code. A network of Keras's own layers is saved unchanged.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .problem import Problem, derive_build_seed
 if TYPE_CHECKING:
     import keras
 
-N_ROWS = 8  # with which a model is compared with what was saved of it
-TOLERANCE = 1e-4  # by which their answers may differ
+N_ROWS = 8  # rows on which a model is compared with its saved copy
+TOLERANCE = 1e-4  # tolerated difference of their outputs
 
 
 def pack_network(
@@ -36,14 +36,14 @@ def pack_network(
     own: keras.Model,
     network: keras.Model,
 ) -> keras.Model:
-    """Return what is saved of a network: itself, or a layer made by user code.
+    """Return the network to save: itself, or a layer that is built by user code.
 
     Args:
-        problem: Whose model it is.
-        params: The trial's hyperparameters; the fixed ones are added.
-        seed: The trial's.
-        own: What the user's function returned.
-        network: The same with one output, its weights shared.
+        problem: The problem, with the model.
+        params: The trial's hyperparameters; fixed ones are added.
+        seed: The trial's seed.
+        own: The model returned by the user's function.
+        network: The same with one output, sharing the weights.
     """
     obstacle = find_serving_obstacle(own)
     if obstacle is None:
@@ -63,7 +63,7 @@ def pack_network(
 
 
 def get_packed_reference(model: str) -> str:
-    """A model's function as it is named beside its packed files."""
+    """Return the reference of a model's function among its packaged files."""
     location, _, name = strip_convention(model).rpartition(":")
     return f"{Path(location).name if location.endswith('.py') else location}:{name}"
 
@@ -73,7 +73,7 @@ def _make_class(problem: Problem) -> Any:
 
 
 def open_saved_model(path: Path, problem: Problem) -> keras.Model:
-    """Open what was saved; the user's code is that of `problem.model`."""
+    """Load a saved model, with the user's code of `problem.model`."""
     import keras
 
     return keras.models.load_model(
@@ -82,7 +82,7 @@ def open_saved_model(path: Path, problem: Problem) -> keras.Model:
 
 
 def require_same_answers(model: keras.Model, opened: keras.Model) -> None:
-    """Refuse a saved model that answers otherwise than the one that was saved.
+    """Refuse a saved model whose outputs differ from the original's.
 
     Raises:
         TrainingError: With the difference.
@@ -99,10 +99,10 @@ def require_same_answers(model: keras.Model, opened: keras.Model) -> None:
 
 
 def check_saving(problem: Problem, params: Mapping[str, Value]) -> None:
-    """Save the network of `params` and open it again, if it holds code of the user's.
+    """Save and load the network of `params`, if it contains user code.
 
     Raises:
-        TrainingError: If what is opened is another network, or nothing can be opened.
+        TrainingError: If it cannot be loaded, or is a different network.
     """
     import keras
 

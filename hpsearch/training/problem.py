@@ -68,25 +68,22 @@ class Problem:
     fixed_params: Mapping[str, Value] | None = None  # hyperparameters that no trial changes
     weights: np.ndarray | None = None  # (n_rows,) float32, in training and in scores
     early_stopping: EarlyStopping | None = None
-    precision: Precision | None = None  # of products; None: what suits the device
-    fold_schedule: Literal["together", "in_turn"] = "together"  # in turn: under keras_fit alone
-    folder: str = ""  # what a custom loss, FILE.py:FUNCTION, is relative to
+    precision: Precision | None = None  # of products; None: the device's default
+    fold_schedule: Literal["together", "in_turn"] = "together"  # in turn: only under keras_fit
+    folder: str = ""  # base of the path of a custom loss, FILE.py:FUNCTION
     threshold: float | Literal["tuned"] = 0.5  # of a binary task's labels
     custom_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
-    cost_objectives: tuple[str, ...] = ()  # objectives that are no metric; "latency_ms" is measured
-    category_ranges: CategoryRanges = ()  # which features are the categories of one column
-    target_transforms: tuple[
-        str, ...
-    ] = ()  # of a regression's outputs before they are standardised
-    statistics_by_scaling: Mapping[str, tuple[Statistics, ...]] | None = (
-        None  # by `scaling`, where it varies
-    )
-    windows: Windows | None = None  # what a row is of `features`; None: the one of its place
-    callbacks: tuple[str, ...] = ()  # as FILE.py:FUNCTION; what makes a fold's callbacks
+    cost_objectives: tuple[str, ...] = ()  # not metrics; "latency_ms" is measured
+    category_ranges: CategoryRanges = ()  # features of each categorical column
+    target_transforms: tuple[str, ...] = ()  # of a regression's outputs
+    # By `scaling`, if it is a hyperparameter.
+    statistics_by_scaling: Mapping[str, tuple[Statistics, ...]] | None = None
+    windows: Windows | None = None  # windows into `features`; None: rows are not windows
+    callbacks: tuple[str, ...] = ()  # FILE.py:FUNCTION that creates the callbacks of a fold
     own_fit: str | None = None  # why the user's `HyperModel.fit` trains; None: it does not
-    optimizers: tuple[str, ...] = ()  # between which trials choose; they may share programs
-    batch_sizes_vary: bool = False  # from trial to trial, which may share programs
-    # Whole numbers of the space by name: all values, or of many the ends and powers of two between.
+    optimizers: tuple[str, ...] = ()  # optimizers in the search space, which may share programs
+    batch_sizes_vary: bool = False  # between trials, which may share programs
+    # Values of integer hyperparameters by name: all, or if many, the bounds and powers of two.
     sizes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
@@ -96,7 +93,7 @@ class Problem:
         return shape if self.windows is None else (self.windows.n_rows, *shape)
 
     def take(self, rows: np.ndarray) -> np.ndarray:
-        """The features of some rows, (n, *row_shape)."""
+        """Return the features of some rows, (n, *row_shape)."""
         if self.windows is not None:
             return self.windows.take(self.features, rows)
         taken: np.ndarray = self.features[rows]
@@ -105,14 +102,14 @@ class Problem:
     def make_builder(
         self, params: Mapping[str, Value], seed: int, watch: Watch = dict
     ) -> Callable[[], keras.Model]:
-        """A function that makes the network of `params`, the same one at each call.
+        """Return a function that builds the network of `params`, equal at each call.
 
-        Several outputs of a user's model are one, side by side.
+        Several outputs of a custom model are concatenated.
 
         Args:
-            params: The trial's hyperparameters; the fixed ones are added.
-            seed: The trial's, for what a custom model draws.
-            watch: Exchanges the hyperparameters as they are handed over.
+            params: The trial's hyperparameters; fixed ones are added.
+            seed: The trial's seed, for random draws of a custom model.
+            watch: Wraps the hyperparameters that the function receives.
         """
         make = self.make_own_builder(params, seed, watch)
         return lambda: concatenate_outputs(make())
@@ -125,11 +122,11 @@ class Problem:
         inputs = self.row_shape
         outputs = make_outputs(self.task, self.n_outputs)
         chosen = watch(self.resolve(params))
-        flat = len(inputs) == 1  # only then are the features of a row one vector
+        flat = len(inputs) == 1  # otherwise the features of a row are not one vector
         also = {"categories": self.category_ranges} if family.takes_categories and flat else {}
 
         def build() -> keras.Model:
-            if family.defaults is None:  # a user's function may draw random numbers of its own
+            if family.defaults is None:  # a custom function may draw random numbers
                 import keras
 
                 keras.utils.set_random_seed(derive_build_seed(seed))
@@ -153,7 +150,7 @@ class Problem:
             )
 
     def check_output_shape(self, model: keras.Model) -> None:
-        """Refuse a network whose output has another shape than the task's targets.
+        """Refuse a network whose output shape differs from the task's.
 
         Raises:
             TrainingError: With both shapes.
@@ -166,7 +163,7 @@ class Problem:
             )
 
     def resolve(self, params: Mapping[str, Value]) -> dict[str, Value]:
-        """A trial's hyperparameters as they are trained, the fixed ones added.
+        """Return a trial's hyperparameters as they are trained, fixed ones included.
 
         Raises:
             TrainingError: If one has a value that is not allowed.
@@ -174,17 +171,17 @@ class Problem:
         return resolve_params({**(self.fixed_params or {}), **params}, self.model)
 
     def resolve_loss_path(self, params: Mapping[str, Value]) -> Mapping[str, Value]:
-        """The hyperparameters, the file of a custom loss as an absolute path."""
+        """Return the hyperparameters with an absolute path of a custom loss."""
         loss = params.get("loss")
         if not isinstance(loss, str):
             return params
         return {**params, "loss": resolve_reference(loss, Path(self.folder))}
 
     def get_metric(self, name: str) -> Metric:
-        """One of `metrics` by its name.
+        """Return one of `metrics` by name.
 
         Raises:
-            SpecError: If there is none, or a custom one cannot be loaded.
+            SpecError: If it does not exist, or a custom one cannot be loaded.
         """
         if self.custom_metric is not None and name == self.custom_metric[0].rpartition(":")[2]:
             reference, direction = self.custom_metric
@@ -193,11 +190,11 @@ class Problem:
 
     @property
     def objective_metric(self) -> Metric:
-        """The objective."""
+        """The metric of the objective."""
         return self.get_metric(self.objective)
 
     def get_statistics(self, params: Mapping[str, Value]) -> tuple[Statistics, ...]:
-        """One a fold, as the trial's hyperparameters say; the fixed ones are added."""
+        """Return the statistics of each fold; fixed hyperparameters are added."""
         given = {**(self.fixed_params or {}), **params}
         scaling = str(given.get("scaling"))
         found = (self.statistics_by_scaling or {}).get(scaling, self.statistics)
@@ -206,7 +203,7 @@ class Problem:
         return tuple(replace(s, target_range=None) for s in found)
 
     def first_folds(self, n_folds: int) -> Problem:
-        """The problem with its first folds alone."""
+        """Return the problem with only its first folds."""
         if n_folds == len(self.folds):
             return self
         return replace(
@@ -230,7 +227,7 @@ def derive_build_seed(seed: int) -> int:
 
 
 def sample_problem(problem: Problem) -> Problem:
-    """The problem with some rows of its first fold, which train and validate."""
+    """Return the problem with some rows of its first fold, for training and validation."""
     rows = problem.folds[0].train
     rows = rows[np.linspace(0, len(rows) - 1, min(SAMPLE_ROWS, len(rows))).astype(int)]
     every = np.arange(len(rows))

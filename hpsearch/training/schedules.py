@@ -20,17 +20,17 @@ from ..trial import Value
 DEFAULT_SCHEDULE = "constant"
 DEFAULT_LEARNING_RATE = 1e-3
 
-# name in a space -> what it reads, and what it takes where the space is silent
+# name in a space -> its hyperparameters with defaults
 SCHEDULES: dict[str, dict[str, Value]] = {
     "constant": {},
     # Keras's ExponentialDecay: the rate is multiplied by `decay_rate` every `decay_epochs`
     "exponential": {"decay_rate": 0.96, "decay_epochs": 1.0, "staircase": False},
     # Keras's CosineDecay, its warm-up from 0; `decay_epochs` None: to the last epoch
     "cosine": {"decay_epochs": None, "decay_alpha": 0.0, "warmup_epochs": 0.0},
-    # `cycles` cosines from 0 to the rate and back, each twice as long as the one before
+    # `cycles` cosines from 0 to the rate and back, each twice as long as the previous one
     # (Holzmüller et al. 2024, arXiv:2407.04491)
     "coslog": {"cycles": 4},
-    # Keras's PiecewiseConstantDecay, each of whose values is `decay_rate` times the one before
+    # Keras's PiecewiseConstantDecay; each value is `decay_rate` times the previous one
     "piecewise": {"boundaries": None, "decay_rate": 0.1},
     # Keras's ReduceLROnPlateau of the validation loss, here the mean over the folds
     "reduce_on_plateau": {
@@ -55,7 +55,7 @@ class Schedule:
     """The learning-rate schedule of a trial."""
 
     kind: str  # a key of SCHEDULES
-    initial_learning_rate: float  # where it starts, or what its warm-up leads to
+    initial_learning_rate: float  # initial rate, or the rate after the warm-up
     arguments: Mapping[str, Any]
 
     @property
@@ -71,8 +71,8 @@ class Schedule:
         Args:
             epoch: 0-based.
             n_steps: Batches in an epoch.
-            n_epochs: Of the whole trial as it was planned, whether or not it stops before.
-            losses: The mean validation loss of each epoch before this one, later ones ignored.
+            n_epochs: Planned epochs of the trial, whether or not it stops before.
+            losses: Mean validation loss of each earlier epoch; later ones are ignored.
 
         Returns:
             Shape (n_steps,) float32.
@@ -95,10 +95,10 @@ class Schedule:
 
 
 def list_schedule_params(schedule: str) -> tuple[str, ...]:
-    """The hyperparameters that `schedule` reads beside `learning_rate`.
+    """List the hyperparameters of `schedule` besides `learning_rate`.
 
     Raises:
-        SpecError: If there is no such schedule.
+        SpecError: If the schedule does not exist.
     """
     if schedule not in SCHEDULES:
         known = ", ".join(SCHEDULES)
@@ -110,7 +110,7 @@ def make_schedule(params: Mapping[str, Value]) -> Schedule:
     """Make the schedule named in the hyperparameters.
 
     Raises:
-        SpecError: If there is no such schedule, or its arguments make no sense.
+        SpecError: If the schedule does not exist, or its arguments are invalid.
     """
     kind = str(params.get("schedule") or DEFAULT_SCHEDULE)
     arguments: dict[str, Any] = {
@@ -127,7 +127,7 @@ def make_schedule(params: Mapping[str, Value]) -> Schedule:
 
 
 def is_scheduled(params: Mapping[str, Value], name: str) -> bool:
-    """Whether the schedule `name` of a strength is another one than "constant"."""
+    """Whether the schedule `name` of a strength is not "constant"."""
     return (params.get(name) or "constant") != "constant"
 
 
@@ -139,9 +139,9 @@ def has_scheduled_strengths(params: Mapping[str, Value]) -> bool:
 def strength_shares(
     params: Mapping[str, Value], epoch: int, *, n_steps: int, n_epochs: int
 ) -> StepShares | None:
-    """The shares of an epoch's steps; None where both are always 1. See `Schedule.rates`.
+    """Compute the shares of an epoch's steps; None if both are always 1. See `Schedule.rates`.
 
-    `flat_cosine` is 1 for half of the trial, and then falls to 0 as a cosine does.
+    `flat_cosine` is 1 for half of the trial, and then follows a cosine to 0.
     """
     if not has_scheduled_strengths(params):
         return None
@@ -164,7 +164,7 @@ def initial_learning_rate(params: Mapping[str, Value]) -> float:
 
 
 def parse_boundaries(value: Value) -> tuple[float, ...]:
-    """The epochs of a piecewise schedule: a number, or a text of rising numbers.
+    """Parse the epochs of a piecewise schedule: a number, or a string of increasing numbers.
 
     Examples:
         >>> parse_boundaries("10, 20.5"), parse_boundaries(8)
@@ -189,7 +189,7 @@ def _exponential_factors(
 ) -> np.ndarray:
     times = passed / decay_epochs
     if staircase:
-        times = np.floor(times + 1e-9)  # a step that begins an epoch is no rounding short of it
+        times = np.floor(times + 1e-9)  # rounds the start of an epoch to a whole number
     factors: np.ndarray = np.power(float(decay_rate), times)
     return factors
 
@@ -211,7 +211,7 @@ def _cosine_factors(
 
 
 def _coslog_factors(share: np.ndarray, *, cycles: int) -> np.ndarray:
-    """Factors after a `share` of all epochs."""
+    """Return the factors after a `share` of all epochs."""
     factors: np.ndarray = 0.5 - 0.5 * np.cos(2 * np.pi * np.log2(1 + (2.0**cycles - 1) * share))
     return factors
 
@@ -235,7 +235,7 @@ def _plateau_rate(
     cooldown: int,
     min_lr: float,
 ) -> float:
-    """The rate after the epochs of `losses`; `keras.callbacks.ReduceLROnPlateau.on_epoch_end`."""
+    """Compute the rate after `losses`, as `keras.callbacks.ReduceLROnPlateau.on_epoch_end` does."""
     best, waited, cooling = math.inf, 0, 0
     for loss in losses:
         if cooling > 0:

@@ -34,7 +34,7 @@ class Trainer(Protocol):
     def prepare(self, trials: Sequence[TrialSpec]) -> None:
         """Prepare the population after the running one; may do nothing.
 
-        Called from another thread than `train`, and returns at once.
+        Called from another thread than `train`; returns immediately.
         """
         ...
 

@@ -11,7 +11,7 @@ from .trainer import Trainer
 KERAS_BACKENDS = {
     "vectorized": "jax",
     "keras_fit": "tensorflow",
-}  # which a process must be started with
+}  # backend with which a process must be started
 
 
 def make_trainer(kind: str, problem: Problem, *, earlier: Trainer | None = None) -> Trainer:
@@ -23,7 +23,7 @@ def make_trainer(kind: str, problem: Problem, *, earlier: Trainer | None = None)
         earlier: A trainer of the same study on other folds, whose compiled programs are reused.
 
     Raises:
-        TrainingError: If there is no such trainer.
+        TrainingError: If the trainer does not exist.
     """
     if "latency_ms" in problem.cost_objectives:
         from .latency import LatencyTrainer

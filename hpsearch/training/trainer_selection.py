@@ -17,7 +17,7 @@ from ..spec.function_reference import read_file
 from .problem import Precision, Problem
 from .trainer_factory import KERAS_BACKENDS
 
-# What a text says -> why the vectorised trainer cannot or should not train it on a CPU.
+# Pattern in the source -> why the vectorized trainer cannot or should not train it on a CPU.
 SLOW_ON_CPU = re.compile(r"\b(?:\w*Conv[123]D\w*|keras\.applications|ConvLSTM\w*)")
 NO_BFLOAT16 = (
     "training.precision: bfloat16 is computed by the trainer vectorized alone: say float32 or "
@@ -36,8 +36,8 @@ def choose_trainer(kind: str, problem: Problem, own_training: str | None = None)
 
     Args:
         kind: "auto", or the name of a trainer.
-        problem: What is to be trained.
-        own_training: Why Keras's own `fit` trains the model; None: it need not.
+        problem: The problem.
+        own_training: Why Keras's own `fit` trains the model; None: it does not.
     """
     if own_training is not None:
         return "keras_fit", f"Keras's own fit trains it, a fold at a time: {own_training}"
@@ -50,7 +50,7 @@ def choose_trainer(kind: str, problem: Problem, own_training: str | None = None)
         return "keras_fit", f"the model's function calls {found.group(0)[1:-1]}"
     if has_accelerator():
         return "vectorized", "all folds and trials are one program on the accelerator"
-    if not has_tensorflow():  # XLA, then, whoever trains
+    if not has_tensorflow():  # both trainers use XLA
         return "vectorized", "all folds train side by side in compiled programs"
     if found := SLOW_ON_CPU.search(text):
         return "keras_fit", f"{found.group(0)} is slow under XLA on a CPU"
@@ -80,15 +80,15 @@ def describe_precision(declared: Precision | None, *, on_accelerator: bool) -> s
 
 
 def trains_itself(model: str) -> bool:
-    """Whether a model's file seems to hold training steps, or TensorFlow's own operations."""
+    """Whether a model's file seems to contain training steps or TensorFlow operations."""
     text = read_file_source(model)
     return bool(TRAINS_ITSELF.search(text) or USES_TENSORFLOW.search(text))
 
 
 def choose_backend(trainer: str, model: str) -> str:
-    """The Keras backend of a process: the trainer's, unless a step is written for another.
+    """Choose the Keras backend of a process: the trainer's, unless custom steps need another.
 
-    JAX stands in for a TensorFlow that is not installed.
+    Without TensorFlow, JAX is used instead.
     """
     text = read_file_source(model) if trainer == "keras_fit" else ""
     if JAX_STEP.search(text):
@@ -104,13 +104,13 @@ def has_tensorflow() -> bool:
 
 
 def describe_backend(trainer: str) -> str:
-    """Describe the stand-in for a missing TensorFlow; empty where none is needed."""
+    """Describe the replacement of a missing TensorFlow; empty if none is needed."""
     is_missing = KERAS_BACKENDS.get(trainer) == "tensorflow" and not has_tensorflow()
     return f"on JAX, as TensorFlow is not installed ({INSTALL_TENSORFLOW})" if is_missing else ""
 
 
 def read_file_source(model: str) -> str:
-    """The text of the file of a user's function; empty for a family, or where there is none."""
+    """Read the file of a custom function; empty for a family, or if there is no file."""
     path = _find_file(model)
     return "" if path is None else read_file(path).text
 
@@ -123,7 +123,7 @@ def read_function_source(model: str) -> str:
     found = read_file(path)
     body = found.tree.body if found.tree else []
     named = [n for n in body if getattr(n, "name", None) == name]
-    if not named:  # an instance, or a function that was handed over by value: any line may tell
+    if not named:  # an instance, or a function passed by value: search the whole file
         return found.text
     return ast.get_source_segment(found.text, named[0]) or ""
 
@@ -136,7 +136,7 @@ def _find_file(model: str) -> Path | None:
     if not place.endswith(".py"):
         try:
             spec = importlib.util.find_spec(place)
-        except (ImportError, ValueError):  # trials will say what is wrong with it
+        except (ImportError, ValueError):  # reported by the trials
             return None
         path = Path(spec.origin) if spec is not None and spec.origin else path
     return path if path.is_file() else None

@@ -26,7 +26,7 @@ from .trial_result import (
     why_output_unfit,
 )
 
-# What an epoch has measured: values by name, (n_folds,) each, and each fold's predictions.
+# Measurements of an epoch: values by name, (n_folds,) each, and each fold's predictions.
 EpochMeasures = tuple[Mapping[str, np.ndarray], Sequence[np.ndarray]]
 
 
@@ -38,12 +38,12 @@ class TrialProgress:
     trial: TrialSpec
     trainer: str  # its name
     direction: Direction  # of the objective
-    n_parameters: int | None = None  # once the network is known
+    n_parameters: int | None = None  # set once the network is known
     started: float = field(default_factory=time.perf_counter)
-    rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) an epoch
-    best_predictions: Sequence[np.ndarray] = ()  # of the best epoch, a fold each
-    ended_folds: set[int] = field(default_factory=set)  # that the user's code trains no more
-    _best: float = -math.inf  # the oriented mean of that epoch
+    rows: dict[str, list[np.ndarray]] = field(default_factory=dict)  # (n_folds,) per epoch
+    best_predictions: Sequence[np.ndarray] = ()  # of the best epoch, per fold
+    ended_folds: set[int] = field(default_factory=set)  # folds that custom code has stopped
+    _best: float = -math.inf  # the oriented mean of the best epoch
 
     @property
     def n_epochs(self) -> int:
@@ -51,11 +51,11 @@ class TrialProgress:
         return len(self.rows.get("val/loss", ()))
 
     def make_curves(self) -> dict[str, np.ndarray]:
-        """Name -> (n_epochs, n_folds)."""
+        """Return the curves by name, (n_epochs, n_folds) each."""
         return {name: np.stack(rows) for name, rows in self.rows.items()}
 
     def mean_losses(self) -> list[float]:
-        """The mean validation loss of each epoch, which a learning rate may depend on."""
+        """Return the mean validation loss of each epoch, which learning rates may depend on."""
         return [float(losses.mean()) for losses in self.rows.get("val/loss", ())]
 
     def find_stopped_folds(self) -> np.ndarray:
@@ -79,12 +79,12 @@ class TrialProgress:
     def record_epoch(
         self, measured: Mapping[str, np.ndarray], outputs: Sequence[np.ndarray]
     ) -> EpochReport | str:
-        """Record an epoch: its report, or why the trial has failed.
+        """Record an epoch; return its report, or the failed result.
 
         Args:
             measured: Losses and metrics by name, (n_folds,) each.
-            outputs: Each fold's predictions of its validation rows; the least and the largest
-                are enough where the predictions themselves stay on a device.
+            outputs: Each fold's predictions of its validation rows; only the smallest and the
+                largest if the predictions stay on a device.
         """
         epoch, scores = self.n_epochs, measured[self._objective]
         for name, values in measured.items():
@@ -108,16 +108,16 @@ class TrialProgress:
         return self.complete(self.best_predictions)
 
     def complete(self, predictions: Sequence[np.ndarray]) -> TrialResult:
-        """The result of a trial that was trained to its end: FAILED if its network is dead."""
+        """Return the result of a fully trained trial: FAILED if its network is dead."""
         dead = why_diverged({}, predictions)
         return self.fail(dead) if dead else self.end("COMPLETE", predictions)
 
     def end(self, state: State, predictions: Sequence[np.ndarray] | None) -> TrialResult:
-        """A COMPLETE or PRUNED result.
+        """Return a COMPLETE or PRUNED result.
 
         Args:
             state: COMPLETE or PRUNED.
-            predictions: Of the best epoch, a fold each; None: they stay where they are.
+            predictions: Predictions of the best epoch per fold; None: the recorded ones.
         """
         curves = self.make_curves()
         score = score_curve(curves[self._objective], self.direction)
@@ -141,7 +141,7 @@ class TrialProgress:
         )
 
     def fail(self, reason: str | BaseException) -> TrialResult:
-        """A FAILED result; see `build_failed_result`."""
+        """Return a FAILED result; see `build_failed_result`."""
         return build_failed_result(
             self.trial,
             reason,
@@ -165,7 +165,7 @@ class TrainingRun(Protocol):
 
     @property
     def progress(self) -> TrialProgress:
-        """Its epochs so far."""
+        """The epochs so far."""
         ...
 
 
@@ -179,13 +179,13 @@ def train_in_lockstep(
     go_on: Callable[[R], object] = lambda run: None,
     release: Callable[[R], object] = lambda run: None,
 ) -> Generator[list[EpochReport] | TrialResult, Collection[int] | None, None]:
-    """Train a population as `trainer.Trainer.train` says, an epoch of every trial at a time.
+    """Train a population epoch by epoch; implements `trainer.Trainer.train`.
 
     Args:
         runs: The trials.
         measure: Trains the next epoch of a trial and evaluates it.
-        go_on: Called before the first epoch, and when a trial trains on after a report.
-        release: Called when a trial has ended, or its population is given up.
+        go_on: Called before the first epoch, and when a trial continues after a report.
+        release: Called when a trial has ended, or its population is abandoned.
     """
     running = list(runs)
     try:
@@ -194,7 +194,7 @@ def train_in_lockstep(
         while running:
             answers = [(run, run.progress.advance(partial(measure, run))) for run in running]
             for run, answer in answers:
-                if isinstance(answer, TrialResult):  # before verdicts on those compared with it
+                if isinstance(answer, TrialResult):  # before verdicts on other trials
                     release(run)
                     running.remove(run)
                     yield answer

@@ -19,14 +19,14 @@ from ..redaction import MAX_ERROR_LENGTH, MAX_TRACEBACK_LENGTH, redact, shorten
 from ..trial import Direction, State, TrialResult, TrialSpec, orient
 from .problem import EarlyStopping, Problem
 
-ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")  # Keras prints what a layer raised in bold
+ANSI_STYLE = re.compile(r"\x1b\[[0-9;]*m")  # Keras prints a layer's error in bold
 KERAS_WRAPPER = re.compile(r"Exception encountered when calling (?P<layer>.*?)\.?")
-PROBABILITY_TOLERANCE = 1e-5  # by which a probability may miss 0 or 1
+PROBABILITY_TOLERANCE = 1e-5  # tolerance of probabilities beyond 0 and 1
 
 
 @dataclass(frozen=True, slots=True)
 class TrialScore:
-    """The score of a trial: its folds at the best epoch of their mean."""
+    """The score of a trial: the fold scores at the best epoch of their mean."""
 
     best_epoch: int  # 0-based
     mean: float
@@ -42,7 +42,7 @@ def best_epoch(curve: np.ndarray, direction: Direction) -> int:
         direction: Whether larger or smaller is better.
 
     Returns:
-        0-based epoch; the earliest of equals. A mean that is not finite is worse than any other.
+        0-based epoch; the earliest of ties. A mean that is not finite is worse than any other.
 
     Raises:
         ValueError: If `curve` has no epoch.
@@ -52,7 +52,7 @@ def best_epoch(curve: np.ndarray, direction: Direction) -> int:
 
 
 def score_curve(curve: np.ndarray, direction: Direction) -> TrialScore:
-    """The score of a trial whose validation scores are `curve`, shape (n_epochs, n_folds)."""
+    """Compute the score of a trial from its validation scores, shape (n_epochs, n_folds)."""
     epoch = best_epoch(curve, direction)
     folds = np.asarray(curve[epoch], np.float64)
     return TrialScore(epoch, float(folds.mean()), float(folds.std()), folds)
@@ -82,11 +82,11 @@ def why_diverged(
     """Explain why a trial has diverged; None if its numbers are sound.
 
     Args:
-        figures: The losses and the objective of an epoch by name, (n_folds,) each.
-        predictions: Of each fold's network for its validation rows, (n_rows, n_outputs) each.
+        figures: Losses and objective of an epoch by name, (n_folds,) each.
+        predictions: Predictions of each fold's validation rows, (n_rows, n_outputs) each.
 
-    A ReLU network that died answers every row alike while its loss stays finite, so constant
-    predictions in every fold are a failure too.
+    A dead ReLU network predicts the same for every row while its loss stays finite, so constant
+    predictions in every fold are a failure, too.
     """
     for name, values in figures.items():
         for fold, value in enumerate(values):
@@ -115,8 +115,8 @@ def why_output_unfit(task: str, predictions: Sequence[np.ndarray]) -> str | None
     """Explain why predictions are invalid for the task; None if they are valid.
 
     Args:
-        task: The study's.
-        predictions: Of a network for some rows, (n_rows, n_outputs) each.
+        task: The study's task.
+        predictions: Predictions for some rows, (n_rows, n_outputs) each.
     """
     if task == "regression":
         return None
@@ -138,12 +138,12 @@ def assemble_out_of_fold(problem: Problem, predictions: Sequence[np.ndarray]) ->
     """Scatter each fold's predictions to the indices of its validation rows.
 
     Args:
-        problem: Whose folds they are.
-        predictions: One table a fold, (n_validation, n_outputs), in the order of the split.
+        problem: The problem, with its folds.
+        predictions: Predictions per fold, (n_validation, n_outputs), in the order of the split.
 
     Returns:
-        Shape (n_rows, n_outputs) float32; the mean where a row was validated several times,
-        NaN where it never was.
+        Shape (n_rows, n_outputs) float32; the mean if a row was validated several times, NaN if
+        never.
     """
     total = np.zeros(problem.target.shape, np.float64)
     times = np.zeros((len(total), 1))
@@ -162,11 +162,11 @@ def build_failed_result(
     curves: Mapping[str, np.ndarray] | None = None,
     n_parameters: int | None = None,
 ) -> TrialResult:
-    """A FAILED result; an exception brings its traceback along.
+    """Build a FAILED result, with the traceback of an exception.
 
-    Both are short and hold no secret before they leave the process that trained. An exception by
-    which the user's function rejects the point has no traceback, and `optuna.TrialPruned` makes
-    the result PRUNED.
+    Message and traceback are shortened and redacted before they leave the process. An exception
+    with which a custom function rejects the point has no traceback, and `optuna.TrialPruned` gives
+    a PRUNED result.
     """
     trace, state = None, "FAILED"
     if isinstance(reason, BaseException) and (rejected := get_rejection_state(reason)):
@@ -189,7 +189,7 @@ def build_failed_result(
 
 
 def summarize_message(text: str) -> str:
-    """An exception's message in a line; of one that Keras puts around a layer's, the layer's own.
+    """Summarize an exception's message in one line, without Keras's wrapper of a layer's error.
 
     Examples:
         >>> summarize_message("Exception encountered when calling A.call().\\n\\nno")
@@ -202,7 +202,7 @@ def summarize_message(text: str) -> str:
 
 
 def _orient_curve(curve: np.ndarray, direction: Direction) -> np.ndarray:
-    """The curve with its sign such that larger is better, float64."""
+    """Return the curve in float64, negated if smaller is better."""
     curve = np.asarray(curve, np.float64)
     if curve.ndim != 2 or not len(curve):
         raise ValueError(f"a curve has shape (n_epochs, n_folds), got {curve.shape}")

@@ -1,9 +1,9 @@
 """Initial weights, identical for a seed in both trainers and under every backend.
 
-A network is built once without values (`blueprint`), which costs no array operation, and its
-weights are drawn by counting (`counter_random`) after the rules of Keras's own initializers, on the
-host here and on the device in `vectorized.lane_init`. An initializer that is not Keras's is asked
-itself, with its `seed` set where it has one.
+A network is built once without values (`build_blueprint`), which needs no array operation. Its
+weights are drawn by the counter-based generator `counter_random` with the distributions of Keras's
+initializers, on the host here and on the device in `vectorized.lane_init`. A custom initializer is
+called, with its `seed` set if it has one.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Distribution:
     """The distribution of a variable: `center + spread * base`, where base has unit width."""
 
     kind: DistributionKind
-    center: Any  # a number; of a constant, perhaps an array
+    center: Any  # a number; for a constant possibly an array
     spread: float
 
 
@@ -52,19 +52,19 @@ DistributionRule = Callable[[Any, tuple[int, ...]], Distribution]
 
 
 def build_blueprint(build: Callable[[], keras.Model]) -> keras.Model:
-    """The network that `build` makes, its variables without values.
+    """Build a network whose variables have no values.
 
-    It may be compiled: an optimizer's counter and learning rate do get values.
+    It may be compiled: the counter and the learning rate of an optimizer get values.
 
     Raises:
-        TrainingError: If `build` needs values, as one that loads weights does.
-        Exception: What `build` raises in any case.
+        TrainingError: If `build` needs values, for example to load weights.
+        Exception: Any exception of `build`.
     """
     try:
         with without_values() as scope, optimizers_with_values():
             model = build()
     except Exception as error:
-        build()  # a mistake in it is raised here, as the user knows it
+        build()  # a bug in `build` raises here
         raise TrainingError(f"the model's function needs weights with values: {error}") from error
     if scope.state_mapping:
         raise TrainingError("the model's function sets weights itself")
@@ -73,7 +73,7 @@ def build_blueprint(build: Callable[[], keras.Model]) -> keras.Model:
 
 
 def _clear_generated_seeds(model: keras.Model) -> None:
-    """Let kernels of `EinsumDense`, as in attention, be drawn with our seed."""
+    """Clear generated seeds of `EinsumDense` kernels (attention), to use the trial's seed."""
     import keras
 
     for layer in flat_layers(model):
@@ -82,10 +82,10 @@ def _clear_generated_seeds(model: keras.Model) -> None:
 
 
 def draw_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
-    """Drawn weights of a `blueprint`, in the order of `keras.Model.get_weights`.
+    """Draw the weights of a blueprint, in the order of `keras.Model.get_weights`.
 
     Args:
-        model: What `blueprint` returned; it can be drawn from any number of times.
+        model: From `build_blueprint`; it can be used repeatedly.
         seed: `TrialSpec.fold_seed(fold, "weights")`.
     """
     return [
@@ -99,7 +99,7 @@ def draw_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
 def draw_variable(
     initializer: Any, shape: tuple[int, ...], dtype: str, seed: int, index: int
 ) -> np.ndarray:
-    """One variable's initial value; `index` is its position among the model's weights."""
+    """Draw a variable's initial value; `index` is its position among the model's weights."""
     seed = resolve_seed(initializer, seed)
     found = get_distribution(initializer, shape)
     if found is not None:
@@ -114,7 +114,7 @@ def draw_variable(
 
 
 def resolve_seed(initializer: Any, seed: int) -> int:
-    """The seed to draw with: a seed that the user gave holds in every fold and trial."""
+    """Return the seed to draw with; a user's seed applies to every fold and trial."""
     own = user_seed(initializer)
     return seed if own is None else own
 
@@ -133,7 +133,7 @@ def _draw_base(kind: str, bits: np.ndarray) -> Any:
 def _call_initializer(
     initializer: Any, shape: tuple[int, ...], dtype: str, seed: int
 ) -> np.ndarray:
-    """The initializer's own answer, with our seed where it takes one."""
+    """Call the initializer, with the seed if it accepts one."""
     config: dict[str, Any] = getattr(initializer, "get_config", dict)()
     if "seed" in config:
         initializer = type(initializer).from_config({**config, "seed": seed})
@@ -147,7 +147,7 @@ def get_distribution(initializer: Any, shape: tuple[int, ...]) -> Distribution |
 
 
 def _make_distribution_rules() -> dict[type, DistributionRule]:
-    """Keras's initializers that are drawn here, by exact class."""
+    """Map Keras's initializers, by exact class, to their distributions."""
     from keras import initializers as k
 
     scaled = (
@@ -173,7 +173,7 @@ def _make_distribution_rules() -> dict[type, DistributionRule]:
 
 
 def _variance_scaling(i: Any, shape: tuple[int, ...]) -> Distribution:
-    """Glorot, He, LeCun and their like: `keras.initializers.VarianceScaling`."""
+    """Return the distribution of `keras.initializers.VarianceScaling`: Glorot, He, LeCun."""
     fan_in, fan_out = compute_fans(shape, i)
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[i.mode]
     scale = i.scale / max(1.0, fan)

@@ -67,7 +67,7 @@ def build(model: Any, params: Mapping[str, Value], answer: AnswerFunction) -> ke
 
 
 def make_hyperparameters(params: Mapping[str, Value]) -> Any:
-    """Keras Tuner's own container with the values of a trial."""
+    """Make Keras Tuner's container with the values of a trial."""
     import keras_tuner
 
     hp = keras_tuner.HyperParameters()

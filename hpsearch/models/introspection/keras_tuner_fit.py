@@ -1,7 +1,7 @@
-"""A custom `HyperModel.fit`: whether it does more than to set batch size and epochs.
+"""Determine whether a custom `HyperModel.fit` does more than set batch size and epochs.
 
-It is called once with a stand-in for the model, which shows what it would hand to
-`keras.Model.fit`. Where that is a batch size and epochs alone, folds are trained without it.
+It is called once with a stand-in for the model that records the arguments of `keras.Model.fit`. If
+these are only a batch size and epochs, folds are trained without it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _RecordingModel:
 
 
 def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> str | None:
-    """Let `hp` note the batch size and the epochs of the model's `fit`, if there is one.
+    """Record in `hp` the batch size and the epochs that the model's `fit` requests, if it has one.
 
     Args:
         model: The `keras_tuner.HyperModel`.
@@ -39,7 +39,7 @@ def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> str | None:
         built: The built model.
 
     Returns:
-        What else `fit` does, for which it has to be run as it is; None: nothing.
+        A description of what else `fit` does, so that it must be run unchanged; None: nothing.
     """
     import keras_tuner
 
@@ -72,7 +72,7 @@ def record_fit_arguments(model: Any, hp: Any, built: keras.Model) -> str | None:
 
 
 def _record_argument(hp: Any, name: str, value: Any) -> bool:
-    """Note a hyperparameter of that very name, or a constant; whether it is one of the two."""
+    """Record an argument; False if neither a hyperparameter of that name nor a constant."""
     if name not in hp.asked:
         hp.asked[name] = ParameterRequest(name, {"type": "fixed", "value": value}, value)
         hp.values[name] = value

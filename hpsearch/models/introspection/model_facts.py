@@ -1,8 +1,8 @@
 """Properties of a built custom model: compiled or not, shapes, and whether it contains user code.
 
-A model of Keras's own layers and functions is opened by plain Keras in safe mode, where the user's
-code is not installed. One that holds more is served only where the user's code is trusted, which is
-told before it is trained instead of after.
+A model that consists of Keras's own layers and functions can be loaded by plain Keras in safe mode,
+without the user's code. Other models are served only if the user's code is trusted; this is
+reported before training.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ class ModelFacts:
     """Properties of one built model."""
 
     compiled: bool
-    inputs: Shape | None  # shape of one row; None: any that its first layer accepts
+    inputs: Shape | None  # shape of one row; None: whatever its first layer accepts
     outputs: Shape | None  # output shape of one row
-    own_code: str | None  # why plain Keras cannot open it without the user's code; None: it can
+    own_code: str | None  # why plain Keras cannot load it without the user's code; None: it can
     activation: str | None = None  # activation of the last layer, Keras's name; None: unknown
     n_inputs: int = 1
-    logits: bool = False  # whether it is compiled with a loss that takes them
-    own_training: str | None = None  # why its own `fit` trains it; None: it need not
+    logits: bool = False  # whether it is compiled with a loss of logits
+    own_training: str | None = None  # why its own `fit` trains it; None: hpsearch's steps do
 
 
 def read_model_facts(model: keras.Model) -> ModelFacts:
@@ -64,10 +64,9 @@ def _find_last_activation(model: keras.Model) -> str | None:
 
 
 def as_plain_model(model: keras.Model) -> keras.Model:
-    """A graph of layers whose class is the user's as one of Keras's, the layers shared.
+    """Convert a functional model of a custom class to `keras.Model`, sharing the layers.
 
-    Such a class changes how it is trained, not what it answers. Any other model is returned as it
-    is.
+    Such a class changes the training, not the outputs. Other models are returned unchanged.
     """
     import keras
 

@@ -46,5 +46,5 @@ def count_survivors(n: int, eta: int) -> int:
 
 
 def other_trials(trial: Trial, trials: Sequence[Trial]) -> list[Trial]:
-    """The trials without this one."""
+    """Return the other trials."""
     return [other for other in trials if other.number != trial.number]

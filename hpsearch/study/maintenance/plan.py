@@ -81,7 +81,7 @@ def plan(
         spec: As for `tune`.
         data: As for `tune`.
         overrides: As for `tune`.
-        tell: Called with what is done next, for people who wait.
+        tell: Called with a description of each step.
 
     Raises:
         HpsearchError: If the data cannot be read or a probe fails.

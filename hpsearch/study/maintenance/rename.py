@@ -1,7 +1,7 @@
-"""Give a study another name: its folder, its run in MLflow, and the versions of its model.
+"""Rename a study: its folder, its run in MLflow, and the versions of its model.
 
 The journal records the name and keeps its first line, so renaming back undoes it. Every step may be
-repeated: the same command finishes a renaming that was broken off.
+repeated: the same command completes an interrupted renaming.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from ..start import require_own_folder
 class Renaming:
     """The result of renaming a study."""
 
-    journal: Path  # where it lies now
-    sent: bool  # to MLflow; False: no store has the study
+    journal: Path  # its new folder
+    sent: bool  # whether a run in MLflow was renamed; False: no store has the study
     versions: int  # registered versions that now name it
 
 
@@ -64,7 +64,7 @@ def _move_study(root: Path, study: str, name: str) -> Path:
     journal, taken = find_journal(root, study), find_journal(root, name)
     if journal is None:
         if taken is not None and study in load_history(taken, without=CURVES).names[:-1]:
-            return taken  # broken off behind the folder
+            return taken  # interrupted after the folder was renamed
         raise JournalError(f"there is no study {study!r} below {root}")
     folder = journal.parents[1] / name
     if folder.exists():
