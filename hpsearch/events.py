@@ -242,6 +242,31 @@ class TrialAsked(Event):
     params: Mapping[str, Value]
     seed: int
     epochs: int  # maximum
+    request: str = ""  # of the `PointEnqueued` that it answers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PointEnqueued(Event):
+    """The user asked for a trial with these hyperparameters; it is the next one, beyond the budget.
+
+    It lists all hyperparameters of the search space, completed by `study.initial_trials`.
+    """
+
+    kind: ClassVar[str] = "enqueued"
+
+    request: str  # random
+    params: Mapping[str, Value]
+    epochs: int | None = None  # maximum; None: as declared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialStopRequested(Event):
+    """The user asked to stop a trial that had not ended; it is pruned after its current epoch."""
+
+    kind: ClassVar[str] = "stop"
+
+    trial: int
+    request: str  # random
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -477,9 +502,11 @@ class StudyRenamed(Event):
 KINDS: tuple[type[Event], ...] = (
     *(StudyCreated, StudyResumed, DeclarationChanged),
     *(TrialAsked, DuplicateProposed, TrialStarted, EpochFinished, FoldFinished, TrialFinished),
+    *(PointEnqueued, TrialStopRequested),
     *(TrainerChanged, SearchEnded, FinalistScored, WinnerChosen, PredictionsRestored),
     *(WinnerFitted, LockedRowsRead, WinnerEvaluated, PlotsDrawn, ModelPromoted),
     *(StudyNoted, StudyRenamed),
 )
 RUNS = (StudyCreated, StudyResumed)  # these start a run and name the format of the following lines
+Request = PointEnqueued | TrialStopRequested  # of a user, while the study runs or between runs
 CURVES = (EpochFinished, FoldFinished)  # not needed for tables of results

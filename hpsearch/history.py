@@ -23,7 +23,9 @@ from .events import (
     LockedRowsRead,
     ModelPromoted,
     PlotsDrawn,
+    PointEnqueued,
     PredictionsRestored,
+    Request,
     SearchEnded,
     StudyCreated,
     StudyNoted,
@@ -31,6 +33,7 @@ from .events import (
     TrialAsked,
     TrialFinished,
     TrialStarted,
+    TrialStopRequested,
     WinnerChosen,
     WinnerEvaluated,
     WinnerFitted,
@@ -39,7 +42,11 @@ from .journal import stream_records, stream_scores
 from .trial import FINAL_STATES, Direction, Trial, TrialState, Value, is_better, is_score, orient
 from .trial_growth import grow
 
-BETWEEN_RUNS = (DeclarationChanged, ModelPromoted, StudyNoted, StudyRenamed)  # outside of a run
+# Events that may happen outside of a run.
+BETWEEN_RUNS = (
+    *(DeclarationChanged, ModelPromoted, StudyNoted, StudyRenamed),
+    *(PointEnqueued, TrialStopRequested),
+)
 
 
 class History:
@@ -56,6 +63,9 @@ class History:
         # Inputs of the sampler, in order: a trial's number when it is created and again when it
         # ends, and duplicate proposals.
         self.order: list[int | DuplicateProposed] = []
+        self.enqueued: list[PointEnqueued] = []  # by the user; not asked for yet
+        self.stop_requested: set[int] = set()  # trials that the user wants to stop
+        self._requests: set[str] = set()  # of the user, so far
         self.finalists: dict[int, FinalistScored] = {}  # per trial
         self.winner: WinnerChosen | None = None
         self.fitted: WinnerFitted | None = None
@@ -96,6 +106,8 @@ class History:
                 self._apply_predictions(event)
             case DuplicateProposed():
                 self.order.append(event)
+            case PointEnqueued() | TrialStopRequested():
+                self._apply_request(event)
             case ModelPromoted():
                 self.promotions.append(event)
             case StudyNoted():
@@ -133,8 +145,23 @@ class History:
         elif not isinstance(event, BETWEEN_RUNS):
             self._latest = max(self._latest, time)
 
+    def _apply_request(self, event: Request) -> None:
+        if self.has_request(event.request):
+            return
+        self._requests.add(event.request)
+        if isinstance(event, TrialStopRequested):
+            self.stop_requested.add(event.trial)
+        else:
+            self.enqueued.append(event)
+            self.end = None
+
+    def has_request(self, request: str) -> bool:
+        """Whether a user's request was recorded."""
+        return request in self._requests
+
     def _apply_asked(self, event: TrialAsked) -> tuple[Trial, ...]:
         number, attempt = event.trial, event.attempt
+        self.enqueued = [point for point in self.enqueued if point.request != event.request]
         if self._find_attempt(number, attempt) is not None:
             return ()
         lost = []

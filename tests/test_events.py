@@ -83,6 +83,7 @@ def test_an_event_with_its_defaults_is_read_as_it_was_written(kind):
         "name": "m",
         "version": 1,
         "alias": "champion",
+        "request": "5f3a",
         "of": {} if kind == "winner" else 0,
         "changes": [["a", "1", "2"]],
     }

@@ -4,7 +4,7 @@ Slow imports are inside the command that needs them: `hpsearch --help` answers
 at once.
 """
 
-from . import completion, dashboard, maintenance, models, study, trials, ui, watch
+from . import completion, dashboard, maintenance, models, requests, study, trials, ui, watch
 from .group import main
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "main",
     "maintenance",
     "models",
+    "requests",
     "study",
     "trials",
     "ui",

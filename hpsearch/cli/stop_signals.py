@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from contextlib import suppress
 from types import FrameType
@@ -46,9 +47,9 @@ class StopSignals:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._alarm.close()
         restore_handlers(self._before)
-        if isinstance(error, StudyStopped | KeyboardInterrupt) and self._signal is not None:
+        if isinstance(error, StudyStopped | KeyboardInterrupt):
             print_line(_format_resume_line(str(error) or STOPPED_MESSAGE), err=True)
-            raise SystemExit(128 + self._signal)
+            raise SystemExit(128 + (self._signal or signal.SIGINT))  # `hpsearch stop` sends none
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         if self._signal is not None:

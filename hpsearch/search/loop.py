@@ -25,9 +25,11 @@ from ..events import (
     TrialAsked,
     TrialFinished,
     TrialStarted,
+    TrialStopRequested,
 )
 from ..execution.executor import Executor, Lost, Report, Started, wait_for_reports
 from ..history import History
+from ..journal.inbox import Inbox
 from ..trial import EpochReport, FoldReport, Trial, TrialResult, Value, derive_seed, max_epochs
 from .event_writer import EventWriter, to_list
 from .objectives import objective_values
@@ -96,6 +98,7 @@ class Search:
         self._stop_requested = stop_requested
         self._exhausted = False
         self._memory = memory
+        self._inbox = Inbox(writer.journal.path.parent)
 
     def run(self) -> History:
         """Run until a stopping criterion is met or a stop is requested.
@@ -110,6 +113,7 @@ class Search:
         self._replay_earlier_runs()
         self._resubmit_unfinished()
         while True:
+            self._receive_requests()
             self._fill_executor()
             if not self._submitted:
                 self._writer.flush()
@@ -150,6 +154,36 @@ class Search:
         self._writer.write(SearchEnded(cause=end.cause, reason=end.reason))
         logger.info("search finished: %s", end.reason)
 
+    # ---- requests of the user ----
+
+    def _receive_requests(self) -> None:
+        """Record the requests that arrived while the study runs, and stop trials."""
+        for file, request in self._inbox.receive():
+            if not self.history.has_request(request.request):
+                self._writer.write(request)
+                logger.info("requested: %s", request)
+            file.unlink(missing_ok=True)
+            if isinstance(request, TrialStopRequested) and request.trial in self._submitted:
+                self._stop_trial(request.trial)
+
+    def _stop_trial(self, number: int) -> None:
+        """Stop a trial at its rung, or after its current epoch."""
+        self._waiting.discard(number)
+        self._executor.prune(number)
+
+    def _take_enqueued(self, wanted: int) -> list[Trial]:
+        """Record up to `wanted` trials of enqueued points; the budget does not limit them."""
+        if not self.history.enqueued or self._is_over():
+            return []
+        events = []
+        for number, point in enumerate(
+            self.history.enqueued[:wanted], start=self.history.next_number
+        ):
+            epochs = point.epochs or max_epochs({**self._fixed, **point.params}, self._epochs)
+            self._sampler.tell(make_running_trial(number, point.params, epochs=epochs))
+            events.append(self._asked_event(number, point.params, epochs, point.request))
+        return self._record_asked(events)
+
     # ---- asking ----
 
     def _fill_executor(self) -> None:
@@ -167,9 +201,10 @@ class Search:
     def _ask_population(self) -> list[Trial]:
         """Ask for the trials of the next submission, up to the next multiple of their number."""
         wanted = self._together - self.history.next_number % self._together
+        asked = self._take_enqueued(wanted)
+        wanted -= len(asked)
         if self._memory is None or not self._memory.is_finite:
-            return self._ask_at_once(wanted)
-        asked: list[Trial] = []
+            return [*asked, *self._ask_at_once(wanted)]
         for _ in range(wanted):  # each depends on the previous one
             trial = self._ask_trial()
             if trial is None:
@@ -179,13 +214,15 @@ class Search:
 
     def _ask_at_once(self, wanted: int) -> list[Trial]:
         """Ask for up to `wanted` trials that the study still needs, and record them together."""
-        if not self._wants_more():
+        if not wanted or not self._wants_more():
             return []
         begin = self.history.next_number
         count = min(wanted, self._limits.trials - len(self.history.last))
         points = ask_many(self._sampler, begin, count)
         self._exhausted = len(points) < count
-        return self._record_asked(begin, points)
+        return self._record_asked(
+            [self._propose(number, params) for number, params in enumerate(points, start=begin)]
+        )
 
     def _ask_trial(self) -> Trial | None:
         """Ask for one more trial, and record it; None if the study needs none."""
@@ -196,20 +233,26 @@ class Search:
         if params is None:
             self._exhausted = True
             return None
-        return self._record_asked(number, [params])[0]
+        return self._record_asked([self._propose(number, params)])[0]
 
-    def _record_asked(self, begin: int, points: Sequence[Mapping[str, Value]]) -> list[Trial]:
-        """Record the trials from number `begin` on, before they are submitted."""
-        events = [
-            TrialAsked(
-                trial=number,
-                attempt=0,
-                params={**self._fixed, **params},
-                seed=derive_seed(self._seed, "trial", number),
-                epochs=self._max_epochs(number, params),
-            )
-            for number, params in enumerate(points, start=begin)
-        ]
+    def _propose(self, number: int, params: Mapping[str, Value]) -> TrialAsked:
+        """Return the event of a trial that the sampler has proposed."""
+        return self._asked_event(number, params, self._max_epochs(number, params))
+
+    def _asked_event(
+        self, number: int, params: Mapping[str, Value], epochs: int, request: str = ""
+    ) -> TrialAsked:
+        return TrialAsked(
+            trial=number,
+            attempt=0,
+            params={**self._fixed, **params},
+            seed=derive_seed(self._seed, "trial", number),
+            epochs=epochs,
+            request=request,
+        )
+
+    def _record_asked(self, events: Sequence[TrialAsked]) -> list[Trial]:
+        """Record trials before they are submitted."""
         self._writer.defer_sync(*events)
         trials = [self.history.last[event.trial] for event in events]
         for trial in trials:
@@ -310,7 +353,10 @@ class Search:
     def _handle_progress(self, reports: Sequence[Started | EpochReport | FoldReport]) -> None:
         events = [self._progress_event(report) for report in reports]
         self._writer.write_all(events, sync=False)  # lost ones are measured again
+        for number in self.history.stop_requested.intersection(r.trial for r in reports):
+            self._stop_trial(number)
         at_rung = {r.trial for r in reports if not isinstance(r, Started) and self._is_at_rung(r)}
+        at_rung -= self.history.stop_requested
         if at_rung:
             self._waiting |= at_rung
             self._decide_rungs()

@@ -168,10 +168,31 @@ def _copy_plain(value: Any) -> Any:
 # ---- overrides ----
 
 
-def _apply_override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> None:
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """Parse `NAME=VALUE` with a YAML value.
+
+    Raises:
+        SpecError: If it is not of this form.
+
+    Examples:
+        >>> parse_assignment("learning_rate=1e-3")
+        ('learning_rate', 0.001)
+    """
     name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise SpecError(f"{text}: write NAME=VALUE, for example learning_rate=0.01")
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return name, make_yaml_reader().load(value)
+    except YAMLError as error:
+        raise SpecError(f"{text}: the value is not valid YAML: {error}") from None
+
+
+def _apply_override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> None:
+    name = text.partition("=")[0]
     path = name.split(".")
-    if not equals or not all(path):
+    if "=" not in text or not all(path):
         raise SpecError(f"--set {text}: write key.path=value, for example data.source=file.csv")
     section = raw
     for part in path[:-1]:
@@ -179,12 +200,10 @@ def _apply_override(raw: dict[str, Any], lines: dict[Key, str], text: str) -> No
         if not isinstance(child, dict):
             raise SpecError(f"--set {text}: {part} is not a section")
         section = child
-    from ruamel.yaml.error import YAMLError
-
     try:
-        section[path[-1]] = make_yaml_reader().load(value)
-    except YAMLError as error:
-        raise SpecError(f"--set {text}: the value is not valid YAML: {error}") from None
+        section[path[-1]] = parse_assignment(text)[1]
+    except SpecError as error:
+        raise SpecError(f"--set {error}") from None
     if path in PATH_OVERRIDES and isinstance(section[path[-1]], str):
         section[path[-1]] = _resolve_cli_path(section[path[-1]])
     stale = [k for k in lines if k[: len(path)] == tuple(path)]

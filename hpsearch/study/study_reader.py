@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -199,6 +200,41 @@ class LoadedStudy(StudyReader):
     def best(self) -> Trial | None:
         """Return the winner, or the best trial so far; None before one completed."""
         return self.history.winning_trial()
+
+    def enqueue(
+        self, values: Mapping[str, Any], *, like: int | None = None, epochs: int | None = None
+    ) -> Mapping[str, Any]:
+        """Ask for a trial with these hyperparameters, also while another process runs the study.
+
+        Args:
+            values: Hyperparameters by name. Others are those of trial `like`, or else defaults.
+            like: A trial's number.
+            epochs: Maximum epochs, instead of the declared ones.
+
+        Returns:
+            The hyperparameters of the trial.
+
+        Raises:
+            SpecError: If it is not a point of the search space.
+            JournalError: If there is no trial `like`.
+        """
+        from .steering import enqueue_point
+
+        return enqueue_point(self.journal, values, like=like, epochs=epochs).params
+
+    def stop(self, trial: int | None = None) -> None:
+        """Stop a trial after its current epoch, or the process that runs the study.
+
+        Raises:
+            JournalError: If the trial has ended, or no process runs the study.
+        """
+        from ..journal.inbox import post_stop
+        from .steering import stop_trial
+
+        if trial is None:
+            post_stop(self.journal)
+        else:
+            stop_trial(self.journal, trial)
 
     def __repr__(self) -> str:
         return f"LoadedStudy({self.history.name!r}, {len(self.trials)} trials)"

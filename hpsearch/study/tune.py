@@ -18,6 +18,7 @@ from ..data.dataset import Dataset
 from ..data.folds import GivenFolds
 from ..errors import UnsuitableError, redact_text
 from ..events import TrainerChanged
+from ..journal.inbox import Inbox
 from ..log_file import study_log
 from ..platforms.files import remove_drafts
 from ..search.event_writer import EventWriter, Listener
@@ -119,6 +120,7 @@ def tune(
         writer = stack.enter_context(EventWriter(path, listeners))
         stack.enter_context(study_log(path.parent / LOGS))  # locks the journal
         remove_drafts(path.parent, but=CURSOR)  # left by a killed run
+        stop_requested = _with_inbox(stop_requested, path.parent)
         versions = find_read_versions(writer.journal.first)
         dataset = load_data(checked, data, versions, folds)
         study = resolve_study(checked, dataset)
@@ -149,6 +151,13 @@ def tune(
     if uploader is None:
         return replace(result, seconds=seconds)
     return replace(result, seconds=seconds, unsent=uploader.pending, refused=uploader.refusals)
+
+
+def _with_inbox(stop_requested: Callable[[], bool], study: Path) -> Callable[[], bool]:
+    """Stop on `hpsearch stop` as well, from now on."""
+    inbox = Inbox(study)
+    inbox.forget_stop()
+    return lambda: stop_requested() or inbox.is_stop_requested()
 
 
 def _check_store(uri: str, study: str, *, is_begun: bool) -> None:

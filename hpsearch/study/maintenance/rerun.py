@@ -21,11 +21,10 @@ from ...history import History
 from ...journal import read_page
 from ...redaction import redact
 from ...search.event_writer import load_predictions
-from ...spec.study_file import StudyFile, load_dict
 from ...trial import EpochReport, FoldReport, Trial, TrialResult
 from ..declaration import describe_environment
-from ..model_validation import with_model_space
 from ..prepare import WorkerPool, build_problem, load_data, resolve_study
+from ..recorded_declaration import load_declaration
 from ..resolved_study import choose_pruner
 from ..user_code import compute_digests, find_references
 
@@ -57,7 +56,7 @@ def rerun_trial(path: Path, number: int, data: Any = None) -> Rerun:
     history = History(events)
     trial = _find_trial(history, number)
     declared = history.declaration(trial.revision)
-    study = choose_pruner(_recorded_declaration(path, declared))
+    study = choose_pruner(load_declaration(path, declared))
     threads = _threads(events, trial)
     with (
         tempfile.TemporaryDirectory() as logs,
@@ -96,12 +95,6 @@ def _find_trial(history: History, number: int) -> Trial:
     if not trial.is_finished:
         raise TrainingError(f"trial {number} of study {history.name} has no result yet.")
     return trial
-
-
-def _recorded_declaration(path: Path, study: StudyCreated) -> StudyFile:
-    """Restore the declaration with the recorded defaults and paths."""
-    folder = path.parents[3] / study.folder
-    return with_model_space(load_dict(study.resolved or study.spec, folder=folder))
 
 
 def _describe_dependencies(versions: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
