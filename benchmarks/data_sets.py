@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 import hpsearch
-from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
+from hpsearch.study.tune import read_spec
 from hpsearch.study.winner.baselines import fit_estimator, make_estimators
 from hpsearch.training.metrics import METRICS
 

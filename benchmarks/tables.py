@@ -30,8 +30,8 @@ from data_sets import boosted
 
 import hpsearch
 from hpsearch.data import Dataset
-from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
+from hpsearch.study.tune import read_spec
 from hpsearch.training.metrics import METRICS
 
 SPACE = Path(__file__).parents[1] / "search_spaces" / "realmlp.yaml"

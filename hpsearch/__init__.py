@@ -8,8 +8,9 @@ result.best.params, result.test
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from .lazy_exports import export_lazily
 
 if TYPE_CHECKING:
     from .api import (
@@ -27,27 +28,14 @@ if TYPE_CHECKING:
         rollback,
         tune,
     )
-    from .study import (
-        BestTrial,
-        LoadedStudy,
-        NestedResult,
-        Plan,
-        StudyCheck,
-        StudyResult,
-        StudyStopped,
-    )
+    from .study.check import StudyCheck
+    from .study.maintenance.plan import Plan
+    from .study.nested_cv import NestedResult
+    from .study.result import BestTrial, StudyResult, StudyStopped
+    from .study.study_reader import LoadedStudy
 
     __version__: str
 
-_OF_STUDY = (
-    "BestTrial",
-    "LoadedStudy",
-    "NestedResult",
-    "Plan",
-    "StudyCheck",
-    "StudyResult",
-    "StudyStopped",
-)
 __all__ = [
     "BestTrial",
     "Choice",
@@ -72,13 +60,26 @@ __all__ = [
 ]
 
 
+_find_name = export_lazily(
+    __name__,
+    {
+        "api": [
+            *("Choice", "Float", "Int", "Spec", "StudyInterrupted"),
+            *("check", "list_models", "load", "nested", "plan", "promote", "rollback", "tune"),
+        ],
+        "study.check": ["StudyCheck"],
+        "study.maintenance.plan": ["Plan"],
+        "study.nested_cv": ["NestedResult"],
+        "study.result": ["BestTrial", "StudyResult", "StudyStopped"],
+        "study.study_reader": ["LoadedStudy"],
+    },
+)
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name at its first use; `hpsearch --help` needs none."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("hpsearch")
-    if name in __all__:
-        home = "study" if name in _OF_STUDY else "api"
-        return getattr(import_module(f"{__name__}.{home}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _find_name(name)

@@ -101,9 +101,10 @@ MAY_USE = {
         "tracking",
     },
 }
-MAY_USE = {name: used | {"platforms", "escaping"} for name, used in MAY_USE.items()}
+MAY_USE = {name: used | {"platforms", "escaping", "lazy_exports"} for name, used in MAY_USE.items()}
 MAY_USE["platforms"] = set()
 MAY_USE["escaping"] = set()
+MAY_USE["lazy_exports"] = set()
 MAY_USE["testing"] = {
     "data",
     "events",
@@ -120,7 +121,7 @@ MAY_USE["cli"] = set(MAY_USE) - {"testing"}
 MAY_USE["api"] = set(MAY_USE) - {"testing", "cli"}
 MAY_USE["sklearn"] = {"api", "errors", "promotion", "spec", "study"}
 MAY_USE["optuna"] = {"param_encoding", "search", "spec"}
-MAY_USE["__init__"] = {"api", "study"}
+MAY_USE["__init__"] = {"api", "lazy_exports", "study"}
 
 # Who may use the libraries that a study stands on.
 LIBRARIES = {

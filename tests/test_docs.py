@@ -19,7 +19,7 @@ from hpsearch.search.samplers import SAMPLERS
 from hpsearch.spec.parameter_domains import format_markdown_table
 from hpsearch.spec.study_file import load_dict
 from hpsearch.spec.study_spec import StudySpec
-from hpsearch.study import read_spec
+from hpsearch.study.tune import read_spec
 from hpsearch.training.losses import LOSSES
 from hpsearch.training.metrics import METRICS
 from hpsearch.training.optimizers import OPTIMIZERS, list_optimizer_params

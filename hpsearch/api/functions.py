@@ -7,22 +7,26 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import study
 from ..data.folds import GivenFolds
 from ..reporting.progress import guard_listener
 from ..search.event_writer import Listener
+from ..study import in_use, nested_cv, study_reader
 from ..study.callables import make_function_overrides
+from ..study.check import check as check_study
+from ..study.maintenance.plan import plan as plan_study
+from ..study.result import StudyResult
 from ..study.tune import Declared, load_spec
+from ..study.tune import tune as tune_study
 from .display import make_display
 from .interruption import Interrupt
 from .python_errors import speaks_python
 
-load = speaks_python(study.load)
-check = speaks_python(study.check)
-plan = speaks_python(study.plan)
-promote = speaks_python(study.promote)
-rollback = speaks_python(study.rollback)
-list_models = speaks_python(study.list_models)
+load = speaks_python(study_reader.load)
+check = speaks_python(check_study)
+plan = speaks_python(plan_study)
+promote = speaks_python(in_use.promote)
+rollback = speaks_python(in_use.rollback)
+list_models = speaks_python(in_use.list_models)
 
 
 @speaks_python
@@ -45,7 +49,7 @@ def tune(
     progress: bool | None = None,
     listeners: Sequence[Listener] = (),
     stop_requested: Callable[[], bool] = lambda: False,
-) -> study.StudyResult:
+) -> StudyResult:
     """Run a study, or continue one.
 
     An interrupt (a notebook's stop button, Ctrl-C) lets running trials finish, and the same call
@@ -90,7 +94,7 @@ def tune(
         shown = make_display(file.spec.study, file.spec.budget.trials, progress)
         listen = stack.enter_context(shown).listen
         interrupt = stack.enter_context(Interrupt())
-        return study.tune(
+        return tune_study(
             file,
             data,
             folds=None if folds is None else list(folds),
@@ -120,7 +124,7 @@ def nested(
     accept_changes: bool = False,
     root: Path | str | None = None,
     progress: bool | None = None,
-) -> study.NestedResult:
+) -> nested_cv.NestedResult:
     """Run or continue nested cross-validation: one study per outer fold.
 
     Args:
@@ -148,7 +152,7 @@ def nested(
             listen = guard_listener("the progress display", shown.listen, skips_past_curves=True)
             yield {"listeners": [listen], "stop_requested": stop.is_requested}
 
-    return study.nested(
+    return nested_cv.nested(
         file,
         data,
         folds=folds,

@@ -85,7 +85,7 @@ def promote(
     The comparison is a paired bootstrap over the locked rows. A challenger that is not better
     leaves the champion where it is: exit code 3.
     """
-    from ..study import promote as promote_winner
+    from ..study.in_use import promote as promote_winner
     from ..tracking.store import default_uri, uri_option
 
     done = promote_winner(
@@ -111,7 +111,7 @@ def promote(
 @store_option()
 def rollback(name: str, tracking_uri: str | None) -> None:
     """Make the last champion of NAME the champion again."""
-    from ..study import rollback as restore_champion
+    from ..study.in_use import rollback as restore_champion
 
     done = restore_champion(name, tracking_uri=tracking_uri)
     print_line(f"{done.name}@{done.alias} is version {done.version} again, before: {done.before}")
@@ -121,7 +121,7 @@ def rollback(name: str, tracking_uri: str | None) -> None:
 @store_option()
 def models(tracking_uri: str | None) -> None:
     """List the registered models: names, versions, aliases, scores and dates."""
-    from ..study import list_models
+    from ..study.in_use import list_models
     from .results import make_table
     from .terminal import make_console
 

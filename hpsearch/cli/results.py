@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from ..data import Dataset
     from ..events import BaselineScores
-    from ..study import NestedResult, StudyResult
     from ..study.maintenance.plan import Plan
+    from ..study.nested_cv import NestedResult
+    from ..study.result import StudyResult
 
 
 def make_table(*columns: str, title: str | None = None) -> Any:

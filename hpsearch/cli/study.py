@@ -17,7 +17,7 @@ from .store_option import store_option
 from .terminal import ignore_closed_output, print_line, waiting_line
 
 if TYPE_CHECKING:
-    from ..study import StudyResult
+    from ..study.result import StudyResult
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
 GRACE = 60.0  # seconds for running trials to finish
@@ -98,7 +98,7 @@ def tune(
         overrides.append(f"budget.minutes={timeout / 60}")
     from ..reporting.progress import guard_listener
     from ..spec.study_file import load_file
-    from ..study import tune as run
+    from ..study.tune import tune as run
     from .stop_signals import StopSignals
     from .study_display import make_display
 
@@ -255,9 +255,9 @@ def schema(output: Path | None, overwrite: bool) -> None:
 @click.option("--data/--no-data", default=True, help="Read the data as well.")
 def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
     """Validate SPEC and describe it, without training anything."""
-    from ..study import read_spec
     from ..study.check import inspect_data
     from ..study.prepare import describe_training
+    from ..study.tune import read_spec
     from .results import show_data
     from .space_table import show_space
 
@@ -277,7 +277,7 @@ def check(spec: Path, settings: tuple[str, ...], data: bool) -> None:
 @click.option("--set", "settings", multiple=True, help="key.path=value, any key of the file.")
 def plan(spec: Path, settings: tuple[str, ...]) -> None:
     """Time a few epochs of SPEC on the real data and estimate the study."""
-    from ..study import plan as make_plan
+    from ..study.maintenance.plan import plan as make_plan
     from .results import show_plan
 
     with waiting_line("starting") as tell:

@@ -1,18 +1,23 @@
 """Promote a study's winner: packing, registry, gate, prediction."""
 
-from .gate import Comparison, Gate, NotBetterError
-from .model_export import export_model
-from .package import Lineage, save_served_model
-from .reference import Reference, parse_reference
-from .registry import (
-    Promotion,
-    RegisteredVersion,
-    list_versions,
-    name_study_of_versions,
-    promote_run,
-    rollback_model,
-)
-from .scoring import describe_counts, predict_file
+from typing import TYPE_CHECKING
+
+from ..lazy_exports import export_lazily
+
+if TYPE_CHECKING:
+    from .gate import Comparison, Gate, NotBetterError
+    from .model_export import export_model
+    from .package import Lineage, save_served_model
+    from .reference import Reference, parse_reference
+    from .registry import (
+        Promotion,
+        RegisteredVersion,
+        list_versions,
+        name_study_of_versions,
+        promote_run,
+        rollback_model,
+    )
+    from .scoring import describe_counts, predict_file
 
 __all__ = [
     "Comparison",
@@ -32,3 +37,21 @@ __all__ = [
     "rollback_model",
     "save_served_model",
 ]
+__getattr__ = export_lazily(
+    __name__,
+    {
+        "gate": ["Comparison", "Gate", "NotBetterError"],
+        "model_export": ["export_model"],
+        "package": ["Lineage", "save_served_model"],
+        "reference": ["Reference", "parse_reference"],
+        "registry": [
+            "Promotion",
+            "RegisteredVersion",
+            "list_versions",
+            "name_study_of_versions",
+            "promote_run",
+            "rollback_model",
+        ],
+        "scoring": ["describe_counts", "predict_file"],
+    },
+)

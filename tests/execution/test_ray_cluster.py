@@ -26,7 +26,7 @@ from hpsearch.execution.ray_executor import RayExecutor
 from hpsearch.execution.resource_limits import WorkerLimits
 from hpsearch.search.event_writer import EventWriter
 from hpsearch.search.loop import Search, StoppingCriteria
-from hpsearch.study import read_spec
+from hpsearch.study.tune import read_spec
 from hpsearch.tracking.store import journal_path
 from hpsearch.training.final_model import LockedPredictionResult
 from hpsearch.training.trainer_factory import make_trainer

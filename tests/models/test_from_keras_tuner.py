@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from hpsearch.study import read_spec
+from hpsearch.study.tune import read_spec
 
 PAGE = (Path(__file__).parents[2] / "docs" / "from_keras_tuner.md").read_text(encoding="utf-8")
 

@@ -22,8 +22,8 @@ from hpsearch.errors import SpecError
 from hpsearch.spec import parameter_domains as table
 from hpsearch.spec.study_file import StudyFile, load_dict
 from hpsearch.spec.type_coercion import resolve_params
-from hpsearch.study import read_spec
 from hpsearch.study.initial_trials import initial_points
+from hpsearch.study.tune import read_spec
 
 FILES = [
     """

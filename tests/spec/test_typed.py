@@ -12,7 +12,7 @@ from hpsearch.spec import parameter_domains as table
 from hpsearch.spec.parameter_domains import iter_readers
 from hpsearch.spec.study_file import StudyFile, load_dict, load_file
 from hpsearch.spec.type_coercion import resolve_params
-from hpsearch.study import read_spec
+from hpsearch.study.tune import read_spec
 from hpsearch.training.schedules import SCHEDULES
 
 

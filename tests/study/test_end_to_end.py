@@ -18,9 +18,9 @@ import pytest
 import synthetic
 
 from hpsearch.journal import Journal
-from hpsearch.study import read_spec
 from hpsearch.study.maintenance.doctor import _check_studies
 from hpsearch.study.prepare import load_data
+from hpsearch.study.tune import read_spec
 from tests.study.conftest import command, invoke
 
 

@@ -13,8 +13,8 @@ from study_file_schema import find_problems
 from hpsearch.errors import SpecError
 from hpsearch.spec.study_file import load_dict, load_file
 from hpsearch.spec.yaml_lines import parse_yaml
-from hpsearch.study import read_spec
 from hpsearch.study.file_schema import build_schema
+from hpsearch.study.tune import read_spec
 
 from .conftest import invoke
 

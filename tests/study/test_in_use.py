@@ -17,8 +17,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from hpsearch.cli import main
 from hpsearch.platforms.identity import host_name, user_name
-from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
+from hpsearch.study.tune import read_spec
 
 WEAK = """\
 seed: 3

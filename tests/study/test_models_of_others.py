@@ -11,7 +11,7 @@ import synthetic
 
 import hpsearch
 from hpsearch.errors import HpsearchError, SpecError
-from hpsearch.study import read_spec
+from hpsearch.study.tune import read_spec
 
 USERS = Path(__file__).parents[1] / "models" / "users_models.py"
 X = np.random.default_rng(0).normal(size=(150, 5))

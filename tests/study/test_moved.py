@@ -4,8 +4,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
-from hpsearch.study import read_spec
 from hpsearch.study.prepare import load_data
+from hpsearch.study.tune import read_spec
 from hpsearch.tracking.relocation import FOLDER, update_locations
 from hpsearch.tracking.store import artifact_location, default_uri, get_experiment_id, open_store
 

@@ -12,10 +12,10 @@ import hpsearch
 from hpsearch.cli import main
 from hpsearch.errors import DataError, SpecError
 from hpsearch.spec.search_space import Categorical, Int
-from hpsearch.study import read_spec
 from hpsearch.study.init.recommended_ranges import recommend_ranges
 from hpsearch.study.init.wizard import write_starter
 from hpsearch.study.prepare import load_data
+from hpsearch.study.tune import read_spec
 
 from .test_images import images
 

@@ -72,8 +72,8 @@ def test_a_notebook_shows_the_best_trials_and_no_markup_of_the_study(tmp_path):
 
 
 def test_the_winner_answers_raw_rows_as_it_was_scored(study, finished):
-    from hpsearch.study import read_spec
     from hpsearch.study.prepare import load_data
+    from hpsearch.study.tune import read_spec
 
     rows = load_data(read_spec(finished.spec)).locked_rows.read().table.to_pandas()
     chances = study.predict_proba(rows)
