@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +19,19 @@ if TYPE_CHECKING:
 # ---- importing ----
 
 
-def let_pandas_load_later() -> None:
-    """Let data adapters find pandas after `import keras` ran without it.
+def load_later(packages: Collection[str]) -> None:
+    """Let Keras find `packages` when it uses them, after `import keras` ran without them.
 
-    They look for it once, at import.
+    Data adapters look for pandas once, at import, and the callback `RemoteMonitor` for requests.
     """
+    from keras.src.callbacks import remote_monitor
     from keras.src.trainers.data_adapters import array_data_adapter, array_slicing
     from keras.src.utils import module_utils
 
-    array_data_adapter.pandas = array_slicing.pandas = module_utils.LazyModule("pandas")
+    if "pandas" in packages:
+        array_data_adapter.pandas = array_slicing.pandas = module_utils.LazyModule("pandas")
+    if "requests" in packages:
+        remote_monitor.requests = module_utils.LazyModule("requests")
 
 
 def hide_tensorflow() -> None:

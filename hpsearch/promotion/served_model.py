@@ -15,6 +15,7 @@ import json
 import logging
 import os
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -54,15 +55,11 @@ class ServedModel(PythonModel):  # type: ignore[misc]
         for name, expected in (user_code or {}).items():
             _require_digest(files["user_code"] / name, expected)
         _choose_backend()
-        import keras
-
         self.code = _import_code(files["model"].parents[1] / "code")
         plain = json.loads(files["schema"].read_text(encoding="utf-8"))
         self.schema = self.code["schema"].Schema.from_json(plain)
         trusted = {} if user_code is None else _trust_code(files)
-        self.model = keras.models.load_model(
-            files["model"], safe_mode=True, compile=False, custom_objects=trusted
-        )
+        self.model = _load_network(files["model"], trusted)
         _serve_csv(self.schema, self.code)
 
     def predict(
@@ -191,6 +188,35 @@ def _require_digest(file: Path, expected: str) -> None:
             f"{file.name} is damaged: its SHA-256 is {found}, {expected} was "
             "saved. Fetch the model again, or promote it again from its study."
         )
+
+
+def _load_network(file: Path, trusted: Mapping[str, Any]) -> Any:
+    """Load a `.keras` file in safe mode, without drawing weights that the file replaces.
+
+    Drawing them compiles a program for each shape of weights, which takes longer than a prediction.
+    """
+    import keras
+
+    with zipfile.ZipFile(file) as archive:
+        has_assets = any(name.startswith("assets/") for name in archive.namelist())
+        config = json.loads(archive.read("config.json"))
+    if has_assets:  # of layers with a vocabulary; `load_weights` leaves them out
+        return keras.models.load_model(file, safe_mode=True, compile=False, custom_objects=trusted)
+    config = _draw_nothing({**config, "compile_config": None})
+    network = keras.saving.deserialize_keras_object(config, custom_objects=trusted, safe_mode=True)
+    network.load_weights(file)
+    return network
+
+
+def _draw_nothing(config: Any) -> Any:
+    """Replace the initializers in a network's configuration by zeros."""
+    if isinstance(config, list):
+        return [_draw_nothing(part) for part in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("module") == "keras.initializers":
+        return {**config, "class_name": "Zeros", "config": {}}
+    return {key: _draw_nothing(part) for key, part in config.items()}
 
 
 def _trust_code(files: Mapping[str, Path]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Import Keras without libraries that training does not use: 3 s instead of 12.
 
-`import keras` also imports pandas, scikit-learn and matplotlib if they are installed, and under JAX
-the first `get_config` imports TensorFlow for a type check. TensorFlow's converter for phones
+`import keras` also imports pandas, scikit-learn, matplotlib, requests and IPython if they are
+installed, and under JAX the first `get_config` imports TensorFlow for a type check. TensorFlow's converter for phones
 imports JAX. Keras works without each of them, so they are hidden during the import; later imports
 by user code succeed.
 """
@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import sys
 
-from ..compat.keras import hide_tensorflow, let_pandas_load_later, replace_clear_session
+from ..compat.keras import hide_tensorflow, load_later, replace_clear_session
 from ..compat.tensorflow import limit_gpu_memory
 from ..gc_pause import pause_gc
 
-UNUSED_PACKAGES = ("pandas", "sklearn", "matplotlib")
+UNUSED_PACKAGES = ("pandas", "sklearn", "matplotlib", "requests", "IPython")
 GPU_MEMORY_VARIABLE = "XLA_PYTHON_CLIENT_MEM_FRACTION"  # of a GPU's memory; read by JAX
 
 
@@ -36,8 +36,7 @@ def import_keras() -> None:
     finally:
         for name in hidden:
             del sys.modules[name]
-    if "pandas" in hidden:
-        let_pandas_load_later()
+    load_later(hidden)
     if keras.config.backend() == "jax" and "tensorflow" not in sys.modules:
         hide_tensorflow()
 
