@@ -143,8 +143,8 @@ def remove_run_for_good(client: MlflowClient, run_id: str) -> None:
 
 
 def registry_uri(client: MlflowClient) -> str:
-    """Return the URI of a client's model registry."""
-    return str(client._registry_uri)
+    """Return the URI of a client's model registry; that of its store if it has no other."""
+    return str(getattr(client, "_registry_uri", client.tracking_uri))
 
 
 def artifact_repository(uri: str, tracking_uri: str | None = None) -> Any:

@@ -279,19 +279,17 @@ def _ensure_registered_model(client: MlflowClient, name: str) -> Iterator[bool]:
     Does not query it first: servers with logins let everybody create a registered model, but deny
     queries of one that does not exist.
     """
-    from mlflow.exceptions import MlflowException
-
     try:
         client.create_registered_model(name, description=MODEL_NOTE)
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+    except Exception as error:  # of MLflow, or of `StoreDatabase`
+        if error_code(error) != "RESOURCE_ALREADY_EXISTS":
             raise
         yield False
         return
     try:
         yield True
     except BaseException:
-        with suppress(MlflowException):
+        with suppress(Exception):  # of MLflow, or of `StoreDatabase`
             if not client.search_model_versions(f"name = '{name}'"):
                 client.delete_registered_model(name)
         raise

@@ -6,13 +6,13 @@ import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..compat.mlflow import registry_uri
 from ..errors import PromotionError
 from ..tracking.artifact_store import list_run_files
 from ..tracking.mlflow_layout import STUDY_TAG
-from ..tracking.refusals import http_status
+from ..tracking.refusals import error_code, http_status
 from ..tracking.store import get_experiment_id, is_server
 from .gate import HoldoutPredictions, NotBetterError, read_holdout_predictions
 from .package import clean_folder, folder_sha256, sha256
@@ -29,8 +29,6 @@ MODEL, PREDICTIONS = "model", "predictions.npz"  # in either
 
 def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
     """Read the lineage of the packed model."""
-    from mlflow.models import Model
-
     with tempfile.TemporaryDirectory() as folder:
         run = client.get_run(run_id)
         found = {file.path for file in list_run_files(client, run_id, FINAL)}
@@ -43,7 +41,7 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
                 "wait until its files have been uploaded: hpsearch tune SPEC goes on with it."
             )
         model = Path(client.download_artifacts(run_id, f"{FINAL}/{MODEL}", folder))
-        plain = Model.load(model / "MLmodel").metadata or {}
+        plain = _read_metadata(model / "MLmodel")
         _require_intact(model / "artifacts")
         digest = folder_sha256(clean_folder(model))
     flat = {k: v for k, v in plain.items() if not isinstance(v, Mapping)}
@@ -60,6 +58,15 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
     }
 
 
+def _read_metadata(file: Path) -> dict[str, Any]:
+    """Read the metadata of an MLflow model; its file is YAML 1.1, as MLflow writes it."""
+    from ruamel.yaml import YAML
+
+    yaml = YAML(typ="safe")
+    yaml.version = (1, 1)
+    return yaml.load(file).get("metadata") or {}
+
+
 def _require_intact(artifacts: Path) -> None:
     """Refuse a network that differs from the one that the study saved."""
     digests = json.loads((artifacts / "digests.json").read_text(encoding="utf-8"))
@@ -73,13 +80,12 @@ def _require_intact(artifacts: Path) -> None:
 def read_run_holdout(
     client: MlflowClient, run_id: str, artifact_path: str, folder: Path
 ) -> HoldoutPredictions:
-    from mlflow.exceptions import MlflowException
-
     folder.mkdir()
     try:
         path = client.download_artifacts(run_id, f"{artifact_path}/{PREDICTIONS}", str(folder))
-    except (MlflowException, OSError) as error:
-        if http_status(error) in (401, 403):
+    except Exception as error:  # of MLflow, or an OSError
+        is_known = isinstance(error, OSError) or error_code(error) is not None
+        if not is_known or http_status(error) in (401, 403):
             raise
         raise NotBetterError(
             f"challenger and champion cannot be compared: the {folder.name}'s study kept no "

@@ -24,7 +24,9 @@ from ..tracking.store import (
     limited_requests,
     open_store,
 )
+from ..tracking.store_database import open_store_database
 from ..tracking.study_runs import find_study_run, journal_key
+from ..tracking.summary_update import update_summary
 
 logger = logging.getLogger("hpsearch.study")
 
@@ -52,6 +54,16 @@ def open_aliases(tracking_uri: str | None, root: Path) -> Iterator[Any]:
     uri = tracking_uri or default_uri(root)
     if (registry := open_registry_database(uri)) is not None:
         yield registry
+        return
+    with open_registry(tracking_uri, root) as client:
+        yield client
+
+
+@contextmanager
+def _open_store(tracking_uri: str | None, root: Path) -> Iterator[Any]:
+    """Open a client for a promotion; see `open_aliases`."""
+    if (store := open_store_database(tracking_uri or default_uri(root))) is not None:
+        yield store
         return
     with open_registry(tracking_uri, root) as client:
         yield client
@@ -94,7 +106,7 @@ def promote(
     reference = promotion.parse_reference(name)
     folder = Path.cwd() if root is None else Path(root).resolve()
     journal = find_journal(folder, study)
-    with open_registry(tracking_uri, folder) as client:
+    with _open_store(tracking_uri, folder) as client:
         run = find_study_run(client, study, key=key, journal=journal)
         own = journal if journal is not None and journal_key(journal) == run.key else None
         # Open the journal first: while another process locks it, nothing could be recorded.
@@ -142,6 +154,7 @@ def list_models(
 def _send_promotion_event(journal: Path, uri: str, root: Path) -> None:
     """Record the promotion on the study's run; a failure does not undo the promotion."""
     try:
-        sync_study(journal, uri, artifact_location(uri, root))
+        if not update_summary(journal, uri):
+            sync_study(journal, uri, artifact_location(uri, root))
     except TrackingError as error:
         logger.warning("note: the study's run was not updated: %s", error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,12 +54,32 @@ def check_artifact_store(location: str) -> None:
         )
 
 
-def list_run_files(client: MlflowClient, run_id: str, folder: str = "") -> list[FileInfo]:
-    """List the direct children of a folder of a run's artifacts.
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file or a folder of a run, as MLflow's `FileInfo`."""
+
+    path: str  # relative to the run's artifacts
+    is_dir: bool
+    file_size: int | None  # bytes; None of a folder
+
+
+def list_run_files(
+    client: MlflowClient, run_id: str, folder: str = ""
+) -> Sequence[FileInfo | StoredFile]:
+    """List the direct children of a folder of a run's artifacts; local ones without MLflow.
 
     `client.list_artifacts` asks for logged models as well, which a server before MLflow 3 refuses.
     """
     uri = client.get_run(run_id).info.artifact_uri
+    if (root := local_folder(uri)) is not None:
+        return [
+            StoredFile(
+                path.relative_to(root).as_posix(),
+                path.is_dir(),
+                None if path.is_dir() else path.stat().st_size,
+            )
+            for path in (sorted((root / folder).iterdir()) if (root / folder).is_dir() else ())
+        ]
     repository = artifact_repository(uri, client.tracking_uri)
     return list(repository.list_artifacts(folder or None))
 

@@ -1,14 +1,15 @@
 """A client of the model registry in an SQLite store that does not import MLflow.
 
 Importing MLflow and creating its client take seconds. This client has the methods of `MlflowClient`
-that listing, rolling back and predicting need, with the same arguments and results. The schema of
-the database is checked before (`database_schema.check_schema`).
+that listing, promoting, rolling back and predicting need, with the same arguments and results. The
+schema of the database is checked before (`database_schema.check_schema`).
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -37,12 +38,28 @@ def open_registry_database(uri: str) -> RegistryDatabase | None:
     Raises:
         TrackingError: If the database is damaged, or of another version of MLflow.
     """
+    path = find_registry_file(uri)
+    return None if path is None else RegistryDatabase(path, uri)
+
+
+def find_registry_file(uri: str) -> Path | None:
+    """Return the SQLite file of a store that holds its registry, too; None for any other store.
+
+    Raises:
+        TrackingError: If the database is damaged, or of another version of MLflow.
+    """
     path = database_path(uri)
     if path is None or os.environ.get("MLFLOW_REGISTRY_URI") or database_state(path) != "whole":
         return None
     check_uri(uri)
     update_locations(path)
-    return RegistryDatabase(path, uri)
+    return path
+
+
+class EntryExistsError(ValueError):
+    """There is a registered model of this name."""
+
+    error_code = "RESOURCE_ALREADY_EXISTS"
 
 
 class RowPage(list[Any]):
@@ -98,8 +115,57 @@ class RegistryDatabase:
                 raise EntryMissingError(f"Registered Model with name={name} not found")
             return RegisteredModelRow(name, _read_aliases(database, name))
 
+    def create_registered_model(self, name: str, *, description: str) -> None:
+        """Make a registered model without versions.
+
+        Raises:
+            EntryExistsError: If there is one of this name.
+        """
+        now = _now()
+        try:
+            with self._open() as database, database:
+                database.execute(
+                    "insert into registered_models (name, creation_time, last_updated_time, "
+                    "description) values (?, ?, ?, ?)",
+                    [name, now, now, description],
+                )
+        except sqlite3.IntegrityError:
+            raise EntryExistsError(f"Registered Model (name={name}) already exists.") from None
+
+    def delete_registered_model(self, name: str) -> None:
+        """Delete a registered model that has no versions."""
+        with self._open() as database, database:
+            for table in ("registered_model_aliases", "registered_model_tags", "registered_models"):
+                database.execute(f"delete from {table} where name = ?", [name])
+
+    def create_model_version(
+        self, name: str, source: str, run_id: str, *, tags: Mapping[str, str], description: str
+    ) -> ModelVersionRow:
+        """Register the files at `source`, of a run, as the next version of a model."""
+        now = _now()
+        with self._open() as database, database:
+            database.execute("begin immediate")  # no other process takes the same number
+            (last,) = database.execute(
+                "select max(version) from model_versions where name = ?", [name]
+            ).fetchone()
+            version = (last or 0) + 1
+            database.execute(
+                "insert into model_versions (name, version, creation_time, last_updated_time, "
+                "description, current_stage, source, storage_location, run_id, status) "
+                "values (?, ?, ?, ?, ?, 'None', ?, ?, ?, 'READY')",
+                [name, version, now, now, description, source, source, run_id],
+            )
+            database.executemany(
+                "insert into model_version_tags (key, value, name, version) values (?, ?, ?, ?)",
+                [(key, value, name, version) for key, value in tags.items()],
+            )
+            database.execute(
+                "update registered_models set last_updated_time = ? where name = ?", [now, name]
+            )
+        return ModelVersionRow(name, str(version), now, tags, source)
+
     def search_model_versions(
-        self, *, filter_string: str, page_token: str | None = None
+        self, filter_string: str, *, page_token: str | None = None
     ) -> RowPage:
         """Return the versions of a model; `filter_string` is `name = 'NAME'`."""
         name = filter_string.removeprefix("name = '").removesuffix("'")
@@ -149,8 +215,14 @@ class RegistryDatabase:
         try:
             with closing(sqlite3.connect(self._path, timeout=BUSY_SECONDS)) as database:
                 yield database
+        except sqlite3.IntegrityError:
+            raise
         except sqlite3.Error as error:
             raise TrackingError(f"{self._path}: {error}") from None
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
 
 
 def _read_aliases(database: sqlite3.Connection, name: str) -> dict[str, str]:

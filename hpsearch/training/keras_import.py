@@ -1,9 +1,9 @@
 """Import Keras without libraries that training does not use: 3 s instead of 12.
 
 `import keras` also imports pandas, scikit-learn, matplotlib, requests and IPython if they are
-installed, and under JAX the first `get_config` imports TensorFlow for a type check. TensorFlow's converter for phones
-imports JAX. Keras works without each of them, so they are hidden during the import; later imports
-by user code succeed.
+installed, and under JAX the first `get_config` imports TensorFlow for a type check. TensorFlow's
+converter for phones imports JAX. Keras works without each of them, so they are hidden during the
+import; later imports by user code succeed.
 """
 
 from __future__ import annotations
