@@ -1,4 +1,4 @@
-"""Listing, rolling back and predicting in an SQLite store, without importing MLflow."""
+"""Listing, promoting, rolling back and predicting in an SQLite store, without importing MLflow."""
 
 import subprocess
 import sys
@@ -8,10 +8,11 @@ import pytest
 from mlflow import MlflowClient
 
 from hpsearch.errors import PromotionError
-from hpsearch.promotion import list_versions, rollback_model
+from hpsearch.promotion import NotBetterError, list_versions, promote_run, rollback_model
 from hpsearch.promotion.reference import Reference
 from hpsearch.promotion.registry import version_at
 from hpsearch.tracking.registry_database import RegistryDatabase, open_registry_database
+from hpsearch.tracking.store_database import open_store_database
 
 
 @pytest.fixture
@@ -60,6 +61,42 @@ def test_mlflow_sees_what_was_rolled_back(client: MlflowClient, database: Regist
     assert "hpsearch.since.champion" in client.get_model_version("m", "1").tags
 
 
+def test_a_model_is_promoted_as_by_mlflow(store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.time", lambda: 1.8e9)
+    run = store.study("plain", skill=1.0)
+    database = open_store_database(store.uri)
+    assert database is not None
+    for client, name in ((store.client, "theirs"), (database, "ours")):
+        for alias in ("champion", "next", "champion"):
+            done = promote_run(client, run, Reference(name, alias))
+            assert (1, alias) == (done.version, done.alias)
+    theirs, ours = (dict(store.client.get_registered_model(n)) for n in ("theirs", "ours"))
+    assert {"champion", "next"} == ours["aliases"].keys()
+    for each in (theirs, ours):
+        del each["name"], each["latest_versions"]
+        each["last_updated_timestamp"] = each["creation_timestamp"] = None
+    assert theirs == ours
+    theirs, ours = (dict(store.client.get_model_version(n, 1)) for n in ("theirs", "ours"))
+    for each in (theirs, ours):
+        del each["name"]
+        each["last_updated_timestamp"] = each["creation_timestamp"] = None
+    assert theirs == ours
+    assert Path(ours["source"], "MLmodel").is_file()
+
+
+def test_the_database_refuses_a_worse_challenger_and_a_run_without_a_winner(store) -> None:
+    database = open_store_database(store.uri)
+    assert database is not None
+    promote_run(database, store.study("able", skill=3.0), Reference("judged"))
+    with pytest.raises(NotBetterError, match="judged@champion stays version 1"):
+        promote_run(database, store.study("dull", skill=0.5), Reference("judged"))
+    empty = store.client.create_run("0").info.run_id
+    with pytest.raises(PromotionError, match="holds no fitted winner"):
+        promote_run(database, empty, Reference("nothing"))
+    with pytest.raises(PromotionError, match="there is no registered model 'nothing'"):
+        list_versions(database, "nothing")
+
+
 def test_another_store_is_left_to_mlflow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_registry_database("http://127.0.0.1:9") is None
     assert open_registry_database(f"sqlite:///{tmp_path}/none.db") is None
@@ -85,7 +122,7 @@ def test_models_imports_neither_mlflow_nor_pandas(client: MlflowClient, tmp_path
 
 @pytest.mark.long
 def test_predict_and_doctor_import_no_mlflow(store, table: Path, tmp_path: Path) -> None:
-    from hpsearch.promotion import parse_reference, promote_run
+    from hpsearch.promotion import parse_reference
 
     promote_run(store.client, store.study("light", skill=1.0), parse_reference("light"))
     uri = ("--tracking-uri", store.uri)
