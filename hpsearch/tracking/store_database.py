@@ -46,7 +46,7 @@ class ExperimentRow:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What identifies a run, and its state."""
+    """Identity and state of a run."""
 
     run_id: str
     experiment_id: str
