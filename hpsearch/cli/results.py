@@ -174,6 +174,8 @@ def show_data(dataset: Dataset) -> None:
     columns = dataset.schema.columns
     for column in columns if len(columns) <= MAX_COLUMNS else columns[:FIRST_COLUMNS]:
         values = ", ".join(column.vocabulary[:6]) + (" …" if len(column.vocabulary) > 6 else "")
+        if column.kind == "text":
+            values = f"up to {column.n_cleaned} tokens"
         grid.add_row(column.name, column.kind, values or column.format)
     if len(columns) > MAX_COLUMNS:
         kinds = Counter(column.kind for column in columns)

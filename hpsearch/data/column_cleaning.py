@@ -14,10 +14,11 @@ import numpy as np
 
 try:
     from ..errors import DataError
-    from . import cells, vocabulary
+    from . import cells, text_tokens, vocabulary
     from .columns import DATE_PARTS, CellCounts, Column
 except ImportError:  # beside a served model
     import hpsearch_cells as cells  # type: ignore[import-not-found,no-redef]
+    import hpsearch_text_tokens as text_tokens  # type: ignore[import-not-found,no-redef]
     import hpsearch_vocabulary as vocabulary  # type: ignore[import-not-found,no-redef]
     from hpsearch_cells import DataError  # type: ignore[no-redef]
     from hpsearch_columns import (  # type: ignore[import-not-found,no-redef]
@@ -72,11 +73,15 @@ def clean_column(
 ) -> np.ndarray:
     """Clean one column to float64, shape (n_rows,): see `Schema.clean`.
 
+    A text becomes (n_rows, n_tokens) float32.
+
     `remedy` is appended to the error for a cell that is not a number.
     """
     raw = table[column.raw_name]
     if column.kind == "categorical":
         return _encode_categories(raw, column, counts)
+    if column.kind == "text":
+        return _encode_text_column(raw, column, counts)
     numbers = (
         _extract_date_part(raw, column) if column.part else _parse_numbers(raw, column, remedy)
     )
@@ -105,6 +110,17 @@ def _encode_categories(raw: Any, column: Column, counts: CellCounts | None) -> n
         blank = sum(n for text, n in zip(texts, sizes, strict=True) if not text)
         counts.add_missing(column.raw_name, blank)
     return cells.expand_to_rows([np.nan if c is None else c for c in codes], indices, np.float64)
+
+
+def _encode_text_column(raw: Any, column: Column, counts: CellCounts | None) -> np.ndarray:
+    """Encode the tokens of each text; NaN where it is missing."""
+    values, indices = cells.factorize(raw)
+    texts = format_categories(values, column)
+    if counts is not None:
+        blank = np.array([not text for text in texts], bool)
+        counts.add_missing(column.raw_name, int(blank[indices].sum()))
+    encoded: np.ndarray = text_tokens.encode_texts(texts, column.n_cleaned)[indices]
+    return encoded
 
 
 def apply_replacements(values: Iterable[Any], texts: Iterable[str]) -> Iterator[tuple[Any, str]]:

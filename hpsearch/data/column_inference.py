@@ -44,10 +44,15 @@ from .text_formats import (
     note_mixed_column,
     refuse_dates,
 )
+from .text_tokens import tokenize
 from .vocabulary import OTHER_CATEGORY
 
 MAX_PROBLEMS = 20  # columns named in one error
 MAX_CATEGORIES = 100  # a text column with more must be declared before it is one-hot encoded
+MAX_TOKENS = 200  # of a text that are read, unless declared
+WORDS_OF_TEXT = 4  # words from which a text is read as one
+EXAMINED_TEXTS = 1000
+SHOWN_LETTERS = 60  # of a text in a message
 FEW_CATEGORIES = 20  # up to this many, half the rows may be distinct
 
 
@@ -94,7 +99,9 @@ def infer_columns(
         shown = list(problems.values())[:MAX_PROBLEMS]
         more = len(problems) - len(shown)
         raise DataError("\n".join([*shown, *([f"and {more} columns more"] if more else [])]))
-    found_columns = tuple(c for name in names for c in columns[name])
+    found_columns = tuple(
+        sorted((c for name in names for c in columns[name]), key=lambda c: c.is_array)
+    )  # arrays last: families take the features before them as a table
     return found_columns, _merge_notes([note for name in names for note in notes[name]])
 
 
@@ -138,6 +145,8 @@ def _infer_column(
         numbers = clean_column({name: raw}, column)
         refuse_rounding(raw, numbers, column, spec)
         return [column], [*notes, *_note_row_number(numbers, name)]
+    if kind == "text":
+        return _build_text_column(raw, column, spec, development)
     column = replace(column, format="", exact=origin.is_text or is_text_column(raw))
     found, said = _build_categorical(raw, column, spec, data, development)
     return found, [*notes, *said]
@@ -183,7 +192,7 @@ def _infer_kind(
             form = choose_date_format(name, drop_missing_texts(_list_texts(raw, column)))
         zone, note = (spec.zone, "") if spec.zone else find_zone(name, raw)
         return kind, replace(column, format=form or "", zone=zone), [note] * bool(note)
-    if kind == "categorical":
+    if kind in ("categorical", "text"):
         return kind, column, []
     if kind is None and pa.types.is_temporal(raw.type):
         refuse_dates(name, ["2024-12-31"])
@@ -298,12 +307,44 @@ def _format_too_many(name: str, counts: dict[str, int], least: int) -> str:
             f"declare them in data.missing or data.columns.{name}.missing"
         )
     grouped = f" with at least {least} rows each" if least > 1 else ""
+    read = "read them word by word (kind: text), " if is_free_text(list(counts)) else ""
     return (
         f"column {name!r} holds text with {len(counts)} different values{grouped} in {rows} rows, "
-        f"like {', '.join(map(repr, list(counts)[:3]))}: leave it out with data.drop: [{name}], "
-        f"or in data.columns.{name} group rare values (group_rare: 20), hash them (buckets: 64) or "
-        "take all (kind: categorical)"
+        f"like {', '.join(repr(shorten(t)) for t in list(counts)[:3])}: leave it out with "
+        f"data.drop: [{name}], or in data.columns.{name} {read}group rare values "
+        "(group_rare: 20), hash them (buckets: 64) or take all (kind: categorical)"
     )
+
+
+def is_free_text(texts: Sequence[str]) -> bool:
+    """Whether texts look like sentences: on average `WORDS_OF_TEXT` words or more."""
+    some = texts[:: max(1, len(texts) // EXAMINED_TEXTS)]
+    return bool(some) and sum(len(t.split()) for t in some) >= WORDS_OF_TEXT * len(some)
+
+
+def shorten(text: str) -> str:
+    """Cut a long text for a message."""
+    return text if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]}…"
+
+
+def _build_text_column(
+    raw: Any, column: Column, spec: ColumnSpec, development: np.ndarray
+) -> tuple[list[Column], list[str]]:
+    """Build a text column that is as wide as the longest text of the development rows."""
+    values, indices = factorize(raw)
+    texts = format_categories(values, column)
+    lengths = np.array([len(tokenize(t)) for t in texts], np.intp)[indices[development]]
+    longest = int(lengths.max(initial=1))
+    n_tokens = max(1, min(longest, spec.tokens or MAX_TOKENS))
+    column = replace(column, kind="text", format="", indicator=False, shape=(n_tokens,))
+    cut = int((lengths > n_tokens).sum())
+    if not cut:
+        return [column], []
+    said = (
+        f"{column.name}: {cut:,} of {len(development):,} texts have more than {n_tokens} tokens, "
+        f"whose rest is not read; data.columns.{column.name}.tokens: {longest} reads all"
+    )
+    return [column], [said]
 
 
 def _build_date_columns(raw: Any, column: Column) -> list[Column]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from math import prod
 from typing import Any, Literal
 
 DATE_PARTS = ("year", "month", "day", "weekday", "hour")
@@ -15,10 +16,10 @@ DATE_PARTS = ("year", "month", "day", "weekday", "hour")
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One cleaned column: numbers, or codes of a vocabulary."""
+    """One column: numbers, codes of a vocabulary, tokens of a text or pixels of an image."""
 
     name: str
-    kind: Literal["numeric", "categorical"]
+    kind: Literal["numeric", "categorical", "text", "image"]
     vocabulary: tuple[str, ...] = ()  # categories; code k is vocabulary[k]
     buckets: int = 0  # number of hash buckets that replace the vocabulary; 0: none
     source: str = ""  # the raw table's column, if its name differs
@@ -33,6 +34,7 @@ class Column:
     format: str = ""  # how 1250.5 or a date is written; "": 1250.5, ISO 8601
     zone: str = ""  # time zone of a date: see `parse_date`
     exact: bool = False  # whether categories keep their spelling: 007 is not 7
+    shape: tuple[int, ...] = ()  # text: (tokens,); image: (height, width, channels)
 
     @property
     def raw_name(self) -> str:
@@ -40,9 +42,28 @@ class Column:
         return self.source or self.name
 
     @property
+    def is_array(self) -> bool:
+        """Whether a cell is several numbers: the tokens of a text, or the pixels of an image."""
+        return bool(self.shape)
+
+    @property
+    def n_cleaned(self) -> int:
+        """Cleaned columns of this column."""
+        return prod(self.shape)
+
+    @property
+    def n_features(self) -> int:
+        """Features of this column, the indicator included."""
+        if self.kind == "categorical":
+            return (self.buckets or len(self.vocabulary)) + self.indicator
+        return self.n_cleaned + self.indicator
+
+    @property
     def feature_names(self) -> tuple[str, ...]:
         """Names of the column's features."""
-        if self.kind == "numeric":
+        if self.is_array:
+            names = [f"{self.name}[{k}]" for k in range(self.n_cleaned)]
+        elif self.kind == "numeric":
             names = [self.name]
         elif self.buckets:
             names = [f"{self.name}#{k}" for k in range(self.buckets)]
@@ -85,6 +106,21 @@ class Target:
         """The transform of each output, "" for none; empty if no output has one."""
         each = tuple(part.transform for part in self.parts) or (self.transform,)
         return each if any(each) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayInput:
+    """The consecutive features of a text or an image, which a network takes as an array."""
+
+    name: str  # of the column
+    kind: str  # "text" or "image"
+    start: int  # first feature
+    shape: tuple[int, ...]
+
+    @property
+    def stop(self) -> int:
+        """The first feature behind it."""
+        return self.start + prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True)

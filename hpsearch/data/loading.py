@@ -45,7 +45,7 @@ from .split import Split
 from .target_inference import infer_targets
 from .windows import Windows, build_windows
 
-TEXT_KINDS = ("categorical", "date")
+TEXT_KINDS = ("categorical", "date", "text")
 
 
 def load(
@@ -228,6 +228,11 @@ def _make_schema(
     if data.windows is not None and data.windows.include_target:
         names = (*names, *roles.targets)
     inferred, odd = infer_columns(source.table, names, data, here, source.origin)
+    if data.windows is not None and (array := next((c for c in inferred if c.is_array), None)):
+        raise DataError(
+            f"data.windows: column {array.name!r} is {array.kind}, which windows do not take: "
+            f"data.drop: [{array.name}]"
+        )
     schema = _make_array_schema(source.array, target, data) or Schema(
         inferred, target, window=_make_row_window(data), layout=source.layout
     )
@@ -455,7 +460,8 @@ def _note_constant_columns(schema: Schema, columns: np.ndarray) -> tuple[str, ..
         return ()
     notes = []
     empty, constant = [], []
-    for values, column in zip(columns.T, schema.columns, strict=True):
+    for column, start in schema.iter_cleaned():
+        values = columns[:, start : start + column.n_cleaned]
         known = values[~np.isnan(values)]
         if known.size == 0:
             empty.append(column.name)

@@ -8,7 +8,7 @@ libraries. The only statistic of the rows that it stores is the vocabulary of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ try:
     from . import cells
     from .column_cleaning import clean_column, count_rows, require_columns, to_float32
     from .columns import (
+        ArrayInput,
         CellCounts,
         Column,
         Layout,
@@ -39,6 +40,7 @@ except ImportError:  # beside a served model
         to_float32,
     )
     from hpsearch_columns import (  # type: ignore[import-not-found,no-redef]
+        ArrayInput,
         CellCounts,
         Column,
         Layout,
@@ -67,7 +69,14 @@ class Schema:
         """Shape of one row of the assembled model's input."""
         if self.window is not None:
             return self.window.rows, len(self.columns)
-        return self.shape or (len(self.columns),)
+        return self.shape or (sum(c.n_cleaned for c in self.columns),)
+
+    def iter_cleaned(self) -> Iterator[tuple[Column, int]]:
+        """Iterate over the columns with the index of their first cleaned column."""
+        start = 0
+        for column in self.columns:
+            yield column, start
+            start += column.n_cleaned
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -79,10 +88,19 @@ class Schema:
         """First feature and number of categories of each categorical column."""
         found, at = [], 0
         for column in self.columns:
-            n = len(column.feature_names)
             if column.kind == "categorical":
-                found.append((at, n - column.indicator))
-            at += n
+                found.append((at, column.n_features - column.indicator))
+            at += column.n_features
+        return tuple(found)
+
+    @property
+    def array_inputs(self) -> tuple[ArrayInput, ...]:
+        """The features of the texts and images."""
+        found, at = [], 0
+        for column in self.columns:
+            if column.is_array:
+                found.append(ArrayInput(column.name, column.kind, at, column.shape))
+            at += column.n_features
         return tuple(found)
 
     @property
@@ -103,8 +121,9 @@ class Schema:
             counts: Missing cells and unknown categories are added to it.
 
         Returns:
-            (n_rows, n_columns) float32: numbers, and the codes of categories; NaN for missing
-            cells and unknown categories. For array rows, (n_rows, *shape) of `dtype`.
+            (n_rows, n_cleaned) float32: numbers, the codes of categories, the tokens of texts and
+            the pixels of images; NaN for missing cells and unknown categories. For array rows,
+            (n_rows, *shape) of `dtype`.
 
         Raises:
             DataError: If a column is missing, a cell of a numeric column is not a number, or an
@@ -114,12 +133,15 @@ class Schema:
             return self._clean_array(np.asarray(table))
         require_columns(table, self.raw_columns)
         cleaned: np.ndarray | None = None
-        for j, column in enumerate(self.columns):
+        for column, start in self.iter_cleaned():
             values = clean_column(table, column, counts=counts)
             if cleaned is None:
-                cleaned = np.empty((len(values), len(self.columns)), np.float32)
+                cleaned = np.empty((len(values), *self.input_shape[-1:]), np.float32)
+            if column.is_array:
+                cleaned[:, start : start + column.n_cleaned] = values
+                continue
             bound = f"; or bound it with data.columns.{column.name}.clip"
-            cleaned[:, j] = to_float32(values, column.name, bound)
+            cleaned[:, start] = to_float32(values, column.name, bound)
         if counts is not None:
             counts.rows += 0 if cleaned is None else len(cleaned)
         return np.empty((0, 0), np.float32) if cleaned is None else cleaned
@@ -149,26 +171,28 @@ class Schema:
         """Expand cleaned columns to features: one-hot categories and missing indicators.
 
         Args:
-            columns: (n_rows, n_columns) float32, from `clean`.
+            columns: (n_rows, n_cleaned) float32, from `clean`.
 
         Returns:
             (n_rows, n_features) float32; NaN for missing numbers, and zeros in all features of a
             missing or unknown category.
         """
-        if all(c.kind == "numeric" and not c.indicator for c in self.columns):
+        if all(c.kind != "categorical" and not c.indicator for c in self.columns):
             return columns
         if columns.ndim > 2:  # windows
             flat = self.expand(columns.reshape(-1, columns.shape[-1]))
             return flat.reshape(*columns.shape[:-1], -1)
-        features = np.zeros((len(columns), len(self.feature_names)), np.float32)
+        features = np.zeros((len(columns), sum(c.n_features for c in self.columns)), np.float32)
         at = 0
-        for values, column in zip(columns.T, self.columns, strict=True):
-            known = np.flatnonzero(~np.isnan(values))
+        for column, start in self.iter_cleaned():
+            values = columns[:, start]
             if column.kind == "categorical":
+                known = np.flatnonzero(~np.isnan(values))
                 features[known, at + values[known].astype(np.intp)] = 1
             else:
-                features[:, at] = values
-            at += len(column.feature_names)
+                n = column.n_cleaned
+                features[:, at : at + n] = columns[:, start : start + n]
+            at += column.n_features
             if column.indicator:
                 features[:, at - 1] = np.isnan(values)
         return features

@@ -142,10 +142,8 @@ def fit_statistics(
     """
     every, rows = rows, _subsample_rows(rows if read is None else read, columns.shape[1:-1])
     vectors = [
-        _fit_numeric(columns[rows, ..., j].ravel(), column, column.scaling or scaling)
-        if column.kind == "numeric"
-        else _fit_categorical(columns[rows, j], column)
-        for j, column in enumerate(schema.columns)
+        _fit_column(columns[rows, ..., start : start + column.n_cleaned], column, scaling)
+        for column, start in schema.iter_cleaned()
     ]
     impute, center, scale = (
         np.array([number for v in vectors for number in v[k]], np.float32) for k in range(3)
@@ -171,7 +169,7 @@ def _list_clips(schema: Schema, scaling: str) -> np.ndarray | None:
     for column in schema.columns:
         clipped = column.kind == "numeric" and (column.scaling or scaling) == "robust_clip"
         indicators = [0.0] * column.indicator
-        values = len(column.feature_names) - len(indicators)
+        values = column.n_features - len(indicators)
         clips += [1 / CLIP_AT if clipped else 0.0] * values + indicators
     return np.array(clips, np.float32) if any(clips) else None
 
@@ -186,6 +184,16 @@ def _subsample_rows(rows: np.ndarray, inner: tuple[int, ...]) -> np.ndarray:
 
 
 FeatureVectors = tuple[list[float], list[float], list[float]]  # impute, center, scale by feature
+
+
+def _fit_column(values: np.ndarray, column: Column, scaling: str) -> FeatureVectors:
+    """Fit one column to its cleaned values, (n_train, ..., n_cleaned)."""
+    if column.kind == "numeric":
+        return _fit_numeric(values.ravel(), column, column.scaling or scaling)
+    if column.kind == "categorical":
+        return _fit_categorical(values[:, 0], column)
+    n = column.n_cleaned
+    return [0.0] * n, [0.0] * n, [1.0] * n  # the numbers of tokens are names
 
 
 def _fit_numeric(values: np.ndarray, column: Column, scaling: str) -> FeatureVectors:
@@ -243,16 +251,16 @@ def _fit_quantile_scaling(
     middles, halves, slopes = np.zeros((3, N_KNOTS - 1, len(impute)), np.float32)
     found = QuantileScaling(middles, halves, slopes, np.zeros(len(impute), np.float32))
     at = 0
-    for j, column in enumerate(schema.columns):
-        if bent[j]:
-            values = columns[rows, ..., j].ravel()
+    for is_bent, (column, start) in zip(bent, schema.iter_cleaned(), strict=True):
+        if is_bent:
+            values = columns[rows, ..., start].ravel()
             middle, half, slope, offset = _fit_quantile_pieces(
                 np.where(np.isnan(values), impute[at], values)
             )
             for vectors, numbers in zip(found, (middle, half, slope), strict=False):
                 vectors[: len(numbers), at] = numbers
             found.offset[at] = offset
-        at += len(column.feature_names)
+        at += column.n_features
     return found
 
 
@@ -280,7 +288,7 @@ def _fit_quantile_pieces(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 
 def _fit_categorical(codes: np.ndarray, column: Column) -> FeatureVectors:
     """Fit one categorical column, (n_train,): which categories occur."""
-    size = len(column.feature_names)
+    size = column.n_features
     known = codes[~np.isnan(codes)].astype(np.intp)
     shown = np.bincount(known, minlength=size) > 0
     if column.indicator:

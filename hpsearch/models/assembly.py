@@ -106,12 +106,17 @@ def _map_features(schema: Schema) -> _FeatureMap:
     column: list[int] = []
     code: list[float] = []
     marks_missing: list[bool] = []
-    for index, c in enumerate(schema.columns):
-        n_values = len(c.feature_names) - c.indicator
-        column += [index] * len(c.feature_names)
-        code += [np.nan] if c.kind == "numeric" else list(range(n_values))
+    for c, start in schema.iter_cleaned():
+        n_values = c.n_features - c.indicator
+        if c.kind == "categorical":
+            column += [start] * n_values
+            code += range(n_values)
+        else:
+            column += range(start, start + n_values)
+            code += [np.nan] * n_values
         marks_missing += [False] * n_values
         if c.indicator:
+            column.append(start)
             code.append(np.nan)
             marks_missing.append(True)
     return _FeatureMap(

@@ -55,6 +55,11 @@ class Family:
         """Whether `build` takes the argument `categories`."""
         return self.defaults is not None and "encoding" in self.defaults
 
+    @property
+    def takes_texts(self) -> bool:
+        """Whether `build` takes the argument `arrays`."""
+        return self.defaults is not None and "text_vocabulary" in self.defaults
+
 
 def _find_bins_initializer(params: Mapping[str, Value]) -> RowInitializer | None:
     return number_embedding.initialize_bins if params.get("embedding") == "piecewise" else None

@@ -33,7 +33,7 @@ MODEL_FOLDER = "model"  # in the folder of the final fit
 EXAMPLE_ROWS = 3
 # Modules of data/ that are copied beside a model.
 CODE = (
-    *("cells", "vocabulary", "columns", "column_cleaning", "target_encoding"),
+    *("cells", "vocabulary", "text_tokens", "columns", "column_cleaning", "target_encoding"),
     *("prediction_intervals", "schema", "delimited"),
 )
 # All that a server needs besides MLflow; if not given, MLflow infers them in half a minute.
@@ -187,8 +187,9 @@ def example_rows(schema: Schema, columns: np.ndarray) -> pd.DataFrame | np.ndarr
     if schema.shape:
         return columns
     raw: dict[str, list[Any]] = {}
-    for column, values in zip(schema.columns, columns.T, strict=True):
-        raw.setdefault(column.raw_name, [_raw_cell(column, float(v)) for v in values])
+    for column, start in schema.iter_cleaned():
+        cells = [_raw_cell(column, float(v)) for v in columns[:, start]]
+        raw.setdefault(column.raw_name, cells)
     for name in schema.raw_columns:  # the only raw column that is not a feature: the series' name
         raw.setdefault(name, ["one"] * len(columns))
     return pd.DataFrame(raw)
@@ -199,7 +200,7 @@ def _raw_cell(column: Column, value: float) -> Any:
         return None
     if column.part:  # the other parts of the date are not known here
         return "2024-12-31 12:00:00"
-    if column.buckets:
+    if column.buckets or column.kind == "text":
         return "text"
     if column.kind == "categorical":
         return column.vocabulary[int(value)]

@@ -6,7 +6,7 @@ Pure data: reads no file and imports no array library, so `hpsearch check` answe
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -75,7 +75,7 @@ class _DataSection(BaseModel):
 class ColumnSpec(_DataSection):
     """Options of one column; what is not declared is inferred."""
 
-    kind: Literal["numeric", "categorical", "date"] | None = None  # None: inferred
+    kind: Literal["numeric", "categorical", "date", "text"] | None = None  # None: inferred
     missing: list[CellValue] = []  # values that mark a missing cell
     replace: dict[CellValue, CellValue] = {}  # cell -> replacement
     impute: Impute | None = None  # numbers; None: `DataSpec.impute`
@@ -88,6 +88,8 @@ class ColumnSpec(_DataSection):
     round: bool = False  # whole numbers beyond 2**24 may lose digits
     zone: str | None = None  # dates: time zone in which they are read; None: inferred
     format: str | None = None  # how 1250.5 or a date (DD/MM/YYYY) is written; None: inferred
+    # Tokens that are read of a text; None: as many as the longest has, at most `MAX_TOKENS`.
+    tokens: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _check_options(self) -> ColumnSpec:
@@ -99,7 +101,23 @@ class ColumnSpec(_DataSection):
             check_format(self.format, self.kind)
         if self.zone is not None:
             check_zone(self.zone, self.kind)
+        if self.tokens is not None and self.kind != "text":
+            raise ValueError("tokens is for kind: text")
+        if self.kind == "text":
+            refuse_options(self, {"kind", "missing", "replace", "tokens"})
         return self
+
+
+def refuse_options(spec: ColumnSpec, allowed: Collection[str]) -> None:
+    """Refuse options that mean nothing for the column's kind.
+
+    Raises:
+        ValueError: Names them.
+    """
+    if wrong := sorted(spec.model_fields_set - set(allowed)):
+        raise ValueError(
+            f"{', '.join(wrong)}: not for kind: {spec.kind}, which has {', '.join(sorted(allowed))}"
+        )
 
 
 def check_zone(zone: str, kind: str | None) -> None:

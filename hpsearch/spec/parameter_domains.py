@@ -169,6 +169,12 @@ _MLP_DOMAINS: ParameterDomains = {
     **_DENSE_DOMAINS,
     **_ENCODING_DOMAINS,
 }
+_TEXT_DOMAINS: ParameterDomains = {
+    "text_vocabulary": Domain("int", 2),
+    "text_ngrams": POSITIVE_INT,
+    "text_tokens": NON_NEGATIVE_INT,
+    "text_size": POSITIVE_INT,
+}
 _CONVOLUTIONAL_DOMAINS: ParameterDomains = {
     "blocks": NON_NEGATIVE_INT,
     "convolutions": POSITIVE_INT,
@@ -181,7 +187,7 @@ _CONVOLUTIONAL_DOMAINS: ParameterDomains = {
     "spatial_dropout": RATE,
 }
 FAMILY_DOMAINS: Mapping[str, ParameterDomains] = {
-    "mlp": _MLP_DOMAINS,
+    "mlp": {**_MLP_DOMAINS, **_TEXT_DOMAINS},
     "realmlp": {
         "layers": NON_NEGATIVE_INT,
         "units": POSITIVE_INT,

@@ -82,7 +82,7 @@ def check_model(file: StudyFile, problem: Problem) -> ModelCheck:
         if isinstance(loss, str) and is_reference(loss)
     ]
     family = find_family(spec.model_name)
-    if family and (reason := _explain_wrong_shape(family, problem.row_shape)):
+    if family and (reason := _explain_wrong_rows(family, problem)):
         raise file.make_error("model", reason)
     if family and not losses and not problem.callbacks:
         return ModelCheck()
@@ -162,8 +162,15 @@ def check_metric(file: StudyFile, problem: Problem) -> None:
         ) from None
 
 
-def _explain_wrong_shape(family: Family, shape: tuple[int, ...]) -> str | None:
-    """Explain why a family does not support rows of this shape; None if it does."""
+def _explain_wrong_rows(family: Family, problem: Problem) -> str | None:
+    """Explain why a family does not support the rows; None if it does."""
+    shape = problem.row_shape
+    if problem.array_inputs and not family.takes_texts:
+        named = problem.array_inputs[0]
+        return (
+            f"{family.name} takes numbers and categories, but the column {named.name!r} is "
+            f"{named.kind}: take the model mlp, or your own function"
+        )
     if family.row_shapes is None or len(shape) in family.row_shapes:
         return None
     takes = " or ".join(family.row_shapes.values())

@@ -130,6 +130,7 @@ def build_problem(study: ResolvedStudy, dataset: Dataset) -> Problem:
         threshold=study.threshold,
         cost_objectives=study.costs,
         category_ranges=dataset.schema.category_ranges,
+        array_inputs=dataset.schema.array_inputs,
         windows=dataset.windows,
         statistics_by_scaling={str(how): () for how in scalings},
         callbacks=tuple(spec.training.callbacks),

@@ -84,6 +84,7 @@ def permutation_importance(
 def _group_by_raw_column(schema: Schema) -> dict[str, list[int]]:
     """Group the cleaned columns by raw column."""
     indices: dict[str, list[int]] = {}
-    for index, column in enumerate(schema.columns):
-        indices.setdefault(column.raw_name, []).append(index)
+    for column, start in schema.iter_cleaned():
+        own = range(start, start + column.n_cleaned)
+        indices.setdefault(column.raw_name, []).extend(own)
     return indices

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..compat.keras import compute_output_shape
+from ..data.columns import ArrayInput
 from ..data.split import Split
 from ..data.statistics import Statistics
 from ..data.windows import Windows
@@ -75,6 +76,7 @@ class Problem:
     custom_metric: tuple[str, Direction] | None = None  # the objective, as FILE.py:FUNCTION
     cost_objectives: tuple[str, ...] = ()  # not metrics; "latency_ms" is measured
     category_ranges: CategoryRanges = ()  # features of each categorical column
+    array_inputs: tuple[ArrayInput, ...] = ()  # features of each text; the last ones
     target_transforms: tuple[str, ...] = ()  # of a regression's outputs
     # By `scaling`, if it is a hyperparameter.
     statistics_by_scaling: Mapping[str, tuple[Statistics, ...]] | None = None
@@ -123,7 +125,11 @@ class Problem:
         outputs = make_outputs(self.task, self.n_outputs)
         chosen = watch(self.resolve(params))
         flat = len(inputs) == 1  # otherwise the features of a row are not one vector
-        also = {"categories": self.category_ranges} if family.takes_categories and flat else {}
+        also: dict[str, Any] = {}
+        if family.takes_categories and flat:
+            also["categories"] = self.category_ranges
+        if family.takes_texts and flat:
+            also["arrays"] = self.array_inputs
 
         def build() -> keras.Model:
             if family.defaults is None:  # a custom function may draw random numbers

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...data.columns import ArrayInput
 from ...trial import Value
 from ..outputs import Outputs
-from . import category_encoding, number_embedding
+from . import category_encoding, number_embedding, text_embedding
 from .blocks import apply_normalization, make_regularizer
 from .category_encoding import CategoryRanges
 from .number_embedding import encode_features
+from .text_embedding import split_arrays
 
 if TYPE_CHECKING:
     import keras
 
 # Hyperparameters of the family, with defaults.
-DEFAULTS: dict[str, Value] = {
+TABLE_DEFAULTS: dict[str, Value] = {
     "layers": 2,
     "units": 64,
     "activation": "relu",
@@ -28,6 +30,7 @@ DEFAULTS: dict[str, Value] = {
     **category_encoding.DEFAULTS,
     **number_embedding.DEFAULTS,
 }
+DEFAULTS: dict[str, Value] = {**TABLE_DEFAULTS, **text_embedding.DEFAULTS}
 
 
 def build(
@@ -36,6 +39,7 @@ def build(
     outputs: Outputs,
     *,
     categories: CategoryRanges = (),
+    arrays: Sequence[ArrayInput] = (),
 ) -> keras.Model:
     """Build an uncompiled network.
 
@@ -44,13 +48,18 @@ def build(
         inputs: Shape of one row, (n_features,); other shapes are flattened.
         outputs: The output layer.
         categories: The ranges of features that encode one categorical column.
+        arrays: The features of texts, which are the last ones.
     """
     import keras
 
     p: dict[str, Any] = {**DEFAULTS, **params}
     first = keras.Input(inputs, name="features")
     x = first if len(inputs) == 1 else keras.layers.Flatten(name="flat")(first)
-    x = encode_features(x, p, categories) if len(inputs) == 1 else x
+    if len(inputs) == 1:
+        x, encoded = split_arrays(x, arrays, p)
+        table = [] if x is None else [encode_features(x, p, categories)]
+        parts = [*table, *encoded]
+        x = keras.layers.Concatenate(name="columns")(parts) if len(parts) > 1 else parts[0]
     x = build_hidden_layers(x, p)
     last = keras.layers.Dense(outputs.units, activation=outputs.activation, name="output")(x)
     return keras.Model(first, last, name="mlp")

@@ -18,7 +18,7 @@ from .number_embedding import encode_features
 if TYPE_CHECKING:
     import keras
 
-DEFAULTS: dict[str, Value] = {**mlp.DEFAULTS, "encoding": "embedding"}
+DEFAULTS: dict[str, Value] = {**mlp.TABLE_DEFAULTS, "encoding": "embedding"}
 
 
 def build(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,8 +90,8 @@ def _render_dropped(s: StarterFacts, names: list[str]) -> Iterator[str]:
 def _render_columns(s: StarterFacts) -> Iterator[str]:
     columns = s.dataset.schema.columns
     wide = min(30, max(len(format_comment(c.name)) for c in columns))
-    for index, column in enumerate(columns[:LIST_WIDTH]):
-        values = s.dataset.columns[:, index]
+    for column, start in islice(s.dataset.schema.iter_cleaned(), LIST_WIDTH):
+        values = s.dataset.columns[:, start]
         yield f"  #   {format_comment(column.name):{wide}}  {_describe_column(column, values)}"
     if len(columns) > LIST_WIDTH:
         yield f"  #   and {len(columns) - LIST_WIDTH} more, as `hpsearch check` shows"
@@ -105,6 +106,8 @@ def _describe_column(column: Column, values: np.ndarray) -> str:
         shown = ", ".join(format_comment(v)[:20] for v in column.vocabulary[:4])
         more = ", …" if len(column.vocabulary) > 4 else ""
         return f"categorical, {len(column.vocabulary)} values: {shown}{more}{missing}"
+    if column.kind == "text":
+        return f"text of up to {column.n_cleaned} tokens{missing}"
     if not known.size:
         return "numeric, without a value"
     return f"numeric, {known.min():g} to {known.max():g}{missing}"
@@ -156,6 +159,9 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
     yield f"  layers:        {{type: int, low: {r.layers[0]}, high: {r.layers[1]}}}"
     yield f"  units:         {{type: int, low: {r.units[0]}, high: {r.units[1]}, log: true}}"
     yield "  activation:    [relu, gelu]"
+    if any(column.kind == "text" for column in s.dataset.schema.columns):
+        yield "  text_ngrams:   [1, 2]            # words, or words and pairs of words"
+        yield "  text_size:     [16, 32, 64]      # of the vector of a word"
     if r.has_normalization:
         yield "  normalization: [none, batch]"
     yield "  dropout:       {type: float, low: 0.0, high: 0.5}"

@@ -22,7 +22,7 @@ from ...data.cells import (
     parse_number,
     read_number_column,
 )
-from ...data.column_inference import infer_columns
+from ...data.column_inference import infer_columns, is_free_text
 from ...data.source_table import TableOrigin
 from ...data.text_formats import drop_missing_texts, match_date_formats, match_number_formats
 from ...errors import DataError
@@ -110,7 +110,7 @@ def _profile_column(
         return DeclaredColumn(
             name, ColumnSpec(missing=[UNKNOWN]), f"{known[UNKNOWN]:,} rows say {UNKNOWN}"
         )
-    return _make_usable(table, name, data, origin, len(known), share)
+    return _make_usable(table, name, data, origin, list(known), share)
 
 
 def _profile_dates(texts: list[str]) -> DroppedColumn | DeclaredColumn | None:
@@ -134,7 +134,7 @@ def _find_missing_markers(known: dict[str, int]) -> list[str]:
 
 
 def _make_usable(
-    table: Any, name: str, data: DataSpec, origin: TableOrigin, n_known: int, share: float
+    table: Any, name: str, data: DataSpec, origin: TableOrigin, texts: list[str], share: float
 ) -> DroppedColumn | DeclaredColumn | None:
     """Find a declaration that makes a refused column usable."""
     everything = np.arange(table.num_rows)
@@ -146,12 +146,17 @@ def _make_usable(
     if "say how 1250.5 is written" in told:
         said = f'or "1,250.5": {told.partition(": ")[2].partition(":")[0]}'
         return DeclaredColumn(name, ColumnSpec(format=COMMA_FORMAT), said)
+    if is_free_text(texts):
+        words = sum(len(text.split()) for text in texts) / len(texts)
+        return DeclaredColumn(
+            name, ColumnSpec(kind="text"), f"free text of {words:.0f} words, read word by word"
+        )
     if share >= UNIQUE:
         return DroppedColumn(
-            name, f"{n_known:,} different values, nearly one a row: an identifier?"
+            name, f"{len(texts):,} different values, nearly one a row: an identifier?"
         )
     for spec, reason in (
-        (ColumnSpec(buckets=BUCKETS), f"{n_known:,} different texts, hashed into {BUCKETS}"),
+        (ColumnSpec(buckets=BUCKETS), f"{len(texts):,} different texts, hashed into {BUCKETS}"),
         (ColumnSpec(round=True), "large whole numbers; the last digits may be lost"),
     ):
         declared = data.model_copy(update={"columns": {**data.columns, name: spec}})
@@ -169,8 +174,10 @@ def _make_usable(
 def find_leaks(dataset: Dataset) -> dict[str, str]:
     """Find columns that almost determine the target, with a measure of how well."""
     found = {}
-    for index, column in enumerate(dataset.schema.columns):
-        values = dataset.columns[:, index]
+    for column, start in dataset.schema.iter_cleaned():
+        values = dataset.columns[:, start]
+        if column.is_array:
+            continue
         if said := _describe_leak(values, dataset, categorical=column.kind == "categorical"):
             found[column.name] = said
     return {**_find_leaking_pair(dataset), **found} if dataset.task == "regression" else found
@@ -212,7 +219,8 @@ def _encode_column(values: np.ndarray, categorical: bool) -> np.ndarray | None:
 def _find_leaking_pair(dataset: Dataset) -> dict[str, str]:
     """Find two columns whose weighted sum is the target, such as its two parts."""
     target = dataset.target[:, 0].astype(np.float64)
-    numeric = [i for i, c in enumerate(dataset.schema.columns) if c.kind == "numeric"]
+    cleaned = [(c.name, at) for c, at in dataset.schema.iter_cleaned() if c.kind == "numeric"]
+    numeric = [at for _, at in cleaned]
     rows = ~np.isnan(dataset.columns[:, numeric]).any(axis=1)
     columns = dataset.columns[rows][:, numeric].astype(np.float64)
     target = target[rows]
@@ -223,7 +231,7 @@ def _find_leaking_pair(dataset: Dataset) -> dict[str, str]:
         design = np.column_stack([columns[:, [a, b]], np.ones(len(target))])
         rest = target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
         if rest.var() <= (1 - EXACT) * target.var():
-            names = [dataset.schema.columns[numeric[i]].name for i in (a, b)]
+            names = [cleaned[i][0] for i in (a, b)]
             return {name: f"{' and '.join(names)} together are the target" for name in names}
     return {}
 

@@ -80,6 +80,12 @@ def write_starter(
     if family is not None:
         if starter.dataset.schema.shape:
             raise SpecError(f"--family {family} is for tables, and {source} holds images")
+        texts = [c.name for c in starter.dataset.schema.columns if c.is_array]
+        if texts and family != "mlp":
+            raise SpecError(
+                f"--family {family} takes numbers and categories, but {', '.join(texts)} holds "
+                "text: leave --family out, or drop it with --set data.drop=[…]"
+            )
         starter = replace(starter, family=family)
     schema = output.with_name(FILE_NAME)
     if may_write_schema(schema):

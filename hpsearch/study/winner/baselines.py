@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 
 from ...data import TestRows
+from ...data.columns import ArrayInput
 from ...data.schema import Schema
 from ...data.target_transform import apply_target_transforms, inverse_transform_target
 from ...training.problem import Problem
 from .holdout_metrics import compute_or_warn
 
+N_WORDS = 1 << 18  # hash buckets of words and pairs of words
+PAIR_FACTOR = 1_000_003
 MAX_NUMBERS = 20_000_000  # bytes of the training arrays
 Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) -> (n, n_outputs)
 
@@ -33,7 +36,7 @@ class Baseline:
     def predict(self, schema: Schema, locked: TestRows) -> np.ndarray:
         """Predict the locked rows, (n_test, n_outputs)."""
         rows = self.problem.statistics[0].apply(schema.expand(locked.columns))
-        return self.model(rows.reshape(len(rows), -1))
+        return self.model(_flatten_rows(rows, self.problem.array_inputs))
 
 
 def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
@@ -45,9 +48,9 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
     if len(problem.row_shape) > 1 and n_rows * np.prod(problem.row_shape) > MAX_NUMBERS:
         return ()
     features = problem.features if problem.windows is None else problem.take(np.arange(n_rows))
-    rows = problem.statistics[0].apply(features).reshape(len(features), -1)
+    rows = _flatten_rows(problem.statistics[0].apply(features), problem.array_inputs)
     fitted = []
-    for name, estimator in make_estimators(problem.task).items():
+    for name, estimator in make_estimators(problem.task, sparse=bool(problem.array_inputs)).items():
         fit = partial(
             fit_estimator,
             estimator,
@@ -63,8 +66,48 @@ def fit_baselines(problem: Problem) -> tuple[Baseline, ...]:
     return tuple(fitted)
 
 
-def make_estimators(task: str) -> dict[str, Any]:
-    """Make the estimators of a task by name, with scikit-learn's defaults."""
+def _flatten_rows(rows: np.ndarray, texts: Sequence[ArrayInput]) -> Any:
+    """Flatten rows to one vector each; texts become counts of their words and pairs of words.
+
+    Args:
+        rows: Scaled features, (n, *shape).
+        texts: Which features are the tokens of a text.
+
+    Returns:
+        (n, n_numbers) float32; a sparse matrix if there are texts.
+    """
+    if not texts:
+        return rows.reshape(len(rows), -1)
+    from scipy.sparse import csr_matrix, hstack
+
+    table = csr_matrix(rows[:, : texts[0].start])
+    return hstack([table, *(_count_words(rows[:, t.start : t.stop]) for t in texts)]).tocsr()
+
+
+def _count_words(tokens: np.ndarray) -> Any:
+    """Count words and pairs, hashed to `N_WORDS`, in rows of unit length."""
+    from scipy.sparse import csr_matrix
+    from sklearn.preprocessing import normalize
+
+    single = tokens.astype(np.int64)
+    pairs = np.where(single[:, 1:] > 0, single[:, :-1] * PAIR_FACTOR + single[:, 1:], 0)
+    numbers = np.concatenate([single, pairs], axis=1)
+    rows, _ = np.nonzero(numbers)
+    found = numbers[numbers > 0] % N_WORDS
+    counts = csr_matrix((np.ones(len(found)), (rows, found)), (len(tokens), N_WORDS))
+    return normalize(counts)
+
+
+def make_estimators(task: str, *, sparse: bool = False) -> dict[str, Any]:
+    """Make the estimators of a task by name, with scikit-learn's defaults.
+
+    Boosting takes no `sparse` features and is left out for them.
+    """
+    known = _make_all_estimators(task)
+    return {n: e for n, e in known.items() if not (sparse and n == "gradient_boosting")}
+
+
+def _make_all_estimators(task: str) -> dict[str, Any]:
     from sklearn.dummy import DummyClassifier, DummyRegressor
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
     from sklearn.linear_model import LogisticRegression, Ridge

@@ -1,0 +1,82 @@
+"""Networks that take texts: which words they see, and that they are served as trained."""
+
+import keras
+import numpy as np
+
+from hpsearch.data.columns import Column, Target
+from hpsearch.data.schema import Schema
+from hpsearch.data.statistics import fit_statistics
+from hpsearch.data.text_tokens import encode_texts
+from hpsearch.models import load_family, make_outputs
+from hpsearch.models.assembly import WeightedNetwork, assemble_model
+from hpsearch.models.families.text_embedding import embed_text
+from hpsearch.models.named_inputs import hash_ngrams
+
+TEXTS = ["win a prize now", "see you now", "", "a prize"]
+PARAMS = {"text_vocabulary": 50, "text_ngrams": 2, "text_tokens": 0, "text_size": 3}
+
+
+def hashed(texts, vocabulary=1000, **options):
+    tokens = np.nan_to_num(encode_texts(texts, 4))
+    return np.asarray(hash_ngrams(keras.ops.convert_to_tensor(tokens), vocabulary, **options))
+
+
+def test_words_and_pairs_are_hashed_alike_wherever_they_stand():
+    first, second, missing, last = hashed(TEXTS, ngrams=2)
+    assert first[2] == last[1]  # prize
+    assert first[4 + 1] == last[4]  # a prize
+    assert first[3] == second[2]  # now
+    assert 6 == len({*first[:4], *last[4:5], *second[4:5]})
+    assert not missing.any()
+    assert not last[4 + 1 :].any()  # no pair reaches into the padding
+
+
+def test_a_pair_depends_on_the_order_of_its_words():
+    forth, back = hashed(["a b", "b a"], ngrams=2)
+    assert forth[4] != back[4]
+
+
+def test_numbers_stay_below_the_vocabulary_and_only_padding_is_0():
+    numbers = hashed([f"w{k} v{k} u t" for k in range(50)], 20, ngrams=3)
+    assert (50, 4 + 3 + 2) == numbers.shape
+    assert 1 == numbers.min()
+    assert 19 == numbers.max()
+
+
+def test_only_the_first_tokens_are_used_and_runs_are_not_longer_than_a_text():
+    np.testing.assert_array_equal(hashed(TEXTS, n_tokens=2), hashed(TEXTS)[:, :2])
+    assert (4, 1) == hashed(TEXTS, n_tokens=1, ngrams=3).shape
+
+
+def test_a_text_is_the_sum_of_its_words_by_the_root_of_their_number():
+    tokens = keras.Input((4,))
+    model = keras.Model(tokens, embed_text(tokens, {**PARAMS, "text_ngrams": 1}, "0"))
+    [table] = model.get_weights()
+    seen = model(np.nan_to_num(encode_texts(TEXTS, 4)))
+    for text, numbers, vector in zip(TEXTS, hashed(TEXTS, 50), np.asarray(seen), strict=True):
+        known = numbers[numbers > 0]
+        expected = table[known].sum(axis=0) / max(1, len(known)) ** 0.5
+        np.testing.assert_allclose(expected, vector, rtol=1e-5, atol=1e-6, err_msg=text)
+
+
+def test_the_served_model_answers_as_the_network_that_was_trained(tmp_path):
+    columns = (
+        Column("size", "numeric", indicator=True),
+        Column("kind", "categorical", vocabulary=("x", "y")),
+        Column("message", "text", shape=(4,)),
+    )
+    schema = Schema(columns, Target("y", "binary", (0, 1)))
+    table = {"size": [1.0, None, 3.0, 5.0], "kind": ["x", "y", None, "y"], "message": TEXTS}
+    cleaned = schema.clean(table)
+    features = schema.expand(cleaned)
+    statistics = fit_statistics(schema, cleaned, np.zeros((4, 1), np.float32), np.arange(3))
+    arrays = {"categories": schema.category_ranges, "arrays": schema.array_inputs}
+    network = load_family("mlp").build(
+        {**PARAMS, "embedding": "pbld", "units": 4}, (8,), make_outputs("binary", 1), **arrays
+    )
+    expected = np.asarray(network(statistics.apply(features)))
+    model = assemble_model([WeightedNetwork(network, statistics)], schema, "binary")
+    model.save(tmp_path / "m.keras")
+    opened = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+    np.testing.assert_allclose(expected, opened.predict(cleaned, verbose=0), rtol=1e-5)
+    assert len(TEXTS) == len({f"{p:.7f}" for p in expected[:, 0]})
