@@ -24,19 +24,24 @@ class InlineExecutor:
     Examples:
         >>> from hpsearch.testing.executors import small_problem, small_trial
         >>> from hpsearch.training.vectorized import VectorizedTrainer
-        >>> executor = InlineExecutor(small_problem(), VectorizedTrainer)
+        >>> executor = InlineExecutor(VectorizedTrainer, small_problem())
         >>> executor.submit(small_trial(epochs=2))
         >>> [type(executor.wait()).__name__ for _ in range(4)]
         ['Started', 'EpochReport', 'EpochReport', 'TrialResult']
     """
 
     def __init__(
-        self, problem: Problem, make: Callable[[Problem], Trainer], *, population: int = 1
+        self,
+        make: Callable[[Problem], Trainer],
+        problem: Problem | None = None,
+        *,
+        population: int = 1,
     ) -> None:
-        """Create an executor; `make` builds its trainers."""
+        """Create an executor; `make` builds the trainer of a problem."""
         self.population = population
         self._make = make
-        self.set_up(problem)
+        if problem is not None:
+            self.set_up(problem)
         self._waiting: deque[tuple[TrialSpec, ...]] = deque()
         self._running: ReportGenerator | None = None
         self._rungs: dict[int, tuple[int, ...]] = {}  # verdicts on running trials

@@ -309,7 +309,7 @@ class WorkerPool:
             workers=declared.workers,
             population=self._population,
             limits=self._limits,
-            settings=self._settings,
+            settings={**devices.worker_environment(self.trainer), **self._settings},
             logs=self._logs,
         )
         return executor

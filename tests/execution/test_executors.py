@@ -51,7 +51,7 @@ def real(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def inline():
-    return InlineExecutor(problem(), lambda p: make_trainer("vectorized", p))
+    return InlineExecutor(lambda p: make_trainer("vectorized", p), problem())
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_a_study_that_breaks_off_leaves_no_process_no_shared_memory_and_no_open_
 
 def executor_of(kind: str, wide, logs: Path):
     if kind == "inline":
-        return InlineExecutor(wide, lambda p: make_trainer("vectorized", p))
+        return InlineExecutor(lambda p: make_trainer("vectorized", p), wide)
     started = (
         RayExecutor(trainer="vectorized", workers=1)
         if kind == "ray"

@@ -102,7 +102,7 @@ def test_a_node_that_comes_is_used_and_one_that_is_killed_costs_no_trial(
     assert {2, 4} == set(capacities)
     ended = [t for t in history.trials if t.is_finished]
     assert {"COMPLETE"} == {t.state for t in history.trials if t.state != "WAITING"}
-    alone = InlineExecutor(problem(), lambda p: make_trainer("vectorized", p))
+    alone = InlineExecutor(lambda p: make_trainer("vectorized", p), problem())
     for ended_trial in (*ended[:3], history.best, *(history.last[n] for n in again)):
         alone.submit(ended_trial.spec)
         assert list(ended_trial.fold_scores) == until_result(alone)[-1].fold_scores.tolist()

@@ -92,6 +92,7 @@ def test_a_study_uses_all_of_them_and_sees_another_version(tmp_path):
     assert {"learning_rate", "l2"} <= answer["best"]["params"].keys()
     journal = tmp_path / "mlruns/studies/corner/journal.jsonl"
     assert '"hpsearch-corner":"1.0"' in journal.read_text(encoding="utf-8").replace(" ", "")
+    assert [] == list((journal.parent / "logs").glob("worker-*"))  # trained by its own executor
     (site / "hpsearch_corner-1.0.dist-info").rename(site / "hpsearch_corner-2.0.dist-info")
     metadata = site / "hpsearch_corner-2.0.dist-info" / "METADATA"
     metadata.write_text(metadata.read_text().replace("1.0", "2.0"), encoding="utf-8")

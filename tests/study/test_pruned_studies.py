@@ -94,7 +94,7 @@ def study(dataset, trainers, tmp_path):
                 writer=writer,
                 sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
                 executor=InlineExecutor(
-                    problem, lambda _: trainers[key], population=pruner.bracket
+                    lambda _: trainers[key], problem, population=pruner.bracket
                 ),
                 limits=StoppingCriteria(trials, None, spec.budget.stagnation, spec.budget.target),
                 pruner=pruner,
@@ -276,7 +276,7 @@ def test_a_race_prunes_what_is_worse_and_its_journal_holds_the_folds(raced, tmp_
         history = Search(
             writer=writer,
             sampler=make_sampler("random", spec.space, direction="maximize", seed=5),
-            executor=InlineExecutor(problem, lambda _: trainer),
+            executor=InlineExecutor(lambda _: trainer, problem),
             limits=StoppingCriteria(8),
             pruner=study.pruner,
             seed=5,

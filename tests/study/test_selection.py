@@ -94,7 +94,7 @@ def test_the_finalists_score_is_nearer_the_truth_than_the_searchs():
         fresh = replace(problem, folds=folds_of(120, 1000 + seed))
         said: list[FinalistScored] = []
         executor = CountingExecutor(
-            fresh, partial(make_trainer, "vectorized", earlier=trainer), population=2
+            partial(make_trainer, "vectorized", earlier=trainer), fresh, population=2
         )
         rescore_trials(
             trials,
