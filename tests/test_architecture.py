@@ -1,6 +1,7 @@
 """The house: who may import whom, and what the command line must not wait for."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -163,6 +164,7 @@ def room(path: Path) -> str:
     return path.relative_to(ROOT).parts[0].removesuffix(".py")
 
 
+@functools.cache
 def imports(path: Path) -> set[str]:
     """What a file imports, as dotted absolute names."""
     package = ("hpsearch", *path.relative_to(ROOT).parts[:-1])
@@ -181,17 +183,21 @@ def imports(path: Path) -> set[str]:
 FILES = sorted(ROOT.rglob("*.py"))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_arrows_run_downwards_only(path):
-    used = {n.split(".")[1] for n in imports(path) if n.startswith("hpsearch.")}
-    here = room(path)
-    assert set() == used - MAY_USE[here] - {here}
+def test_arrows_run_downwards_only():
+    upwards = {}
+    for path in FILES:
+        used = {n.split(".")[1] for n in imports(path) if n.startswith("hpsearch.")}
+        here = room(path)
+        upwards[str(path)] = used - MAY_USE[here] - {here}
+    assert {} == {path: names for path, names in upwards.items() if names}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_library_is_used_in_its_rooms_alone(path):
-    used = {n.split(".")[0] for n in imports(path)} & LIBRARIES.keys()
-    assert set() == {name for name in used if room(path) not in LIBRARIES[name]}
+def test_a_library_is_used_in_its_rooms_alone():
+    elsewhere = {}
+    for path in FILES:
+        used = {n.split(".")[0] for n in imports(path)} & LIBRARIES.keys()
+        elsewhere[str(path)] = {name for name in used if room(path) not in LIBRARIES[name]}
+    assert {} == {path: names for path, names in elsewhere.items() if names}
 
 
 # Attributes with an underscore that are documented: of `os`, `ssl` and named tuples.
@@ -244,10 +250,10 @@ def private_uses(code: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_private_parts_of_libraries_are_used_in_compat_alone(path):
-    found = private_uses(path.read_text(encoding="utf-8"))
-    assert room(path) == "compat" or [] == found
+def test_private_parts_of_libraries_are_used_in_compat_alone():
+    elsewhere = [path for path in FILES if room(path) != "compat"]
+    found = {str(path): private_uses(path.read_text(encoding="utf-8")) for path in elsewhere}
+    assert {} == {path: names for path, names in found.items() if names}
 
 
 @pytest.mark.parametrize(
@@ -318,10 +324,15 @@ def opens_a_path(call: ast.Call) -> bool:
     return bool(modes) and len(modes) == len(call.args) and set(modes[0].value) <= set("rwxabt+")
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_every_text_file_is_opened_with_an_encoding(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert [] == [node.lineno for node in ast.walk(tree) if opens_text(node)]
+def test_every_text_file_is_opened_with_an_encoding():
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+    found = [
+        f"{path}:{node.lineno}"
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
+        if opens_text(node)
+    ]
+    assert [] == found
 
 
 def test_the_architecture_page_names_files_and_functions_that_exist() -> None:
