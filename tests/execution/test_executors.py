@@ -193,9 +193,7 @@ class BrokenOffError(Exception):
     """What ends a study in the middle of a trial."""
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param("inline", marks=pytest.mark.long), "processes", "ray"]
-)
+@pytest.mark.parametrize("kind", [pytest.param("inline", marks=pytest.mark.long), "processes", RAY])
 def test_a_study_that_breaks_off_leaves_no_process_no_shared_memory_and_no_open_run(
     kind, tmp_path, request
 ):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 from click.testing import CliRunner
+from long_cases import long_unless
 from mlflow import MlflowClient
 from mlflow.store.db.utils import _initialize_tables
 
@@ -70,7 +71,7 @@ def usable(path: Path) -> bool:
 MOMENTS = ("sqlite3.connect", "open", "os.link", "os.remove")
 
 
-@pytest.mark.parametrize("event", MOMENTS)
+@pytest.mark.parametrize("event", long_unless(("sqlite3.connect", "os.link").__contains__, MOMENTS))
 def test_killed_while_the_store_is_made_leaves_none_or_a_whole_one(
     event: str, path: Path, figure: Callable[..., None]
 ) -> None:

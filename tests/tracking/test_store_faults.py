@@ -449,6 +449,7 @@ selection: {finalists: 0}
 """
 
 
+@pytest.mark.usefixtures("inline_workers")
 def test_a_study_that_ends_while_its_store_is_damaged_says_so_last_and_is_sent_later(
     root: Path, database: Path, monkeypatch: pytest.MonkeyPatch, figure: Figure
 ) -> None:
