@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..study.result import StudyResult
 
 SPEC = click.Path(dir_okay=False, path_type=Path)
+TABLE_FAMILIES = ("mlp", "realmlp", "tabm")  # of which `init` writes a space
 GRACE = 60.0  # seconds for running trials to finish
 UNSENT_EXIT_CODE = 4  # exit code if MLflow lacks a part of a finished study
 ACCEPT = click.option(
@@ -219,7 +220,7 @@ def nested(
 @click.argument("source", shell_complete=complete_paths)
 @click.option("--target", help="The column to predict; none where images lie by class.")
 @click.option("-o", "--output", type=SPEC, default=Path("study.yaml"), help="The file to write.")
-@click.option("--family", type=click.Choice(["mlp", "realmlp"]), help="Of a table's network: mlp.")
+@click.option("--family", type=click.Choice(TABLE_FAMILIES), help="Of a table's network: mlp.")
 @click.option("--set", "settings", multiple=True, help="data.KEY=value, to read a difficult table.")
 def init(
     source: str, target: str | None, output: Path, family: str | None, settings: tuple[str, ...]

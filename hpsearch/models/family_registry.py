@@ -12,7 +12,7 @@ from ..errors import SpecError
 from ..plugins import describe_known, find_object
 from ..spec.function_reference import load_function, load_object
 from ..trial import Value
-from .families import convolutional, mlp, number_embedding, realmlp, recurrent, wide_and_deep
+from .families import convolutional, mlp, number_embedding, realmlp, recurrent, tabm, wide_and_deep
 from .introspection.space_discovery import (
     AnswerFunction,
     BuildCall,
@@ -77,6 +77,14 @@ FAMILIES: dict[str, Family] = {
         make_training_defaults=realmlp.make_training_defaults,
         make_step_factors=realmlp.make_step_factors,
         find_initializer=lambda params: realmlp.initialize,
+    ),
+    "tabm": Family(
+        "tabm",
+        tabm.build,
+        tabm.DEFAULTS,
+        TABLE_SHAPE,
+        make_training_defaults=tabm.make_training_defaults,
+        find_initializer=lambda params: tabm.initialize,
     ),
     "wide_and_deep": Family(
         "wide_and_deep",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from ..trial import Value
 from .data_spec import Scaling
@@ -204,6 +204,14 @@ FAMILY_DOMAINS: Mapping[str, ParameterDomains] = {
         "activation_lr_factor": NON_NEGATIVE,
         **_ENCODING_DOMAINS,
     },
+    "tabm": {
+        "members": POSITIVE_INT,
+        "layers": NON_NEGATIVE_INT,
+        "units": POSITIVE_INT,
+        "activation": _make_nullable(make_choice_domain(*ACTIVATIONS)),
+        "dropout": RATE,
+        **_ENCODING_DOMAINS,
+    },
     "wide_and_deep": _MLP_DOMAINS,
     "cnn": {
         **_CONVOLUTIONAL_DOMAINS,
@@ -313,8 +321,9 @@ DEFAULT_SCHEDULE = "constant"
 # The default schedule of a family.
 FAMILY_SCHEDULES: Mapping[str, str] = {"realmlp": "coslog"}
 # A family's defaults for the section `training`.
-FAMILY_TRAINING: Mapping[str, Mapping[str, Value]] = {
-    "realmlp": {"epochs": 256, "early_stopping": None}
+FAMILY_TRAINING: Mapping[str, Mapping[str, Any]] = {
+    "realmlp": {"epochs": 256, "early_stopping": None},
+    "tabm": {"epochs": 256, "early_stopping": {"patience": 16}},
 }
 
 # Hyperparameters read for every model.

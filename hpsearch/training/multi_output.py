@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..compat.keras import compile_settings, is_functional, loss_of_function
 from ..errors import TrainingError
+from ..models.members import average_loss, count_members
 
 if TYPE_CHECKING:
     import keras
@@ -82,6 +83,11 @@ def apply_to_outputs(loss: keras.losses.Loss, widths: Sequence[int]) -> keras.lo
     if not widths:
         return loss
     return sum_losses([loss] * len(widths), widths, [None] * len(widths))
+
+
+def adapt_loss(loss: keras.losses.Loss, model: keras.Model) -> keras.losses.Loss:
+    """`loss` of what `model` predicts: of each of its outputs, or the mean of its members'."""
+    return average_loss(apply_to_outputs(loss, get_output_widths(model)), count_members(model))
 
 
 def iter_output_slices(widths: Sequence[int]) -> Iterator[slice]:

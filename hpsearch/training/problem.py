@@ -20,6 +20,7 @@ from ..data.windows import Windows
 from ..errors import TrainingError
 from ..models import load_family, make_outputs
 from ..models.families.category_encoding import CategoryRanges
+from ..models.members import count_members, separate_members
 from ..models.user_network import build_for_rows
 from ..spec.data_spec import Task
 from ..spec.function_reference import resolve_reference
@@ -106,7 +107,8 @@ class Problem:
     ) -> Callable[[], keras.Model]:
         """Return a function that builds the network of `params`, equal at each call.
 
-        Several outputs of a custom model are concatenated.
+        Several outputs of a custom model are concatenated, and so are the predictions of a
+        network's members.
 
         Args:
             params: The trial's hyperparameters; fixed ones are added.
@@ -114,7 +116,7 @@ class Problem:
             watch: Wraps the hyperparameters that the function receives.
         """
         make = self.make_own_builder(params, seed, watch)
-        return lambda: concatenate_outputs(make())
+        return lambda: separate_members(concatenate_outputs(make()))
 
     def make_own_builder(
         self, params: Mapping[str, Value], seed: int, watch: Watch = dict
@@ -162,7 +164,7 @@ class Problem:
             TrainingError: With both shapes.
         """
         shape = compute_output_shape(model, self.row_shape)
-        if shape != (None, self.n_outputs):
+        if shape != (None, count_members(model) * self.n_outputs):
             raise TrainingError(
                 f"the network's output has shape {shape}, but the task needs "
                 f"(None, {self.n_outputs}): let the last layer have {self.n_outputs} units."

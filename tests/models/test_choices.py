@@ -10,7 +10,7 @@ from hpsearch.models import FAMILIES, make_outputs
 from hpsearch.spec import parameter_domains as table
 
 SHAPES = {"mlp": (6,), "realmlp": (6,), "wide_and_deep": (6,), "cnn": (6, 6, 1), "conv1d": (6, 2)}
-SHAPES["recurrent"] = (6, 2)
+SHAPES |= {"recurrent": (6, 2), "tabm": (6,)}
 NAMED = [
     (family, name, choice)
     for family, reads in table.FAMILY_DOMAINS.items()

@@ -14,7 +14,7 @@ from hpsearch.models.families.number_embedding import EMBEDDINGS, fit_bins, list
 
 CATEGORIES = ((0, 2), (3, 5))  # features 2, 8 and 9 are numbers
 ROWS = np.random.default_rng(0).normal(size=(30, 10)).astype("float32")
-FAMILIES = ("mlp", "wide_and_deep", "realmlp")
+FAMILIES = ("mlp", "wide_and_deep", "realmlp", "tabm")
 
 
 def network(model: str, **params: Any) -> keras.Model:

@@ -14,10 +14,13 @@ from hpsearch.errors import DataError, SpecError
 from hpsearch.spec.search_space import Categorical, Int
 from hpsearch.study.init.recommended_ranges import recommend_ranges
 from hpsearch.study.init.wizard import write_starter
+from hpsearch.study.initial_trials import initial_points
 from hpsearch.study.prepare import load_data
 from hpsearch.study.tune import read_spec
 
 from .test_images import images
+
+SPACES = Path(__file__).parents[2] / "search_spaces"
 
 DOCS = (Path(__file__).parents[2] / "docs" / "study_file.md").read_text(encoding="utf-8")
 
@@ -61,6 +64,19 @@ def test_realmlp_is_offered_in_the_space_of_its_authors(tmp_path, target):
         spec.training.early_stopping,
     )
     assert (target == "churned") == ("label_smoothing" in spec.search_space)
+
+
+def test_tabm_is_offered_in_the_space_of_its_authors(tmp_path):
+    rows = table(tmp_path / "rows.csv")
+    write_starter(str(rows), "churned", tmp_path / "s.yaml", family="tabm")
+    spec = read_spec(tmp_path / "s.yaml").spec
+    stopping = spec.training.early_stopping
+    assert ("tabm", 256, 16) == (spec.model, spec.training.epochs, stopping.patience)
+    ours = read_spec(SPACES / "tabm.yaml").spec
+    assert ours.search_space == spec.search_space
+    assert [{"layers": 2, "units": 512}] == [
+        {name: point[name] for name in ("layers", "units")} for point in initial_points(spec)
+    ]
 
 
 def test_realmlp_is_not_offered_for_images(tmp_path):

@@ -1,7 +1,8 @@
-"""RealMLP and the embeddings on rows that break careless statistics: finite scores all the same."""
+"""RealMLP, TabM and embeddings on rows that break careless statistics: the scores are finite."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from hpsearch.training.vectorized import VectorizedTrainer
 from hpsearch.trial import TrialSpec
 
 SMALL = {"layers": 1, "units": 4, "batch_size": 8, "embedding_frequencies": 2}
+SMALL_TABM = {"layers": 1, "units": 4, "batch_size": 8, "members": 2}
 
 
 def make_problem(
@@ -88,6 +90,19 @@ USUAL = ("a column constant in a fold's training rows", "categories alone", "tar
 def test_scores_and_answers_are_finite(case: str, embedding: str) -> None:
     problem = CASES[case]()
     spec = TrialSpec(0, {**SMALL, "embedding": embedding}, seed=1, epochs=10)
+    check_finite(problem, spec)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("case", CASES)
+def test_tabm_is_finite_too(case: str) -> None:
+    problem = CASES[case]()
+    usual = {**make_training_defaults("tabm", "regression"), "scaling": "robust_clip"}
+    problem = replace(problem, model="tabm", fixed_params={**usual, "clamp": True})
+    check_finite(problem, TrialSpec(0, SMALL_TABM, seed=1, epochs=4))
+
+
+def check_finite(problem: Problem, spec: TrialSpec) -> None:
     *_, result = VectorizedTrainer(problem).train([spec])
     assert result.error is None, result.error
     for name, curve in result.curves.items():

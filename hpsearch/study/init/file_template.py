@@ -136,6 +136,10 @@ def _render_training(s: StarterFacts) -> Iterator[str]:
         yield "model: realmlp                    # see docs/study_file.md#realmlp"
         yield "training: {epochs: 256, early_stopping: null}   # as published: the best is kept"
         return
+    elif s.family == "tabm":
+        yield "model: tabm                       # see docs/study_file.md#tabm"
+        yield "training: {epochs: 256, early_stopping: {patience: 16}}   # epochs at most"
+        return
     else:
         yield "model: mlp                        # dense layers; your own: FILE.py:FUNCTION"
     stopping = f"{{patience: {s.ranges.patience}}}"
@@ -145,8 +149,8 @@ def _render_training(s: StarterFacts) -> Iterator[str]:
 def _render_space(s: StarterFacts) -> Iterator[str]:
     r, log = s.ranges, "{type: float, low: 1e-6, high: 1e-2, log: true"
     yield "search_space:                     # a bare value is fixed, a list is a choice"
-    if s.family == "realmlp":
-        yield from _render_realmlp(s)
+    if s.family != "mlp":
+        yield from {"realmlp": _render_realmlp, "tabm": _render_tabm}[s.family](s)
         return
     yield "  optimizer:     [adam, adamw, sgd]"
     yield "  learning_rate: {type: float, low: 1e-4, high: 1e-1, log: true}"
@@ -189,6 +193,19 @@ def _render_realmlp(s: StarterFacts) -> Iterator[str]:
     yield "  scale_lr_factor:     {type: float, low: 2.0, high: 10.0, log: true}"
     yield "enqueue: defaults                 # the published ones first, as near as the ranges go"
     yield "pruner: {kind: none}              # amid a cycle of its schedule no curve tells its end"
+
+
+def _render_tabm(s: StarterFacts) -> Iterator[str]:
+    """Render the authors' search space; other hyperparameters have the published defaults."""
+    yield "  members:         32             # networks in one; time and memory grow with them"
+    yield "  layers:          {type: int, low: 1, high: 4}"
+    yield "  units:           {type: int, low: 64, high: 1024, step: 16}"
+    yield "  dropout:         {type: float, low: 0.0, high: 0.5}"
+    yield "  learning_rate:   {type: float, low: 1e-4, high: 5e-3, log: true}"
+    yield "  weight_decay:    {type: float, low: 1e-4, high: 1e-1, log: true}"
+    yield "  embedding_units: {type: int, low: 8, high: 32, step: 4}"
+    yield "  embedding_bins:  {type: int, low: 2, high: 128}"
+    yield "enqueue: defaults                 # the published ones first"
 
 
 def _render_convolutions() -> Iterator[str]:

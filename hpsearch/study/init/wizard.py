@@ -66,7 +66,7 @@ def write_starter(
         target: The column to predict; None for images.
         output: The file to write.
         settings: `data.KEY=value` strings, for tables that cannot be read without them.
-        family: "mlp" or "realmlp", for a table; None: "mlp".
+        family: "mlp", "realmlp" or "tabm", for a table; None: "mlp".
 
     Raises:
         SpecError: If the file exists.

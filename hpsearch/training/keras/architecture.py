@@ -13,7 +13,7 @@ from ...trial import TrialSpec, Value
 from ..compiled_model import get_compiled_loss, takes_class_indices
 from ..fold_weights import draw_fold_weights, get_step_factors
 from ..losses import list_loss_params, make_loss
-from ..multi_output import apply_to_outputs, get_output_widths
+from ..multi_output import adapt_loss
 from ..optimizers import make_optimizer_arguments
 from ..problem import Problem
 from ..schedules import StepShares, initial_learning_rate, is_scheduled
@@ -94,9 +94,7 @@ def make_architecture(
     if compiled:
         loss = get_compiled_loss(model)
     else:
-        loss = apply_to_outputs(
-            make_loss(problem.task, problem.resolve_loss_path(params)), get_output_widths(model)
-        )
+        loss = adapt_loss(make_loss(problem.task, problem.resolve_loss_path(params)), model)
     if compiled:
         optimizer = model.optimizer
     else:

@@ -17,6 +17,7 @@ import numpy as np
 
 from ...data.statistics import Statistics, clamp_answers
 from ...data.target_transform import inverse_transform_target, transform_target
+from ...models.members import average_members, count_members
 from ...trial import derive_seed
 from ..class_weights import TASKS_WITHOUT_CLASSES, get_class_indices
 from ..compiled_model import logits_to_probabilities, takes_logits
@@ -77,6 +78,7 @@ class SharedModel:
 
         self.model = model
         self._task = problem.task
+        self._n_members = count_members(model)
         self._weights = problem.weights
         self._transforms = problem.target_transforms
         self._classes = (
@@ -184,7 +186,7 @@ class SharedModel:
         if averages:
             self.set_state(values)
         with np.errstate(over="ignore", invalid="ignore"):  # diverging training
-            seen = np.concatenate(answers)
+            seen = average_members(np.concatenate(answers), self._n_members)
             if self._answers_logits:
                 seen = logits_to_probabilities(seen, self._task)
             unit = (statistics.target_center, statistics.target_scale, self._transforms)

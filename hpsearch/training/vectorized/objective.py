@@ -22,7 +22,10 @@ class TrainingObjective(Protocol):
     link: str | None  # activation applied to outputs to get predictions; None: none
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
-        """Return the loss of each row, (n,); `truth` and `outputs` have shape (n, n_outputs)."""
+        """Return the loss of each row, (n,).
+
+        `truth` has shape (n, n_outputs), `outputs` (n, n_members * n_outputs).
+        """
         ...
 
 
@@ -31,13 +34,20 @@ class LossObjective:
 
     link: str | None = None
 
-    def __init__(self, task: str, params: Mapping[str, Value], widths: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        task: str,
+        params: Mapping[str, Value],
+        widths: Sequence[int] = (),
+        n_members: int = 1,
+    ) -> None:
         """Make the loss that `params` select.
 
         Args:
             task: "binary", "multiclass", "multilabel" or "regression".
             params: Hyperparameters.
             widths: Widths of several outputs; their losses are added.
+            n_members: Members of the network; the loss is the mean of theirs.
         """
         self._loss = make_loss(task, params)
         name = params.get("loss")
@@ -50,12 +60,19 @@ class LossObjective:
         rest = {k: v for k, v in self._fixed.items() if k not in self._names}
         self.widths = tuple(widths)
         self._parts = tuple(iter_output_slices(widths)) or (slice(None),)
-        self.structure = f"{type(self._loss).__name__} {rest} {self._names} {tuple(widths)}"
+        self._n_members = n_members
+        kind = type(self._loss).__name__
+        self.structure = f"{kind} {rest} {self._names} {tuple(widths)} {n_members}"
 
     def __call__(self, numbers: Any, truth: Any, outputs: Any) -> Any:
         """See `TrainingObjective`."""
         given = dict(zip(self._names, unpack_numbers(numbers), strict=True))
         arguments = {**self._fixed, **given}
+        n_rows = truth.shape[0]
+        if self._n_members > 1:
+            truth = jnp.repeat(truth, self._n_members, axis=0)
+            outputs = outputs.reshape(truth.shape)
         costs = [self._loss.fn(truth[:, p], outputs[:, p], **arguments) for p in self._parts]
         total, *others = [jnp.asarray(cost).reshape(truth.shape[0]) for cost in costs]
-        return sum(others, total)
+        total = sum(others, total)
+        return total if self._n_members == 1 else total.reshape(n_rows, -1).mean(axis=1)

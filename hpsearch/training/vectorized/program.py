@@ -15,6 +15,7 @@ import numpy as np
 
 from ...data.statistics import clamp_answers, scale_features
 from ...data.target_transform import inverse_transform_target, transform_target
+from ...models.members import average_members, count_members
 from ...models.step_factors import StepFactors
 from ..counter_random import hash_bits
 from ..metrics import Metric
@@ -136,6 +137,7 @@ class Recipe:
         self.network, self.update, self.objective = network, update, objective
         self.batch_size, self.schedule, self.transforms = batch_size, schedule, transforms
         self.chunk, self.rows = chunk, chunk or batch_size
+        self.n_members = count_members(network.plan)
         self.flat = update.is_flat(network.trainable)
         self.shapes: list[tuple[int, ...]]  # of the updated arrays
         self.shapes = [(network.size,)] if self.flat else [v.shape for v in network.trainable]
@@ -331,7 +333,7 @@ def evaluate_function(recipe: Recipe) -> Callable[..., EvalOutput]:
         per_row = recipe.objective(lane.arguments, truth, outputs)
         if rows.weights is not None:
             per_row = per_row * _gather_rows(rows.weights, taken)
-        answers = _apply_link(outputs, recipe.objective.link)
+        answers = _apply_link(average_members(outputs, recipe.n_members), recipe.objective.link)
         unit = (lane.fold.target_center, lane.fold.target_scale, recipe.transforms)
         predictions = inverse_transform_target(jnp, answers, *unit)
         if "clamp" in recipe.scaling:

@@ -9,6 +9,7 @@ import keras
 
 from ...compat.keras import flat_layers
 from ...errors import TrainingError, UnsuitableError
+from ...models.members import count_members
 from ...spec.function_reference import is_reference
 from ...trial import Value
 from ..batching import batch_size
@@ -16,7 +17,7 @@ from ..compiled_model import clone_compiled_optimizer, get_compiled_loss, why_no
 from ..fold_weights import get_step_factors
 from ..keras.own_training import find_own_training
 from ..losses import make_loss
-from ..multi_output import apply_to_outputs, get_output_widths
+from ..multi_output import adapt_loss, get_output_widths
 from ..optimizers import DEFAULT_OPTIMIZER, make_optimizer
 from ..problem import Problem, Watch
 from ..schedules import Schedule, has_scheduled_strengths, make_schedule
@@ -142,12 +143,12 @@ def _make_objective(
     """Make the objective of the compiled model's loss, or else of the loss in `params`."""
     if compiled_loss is not None:
         return CompiledObjective(compiled_loss, problem, _name_model(problem, params))
-    widths = get_output_widths(model)
     located = problem.resolve_loss_path(params)
     named = str(located.get("loss"))
     if not is_reference(named):
-        return LossObjective(problem.task, params, widths)
-    custom = apply_to_outputs(make_loss(problem.task, located), widths)
+        outputs = get_output_widths(model), count_members(model)
+        return LossObjective(problem.task, params, *outputs)
+    custom = adapt_loss(make_loss(problem.task, located), model)
     return CompiledObjective(custom, problem, {"loss": named})
 
 
