@@ -1,13 +1,13 @@
 """Tables: the families by their defaults, and tuned, beside gradient boosting by its defaults.
 
     HPSEARCH_DATA=<data sets> python benchmarks/tables.py [--only diabetes,pima] [--seeds 3]
-        [--trials 0] [--rows 4000] [--models mlp,realmlp] --keep FILE.jsonl [--export FOLDER]
+        [--trials 0] [--rows 4000] [--models mlp,realmlp,tabm] --keep FILE.jsonl [--export FOLDER]
     python benchmarks/rivals.py FOLDER --keep FILE.jsonl     # in an environment that has pytabkit
     python benchmarks/tables.py --show FILE.jsonl
 
 A quarter of the rows is locked, another one for each seed. Our families are trained by five folds,
-which tell the number of epochs, and then once on all rows that are not locked: `mlp` and `realmlp`
-with nothing but defaults, and, with `--trials N`, `realmlp` in the space of
+which tell the number of epochs, and then once on all rows that are not locked: `mlp`, `realmlp` and
+`tabm` with nothing but defaults, and, with `--trials N`, `realmlp` in the space of
 `search_spaces/realmlp.yaml`. `HistGradientBoosting` with its defaults gets the same rows, and
 `--export` writes them for the rivals that need other packages. Sets without a file are
 scikit-learn's.
@@ -30,6 +30,7 @@ from data_sets import boosted
 
 import hpsearch
 from hpsearch.data import Dataset
+from hpsearch.models import FAMILIES
 from hpsearch.study.prepare import load_data
 from hpsearch.study.tune import read_spec
 from hpsearch.training.metrics import METRICS
@@ -162,7 +163,7 @@ def declare(name: str, seed: int, rows: int, model: str, trials: int) -> dict[st
         "task": task,
         "objective": {"metric": METRIC[task]},
         "model": model,
-        "search_space": {"units": 256 if model == "realmlp" else 64},
+        "search_space": {"units": (FAMILIES[model].defaults or {})["units"]},
         "budget": {"trials": max(1, trials)},
         "selection": {"finalists": 0},
     }
@@ -198,12 +199,11 @@ def _thinned(folder: Path, data: dict[str, Any], rows: int) -> Path:
 
 def measure(name: str, seed: int, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A record of every model on one split."""
-    plans = {"mlp": ("mlp", 0), "realmlp": ("realmlp", 0)}
-    if given.trials:
+    models = given.models.split(",")
+    plans = {model: (model, 0) for model in models}
+    if given.trials and "realmlp" in models:
         plans[f"realmlp, {given.trials} trials"] = ("realmlp", given.trials)
     for label, (model, trials) in plans.items():
-        if model not in given.models.split(","):
-            continue
         declared = declare(name, seed, given.rows, model, trials)
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as root:
@@ -313,7 +313,7 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(SETS))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--trials", type=int, default=0)
-    parser.add_argument("--models", default="mlp,realmlp")
+    parser.add_argument("--models", default="mlp,realmlp,tabm")
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--export", type=Path)
