@@ -196,6 +196,7 @@ class StudyCreated(Event):
     warm_start: WarmStart | None = None
     workers: int | None = None
     threads: int | None = None  # per worker
+    first_epoch: int = 0  # number of the first epoch in MLflow and TensorBoard
     format: int = 1
     written_by: str = ""  # version of hpsearch
 

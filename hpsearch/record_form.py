@@ -190,6 +190,7 @@ _EVENTS: dict[str, Form] = {
         "owner": _optional(_TEXT),
         "host": _optional(_TEXT),
         "folder": _TEXT,
+        "first_epoch": _WHOLE,
         "warm_start": _optional(
             (
                 _object_with(study=_is_text, trials=_list_of(_is_object)),

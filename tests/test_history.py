@@ -9,7 +9,7 @@ import synthetic
 from hpsearch.errors import JournalError, redact_text
 from hpsearch.events import CURVES, DeclarationChanged, ModelPromoted, SearchEnded, StudyResumed
 from hpsearch.history import History, load_history
-from hpsearch.tracking.mlflow_layout import curve_points, metric_name, tag_value
+from hpsearch.tracking.mlflow_layout import curve_points, metric_name, result_points, tag_value
 from hpsearch.tracking.store import artifact_location
 from hpsearch.tracking.study_note import render_study_note
 
@@ -69,10 +69,25 @@ def test_best_so_far_never_gets_worse() -> None:
 
 
 def test_curves_go_on_where_they_were_left() -> None:
-    trial = synthetic.history(1, epochs=4).trials[0]
-    everything = list(curve_points(trial, "roc_auc", 0))
-    later = list(curve_points(trial, "roc_auc", 3))
+    history = synthetic.history(1, epochs=4)
+    trial = history.trials[0]
+    everything = list(curve_points(history, trial, 0))
+    later = list(curve_points(history, trial, 3))
     assert [p for p in everything if p.step == 3] == later
+
+
+def test_epochs_of_mlflow_count_from_1_and_from_0_in_studies_that_began_so() -> None:
+    records = synthetic.study(1, epochs=4)
+    for first in (None, 1):
+        if first:
+            records[0]["first_epoch"] = first
+        history = History(synthetic.events(records))
+        trial = history.trials[0]
+        assert {p.step for p in curve_points(history, trial, 0)} == {
+            k + (first or 0) for k in range(4)
+        }
+        (best,) = (p for p in result_points(history, trial) if p.name == "best_epoch")
+        assert trial.best_epoch + (first or 0) == best.value
 
 
 def test_the_note_names_the_winner_the_test_scores_and_ten_trials() -> None:

@@ -74,7 +74,7 @@ def trial_rows(history: History) -> list[Row]:
             "mean_test_score": trial.score,
             "std_test_score": trial.spread,
             "rank_test_score": ranks.get(trial.number),
-            "best_epoch": trial.best_epoch,
+            "best_epoch": None if trial.best_epoch is None else trial.best_epoch + 1,
             "n_epochs": trial.n_epochs,
             "seconds": trial.seconds,
             "n_parameters": trial.n_parameters,

@@ -56,4 +56,5 @@ def curves_frame(journal: Path, trial: int) -> pd.DataFrame:
     table = pd.DataFrame(columns)
     if columns:
         table.columns = pd.MultiIndex.from_tuples(columns, names=["name", "fold"])
+    table.index += 1  # as Keras prints epochs
     return table.rename_axis("epoch")

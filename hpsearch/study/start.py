@@ -83,6 +83,7 @@ def start_or_resume(
             warm_start=_warm_start_fields(study, journal.path, dataset),
             workers=workers.workers,
             threads=workers.threads,
+            first_epoch=1,  # as Keras prints them; studies of earlier versions go on from 0
         )
     )
 

@@ -54,7 +54,7 @@ class StudyReader:
 
         Returns:
             Columns `trial`, `state`, `rank`, `score` (mean over the folds), `std`, `best_epoch`
-            (from 0), `epochs`, `seconds`, and `param_NAME` for each hyperparameter.
+            (from 1), `epochs`, `seconds`, and `param_NAME` for each hyperparameter.
         """
         from ..reporting.trial_frames import trials_frame
 
@@ -64,7 +64,7 @@ class StudyReader:
         """Return the curves of a trial by epoch.
 
         Returns:
-            One row per epoch; columns by name (`score`, `train/loss`, `val/loss`, …) and fold.
+            One row per epoch, from 1; columns by name (`score`, `train/loss`, `val/loss`, …) and fold.
 
         Raises:
             JournalError: If there is no such trial.

@@ -169,25 +169,27 @@ def result_tags(trial: Trial) -> dict[str, str]:
     return tags
 
 
-def curve_points(trial: Trial, objective: str, first: int) -> Iterator[MetricPoint]:
-    """Return the curves from epoch `first` on: means, and each fold's loss and objective."""
+def curve_points(history: History, trial: Trial, sent: int) -> Iterator[MetricPoint]:
+    """Return the curves after `sent` epochs: means, and each fold's loss and objective."""
     for name, rows in trial.curves.items():
-        per_fold = name in ("val/loss", f"val/{objective}")
-        for epoch in range(first, len(rows)):
+        per_fold = name in ("val/loss", f"val/{history.metric}")
+        for epoch in range(sent, len(rows)):
             time, values = trial.times[epoch], rows[epoch]
-            yield MetricPoint(metric_name(name), mean(values), time, epoch)
+            step = epoch + history.study.first_epoch
+            yield MetricPoint(metric_name(name), mean(values), time, step)
             if per_fold:
                 for fold, value in enumerate(values):
                     label = f"fold_{fold}/{name.replace('/', '_')}"
-                    yield MetricPoint(metric_name(label), float(value), time, epoch)
+                    yield MetricPoint(metric_name(label), float(value), time, step)
 
 
-def result_points(trial: Trial) -> Iterator[MetricPoint]:
+def result_points(history: History, trial: Trial) -> Iterator[MetricPoint]:
     """Return the points of a trial's result, at step 0."""
+    best = trial.best_epoch
     values = {
         "score": trial.score,
         "score_std": trial.spread,
-        "best_epoch": trial.best_epoch,
+        "best_epoch": None if best is None else best + history.study.first_epoch,
         "n_parameters": trial.n_parameters,
         "seconds": trial.seconds,
         FINALIST_SCORE: trial.finalist_score,

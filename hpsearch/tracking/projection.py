@@ -375,10 +375,8 @@ class Projection:
             self.runs.create(key, trial.name, mlflow_layout.start_time(trial), tags)
         self.runs.open.add(key)
         described = key in self._described
-        points = list(
-            mlflow_layout.curve_points(trial, self.history.metric, self._sent.get(key, 0))
-        )
-        points += mlflow_layout.result_points(trial)
+        points = list(mlflow_layout.curve_points(self.history, trial, self._sent.get(key, 0)))
+        points += mlflow_layout.result_points(self.history, trial)
         params = {} if described else mlflow_layout.trial_params(trial)
         tags = mlflow_layout.result_tags(trial)
         if not described:  # the study may have a new run, after the store lost the old one

@@ -155,8 +155,9 @@ def _format_param(trial: Trial, name: str) -> str:
 
 
 def _render_hints(history: History) -> str:
+    epochs = "" if history.study.first_epoch else "Epochs count from 1 here, from 0 in the curves. "
     return (
-        "Epochs count from 1 here and from 0 in the curves. Look at `best_score` (has the search "
+        f"{epochs}Look at `best_score` (has the search "
         "settled?), at the trials below with `score` and "
         f"{format_code_span(f'val/{history.metric}')}, "
         "and under Artifacts at `plots/` once the study is over. `spec.yaml` and "

@@ -76,12 +76,13 @@ class TensorBoardWriter:
             return  # it was finished before: a second score for a finalist
         writer = self._writers[key]
         first, self._written[key] = self._written[key], trial.n_epochs
-        for point in mlflow_layout.curve_points(trial, self._history.metric, first):
+        for point in mlflow_layout.curve_points(self._history, trial, first):
             writer.add(_make_event(point.time, point.step, _make_scalar(point.name, point.value)))
         if trial.ended is not None:
             if is_score(trial.score):
                 score = _make_scalar("score", float(trial.score or 0.0))
-                writer.add(_make_event(trial.ended, max(0, trial.n_epochs - 1), score))
+                step = max(0, trial.n_epochs - 1) + self._history.study.first_epoch
+                writer.add(_make_event(trial.ended, step, score))
             writer.add(_make_event(trial.ended, 0, _end_summary(trial)))
             self._writers.pop(key).close()
 

@@ -77,7 +77,7 @@ def compare_runs(client: MlflowClient, experiment: str, history: History) -> Sto
             found.reject(run_id, key, why)
         else:
             lacks = (
-                _missing_of_trial(run, known[key])
+                _missing_of_trial(run, history, known[key])
                 if key in known
                 else _missing_of_study(run, history)
             )
@@ -112,10 +112,10 @@ def was_sent(trial: Trial) -> bool:
     return trial.started is not None or trial.state not in ("WAITING", "LOST")
 
 
-def _missing_of_trial(run: Run, trial: Trial) -> str:
+def _missing_of_trial(run: Run, history: History, trial: Trial) -> str:
     if trial.ended is not None and run.info.status != mlflow_layout.RUN_STATUS[trial.state]:
         return f"its state ({run.info.status}, not {mlflow_layout.RUN_STATUS[trial.state]})"
-    metrics = dict.fromkeys(point.name for point in mlflow_layout.result_points(trial))
+    metrics = dict.fromkeys(point.name for point in mlflow_layout.result_points(history, trial))
     return _describe_missing(
         run, mlflow_layout.trial_params(trial), mlflow_layout.result_tags(trial), metrics
     )
@@ -171,8 +171,8 @@ def compare_points(
             if key not in ids or trial.ended is None:
                 continue
             points = [
-                *mlflow_layout.curve_points(trial, history.metric, 0),
-                *mlflow_layout.result_points(trial),
+                *mlflow_layout.curve_points(history, trial, 0),
+                *mlflow_layout.result_points(history, trial),
             ]
             late.setdefault(key, set()).update(map(_point_key, points))
             trial.drop_curves()
@@ -183,7 +183,7 @@ def compare_points(
     for trial in history.attempts:
         key = mlflow_layout.trial_key(history, trial)
         if trial.ended is None and key in ids:  # the study was stopped during the trial
-            keys = set(map(_point_key, mlflow_layout.curve_points(trial, history.metric, 0)))
+            keys = set(map(_point_key, mlflow_layout.curve_points(history, trial, 0)))
             compare(key, keys, mlflow_layout.is_trial_metric)
     for key, keys in late.items():  # of finalists, only the second score is new
         second_scores = {k for k in keys if k[0] == mlflow_layout.FINALIST_SCORE}

@@ -42,7 +42,10 @@ def test_the_frame_has_a_row_a_trial_the_best_first(drawn):
 def test_curves_have_a_row_an_epoch_and_a_column_a_fold(drawn):
     trial = load_history(drawn.journal).trials[0]
     table = drawn.curves(0)
-    assert trial.n_epochs == len(table)
+    assert [*range(1, trial.n_epochs + 1)] == [*table.index]
+    frame = drawn.frame().set_index("trial")
+    best = table["score"].loc[frame["best_epoch"][0]]
+    assert trial.score == pytest.approx(best.mean())
     np.testing.assert_array_equal(trial.scores, table["score"].to_numpy())
     np.testing.assert_array_equal(trial.curves["val/loss"], table["val/loss"].to_numpy())
     with pytest.raises(JournalError, match=r"has no trial 99\. Trials: 0 to 29"):
