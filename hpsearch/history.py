@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from sys import intern
+from typing import Any
 
 from . import pareto
 from .events import (
@@ -30,6 +31,7 @@ from .events import (
     StudyCreated,
     StudyNoted,
     StudyRenamed,
+    StudyResumed,
     TrialAsked,
     TrialFinished,
     TrialStarted,
@@ -57,6 +59,8 @@ class History:
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.study = StudyCreated()
+        self.budget: Mapping[str, Any] = {}  # as declared by the latest run
+        self.selection: Mapping[str, Any] = {}  # likewise
         self._lost: list[Trial] = []  # attempts replaced by a later one
         self.last: dict[int, Trial] = {}  # number -> last attempt, in order of creation
         self.ended: list[Trial] = []  # in order of their results
@@ -68,6 +72,7 @@ class History:
         self._requests: set[str] = set()  # of the user, so far
         self.finalists: dict[int, FinalistScored] = {}  # per trial
         self.winner: WinnerChosen | None = None
+        self.former_winners: list[WinnerChosen] = []  # other trials, chosen before it
         self.fitted: WinnerFitted | None = None
         self.final: WinnerEvaluated | None = None
         self.asked_since_final = False  # a finished study continues
@@ -97,6 +102,9 @@ class History:
                 return self._apply_finalist(event)
             case StudyCreated():
                 self.study, self.names = event, [event.study]
+                self._apply_declaration(event.resolved or event.spec)
+            case StudyResumed():
+                self._apply_declaration({"budget": event.budget, "selection": event.selection})
             case DeclarationChanged():
                 if event not in self.changes:
                     self.changes.append(event)
@@ -118,10 +126,19 @@ class History:
                 self._apply_ending(event)
         return ()
 
+    def _apply_declaration(self, declared: Mapping[str, Any]) -> None:
+        """Take budget and selection, which every run of a study may declare anew."""
+        if isinstance(budget := declared.get("budget"), Mapping):
+            self.budget = budget
+        if isinstance(selection := declared.get("selection"), Mapping):
+            self.selection = selection
+
     def _apply_ending(self, event: Event) -> None:
         """Apply an event from after the search."""
         match event:
             case WinnerChosen():
+                if self.winner is not None and self.winner.trial != event.trial:
+                    self.former_winners.append(self.winner)
                 self.winner = event
             case WinnerFitted():
                 self.fitted = event
@@ -313,6 +330,10 @@ class History:
         for trial in self.ranked_trials():
             front = self._extend_front(front, trial) or front
         return front
+
+    def finalist_trials(self, count: int) -> list[Trial]:
+        """The `count` best complete trials, best first; of the Pareto front, if there is one."""
+        return (self.pareto_front() or self.ranked_trials())[:count]
 
     @property
     def since_improvement(self) -> int:

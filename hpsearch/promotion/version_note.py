@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..escaping import escape_markdown, format_code_span
+from ..tracking.runs_view import run_page
 
 MODEL_NOTE = (
     "Models that hpsearch promoted. The alias `champion` is the version in use, `previous` the one "
@@ -27,7 +28,7 @@ def render_version_note(lineage: Mapping[str, str]) -> str:
     if score := lineage.get("score"):
         spread = f" ± {_shorten(lineage['spread'], 2)}" if "spread" in lineage else ""
         lines.append(f"{_shorten(score)}{spread} over the folds of the search")
-    page = f"#/experiments/{lineage['experiment']}/runs/{lineage['run']}"
+    page = run_page(lineage["experiment"], lineage["run"])
     study = escape_markdown(lineage.get("study", "its study"))
     trial = f", trial {lineage['trial']}" if "trial" in lineage else ""
     lines.append(f"From [{study}]({page}){trial}")

@@ -64,7 +64,8 @@ class StudyReader:
         """Return the curves of a trial by epoch.
 
         Returns:
-            One row per epoch, from 1; columns by name (`score`, `train/loss`, `val/loss`, …) and fold.
+            One row per epoch, from 1; columns by name (`score`, `train/loss`, `val/loss`, …) and
+            fold.
 
         Raises:
             JournalError: If there is no such trial.

@@ -75,6 +75,15 @@ def trial_key(history: History, trial: Trial) -> str:
     return f"{history.key}/{trial.number}/{trial.attempt}"
 
 
+def winner_tags(history: History) -> dict[str, str]:
+    """Return the tag `winner` by run: "true" of the winner's, "false" of an earlier winner's."""
+    former = (f"{history.key}/{each.trial}/{each.attempt}" for each in history.former_winners)
+    tags = dict.fromkeys(former, "false")
+    if chosen := history.winning_trial():
+        tags[trial_key(history, chosen)] = "true"
+    return tags
+
+
 def run_name(history: History, key: str) -> str:
     """Return the name of the run with this key."""
     key = key.removesuffix(REPLACED)

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..platforms.identity import host_name, user_name
 from .mlflow_layout import KEY_TAG, MetricPoint, metric_name, tag_value
+from .runs_view import run_page
 from .store import get_experiment_id, limited_requests
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def _format_note(name: str, folds: Sequence[OuterFoldResult]) -> str:
         low, high = fold.intervals[objective]
         shown = fold.study
         if fold.location is not None:
-            shown = "[{}](#/experiments/{}/runs/{})".format(shown, *fold.location)
+            shown = f"[{shown}]({run_page(*fold.location)})"
         lines.append(
             f"| {shown} | {fold.search_score:.4f} | {fold.test[objective]:.4f} | "
             f"{low:.4f} to {high:.4f} |"

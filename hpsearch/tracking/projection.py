@@ -393,10 +393,9 @@ class Projection:
             trial.drop_curves()  # the store has its curves
 
     def _mark_winner(self) -> None:
-        chosen = self.history.winning_trial()
-        key = chosen and mlflow_layout.trial_key(self.history, chosen)
-        if key and self.runs.find_id(key):
-            self._writer.write(key, tags={"winner": "true"})
+        for key, tag in mlflow_layout.winner_tags(self.history).items():
+            if self.runs.find_id(key):
+                self._writer.write(key, tags={"winner": tag})
 
     # -- files ----------------------------------------------------------------------------
 

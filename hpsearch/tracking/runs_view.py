@@ -3,6 +3,9 @@
 MLflow stores the views of that page ("Views" beside its search field) as tags of the experiment: a
 name, two times and the page's state as JSON. This view lists the trials without nesting, best
 first, with scores, states, hyperparameters and charts.
+
+States are a column: MLflow draws FINISHED, of pruned trials too, as a green tick, and KILLED as a
+failure.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..history import History
-from .mlflow_layout import GREATER_IS_BETTER_TAG, KEY_TAG, metric_name
+from .mlflow_layout import FINALIST_SCORE, GREATER_IS_BETTER_TAG, KEY_TAG, metric_name
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,11 +63,17 @@ def find_runs_page(client: MlflowClient, run: StudyRun) -> str:
     return f"#/experiments/{run.experiment_id}/runs?{query}&{MODEL_TRAINING}"
 
 
+def run_page(experiment: str, run: str) -> str:
+    """The part of an address after `/` that shows a run, in the pages for model training."""
+    return f"#/experiments/{experiment}/runs/{run}?{MODEL_TRAINING}"
+
+
 def _page_state(history: History) -> dict[str, Any]:
     space = _search_space(history)
-    metrics = ["score", "score_std", "best_epoch", "seconds"]
+    metrics = ["score", "score_std", FINALIST_SCORE, "best_epoch", "seconds"]
     columns = [
         "tags.`state`",
+        "tags.`winner`",
         *(f"metrics.`{name}`" for name in metrics),
         *(f"params.`{metric_name(name)}`" for name in space),
     ]
@@ -101,13 +110,14 @@ def _is_fixed(declared: Any) -> bool:
 
 
 def _charts(history: History, space: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Build charts: curves of the objective and the loss, and parallel coordinates.
+    """Build charts: score by trial, curves of the objective and the loss, and parallel coordinates.
 
     MLflow only draws runs with all coordinates, so conditional hyperparameters are left out.
     """
     curves = dict.fromkeys([f"val/{history.metric}", "val/loss"])
     charts: list[dict[str, Any]] = [
-        {"type": "LINE", "metricKey": metric_name(name), "displayName": name} for name in curves
+        {"type": "BAR", "metricKey": "score", "displayName": "score by trial"},
+        *({"type": "LINE", "metricKey": metric_name(name), "displayName": name} for name in curves),
     ]
     shared = [
         metric_name(name)

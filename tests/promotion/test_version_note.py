@@ -12,9 +12,12 @@ LINEAGE = {
 def test_scores_come_first_and_the_run_is_linked():
     first, *_, last = render_version_note(LINEAGE).split("\n\n")
     assert "**`roc_auc` 0.98765** on the locked test rows." == first
-    assert r"From [churn\_\*](#/experiments/3/runs/abc), trial 7." == last
+    assert (
+        r"From [churn\_\*](#/experiments/3/runs/abc?workflowType=machine_learning), trial 7."
+        == last
+    )
 
 
 def test_what_an_older_model_does_not_say_is_left_out():
     note = render_version_note({"experiment": "3", "run": "abc"})
-    assert "From [its study](#/experiments/3/runs/abc)." == note
+    assert "From [its study](#/experiments/3/runs/abc?workflowType=machine_learning)." == note

@@ -104,7 +104,7 @@ def test_the_views_charts_are_prepared(page, finished):
     key = read_key(finished.folder / "journal.jsonl")
     view = f"viewStateShareKey=trials-{key[:8]}&compareRunsMode=CHART"
     path = f"/experiments/{experiment}/runs?{view}"
-    page(path, "Search\n(3)", "val/roc_auc", "val/loss", name="charts")
+    page(path, "Search\n(4)", "score by trial", "val/roc_auc", "val/loss", name="charts")
 
 
 def test_the_studys_run_tells_its_result_in_words(page, finished):
