@@ -215,6 +215,8 @@ class StudyResumed(Event):
 
     workers: int | None = None
     threads: int | None = None
+    budget: Mapping[str, Any] | None = None  # as declared now; None: as before
+    selection: Mapping[str, Any] | None = None  # likewise
     format: int = 1
     written_by: str = ""
 

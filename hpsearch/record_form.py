@@ -198,7 +198,12 @@ _EVENTS: dict[str, Form] = {
             )
         ),
     },
-    "resumed": {**_RUN, **_CIRCUMSTANCES},
+    "resumed": {
+        **_RUN,
+        **_CIRCUMSTANCES,
+        "budget": _optional(_OBJECT),
+        "selection": _optional(_OBJECT),
+    },
     "changed": {**_DECLARED, "changes": (_list_of(_list_of(_is_text)), "a list of changes")},
     "asked": {
         **_TRIAL,

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from .events import BaselineScores, Calibration, IntervalCoverage
+from .events import (
+    BaselineScores,
+    Calibration,
+    IntervalCoverage,
+    StudyCreated,
+    WinnerEvaluated,
+)
 
 Standing = Literal["better than", "as good as", "worse than"]
 STANDINGS: tuple[Standing, ...] = ("worse than", "as good as", "better than")
@@ -44,6 +50,13 @@ def describe_verdict(baselines: Sequence[BaselineScores]) -> str:
         if names:
             parts.append(f"{standing} {' and '.join(names)}")
     return ", ".join(parts)
+
+
+def describe_pending_comparison(study: StudyCreated, final: WinnerEvaluated | None) -> str:
+    """Describe when baselines are compared; "" without locked rows, or once they were."""
+    if final is not None or not study.data.test_rows:
+        return ""
+    return "Baselines are fitted after the search and compared on the locked rows."
 
 
 def display_name(baseline: BaselineScores) -> str:

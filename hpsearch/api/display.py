@@ -86,7 +86,8 @@ class NotebookDisplay(SilentDisplay):
         progress = self._progress
         phase = progress.format_phase() if self._began_trials else "starting"
         seconds = format_duration(time.monotonic() - progress.began)
-        lines = [progress.format_best(), progress.format_running(), f"{phase} · {seconds}"]
+        lines = [progress.format_best(), progress.format_running(), progress.format_comparison()]
+        lines.append(f"{phase} · {seconds} so far")
         shown = "<br>".join(escape(redact(line)) for line in lines if line)
         return (
             f"<div><b>{escape(redact(self._study))}</b> "

@@ -62,7 +62,8 @@ class LiveDisplay(SilentDisplay):
         )  # on a separate line
         phase = "starting" if self._is_starting else p.format_phase()
         passed = format_duration(time.monotonic() - p.began)
-        lines = [p.format_best(), p.format_running(), f"{phase} · {passed}"]
+        lines = [p.format_best(), p.format_running(), p.format_comparison()]
+        lines.append(f"{phase} · {passed} so far")
         foot = [Text(line, style="dim", no_wrap=True) for line in lines if line]
         return Group(bar, Text(p.format_headline(), style="bold"), *foot)
 

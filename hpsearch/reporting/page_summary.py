@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 from ..history import History
 from ..tracking.scores import describe_difference
-from ..verdict import describe_verdict, display_name, stronger_baselines
+from ..verdict import (
+    describe_pending_comparison,
+    describe_verdict,
+    display_name,
+    stronger_baselines,
+)
 from .study_status import StudyStatus
 from .terminal_tables import format_seconds
 
@@ -42,6 +47,8 @@ def _describe_winner(history: History) -> Iterator[str]:
         verb = "is the winner" if history.winner else "is the best so far"
         score = f"{history.metric} {best.score:.4f}{spread}{folds}"
         yield f"Trial {best.number} {verb}: {score} in the search."
+    if pending := describe_pending_comparison(history.study, history.final):
+        yield pending
     final = history.final
     if final is None or history.metric not in final.test or history.asked_since_final:
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
@@ -12,18 +11,18 @@ from ..events import (
     DeclarationChanged,
     EpochFinished,
     Event,
-    FinalistScored,
     SearchEnded,
     StudyCreated,
     StudyResumed,
     TrainerChanged,
-    TrialAsked,
     TrialFinished,
     WinnerChosen,
 )
 from ..history import History
-from ..trial import Direction, is_better
-from .study_follower import PHASES, find_phase
+from ..trial import is_better
+from ..verdict import describe_pending_comparison
+from .study_follower import describe_phase, find_phase
+from .study_status import estimate_left
 
 logger = logging.getLogger("hpsearch.reporting")
 
@@ -50,39 +49,26 @@ class Progress:
         self.done = 0
         self.states: dict[str, int] = {}
         self.best: TrialFinished | None = None
-        self.direction: Direction = "maximize"
-        self.metric = "score"
         self.front = 0  # size of the Pareto front with several objectives
         self.phase = 0  # an index of PHASES
-        self.finalists = 0  # finalists that were scored again
         self.running: tuple[int, int, int] | None = None  # trial, epoch, total epochs
-        self._epochs: dict[int, int] = {}
-        self._params: dict[int, Mapping[str, Any]] = {}
-        self._first: float | None = None  # end of the first trial of this run
         self._done_before = 0
-        self._history = History()  # only with several objectives
+        self._history = History()  # without epochs
         self.began = time.monotonic()
 
     def listen(self, event: Event) -> None:
         """Apply one event of the journal."""
-        if len(self._history.objectives) > 1:
+        if not isinstance(event, EpochFinished):
             self._history.apply(event)
         self.phase = find_phase(event, self.phase)
         match event:
-            case StudyCreated():
-                self._history = History([event])
-                self.metric, self.direction = self._history.metric, self._history.direction
             case StudyResumed():
                 self._done_before = self.done
-            case TrialAsked():
-                self._epochs[event.trial] = event.epochs
-                self._params[event.trial] = event.params
             case EpochFinished():
-                self.running = (event.trial, event.epoch + 1, self._epochs[event.trial])
+                epochs = self._history.last[event.trial].epochs
+                self.running = (event.trial, event.epoch + 1, epochs)
             case TrialFinished():
                 self._count_result(event)
-            case FinalistScored():
-                self.finalists += 1
 
     def _count_result(self, event: TrialFinished) -> None:
         self.done += 1
@@ -95,50 +81,57 @@ class Progress:
     def _is_better(self, score: float | None) -> bool:
         if score is None or self.best is None or self.best.score is None:
             return score is not None
-        return is_better(score, self.best.score, self.direction)
+        return is_better(score, self.best.score, self._history.direction)
 
     @property
-    def seconds_left(self) -> float:
-        """Estimate the seconds left of the search from this run's pace; NaN if unknown."""
+    def seconds_left(self) -> float | None:
+        """Estimate the seconds left of the search from this run's pace; None if unknown."""
         done = self.done - self._done_before
         if not done or self.phase > 0:
-            return math.nan
-        return (time.monotonic() - self.began) / done * (self.total - self.done)
+            return None
+        rate = done / (time.monotonic() - self.began) * 60
+        since = max(0.0, time.time() - self._history.last_time / 1000)
+        budget = {**self._history.budget, "trials": self.total}
+        return estimate_left(rate, self.done, budget, self._history.seconds + since)
 
     def format_headline(self) -> str:
         """Format the state of the study on one line."""
         parts = [f"{self.done}/{self.total} trials"]
         if self.best is not None:
             score = f"{self.best.score:.4f} ± {self.best.spread:.4f}"
-            parts.append(f"best {self.metric} {score} (trial {self.best.trial})")
+            parts.append(f"best {self._history.metric} {score} (trial {self.best.trial})")
         if self.front:
             parts.append(f"{self.front} on the front")
         for state in ("PRUNED", "FAILED"):
             if n := self.states.get(state, 0):
                 parts.append(f"{n} {state.lower()}")
-        if not math.isnan(self.seconds_left):
-            parts.append(f"{format_duration(self.seconds_left)} of the search left")
+        if (left := self.seconds_left) is not None:
+            parts.append(f"{format_duration(left)} of the search left")
         return " · ".join(parts)
 
     def format_phase(self) -> str:
         """Format the current phase and its progress."""
-        name, _ = PHASES[self.phase]
-        text = f"phase {self.phase + 1} of {len(PHASES)}: {name}"
-        if self.phase == 1 and self.finalists:
-            text += f", {self.finalists} scored"
-        return text
+        return describe_phase(self.phase, self._history)
+
+    def format_comparison(self) -> str:
+        """Format when the best trial is compared with baselines; "" once that has been done."""
+        history = self._history
+        return describe_pending_comparison(history.study, history.final) if self.best else ""
 
     def format_best(self) -> str:
         """Format the best trial so far and its hyperparameters; "" before one completed."""
         best = self.best
-        return f"best: trial {best.trial} {format_params(self._params[best.trial])}" if best else ""
+        return f"best: trial {best.trial} {self._format_params(best.trial)}" if best else ""
 
     def format_running(self) -> str:
         """Format the trial that finished an epoch last; "" between trials."""
         if self.running is None:
             return ""
         trial, epoch, epochs = self.running
-        return f"now:  trial {trial} epoch {epoch}/{epochs} {format_params(self._params[trial])}"
+        return f"now:  trial {trial} epoch {epoch}/{epochs} {self._format_params(trial)}"
+
+    def _format_params(self, trial: int) -> str:
+        return format_params(self._history.last[trial].params)
 
 
 def format_result(event: TrialFinished) -> str:

@@ -13,7 +13,6 @@ from ..errors import JournalError
 from ..events import (
     RUNS,
     Event,
-    FinalistScored,
     LockedRowsRead,
     PlotsDrawn,
     SearchEnded,
@@ -44,6 +43,17 @@ def find_phase(event: Event, before: int) -> int:
     return next((i for i, (_, first) in enumerate(PHASES) if isinstance(event, first)), before)
 
 
+def describe_phase(phase: int, history: History) -> str:
+    """Describe a phase by number and name, the finalists with how many are scored."""
+    name, first = PHASES[phase]
+    text = f"phase {phase + 1} of {len(PHASES)}: {name}"
+    if first is SearchEnded:
+        finalists = history.finalist_trials(history.selection.get("finalists", 0))
+        scored = sum(trial.number in history.finalists for trial in finalists)
+        text += f", {scored} of {len(finalists)} scored" if finalists else ""
+    return text
+
+
 class StudyFollower:
     """The history of a study, and facts that depend on the order of its events."""
 
@@ -60,7 +70,6 @@ class StudyFollower:
     def _begin(self) -> None:
         self.history = History()
         self.phase = 0  # an index of PHASES
-        self.n_finalists = 0  # finalists that were scored again
         self.run_began = 0  # start of the latest run, in milliseconds since the epoch
         self.ended_before = 0  # trials that had finished when it began
         self.offset = 0  # number of bytes read
@@ -102,14 +111,9 @@ class StudyFollower:
     def _apply(self, event: Event) -> None:
         changed = self.history.apply(event)
         self.phase = find_phase(event, self.phase)
-        match event:
-            case TrialAsked():
-                self.n_finalists = 0
-            case FinalistScored():
-                self.n_finalists += 1
-            case TrialFinished():
-                for trial in changed:
-                    self._keep_or_drop_curves(trial)
+        if isinstance(event, TrialFinished):
+            for trial in changed:
+                self._keep_or_drop_curves(trial)
         if isinstance(event, RUNS):
             self.run_began = event.time
             self.ended_before = len(self.history.ended)

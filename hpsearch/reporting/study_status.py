@@ -15,7 +15,7 @@ from typing import Any, Literal
 from ..history import History
 from ..platforms.locks import find_holder
 from ..trial import FINAL_STATES, Trial
-from .study_follower import PHASES, StudyFollower
+from .study_follower import StudyFollower, describe_phase
 
 RunState = Literal["running", "stopped", "finished"]
 
@@ -53,8 +53,7 @@ def study_status(follower: StudyFollower) -> StudyStatus:
     state = _run_state(follower)
     now = time.time() * 1000 if state == "running" else history.last_time
     since = max(0.0, now - history.last_time) / 1000
-    budget = (history.study.resolved or history.study.spec).get("budget") or {}
-    done, total = len(history.ended), budget.get("trials")
+    done, total = len(history.ended), history.budget.get("trials")
     minutes = max(0.0, now - follower.run_began) / 60_000
     ended = done - follower.ended_before
     rate = ended / minutes if ended and minutes else None
@@ -72,7 +71,7 @@ def study_status(follower: StudyFollower) -> StudyStatus:
         training_seconds=math.fsum(t.seconds or 0.0 for t in history.attempts),
         trials_per_minute=rate,
         seconds_left=(
-            _estimate_left(rate, done, budget, history.seconds + since)
+            estimate_left(rate, done, history.budget, history.seconds + since)
             if is_open and follower.phase == 0
             else None
         ),
@@ -88,11 +87,9 @@ def _run_state(follower: StudyFollower) -> RunState:
 
 
 def _describe_phase(follower: StudyFollower, state: RunState) -> str:
-    name = PHASES[follower.phase][0]
     if state == "finished":
         return "finished"
-    scored = f", {follower.n_finalists} scored" if follower.phase == 1 else ""
-    text = f"phase {follower.phase + 1} of {len(PHASES)}: {name}{scored}"
+    text = describe_phase(follower.phase, follower.history)
     return text if state == "running" else f"stopped in {text}"
 
 
@@ -123,7 +120,7 @@ def _count_rungs(history: History) -> list[Rung]:
     ]
 
 
-def _estimate_left(
+def estimate_left(
     rate: float | None, done: int, budget: Mapping[str, Any], seconds: float
 ) -> float | None:
     """Estimate the seconds until the first budget is spent, from this run's pace."""

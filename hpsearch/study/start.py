@@ -57,7 +57,9 @@ def start_or_resume(
         if found:
             told = [[change.key, change.then, change.now] for change in found]
             writer.write(DeclarationChanged(changes=told, **declaration.to_record()))
-        writer.write(StudyResumed(workers=workers.workers, threads=workers.threads))
+        may_change = study.spec.model_dump(mode="json", include={"budget", "selection"})
+        settings = {"workers": workers.workers, "threads": workers.threads, **may_change}
+        writer.write(StudyResumed(**settings))
         return
     file, spec = study.file, study.spec
     writer.write(

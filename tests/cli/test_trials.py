@@ -8,16 +8,20 @@ from click.testing import CliRunner
 
 from hpsearch.cli import main
 from hpsearch.events import (
+    DataSummary,
     EpochFinished,
     FinalistScored,
     LockedRowsRead,
     SearchEnded,
+    StudyCreated,
     TrialAsked,
+    TrialFinished,
     WinnerChosen,
     WinnerEvaluated,
 )
 from hpsearch.history import load_history
-from hpsearch.reporting.progress import PHASES, LineDisplay, Progress
+from hpsearch.reporting.progress import LineDisplay, Progress
+from hpsearch.reporting.study_follower import PHASES
 
 
 @pytest.fixture
@@ -126,14 +130,21 @@ def test_every_phase_of_a_study_is_named_and_counted():
     progress = Progress(1)
     lines = []
     display = LineDisplay(progress, lines.append)
-    asked = TrialAsked(trial=0, attempt=0, params={"units": 4}, seed=1, epochs=5, time=10**13)
-    display.listen(asked)
+    declared = {"selection": {"finalists": 2}, "budget": {"trials": 1}}
+    display.listen(StudyCreated(resolved=declared, data=DataSummary(test_rows=9), time=10**13))
+    display.listen(
+        TrialAsked(trial=0, attempt=0, params={"units": 4}, seed=1, epochs=5, time=10**13)
+    )
     assert f"phase 1 of {len(PHASES)}: search" == progress.format_phase()
     display.listen(EpochFinished(trial=0, attempt=0, epoch=1, scores=(0.5,), metrics={}))
     assert "now:  trial 0 epoch 2/5 units=4" == progress.format_running()
+    result = {"state": "COMPLETE", "score": 0.5, "spread": 0.1, "trainer": "vectorized"}
+    display.listen(TrialFinished(trial=0, attempt=0, **result, time=10**13))
+    assert "compared on the locked rows" in progress.format_comparison()
     display.listen(SearchEnded(reason="1 of 1 trials", time=10**13))
+    assert progress.format_phase().endswith("finalists on fresh folds, 0 of 1 scored")
     display.listen(FinalistScored(trial=0, score=0.5, time=10**13))
-    assert progress.format_phase().endswith("finalists on fresh folds, 1 scored")
+    assert progress.format_phase().endswith("finalists on fresh folds, 1 of 1 scored")
     display.listen(WinnerChosen(trial=0, epochs=3, time=10**13))
     display.listen(LockedRowsRead(time=10**13))
     display.listen(WinnerEvaluated(time=10**13))
@@ -142,3 +153,4 @@ def test_every_phase_of_a_study_is_named_and_counted():
     found = [said.index(f"phase {i} of {len(PHASES)}: {n}") for i, n in enumerate(names, start=2)]
     assert sorted(found) == found
     assert "left" not in progress.format_headline()
+    assert not progress.format_comparison()

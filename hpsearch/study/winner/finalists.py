@@ -47,11 +47,6 @@ def fresh_problem(problem: Problem, dataset: Dataset, seed: int) -> Problem:
     return with_folds(replace(problem, early_stopping=None), dataset, folds)
 
 
-def finalist_trials(history: History, count: int) -> list[Trial]:
-    """Return the `count` best complete trials, best first; of the Pareto front, if there is one."""
-    return (history.pareto_front() or history.ranked_trials())[:count]
-
-
 def rescore_trials(
     trials: Sequence[Trial],
     *,

@@ -22,7 +22,6 @@ from .ensemble import POOL, select_ensemble
 from .finalists import (
     Finalist,
     best_finalist,
-    finalist_trials,
     fresh_problem,
     rescore_trials,
     rescored_finalists,
@@ -94,7 +93,7 @@ def best_trial(history: History) -> Trial:
 
 def trials_needing_curves(history: History, selection: SelectionSpec) -> set[int]:
     """Return the trials whose curves are needed, to train them again or plot them."""
-    trials = finalist_trials(history, max(1, selection.finalists))
+    trials = history.finalist_trials(max(1, selection.finalists))
     if selection.kind == "ensemble":
         trials += history.ranked_trials()[:POOL]
     numbers = {m.trial for m in (history.winner.members if history.winner else ())}
@@ -130,7 +129,7 @@ def score_finalists(
     `meanwhile` is called once, while the executor trains them or if there is nothing to train.
     """
     known = history.finalists
-    missing = [t for t in finalist_trials(history, selection.finalists) if t.number not in known]
+    missing = [t for t in history.finalist_trials(selection.finalists) if t.number not in known]
     if missing:
         fresh = fresh_problem(problem, dataset, seed)
         executor.set_up(fresh)
@@ -192,7 +191,7 @@ def choose_winner(
     direction = history.study.objective.direction
     trial, finalist = best_trial(history), None
     if selection.finalists:
-        finalists = rescored_finalists(history, finalist_trials(history, selection.finalists))
+        finalists = rescored_finalists(history, history.finalist_trials(selection.finalists))
         if not finalists:
             raise TrainingError(
                 f"none of the {selection.finalists} best trials could be trained again. The last "
