@@ -169,7 +169,8 @@ def _render_exploration(follower: StudyFollower) -> str:
     return (
         '<h2>Trials</h2><div class="box pad"><div id="history"></div></div>'
         "<p class='note'>Blue: complete, orange: pruned, at the score they had reached; the green "
-        "step is the best so far. A click picks a trial in all figures.</p>"
+        "step is the best so far. Trials beyond the axis are drawn on its edge. A click picks a "
+        "trial in all figures.</p>"
         '<h2>Timeline</h2><div class="box pad"><div id="timeline"></div></div>'
         "<p class='note'>When each trial ran; in a row they follow each other, rows ran side by "
         "side. Dashed: a pause, shortened.</p>"

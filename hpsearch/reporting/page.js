@@ -172,7 +172,8 @@
       box.textContent = "Drawn once two trials with hyperparameters that differ have a score.";
       return;
     }
-    const gap = Math.max(104, Math.min(190, (box.clientWidth - 120) / params.length));
+    const gap = Math.max(62, Math.min(190, (box.clientWidth - 120) / params.length));
+    const letters = Math.min(13, Math.floor((gap - 8) / 6.5)); // of a tick, up to the next axis
     const [left, top, height] = [24, 44, 300], slot = top + height + 30;
     const width = left + gap * params.length + 96;
     const svg = make("svg", { width, height: slot + 24 });
@@ -207,7 +208,7 @@
       for (const [v, text] of axis.scale.ticks) {
         const y = top + height * (1 - axis.scale.at(v));
         make("text", { class: "tick", x: axis.x + 5, y: y + 4 }, g,
-          text.length > 13 ? `${text.slice(0, 12)}…` : text);
+          text.length > letters ? `${text.slice(0, letters - 1)}…` : text);
       }
       if (withScore.some((t) => axis.y(t) === slot))
         make("text", { class: "tick", x: axis.x + 5, y: slot + 4 }, g, "not active");

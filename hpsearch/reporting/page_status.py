@@ -100,7 +100,7 @@ def render_search(follower: StudyFollower, status: StudyStatus) -> str:
     boxes = [render_box(render_table(["cost", ""], cost), padded="")]
     if status.rungs:
         rows = [[str(r.epochs), str(r.reached), str(r.pruned)] for r in status.rungs]
-        table = render_table(["rung: epochs", "trials that came so far", "pruned there"], rows)
+        table = render_table(["rung (epochs)", "trials", "pruned"], rows)
         boxes.append(render_box(table, padded=""))
     if finalists := follower.history.finalists:
         boxes.append(render_box(_finalists_table(follower), padded=""))
