@@ -189,7 +189,7 @@ def rename(study: str, name: str, tracking_uri: str | None) -> None:
     if find_journal(name) is None:
         require_journal(study)
     done = rename_study(root, study, name, uri)
-    print_line(f"{study} is {name} now; to go on with it: hpsearch tune SPEC --study {name}")
+    print_line(f"{study} is {name} now; to continue it: hpsearch tune SPEC --study {name}")
     if not done.sent:
         print_line(f"MLflow has nothing of it: hpsearch sync {name}{uri_option(uri, root)}")
     if done.versions:

@@ -101,9 +101,9 @@ def promote(
         print_line(str(done.comparison))
     print_line(f"{done.name}@{done.alias} is version {done.version} of {study}")
     if done.code:
-        print_line(f"whoever serves it runs your code: {done.code}")
+        print_line(f"a served model runs your code: {done.code}")
     option = uri_option(tracking_uri or default_uri(Path.cwd()), Path.cwd())
-    print_line(f"use it: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
+    print_line(f"next: hpsearch predict {done.name}@{done.alias} new_rows.csv{option}")
 
 
 @main.command()

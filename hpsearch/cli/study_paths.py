@@ -56,7 +56,7 @@ def split_study_and_trials(arguments: Sequence[str]) -> tuple[Path, list[str]]:
         first, rest = "", list(arguments)
     for trial in rest:
         if not TRIAL.fullmatch(trial):
-            raise click.UsageError(f"{trial!r} is no trial: give its number, trial-NUMBER or best")
+            raise click.UsageError(f"{trial!r} is not a trial: give a number, trial-NUMBER or best")
     return journal_or_newest(first), rest
 
 

@@ -156,7 +156,7 @@ def unpack_tf_dataset(dataset: Any) -> tuple[np.ndarray, np.ndarray]:
     if not isinstance(spec, tuple) or len(spec) != 2 or not hasattr(spec[0], "shape"):
         raise DataError("its elements are not pairs (x, y) of tensors")
     if int(dataset.cardinality()) == -1:  # tf.data.INFINITE_CARDINALITY
-        raise DataError("it never ends: take repeat() away, or end it with take(n)")
+        raise DataError("it is infinite: remove repeat(), or limit it with take(n)")
     elements = list(dataset.as_numpy_iterator())
     if not elements:
         raise DataError("there are no rows")

@@ -178,7 +178,7 @@ def _read_file(path: Path, columns: Sequence[DeltaColumn], partition: Mapping[st
     except FileNotFoundError:
         raise DataError(
             f"{path.name} is gone, which this version of the table consists of: it was vacuumed. "
-            "Give a later version, or begin anew with --fresh."
+            "Give a later version, or start over with --fresh."
         ) from None
     found = []
     for column in columns:

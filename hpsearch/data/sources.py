@@ -138,7 +138,7 @@ def _open_address(
     if before and before != version:
         raise DataError(
             f"{location} has changed since the study began ({before[:19]} then, {version[:19]} "
-            "now): put back what was there, or begin anew with --fresh"
+            "now): restore the earlier data, or start over with --fresh"
         )
     return replace(source, versions={location: version})
 

@@ -112,7 +112,7 @@ def _infer_one_hot(
         if task is not None
         else (
             f"task: {kind}, because {listed} are the classes of one target: each row has a 1 in "
-            "one of them; task: multilabel takes them as labels of their own",
+            "one of them; task: multilabel makes each a separate label",
         )
     )
     return Target(listed, kind, classes, one_hot=tuple(names)), said

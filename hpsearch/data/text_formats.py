@@ -315,7 +315,7 @@ def note_lookalike(name: str, texts: Sequence[str]) -> str:
         if texts and all(pattern.fullmatch(t) for t in texts):
             return (
                 f"{name}: looks like {what}, as in {texts[0]!r}, but is read as text, each a "
-                f"category of its own; data.columns.{name}: {{kind: categorical}} says so"
+                f"separate category; data.columns.{name}: {{kind: categorical}} says so"
             )
     return ""
 
@@ -327,6 +327,6 @@ def note_case_variants(name: str, texts: Iterable[str]) -> list[str]:
         return []
     shown = "; ".join(" and ".join(map(repr, sorted(group))) for group in groups[:3])
     return [
-        f"{name}: {shown} differ in upper and lower case alone and are categories of their own; "
-        f"data.columns.{name}.replace puts them together"
+        f"{name}: {shown} differ only in case and are separate categories; "
+        f"data.columns.{name}.replace merges them"
     ]

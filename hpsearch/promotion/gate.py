@@ -99,8 +99,8 @@ def compare_models(
     found = find_metric(metric)
     if found is None:
         raise NotBetterError(
-            f"challenger and champion cannot be compared by {metric}, a function of the study's "
-            "own: --force promotes without a comparison."
+            f"challenger and champion cannot be compared by the custom metric {metric}: --force "
+            "promotes without a comparison."
         )
     measure = get_metric(metric, challenger.task) if challenger.task else found
     gains = _resampled_gains(challenger, champion, measure)

@@ -143,7 +143,7 @@ def _load_keras(path: Path) -> Any:
 def _write_keras(model: Path, output: Path) -> None:
     if own := find_own_code(model):
         raise PromotionError(
-            f"the model holds code of your own ({own['why']}), which a .keras file does not: "
+            f"the model contains your own code ({own['why']}), which a .keras file does not: "
             "--format savedmodel or onnx writes what it computes"
         )
     shutil.copyfile(model, output)

@@ -39,8 +39,8 @@ def explain_untrusted(recipe: Mapping[str, Any]) -> str:
     """Format the error for a model whose code is not trusted."""
     source = recipe["reference"].rpartition(":")[0]
     return (
-        f"the winner holds code of your own ({recipe['why']}), so whoever serves it runs {source}. "
-        "If that is what you want, say `serve: {trust_code: true}` in the study's file and run "
-        "hpsearch tune again, which packs the code with its digest and trains nothing; or build "
-        "the model of Keras's own layers"
+        f"the winner contains your own code ({recipe['why']}), so a served model would run "
+        f"{source}. To allow this, add `serve: {{trust_code: true}}` to the study file and run "
+        "hpsearch tune again, which packages the code with its digest and trains nothing; or build "
+        "the model from Keras's own layers"
     )

@@ -106,7 +106,9 @@ def promote_run(
         PromotionError: If the run has no model, or the alias was moved in the meantime.
     """
     if reference.alias == PREVIOUS:
-        raise PromotionError(f"alias {PREVIOUS!r} is kept by hpsearch: it is the last champion.")
+        raise PromotionError(
+            f"alias {PREVIOUS!r} is reserved by hpsearch for the previous champion."
+        )
     with explain_refusals(experiment_permission("READ")):
         run = client.get_run(run_id).info
     model = model_permission("EDIT", reference.name)
@@ -165,9 +167,7 @@ def rollback_model(client: MlflowClient, name: str) -> Promotion:
     with explain_refusals(model_permission("EDIT", name)), _promotion_lock(client):
         last = version_at(client, Reference(name, PREVIOUS))
         if last is None:
-            raise PromotionError(
-                f"{name} has no version before its champion: nothing to go back to."
-            )
+            raise PromotionError(f"{name} has no previous champion to return to.")
         holder = version_at(client, reference)
         before = _move_alias(client, reference, int(last.version), holder)
     return Promotion(name, int(last.version), reference.alias, before, None)

@@ -37,8 +37,8 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
             raise PromotionError(told.read_text(encoding="utf-8").strip())
         if f"{FINAL}/{MODEL}" not in found:
             raise PromotionError(
-                f"run {run_id} holds no fitted winner ({FINAL}/{MODEL}). Let the study end, or "
-                "wait until its files have been uploaded: hpsearch tune SPEC goes on with it."
+                f"run {run_id} has no fitted winner ({FINAL}/{MODEL}). Let the study end, or "
+                "wait until its files have been uploaded: hpsearch tune SPEC continues the study."
             )
         model = Path(client.download_artifacts(run_id, f"{FINAL}/{MODEL}", folder))
         plain = _read_metadata(model / "MLmodel")
@@ -73,7 +73,7 @@ def _require_intact(artifacts: Path) -> None:
     if sha256(artifacts / "model.keras") != digests["model"]:
         raise PromotionError(
             "the study's model.keras is damaged: it is not the file that was saved. `hpsearch "
-            "sync STUDY` sends MLflow what it lacks; `hpsearch tune SPEC --fresh` begins anew."
+            "sync STUDY` sends MLflow what it lacks; `hpsearch tune SPEC --fresh` starts over."
         )
 
 

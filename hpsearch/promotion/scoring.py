@@ -145,7 +145,9 @@ def _add_kept_columns(answer: Any, block: Any, keep: Sequence[str]) -> Any:
     """Insert the kept columns in front of the predictions."""
     for index, name in enumerate(keep):
         if name in answer.columns:
-            raise DataError(f"--keep {name}: an answer is called so too; rename the column")
+            raise DataError(
+                f"--keep {name}: the predictions have a column of that name; rename yours"
+            )
         answer.insert(index, name, block[name].to_pandas().to_numpy())
     return answer
 
@@ -264,8 +266,8 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
     version = version_at(client, reference)
     if version is None:
         raise PromotionError(
-            f"there is no {reference}. `hpsearch models` lists what there is; "
-            f"hpsearch promote STUDY --as {reference} makes it."
+            f"there is no {reference}. `hpsearch models` lists the registered models; "
+            f"`hpsearch promote STUDY --as {reference}` registers one."
         )
     if f"{TAG}sha256" not in version.tags:
         raise PromotionError(f"{reference} (version {version.version}) was not made by hpsearch.")
@@ -283,8 +285,8 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
         raise PromotionError(f"{reference} cannot be fetched: {told}") from error
     if found != version.tags[f"{TAG}sha256"]:
         raise PromotionError(
-            f"{reference} (version {version.version}) is not the model that was promoted: "
-            "a file of it has changed. Promote it again from its study."
+            f"{reference} (version {version.version}) differs from the promoted model: "
+            "one of its files has changed. Promote it again from its study."
         )
     return path
 

@@ -186,7 +186,7 @@ def _render_exploration(follower: StudyFollower) -> str:
 def _describe_beliefs(follower: StudyFollower) -> str:
     beliefs = estimate_beliefs(follower)
     if not beliefs.found:
-        return f"What the sampler believes is not shown: {beliefs.reason}"
+        return f"The sampler's predictions are not shown: {beliefs.reason}"
     return (
         "Dots: trials. Line and band: the score that the sampler's model predicts, with 90% "
         "intervals of a new trial's true mean, the other hyperparameters as in the best trial that "
@@ -239,7 +239,7 @@ def _render_declaration(history: History) -> str:
     notes = [*study.data.notes, *history.notes_of_changes()]
     listed = "".join(f"<li>{html(shorten(str(note), 500))}</li>" for note in notes[:MAX_NOTES])
     if len(notes) > MAX_NOTES:
-        listed += f"<li>and {len(notes) - MAX_NOTES} more: hpsearch check tells them</li>"
+        listed += f"<li>and {len(notes) - MAX_NOTES} more: hpsearch check lists them</li>"
     boxes = render_columns(
         render_box(render_pairs(_as_texts(values)), padded="")
         for values in (data, study.environment or {})

@@ -51,7 +51,7 @@ def _estimate(follower: StudyFollower) -> Beliefs:
         space = declared_space(history)
         predicted = predict_along_parameters(space, history.ended, history.direction)
     except Exception as error:  # a figure never ends a study
-        logger.warning("what the sampler believes is left out: %s: %s", type(error).__name__, error)
+        logger.warning("the sampler's predictions are omitted: %s: %s", type(error).__name__, error)
         return Beliefs({}, "its model could not be computed; the log says why.")
     if not predicted:
         return Beliefs({}, f"too few trials: it takes {MIN_TRIALS}, one of them complete.")

@@ -145,11 +145,11 @@ def _format_refusal(study: str, found: list[Change], *, accept: bool) -> str:
     others = [change.key for change in found if not change.is_acceptable]
     if any(change.is_default for change in found):
         lines.append("A default that has changed keeps its old value if the file declares it.")
-    ways = "Name another with --study NAME, or begin anew with --fresh"
+    ways = "Name another with --study NAME, or start over with --fresh"
     if not others:
         ways += (
-            ", or go on with --accept-changes: old and new trials are then ranked together, "
-            "and each says to which of them it belongs"
+            ", or continue with --accept-changes: old and new trials are then ranked together, "
+            "and each trial shows to which it belongs"
         )
     elif accept:
         ways = f"Trials with another {', '.join(others)} cannot be ranked together. {ways}"

@@ -99,7 +99,7 @@ def _find_predictions(
     if history.final is None:
         return
     if owner or history.asked_since_final:
-        logger.warning("nothing of study %s is removed: it goes on", journal.parent.name)
+        logger.warning("nothing of study %s is removed: it can continue", journal.parent.name)
         return
     needed = {t.number for t in history.ranked_trials()[:keep]} | {*in_use(history)}
     files = tuple(

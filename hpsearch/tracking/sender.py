@@ -209,7 +209,7 @@ class Sender:
         if self._client is None or path is None or database_identity(path) == self._file:
             return
         self._client = None
-        raise StoreLostDataError(f"{path}: is another file than before.")
+        raise StoreLostDataError(f"{path}: was replaced by another file.")
 
     def repair_runs(self) -> None:
         """Send missing runs again, and replace runs of another journal; see `compare_runs`."""
@@ -475,7 +475,7 @@ def _open_sender(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sen
     except HpsearchError:
         raise
     except Exception as error:  # every backend raises its own kind
-        told = f"{sender.describe(error)} Nothing is lost: run the command again to go on."
+        told = f"{sender.describe(error)} Nothing is lost: run the command again to continue."
         raise TrackingError(told) from None
     finally:
         sender.close()

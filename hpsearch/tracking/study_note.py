@@ -161,5 +161,5 @@ def _render_hints(history: History) -> str:
         "settled?), at the trials below with `score` and "
         f"{format_code_span(f'val/{history.metric}')}, "
         "and under Artifacts at `plots/` once the study is over. `spec.yaml` and "
-        "`journal.jsonl` are all it takes to go on elsewhere."
+        "`journal.jsonl` are sufficient to continue the study elsewhere."
     )

@@ -80,7 +80,7 @@ def test_a_study_whose_name_is_written_like_a_trials_is_found(run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "newer", "fast"], "'fast' is no trial: give its number, trial-NUMBER or best"),
+        (["show", "newer", "fast"], "'fast' is not a trial: give a number, trial-NUMBER or best"),
         (["show", "newer", "1", "2"], "show takes one trial, not 2: hpsearch compare"),
         (["show", "newr"], "Did you mean 'newer'?"),
         (["show", "99"], "newer has no trial 99. Trials: 0 to 11."),

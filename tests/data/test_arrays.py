@@ -85,7 +85,7 @@ def test_every_source_gives_the_same_rows(tmp_path, load_memory):
         np.testing.assert_array_equal(expected.columns, data.columns, source)
         np.testing.assert_array_equal(expected.target, data.target, source)
     endless = tf.data.Dataset.from_tensor_slices((x, y)).repeat()
-    with pytest.raises(DataError, match=r"it never ends: take repeat\(\) away"):
+    with pytest.raises(DataError, match=r"it is infinite: remove repeat\(\)"):
         load_memory(endless)
 
 

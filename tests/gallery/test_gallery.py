@@ -72,7 +72,7 @@ REFUSED = {  # of mistakes.py: what is told before the first trial
     "misspelt": "KeyError: 'widht', which is not a hyperparameter of the study",
     "gan": "but the task needs (None, 1)",
     "without_arguments": "It is called as build(params, inputs, outputs); Keras Tuner's build(hp)",
-    "silent_step": "Silent has a train_step of its own: does it return its logs?",
+    "silent_step": "Silent has a custom train_step: does it return its logs?",
 }
 
 
@@ -126,7 +126,7 @@ def test_a_script_is_checked_searched_promoted_and_served(gallery: Path, script:
     assert ("COMPLETE", script.trainer) == (trial.state, trial.trainer), trial.error
     if script.own_code:
         told = invoke(gallery, "promote", script.name, "--as", script.name, code=2).output
-        assert f"whoever serves it runs {script.name}.py" in told
+        assert f"a served model would run {script.name}.py" in told
         invoke(gallery, "tune", spec, "--quiet", "--set", "serve.trust_code=true")
         assert 1 == len(History(read_page(journal).events).last)  # nothing was trained
     told = invoke(gallery, "promote", script.name, "--as", script.name).output

@@ -161,7 +161,7 @@ def test_an_optuna_model_that_cannot_be_used_says_why() -> None:
     ("model", "code"),
     [
         ("keras_tuner:with_lambda", r"layer 'lambda\w*' holds a lambda"),
-        ("optuna:with_own_layer", r"layer 'doubled\w*' is a Doubled, a class of your own"),
+        ("optuna:with_own_layer", r"layer 'doubled\w*' is a Doubled, a custom class"),
     ],
 )
 def test_code_of_the_users_in_a_model_is_known(model: str, code: str) -> None:

@@ -196,7 +196,7 @@ def test_another_users_model_needs_edit_permission(
     editor = server.client("editor")
     with pytest.raises(PromotionError, match="for EDIT on the registered model 'of-the-team'"):
         promote_run(editor, study, Reference("of-the-team", "staging"))
-    with pytest.raises(PromotionError, match="nothing to go back to"):
+    with pytest.raises(PromotionError, match="has no previous champion"):
         rollback_model(editor, "of-the-team")
     server.grant("editor", "registered_model", "of-the-team", "EDIT")
     assert (

@@ -254,7 +254,7 @@ def test_a_promotion_broken_off_is_made_whole_by_the_next(
 
 def test_a_run_without_a_fitted_winner_is_refused(store: Store) -> None:
     run = store.client.create_run(store.client.create_experiment("unfinished"))
-    with pytest.raises(PromotionError, match="holds no fitted winner"):
+    with pytest.raises(PromotionError, match="has no fitted winner"):
         promote_run(store.client, run.info.run_id, Reference("unfinished"))
 
 
@@ -266,7 +266,7 @@ def test_a_study_is_found_by_its_name(store: Store, weak: str) -> None:
 
 def test_there_is_nothing_to_go_back_to(store: Store, weak: str) -> None:
     promote_run(store.client, weak, Reference("first"))
-    with pytest.raises(PromotionError, match="nothing to go back to"):
+    with pytest.raises(PromotionError, match="has no previous champion"):
         rollback_model(store.client, "first")
 
 

@@ -192,7 +192,7 @@ def test_models_lists_what_is_in_use_and_without_a_predecessor_nothing_is_rolled
     assert "listed" in told
     assert "champion" in told
     done = invoke(finished.root, "rollback", "listed", code=2)
-    assert "nothing to go back to" in done.stderr
+    assert "has no previous champion" in done.stderr
     events = [
         r
         for r in synthetic.read_records(finished.folder / "journal.jsonl")

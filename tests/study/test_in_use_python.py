@@ -31,7 +31,7 @@ def test_a_promoted_study_is_listed_and_its_journal_tells(finished):
     assert "python" in invoke(finished.root, "models").stdout
     told = synthetic.read_records(finished.folder / "journal.jsonl")
     assert "python" in {r.get("name") for r in told}
-    with pytest.raises(PromotionError, match="nothing to go back to"):
+    with pytest.raises(PromotionError, match="has no previous champion"):
         hpsearch.rollback("python", root=finished.root)
 
 

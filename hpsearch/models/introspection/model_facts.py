@@ -94,7 +94,7 @@ def find_serving_obstacle(model: keras.Model) -> str | None:
             config = keras.saving.serialize_keras_object(model)
     except Exception as error:  # a subclassed model or layer without a config
         first, *_ = [*str(error).strip().splitlines(), ""]
-        return f"{type(model).__name__} is a class of your own, without a config ({first})"
+        return f"{type(model).__name__} is a custom class without a config ({first})"
     config.pop("compile_config", None)  # models are served uncompiled
     return next(_find_custom_objects(config, "the model"), None)
 
@@ -112,14 +112,14 @@ def _find_custom_objects(node: Any, location: str) -> Iterator[str]:
     if name := next((name for name in named if isinstance(name, str)), None):
         location = f"layer {name!r}"
     if kind in ("Lambda", "__lambda__"):
-        yield f"{location} holds a lambda, which is code of your own"
+        yield f"{location} contains a lambda, which is custom code"
     elif kind == "function":
-        yield f"{location} holds the function {config!r} of your own"
+        yield f"{location} contains the custom function {config!r}"
     elif node.get("registered_name") and not _is_keras_module(node.get("module")):
-        yield f"{location} is a {kind}, a class of your own"
+        yield f"{location} is a {kind}, a custom class"
     for key, child in node.items():
         if key.endswith("activation") and isinstance(child, Mapping) and "value" in child:
-            yield f"{location} has a lambda as its {key}, which is code of your own"
+            yield f"{location} has a lambda as its {key}, which is custom code"
         yield from _find_custom_objects(child, location)
 
 

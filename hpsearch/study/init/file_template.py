@@ -39,8 +39,8 @@ def _render_head(s: StarterFacts) -> Iterator[str]:
         columns, features = s.dataset.n_columns, s.dataset.n_features
         yield f"# {columns} columns become {features} features of a network."
     yield "#"
-    yield "# Written by `hpsearch init`. Every value may be changed; `hpsearch check` tells what it"
-    yield "# means, `hpsearch plan` how long it takes, `hpsearch tune` runs it."
+    yield "# Written by `hpsearch init`. Every value may be changed; `hpsearch check` explains"
+    yield "# the study, `hpsearch plan` estimates its time, `hpsearch tune` runs it."
     yield ""
     yield f"study: {format_text(s.study)}"
     yield f"seed: {SEED}                           # the same seed is the same study"

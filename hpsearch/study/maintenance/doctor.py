@@ -159,7 +159,9 @@ def _check_store(root: Path, uri: str | None) -> Finding:
     try:
         if path and database_state(path) in ("absent", "empty"):
             check_database(path)
-            return Finding("store", "note", f"{path}: not there yet; the first study makes it")
+            return Finding(
+                "store", "note", f"{path}: does not exist yet; the first study creates it"
+            )
         if path:
             check_uri(uri)  # MLflow, whose import takes seconds, would look at nothing else
             says = _describe_database(path)
@@ -197,7 +199,7 @@ def repair_store(root: Path, uri: str | None) -> str:
     uri = uri or default_uri(root)
     path = database_path(uri)
     if path is None:
-        return f"{redact_text(uri)}: is no file, so there is nothing to repair here"
+        return f"{redact_text(uri)}: is not a file, so there is nothing to repair here"
     if database_state(path) == "half made":
         aside = move_aside(path)
         make_database(path)

@@ -58,8 +58,8 @@ def _move_study(root: Path, study: str, name: str) -> Path:
     """Record the name and rename the folder; returns the journal at its new path."""
     if not re.fullmatch(STUDY_NAME, name):
         raise HpsearchError(
-            f"{name!r} is no name of a study: up to 100 letters, digits, '.', '_' and '-', the "
-            "first a letter or a digit"
+            f"{name!r} is not a valid name of a study: up to 100 letters, digits, '.', '_' and "
+            "'-', the first a letter or a digit"
         )
     journal, taken = find_journal(root, study), find_journal(root, name)
     if journal is None:

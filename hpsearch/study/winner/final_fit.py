@@ -71,7 +71,7 @@ class WinnerFit:
         if is_recorded and not broken:
             return
         if broken == (MODEL_FOLDER,):
-            logger.info("%s is made anew, as serve.trust_code says", self.folder / "final")
+            logger.info("%s is created again because of serve.trust_code", self.folder / "final")
         elif broken:
             logger.warning(
                 "%s: damaged or missing: %s; created again",

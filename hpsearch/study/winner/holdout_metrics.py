@@ -118,5 +118,5 @@ def compute_or_warn(what: str, compute: Callable[[], T]) -> T | None:
     try:
         return compute()
     except Exception as error:
-        logger.warning("%s cannot be had: %s: %s", what, type(error).__name__, error)
+        logger.warning("%s cannot be computed: %s: %s", what, type(error).__name__, error)
         return None

@@ -42,7 +42,7 @@ def find_own_methods(model: keras.Model) -> str | None:
         if kind.__module__.partition(".")[0] in ("keras", "builtins"):
             continue
         if own := next((name for name in METHODS if name in vars(kind)), None):
-            return f"{kind.__name__} has a {own} of its own"
+            return f"{kind.__name__} has a custom {own}"
     return None
 
 
