@@ -32,11 +32,9 @@ class InlineWorker(InlineExecutor):
 
     def __init__(self, trainer: str, population: int) -> None:
         self._kind, self._trainer = trainer, None
-        super().__init__(None, self._next_trainer, population=population)
+        super().__init__(self._next_trainer, population=population)
 
-    def _next_trainer(self, problem: Problem | None) -> Trainer | None:
-        if problem is None:
-            return None
+    def _next_trainer(self, problem: Problem) -> Trainer:
         return make_trainer(self._kind, problem, earlier=self._trainer)
 
     def set_up(self, problem: Problem) -> None:

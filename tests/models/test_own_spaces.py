@@ -160,7 +160,7 @@ def test_an_optuna_model_that_cannot_be_used_says_why() -> None:
 @pytest.mark.parametrize(
     ("model", "code"),
     [
-        ("keras_tuner:with_lambda", r"layer 'lambda\w*' holds a lambda"),
+        ("keras_tuner:with_lambda", r"layer 'lambda\w*' contains a lambda"),
         ("optuna:with_own_layer", r"layer 'doubled\w*' is a Doubled, a custom class"),
     ],
 )

@@ -289,7 +289,7 @@ def test_a_bad_name_is_refused(text: str) -> None:
 
 
 def test_the_alias_of_the_last_champion_is_ours(store: Store, weak: str) -> None:
-    with pytest.raises(PromotionError, match="kept by hpsearch"):
+    with pytest.raises(PromotionError, match="reserved by hpsearch"):
         promote_run(store.client, weak, Reference("kept", "previous"))
 
 

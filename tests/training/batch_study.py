@@ -52,7 +52,7 @@ def main(root: Path, pruner: str, kill_after: int) -> None:
     """Run the study below `root`, or go on with it."""
     problem = replace(first_fold(separable()), early_stopping=EarlyStopping(3))
     executor = PreparingExecutor(
-        problem, lambda p: VectorizedTrainer(p, placement="batch"), population=TOGETHER
+        lambda p: VectorizedTrainer(p, placement="batch"), problem, population=TOGETHER
     )
     epochs = 0
 
