@@ -1,4 +1,4 @@
-"""What every test shares: the backend, and where the real data sets are."""
+"""Configuration of all tests: the Keras backend, and the folder of real data sets."""
 
 import fcntl
 import gc

@@ -1,4 +1,4 @@
-"""Workers of a study that are no processes: each real one imports Keras, for five seconds.
+"""A worker pool without processes, each of which would import Keras for five seconds.
 
 For tests of what a study does, whoever trains. What a worker is told is pickled as it would be, and
 so is what the process that looks at a user's model is told.

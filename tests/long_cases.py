@@ -1,4 +1,4 @@
-"""Cases of a parametrized test of which `make test` runs a part, `make test-long` the others."""
+"""Mark cases of a parametrized test as `long`, which only `make test-long` runs."""
 
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A `mlflow …` server of a test's own."""
+"""An MLflow server for tests."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Real parts that stand around a team's MLflow server, each on loopback and of the test's own."""
+"""Components around an MLflow server (databases, proxies), started for tests on loopback."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Studies that never ran: journals with known answers, for the tests of what reads journals."""
+"""Journals with known contents, for tests of their readers."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The house: who may import whom, and what the command line must not wait for."""
+"""Allowed imports between packages, and imports that the command line must not wait for."""
 
 import ast
 import functools

@@ -1,4 +1,4 @@
-"""What the documents say is so: examples are valid, and nothing is left out."""
+"""The docs are correct and complete: examples are valid, every command and key is described."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Texts from data and errors are plain text wherever they go."""
+"""Texts from data and errors are escaped for every destination."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Events: each kind comes back from the journal as it was, and nobody else knows its keys."""
+"""Events are decoded as they were encoded, and only the codec knows their keys."""
 
 import ast
 import gzip

@@ -1,4 +1,4 @@
-"""The examples in docstrings run, and what users plug in has one."""
+"""Examples in docstrings run; every sampler, pruner, trainer and executor has one."""
 
 import doctest
 import importlib

@@ -1,4 +1,4 @@
-"""A study is what its journal says, however often it says it."""
+"""A history is determined by its events; repeated events have no effect."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The journal: every line whole or not there, one writer, no bit lost."""
+"""The journal: complete lines, one writer, exact values."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""The vocabulary: a name says what it does, in the field's words, and means one thing."""
+"""Names follow the vocabulary: verb and object, standard words, one meaning each."""
 
 import ast
 from collections import Counter

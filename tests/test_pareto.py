@@ -1,4 +1,4 @@
-"""Fronts of points, and of the trials of a study with several objectives."""
+"""Pareto fronts of points, and of trials with several objectives."""
 
 import synthetic
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What is a secret and what is not, in linear time."""
+"""Redaction: what is recognized as a secret, in linear time."""
 
 import json
 import time

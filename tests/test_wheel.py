@@ -1,4 +1,4 @@
-"""What is built to be installed: complete, light, and working where nothing else is."""
+"""The wheel and the source distribution are complete, and work in an empty environment."""
 
 import email
 import re

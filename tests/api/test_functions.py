@@ -1,4 +1,4 @@
-"""`hpsearch.tune` and `check` as a script calls them: progress, interrupts, what is checked."""
+"""`hpsearch.tune` and `check` called from a script: progress, interrupts, validation."""
 
 import signal
 import threading

@@ -1,4 +1,4 @@
-"""`hpsearch.tune` in the kernel of a notebook: a real one, asked as Jupyter asks it."""
+"""`hpsearch.tune` in a real notebook kernel, driven as Jupyter does."""
 
 import queue
 import time

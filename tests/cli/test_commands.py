@@ -1,4 +1,4 @@
-"""The commands, without training: what they print, and how they answer a mistake."""
+"""The commands, without training: their output and their error messages."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""What a shell is told when somebody presses Tab."""
+"""Shell completion of commands, options and names."""
 
 import os
 import shutil

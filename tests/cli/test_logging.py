@@ -1,4 +1,4 @@
-"""What is logged: by which option, into which file, and without secrets."""
+"""Logging: options, files, and redaction of secrets."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""`-o FILE`: what may be written where, and what is left when it fails."""
+"""`-o FILE`: allowed paths, and the files left after a failure."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What the command line prints: any text, on any terminal, whoever still reads it."""
+"""Terminal output: any text, any encoding, and closed streams."""
 
 import ast
 import io

@@ -1,4 +1,4 @@
-"""The commands that show trials: which study and which trial an argument means."""
+"""The commands that show trials: how arguments select a study and its trials."""
 
 import os
 

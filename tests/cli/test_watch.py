@@ -1,4 +1,4 @@
-"""`hpsearch watch` as a person starts and ends it."""
+"""`hpsearch watch`, started and interrupted by a user."""
 
 import os
 import signal

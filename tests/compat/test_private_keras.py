@@ -1,4 +1,4 @@
-"""The private parts of Keras do what hpsearch needs of them, in this version."""
+"""The private parts of Keras that hpsearch uses work in the installed version."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""The private parts of MLflow do what hpsearch needs of them, in this version."""
+"""The private parts of MLflow that hpsearch uses work in the installed version."""
 
 import shutil
 import sqlite3

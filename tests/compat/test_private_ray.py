@@ -1,4 +1,4 @@
-"""The private parts of Ray do what hpsearch needs of them, in this version."""
+"""The private parts of Ray that hpsearch uses work in the installed version."""
 
 import grpc
 import pytest

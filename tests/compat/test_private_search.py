@@ -1,4 +1,4 @@
-"""The private parts of Optuna and Keras Tuner do what hpsearch needs of them, in this version."""
+"""The private parts of Optuna and Keras Tuner that hpsearch uses work in the installed version."""
 
 import numpy as np
 import optuna

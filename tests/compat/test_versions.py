@@ -1,4 +1,4 @@
-"""The bounds of the libraries whose private parts are used, and what is tested of them."""
+"""Version bounds of libraries whose private parts are used, and the tested versions."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""Rows that are arrays: from every source the same, kept small, and refused before a trial."""
+"""Array rows: equal from every source, compact types, and refusals before the first trial."""
 
 from pathlib import Path
 

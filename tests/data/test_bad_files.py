@@ -1,4 +1,4 @@
-"""The catalogue of bad files: one line of error with the position, and no silent shift."""
+"""Damaged files: a one-line error with the position, and no silently shifted cells."""
 
 import gzip
 

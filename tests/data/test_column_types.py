@@ -1,4 +1,4 @@
-"""Every Arrow type is read right, or refused with the column's name; none is dropped or doubled."""
+"""Every Arrow type is read correctly, or refused with the column's name."""
 
 import datetime
 import math

@@ -1,4 +1,4 @@
-"""Rows of a database query: in a known order, and nothing of the login recorded."""
+"""Rows of a database query: their order, and that the login is not recorded."""
 
 import os
 import sqlite3

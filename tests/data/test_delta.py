@@ -1,4 +1,4 @@
-"""Delta tables: the version that is meant, and no row of another."""
+"""Delta tables: the declared version, without rows of other versions."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Folders as Spark, Hive and Arrow write them: partitions, markers, schemas that grew."""
+"""Folders written by Spark, Hive and Arrow: partitions, markers, schemas with added columns."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How rows are divided: every kind keeps its promise, and what cannot be kept is refused."""
+"""Every kind of folds has its documented properties; impossible folds are refused."""
 
 import numpy as np
 import pandas as pd

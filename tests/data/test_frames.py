@@ -1,4 +1,4 @@
-"""Frames of the libraries that a notebook has give the rows that an Arrow table gives."""
+"""Data frames of other libraries give the same rows as an Arrow table."""
 
 import pyarrow as pa
 import pytest

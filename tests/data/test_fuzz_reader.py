@@ -1,4 +1,4 @@
-"""Whatever bytes a file holds: a table, or one of our own errors; never a traceback."""
+"""Fuzzing: any bytes are read as a table or refused with an HpsearchError."""
 
 from __future__ import annotations
 

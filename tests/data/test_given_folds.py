@@ -1,4 +1,4 @@
-"""Folds handed over as indices of rows, instead of `cross_validation`."""
+"""Folds given as row indices, instead of `cross_validation`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What columns and targets are taken for, and what is refused with a remedy."""
+"""Inference of columns and targets, and refusals with a remedy."""
 
 import numpy as np
 import pandas as pd

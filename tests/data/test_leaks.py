@@ -1,4 +1,4 @@
-"""Planted leaks: each would raise the score of a model, and each is caught or shown to be shut."""
+"""Planted leaks, each of which would raise a model's score, are detected or have no effect."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""A cell means the same whatever type holds it, and what is left open is told."""
+"""A cell has the same meaning in every type; ambiguities are reported."""
 
 from __future__ import annotations
 

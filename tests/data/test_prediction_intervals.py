@@ -1,4 +1,4 @@
-"""Intervals and sets hold the wanted share of new rows, and say which levels there are."""
+"""Intervals and sets have the requested coverage on new rows; unknown levels are refused."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How much memory a table takes on its way to the network."""
+"""Memory use while a table is read and prepared."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Real sets go in as they come, and what is served equals what was trained on."""
+"""Real data sets load without editing, and serving reads them as training does."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What no trial could learn from is refused before the first one, with the remedy."""
+"""Data that no trial could learn from are refused before the first trial, with the remedy."""
 
 import numpy as np
 import pandas as pd

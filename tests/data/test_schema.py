@@ -1,4 +1,4 @@
-"""What cells mean, at training and at serving."""
+"""The schema gives cells the same meaning in training and serving."""
 
 import json
 import math

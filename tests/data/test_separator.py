@@ -1,4 +1,4 @@
-"""What may stand between the cells of delimited text, declared or given to `predict`."""
+"""Separators of delimited text, declared or passed to `predict`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several columns to predict: what they are taken for, and how the rows are divided by them."""
+"""Several targets: inference of the task, and stratification."""
 
 import json
 

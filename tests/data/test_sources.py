@@ -1,4 +1,4 @@
-"""Every source ends as the same data set."""
+"""Every source gives the same data set."""
 
 import sys
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""How texts are taken where nothing was declared: all of a column decide, and it is said."""
+"""Inference of undeclared text columns from all of their texts, with notes."""
 
 from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""A fold's statistics: scikit-learn's numbers, from the training rows and no other."""
+"""Statistics of a fold equal scikit-learn's, fitted on its training rows only."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Columns of free text: which numbers become of them, and what is refused."""
+"""Columns of free text: their encoding, and refusals."""
 
 import numpy as np
 import pytest

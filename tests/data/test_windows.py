@@ -1,4 +1,4 @@
-"""Windows over a time series: what they hold, what they never reach, and what is refused."""
+"""Windows over a time series: their rows, no overlap with validation rows, and refusals."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""A user's models that fail."""
+"""Custom models that fail."""
 
 import subprocess
 import sys

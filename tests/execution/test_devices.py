@@ -1,4 +1,4 @@
-"""How a machine is divided between its workers; no GPU is needed to say it."""
+"""Division of a machine among workers; needs no GPU."""
 
 import os
 import subprocess

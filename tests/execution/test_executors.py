@@ -1,4 +1,4 @@
-"""All executors pass one suite; processes and Ray's actors are real ones and really killed."""
+"""All executors pass one suite, with real processes and Ray actors that are killed."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Arrays that workers share: written once, mapped by who reads, gone with the last of them."""
+"""Arrays shared by workers: written once, mapped read-only, removed with the last worker."""
 
 import os
 import pickle

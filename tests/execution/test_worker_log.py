@@ -1,4 +1,4 @@
-"""What a worker prints: bounded, without secrets, and never in its way."""
+"""The log of a worker: bounded, redacted, and never blocking."""
 
 import subprocess
 import sys

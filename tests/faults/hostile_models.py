@@ -1,4 +1,4 @@
-"""A user's models that break their worker, chosen by `units`."""
+"""Custom models that break their worker, selected by `units`."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""docs/reliability.md names only what is tested, and faults only what there is."""
+"""docs/reliability.md only lists existing tests, and fault injection existing steps."""
 
 import pytest
 

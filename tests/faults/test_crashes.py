@@ -1,4 +1,4 @@
-"""A study killed, or without power, at any point of all that it does: the same command goes on."""
+"""A study continues after a kill or a power cut at any of its file operations."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`training.deterministic`: the same study, bit for bit, with several workers too."""
+"""`training.deterministic`: bit-identical studies with several workers."""
 
 import random
 from pathlib import Path

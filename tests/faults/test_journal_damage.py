@@ -1,4 +1,4 @@
-"""A damaged journal is refused with its remedy, and repaired only when somebody asks for it."""
+"""A damaged journal is refused with the remedy, and repaired only on request."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Journals that another version wrote, or another program touched: read, mended or refused."""
+"""Journals of other versions, or changed by other programs: read, repaired or refused."""
 
 import codecs
 import errno

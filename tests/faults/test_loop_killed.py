@@ -1,4 +1,4 @@
-"""The coordinator is killed at every step of the loop: it goes on as if nothing had been."""
+"""A study whose coordinator is killed at any step of the loop continues identically."""
 
 import os
 import signal

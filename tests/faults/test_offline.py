@@ -1,4 +1,4 @@
-"""A study without MLflow: sent later, trained again, and with no secret in any of its files."""
+"""A study without MLflow: later upload, rerun of trials, and no secret in its files."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A canary in every channel through which a secret can come is found nowhere afterwards."""
+"""A canary secret in every input channel is not found in any output."""
 
 import http.server
 import shutil

@@ -1,4 +1,4 @@
-"""Real workers that hang, eat memory, grow, are stopped or killed."""
+"""Real workers that hang, exhaust memory, grow, are suspended or killed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Scripts of the kinds that Keras users write: each is searched, promoted and served, or refused.
+"""Typical scripts of Keras users: each is searched, promoted and served, or refused.
 
 `docs/gallery.md` lists them with the trainer that took them; what it says is what happens here.
 """

@@ -1,4 +1,4 @@
-"""The assembled model is the network behind its preprocessing, for plain Keras anywhere."""
+"""The assembled model equals preprocessing plus network, and loads with plain Keras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every name that a family takes can be built into a network, whatever the widths of layers."""
+"""Networks can be built with every allowed choice of a family, at any width."""
 
 from __future__ import annotations
 

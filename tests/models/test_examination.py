@@ -1,4 +1,4 @@
-"""A user's model, loss or metric that cannot be trained is refused before the first trial."""
+"""A custom model, loss or metric that does not work is refused before the first trial."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The space of a function that asks while it builds, found by calling it."""
+"""Discovery of the search space of a define-by-run function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page for users of Keras Tuner holds: its model and its study are valid together."""
+"""The model and the study of docs/from_keras_tuner.md are valid."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What users of Keras Tuner and Optuna bring: their space, told as a study's file tells it."""
+"""Search spaces of Keras Tuner and Optuna models, converted to declarations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that take texts: which words they see, and that they are served as trained."""
+"""Networks for text columns: their vocabulary, and equal results in training and serving."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Models with a mistake each, as people make them."""
+"""Models with one typical mistake each."""
 
 import keras
 

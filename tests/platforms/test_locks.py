@@ -1,4 +1,4 @@
-"""Locks: one holder, named; nothing left behind; held even where the file system locks nothing."""
+"""Locks: one named holder, no files left behind, also on file systems without locks."""
 
 import errno
 import os

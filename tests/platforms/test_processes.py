@@ -1,4 +1,4 @@
-"""Children end with all that they have started, however they or we end."""
+"""Child processes end with all their descendants, however they or the parent end."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A study from its start to a model in use, under what macOS and Windows lack or do otherwise."""
+"""A whole study and its promotion, with simulated restrictions of macOS and Windows."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What the sampler `gp` predicts along each hyperparameter."""
+"""Predictions of the sampler `gp` along each hyperparameter."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Conditions read from trials."""
+"""Conditions inferred from trials."""
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution

@@ -1,4 +1,4 @@
-"""What trials tell."""
+"""Observations derived from trials."""
 
 import math
 

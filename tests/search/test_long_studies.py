@@ -1,4 +1,4 @@
-"""What a long study holds in memory: bytes that are counted, not a process that is watched."""
+"""Memory use of a long study, by counting the bytes of its objects."""
 
 import gc
 import tracemalloc

@@ -1,4 +1,4 @@
-"""The study loop over an executor in this process: what it writes, retries, and resumes."""
+"""The study loop with an executor in this process: events, retries, resuming."""
 
 from collections import Counter, deque
 from pathlib import Path

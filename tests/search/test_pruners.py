@@ -1,4 +1,4 @@
-"""Pruners on curves whose answer is known, and beside Optuna's own decisions."""
+"""Pruners on curves with known decisions, compared with Optuna's."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Requests to a study that runs, or that will: points to train, trials to stop."""
+"""Requests to a running or later study: points to train, trials to stop."""
 
 import json
 from dataclasses import replace

@@ -1,3 +1,3 @@
-"""Every declaration that a test loads is shown to the JSON schema too."""
+"""Compares the JSON schema with the loader for every declaration that a test loads."""
 
 from study_file_schema import schema_agrees_with_the_loader  # noqa: F401  # used by every test

@@ -1,4 +1,4 @@
-"""Constraints of a study: what is declared, what is refused, and what they cut away."""
+"""Constraints of a study: declarations, refusals, and feasible points."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""The language of constraints: what it says, and what it refuses."""
+"""The expression language of constraints: evaluation and refusals."""
 
 import ast
 

@@ -1,4 +1,4 @@
-"""A study's file: what is accepted, and how each mistake is told."""
+"""Study files: accepted declarations, and the message for each mistake."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A declaration that holds a secret is told from one that only sounds like it."""
+"""Declarations with secrets are refused, similar ones without secrets are not."""
 
 import pytest
 

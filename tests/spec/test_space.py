@@ -1,4 +1,4 @@
-"""Spaces: what belongs to them, what is active, how large they are."""
+"""Search spaces: membership, active parameters, sizes."""
 
 import math
 

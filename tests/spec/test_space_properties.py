@@ -1,4 +1,4 @@
-"""What holds of every space: from YAML to the samplers and back."""
+"""Properties of every search space, from YAML to the samplers and back."""
 
 import json
 import math

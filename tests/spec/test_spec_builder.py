@@ -1,4 +1,4 @@
-"""A declaration built in Python is the one that its YAML is."""
+"""A declaration built in Python equals the one loaded from its YAML."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Hyperparameters have types and bounds, which hold wherever a value is written."""
+"""Types and bounds of hyperparameters apply wherever a value is declared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One finished study, made by the command line in a folder of its own."""
+"""Fixtures: a finished study, made by the command line in a temporary folder."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""A user's models."""
+"""Custom models."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""MLflow's pages of a finished study, opened in a real browser."""
+"""MLflow's pages of a finished study in a real browser."""
 
 import os
 import signal

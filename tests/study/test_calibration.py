@@ -1,4 +1,4 @@
-"""The winner's probabilities and intervals are calibrated out of fold, and served so."""
+"""Calibration of the winner's probabilities and intervals on out-of-fold predictions."""
 
 from __future__ import annotations
 

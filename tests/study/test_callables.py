@@ -1,4 +1,4 @@
-"""Functions handed to `hpsearch.tune` instead of their names."""
+"""Functions passed to `hpsearch.tune` instead of their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study goes on only with what its first trials had, or with changes that were accepted."""
+"""A study continues only with an unchanged declaration, or with accepted changes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""An objective without a value on rows that judge is refused before the first trial."""
+"""An objective that is undefined on evaluation rows is refused before the first trial."""
 
 import numpy as np
 import pandas as pd

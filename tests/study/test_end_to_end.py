@@ -1,4 +1,4 @@
-"""A whole study through the command line: MLflow's store, the model in use, going on with it."""
+"""A whole study on the command line: MLflow's store, promotion, resuming."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The end of a study: each step on disk before the next, decoration last, one honest reading."""
+"""The end of a study: order of its steps, plots last, one reading of the locked rows."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""A study whose source is an environment variable: its value is recorded nowhere."""
+"""A study with a source from an environment variable, whose value is not recorded."""
 
 import functools
 from collections.abc import Iterator

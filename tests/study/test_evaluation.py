@@ -1,4 +1,4 @@
-"""What the locked rows say: intervals, and models beside the winner on the same rows."""
+"""Evaluation on the locked rows: intervals, and baselines on the same rows."""
 
 import tracemalloc
 from functools import partial

@@ -1,4 +1,4 @@
-"""The JSON schema of the study file: what it accepts and refuses, and where it is written.
+"""The JSON schema of the study file: accepted and refused files, and its output file.
 
 `study_file_schema.py` compares it with the loader in every test that loads a declaration.
 """

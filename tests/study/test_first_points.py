@@ -1,4 +1,4 @@
-"""Points that are tried first, and trials of another study."""
+"""Enqueued points, and trials of another study."""
 
 import inspect
 from pathlib import Path

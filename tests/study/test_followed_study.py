@@ -1,4 +1,4 @@
-"""A study is killed with SIGKILL and continued while it is followed on a terminal and on a page."""
+"""A study that is killed and continued while `watch` follows it on a terminal and a page."""
 
 import fcntl
 import os

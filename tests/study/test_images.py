@@ -1,4 +1,4 @@
-"""From a folder of images to a model in use."""
+"""A whole study on a folder of images, and its promotion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a study to a model in use and back, on a real tracking server, as a team would do it."""
+"""Promotion and rollback on a real tracking server."""
 
 import csv
 import io

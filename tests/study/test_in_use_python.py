@@ -1,4 +1,4 @@
-"""Models in use, from Python: what the commands promote, rollback, models and plan do."""
+"""`promote`, `rollback`, `list_models` and `plan` from Python."""
 
 import numpy as np
 import pytest

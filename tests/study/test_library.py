@@ -1,4 +1,4 @@
-"""`hpsearch.tune` from Python: data in memory, one's own model, regressions and classes."""
+"""`hpsearch.tune` from Python: data in memory, custom models, regression, classification."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Studies over models that know nothing of us: Keras Tuner's, Optuna's, and compiled ones."""
+"""Studies with models for Keras Tuner and Optuna, and with compiled models."""
 
 from __future__ import annotations
 

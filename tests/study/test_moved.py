@@ -1,4 +1,4 @@
-"""A project's folder that was moved or copied: everything works there, nothing in the old one."""
+"""A moved or copied project folder: commands work there and do not change the old one."""
 
 import shutil
 import sqlite3

@@ -1,4 +1,4 @@
-"""Nested cross-validation: the whole procedure, judged on rows that no part of it has seen."""
+"""Nested cross-validation: evaluation of the procedure on rows that it has not used."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""From a study file to what its trials share."""
+"""Preparation of the problem shared by all trials."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Studies of real networks that are pruned, that stop early, or that want several things."""
+"""Studies of real networks with pruning, early stopping, or several objectives."""
 
 from dataclasses import asdict, replace
 

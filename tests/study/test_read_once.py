@@ -1,4 +1,4 @@
-"""A study asks once: no file is read twice, no check is run twice, nothing is built twice."""
+"""A study reads no file twice, runs no check twice and builds nothing twice."""
 
 import ast
 import sys

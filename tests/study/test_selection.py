@@ -1,4 +1,4 @@
-"""The winner, honestly: finalists, one standard error, ensembles, several seeds."""
+"""Choice of the winner: finalists, one standard error, ensembles, several seeds."""
 
 from dataclasses import replace
 from functools import partial

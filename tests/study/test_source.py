@@ -1,4 +1,4 @@
-"""The version of the user's files, from a real repository."""
+"""The git state of the user's files, in a real repository."""
 
 import subprocess
 from pathlib import Path

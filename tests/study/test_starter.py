@@ -1,4 +1,4 @@
-"""`hpsearch init`: a file for a table, which check and tune take as it is."""
+"""`hpsearch init`: a study file for a table that `check` and `tune` accept unchanged."""
 
 import csv
 import random

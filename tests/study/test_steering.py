@@ -1,4 +1,4 @@
-"""`hpsearch enqueue` and `hpsearch stop`, from the command line to the journal."""
+"""`hpsearch enqueue` and `hpsearch stop` on the command line."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""Studies that are stopped: by Ctrl-C, by a kill, at any moment, and gone on with."""
+"""Studies that are stopped by Ctrl-C or a kill at any moment, and continued."""
 
 import os
 import select

@@ -1,4 +1,4 @@
-"""What Python reads of a study that has run: trials, curves, figures, answers."""
+"""Reading a finished study from Python: trials, curves, figures, predictions."""
 
 import numpy as np
 import pytest

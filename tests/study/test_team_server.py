@@ -1,4 +1,4 @@
-"""All parts of a team's server at once: PostgreSQL, S3, logins, and nginx with its defaults."""
+"""A shared server with PostgreSQL, S3, logins, and nginx with its defaults."""
 
 from __future__ import annotations
 

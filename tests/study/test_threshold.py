@@ -1,4 +1,4 @@
-"""The decision threshold: chosen out of fold, used wherever a label is told."""
+"""The decision threshold: chosen on out-of-fold predictions, used for all labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files the user's code consists of."""
+"""Finding the files of user code."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The verdict beside plain models: at the end, in the journal, in MLflow and at promotion."""
+"""The verdict against baselines: output, journal, MLflow and promotion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a time series to a model in use that answers for its next rows."""
+"""A whole study on a time series, and predictions for its next rows."""
 
 from __future__ import annotations
 

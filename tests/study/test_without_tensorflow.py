@@ -1,4 +1,4 @@
-"""Where TensorFlow is not installed, JAX trains a whole study."""
+"""A whole study without TensorFlow, trained by JAX."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What answers at a server's address may be something else; only what is known is refused."""
+"""Checks of the server at a tracking URI, which may be another program."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""The SQLite store: made whole or not at all, and refused before training where it cannot work."""
+"""The SQLite store: created atomically, and refused before training if unusable."""
 
 import os
 import re

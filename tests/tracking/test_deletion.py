@@ -1,4 +1,4 @@
-"""`hpsearch delete` and `note`: what goes, what stays, and what is asked before."""
+"""`hpsearch delete` and `note`: deleted and kept data, and the confirmation."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`hpsearch gc`: what goes, what stays, and that the dry run touches nothing."""
+"""`hpsearch gc`: deleted and kept data; the dry run changes nothing."""
 
 import synthetic
 from click.testing import CliRunner

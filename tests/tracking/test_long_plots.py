@@ -1,4 +1,4 @@
-"""Figures of long studies: what is drawn is bounded and said, and is true of the whole."""
+"""Figures of long studies: a bounded, stated and representative sample of trials."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The Markdown on a study's run: names are text, and a part that fails is left out."""
+"""The description of a study's run: escaped names, and omission of failing parts."""
 
 import synthetic
 

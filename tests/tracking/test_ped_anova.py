@@ -1,4 +1,4 @@
-"""The importance of hyperparameters is the one that Optuna's evaluator computes."""
+"""The importance of hyperparameters equals that of Optuna's evaluator."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Figures: what has data is drawn, and what they compute is right."""
+"""Figures are drawn if they have data, and compute correct values."""
 
 import json
 from pathlib import Path

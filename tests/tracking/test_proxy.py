@@ -1,4 +1,4 @@
-"""nginx with its defaults in front of MLflow's server, below a prefix: bodies of a megabyte."""
+"""MLflow's server behind nginx with its defaults, below a prefix."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`hpsearch rename`: folder, MLflow and registered versions follow, and so they do back again."""
+"""`hpsearch rename`: folder, MLflow and registered versions, there and back."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The saved view of a study's trials: what it shows, and the form that MLflow reads."""
+"""The saved view of a study's trials in MLflow."""
 
 import json
 

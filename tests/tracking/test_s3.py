@@ -1,4 +1,4 @@
-"""Artifacts in S3, which the client writes itself or MLflow's server for it; moto's S3 server."""
+"""Artifacts in S3 (moto), written by the client or by MLflow's server."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A database that an older MLflow made is left as it is unless somebody says otherwise."""
+"""A database of an older MLflow is only migrated on request."""
 
 import sqlite3
 from contextlib import chdir, closing

@@ -1,4 +1,4 @@
-"""The winner's scores side by side, and the difference between them in words."""
+"""Comparison of the winner's scores, and its description."""
 
 import math
 from pathlib import Path

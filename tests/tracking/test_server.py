@@ -1,4 +1,4 @@
-"""A real server behind a proxy that cuts answers off: nothing is lost, nothing is doubled."""
+"""A real server behind a proxy that cuts connections: no data lost or doubled."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""A store that is damaged, restored or edited by hand: nothing is lost, doubled or given up."""
+"""A store that is damaged, restored or edited: no data lost or doubled."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""People who use one study name on one server: each command gives each of them their own."""
+"""Several users with one study name on one server get their own studies."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, read back by TensorBoard itself."""
+"""Event files, read back by TensorBoard."""
 
 import subprocess
 import sys

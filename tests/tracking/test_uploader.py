@@ -1,4 +1,4 @@
-"""Each run and each point reaches the store exactly once, whatever happens on the way."""
+"""Each run and each point reaches the store exactly once, whatever fails."""
 
 import os
 import socket

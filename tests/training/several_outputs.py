@@ -1,4 +1,4 @@
-"""Users' models of several outputs, and what `keras.Model.fit` makes of them."""
+"""Custom models with several outputs, and their training by `keras.Model.fit`."""
 
 from __future__ import annotations
 

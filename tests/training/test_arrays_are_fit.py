@@ -1,4 +1,4 @@
-"""The vectorised trainer on images and sequences does the arithmetic of `keras.Model.fit`."""
+"""The vectorized trainer agrees with `keras.Model.fit` on images and sequences."""
 
 from __future__ import annotations
 

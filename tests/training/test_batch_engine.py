@@ -1,4 +1,4 @@
-"""Lanes as one batch: what trials share, what the host does for them, and that none sees another.
+"""Lanes as one batch: shared programs, work of the host, and isolation of trials.
 
 Counted, not timed, so it holds on any device.
 """

@@ -1,4 +1,4 @@
-"""A study of lanes of one batch that is killed at any epoch goes on as one that never stopped."""
+"""A study with batched lanes that is killed at any epoch continues identically."""
 
 from __future__ import annotations
 

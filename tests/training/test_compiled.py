@@ -1,4 +1,4 @@
-"""What the user compiled is what is trained: `fit`'s own curves, and probabilities at the end."""
+"""Compiled custom models: the curves of `fit`, and probabilities as predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Initial weights and row orders: drawn by counting, the same on the host and on a device."""
+"""Counter-based initial weights and row orders, equal on host and device."""
 
 from __future__ import annotations
 

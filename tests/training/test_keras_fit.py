@@ -1,4 +1,4 @@
-"""`keras_fit`: under TensorFlow in a process of its own, and under the backend of this one."""
+"""`keras_fit` under TensorFlow, in a separate process, and under this process's backend."""
 
 from __future__ import annotations
 

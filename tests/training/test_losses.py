@@ -1,4 +1,4 @@
-"""Losses carry the names and the arguments of Keras."""
+"""Losses have Keras's names and arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every metric is scikit-learn's, in numpy and in JAX under jit, whatever the ties and weights."""
+"""Every metric equals scikit-learn's, in numpy and in jitted JAX, with ties and weights."""
 
 from __future__ import annotations
 

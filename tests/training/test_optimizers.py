@@ -1,4 +1,4 @@
-"""Optimizers carry the names and the arguments of Keras."""
+"""Optimizers have Keras's names and arguments."""
 
 from __future__ import annotations
 

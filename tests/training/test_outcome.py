@@ -1,4 +1,4 @@
-"""What curves and predictions say about a trial."""
+"""A trial's result from its curves and predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A metric of the user's own is measured by both trainers, and by whoever judges the winner."""
+"""A custom metric in both trainers, and in the evaluation of the winner."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`training.precision`: how factors of products are rounded, and that nothing else is."""
+"""`training.precision`: rounding of the factors of products only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RealMLP, TabM and embeddings on rows that break careless statistics: the scores are finite."""
+"""RealMLP, TabM and embeddings on degenerate columns: finite scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials that differ in optimizer or batch size share programs, and still do the maths of `fit`."""
+"""Trials with different optimizers or batch sizes share programs, and agree with `fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vectorised trainer: its protocol, the programs that trials share, and what it can train."""
+"""The vectorized trainer: its protocol, shared programs, and supported models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vectorised trainer does the arithmetic of `keras.Model.fit`."""
+"""The vectorized trainer agrees with `keras.Model.fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A custom function is built once for each structure, not for each trial; and still does `fit`."""
+"""A custom function is built once per structure, not per trial, and agrees with `fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every trainer promises. A test file subclasses `TrainerContract` and names its trainer."""
+"""The contract of trainers. A test file subclasses `TrainerContract` and names its trainer."""
 
 from __future__ import annotations
 

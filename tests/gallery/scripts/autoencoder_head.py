@@ -1,4 +1,4 @@
-"""A subclassed model that reconstructs its input beside the answer, by `add_loss`."""
+"""A subclassed model that also reconstructs its input, with `add_loss`."""
 
 import keras
 from keras import layers, ops

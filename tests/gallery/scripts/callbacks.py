@@ -1,4 +1,4 @@
-"""Callbacks: a schedule, an early stop on the training loss, and one of one's own."""
+"""Callbacks: a schedule, early stopping on the training loss, and a custom one."""
 
 import keras
 from keras import layers

@@ -1,4 +1,4 @@
-"""A layer of one's own, with weights and without `get_config`."""
+"""A custom layer with weights and without `get_config`."""
 
 import keras
 from keras import ops

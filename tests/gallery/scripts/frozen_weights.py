@@ -1,4 +1,4 @@
-"""Weights that are loaded and frozen, with a trained head behind them."""
+"""Loaded and frozen weights, followed by a trained head."""
 
 import keras
 import numpy as np

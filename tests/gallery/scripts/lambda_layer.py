@@ -1,4 +1,4 @@
-"""A `Lambda` layer and an activation that is a function of one's own."""
+"""A `Lambda` layer and a custom function as an activation."""
 
 import keras
 from keras import ops

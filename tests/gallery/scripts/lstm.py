@@ -1,4 +1,4 @@
-"""A bidirectional LSTM with a GRU behind it."""
+"""A bidirectional LSTM followed by a GRU."""
 
 import keras
 from keras import layers

@@ -1,4 +1,4 @@
-"""A loss of one's own, and an optimizer with a schedule."""
+"""A custom loss, and an optimizer with a schedule."""
 
 import keras
 from keras import ops

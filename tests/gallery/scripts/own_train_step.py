@@ -1,4 +1,4 @@
-"""A `train_step` of one's own, which leaves the rest to Keras."""
+"""A custom `train_step`."""
 
 import keras
 from keras import layers

@@ -1,4 +1,4 @@
-"""A subclassed model whose constructor takes what no config can hold."""
+"""A subclassed model whose constructor takes an argument that is not serializable."""
 
 import keras
 

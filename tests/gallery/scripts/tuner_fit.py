@@ -1,4 +1,4 @@
-"""Keras Tuner's `HyperModel.fit` with callbacks, class weights and a shuffling of its own."""
+"""Keras Tuner's `HyperModel.fit` with callbacks, class weights and its own shuffling."""
 
 import keras
 import keras_tuner

@@ -1,4 +1,4 @@
-"""Keras Tuner's guide to a training loop of one's own, by `train_on_batch`."""
+"""Keras Tuner's guide to a custom training loop, with `train_on_batch`."""
 
 import keras
 import keras_tuner

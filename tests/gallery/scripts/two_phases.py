@@ -1,4 +1,4 @@
-"""Fine-tuning in two phases: the head alone first, then everything at a tenth of the rate."""
+"""Fine-tuning in two phases: first the head, then all layers at a tenth of the rate."""
 
 import keras
 import keras_tuner
