@@ -5,7 +5,7 @@ READY := $(VENV)/ready
 
 # The tests that touch private parts of Keras, Optuna, Keras Tuner, MLflow and Ray.
 COMPAT := tests/compat $(addprefix tests/, $(addsuffix .py, \
-	models/test_examination models/test_from_keras_tuner models/test_own_spaces \
+	models/test_model_validation models/test_from_keras_tuner models/test_own_spaces \
 	training/test_compiled training/test_losses training/test_optimizers \
 	search/test_samplers search/test_gp_sampler search/test_pruners \
 	tracking/test_database tracking/test_garbage tracking/test_schema tracking/test_uploader \
