@@ -44,6 +44,7 @@ class TrialProgress:
     best_predictions: Sequence[np.ndarray] = ()  # of the best epoch, per fold
     ended_folds: set[int] = field(default_factory=set)  # folds that custom code has stopped
     _best: float = -math.inf  # the oriented mean of the best epoch
+    _stopped: tuple[tuple[int, int], np.ndarray] | None = None  # see `find_stopped_folds`
 
     @property
     def n_epochs(self) -> int:
@@ -60,13 +61,16 @@ class TrialProgress:
 
     def find_stopped_folds(self) -> np.ndarray:
         """Return which folds have stopped, shape (n_folds,), bool."""
-        ended = np.isin(np.arange(len(self.problem.folds)), sorted(self.ended_folds))
-        if not self.rows:
-            return ended
-        curve = np.stack(self.rows[self._objective])
-        stopped = find_stopped_folds(curve, self.problem.early_stopping, self.direction)
-        stopped[ended] = True
-        return stopped
+        state = (self.n_epochs, len(self.ended_folds))  # both only grow
+        if self._stopped is None or self._stopped[0] != state:
+            stopped = np.zeros(len(self.problem.folds), bool)
+            if self.rows:
+                curve = np.stack(self.rows[self._objective])
+                stopped = find_stopped_folds(curve, self.problem.early_stopping, self.direction)
+            stopped[sorted(self.ended_folds)] = True
+            stopped.flags.writeable = False
+            self._stopped = state, stopped
+        return self._stopped[1]
 
     def advance(self, measure: Callable[[], EpochMeasures]) -> EpochReport | TrialResult:
         """Record the result of `measure`; returns a result if the trial fails in this epoch."""

@@ -42,16 +42,18 @@ class ThreadEngine:
         Raises:
             Exception: Any exception of the model while it is traced.
         """
-        for program in [p for trial_run in trial_runs for p in self._compile(trial_run)]:
+        self.start_population(trial_runs)
+        for program in [p for trial_run in trial_runs for p in trial_run.programs]:
             program.result()
 
     def start_population(self, trial_runs: Sequence[TrialRun]) -> None:
         """Compile a population's programs; a program that cannot be compiled fails its lanes."""
         for trial_run in trial_runs:
-            self._compile(trial_run)
+            if not trial_run.programs:
+                trial_run.programs = self._compile(trial_run)
 
     def _compile(self, trial_run: TrialRun) -> list[Future[Any]]:
-        """Compile the programs of a trial, each in a thread of its own."""
+        """Compile the programs of a trial, which fit all its lanes, each in its own thread."""
         state, lane, rows = (
             trial_run.example_state(),
             trial_run.make_lane(0, self._data),
@@ -106,24 +108,15 @@ class ThreadEngine:
     ) -> LaneStep:
         """Train and evaluate one epoch of one lane."""
         state = trial_run.initial_state(fold) if before is None else before.result()[0].state
-        lane, rows, recipe = (
-            trial_run.make_lane(fold, self._data),
-            self._data.rows,
-            trial_run.recipe,
-        )
-        given = (
-            state,
-            lane.without_validation(),
-            self._make_epoch(trial_run, fold, number),
-            rows,
-        )
-        trained = self._programs.train(recipe, *given)(*given)
+        lane, rows = trial_run.make_lane(fold, self._data), self._data.rows
+        train, *others = trial_run.programs
+        epoch = self._make_epoch(trial_run, fold, number)
+        trained = train.result()(state, lane.without_validation(), epoch, rows)
         if not trial_run.evaluates:
             return trained, LaneMeasures(float(trained.loss))
-        seen = (*trained.weights, lane, rows)
-        evaluated = self._programs.evaluate(recipe, *seen)(*seen)
-        asked = (evaluated.predictions, lane.fold, rows)
-        metrics = np.asarray(self._programs.measure(*asked)(*asked))
+        evaluate, measure = (program.result() for program in others)
+        evaluated = evaluate(*trained.weights, lane, rows)
+        metrics = np.asarray(measure(evaluated.predictions, lane.fold, rows))
         outcome = LaneMeasures(
             float(trained.loss), float(evaluated.loss), metrics, evaluated.predictions
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -38,6 +39,7 @@ class TrialRun:
     draw_weights: Callable[[int], list[np.ndarray]]  # fold -> weights; see `draw_fold_weights`
     factors: StepFactors | None = None
     evaluates: bool = True  # whether validation rows are evaluated
+    programs: Sequence[Future[Any]] = ()  # they train, evaluate and measure an epoch of a lane
     submitted: int = 0  # number of submitted epochs
     last: list[LaneMeasures] = field(default_factory=list)  # of the last epoch, for each fold
     _first_state: LaneState | None = None  # of fold 0, between drawing and training
