@@ -1,7 +1,7 @@
 """What a trial costs as a population grows, on whatever device is there.
 
     python benchmarks/population.py [--populations 1,8,64,256,1000] [--rows 5600] [--epochs 20]
-        [--only uniform,mixed,bare,loop,shifted,grouped,precision] [--budget SECONDS]
+        [--only uniform,apart,mixed,bare,loop,shifted,grouped,precision] [--budget SECONDS]
         [--keep FILE.jsonl]
     python benchmarks/population.py --quick [--keep FILE.jsonl]
     python benchmarks/population.py --show FILE.jsonl
@@ -17,8 +17,9 @@ population is large in each `training.precision`: the default is to stay within 
 
 Every population is trained twice by one trainer: the first time compiles, the second is what a
 trial costs. One line of JSON each: seconds a trial of either, programs compiled, megabytes that
-passed between host and device, and the milliseconds of an epoch in which the host did not wait for
-the device.
+passed between host and device, the milliseconds of an epoch in which the host did not wait for
+the device, and the share of the trained lanes that belonged to a trial. `apart` trains the uniform
+trials, but each ends after an epoch of its own, as with early stopping.
 
 `--budget` begins no measurement after so many seconds, and none that would not end within them by
 what the population before took; each of them is named. `--quick` is for two cores: 600 rows, 3
@@ -45,7 +46,7 @@ FOLDS, FEATURES = 5, 46
 OPTIMIZERS = ("sgd", "rmsprop", "adagrad", "adam", "nadam")
 BATCH_SIZES = (32, 64, 128, 256)
 WIDTHS = (16, 24, 32, 48, 64, 96, 128)
-KINDS = ("uniform", "mixed", "bare", "loop", "shifted", "grouped")
+KINDS = ("uniform", "apart", "mixed", "bare", "loop", "shifted", "grouped")
 IMAGE = (12, 12, 1)
 QUICK = {"populations": "1,8,64,256", "rows": 600, "epochs": 3, "budget": 440.0}
 PRECISIONS = ("float32", "tensorfloat32", "bfloat16")
@@ -99,7 +100,8 @@ def trials_of(kind: str, n: int, epochs: int, *, first: int) -> list[Any]:
             params["optimizer"] = str(rng.choice(OPTIMIZERS))
             params["batch_size"] = int(rng.choice(BATCH_SIZES))
             params |= {"layers": int(rng.integers(1, 4)), "units": int(rng.choice(WIDTHS))}
-        trials.append(TrialSpec(number, params, number, epochs))
+        own = epochs if kind != "apart" else int(rng.integers(1, epochs + 1))
+        trials.append(TrialSpec(number, params, number, own))
     return trials
 
 
@@ -112,7 +114,7 @@ class Watch:
 
         from hpsearch.training.vectorized.tile_group import TileGroup
 
-        self.bytes, self.waited = 0, 0.0
+        self.reset()
         get, finish = trainer._programs.get, TileGroup.finish
 
         def watched(*given: Any) -> Callable[..., Any]:
@@ -126,18 +128,31 @@ class Watch:
             return call
 
         def timed(group: Any) -> Any:
+            tiles = [[e for e in group._slots[tile] if e is not None] for tile in group._asked]
+            before = [[entry.epoch for entry in entries] for entries in tiles]
             began = time.perf_counter()
             if group._asked:
                 jax.block_until_ready(group._figures)
                 self.bytes += group._figures.nbytes
             self.waited += time.perf_counter() - began
-            return finish(group)
+            most = finish(group)
+            for entries, epochs in zip(tiles, before, strict=True):
+                passed = [entry.epoch - epoch for entry, epoch in zip(entries, epochs, strict=True)]
+                left = [e.trial.epochs - epoch for e, epoch in zip(entries, epochs, strict=True)]
+                self.trained += max(passed) * group.size.trials
+                self.used += sum(map(min, passed, left))
+            return most
 
         def is_resident(array: Any) -> bool:
             return isinstance(array, jax.Array)
 
         trainer._programs.get, TileGroup.finish = watched, timed
         self._finish = finish
+
+    def reset(self) -> None:
+        """Count anew."""
+        self.bytes, self.waited = 0, 0.0
+        self.trained, self.used = 0, 0  # epochs of trials that the device computed and that count
 
     def stop(self) -> None:
         """Watch no longer."""
@@ -161,7 +176,8 @@ def population(kind: str, n: int, rows: int, epochs: int) -> Row:
     trainer = VectorizedTrainer(problem, placement="batch")
     seconds, watch = [], Watch(trainer)
     for first in (0, 0):
-        watch.bytes, watch.waited, began = 0, 0.0, time.perf_counter()
+        watch.reset()
+        began = time.perf_counter()
         said = list(trainer.train(trials_of(kind, n, epochs, first=first)))
         seconds.append(time.perf_counter() - began)
         results = [word for word in said if isinstance(word, TrialResult)]
@@ -175,6 +191,7 @@ def population(kind: str, n: int, rows: int, epochs: int) -> Row:
         "programs": trainer._programs.count("segment"),
         "megabytes": watch.bytes / 1e6,
         "host_ms_an_epoch": (seconds[1] - watch.waited) / epochs * 1e3,
+        "lanes_full": watch.used / watch.trained,
     }
 
 
@@ -285,8 +302,9 @@ def loop(rows: int, epochs: int) -> Row:
 
 def show(rows: list[Row]) -> None:
     """The table, as `benchmarks/population.md` has it."""
-    print("| what | population | device | first, a trial | then, a trial | programs | MB | host |")
-    print("|---|---|---|---|---|---|---|---|")
+    names = "what | population | device | first, a trial | then, a trial | programs | MB | host"
+    print(f"| {names} | lanes in use |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         cells = [row["kind"], row["population"], row["device"]]
         cells += [f"{row[k] * 1e3:.4g} ms" if k in row else "" for k in ("first_s", "trial_s")]
@@ -294,6 +312,7 @@ def show(rows: list[Row]) -> None:
         cells += [f"{row['megabytes']:.3g}" if "megabytes" in row else ""]
         host = "host_ms_an_epoch"
         cells += [f"{row[host]:.3g} ms an epoch" if host in row else ""]
+        cells += [f"{row['lanes_full']:.0%}" if "lanes_full" in row else ""]
         print("|", " | ".join(map(str, cells)), "|")
 
 

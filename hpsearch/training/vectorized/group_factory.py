@@ -20,6 +20,7 @@ from .tile_group import GroupSize, TileEntry, TileGroup
 
 TILE_TRIALS = 256  # trials of a tile, at most
 HALVED_TRIALS = 16  # larger tiles are halved if trials end at different times
+APART_TRIALS = 64  # trials of a tile then, at most: the last ones of a population fill few tiles
 MAX_BRANCHES = 6  # batch sizes with a branch of their own; if there are more, powers of two
 
 
@@ -104,7 +105,7 @@ class GroupFactory:
         mean = -(-len(entries) // len(counts))
         trials = min(TILE_TRIALS, 1 << (mean - 1).bit_length())
         if trials >= HALVED_TRIALS and self._end_apart(entries):
-            trials //= 2  # so that half of them can free a tile
+            trials = min(trials // 2, APART_TRIALS)  # so that half of them can free a tile
         tiles = sum(-(-count // trials) for count in counts.values())
         self._sizes[key] = GroupSize(tiles, trials)
         return self._sizes[key]
