@@ -6,6 +6,7 @@ Used by both trainers.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +51,7 @@ def draw_fold_weights(
     if problem.array_inputs:  # the numbers of tokens are names
         features = features[:, : problem.array_inputs[0].start]
     rng = np.random.default_rng(derive_seed(seed, "rows"))
-    return initialize(params, network, weights, features, rng, problem.category_ranges)
+    return initialize(network, weights, features, rng, problem.category_ranges)
 
 
 def get_step_factors(
@@ -64,8 +65,10 @@ def get_step_factors(
 
 
 def _find_initializer(problem: Problem, params: Mapping[str, Value]) -> RowInitializer | None:
-    """Return the family's data-dependent initializer; None for a custom function."""
+    """Return the family's data-dependent initializer for these hyperparameters, if it has one."""
     family = find_family(problem.model)
     if family is None or family.find_initializer is None:
         return None
-    return family.find_initializer(params)
+    complete = {**(family.defaults or {}), **params}
+    initialize = family.find_initializer(complete)
+    return None if initialize is None else partial(initialize, complete)

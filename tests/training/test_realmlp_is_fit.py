@@ -165,6 +165,15 @@ def test_units_begin_with_variance_one_and_biases_among_the_rows() -> None:
     np.testing.assert_allclose([0.1, 0], found["dense_1/bias"], rtol=1e-6)
 
 
+@pytest.mark.parametrize("model", ["mlp", "wide_and_deep", "realmlp", "tabm"])
+def test_bins_are_fitted_by_default_hyperparameters(model: str) -> None:
+    problem, params = replace(make_problem(), model=model), {"embedding": "piecewise"}
+    network = build_blueprint(problem.make_builder(params, 0))
+    weights = draw_fold_weights(problem, params, network, fold=0, seed=5)
+    [bins] = [w for v, w in zip(network.weights, weights, strict=True) if "bins/k" in v.path]
+    assert (bins.max(axis=1) > 0).all()
+
+
 def test_an_answer_stays_in_the_range_of_the_training_targets() -> None:
     problem = make_problem("regression", fixed_params={"learning_rate": 5.0})
     spec = trial(dropout=0.0)
