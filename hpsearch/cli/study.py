@@ -220,7 +220,7 @@ def nested(
 @click.argument("source", shell_complete=complete_paths)
 @click.option("--target", help="The column to predict; none where images lie by class.")
 @click.option("-o", "--output", type=SPEC, default=Path("study.yaml"), help="The file to write.")
-@click.option("--family", type=click.Choice(TABLE_FAMILIES), help="Of a table's network: mlp.")
+@click.option("--family", type=click.Choice(TABLE_FAMILIES), help="Of a table's network.")
 @click.option("--set", "settings", multiple=True, help="data.KEY=value, to read a difficult table.")
 def init(
     source: str, target: str | None, output: Path, family: str | None, settings: tuple[str, ...]

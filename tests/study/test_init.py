@@ -11,8 +11,8 @@ from click.testing import CliRunner
 import hpsearch
 from hpsearch.cli import main
 from hpsearch.errors import DataError, SpecError
-from hpsearch.spec.search_space import Categorical, Int
-from hpsearch.study.init.recommended_ranges import recommend_ranges
+from hpsearch.spec.search_space import Categorical
+from hpsearch.study.init.recommended_ranges import REALMLP_ROWS, recommend_ranges
 from hpsearch.study.init.wizard import write_starter
 from hpsearch.study.initial_trials import initial_points
 from hpsearch.study.prepare import load_data
@@ -165,7 +165,7 @@ def test_a_regression_names_two_columns_whose_sum_is_the_target(tmp_path):
         a, b = rng.random(), rng.random()
         lines.append(f"{a},{b},{rng.random()},{3 * a + b}")
     (tmp_path / "rows.csv").write_text("\n".join(lines))
-    starter = write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "s.yaml")
+    starter = write_starter(str(tmp_path / "rows.csv"), "y", tmp_path / "s.yaml", family="mlp")
     assert {"a", "b"} == starter.suspects.keys()
     spec = read_spec(tmp_path / "s.yaml").spec
     assert ("regression", "rmse", "kfold") == (
@@ -232,7 +232,9 @@ def test_real_sets_get_a_file_that_check_accepts(
     assert dropped == {d.name for d in starter.dropped}
     assert suspects == starter.suspects.keys()
     spec = read_spec(tmp_path / "study.yaml").spec
-    assert any(isinstance(p, Int) and p.name == "units" for p in spec.space)
+    expected = "realmlp" if starter.dataset.n_rows < REALMLP_ROWS else "mlp"
+    assert expected == spec.model
+    assert any(p.name == "units" for p in spec.space)
 
 
 @pytest.mark.usefixtures("inline_workers")

@@ -26,6 +26,7 @@ class RecommendedRanges:
     has_normalization: bool  # whether batches are large enough for batch normalization
 
 
+REALMLP_ROWS = 20_000  # development rows from which a trial of RealMLP takes minutes on two cores
 # Maximum rows: batch sizes, maximum units, maximum layers, epochs, patience, folds, repeats,
 # test fraction, minutes.
 _BY_ROWS = (
@@ -37,6 +38,14 @@ _BY_ROWS = (
 )
 # Maximum features: lowest and highest number of units.
 _BY_FEATURES = ((16, 8, 128), (64, 16, 256), (None, 32, 512))
+
+
+def recommend_family(rows: int) -> str:
+    """Return the family of networks for a table of numbers and categories.
+
+    RealMLP trains 256 epochs without early stopping, which is too long for many rows.
+    """
+    return "realmlp" if rows < REALMLP_ROWS else "mlp"
 
 
 def recommend_ranges(rows: int, features: int) -> RecommendedRanges:

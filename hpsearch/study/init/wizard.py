@@ -28,7 +28,7 @@ from ...spec.study_file import load_dict
 from ..file_schema import FILE_NAME, format_schema, may_write_schema
 from ..validation import check_study
 from .file_template import SEED, render_file
-from .recommended_ranges import RecommendedRanges, recommend_ranges
+from .recommended_ranges import RecommendedRanges, recommend_family, recommend_ranges
 from .table_profile import DeclaredColumn, DroppedColumn, find_leaks, profile_table
 
 
@@ -66,7 +66,7 @@ def write_starter(
         target: The column to predict; None for images.
         output: The file to write.
         settings: `data.KEY=value` strings, for tables that cannot be read without them.
-        family: "mlp", "realmlp" or "tabm", for a table; None: "mlp".
+        family: "mlp", "realmlp" or "tabm", for a table; None: the recommended one.
 
     Raises:
         SpecError: If the file exists.
@@ -77,16 +77,7 @@ def write_starter(
     if not output.parent.is_dir():
         raise SpecError(f"{output}: there is no folder {output.parent}")
     starter = _profile_table(_relative_path(source, output), target, output, settings)
-    if family is not None:
-        if starter.dataset.schema.shape:
-            raise SpecError(f"--family {family} is for tables, and {source} holds images")
-        texts = [c.name for c in starter.dataset.schema.columns if c.is_array]
-        if texts and family != "mlp":
-            raise SpecError(
-                f"--family {family} takes numbers and categories, but {', '.join(texts)} holds "
-                "text: leave --family out, or drop it with --set data.drop=[…]"
-            )
-        starter = replace(starter, family=family)
+    starter = replace(starter, family=_choose_family(starter.dataset, source, family))
     schema = output.with_name(FILE_NAME)
     if may_write_schema(schema):
         starter = replace(starter, schema=schema.name)
@@ -104,6 +95,22 @@ def write_starter(
         output.unlink()
         raise
     return starter
+
+
+def _choose_family(dataset: Dataset, source: str, family: str | None) -> str:
+    """Return the family of a table's network: the given one, or the recommended one."""
+    is_image = bool(dataset.schema.shape)
+    texts = [c.name for c in dataset.schema.columns if c.is_array]
+    if family is None:
+        return "mlp" if is_image or texts else recommend_family(dataset.n_rows)
+    if is_image:
+        raise SpecError(f"--family {family} is for tables, and {source} holds images")
+    if texts and family != "mlp":
+        raise SpecError(
+            f"--family {family} takes numbers and categories, but {', '.join(texts)} holds "
+            "text: leave --family out, or drop it with --set data.drop=[…]"
+        )
+    return family
 
 
 def _relative_path(source: str, output: Path) -> str:
