@@ -11,7 +11,7 @@ COMPAT := tests/compat $(addprefix tests/, $(addsuffix .py, \
 	tracking/test_database tracking/test_garbage tracking/test_schema tracking/test_uploader \
 	execution/test_ray_cluster))
 
-.PHONY: tune test test-long faults soak screenshots check lock lock-check compat compat-oldest compat-newest
+.PHONY: tune test test-long faults soak screenshots rivals check lock lock-check compat compat-oldest compat-newest
 
 tune: $(READY)  ## the first study: environment, locked install, 30 trials
 	$(BIN)/hpsearch tune search_spaces/breast_cancer.yaml
@@ -42,6 +42,11 @@ compat-oldest compat-newest: $(READY)
 	$(BIN)/uv pip install --quiet --upgrade --python build/$@ $(CONSTRAINTS) --editable '.[cmaes,ray,tensorflow]' \
 		pytest pytest-timeout pytest-xdist hypothesis
 	build/$@/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m "not soak" -W default $(COMPAT) $(ARGS)
+
+rivals: $(READY)  ## build/rivals, an environment with the rivals of benchmarks/tables.py; downloads PyTorch
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --allow-existing --python $(BIN)/python build/rivals
+	$(BIN)/uv pip install --quiet --python build/rivals lightgbm catboost pytabkit scikit-learn pandas
 
 soak: $(READY)  ## 500 trials under random kills: some minutes
 	$(BIN)/python benchmarks/soak.py

@@ -1,10 +1,14 @@
 """Rivals of `tables.py` that need packages of their own; knows nothing of ours.
 
-    python benchmarks/rivals.py FOLDER --keep FILE.jsonl
+    make rivals                                           # their environment, in build/rivals
+    build/rivals/bin/python benchmarks/rivals.py FOLDER --keep FILE.jsonl [--trials 40]
+        [--only LightGBM,CatBoost]
 
-FOLDER is what `tables.py --export` wrote. Whatever is installed takes part: pytabkit's RealMLP by
-its default, with five folds and one network on all rows as ours are trained, LightGBM and CatBoost
-by their defaults. A package that is missing is left out, and the script says so.
+FOLDER is what `tables.py --export` wrote. LightGBM is tuned: `--trials` configurations, each
+cross-validated by five folds that also tell the number of trees, and the best one fitted on all
+rows. CatBoost has its defaults, and so have pytabkit's RealMLP and TabM, which are trained by five
+folds and once on all rows, as ours are. A package that is missing is left out, and the script says
+so.
 """
 
 from __future__ import annotations
@@ -15,31 +19,82 @@ import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 
-
-def realmlp(task: str, metric: str, seed: int) -> Any:
-    """pytabkit's RealMLP-TD."""
-    from pytabkit import RealMLP_TD_Classifier, RealMLP_TD_Regressor
-
-    own = {"n_cv": 5, "n_refit": 1, "random_state": seed, "device": "cpu", "n_threads": 1}
-    if task == "regression":
-        return RealMLP_TD_Regressor(**own)
-    watched = {"log_loss": "cross_entropy", "roc_auc": "1-auc_ovr"}[metric]
-    return RealMLP_TD_Classifier(val_metric_name=watched, **own)
+FOLDS = 5
+TREES, PATIENCE = 2000, 50  # of LightGBM at most, and without improvement
+LGB_METRICS = {"rmse": "rmse", "roc_auc": "auc", "log_loss": "multi_logloss"}
+LGB_OBJECTIVES = {"regression": "regression", "binary": "binary", "multiclass": "multiclass"}
 
 
-def lightgbm(task: str, metric: str, seed: int) -> Any:
-    """LightGBM's defaults."""
-    from lightgbm import LGBMClassifier, LGBMRegressor
+class TunedLightGBM:
+    """LightGBM by random search over the ranges of TabArena, its default first."""
 
-    kind = LGBMRegressor if task == "regression" else LGBMClassifier
-    return kind(random_state=seed, verbose=-1)
+    def __init__(self, task: str, metric: str, seed: int, trials: int) -> None:
+        """Tune for `metric` by `trials` configurations."""
+        self._task, self._metric, self._seed, self._trials = task, LGB_METRICS[metric], seed, trials
+
+    def fit(self, x: Any, y: np.ndarray) -> None:
+        """Choose a configuration, and fit it on all rows."""
+        import lightgbm
+
+        fixed = {
+            "objective": LGB_OBJECTIVES[self._task],
+            "metric": self._metric,
+            "verbose": -1,
+            "seed": self._seed,
+            "feature_pre_filter": False,
+        }
+        if self._task == "multiclass":
+            fixed["num_class"] = int(y.max()) + 1
+        data = lightgbm.Dataset(x, y, params=fixed, free_raw_data=False)
+        sign = -1 if self._metric == "auc" else 1
+        found = []
+        for index in range(self._trials):
+            params = {**fixed, **self._draw(index)}
+            curve = lightgbm.cv(
+                params,
+                data,
+                TREES,
+                nfold=FOLDS,
+                stratified=self._task != "regression",
+                seed=self._seed,
+                callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+            )[f"valid {self._metric}-mean"]
+            found.append((sign * curve[-1], index, len(curve), params))
+        _, _, trees, params = min(found)
+        self._model = lightgbm.train(params, data, trees)
+
+    def _draw(self, index: int) -> dict[str, Any]:
+        if not index:
+            return {}
+        rng = Random(f"{self._seed} {index}")
+        return {
+            "learning_rate": 10 ** rng.uniform(-2.3, -1),
+            "num_leaves": round(2 ** rng.uniform(2, 7.6)),
+            "min_data_in_leaf": round(2 ** rng.uniform(0, 6)),
+            "feature_fraction": rng.uniform(0.4, 1.0),
+            "bagging_fraction": rng.uniform(0.7, 1.0),
+            "bagging_freq": 1,
+            "lambda_l1": 10 ** rng.uniform(-5, 0),
+            "lambda_l2": 10 ** rng.uniform(-5, 0.3),
+            "extra_trees": rng.random() < 0.5,
+        }
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Predict numbers, (n,)."""
+        return np.asarray(self._model.predict(x))
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Predict probabilities, (n, n_classes)."""
+        told = np.asarray(self._model.predict(x))
+        return told if told.ndim == 2 else np.stack([1 - told, told], axis=1)
 
 
-def catboost(task: str, metric: str, seed: int) -> Any:
+def catboost(task: str, metric: str, seed: int, trials: int) -> Any:
     """CatBoost's defaults."""
     from catboost import CatBoostClassifier, CatBoostRegressor
 
@@ -47,15 +102,31 @@ def catboost(task: str, metric: str, seed: int) -> Any:
     return kind(random_seed=seed, verbose=False)
 
 
-# package -> its row, and what makes it
-RIVALS: dict[str, tuple[str, Callable[[str, str, int], Any]]] = {
-    "pytabkit": ("pytabkit's RealMLP", realmlp),
-    "lightgbm": ("LightGBM", lightgbm),
-    "catboost": ("CatBoost", catboost),
+def pytabkit_network(name: str) -> Callable[[str, str, int, int], Any]:
+    """A network of pytabkit by its defaults."""
+
+    def make(task: str, metric: str, seed: int, trials: int) -> Any:
+        import pytabkit
+
+        own = {"n_cv": FOLDS, "n_refit": 1, "random_state": seed, "device": "cpu", "n_threads": 2}
+        if task == "regression":
+            return getattr(pytabkit, f"{name}_Regressor")(**own)
+        watched = {"log_loss": "cross_entropy", "roc_auc": "1-auc_ovr"}[metric]
+        return getattr(pytabkit, f"{name}_Classifier")(val_metric_name=watched, **own)
+
+    return make
+
+
+# row -> package, and what makes the model
+RIVALS: dict[str, tuple[str, Callable[[str, str, int, int], Any]]] = {
+    "LightGBM": ("lightgbm", TunedLightGBM),
+    "CatBoost": ("catboost", catboost),
+    "pytabkit's RealMLP": ("pytabkit", pytabkit_network("RealMLP_TD")),
+    "pytabkit's TabM": ("pytabkit", pytabkit_network("TabM_D")),
 }
 
 
-def measure(path: Path, label: str, make: Callable[[str, str, int], Any]) -> dict[str, Any]:
+def measure(path: Path, label: str, trials: int) -> dict[str, Any]:
     """The record of one rival on one split."""
     with np.load(path) as kept:
         given = {name: kept[name] for name in kept.files}
@@ -65,7 +136,7 @@ def measure(path: Path, label: str, make: Callable[[str, str, int], Any]) -> dic
     labels = y.argmax(axis=1) if task == "multiclass" else y[:, 0]
     categories = np.flatnonzero(given["is_category"])
     tables = [_frame(given[part], categories) for part in ("train", "test")]
-    model = make(task, metric, int(seed))
+    model = RIVALS[label][1](task, metric, int(seed), trials)
     began = time.perf_counter()
     model.fit(tables[0], labels if task == "regression" else labels.astype(int))
     if task == "regression":
@@ -74,7 +145,8 @@ def measure(path: Path, label: str, make: Callable[[str, str, int], Any]) -> dic
         answer = np.asarray(model.predict_proba(tables[1]))
     seconds = time.perf_counter() - began
     score = _score(metric, given["test_target"], answer)
-    own = {"data": name, "seed": int(seed), "model": label, "metric": metric}
+    shown = f"{label}, {trials} trials" if label == "LightGBM" else label
+    own = {"data": name, "seed": int(seed), "model": shown, "metric": metric}
     return {**own, "score": score, "seconds": seconds}
 
 
@@ -102,13 +174,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--keep", type=Path, required=True)
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--only", default=",".join(RIVALS))
     given = parser.parse_args()
-    for package, (label, make) in RIVALS.items():
+    for label in given.only.split(","):
+        package = RIVALS[label][0]
         if find_spec(package) is None:
-            print(f"{package} is not installed: left out")
+            print(f"{package} is not installed: {label} is left out")
             continue
         for path in sorted(given.folder.glob("*.npz")):
-            record = measure(path, label, make)
+            record = measure(path, label, given.trials)
             print(json.dumps(record), flush=True)
             with given.keep.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record) + "\n")

@@ -1,8 +1,8 @@
 """Networks at fixed points of their spaces, cross-validated on tables beside boosting.
 
-    HPSEARCH_DATA=<data sets> python benchmarks/table_points.py families|ablation|portfolio
+    HPSEARCH_DATA=<data sets> python benchmarks/table_points.py EXPERIMENT
         [--only diabetes,pima] [--rows 1000] [--points 8] --keep FILE.jsonl
-    python benchmarks/table_points.py families|ablation|portfolio --show FILE.jsonl
+    python benchmarks/table_points.py EXPERIMENT --show FILE.jsonl
 
 One process trains all points of a set by the study's five folds, with no study around it, so a
 point costs its training alone. A score is that of the best epoch of the mean curve, as in a study.
@@ -11,6 +11,7 @@ measures on locked rows. `HistGradientBoosting` has its defaults, on the same fo
 
 - `families`: each family with its defaults, TabM with fewer and narrower members.
 - `ablation`: RealMLP with each part removed, beside what its paper measured.
+- `mlp`: the `mlp` with one choice each that a space may offer, at most 200 epochs, patience 16.
 - `portfolio`: the same random points of RealMLP's space on every set, and the points that together
   are the best first trials.
 """
@@ -28,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from data_sets import boosted
-from tables import SETS, declare, show
+from tables import SETS, declare, error_of, show
 
 from hpsearch.data import Dataset
 from hpsearch.study.prepare import build_problem, load_data, resolve_study
@@ -42,6 +43,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("mlp", {}),
     "realmlp": ("realmlp", {}),
     "tabm, 8 members of 128": ("tabm", {"members": 8, "units": 128}),
+}
+# What a space of the `mlp` may offer, one change each.
+MLP_CHOICES: dict[str, dict[str, Any]] = {
+    "mlp": {},
+    "256 units": {"units": 256},
+    "embedding pbld": {"embedding": "pbld"},
+    "embedding plr": {"embedding": "plr"},
+    "embedding piecewise": {"embedding": "piecewise"},
+    "dropout 0.2": {"dropout": 0.2},
+    "adamw, decay 0.1": {"optimizer": "adamw", "weight_decay": 0.1},
+    "adamw, decay 1": {"optimizer": "adamw", "weight_decay": 1.0},
+    "averaged weights": {"use_ema": True},
+    "muon": {"optimizer": "muon", "weight_decay": 0.1},
+    "robust clipping": {"scaling": "robust_clip"},
 }
 # Without the factor 1 / sqrt(256) of the hidden layers' rates, the rate itself is divided.
 STANDARD_RATE = {"classes": 0.04 / 16, "regression": 0.2 / 16}
@@ -68,6 +83,8 @@ def points_of(experiment: str, name: str, count: int) -> dict[str, tuple[str, di
     task = SETS[name][1]
     if experiment == "families":
         return FAMILIES
+    if experiment == "mlp":
+        return {label: ("mlp", params) for label, params in MLP_CHOICES.items()}
     if experiment == "ablation":
         found: dict[str, tuple[str, dict[str, Any]]] = {"realmlp": ("realmlp", {})}
         for part, (params, _) in ABLATIONS.items():
@@ -97,8 +114,10 @@ def measure(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     dataset, trainers = None, {}
     for label, (family, params) in points_of(given.experiment, name, given.points).items():
         declared = declare(name, 0, given.rows, family, 0)
+        if given.experiment == "mlp":
+            declared["training"] = {"epochs": 200, "early_stopping": {"patience": 16}}
         if "scaling" in params:
-            declared["search_space"]["scaling"] = ["robust_clip", params["scaling"]]
+            declared["search_space"]["scaling"] = ["none", params["scaling"]]
         study = read_spec(declared)
         dataset = load_data(study) if dataset is None else dataset
         key = (family, "scaling" in params)
@@ -129,15 +148,9 @@ def boosting_score(dataset: Dataset, metric: str) -> float:
     return float(np.mean(scores))
 
 
-def error_of(record: Mapping[str, Any]) -> float:
-    """A score as an error: the smaller the better."""
-    score = float(record["score"])
-    return 1 - score if METRICS[record["metric"]].direction == "maximize" else score
-
-
 def show_ablation(records: list[dict[str, Any]]) -> None:
     """The rise of the error without each part in percent, by kind of task, beside the paper's."""
-    errors = {(r["data"], r["model"]): error_of(r) for r in records}
+    errors = {(r["data"], r["model"]): error_of(r["metric"], r["score"]) for r in records}
     sets = list(dict.fromkeys(r["data"] for r in records))
     print(f"| without | {' | '.join(sets)} | classes | paper | numbers | paper |")
     print(f"|---|{'---|' * len(sets)}---|---|---|---|")
@@ -154,6 +167,24 @@ def show_ablation(records: list[dict[str, Any]]) -> None:
         print(f"| {part} | {' | '.join(cells)} |")
 
 
+def show_choices(records: list[dict[str, Any]]) -> None:
+    """The change of the error with each choice in percent, and its median over the sets."""
+    errors = {(r["data"], r["model"]): error_of(r["metric"], r["score"]) for r in records}
+    sets = list(dict.fromkeys(r["data"] for r in records))
+    print(f"| choice | {' | '.join(sets)} | median | better on |")
+    print(f"|---|{'---|' * len(sets)}---|---|")
+    for label in [*MLP_CHOICES, "HistGradientBoosting"][1:]:
+        changes = {
+            name: 100 * (errors[name, label] / errors[name, "mlp"] - 1)
+            for name in sets
+            if (name, label) in errors
+        }
+        cells = [f"{changes[name]:+.1f}" if name in changes else "-" for name in sets]
+        told = list(changes.values())
+        better = f"{sum(c < 0 for c in told)} of {len(told)}"
+        print(f"| {label} | {' | '.join(cells)} | {np.median(told):+.1f} | {better} |")
+
+
 def show_portfolio(records: list[dict[str, Any]]) -> None:
     """The points that together are best, the published default first.
 
@@ -162,7 +193,7 @@ def show_portfolio(records: list[dict[str, Any]]) -> None:
     errors: dict[str, dict[str, float]] = {}
     for r in records:
         if r["model"] != "HistGradientBoosting":
-            errors.setdefault(r["data"], {})[r["model"]] = error_of(r)
+            errors.setdefault(r["data"], {})[r["model"]] = error_of(r["metric"], r["score"])
     names = list(next(iter(errors.values())))
     losses = {
         name: np.array([_share(found, found[name]) for found in errors.values()]) for name in names
@@ -190,7 +221,12 @@ def _share(found: Mapping[str, float], error: float) -> float:
 
 def main() -> None:
     """Parse the command line."""
-    shown = {"families": show, "ablation": show_ablation, "portfolio": show_portfolio}
+    shown = {
+        "families": show,
+        "ablation": show_ablation,
+        "mlp": show_choices,
+        "portfolio": show_portfolio,
+    }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("experiment", choices=shown)
     parser.add_argument("--only", default=",".join(SETS))

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import yaml
 from data_sets import boosted
+from ratings import show_ratings
 
 import hpsearch
 from hpsearch.data import Dataset
@@ -279,7 +280,22 @@ def show(records: list[dict[str, Any]]) -> None:
     print(f"| mean rank | | | {' | '.join(told)} |")
     seconds = [np.mean([r["seconds"] for r in records if r["model"] == m]) for m in models]
     print(f"| seconds | | | {' | '.join(f'{s:.0f}' for s in seconds)} |")
+    show_ratings(
+        {
+            data: {
+                m: float(np.mean([error_of(metric, score) for score in scores[data, m]]))
+                for m in models
+                if (data, m) in scores
+            }
+            for data, metric in metrics.items()
+        }
+    )
     show_coverage(records)
+
+
+def error_of(metric: str, score: float) -> float:
+    """A score as an error: the smaller the better."""
+    return 1 - score if METRICS[metric].direction == "maximize" else score
 
 
 def show_coverage(records: list[dict[str, Any]]) -> None:
