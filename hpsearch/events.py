@@ -87,6 +87,24 @@ class EnsembleMember:
 
 
 @dataclass(frozen=True, slots=True)
+class EnsembleComparison:
+    """An ensemble beside the best single trial, both out of fold and calibrated."""
+
+    score: float  # mean over the folds, each row by weights chosen without its fold
+    single_score: float  # of the single trial on the same folds
+    advantage: float  # mean over the folds; positive: the ensemble is better
+    error: float  # standard error of `advantage`
+    trials: int = 0  # candidates
+    temperature: float = 1.0  # of the single trial's probabilities
+    threshold: float = 0.5  # the single trial's decision threshold
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the ensemble is better by more than the standard error, and thus the model."""
+        return self.advantage > self.error
+
+
+@dataclass(frozen=True, slots=True)
 class SelectionBasis:
     """The inputs of the winner's choice; it is repeated only if they change."""
 
@@ -393,7 +411,13 @@ class WinnerChosen(Event):
     members: Sequence[EnsembleMember] = ()
     threshold: float = 0.5  # decision threshold of a binary task
     calibration: Calibration | None = None  # None: chosen by an earlier version
+    comparison: EnsembleComparison | None = None  # None: no ensemble of several trials was found
     chosen_from: SelectionBasis | None = field(default=None, metadata={"key": "of"})
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the model contains more than the best single trial."""
+        return any(member.trial != self.trial for member in self.members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -419,6 +443,7 @@ class WinnerFitted(Event):
     threshold: float | None = None
     calibration: Calibration | None = None
     files: str = ""
+    ms_per_row: float | None = None  # time in which the model answers, in batches
     digests: Mapping[str, FileDigest] = field(default_factory=dict)
 
 

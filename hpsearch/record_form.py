@@ -142,6 +142,10 @@ _CALIBRATION = (
     _or_none(_object_with(temperature=_is_positive, bounds=_list_of(_numbers))),
     "a temperature and bounds, or null",
 )
+_COMPARISON = (
+    _object_with(score=_is_number, single_score=_is_number, advantage=_is_number, error=_is_number),
+    "scores of an ensemble and a trial",
+)
 _DIGESTS = (_is_digests, "sizes and digests of files")
 _OBJECTS_BY_TEXT = (_mapping_of(_is_text), "texts by name")
 
@@ -249,6 +253,7 @@ _EVENTS: dict[str, Form] = {
         "members": _MEMBERS,
         "threshold": _NUMBER,
         "calibration": _CALIBRATION,
+        "comparison": _optional(_COMPARISON),
         "of": _optional(_OBJECT),
     },
     "predictions": {
@@ -261,6 +266,7 @@ _EVENTS: dict[str, Form] = {
         "members": _MEMBERS,
         "threshold": _optional(_NUMBER),
         "calibration": _CALIBRATION,
+        "ms_per_row": _optional(_NUMBER),
         "digests": _DIGESTS,
     },
     "reading": {"trial": _optional(_WHOLE), "rows": _optional(_WHOLE)},

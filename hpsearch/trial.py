@@ -9,7 +9,7 @@ import hashlib
 import math
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any, Literal, TypeVar, cast
 
@@ -157,6 +157,13 @@ class Trial:
     def spec(self) -> TrialSpec:
         """The input of the trainer."""
         return TrialSpec(self.number, self.params, self.seed, self.epochs, self.attempt)
+
+    @property
+    def retrain_spec(self) -> TrialSpec:
+        """The spec to train the trial again as far as it was trained."""
+        if self.state != "PRUNED":
+            return self.spec
+        return replace(self.spec, epochs=self.n_epochs, planned=self.epochs)
 
     def refit_spec(self, seed: int) -> TrialSpec:
         """The spec to train the trial again up to its best epoch, with the same learning rates."""

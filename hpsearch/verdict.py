@@ -8,8 +8,10 @@ from typing import Literal
 from .events import (
     BaselineScores,
     Calibration,
+    EnsembleMember,
     IntervalCoverage,
     StudyCreated,
+    WinnerChosen,
     WinnerEvaluated,
 )
 
@@ -62,6 +64,35 @@ def describe_pending_comparison(study: StudyCreated, final: WinnerEvaluated | No
 def display_name(baseline: BaselineScores) -> str:
     """Format a baseline's name for the user."""
     return "a constant" if baseline.name == "constant" else baseline.name.replace("_", " ")
+
+
+def describe_ensemble(winner: WinnerChosen | None, metric: str) -> str:
+    """Describe the ensemble and its score beside the best single trial's; "" if there is none."""
+    if winner is None or winner.comparison is None:
+        return ""
+    found = winner.comparison
+    scores = (
+        f"{metric} {found.score:.4f} out of fold, {found.single_score:.4f} of trial {winner.trial} "
+        f"alone; the difference is {abs(found.advantage):.2g} ± {found.error:.2g}"
+    )
+    if not winner.is_ensemble:
+        return f"No ensemble: it is not better by more than its noise ({scores})."
+    return f"An ensemble of {describe_members(winner.members)}: {scores}."
+
+
+def describe_members(members: Sequence[EnsembleMember]) -> str:
+    """List the trials of an ensemble with their weights, the heaviest first.
+
+    Examples:
+        >>> describe_members([EnsembleMember(3, 0.25), EnsembleMember(5, 0.75)])
+        '2 trials (5: 0.75, 3: 0.25)'
+    """
+    weights: dict[int, float] = {}
+    for member in members:
+        weights[member.trial] = weights.get(member.trial, 0.0) + member.weight
+    heaviest = sorted(weights.items(), key=lambda each: -each[1])
+    listed = ", ".join(f"{trial}: {weight:.2g}" for trial, weight in heaviest)
+    return f"{len(weights)} trials ({listed})"
 
 
 def describe_calibration(

@@ -18,6 +18,7 @@ from hpsearch.execution import inspection_process
 from hpsearch.execution.inline_executor import InlineExecutor
 from hpsearch.study.prepare import WorkerPool
 from hpsearch.training.final_model import (
+    FinalFitDone,
     FinalFitRequest,
     LockedPredictionRequest,
     LockedPredictionResult,
@@ -40,8 +41,8 @@ class InlineWorker(InlineExecutor):
     def set_up(self, problem: Problem) -> None:
         super().set_up(pickle.loads(pickle.dumps(problem)))
 
-    def fit(self, final: FinalFitRequest) -> None:
-        super().fit(pickle.loads(pickle.dumps(final)))
+    def fit(self, final: FinalFitRequest) -> FinalFitDone:
+        return super().fit(pickle.loads(pickle.dumps(final)))
 
     def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
         return pickle.loads(pickle.dumps(super().predict(pickle.loads(pickle.dumps(order)))))

@@ -51,11 +51,13 @@ def show_result(result: StudyResult, uri_option: str = "") -> None:
         again = f"{best.finalist_score:.4f} ± {best.finalist_std:.4f}"
         out.print(f"re-scored on fresh folds and seeds: {again}")
     out.print(f"  {format_params(best.params)}", highlight=False)
-    if len(result.members) > 1:
-        out.print(f"model: the mean of {len(result.members)} networks")
+    if result.ensemble:
+        out.print(result.ensemble, highlight=False)
     if result.test:
         _show_holdout(out, result)
-    out.print(f"model: {result.model_path}", highlight=False, soft_wrap=True)
+    networks = f", the mean of {len(result.members)} networks" if len(result.members) > 1 else ""
+    speed = "" if result.ms_per_row is None else f", {result.ms_per_row:.2g} ms a row"
+    out.print(f"model: {result.model_path}{networks}{speed}", highlight=False, soft_wrap=True)
     name = result.study
     commands = [f"hpsearch top {name}", f"hpsearch ui {name}{uri_option}"]
     promote = f"hpsearch promote {name} --as {name}@champion{uri_option}"
@@ -101,7 +103,7 @@ def show_nested(result: NestedResult) -> None:
     grid = make_table("outer fold", *heads, title="nested cross-validation")
     grid.columns[-1].justify = "left"
     for number, study in enumerate(result.studies, start=1):
-        values = [study.best.score, *(study.test[metric] for metric in result.metrics)]
+        values = [study.search_score, *(study.test[metric] for metric in result.metrics)]
         grid.add_row(str(number), *(f"{v:.4f}" for v in values), format_params(study.best.params))
     measured = [result.search_scores, *(result.scores(metric) for metric in result.metrics)]
     grid.add_section()

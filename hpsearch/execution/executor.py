@@ -9,7 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..training.final_model import FinalFitRequest, LockedPredictionRequest, LockedPredictionResult
+from ..training.final_model import (
+    FinalFitDone,
+    FinalFitRequest,
+    LockedPredictionRequest,
+    LockedPredictionResult,
+)
 from ..training.problem import Problem
 from ..trial import EpochReport, FoldReport, TrialResult, TrialSpec
 
@@ -93,7 +98,7 @@ class Executor(Protocol):
         """Withdraw the trials that have not started; returns their numbers."""
         ...
 
-    def fit(self, final: FinalFitRequest) -> None:
+    def fit(self, final: FinalFitRequest) -> FinalFitDone:
         """Run the final fit, which writes the model to its path."""
         ...
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..training.final_model import (
+    FinalFitDone,
     FinalFitRequest,
     LockedPredictionRequest,
     LockedPredictionResult,
@@ -115,9 +116,9 @@ class InlineExecutor:
         self._waiting.clear()
         return numbers
 
-    def fit(self, final: FinalFitRequest) -> None:
+    def fit(self, final: FinalFitRequest) -> FinalFitDone:
         """See `Executor`."""
-        fit_final_model(self._make(final.problem), final)
+        return fit_final_model(self._make(final.problem), final)
 
     def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
         """See `Executor`."""

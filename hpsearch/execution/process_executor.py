@@ -19,7 +19,12 @@ from typing import Any
 
 from .. import fault_injection
 from ..errors import TrainingError
-from ..training.final_model import FinalFitRequest, LockedPredictionRequest, LockedPredictionResult
+from ..training.final_model import (
+    FinalFitDone,
+    FinalFitRequest,
+    LockedPredictionRequest,
+    LockedPredictionResult,
+)
 from ..training.problem import Problem
 from ..trial import TrialResult, TrialSpec
 from .channel import wait_for_any
@@ -303,9 +308,10 @@ class ProcessExecutor:
         """See `Executor`."""
         return [n for process in list(self._processes) for n in sorted(self._recall_from(process))]
 
-    def fit(self, final: FinalFitRequest) -> None:
+    def fit(self, final: FinalFitRequest) -> FinalFitDone:
         """See `Executor`."""
-        self._run_order(final, "the final fit")
+        done: FinalFitDone = self._run_order(final, "the final fit")
+        return done
 
     def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
         """See `Executor`."""

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from ..errors import ClusterError, TrainingError
 from ..platforms.files import atomic_write
@@ -339,17 +339,17 @@ class RayExecutor:
             self._listen(LONGEST_TICK)
         return self._answers.pop(actor, None)
 
-    def fit(self, final: FinalFitRequest) -> None:
+    def fit(self, final: FinalFitRequest) -> FinalFitDone:
         """See `Executor`. The model is returned as bytes: the worker may have another disk."""
         import ray
 
-        def fetch(actor: _Actor, _: Any) -> bytes:
-            content: bytes = ray.get(actor.handle.model.remote())
-            return content
+        def fetch(actor: _Actor, said: FinalFitDone) -> tuple[bytes, FinalFitDone]:
+            return ray.get(actor.handle.model.remote()), said
 
-        model = self._run_order(final, "the final fit", fetch)
+        model, done = self._run_order(final, "the final fit", fetch)
         with atomic_write(final.path) as file:
             file.write(model)
+        return cast(FinalFitDone, done)
 
     def predict(self, order: LockedPredictionRequest) -> LockedPredictionResult:
         """See `Executor`."""

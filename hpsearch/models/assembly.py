@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import keras
 
 
+MEMBER = "member_{}"  # name of the layer that holds the prediction of a network by its index
+
+
 @dataclass(frozen=True, slots=True)
 class _FeatureMap:
     """The origin of each feature; all arrays have shape (n_features,)."""
@@ -97,9 +100,22 @@ def _average_networks(
             said = inverse_transform_target(ops, said, s.target_center, s.target_scale, transforms)
             said = clamp_answers(ops, said, s.target_range)
         if len(parts) > 1:
+            said = keras.layers.Identity(name=MEMBER.format(index))(said)
             said = ops.multiply(said, part.weight)
         answer = said if answer is None else ops.add(answer, said)
     return answer
+
+
+def average_members(model: keras.Model, count: int) -> keras.Model:
+    """Return the part of an assembled model that predicts by its first `count` networks alone.
+
+    They have equal weights, and no temperature.
+    """
+    import keras
+    from keras import ops
+
+    answers = [model.get_layer(MEMBER.format(index)).output for index in range(count)]
+    return keras.Model(model.input, ops.mean(ops.stack(answers), axis=0))
 
 
 def _map_features(schema: Schema) -> _FeatureMap:

@@ -125,12 +125,18 @@ def _render_cards(history: History) -> str:
     if best is not None:
         spread = "" if best.spread is None else f" ± {best.spread:.2g} over the folds"
         verb = "cross-validated" if history.winner else "best so far"
+        if history.winner is not None and history.winner.is_ensemble:
+            verb = f"cross-validated, trial {best.number} alone"
         cards.append((f"{best.score:.4f}", f"{history.metric}, {verb}{spread}"))
     winner = history.winner
     if winner is not None and winner.finalist_score is not None:
         about = f" ± {winner.finalist_spread:.2g}" if winner.finalist_spread is not None else ""
-        text = f"{history.metric}, the winner{about} on fresh folds and seeds"
+        whose = f"trial {winner.trial} alone" if winner.is_ensemble else "the winner"
+        text = f"{history.metric}, {whose}{about} on fresh folds and seeds"
         cards.append((f"{winner.finalist_score:.4f}", text))
+    if winner is not None and winner.is_ensemble and winner.comparison is not None:
+        text = f"{history.metric}, the ensemble of {len(winner.members)} networks, out of fold"
+        cards.append((f"{winner.comparison.score:.4f}", text))
     final = history.final or WinnerEvaluated()
     if history.metric in final.test:
         interval = final.intervals.get(history.metric)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ..history import History
 from ..tracking.scores import describe_difference
 from ..verdict import (
+    describe_ensemble,
     describe_pending_comparison,
     describe_verdict,
     display_name,
@@ -19,7 +20,7 @@ from .terminal_tables import format_seconds
 def summarize_study(history: History, status: StudyStatus) -> str:
     """Describe winner, score, verdict and the study's state in one sentence each."""
     sentences = [*_describe_progress(history, status), *_describe_winner(history)]
-    return " ".join(sentences)
+    return " ".join(filter(None, sentences))
 
 
 def _describe_progress(history: History, status: StudyStatus) -> Iterator[str]:
@@ -37,16 +38,19 @@ def _describe_progress(history: History, status: StudyStatus) -> Iterator[str]:
 
 
 def _describe_winner(history: History) -> Iterator[str]:
-    best = history.winning_trial()
+    best, winner = history.winning_trial(), history.winner
     if best is None:
         yield "No trial has completed yet."
         return
     if best.score is not None:
         folds = f" over {len(best.fold_scores)} folds" if best.fold_scores else ""
         spread = "" if best.spread is None else f" ± {best.spread:.2g}"
-        verb = "is the winner" if history.winner else "is the best so far"
+        verb = "is the best so far"
+        if winner is not None:
+            verb = "is the best single trial" if winner.is_ensemble else "is the winner"
         score = f"{history.metric} {best.score:.4f}{spread}{folds}"
         yield f"Trial {best.number} {verb}: {score} in the search."
+    yield describe_ensemble(winner, history.metric)
     if pending := describe_pending_comparison(history.study, history.final):
         yield pending
     final = history.final

@@ -37,6 +37,8 @@ def render_winner(history: History) -> str:
     if best is None:
         return ""
     title = "The winner" if history.winner else "The best so far"
+    if history.winner is not None and history.winner.is_ensemble:
+        title = "The winner's best trial"
     facts = {
         "trial": best.name,
         "epochs": "" if best.best_epoch is None else str(best.best_epoch + 1),

@@ -20,7 +20,7 @@ from ..events import (
 )
 from ..history import History
 from ..trial import is_better
-from ..verdict import describe_pending_comparison
+from ..verdict import describe_members, describe_pending_comparison
 from .study_follower import describe_phase, find_phase
 from .study_status import estimate_left
 
@@ -221,6 +221,9 @@ class LineDisplay(SilentDisplay):
             case SearchEnded():
                 self._write(f"search finished: {event.reason}")
             case WinnerChosen():
-                self._write(f"winner: trial {event.trial}, fitted for {event.epochs} epochs")
+                text = f"trial {event.trial}, fitted for {event.epochs} epochs"
+                if event.is_ensemble:
+                    text = f"an ensemble of {describe_members(event.members)}"
+                self._write(f"winner: {text}")
         if self._progress.phase > before:
             self._write(self._progress.format_phase())

@@ -14,6 +14,7 @@ from ..errors import JournalError
 from ..events import CURVES, Event
 from ..history import History, load_history
 from ..trial import Trial, Value, is_score, orient
+from ..verdict import describe_members
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -209,6 +210,8 @@ def _format_caption(history: History, ranked: int, rows: int) -> str:
     counts = [f"{states.count(s)} {s.lower()}" for s in STYLES if s in states]
     shown = f"best {min(rows, ranked)} of " if ranked > rows else ""
     mark = "; ★ the winner" if history.winner else ""
+    if history.winner is not None and history.winner.is_ensemble:
+        mark = f"; ★ the best trial of the winner, {describe_members(history.winner.members)}"
     front = "; ◆ the Pareto front" if len(history.objectives) > 1 else ""
     ended = f"; ended: {history.end.reason}" if history.end else ""
     line = f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"

@@ -127,9 +127,10 @@ class PrunerSpec(_StudySection):
 class SelectionSpec(_StudySection):
     """The choice of the winner after the search."""
 
-    kind: Literal["best", "one_standard_error", "ensemble"] = "best"
+    kind: Literal["best", "one_standard_error", "ensemble"] | None = None  # None: by the data
     finalists: int = Field(5, ge=0, le=100)  # best trials, re-scored on fresh folds and seeds
     seeds: int = Field(1, ge=1, le=100)  # averaged networks per chosen trial
+    max_ms_per_row: float | None = Field(None, gt=0)  # an ensemble's time to answer, in batches
 
 
 class ServeSpec(_StudySection):
@@ -224,6 +225,11 @@ class StudySpec(_StudySection):
     def _check_objectives(self) -> StudySpec:
         if self.objective is not None and self.objectives is not None:
             raise ValueError("objectives: objective is given too; keep one of the two keys")
+        if self.objectives is not None and self.selection.kind == "ensemble":
+            raise ValueError(
+                "selection.kind: an ensemble is chosen by one objective, and this study has "
+                f"{len(self.objectives)}; leave the key out, or declare one objective"
+            )
         return self
 
     @property

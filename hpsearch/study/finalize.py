@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 from ..data import Dataset
 from ..execution.executor import Executor
 from ..history import restore_curves
 from ..search.event_writer import EventWriter
-from ..spec.study_spec import StudySpec
+from ..spec.study_spec import SelectionSpec, StudySpec
 from ..training.problem import Problem
 from .gallery import Gallery
 from .result import StudyStopped
@@ -18,9 +21,12 @@ from .winner.selection import (
     best_trial,
     choose_winner,
     recorded_choice,
+    resolve_selection,
     score_finalists,
     trials_needing_curves,
 )
+
+logger = logging.getLogger("hpsearch.study")
 
 
 def finalize_study(
@@ -43,12 +49,13 @@ def finalize_study(
     history, record = writer.history, writer.write
     folder = writer.journal.path.parent
     _raise_if_stopped(spec, stop_requested)
-    restore_curves(history, writer.journal.path, trials_needing_curves(history, spec.selection))
+    selection = resolve_selection(spec.selection, problem, history)
+    restore_curves(history, writer.journal.path, trials_needing_curves(history, selection))
     gallery = Gallery(history, folder)
     best_trial(history)  # there is one
     score_finalists(
         history,
-        spec.selection,
+        selection,
         problem=problem,
         dataset=dataset,
         executor=executor,
@@ -58,22 +65,49 @@ def finalize_study(
         meanwhile=gallery.draw_interactive,
     )
     _raise_if_stopped(spec, stop_requested)
-    choice = recorded_choice(history, spec.selection, spec.seed)
+    out_of_fold = OutOfFold(folder, problem, executor, record, stop_requested)
+    choose = partial(
+        choose_winner,
+        history,
+        selection,
+        problem=problem,
+        seed=spec.seed,
+        predictions_of=out_of_fold.predictions_of,
+    )
+    choice = recorded_choice(history, selection)
     if choice is None:
-        out_of_fold = OutOfFold(folder, problem, executor, record, stop_requested)
-        choice = choose_winner(
-            history,
-            spec.selection,
-            problem=problem,
-            seed=spec.seed,
-            predictions_of=out_of_fold.predictions_of,
-        )
-        record(choice.event(history, spec.selection))
+        choice = choose()
+        record(choice.event(history, selection))
     finale = WinnerFit(
         choice, history, dataset, problem, executor, folder, record, spec.serve.trust_code
     )
+    while choice.is_ensemble and (most := _count_fast_enough(finale, selection)) is not None:
+        choice = choose(max_members=most)
+        record(choice.event(history, selection))
+        finale = replace(finale, choice=choice)
     finale.run(meanwhile=gallery.draw_search)
     gallery.draw_remaining(record)
+
+
+def _count_fast_enough(finale: WinnerFit, selection: SelectionSpec) -> int | None:
+    """Return how many trials an ensemble may have; None: it answers fast enough as it is."""
+    limit = selection.max_ms_per_row
+    if limit is None:
+        return None
+    measured = finale.measure_ms_per_row()
+    if measured is None or measured <= limit:
+        return None
+    n_trials = finale.choice.n_trials
+    most = max(1, min(n_trials - 1, int(n_trials * limit / measured)))
+    logger.warning(
+        "an ensemble of %d trials takes %.3g ms a row, more than selection.max_ms_per_row allows "
+        "(%g); at most %d are taken",
+        n_trials,
+        measured,
+        limit,
+        most,
+    )
+    return most
 
 
 def _raise_if_stopped(spec: StudySpec, stop_requested: Callable[[], bool]) -> None:

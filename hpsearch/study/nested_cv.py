@@ -58,7 +58,7 @@ class NestedResult:
     @property
     def search_scores(self) -> np.ndarray:
         """The winner's cross-validation score of each study, (n_folds,)."""
-        return np.array([study.best.score for study in self.studies])
+        return np.array([study.search_score for study in self.studies])
 
     def as_json(self) -> dict[str, Any]:
         """Return the output of `hpsearch nested --json`."""

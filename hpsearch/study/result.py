@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..data import Dataset
 from ..errors import HpsearchError
-from ..events import BaselineScores, Calibration, IntervalCoverage
+from ..events import BaselineScores, Calibration, EnsembleComparison, IntervalCoverage
 from ..history import History
-from ..verdict import describe_verdict
+from ..verdict import describe_ensemble, describe_verdict
 from .resolved_study import ResolvedStudy
 from .study_reader import StudyReader
 
@@ -69,10 +69,20 @@ class StudyResult(StudyReader):
     threshold: float = 0.5  # decision threshold of a binary task
     calibration: Calibration = field(default_factory=Calibration)
     coverage: IntervalCoverage | None = None  # of the locked rows by intervals or sets
+    comparison: EnsembleComparison | None = None  # of an ensemble with the best single trial
+    ensemble: str = ""  # a sentence about that
+    ms_per_row: float | None = None  # time in which the model answers, in batches
     objectives: Sequence[str] = ()  # their names
     front: Sequence[FrontTrial] = ()  # Pareto front, best in the first objective first
     unsent: int = 0  # bytes of the journal not acknowledged by MLflow; 0 offline
     refused: Sequence[str] = ()  # what MLflow permanently refuses, by name of the run
+
+    @property
+    def search_score(self) -> float:
+        """The model's score on the folds of the search."""
+        if self.single and self.comparison is not None:
+            return self.comparison.score
+        return self.best.score
 
     def as_json(self) -> dict[str, Any]:
         """Return the output of `hpsearch tune --json`."""
@@ -84,6 +94,9 @@ class StudyResult(StudyReader):
             "test": self.test,
             "baselines": [asdict(each) for each in self.baselines],
             "verdict": describe_verdict(self.baselines),
+            "members": self.members,
+            "ensemble": None if self.comparison is None else asdict(self.comparison),
+            "ms_per_row": self.ms_per_row,
             "temperature": self.calibration.temperature,
             "coverage": None if self.coverage is None else asdict(self.coverage),
             "seconds": self.seconds,
@@ -155,6 +168,9 @@ def build_result(
         threshold=final.label_threshold,
         calibration=final.calibration or Calibration(),
         coverage=final.coverage,
+        comparison=winner.comparison if winner else None,
+        ensemble=describe_ensemble(winner, history.metric),
+        ms_per_row=history.fitted.ms_per_row if history.fitted else None,
         objectives=[name for name, _ in history.objectives],
         front=[FrontTrial(t.number, t.params, t.values or ()) for t in history.pareto_front()],
         model_path=path.parent / "final" / "model.keras",

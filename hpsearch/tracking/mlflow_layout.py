@@ -19,7 +19,7 @@ from ..history import History
 from ..platforms.files import DRAFT
 from ..redaction import redact, redact_named
 from ..trial import Trial, is_score, mean
-from ..verdict import describe_verdict
+from ..verdict import describe_members, describe_verdict
 
 KEY_TAG = "hpsearch.key"  # <study's key> of the study's run, <study's key>/<trial>/<attempt>
 GREATER_IS_BETTER_TAG = "mlflow.experiment.primaryMetric.greaterIsBetter"  # of the experiment
@@ -217,8 +217,8 @@ def is_trial_metric(name: str) -> bool:
 
 def is_study_metric(name: str) -> bool:
     """Whether hpsearch writes this metric of a study, system metrics excluded."""
-    return name in ("best_score", "winner_score", "winner_score_std", "winner_epochs") or (
-        name.startswith(("finalist_score", "test/", "baseline/", "single/"))
+    return name in ("best_score", "ms_per_row") or name.startswith(
+        ("winner_", "finalist_score", "ensemble_", "test/", "baseline/", "single/")
     )
 
 
@@ -233,6 +233,8 @@ def outcome_tags(history: History) -> dict[str, str]:
     tags = {}
     if history.winner is not None and (chosen := history.winning_trial()):
         tags["winner"] = chosen.name
+        if history.winner.is_ensemble:
+            tags["ensemble"] = tag_value(describe_members(history.winner.members))
     if history.end is not None:
         tags["ended"] = tag_value(history.end.reason)
     if notes := history.notes_of_changes():
@@ -257,13 +259,17 @@ def winner_points(history: History) -> Iterator[MetricPoint]:
         "finalist_score": winner.finalist_score,
         "finalist_score_std": winner.finalist_spread,
     }
+    if winner.comparison is not None:
+        values["ensemble_score"] = winner.comparison.score
+        values["ensemble_advantage"] = winner.comparison.advantage
+        values["ensemble_advantage_error"] = winner.comparison.error
     for name, value in values.items():
         if value is not None:
             yield MetricPoint(name, float(value), winner.time, 0)
 
 
 def final_points(history: History) -> Iterator[MetricPoint]:
-    """Return the locked scores on the study's run: `test/`, `baseline/NAME/`, `single/`."""
+    """Return the locked scores on the study's run, and the time of serving."""
     final = history.final
     if final is None:
         return
@@ -272,6 +278,8 @@ def final_points(history: History) -> Iterator[MetricPoint]:
         values[f"test/{name}_low"], values[f"test/{name}_high"] = low, high
     for baseline in final.baselines:
         values |= {f"baseline/{baseline.name}/{k}": v for k, v in baseline.metrics.items()}
+    if history.fitted is not None and history.fitted.ms_per_row is not None:
+        values["ms_per_row"] = history.fitted.ms_per_row
     if final.single is not None:
         values |= {f"single/{k}": v for k, v in final.single.metrics.items()}
     for name, value in values.items():

@@ -24,6 +24,7 @@ class WinnerScore:
     where: str  # label: what it was measured on
     value: float  # in the objective's unit
     interval: tuple[float, float] | None  # 95%
+    of_ensemble: bool = False  # whether it is an ensemble's; else the best single trial's
 
 
 def winner_scores(history: History) -> list[WinnerScore]:
@@ -40,16 +41,21 @@ def _known_scores(history: History) -> Iterator[WinnerScore]:
     trial = history.winning_trial()
     if winner is None or winner.score is None or trial is None:
         return
-    yield WinnerScore("the search", winner.score, _fold_interval(trial.fold_scores))
+    together = winner.is_ensemble
+    whose = f", trial {trial.number} alone" if together else ""
+    yield WinnerScore(f"the search{whose}", winner.score, _fold_interval(trial.fold_scores))
     again = history.finalists.get(trial.number)
     if winner.finalist_score is not None:
         folds = again.fold_scores if again else None
-        yield WinnerScore("fresh folds and seeds", winner.finalist_score, _fold_interval(folds))
+        where = f"fresh folds and seeds{whose}"
+        yield WinnerScore(where, winner.finalist_score, _fold_interval(folds))
+    if together and winner.comparison is not None:
+        yield WinnerScore("the search, the ensemble", winner.comparison.score, None, together)
     final = history.final or WinnerEvaluated()
     if history.metric in final.test:
         between = final.intervals.get(history.metric)
         interval = None if between is None else (between[0], between[1])
-        yield WinnerScore("the locked rows", final.test[history.metric], interval)
+        yield WinnerScore("the locked rows", final.test[history.metric], interval, together)
 
 
 def _fold_interval(scores: Sequence[float] | None) -> tuple[float, float] | None:
@@ -64,7 +70,7 @@ def _fold_interval(scores: Sequence[float] | None) -> tuple[float, float] | None
 def describe_difference(history: History) -> str:
     """Describe the bias of the search's score; "" if unknown."""
     scores = winner_scores(history)
-    if len(scores) < 2:
+    if len(scores) < 2 or scores[0].of_ensemble != scores[1].of_ensemble:
         return ""
     first, second = scores[0], scores[1]
     gain = orient(first.value - second.value, history.direction)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from ..escaping import escape_markdown, format_code_span
 from ..history import History
 from ..trial import Trial
-from ..verdict import describe_verdict, display_name
+from ..verdict import describe_ensemble, describe_verdict, display_name
 from .scores import describe_difference, winner_scores
 
 logger = logging.getLogger("hpsearch.tracking")
@@ -58,6 +58,8 @@ def _render_summary(history: History) -> str:
         metric = format_code_span(history.metric)
         line = f"{verb}: **{best.name}** with {metric} {_format_score(best)} over the folds"
         lines.append(f"{line}{_describe_locked_rows(history)}.")
+    if told := describe_ensemble(history.winner, history.metric):
+        lines.append(escape_markdown(told))
     ended = f" Search finished: {escape_markdown(history.end.reason)}." if history.end else ""
     lines.append(
         f"**{escape_markdown(history.name)}**: the {goal} {format_code_span(history.metric)}, "

@@ -14,10 +14,11 @@ import numpy as np
 
 from ..data.dataset import TestRows
 from ..data.schema import Schema
-from ..models.assembly import WeightedNetwork, assemble_model
+from ..models.assembly import WeightedNetwork, assemble_model, average_members
 from ..trial import TrialSpec
 from .compiled_model import find_link_activation
 from .importance import Importance, permutation_importance
+from .latency import measure_ms_per_row
 from .multi_output import concatenate_outputs
 from .own_code import open_saved_model, pack_network, require_same_answers
 from .problem import Problem
@@ -49,6 +50,8 @@ class FinalFitRequest:
 class FinalFitDone:
     """The model was saved and loaded successfully."""
 
+    ms_per_row: float  # time in which it answers, in batches
+
 
 @dataclass(frozen=True, slots=True)
 class LockedPredictionRequest:
@@ -59,6 +62,7 @@ class LockedPredictionRequest:
     schema: Schema
     problem: Problem  # the study's, with the objective for the importance of columns
     model_bytes: bytes | None = None  # content of the file, if its folder is on another machine
+    n_single: int = 0  # of an ensemble: how many of its first networks are the best single trial's
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class LockedPredictionResult:
     """The saved model's predictions for the locked rows."""
 
     predictions: np.ndarray  # (n_test, n_outputs): probabilities, or the target's own unit
+    single: np.ndarray | None = None  # of the first `n_single` networks, without a temperature
     importance: Importance | None = None  # of the columns, by the objective's metric
     importance_error: str = ""  # why the importance could not be computed; None: no error
 
@@ -78,8 +83,9 @@ def fit_final_model(trainer: Trainer, final: FinalFitRequest) -> FinalFitDone:
     partial = final.path.with_name(f"partial-{final.path.name}")
     model.save(partial)
     partial.replace(final.path)  # a full disk must not leave an incomplete model
-    require_same_answers(model, open_saved_model(final.path, problem))
-    return FinalFitDone()
+    opened = open_saved_model(final.path, problem)
+    require_same_answers(model, opened)
+    return FinalFitDone(measure_ms_per_row(opened))
 
 
 def predict_locked_rows(order: LockedPredictionRequest) -> LockedPredictionResult:
@@ -88,20 +94,24 @@ def predict_locked_rows(order: LockedPredictionRequest) -> LockedPredictionResul
         order.path.write_bytes(order.model_bytes)
     saved = open_saved_model(order.path, order.problem)
 
-    def predict(columns: np.ndarray) -> np.ndarray:
+    def predict(columns: np.ndarray, model: keras.Model = saved) -> np.ndarray:
         size = 256 if columns.ndim > 2 else 4096  # bounds the memory of activations
         parts = [columns[start : start + size] for start in range(0, len(columns), size)]
         # `keras.Model.predict` would import pandas, which takes seconds.
-        return np.concatenate([np.asarray(saved.predict_on_batch(part)) for part in parts])
+        return np.concatenate([np.asarray(model.predict_on_batch(part)) for part in parts])
 
-    predictions = predict(order.locked_rows.columns)
+    columns, single = order.locked_rows.columns, None
+    predictions = predict(columns)
+    if order.n_single:
+        single = predict(columns, average_members(saved, order.n_single))
     try:
         importance = permutation_importance(
             predict, order.locked_rows, order.schema, order.problem.objective_metric
         )
     except Exception as error:  # a custom metric may raise on new rows
-        return LockedPredictionResult(predictions, None, f"{type(error).__name__}: {error}")
-    return LockedPredictionResult(predictions, importance)
+        reason = f"{type(error).__name__}: {error}"
+        return LockedPredictionResult(predictions, single, importance_error=reason)
+    return LockedPredictionResult(predictions, single, importance)
 
 
 def _fit_part(trainer: Trainer, problem: Problem, member: MemberSpec) -> WeightedNetwork:

@@ -1,4 +1,4 @@
-"""Measure the latency of a network for one batch, as an objective besides the metrics.
+"""Measure how fast a network answers: as an objective besides the metrics, or when it is served.
 
 Latency depends on the machine and its load, so it is the only result of a study that a rerun does
 not reproduce. Wraps any trainer.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +17,12 @@ from ..trial import TrialResult, TrialSpec, Value
 from .problem import Problem
 from .trainer import ReportGenerator, Trainer
 
+if TYPE_CHECKING:
+    import keras
+
 BATCH_ROWS = 32  # per batch, the default of `keras.Model.predict`
 N_WARM_UP_CALLS = 3  # warm-up calls; the first compiles
-N_CALLS = 60
+N_CALLS, N_SERVED_CALLS = 60, 10
 LATENCY_QUANTILE = 0.1  # quantile of the calls that is reported: other load only lengthens calls
 
 
@@ -76,9 +80,18 @@ def measure_latency_ms(problem: Problem, params: Mapping[str, Value], seed: int)
     """
     model = problem.make_builder(params, seed)()
     rows = np.random.default_rng(0).normal(size=(BATCH_ROWS, *problem.row_shape))
-    batch = rows.astype(np.float32)
+    return _time_calls(model, rows.astype(np.float32), N_CALLS)
+
+
+def measure_ms_per_row(model: keras.Model) -> float:
+    """Measure how long a served model takes for a row of a batch of `BATCH_ROWS`."""
+    rows = np.zeros((BATCH_ROWS, *model.input_shape[1:]), model.inputs[0].dtype)
+    return _time_calls(model, rows, N_SERVED_CALLS) / BATCH_ROWS
+
+
+def _time_calls(model: keras.Model, batch: np.ndarray, n_calls: int) -> float:
     times = []
-    for _ in range(N_WARM_UP_CALLS + N_CALLS):
+    for _ in range(N_WARM_UP_CALLS + n_calls):
         began = time.perf_counter()
         model.predict_on_batch(batch)
         times.append(time.perf_counter() - began)

@@ -20,12 +20,12 @@ from ..models.introspection.model_facts import as_plain_model, find_serving_obst
 from ..models.user_network import LAYER, make_layer_class
 from ..spec.function_reference import load_object
 from ..trial import Value
+from .latency import BATCH_ROWS
 from .problem import Problem, derive_build_seed
 
 if TYPE_CHECKING:
     import keras
 
-N_ROWS = 8  # rows on which a model is compared with its saved copy
 TOLERANCE = 1e-4  # tolerated difference of their outputs
 
 
@@ -87,7 +87,7 @@ def require_same_answers(model: keras.Model, opened: keras.Model) -> None:
     Raises:
         TrainingError: With the difference.
     """
-    rows = np.random.default_rng(0).uniform(0, 1, (N_ROWS, *model.input_shape[1:]))
+    rows = np.random.default_rng(0).uniform(0, 1, (BATCH_ROWS, *model.input_shape[1:]))
     rows = rows.astype(model.inputs[0].dtype)
     expected, found = (np.asarray(m.predict_on_batch(rows)) for m in (model, opened))
     if not np.allclose(expected, found, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):

@@ -5,6 +5,7 @@ from functools import partial
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from inline_worker_pool import training_inline
 
@@ -16,7 +17,11 @@ from hpsearch.data.statistics import Statistics, fit_statistics
 from hpsearch.events import FinalistScored
 from hpsearch.execution.inline_executor import InlineExecutor
 from hpsearch.models.assembly import WeightedNetwork, assemble_model
-from hpsearch.study.winner.ensemble import mean_fold_score, select_ensemble
+from hpsearch.study.winner.ensemble import (
+    compare_fold_scores,
+    find_row_blocks,
+    select_ensemble,
+)
 from hpsearch.study.winner.finalists import (
     Finalist,
     best_finalist,
@@ -119,15 +124,67 @@ def eight_zeros() -> Problem:
     return replace(problem, task="regression", target=target, objective="rmse", metrics=("rmse",))
 
 
+def choose(tables, *, costs=None, limit=1.0):
+    """The weights of an ensemble of `tables` that begins with the first of them."""
+    costs = costs or dict.fromkeys(tables, 0.0)
+    found = select_ensemble(tables, eight_zeros(), next(iter(tables)), costs=costs, limit=limit)
+    return found and dict(found.weights)
+
+
 def test_models_that_err_in_opposite_directions_are_taken_together():
     tables = {n: np.full((8, 1), value) for n, value in ((3, 1.0), (5, -1.0), (7, 4.0))}
-    assert {3: 1, 5: 1} == select_ensemble(tables, eight_zeros(), METRICS["rmse"])
-    assert 0 == mean_fold_score(eight_zeros(), METRICS["rmse"], (tables[3] + tables[5]) / 2)
+    assert {3: 0.5, 5: 0.5} == choose(tables)
 
 
 def test_a_model_that_nothing_improves_stays_alone():
-    tables = {1: np.zeros((8, 1)), 2: np.full((8, 1), 0.1)}
-    assert {1: 1} == select_ensemble(tables, eight_zeros(), METRICS["rmse"])
+    assert choose({1: np.zeros((8, 1)), 2: np.full((8, 1), 0.1)}) is None
+
+
+def test_members_that_cost_more_than_the_limit_are_left_out():
+    tables = {n: np.full((8, 1), value) for n, value in ((3, 1.0), (5, -1.0), (7, -0.9))}
+    costs = {3: 9.0, 5: 2.0, 7: 1.0}
+    assert {3, 7} == choose(tables, costs=costs, limit=1.5).keys()
+    assert choose(tables, costs=costs, limit=0.5) is None
+
+
+def test_rows_are_predicted_by_weights_that_were_chosen_without_them():
+    """A table that is better in one fold alone gets no weight there."""
+    problem = eight_zeros()
+    fold = problem.folds[0].validation
+    tables = {1: np.full((8, 1), 1.0), 2: np.full((8, 1), 1.2)}
+    tables[2][fold] = -1.0
+    found = select_ensemble(tables, problem, 1, costs={1: 0.0, 2: 0.0}, limit=1.0)
+    assert found is not None
+    assert 0 < found.weights[2]
+    assert np.array_equal(tables[1][fold], found.prediction[fold])
+    rmse = METRICS["rmse"]
+    ours, single, advantage, error = compare_fold_scores(problem, rmse, found.prediction, tables[1])
+    assert single == 1
+    assert ours > 1  # what it gains in one fold it does not gain in the next
+    assert advantage == pytest.approx(1 - ours)
+    assert error > 0
+
+
+def test_repeated_folds_are_left_out_once_and_rows_outside_all_folds_stay_unknown():
+    problem = eight_zeros()
+    rows = [fold.validation for fold in problem.folds]
+    again = replace(problem, folds=(*problem.folds[1:], *problem.folds[1:]))
+    assert [list(r) for r in rows[1:]] == [list(r) for r in find_row_blocks(again)]
+    tables = {n: np.full((8, 1), value) for n, value in ((3, 1.0), (5, -1.0))}
+    found = select_ensemble(tables, again, 3, costs={3: 0.0, 5: 0.0}, limit=1.0)
+    assert found is not None
+    assert set(rows[0]) == set(np.flatnonzero(np.isnan(found.prediction[:, 0])))
+
+
+def test_targets_with_outliers_and_constant_columns_give_finite_weights():
+    problem = eight_zeros()
+    target = np.array([[1e12, 3.0], *[[0.0, 3.0]] * 7], np.float32)
+    tables = {n: np.full((8, 2), value) for n, value in ((3, 1e12), (5, -1e12), (7, 4.0))}
+    problem = replace(problem, target=target)
+    found = select_ensemble(tables, problem, 3, costs=dict.fromkeys(tables, 0.0), limit=1.0)
+    assert found is not None
+    assert sum(found.weights.values()) == pytest.approx(1)
+    assert np.isfinite(found.prediction).all()
 
 
 def test_an_average_is_one_model_of_differently_scaled_networks(tmp_path):
@@ -153,41 +210,58 @@ def test_an_average_is_one_model_of_differently_scaled_networks(tmp_path):
 
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory):
-    """A study that ends with an ensemble of two networks a trial."""
+    """A study that ends with an ensemble of two networks a trial, as an average errs much less."""
     root = tmp_path_factory.mktemp("ensemble")
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (300, 4)).astype(np.float32)
+    frame = pd.DataFrame({**dict(zip("abcd", x.T, strict=True)), "y": 40 * x[:, 0] * x[:, 1]})
+    frame.to_csv(root / "rows.csv", index=False)
     spec = {
         "study": "together",
-        "data": {"source": "sklearn:breast_cancer"},
-        "objective": {"metric": "log_loss"},
-        "cross_validation": {"folds": 3},
-        "training": {"epochs": 15},
+        "data": {"source": str(root / "rows.csv"), "target": "y"},
+        "cross_validation": {"folds": 4},
+        "training": {"epochs": 10, "early_stopping": None},
         "search_space": {
-            "learning_rate": [0.02, 0.018],
-            "units": {"type": "int", "low": 4, "high": 9},
+            "learning_rate": {"type": "float", "low": 0.02, "high": 0.03},
+            "units": 16,
+            "batch_size": 16,
         },
-        "budget": {"trials": 4},
-        "selection": {"kind": "ensemble", "finalists": 2, "seeds": 2},
+        "sampler": {"kind": "random"},
+        "pruner": {"kind": "none"},
+        "budget": {"trials": 8},
+        "selection": {"finalists": 2, "seeds": 2},
     }
     with training_inline():
         return root, spec, hpsearch.tune(spec, root=root, offline=True)
+
+
+def test_a_table_is_answered_by_an_ensemble_where_it_is_better(ensemble):
+    _, _, result = ensemble
+    assert result.comparison.is_better
+    assert result.comparison.score < result.comparison.single_score  # both out of fold
+    assert result.search_score == result.comparison.score
+    assert "An ensemble of 2 trials" in result.ensemble
 
 
 def test_an_ensemble_is_fitted_scored_and_compared_with_its_best_member(ensemble):
     _, _, result = ensemble
     assert pytest.approx(1) == sum(m["weight"] for m in result.members)
     assert len({(m["trial"], m["seed"]) for m in result.members}) == len(result.members)
+    assert [result.best.trial] * 2 == [m["trial"] for m in result.members[:2]]
     assert 0 == len(result.members) % 2
     assert result.test.keys() == result.single["metrics"].keys()
-    assert result.test["accuracy"] > 0.9
+    assert result.test["rmse"] < result.single["metrics"]["rmse"]
     assert result.best.finalist_score is not None
+    assert result.ms_per_row > 0
+    assert result.calibration.bounds
 
 
 def test_an_ensemble_is_one_keras_model(ensemble):
     _, _, result = ensemble
     model = keras.models.load_model(result.model_path, safe_mode=True)
-    answer = model.predict(np.full((2, 30), np.nan, np.float32), verbose=0)
+    answer = model.predict(np.full((2, 4), np.nan, np.float32), verbose=0)
     assert (2, 1) == answer.shape
-    assert ((answer > 0) & (answer < 1)).all()
+    assert np.isfinite(answer).all()
 
 
 def test_a_study_that_ended_is_not_chosen_and_fitted_again(ensemble):

@@ -7,41 +7,28 @@ get intervals, and classes get sets; see `data.prediction_intervals`. The locked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
 import numpy as np
 
 from ...data.prediction_intervals import find_interval_bounds, find_set_bounds
 from ...events import Calibration
 from ...models.temperature import scale_by_temperature
-from ...training.final_model import MemberSpec
 from ...training.problem import Problem
-from .out_of_fold import average_predictions
 
 FLOOR = 1e-7  # least probability in a log loss
 WIDEST = 20.0  # temperatures lie between 1/20 and 20
 
 
-def calibrate(
-    members: Sequence[MemberSpec],
-    problem: Problem,
-    predictions_of: Callable[[frozenset[int]], Mapping[int, np.ndarray]],
-) -> Calibration:
-    """Choose the temperature and the bounds of intervals for a model of `members`.
+def calibrate(problem: Problem, answer: np.ndarray | None) -> Calibration:
+    """Choose the temperature and the bounds of intervals of a model.
 
     Args:
-        members: The final model's members, whose weights add up to 1.
         problem: The study's problem, with rows and folds.
-        predictions_of: Returns the out-of-fold predictions of trials by number; if one is missing,
+        answer: The model's out-of-fold predictions, (n_rows, n_outputs); None: they are lost, and
             nothing is calibrated.
     """
-    if problem.task == "multilabel" or (problem.task == "regression" and problem.n_outputs > 1):
+    if not can_calibrate(problem) or answer is None:
         return Calibration()
-    numbers = frozenset(member.trial.number for member in members)
-    predictions = predictions_of(numbers)
-    if numbers - predictions.keys():
-        return Calibration()
-    answer = average_predictions(members, predictions)
+    answer = answer.astype(np.float64)
     if problem.task == "regression":
         transform = problem.target_transforms[0] if problem.target_transforms else ""
         truth = problem.target[:, 0].astype(np.float64)
@@ -51,6 +38,11 @@ def calibrate(
     probabilities = both_classes(scale_by_temperature(np, answer, temperature))
     bounds = find_set_bounds(class_indices(problem.target), probabilities, problem.weights)
     return Calibration(temperature, bounds)
+
+
+def can_calibrate(problem: Problem) -> bool:
+    """Whether a temperature or intervals exist for the problem's task and targets."""
+    return problem.task != "multilabel" and (problem.task != "regression" or problem.n_outputs == 1)
 
 
 def choose_temperature(problem: Problem, probabilities: np.ndarray) -> float:

@@ -1,65 +1,175 @@
 """Greedy ensemble selection over the out-of-fold predictions of a study's trials.
 
 Caruana, Niculescu-Mizil, Crew & Ksikes 2004, "Ensemble selection from libraries of models", ICML:
-starting empty, repeatedly add the model that improves the averaged predictions most, with
-replacement; a model's weight is the number of times it was added. All predictions are out of fold,
-so no model is evaluated on its training rows.
+starting from the best single trial, repeatedly add the trial that improves the averaged predictions
+most, with replacement; a trial's weight is the number of times it was added.
+
+What is improved is the squared error of standardized numbers, or of probabilities (Brier's score).
+It needs only the products of the trials' errors, and overfits small tables less than a rank or a
+count does. The selection is repeated without each block of rows, as in bagging: the weights are the
+mean, and a row's prediction has the weights that were chosen without its block. So its score
+is comparable to that of a trial.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from ...data.split import Split
 from ...training.metrics import Metric
 from ...training.problem import Problem
+from ...trial import orient
 
-POOL = 30  # candidates: worse trials never help, and each costs an evaluation per pick
-PICKS = 25  # picks with replacement; weights are multiples of 1/25 or more
+POOL = 30  # candidates, the best trials
+PICKS = 25  # picks with replacement
+LEAST_WEIGHT = 0.5 / PICKS  # of a member in the mean over the blocks
+MAX_CHUNK = 2**22  # errors in memory at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """An average of trials."""
+
+    weights: Mapping[int, float]  # by trial, the first one first; they add up to 1
+    prediction: np.ndarray  # out of fold, (n_rows, n_outputs), by weights of other rows
 
 
 def select_ensemble(
-    predictions: Mapping[int, np.ndarray], problem: Problem, metric: Metric
-) -> dict[int, int]:
-    """Select an ensemble; returns how often each of its trials was picked.
+    predictions: Mapping[int, np.ndarray],
+    problem: Problem,
+    first: int,
+    *,
+    costs: Mapping[int, float],
+    limit: float,
+    max_members: int = PICKS,
+) -> Ensemble | None:
+    """Select an ensemble; None if the rows allow none, or nothing improves the first trial.
 
     Args:
         predictions: Out-of-fold predictions by trial, (n_rows, n_outputs); NaN: never validated.
         problem: The problem, with folds and targets.
-        metric: The metric to optimize, averaged over the folds.
-
-    Raises:
-        ValueError: If there are no predictions.
+        first: The best single trial, always a member.
+        costs: Cost by trial of another member.
+        limit: Maximum sum of the other members' costs.
+        max_members: Maximum number of trials.
     """
-    if not predictions:
-        raise ValueError("no trial has out-of-fold predictions")
-    sign = 1.0 if metric.direction == "maximize" else -1.0
-    total = np.zeros_like(next(iter(predictions.values())), np.float64)
-    picked: list[int] = []
-    scores: list[float] = []
-    for size in range(1, PICKS + 1):
-        tried = {
-            number: sign * mean_fold_score(problem, metric, (total + table) / size)
-            for number, table in predictions.items()
-        }
-        chosen = max(tried, key=lambda number: tried[number])
-        picked.append(chosen)
-        scores.append(tried[chosen])
-        total += predictions[chosen]
-    best = int(np.argmax(scores)) + 1  # the smallest of ties
-    return {n: picked[:best].count(n) for n in dict.fromkeys(picked[:best])}
+    numbers = [first, *(n for n in predictions if n != first)]
+    blocks = find_row_blocks(problem)
+    if len(blocks) < 2 or max_members < 2:
+        return None
+    tables = [predictions[n] for n in numbers]
+    products = [compute_error_products(tables, problem, rows) for rows in blocks]
+    if not np.isfinite(products).all():
+        return None
+    extra = np.array([0.0, *(costs[n] for n in numbers[1:])])
+    total = np.sum(products, axis=0)
+    each = [pick_members(total - own, extra, limit, max_members) for own in products]
+    weights = _keep_heaviest(np.mean(each, axis=0), extra, limit, max_members)
+    if np.count_nonzero(weights) < 2:
+        return None
+    answer = np.full(tables[0].shape, np.nan)
+    for rows, its in zip(blocks, each, strict=True):
+        chosen = np.flatnonzero(its)
+        answer[rows] = sum(its[m] * tables[m][rows].astype(np.float64) for m in chosen)
+    return Ensemble({n: float(w) for n, w in zip(numbers, weights, strict=True) if w}, answer)
 
 
-def mean_fold_score(problem: Problem, metric: Metric, prediction: np.ndarray) -> float:
-    """Compute the mean over the folds of `metric` on the validation rows."""
-    return float(
-        np.mean([_fold_score(problem, metric, prediction, fold) for fold in problem.folds])
+def find_row_blocks(problem: Problem) -> list[np.ndarray]:
+    """Return disjoint sets of validated rows: folds, and the rest of rows validated repeatedly."""
+    left = np.zeros(len(problem.target), bool)
+    for fold in problem.folds:
+        left[fold.validation] = True
+    blocks = []
+    for fold in problem.folds:
+        if left[fold.validation].all():
+            blocks.append(fold.validation)
+            left[fold.validation] = False
+    return [*blocks, *([np.flatnonzero(left)] if left.any() else [])]
+
+
+def compute_error_products(
+    tables: Sequence[np.ndarray], problem: Problem, rows: np.ndarray
+) -> np.ndarray:
+    """Compute the mean products of the errors of each two predictions, (n_tables, n_tables)."""
+    scale = np.ones(problem.n_outputs)
+    if problem.task == "regression":
+        spread = problem.target.astype(np.float64).std(axis=0)
+        scale = np.where(spread > 0, spread, 1.0)
+    weights = np.ones(len(rows)) if problem.weights is None else problem.weights[rows]
+    size = max(1, MAX_CHUNK // (len(tables) * problem.n_outputs))
+    total = np.zeros((len(tables), len(tables)))
+    for start in range(0, len(rows), size):
+        at = rows[start : start + size]
+        root = np.sqrt(weights[start : start + size, None].astype(np.float64))
+        truth = problem.target[at].astype(np.float64)
+        errors = np.stack([((table[at] - truth) / scale * root).ravel() for table in tables])
+        total += errors @ errors.T
+    return total / max(float(weights.sum()), np.finfo(float).tiny)
+
+
+def pick_members(
+    products: np.ndarray, costs: np.ndarray, limit: float, max_members: int = PICKS
+) -> np.ndarray:
+    """Pick members greedily, starting with the first; return their weights, (n,).
+
+    Args:
+        products: Mean products of errors, (n, n).
+        costs: Of each member, (n,); that of the first is 0.
+        limit: Maximum sum of the members' costs.
+        max_members: Maximum number of members.
+    """
+    counts = np.zeros(len(products), int)
+    counts[0] = 1
+    error, shared, spent = products[0, 0], products[0].copy(), 0.0
+    best, kept = error, counts.copy()
+    for size in range(2, PICKS + 1):
+        errors = error + 2 * shared + np.diagonal(products)  # of the sum with each added
+        is_full = np.count_nonzero(counts) == max_members
+        errors[(counts == 0) & (is_full | (spent + costs > limit))] = np.inf
+        chosen = int(np.argmin(errors))
+        spent += costs[chosen] if counts[chosen] == 0 else 0.0
+        error, shared = errors[chosen], shared + products[chosen]
+        counts[chosen] += 1
+        if error / size**2 < best:
+            best, kept = error / size**2, counts.copy()
+    return np.asarray(kept / kept.sum())
+
+
+def _keep_heaviest(
+    weights: np.ndarray, costs: np.ndarray, limit: float, max_members: int
+) -> np.ndarray:
+    """Drop light members, and those beyond a limit; the rest adds up to 1."""
+    kept = np.zeros_like(weights)
+    kept[0], spent = weights[0], 0.0
+    for index in 1 + np.argsort(-weights[1:], kind="stable"):
+        is_full = np.count_nonzero(kept) == max_members
+        if weights[index] >= LEAST_WEIGHT and spent + costs[index] <= limit and not is_full:
+            kept[index], spent = weights[index], spent + costs[index]
+    return np.asarray(kept / kept.sum())
+
+
+def compare_fold_scores(
+    problem: Problem, metric: Metric, prediction: np.ndarray, other: np.ndarray
+) -> tuple[float, float, float, float]:
+    """Compare predictions on the same folds.
+
+    Returns:
+        The mean scores of `prediction` and of `other`, the mean advantage of `prediction`
+        (positive: better), and its standard error.
+    """
+    ours, theirs = (
+        np.array([_score_fold(problem, metric, table, fold.validation) for fold in problem.folds])
+        for table in (prediction, other)
     )
+    gains = orient(ours - theirs, metric.direction)
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
+    return float(ours.mean()), float(theirs.mean()), float(gains.mean()), error
 
 
-def _fold_score(problem: Problem, metric: Metric, prediction: np.ndarray, fold: Split) -> float:
-    rows = fold.validation
+def _score_fold(
+    problem: Problem, metric: Metric, prediction: np.ndarray, rows: np.ndarray
+) -> float:
     weights = None if problem.weights is None else problem.weights[rows]
-    return float(metric(problem.target[rows], prediction[rows], weights))
+    return metric(problem.target[rows], prediction[rows], weights)

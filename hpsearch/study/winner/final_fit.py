@@ -29,6 +29,7 @@ from ...events import ColumnImportance, Event, LockedRowsRead, WinnerEvaluated, 
 from ...execution.executor import Executor
 from ...history import History
 from ...models import strip_convention
+from ...models.temperature import scale_by_temperature
 from ...platforms.files import draft_of, publish_folder, write_text
 from ...promotion.package import EXAMPLE_ROWS, MODEL_FOLDER, Lineage, save_served_model
 from ...promotion.packed_code import NOT_PACKED, explain_untrusted, find_own_code
@@ -39,12 +40,12 @@ from ..file_integrity import describe_files, find_damaged_files
 from ..prepare import with_folds
 from ..user_code import list_code_files
 from .baselines import Baseline, fit_baselines
-from .holdout_evaluation import evaluate_holdout
+from .holdout_evaluation import SinglePrediction, evaluate_holdout
 from .selection import Choice
 
 logger = logging.getLogger("hpsearch.study")
 
-NETWORK, SINGLE, PREDICTIONS = "model.keras", "single.keras", "predictions.npz"
+NETWORK, PREDICTIONS = "model.keras", "predictions.npz"
 HOLDOUT_FILE = "judged.json"  # the fields of the event `final`, in its folder
 
 
@@ -60,6 +61,12 @@ class WinnerFit:
     folder: Path  # the study's folder
     record: Callable[[Event], object]  # `Journal.append`; also updates the history
     trust_code: bool = False  # whether the user's files are packed where the model needs them
+
+    def measure_ms_per_row(self) -> float | None:
+        """Return how long the fitted model takes for a row, fitting it if it is missing."""
+        self._fit_networks()
+        fitted = self.history.fitted
+        return fitted.ms_per_row if fitted is not None and self._is_of_choice(fitted) else None
 
     def run(self, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Create `final/` and the event `final`, unless both exist and are intact.
@@ -143,23 +150,22 @@ class WinnerFit:
     # -- the fit ----------------------------------------------------------------------------
 
     def _fit_networks(self) -> Path:
-        """Return the folder of the fitted networks, training them if they are missing."""
+        """Return the folder of the fitted model, training it if it is missing."""
         for folder, event in (("fit", self.history.fitted), ("final", self.history.final)):
-            if self._is_of_choice(event) and self._has_networks(self.folder / folder, event):
+            if self._is_of_choice(event) and self._has_network(self.folder / folder, event):
                 return self.folder / folder
         path = self.folder / "fit"
         draft = draft_of(path)
         draft.mkdir(parents=True)
         try:
-            members = {NETWORK: self.choice.members}
-            if self.choice.is_ensemble and self.dataset.locked_rows:
-                members[SINGLE] = self.choice.single
-            for name, each in members.items():
-                self.executor.fit(
-                    FinalFitRequest(
-                        each, self._full_problem, self._served_schema(), path=draft / name
-                    )
+            done = self.executor.fit(
+                FinalFitRequest(
+                    self.choice.members,
+                    self._full_problem,
+                    self._served_schema(),
+                    path=draft / NETWORK,
                 )
+            )
             digests = describe_files(draft)
             publish_folder(draft, path)
         finally:
@@ -171,18 +177,16 @@ class WinnerFit:
                 threshold=self.choice.threshold,
                 calibration=self.choice.calibration,
                 files=path.name,
+                ms_per_row=done.ms_per_row,
                 digests=digests,
             )
         )
         return path
 
-    def _has_networks(self, folder: Path, event: WinnerFitted | WinnerEvaluated | None) -> bool:
+    def _has_network(self, folder: Path, event: WinnerFitted | WinnerEvaluated | None) -> bool:
         digests = event.digests if event is not None and event.digests is not None else {}
-        needed = [NETWORK]
-        if self.choice.is_ensemble and self.dataset.locked_rows and folder.name == "fit":
-            needed.append(SINGLE)
-        known = {name: digests[name] for name in needed if name in digests}
-        return len(known) == len(needed) and not find_damaged_files(folder, known)
+        known = {NETWORK: digests[NETWORK]} if NETWORK in digests else {}
+        return bool(known) and not find_damaged_files(folder, known)
 
     @cached_property
     def _full_problem(self) -> Problem:
@@ -290,12 +294,9 @@ class WinnerFit:
             locked_rows=replace(locked, table=None),
             schema=self._served_schema(),
             problem=self._full_problem,
+            n_single=self.choice.n_single,
         )
         answer = self.executor.predict(order)
-        single = None
-        if self.choice.is_ensemble:
-            alone = replace(order, path=self._single_network(fitted))
-            single = (self.choice.trial.number, self.executor.predict(alone).predictions)
         evaluated = evaluate_holdout(
             self.problem,
             self._served_schema(),
@@ -303,7 +304,7 @@ class WinnerFit:
             answer.predictions,
             threshold=self.choice.threshold,
             baselines=baselines,
-            single=single,
+            single=self._calibrate_single(answer.single),
         )
         if answer.importance is not None:
             importance = answer.importance
@@ -319,18 +320,13 @@ class WinnerFit:
             )
         return answer.predictions, evaluated
 
-    def _single_network(self, fitted: Path) -> Path:
-        """Return the best single trial's network; trained if only the ensemble was kept."""
-        path = fitted / SINGLE
-        if not path.is_file():
-            path = self.folder / "fit" / SINGLE
-            path.parent.mkdir(exist_ok=True)
-            self.executor.fit(
-                FinalFitRequest(
-                    self.choice.single, self._full_problem, self._served_schema(), path=path
-                )
-            )
-        return path
+    def _calibrate_single(self, prediction: np.ndarray | None) -> SinglePrediction | None:
+        """Return the predictions of an ensemble's best single trial, as it would be served."""
+        comparison = self.choice.comparison
+        if prediction is None or comparison is None:
+            return None
+        scaled = scale_by_temperature(np, prediction, comparison.temperature)
+        return SinglePrediction(self.choice.trial.number, scaled, comparison.threshold)
 
     # -- the files --------------------------------------------------------------------------
 

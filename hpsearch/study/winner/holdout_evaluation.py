@@ -7,7 +7,7 @@ failure, so that the locked rows need not be read again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -25,6 +25,15 @@ from .calibration import both_classes, class_indices
 COVERED = 0.9  # level whose coverage of the locked rows is measured
 
 
+@dataclass(frozen=True, slots=True)
+class SinglePrediction:
+    """The predictions for the locked rows of an ensemble's best single trial, calibrated."""
+
+    trial: int
+    prediction: np.ndarray  # (n_test, n_outputs)
+    threshold: float
+
+
 def evaluate_holdout(
     problem: Problem,
     schema: Schema,
@@ -33,7 +42,7 @@ def evaluate_holdout(
     *,
     threshold: float,
     baselines: Sequence[Baseline],
-    single: tuple[int, np.ndarray] | None,
+    single: SinglePrediction | None,
 ) -> WinnerEvaluated:
     """Evaluate the predictions for the locked rows.
 
@@ -44,7 +53,7 @@ def evaluate_holdout(
         prediction: The winner's predictions, (n_test, n_outputs).
         threshold: Decision threshold of a binary task.
         baselines: Baseline models, fitted on the development rows.
-        single: Number and predictions of an ensemble's best single trial.
+        single: The predictions of an ensemble's best single trial.
     """
     truth, weights = locked.target, locked.weights
     metrics = _defined_metrics(problem, locked)
@@ -75,9 +84,8 @@ def evaluate_holdout(
         ),
     )
     if single is not None:
-        number, answer = single
-        measured = _compute_metrics(metrics, locked, answer, threshold)
-        judged = replace(judged, single=SingleTrialScores(number, measured))
+        measured = _compute_metrics(metrics, locked, single.prediction, single.threshold)
+        judged = replace(judged, single=SingleTrialScores(single.trial, measured))
     return judged
 
 

@@ -7,7 +7,7 @@ depend on lost files.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from ...events import Event, PredictionsRestored
 from ...execution.executor import Executor, Lost, submit_all
 from ...search.event_writer import load_predictions, save_predictions
 from ...search.retries import MAX_ATTEMPTS
-from ...training.final_model import MemberSpec
 from ...training.problem import Problem
 from ...trial import Trial, TrialResult
 from ..result import StudyStopped
@@ -64,7 +63,7 @@ class OutOfFold:
 
     def _retrain(self, trials: Sequence[Trial]) -> dict[int, np.ndarray]:
         self.executor.set_up(self.problem)
-        specs = {t.number: t.spec for t in trials}
+        specs = {t.number: t.retrain_spec for t in trials}
         known = {t.number: t for t in trials}
         submit_all(self.executor, list(specs.values()))
         made: dict[int, np.ndarray] = {}
@@ -109,16 +108,6 @@ class OutOfFold:
         self.record(
             PredictionsRestored(trial=trial.number, attempt=trial.attempt, file=name, crc32=crc32)
         )
-
-
-def average_predictions(
-    members: Sequence[MemberSpec], predictions: Mapping[int, np.ndarray]
-) -> np.ndarray:
-    """Compute the weighted mean of the members' predictions, (n_rows, n_outputs) float64."""
-    total = np.zeros_like(predictions[members[0].trial.number], np.float64)
-    for member in members:
-        total += member.weight * predictions[member.trial.number]
-    return total
 
 
 def _warn_of_failure(number: int, reason: str) -> None:

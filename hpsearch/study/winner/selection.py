@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from ...data import Dataset
 from ...errors import TrainingError
-from ...events import Calibration, EnsembleMember, Event, SelectionBasis, WinnerChosen
+from ...events import (
+    Calibration,
+    EnsembleComparison,
+    EnsembleMember,
+    Event,
+    SelectionBasis,
+    WinnerChosen,
+)
 from ...execution.executor import Executor
 from ...history import History
+from ...models import find_family
+from ...models.temperature import scale_by_temperature
 from ...spec.study_spec import SelectionSpec
 from ...training.final_model import MemberSpec
 from ...training.problem import Problem
-from ...trial import Trial, derive_seed
-from .calibration import calibrate
-from .ensemble import POOL, select_ensemble
+from ...trial import Trial, derive_seed, is_score, orient
+from .calibration import calibrate, can_calibrate
+from .ensemble import PICKS, POOL, compare_fold_scores, select_ensemble
 from .finalists import (
     Finalist,
     best_finalist,
@@ -27,7 +35,10 @@ from .finalists import (
     rescored_finalists,
     simplest_finalist,
 )
-from .threshold import choose_threshold
+from .threshold import choose_threshold, needs_tuning
+
+MAX_FIT_SHARE = 0.15  # of the search: cost of fitting the members besides the best single trial
+STEP_COST = 10_000  # parameters whose training takes as long as what a step needs besides
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +47,10 @@ class Choice:
 
     trial: Trial  # best single trial
     finalist: Finalist | None  # its second score; None if it was not re-scored
-    members: tuple[MemberSpec, ...]  # networks of the final model
-    single: tuple[MemberSpec, ...]  # networks of the best single trial's model
+    members: tuple[MemberSpec, ...]  # networks of the final model, the single trial's first
     threshold: float = 0.5  # decision threshold of a binary task
     calibration: Calibration | None = None  # None: chosen by an earlier version
+    comparison: EnsembleComparison | None = None  # None: no ensemble of several trials was found
 
     @property
     def epochs(self) -> int:
@@ -49,7 +60,18 @@ class Choice:
     @property
     def is_ensemble(self) -> bool:
         """Whether the model contains more than the best single trial."""
-        return self.members != self.single
+        return any(member.trial.number != self.trial.number for member in self.members)
+
+    @property
+    def n_trials(self) -> int:
+        """Number of trials whose networks the model contains."""
+        return len({member.trial.number for member in self.members})
+
+    @property
+    def n_single(self) -> int:
+        """Of an ensemble: how many of its first networks are the best single trial's."""
+        own = [m for m in self.members if m.trial.number == self.trial.number]
+        return len(own) if self.is_ensemble else 0
 
     def event(self, history: History, selection: SelectionSpec) -> WinnerChosen:
         """Build the journal's event."""
@@ -64,6 +86,7 @@ class Choice:
             members=self.recorded_members,
             threshold=self.threshold,
             calibration=self.calibration,
+            comparison=self.comparison,
             chosen_from=_basis(history, selection),
         )
 
@@ -76,6 +99,18 @@ class Choice:
             )
             for m in self.members
         )
+
+
+def resolve_selection(
+    selection: SelectionSpec, problem: Problem, history: History
+) -> SelectionSpec:
+    """Fill in how the winner is chosen: an ensemble for tables, families and one objective."""
+    if selection.kind is not None:
+        return selection
+    is_table = problem.windows is None and len(problem.row_shape) == 1
+    has_family = find_family(problem.model) is not None
+    suits = is_table and has_family and len(history.objectives) == 1
+    return selection.model_copy(update={"kind": "ensemble" if suits else "best"})
 
 
 def best_trial(history: History) -> Trial:
@@ -94,8 +129,8 @@ def best_trial(history: History) -> Trial:
 def trials_needing_curves(history: History, selection: SelectionSpec) -> set[int]:
     """Return the trials whose curves are needed, to train them again or plot them."""
     trials = history.finalist_trials(max(1, selection.finalists))
-    if selection.kind == "ensemble":
-        trials += history.ranked_trials()[:POOL]
+    if selection.kind in (None, "ensemble"):
+        trials += ensemble_candidates(history)
     numbers = {m.trial for m in (history.winner.members if history.winner else ())}
     if (chosen := history.winning_trial()) is not None:
         trials.append(chosen)
@@ -146,7 +181,7 @@ def score_finalists(
         meanwhile()
 
 
-def recorded_choice(history: History, selection: SelectionSpec, seed: int) -> Choice | None:
+def recorded_choice(history: History, selection: SelectionSpec) -> Choice | None:
     """Return the choice of an earlier run from the same trials; None if there is none.
 
     It does not depend on files lost since then.
@@ -159,14 +194,13 @@ def recorded_choice(history: History, selection: SelectionSpec, seed: int) -> Ch
     members = tuple(
         MemberSpec(history.last[m.trial].refit_spec(m.seed), m.weight) for m in winner.members
     )
-    single = _make_members({trial.number: 1}, history, selection.seeds, seed)
     return Choice(
         trial,
         finalists.get(trial.number),
         members,
-        single,
         winner.threshold,
         winner.calibration,
+        winner.comparison,
     )
 
 
@@ -181,60 +215,152 @@ def choose_winner(
     problem: Problem,
     seed: int,
     predictions_of: Callable[[Sequence[Trial]], dict[int, np.ndarray]],
+    max_members: int = PICKS,
 ) -> Choice:
     """Choose the winner from the journal and the out-of-fold predictions.
 
+    Args:
+        history: The study's history, with the curves of `trials_needing_curves`.
+        selection: How it is chosen, after `resolve_selection`.
+        problem: The study's problem, with rows and folds.
+        seed: The study's seed.
+        predictions_of: Returns the out-of-fold predictions of trials by number.
+        max_members: Maximum number of trials in an ensemble.
+
     Raises:
         TrainingError: If no trial completed, no finalist could be trained again, or predictions
-            to tune a threshold or choose an ensemble are lost.
+            to tune a threshold are lost.
     """
-    direction = history.study.objective.direction
-    trial, finalist = best_trial(history), None
-    if selection.finalists:
-        finalists = rescored_finalists(history, history.finalist_trials(selection.finalists))
-        if not finalists:
-            raise TrainingError(
-                f"none of the {selection.finalists} best trials could be trained again. The last "
-                f"one: {list(history.finalists.values())[-1].error}"
-            )
-        rule = simplest_finalist if selection.kind == "one_standard_error" else best_finalist
-        finalist = rule(finalists, direction)
-        trial = finalist.trial
-    single = _make_members({trial.number: 1}, history, selection.seeds, seed)
-    members = single
+    trial, finalist = choose_trial(history, selection)
+    ensemble, predictions = None, {}
     if selection.kind == "ensemble":
-        predictions = predictions_of(history.ranked_trials()[:POOL])
-        if not predictions:
-            raise TrainingError(
-                "no ensemble can be chosen: the out-of-fold predictions of all trials are lost, "
-                "and could not be computed again. Run the same command again once the "
-                "reason above is fixed, or with --set selection.kind=best."
+        candidates = ensemble_candidates(history)
+        predictions = predictions_of([trial, *(t for t in candidates if t is not trial)])
+        if trial.number in predictions:
+            costs, limit = compute_fit_costs(history, candidates, problem, selection.seeds)
+            ensemble = select_ensemble(
+                predictions,
+                problem,
+                trial.number,
+                costs=costs,
+                limit=limit,
+                max_members=max_members,
             )
-        counts = select_ensemble(predictions, problem, problem.objective_metric)
-        members = _make_members(counts, history, selection.seeds, seed)
-
-    @cache  # read, or trained again, once for both
-    def predictions_by_number(numbers: frozenset[int]) -> dict[int, np.ndarray]:
-        return predictions_of([history.last[n] for n in sorted(numbers)])
-
-    calibration = calibrate(members, problem, predictions_by_number)
-    threshold = choose_threshold(
-        members, problem, predictions_by_number, temperature=calibration.temperature
+    elif can_calibrate(problem) or needs_tuning(problem):
+        predictions = predictions_of([trial])
+    single = _calibrate({trial.number: 1.0}, predictions.get(trial.number), problem)
+    chosen, comparison = single, None
+    if ensemble is not None:
+        together = _calibrate(ensemble.weights, ensemble.prediction, problem)
+        comparison = _compare(together, single, problem, len(predictions))
+        chosen = together if comparison.is_better else single
+    members = _make_members(chosen.weights, history, selection.seeds, seed)
+    return Choice(
+        trial, finalist, members, chosen.threshold, chosen.calibration, comparison=comparison
     )
-    return Choice(trial, finalist, members, single, threshold, calibration)
+
+
+def choose_trial(history: History, selection: SelectionSpec) -> tuple[Trial, Finalist | None]:
+    """Choose the best single trial, and its second score if finalists were re-scored.
+
+    Raises:
+        TrainingError: If no trial completed, or no finalist could be trained again.
+    """
+    if not selection.finalists:
+        return best_trial(history), None
+    finalists = rescored_finalists(history, history.finalist_trials(selection.finalists))
+    if not finalists:
+        raise TrainingError(
+            f"none of the {selection.finalists} best trials could be trained again. The last "
+            f"one: {list(history.finalists.values())[-1].error}"
+        )
+    rule = simplest_finalist if selection.kind == "one_standard_error" else best_finalist
+    finalist = rule(finalists, history.study.objective.direction)
+    return finalist.trial, finalist
+
+
+def ensemble_candidates(history: History) -> list[Trial]:
+    """Return the best trials with predictions of all folds, pruned ones included."""
+    complete = history.ranked_trials()
+    n_folds = max((len(t.fold_scores or ()) for t in complete), default=0)
+    pruned = [
+        t
+        for t in history.trials
+        if t.state == "PRUNED"
+        and t.predictions is not None
+        and is_score(t.score)
+        and len(t.fold_scores or ()) == n_folds
+    ]
+    sign = orient(1.0, history.direction)
+    return sorted([*complete, *pruned], key=lambda t: (-sign * (t.score or 0.0), t.number))[:POOL]
+
+
+def compute_fit_costs(
+    history: History, trials: Sequence[Trial], problem: Problem, seeds: int
+) -> tuple[dict[int, float], float]:
+    """Compute the cost of fitting each trial on all rows, and the limit of all together.
+
+    The unit is one parameter trained for one pass over all rows; `STEP_COST` is what a step takes
+    besides. Unlike seconds, it is the same on every machine.
+    """
+    costs = {t.number: float(seeds * _final_epochs(t) * _epoch_cost(t)) for t in trials}
+    passes = sum(len(fold.train) for fold in problem.folds) / len(problem.target)
+    searched = sum(t.n_epochs * _epoch_cost(t) for t in history.ended)
+    return costs, MAX_FIT_SHARE * passes * searched
+
+
+def _epoch_cost(trial: Trial) -> int:
+    return (trial.n_parameters or 0) + STEP_COST
+
+
+@dataclass(frozen=True, slots=True)
+class _Calibrated:
+    """A trial or an ensemble with the probabilities that it would serve."""
+
+    weights: Mapping[int, float]  # by trial
+    scaled: np.ndarray | None  # out-of-fold predictions at the temperature; None: lost
+    calibration: Calibration
+    threshold: float
+
+
+def _calibrate(
+    weights: Mapping[int, float], prediction: np.ndarray | None, problem: Problem
+) -> _Calibrated:
+    calibration = calibrate(problem, prediction)
+    temperature = calibration.temperature
+    threshold = choose_threshold(
+        problem, prediction, trial=next(iter(weights)), temperature=temperature
+    )
+    scaled = None if prediction is None else scale_by_temperature(np, prediction, temperature)
+    return _Calibrated(weights, scaled, calibration, threshold)
+
+
+def _compare(
+    ensemble: _Calibrated, single: _Calibrated, problem: Problem, n_trials: int
+) -> EnsembleComparison:
+    assert ensemble.scaled is not None
+    assert single.scaled is not None
+    measured = compare_fold_scores(
+        problem, problem.objective_metric, ensemble.scaled, single.scaled
+    )
+    return EnsembleComparison(
+        *measured,
+        trials=n_trials,
+        temperature=single.calibration.temperature,
+        threshold=single.threshold,
+    )
 
 
 def _make_members(
-    counts: dict[int, int], history: History, seeds: int, seed: int
+    weights: Mapping[int, float], history: History, seeds: int, seed: int
 ) -> tuple[MemberSpec, ...]:
     """Make one member per trial and seed, the first with the trial's own seed."""
-    total = sum(counts.values()) * seeds
     members = []
-    for number, count in counts.items():
+    for number, weight in weights.items():
         trial = history.last[number]
         for again in range(seeds):
             its = trial.seed if not again else derive_seed(seed, "final", number, again)
-            members.append(MemberSpec(trial.refit_spec(its), count / total))
+            members.append(MemberSpec(trial.refit_spec(its), weight / seeds))
     return tuple(members)
 
 

@@ -6,54 +6,47 @@ that no trial gains from its own threshold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
 import numpy as np
 
 from ...errors import TrainingError
 from ...models.temperature import scale_by_temperature
-from ...training.final_model import MemberSpec
 from ...training.metrics import Metric
 from ...training.problem import Problem
-from .out_of_fold import average_predictions
 
 HALF = 0.5
 CANDIDATES = 400  # maximum number of tested thresholds
 
 
+def needs_tuning(problem: Problem) -> bool:
+    """Whether the threshold is tuned."""
+    is_declared = isinstance(problem.threshold, float)
+    return not is_declared and problem.task == "binary" and problem.objective_metric.uses_threshold
+
+
 def choose_threshold(
-    members: Sequence[MemberSpec],
-    problem: Problem,
-    predictions_of: Callable[[frozenset[int]], Mapping[int, np.ndarray]],
-    *,
-    temperature: float = 1.0,
+    problem: Problem, answer: np.ndarray | None, *, trial: int, temperature: float = 1.0
 ) -> float:
-    """Choose the threshold of a model of `members`; 0.5 if it is not tuned.
+    """Choose the threshold of a model; 0.5 if it is not tuned.
 
     Args:
-        members: The final model's members, whose weights add up to 1.
         problem: The study's problem, with objective, rows and declared threshold.
-        predictions_of: Returns the out-of-fold predictions of trials by number.
+        answer: The model's out-of-fold predictions, (n_rows, 1); None: they are lost.
+        trial: The trial to name where they are.
         temperature: The temperature of the model's probabilities.
 
     Raises:
-        TrainingError: If a member's predictions are unavailable.
+        TrainingError: If the predictions are needed and lost.
     """
-    declared = problem.threshold
-    if isinstance(declared, float):
-        return declared
-    if problem.task != "binary" or not problem.objective_metric.uses_threshold:
-        return HALF
-    numbers = frozenset(member.trial.number for member in members)
-    predictions = predictions_of(numbers)
-    if missing := sorted(numbers - predictions.keys()):
+    if not needs_tuning(problem):
+        return problem.threshold if isinstance(problem.threshold, float) else HALF
+    if answer is None:
         raise TrainingError(
             "the threshold of the labels cannot be tuned: the out-of-fold predictions of trial "
-            f"{', '.join(map(str, missing))} are lost, and could not be computed again. "
+            f"{trial} are lost, and could not be computed again. "
             "Run the same command again once the reason above is fixed, or start over with "
             "--fresh --set objective.threshold=0.5."
         )
-    prediction = scale_by_temperature(np, average_predictions(members, predictions), temperature)
+    prediction = scale_by_temperature(np, answer.astype(np.float64), temperature)
     known = np.isfinite(prediction[:, 0])
     weights = None if problem.weights is None else problem.weights[known]
     return best_threshold(
