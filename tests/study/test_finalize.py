@@ -251,7 +251,7 @@ def test_a_threshold_is_tuned_on_predictions_that_are_made_again(copied, ended, 
             path.write_bytes(damage)
     assert ended[1].threshold == tune(copied).threshold
     assert "computed again by training" in caplog.text
-    assert events(copied).count("predictions") == 1
+    assert events(copied).count("predictions") == 2  # both trials may be members of an ensemble
 
 
 def test_predictions_whose_bytes_have_changed_are_not_believed(copied, ended, caplog):

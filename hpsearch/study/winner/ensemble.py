@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...data.split import Split
 from ...training.metrics import Metric
 from ...training.problem import Problem
 from ...trial import orient
@@ -151,17 +152,29 @@ def _keep_heaviest(
 
 
 def compare_fold_scores(
-    problem: Problem, metric: Metric, prediction: np.ndarray, other: np.ndarray
+    problem: Problem,
+    metric: Metric,
+    prediction: np.ndarray,
+    other: np.ndarray,
+    *,
+    thresholds: tuple[float, float] = (0.5, 0.5),
 ) -> tuple[float, float, float, float]:
     """Compare predictions on the same folds.
+
+    Args:
+        problem: With target, folds and weights.
+        metric: Of the comparison.
+        prediction: Out of fold, (n_rows, n_outputs).
+        other: The same.
+        thresholds: The decision threshold of each.
 
     Returns:
         The mean scores of `prediction` and of `other`, the mean advantage of `prediction`
         (positive: better), and its standard error.
     """
     ours, theirs = (
-        np.array([_score_fold(problem, metric, table, fold.validation) for fold in problem.folds])
-        for table in (prediction, other)
+        np.array([_score_fold(problem, metric, table, fold, limit) for fold in problem.folds])
+        for table, limit in zip((prediction, other), thresholds, strict=True)
     )
     gains = orient(ours - theirs, metric.direction)
     error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
@@ -169,7 +182,8 @@ def compare_fold_scores(
 
 
 def _score_fold(
-    problem: Problem, metric: Metric, prediction: np.ndarray, rows: np.ndarray
+    problem: Problem, metric: Metric, prediction: np.ndarray, fold: Split, threshold: float
 ) -> float:
+    rows = fold.validation
     weights = None if problem.weights is None else problem.weights[rows]
-    return metric(problem.target[rows], prediction[rows], weights)
+    return metric(problem.target[rows], prediction[rows], weights, threshold=threshold)

@@ -341,7 +341,11 @@ def _compare(
     assert ensemble.scaled is not None
     assert single.scaled is not None
     measured = compare_fold_scores(
-        problem, problem.objective_metric, ensemble.scaled, single.scaled
+        problem,
+        problem.objective_metric,
+        ensemble.scaled,
+        single.scaled,
+        thresholds=(ensemble.threshold, single.threshold),
     )
     return EnsembleComparison(
         *measured,
