@@ -140,6 +140,9 @@ def trials_needing_curves(history: History, selection: SelectionSpec) -> set[int
 def trials_in_use(history: History) -> set[int]:
     """Return the trials whose predictions determine the winner, now or if the study continues."""
     declared = history.study.spec.get("selection") or {}
+    basis = history.winner.chosen_from if history.winner else None
+    if basis is not None and "kind" not in declared:
+        declared = {**declared, "kind": basis.selection.get("kind")}  # by the data
     try:
         selection = SelectionSpec.model_validate(declared)
     except ValueError:  # written by another version
