@@ -9,6 +9,7 @@ import pickle
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def training_inline() -> Iterator[None]:
     import hpsearch.study.model_validation  # noqa: F401
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["hpsearch.study.tune"], "WorkerPool", InlineWorkerPool)
+        patch.setattr(import_module("hpsearch.study.tune"), "WorkerPool", InlineWorkerPool)
         patch.setattr(
             sys.modules["hpsearch.study.model_validation"], "inspect_in_process", inspect_in_process
         )
