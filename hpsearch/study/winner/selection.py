@@ -69,7 +69,7 @@ class Choice:
 
     @property
     def n_single(self) -> int:
-        """Of an ensemble: how many of its first networks are the best single trial's."""
+        """Number of networks of the best single trial, the first ones of an ensemble; else 0."""
         own = [m for m in self.members if m.trial.number == self.trial.number]
         return len(own) if self.is_ensemble else 0
 
