@@ -213,6 +213,8 @@ def show_plan(plan: Plan) -> None:
     out = make_console()
     out.print(f"{plan.rows:,} development rows, {plan.features} features, {plan.folds} folds")
     out.print(f"trainer: {plan.trainer} ({plan.reason})", highlight=False)
+    if plan.memory is not None:
+        out.print(f"memory: {plan.memory}", highlight=False)
     grid = make_table("timed", "first epoch", "each further epoch", "epochs")
     for probe in plan.probes:
         first, further = (

@@ -1,4 +1,4 @@
-"""Inspect a custom model in a separate process, so that the coordinator need not import Keras.
+"""Inspect a study's model in a separate process, so that the coordinator need not import Keras.
 
 Run as `python -m hpsearch.execution.inspection_process ANSWER`: the pickled request is read from
 stdin, and the result is written as JSON to the file ANSWER.
@@ -22,7 +22,8 @@ from ..training.keras_import import ignore_clear_session, import_keras
 from ..training.model_inspection import ModelInspection, discover_space, inspect_model
 from ..training.problem import Problem
 from ..training.trainer_selection import choose_backend
-from ..trial import Value
+from ..trial import TrialSpec, Value
+from .messages import MemoryRequest
 
 LOG_LINES, LOG_BYTES = 15, 16_000  # of the log of a process that died, shown in the error
 
@@ -56,15 +57,39 @@ def inspect_in_process(
         "CUDA_VISIBLE_DEVICES": "",
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
+    return parse_answer(_ask_process(model, order, environment))
+
+
+def count_fitting_in_process(
+    problem: Problem, trials: Sequence[TrialSpec], environment: Mapping[str, str]
+) -> int | None:
+    """Count the trials that the device trains side by side; see `count_fitting_trials`.
+
+    Args:
+        problem: The study's problem.
+        trials: A population.
+        environment: Variables of a worker, which determine its device and share of the memory.
+
+    Raises:
+        TrainingError: If the process died.
+    """
+    order = MemoryRequest(problem, tuple(trials))
+    answer = _ask_process(problem.model, order, {**os.environ, **environment})
+    fitting: int | None = answer["fitting"]
+    return fitting
+
+
+def _ask_process(model: str, order: Any, environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run the process with a request, and return its answer."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "answer.json"
         code, log = _run_module([str(path)], pickle.dumps(order), environment)
         if code or not path.exists():
             raise TrainingError(f"{model}: inspecting it failed with exit code {code}:\n{log}")
-        answer = json.loads(path.read_text(encoding="utf-8"))
+        answer: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if "error" in answer:
         raise SpecError(answer["error"])
-    return parse_answer(answer)
+    return answer
 
 
 def _run_module(
@@ -107,11 +132,21 @@ def main() -> None:
     order = pickle.load(sys.stdin.buffer)  # trusted: written by the coordinator, our parent
     import_keras()
     ignore_clear_session()
+    answer: dict[str, Any]
     try:
-        answer = _carry_out(order).as_json()
+        if isinstance(order, MemoryRequest):
+            answer = {"fitting": _count_fitting(order)}
+        else:
+            answer = _carry_out(order).as_json()
     except HpsearchError as error:
         answer = {"error": str(error)}
     Path(sys.argv[1]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def _count_fitting(order: MemoryRequest) -> int | None:
+    from ..training.vectorized.memory_estimate import count_fitting_trials
+
+    return count_fitting_trials(order.problem, order.trials)
 
 
 def _carry_out(

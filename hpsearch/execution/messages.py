@@ -70,6 +70,14 @@ class Resume:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryRequest:
+    """Count how many of these trials fit in the device's memory."""
+
+    problem: Problem
+    trials: tuple[TrialSpec, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Recall:
     """Return the trials that have not started."""
 

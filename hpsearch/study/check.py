@@ -12,6 +12,8 @@ from ..spec import feasibility, type_coercion
 from ..spec.conditions import format_condition
 from ..spec.parameter_domains import format_value
 from ..spec.search_space import Categorical, Parameter, SearchSpace
+from ..training.trainer_selection import has_accelerator
+from .device_memory import describe_memory
 from .model_validation import check_model
 from .prepare import build_problem, describe_training, load_data, resolve_study
 from .resolved_study import CheckedStudy
@@ -81,7 +83,12 @@ def inspect_data(
     resolved = resolve_study(study, dataset)
     tell("building the model")
     one_fold = replace(dataset, folds=dataset.folds[:1])
-    return dataset, tuple(check_model(study.file, build_problem(resolved, one_fold)).notes)
+    checked = check_model(study.file, build_problem(resolved, one_fold))
+    memory = None
+    if has_accelerator():
+        tell("compiling a population")
+        memory = describe_memory(study, build_problem(resolved, dataset), checked.own_training)
+    return dataset, (*checked.notes, *([memory] if memory else []))
 
 
 def describe_space(study: CheckedStudy) -> tuple[str, list[tuple[str, ...]]]:

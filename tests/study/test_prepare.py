@@ -75,6 +75,38 @@ def test_trials_train_at_once_where_folds_are_fewer_than_threads(
     assert 1 == prepare.population_of(one_fold, "vectorized", threads=16)
 
 
+def test_a_study_tells_how_many_trials_fit_in_the_memory_of_an_accelerator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from hpsearch.study import device_memory, prepare
+
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    study = read_spec({"data": {}, "search_space": {"units": [4, 8]}, "budget": {"trials": 160}})
+    dataset = load_data(study, (x, (x[:, 0] > 0).astype(int)))
+    problem = build_problem(resolve_study(study, dataset), dataset)
+    assert device_memory.describe_memory(study, problem) is None
+    for module in (prepare, device_memory):
+        monkeypatch.setattr(module, "has_accelerator", lambda: True)
+    asked = []
+
+    def count(problem: object, trials: Any, environment: dict[str, str]) -> int:
+        asked.append((len(trials), environment["KERAS_BACKEND"]))
+        return 5
+
+    monkeypatch.setattr(device_memory, "count_fitting_in_process", count)
+    said = device_memory.describe_memory(study, problem) or ""
+    assert said.startswith("5 of a population's 20 trials fit in the device's memory")
+    assert [(20, "jax")] == asked
+
+
+@pytest.mark.long
+def test_a_processor_reports_no_memory_for_trials() -> None:
+    from hpsearch.execution.inspection_process import count_fitting_in_process
+    from hpsearch.testing.executors import small_problem, small_trial
+
+    assert count_fitting_in_process(small_problem(), [small_trial(epochs=1)], {}) is None
+
+
 def test_whole_numbers_of_a_space_are_listed_or_bounded() -> None:
     from hpsearch.study.prepare import whole_numbers
 

@@ -263,6 +263,31 @@ def test_a_network_that_no_memory_holds_fails_with_a_line(monkeypatch: pytest.Mo
     assert "not even one trial at a time fits" in (result.error or "")
 
 
+def test_trials_that_fit_in_the_memory_are_counted_before_any_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the figures of the program with which they are trained."""
+    trials = [replace(spec(n, n, 4, units=4), rungs=(1,)) for n in range(4)]
+    trainer = VectorizedTrainer(first_fold(separable()), placement="batch")
+    engine, needed, within = engine_of(trainer), [], TileGroup._size_within_memory
+
+    def measured(group: TileGroup, program: Any) -> Any:
+        figures = program.memory_analysis()
+        needed.append(figures.argument_size_in_bytes + figures.temp_size_in_bytes)
+        return within(group, program)
+
+    monkeypatch.setattr(TileGroup, "_size_within_memory", measured)
+    monkeypatch.setattr(tile_group, "device_memory", lambda: 10**12)
+    assert 4 == engine.count_fitting(trials)
+    fitting = []
+    for share in (1.0, 0.6, 0.3, 0.0):
+        monkeypatch.setattr(tile_group, "device_memory", lambda share=share: share * needed[0])
+        fitting.append(engine.count_fitting(trials))
+    assert [4, 2, 1, 0] == fitting
+    assert 1 == trainer.compilations
+    assert not engine._groups
+
+
 def refill_trials(numbers: range) -> list[TrialSpec]:
     """Of a population that ends one after another, some of them at a rung."""
     trials = [spec(n, n, 3 + 2 * (n % 4), units=4, dropout=0.2) for n in numbers]

@@ -13,9 +13,8 @@ from typing import Any
 
 from ...errors import TrainingError
 from ...execution.executor import Executor, Lost, Started
-from ...search.samplers import make_sampler
-from ...spec.study_spec import StudySpec
-from ...trial import EpochReport, TrialResult, TrialSpec, derive_seed, max_epochs
+from ...trial import EpochReport, TrialResult, TrialSpec
+from ..device_memory import describe_memory, sample_trials
 from ..model_validation import check_model
 from ..prepare import WorkerPool, build_problem, load_data, resolve_study
 from ..tune import Declared, read_spec
@@ -56,6 +55,7 @@ class Plan:
     probes: tuple[Probe, ...]
     trials: int  # trials of the budget
     start_seconds: float  # seconds before the first trial: imports and data
+    memory: str | None = None  # how many trials fit in an accelerator's memory
 
     @property
     def trial_seconds(self) -> float:
@@ -101,31 +101,18 @@ def plan(
         tell("starting a worker")
         workers.set_up(problem, own_training)
         tell("timing points of the search space")
-        probes, start = _run_probes(workers.executor, _make_probes(study.spec), began)
-        return Plan(
-            trainer=workers.trainer,
-            reason=workers.reason,
-            rows=len(problem.target),
-            features=prod(problem.row_shape),
-            folds=len(problem.folds),
-            probes=probes,
-            trials=study.spec.budget.trials,
-            start_seconds=start,
-        )
-
-
-def _make_probes(spec: StudySpec) -> list[TrialSpec]:
-    sampler = make_sampler("random", spec.space, direction="minimize", seed=spec.seed)
-    points = [sampler.ask(number) or {} for number in range(MAX_PROBES)]
-    return [
-        TrialSpec(
-            n,
-            {**spec.fixed_params, **params},
-            derive_seed(spec.seed, "trial", n),
-            max_epochs({**spec.fixed_params, **params}, spec.training.epochs),
-        )
-        for n, params in enumerate(points)
-    ]
+        probes, start = _run_probes(workers.executor, sample_trials(study.spec, MAX_PROBES), began)
+    return Plan(
+        trainer=workers.trainer,
+        reason=workers.reason,
+        rows=len(problem.target),
+        features=prod(problem.row_shape),
+        folds=len(problem.folds),
+        probes=probes,
+        trials=study.spec.budget.trials,
+        start_seconds=start,
+        memory=describe_memory(study, problem, own_training),  # which the worker has released
+    )
 
 
 def _run_probes(

@@ -31,6 +31,7 @@ Lanes as one batch, as on an accelerator:
     tile_group         the trials of a template on the device
     group_factory      trials that share a program, and how many are trained at once
     batch_engine       the groups of a population, reports and results
+    memory_estimate    the trials that fit in the device's memory
 """
 
 from .vectorized_trainer import VectorizedTrainer, explain_unsuitable

@@ -80,6 +80,16 @@ class BatchEngine:
         if _population_key(trials) != self._current:
             self._prepared.append(tuple(trials))
 
+    def count_fitting(self, trials: Sequence[TrialSpec]) -> int:
+        """Count how many of `trials` fit in the device's memory; trains and allocates nothing.
+
+        Trials whose model cannot be built are left out.
+        """
+        made = self._make_entries(trials)
+        self._assign_groups([entry for entry in made if isinstance(entry, TileEntry)])
+        groups, self._groups = list(self._groups.values()), {}
+        return sum(group.count_fitting() for group in groups)
+
     def fit(self, trial: TrialSpec) -> list[np.ndarray]:
         """See `trainer.Trainer.fit`.
 

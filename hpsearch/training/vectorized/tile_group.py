@@ -166,8 +166,27 @@ class TileGroup:
         """Whether a tile is free for other trials than these."""
         return not self.waiting and not all(any(slots) for slots in self._slots)
 
+    def count_fitting(self) -> int:
+        """Count how many waiting trials fit in the device's memory at once; allocates nothing."""
+        count = len(self.waiting)
+        shapes = self._tile_shapes(self._fresh_numbers(self._assign_waiting()))
+        program = self._segment_program((shapes, self._make_orders(1), self._data))
+        size = self._size_within_memory(program)
+        if size == self.size:
+            return count
+        return 0 if size is None else min(count, size.tiles * size.trials)
+
     def admit(self) -> None:
         """Move waiting trials into free tiles, in one call to the device."""
+        if fresh := self._assign_waiting():
+            numbers = self._fresh_numbers(fresh)
+            which = np.zeros(self.size.tiles, np.int32)
+            which[: len(fresh)] = fresh
+            given = (numbers, which, np.int32(len(fresh)))
+            self._tiles = self._fill_program(given)(self._tiles or self._empty_tiles(given), *given)
+
+    def _assign_waiting(self) -> list[int]:
+        """Assign waiting trials to free tiles, and return these."""
         fresh: list[int] = []
         for tile, slots in enumerate(self._slots):
             if not self.waiting or any(slots):
@@ -180,12 +199,7 @@ class TileGroup:
             self._dropped[tile] = False
             self._note_stops(tile)
             fresh.append(tile)
-        if fresh:
-            numbers = self._fresh_numbers(fresh)
-            which = np.zeros(self.size.tiles, np.int32)
-            which[: len(fresh)] = fresh
-            given = (numbers, which, np.int32(len(fresh)))
-            self._tiles = self._fill_program(given)(self._tiles or self._empty_tiles(given), *given)
+        return fresh
 
     def _note_stops(self, tile: int) -> None:
         trials = [entry.trial for entry in self._slots[tile] if entry is not None]
@@ -259,6 +273,16 @@ class TileGroup:
 
     def start(self, epochs: int) -> None:
         """Start training each trial for at most `epochs`, or to its next rung or end; one call."""
+        orders = self._make_orders(epochs)
+        if not self._asked:
+            return
+        given = (self._tiles, orders, self._data)
+        program = self._segment_program(given)
+        self._require_memory(program)
+        self._tiles, self._figures = program(*given)
+
+    def _make_orders(self, epochs: int) -> SegmentOrders:
+        """Make the orders of a call, and note which tiles train in it."""
         self._asked = {}
         n = self.size.tiles
         until, sizes, branches = (np.zeros(n, np.int32) for _ in range(3))
@@ -272,24 +296,26 @@ class TileGroup:
             )
             sizes[tile] = some.batch_size
             branches[tile] = next(i for i, b in enumerate(self._branches) if b >= sizes[tile])
-        if not self._asked:
-            return
         which = np.zeros(n, np.int32)
         which[: len(self._asked)] = list(self._asked)
         count = np.int32(len(self._asked))
-        orders = SegmentOrders(which, count, until, sizes, branches, self._dropped)
-        given = (self._tiles, orders, self._data)
-        program = self._segment_program(given)
-        self._require_memory(program)
-        self._tiles, self._figures = program(*given)
+        return SegmentOrders(which, count, until, sizes, branches, self._dropped)
 
     def _require_memory(self, program: Any) -> None:
         """Refuse a group whose program needs more than the device's memory."""
-        limit = None if self._fits else device_memory()
-        needed = None if limit is None else program.memory_analysis()
-        self._fits = True
-        if limit is None or needed is None:
+        if self._fits:
             return
+        self._fits = True
+        size = self._size_within_memory(program)
+        if size != self.size:
+            raise TooLargeError(size)
+
+    def _size_within_memory(self, program: Any) -> GroupSize | None:
+        """Return the largest size that fits in the device's memory; None: not even one trial."""
+        limit = device_memory()
+        needed = None if limit is None else program.memory_analysis()
+        if limit is None or needed is None:
+            return self.size
         state, within = needed.argument_size_in_bytes, needed.temp_size_in_bytes
         size: GroupSize | None = self.size
         while size is not None:
@@ -298,8 +324,7 @@ class TileGroup:
             if state * tiles * trials + within * trials <= limit:
                 break
             size = size.half
-        if size != self.size:
-            raise TooLargeError(size)
+        return size
 
     def _segment_program(self, given: tuple[Any, ...]) -> Any:
         def make() -> Any:

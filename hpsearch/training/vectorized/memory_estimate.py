@@ -1,0 +1,36 @@
+"""Count the trials that fit in the device's memory, without training or allocating them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ...errors import UnsuitableError
+from ...trial import TrialSpec
+from ..problem import Problem
+from . import session
+
+
+def count_fitting_trials(problem: Problem, trials: Sequence[TrialSpec]) -> int | None:
+    """Count how many of `trials` the device trains side by side.
+
+    Their programs are compiled as in training, and report the memory that they need.
+
+    Returns:
+        None if the device does not report its memory, as a CPU, or if the model cannot be
+        vectorised.
+    """
+    session.start_session()
+    from .batch_engine import BatchEngine
+    from .device_data import make_device_data
+    from .device_health import device_memory
+    from .program_cache import ProgramCache
+
+    if device_memory() is None:
+        return None
+    metrics = [problem.get_metric(name) for name in problem.metrics]
+    on_device = [metric for metric in metrics if not metric.needs_numpy]
+    programs = ProgramCache(on_device, threads=True, precision=problem.precision)
+    try:
+        return BatchEngine(problem, make_device_data(problem), programs).count_fitting(trials)
+    except UnsuitableError:
+        return None
