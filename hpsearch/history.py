@@ -42,7 +42,7 @@ from .events import (
 )
 from .journal import stream_records, stream_scores
 from .trial import FINAL_STATES, Direction, Trial, TrialState, Value, is_better, is_score, orient
-from .trial_growth import grow
+from .trial_growth import apply_event
 
 # Events that may happen outside of a run.
 BETWEEN_RUNS = (
@@ -225,7 +225,7 @@ class History:
         self, event: EpochFinished | TrialStarted | FoldFinished | TrialFinished
     ) -> tuple[Trial, ...]:
         trial = self._find_attempt(event.trial, event.attempt)
-        if trial is None or not grow(trial, event):
+        if trial is None or not apply_event(trial, event):
             return ()
         if isinstance(event, TrialFinished):
             self.ended.append(trial)

@@ -43,13 +43,13 @@ class StudyLogHandler(RotatingFileHandler):
         super().__init__(
             path, maxBytes=MAX_BYTES, backupCount=BACKUPS, encoding="utf-8", delay=True
         )
-        make_discreet(self)
+        redact_lines(self)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """See `logging.Handler`."""
 
 
-def make_discreet(handler: logging.Handler) -> None:
+def redact_lines(handler: logging.Handler) -> None:
     """Make a file handler write one redacted line per record, in UTC."""
     formatter = logging.Formatter(LAYOUT, "%Y-%m-%dT%H:%M:%S")
     formatter.converter = time.gmtime

@@ -6,7 +6,9 @@ from .events import EpochFinished, FoldFinished, TrialFinished, TrialStarted
 from .trial import Trial
 
 
-def grow(trial: Trial, event: EpochFinished | TrialStarted | FoldFinished | TrialFinished) -> bool:
+def apply_event(
+    trial: Trial, event: EpochFinished | TrialStarted | FoldFinished | TrialFinished
+) -> bool:
     """Apply one event; returns whether it was new. Applying it again has no effect."""
     match event:
         case EpochFinished():

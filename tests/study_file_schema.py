@@ -26,7 +26,7 @@ def validator() -> jsonschema.Draft7Validator:
     return jsonschema.Draft7Validator(build_schema())
 
 
-def find_problems(raw: object) -> list[str]:
+def find_schema_problems(raw: object) -> list[str]:
     """Messages of the schema; each with the section that it is about."""
     return [f"{[*error.absolute_path]}: {error.message}" for error in validator().iter_errors(raw)]
 
@@ -51,7 +51,7 @@ def is_refused_by_structure(error: ValidationError) -> bool:
 
 
 def check_loaded(raw: object) -> None:
-    problems, refusal = find_problems(raw), None
+    problems, refusal = find_schema_problems(raw), None
     try:
         StudySpec.model_validate(raw)
     except ValidationError as error:
@@ -62,7 +62,7 @@ def check_loaded(raw: object) -> None:
 
 
 def check_validated(raw: object, error: SpecError | None) -> None:
-    problems, told = find_problems(raw), str(error).splitlines()
+    problems, told = find_schema_problems(raw), str(error).splitlines()
     unknown = [
         line
         for line in told

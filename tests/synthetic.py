@@ -12,7 +12,7 @@ import numpy as np
 from hpsearch.event_codec import as_text, encode_event, from_json
 from hpsearch.events import Event
 from hpsearch.history import History
-from hpsearch.journal import encode
+from hpsearch.journal import encode_line
 
 Record = dict[str, Any]
 START = 1_760_000_000_000  # milliseconds since the epoch
@@ -86,7 +86,7 @@ def write(path: Path, records: Iterable[Record]) -> Path:
 
 def line(record: Any) -> bytes:
     """The line of a journal that holds `record`, of whatever form it is."""
-    return encode(as_text(record).encode())
+    return encode_line(as_text(record).encode())
 
 
 def read_records(path: Path, offset: int = 0) -> list[Record]:

@@ -49,8 +49,8 @@ class Interrupt:
             self._alarm.close()
             signal.signal(signal.SIGINT, self._before)
         if isinstance(error, StudyStopped | KeyboardInterrupt) and self._requested:
-            said = str(error) or "the study was stopped; nothing is lost"
-            raise StudyInterrupted(f"{said}. The same call continues it.") from None
+            message = str(error) or "the study was stopped; nothing is lost"
+            raise StudyInterrupted(f"{message}. The same call continues it.") from None
 
     def _handle_signal(self, number: int, frame: FrameType | None) -> None:
         if self._requested:

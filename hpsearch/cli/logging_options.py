@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import HpsearchError
-from ..log_file import lower_level, make_discreet
+from ..log_file import lower_level, redact_lines
 from .terminal import WarningsHandler
 
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -67,7 +67,7 @@ def _log_to_file(context: click.Context, parameter: click.Parameter, path: Path 
             f"--log-file {path}: cannot be written: {error.strerror}. Name a file in an existing "
             "folder in which you may write."
         ) from None
-    make_discreet(handler)
+    redact_lines(handler)
     logger = logging.getLogger("hpsearch")
     logger.addHandler(handler)
     lower_level(logging.DEBUG)

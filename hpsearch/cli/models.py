@@ -233,8 +233,8 @@ def predict(
     for line in promotion.describe_counts(counts):
         print_line(line, err=True)
     if as_json:
-        told = {"model": str(reference), "output": str(output), **counts.as_json()}
-        print_line(json.dumps(told))
+        summary = {"model": str(reference), "output": str(output), **counts.as_json()}
+        print_line(json.dumps(summary))
 
 
 def _validate_separator(separator: str) -> str:

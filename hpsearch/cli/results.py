@@ -133,12 +133,14 @@ def _show_holdout(out: Console, result: StudyResult) -> None:
     for metric, value in result.test.items():
         interval = result.intervals.get(metric)
         between = f"{interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
-        theirs = (measured.get(metric) for measured in others.values())
-        cells = ("" if other is None else f"{other:.4f}" for other in theirs)
+        baseline_scores = (measured.get(metric) for measured in others.values())
+        cells = ("" if other is None else f"{other:.4f}" for other in baseline_scores)
         grid.add_row(metric, f"{value:.4f}", between, *cells)
     out.print(grid)
-    if told := describe_calibration(result.calibration, result.coverage, bool(result.confusion)):
-        out.print(told)
+    if calibration := describe_calibration(
+        result.calibration, result.coverage, bool(result.confusion)
+    ):
+        out.print(calibration)
     if verdict := describe_verdict(result.baselines):
         out.print(f"{first}, by {result.objective}: {verdict} (95% of a paired bootstrap)")
     if result.confusion and len(result.confusion) <= 12:

@@ -75,6 +75,6 @@ class StopSignals:
         os._exit(128 + self._signal)
 
 
-def _format_resume_line(told: str) -> str:
+def _format_resume_line(message: str) -> str:
     arguments = (redact_text(a) for a in sys.argv[1:] if a != "--fresh")
-    return f"{told}. To continue: {shlex.join(['hpsearch', *arguments])}"
+    return f"{message}. To continue: {shlex.join(['hpsearch', *arguments])}"

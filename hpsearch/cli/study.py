@@ -140,8 +140,8 @@ def _tell_unsent(results: Sequence[StudyResult], tracking_uri: str | None) -> No
     from .results import describe_unsent
 
     for result in results:
-        for told in result.refused:
-            print_line(f"not in MLflow: {told}", err=True)
+        for refusal in result.refused:
+            print_line(f"not in MLflow: {refusal}", err=True)
         if result.unsent:
             print_line(describe_unsent(result, _uri_option(tracking_uri)), err=True)
 

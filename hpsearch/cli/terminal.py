@@ -185,7 +185,7 @@ def make_console(*, stderr: bool = False) -> Console:
     from rich.console import Console
     from rich.text import Text
 
-    class Door(Console):
+    class SafeConsole(Console):
         """A console that escapes control characters and hides secrets.
 
         Journals of older versions may contain secrets.
@@ -206,4 +206,4 @@ def make_console(*, stderr: bool = False) -> Console:
 
     stream: Any = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else WIDTH_WITHOUT_TERMINAL
-    return Door(file=stream, width=width, markup=False, emoji=False)
+    return SafeConsole(file=stream, width=width, markup=False, emoji=False)

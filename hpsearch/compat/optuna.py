@@ -27,7 +27,7 @@ def study_id(study: optuna.Study) -> int:
     return study._study_id
 
 
-def trial_key(trial: FrozenTrial) -> tuple[int, Any]:
+def unique_trial_id(trial: FrozenTrial) -> tuple[int, Any]:
     """Return an id of the trial that is unique in the process."""
     return trial._trial_id, trial.datetime_start
 

@@ -120,14 +120,14 @@ def _merge_notes(notes: list[str]) -> tuple[str, ...]:
     """Merge notes that several columns share."""
     found: dict[str, list[str]] = {}
     for note in notes:
-        said = note.partition(": ")[2]
-        said = re.sub(r"like '.*?'; (data\.columns\..*?\.format)?", "", said)
-        found.setdefault(said, []).append(note)
+        text = note.partition(": ")[2]
+        text = re.sub(r"like '.*?'; (data\.columns\..*?\.format)?", "", text)
+        found.setdefault(text, []).append(note)
     gathered = []
-    for said, alike in found.items():
+    for text, alike in found.items():
         if len(alike) > 3:
             names = ", ".join(note.partition(": ")[0] for note in alike[:6])
-            gathered.append(f"{names}{', …' if len(alike) > 6 else ''} ({len(alike)}): {said}")
+            gathered.append(f"{names}{', …' if len(alike) > 6 else ''} ({len(alike)}): {text}")
         else:
             gathered += alike
     return tuple(gathered)
@@ -274,10 +274,10 @@ def _build_categorical(
         note = note_missing_markers(column.name, list(counts)) or note_lookalike(
             column.name, list(counts)
         )
-    said = [note] if note else []
+    notes = [note] if note else []
     if len(kept) <= MAX_CATEGORIES:
-        said += note_case_variants(column.name, kept)
-    return [replace(column, vocabulary=tuple(kept))], said
+        notes += note_case_variants(column.name, kept)
+    return [replace(column, vocabulary=tuple(kept))], notes
 
 
 def count_texts(texts: Sequence[str], indices: np.ndarray) -> dict[str, int]:
@@ -340,11 +340,11 @@ def _build_text_column(
     cut = int((lengths > n_tokens).sum())
     if not cut:
         return [column], []
-    said = (
+    reason = (
         f"{column.name}: {cut:,} of {len(development):,} texts have more than {n_tokens} tokens, "
         f"whose rest is not read; data.columns.{column.name}.tokens: {longest} reads all"
     )
-    return [column], [said]
+    return [column], [reason]
 
 
 def _build_date_columns(raw: Any, column: Column) -> list[Column]:

@@ -124,11 +124,11 @@ def _read_version(table: Any, folder: Path) -> Any:
 
 def _refuse_unread_features(table: Any) -> None:
     protocol, settings = table.protocol(), table.metadata().configuration
-    odd = sorted(set(protocol.reader_features or ()) - READ_FEATURES)
-    if odd:
+    unsupported = sorted(set(protocol.reader_features or ()) - READ_FEATURES)
+    if unsupported:
         raise DataError(
-            f"the Delta table uses {', '.join(odd)}, which is not read: write the version that you "
-            "mean as Parquet, and give that"
+            f"the Delta table uses {', '.join(unsupported)}, which is not read: write the version "
+            "that you mean as Parquet, and give that"
         )
     if settings.get("delta.columnMapping.mode") == "id":
         raise DataError(

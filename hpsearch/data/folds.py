@@ -385,10 +385,10 @@ def _require_every_class(rows: SplitInputs, folds: Sequence[Split]) -> None:
             counts = np.bincount(rows.labels[part], minlength=len(rows.classes))
             if not rows.classes or counts.all():
                 continue
-            said = ", ".join(f"{c!r} {n}" for c, n in zip(rows.classes, counts, strict=True))
+            listed = ", ".join(f"{c!r} {n}" for c, n in zip(rows.classes, counts, strict=True))
             raise DataError(
                 f"fold {number} of {len(folds)} would miss a class among its {role} rows "
-                f"({said}): use fewer folds, a stratified kind, or put rare classes together with "
+                f"({listed}): use fewer folds, a stratified kind, or merge rare classes with "
                 "data.columns.TARGET.replace"
             )
 

@@ -227,7 +227,7 @@ def _make_schema(
     names = roles.features
     if data.windows is not None and data.windows.include_target:
         names = (*names, *roles.targets)
-    inferred, odd = infer_columns(source.table, names, data, here, source.origin)
+    inferred, notes = infer_columns(source.table, names, data, here, source.origin)
     if data.windows is not None and (array := next((c for c in inferred if c.is_array), None)):
         raise DataError(
             f"data.windows: column {array.name!r} is {array.kind}, which windows do not take: "
@@ -236,7 +236,7 @@ def _make_schema(
     schema = _make_array_schema(source.array, target, data) or Schema(
         inferred, target, window=_make_row_window(data), layout=source.layout
     )
-    return schema, odd
+    return schema, notes
 
 
 def _divide_rows(
@@ -254,11 +254,11 @@ def _divide_windows(
 
     Rows that no development window covers are set to NaN, so locked rows stay hidden.
     """
-    theirs = windows.take(cleaned, test)
+    test_columns = windows.take(cleaned, test)
     kept = windows.select(development)
     covered = kept.find_covered_rows(len(cleaned), np.arange(len(development)))
     cleaned[np.setdiff1d(np.arange(len(cleaned)), covered)] = np.nan
-    return cleaned, theirs, kept
+    return cleaned, test_columns, kept
 
 
 def _require_time_order(cv: CrossValidationSpec) -> CrossValidationSpec:
@@ -409,9 +409,9 @@ def _lock_rows(
 ) -> LockedRows | None:
     if rows.size == 0:
         return None
-    theirs = None if weights is None else weights[rows]
-    _require_positive_weight(theirs)
-    return LockedRows(TestRows(table.take(rows), columns, target, theirs))
+    test_weights = None if weights is None else weights[rows]
+    _require_positive_weight(test_weights)
+    return LockedRows(TestRows(table.take(rows), columns, target, test_weights))
 
 
 def _lock_test_source(

@@ -204,6 +204,6 @@ def arrays_to_table(
             f"X has {len(x)} rows, y has shape {y.shape}: give y as ({len(x)},), or as "
             f"({len(x)}, n_targets)"
         )
-    told = np.ascontiguousarray(y.reshape(len(y), -1).T)
-    columns |= {name: _cells_to_array(c) for name, c in zip(targets, told, strict=True)}
+    by_target = np.ascontiguousarray(y.reshape(len(y), -1).T)
+    columns |= {name: _cells_to_array(c) for name, c in zip(targets, by_target, strict=True)}
     return pa.table(columns)

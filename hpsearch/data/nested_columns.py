@@ -146,8 +146,10 @@ def _find_length(name: str, column: Any, needed: Collection[str]) -> int:
     if trained is not None and lengths in ([], [trained]):
         return trained
     if trained is not None:
-        odd = next(n for n in lengths if n != trained)
-        raise DataError(f"column {name!r}: a list of {odd} values, where {trained} were trained on")
+        other = next(n for n in lengths if n != trained)
+        raise DataError(
+            f"column {name!r}: a list of {other} values, where {trained} were trained on"
+        )
     if len(lengths) > 1:
         raise DataError(
             f"column {name!r} holds lists of {lengths[0]} to {lengths[-1]} values: only lists of "

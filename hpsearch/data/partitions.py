@@ -220,10 +220,10 @@ def _require_equal_values(column: Any, value: str | None, name: str, file: DataF
     import pyarrow.compute as pc
 
     expected = "" if value is None else value
-    odd = next((v for v in pc.unique(column).to_pylist() if not _is_same(v, expected)), None)
-    if odd is not None or (value is not None and column.null_count):
+    other = next((v for v in pc.unique(column).to_pylist() if not _is_same(v, expected)), None)
+    if other is not None or (value is not None and column.null_count):
         raise DataError(
-            f"{file.path.name}: column {name!r} holds {odd!r}, and its folder says {name}="
+            f"{file.path.name}: column {name!r} holds {other!r}, and its folder says {name}="
             f"{value or MISSING_PARTITION}: one of them is wrong"
         )
 

@@ -106,9 +106,9 @@ def encode_classes(table: Any, target: Target) -> np.ndarray:
     _refuse_missing(target.name, np.isin(indices, [i for i, t in enumerate(texts) if not t]))
     if (codes < 0).any():
         wrong = {texts[i]: int((indices == i).sum()) for i in np.unique(indices[codes < 0])}
-        said = ", ".join(f"{n} rows say {t!r}" for t, n in list(wrong.items())[:5])
+        listed = ", ".join(f"{n} rows say {t!r}" for t, n in list(wrong.items())[:5])
         raise DataError(
-            f"target {target.name!r}: {said}; the classes are {', '.join(map(repr, names))}. "
+            f"target {target.name!r}: {listed}; the classes are {', '.join(map(repr, names))}. "
             f"If one stands for another, say so in data.columns.{target.name}.replace."
         )
     return codes

@@ -90,8 +90,8 @@ def infer_targets(
             "each has two values (task: multilabel)."
         ) from None
     what = "labels of two values" if kind == "multilabel" else "numbers"
-    said = () if task is not None else (f"task: {kind}, because {listed} are {what}",)
-    return Target(listed, kind, parts=parts), said
+    notes = () if task is not None else (f"task: {kind}, because {listed} are {what}",)
+    return Target(listed, kind, parts=parts), notes
 
 
 def _infer_one_hot(
@@ -107,7 +107,7 @@ def _infer_one_hot(
     classes = tuple(range(len(names))) if numbered else tuple(names)
     kind: Task = "binary" if len(names) == 2 else "multiclass"
     listed = ", ".join(names)
-    said = (
+    note = (
         ()
         if task is not None
         else (
@@ -115,7 +115,7 @@ def _infer_one_hot(
             "one of them; task: multilabel makes each a separate label",
         )
     )
-    return Target(listed, kind, classes, one_hot=tuple(names)), said
+    return Target(listed, kind, classes, one_hot=tuple(names)), note
 
 
 def infer_target(

@@ -30,8 +30,8 @@ def inverse_transform_target(
     xp: Any, output: Any, center: Any, scale: Any, transforms: Sequence[str]
 ) -> Any:
     """Invert `transform_target`: back to the target's unit."""
-    told = xp.add(xp.multiply(output, scale), center)
-    return _apply_to_columns(xp, told, [INVERSE_FUNCTIONS.get(name, "") for name in transforms])
+    unscaled = xp.add(xp.multiply(output, scale), center)
+    return _apply_to_columns(xp, unscaled, [INVERSE_FUNCTIONS.get(name, "") for name in transforms])
 
 
 def apply_target_transforms(xp: Any, target: Any, transforms: Sequence[str]) -> Any:

@@ -80,11 +80,11 @@ class InlineExecutor:
         """Read the trainer's next report; after the last one, start the next population."""
         if self._running is not None:
             try:
-                said = self._running.send(self._answer)
+                message = self._running.send(self._answer)
             except StopIteration:
                 self._running = None
             else:
-                self._handle_report(said)
+                self._handle_report(message)
                 return
         if self._waiting:
             trials = self._waiting.popleft()
@@ -93,13 +93,13 @@ class InlineExecutor:
             self._running = self._trainer.train(trials)
             self._arrived.extend(Started(number) for number in self._rungs)
 
-    def _handle_report(self, said: TrainerMessage) -> None:
+    def _handle_report(self, message: TrainerMessage) -> None:
         self._answer = self._pruned
-        if isinstance(said, TrialResult):
-            self._arrived.append(said)
+        if isinstance(message, TrialResult):
+            self._arrived.append(message)
             return
-        self._held = {r.trial for r in said if r.epoch + 1 in self._rungs[r.trial]}
-        self._arrived.extend(said)
+        self._held = {r.trial for r in message if r.epoch + 1 in self._rungs[r.trial]}
+        self._arrived.extend(message)
 
     def prune(self, trial: int) -> None:
         """See `Executor`."""

@@ -229,10 +229,10 @@ class ProcessExecutor:
 
     def _handle_out_of_memory(self, dead: WorkerProcess, reason: str) -> None:
         """Handle exhausted memory: a single trial has failed; of several, any may be the cause."""
-        told = (
+        report = (
             make_failed(reason, dead.watch.seconds) if dead.runs_single_trial else make_lost(reason)
         )
-        self._replace(dead, told, one_at_a_time=True)
+        self._replace(dead, report, one_at_a_time=True)
 
     def _replace(
         self,

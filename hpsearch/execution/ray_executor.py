@@ -212,8 +212,10 @@ class RayExecutor:
     def _handle_out_of_memory(self, actor: _Actor, reason: str) -> None:
         """Memory ran out: a single trial has failed; of several, the cause is not known."""
         self._ahead = 0  # from now on one population per worker, to identify the cause
-        told = make_failed(reason, actor.seconds) if actor.runs_single_trial else make_lost(reason)
-        self._replace(actor, told)
+        report = (
+            make_failed(reason, actor.seconds) if actor.runs_single_trial else make_lost(reason)
+        )
+        self._replace(actor, report)
 
     def _dispatch_backlog(self) -> None:
         while self._backlog:
@@ -275,12 +277,12 @@ class RayExecutor:
         for call in ray.wait(list(calls), num_returns=1, timeout=timeout)[0]:
             actor = calls[call]
             try:
-                said = ray.get(call)
+                messages = ray.get(call)
             except ray.exceptions.RayError as error:
                 self._handle_exit(actor, error)
                 continue
             actor.listen()
-            for message in said:
+            for message in messages:
                 if actor in self._actors:  # not ended by an earlier message
                     self._handle_message(actor, message)
             if actor in self._actors and actor.is_retiring and not actor.populations:

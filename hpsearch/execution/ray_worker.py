@@ -24,7 +24,7 @@ from ..trial import TrialResult
 from .messages import Failure, MemoryExceeded, Ready, ReplaceMe
 from .resource_limits import ResourceUsage, WorkerLimits
 from .worker import Worker
-from .worker_log import DiscreetOutput
+from .worker_log import RedactedOutput
 
 CHECK_SECONDS = 0.2  # seconds between checks of its memory
 GRACE = 10.0  # seconds for the coordinator to end it
@@ -69,7 +69,7 @@ class RayWorker:
     def __init__(self, limits: WorkerLimits) -> None:
         """Start to import Keras; trials may be sent in the meantime."""
         self._limits = limits
-        self._output = DiscreetOutput()  # Ray keeps the output in its own logs
+        self._output = RedactedOutput()  # Ray keeps the output in its own logs
         mark = new_mark()
         os.environ.update(mark)  # inherited by processes that user code starts
         self._watcher = GroupWatcher(None, mark)  # Ray ends only this process
@@ -111,10 +111,10 @@ class RayWorker:
     @ray.method(concurrency_group="reports")  # type: ignore[untyped-decorator]
     def reports(self) -> list[Any]:
         """Return the reports since the last call; waits for at least one."""
-        said = [self._line.reports.get()]
+        reports = [self._line.reports.get()]
         while not self._line.reports.empty():
-            said.append(self._line.reports.get())
-        return said
+            reports.append(self._line.reports.get())
+        return reports
 
     def model(self) -> bytes:
         """Return the file written by the final fit."""

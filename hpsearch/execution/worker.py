@@ -160,16 +160,16 @@ class Worker:
         answer: set[int] | None = None
         try:
             while True:
-                said = reports.send(answer)
+                messages = reports.send(answer)
                 answer = set()
-                if isinstance(said, TrialResult):
-                    self.send(said)
+                if isinstance(messages, TrialResult):
+                    self.send(messages)
                     continue
-                self.send(said)  # an epoch of all of them at once
-                for _ in said:
+                self.send(messages)  # an epoch of all of them at once
+                for _ in messages:
                     fault_injection.fault_point("after_epoch")
                 answer = self._wait_for_verdicts(
-                    {r.trial for r in said if r.epoch + 1 in rungs[r.trial]}
+                    {r.trial for r in messages if r.epoch + 1 in rungs[r.trial]}
                 )
         except StopIteration:
             return

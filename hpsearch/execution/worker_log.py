@@ -98,7 +98,7 @@ class WorkerLog:
         return "\n".join(text.decode(errors="replace").splitlines()[-LAST_LINES:])
 
 
-class DiscreetOutput:
+class RedactedOutput:
     """Redacts the output of this process and its children.
 
     A thread forwards the output, so the last output of a killed process is lost. Crash dumps, which

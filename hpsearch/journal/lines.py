@@ -13,7 +13,7 @@ from ..event_codec import FormatError, IncompleteError, NewerFormatError, decode
 from ..events import Event
 
 
-def encode(text: bytes) -> bytes:
+def encode_line(text: bytes) -> bytes:
     """Encode an event's JSON as a journal line."""
     return b"%08x " % zlib.crc32(text) + text + b"\n"
 

@@ -16,7 +16,7 @@ from ..event_redaction import redact_line
 from ..events import Event
 from .lines import (
     decode_line,
-    encode,
+    encode_line,
     stream_lines,
 )
 
@@ -97,4 +97,4 @@ def redacted_text(path: Path) -> str | None:
     is_clean = all(redact_line(text) == text for text, _ in stream_lines(path, 0))
     if is_clean:
         return None
-    return b"".join(encode(redact_line(text)) for text, _ in stream_lines(path, 0)).decode()
+    return b"".join(encode_line(redact_line(text)) for text, _ in stream_lines(path, 0)).decode()

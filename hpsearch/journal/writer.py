@@ -17,7 +17,7 @@ from ..event_codec import encode_event, escape_event, has_number, is_one_of, wit
 from ..events import FORMAT, RUNS, Event, StudyCreated, StudyResumed
 from ..platforms.files import atomic_write, sync_data, sync_file, sync_names
 from ..platforms.locks import find_holder, is_same_file
-from .lines import decode_line, encode, format_remedy, stream_lines
+from .lines import decode_line, encode_line, format_remedy, stream_lines
 from .ownership import held_error, open_locked, take_lock
 
 E = TypeVar("E", bound=Event)
@@ -35,15 +35,15 @@ class Journal:
         self,
         path: Path,
         *,
-        hear: Callable[[Event], object] | None = None,
+        on_event: Callable[[Event], object] | None = None,
         with_metrics: bool = False,
     ) -> None:
         """Open the journal at `path`, or create it.
 
         Args:
             path: The file.
-            hear: Called with every event of earlier runs while the file is read.
-            with_metrics: Whether `hear` receives the metrics of epochs, too.
+            on_event: Called with every event of earlier runs while the file is read.
+            with_metrics: Whether `on_event` receives the metrics of epochs, too.
 
         Raises:
             JournalError: If another process has the journal open, or it is damaged.
@@ -60,11 +60,11 @@ class Journal:
                     raise JournalError(
                         f"{path}: line {self._seq + 1} is missing. {format_remedy(path)}"
                     )
-                if hear is not None or self.first is None or is_one_of(text, RUNS):
+                if on_event is not None or self.first is None or is_one_of(text, RUNS):
                     event = decode_line(text if with_metrics else without_metrics(text), path)
                     self.first = self.first or event
-                    if hear is not None:
-                        hear(event)
+                    if on_event is not None:
+                        on_event(event)
                 self._seq += 1
             self._file: FileIO | None = None  # a new journal is created with its first line
             if path.exists():
@@ -173,10 +173,10 @@ def _encode_numbered(event: E, seq: int, time: int) -> tuple[E, bytes]:
     if isinstance(numbered, StudyCreated | StudyResumed):
         numbered = replace(numbered, format=FORMAT, written_by=version("hpsearch"))
     try:
-        return numbered, encode(encode_event(numbered))
+        return numbered, encode_line(encode_event(numbered))
     except UnicodeEncodeError:  # part of a name that is not UTF-8, in an error or a path
         numbered = cast(E, escape_event(numbered))
-        return numbered, encode(encode_event(numbered))
+        return numbered, encode_line(encode_event(numbered))
 
 
 def _create_journal(path: Path, line: bytes) -> FileIO:

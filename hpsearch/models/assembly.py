@@ -93,16 +93,18 @@ def _average_networks(
             part.network.name = f"{part.network.name}_{index}"  # names must be unique in a model
         seen = scale_features(ops, features, s.center, s.scale, s.quantiles, s.clip)
         # Otherwise Keras would export active image augmentation.
-        said = part.network(seen, training=False)
+        prediction = part.network(seen, training=False)
         if part.link is not None:
-            said = keras.layers.Activation(part.link)(said)
+            prediction = keras.layers.Activation(part.link)(prediction)
         if task == "regression":
-            said = inverse_transform_target(ops, said, s.target_center, s.target_scale, transforms)
-            said = clamp_answers(ops, said, s.target_range)
+            prediction = inverse_transform_target(
+                ops, prediction, s.target_center, s.target_scale, transforms
+            )
+            prediction = clamp_answers(ops, prediction, s.target_range)
         if len(parts) > 1:
-            said = keras.layers.Identity(name=MEMBER.format(index))(said)
-            said = ops.multiply(said, part.weight)
-        answer = said if answer is None else ops.add(answer, said)
+            prediction = keras.layers.Identity(name=MEMBER.format(index))(prediction)
+            prediction = ops.multiply(prediction, part.weight)
+        answer = prediction if answer is None else ops.add(answer, prediction)
     return answer
 
 

@@ -105,13 +105,13 @@ def compare_models(
     measure = get_metric(metric, challenger.task) if challenger.task else found
     gains = _resampled_gains(challenger, champion, measure)
     ours = _score_model(measure, challenger, challenger.weights)
-    theirs = _score_model(measure, champion, champion.weights)
+    champion_score = _score_model(measure, champion, champion.weights)
     return Comparison(
         metric=metric,
         n_rows=len(challenger.truth),
         challenger=ours,
-        champion=theirs,
-        gain=_score_gain(measure, ours, theirs),
+        champion=champion_score,
+        gain=_score_gain(measure, ours, champion_score),
         certain_gain=float(np.quantile(gains, 1 - gate.confidence)),
         gate=gate,
     )
@@ -128,8 +128,8 @@ def _resampled_gains(
         counts = np.bincount(rng.integers(0, n_rows, n_rows), minlength=n_rows)
         weights = counts * challenger.weights
         ours = _score_model(measure, challenger, weights)
-        theirs = _score_model(measure, champion, weights)
-        gains[i] = _score_gain(measure, ours, theirs)
+        champion_score = _score_model(measure, champion, weights)
+        gains[i] = _score_gain(measure, ours, champion_score)
     known: np.ndarray = gains[np.isfinite(gains)]  # a resample may lack a class
     return known
 
@@ -138,5 +138,5 @@ def _score_model(measure: Metric, judged: HoldoutPredictions, weights: np.ndarra
     return measure(judged.truth, judged.prediction, weights, threshold=judged.threshold)
 
 
-def _score_gain(measure: Metric, ours: float, theirs: float) -> float:
-    return ours - theirs if measure.direction == "maximize" else theirs - ours
+def _score_gain(measure: Metric, challenger: float, champion: float) -> float:
+    return challenger - champion if measure.direction == "maximize" else champion - challenger

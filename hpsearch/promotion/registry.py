@@ -239,14 +239,14 @@ def _compare_with_champion(
 ) -> Comparison:
     with tempfile.TemporaryDirectory() as folder:
         challenger = read_run_holdout(client, run_id, FINAL, Path(folder) / "challenger")
-        theirs, digest = holder.tags.get(f"{TAG}run"), holder.tags.get(f"{TAG}sha256")
-        if theirs is None or digest is None:
+        holder_run, digest = holder.tags.get(f"{TAG}run"), holder.tags.get(f"{TAG}sha256")
+        if holder_run is None or digest is None:
             raise NotBetterError(
                 f"version {holder.version} of {holder.name} was not registered by hpsearch, so "
                 "nothing can be compared with it: --force promotes without a comparison."
             )
         artifact_path = copied_folder(digest)
-        champion = read_run_holdout(client, theirs, artifact_path, Path(folder) / "champion")
+        champion = read_run_holdout(client, holder_run, artifact_path, Path(folder) / "champion")
     return compare_models(challenger, champion, metric, gate)
 
 

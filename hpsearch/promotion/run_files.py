@@ -33,8 +33,8 @@ def read_lineage(client: MlflowClient, run_id: str) -> dict[str, str]:
         run = client.get_run(run_id)
         found = {file.path for file in list_run_files(client, run_id, FINAL)}
         if f"{FINAL}/{MODEL}" not in found and f"{FINAL}/{NOT_PACKED}" in found:
-            told = Path(client.download_artifacts(run_id, f"{FINAL}/{NOT_PACKED}", folder))
-            raise PromotionError(told.read_text(encoding="utf-8").strip())
+            reason = Path(client.download_artifacts(run_id, f"{FINAL}/{NOT_PACKED}", folder))
+            raise PromotionError(reason.read_text(encoding="utf-8").strip())
         if f"{FINAL}/{MODEL}" not in found:
             raise PromotionError(
                 f"run {run_id} has no fitted winner ({FINAL}/{MODEL}). Let the study end, or "

@@ -32,7 +32,7 @@ from ..data.source_table import normalize_column_types
 from ..errors import DataError, HpsearchError, PromotionError, redact_text
 from ..tracking.artifact_store import limit_s3_requests, local_folder
 from ..tracking.refusals import describe_refusal
-from ..tracking.waiting import telling_what_is_awaited
+from ..tracking.waiting import log_if_slow
 from ..training.keras_import import import_keras
 from .package import clean_folder, folder_sha256
 from .permissions import experiment_permission
@@ -274,15 +274,13 @@ def fetch_model(client: MlflowClient, reference: Reference, folder: str) -> Path
     try:
         uri = client.get_model_version_download_uri(reference.name, version.version)
         limit_s3_requests(uri)
-        with telling_what_is_awaited(
-            f"the files of {reference}, {_describe_location(uri, client)}"
-        ):
+        with log_if_slow(f"the files of {reference}, {_describe_location(uri, client)}"):
             path = _fetch_files(uri, folder, client.tracking_uri)
         found = folder_sha256(clean_folder(path))
     except Exception as error:  # every artifact store raises its own kind
         needs = experiment_permission("READ", version.tags.get(f"{TAG}study", ""))
-        told = describe_refusal(error, needs=needs)
-        raise PromotionError(f"{reference} cannot be fetched: {told}") from error
+        reason = describe_refusal(error, needs=needs)
+        raise PromotionError(f"{reference} cannot be fetched: {reason}") from error
     if found != version.tags[f"{TAG}sha256"]:
         raise PromotionError(
             f"{reference} (version {version.version}) differs from the promoted model: "

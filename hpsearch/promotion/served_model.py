@@ -251,13 +251,15 @@ def _import_code(folder: Path) -> dict[str, Any]:
 
 def _warn_unknown(unknown: Mapping[str, Counter[str]], n_rows: int) -> None:
     """Log the number of cells of unknown categories in each column."""
-    told = []
+    counts = []
     for name, found in list(unknown.items())[:MOST_SHOWN]:
         some = ", ".join(f"{text[:40]!r} {n}" for text, n in found.most_common(MOST_SHOWN))
-        told.append(f"{name!r} {found.total()} ({some}{', …' * (len(found) > MOST_SHOWN)})")
-    told += [f"and {len(unknown) - MOST_SHOWN} columns more"] * (len(unknown) > MOST_SHOWN)
+        counts.append(f"{name!r} {found.total()} ({some}{', …' * (len(found) > MOST_SHOWN)})")
+    counts += [f"and {len(unknown) - MOST_SHOWN} columns more"] * (len(unknown) > MOST_SHOWN)
     logging.getLogger("hpsearch.served_model").warning(
-        "cells of unknown categories, which count as none, in %d rows: %s", n_rows, "; ".join(told)
+        "cells of unknown categories, which count as none, in %d rows: %s",
+        n_rows,
+        "; ".join(counts),
     )
 
 

@@ -104,8 +104,10 @@ def render_holdout(history: History) -> str:
     verdict = describe_verdict(final.baselines)
     says = f" By {history.metric}, it is {verdict}." if verdict else ""
     is_classes = history.study.task != "regression"
-    told = describe_calibration(final.calibration, final.coverage, is_classes)
-    note = render_note(f"{about} that no trial saw, read {times}.{labels}{says} {told}".rstrip())
+    calibration = describe_calibration(final.calibration, final.coverage, is_classes)
+    note = render_note(
+        f"{about} that no trial saw, read {times}.{labels}{says} {calibration}".rstrip()
+    )
     table = render_box(render_table(head, rows), padded="")
     return f"<h2>Locked test rows</h2>{table}{note}"
 

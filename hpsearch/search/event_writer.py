@@ -43,9 +43,9 @@ class EventWriter:
         self._listeners = list(listeners)
         self._owes_sync = False  # whether a result is not synced
         self._pending: list[Event] = []
-        curious = [hear for hear in listeners if not getattr(hear, "skips_past_curves", False)]
+        curious = [each for each in listeners if not getattr(each, "skips_past_curves", False)]
         self._tells_past_curves = bool(curious)
-        self.journal = Journal(path, hear=self._take_in_past, with_metrics=bool(curious))
+        self.journal = Journal(path, on_event=self._take_in_past, with_metrics=bool(curious))
 
     def _take_in_past(self, event: Event) -> None:
         trials = self.history.apply(event)

@@ -412,13 +412,20 @@ class Search:
     def _log_verdict(self, trial: Trial, is_pruned: bool) -> None:
         level = logging.INFO if is_pruned else logging.DEBUG
         if logger.isEnabledFor(level):
-            said = "is pruned" if is_pruned else "goes on"
+            verdict = "is pruned" if is_pruned else "goes on"
             means, pruner = trial.mean_scores(), type(self._pruner).__name__
             score = f"{means[-1]:.6g}" if means else "of some folds"
             logger.log(
                 level,
                 "trial %d: %s after epoch %d by %s, its score there: %s, beside %d trials",
-                *(trial.number, said, trial.n_epochs, pruner, score, len(self.history.trials) - 1),
+                *(
+                    trial.number,
+                    verdict,
+                    trial.n_epochs,
+                    pruner,
+                    score,
+                    len(self.history.trials) - 1,
+                ),
             )
 
     def _handle_result(self, result: TrialResult) -> None:
@@ -426,8 +433,8 @@ class Search:
         del self._submitted[result.number]
         self._waiting.discard(result.number)
         self._writer.defer_sync(self._event_of(result))
-        said = result.error or f"score {result.score}"
-        logger.info("trial %d: %s, %s", result.number, result.state, said)
+        outcome = result.error or f"score {result.score}"
+        logger.info("trial %d: %s, %s", result.number, result.state, outcome)
         fault_injection.fault_point("after_result")
         self._untold.add(result.number)
         if not self._in_rounds:

@@ -30,9 +30,9 @@ def sample_feasible_point(
         if constraint is None:
             return params
         broken[constraint.text] += 1
-    said = "; ".join(f"{text} is broken by {n:,}" for text, n in broken.most_common())
+    counts = "; ".join(f"{text} is broken by {n:,}" for text, n in broken.most_common())
     raise SpecError(
-        f"none of {tries:,} random points of the space is feasible ({said}): loosen the "
+        f"none of {tries:,} random points of the space is feasible ({counts}): loosen the "
         "constraint, or narrow the ranges to where it holds"
     )
 

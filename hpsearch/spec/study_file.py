@@ -90,11 +90,11 @@ class StudyFile:
         try:
             file.spec.check_space()
         except ValueError as error:
-            told = (
+            message = (
                 _format_nested_error((), line, self.lines, self.origin)
                 for line in str(error).split("\n")
             )
-            raise SpecError("\n".join(told)) from None
+            raise SpecError("\n".join(message)) from None
         return file
 
     def with_overrides(self, overrides: Sequence[str]) -> StudyFile:

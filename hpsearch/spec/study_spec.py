@@ -214,11 +214,11 @@ class StudySpec(_StudySection):
             space = build_space(self.search_space)
         except SpecError as error:
             raise ValueError(f"search_space.{error}") from error
-        told = find_unknown_names(
+        unknown = find_unknown_names(
             [parse_constraint(text) for text in self.constraints], _kinds_of(space)
         )
-        if told:
-            raise ValueError("\n".join(f"constraints.{index}: {what}" for index, what in told))
+        if unknown:
+            raise ValueError("\n".join(f"constraints.{index}: {what}" for index, what in unknown))
         return self
 
     @model_validator(mode="after")

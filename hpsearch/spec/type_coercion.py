@@ -166,17 +166,17 @@ def find_invalid_values(
         compiled: Whether the model's function compiles it, and so reads the other
             hyperparameters itself.
     """
-    told: set[str] = set()
+    reported: set[str] = set()
     for name, value in fixed.items():
         for domain, reader in _iter_reader_domains(name, {}, space, fixed, model, compiled):
-            if (reason := domain.why_invalid(value)) and name not in told:
-                told.add(name)
+            if (reason := domain.why_invalid(value)) and name not in reported:
+                reported.add(name)
                 yield name, f"{reason}{reader}"
     for p in space:
         when = _collect_ancestor_values(p, space)
         for domain, reader in _iter_reader_domains(p.name, when, space, fixed, model, compiled):
-            if p.name not in told and (reason := _why_range_invalid(p, domain)):
-                told.add(p.name)
+            if p.name not in reported and (reason := _why_range_invalid(p, domain)):
+                reported.add(p.name)
                 yield p.name, f"{reason}{reader}"
 
 

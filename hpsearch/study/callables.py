@@ -48,19 +48,21 @@ def make_function_overrides(
     Raises:
         SpecError: If one of them cannot be used.
     """
-    folder, told = root / FOLDER, {}
+    folder, overrides = root / FOLDER, {}
     if model is not None:
-        told["model"] = model if not callable(model) and not hasattr(model, "build") else None
-    if model is not None and told["model"] is None:
+        overrides["model"] = model if not callable(model) and not hasattr(model, "build") else None
+    if model is not None and overrides["model"] is None:
         convention, name = _find_convention(model), name_function(model, "model", folder)
-        told["model"] = {convention: name} if convention else name
+        overrides["model"] = {convention: name} if convention else name
     if loss is not None:
-        told["search_space.loss"] = _name_if_callable(loss, "loss", folder)
+        overrides["search_space.loss"] = _name_if_callable(loss, "loss", folder)
     if metric is not None:
-        told["objective.metric"] = _name_if_callable(metric, "metric", folder)
+        overrides["objective.metric"] = _name_if_callable(metric, "metric", folder)
     if callbacks:
-        told["training.callbacks"] = [_name_if_callable(c, "callbacks", folder) for c in callbacks]
-    return [f"{key}={json.dumps(value)}" for key, value in told.items()]
+        overrides["training.callbacks"] = [
+            _name_if_callable(c, "callbacks", folder) for c in callbacks
+        ]
+    return [f"{key}={json.dumps(value)}" for key, value in overrides.items()]
 
 
 def _name_if_callable(given: Any, purpose: str, folder: Path) -> str:

@@ -72,7 +72,7 @@ def initial_points(
     return list(found.values())
 
 
-def find_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
+def find_enqueue_problems(spec: StudySpec) -> Iterator[tuple[str, str]]:
     """Find problems of the declared points: key and message."""
     for index, declared in enumerate(spec.enqueue):
         if declared != DEFAULTS_WORD and not isinstance(declared, Mapping):

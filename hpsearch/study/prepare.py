@@ -207,8 +207,8 @@ def describe_training(study: CheckedStudy) -> str:
     machine = devices.detect_machine(trainer)
     _, threads = divide_machine(machine, study.spec.execution, trainer)
     population = population_of(study, trainer, threads=threads)
-    said = describe_population(population, threads=threads)
-    return f"population: {said or 'one trial at a time'}"
+    text = describe_population(population, threads=threads)
+    return f"population: {text or 'one trial at a time'}"
 
 
 def describe_population(population: int, *, threads: int) -> str:
@@ -346,12 +346,12 @@ class WorkerPool:
         """
         trainer, reason = choose_trainer(self._kind, problem, own_training)
         population = self._population if trainer == "vectorized" else 1
-        for said in (
+        for text in (
             describe_backend(trainer),
             describe_precision(problem.precision, on_accelerator=has_accelerator()),
             describe_population(population, threads=self.threads),
         ):
-            reason += f"; {said}" if said else ""
+            reason += f"; {text}" if text else ""
         if trainer != self.trainer:
             self.fall_back(problem, reason)
             return

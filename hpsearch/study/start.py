@@ -55,8 +55,8 @@ def start_or_resume(
         if found and not (accept_changes and all(change.is_acceptable for change in found)):
             raise SpecError(_format_refusal(first.study, found, accept=accept_changes))
         if found:
-            told = [[change.key, change.then, change.now] for change in found]
-            writer.write(DeclarationChanged(changes=told, **declaration.to_record()))
+            changes = [[change.key, change.then, change.now] for change in found]
+            writer.write(DeclarationChanged(changes=changes, **declaration.to_record()))
         may_change = study.spec.model_dump(mode="json", include={"budget", "selection"})
         settings = {"workers": workers.workers, "threads": workers.threads, **may_change}
         writer.write(StudyResumed(**settings))
@@ -103,8 +103,8 @@ def require_comparable(first: Event, path: Path) -> StudyCreated:
     """
     missing = ["study", "spec", "fingerprint", "objective.metric"]
     if isinstance(first, StudyCreated):
-        said = (first.study, first.spec, first.fingerprint, first.objective.metric)
-        missing = [name for name, value in zip(missing, said, strict=True) if not value]
+        values = (first.study, first.spec, first.fingerprint, first.objective.metric)
+        missing = [name for name, value in zip(missing, values, strict=True) if not value]
         if not missing:
             return first
     raise JournalError(
@@ -177,7 +177,7 @@ def require_own_folder(folder: Path) -> None:
         )
 
 
-def move_aside(folder: Path) -> None:
+def move_study_aside(folder: Path) -> None:
     """Move an earlier run of the study aside, even with a damaged journal.
 
     Raises:

@@ -13,7 +13,7 @@ from ..history import load_history
 from ..journal.inbox import post_request
 from ..spec.study_spec import StudySpec
 from ..trial import Trial, Value
-from .initial_trials import find_problems, initial_points
+from .initial_trials import find_enqueue_problems, initial_points
 from .recorded_declaration import load_declaration
 
 
@@ -96,7 +96,9 @@ def _complete(spec: StudySpec, declared: Mapping[str, Value]) -> dict[str, Value
         SpecError: If it is not a point of the search space.
     """
     spec = spec.model_copy(update={"enqueue": [dict(declared)]})
-    problems = [f"{key.removeprefix('enqueue.0.')}: {text}" for key, text in find_problems(spec)]
+    problems = [
+        f"{key.removeprefix('enqueue.0.')}: {text}" for key, text in find_enqueue_problems(spec)
+    ]
     if problems:
         raise SpecError("\n".join(problems))
     return initial_points(spec)[0]

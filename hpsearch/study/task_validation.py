@@ -44,9 +44,9 @@ def check_inferred_task(file: StudyFile, task: Task) -> None:
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    if told := list(find_task_problems(file, task)):
+    if problems := list(find_task_problems(file, task)):
         raise SpecError(
-            f"{format_problems(file, told)}\nThe task was inferred from the target's values: "
+            f"{format_problems(file, problems)}\nThe task was inferred from the target's values: "
             f"{task}. The key task overrides it."
         )
 

@@ -35,7 +35,7 @@ from .prepare import WorkerPool, build_problem, load_data, resolve_study
 from .resolved_study import CheckedStudy, ResolvedStudy
 from .result import StudyResult, build_result
 from .search_setup import make_search
-from .start import find_read_versions, move_aside, require_own_folder, start_or_resume
+from .start import find_read_versions, move_study_aside, require_own_folder, start_or_resume
 from .validation import check_study
 
 logger = logging.getLogger("hpsearch.study")
@@ -114,7 +114,7 @@ def tune(
         _check_store(uri, checked.spec.study, is_begun=path.exists() and not fresh)
     require_own_folder(path.parent)
     if fresh:
-        move_aside(path.parent)
+        move_study_aside(path.parent)
     with ExitStack() as stack:
         workers = stack.enter_context(WorkerPool(checked, logs=path.parent / LOGS))
         writer = stack.enter_context(EventWriter(path, listeners))

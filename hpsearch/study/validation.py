@@ -16,7 +16,7 @@ from ..plugins import describe_known, find_plugin
 from ..search.objectives import COSTS
 from ..search.pruners import PRUNERS, find_pruner
 from ..search.pruners.fold_race import min_folds_to_reject
-from ..search.samplers import find_problems as sampler_problems
+from ..search.samplers import find_sampler_problems
 from ..spec import feasibility, type_coercion
 from ..spec.data_spec import CrossValidationSpec, count_folds
 from ..spec.function_reference import is_reference, resolve_reference
@@ -47,15 +47,15 @@ def check_study(file: StudyFile) -> CheckedStudy:
     Raises:
         SpecError: With every mistake on a line of its own.
     """
-    told = [*_find_problems(file), *_check_pruner_options(file.spec)]
+    problems = [*_find_problems(file), *_check_pruner_options(file.spec)]
     study = None
-    if not any(key.startswith("pruner.") for key, _ in told):
+    if not any(key.startswith("pruner.") for key, _ in problems):
         study = choose_pruner(file)
-        told += _check_pruner(study)
+        problems += _check_pruner(study)
     if file.spec.task is not None:
-        told += find_task_problems(file, file.spec.task)
-    if told or study is None:
-        raise SpecError(format_problems(file, told))
+        problems += find_task_problems(file, file.spec.task)
+    if problems or study is None:
+        raise SpecError(format_problems(file, problems))
     return study
 
 
@@ -64,7 +64,7 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from ((key, SECRET_REMEDY) for key in dict.fromkeys(find_secrets(file.raw)))
     spec = file.spec
     sampler, n_objectives = spec.sampler, len(spec.objectives or [1])
-    for key, message in sampler_problems(
+    for key, message in find_sampler_problems(
         sampler.kind, sampler.options, spec.space, objectives=n_objectives
     ):
         yield f"sampler.{key}", message
@@ -79,7 +79,7 @@ def _find_problems(file: StudyFile) -> Iterator[tuple[str, str]]:
     yield from find_unread(file, spec.search_space, TASKS)
     yield from _check_model(spec)
     empty = list(feasibility.find_failing_constraints(spec.space))
-    yield from empty or initial_trials.find_problems(spec)
+    yield from empty or initial_trials.find_enqueue_problems(spec)
 
 
 def _check_model(spec: StudySpec) -> Iterator[tuple[str, str]]:
@@ -225,8 +225,8 @@ def _check_precision(spec: StudySpec) -> Iterator[tuple[str, str]]:
 def _check_execution(spec: StudySpec) -> Iterator[tuple[str, str]]:
     declared = spec.execution
     if declared.executor not in EXECUTORS and not find_plugin("executors", declared.executor):
-        told = describe_known("executors", EXECUTORS)
-        yield "execution.executor", f"{declared.executor!r} does not exist. {told}"
+        known = describe_known("executors", EXECUTORS)
+        yield "execution.executor", f"{declared.executor!r} does not exist. {known}"
     counted = declared.workers is not None or declared.executor != "ray"
     if spec.training.deterministic and not counted and declared.address != "local":
         yield (

@@ -223,7 +223,7 @@ def _publish_draft(draft: Path, path: Path) -> None:
             replace(draft, path)
 
 
-def move_aside(path: Path) -> Path:
+def move_database_aside(path: Path) -> Path:
     """Move a half-created database and SQLite's files beside it out of the way.
 
     Returns:

@@ -249,12 +249,12 @@ class Projection:
             StoreLostDataError: If the store no longer records `before`.
         """
         run = self.client.get_run(self.parent)
-        said = run.data.tags.get(mlflow_layout.SENT_TAG, str(Position()))
-        if said not in (str(before), str(now)):
+        stored = run.data.tags.get(mlflow_layout.SENT_TAG, str(Position()))
+        if stored not in (str(before), str(now)):
             raise StoreLostDataError(
-                f"The store says that it has {said}, and has acknowledged {before}."
+                f"The store says that it has {stored}, and has acknowledged {before}."
             )
-        if said != str(now):
+        if stored != str(now):
             self.write_position(now)
 
     def write_position(self, position: Position) -> None:

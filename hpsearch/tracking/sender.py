@@ -121,16 +121,16 @@ class Sender:
             client, self.journal, first, self._artifacts, needs_files=self._needs_files
         )
         held = self._cursor.load(study.key)
-        said = projection.open_study(held.run)
+        stored = projection.open_study(held.run)
         projection.refusals.refused = list(held.refused)
-        is_ours = said.matches(self.journal)
+        is_ours = stored.matches(self.journal)
         if not is_ours:
             self._retire_others(projection)
-        self._position = self._common_position(held.position, said) if is_ours else Position()
+        self._position = self._common_position(held.position, stored) if is_ours else Position()
         self._read = self._position.offset
         self._steps.clear()
         projection.load_acknowledged(self._read)
-        if not is_ours or said != self._position:
+        if not is_ours or stored != self._position:
             projection.write_position(self._position)
         self.projection = projection
         logger.info(
@@ -150,11 +150,11 @@ class Sender:
         if projection.history.key not in found.ids:
             projection.open_study()
 
-    def _common_position(self, held: Position, said: Position) -> Position:
+    def _common_position(self, held: Position, stored: Position) -> Position:
         """Return the position on which the saved cursor and the store agree."""
-        if self._is_lost or (held.offset == said.offset and held != said):
+        if self._is_lost or (held.offset == stored.offset and held != stored):
             return Position()
-        position = min(held, said, key=lambda position: position.offset)
+        position = min(held, stored, key=lambda position: position.offset)
         return position if position.matches(self.journal) else Position()
 
     def send(self) -> None:
@@ -247,7 +247,8 @@ class Sender:
             before.runs.retire(run, key, why)
         names = {key: before.runs.name_of(key) for key in found.lacking}
         refused = {
-            told.partition(":")[0] for told in [*before.refusals.refused, *before.refusals.left_out]
+            refusal.partition(":")[0]
+            for refusal in [*before.refusals.refused, *before.refusals.left_out]
         }
         keys = [key for key in found.lacking if names[key] not in refused]
         if not keys:
@@ -375,9 +376,9 @@ class Sender:
     def _skip_files(self, status: int, artifacts: list[Artifact]) -> None:
         names = ", ".join(map(str, artifacts))
         why = TOO_LARGE_FOR_PROXY if status == TOO_LARGE else f"it answers {status}."
-        told = f"{redact_text(self.uri)} does not take {names}: {why}"
-        self._require_open().refusals.left_out.append(told)
-        logger.warning("%s The rest has arrived.", told)
+        message = f"{redact_text(self.uri)} does not take {names}: {why}"
+        self._require_open().refusals.left_out.append(message)
+        logger.warning("%s The rest has arrived.", message)
 
     def _perform_page(self) -> None:
         """Perform the steps as one transaction if the store can; one by one if that fails.
@@ -475,8 +476,8 @@ def _open_sender(journal: Path, uri: str, artifacts: str | None) -> Iterator[Sen
     except HpsearchError:
         raise
     except Exception as error:  # every backend raises its own kind
-        told = f"{sender.describe(error)} Nothing is lost: run the command again to continue."
-        raise TrackingError(told) from None
+        message = f"{sender.describe(error)} Nothing is lost: run the command again to continue."
+        raise TrackingError(message) from None
     finally:
         sender.close()
 

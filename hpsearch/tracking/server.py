@@ -129,12 +129,12 @@ def _call(uri: str, path: str, fields: dict[str, Any] | None = None) -> tuple[in
     except OSError as error:
         cause = getattr(error, "reason", error)
         if isinstance(cause, ssl.SSLCertVerificationError):
-            told = NOT_TRUSTED.format(cause.verify_message)
-            raise TrackingError(f"{redact_text(uri)}: {told}") from None
+            reason = NOT_TRUSTED.format(cause.verify_message)
+            raise TrackingError(f"{redact_text(uri)}: {reason}") from None
         if isinstance(cause, ssl.SSLError):
             return None  # MLflow's client may know more
-        told = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-        raise unusable_error(uri, f"{told}.") from None
+        reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+        raise unusable_error(uri, f"{reason}.") from None
     except HTTPException:  # no HTTP, or no address: MLflow's client tells what it makes of it
         return None
 

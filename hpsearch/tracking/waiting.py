@@ -13,7 +13,7 @@ SILENT = 3.0  # seconds before a line is logged
 
 
 @contextmanager
-def telling_what_is_awaited(what: str) -> Iterator[None]:
+def log_if_slow(what: str) -> Iterator[None]:
     """Log a line while the block runs, if it takes longer than `SILENT` seconds."""
     timer = threading.Timer(SILENT, logger.warning, ("waiting for %s", what))
     timer.daemon = True

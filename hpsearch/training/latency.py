@@ -52,12 +52,12 @@ class LatencyTrainer:
         answer: Collection[int] | None = None
         try:
             while True:
-                said = reports.send(answer)
-                if isinstance(said, TrialResult) and said.state == "COMPLETE":
-                    spec = specs[said.number]
+                message = reports.send(answer)
+                if isinstance(message, TrialResult) and message.state == "COMPLETE":
+                    spec = specs[message.number]
                     latency = measure_latency_ms(self._problem, spec.params, spec.seed)
-                    said = replace(said, latency_ms=latency)
-                answer = yield said
+                    message = replace(message, latency_ms=latency)
+                answer = yield message
         except StopIteration:
             return
         finally:

@@ -138,11 +138,11 @@ def _note_failures(
     wrong = [error for error in failures if get_rejection_state(error) is None]
     if not wrong:
         return ()
-    told = _format_user_error(model, wrong[0])
+    message = _format_user_error(model, wrong[0])
     if not has_built:
-        raise SpecError(told)
+        raise SpecError(message)
     times = f"{len(wrong)} of {n_points} points"
-    return (f"the model's function fails at {times}, the first time with {told}",)
+    return (f"the model's function fails at {times}, the first time with {message}",)
 
 
 class _RecordingParams(dict[str, Value]):

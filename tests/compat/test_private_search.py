@@ -53,7 +53,7 @@ def test_forgotten_trials_keep_their_number():
 
 def test_trials_of_two_studies_have_different_keys():
     (first, _), (second, _) = study_of(1), study_of(1)
-    keys = {compat.trial_key(compat.trials_of(s)[0]) for s in (first, second)}
+    keys = {compat.unique_trial_id(compat.trials_of(s)[0]) for s in (first, second)}
     assert 2 == len(keys)
 
 

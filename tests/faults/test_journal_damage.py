@@ -16,7 +16,7 @@ from hpsearch.errors import JournalError
 from hpsearch.event_codec import renumber
 from hpsearch.events import SearchEnded, StudyCreated
 from hpsearch.history import load_history
-from hpsearch.journal import Journal, encode, read_page
+from hpsearch.journal import Journal, encode_line, read_page
 from hpsearch.study.maintenance.doctor import diagnose
 from hpsearch.study.maintenance.repair import repair_journal
 from hpsearch.tracking.cursor import Cursor, Position, UploadState
@@ -192,5 +192,5 @@ def test_what_is_pending_in_mlflow_and_who_runs_a_study_is_told(path, monkeypatc
 def test_encoding_is_what_the_repair_writes(path):
     lines = path.read_bytes().splitlines(keepends=True)
     assert lines == [
-        encode(renumber(line.rstrip().partition(b" ")[2], n)) for n, line in enumerate(lines)
+        encode_line(renumber(line.rstrip().partition(b" ")[2], n)) for n, line in enumerate(lines)
     ]

@@ -27,7 +27,7 @@ from hpsearch.events import (
 from hpsearch.history import load_history
 from hpsearch.journal import Journal, read_page
 from hpsearch.study.maintenance.repair import repair_journal
-from hpsearch.study.start import move_aside, require_comparable
+from hpsearch.study.start import move_study_aside, require_comparable
 from hpsearch.tracking.garbage import find_garbage
 from hpsearch.tracking.store import journal_path
 from tests.faults.test_loop_killed import TRIALS, told, tune
@@ -251,7 +251,7 @@ def test_fresh_sets_a_damaged_journal_aside_and_gc_passes_it_by(path, tmp_path, 
 
     find_garbage(tmp_path, Server(), keep=1, in_use=lambda history: ())
     assert "nothing of study churn is removed" in caplog.text
-    move_aside(path.parent)
+    move_study_aside(path.parent)
     aside = path.parent.with_name("churn.1")
     assert b"x\ny\n" == (aside / path.name).read_bytes()
     assert [path.name] == os.listdir(aside)
@@ -260,7 +260,7 @@ def test_fresh_sets_a_damaged_journal_aside_and_gc_passes_it_by(path, tmp_path, 
 
 def test_fresh_is_refused_while_the_study_runs(path):
     with Journal(path), pytest.raises(JournalError, match="is being run by"):
-        move_aside(path.parent)
+        move_study_aside(path.parent)
     assert path.exists()
 
 

@@ -14,7 +14,7 @@ from hpsearch import plugins
 from hpsearch.errors import SpecError
 from hpsearch.models import FAMILIES, load_family
 from hpsearch.search.pruners import make_pruner
-from hpsearch.search.samplers import SAMPLERS, find_problems
+from hpsearch.search.samplers import SAMPLERS, find_sampler_problems
 from hpsearch.spec.search_space import Float, SearchSpace
 from hpsearch.study.file_schema import build_schema
 from hpsearch.training.metrics import get_metric
@@ -113,7 +113,7 @@ def test_they_pass_the_suites(tmp_path):
 
 def test_an_unknown_name_is_told_with_what_is_built_in_and_installed(path):
     corner(path)
-    ((_, told),) = find_problems("shufled", {}, SPACE, objectives=1)
+    ((_, told),) = find_sampler_problems("shufled", {}, SPACE, objectives=1)
     assert told.endswith(f"Known: {', '.join(SAMPLERS)}. Installed: shuffled.")
     with pytest.raises(SpecError, match=r"Known: asha, .* Installed: halfway\."):
         make_pruner("halfwy", {}, epochs=9)
@@ -124,15 +124,15 @@ def test_an_unknown_name_is_told_with_what_is_built_in_and_installed(path):
 
 
 def test_without_a_plugin_nothing_is_said_of_what_is_installed(path):
-    ((_, told),) = find_problems("shuffled", {}, SPACE, objectives=1)
+    ((_, told),) = find_sampler_problems("shuffled", {}, SPACE, objectives=1)
     assert "Installed" not in told
 
 
 def test_an_option_that_a_sampler_does_not_read_is_refused(path):
     corner(path)
-    assert [("startup", "shuffled does not read this option: it reads no option")] == find_problems(
-        "shuffled", {"startup": 3}, SPACE, objectives=1
-    )
+    assert [
+        ("startup", "shuffled does not read this option: it reads no option")
+    ] == find_sampler_problems("shuffled", {"startup": 3}, SPACE, objectives=1)
 
 
 def test_two_packages_of_one_name_are_refused(path):

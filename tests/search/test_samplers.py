@@ -8,7 +8,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from hpsearch.errors import SpecError
-from hpsearch.search.samplers import SAMPLERS, find_problems, make_sampler
+from hpsearch.search.samplers import SAMPLERS, find_sampler_problems, make_sampler
 from hpsearch.search.samplers.optuna_kinds import OPTUNA
 from hpsearch.spec.search_space import Categorical, Float, Int, SearchSpace
 from hpsearch.testing import SamplerContract
@@ -269,7 +269,7 @@ def test_a_model_beats_random_on_a_quadratic_with_a_condition(kind, least):
 def test_a_sampler_that_cannot_be_made_says_why(kind, options, over, objectives, key, message):
     import re
 
-    told = dict(find_problems(kind, options, over, objectives=objectives))
+    told = dict(find_sampler_problems(kind, options, over, objectives=objectives))
     assert re.search(message, told[key])
 
 

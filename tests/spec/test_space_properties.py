@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from optuna.distributions import distribution_to_json, json_to_distribution
 
 from hpsearch.param_encoding import decode_nearest, decode_value, encode_value, to_distribution
-from hpsearch.search.samplers import SAMPLERS, find_problems, make_sampler
+from hpsearch.search.samplers import SAMPLERS, find_sampler_problems, make_sampler
 from hpsearch.search.samplers.keras_tuner_sampler import to_hyperparameters
 from hpsearch.spec.branches import join_point, merge_ranges, split_branches, split_point
 from hpsearch.spec.conditions import NumberRange
@@ -30,7 +30,7 @@ WIDE = SearchSpace((Float("a", 0.0, 1.0), Float("b", 0.0, 1.0)))
 INSTALLED = [
     kind
     for kind in SAMPLERS
-    if not any("package" in why for _, why in find_problems(kind, {}, WIDE, objectives=1))
+    if not any("package" in why for _, why in find_sampler_problems(kind, {}, WIDE, objectives=1))
 ]
 LISTED = 3_000  # points that are listed to count them
 
@@ -174,7 +174,7 @@ def test_a_space_survives_keras_tuner_and_its_random_points_lie_in_it(declared, 
 @given(declared=constrained(most=5), seed=st.integers(0, 99))
 def test_no_suggestion_breaks_a_bound_a_step_a_condition_or_a_constraint(kind, declared, seed):
     space = load_dict(declared).spec.space
-    assume(not find_problems(kind, {}, space, objectives=1))
+    assume(not find_sampler_problems(kind, {}, space, objectives=1))
     sampler = make_sampler(kind, space, direction="minimize", seed=seed)
     # gp and TPE have a model from 12 and 10 trials on; Keras Tuner's takes a second an ask.
     for number in range(4 if kind.startswith("keras_tuner") else 16):

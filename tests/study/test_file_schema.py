@@ -8,7 +8,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from study_file_schema import find_problems
+from study_file_schema import find_schema_problems
 
 from hpsearch.errors import SpecError
 from hpsearch.spec.study_file import load_dict, load_file
@@ -32,7 +32,7 @@ def test_it_is_a_schema_of_the_draft_that_it_names():
 
 
 def test_shipped_files_are_accepted_as_they_are_written():
-    assert {} == {p.stem: found for p in SPECS if (found := find_problems(parse_yaml(p)[0]))}
+    assert {} == {p.stem: found for p in SPECS if (found := find_schema_problems(parse_yaml(p)[0]))}
 
 
 VALID = {
@@ -63,7 +63,7 @@ VALID = {
 def test_a_valid_declaration_is_accepted(name):
     declared = {**STUDY, **VALID[name]}
     assert read_spec(declared)  # and the fixture compares, too
-    assert [] == find_problems(declared)
+    assert [] == find_schema_problems(declared)
 
 
 INVALID = {
@@ -103,7 +103,7 @@ INVALID = {
 @pytest.mark.parametrize("name", INVALID)
 def test_an_invalid_declaration_is_refused_by_both(name):
     declared = {**STUDY, **INVALID[name]}
-    assert [] != find_problems(declared)
+    assert [] != find_schema_problems(declared)
     with pytest.raises(SpecError):
         read_spec(declared)
 
@@ -111,8 +111,8 @@ def test_an_invalid_declaration_is_refused_by_both(name):
 @pytest.mark.parametrize("key", ["data", "search_space"])
 def test_a_required_key_is_required_of_a_file_that_extends_none(key):
     without = {k: v for k, v in STUDY.items() if k != key}
-    assert [] != find_problems(without)
-    assert [] == find_problems({**without, "extends": "base.yaml"})
+    assert [] != find_schema_problems(without)
+    assert [] == find_schema_problems({**without, "extends": "base.yaml"})
     with pytest.raises(SpecError):
         load_dict(without)
 
@@ -130,11 +130,11 @@ def test_a_file_that_extends_another_says_what_it_changes(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_text(OWN % ("threshold", "high"))
     assert 2.0 == load_file(path).spec.search_space["l2"].high
-    assert [] == find_problems(parse_yaml(path)[0])
+    assert [] == find_schema_problems(parse_yaml(path)[0])
     path.write_text(OWN % ("treshold", "high"))
-    assert [] != find_problems(parse_yaml(path)[0])
+    assert [] != find_schema_problems(parse_yaml(path)[0])
     path.write_text(OWN % ("threshold", "hihg"))
-    assert [] != find_problems(parse_yaml(path)[0])
+    assert [] != find_schema_problems(parse_yaml(path)[0])
 
 
 def test_the_command_prints_it_and_writes_it(tmp_path):

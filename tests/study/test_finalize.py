@@ -282,7 +282,7 @@ def test_figures_that_fail_are_left_out_of_what_the_locked_rows_say(caplog, monk
     def fail(*_, **__):
         raise FloatingPointError("overflow")
 
-    monkeypatch.setattr(holdout_evaluation.holdout_metrics, "compute_intervals", fail)
+    monkeypatch.setattr(holdout_evaluation.holdout_metrics, "compute_metric_intervals", fail)
     assert {} == holdout_evaluation._compute_intervals([], X, X, None, 0.5)
     assert "FloatingPointError: overflow" in caplog.text
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hpsearch.study.winner.baselines import fit_estimator, make_estimators
-from hpsearch.study.winner.holdout_metrics import compute_advantages, compute_intervals
+from hpsearch.study.winner.holdout_metrics import compute_advantages, compute_metric_intervals
 from hpsearch.training.metrics import METRICS
 
 BASELINES = {
@@ -66,7 +66,7 @@ def test_an_interval_is_what_a_bootstrap_by_hand_gives():
     rng = np.random.default_rng(0)
     draws = [rng.integers(0, 300, 300) for _ in range(1000)]
     scores = [np.abs(truth[d] - prediction[d]).mean() for d in draws]
-    found = compute_intervals([METRICS["rmse"], METRICS["mae"]], truth, prediction)
+    found = compute_metric_intervals([METRICS["rmse"], METRICS["mae"]], truth, prediction)
     np.testing.assert_allclose(np.percentile(scores, [2.5, 97.5]), found["mae"])
     assert ["rmse", "mae"] == list(found)
 
@@ -74,7 +74,7 @@ def test_an_interval_is_what_a_bootstrap_by_hand_gives():
 def test_intervals_of_many_rows_hold_one_resample_at_a_time():
     truth, prediction = told(30_000)
     tracemalloc.start()
-    compute_intervals([METRICS["mae"]], truth, prediction)
+    compute_metric_intervals([METRICS["mae"]], truth, prediction)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20 * truth.nbytes

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 from threadpoolctl import ThreadpoolController
 
-from ...compat.optuna import trial_key, trials_of
+from ...compat.optuna import trials_of, unique_trial_id
 from .axes import Array, make_axis
 from .inferred_conditions import infer_parameters
 from .model_space import ModelParameter, ModelSpace
@@ -147,7 +147,7 @@ class GaussianProcessSampler(BaseSampler):
     def _current_space(self, study: Study, trial: FrozenTrial) -> ModelSpace:
         if self._declared is not None:
             return self._declared
-        asking = trial_key(trial)
+        asking = unique_trial_id(trial)
         if self._inferred is None or self._inferred[0] != asking:
             parameters = infer_parameters(_other_trials(study, trial))
             space = None if self._inferred is None else self._inferred[1]
@@ -210,7 +210,7 @@ class GaussianProcessSampler(BaseSampler):
         encoded: Mapping[object, _EncodedPoint] = MappingProxyType({}),
     ) -> None:
         for t in trials:
-            key = trial_key(t)
+            key = unique_trial_id(t)
             is_running = t.state == TrialState.RUNNING
             entry = encoded.get(key)
             if entry is None or entry.n_params != len(t.params):
@@ -233,11 +233,11 @@ class GaussianProcessSampler(BaseSampler):
         if self._observed_key != (self._encoded_space, key):
             self._observed_key, self._observed = (self._encoded_space, key), {}
         if (seen := self._observed.get(tuple(weights))) is None:
-            told = collect_observations(
+            observations = collect_observations(
                 list(known.ended.values()), maximize=maximize, weights=weights
             )
-            told = [o for o in told if o.number in known.points]
-            seen = _Observed(told, [known.points[o.number] for o in told])
+            observations = [o for o in observations if o.number in known.points]
+            seen = _Observed(observations, [known.points[o.number] for o in observations])
             self._observed[tuple(weights)] = seen
         return seen
 

@@ -101,24 +101,26 @@ def standard_errors(complete: Sequence[FrozenTrial]) -> dict[int, float]:
 
     An explicit `score_sem` takes precedence.
     """
-    told = {t.number: _standard_error(t) for t in complete if SEM_ATTRIBUTE in t.user_attrs}
-    rows = {t.number: t.user_attrs.get(FOLDS_ATTRIBUTE) for t in complete if t.number not in told}
+    declared = {t.number: _standard_error(t) for t in complete if SEM_ATTRIBUTE in t.user_attrs}
+    rows = {
+        t.number: t.user_attrs.get(FOLDS_ATTRIBUTE) for t in complete if t.number not in declared
+    }
     counts = [len(row) for row in rows.values() if row]
     n_folds = max(counts, key=counts.count, default=0)
     if n_folds < 2:
-        return told
+        return declared
     named = {n: row for n, row in rows.items() if row and len(row) == n_folds}
     table = np.array(list(named.values()), float)
     usable = np.isfinite(table).all(axis=1)
     if usable.sum() < 3:
-        return told
+        return declared
     table = table[usable]
     left = table - table.mean(axis=1, keepdims=True)
     left -= np.median(left, axis=0)  # a few bad trials do not make a fold hard
     own = (left - left.mean(axis=1, keepdims=True)).var(axis=1, ddof=1)
     variance = OWN_WEIGHT * own + (1.0 - OWN_WEIGHT) * float(np.median(own))
     numbers = [n for n, fine in zip(named, usable, strict=True) if fine]
-    return told | dict(zip(numbers, np.sqrt(variance / n_folds).tolist(), strict=True))
+    return declared | dict(zip(numbers, np.sqrt(variance / n_folds).tolist(), strict=True))
 
 
 class _GainModel:

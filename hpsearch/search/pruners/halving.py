@@ -39,15 +39,15 @@ class Halving:
 
     def verdicts(self, waiting: Sequence[Trial], history: History) -> Mapping[int, bool]:
         """See `Pruner`. Decides when the last trial of a bracket has reached the rung."""
-        told = {}
+        verdicts = {}
         for trial in waiting:
             own = trial.number // self.bracket
             members = [t for t in history.trials if t.number // self.bracket == own]
             if all(t.is_finished or t.n_epochs >= trial.n_epochs for t in members):
-                told[trial.number] = trial.number not in self._survivors(
+                verdicts[trial.number] = trial.number not in self._survivors(
                     members, trial.n_epochs, history.direction
                 )
-        return told
+        return verdicts
 
     def _survivors(self, members: Sequence[Trial], rung: int, direction: Direction) -> list[int]:
         """Return the best trials at a rung; of ties, the earlier first."""

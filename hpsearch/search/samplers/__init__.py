@@ -44,7 +44,7 @@ def sampler_packages(kind: str) -> tuple[str, ...]:
     return ("optuna",) if package is None else ("optuna", package)
 
 
-def find_problems(
+def find_sampler_problems(
     kind: str, options: Mapping[str, int], space: SearchSpace, *, objectives: int
 ) -> list[tuple[str, str]]:
     """Find problems of a sampler: pairs of an option, or "kind", and a message."""
@@ -103,11 +103,11 @@ def make_sampler(
         elsewhere: Trials of another study, known from the start.
 
     Raises:
-        SpecError: If the sampler is unknown, or has problems: see `find_problems`.
+        SpecError: If the sampler is unknown, or has problems: see `find_sampler_problems`.
     """
     directions: list[Direction] = [direction] if isinstance(direction, str) else list(direction)
     options = options or {}
-    wrong = find_problems(kind, options, space, objectives=len(directions))
+    wrong = find_sampler_problems(kind, options, space, objectives=len(directions))
     if wrong:
         raise SpecError("; ".join(f"sampler {message}" for _, message in wrong))
     sampler: Sampler

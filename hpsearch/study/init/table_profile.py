@@ -104,8 +104,8 @@ def _profile_column(
         pass  # numbers in another format
     elif markers := _find_missing_markers(known):
         marks: list[CellValue] = list(markers)
-        said = f"numbers beside {', '.join(map(repr, markers))}"
-        return DeclaredColumn(name, ColumnSpec(missing=marks), said)
+        reason = f"numbers beside {', '.join(map(repr, markers))}"
+        return DeclaredColumn(name, ColumnSpec(missing=marks), reason)
     elif UNKNOWN in known:
         return DeclaredColumn(
             name, ColumnSpec(missing=[UNKNOWN]), f"{known[UNKNOWN]:,} rows say {UNKNOWN}"
@@ -121,8 +121,8 @@ def _profile_dates(texts: list[str]) -> DroppedColumn | DeclaredColumn | None:
             "", f"dates like {texts[0]}: {{kind: date, format: {' or '.join(forms)}}} takes them"
         )
     form = None if not forms or ISO_FORMAT in forms else forms[0]
-    told = ColumnSpec(kind="date", **({"format": form} if form else {}))
-    return DeclaredColumn("", told, "year, month, day and weekday of the date") if forms else None
+    spec = ColumnSpec(kind="date", **({"format": form} if form else {}))
+    return DeclaredColumn("", spec, "year, month, day and weekday of the date") if forms else None
 
 
 def _find_missing_markers(known: dict[str, int]) -> list[str]:
@@ -142,9 +142,9 @@ def _make_usable(
         infer_columns(table, [name], data, everything, origin)
         return None
     except DataError as error:
-        told = str(error)
-    if "say how 1250.5 is written" in told:
-        said = f'or "1,250.5": {told.partition(": ")[2].partition(":")[0]}'
+        message = str(error)
+    if "say how 1250.5 is written" in message:
+        said = f'or "1,250.5": {message.partition(": ")[2].partition(":")[0]}'
         return DeclaredColumn(name, ColumnSpec(format=COMMA_FORMAT), said)
     if is_free_text(texts):
         words = sum(len(text.split()) for text in texts) / len(texts)
@@ -165,7 +165,7 @@ def _make_usable(
             return DeclaredColumn(name, spec, reason)
         except DataError:
             continue
-    return DroppedColumn(name, told.splitlines()[0])
+    return DroppedColumn(name, message.splitlines()[0])
 
 
 # ---- leaks of the target ----
@@ -178,8 +178,8 @@ def find_leaks(dataset: Dataset) -> dict[str, str]:
         values = dataset.columns[:, start]
         if column.is_array:
             continue
-        if said := _describe_leak(values, dataset, categorical=column.kind == "categorical"):
-            found[column.name] = said
+        if leak := _describe_leak(values, dataset, categorical=column.kind == "categorical"):
+            found[column.name] = leak
     return {**_find_leaking_pair(dataset), **found} if dataset.task == "regression" else found
 
 

@@ -236,11 +236,11 @@ def _recommend_folds(
 ) -> dict[str, Any]:
     """Recommend a number of folds for the size of the smallest class."""
     column = source.table.select([target])
-    told, _ = infer_target(column, target, data, None, source.origin)
-    if told.kind == "regression":
+    inferred, _ = infer_target(column, target, data, None, source.origin)
+    if inferred.kind == "regression":
         return {"kind": "kfold", "folds": ranges.folds, **_repeats_field(ranges)}
     values, indices = factorize(column[target])
-    known = count_texts(format_categories(values, target_as_column(told)), indices).values()
+    known = count_texts(format_categories(values, target_as_column(inferred)), indices).values()
     left = int(min(known) * (1 - data.test_fraction))
     return {
         "kind": "stratified",

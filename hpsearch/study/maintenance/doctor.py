@@ -37,7 +37,7 @@ from ...tracking.database import (
     database_path,
     database_state,
     make_database,
-    move_aside,
+    move_database_aside,
 )
 from ...tracking.store import check_uri, default_uri, list_journals, open_store, uri_option
 from ...training.metrics import METRICS
@@ -82,7 +82,7 @@ def diagnose(root: Path, uri: str | None = None) -> Iterator[Finding]:
         yield _check_versions()
         yield from _plugins()
         yield _check_disk(root)
-        yield _check_store(root, uri)
+        yield _diagnose_store(root, uri)
         yield from (
             Finding("mlruns", "bad", wrong) for wrong in find_wrong_folders(root / "mlruns")
         )
@@ -152,7 +152,7 @@ def _check_disk(root: Path) -> Finding:
     return Finding("disk", "ok" if usage.free > MIN_FREE_DISK else "bad", text)
 
 
-def _check_store(root: Path, uri: str | None) -> Finding:
+def _diagnose_store(root: Path, uri: str | None) -> Finding:
     """Check the store by opening it; a missing one is not created."""
     uri = uri or default_uri(root)
     path = database_path(uri)
@@ -201,7 +201,7 @@ def repair_store(root: Path, uri: str | None) -> str:
     if path is None:
         return f"{redact_text(uri)}: is not a file, so there is nothing to repair here"
     if database_state(path) == "half made":
-        aside = move_aside(path)
+        aside = move_database_aside(path)
         make_database(path)
         return f"{path}: was half made and is now {aside.name}; there is a new one"
     open_store(uri)
@@ -210,11 +210,11 @@ def repair_store(root: Path, uri: str | None) -> str:
 
 def _check_studies(root: Path) -> Iterator[Finding]:
     for path in list_journals(root):
-        for state, message in _check_study(path):
+        for state, message in _diagnose_study(path):
             yield Finding(f"study {path.parent.name}", state, message)
 
 
-def _check_study(path: Path) -> Iterator[tuple[State, str]]:
+def _diagnose_study(path: Path) -> Iterator[tuple[State, str]]:
     try:
         history = load_history(path, without=CURVES)
         yield from (("bad", wrong) for wrong in find_wrong_files(path.parent, history))

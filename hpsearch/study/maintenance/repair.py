@@ -17,7 +17,7 @@ from pathlib import Path
 from ...errors import JournalError
 from ...event_codec import renumber
 from ...events import EpochFinished, Event, StudyCreated, TrialAsked, TrialFinished, TrialStarted
-from ...journal import SoundLine, encode, find_missing_line, salvage_records, take_lock
+from ...journal import SoundLine, encode_line, find_missing_line, salvage_records, take_lock
 from ...platforms.files import atomic_write
 
 
@@ -87,7 +87,7 @@ def repair_journal(path: Path) -> Repair:
         for cursor in path.parent.glob("uploaded-*.json"):  # they are offsets into the old file
             cursor.unlink()
         with atomic_write(path) as file:
-            file.writelines(encode(renumber(line.text, n)) for n, line in enumerate(kept))
+            file.writelines(encode_line(renumber(line.text, n)) for n, line in enumerate(kept))
         return Repair(
             kept=len(kept),
             lines=found.damaged,

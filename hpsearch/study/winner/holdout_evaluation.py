@@ -183,7 +183,7 @@ def _compute_intervals(
 ) -> dict[str, list[float]]:
     found = holdout_metrics.compute_or_warn(
         "the intervals",
-        lambda: holdout_metrics.compute_intervals(
+        lambda: holdout_metrics.compute_metric_intervals(
             metrics, truth, prediction, weights, threshold=threshold
         ),
     )

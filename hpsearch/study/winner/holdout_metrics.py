@@ -38,7 +38,7 @@ def compute_metrics(
     }
 
 
-def compute_intervals(
+def compute_metric_intervals(
     metrics: Sequence[Metric],
     truth: np.ndarray,
     prediction: np.ndarray,
@@ -82,8 +82,8 @@ def compute_advantages(
 
     def compare(rows: np.ndarray, w: np.ndarray) -> list[float]:
         ours = metric(truth[rows], prediction[rows], w, threshold=threshold)
-        theirs = (metric(truth[rows], other[rows], w) for other in others)
-        return [orient(ours - each, metric.direction) for each in theirs]
+        other_scores = (metric(truth[rows], other[rows], w) for other in others)
+        return [orient(ours - each, metric.direction) for each in other_scores]
 
     return _bootstrap(compare, len(truth), weights)
 

@@ -105,11 +105,11 @@ def draw_calibration(history: History, rows: Predictions) -> Figure | None:
         index = np.clip((score * BINS).astype(int), 0, BINS - 1)
         count = np.bincount(index, minlength=BINS)
         used = count > 0
-        said = np.bincount(index, score, BINS)[used] / count[used]
+        predicted = np.bincount(index, score, BINS)[used] / count[used]
         came = np.bincount(index, truth, BINS)[used] / count[used]
         error = 1.96 * np.sqrt(np.maximum(came * (1 - came), 0.25 / count[used]) / count[used])
         axis.errorbar(
-            said,
+            predicted,
             came,
             np.vstack([np.minimum(error, came), np.minimum(error, 1 - came)]),
             color=color,

@@ -94,10 +94,12 @@ def _draw_calibration(rows: Predictions) -> Iterator[Any]:
         index = np.clip((score * BINS).astype(int), 0, BINS - 1)
         count = np.bincount(index, minlength=BINS)
         used = count > 0
-        said, came = (np.bincount(index, v, BINS)[used] / count[used] for v in (score, truth))
-        told = [f"{n:,} rows" for n in count[used]]
+        predicted, came = (np.bincount(index, v, BINS)[used] / count[used] for v in (score, truth))
+        labels = [f"{n:,} rows" for n in count[used]]
         traces.append(
-            go.Scatter(x=said, y=came, text=told, mode="lines+markers", name=escape_line(name))
+            go.Scatter(
+                x=predicted, y=came, text=labels, mode="lines+markers", name=escape_line(name)
+            )
         )
     if traces:
         exact = go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line={"dash": "dot"}, name="exact")
@@ -109,9 +111,12 @@ def _draw_prediction_against_truth(rows: Predictions) -> Iterator[Any]:
 
     taken = _sample_indices(rows)
     each = zip(rows.truth[taken].T, rows.prediction[taken].T, strict=True)
-    for k, (truth, said) in enumerate(each):
-        ends = [float(min(truth.min(), said.min())), float(max(truth.max(), said.max()))]
-        cloud = go.Scattergl(x=truth, y=said, text=taken, mode="markers", name="a locked row")
+    for k, (truth, prediction) in enumerate(each):
+        ends = [
+            float(min(truth.min(), prediction.min())),
+            float(max(truth.max(), prediction.max())),
+        ]
+        cloud = go.Scattergl(x=truth, y=prediction, text=taken, mode="markers", name="a locked row")
         exact = go.Scatter(x=ends, y=ends, mode="lines", line={"dash": "dot"}, name="exact")
         yield _make_figure(
             cloud, exact, x=escape_line(f"truth{rows.target_suffix(k)}"), y="prediction"
@@ -123,8 +128,8 @@ def _draw_residuals(rows: Predictions) -> Iterator[Any]:
 
     taken = _sample_indices(rows)
     each = zip(rows.truth[taken].T, rows.prediction[taken].T, strict=True)
-    for k, (truth, said) in enumerate(each):
-        cloud = go.Scattergl(x=said, y=said - truth, text=taken, mode="markers")
+    for k, (truth, prediction) in enumerate(each):
+        cloud = go.Scattergl(x=prediction, y=prediction - truth, text=taken, mode="markers")
         yield _make_figure(
             cloud, x=escape_line(f"prediction{rows.target_suffix(k)}"), y="prediction - truth"
         )

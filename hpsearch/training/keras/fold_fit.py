@@ -82,9 +82,9 @@ class FoldFit:
         except TrainingError:
             raise
         except Exception as error:
-            told, own = locate_user_error(error), find_own_methods(self.model)
-            hint = "" if own is None or told.is_located else f". {own}: does it return its logs?"
-            raise TrainingError(f"{told.text}{hint}") from error
+            message, own = locate_user_error(error), find_own_methods(self.model)
+            hint = "" if own is None or message.is_located else f". {own}: does it return its logs?"
+            raise TrainingError(f"{message.text}{hint}") from error
         if result is None:
             if not self._epoch:
                 raise TrainingError(
@@ -290,8 +290,10 @@ class FoldFit:
             loss = make_loss(problem.task, {})(truth, answers)
         unit = (s.target_center, s.target_scale, problem.target_transforms)
         with np.errstate(over="ignore", invalid="ignore"):  # diverging training
-            told = clamp_answers(np, inverse_transform_target(np, answers, *unit), s.target_range)
-        return Evaluation(told.astype(np.float32), math.nan if loss is None else float(loss))
+            predictions = clamp_answers(
+                np, inverse_transform_target(np, answers, *unit), s.target_range
+            )
+        return Evaluation(predictions.astype(np.float32), math.nan if loss is None else float(loss))
 
     def _fold_seed(self, purpose: str) -> int:
         return self._trial.fold_seed(self._fold, purpose)
