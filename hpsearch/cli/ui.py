@@ -61,6 +61,8 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
 
     uri = tracking_uri or default_uri(Path.cwd())
     check_uri(uri)
+    if not is_server(uri):
+        port = choose_port(port, FIRST_PORT)  # before the store is opened, which takes seconds
     if (path := database_path(uri)) and database_state(path) != "whole":
         open_store(uri)  # created safely here, before MLflow's server would create it
     page = _find_page(uri, study, key)
@@ -70,7 +72,6 @@ def ui(study: str | None, port: int | None, key: str, tracking_uri: str | None) 
             return
         show_address(f"{remove_login(uri).rstrip('/')}/{page}")
         return
-    port = choose_port(port, FIRST_PORT)
     artifacts = (Path.cwd() / "mlruns" / "artifacts").resolve()
     command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--default-artifact-root", str(artifacts)]

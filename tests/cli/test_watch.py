@@ -2,17 +2,20 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 from contextlib import chdir
 from pathlib import Path
 
+import click
 import pytest
 import synthetic
 from click.testing import CliRunner, Result
 
 from hpsearch.cli import main
+from hpsearch.cli.ui import choose_port
 
 
 @pytest.fixture
@@ -67,3 +70,14 @@ def test_report_writes_the_page_into_the_folder_of_the_study(root: Path) -> None
     page = root / "mlruns" / "studies" / "churn" / "report.html"
     assert str(page) == done.output.strip()
     assert "is the winner" in page.read_text()
+
+
+def test_a_port_in_use_is_named_before_anything_starts_and_another_is_offered(capsys) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(click.UsageError, match=r"in use by another program. Try --port \d+"):
+            choose_port(taken, first=1)
+        assert choose_port(None, first=taken) > taken
+    assert f"port {taken} is in use by another program: taking" in capsys.readouterr().err
