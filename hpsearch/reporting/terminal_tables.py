@@ -14,7 +14,7 @@ from ..errors import JournalError
 from ..events import CURVES, Event
 from ..history import History, load_history
 from ..trial import Trial, Value, is_score, orient
-from ..verdict import describe_members
+from ..verdict import describe_members, describe_verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -215,7 +215,9 @@ def _format_caption(history: History, ranked: int, rows: int) -> str:
     front = "; ◆ the Pareto front" if len(history.objectives) > 1 else ""
     ended = f"; ended: {history.end.reason}" if history.end else ""
     line = f"{shown}{', '.join(counts) or 'no trial yet'}{front}{mark}{ended}"
-    return "\n".join([line, *history.notes_of_changes()])
+    verdict = describe_verdict(history.final.baselines) if history.final else ""
+    comparison = [f"the winner is {verdict}, on the locked rows"] if verdict else []
+    return "\n".join([line, *comparison, *history.notes_of_changes()])
 
 
 def _facts_table(history: History, trial: Trial) -> Table:

@@ -74,5 +74,5 @@ def describe_difference(history: History) -> str:
         return ""
     first, second = scores[0], scores[1]
     gain = orient(first.value - second.value, history.direction)
-    verb = "too good" if gain > 0 else "too low"
+    verb = "too good" if gain > 0 else "too low" if history.maximize else "too high"
     return f"The search's {history.metric} was {abs(gain):.2g} {verb}, by {second.where}."

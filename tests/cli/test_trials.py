@@ -124,6 +124,7 @@ def test_top_shows_pruned_trials_if_asked(run, tmp_path):
     shown = run("top", "--all", "-n", "12")[1]
     lines = [line for line in shown.splitlines() if line.strip().startswith("pruned ")]
     assert len(pruned) == len(lines)
+    assert "the winner is better than logistic regression, on the locked rows" in shown
 
 
 def test_every_phase_of_a_study_is_named_and_counted():

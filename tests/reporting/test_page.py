@@ -153,6 +153,20 @@ def test_every_line_reaches_the_score_whatever_is_not_active(opened) -> None:
     assert "not active" in select(browser, "#parallel")[0].text
 
 
+def test_the_axes_of_many_hyperparameters_fit_the_page_with_the_score(
+    browser: Any, tmp_path: Path
+) -> None:
+    records = synthetic.study(6)
+    for record in records:
+        if record["event"] == "asked":
+            record["params"] |= {f"width_of_layer_{i}": record["trial"] * i + 1 for i in range(9)}
+    write_report(synthetic.write(tmp_path / "journal.jsonl", records))
+    browser.get((tmp_path / "report.html").as_uri())
+    assert len(select(browser, "rect.brush-area")) > 12
+    (box,) = select(browser, "#parallel")
+    assert box.get_property("scrollWidth") <= box.get_property("clientWidth")
+
+
 def test_an_axis_of_whole_numbers_has_whole_ticks_and_one_of_choices_their_names(opened) -> None:
     browser = opened(5)
     script = """

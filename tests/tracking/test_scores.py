@@ -55,6 +55,12 @@ def test_the_difference_is_named_wherever_the_study_is_described(
         assert "fresh folds and seeds" in page
 
 
+def test_a_loss_that_the_search_took_for_larger_is_called_too_high() -> None:
+    records = finished(gain=0.02)
+    records[0]["objective"] = {"metric": "log_loss", "direction": "minimize"}
+    assert "log_loss was 0.02 too high" in describe_difference(History(synthetic.events(records)))
+
+
 def test_without_a_winner_nothing_is_claimed() -> None:
     history = synthetic.history(4, finished=False)
     assert [] == winner_scores(history)

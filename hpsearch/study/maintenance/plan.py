@@ -100,8 +100,8 @@ def plan(
         own_training = check_model(study.file, problem).own_training
         tell("starting a worker")
         workers.set_up(problem, own_training)
-        tell("timing points of the search space")
-        probes, start = _run_probes(workers.executor, sample_trials(study.spec, MAX_PROBES), began)
+        trials = sample_trials(study.spec, MAX_PROBES)
+        probes, start = _run_probes(workers.executor, trials, began, tell)
     return Plan(
         trainer=workers.trainer,
         reason=workers.reason,
@@ -116,13 +116,17 @@ def plan(
 
 
 def _run_probes(
-    executor: Executor, trials: Sequence[TrialSpec], began: float
+    executor: Executor,
+    trials: Sequence[TrialSpec],
+    began: float,
+    tell: Callable[[str], None],
 ) -> tuple[tuple[Probe, ...], float]:
     """Time the first of `trials`, trained as in a study; also returns the start-up seconds."""
     ahead = executor.capacity > 1
     executor.submit(trials[0])
     probes: list[Probe] = []
     for trial, following in zip(trials, [*trials[1:], None], strict=True):
+        tell(f"timing point {len(probes) + 1} of at most {len(trials)}")
         _wait_for(executor, Started)
         begun = time.monotonic()
         if not probes:
