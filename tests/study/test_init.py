@@ -134,6 +134,8 @@ def test_the_file_is_a_valid_study_of_the_same_data(made):
 def test_the_file_can_be_tuned_unchanged(made, tmp_path):
     folder, _ = made
     small = ["budget.trials=2", "training.epochs=3", "cross_validation.repeats=1"]
+    small += ["cross_validation.folds=2", "selection.finalists=0"]
+    small += ["search_space.layers=1", "search_space.units=16"]
     result = hpsearch.tune(folder / "study.yaml", overrides=small, root=tmp_path, offline=True)
     assert 2 == result.counts["complete"] + result.counts["pruned"]
     assert result.test["roc_auc"] > 0.5
@@ -174,6 +176,8 @@ def test_a_regression_names_two_columns_whose_sum_is_the_target(tmp_path):
         spec.cross_validation.kind,
     )
     assert Categorical("loss", ("mean_squared_error", "huber")) in spec.space.parameters
+    assert Categorical("embedding", ("none", "plr", "piecewise")) in spec.space.parameters
+    assert (16, ("defaults",)) == (spec.training.early_stopping.patience, tuple(spec.enqueue))
 
 
 @pytest.mark.parametrize(("share", "metric"), [(0.5, "roc_auc"), (0.02, "average_precision")])

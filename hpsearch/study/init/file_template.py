@@ -147,14 +147,16 @@ def _render_training(s: StarterFacts) -> Iterator[str]:
 
 
 def _render_space(s: StarterFacts) -> Iterator[str]:
-    r, log = s.ranges, "{type: float, low: 1e-6, high: 1e-2, log: true"
+    r, kinds = s.ranges, {column.kind for column in s.dataset.schema.columns}
     yield "search_space:                     # a bare value is fixed, a list is a choice"
     if s.family != "mlp":
         yield from {"realmlp": _render_realmlp, "tabm": _render_tabm}[s.family](s)
         return
     yield "  optimizer:     [adam, adamw, sgd]"
     yield "  learning_rate: {type: float, low: 1e-4, high: 1e-1, log: true}"
-    yield f"  weight_decay:  {log}, when: {{optimizer: adamw}}}}"
+    yield (
+        "  weight_decay:  {type: float, low: 1e-6, high: 1.0, log: true, when: {optimizer: adamw}}"
+    )
     yield "  momentum:      {type: float, low: 0.0, high: 0.99, when: {optimizer: sgd}}"
     yield f"  batch_size:    {format_flow(list(r.batch_size))}"
     if s.dataset.schema.shape:
@@ -163,7 +165,9 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
     yield f"  layers:        {{type: int, low: {r.layers[0]}, high: {r.layers[1]}}}"
     yield f"  units:         {{type: int, low: {r.units[0]}, high: {r.units[1]}, log: true}}"
     yield "  activation:    [relu, gelu]"
-    if any(column.kind == "text" for column in s.dataset.schema.columns):
+    if "numeric" in kinds:
+        yield "  embedding:     [none, plr, piecewise]   # of numbers"
+    if "text" in kinds:
         yield "  text_ngrams:   [1, 2]            # words, or words and pairs of words"
         yield "  text_size:     [16, 32, 64]      # of the vector of a word"
     if r.has_normalization:
@@ -174,6 +178,7 @@ def _render_space(s: StarterFacts) -> Iterator[str]:
         yield "  loss:          [mean_squared_error, huber]"
     elif s.task == "multiclass":
         yield "  label_smoothing: {type: float, low: 0.0, high: 0.2}"
+    yield "enqueue: defaults                 # Keras's, and the family's, come first"
     yield f"# constraints: [units * layers <= {2 * r.units[1]}]   # what must hold between them"
 
 

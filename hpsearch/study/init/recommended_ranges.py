@@ -30,14 +30,13 @@ REALMLP_ROWS = 20_000  # development rows from which a trial of RealMLP takes mi
 # Maximum rows: batch sizes, maximum units, maximum layers, epochs, patience, folds, repeats,
 # test fraction, minutes.
 _BY_ROWS = (
-    (500, (8, 16, 32), 64, 2, 100, 10, 5, 3, 0.2, 10),
-    (5_000, (16, 32, 64), 128, 3, 80, 8, 5, 1, 0.2, 20),
-    (50_000, (64, 128, 256), 256, 3, 60, 6, 5, 1, 0.2, 30),
-    (500_000, (256, 512, 1024), 512, 4, 40, 5, 3, 1, 0.1, 60),
-    (None, (512, 1024, 2048), 512, 4, 30, 5, 3, 1, 0.1, 120),
+    (500, (8, 16, 32), 128, 2, 200, 16, 5, 3, 0.2, 10),
+    (5_000, (16, 32, 64), 256, 3, 200, 16, 5, 1, 0.2, 20),
+    (50_000, (64, 128, 256), 256, 3, 100, 16, 5, 1, 0.2, 30),
+    (500_000, (256, 512, 1024), 512, 4, 60, 16, 3, 1, 0.1, 60),
+    (None, (512, 1024, 2048), 512, 4, 40, 16, 3, 1, 0.1, 120),
 )
-# Maximum features: lowest and highest number of units.
-_BY_FEATURES = ((16, 8, 128), (64, 16, 256), (None, 32, 512))
+NARROW_FEATURES = 64  # features up to which small layers are tried
 
 
 def recommend_family(rows: int) -> str:
@@ -57,10 +56,9 @@ def recommend_ranges(rows: int, features: int) -> RecommendedRanges:
     """
     by_rows = next(r for r in _BY_ROWS if r[0] is None or rows < r[0])
     _, batch_size, units, layers, epochs, patience, folds, repeats, test_fraction, minutes = by_rows
-    _, low, high = next(f for f in _BY_FEATURES if f[0] is None or features <= f[0])
     return RecommendedRanges(
         batch_size=batch_size,
-        units=(low, min(units, high)),
+        units=(8 if features <= NARROW_FEATURES else 32, units),
         layers=(1, layers),
         l2=(1e-6, 1e-1 if rows < 500 else 1e-2),
         epochs=epochs,
